@@ -1,0 +1,83 @@
+/** Bodies of the `/api/v1` routes: ours alone, so an unknown field is a mistake. */
+import { z } from 'zod'
+import { GREEDY } from '../../pipeline/index.ts'
+import type { GenerateRequest } from '../../pipeline/index.ts'
+import { defined } from '../defined.ts'
+import { name, placement, placementFile, real, stopList, text, tokenIds, whole } from '../fields.ts'
+import { MAX_DEADLINE_MS, MAX_PING_BYTES, MAX_PINGS, MAX_TOKENS, MAX_TOP_LOGPROBS } from '../limits.ts'
+
+/** Penalties and temperatures beyond these have no use; they only overflow. */
+const MOST_TEMPERATURE = 100
+const MOST_PENALTY = 100
+
+const promptInput = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('text'), text, special: z.boolean().optional() }),
+  z.strictObject({ kind: z.literal('ids'), ids: tokenIds }),
+  z.strictObject({
+    kind: z.literal('chat'),
+    messages: z.array(z.strictObject({ role: name, content: text, name: name.optional() })).min(1),
+  }),
+])
+
+const sampling = z.strictObject({
+  temperature: real(0, MOST_TEMPERATURE).default(GREEDY.temperature),
+  topK: whole(0, MAX_TOKENS).default(GREEDY.topK),
+  topP: real(0, 1).default(GREEDY.topP),
+  minP: real(0, 1).default(GREEDY.minP),
+  repetitionPenalty: real(0.01, MOST_PENALTY).default(GREEDY.repetitionPenalty),
+  presencePenalty: real(-MOST_PENALTY, MOST_PENALTY).default(GREEDY.presencePenalty),
+  frequencyPenalty: real(-MOST_PENALTY, MOST_PENALTY).default(GREEDY.frequencyPenalty),
+  seed: whole(0, Number.MAX_SAFE_INTEGER).default(GREEDY.seed),
+})
+
+const generateFields = z.strictObject({
+  model: name,
+  input: promptInput,
+  sampling: sampling.default(GREEDY),
+  maxTokens: whole(0, MAX_TOKENS).optional(),
+  stop: stopList.optional(),
+  logprobs: whole(0, MAX_TOP_LOGPROBS).optional(),
+  placement: placement.optional(),
+  deadline: whole(1, MAX_DEADLINE_MS).optional(),
+  ignoreEnd: z.boolean().optional(),
+})
+
+export const generateSchema = generateFields.transform(({ input, ...rest }): GenerateRequest =>
+  defined({ ...rest, input: cleanInput(input) }),
+)
+
+export const tokenizeSchema = z
+  .strictObject({ model: name, input: promptInput })
+  .transform(({ model, input }) => ({ model, input: cleanInput(input) }))
+
+function cleanInput(input: z.output<typeof promptInput>): GenerateRequest['input'] {
+  if (input.kind === 'chat') return { kind: 'chat', messages: input.messages.map((one) => defined(one)) }
+  return input.kind === 'text' ? defined(input) : input
+}
+
+export const detokenizeSchema = z.strictObject({ model: name, ids: tokenIds })
+
+/** A path, an address or a package name. */
+const MAX_SOURCE = 4_096
+
+export const importSchema = z
+  .strictObject({
+    source: z.string().min(1).max(MAX_SOURCE),
+    name: name.optional(),
+    weights: z.enum(['auto', 'q4', 'int8', 'f16', 'f32']).optional(),
+  })
+  .transform((fields) => defined(fields))
+
+export const deploySchema = z.strictObject({ model: name, placement: placementFile.optional() })
+export const undeploySchema = z.strictObject({ model: name })
+
+export const pingSchema = z
+  .strictObject({
+    peer: name,
+    count: whole(1, MAX_PINGS).optional(),
+    bytes: whole(0, MAX_PING_BYTES).optional(),
+  })
+  .transform((fields) => defined(fields))
+
+export const emptySchema = z.strictObject({})
+export const shutdownSchema = z.strictObject({ drain_ms: whole(0, MAX_DEADLINE_MS).optional() })

@@ -1,0 +1,110 @@
+/** The `/api/v1` routes: what the command line and the status page ask. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { within } from '../abortable.ts'
+import { SocketOnlyError } from '../access-errors.ts'
+import { check } from '../check.ts'
+import { NoSuchRouteError } from '../request-errors.ts'
+import type { ServerParts } from '../server-parts.ts'
+import type { Scope } from '../types.ts'
+import { answerEvents } from './event-stream.ts'
+import { answerDeploy, answerGenerate, answerImport, answerPing, errorLine } from './jobs.ts'
+import { detokenizeSchema, emptySchema, shutdownSchema, tokenizeSchema, undeploySchema } from './request-schema.ts'
+
+const READ = { config: { scope: 'read' satisfies Scope } } as const
+const GENERATE = { config: { scope: 'generate' satisfies Scope } } as const
+const ADMIN = { config: { scope: 'admin' satisfies Scope } } as const
+
+export function addAdminRoutes(app: FastifyInstance, parts: ServerParts, local: boolean): void {
+  addReading(app, parts)
+  addJobs(app, parts)
+  addChanges(app, parts)
+  addShutdown(app, parts, local)
+}
+
+function addReading(app: FastifyInstance, parts: ServerParts): void {
+  const { needs, limits } = parts
+  const { peer, clock } = needs
+  app.get('/api/v1/state', READ, () => peer.status())
+  app.get('/api/v1/events', { ...READ, exposeHeadRoute: false }, (request, reply) =>
+    answerEvents(parts, request, reply),
+  )
+  app.get('/api/v1/models', READ, async () => ({
+    models: await within(clock, limits.answerMs, 'models', peer.models()),
+  }))
+  app.get('/api/v1/models/*', READ, (request) =>
+    within(clock, limits.answerMs, 'a manifest', peer.manifest(param(request, '*'))),
+  )
+  app.get('/api/v1/errors/:code', READ, (request) => {
+    const found = needs.catalogueErrors?.find((one) => one.code === param(request, 'code'))
+    if (found === undefined) throw new NoSuchRouteError()
+    return found
+  })
+}
+
+function addJobs(app: FastifyInstance, parts: ServerParts): void {
+  const { needs, exchanges, measure } = parts
+  const { peer } = needs
+  app.post('/api/v1/generate', GENERATE, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerGenerate({ peer, measure }, exchange, request.body), errorLine),
+  )
+  app.post('/api/v1/import', ADMIN, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerImport(peer, exchange, request.body), errorLine),
+  )
+  app.post('/api/v1/deploy', ADMIN, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerDeploy(peer, exchange, request.body), errorLine),
+  )
+  app.post('/api/v1/ping', READ, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerPing(peer, exchange, request.body), errorLine),
+  )
+  app.post('/api/v1/tokenize', GENERATE, (request, reply) => {
+    const { model, input } = check(tokenizeSchema, request.body)
+    return exchanges.run(request, reply, ({ signal }) => peer.tokenize(model, input, signal), errorLine)
+  })
+  app.post('/api/v1/detokenize', GENERATE, (request, reply) => {
+    const { model, ids } = check(detokenizeSchema, request.body)
+    const work = async (signal: AbortSignal): Promise<object> => ({ text: await peer.detokenize(model, ids, signal) })
+    return exchanges.run(request, reply, ({ signal }) => work(signal), errorLine)
+  })
+}
+
+function addChanges(app: FastifyInstance, parts: ServerParts): void {
+  const { needs, exchanges } = parts
+  const { peer } = needs
+  const done = { ok: true }
+  app.delete('/api/v1/models/*', ADMIN, (request, reply) => {
+    const work = (signal: AbortSignal): Promise<void> => peer.removeModel(param(request, '*'), signal)
+    return exchanges.run(request, reply, ({ signal }) => work(signal).then(() => done), errorLine)
+  })
+  app.post('/api/v1/undeploy', ADMIN, (request, reply) => {
+    const { model } = check(undeploySchema, request.body)
+    return exchanges.run(request, reply, ({ signal }) => peer.undeploy(model, signal).then(() => done), errorLine)
+  })
+  for (const [word, admit] of [
+    ['approve', true],
+    ['deny', false],
+  ] as const)
+    app.post(`/api/v1/peers/:id/${word}`, ADMIN, async (request) => {
+      check(emptySchema, request.body)
+      await peer.approve(param(request, 'id'), admit)
+      return done
+    })
+}
+
+/** Answers first, then stops: the caller waits for the process to end, not for this answer. */
+function addShutdown(app: FastifyInstance, parts: ServerParts, local: boolean): void {
+  const { needs } = parts
+  const stop = needs.shutdown ?? ((options) => needs.peer.stop(options))
+  app.post('/api/v1/shutdown', ADMIN, (request, reply) => {
+    if (!local) throw new SocketOnlyError()
+    const drain = check(shutdownSchema, request.body).drain_ms ?? 0
+    reply.raw.once('finish', () => {
+      stop({ drain }).catch((error: unknown) => needs.logger.error({ err: error }, 'stopping failed'))
+    })
+    void reply.code(202)
+    return { stopping: true, pid: process.pid }
+  })
+}
+
+function param(request: FastifyRequest, key: string): string {
+  return (request.params as Record<string, string>)[key] ?? ''
+}

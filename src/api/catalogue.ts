@@ -1,0 +1,9 @@
+/** All errors of this room, for `weft help errors CODE`. */
+import type { ErrorInfo } from '../errors.ts'
+import * as access from './access-errors.ts'
+import * as server from './errors.ts'
+import * as request from './request-errors.ts'
+
+export const API_ERRORS: readonly ErrorInfo[] = [server, request, access]
+  .flatMap((file) => Object.values<{ readonly info: ErrorInfo }>(file))
+  .map((one) => one.info)

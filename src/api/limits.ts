@@ -1,0 +1,71 @@
+/** Every limit of the HTTP side, with its reason. Tests and unusual sites may set others. */
+
+export interface ApiLimits {
+  /** Bytes of a request body: the longest context we serve is near 500 KB of text. */
+  readonly bodyBytes: number
+  /** Nesting of a JSON body: ours needs 6; deep nesting costs stack in whatever reads it later. */
+  readonly jsonDepth: number
+  /** Milliseconds for the headers of a request: a browser needs one packet. Slow-loris ends here. */
+  readonly headersMs: number
+  /** Milliseconds for a whole request, body included: 1 MiB at 35 KB/s. */
+  readonly requestMs: number
+  /** Milliseconds an idle connection stays open: a thousand idle ones are gone soon. */
+  readonly keepAliveMs: number
+  /** How often Node looks for connections that are over their time, milliseconds. */
+  readonly checkMs: number
+  /** Open connections: file descriptors are 1,024 by default on many systems, and stages need some. */
+  readonly connections: number
+  /** Requests over one connection, pipelined ones included. */
+  readonly requestsPerConnection: number
+  /** Generations and jobs at once from one address: behind a NAT or on loopback many programs share one. */
+  readonly inFlightPerAddress: number
+  /** Generations and jobs at once in all; each holds a session in every stage. */
+  readonly inFlight: number
+  /** Readers of `/api/v1/events` at once. */
+  readonly eventStreams: number
+  /** Milliseconds that a client may leave a full buffer unread before it is cut: its session holds memory elsewhere. */
+  readonly stallMs: number
+  /** Milliseconds of silence after which a comment is sent: proxies cut quiet connections after 30 s or more. */
+  readonly keepAliveCommentMs: number
+  /** Milliseconds for the answers that are looked up, not computed. */
+  readonly answerMs: number
+}
+
+export const DEFAULT_LIMITS: ApiLimits = {
+  bodyBytes: 1 << 20,
+  jsonDepth: 32,
+  headersMs: 10_000,
+  requestMs: 30_000,
+  keepAliveMs: 5_000,
+  checkMs: 2_000,
+  connections: 768,
+  requestsPerConnection: 1_000,
+  inFlightPerAddress: 64,
+  inFlight: 256,
+  eventStreams: 32,
+  stallMs: 30_000,
+  keepAliveCommentMs: 15_000,
+  answerMs: 15_000,
+}
+
+/** Answers to one request: they are made one after another, each with a session. */
+export const MAX_CHOICES = 8
+/** Prompts in one completions request. */
+export const MAX_PROMPTS = 32
+/** OpenAI allows 4; agents use more. */
+export const MAX_STOPS = 16
+export const MAX_STOP_LENGTH = 256
+export const MAX_TOP_LOGPROBS = 20
+/** More than any context. */
+export const MAX_TOKENS = 1 << 20
+/** A day. */
+export const MAX_DEADLINE_MS = 86_400_000
+/** Blocks in any model, and stages in any placement. */
+export const MAX_BLOCKS = 4_096
+export const MAX_STAGES = 256
+export const MAX_NAME_LENGTH = 256
+/** Token ids are 32-bit in every tokenizer format we read. */
+export const MAX_TOKEN_ID = 0x7fff_ffff
+/** One frame. */
+export const MAX_PING_BYTES = 1 << 20
+export const MAX_PINGS = 1_000

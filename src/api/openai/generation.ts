@@ -1,0 +1,197 @@
+/**
+ * The one way from a checked request to an answer: chat and text completions differ only in their shapes. Choices are
+ * generated one after another; the head of the answer waits for the route of the first.
+ */
+import type { GenerateEvent, GenerateRequest, GenerateStats, RouteHop } from '../../pipeline/index.ts'
+import { untilAborted } from '../abortable.ts'
+import { errorBody, publicError } from '../error-body.ts'
+import type { Exchange } from '../exchange.ts'
+import type { Measure } from '../measure.ts'
+import type { ApiNeeds } from '../types.ts'
+import { routeHeader, usageOf } from './shapes.ts'
+import type { Extension, Usage } from './shapes.ts'
+import { createTokenTexts } from './token-texts.ts'
+import type { TokenText } from './token-texts.ts'
+
+/** One token as the shapes want it: `text` may be empty. */
+export interface Piece {
+  readonly text: string
+  readonly offset: number
+  /** Only where logprobs were asked for. */
+  readonly token: TokenText | null
+  readonly top: readonly TokenText[]
+}
+
+export interface Finished {
+  readonly text: string
+  readonly finish: 'stop' | 'length'
+  readonly pieces: readonly Piece[]
+}
+
+export interface GenerationPlan {
+  readonly model: string
+  readonly operation: 'chat' | 'text_completion'
+  readonly requests: readonly GenerateRequest[]
+  /** Choices that share a prompt: it is counted once. */
+  readonly choicesPerPrompt: number
+  readonly stream: boolean
+  readonly includeUsage: boolean
+}
+
+/** Chunks of a stream in this order for each choice (undefined: none); `whole` builds the answer that does not stream. */
+export interface GenerationShape {
+  begin(head: Head): void
+  chunkStart(index: number): unknown
+  chunkPiece(index: number, piece: Piece): unknown
+  chunkEnd(index: number, finish: 'stop' | 'length', extension: Extension): unknown
+  chunkUsage(usage: Usage): unknown
+  whole(choices: readonly Finished[], usage: Usage, extension: Extension): unknown
+}
+
+export interface Head {
+  /** `fp_` and the beginning of the model's digest, or null where it is not known. */
+  readonly fingerprint: string | null
+}
+
+type Needs = Pick<ApiNeeds, 'peer'> & { readonly measure: Measure }
+
+export async function answerGeneration(
+  needs: Needs,
+  exchange: Exchange,
+  plan: GenerationPlan,
+  shape: GenerationShape,
+): Promise<unknown> {
+  const meter = needs.measure.begin(plan.operation)
+  try {
+    const answer = await generateAll(needs, exchange, plan, shape, meter)
+    meter.end(null)
+    return answer
+  } catch (error) {
+    meter.end(publicError(error).code)
+    throw error
+  }
+}
+
+type Meter = ReturnType<Measure['begin']>
+
+async function generateAll(
+  needs: Needs,
+  exchange: Exchange,
+  plan: GenerationPlan,
+  shape: GenerationShape,
+  meter: Meter,
+): Promise<unknown> {
+  const state: Progress = { route: [], stats: [], promptTokens: 0, completionTokens: 0, begun: false }
+  const finished: Finished[] = []
+  for (const [index, request] of plan.requests.entries()) {
+    const choice = createChoice(needs, exchange, plan, shape, meter, { index, request, state })
+    for await (const event of untilAborted(needs.peer.generate(request, exchange.signal), exchange.signal))
+      await choice.take(event)
+    finished.push(choice.finished())
+  }
+  const usage = usageOf(state.promptTokens, state.completionTokens)
+  if (!plan.stream) return shape.whole(finished, usage, extensionOf(state))
+  const writer = exchange.stream('sse')
+  if (plan.includeUsage) await writer.write(sse(shape.chunkUsage(usage)))
+  await writer.write('data: [DONE]\n\n')
+  writer.end()
+  return undefined
+}
+
+interface Progress {
+  route: readonly RouteHop[]
+  stats: GenerateStats[]
+  promptTokens: number
+  completionTokens: number
+  begun: boolean
+}
+
+interface ChoiceInit {
+  readonly index: number
+  readonly request: GenerateRequest
+  readonly state: Progress
+}
+
+function createChoice(
+  needs: Needs,
+  exchange: Exchange,
+  plan: GenerationPlan,
+  shape: GenerationShape,
+  meter: Meter,
+  { index, request, state }: ChoiceInit,
+): { take: (event: GenerateEvent) => Promise<void>; finished: () => Finished } {
+  const texts = createTokenTexts(needs.peer, plan.model, exchange.signal)
+  const pieces: Piece[] = []
+  let sent = ''
+  let result: Finished | null = null
+
+  const start = async (event: Extract<GenerateEvent, { type: 'start' }>): Promise<void> => {
+    if (index % plan.choicesPerPrompt === 0) state.promptTokens += event.prompt_ids.length
+    if (!state.begun) {
+      state.begun = true
+      state.route = event.route
+      exchange.header('x-weft-route', routeHeader(event.route))
+      meter.model(plan.model)
+      shape.begin({ fingerprint: await fingerprintOf(needs, plan.model) })
+    }
+    if (plan.stream) await send(shape.chunkStart(index))
+  }
+  const send = async (chunk: unknown): Promise<void> => {
+    const writer = exchange.stream('sse')
+    if (chunk !== undefined) await writer.write(sse(chunk))
+  }
+  const addText = async (piece: Piece): Promise<void> => {
+    sent += piece.text
+    if (!plan.stream) pieces.push(piece)
+    else if (piece.text !== '' || piece.token !== null) await send(shape.chunkPiece(index, piece))
+  }
+  const token = async (event: Extract<GenerateEvent, { type: 'token' }>): Promise<void> => {
+    meter.token()
+    const { logprob } = event
+    const wanted = request.logprobs !== undefined && logprob !== undefined
+    const [own, ...top] = wanted ? await texts([{ id: event.id, logprob }, ...(event.top ?? [])]) : []
+    await addText({ text: event.text, offset: sent.length, token: own ?? null, top })
+  }
+  const end = async (event: Extract<GenerateEvent, { type: 'end' }>): Promise<void> => {
+    // What was held back as the possible beginning of a stop string, and was none.
+    if (event.text.length > sent.length && event.text.startsWith(sent))
+      await addText({ text: event.text.slice(sent.length), offset: sent.length, token: null, top: [] })
+    state.completionTokens += event.ids.length
+    state.stats.push(event.stats)
+    result = { text: event.text, finish: event.finish, pieces }
+    if (plan.stream) await send(shape.chunkEnd(index, event.finish, extensionOf(state)))
+  }
+  return {
+    take: async (event) => {
+      if (event.type === 'start') await start(event)
+      else if (event.type === 'token') await token(event)
+      else if (event.type === 'end') await end(event)
+    },
+    finished: () => {
+      if (result === null) throw new Error('the peer ended an answer without its end event')
+      return result
+    },
+  }
+}
+
+function extensionOf(state: Progress): Extension {
+  return { route: state.route, timings: state.stats[0] ?? null }
+}
+
+async function fingerprintOf(needs: Needs, model: string): Promise<string | null> {
+  try {
+    return `fp_${(await needs.peer.manifest(model)).digest.slice(0, 12)}`
+  } catch {
+    return null
+  }
+}
+
+/** JSON has no raw line break, so nothing that a model writes can begin another SSE line. */
+export function sse(data: unknown): string {
+  return `data: ${JSON.stringify(data)}\n\n`
+}
+
+/** The last event of a stream that failed; no `[DONE]` follows. */
+export function sseError(error: unknown): string {
+  return sse(errorBody(publicError(error)))
+}

@@ -1,0 +1,30 @@
+/** The `/v1` routes. */
+import type { FastifyInstance } from 'fastify'
+import { within } from '../abortable.ts'
+import { UnsupportedParameterError } from '../request-errors.ts'
+import type { ServerParts } from '../server-parts.ts'
+import { answerChat } from './chat.ts'
+import { answerCompletion } from './completions.ts'
+import { sseError } from './generation.ts'
+import { getModel, listModels } from './models.ts'
+
+export function addOpenAiRoutes(app: FastifyInstance, parts: ServerParts): void {
+  const { needs, limits, exchanges, openAi, started } = parts
+  const config = { scope: 'generate' } as const
+  const quick = <Value>(what: string, work: Promise<Value>): Promise<Value> =>
+    within(needs.clock, limits.answerMs, what, work)
+
+  app.get('/v1/models', { config }, () => quick('models', listModels(needs.peer, started)))
+  app.get('/v1/models/*', { config }, (request) =>
+    quick('models', getModel(needs.peer, started, (request.params as { '*': string })['*'])),
+  )
+  app.post('/v1/chat/completions', { config }, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerChat(openAi, exchange, request.body), sseError),
+  )
+  app.post('/v1/completions', { config }, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerCompletion(openAi, exchange, request.body), sseError),
+  )
+  app.post('/v1/embeddings', { config }, () => {
+    throw new UnsupportedParameterError('embeddings', 'this version makes no embeddings')
+  })
+}

@@ -1,0 +1,98 @@
+/** The fields that chat and text completions share, and how they become ours. */
+import { z } from 'zod'
+import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
+import { defined } from '../defined.ts'
+import { name, placement, real, stop, whole } from '../fields.ts'
+import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_TOKENS } from '../limits.ts'
+import { InvalidParameterError, UnsupportedParameterError } from '../request-errors.ts'
+
+/** Above a million tokens of a vocabulary nothing is cut: no vocabulary is that large. */
+const MAX_TOP_K = 1 << 20
+
+export const SHARED_FIELDS = {
+  model: name,
+  stream: z.boolean().nullish(),
+  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
+  n: whole(1, MAX_CHOICES).nullish(),
+  seed: whole(0, Number.MAX_SAFE_INTEGER).nullish(),
+  stop: stop.nullish(),
+  max_tokens: whole(1, MAX_TOKENS).nullish(),
+  temperature: real(0, 2).nullish(),
+  top_p: real(0, 1).nullish(),
+  top_k: whole(0, MAX_TOP_K).nullish(),
+  min_p: real(0, 1).nullish(),
+  repetition_penalty: real(0.01, 10).nullish(),
+  presence_penalty: real(-2, 2).nullish(),
+  frequency_penalty: real(-2, 2).nullish(),
+  weft: z
+    .strictObject({ placement: placement.optional(), deadline_ms: whole(1, MAX_DEADLINE_MS).optional() })
+    .nullish(),
+} as const
+
+const sharedSchema = z.object(SHARED_FIELDS)
+export type SharedFields = z.output<typeof sharedSchema>
+
+/** Zero keeps one token, as OpenAI's does; the sampler wants more than nothing. */
+const LEAST_TOP_P = 1e-6
+
+/** OpenAI's defaults: temperature 1. `seed` is used for the first choice, `seed + i` for the others. */
+export function samplingOf(fields: SharedFields, seed: number): SamplingOptions {
+  return {
+    temperature: fields.temperature ?? 1,
+    topK: fields.top_k ?? 0,
+    topP: Math.max(fields.top_p ?? 1, LEAST_TOP_P),
+    minP: fields.min_p ?? 0,
+    repetitionPenalty: fields.repetition_penalty ?? 1,
+    presencePenalty: fields.presence_penalty ?? 0,
+    frequencyPenalty: fields.frequency_penalty ?? 0,
+    seed,
+  }
+}
+
+export function requestOf(
+  fields: SharedFields,
+  rest: Pick<GenerateRequest, 'input' | 'sampling'> & { maxTokens: number | undefined; logprobs: number | undefined },
+): GenerateRequest {
+  return defined({
+    model: fields.model,
+    ...rest,
+    stop: fields.stop ?? undefined,
+    placement: fields.weft?.placement,
+    deadline: fields.weft?.deadline_ms,
+  })
+}
+
+export function checkStreamOptions(fields: SharedFields): void {
+  if (fields.stream_options !== null && fields.stream_options !== undefined && fields.stream !== true)
+    throw new InvalidParameterError('stream_options', 'only allowed when stream is true')
+}
+
+/** What is not done yet, and the values under which leaving it undone changes nothing. */
+const UNSUPPORTED: readonly (readonly [field: string, harmless: (value: unknown) => boolean, why: string])[] = [
+  ['tools', isEmpty, 'this version calls no tools'],
+  ['tool_choice', (value) => value === 'none' || value === 'auto', 'this version calls no tools'],
+  ['functions', isEmpty, 'this version calls no functions'],
+  ['function_call', (value) => value === 'none' || value === 'auto', 'this version calls no functions'],
+  ['response_format', (value) => typeOf(value) === 'text', 'answers are plain text'],
+  ['logit_bias', isEmpty, 'logits are not biased'],
+  ['audio', isEmpty, 'answers are plain text'],
+  ['modalities', (value) => JSON.stringify(value) === '["text"]', 'answers are plain text'],
+  ['web_search_options', () => false, 'this version does not search'],
+]
+
+/** @throws UnsupportedParameterError: never silently ignored, the answer would not be what was asked for. */
+export function refuseUnsupported(body: unknown): void {
+  if (typeof body !== 'object' || body === null) return
+  for (const [field, harmless, why] of UNSUPPORTED) {
+    const value = (body as Record<string, unknown>)[field]
+    if (value !== undefined && value !== null && !harmless(value)) throw new UnsupportedParameterError(field, why)
+  }
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
+}
+
+function typeOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined
+}

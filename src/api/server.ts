@@ -1,0 +1,134 @@
+/** One HTTP server with all routes: for TCP with its guards, or for the local socket of one user. */
+import { createServer } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
+import fastify from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { addAdminRoutes } from './admin/routes.ts'
+import { authorize } from './auth.ts'
+import { corsHeaders, preflightHeaders, SECURITY_HEADERS } from './cors.ts'
+import { addDashboardRoutes } from './dashboard.ts'
+import { guardRequest } from './guard.ts'
+import { addHealthRoutes } from './health.ts'
+import { parseJsonBody } from './json-body.ts'
+import type { ApiLimits } from './limits.ts'
+import { addOpenAiRoutes } from './openai/routes.ts'
+import { answerError, onParserError, translateError } from './server-errors.ts'
+import { NoSuchRouteError } from './request-errors.ts'
+import type { ServerParts } from './server-parts.ts'
+import type { Scope } from './types.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What a key must allow. */
+    readonly scope?: Scope
+    /** Needs no key anywhere. */
+    readonly open?: boolean
+  }
+}
+
+export type Place =
+  /** A Unix socket that only its owner can open. */
+  { readonly kind: 'socket' } | { readonly kind: 'tcp'; readonly loopback: boolean }
+
+export interface HttpServer {
+  readonly app: FastifyInstance
+  readonly server: Server
+}
+
+export async function buildServer(parts: ServerParts, place: Place): Promise<HttpServer> {
+  const { limits } = parts
+  let server: Server | undefined
+  const app = fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytes,
+    exposeHeadRoutes: true,
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => answerError(parts, translateError(error, limits), request, reply),
+    clientErrorHandler: (error, socket) => onParserError(error, socket),
+    serverFactory: (handler) => {
+      server = createHttpServer(handler, limits)
+      return server
+    },
+  })
+  addBodies(app, limits)
+  if (place.kind === 'tcp') addGuards(app, parts, place.loopback)
+  addAnswers(app, parts)
+  addHealthRoutes(app, parts)
+  addOpenAiRoutes(app, parts)
+  addAdminRoutes(app, parts, place.kind === 'socket')
+  addDashboardRoutes(app, parts.dashboard)
+  await app.ready()
+  return { app, server: server ?? app.server }
+}
+
+function createHttpServer(handler: RequestListener, limits: ApiLimits): Server {
+  const server = createServer(
+    {
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: limits.checkMs,
+      keepAlive: true,
+      requireHostHeader: true,
+    },
+    handler,
+  )
+  server.maxConnections = limits.connections
+  server.maxRequestsPerSocket = limits.requestsPerConnection
+  // Idle connections make room before a new client is turned away.
+  server.on('connection', () => {
+    server.getConnections((_error, count) => {
+      if (count > limits.connections * 0.75) server.closeIdleConnections()
+    })
+  })
+  return server
+}
+
+function addBodies(app: FastifyInstance, limits: ApiLimits): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    try {
+      done(null, parseJsonBody(body as Buffer, limits.jsonDepth))
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}
+
+/** Runs before routing is known to have found anything, so that unknown paths are guarded alike. */
+function addGuards(app: FastifyInstance, parts: ServerParts, loopback: boolean): void {
+  const init = { loopback, hosts: parts.init.hosts ?? [], cors: parts.init.cors ?? [] }
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.headers(SECURITY_HEADERS)
+    const { foreignOrigin } = guardRequest(request.raw, init)
+    if (foreignOrigin !== null) {
+      void reply.headers(corsHeaders(foreignOrigin))
+      if (request.method === 'OPTIONS') return reply.code(204).headers(preflightHeaders(foreignOrigin)).send()
+    }
+    const { open, scope } = request.routeOptions.config
+    if (!loopback && open !== true) await authorize(request.raw, parts.needs.keys, scope)
+    return undefined
+  })
+}
+
+function addAnswers(app: FastifyInstance, parts: ServerParts): void {
+  const { telemetry, logger, clock } = parts.needs
+  const began = new WeakMap<FastifyRequest, number>()
+  app.addHook('onRequest', async (request) => {
+    began.set(request, clock.now())
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    // The pattern, not the path: paths are of any number and may hold anything.
+    const route = request.routeOptions.url ?? 'none'
+    const status = reply.raw.statusCode
+    telemetry.count('http_requests', 1, { route, status })
+    const ms = Math.round(clock.now() - (began.get(request) ?? clock.now()))
+    logger.debug({ method: request.method, route, status, ms, address: request.ip }, 'answered')
+  })
+  app.setErrorHandler((error, request, reply) =>
+    answerError(parts, translateError(error, parts.limits), request, reply),
+  )
+  app.setNotFoundHandler(() => {
+    throw new NoSuchRouteError()
+  })
+}

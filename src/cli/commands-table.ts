@@ -1,0 +1,172 @@
+/** Every verb of weft, as data. `main` runs commands/<verb>.ts; help and completion read this table alone. */
+import type { CommandSpec } from './option-types.ts'
+import { LOCAL, PLACEMENT, SAMPLING, TIMEOUT, WIDE } from './options.ts'
+import { MODEL_VERBS } from './commands-table-models.ts'
+import { SELF_VERBS } from './commands-table-self.ts'
+
+const EVERYDAY_VERBS: readonly CommandSpec[] = [
+  {
+    verb: 'up',
+    group: 'everyday',
+    everyday: true,
+    summary: 'start this peer and join the mesh',
+    arguments: [],
+    options: [
+      { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'what others see (default: two words)' },
+      {
+        name: 'listen',
+        value: { label: 'MULTIADDR', kind: 'text' },
+        repeat: true,
+        help: 'where to listen, e.g. /ip4/0.0.0.0/tcp/7334',
+      },
+      {
+        name: 'bootstrap',
+        value: { label: 'MULTIADDR', kind: 'text' },
+        repeat: true,
+        help: 'a peer to dial, for other networks than this one',
+      },
+      { name: 'network', value: { label: 'NAME', kind: 'text' }, help: 'name of the mesh to join' },
+      { name: 'network-key', value: { label: 'FILE', kind: 'file' }, help: 'only peers with this key get in' },
+      {
+        name: 'lan',
+        value: { label: 'MODE', kind: 'text', choices: ['open', 'confirm', 'off'] },
+        help: 'peers found on this LAN: join, ask first, or do not look',
+      },
+      { name: 'memory', value: { label: '2GB', kind: 'size', min: 1 }, help: 'bytes for weights and context' },
+      { name: 'threads', value: { label: 'N', kind: 'whole', min: 1, max: 1024 }, help: 'threads of a stage' },
+      { name: 'http', value: { label: 'HOST:PORT|off', kind: 'text' }, help: 'where the API listens' },
+      { name: 'foreground', help: 'stay in this terminal until Ctrl-C (default)' },
+      { name: 'detach', help: 'go on in the background, and return when ready' },
+      TIMEOUT,
+    ],
+    notes: [
+      'An open LAN means that strangers on this network may be asked to compute for you, and you for them, within ' +
+        'limits. Use --lan confirm or --lan off, or a network key, where that must not be.',
+    ],
+    examples: [
+      'weft up',
+      'weft up --detach --memory 4GB',
+      'weft up --lan off --bootstrap /ip4/192.0.2.7/tcp/7334/p2p/ID',
+    ],
+  },
+  {
+    verb: 'down',
+    group: 'everyday',
+    everyday: true,
+    summary: 'stop this peer when its answers are finished',
+    arguments: [],
+    options: [
+      {
+        name: 'drain',
+        value: { label: 'TIME', kind: 'duration', min: 0, max: 3_600_000 },
+        help: 'wait this long for answers in flight (default 30s)',
+      },
+    ],
+  },
+  {
+    verb: 'status',
+    group: 'everyday',
+    everyday: true,
+    summary: 'am I up, who else is, what is served, what is wrong',
+    arguments: [],
+    options: [WIDE],
+  },
+  {
+    verb: 'run',
+    group: 'everyday',
+    everyday: true,
+    summary: 'answer a prompt',
+    arguments: [{ label: 'MODEL', required: true, offers: 'models' }, { label: 'PROMPT|-' }],
+    options: [
+      ...SAMPLING,
+      { name: 'stop', value: { label: 'TEXT', kind: 'text' }, repeat: true, help: 'end the answer before this text' },
+      { name: 'raw', help: 'no chat template: the model goes on from the prompt' },
+      { name: 'special', help: 'with --raw, which it implies: read <|…|> as control tokens' },
+      { name: 'ids', value: { label: '1,2,3', kind: 'list' }, help: 'token ids in place of a prompt' },
+      {
+        name: 'logprobs',
+        value: { label: 'K', kind: 'whole', min: 0, max: 20 },
+        help: 'with --json: the K likeliest tokens of each step',
+      },
+      PLACEMENT,
+      { name: 'stats', help: 'times, rates, hops and counters on stderr' },
+      LOCAL,
+      TIMEOUT,
+    ],
+    notes: ['The prompt is read from standard input when it is `-`, or when it is missing and something is piped in.'],
+    examples: ['weft run smollm2:135m "Why is the sky blue?"', 'weft run smollm2:135m - < letter.txt --max-tokens 200'],
+  },
+  {
+    verb: 'chat',
+    group: 'everyday',
+    everyday: true,
+    summary: 'talk with a model',
+    arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
+    options: [...SAMPLING, PLACEMENT, { name: 'stats', help: 'times and rates after each answer' }, LOCAL],
+    notes: ['/exit leaves, /clear forgets what was said. Ctrl-C stops an answer; at the prompt it leaves.'],
+  },
+  {
+    verb: 'wait',
+    group: 'everyday',
+    summary: 'block until something is so',
+    arguments: [],
+    options: [
+      {
+        name: 'for',
+        value: { label: 'WHAT', kind: 'text' },
+        help: 'up (default), peers=N (N others connected), model=M (all blocks served)',
+      },
+      TIMEOUT,
+    ],
+    examples: ['weft wait --for peers=3 --timeout 30s'],
+  },
+]
+
+const PEER_VERBS: readonly CommandSpec[] = [
+  {
+    verb: 'peers',
+    group: 'peers',
+    everyday: true,
+    summary: 'members of the mesh; let newcomers in or keep them out',
+    arguments: [
+      { label: 'ACTION', choices: ['ls', 'approve', 'deny'] },
+      { label: 'PEER', offers: 'peers' },
+    ],
+    options: [WIDE],
+  },
+  {
+    verb: 'ping',
+    group: 'peers',
+    summary: 'round-trip time to a peer over the mesh',
+    arguments: [{ label: 'PEER', required: true, offers: 'peers' }],
+    options: [
+      {
+        name: 'count',
+        short: 'c',
+        value: { label: 'N', kind: 'whole', min: 1, max: 10_000 },
+        help: 'how many (default 4)',
+      },
+      {
+        name: 'bytes',
+        value: { label: 'SIZE', kind: 'size', min: 1, max: 1 << 20 },
+        help: 'payload of each (default 64)',
+      },
+    ],
+  },
+  {
+    verb: 'key',
+    group: 'peers',
+    summary: 'keys for the HTTP API',
+    arguments: [{ label: 'ACTION', required: true, choices: ['create', 'list', 'revoke'] }, { label: 'KEY' }],
+    options: [
+      { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'what the key is for' },
+      { name: 'expires', value: { label: 'TIME', kind: 'duration', min: 1000 }, help: 'good for this long, e.g. 720h' },
+    ],
+  },
+]
+
+export const COMMANDS: readonly CommandSpec[] = [...EVERYDAY_VERBS, ...MODEL_VERBS, ...PEER_VERBS, ...SELF_VERBS]
+
+export function findCommand(verb: string): CommandSpec | undefined {
+  return COMMANDS.find((spec) => spec.verb === verb)
+}

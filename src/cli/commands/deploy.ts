@@ -1,0 +1,40 @@
+/** weft deploy MODEL [--placement FILE]: places a model and loads its stages. */
+import { openFor } from '../context.ts'
+import type { Command } from '../context.ts'
+import { deadlineSignal } from '../deadline.ts'
+import { readPlacement } from '../placement-file.ts'
+import { createProgress } from '../progress.ts'
+import { printable } from '../text.ts'
+import { namesOf, placementText } from '../views.ts'
+import { waiting } from '../waiting.ts'
+
+export const command: Command = async (context) => {
+  const { flags, io, out } = context
+  const model = flags.required(0)
+  const path = flags.text('placement')
+  const placement = path === undefined || path === 'auto' ? undefined : await readPlacement(path, model)
+  const signal = deadlineSignal(context, `deploying ${model}`)
+  const access = await openFor(context, 'never')
+  const progress = createProgress(io, out)
+  context.defer(() => progress.end())
+  const wait = waiting(io, out, `the stages of ${model}`, flags.number('timeout'))
+  context.defer(() => wait.end())
+  const result = await access.deploy(
+    model,
+    placement,
+    (line) => {
+      wait.end()
+      if (out.jsonl) out.document(line)
+      else progress.sink(line)
+    },
+    signal,
+  )
+  progress.end()
+  wait.end()
+  if (out.structured) {
+    out.document({ ...result, schema: 'weft.placement/1' })
+    return
+  }
+  const names = namesOf(await access.status(signal))
+  out.line(`${printable(model)}  ${placementText(result.stages, names)}  (${result.kind}, epoch ${result.epoch})`)
+}

@@ -1,0 +1,30 @@
+/** weft peers [ls|approve|deny]: members of the mesh. */
+import { openFor } from '../context.ts'
+import type { Command } from '../context.ts'
+import { UsageError } from '../errors.ts'
+import { findPeer } from '../find-peer.ts'
+import { peersTable } from '../views.ts'
+
+export const command: Command = async (context) => {
+  const { flags, out, signal } = context
+  const action = flags.argument(0) ?? 'ls'
+  const wanted = flags.argument(1)
+  if (action !== 'ls' && wanted === undefined) {
+    throw new UsageError(`weft peers ${action} needs PEER`, `usage: weft peers ${action} PEER`)
+  }
+  const access = await openFor(context, 'never')
+  const status = await access.status(signal)
+  if (action === 'ls' || wanted === undefined) {
+    if (out.jsonl) for (const peer of status.peers) out.document({ schema: 'weft.peer/1', ...peer })
+    else if (out.json) out.document({ schema: 'weft.peers/1', peers: status.peers })
+    else out.lines(peersTable(status, flags.flag('wide')))
+    return
+  }
+  const admit = action === 'approve'
+  // Newcomers that wait for a person are not members yet: an id that is only seen is passed on as it is.
+  const seen = status.seen_not_joined.flatMap((entry) => (entry.id === null ? [] : [{ id: entry.id, name: '' }]))
+  const peer = findPeer([...status.peers, ...seen], wanted)
+  await access.approve(peer.id, admit, signal)
+  if (out.structured) out.document({ schema: 'weft.admission/1', peer: peer.id, admitted: admit })
+  else out.note(`${peer.name === '' ? peer.id : peer.name} ${admit ? 'may join' : 'stays out'}`)
+}

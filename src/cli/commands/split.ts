@@ -1,0 +1,49 @@
+/** weft split MODEL: one runnable ONNX file a partition, and the manifest of how they chain. */
+import { resolve } from 'node:path'
+import type { Command } from '../context.ts'
+import { UsageError } from '../errors.ts'
+import { loadFunction } from '../rooms.ts'
+import { createProgress } from '../progress.ts'
+import { formatBytes } from '../format.ts'
+import { printable, table } from '../text.ts'
+
+interface SplitPartition {
+  readonly file: string
+  readonly blocks: readonly [number, number]
+  readonly outputs: readonly { readonly name: string; readonly bytes: number }[]
+}
+
+/** The manifest that `splitModel` writes and returns; a verdict says why there are fewer parts than asked. */
+interface SplitManifest {
+  readonly schema: 'weft.split/1'
+  readonly partitions: readonly SplitPartition[]
+  readonly verdict?: string
+  readonly why?: string
+}
+
+export const command: Command = async (context) => {
+  const { flags, home, io, out, signal } = context
+  const [parts, cuts, target] = [flags.number('parts'), flags.numbers('cuts'), flags.text('out')]
+  if (target === undefined) throw new UsageError('weft split needs -o DIR', 'usage: weft split MODEL --parts N -o DIR')
+  if (parts !== undefined && cuts !== undefined) throw new UsageError('--parts and --cuts exclude each other')
+  if (cuts !== undefined && cuts.some((cut, index) => cut <= (cuts[index - 1] ?? 0))) {
+    throw new UsageError('--cuts must rise: each is the block that a partition begins with')
+  }
+  const splitModel = await loadFunction('peer', 'splitModel')
+  const progress = createProgress(io, out)
+  context.defer(() => progress.end())
+  const request = { home, model: flags.required(0), parts, cuts, out: resolve(target), check: flags.flag('check') }
+  const manifest = (await splitModel(request, progress.sink, signal)) as SplitManifest
+  progress.end()
+  if (out.structured) {
+    out.document(manifest)
+    return
+  }
+  if (manifest.verdict !== undefined) out.note(`${printable(manifest.verdict)}: ${printable(manifest.why ?? '')}`)
+  const rows = manifest.partitions.map((part) => [
+    printable(part.file),
+    `${part.blocks[0]}:${part.blocks[1]}`,
+    part.outputs.map((output) => `${printable(output.name)} ${formatBytes(output.bytes)}`).join(', '),
+  ])
+  out.lines(table([{ head: 'FILE' }, { head: 'BLOCKS' }, { head: 'OUTPUTS' }], rows))
+}

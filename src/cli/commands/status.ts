@@ -1,0 +1,77 @@
+/** weft status: am I up, who else is, what is served and is every block covered, what is wrong. In this order. */
+import type { PeerStatus } from '../../peer/index.ts'
+import { openFor } from '../context.ts'
+import type { Command } from '../context.ts'
+import { formatSpan, plural, shortId } from '../format.ts'
+import type { Output } from '../output.ts'
+import { printable } from '../text.ts'
+import { peersTable } from '../views.ts'
+
+export const command: Command = async (context) => {
+  const { flags, out, signal } = context
+  const status = await (await openFor(context, 'never')).status(signal)
+  if (out.structured) {
+    out.document({ ...status, schema: 'weft.status/1' })
+    return
+  }
+  const warnings = warningsOf(status)
+  out.line(headLine(status, warnings.length, out))
+  out.lines(peersTable(status, flags.flag('wide')))
+  out.lines(modelLines(status, out))
+  out.lines(unjoinedLines(status, out))
+  for (const warning of warnings) out.line(out.paint('yellow', `# warning: ${warning}`))
+}
+
+function headLine(status: PeerStatus, warnings: number, out: Output): string {
+  const { peer } = status
+  const state = peer.state === 'running' ? out.paint('green', 'UP') : out.paint('yellow', 'DRAINING')
+  const connected = status.peers.filter((other) => other.state === 'connected').length
+  return [
+    `${state} ${formatSpan(peer.uptime_s * 1000)}`,
+    `network ${printable(peer.network)} (${plural(connected + 1, 'peer')})`,
+    `API ${peer.http ?? 'off'}`,
+    `health: ${warnings === 0 ? 'good' : plural(warnings, 'warning')}`,
+  ].join('  ')
+}
+
+function modelLines(status: PeerStatus, out: Output): string[] {
+  const served = status.models.filter((model) => model.covered > 0)
+  return served.map((model, index) => {
+    const whole = model.covered >= model.blocks
+    const cover = `${model.covered}/${model.blocks} blocks served`
+    return `${index === 0 ? 'MODELS' : '      '}  ${printable(model.model)}  ${whole ? cover : out.paint('yellow', cover)}`
+  })
+}
+
+function unjoinedLines(status: PeerStatus, out: Output): string[] {
+  return status.seen_not_joined.flatMap((seen) => {
+    const who = [seen.id === null ? null : shortId(seen.id), seen.address === null ? null : `(${seen.address})`]
+    const name = printable(who.filter((part) => part !== null).join(' '))
+    return [
+      `${out.paint('yellow', 'SEEN, NOT JOINED')}  ${name}: ${printable(seen.why)}  ${seen.code}`,
+      ...(seen.hint === '' ? [] : [`    try: ${printable(seen.hint)}`]),
+    ]
+  })
+}
+
+function warningsOf(status: PeerStatus): string[] {
+  const warnings = []
+  for (const model of status.models) {
+    if (model.covered > 0 && model.covered < model.blocks) {
+      warnings.push(
+        `${printable(model.model)}: ${model.blocks - model.covered} blocks are served by nobody. Try: weft deploy`,
+      )
+    }
+  }
+  for (const stage of status.stages) {
+    if (stage.state === 'failed')
+      warnings.push(`stage ${printable(stage.model)}[${stage.from}:${stage.to}] has failed. Try: weft logs`)
+  }
+  for (const peer of status.peers) {
+    if (peer.state === 'away') warnings.push(`${printable(peer.name)} is away; it is dialled until it is back`)
+  }
+  if (!status.interfaces.some((face) => face.used)) {
+    warnings.push('no network interface is used. Try: weft doctor')
+  }
+  return warnings
+}

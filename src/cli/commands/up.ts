@@ -1,0 +1,111 @@
+/** weft up: starts this home's peer and stays until it is asked to stop. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Peer, PeerEvent } from '../../peer/index.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { deadlineSignal } from '../deadline.ts'
+import { detach } from '../detach.ts'
+import { AlreadyRunningError, InterruptedError } from '../errors.ts'
+import { plural, shortId } from '../format.ts'
+import type { Signal } from '../io.ts'
+import { runningStatus } from '../peer-access.ts'
+import { openMeshNotice, readyDocument, readyLines } from '../ready.ts'
+import { startPeer } from '../start-peer.ts'
+import { printable } from '../text.ts'
+import { peerInit } from '../up-options.ts'
+import { waiting, whileWaiting } from '../waiting.ts'
+
+/** What is in flight when SIGTERM comes may take this long; systemd kills after 90 s. */
+const DRAIN_MS = 30_000
+
+export const command: Command = async (context) => {
+  const { io, out, home, flags } = context
+  const init = peerInit(context)
+  const running = await runningStatus(io, home, context.signal)
+  if (running !== null) throw new AlreadyRunningError(home, running.peer.pid)
+  const newHome = !existsSync(join(home, 'keys'))
+  if (flags.flag('detach')) return detach(context)
+
+  const asked = stopRequests(context)
+  const timed = deadlineSignal(context, 'the start of the peer')
+  const signal = AbortSignal.any([timed, asked.signal])
+  let peer: Peer
+  try {
+    peer = await whileWaiting(
+      waiting(io, out, 'the peer to start', flags.number('timeout')),
+      startPeer(context, init, signal),
+    )
+  } catch (error) {
+    if (asked.name() !== undefined) return asked.status()
+    throw error
+  }
+  const stopped = Promise.withResolvers<void>()
+  peer.onEvent((event) => {
+    if (event.event === 'peer.stopped') stopped.resolve()
+    else if (!out.structured) tell(context, event)
+  })
+  if (asked.name() === undefined) {
+    const status = peer.status()
+    if (out.structured) out.document(readyDocument(status))
+    else out.lines(readyLines(status, out))
+    if (newHome && status.peer.lan === 'open' && init.networkKey === undefined)
+      for (const line of openMeshNotice()) out.note(line)
+  }
+  await Promise.race([stopped.promise, asked.promise])
+  if (asked.name() !== undefined) await stop(context, peer)
+  return asked.status()
+}
+
+/** SIGTERM is how a peer is meant to end, so its status is 0; the second signal does not wait. */
+function stopRequests(context: CommandContext): {
+  promise: Promise<void>
+  signal: AbortSignal
+  name(): Signal | undefined
+  status(): number
+} {
+  const controller = new AbortController()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let first: Signal | undefined
+  const status = (): number => (first === 'SIGINT' ? 130 : 0)
+  context.takeSignals((name) => {
+    if (first !== undefined) {
+      context.io.abort(status())
+      return
+    }
+    first = name
+    controller.abort(new InterruptedError(name))
+    resolve()
+  })
+  return { promise, signal: controller.signal, name: () => first, status }
+}
+
+async function stop({ io, out }: CommandContext, peer: Peer): Promise<void> {
+  const inFlight = peer.status().requests.length
+  out.note(
+    inFlight === 0
+      ? 'stopping'
+      : `stopping when ${plural(inFlight, 'answer')} in flight ${inFlight === 1 ? 'is' : 'are'} finished`,
+  )
+  await whileWaiting(waiting(io, out, 'answers in flight', DRAIN_MS), peer.stop({ drain: DRAIN_MS }))
+}
+
+/** The comings and goings that a person at the terminal wants to see. */
+function tell({ out }: CommandContext, { event, data }: PeerEvent): void {
+  const text = TOLD[event]
+  if (text === undefined) return
+  const who =
+    typeof data['name'] === 'string'
+      ? data['name']
+      : typeof data['peer'] === 'string'
+        ? shortId(data['peer'])
+        : 'a peer'
+  const why = typeof data['why'] === 'string' ? `: ${data['why']}` : ''
+  const code = typeof data['code'] === 'string' ? `  ${data['code']}` : ''
+  out.note(printable(`${who} ${text}${why}${code}`))
+}
+
+const TOLD: Readonly<Record<string, string>> = {
+  'peer.joined': 'joined',
+  'peer.left': 'left',
+  'peer.refused': 'was seen and not joined',
+}

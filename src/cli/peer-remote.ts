@@ -1,0 +1,76 @@
+/** The running peer of a home, through the control API on its socket. */
+import type { ModelManifest } from '../models/index.ts'
+import type { ModelInfo, ModelSummary, PeerStatus, PingReply, PlacementStatus, Progress } from '../peer/index.ts'
+import type { GenerateEvent } from '../pipeline/index.ts'
+import { PeerSilentError } from './errors.ts'
+import type { PeerAccess } from './peer-access.ts'
+import { createSocketClient } from './socket-client.ts'
+import type { CallOptions, SocketClientInit, SocketClientNeeds } from './socket-client.ts'
+
+export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientInit): PeerAccess {
+  const client = createSocketClient(needs, init)
+
+  /** Progress lines until the line with the result. */
+  async function resultOf(path: string, options: CallOptions, progress: (line: Progress) => void): Promise<unknown> {
+    for await (const value of client.jsonLines('POST', path, options)) {
+      const line = value as { type?: unknown; result?: unknown }
+      if (line.type === 'progress') progress(value as Progress)
+      else if (line.type === 'result') return line.result
+    }
+    throw new PeerSilentError(path, 'the answer ended without a result')
+  }
+
+  return {
+    kind: 'running',
+    async status(signal) {
+      const status = await client.json('GET', '/api/v1/state', { signal })
+      if ((status as { schema?: unknown } | null)?.schema !== 'weft.status/1') {
+        throw new PeerSilentError('/api/v1/state', 'something else than weft listens on the socket')
+      }
+      return status as PeerStatus
+    },
+    async models(signal) {
+      const answer = await client.json('GET', '/api/v1/models', { signal })
+      const list = Array.isArray(answer) ? answer : (answer as { models?: unknown } | null)?.models
+      if (!Array.isArray(list)) throw new PeerSilentError('/api/v1/models', 'it is no list')
+      return list as ModelSummary[]
+    },
+    manifest: async (model, signal) => (await client.json('GET', modelPath(model), { signal })) as ModelManifest,
+    async *generate(request, signal) {
+      for await (const line of client.jsonLines('POST', '/api/v1/generate', { body: request, signal })) {
+        yield line as GenerateEvent
+      }
+    },
+    tokenize: async (model, input, signal) =>
+      (await client.json('POST', '/api/v1/tokenize', { body: { model, input }, signal })) as { ids: number[] },
+    async detokenize(model, ids, signal) {
+      const answer = await client.json('POST', '/api/v1/detokenize', { body: { model, ids }, signal })
+      return typeof answer === 'string' ? answer : String((answer as { text?: unknown } | null)?.text ?? '')
+    },
+    importModel: async (request, progress, signal) =>
+      (await resultOf('/api/v1/import', { body: request, signal }, progress)) as ModelInfo,
+    removeModel: async (model, signal) => void (await client.json('DELETE', modelPath(model), { signal })),
+    async deploy(model, placement, progress, signal) {
+      const body = placement === undefined ? { model } : { model, placement }
+      return (await resultOf('/api/v1/deploy', { body, signal }, progress)) as PlacementStatus
+    },
+    undeploy: async (model, signal) =>
+      void (await client.json('POST', '/api/v1/undeploy', { body: { model }, signal })),
+    async *ping(peer, options, signal) {
+      for await (const line of client.jsonLines('POST', '/api/v1/ping', { body: { peer, ...options }, signal })) {
+        yield line as PingReply
+      }
+    },
+    async approve(peer, admit, signal) {
+      const path = `/api/v1/peers/${encodeURIComponent(peer)}/${admit ? 'approve' : 'deny'}`
+      await client.json('POST', path, { body: {}, signal })
+    },
+    shutdown: async (drain, signal) =>
+      void (await client.json('POST', '/api/v1/shutdown', { body: { drain_ms: drain }, signal })),
+    close: () => Promise.resolve(),
+  }
+}
+
+function modelPath(model: string): string {
+  return `/api/v1/models/${encodeURIComponent(model)}`
+}

@@ -1,0 +1,60 @@
+/** `--placement FILE|auto|local`: reads the file and checks its form; whether it fits the model, the pipeline says. */
+import { readFile, stat } from 'node:fs/promises'
+import type { PlacementFile, PlacementStage } from '../pipeline/index.ts'
+import { FileUnreadableError, PlacementMalformedError } from './errors.ts'
+
+/** 10^4 stages take less than this. */
+const FILE_MAX = 4 * 2 ** 20
+
+export async function placementOption(
+  value: string | undefined,
+  model: string,
+): Promise<'auto' | 'local' | PlacementFile | undefined> {
+  return value === undefined || value === 'auto' || value === 'local' ? value : readPlacement(value, model)
+}
+
+/** @throws FileUnreadableError, PlacementMalformedError */
+export async function readPlacement(path: string, model: string): Promise<PlacementFile> {
+  const text = await readText(path)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new PlacementMalformedError(path, `it is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  const file = value as { model?: unknown; stages?: unknown } | null
+  if (typeof file !== 'object' || file === null) throw new PlacementMalformedError(path, 'it is no object')
+  if (file.model !== undefined && file.model !== model) {
+    throw new PlacementMalformedError(path, `it places ${JSON.stringify(file.model)}, not ${model}`)
+  }
+  if (!Array.isArray(file.stages) || file.stages.length === 0) {
+    throw new PlacementMalformedError(path, '"stages" is no list, or empty')
+  }
+  return { model, stages: file.stages.map((stage, index) => stageOf(path, stage, index)) }
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    const { size } = await stat(path)
+    if (size > FILE_MAX) throw new PlacementMalformedError(path, `it has ${size} bytes, more than any placement`)
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw error instanceof PlacementMalformedError ? error : new FileUnreadableError(path, error)
+  }
+}
+
+function stageOf(path: string, value: unknown, index: number): PlacementStage {
+  const stage = value as Partial<Record<keyof PlacementStage, unknown>> | null
+  const where = `stage ${index}`
+  if (typeof stage?.peer !== 'string' || stage.peer === '')
+    throw new PlacementMalformedError(path, `${where} names no "peer"`)
+  const { from, to } = stage
+  if (!isBlock(from) || !isBlock(to))
+    throw new PlacementMalformedError(path, `"from" and "to" of ${where} are no blocks`)
+  if (to <= from) throw new PlacementMalformedError(path, `${where} is empty: from ${from} to ${to}`)
+  return { peer: stage.peer, from, to }
+}
+
+function isBlock(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}

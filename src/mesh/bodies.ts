@@ -1,0 +1,104 @@
+/** The bodies of records as they may come from a wire: each field bounded. Unknown members are dropped, not refused. */
+import { z } from 'zod'
+import { checkPlacement } from '../placement/index.ts'
+import type { Stage } from '../placement/index.ts'
+import { MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_BLOCKS, MAX_EPOCH, MAX_NAME } from './limits.ts'
+import type { RecordKind } from './types.ts'
+
+const text = z.string().max(MAX_NAME)
+const size = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+const block = z.number().int().min(0).max(MAX_BLOCKS)
+const digest = z.string().regex(/^[0-9a-f]{64}$/)
+const model = z.string().min(1).max(MAX_NAME)
+
+const hardware = z.object({
+  platform: text,
+  arch: text,
+  cpu: text,
+  cores: size,
+  memory_total: size,
+  memory_free: size,
+  memory_quota: size,
+  speed: z.number().min(0).max(1e18),
+  kernel: text,
+})
+
+const profile = z.object({
+  name: text,
+  version: text,
+  state: z.enum(['running', 'draining']),
+  threads: size.max(4096),
+  addresses: z.array(z.string().max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES),
+  hardware,
+  guests: z.object({ memory: size, sessions: size }),
+})
+
+const range = z.tuple([block, block]).refine(([from, to]) => from < to)
+
+const stage = z
+  .object({ from: block, to: block, pid: size, memory: size, state: z.enum(['loading', 'ready', 'failed']) })
+  .refine((value) => value.from < value.to)
+
+const holdings = z.object({
+  models: z
+    .array(z.object({ model, digest, tensors: z.array(range).max(MAX_BLOCKS), stages: z.array(stage).max(1024) }))
+    .max(256),
+})
+
+const manifest = z.object({
+  model,
+  digest,
+  bytes: size,
+  blocks: block.min(1),
+  boundary: z.enum(['f16', 'f32']),
+  license: text,
+})
+
+const placement = z.object({
+  epoch: z.number().int().min(1).max(MAX_EPOCH),
+  digest,
+  kind: z.enum(['chosen', 'hand']),
+  // None: withdrawn. Whether they cover the model is known to whoever has its manifest.
+  stages: z
+    .array(z.object({ peer: text.min(1), from: block, to: block }))
+    .max(1024)
+    .refine((stages) => stages.length === 0 || isContiguous(stages)),
+})
+
+function isContiguous(stages: readonly Stage[]): boolean {
+  try {
+    checkPlacement(stages, stages.at(-1)?.to ?? 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** `null`: the author takes it back. */
+export const BODIES = {
+  profile: profile,
+  holdings: holdings,
+  manifest: manifest.nullable(),
+  placement: placement,
+} as const satisfies Record<RecordKind, z.ZodType>
+
+export type BodyOf<Kind extends RecordKind> = z.infer<(typeof BODIES)[Kind]>
+
+export function isRecordKind(kind: string): kind is RecordKind {
+  return Object.hasOwn(BODIES, kind)
+}
+
+/** The body with only the members that we know, or undefined when it is not one of this kind and key. */
+export function checkBody(kind: RecordKind, key: string, body: unknown): BodyOf<RecordKind> | undefined {
+  const result = BODIES[kind].safeParse(body)
+  if (!result.success) return undefined
+  if (!keyFits(kind, key, result.data)) return undefined
+  return result.data
+}
+
+/** One profile and one holdings record an author; a manifest's key is its digest, a placement's its model. */
+function keyFits(kind: RecordKind, key: string, body: BodyOf<RecordKind>): boolean {
+  if (kind === 'profile' || kind === 'holdings') return key === ''
+  if (kind === 'placement') return model.safeParse(key).success
+  return body === null ? digest.safeParse(key).success : 'license' in body && body.digest === key
+}

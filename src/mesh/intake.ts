@@ -1,0 +1,133 @@
+/** Judges each record that arrives, before anything of it is believed or kept. */
+import type { Membership } from '../net/index.ts'
+import type { Clock } from '../util/index.ts'
+import { checkBody, isRecordKind } from './bodies.ts'
+import type { BodyOf } from './bodies.ts'
+import {
+  AWAY_KEEP_MS,
+  CLOCK_FLOOR_MS,
+  MAX_EPOCH_JUMP,
+  MAX_FUTURE_MS,
+  MAX_PLACED_MODELS,
+  UPDATE_BURST,
+  UPDATES_PER_SECOND,
+} from './limits.ts'
+import { standingPlacement } from './placements.ts'
+import type { RecordBook } from './record-book.ts'
+import { isGenuine, readRecord, recordId } from './records.ts'
+import type { MeshRecord, SealedRecord } from './records.ts'
+
+export type Verdict =
+  /** Kept: to be passed on. */
+  | 'accepted'
+  /** Not newer than what is here. */
+  | 'known'
+  /** Genuine, and not kept: unknown kind, body, future version, no room, not allowed. */
+  | 'refused'
+  /** Too many updates of one record; anti-entropy brings the last one later. */
+  | 'limited'
+  /** Of our own, from an earlier life, newer than what we have. */
+  | 'own'
+  /** No record, or not signed by its author: whoever passed it on does not check. */
+  | 'forged'
+
+export interface IntakeNeeds {
+  readonly self: string
+  readonly clock: Clock
+  readonly book: RecordBook
+  readonly membership: Membership
+}
+
+export interface Judged {
+  readonly verdict: Verdict
+  readonly why: string
+  readonly record?: MeshRecord
+}
+
+export interface Intake {
+  /** `age`: milliseconds since who sends it has heard the author. `from`: who sends it. */
+  offer(bytes: Uint8Array, age: number, from: string): Judged
+}
+
+export function createIntake(needs: IntakeNeeds): Intake {
+  const { book, clock } = needs
+  const limited = createRateLimit(clock)
+
+  const judge = (sealed: SealedRecord, age: number, from: string): readonly [Verdict, string] => {
+    const { record } = sealed
+    const id = recordId(record)
+    if (record.version <= book.version(id)) return ['known', '']
+    if (!needs.membership.admits(record.author, 'connect')) return ['refused', 'its author is not admitted']
+    if (age > AWAY_KEEP_MS && record.kind !== 'placement') return ['refused', 'its author was not heard for long']
+    // Signature first: else forgeries would use up what the author may send.
+    if (!isGenuine(sealed)) return ['forged', 'the signature is not that of its author']
+    if (record.author !== needs.self && limited(id)) return ['limited', 'updated too often']
+    const refuse = (why: string): readonly [Verdict, string] => {
+      book.shadows.add(id, record.version)
+      return ['refused', why]
+    }
+    if (isFuture(record.version, clock)) return ['refused', 'its version is from the future']
+    if (record.author === needs.self && record.kind !== 'placement') return ['own', '']
+    if (!isRecordKind(record.kind)) return refuse(`its kind ${record.kind} is not known here`)
+    const body = checkBody(record.kind, record.key, record.body)
+    if (body === undefined) return refuse(`its body is no ${record.kind}`)
+    if (body !== null && 'epoch' in body) {
+      const why = refusedPlacement(needs, record, body)
+      if (why !== undefined) return refuse(why)
+    }
+    if (!book.keep(sealed, body)) return refuse('its author or the book is at a limit')
+    book.heard(record.author, from === record.author ? 0 : age)
+    return ['accepted', '']
+  }
+
+  return {
+    offer(bytes, age, from) {
+      const sealed = readRecord(bytes)
+      if (sealed === undefined) return { verdict: 'forged', why: 'the bytes are no record' }
+      const [verdict, why] = judge(sealed, age, from)
+      return { verdict, why, record: sealed.record }
+    },
+  }
+}
+
+/** A clock that was never set cannot say what the future is. */
+function isFuture(version: number, clock: Clock): boolean {
+  const now = clock.wall()
+  return now >= CLOCK_FLOOR_MS && version > now + MAX_FUTURE_MS
+}
+
+function refusedPlacement(
+  { book, membership, self }: IntakeNeeds,
+  { author, key }: MeshRecord,
+  body: BodyOf<'placement'>,
+): string | undefined {
+  if (author !== self && !membership.admits(author, 'place')) return 'its author may not place models'
+  const standing = standingPlacement(book, key)
+  if (body.epoch > (standing?.body.epoch ?? 0) + MAX_EPOCH_JUMP) return 'its epoch is too far ahead'
+  const models = new Set(book.ofKind('placement').map((record) => record.key))
+  if (!models.has(key) && models.size >= MAX_PLACED_MODELS) return 'too many models are placed'
+  return undefined
+}
+
+/** True when a record was updated too often: a bucket a record, forgotten when it is full again. */
+function createRateLimit(clock: Clock): (id: string) => boolean {
+  const buckets = new Map<string, { tokens: number; at: number }>()
+  return (id) => {
+    const now = clock.now()
+    const bucket = buckets.get(id) ?? { tokens: UPDATE_BURST, at: now }
+    bucket.tokens = Math.min(UPDATE_BURST, bucket.tokens + ((now - bucket.at) / 1000) * UPDATES_PER_SECOND)
+    bucket.at = now
+    if (bucket.tokens < 1) return true
+    bucket.tokens -= 1
+    buckets.set(id, bucket)
+    if (buckets.size > 4096) forgetFull(buckets, now)
+    return false
+  }
+}
+
+function forgetFull(buckets: Map<string, { tokens: number; at: number }>, now: number): void {
+  const refill = (UPDATE_BURST / UPDATES_PER_SECOND) * 1000
+  for (const [id, { at }] of buckets) if (now - at > refill) buckets.delete(id)
+  // Under a flood of new ids nothing is old: then all begin anew, which costs a burst each and no memory.
+  if (buckets.size > 8192) buckets.clear()
+}

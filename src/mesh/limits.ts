@@ -1,0 +1,84 @@
+/** Every limit of the mesh, with its reason. Sizes in bytes, times in milliseconds. */
+
+/** Holdings of 80 models with 20 ranges each stay below it; a record is read whole into memory. */
+export const MAX_RECORD_BYTES = 64 << 10
+/** One profile, one holdings record, and 64 models announced and 64 placed by one peer. */
+export const MAX_RECORDS_PER_AUTHOR = 130
+export const MAX_BYTES_PER_AUTHOR = 256 << 10
+/** Ten times the largest mesh that is planned for. */
+export const MAX_AUTHORS = 1024
+/** What all records may take: on the smallest device (512 MB) an eighth. */
+export const MAX_BOOK_BYTES = 64 << 20
+/** Standing placements outlive their authors, so strangers must not fill the book with them. */
+export const MAX_PLACED_MODELS = 256
+/** Versions of records that were refused or dropped, so that nobody sends them again. */
+export const MAX_SHADOWS = 4096
+
+export const MAX_NAME = 200
+export const MAX_ADDRESSES = 16
+export const MAX_ADDRESS_LENGTH = 300
+/** A model of 1,000 layers has more than any that exists. */
+export const MAX_BLOCKS = 10_000
+/** Epochs travel as u32 in frames; a jump to the end by one author would close the model for all others. */
+export const MAX_EPOCH = 0x7fff_ffff
+export const MAX_EPOCH_JUMP = 1 << 20
+
+/** Clocks of devices without a battery are days off after a start, not months. */
+export const MAX_FUTURE_MS = 24 * 3_600_000
+/** No peer of this software ran before; a clock that says so is not set, and judges nobody's version. */
+export const CLOCK_FLOOR_MS = Date.UTC(2026, 0, 1)
+
+export const ANTI_ENTROPY_MS = 10_000
+/** The own profile is published again at least this often: peers without a direct connection see from it that we live. */
+export const HEARTBEAT_MS = 30_000
+/** Records of a peer that nobody hears any more are kept so long: a reboot or a lost Wi-Fi is shorter. */
+export const AWAY_KEEP_MS = 15 * 60_000
+/** How long it is remembered that a record was dropped: everyone else has dropped it by then. */
+export const SHADOW_KEEP_MS = 2 * AWAY_KEEP_MS
+/** An epidemic over 8 others reaches a mesh of 1,000 in four hops; anti-entropy finds who was left out. */
+export const FORWARD_FANOUT = 8
+/** Digest entries of one frame: near 170 bytes each. */
+export const DIGEST_ENTRIES_PER_FRAME = 1000
+export const MAX_DIGEST_ENTRIES = MAX_AUTHORS * 16 + MAX_SHADOWS
+/** Updates of one record: bursts while stages load, then twice a second. More is a flood, and waits for anti-entropy. */
+export const UPDATE_BURST = 20
+export const UPDATES_PER_SECOND = 2
+/** Records from one peer: all that a mesh of 100 knows at once (signatures: 0.1 ms each), then a steady pace. */
+export const LINK_BURST = 2000
+export const LINK_RECORDS_PER_SECOND = 500
+export const REOPEN_FIRST_MS = 250
+export const REOPEN_LAST_MS = 30_000
+/** A farewell must not hold up the end of the process. */
+export const FAREWELL_MS = 500
+/** Addresses learnt from records that we keep dialling. */
+export const MAX_LEARNT_ADDRESSES = 256
+
+/** Piece of a chunk that travels as one frame: others' frames get their turn in between (DESIGN, libp2p.md A3). */
+export const PIECE_BYTES = 256 << 10
+/** Pieces that a server may send unasked: two chunks, a 100 ms line at 20 MB/s. */
+export const CREDIT_PIECES = 8
+/** Credits that a client may pile up. */
+export const MAX_CREDITS = 64
+/** Chunk requests that wait at one holder at a time, so that the line never idles. */
+export const CHUNKS_IN_FLIGHT = 3
+/** Requests of one channel that wait in the server; a client of ours has at most CHUNKS_IN_FLIGHT + 1. */
+export const MAX_WAITING_REQUESTS = 16
+export const MAX_CHANNELS_PER_PEER = 2
+/** Over all peers; further ones are told to come back. */
+export const MAX_CHANNELS = 32
+/** Chunks in the server's memory at once, 1 MiB each. */
+export const MAX_CHUNKS_IN_MEMORY = 16
+/** Hash list of a blob: 2^40 bytes have 32 MiB of hashes, a 64 GiB tensor has 2 MiB. */
+export const MAX_HASH_BYTES = 2 << 20
+/** A holder that sends nothing for so long is left, and its chunks are fetched elsewhere. */
+export const HOLDER_STALL_MS = 15_000
+export const FETCH_STALL_MS = 60_000
+/** A blob channel that nobody uses is closed by the server after this. */
+export const IDLE_CHANNEL_MS = 60_000
+/** How often a holder whose connection broke is tried again in one fetch. */
+export const HOLDER_RETRIES = 3
+/** A holder that sent a wrong chunk is not asked again for so long. */
+export const LIAR_KEEP_MS = 10 * 60_000
+export const MANIFEST_TIMEOUT_MS = 15_000
+/** Blobs that are open at a time: small tensors would else wait for a round trip each. */
+export const BLOBS_IN_FLIGHT = 8

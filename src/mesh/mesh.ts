@@ -1,0 +1,168 @@
+/** The mesh: records, gossip, liveness and blobs of one peer put together. */
+import type { ModelManifest } from '../models/index.ts'
+import type { Membership } from '../net/index.ts'
+import { createAcquaint, dialable } from './acquaint.ts'
+import { createBlobServer } from './blob-server.ts'
+import { MeshStoppedError } from './errors.ts'
+import { createFetcher } from './fetcher.ts'
+import { createGossip } from './gossip.ts'
+import { createIntake } from './intake.ts'
+import type { Judged } from './intake.ts'
+import { AWAY_KEEP_MS, HEARTBEAT_MS, MAX_ADDRESSES } from './limits.ts'
+import { createLiveness } from './liveness.ts'
+import { createListeners } from './listeners.ts'
+import { findManifest } from './find-manifest.ts'
+import type { MeshNeeds } from './needs.ts'
+import { createOwnRecords } from './own-records.ts'
+import { standingPlacements } from './placements.ts'
+import { createPublisher } from './publisher.ts'
+import { createRecordBook } from './record-book.ts'
+import type { StoredRecord } from './record-book.ts'
+import { createStateFile } from './state-file.ts'
+import type { Mesh, OwnProfile } from './types.ts'
+import { createViews } from './views.ts'
+
+const EVERYONE: Membership = { epoch: 0, admits: () => true }
+
+export function createMesh(needs: MeshNeeds): Mesh {
+  const { clock, logger, network, random } = needs
+  const { count } = needs.telemetry
+  const self = needs.identity.id
+  const membership = needs.membership ?? EVERYONE
+  const listeners = createListeners(logger)
+  let running = false
+  let profile: { readonly own: OwnProfile; readonly at: number } | undefined
+
+  const changed = (record: StoredRecord): void => {
+    if (record.kind === 'placement') state.changed()
+    if (record.kind === 'placement' && record.author !== self) count('placements_changed')
+    listeners.emit('changed', record.kind, record.key, record.author)
+  }
+  const isNear = (peer: string): boolean => peer === self || liveness.isConnected(peer)
+  const book = createRecordBook({ clock, isNear, changed })
+  const liveness = createLiveness(
+    { network, isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining' },
+    {
+      joined(peer) {
+        gossip.meet(peer)
+        listeners.emit('joined', peer)
+      },
+      left(peer, farewell) {
+        book.heard(peer, 0)
+        listeners.emit('left', peer, farewell)
+      },
+    },
+  )
+  const views = createViews(self, book, liveness)
+  const own = createOwnRecords({
+    signer: needs.identity,
+    clock,
+    book,
+    published: (record) => {
+      state.changed()
+      gossip.push(record.id)
+    },
+  })
+  const state = createStateFile(needs.files, logger, () => ({
+    highest: own.highest(),
+    placements: [...standingPlacements(book).values()].map(({ bytes }) => bytes),
+  }))
+  const intake = createIntake({ self, clock, book, membership })
+  const publisher = createPublisher(self, own, book)
+  const acquaint = createAcquaint(network, book, liveness)
+  const fetcher = createFetcher(needs)
+  const server = createBlobServer({ ...needs, count, serves: needs.serves ?? (() => true) })
+
+  const offer = (bytes: Uint8Array, age: number, from: string): Judged => {
+    const judged = intake.offer(bytes, age, from)
+    const { verdict, why, record } = judged
+    if (verdict === 'accepted') count('records_accepted')
+    if (verdict === 'refused' || verdict === 'limited' || verdict === 'forged') {
+      count('records_refused')
+      logger.debug({ peer: from, verdict, why, kind: record?.kind, author: record?.author }, 'a record was not taken')
+    }
+    if (verdict === 'own' && record !== undefined) publisher.reclaim(record)
+    if (verdict === 'accepted' && record?.kind === 'profile') acquaint.look()
+    return judged
+  }
+
+  const publishProfile = async (wanted: OwnProfile): Promise<void> => {
+    profile = { own: wanted, at: clock.now() }
+    await publisher.profile({ ...wanted, addresses: dialable(network).slice(0, MAX_ADDRESSES) })
+  }
+  const refreshProfile = (): void => {
+    if (running && profile !== undefined) {
+      publishProfile(profile.own).catch((error: unknown) => logger.warn({ err: error }, 'no heartbeat was published'))
+    }
+  }
+
+  const round = (): void => {
+    for (const author of book.authors()) {
+      if (isNear(author)) book.heard(author, 0)
+      else if (book.silence(author) > AWAY_KEEP_MS) forget(author)
+    }
+    book.shadows.sweep()
+    acquaint.look()
+    if (profile !== undefined && clock.now() - profile.at >= HEARTBEAT_MS) refreshProfile()
+  }
+  /** A standing placement stays: its stages may well be there, and withdrawn ones keep older ones away. */
+  const forget = (author: string): void => {
+    const standing = new Set([...standingPlacements(book).values()].map(({ id }) => id))
+    for (const { id } of book.recordsOf(author)) if (!standing.has(id)) book.drop(id)
+  }
+
+  const gossip = createGossip({
+    network,
+    clock,
+    random,
+    book,
+    isConnected: (peer) => liveness.isConnected(peer),
+    offer,
+    farewell: (peer) => liveness.farewell(peer),
+    round,
+  })
+  const off = network.on({ addresses: refreshProfile })
+
+  const whileRunning = async <Result>(action: () => Promise<Result>): Promise<Result> => {
+    if (!running) throw new MeshStoppedError()
+    return action()
+  }
+
+  return {
+    id: self,
+    ...views,
+    async start() {
+      const kept = await state.read()
+      own.restore(kept.highest)
+      for (const bytes of kept.placements) intake.offer(bytes, Infinity, self)
+      running = true
+      server.start()
+      gossip.start()
+      liveness.start()
+    },
+    async stop() {
+      if (!running) return
+      if (profile !== undefined) {
+        await publishProfile({ ...profile.own, state: 'draining' }).catch(() => undefined)
+      }
+      running = false
+      off()
+      await gossip.stop()
+      await server.stop()
+      liveness.stop()
+      await state.flush()
+    },
+    publishProfile: (wanted) => whileRunning(() => publishProfile(wanted)),
+    publishHoldings: (holdings) => whileRunning(() => publisher.holdings(holdings)),
+    publishPlacement: (model, init) => whileRunning(() => publisher.placement(model, init)),
+    withdrawPlacement: (model) => whileRunning(() => publisher.withdrawPlacement(model)),
+    announceManifest: (manifest) => whileRunning(() => publisher.manifest(manifest)),
+    withdrawManifest: (digest) => whileRunning(() => publisher.withdrawManifest(digest)),
+    fetchManifest: (name, options = {}) =>
+      whileRunning((): Promise<ModelManifest> =>
+        findManifest({ ...needs, self, views, fetcher }, name, options.signal),
+      ),
+    fetchTensors: (blobs, holders, options = {}) => whileRunning(() => fetcher.tensors(blobs, holders, options)),
+    on: listeners.on,
+  }
+}

@@ -1,0 +1,41 @@
+/** What the mesh needs of the rooms below it, and of the peer that it is part of. */
+import type { ModelManifest } from '../models/index.ts'
+import type { Membership, Network } from '../net/index.ts'
+import type { BlobStore } from '../store/index.ts'
+import type { CounterName } from '../telemetry/index.ts'
+import type { Clock, RandomSource } from '../util/index.ts'
+import type { Signer } from './records.ts'
+
+export type MeshCount = (name: CounterName, by?: number) => void
+
+/** As pino has it: fields first. */
+export interface MeshLogger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+/** A few small files of the mesh home that survive a restart. */
+export interface MeshFiles {
+  /** Undefined when there is none. */
+  read(name: string): Promise<Uint8Array | undefined>
+  /** Whole or not at all. */
+  write(name: string, bytes: Uint8Array): Promise<void>
+}
+
+export interface MeshNeeds {
+  readonly network: Network
+  readonly identity: Signer
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly store: BlobStore
+  readonly logger: MeshLogger
+  readonly telemetry: { readonly count: MeshCount }
+  readonly files: MeshFiles
+  /** Purposes asked: `connect` of every author, `place` of who publishes placements. @default everyone may */
+  readonly membership?: Membership
+  /** A manifest that this peer has, to serve it and so as not to fetch it. */
+  readonly loadManifest: (digest: string) => Promise<ModelManifest | undefined>
+  /** Blobs that others may fetch. @default all that are in the store */
+  readonly serves?: (address: string) => boolean
+}

@@ -1,0 +1,28 @@
+/** Which placement of a model stands: the highest epoch, ties by the author's id. */
+import type { RecordBook, StoredRecord } from './record-book.ts'
+import type { MeshPlacement } from './types.ts'
+
+type PlacementRecord = StoredRecord<'placement'>
+
+function beats(left: PlacementRecord, right: PlacementRecord): boolean {
+  if (left.body.epoch !== right.body.epoch) return left.body.epoch > right.body.epoch
+  return left.author > right.author
+}
+
+/** Withdrawn ones stand as well: they keep older ones from coming back. */
+export function standingPlacements(book: RecordBook): Map<string, PlacementRecord> {
+  const standing = new Map<string, PlacementRecord>()
+  for (const record of book.ofKind('placement')) {
+    const other = standing.get(record.key)
+    if (other === undefined || beats(record, other)) standing.set(record.key, record)
+  }
+  return standing
+}
+
+export function standingPlacement(book: RecordBook, model: string): PlacementRecord | undefined {
+  return standingPlacements(book).get(model)
+}
+
+export function asPlacement({ key, author, body }: PlacementRecord): MeshPlacement {
+  return { model: key, digest: body.digest, epoch: body.epoch, author, kind: body.kind, stages: body.stages }
+}

@@ -1,0 +1,89 @@
+/** What this peer says of itself and decides for models, as records. */
+import type { ModelManifest } from '../models/index.ts'
+import { checkPlacement } from '../placement/index.ts'
+import type { OwnRecords } from './own-records.ts'
+import { asPlacement, standingPlacement } from './placements.ts'
+import type { RecordBook } from './record-book.ts'
+import type { MeshRecord } from './records.ts'
+import type { MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
+
+export interface Publisher {
+  profile(profile: PeerProfile): Promise<void>
+  holdings(models: readonly ModelHoldings[]): Promise<void>
+  manifest(manifest: ModelManifest): Promise<void>
+  withdrawManifest(digest: string): Promise<void>
+  /** @throws PlacementGapError and its kin */
+  placement(model: string, init: PlacementInit): Promise<MeshPlacement>
+  withdrawPlacement(model: string): Promise<void>
+  /** A record of ours from an earlier life came back: it is said anew, or taken back when it holds no longer. */
+  reclaim(record: MeshRecord): void
+}
+
+export function createPublisher(self: string, own: OwnRecords, book: RecordBook): Publisher {
+  const publisher: Publisher = {
+    async profile(profile) {
+      await own.publish('profile', '', () => ({ ...profile, addresses: [...profile.addresses] }))
+    },
+    async holdings(models) {
+      await own.publish('holdings', '', () => ({ models: models.map(copyHoldings) }))
+    },
+    async manifest({ model, digest, blocks, boundary, license }) {
+      const bytes = sizeOf(blocks)
+      const body = { model, digest, bytes, blocks: blocks.length, boundary, license: license.slice(0, 200) }
+      const old = book.find('manifest', self, digest)?.body
+      // Said before: the same again would only wake everybody.
+      if (old?.model === model && old.license === body.license) return
+      await own.publish('manifest', digest, () => body)
+    },
+    async withdrawManifest(digest) {
+      const standing = book.find('manifest', self, digest)
+      if (standing !== undefined && standing.body !== null) await own.publish('manifest', digest, () => null)
+    },
+    async placement(model, { digest, kind, stages }) {
+      checkPlacement(stages, stages.at(-1)?.to ?? 1)
+      const copy = stages.map(({ peer, from, to }) => ({ peer, from, to }))
+      const epoch = (): number => (standingPlacement(book, model)?.body.epoch ?? 0) + 1
+      return asPlacement(await own.publish('placement', model, () => ({ digest, kind, stages: copy, epoch: epoch() })))
+    },
+    async withdrawPlacement(model) {
+      const standing = standingPlacement(book, model)?.body
+      if (standing === undefined || standing.stages.length === 0) return
+      const { digest, kind } = standing
+      await own.publish('placement', model, () => {
+        return { digest, kind, stages: [], epoch: (standingPlacement(book, model)?.body.epoch ?? 0) + 1 }
+      })
+    },
+    reclaim(record) {
+      own.observe(record)
+      const { kind, key } = record
+      if (kind === 'manifest') {
+        void own.publish('manifest', key, () => book.find('manifest', self, key)?.body ?? null).catch(() => undefined)
+      } else if (kind === 'profile' || kind === 'holdings') {
+        const said = book.find(kind, self)?.body
+        // Not said yet in this life: the next time that we do, the version is above the old one.
+        if (said !== undefined) void own.publish(kind, '', () => said).catch(() => undefined)
+      }
+    },
+  }
+  return publisher
+}
+
+function copyHoldings({ model, digest, tensors, stages }: ModelHoldings): {
+  model: string
+  digest: string
+  tensors: [number, number][]
+  stages: { from: number; to: number; pid: number; memory: number; state: 'loading' | 'ready' | 'failed' }[]
+} {
+  return {
+    model,
+    digest,
+    tensors: tensors.map(([from, to]) => [from, to]),
+    stages: stages.map(({ from, to, pid, memory, state }) => ({ from, to, pid, memory, state })),
+  }
+}
+
+/** A tensor that two blocks share (tied embedding and head) is stored once. */
+function sizeOf(blocks: ModelManifest['blocks']): number {
+  const sizes = new Map(blocks.flatMap(({ tensors }) => tensors.map(({ address, bytes }) => [address, bytes] as const)))
+  return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0)
+}

@@ -1,0 +1,162 @@
+/** The mesh as the other rooms see it: what every peer knows of every other, as checked plain data. */
+import type { BoundaryType, ModelManifest } from '../models/index.ts'
+import type { PlacementKind, Stage } from '../placement/index.ts'
+import type { BlobAddress } from '../store/index.ts'
+
+export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
+
+export interface HardwareProfile {
+  readonly platform: string
+  readonly arch: string
+  readonly cpu: string
+  readonly cores: number
+  /** Bytes, as are all sizes of memory here. */
+  readonly memory_total: number
+  readonly memory_free: number
+  /** Bytes that weft may use for weights and KV. */
+  readonly memory_quota: number
+  /** Multiply-adds a second of one thread in the quick kernel trial; 0 until measured. */
+  readonly speed: number
+  readonly kernel: string
+}
+
+/** What this peer does at most for peers that it does not know. */
+export interface GuestLimits {
+  readonly memory: number
+  readonly sessions: number
+}
+
+/** What a peer says about itself; `addresses` are filled in by the mesh. */
+export interface PeerProfile {
+  readonly name: string
+  readonly version: string
+  readonly state: 'running' | 'draining'
+  /** Threads that a stage of this peer may use; 0: not told. */
+  readonly threads: number
+  /** Multiaddrs at which it listens. */
+  readonly addresses: readonly string[]
+  readonly hardware: HardwareProfile
+  readonly guests: GuestLimits
+}
+
+export type OwnProfile = Omit<PeerProfile, 'addresses'>
+
+export interface ReadyStage {
+  readonly from: number
+  readonly to: number
+  /** Process of the stage host. */
+  readonly pid: number
+  readonly memory: number
+  readonly state: 'loading' | 'ready' | 'failed'
+}
+
+export interface ModelHoldings {
+  readonly model: string
+  readonly digest: string
+  /** Blocks [from, to) whose tensors are in the peer's store: rising, not touching. */
+  readonly tensors: readonly (readonly [from: number, to: number])[]
+  readonly stages: readonly ReadyStage[]
+}
+
+/** Says that the author has a manifest and serves it. */
+export interface ManifestAnnouncement {
+  readonly model: string
+  readonly digest: string
+  /** Bytes of all source tensors. */
+  readonly bytes: number
+  readonly blocks: number
+  readonly boundary: BoundaryType
+  readonly license: string
+}
+
+export interface MeshPlacement {
+  readonly model: string
+  readonly digest: string
+  readonly epoch: number
+  readonly author: string
+  readonly kind: PlacementKind
+  /** Empty: withdrawn. */
+  readonly stages: readonly Stage[]
+}
+
+export type RecordKind = 'profile' | 'holdings' | 'manifest' | 'placement'
+
+export interface MeshPeer {
+  readonly id: string
+  readonly name: string
+  readonly state: PeerState
+  readonly addresses: readonly string[]
+  readonly rtt_ms: number | null
+  readonly version: string
+  readonly profile: HardwareProfile | null
+  /** Names of the models whose manifests it serves. */
+  readonly models: readonly string[]
+}
+
+export interface KnownManifest extends ManifestAnnouncement {
+  /** Peers that announce it, this one included, by id. */
+  readonly holders: readonly string[]
+}
+
+export interface BlobRequest {
+  readonly address: BlobAddress
+  readonly bytes: number
+}
+
+/** Bytes that are in the store, of all that was asked for; never goes back. */
+export type FetchProgress = (done: number, total: number) => void
+
+export interface FetchOptions {
+  readonly onProgress?: FetchProgress
+  /** Milliseconds without a verified byte after which the fetch gives up. @default 60 s */
+  readonly stall?: number
+  readonly signal?: AbortSignal
+}
+
+export interface MeshEvents {
+  /** A record of this kind and key was added, replaced or dropped; `author` wrote it. */
+  changed?(kind: RecordKind, key: string, author: string): void
+  joined?(peer: string): void
+  /** `farewell`: it said goodbye; else it was lost. */
+  left?(peer: string, farewell: boolean): void
+}
+
+export interface Mesh {
+  readonly id: string
+  /** Reads what was kept, serves the protocols and begins to talk to connected peers. */
+  start(): Promise<void>
+  /** Says goodbye to all, flushes what must survive, ends all channels. */
+  stop(): Promise<void>
+  /** Also published again by itself as a heartbeat, and when our addresses change. */
+  publishProfile(profile: OwnProfile): Promise<void>
+  publishHoldings(holdings: readonly ModelHoldings[]): Promise<void>
+  /** Epoch: the highest seen, plus one. @throws PlacementGapError and its kin when the stages are no placement. */
+  publishPlacement(model: string, placement: PlacementInit): Promise<MeshPlacement>
+  withdrawPlacement(model: string): Promise<void>
+  /** The one that stands: highest epoch, ties by author. A withdrawn one is no placement. */
+  placement(model: string): MeshPlacement | undefined
+  placements(): readonly MeshPlacement[]
+  /** By peer id, this one included. */
+  profiles(): ReadonlyMap<string, PeerProfile>
+  holdings(): ReadonlyMap<string, readonly ModelHoldings[]>
+  announceManifest(manifest: ModelManifest): Promise<void>
+  withdrawManifest(digest: string): Promise<void>
+  manifests(): readonly KnownManifest[]
+  /** From this peer or from a holder, checked. @throws ManifestUnavailableError, FetchFailedError */
+  fetchManifest(modelOrDigest: string, options?: { readonly signal?: AbortSignal }): Promise<ModelManifest>
+  /**
+   * Brings blobs into the store, in parallel from `holders`, each chunk verified; what is there already is not fetched.
+   * An interrupted fetch goes on where it stopped. @throws FetchFailedError
+   */
+  fetchTensors(blobs: readonly BlobRequest[], holders: readonly string[], options?: FetchOptions): Promise<void>
+  /** Every other peer that is known, by id. */
+  peers(): readonly MeshPeer[]
+  state(peer: string): PeerState
+  on(events: MeshEvents): () => void
+}
+
+export interface PlacementInit {
+  readonly digest: string
+  readonly kind: PlacementKind
+  readonly stages: readonly Stage[]
+}

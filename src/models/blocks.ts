@@ -1,0 +1,73 @@
+/** Which tensors make up which block, and what a block costs: the same for every reader, and for checking manifests. */
+import { isFloatType } from './dequantize/index.ts'
+import { BLOCK_DECODERS } from './dequantize/unpack.ts'
+import type { Block, LlamaShape, SourceType, TensorRef, WeightFormat } from './manifest.ts'
+import { LAYER_TENSORS, layerShapes } from './readers/source-model.ts'
+
+export interface BlockPlan {
+  readonly kind: Block['kind']
+  readonly tensors: readonly { readonly name: string; readonly shape: readonly number[] }[]
+}
+
+/** Keys and values are kept in float32. */
+const KV_ELEMENT_BYTES = 4
+/** Kernels that hold weights as integers want rows of whole blocks of this many elements. */
+const KERNEL_BLOCK = 32
+
+/** The blocks of a model of this shape; `tied`: the head uses the embedding's matrix. */
+export function planBlocks(shape: LlamaShape, tied: boolean): readonly BlockPlan[] {
+  const shapes = layerShapes(shape)
+  const embedding = { name: 'token_embd.weight', shape: [shape.vocabulary, shape.width] }
+  const output = tied ? embedding : { name: 'output.weight', shape: [shape.vocabulary, shape.width] }
+  const layers = Array.from({ length: shape.layers }, (_, layer): BlockPlan => {
+    const tensors = LAYER_TENSORS.map((part) => ({ name: `blk.${layer}.${part}.weight`, shape: shapes[part] }))
+    return { kind: 'decoder', tensors }
+  })
+  return [
+    { kind: 'embedding', tensors: [embedding] },
+    ...layers,
+    { kind: 'head', tensors: [{ name: 'output_norm.weight', shape: [shape.width] }, output] },
+  ]
+}
+
+/** A block with its costs, from its tensors. */
+export function makeBlock(
+  kind: Block['kind'],
+  tensors: readonly TensorRef[],
+  weights: WeightFormat,
+  shape: LlamaShape,
+): Block {
+  const matrices = tensors.filter((tensor) => tensor.shape.length === 2)
+  const macs = matrices.reduce((sum, tensor) => sum + elements(tensor), 0)
+  return {
+    kind,
+    tensors,
+    weights,
+    bytes: tensors.reduce((sum, tensor) => sum + tensor.bytes, 0),
+    // Rows of the embedding are read from the store, one a token: it takes no memory and no multiplication.
+    memory: kind === 'embedding' ? 0 : tensors.reduce((sum, tensor) => sum + tensorMemory(tensor, weights), 0),
+    flops: kind === 'embedding' ? 0 : 2 * macs,
+    kv_bytes: kind === 'decoder' ? 2 * shape.kv_heads * shape.head_dim * KV_ELEMENT_BYTES : 0,
+  }
+}
+
+function elements(tensor: { readonly shape: readonly number[] }): number {
+  return tensor.shape.reduce((product, size) => product * size, 1)
+}
+
+/** Bytes of a tensor as the kernels hold it: integers with a float32 scale (and offset) a group, or float32. */
+export function tensorMemory(tensor: TensorRef, weights: WeightFormat): number {
+  const count = elements(tensor)
+  const columns = tensor.shape.at(-1)!
+  const floating = weights === 'f32' || weights === 'f16' || (weights === 'auto' && tensor.type === 'F32')
+  if (tensor.shape.length < 2 || columns % KERNEL_BLOCK !== 0 || floating) return 4 * count
+  const { bits, group, affine } = heldAs(tensor.type, weights)
+  return (count * bits) / 8 + (count / group) * (affine ? 8 : 4)
+}
+
+function heldAs(type: SourceType, weights: WeightFormat): { bits: 4 | 8; group: 16 | 32; affine: boolean } {
+  const own = isFloatType(type) ? null : BLOCK_DECODERS[type]
+  if (weights === 'q4') return own?.bits === 4 ? own : { bits: 4, group: 32, affine: false }
+  if (weights === 'int8' || own === null) return { bits: 8, group: 32, affine: false }
+  return own
+}

@@ -1,0 +1,59 @@
+/** Model sources turned into blocks; tokenizers and chat templates. */
+export type { Block, BoundaryType, LlamaShape, ModelManifest, SourceType, TensorRef, WeightFormat } from './manifest.ts'
+export { TOKEN_TYPE, TOKENIZER_SCHEMA } from './tokenizer/definition.ts'
+export type { TokenizerDefinition } from './tokenizer/definition.ts'
+export { dequantize } from './dequantize/index.ts'
+export { isFloatType, SOURCE_TYPES, sourceBytes } from './dequantize/index.ts'
+export type { FloatType, QuantizedType, SourceTypeInfo } from './dequantize/index.ts'
+export { unpackQuants } from './dequantize/index.ts'
+export type { BlockQuants } from './dequantize/index.ts'
+export { openEmbedding } from './llama/embedding.ts'
+export type { Embedding } from './llama/embedding.ts'
+export { stageFiles } from './llama/stage-files.ts'
+export type { StageFiles } from './llama/stage-files.ts'
+export { importModel } from './import.ts'
+export type { ImportNeeds, ModelImportRequest } from './import.ts'
+export type { ImportProgress, ProgressListener } from './sources/progress.ts'
+export { tensorMemory } from './blocks.ts'
+export { checkManifest, manifestDigest, MAX_MANIFEST_BYTES } from './manifest-check.ts'
+export { loadManifest, loadManifests, removeManifest, saveManifest } from './manifest-files.ts'
+export type { LoadedManifests } from './manifest-files.ts'
+export { checkModelName, isModelName, manifestFileName } from './model-name.ts'
+export { createCatalogue } from './catalogue.ts'
+export type { Catalogue, CatalogueEntry, CatalogueModel, CatalogueSource } from './catalogue.ts'
+export {
+  CatalogueError,
+  ChecksumError,
+  FetchError,
+  ManifestError,
+  ModelExistsError,
+  ModelFileError,
+  ModelNameError,
+  MODELS_ERRORS,
+  SourceFileError,
+  SourceSyntaxError,
+  TensorBytesError,
+  TokenizerDataError,
+  UnknownModelError,
+  UnsupportedModelError,
+} from './errors.ts'
+export { createTokenizer } from './tokenizer/tokenizer.ts'
+export type {
+  ChatMessage,
+  DecodeOptions,
+  EncodeChatOptions,
+  EncodedChat,
+  EncodeOptions,
+  TextStream,
+  Tokenizer,
+  TokenizerNeeds,
+} from './tokenizer/types.ts'
+export {
+  ChatMessageError,
+  ChatTemplateError,
+  TOKENIZER_ERRORS,
+  TokenizerDefinitionError,
+  UnknownPreTokenizerError,
+  UnknownTokenError,
+} from './tokenizer/errors.ts'
+export { kernelHeadDim } from './llama/head-width.ts'

@@ -1,0 +1,79 @@
+/** The graph pieces that decoder layers and the head have in common. */
+import { MICROSOFT } from '../../onnx/index.ts'
+import type { GraphBuilder, StoredTensor } from '../../onnx/index.ts'
+import type { BoundaryType } from '../manifest.ts'
+import type { PackedMatrix } from './pack.ts'
+
+/** y[rows, outputs] = x[rows, inputs] times the matrix, each row for itself. */
+export function matmul(graph: GraphBuilder, name: string, x: string, matrix: PackedMatrix): string {
+  if (matrix.kind === 'float') return graph.node('MatMul', [x, graph.stored(`${name}.weight`, matrix.weights)])
+  const y = graph.node(
+    'MatMulNBits',
+    [x, graph.stored(`${name}.quants`, matrix.quants), graph.stored(`${name}.scales`, matrix.scales)],
+    { K: matrix.inputs, N: matrix.outputs, bits: matrix.bits, block_size: matrix.block, accuracy_level: 4 },
+    { domain: MICROSOFT },
+  )
+  if (matrix.offsets === null) return y
+  const sums = blockSums(graph, x, matrix.inputs / matrix.block, matrix.block)
+  const rest = graph.node('MatMul', [sums, graph.stored(`${name}.offsets`, matrix.offsets)])
+  return graph.node('Add', [y, rest])
+}
+
+const SUMS = new WeakMap<GraphBuilder, Map<string, string>>()
+
+/** Sums of each block of each row: the same for all matrices that share an input. */
+function blockSums(graph: GraphBuilder, x: string, blocks: number, block: number): string {
+  const known = SUMS.get(graph) ?? new Map<string, string>()
+  SUMS.set(graph, known)
+  const key = `${x}/${block}`
+  const found = known.get(key)
+  if (found !== undefined) return found
+  const shaped = graph.node('Reshape', [x, graph.int64s([-1, blocks, block])])
+  const sums = graph.node('ReduceSum', [shaped, graph.int64s([2])], { keepdims: 0 })
+  known.set(key, sums)
+  return sums
+}
+
+/** RMS norm over the last axis (SimplifiedLayerNormalization of ONNX Runtime). */
+export function rmsNorm(graph: GraphBuilder, name: string, x: string, weight: StoredTensor, epsilon: number): string {
+  return graph.node('SimplifiedLayerNormalization', [x, graph.stored(`${name}.norm`, weight)], {
+    axis: -1,
+    epsilon: { float: epsilon },
+    stash_type: 1,
+  })
+}
+
+/** x + skip and its RMS norm, in one kernel: [norm, sum]. */
+export function skipNorm(
+  graph: GraphBuilder,
+  name: string,
+  x: string,
+  skip: string,
+  weight: StoredTensor,
+  epsilon: number,
+): readonly [norm: string, sum: string] {
+  const norm = graph.value('norm')
+  const sum = graph.value('sum')
+  graph.node(
+    'SkipSimplifiedLayerNormalization',
+    [x, skip, graph.stored(`${name}.norm`, weight)],
+    { epsilon: { float: epsilon } },
+    { domain: MICROSOFT, outputs: [norm, '', '', sum] },
+  )
+  return [norm, sum]
+}
+
+/** x * sigmoid(x): QuickGelu with alpha 1. */
+export function silu(graph: GraphBuilder, x: string): string {
+  return graph.node('QuickGelu', [x], { alpha: { float: 1 } }, { domain: MICROSOFT })
+}
+
+/**
+ * What crosses from one block to the next: the residual, rounded to the boundary's type after every block, cut there
+ * or not, so that any placement gives the same bits (DESIGN decision 7).
+ */
+export function roundBoundary(graph: GraphBuilder, x: string, boundary: BoundaryType): string {
+  if (boundary === 'f32') return x
+  const half = graph.node('Cast', [x], { to: 10 })
+  return graph.node('Cast', [half], { to: 1 })
+}

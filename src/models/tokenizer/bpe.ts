@@ -1,0 +1,122 @@
+/**
+ * Byte-level BPE (Radford et al., 2019) exact to the token: text is cut into words by the model's pre-tokenizer, a word
+ * into the bytes of its UTF-8, and neighbours are merged by the rank of their pair.
+ */
+import { BYTE_TO_CHARACTER } from './byte-alphabet.ts'
+import { TokenizerDefinitionError } from './errors.ts'
+import { mergeSymbols } from './merge.ts'
+import { createPairTable } from './pair-table.ts'
+import type { PairTable } from './pair-table.ts'
+import { preTokenizer } from './pre-tokenizer.ts'
+import type { Vocabulary } from './vocabulary.ts'
+import { cachedByWord } from './word-cache.ts'
+
+/** Appends the ids of a text without special tokens. */
+export type PlainEncoder = (text: string, ids: number[]) => void
+
+interface Merges {
+  readonly ranks: PairTable
+  /** The token that the merge of each rank makes. */
+  readonly products: Int32Array
+}
+
+/** @throws TokenizerDefinitionError, UnknownPreTokenizerError */
+export function createBpeEncoder(vocabulary: Vocabulary): PlainEncoder {
+  const words = preTokenizer(vocabulary.definition.pre)
+  const bytes = byteIds(vocabulary)
+  const merges = readMerges(vocabulary)
+  const encodeWord = cachedByWord((word) => {
+    const utf8 = Buffer.from(word)
+    if (words.wholeWords) {
+      const whole = vocabulary.plain.get(inAlphabet(utf8))
+      if (whole !== undefined) return [whole]
+    }
+    return mergeBytes(utf8, bytes, merges)
+  })
+  return (text, ids) => {
+    for (const word of words.split(text)) for (const id of encodeWord(word)) ids.push(id)
+  }
+}
+
+function inAlphabet(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += BYTE_TO_CHARACTER[byte]
+  return text
+}
+
+function mergeBytes(utf8: Uint8Array, bytes: Int32Array, { ranks, products }: Merges): readonly number[] {
+  const ids = new Int32Array(utf8.length)
+  let count = 0
+  for (const byte of utf8) {
+    const id = bytes[byte] as number
+    // The reference leaves out a byte that no token has, and merges across the gap (tokenizers, `merge_word`).
+    if (id >= 0) ids[count++] = id
+  }
+  const next = mergeSymbols(count, {
+    rank: (left, right) => ranks.get(ids[left] as number, ids[right] as number),
+    join: (left, _right, rank) => {
+      ids[left] = products[rank] as number
+    },
+  })
+  const merged: number[] = []
+  for (let at = 0; at < count; at = next[at] as number) merged.push(ids[at] as number)
+  return merged
+}
+
+/**
+ * The token of each byte, or -1. Printable ASCII and the line end must be there. Others may be missing: SmolLM2 has no
+ * token for 0x04 or 0xf1, for instance; they become `unk` where that is no control token, else nothing, as the
+ * reference has it.
+ */
+function byteIds({ plain, definition, isControl }: Vocabulary): Int32Array {
+  const { unk } = definition
+  const fallback = unk === null || isControl(unk) ? -1 : unk
+  const ids = new Int32Array(256)
+  const missing: string[] = []
+  for (const [byte, character] of BYTE_TO_CHARACTER.entries()) {
+    const id = plain.get(character)
+    const needed = byte === 0x0a || (byte >= 0x20 && byte <= 0x7e)
+    if (id === undefined && needed && fallback < 0) missing.push(`0x${byte.toString(16).padStart(2, '0')}`)
+    ids[byte] = id ?? fallback
+  }
+  if (missing.length > 0) {
+    throw new TokenizerDefinitionError(`${missing.length} bytes of plain text have no token, ${missing[0]} for one`, {
+      missing,
+    })
+  }
+  return ids
+}
+
+function readMerges({ plain, definition, size }: Vocabulary): Merges {
+  const merges = definition.merges ?? []
+  const ranks = createPairTable(merges.length)
+  const products = new Int32Array(merges.length)
+  const exists = new Set(definition.tokens)
+  for (const [rank, merge] of merges.entries()) {
+    const parts = mergeParts(rank, merge)
+    const ids = parts.map((part) => plain.get(part))
+    const [left, right, product] = ids
+    if (left === undefined || right === undefined || product === undefined) {
+      const absent = parts.find((part) => !exists.has(part))
+      if (absent === undefined) continue // Of a control token: text must not become one.
+      throw new TokenizerDefinitionError(`merge ${rank} needs the token ${JSON.stringify(absent)}, which is missing`, {
+        rank,
+        merge,
+        tokens: size,
+      })
+    }
+    products[rank] = product
+    ranks.add(left, right, rank)
+  }
+  return { ranks, products }
+}
+
+function mergeParts(rank: number, merge: string): [string, string, string] {
+  const space = typeof merge === 'string' ? merge.indexOf(' ', 1) : -1
+  if (space === -1 || space === merge.length - 1) {
+    throw new TokenizerDefinitionError(`merge ${rank} is not two tokens with a space between them`, { rank })
+  }
+  const left = merge.slice(0, space)
+  const right = merge.slice(space + 1)
+  return [left, right, left + right]
+}

@@ -1,0 +1,131 @@
+/**
+ * Conversations as prompts, such that what people typed stays text.
+ *
+ * A template mixes its own words with those of the messages, and only its own may become control tokens, even where the
+ * two touch (`<|im_` at the end of one message and `end|>` at the start of the next). So the template is rendered twice:
+ * with the messages as they are, which is the prompt, and with every character of theirs that occurs in a control token
+ * replaced by a private-use twin. Where both renderings agree but for the twins, they say of each character whose it is;
+ * a control token counts where no character of it is a message's. Everything else is encoded as one text, so that ids
+ * equal those of the whole prompt encoded at once wherever no message has a hand in a control token.
+ *
+ * A template may look into a message (`'</think>' in content`) and then render twins another way. Then only what could
+ * be, or at its ends become, a control token is replaced, and that rendering is the prompt.
+ */
+import type { Clock } from '../../util/index.ts'
+import { CHATML_TEMPLATE, compileChatTemplate, PLAIN_TEMPLATE } from './chat-template.ts'
+import type { ChatTemplate, TemplateVariables } from './chat-template.ts'
+import { ChatMessageError } from './errors.ts'
+import type { SpecialFinder, SpecialSpan } from './special-tokens.ts'
+import { createTwins } from './twins.ts'
+import type { Twins } from './twins.ts'
+import type { ChatMessage, EncodedChat, EncodeOptions, Tokenizer } from './types.ts'
+import type { Vocabulary } from './vocabulary.ts'
+
+/** Roles that a template may build its tokens from (`'<|' + role + '|>'`), beside those that it names itself. */
+const KNOWN_ROLES: ReadonlySet<string> = new Set(['system', 'developer', 'user', 'assistant', 'tool', 'function'])
+
+export interface ChatEncoderParts {
+  readonly vocabulary: Vocabulary
+  readonly finder: SpecialFinder
+  readonly encodeSpans: (text: string, spans: readonly SpecialSpan[], options: EncodeOptions) => number[]
+  readonly clock?: Pick<Clock, 'wall'>
+}
+
+export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeChat'] {
+  const { vocabulary, finder, encodeSpans, clock } = parts
+  const { bos } = vocabulary.definition
+  const controls = vocabulary.special.filter((token) => !token.userDefined).map((token) => token.text)
+  let template: ChatTemplate | undefined
+
+  const protect = (text: string, messages: readonly ChatMessage[], render: Render): EncodedSpans => {
+    const used = [text, ...messages.flatMap((message) => [message.role, message.content, message.name ?? ''])]
+    const twins = createTwins(controls, used)
+    const marked = attempt(() => render(twinMessages(messages, twins.hideAll, template?.source ?? '')))
+    if (marked !== undefined && twins.reveal(marked) === text) return ownSpans(finder, text, marked)
+    const guarded = render(twinMessages(messages, twins.hideControls, template?.source ?? ''))
+    return ownSpans(finder, twins.reveal(guarded), guarded)
+  }
+
+  return (messages, options = {}): EncodedChat => {
+    const checked = messages.map(checkMessage)
+    const compiled = (template ??= compileChatTemplate(templateSource(vocabulary), clock))
+    const variables = templateVariables(vocabulary, options.addGenerationPrompt ?? true)
+    const render: Render = (given) => compiled.render({ ...variables, messages: given }).toWellFormed()
+    const text = render(checked)
+    const encoded =
+      options.special === true || controls.length === 0
+        ? { text, spans: finder.find(text, () => true) }
+        : protect(text, checked, render)
+    const first = encoded.spans[0]
+    const hasBos = first !== undefined && first.start === 0 && first.id === bos
+    const ids = encodeSpans(encoded.text, encoded.spans, { addEos: false, ...(hasBos ? { addBos: false } : {}) })
+    return { ids, text: encoded.text }
+  }
+}
+
+type Render = (messages: readonly ChatMessage[]) => string
+
+interface EncodedSpans {
+  readonly text: string
+  readonly spans: SpecialSpan[]
+}
+
+/** Special tokens of `text` that have no twin in `marked`, which is the same text but for twins. */
+function ownSpans(finder: SpecialFinder, text: string, marked: string): EncodedSpans {
+  const spans = finder.find(text, (start, end) => text.slice(start, end) === marked.slice(start, end))
+  return { text, spans }
+}
+
+/** A template may refuse twins where it takes the text itself, or need more room for them. */
+function attempt(action: () => string): string | undefined {
+  try {
+    return action()
+  } catch {
+    return undefined
+  }
+}
+
+function twinMessages(
+  messages: readonly ChatMessage[],
+  hide: Twins['hideAll'],
+  templateSource: string,
+): readonly ChatMessage[] {
+  return messages.map(({ role, content, name }) => ({
+    role: isTemplateRole(role, templateSource) ? role : hide(role),
+    content: hide(content),
+    ...(name === undefined ? {} : { name: hide(name) }),
+  }))
+}
+
+function isTemplateRole(role: string, templateSource: string): boolean {
+  return KNOWN_ROLES.has(role) || templateSource.includes(`'${role}'`) || templateSource.includes(`"${role}"`)
+}
+
+function checkMessage(message: ChatMessage, index: number): ChatMessage {
+  const { role, content, name } = message as Readonly<Record<keyof ChatMessage, unknown>>
+  if (typeof role !== 'string' || role === '') throw new ChatMessageError(index, 'its role is no text')
+  if (typeof content !== 'string') throw new ChatMessageError(index, 'its content is no text')
+  if (name !== undefined && typeof name !== 'string') throw new ChatMessageError(index, 'its name is no text')
+  return {
+    role: role.toWellFormed(),
+    content: content.toWellFormed(),
+    ...(name === undefined ? {} : { name: name.toWellFormed() }),
+  }
+}
+
+function templateSource({ definition, special }: Vocabulary): string {
+  if (definition.chat_template !== null) return definition.chat_template
+  const texts = new Set(special.map((token) => token.text))
+  return texts.has('<|im_start|>') && texts.has('<|im_end|>') ? CHATML_TEMPLATE : PLAIN_TEMPLATE
+}
+
+function templateVariables({ definition }: Vocabulary, prompt: boolean): Omit<TemplateVariables, 'messages'> {
+  const text = (id: number | null): string => (id === null ? '' : (definition.tokens[id] ?? ''))
+  return {
+    add_generation_prompt: prompt,
+    bos_token: text(definition.bos),
+    eos_token: text(definition.eos),
+    unk_token: text(definition.unk),
+    pad_token: text(definition.pad),
+  }
+}

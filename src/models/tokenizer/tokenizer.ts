@@ -1,0 +1,67 @@
+/** The tokenizer of a model, built from its definition: text to ids and back, and conversations to prompts. */
+import { createBpeEncoder } from './bpe.ts'
+import { createChatEncoder } from './chat.ts'
+import type { TokenizerDefinition } from './definition.ts'
+import { createSpecialFinder } from './special-tokens.ts'
+import type { SpecialSpan } from './special-tokens.ts'
+import { createSpmEncoder } from './spm.ts'
+import { createTextStream } from './stream.ts'
+import type { EncodeOptions, Tokenizer, TokenizerNeeds } from './types.ts'
+import { createVocabulary } from './vocabulary.ts'
+
+const everywhere = (): boolean => true
+const nowhere = (): boolean => false
+
+/**
+ * Construction costs some 100 ms for 50,000 merges; keep the tokenizer. The chat template is read when it is first used.
+ * @throws TokenizerDefinitionError, UnknownPreTokenizerError
+ */
+export function createTokenizer(definition: TokenizerDefinition, needs: TokenizerNeeds = {}): Tokenizer {
+  const vocabulary = createVocabulary(definition)
+  const { kind, bos, eos, add_bos: addsBos, add_eos: addsEos, add_space_prefix: addsSpace } = definition
+  const encodePlain = kind === 'bpe' ? createBpeEncoder(vocabulary) : createSpmEncoder(vocabulary)
+  const finder = createSpecialFinder(vocabulary.special)
+  const spacePrefix = kind === 'spm' && addsSpace ? ' ' : ''
+
+  const encodeSpans = (text: string, spans: readonly SpecialSpan[], options: EncodeOptions): number[] => {
+    const ids: number[] = []
+    if ((options.addBos ?? addsBos) && bos !== null) ids.push(bos)
+    let done = 0
+    // SentencePiece's prefix goes before text that begins, or that follows a special token (llama.cpp, `tokenize`).
+    let prefix = spacePrefix
+    const plainUpTo = (end: number): void => {
+      if (end === done) return
+      encodePlain(prefix + text.slice(done, end), ids)
+      prefix = ''
+    }
+    for (const { id, start, end } of spans) {
+      plainUpTo(start)
+      ids.push(id)
+      prefix = spacePrefix
+      done = end
+    }
+    plainUpTo(text.length)
+    if ((options.addEos ?? addsEos) && eos !== null) ids.push(eos)
+    return ids
+  }
+
+  const decode: Tokenizer['decode'] = (ids, options = {}) => {
+    const stream = createTextStream(vocabulary, options.special ?? false)
+    return ids.map((id) => stream.push(id)).join('') + stream.end()
+  }
+
+  return {
+    vocabulary: vocabulary.size,
+    bos,
+    endTokens: vocabulary.endTokens,
+    encode(text, options = {}) {
+      const wellFormed = text.toWellFormed()
+      const spans = finder.find(wellFormed, options.special === true ? everywhere : nowhere)
+      return encodeSpans(wellFormed, spans, options)
+    },
+    decode,
+    bytes: (id, options = {}) => vocabulary.bytes(id, options.special ?? false),
+    stream: (options = {}) => createTextStream(vocabulary, options.special ?? false),
+    encodeChat: createChatEncoder({ vocabulary, finder, encodeSpans, ...needs }),
+  }
+}

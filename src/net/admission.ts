@@ -1,0 +1,57 @@
+/** Who may join: the membership, what a person has decided, and the number of those who wait for that. */
+import { MAX_PENDING_PEERS } from './constants.ts'
+import { NotAdmittedError, TooManyNewcomersError } from './discovery-errors.ts'
+import type { Verdict } from './hello.ts'
+import type { Membership } from './types.ts'
+
+export type LanPolicy = 'open' | 'confirm' | 'off'
+
+export interface Admission {
+  /** What we answer to a peer that has proven the network key. */
+  judge(peer: string): Verdict
+  /** Resolves when a person has decided. Never, if nobody does. */
+  decision(peer: string): Promise<Verdict>
+  decide(peer: string, admit: boolean): void
+  /** Whoever is dialled by name has been chosen by a person. */
+  approve(peer: string): void
+  /** A waiting peer has gone. */
+  gone(peer: string): void
+}
+
+interface AdmissionInit {
+  readonly lan: LanPolicy
+  readonly membership: Membership
+  readonly approved: readonly string[]
+}
+
+const WELCOME: Verdict = { verdict: 'welcome' }
+const DENIED: Verdict = { verdict: 'refused', code: NotAdmittedError.info.code }
+
+export function createAdmission(init: AdmissionInit): Admission {
+  const approved = new Set(init.approved)
+  const denied = new Set<string>()
+  const pending = new Map<string, PromiseWithResolvers<Verdict>>()
+  return {
+    judge(peer) {
+      if (denied.has(peer) || !init.membership.admits(peer, 'connect')) return DENIED
+      if (init.lan !== 'confirm' || approved.has(peer)) return WELCOME
+      if (pending.size >= MAX_PENDING_PEERS && !pending.has(peer))
+        return { verdict: 'refused', code: TooManyNewcomersError.info.code }
+      if (!pending.has(peer)) pending.set(peer, Promise.withResolvers<Verdict>())
+      return { verdict: 'pending' }
+    },
+    decision: (peer) => pending.get(peer)?.promise ?? Promise.resolve(approved.has(peer) ? WELCOME : DENIED),
+    decide(peer, admit) {
+      if (admit) approved.add(peer)
+      else approved.delete(peer)
+      if (admit) denied.delete(peer)
+      else denied.add(peer)
+      pending.get(peer)?.resolve(admit ? WELCOME : DENIED)
+      pending.delete(peer)
+    },
+    approve(peer) {
+      if (!denied.has(peer)) approved.add(peer)
+    },
+    gone: (peer) => void pending.delete(peer),
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * One implementation of `Channel` over anything that carries bytes: decoding, order, back-pressure both ways. A frame
+ * is decoded and its handler called in the tick in which its last byte arrived, since a hop must cost little.
+ */
+import {
+  CLOSE_WAIT_MS,
+  MAX_PENDING_BYTES,
+  MAX_PENDING_FRAMES,
+  MAX_WAITING_SENDS,
+  SEND_PIECE_BYTES,
+} from './constants.ts'
+import { ChannelBusyError, ChannelClosedError } from './errors.ts'
+import { encodeFrame, FrameDecoder } from './frame.ts'
+import type { Frame } from './frame.ts'
+import type { Channel } from './types.ts'
+
+/** What a channel needs of its carrier. None of these may throw. */
+export interface Wire {
+  /** Takes all parts, as one write; false when the next must wait for `FrameChannel.drained`. */
+  write(parts: readonly Uint8Array[]): boolean
+  pause(): void
+  resume(): void
+  /** Flushes and ends the writing side. */
+  end(): void
+  destroy(reason: Error): void
+}
+
+type Handler = (frame: Frame) => void | Promise<void>
+
+const DONE = Promise.resolve()
+const ignore = (): void => undefined
+
+export class FrameChannel implements Channel {
+  readonly remote: string
+  readonly closed: Promise<Error | undefined>
+  readonly #wire: Wire
+  readonly #decoder = new FrameDecoder()
+  readonly #end = Promise.withResolvers<Error | undefined>()
+  #handler: Handler | undefined
+  /** Received and not yet handed over: no handler yet, or too many at work. */
+  #queue: Frame[] = []
+  #atWork = 0
+  #bytesAtWork = 0
+  #paused = false
+  #state: 'open' | 'closing' | 'ended' = 'open'
+  /** The last of the sends that wait; undefined when the wire has room. */
+  #tail: Promise<void> | undefined
+  #waiting = 0
+  #room: PromiseWithResolvers<void> | undefined
+  /** The other end has finished; the queue is handed over before the channel ends. */
+  #finished = false
+
+  constructor(remote: string, wire: Wire) {
+    this.remote = remote
+    this.#wire = wire
+    this.closed = this.#end.promise
+  }
+
+  send(frame: Frame): Promise<void> {
+    if (this.#state !== 'open') return rejected(new ChannelClosedError(this.remote))
+    const parts = encodeFrame(frame)
+    const small = frame.payload.length + frame.control.length <= SEND_PIECE_BYTES
+    if (this.#tail === undefined && small) return this.#wire.write(parts) ? DONE : this.#wait(this.#drain())
+    if (this.#waiting >= MAX_WAITING_SENDS) return rejected(new ChannelBusyError(this.remote, this.#waiting))
+    return this.#wait(this.#sendLater(this.#tail, parts))
+  }
+
+  onFrame(handler: Handler): void {
+    this.#handler = handler
+    queueMicrotask(() => this.#deliver())
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'open') {
+      this.#state = 'closing'
+      this.#queue = []
+      await this.#tail?.catch(ignore)
+      this.#setPaused(false)
+      if (this.#stillOpen()) this.#wire.end()
+      const timer = setTimeout(() => this.abort(new ChannelClosedError(this.remote)), CLOSE_WAIT_MS)
+      void this.closed.then(() => clearTimeout(timer))
+    }
+    await this.closed
+  }
+
+  abort(reason: Error): void {
+    if (this.#state === 'ended') return
+    this.ended(reason)
+    this.#wire.destroy(reason)
+  }
+
+  /** The carrier has bytes. */
+  receive(bytes: Uint8Array): void {
+    if (this.#state !== 'open') return
+    try {
+      for (const frame of this.#decoder.push(bytes)) {
+        if (this.#queue.length > 0 || !this.#ready()) this.#queue.push(frame)
+        else this.#handOver(frame)
+      }
+    } catch (error) {
+      this.abort(error as Error)
+    }
+    this.#balance()
+  }
+
+  /** The carrier has room again. */
+  drained(): void {
+    const room = this.#room
+    this.#room = undefined
+    room?.resolve()
+  }
+
+  /** The other end will send no more; what came before is still handed over. */
+  finished(): void {
+    this.#finished = true
+    this.#deliver()
+  }
+
+  /** The carrier is gone. An end that was asked for by either side is no error. */
+  ended(error?: Error): void {
+    if (this.#state === 'ended') return
+    const reason = this.#state === 'closing' ? undefined : error
+    this.#state = 'ended'
+    this.#queue = []
+    this.#room?.reject(new ChannelClosedError(this.remote, error?.message))
+    this.#room = undefined
+    this.#end.resolve(reason)
+  }
+
+  #stillOpen(): boolean {
+    return this.#state !== 'ended'
+  }
+
+  #ready(): boolean {
+    return this.#handler !== undefined && this.#atWork < MAX_PENDING_FRAMES && this.#bytesAtWork < MAX_PENDING_BYTES
+  }
+
+  #handOver(frame: Frame): void {
+    const work = this.#handler!(frame)
+    if (work === undefined) return
+    const bytes = frame.payload.length + frame.control.length
+    this.#atWork++
+    this.#bytesAtWork += bytes
+    const settle = (): void => {
+      this.#atWork--
+      this.#bytesAtWork -= bytes
+      this.#deliver()
+    }
+    work.then(settle, (error: unknown) => {
+      this.abort(error as Error)
+      settle()
+    })
+  }
+
+  #deliver(): void {
+    while (this.#state === 'open' && this.#queue.length > 0 && this.#ready()) {
+      try {
+        this.#handOver(this.#queue.shift()!)
+      } catch (error) {
+        this.abort(error as Error)
+      }
+    }
+    if (this.#finished && this.#queue.length === 0 && this.#state !== 'ended') {
+      this.#wire.end()
+      this.ended(this.#decoder.pending === 0 ? undefined : new ChannelClosedError(this.remote, 'within a frame'))
+    }
+    this.#balance()
+  }
+
+  /** The carrier is read only while frames can be handed over. */
+  #balance(): void {
+    if (this.#state !== 'ended') this.#setPaused(this.#state === 'open' && (this.#queue.length > 0 || !this.#ready()))
+  }
+
+  #setPaused(paused: boolean): void {
+    if (this.#paused === paused || this.#state === 'ended') return
+    this.#paused = paused
+    if (paused) this.#wire.pause()
+    else this.#wire.resume()
+  }
+
+  /** Keeps the order of sends: whoever comes while one waits, waits behind it. */
+  #wait(job: Promise<void>): Promise<void> {
+    this.#waiting++
+    const settle = (): void => {
+      this.#waiting--
+      if (this.#tail === job) this.#tail = undefined
+    }
+    this.#tail = job
+    // also keeps a caller that drops the promise from ending the process: `closed` tells
+    job.then(settle, settle)
+    return job
+  }
+
+  async #sendLater(before: Promise<void> | undefined, parts: Uint8Array[]): Promise<void> {
+    await before?.catch(ignore)
+    for (const piece of pieces(parts)) {
+      if (this.#state === 'ended') throw new ChannelClosedError(this.remote)
+      if (!this.#wire.write(piece)) await this.#drain()
+    }
+  }
+
+  #drain(): Promise<void> {
+    this.#room ??= Promise.withResolvers<void>()
+    return this.#room.promise
+  }
+}
+
+/** A rejection that does not end the process when the caller drops it. */
+function rejected(reason: Error): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<void>()
+  void promise.catch(ignore)
+  reject(reason)
+  return promise
+}
+
+/** The parts in writes of at most `SEND_PIECE_BYTES` each, the header with the first. */
+function* pieces(parts: readonly Uint8Array[]): Generator<Uint8Array[]> {
+  let piece: Uint8Array[] = []
+  let room = SEND_PIECE_BYTES
+  for (const part of parts) {
+    for (let at = 0; at < part.length;) {
+      const take = Math.min(room, part.length - at)
+      piece.push(part.subarray(at, at + take))
+      at += take
+      room -= take
+      if (room > 0) continue
+      yield piece
+      piece = []
+      room = SEND_PIECE_BYTES
+    }
+  }
+  if (piece.length > 0) yield piece
+}

@@ -1,0 +1,82 @@
+/** Limits and times of the network, each with its reason. */
+
+/** Larger frames are cut into pieces of this, so that a heart-beat on another stream waits for one piece at most. */
+export const SEND_PIECE_BYTES = 256 << 10
+/** Frames whose handler has not finished: enough to hide a turn of the event loop, small enough to bound memory. */
+export const MAX_PENDING_FRAMES = 8
+/** Bytes of such frames: two prefill chunks of 512 rows of width 4,096 in f16. Above, the stream is not read. */
+export const MAX_PENDING_BYTES = 8 << 20
+/** Sends that wait for room. Who has more than this waiting does not await its sends. */
+export const MAX_WAITING_SENDS = 1024
+/** How long a closed channel waits for the other end to close as well. */
+export const CLOSE_WAIT_MS = 5_000
+
+/** Nesting of a control map; ours have four levels. */
+export const MAX_CONTROL_DEPTH = 16
+/** Values in a control map: 16 bytes of memory or more each, so a full map stays near a megabyte. */
+export const MAX_CONTROL_VALUES = 32_768
+
+/**
+ * yamux windows. Both ends must start from the same one, so it belongs to the protocol version. Raised from 256 KiB:
+ * a first megabyte crosses a 40 ms link in 47 ms in place of 100 (measured).
+ */
+export const INITIAL_WINDOW_BYTES = 1 << 20
+export const MAX_WINDOW_BYTES = 4 << 20
+/** At least twice the window: a paused stream is aborted when its read buffer is full. */
+export const READ_BUFFER_BYTES = 8 << 20
+/** Writers wait for room after each piece, so this is never reached unless something is wrong. */
+export const WRITE_BUFFER_BYTES = 32 << 20
+
+/** Protocol versions spoken: this one and, once there is one, the one before. */
+export const SPOKEN = { min: 1, max: 1 } as const
+/** A greeting takes three round trips; this is for links and machines that are very slow. */
+export const HELLO_WAIT_MS = 10_000
+/** All that one side may send in a greeting: its largest message has 16 addresses of 255 bytes. */
+export const MAX_HELLO_BYTES = 32 << 10
+export const MAX_ADDRESSES = 16
+export const MAX_ADDRESS_LENGTH = 255
+export const MAX_NAME_LENGTH = 128
+/** Newcomers that wait for a person; each holds a connection. */
+export const MAX_PENDING_PEERS = 64
+/** Connections of one peer: two dials that crossed, and a stale one. */
+export const MAX_LINKS_PER_PEER = 4
+/** Streams that wait for the end of a greeting; each may fill a window. */
+export const MAX_EARLY_STREAMS = 4
+/** How long a refused side may take to read why. */
+export const REFUSAL_LINGER_MS = 1_000
+/** Two connections of one peer that are closer than this have crossed; else the newer replaces a dead one. */
+export const CROSSED_MS = 5_000
+
+/** Kept-open streams of one protocol to one peer: a channel a session, a few protocols a peer. */
+export const MAX_STREAMS_PER_PROTOCOL = 64
+/** All streams of one connection. */
+export const MAX_STREAMS = 512
+/** Peers of a mesh, and then some. */
+export const MAX_CONNECTIONS = 1_024
+/** Connections that have not proven who they are yet, from all hosts and from one. */
+export const MAX_UNPROVEN = 1_024
+export const MAX_UNPROVEN_PER_HOST = 512
+/** An unproven connection is cut after this. */
+export const UPGRADE_WAIT_MS = 5_000
+/** libp2p's own limit is 5 a second, which a mesh on one machine exceeds. */
+export const INBOUND_PER_SECOND = 500
+export const DIAL_WAIT_MS = 10_000
+export const ADDRESS_WAIT_MS = 5_000
+
+/** Heart-beat of a connection that nobody watches: enough to know the round trip. */
+export const BEAT_MS = 5_000
+/** libp2p's 15 s cut peers that were only busy for longer (measured); this is for machines that are gone. */
+export const BEAT_WAIT_MS = 30_000
+/** While watched: a beat a second, and 1.5 s for its answer, so a frozen peer is known within 2.5 s. */
+export const WATCHED_BEAT_MS = 1_000
+export const WATCHED_WAIT_MS = 1_450
+/** A timer that is later than this was held up by this very process. */
+export const LATE_MS = 500
+
+/** Back-off of dials: doubling from here to there, with a jitter of a quarter, without end. */
+export const FIRST_RETRY_MS = 1_000
+export const LAST_RETRY_MS = 60_000
+/** Peers that are dialled or could be. */
+export const MAX_TARGETS = 2_048
+/** A stranger that has not been announced for this long is not dialled any more. */
+export const STRANGER_KEEP_MS = 10 * 60_000

@@ -1,0 +1,162 @@
+/** Why a peer that was seen has not joined: thrown by `open`, and listed by `refusals()` with the same codes. */
+import { EXIT, WeftError } from '../errors.ts'
+import type { ErrorInfo } from '../errors.ts'
+
+export class OtherNetworkError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-001',
+    title: 'Another network',
+    meaning: 'The other side holds another network key or belongs to another network; nothing was exchanged.',
+    remedy: 'If both are yours, start them with the same --network-key file and the same --network name.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(remote: string) {
+    super(OtherNetworkError.info, `${remote} belongs to another network`, { details: { remote } })
+  }
+}
+
+export class IncompatibleVersionError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-002',
+    title: 'Incompatible version',
+    meaning: 'The two sides have no protocol version in common; each speaks its own and the one before.',
+    remedy: 'Update the older one: weft version on both tells which.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(remote: string, why: string) {
+    super(IncompatibleVersionError.info, `${remote} speaks another protocol version`, { why, details: { remote } })
+  }
+}
+
+export class OwnIdentityError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-003',
+    title: 'One identity in two places',
+    meaning: 'The same identity key runs on another machine or in another process; others cannot tell the two apart.',
+    remedy: 'A home was copied: on one of the two, move keys/identity.key away and start again.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(remote: string) {
+    super(OwnIdentityError.info, `the identity ${remote} is in use elsewhere`, { details: { remote } })
+  }
+}
+
+export class NotAdmittedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-004',
+    title: 'Not admitted',
+    meaning: 'One of the two sides does not let the other in: its membership, or a person, has said no.',
+    remedy: 'Ask whoever runs the other peer: weft status and weft policy there.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(remote: string, why?: string) {
+    super(NotAdmittedError.info, `${remote} is not admitted`, {
+      details: { remote },
+      ...(why === undefined ? {} : { why }),
+    })
+  }
+}
+
+export class PendingApprovalError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-005',
+    title: 'Waits for approval',
+    meaning: 'One of the two sides asks a person before a newcomer joins (--lan confirm).',
+    remedy: 'Approve the newcomer on the peer that asks: weft peers approve PEER.',
+    exit: EXIT.denied,
+    http: 403,
+    retryable: true,
+  }
+
+  constructor(remote: string) {
+    super(PendingApprovalError.info, `${remote} waits for approval`, { details: { remote } })
+  }
+}
+
+export class PeerUnreachableError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-006',
+    title: 'Peer unreachable',
+    meaning: 'No address of the peer answers; it is tried again for as long as it takes.',
+    remedy: 'Is it running (weft status there), and does a firewall let its port through? weft netcheck.',
+    exit: EXIT.unreachable,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(remote: string, why?: string) {
+    super(PeerUnreachableError.info, `${remote} cannot be reached`, {
+      details: { remote },
+      ...(why === undefined ? {} : { why }),
+    })
+  }
+}
+
+export class OtherPeerError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-007',
+    title: 'Another peer at that address',
+    meaning: 'A peer answers at this address, but not the one whose id the address names.',
+    remedy: 'Look up the present address of that peer: weft status there.',
+    exit: EXIT.unreachable,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(remote: string) {
+    super(OtherPeerError.info, `another peer answers at the address of ${remote}`, { details: { remote } })
+  }
+}
+
+export class HelloFailedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-008',
+    title: 'No greeting',
+    meaning: 'A connection was made, but the other side did not greet as weft does, or not in time.',
+    remedy: 'Is it weft, and is it overloaded? weft doctor there.',
+    exit: EXIT.unreachable,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(remote: string, why: string) {
+    super(HelloFailedError.info, `${remote} did not greet`, { why, details: { remote } })
+  }
+}
+
+export class TooManyNewcomersError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-009',
+    title: 'Too many at the door',
+    meaning: 'More newcomers wait for approval, or more connections are open, than this peer keeps.',
+    remedy: 'Decide about those who wait: weft peers. It is tried again.',
+    exit: EXIT.noResources,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(remote: string) {
+    super(TooManyNewcomersError.info, `${remote} was turned away for now`, { details: { remote } })
+  }
+}
+
+/** Every error that a greeting may end with; the codes that may be told to the other side are among them. */
+export const DISCOVERY_ERRORS: readonly ErrorInfo[] = [
+  OtherNetworkError.info,
+  IncompatibleVersionError.info,
+  OwnIdentityError.info,
+  NotAdmittedError.info,
+  PendingApprovalError.info,
+  PeerUnreachableError.info,
+  OtherPeerError.info,
+  HelloFailedError.info,
+  TooManyNewcomersError.info,
+]

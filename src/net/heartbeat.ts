@@ -1,0 +1,123 @@
+/** Round trips: a heart-beat on every connection, quicker while somebody watches, and pings on request. */
+import { setMaxListeners } from 'node:events'
+import type { Clock } from '../util/index.ts'
+import { BEAT_MS, BEAT_WAIT_MS, LATE_MS, WATCHED_BEAT_MS, WATCHED_WAIT_MS } from './constants.ts'
+import { ChannelClosedError, FrameError } from './errors.ts'
+import { DTYPE, frame } from './frame.ts'
+import type { Channel } from './types.ts'
+
+export const PING_PROTOCOL = '/weft/ping/1'
+const PING = 1
+const PONG = 2
+
+/** Answers pings; the answer waits for room, so a flood of them is not read further. */
+export function servePings(channel: Channel): void {
+  channel.onFrame((got) => {
+    if (got.type !== PING) throw new FrameError('type', `frame ${got.type} on a ping channel`)
+    return channel.send({ ...got, type: PONG })
+  })
+}
+
+export interface Pinger {
+  /** Milliseconds of a round trip. @throws ChannelClosedError, or the reason of the signal */
+  ping(bytes: number, signal?: AbortSignal): Promise<number>
+  close(): void
+}
+
+export function createPinger(clock: Clock, channel: Channel): Pinger {
+  const waiting = new Map<number, { readonly sent: number; done(ms: number): void; fail(error: Error): void }>()
+  let sequence = 0
+  channel.onFrame((got) => {
+    const one = waiting.get(got.request)
+    waiting.delete(got.request)
+    if (got.type === PONG) one?.done(clock.now() - one.sent)
+  })
+  void channel.closed.then((reason) => {
+    for (const one of waiting.values()) one.fail(new ChannelClosedError(channel.remote, reason?.message))
+    waiting.clear()
+  })
+  return {
+    ping(bytes, signal) {
+      signal?.throwIfAborted()
+      const { promise, resolve, reject } = Promise.withResolvers<number>()
+      const request = ++sequence
+      const stop = (): void => {
+        waiting.delete(request)
+        reject(signal?.reason as Error)
+      }
+      if (signal !== undefined) setMaxListeners(0, signal)
+      signal?.addEventListener('abort', stop, { once: true })
+      waiting.set(request, { sent: clock.now(), done: resolve, fail: reject })
+      const payload = new Uint8Array(bytes)
+      const shape = bytes === 0 ? {} : { dtype: DTYPE.bytes, dims: [bytes], payload }
+      void channel.send(frame({ type: PING, request, ...shape })).catch(reject)
+      return promise.finally(() => {
+        waiting.delete(request)
+        signal?.removeEventListener('abort', stop)
+      })
+    },
+    close: () => void channel.close(),
+  }
+}
+
+interface BeatNeeds {
+  readonly clock: Clock
+  readonly pinger: Pinger
+  watched(): boolean
+  measured(rtt: number): void
+  /** No answer for `silent` milliseconds. */
+  frozen(silent: number): void
+}
+
+/** Beats until it is stopped or the channel is gone; `now` beats at once (somebody began to watch). */
+export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } {
+  const { clock } = needs
+  let stopped = false
+  let cancel = (): void => undefined
+  const timers = new Set<() => void>()
+  const after = (ms: number, action: () => void): void => {
+    const cancelTimer = clock.after(ms, () => {
+      timers.delete(cancelTimer)
+      action()
+    })
+    timers.add(cancelTimer)
+  }
+  const beat = (): void => {
+    if (stopped) return
+    const watched = needs.watched()
+    cancel = clock.after(watched ? WATCHED_BEAT_MS : BEAT_MS, beat)
+    let answered = false
+    const sent = clock.now()
+    const judge = (wait: number): void => {
+      const asked = clock.now()
+      after(wait, () => {
+        if (stopped || answered) return
+        // a timer that is late says that this process was busy: the answer may be in the queue behind it
+        if (clock.now() - asked > wait + LATE_MS) judge(wait)
+        else needs.frozen(clock.now() - sent)
+      })
+    }
+    judge(watched ? WATCHED_WAIT_MS : BEAT_WAIT_MS)
+    needs.pinger.ping(0).then(
+      (rtt) => {
+        answered = true
+        if (!stopped) needs.measured(rtt)
+      },
+      () => stop(),
+    )
+  }
+  const stop = (): void => {
+    stopped = true
+    cancel()
+    for (const one of timers) one()
+    timers.clear()
+  }
+  beat()
+  return {
+    now: () => {
+      cancel()
+      beat()
+    },
+    stop,
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The greeting, protocol `/weft/hello/1`, the first stream of every connection. Whatever carries it, each side proves
+ * the network key over both ids and two fresh nonces before the other tells anything but the versions that it speaks.
+ *
+ *   dialler              listener
+ *   greet             ->
+ *                     <- greet, proof
+ *   proof, about      ->
+ *                     <- about, verdict
+ *   verdict           ->            (a `pending` verdict is followed by another when a person has decided)
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { cleanText } from '../telemetry/index.ts'
+import { z } from 'zod'
+import { MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_NAME_LENGTH } from './constants.ts'
+import { decodeControl, encodeControl } from './control.ts'
+import { HelloFailedError, IncompatibleVersionError, OtherNetworkError } from './discovery-errors.ts'
+import { frame } from './frame.ts'
+import type { Frame } from './frame.ts'
+import { hmac } from './secrets.ts'
+
+export const HELLO_PROTOCOL = '/weft/hello/1'
+export const NONCE_BYTES = 32
+
+const TYPE = { greet: 1, proof: 2, about: 3, verdict: 4 } as const
+
+export interface Versions {
+  readonly min: number
+  readonly max: number
+}
+
+const text = (limit: number): z.ZodType<string> => z.string().max(limit).transform(cleanText)
+
+const greetSchema = z.object({
+  min: z.int().min(0).max(65_535),
+  max: z.int().min(0).max(65_535),
+  nonce: z.instanceof(Uint8Array).refine((bytes) => bytes.length === NONCE_BYTES),
+})
+const proofSchema = z.object({ proof: z.instanceof(Uint8Array).refine((bytes) => bytes.length === 32) })
+const aboutSchema = z.object({
+  software: text(64),
+  name: text(MAX_NAME_LENGTH),
+  network: text(MAX_NAME_LENGTH),
+  /** Fresh for each run of a peer. */
+  instance: z.string().regex(/^[0-9a-f]{32}$/),
+  epoch: z.int().min(0),
+  addresses: z.array(z.string().max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES),
+})
+const verdictSchema = z.object({
+  verdict: z.enum(['welcome', 'pending', 'refused']),
+  code: z.string().max(16).nullish(),
+})
+
+export type About = z.infer<typeof aboutSchema>
+export type Verdict =
+  | { readonly verdict: 'welcome' | 'pending' }
+  /** The code of one of the discovery errors. */
+  | { readonly verdict: 'refused'; readonly code: string }
+
+export interface HelloOutcome {
+  readonly about: About
+  readonly protocol: number
+  /** The same on both sides and on no other connection. */
+  readonly transcript: string
+}
+
+export interface HelloInit {
+  readonly role: 'dialler' | 'listener'
+  readonly self: string
+  readonly remote: string
+  readonly versions: Versions
+  readonly proofKey: Uint8Array
+  readonly nonce: Uint8Array
+  readonly about: About
+  /** Our answer to who they are. */
+  judge(outcome: HelloOutcome): Promise<Verdict>
+  /** Asked once our answer was `pending`. */
+  decision(): Promise<Verdict>
+  /** What the other side has answered; called before the conversation goes on. */
+  heard(verdict: Verdict): void
+  /** Both are welcome: nothing more is sent. */
+  joined(outcome: HelloOutcome): void
+}
+
+type Incoming = AsyncIterator<Frame>
+
+/** One side of the greeting, frames in and frames out. @throws HelloFailedError, OtherNetworkError, ... */
+export async function* converse(source: AsyncIterable<Frame>, init: HelloInit): AsyncGenerator<Frame> {
+  const incoming = source[Symbol.asyncIterator]()
+  const dialler = init.role === 'dialler'
+  const mine = encodeControl({ ...init.versions, nonce: init.nonce })
+  if (dialler) yield frame({ type: TYPE.greet, control: mine })
+  const greeting = await expect(incoming, TYPE.greet, init)
+  if (!dialler) yield frame({ type: TYPE.greet, control: mine })
+  const theirs = parse(greetSchema, greeting, init)
+  const protocol = commonVersion(init, theirs)
+  const transcript = hashGreetings(init, mine, greeting.control)
+  const proof = (role: string): Uint8Array => hmac(init.proofKey, role, transcript)
+  const check = async (): Promise<void> => {
+    const { proof: got } = parse(proofSchema, await expect(incoming, TYPE.proof, init), init)
+    if (!timingSafeEqual(got, proof(dialler ? 'listener' : 'dialler'))) throw new OtherNetworkError(init.remote)
+  }
+  // who was dialled proves first: the dialler may be anybody's probe
+  if (dialler) await check()
+  yield message(TYPE.proof, { proof: proof(init.role) })
+  if (!dialler) await check()
+  if (dialler) yield message(TYPE.about, init.about)
+  const about = parse(aboutSchema, await expect(incoming, TYPE.about, init), init)
+  if (!dialler) yield message(TYPE.about, init.about)
+  yield* exchangeVerdicts(incoming, init, { about, protocol, transcript: transcript.toString('hex') })
+}
+
+async function* exchangeVerdicts(incoming: Incoming, init: HelloInit, outcome: HelloOutcome): AsyncGenerator<Frame> {
+  let ours = await init.judge(outcome)
+  yield message(TYPE.verdict, ours)
+  let theirs: Verdict | undefined
+  let decision: Promise<Verdict> | undefined
+  let next: Promise<Frame> | undefined
+  while (ours.verdict !== 'refused' && (ours.verdict !== 'welcome' || theirs?.verdict !== 'welcome')) {
+    if (ours.verdict === 'pending') decision ??= init.decision()
+    if (theirs?.verdict !== 'welcome') next ??= expect(incoming, TYPE.verdict, init)
+    const first = await Promise.race([decision, next].filter((one) => one !== undefined))
+    if ('verdict' in first) {
+      decision = undefined
+      ours = first
+      yield message(TYPE.verdict, ours)
+    } else {
+      next = undefined
+      theirs = verdictOf(first, init)
+      init.heard(theirs)
+      if (theirs.verdict === 'refused') return
+    }
+  }
+  if (ours.verdict === 'welcome') init.joined(outcome)
+}
+
+function verdictOf(got: Frame, init: HelloInit): Verdict {
+  const { verdict, code } = parse(verdictSchema, got, init)
+  return verdict === 'refused' ? { verdict, code: code ?? '' } : { verdict }
+}
+
+function message(type: number, value: unknown): Frame {
+  return frame({ type, control: encodeControl(value) })
+}
+
+async function expect(incoming: Incoming, type: number, init: HelloInit): Promise<Frame> {
+  const { done, value } = await incoming.next()
+  if (done === true) throw new HelloFailedError(init.remote, 'it hung up')
+  if (value.type !== type) throw new HelloFailedError(init.remote, `message ${value.type} came in place of ${type}`)
+  return value
+}
+
+function parse<T>(schema: z.ZodType<T>, got: Frame, init: HelloInit): T {
+  const result = schema.safeParse(decodeControl(got.control))
+  if (!result.success) throw new HelloFailedError(init.remote, z.prettifyError(result.error).slice(0, 200))
+  return result.data
+}
+
+/** The highest that both speak. */
+function commonVersion(init: HelloInit, theirs: Versions): number {
+  const highest = Math.min(init.versions.max, theirs.max)
+  if (highest >= Math.max(init.versions.min, theirs.min)) return highest
+  const say = (range: Versions): string => (range.min === range.max ? `${range.max}` : `${range.min} to ${range.max}`)
+  throw new IncompatibleVersionError(
+    init.remote,
+    `it speaks protocol ${say(theirs)}, this peer ${say(init.versions)}; the lower number is the older weft`,
+  )
+}
+
+function hashGreetings(init: HelloInit, mine: Uint8Array, theirs: Uint8Array): Buffer {
+  const dialler = init.role === 'dialler'
+  const fields = dialler ? [init.self, init.remote, mine, theirs] : [init.remote, init.self, theirs, mine]
+  const hash = createHash('sha256').update('weft/hello/1\0')
+  const length = Buffer.alloc(4)
+  for (const field of fields) {
+    length.writeUInt32LE(typeof field === 'string' ? Buffer.byteLength(field) : field.length)
+    hash.update(length).update(field)
+  }
+  return hash.digest()
+}

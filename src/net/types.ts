@@ -1,0 +1,98 @@
+/** The network as the other rooms see it: peers by id, framed channels, and what was seen but not let in. */
+import type { Frame } from './frame.ts'
+
+/** Frames both ways over one kept-open stream, with back-pressure on both sides. */
+export interface Channel {
+  /** PeerId of the other end, or the name of a local process. */
+  readonly remote: string
+  /** Resolves when the frame may be followed by another (the transport's buffer has room). @throws ChannelClosedError */
+  send(frame: Frame): Promise<void>
+  /**
+   * Called for each frame, in order. While more than a few returned promises are pending the stream is not read
+   * further. An error that it throws aborts the channel. Must be set before the next tick after the channel appears.
+   */
+  onFrame(handler: (frame: Frame) => void | Promise<void>): void
+  /** Resolves once, when the channel has ended, with the reason if it was not in order. */
+  readonly closed: Promise<Error | undefined>
+  /** Ends after what was sent has been flushed. */
+  close(): Promise<void>
+  abort(reason: Error): void
+}
+
+export interface Membership {
+  /** Of the membership log; 0 in open and keyed meshes. */
+  readonly epoch: number
+  /** Whether a peer may do this: `connect`, `compute`, `fetch`, ... */
+  admits(peer: string, purpose: string): boolean
+}
+
+export interface ConnectedPeer {
+  readonly id: string
+  /** Multiaddrs that reached it, or from which it reached us. */
+  readonly addresses: readonly string[]
+  readonly rtt: number | null
+  /** Software version that it named in the hello. */
+  readonly version: string
+  readonly name: string
+  readonly direction: 'inbound' | 'outbound'
+  /** Protocol version that both speak. */
+  readonly protocol: number
+}
+
+export interface Refusal {
+  readonly id: string | null
+  readonly address: string | null
+  readonly code: string
+  readonly why: string
+  readonly hint: string
+  /** Milliseconds since 1970. */
+  readonly at: number
+}
+
+export interface NetworkEvents {
+  /** The hello is done: the peer is one of ours. */
+  connected?(peer: ConnectedPeer): void
+  /** Known, and being dialled again. */
+  connecting?(peer: string): void
+  /** `why`: `frozen` (a heart-beat was missed), `stopped` (by this side) or `lost`. */
+  disconnected?(peer: string, why: 'frozen' | 'lost' | 'stopped'): void
+  refused?(refusal: Refusal): void
+  /** Waits for a person (`--lan confirm`). */
+  pending?(peer: string, name: string): void
+  /** Our own listening addresses changed. */
+  addresses?(addresses: readonly string[]): void
+  /** A joined peer can be reached at these: what a caller keeps and gives back as `knownPeers` at the next start. */
+  reachable?(peer: string, addresses: readonly string[]): void
+}
+
+export interface InterfaceChoice {
+  readonly name: string
+  readonly address: string
+  readonly used: boolean
+  readonly why: string
+}
+
+export interface Network {
+  readonly id: string
+  addresses(): readonly string[]
+  interfaces(): readonly InterfaceChoice[]
+  connected(): readonly ConnectedPeer[]
+  refusals(): readonly Refusal[]
+  /** Serves a protocol (`/weft/ring/1`); the membership is asked for `purpose` before the handler sees anything. */
+  handle(protocol: string, purpose: string, handler: (channel: Channel) => void): void
+  /** Opens a channel to a connected or dialable peer. @throws PeerUnreachableError, NotAdmittedError */
+  open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel>
+  /** Dials a multiaddr and keeps at it, with back-off, until `stop`. */
+  keep(address: string): void
+  /**
+   * While watched, a peer that does not answer for 2.5 s is reported `disconnected` as frozen, and its connection ends.
+   * Returns how to stop; watches of one peer add up.
+   */
+  watch(peer: string): () => void
+  /** Milliseconds of a round trip of `bytes` over a kept-open channel. @throws PeerUnreachableError */
+  ping(peer: string, bytes: number, signal?: AbortSignal): Promise<number>
+  /** Lets a pending newcomer in, or keeps it out for this run. */
+  decide(peer: string, admit: boolean): void
+  on(events: NetworkEvents): () => void
+  stop(): Promise<void>
+}

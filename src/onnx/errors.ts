@@ -1,0 +1,26 @@
+/** What can go wrong with graphs and the engine that runs them. */
+import { EXIT, WeftError } from '../errors.ts'
+import type { ErrorInfo } from '../errors.ts'
+
+/** The engine refused a graph or failed while it ran; `why` has its own words. */
+export class EngineError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-001',
+    title: 'The inference engine failed',
+    meaning: 'ONNX Runtime could not load or run a graph.',
+    remedy: 'weft doctor checks the engine; weft rm and weft import make the stage again.',
+    exit: EXIT.unexpected,
+    http: 500,
+  }
+
+  constructor(action: 'load' | 'run', path: string, cause: unknown, shapes?: string) {
+    const words = cause instanceof Error ? cause.message : String(cause)
+    super(EngineError.info, `the engine could not ${action} a graph`, {
+      why: words,
+      cause,
+      details: { action, path, ...(shapes === undefined ? {} : { shapes }) },
+    })
+  }
+}
+
+export const ONNX_ERRORS: readonly ErrorInfo[] = [EngineError.info]

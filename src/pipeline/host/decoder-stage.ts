@@ -1,0 +1,175 @@
+/**
+ * Runs a range of decoder layers for rows of several sessions at once. Whatever the company, a row's bits are the same
+ * (DESIGN decision 3): a single row is given twice, because some kernels take another path for one row alone.
+ */
+import type { Engine, Graph, LoadOptions, Tensor } from '../../onnx/index.ts'
+import { kernelHeadDim } from '../../models/index.ts'
+import type { BoundaryType, LlamaShape } from '../../models/index.ts'
+import { KvCache } from './kv-cache.ts'
+
+/** Graph variants by session slots; each is loaded when it is first needed. */
+export const SLOT_VARIANTS = [1, 4, 16] as const
+export const MAX_SLOTS = 16
+
+export interface DecoderJob {
+  readonly cache: KvCache
+  /** Rows in the boundary's type. */
+  readonly rows: Uint8Array
+  readonly count: number
+}
+
+export interface DecoderStage {
+  readonly layers: number
+  newCache(positions: number): KvCache
+  /** At most MAX_SLOTS jobs of different sessions; advances their caches; the rows that leave, in the same order. */
+  run(jobs: readonly DecoderJob[]): Promise<Uint8Array[]>
+  release(): Promise<void>
+}
+
+export interface DecoderStageInit {
+  readonly engine: Engine
+  readonly options: LoadOptions
+  readonly shape: LlamaShape
+  readonly boundary: BoundaryType
+  readonly layers: number
+  /** Path of the graph for so many slots. */
+  graph(slots: number): Promise<string>
+}
+
+export async function createDecoderStage(init: DecoderStageInit): Promise<DecoderStage> {
+  const { shape, layers } = init
+  const kvShape = { layers, heads: shape.kv_heads, headDim: kernelHeadDim(shape) }
+  const variants = new Map<number, Promise<Graph>>()
+  const variant = (slots: number): Promise<Graph> => {
+    const known = variants.get(slots)
+    if (known !== undefined) return known
+    const loading = init.graph(slots).then((path) => init.engine.load(path, init.options))
+    variants.set(slots, loading)
+    return loading
+  }
+  const idle = new KvCache(kvShape)
+  await variant(1)
+  return {
+    layers,
+    newCache: (positions) => new KvCache(kvShape, positions),
+    async run(jobs) {
+      const slots = SLOT_VARIANTS.find((size) => size >= jobs.length)!
+      const graph = await variant(slots)
+      const batch = layOut(jobs, slots)
+      const outputs = await graph.run(feeds(init, jobs, batch, slots, idle), fetches(layers, jobs.length))
+      return collect(init, jobs, batch, outputs)
+    },
+    async release() {
+      for (const graph of variants.values()) await (await graph).release()
+    },
+  }
+}
+
+/** Where each job's rows stand in the run, and how many rows its slot is given (at least two). */
+interface Batch {
+  readonly rows: number
+  readonly starts: readonly number[]
+  readonly given: readonly number[]
+}
+
+function layOut(jobs: readonly DecoderJob[], slots: number): Batch {
+  let rows = 0
+  const starts: number[] = []
+  for (const job of jobs) {
+    starts.push(rows)
+    rows += job.count
+  }
+  // With one slot there is no Gather that could name a row twice: the row itself is doubled.
+  if (slots === 1 && rows === 1) rows = 2
+  return { rows: Math.max(rows, 2), starts, given: jobs.map((job) => Math.max(job.count, 2)) }
+}
+
+function feeds(
+  init: DecoderStageInit,
+  jobs: readonly DecoderJob[],
+  batch: Batch,
+  slots: number,
+  idle: KvCache,
+): Record<string, Tensor> {
+  const tensors: Record<string, Tensor> = { x: input(init, jobs, batch) }
+  for (let slot = 0; slot < slots; slot++) {
+    const job = jobs[slot]
+    const cache = job?.cache ?? idle
+    const given = batch.given[slot] ?? 2
+    const total = cache.position + given
+    cache.reserve(total)
+    tensors[`past.${slot}`] = { type: 'int32', dims: [1], data: Int32Array.of(total - 1) }
+    tensors[`total.${slot}`] = { type: 'int32', dims: [], data: Int32Array.of(total) }
+    if (slots > 1) tensors[`rows.${slot}`] = { type: 'int64', dims: [given], data: slotRows(batch, job, slot, given) }
+    addPast(tensors, cache, slot)
+  }
+  if (slots > 1) tensors['back'] = { type: 'int64', dims: [batch.rows], data: backRows(jobs, batch) }
+  return tensors
+}
+
+function addPast(tensors: Record<string, Tensor>, cache: KvCache, slot: number): void {
+  const { layers, heads, headDim } = cache.shape
+  const dims = [1, heads, cache.capacity, headDim]
+  for (let layer = 0; layer < layers; layer++) {
+    tensors[`k.${layer}.${slot}`] = { type: 'float32', dims, data: cache.keys(layer) }
+    tensors[`v.${layer}.${slot}`] = { type: 'float32', dims, data: cache.values(layer) }
+  }
+}
+
+function input(init: DecoderStageInit, jobs: readonly DecoderJob[], batch: Batch): Tensor {
+  const { width } = init.shape
+  const size = init.boundary === 'f16' ? 2 : 4
+  const bytes = new Uint8Array(batch.rows * width * size)
+  for (const [slot, job] of jobs.entries()) bytes.set(job.rows, batch.starts[slot]! * width * size)
+  if (jobs.length === 1 && jobs[0]!.count === 1) bytes.set(jobs[0]!.rows, width * size)
+  const dims = [batch.rows, width]
+  if (init.boundary === 'f16') return { type: 'float16', dims, data: new Uint16Array(bytes.buffer) }
+  return { type: 'float32', dims, data: new Float32Array(bytes.buffer) }
+}
+
+function slotRows(batch: Batch, job: DecoderJob | undefined, slot: number, given: number): BigInt64Array {
+  const rows = new BigInt64Array(given)
+  if (job === undefined) return rows
+  const start = batch.starts[slot]!
+  for (let row = 0; row < given; row++) rows[row] = BigInt(start + Math.min(row, job.count - 1))
+  return rows
+}
+
+function backRows(jobs: readonly DecoderJob[], batch: Batch): BigInt64Array {
+  const back = new BigInt64Array(batch.rows)
+  let base = 0
+  for (const [slot, job] of jobs.entries()) {
+    for (let row = 0; row < job.count; row++) back[batch.starts[slot]! + row] = BigInt(base + row)
+    base += batch.given[slot]!
+  }
+  return back
+}
+
+function fetches(layers: number, jobs: number): string[] {
+  const names = ['y']
+  for (let slot = 0; slot < jobs; slot++) {
+    for (let layer = 0; layer < layers; layer++) names.push(`nk.${layer}.${slot}`, `nv.${layer}.${slot}`)
+  }
+  return names
+}
+
+function collect(
+  init: DecoderStageInit,
+  jobs: readonly DecoderJob[],
+  batch: Batch,
+  outputs: Readonly<Record<string, Tensor>>,
+): Uint8Array[] {
+  const y = outputs['y']!.data
+  const bytes = new Uint8Array(y.buffer, y.byteOffset, y.byteLength)
+  const rowBytes = init.shape.width * (init.boundary === 'f16' ? 2 : 4)
+  return jobs.map((job, slot) => {
+    for (let layer = 0; layer < init.layers; layer++) {
+      const keys = outputs[`nk.${layer}.${slot}`]!.data as Float32Array
+      const values = outputs[`nv.${layer}.${slot}`]!.data as Float32Array
+      job.cache.write(layer, keys, values, batch.given[slot]!, job.count)
+    }
+    job.cache.position += job.count
+    const start = batch.starts[slot]! * rowBytes
+    return bytes.slice(start, start + job.count * rowBytes)
+  })
+}

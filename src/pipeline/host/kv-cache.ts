@@ -1,0 +1,87 @@
+/**
+ * The KV cache of one session in one stage: rows that belong to us (DESIGN decision 4). The graph gets the buffers as
+ * its past and returns only new rows; a smaller position rewinds.
+ */
+
+/** Capacity grows in steps of so many positions: a copy each 256 tokens, and at most as many unused rows. */
+export const CAPACITY_STEP = 256
+
+export interface KvShape {
+  readonly layers: number
+  readonly heads: number
+  readonly headDim: number
+}
+
+export class KvCache {
+  readonly shape: KvShape
+  /** Rows that are valid. */
+  position = 0
+  #capacity: number
+  #keys: Float32Array[]
+  #values: Float32Array[]
+
+  constructor(shape: KvShape, positions = 0) {
+    this.shape = shape
+    this.#capacity = Math.max(CAPACITY_STEP, Math.ceil(positions / CAPACITY_STEP) * CAPACITY_STEP)
+    this.#keys = this.#allocate()
+    this.#values = this.#allocate()
+  }
+
+  get capacity(): number {
+    return this.#capacity
+  }
+
+  get bytes(): number {
+    const { layers, heads, headDim } = this.shape
+    return 2 * 4 * layers * heads * headDim * this.#capacity
+  }
+
+  /** [heads, capacity, head dim] */
+  keys(layer: number): Float32Array {
+    return this.#keys[layer]!
+  }
+
+  values(layer: number): Float32Array {
+    return this.#values[layer]!
+  }
+
+  /** Makes room for rows up to `positions`. */
+  reserve(positions: number): void {
+    if (positions <= this.#capacity) return
+    const oldCapacity = this.#capacity
+    this.#capacity = Math.ceil(positions / CAPACITY_STEP) * CAPACITY_STEP
+    this.#keys = this.#grown(this.#keys, oldCapacity)
+    this.#values = this.#grown(this.#values, oldCapacity)
+  }
+
+  /**
+   * Writes `rows` new rows of a layer behind the valid ones. `keys` and `values` are [heads, given, head dim] with
+   * given >= rows: what is beyond `rows` (the dummy row) is dropped.
+   */
+  write(layer: number, keys: Float32Array, values: Float32Array, given: number, rows: number): void {
+    const { heads, headDim } = this.shape
+    for (let head = 0; head < heads; head++) {
+      const from = head * given * headDim
+      const to = (head * this.#capacity + this.position) * headDim
+      this.#keys[layer]!.set(keys.subarray(from, from + rows * headDim), to)
+      this.#values[layer]!.set(values.subarray(from, from + rows * headDim), to)
+    }
+  }
+
+  #allocate(): Float32Array[] {
+    const { layers, heads, headDim } = this.shape
+    return Array.from({ length: layers }, () => new Float32Array(heads * this.#capacity * headDim))
+  }
+
+  #grown(old: readonly Float32Array[], oldCapacity: number): Float32Array[] {
+    const { heads, headDim } = this.shape
+    const used = this.position * headDim
+    return this.#allocate().map((buffer, layer) => {
+      for (let head = 0; head < heads; head++) {
+        const from = head * oldCapacity * headDim
+        buffer.set(old[layer]!.subarray(from, from + used), head * this.#capacity * headDim)
+      }
+      return buffer
+    })
+  }
+}

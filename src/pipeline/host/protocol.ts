@@ -1,0 +1,75 @@
+/** What a peer and its stage host say to each other: frames over a socket pair. */
+import type { SamplerInit } from './sampler.ts'
+
+/**
+ * Frame types. What the peer asks is odd, what the host answers even. `load` and `stats` are calls: the answer has the
+ * call's request number; the others belong to the session of their request and hop.
+ */
+export const HOST = {
+  load: 1,
+  loaded: 2,
+  open: 3,
+  /** Rows of the boundary, when the segment ends before the head. */
+  rows: 4,
+  run: 5,
+  /** A token chosen by the head; payload int32 [1]. */
+  token: 6,
+  close: 7,
+  /** The rows were taken in and nothing comes of them: a part of the prompt at the head. */
+  taken: 8,
+  stats: 9,
+  statsReply: 10,
+  /** Control: ErrorData; the session of this request and hop has ended. */
+  error: 12,
+  /** Control: ErrorData; answer to a `load` that failed. */
+  refused: 14,
+} as const
+
+/** Flags of `run`. */
+export const RUN = {
+  /** The head is to choose a token after the last row. */
+  token: 1,
+} as const
+
+export interface LoadControl {
+  /** File of the model's manifest. */
+  readonly manifestPath: string
+  readonly storeDirectory: string
+  readonly cacheDirectory: string
+  /** Block ranges to have ready. */
+  readonly ranges: readonly (readonly [from: number, to: number])[]
+  readonly threads: number
+  readonly spin: boolean
+  /** Bytes that KV caches may take. */
+  readonly kvBytes: number
+}
+
+export interface LoadedControl {
+  readonly kernel: string
+  readonly loadMs: number
+  /** Blocks that had to be packed because the cache did not have them. */
+  readonly packed: number
+}
+
+export interface OpenControl {
+  readonly from: number
+  readonly to: number
+  /** Positions that the session may reach. */
+  readonly positions: number
+  readonly sampler: SamplerInit | null
+}
+
+export interface TokenControl {
+  readonly logprob?: number
+  readonly top?: readonly (readonly [id: number, logprob: number])[]
+}
+
+export interface HostStats {
+  readonly rss: number
+  readonly sessions: number
+  readonly kvBytes: number
+  readonly runs: number
+  /** Rows that ran together with rows of another session. */
+  readonly batchedRows: number
+  readonly computeMs: number
+}

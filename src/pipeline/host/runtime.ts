@@ -1,0 +1,311 @@
+/**
+ * The work of a stage host without its sockets: loaded parts, sessions with their KV caches, and the loop that puts
+ * rows of several sessions into one run. Batching is the choice of jobs in `#pick`, nothing else.
+ */
+import { DTYPE, encodeControl, frame } from '../../net/index.ts'
+import type { Frame } from '../../net/index.ts'
+import { errorData } from '../../errors.ts'
+import type { Clock } from '../../util/index.ts'
+import type { ModelManifest } from '../../models/index.ts'
+import { MAX_SLOTS } from './decoder-stage.ts'
+import { NotFiniteError, OutOfStepError } from './errors.ts'
+import type { KvCache } from './kv-cache.ts'
+import type { DecoderPart, HeadPart, Parts } from './parts.ts'
+import { HOST, RUN } from './protocol.ts'
+import type { HostStats, OpenControl, TokenControl } from './protocol.ts'
+import { createSampler } from './sampler.ts'
+import type { Sampled, Sampler } from './sampler.ts'
+
+/** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
+const MAX_ROWS = 512
+
+interface Session {
+  readonly key: string
+  readonly request: number
+  readonly hop: number
+  readonly segment: ReturnType<Parts['segment']>
+  readonly caches: readonly KvCache[]
+  readonly sampler: Sampler | null
+  readonly reserved: number
+  readonly positions: number
+  /** Position that the next rows must have. */
+  expected: number
+  closed: boolean
+}
+
+interface Job {
+  readonly session: Session
+  readonly frame: Frame
+  readonly count: number
+  /** Index of the next decoder part of the session's segment; the head comes after the last. */
+  part: number
+  rows: Uint8Array
+  micros: number
+}
+
+export interface StageRuntimeNeeds {
+  readonly clock: Clock
+  readonly manifest: ModelManifest
+  readonly parts: Parts
+  /** Bytes that KV caches may take together. */
+  readonly kvBytes: number
+  emit(frame: Frame): void
+}
+
+export class StageRuntime {
+  readonly #needs: StageRuntimeNeeds
+  readonly #sessions = new Map<string, Session>()
+  #waiting: Job[] = []
+  #running = false
+  #reserved = 0
+  #runs = 0
+  #batchedRows = 0
+  #computeMs = 0
+
+  constructor(needs: StageRuntimeNeeds) {
+    this.#needs = needs
+  }
+
+  open(message: Frame, control: OpenControl): void {
+    this.#guard(message, () => {
+      const segment = this.#needs.parts.segment(control.from, control.to)
+      const reserved = this.#needs.parts.kvBytes(segment, control.positions)
+      this.#needs.parts.admit(reserved, this.#needs.kvBytes - this.#reserved)
+      const key = sessionKey(message)
+      this.#sessions.set(key, {
+        key,
+        request: message.request,
+        hop: message.hop,
+        segment,
+        reserved,
+        positions: control.positions,
+        caches: segment.decoders.map((part) => part.stage.newCache(0)),
+        sampler: control.sampler === null ? null : createSampler(control.sampler),
+        expected: 0,
+        closed: false,
+      })
+      this.#reserved += reserved
+    })
+  }
+
+  run(message: Frame): void {
+    this.#guard(message, () => {
+      const session = this.#sessions.get(sessionKey(message))
+      if (session === undefined) return
+      const count = message.dims[0] ?? 0
+      this.#checkStep(session, message, count)
+      const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
+      session.expected += count
+      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros })
+      if (!this.#running) void this.#loop()
+    })
+  }
+
+  close(message: Frame): void {
+    const key = sessionKey(message)
+    const session = this.#sessions.get(key)
+    if (session === undefined) return
+    session.closed = true
+    this.#sessions.delete(key)
+    this.#reserved -= session.reserved
+    this.#waiting = this.#waiting.filter((job) => job.session !== session)
+  }
+
+  stats(): HostStats {
+    let kvBytes = 0
+    for (const session of this.#sessions.values()) for (const cache of session.caches) kvBytes += cache.bytes
+    return {
+      rss: process.memoryUsage.rss(),
+      sessions: this.#sessions.size,
+      kvBytes,
+      runs: this.#runs,
+      batchedRows: this.#batchedRows,
+      computeMs: this.#computeMs,
+    }
+  }
+
+  /** A refusal ends the session that caused it and nothing else. */
+  #guard(message: Frame, action: () => void): void {
+    try {
+      action()
+    } catch (error) {
+      this.#fail(message, error)
+    }
+  }
+
+  #fail(message: Frame, error: unknown): void {
+    this.close(message)
+    this.#needs.emit(
+      frame({ type: HOST.error, request: message.request, hop: message.hop, control: encodeControl(errorData(error)) }),
+    )
+  }
+
+  #checkStep(session: Session, message: Frame, count: number): void {
+    const { position } = message
+    if (position < session.expected && this.#idle(session)) {
+      for (const cache of session.caches) cache.position = position
+      session.expected = position
+    }
+    if (position !== session.expected || count === 0) {
+      throw new OutOfStepError('rows do not continue their session', { position, expected: session.expected, count })
+    }
+    if (position + count > session.positions) {
+      throw new OutOfStepError('rows go beyond the context of their session', {
+        position,
+        count,
+        positions: session.positions,
+      })
+    }
+    const { width } = this.#needs.manifest.shape
+    const wire = this.#needs.manifest.boundary === 'f16' ? DTYPE.f16 : DTYPE.f32
+    const fits =
+      session.segment.embedding === null
+        ? message.dtype === wire && message.dims[1] === width
+        : message.dtype === DTYPE.i32
+    if (!fits)
+      throw new OutOfStepError('rows are not of the boundary that the manifest names', {
+        dtype: message.dtype,
+        dims: message.dims,
+      })
+  }
+
+  #idle(session: Session): boolean {
+    return !this.#waiting.some((job) => job.session === session) && !this.#running
+  }
+
+  #embed(session: Session, message: Frame): Uint8Array {
+    const { buffer, byteOffset, byteLength } = message.payload
+    return session.segment.embedding!.rows(new Int32Array(buffer, byteOffset, byteLength / 4))
+  }
+
+  async #loop(): Promise<void> {
+    this.#running = true
+    while (this.#waiting.length > 0) {
+      const jobs = this.#pick()
+      const started = this.#needs.clock.now()
+      try {
+        const decoder = jobs[0]!.session.segment.decoders[jobs[0]!.part]
+        await (decoder === undefined ? this.#finish(jobs) : this.#decode(decoder, jobs, started))
+      } catch (error) {
+        for (const job of jobs) if (!job.session.closed) this.#fail(job.frame, error)
+      }
+      const spent = this.#needs.clock.now() - started
+      this.#computeMs += spent
+      this.#runs++
+    }
+    this.#running = false
+  }
+
+  /** The oldest job, and those that wait for the same part: one a session, in order, within the limits of a run. */
+  #pick(): Job[] {
+    const first = this.#waiting[0]!
+    const part = nextPart(first)
+    const jobs: Job[] = []
+    const sessions = new Set<Session>()
+    let rows = 0
+    for (const job of this.#waiting) {
+      const passed = sessions.has(job.session)
+      sessions.add(job.session)
+      if (passed || nextPart(job) !== part) continue
+      if (jobs.length === MAX_SLOTS || (jobs.length > 0 && rows + job.count > MAX_ROWS)) break
+      jobs.push(job)
+      rows += job.count
+    }
+    const taken = new Set(jobs)
+    this.#waiting = this.#waiting.filter((job) => !taken.has(job))
+    if (jobs.length > 1) this.#batchedRows += rows
+    return jobs
+  }
+
+  async #decode(part: DecoderPart, jobs: readonly Job[], started: number): Promise<void> {
+    const outputs = await part.stage.run(
+      jobs.map((job) => ({ cache: job.session.caches[job.part]!, rows: job.rows, count: job.count })),
+    )
+    const micros = Math.round((this.#needs.clock.now() - started) * 1000)
+    const going: Job[] = []
+    for (const [index, job] of jobs.entries()) {
+      if (job.session.closed) continue
+      job.rows = outputs[index]!
+      job.micros += micros
+      job.part++
+      const { segment } = job.session
+      if (job.part < segment.decoders.length || segment.head !== null) going.push(job)
+      else this.#emitRows(job)
+    }
+    this.#waiting = [...going, ...this.#waiting]
+  }
+
+  #emitRows(job: Job): void {
+    const { manifest } = this.#needs
+    this.#needs.emit({
+      ...job.frame,
+      type: HOST.rows,
+      dtype: manifest.boundary === 'f16' ? DTYPE.f16 : DTYPE.f32,
+      dims: [job.count, manifest.shape.width],
+      micros: job.micros,
+      payload: job.rows,
+    })
+  }
+
+  async #finish(jobs: readonly Job[]): Promise<void> {
+    const head = jobs[0]!.session.segment.head
+    const wanted = jobs.filter((job) => (job.frame.flags & RUN.token) !== 0)
+    const logits = head === null || wanted.length === 0 ? [] : await this.#project(head, wanted)
+    for (const job of jobs) {
+      if (job.session.closed) continue
+      const index = wanted.indexOf(job)
+      if (head === null) this.#emitRows(job)
+      else if (index < 0)
+        this.#needs.emit({
+          ...job.frame,
+          type: HOST.taken,
+          dtype: DTYPE.none,
+          dims: [],
+          payload: new Uint8Array(0),
+          micros: job.micros,
+        })
+      else this.#emitToken(job, logits[index]!)
+    }
+  }
+
+  async #project(head: HeadPart, jobs: readonly Job[]): Promise<Float32Array[]> {
+    const started = this.#needs.clock.now()
+    const rowBytes = this.#needs.manifest.shape.width * (this.#needs.manifest.boundary === 'f16' ? 2 : 4)
+    const logits = await head.stage.run(jobs.map((job) => job.rows.subarray(job.rows.length - rowBytes)))
+    const micros = Math.round((this.#needs.clock.now() - started) * 1000)
+    for (const job of jobs) job.micros += micros
+    return logits
+  }
+
+  #emitToken(job: Job, logits: Float32Array): void {
+    this.#guard(job.frame, () => {
+      const position = job.frame.position + job.count
+      const sampled = job.session.sampler!.sample(logits, position)
+      if (!Number.isFinite(logits[sampled.id])) throw new NotFiniteError(`the logits at position ${position}`)
+      this.#needs.emit({
+        ...job.frame,
+        type: HOST.token,
+        dtype: DTYPE.i32,
+        dims: [1],
+        payload: new Uint8Array(Int32Array.of(sampled.id).buffer),
+        control: encodeControl(tokenControl(sampled)),
+        micros: job.micros,
+      })
+    })
+  }
+}
+
+function tokenControl(sampled: Sampled): TokenControl {
+  if (sampled.logprob === undefined) return {}
+  return { logprob: sampled.logprob, top: (sampled.top ?? []).map(({ id, logprob }) => [id, logprob] as const) }
+}
+
+/** What the job waits for: a range of layers, the head, or (after an embedding alone) nothing. */
+function nextPart(job: Job): DecoderPart | HeadPart | null {
+  const { decoders, head } = job.session.segment
+  return decoders[job.part] ?? head
+}
+
+function sessionKey(message: Frame): string {
+  return `${message.request}/${message.hop}`
+}

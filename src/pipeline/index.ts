@@ -1,0 +1,39 @@
+/** Routes, sessions, stages and batching. */
+export { GREEDY } from './types.ts'
+export type {
+  ChatMessage,
+  GenerateEvent,
+  GenerateRequest,
+  GenerateStats,
+  PlacementFile,
+  PlacementStage,
+  PromptInput,
+  RouteHop,
+  SamplingOptions,
+  TokenLogprob,
+} from './types.ts'
+import { STAGE_ERRORS } from './errors.ts'
+import { HOST_ERRORS } from './host/errors.ts'
+import { StageHostError, StageHostLostError } from './host/host-errors.ts'
+import { ORIGIN_ERRORS } from './origin/errors.ts'
+import { RING_ERRORS } from './ring/errors.ts'
+import type { ErrorInfo } from '../errors.ts'
+
+export { CancelledError, MemoryQuotaError } from './errors.ts'
+export type { HostStats } from './host/protocol.ts'
+export { generate } from './origin/generate.ts'
+export { formatRoute, routeOf } from './origin/route.ts'
+export type { RouteSegment } from './origin/route.ts'
+export { DeadlineError, PeerLostError } from './ring/errors.ts'
+export { RingService } from './ring/service.ts'
+export { Stages } from './stages.ts'
+export type { BlockRange, LoadedStage } from './stages.ts'
+
+export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
+  ...STAGE_ERRORS,
+  ...HOST_ERRORS,
+  StageHostError.info,
+  StageHostLostError.info,
+  ...RING_ERRORS,
+  ...ORIGIN_ERRORS,
+]

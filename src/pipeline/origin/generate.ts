@@ -1,0 +1,144 @@
+/** One generation: the prompt in overlapping chunks, then token by token until something ends it. */
+import type { ModelManifest, Tokenizer } from '../../models/index.ts'
+import type { Clock } from '../../util/index.ts'
+import type { GenerateEvent, GenerateRequest } from '../types.ts'
+import { ContextFullError, EmptyPromptError } from './errors.ts'
+import type { RouteSegment } from './route.ts'
+import { openSession } from './session.ts'
+import type { OriginSession, SessionNeeds, TokenArrival } from './session.ts'
+import { Timings } from './timings.ts'
+import { createStopStrings } from './stop-strings.ts'
+
+/** Rows of a prompt that travel together: enough for the kernels, few enough that stages overlap. */
+const CHUNK_ROWS = 128
+/** Chunks under way at once beyond one a hop. */
+const CHUNKS_AHEAD = 1
+const DEFAULT_DEADLINE_MS = 600_000
+
+export interface GenerateNeeds extends SessionNeeds {
+  readonly clock: Clock
+  readonly manifest: ModelManifest
+  readonly tokenizer: Tokenizer
+  counters(): Readonly<Record<string, number>>
+}
+
+export interface GenerateInit {
+  readonly request: GenerateRequest
+  readonly promptIds: readonly number[]
+  readonly route: readonly RouteSegment[]
+  readonly signal: AbortSignal
+}
+
+/**
+ * @throws EmptyPromptError, ContextFullError before anything is sent; a coded error later ends the iteration after the
+ * tokens so far
+ */
+export async function* generate(needs: GenerateNeeds, init: GenerateInit): AsyncGenerator<GenerateEvent> {
+  const { request, promptIds } = init
+  const { context } = needs.manifest.shape
+  if (promptIds.length === 0) throw new EmptyPromptError()
+  if (promptIds.length >= context) throw new ContextFullError(promptIds.length, context)
+  const limit = Math.min(request.maxTokens ?? context, context - promptIds.length)
+  const timings = new Timings(needs.clock, init.route.length, needs.counters())
+  const session = await openSession(needs, {
+    digest: needs.manifest.digest,
+    route: init.route,
+    positions: promptIds.length + limit,
+    deadline: request.deadline ?? DEFAULT_DEADLINE_MS,
+    sampler: {
+      sampling: request.sampling,
+      logprobs: request.logprobs ?? -1,
+      history: request.sampling.repetitionPenalty === 1 ? [] : promptIds,
+    },
+    signal: init.signal,
+  })
+  try {
+    yield { type: 'start', prompt_ids: promptIds, route: session.hops }
+    let first: TokenArrival | undefined
+    for await (const step of prefill(session, promptIds)) {
+      if ('token' in step) first = step.token
+      else yield { type: 'prefill', done: step.takenTo, total: promptIds.length }
+    }
+    timings.prefilled(promptIds.length)
+    yield* decode(needs, init, session, timings, first!, limit)
+  } finally {
+    session.close()
+  }
+}
+
+/** Sends the prompt with a bounded number of chunks under way; the last thing to arrive is the first token. */
+async function* prefill(
+  session: OriginSession,
+  ids: readonly number[],
+): AsyncGenerator<{ readonly takenTo: number } | { readonly token: TokenArrival }> {
+  const window = session.hops.length + CHUNKS_AHEAD
+  const chunks = Math.ceil(ids.length / CHUNK_ROWS)
+  let sent = 0
+  let answered = 0
+  while (answered < chunks) {
+    while (sent < chunks && sent - answered < window) {
+      const start = sent * CHUNK_ROWS
+      sent++
+      await session.send(ids.slice(start, start + CHUNK_ROWS), start, sent === chunks)
+    }
+    const arrival = await session.arrivals.take()
+    answered++
+    if ('token' in arrival) yield arrival
+    else yield { takenTo: Math.min(answered * CHUNK_ROWS, ids.length) }
+  }
+}
+
+async function* decode(
+  needs: GenerateNeeds,
+  init: GenerateInit,
+  session: OriginSession,
+  timings: Timings,
+  first: TokenArrival,
+  limit: number,
+): AsyncGenerator<GenerateEvent> {
+  const { request, promptIds } = init
+  const stops = createStopStrings(request.stop ?? [])
+  const stream = needs.tokenizer.stream()
+  const ids: number[] = []
+  let text = ''
+  let token = first
+  let finish: 'stop' | 'length' | undefined
+  while (finish === undefined) {
+    if (needs.tokenizer.endTokens.has(token.id) && request.ignoreEnd !== true) {
+      finish = 'stop'
+      break
+    }
+    ids.push(token.id)
+    const shown = stops.push(stream.push(token.id))
+    text += shown.text
+    if (shown.stopped) finish = 'stop'
+    else if (ids.length >= limit) finish = 'length'
+    // The next step is under way while the caller looks at this token.
+    else await session.send([token.id], promptIds.length + ids.length - 1, true)
+    yield tokenEvent(token, shown.text)
+    if (finish === undefined) {
+      token = await nextToken(session)
+      timings.token(token.computeMs)
+    }
+  }
+  const rest = finish === 'stop' && stops.stopped ? '' : stops.push(stream.end()).text + stops.end()
+  if (rest !== '') yield { type: 'token', id: ids.at(-1)!, text: rest }
+  yield { type: 'end', finish, text: text + rest, ids, stats: timings.stats(ids.length, needs.counters()) }
+}
+
+async function nextToken(session: OriginSession): Promise<TokenArrival> {
+  for (;;) {
+    const arrival = await session.arrivals.take()
+    if ('token' in arrival) return arrival.token
+  }
+}
+
+function tokenEvent(token: TokenArrival, text: string): GenerateEvent {
+  return {
+    type: 'token',
+    id: token.id,
+    text,
+    ...(token.logprob === undefined ? {} : { logprob: token.logprob }),
+    ...(token.top === undefined ? {} : { top: token.top }),
+  }
+}

@@ -1,0 +1,61 @@
+/** What a generation took, measured at its origin. */
+import type { Clock } from '../../util/index.ts'
+import type { GenerateStats } from '../types.ts'
+
+export class Timings {
+  readonly #clock: Clock
+  readonly #hops: number
+  readonly #before: Readonly<Record<string, number>>
+  readonly #started: number
+  #prefillEnd = 0
+  #prompt = 0
+  #last = 0
+  readonly #steps: number[] = []
+  readonly #overheads: number[] = []
+
+  /** @param before counters when the request began: the answer's are the differences. */
+  constructor(clock: Clock, hops: number, before: Readonly<Record<string, number>>) {
+    this.#clock = clock
+    this.#hops = hops
+    this.#before = before
+    this.#started = clock.now()
+  }
+
+  /** The first token is here. */
+  prefilled(promptTokens: number): void {
+    this.#prompt = promptTokens
+    this.#prefillEnd = this.#last = this.#clock.now()
+  }
+
+  /** Another token is here; `computeMs` is what the stages spent on it. */
+  token(computeMs: number): void {
+    const now = this.#clock.now()
+    this.#steps.push(now - this.#last)
+    this.#overheads.push(Math.max(0, now - this.#last - computeMs) / this.#hops)
+    this.#last = now
+  }
+
+  stats(tokens: number, counters: Readonly<Record<string, number>>): GenerateStats {
+    const decodeMs = this.#last - this.#prefillEnd
+    const prefillMs = this.#prefillEnd - this.#started
+    return {
+      prefill_tokens: this.#prompt,
+      decode_tokens: tokens,
+      prefill_ms: prefillMs,
+      decode_ms: decodeMs,
+      time_to_first_token_ms: prefillMs,
+      ms_per_token_p50: median(this.#steps),
+      tokens_per_second: this.#steps.length === 0 ? 0 : (this.#steps.length * 1000) / decodeMs,
+      hop_ms_p50: median(this.#overheads),
+      counters: Object.fromEntries(
+        Object.entries(counters).map(([name, value]) => [name, value - (this.#before[name] ?? 0)]),
+      ),
+    }
+  }
+}
+
+function median(values: readonly number[]): number {
+  if (values.length === 0) return 0
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)]!
+}

@@ -1,0 +1,97 @@
+/**
+ * The ring (DESIGN decision 6): rows go from hop to hop, one network step a stage, and the last hop answers the origin
+ * directly. The origin opens and closes each hop itself, so that what only one of them needs (the sampler, and with it
+ * perhaps the prompt's tokens) goes to that one alone.
+ */
+import { z } from 'zod'
+import type { WeftError } from '../../errors.ts'
+import { decodeControl, FrameError } from '../../net/index.ts'
+import type { Frame } from '../../net/index.ts'
+
+export const RING_PROTOCOL = '/weft/ring/1'
+
+export const RING = {
+  /** Origin to each hop. */
+  open: 33,
+  /** Hop to origin: the segment is ready. */
+  opened: 34,
+  /** Origin or hop to the next hop. */
+  rows: 35,
+  /** Last hop to origin. */
+  token: 36,
+  taken: 37,
+  /** Origin to each hop. */
+  close: 38,
+  /** Hop to origin: the session has ended here. */
+  error: 39,
+} as const
+
+/** Hops of a route: far more than is ever sensible; bounds what a peer can make others hold. */
+const MAX_HOPS = 256
+const MAX_PEER_ID = 128
+const block = z.number().int().min(0).max(65_536)
+const peerId = z.string().min(1).max(MAX_PEER_ID)
+
+const hopSchema = z.strictObject({ peer: peerId, from: block, to: block })
+
+const samplerSchema = z.strictObject({
+  sampling: z.strictObject({
+    temperature: z.number().min(0).max(1000),
+    topK: z.number().int().min(0),
+    topP: z.number().min(0).max(1),
+    minP: z.number().min(0).max(1),
+    repetitionPenalty: z.number().min(0.01).max(100),
+    presencePenalty: z.number().min(-100).max(100),
+    frequencyPenalty: z.number().min(-100).max(100),
+    seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+  }),
+  logprobs: z.number().int().min(-1).max(64),
+  history: z.array(z.number().int().min(0)).max(1 << 15),
+})
+
+const openSchema = z.strictObject({
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  route: z.array(hopSchema).min(1).max(MAX_HOPS),
+  positions: z
+    .number()
+    .int()
+    .min(1)
+    .max(1 << 24),
+  /** Milliseconds until the session may be freed, whatever happens. */
+  deadline: z.number().min(0).max(86_400_000),
+  sampler: samplerSchema.nullable(),
+})
+
+export type RouteOpen = z.infer<typeof openSchema>
+
+const openedSchema = z.strictObject({ pid: z.number().int().min(0) })
+const errorSchema = z.object({
+  code: z.string().max(64),
+  message: z.string().max(4096),
+  why: z.string().max(4096).nullable(),
+  hint: z.string().max(4096).nullable(),
+  details: z.record(z.string(), z.unknown()),
+})
+const tokenSchema = z.object({
+  logprob: z.number().optional(),
+  top: z
+    .array(z.tuple([z.number().int(), z.number()]))
+    .max(64)
+    .optional(),
+})
+
+/** @throws FrameError when the control map is not of its schema. */
+function decode<T>(schema: z.ZodType<T>, message: Frame): T {
+  const result = schema.safeParse(decodeControl(message.control))
+  if (!result.success)
+    throw new FrameError('control', `a control map is malformed: ${z.prettifyError(result.error).split('\n')[0]}`)
+  return result.data
+}
+
+export const decodeOpen = (message: Frame): RouteOpen => decode(openSchema, message)
+export const decodeOpened = (message: Frame): z.infer<typeof openedSchema> => decode(openedSchema, message)
+export const decodeRingError = (message: Frame): z.infer<typeof errorSchema> => decode(errorSchema, message)
+export const decodeToken = (message: Frame): z.infer<typeof tokenSchema> => decode(tokenSchema, message)
+
+/** Why a session ended, as the origin is told it. */
+export type RingFailure = WeftError

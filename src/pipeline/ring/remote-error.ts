@@ -1,0 +1,28 @@
+/** An error that happened at another peer: its facts under its own code, and where. */
+import { EXIT, ForwardedError } from '../../errors.ts'
+import type { ErrorData, ErrorInfo } from '../../errors.ts'
+import { HOST_ERRORS } from '../host/errors.ts'
+import { StageHostError, StageHostLostError } from '../host/host-errors.ts'
+import { RING_ERRORS } from './errors.ts'
+
+const KNOWN = new Map(
+  [...HOST_ERRORS, ...RING_ERRORS, StageHostError.info, StageHostLostError.info].map((info) => [info.code, info]),
+)
+
+export class RemoteError extends ForwardedError {
+  constructor(peer: string, data: ErrorData) {
+    super(KNOWN.get(data.code) ?? unknownInfo(data.code), { ...data, details: { ...data.details, peer } })
+  }
+}
+
+/** A code of a newer release: nothing is known of it but that the peer failed. */
+function unknownInfo(code: string): ErrorInfo {
+  return {
+    code: /^WEFT-[A-Z]{3}-\d{3}$/.test(code) ? code : 'WEFT-INF-039',
+    title: 'A peer failed',
+    meaning: 'A peer of the route ended the session for a reason of its own.',
+    remedy: 'weft logs at that peer has the reason.',
+    exit: EXIT.unexpected,
+    http: 502,
+  }
+}

@@ -1,0 +1,114 @@
+/** What a caller asks of the pipeline and what it gets back: plain data, the same in the library, CLI and API. */
+
+/** Stages as a person writes them; blocks [from, to) in order, covering all. */
+export interface PlacementFile {
+  readonly model: string
+  readonly stages: readonly PlacementStage[]
+}
+
+export interface PlacementStage {
+  /** A PeerId, or `origin`: whichever peer takes the request. */
+  readonly peer: string
+  readonly from: number
+  readonly to: number
+}
+
+export interface SamplingOptions {
+  /** 0 is greedy. */
+  readonly temperature: number
+  /** 0 keeps all. */
+  readonly topK: number
+  /** 1 keeps all. */
+  readonly topP: number
+  readonly minP: number
+  /** 1 is none: divides positive and multiplies negative logits of tokens that were seen. */
+  readonly repetitionPenalty: number
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly seed: number
+}
+
+export const GREEDY: SamplingOptions = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  seed: 0,
+}
+
+export interface ChatMessage {
+  readonly role: string
+  readonly content: string
+  readonly name?: string
+}
+
+export type PromptInput =
+  /** Raw text without chat template. `special`: text of special tokens is parsed as control. */
+  | { readonly kind: 'text'; readonly text: string; readonly special?: boolean }
+  | { readonly kind: 'ids'; readonly ids: readonly number[] }
+  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
+
+export interface GenerateRequest {
+  readonly model: string
+  readonly input: PromptInput
+  readonly sampling: SamplingOptions
+  /** Undefined: until the model stops or the context is full. */
+  readonly maxTokens?: number
+  readonly stop?: readonly string[]
+  /** Alternatives reported for each token; undefined: none, 0: the chosen one alone. */
+  readonly logprobs?: number
+  readonly placement?: 'auto' | 'local' | PlacementFile
+  /** Milliseconds from now. */
+  readonly deadline?: number
+  /** End-of-sequence tokens do not stop the text (benchmarks). */
+  readonly ignoreEnd?: boolean
+}
+
+export interface RouteHop {
+  readonly peer: string
+  /** Process that computes it: the stage host. */
+  readonly pid: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface TokenLogprob {
+  readonly id: number
+  readonly logprob: number
+}
+
+export interface GenerateStats {
+  readonly prefill_tokens: number
+  readonly decode_tokens: number
+  readonly prefill_ms: number
+  readonly decode_ms: number
+  readonly time_to_first_token_ms: number
+  readonly ms_per_token_p50: number
+  readonly tokens_per_second: number
+  /** Time of a step that no stage computed in, divided by the hops: wire and queues. */
+  readonly hop_ms_p50: number
+  readonly counters: Readonly<Record<string, number>>
+}
+
+export type GenerateEvent =
+  | { readonly type: 'start'; readonly prompt_ids: readonly number[]; readonly route: readonly RouteHop[] }
+  /** Rows of the prompt that the last stage has seen. */
+  | { readonly type: 'prefill'; readonly done: number; readonly total: number }
+  /** `text` may be empty while a character or a possible stop string is incomplete. */
+  | {
+      readonly type: 'token'
+      readonly id: number
+      readonly text: string
+      readonly logprob?: number
+      readonly top?: readonly TokenLogprob[]
+    }
+  | {
+      readonly type: 'end'
+      readonly finish: 'stop' | 'length'
+      readonly text: string
+      readonly ids: readonly number[]
+      readonly stats: GenerateStats
+    }

@@ -1,0 +1,66 @@
+/** Why the plan is as it is, in sentences for people. */
+import type { Assignment } from './assign.ts'
+import type { Figures } from './cost.ts'
+import type { PlanInput } from './types.ts'
+
+const LEAST_CONTEXT = 128
+
+export function explainFit(input: PlanInput, figures: Figures, { order, ranges }: Assignment): string[] {
+  const why: string[] = []
+  const used = ranges.map(({ peer }) => order[peer]!.id)
+  const [only] = used
+  if (only !== undefined && used.length === 1) why.push(singleReason(input, figures, only))
+  else if (used.length > 1) why.push(splitReason(input, used.length))
+  for (const peer of order) {
+    if (used.includes(peer.id)) continue
+    const room = figures.room(peer)
+    why.push(
+      room < smallest(figures)
+        ? `${peer.id} is left out: ${Math.max(0, room)} bytes are free, the smallest block needs ${smallest(figures)}`
+        : `${peer.id} is left out: the plan is better without it`,
+    )
+  }
+  if (!figures.measured) why.push('some speeds are not measured yet: those peers count as average')
+  return why
+}
+
+function singleReason({ objective, peers }: PlanInput, figures: Figures, peer: string): string {
+  if (peers.length === 1) return `${peer} is the only peer`
+  if (figures.count === 1) return `there is one decoder block, and ${peer} holds it`
+  if (objective !== 'latency') return `only ${peer} has room for a block`
+  return `${peer} holds all ${figures.count} decoder blocks: with every further peer a token would take longer`
+}
+
+function splitReason({ objective }: PlanInput, peers: number): string {
+  if (objective === 'spread') return `divided over ${peers} peers in proportion to their measured speed`
+  if (objective === 'memory') return `divided over ${peers} peers in proportion to their free memory`
+  return `the soonest next token: ${peers} peers together, since fewer cannot hold the blocks or are slower`
+}
+
+function smallest(figures: Figures): number {
+  const needs = Array.from({ length: figures.count }, (_, index) => figures.need(index, index + 1))
+  return needs.reduce((least, need) => Math.min(least, need), Infinity)
+}
+
+/** `fits` tells whether a smaller wish would be met. */
+export function explainNoFit(
+  input: PlanInput,
+  figures: Figures,
+  needBytes: number,
+  haveBytes: number,
+  fits: (input: PlanInput) => boolean,
+): string[] {
+  const why: string[] = []
+  const origin = input.peers.find((peer) => peer.id === input.origin)!
+  if (needBytes > haveBytes) why.push(`${needBytes - haveBytes} bytes are missing`)
+  if (figures.room(origin) < 0) {
+    why.push(`the origin ${origin.id} lacks ${-figures.room(origin)} bytes for embedding and head, which stay with it`)
+  } else if (needBytes <= haveBytes) why.push('the free memory lies in pieces that no block fits into')
+  for (let context = input.context >> 1; context >= LEAST_CONTEXT; context >>= 1) {
+    if (!fits({ ...input, context })) continue
+    why.push(`a context of ${context} tokens would fit`)
+    break
+  }
+  if (input.concurrency > 1 && fits({ ...input, concurrency: 1 })) why.push('one session at a time would fit')
+  return why
+}

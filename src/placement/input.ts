@@ -1,0 +1,38 @@
+/** What the planner is given, checked: profiles come from other peers, and one NaN would spoil every sum. */
+import { PlanInputError } from './errors.ts'
+import type { PlanInput } from './types.ts'
+
+/** @throws PlanInputError */
+export function checkPlanInput(input: PlanInput): void {
+  if (input.blocks.length === 0) throw new PlanInputError('blocks', 'are none')
+  amount('context', input.context)
+  amount('concurrency', input.concurrency)
+  for (const [index, block] of input.blocks.entries()) {
+    amount(`blocks.${index}.memory`, block.memory)
+    amount(`blocks.${index}.flops`, block.flops)
+    amount(`blocks.${index}.kv_bytes`, block.kv_bytes)
+    amount(`blocks.${index}.boundaryBytes`, block.boundaryBytes ?? 0)
+    if (index > 0 && block.kind === 'embedding') throw new PlanInputError(`blocks.${index}`, 'is a second embedding')
+    if (index < input.blocks.length - 1 && block.kind === 'head') {
+      throw new PlanInputError(`blocks.${index}`, 'is a head before the end')
+    }
+  }
+  const ids = new Set<string>()
+  for (const peer of input.peers) {
+    if (ids.has(peer.id)) throw new PlanInputError(`peer ${peer.id}`, 'is listed twice')
+    ids.add(peer.id)
+    amount(`speed of ${peer.id}`, peer.speed)
+    amount(`threads of ${peer.id}`, peer.threads)
+    amount(`memory of ${peer.id}`, peer.memory)
+    amount(`reserved of ${peer.id}`, peer.reserved)
+  }
+  if (!ids.has(input.origin)) throw new PlanInputError('origin', `${input.origin} is not among the peers`)
+  for (const link of input.links ?? []) {
+    amount(`rtt of ${link.from} to ${link.to}`, link.rtt)
+    amount(`bandwidth of ${link.from} to ${link.to}`, link.bandwidth)
+  }
+}
+
+function amount(field: string, value: number): void {
+  if (!Number.isFinite(value) || value < 0) throw new PlanInputError(field, `is ${value}`)
+}

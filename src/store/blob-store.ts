@@ -1,0 +1,173 @@
+/** The store: one file a blob under its address, in a folder that any number of processes may read. */
+import { open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  addressOfHashes,
+  checkAddress,
+  createChunkHasher,
+  HASH_BYTES,
+  isAddress,
+  chunkCount,
+  sha256,
+} from './address.ts'
+import { createTemporary, errorCode, explainDisk, writeAll, writeFileAtomic } from './disk.ts'
+import { AddressMismatchError, BlobMissingError, BlobRangeError } from './errors.ts'
+import { makeFolder, prepareLayout, storeLayout } from './layout.ts'
+import type { StoreLayout } from './layout.ts'
+import { createReceivers } from './receiver.ts'
+import { needRoom } from './room.ts'
+import { CHUNK_BYTES } from './types.ts'
+import type { BlobAddress, BlobStore } from './types.ts'
+
+export interface BlobStoreInit {
+  /** Folder of the store; made when it is not there. */
+  readonly directory: string
+}
+
+/**
+ * Opens a store and cleans up what killed runs left in it.
+ * @throws StoreUnwritableError, DiskFullError
+ */
+export async function createBlobStore(init: BlobStoreInit): Promise<BlobStore> {
+  const layout = storeLayout(init.directory)
+  await prepareLayout(layout).catch(async (error: unknown) => {
+    throw await explainDisk(error, init.directory, 0)
+  })
+  const receive = createReceivers(layout)
+  return {
+    has: async (address) => isAddress(address) && (await sizeOf(layout, address)) !== null,
+    size: (address) => existingSize(layout, address),
+    read: (address, offset, length) => readRange(layout, address, offset, length),
+    readAll: async (address) => readRange(layout, address, 0, await existingSize(layout, address)),
+    path: (address) => {
+      checkAddress(address)
+      return layout.blob(address)
+    },
+    chunkHashes: (address) => chunkHashes(layout, address),
+    put: (bytes) => put(layout, bytes),
+    receive,
+    async remove(address) {
+      checkAddress(address)
+      await rm(layout.blob(address), { force: true })
+      await rm(layout.sidecar(address), { force: true })
+    },
+    list: () => list(layout),
+  }
+}
+
+async function sizeOf(layout: StoreLayout, address: BlobAddress): Promise<number | null> {
+  try {
+    const stats = await stat(layout.blob(address))
+    return stats.isFile() ? stats.size : null
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null
+    throw error
+  }
+}
+
+async function existingSize(layout: StoreLayout, address: BlobAddress): Promise<number> {
+  checkAddress(address)
+  const size = await sizeOf(layout, address)
+  if (size === null) throw new BlobMissingError(address)
+  return size
+}
+
+async function openBlob(layout: StoreLayout, address: BlobAddress): Promise<FileHandle> {
+  checkAddress(address)
+  try {
+    return await open(layout.blob(address), 'r')
+  } catch (error) {
+    throw errorCode(error) === 'ENOENT' ? new BlobMissingError(address) : error
+  }
+}
+
+async function readRange(
+  layout: StoreLayout,
+  address: BlobAddress,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const handle = await openBlob(layout, address)
+  try {
+    const { size } = await handle.stat()
+    const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0
+    if (!whole || offset + length > size) throw new BlobRangeError(address, offset, length, size)
+    const bytes = new Uint8Array(length)
+    for (let at = 0; at < length;) {
+      const { bytesRead } = await handle.read(bytes, at, length - at, offset + at)
+      if (bytesRead === 0) throw new BlobRangeError(address, offset, length, offset + at)
+      at += bytesRead
+    }
+    return bytes
+  } finally {
+    await handle.close()
+  }
+}
+
+async function chunkHashes(layout: StoreLayout, address: BlobAddress): Promise<Uint8Array> {
+  const size = await existingSize(layout, address)
+  if (size <= CHUNK_BYTES) return size === 0 ? new Uint8Array(0) : sha256(await readRange(layout, address, 0, size))
+  const kept = await readFile(layout.sidecar(address)).catch(() => null)
+  if (kept?.length === chunkCount(size) * HASH_BYTES && addressOfHashes(kept) === address) return new Uint8Array(kept)
+  return rebuildSidecar(layout, address, size)
+}
+
+/** The sidecar was lost or damaged: the blob itself tells its hashes, and whether it is still what its name says. */
+async function rebuildSidecar(layout: StoreLayout, address: BlobAddress, size: number): Promise<Uint8Array> {
+  const hasher = createChunkHasher()
+  for (let at = 0; at < size; at += CHUNK_BYTES) {
+    hasher.update(await readRange(layout, address, at, Math.min(CHUNK_BYTES, size - at)))
+  }
+  const hashes = hasher.finish()
+  if (addressOfHashes(hashes) !== address) throw new AddressMismatchError(address, 'the file on disk has changed')
+  await writeFileAtomic(layout.sidecar(address), hashes)
+  return hashes
+}
+
+async function put(
+  layout: StoreLayout,
+  source: Uint8Array | AsyncIterable<Uint8Array>,
+): Promise<{ address: BlobAddress; bytes: number }> {
+  let bytes = 0
+  try {
+    if (source instanceof Uint8Array) await needRoom(layout.blobs, source.length)
+    const file = await createTemporary(layout.partial, 'put')
+    try {
+      const hasher = createChunkHasher()
+      for await (const piece of pieces(source)) {
+        hasher.update(piece)
+        await writeAll(file.handle, piece, bytes)
+        bytes += piece.length
+      }
+      const hashes = hasher.finish()
+      const address = addressOfHashes(hashes)
+      if ((await sizeOf(layout, address)) === bytes) return { address, bytes }
+      await makeFolder(layout, address)
+      // The sidecar first: a blob that can be seen then has one, and a lone sidecar is removed at the next start.
+      if (hashes.length > HASH_BYTES) await writeFileAtomic(layout.sidecar(address), hashes)
+      await file.commit(layout.blob(address))
+      return { address, bytes }
+    } finally {
+      await file.discard()
+    }
+  } catch (error) {
+    throw await explainDisk(error, layout.blobs, source instanceof Uint8Array ? source.length : bytes)
+  }
+}
+
+async function* pieces(source: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  if (!(source instanceof Uint8Array)) yield* source
+  else for (let at = 0; at < source.length; at += CHUNK_BYTES) yield source.subarray(at, at + CHUNK_BYTES)
+}
+
+async function* list(layout: StoreLayout): AsyncIterable<{ address: BlobAddress; bytes: number }> {
+  for (const folder of (await readdir(layout.blobs)).sort()) {
+    const names: string[] = await readdir(join(layout.blobs, folder)).catch(() => [])
+    for (const address of names.sort()) {
+      if (!isAddress(address)) continue
+      const bytes = await sizeOf(layout, address)
+      if (bytes !== null) yield { address, bytes }
+    }
+  }
+}

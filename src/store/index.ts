@@ -1,0 +1,19 @@
+/** Content-addressed blobs, and files that are written whole or not at all. */
+export { CHUNK_BYTES } from './types.ts'
+export type { BlobAddress, BlobReceiver, BlobStore } from './types.ts'
+export { addressOfHashes, chunkCount, createChunkHasher, isAddress } from './address.ts'
+export type { ChunkHasher } from './address.ts'
+export { createBlobStore } from './blob-store.ts'
+export type { BlobStoreInit } from './blob-store.ts'
+export { availableBytes, isProcessAlive, writeFileAtomic } from './disk.ts'
+export {
+  AddressMismatchError,
+  BlobIncompleteError,
+  BlobMissingError,
+  BlobRangeError,
+  ChunkMismatchError,
+  DiskFullError,
+  InvalidAddressError,
+  STORE_ERRORS,
+  StoreUnwritableError,
+} from './errors.ts'

@@ -1,0 +1,42 @@
+/** Content-addressed blobs: what models and the mesh ask of the store. */
+
+/**
+ * The address of a tensor's source bytes: a CIDv1 (raw codec, base32) whose SHA-256 is taken over the concatenated
+ * SHA-256s of the bytes' 1 MiB chunks (DESIGN decision 2), so that each chunk can be verified as it arrives.
+ */
+export type BlobAddress = string
+
+export const CHUNK_BYTES = 1 << 20
+
+export interface BlobStore {
+  has(address: BlobAddress): Promise<boolean>
+  /** Size of a blob in bytes. @throws BlobMissingError */
+  size(address: BlobAddress): Promise<number>
+  /** Reads `length` bytes at `offset`. @throws BlobMissingError, BlobRangeError */
+  read(address: BlobAddress, offset: number, length: number): Promise<Uint8Array>
+  /** The whole blob. */
+  readAll(address: BlobAddress): Promise<Uint8Array>
+  /** A file that holds exactly the blob's bytes; it must not be written to. */
+  path(address: BlobAddress): string
+  /** SHA-256 of each chunk, concatenated. */
+  chunkHashes(address: BlobAddress): Promise<Uint8Array>
+  /** Stores bytes under the address that they have, and returns it. Safe against crashes: temp, fsync, rename. */
+  put(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<{ address: BlobAddress; bytes: number }>
+  /**
+   * Receives a blob chunk by chunk from elsewhere; each chunk is verified before it is kept, an interrupted transfer
+   * goes on where it stopped.
+   */
+  receive(address: BlobAddress, bytes: number, hashes: Uint8Array): Promise<BlobReceiver>
+  remove(address: BlobAddress): Promise<void>
+  list(): AsyncIterable<{ address: BlobAddress; bytes: number }>
+}
+
+export interface BlobReceiver {
+  /** Chunks that are still missing, rising. */
+  missing(): number[]
+  /** @throws ChunkMismatchError when the chunk's hash is not the one announced. */
+  chunk(index: number, bytes: Uint8Array): Promise<void>
+  /** All chunks are here: the blob appears under its address. */
+  finish(): Promise<void>
+  abandon(): Promise<void>
+}

@@ -1,0 +1,158 @@
+/**
+ * Every metric that weft has, once, as data: used for registration, for the snapshot and for docs. Prometheus base
+ * units; labels are bounded, and never hold a prompt, a user or a request id.
+ */
+
+/** Allowed values, or how many different ones are kept before the rest becomes `other`. */
+export type LabelRule = readonly string[] | number
+
+export interface MetricRow {
+  readonly help: string
+  /** Unit of a counter that is not a plain number of events; part of its exported name. */
+  readonly unit?: 'bytes' | 'seconds'
+  readonly labels?: Readonly<Record<string, LabelRule>>
+}
+
+/** Models that get a series of their own: more than a peer serves at once, few enough for any store of metrics. */
+const MODELS = 32
+/** Error codes: the whole catalogue is near 150. */
+const CODES = 200
+const ROUTES = 64
+const STATUSES = 40
+
+export const COUNTERS = {
+  failovers: { help: 'Stages replaced in the middle of a request.' },
+  replayed_rows: { help: 'Boundary rows fed again to a replacement stage.' },
+  retries: { help: 'Frames or requests sent again.' },
+  prefix_hits: { help: 'Prompt rows that were found in a cache of prefixes.' },
+  draft_tokens: { help: 'Tokens proposed by speculation.' },
+  draft_accepted: { help: 'Proposed tokens that the model confirmed.' },
+  batched_rows: { help: 'Rows that ran together with rows of another session.' },
+  rows: { help: 'Rows that stages of this peer computed.' },
+  stage_runs: { help: 'Runs of a stage graph on this peer.' },
+  bytes_sent: { help: 'Bytes of frames sent to other peers.' },
+  bytes_received: { help: 'Bytes of frames received from other peers.' },
+  frames_sent: { help: 'Frames sent to other peers.' },
+  frames_received: { help: 'Frames received from other peers.' },
+  frames_refused: { help: 'Frames refused: malformed, oversized, stale or not admitted.' },
+  frames_fenced: { help: 'Frames of an attempt that was already replaced.' },
+  audited_rows: { help: 'Rows computed twice to check a peer.' },
+  audit_mismatches: { help: 'Audited rows whose digests differed.' },
+  sessions_opened: { help: 'Sessions opened in stages of this peer.' },
+  sessions_freed: { help: 'Sessions freed in stages of this peer.' },
+  cancelled_sessions: { help: 'Sessions freed before their end: client gone, deadline, lost peer.' },
+  requests_started: { help: 'Generations that this peer took as origin.' },
+  requests_completed: { help: 'Generations that ended with their text.' },
+  requests_failed: { help: 'Generations that ended with an error.', labels: { code: CODES } },
+  prompt_tokens: { help: 'Tokens of prompts taken as origin.', labels: { model: MODELS } },
+  completion_tokens: { help: 'Tokens generated as origin.', labels: { model: MODELS } },
+  peers_joined: { help: 'Peers that joined.' },
+  peers_lost: { help: 'Peers that were connected and went away without a farewell.' },
+  peers_refused: { help: 'Peers seen and not joined.', labels: { code: CODES } },
+  dials: { help: 'Dials to other peers.', labels: { outcome: ['ok', 'failed'] } },
+  heartbeats_missed: { help: 'Heartbeats on active routes that did not come in time.' },
+  records_accepted: { help: 'Signed records taken from other peers.' },
+  records_refused: { help: 'Records refused: bad signature, stale, oversized.' },
+  placements_changed: { help: 'New placements taken up.' },
+  stages_loaded: { help: 'Stages loaded on this peer.' },
+  stage_restarts: { help: 'Stage hosts started again after they ended or hung.' },
+  blobs_received: { help: 'Blobs fetched from peers or sources.' },
+  blobs_served: { help: 'Blobs served to peers.' },
+  blob_bytes_received: { help: 'Bytes of blobs fetched.', unit: 'bytes' },
+  blob_bytes_served: { help: 'Bytes of blobs served.', unit: 'bytes' },
+  chunks_refused: { help: 'Chunks whose hash was not the announced one.' },
+  models_imported: { help: 'Models imported.' },
+  http_requests: { help: 'HTTP requests answered.', labels: { route: ROUTES, status: STATUSES } },
+  http_refused: { help: 'HTTP requests refused before any work.', labels: { code: CODES } },
+  http_clients_gone: { help: 'Clients that closed the connection before the end of their answer.' },
+  http_clients_stalled: { help: 'Clients cut because they did not read.' },
+  log_lines_lost: { help: 'Log lines that could not be written.' },
+} as const satisfies Record<string, MetricRow>
+
+export type CounterName = keyof typeof COUNTERS
+
+export interface HistogramRow extends MetricRow {
+  /** Full exported name; `weft_<name>_seconds` where absent. */
+  readonly exported?: string
+  /** Upper bounds, seconds. */
+  readonly buckets: readonly number[]
+}
+
+const OPERATION = ['chat', 'text_completion', 'generate', 'other'] as const
+const REQUEST_LABELS = {
+  gen_ai_operation_name: OPERATION,
+  gen_ai_provider_name: ['weft'],
+  gen_ai_request_model: MODELS,
+  error_type: CODES,
+} as const
+
+/** Buckets of OpenTelemetry's GenAI conventions (semantic-conventions 7b0c0fe1e, status Development). */
+export const HISTOGRAMS = {
+  request_duration: {
+    help: 'Time of a generation, from request to last byte.',
+    exported: 'gen_ai_server_request_duration_seconds',
+    buckets: [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92],
+    labels: REQUEST_LABELS,
+  },
+  time_to_first_token: {
+    help: 'Time from request to first token.',
+    exported: 'gen_ai_server_time_to_first_token_seconds',
+    buckets: [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+    labels: REQUEST_LABELS,
+  },
+  time_per_output_token: {
+    help: 'Time of a token after the first.',
+    exported: 'gen_ai_server_time_per_output_token_seconds',
+    buckets: [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5],
+    labels: REQUEST_LABELS,
+  },
+  stage_duration: {
+    help: 'Time of one step in one stage.',
+    exported: 'weft_pipeline_stage_duration_seconds',
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    labels: {
+      model: MODELS,
+      phase: ['prefill', 'decode'],
+      step: ['queue', 'compute', 'serialize', 'wire'],
+    },
+  },
+  stage_load: {
+    help: 'Time to load a stage.',
+    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+    labels: { model: MODELS },
+  },
+  peer_rtt: {
+    help: 'Round trips to other peers.',
+    buckets: [0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+  },
+} as const satisfies Record<string, HistogramRow>
+
+export type HistogramName = keyof typeof HISTOGRAMS
+
+export interface GaugeRow extends MetricRow {
+  readonly exported?: string
+}
+
+export const GAUGES = {
+  build_info: { help: 'Constant 1; the labels say what runs.', labels: { version: 4, node: 4 } },
+  peers: { help: 'Other peers known.', labels: { state: ['connected', 'connecting', 'away', 'draining'] } },
+  stages: { help: 'Stages served by this peer.' },
+  sessions: { help: 'Sessions open in stages of this peer.' },
+  requests_running: { help: 'Generations in flight as origin.' },
+  requests_waiting: { help: 'Generations waiting for a place.' },
+  kv_cache_bytes: { help: 'Bytes of KV caches on this peer.' },
+  stage_memory_bytes: { help: 'Resident bytes of stage hosts.' },
+  store_bytes: { help: 'Bytes of blobs in the store.' },
+  model_blocks_covered: { help: 'Blocks of a model that a ready stage covers.', labels: { model: MODELS } },
+  http_streams: { help: 'Streamed HTTP answers that are open.' },
+  process_resident_memory: {
+    help: 'Resident bytes of the peer process.',
+    exported: 'process_resident_memory_bytes',
+  },
+  process_start_time: {
+    help: 'Start of this telemetry, seconds since 1970.',
+    exported: 'process_start_time_seconds',
+  },
+} as const satisfies Record<string, GaugeRow>
+
+export type GaugeName = keyof typeof GAUGES

@@ -1,0 +1,100 @@
+/** Who a peer is: an Ed25519 key whose public half is the PeerId, and signatures by it (RFC 8032). */
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify as verifySignature } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { join } from 'node:path'
+import { privateKeyFromProtobuf, privateKeyToProtobuf } from '@libp2p/crypto/keys'
+import type { Ed25519PrivateKey } from '@libp2p/interface'
+import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
+import { DamagedKeyFileError, KeyFileExistsError } from './errors.ts'
+import { createKeyFile, readKeyFile } from './key-file.ts'
+
+/** `PrivateKey` protobuf of libp2p (the same in go and rust): 4 bytes of tags, 32 of seed, 32 of public key. */
+export const IDENTITY_BYTES = 68
+const PROTOBUF_HEAD = Uint8Array.of(0x08, 0x01, 0x12, 0x40)
+/** DER of an Ed25519 key up to its 32 bytes (RFC 8410). */
+const PKCS8_HEAD = Buffer.from('302e020100300506032b657004220420', 'hex')
+const SPKI_HEAD = Buffer.from('302a300506032b6570032100', 'hex')
+const SIGNATURE_BYTES = 64
+
+export interface Identity {
+  /** PeerId in base58, `12D3KooW...`. */
+  readonly id: string
+  readonly privateKey: Ed25519PrivateKey
+  /** 64 bytes. */
+  sign(bytes: Uint8Array): Uint8Array
+}
+
+/**
+ * The identity in `identity.key` of a keys folder; made there when there is none.
+ * @throws LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError
+ */
+export async function loadOrCreateIdentity(init: { readonly directory: string }): Promise<Identity> {
+  const path = join(init.directory, 'identity.key')
+  const content = await readKeyFile(path)
+  if (content !== undefined) return parseIdentity(content, path)
+  try {
+    const made = newIdentity()
+    await createKeyFile(path, privateKeyToProtobuf(made.privateKey))
+    return made
+  } catch (error) {
+    // another process of the same home was quicker: its identity is the one
+    if (!(error instanceof KeyFileExistsError)) throw error
+    return loadOrCreateIdentity(init)
+  }
+}
+
+/** A fresh identity that no file holds. */
+export function newIdentity(): Identity {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+  const seed = privateKey.export({ type: 'pkcs8', format: 'der' }).subarray(PKCS8_HEAD.length)
+  const open = publicKey.export({ type: 'spki', format: 'der' }).subarray(SPKI_HEAD.length)
+  return parseIdentity(Buffer.concat([PROTOBUF_HEAD, seed, open]), 'a new identity')
+}
+
+/** @throws DamagedKeyFileError when the bytes are no key, or its halves do not belong together */
+function parseIdentity(bytes: Uint8Array, path: string): Identity {
+  if (bytes.length !== IDENTITY_BYTES)
+    throw new DamagedKeyFileError(path, `it has ${bytes.length} bytes, an identity has ${IDENTITY_BYTES}`)
+  if (PROTOBUF_HEAD.some((byte, index) => bytes[index] !== byte))
+    throw new DamagedKeyFileError(path, 'it does not start like an Ed25519 key')
+  const key = privateKeyObject(bytes.subarray(4, 36))
+  const derived = createPublicKey(key).export({ type: 'spki', format: 'der' }).subarray(SPKI_HEAD.length)
+  if (!derived.equals(bytes.subarray(36))) throw new DamagedKeyFileError(path, 'its two halves do not belong together')
+  const privateKey = privateKeyFromProtobuf(bytes) as Ed25519PrivateKey
+  return {
+    id: peerIdFromPrivateKey(privateKey).toString(),
+    privateKey,
+    sign: (message) => sign(null, message, key),
+  }
+}
+
+function privateKeyObject(seed: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.concat([PKCS8_HEAD, seed]), format: 'der', type: 'pkcs8' })
+}
+
+/** Whether the peer signed these bytes. False, never an error, for an id that is none or has another kind of key. */
+export function verify(peer: string, bytes: Uint8Array, signature: Uint8Array): boolean {
+  if (signature.length !== SIGNATURE_BYTES) return false
+  const key = publicKeyOf(peer)
+  return key !== undefined && verifySignature(null, bytes, key, signature)
+}
+
+function publicKeyOf(peer: string): KeyObject | undefined {
+  try {
+    const id = peerIdFromString(peer)
+    if (id.type !== 'Ed25519') return undefined
+    return createPublicKey({ key: Buffer.concat([SPKI_HEAD, id.publicKey.raw]), format: 'der', type: 'spki' })
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a text is the PeerId of an Ed25519 identity, in its one canonical spelling. */
+export function isPeerId(text: string): boolean {
+  try {
+    const id = peerIdFromString(text)
+    return id.type === 'Ed25519' && id.toString() === text
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * A peer that computes nothing: deterministic words instead of a model, so that the HTTP side is tested alone. All that
+ * stands in for the real peer is in this one file.
+ */
+import type { ErrorInfo } from '../../src/errors.ts'
+import { WeftError } from '../../src/errors.ts'
+import type { ModelManifest } from '../../src/models/index.ts'
+import type { KnownPeer, ModelSummary, Peer, PeerEvent, PeerStatus, Progress } from '../../src/peer/index.ts'
+import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../src/pipeline/index.ts'
+import type { Telemetry } from '../../src/telemetry/index.ts'
+
+export const MODEL = 'tiny:1m'
+export const DIGEST = 'abcdef0123456789'.repeat(4)
+/** Token i is word i; token 7 is half a character. */
+export const WORDS = ['Hello', ' mesh', ',', ' wörld', ' \u{1f642}', ' and', ' so on', '\u{fffd}', '.', ' end']
+
+export const MODEL_MISSING: ErrorInfo = {
+  code: 'WEFT-MOD-404',
+  title: 'No such model',
+  meaning: '',
+  remedy: 'weft ls',
+  exit: 4,
+  http: 404,
+}
+export const PEER_LOST: ErrorInfo = { ...MODEL_MISSING, code: 'WEFT-INF-503', title: 'Lost', exit: 7, http: 503 }
+
+export class FakeError extends WeftError {
+  constructor(info: ErrorInfo, message: string, details: Record<string, unknown> = {}) {
+    super(info, message, { details, hint: 'a hint' })
+  }
+}
+
+export interface FakePeer extends Peer {
+  /** Tokens of each answer; fewer where `maxTokens` says so. */
+  tokens: number
+  /** Text of every token, where the words do not do. */
+  word: string | null
+  /** Waited for before each token. */
+  hold: ((index: number, signal: AbortSignal) => Promise<void>) | null
+  /** Token before which the answer fails. */
+  failAt: number | null
+  failure: unknown
+  isReady: { ready: boolean; reasons: string[] }
+  progressLines: number
+  readonly requests: GenerateRequest[]
+  readonly calls: string[]
+  /** Signals that fired, and generators that were told to end or ended. */
+  aborted: number
+  ended: number
+  produced: number
+  emit(event: PeerEvent): void
+  listeners(): number
+}
+
+export function createFakePeer(telemetry: Telemetry): FakePeer {
+  const listeners = new Set<(event: PeerEvent) => void>()
+  const peer: FakePeer = {
+    id: '12D3KooWFake',
+    home: '/nowhere',
+    tokens: 6,
+    word: null,
+    hold: null,
+    failAt: null,
+    failure: new FakeError(PEER_LOST, 'peer lost in the middle'),
+    isReady: { ready: true, reasons: [] },
+    progressLines: 3,
+    requests: [],
+    calls: [],
+    aborted: 0,
+    ended: 0,
+    produced: 0,
+    emit: (event) => {
+      for (const listener of listeners) listener(event)
+    },
+    listeners: () => listeners.size,
+    status: () => fakeStatus(),
+    models: () => Promise.resolve([summary()]),
+    manifest: (model) => (model === MODEL ? Promise.resolve(fakeManifest()) : Promise.reject(missing(model))),
+    generate: (request, signal) => generate(peer, request, signal ?? new AbortController().signal),
+    tokenize: (model, input) => {
+      if (model !== MODEL) return Promise.reject(missing(model))
+      return Promise.resolve({ ids: input.kind === 'ids' ? input.ids : [0, 1, 2] })
+    },
+    detokenize: (_model, ids) => Promise.resolve(ids.map((id) => WORDS[id % WORDS.length]).join('')),
+    importModel: async (request, progress) => {
+      peer.calls.push(`import ${request.source}`)
+      for (let done = 1; done <= peer.progressLines; done += 1) progress?.(step(done))
+      if (request.source === 'bad') throw new FakeError(MODEL_MISSING, 'no such source')
+      return info(request.name ?? MODEL)
+    },
+    removeModel: async (model) => {
+      if (model !== MODEL) throw missing(model)
+      peer.calls.push(`remove ${model}`)
+    },
+    deploy: async (model, placement, progress) => {
+      progress?.(step(1))
+      if (model !== MODEL) throw missing(model)
+      const stages = placement?.stages ?? [{ peer: peer.id, from: 0, to: 4 }]
+      return { schema: 'weft.placement/1', model, epoch: 1, author: peer.id, kind: 'hand', stages }
+    },
+    undeploy: async (model) => void peer.calls.push(`undeploy ${model}`),
+    ping: async function* ping(_target, options) {
+      for (let seq = 0; seq < (options?.count ?? 2); seq += 1) yield { seq, ms: 0.5 }
+    },
+    approve: async (id, admit) => void peer.calls.push(`${admit ? 'approve' : 'deny'} ${id}`),
+    onEvent: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    metrics: () => telemetry.text(),
+    ready: () => peer.isReady,
+    stop: async (options) => void peer.calls.push(`stop ${options?.drain ?? 0}`),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+  return peer
+}
+
+async function* generate(peer: FakePeer, request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+  peer.requests.push(request)
+  signal.addEventListener('abort', () => (peer.aborted += 1), { once: true })
+  try {
+    if (request.model !== MODEL) throw missing(request.model)
+    if (peer.failAt === -1) throw peer.failure
+    const route = [
+      { peer: peer.id, pid: 1, from: 0, to: 2 },
+      { peer: '12D3KooWOther', pid: 2, from: 2, to: 4 },
+    ]
+    yield { type: 'start', prompt_ids: [0, 1, 2], route }
+    yield { type: 'prefill', done: 3, total: 3 }
+    const count = Math.min(peer.tokens, request.maxTokens ?? Infinity)
+    const ids: number[] = []
+    let text = ''
+    for (let index = 0; index < count; index += 1) {
+      await peer.hold?.(index, signal)
+      if (peer.failAt === index) throw peer.failure
+      const id = index % WORDS.length
+      const word = peer.word ?? WORDS[id] ?? ''
+      ids.push(id)
+      text += word
+      peer.produced += 1
+      // The second token is held back and comes with the end, as the beginning of a stop string would be.
+      yield { type: 'token', id, text: index === count - 1 ? '' : word, ...logprobs(request, id) }
+    }
+    yield { type: 'end', finish: count < peer.tokens ? 'length' : 'stop', text, ids, stats: stats(count) }
+  } finally {
+    peer.ended += 1
+  }
+}
+
+function logprobs(request: GenerateRequest, id: number): { logprob?: number; top?: { id: number; logprob: number }[] } {
+  if (request.logprobs === undefined) return {}
+  const top = Array.from({ length: request.logprobs }, (_, rank) => ({ id: id + rank, logprob: -0.25 - rank }))
+  return { logprob: id === 7 ? -Infinity : -0.25, top }
+}
+
+function missing(model: string): FakeError {
+  return new FakeError(MODEL_MISSING, `no model ${model}`, { model })
+}
+
+function step(done: number): Progress {
+  return { type: 'progress', task: 'fetching', done, total: 10, unit: 'bytes' }
+}
+
+function stats(tokens: number): GenerateStats {
+  return {
+    prefill_tokens: 3,
+    decode_tokens: tokens,
+    prefill_ms: 1,
+    decode_ms: 2,
+    time_to_first_token_ms: 1,
+    ms_per_token_p50: 0.5,
+    tokens_per_second: 2000,
+    hop_ms_p50: 0.1,
+    counters: { failovers: 0 },
+  }
+}
+
+function summary(): ModelSummary {
+  return {
+    model: MODEL,
+    digest: DIGEST,
+    bytes: 4_000_000,
+    blocks: 4,
+    license: 'Apache-2.0',
+    local: true,
+    holders: ['12D3KooWFake'],
+    covered: 4,
+    available: true,
+  }
+}
+
+function info(model: string): object & { schema: 'weft.model/1' } & Awaited<ReturnType<Peer['importModel']>> {
+  return {
+    schema: 'weft.model/1',
+    model,
+    digest: DIGEST,
+    blocks: 4,
+    bytes: 1,
+    boundary: 'f16',
+    license: 'MIT',
+    source: 'x',
+  }
+}
+
+function fakeManifest(): ModelManifest {
+  return {
+    schema: 'weft.manifest/1',
+    model: MODEL,
+    digest: DIGEST,
+    license: 'MIT',
+    source: 'x',
+    boundary: 'f16',
+    tokenizer: { address: 'bafy', bytes: 1 },
+    blocks: [],
+    shape: {
+      family: 'llama',
+      layers: 2,
+      width: 8,
+      hidden: 8,
+      heads: 1,
+      kv_heads: 1,
+      head_dim: 8,
+      vocabulary: WORDS.length,
+      context: 128,
+      norm_epsilon: 1e-5,
+      rope_base: 10_000,
+      rope_dim: 8,
+      rope_interleaved: true,
+      rope_factors: [],
+    },
+  }
+}
+
+const profile = {
+  platform: 'linux',
+  arch: 'x64',
+  cpu: 'test',
+  cores: 2,
+  memory_total: 8e9,
+  memory_free: 4e9,
+  memory_quota: 2e9,
+  speed: 0,
+  kernel: 'k',
+}
+
+function fakeStatus(): PeerStatus {
+  const other: KnownPeer = {
+    id: '12D3KooWOther',
+    name: 'mint-hare',
+    state: 'connected',
+    addresses: ['/ip4/192.0.2.7/tcp/7000'],
+    rtt_ms: 0.42,
+    version: '0.1.0',
+    profile,
+    models: [MODEL],
+  }
+  const stage = { model: MODEL, pid: 1, memory: 3e7, state: 'ready' } as const
+  return {
+    schema: 'weft.status/1',
+    peer: {
+      id: '12D3KooWFake',
+      name: 'calm-otter',
+      pid: 1,
+      addresses: [],
+      home: '/nowhere',
+      network: 'home',
+      lan: 'open',
+      http: null,
+      version: '0.1.0',
+      uptime_s: 12,
+      state: 'running',
+      profile,
+    },
+    peers: [other],
+    stages: [
+      { ...stage, from: 0, to: 2, peer: '12D3KooWFake' },
+      { ...stage, from: 2, to: 4, peer: other.id },
+    ],
+    seen_not_joined: [
+      {
+        id: null,
+        address: '/ip4/192.0.2.9/tcp/7000',
+        code: 'WEFT-NET-010',
+        why: 'it has another network key',
+        hint: 'give it the key of this network',
+        seen_at: '2026-01-01T00:00:00.000Z',
+      },
+    ],
+    interfaces: [],
+    models: [summary()],
+    requests: [{ request: 'r1', model: MODEL, state: 'decode', prompt_tokens: 3, tokens: 2, age_ms: 40 }],
+    counters: { failovers: 1, retries: 0 },
+  }
+}

@@ -1,0 +1,173 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { createTokenizer, TOKEN_TYPE } from '../../src/models/index.ts'
+import type { TokenizerDefinition } from '../../src/models/index.ts'
+import { OWN_CONTROLS, ownDefinition, spmDefinition } from './support/tokenizers.ts'
+
+const PIECES: readonly (readonly [string, number])[] = [
+  ['\u2581', -900],
+  ...[...'abcdehlmnorstuw.,!\n\u00e9\u4f60'].map((letter, i): [string, number] => [letter, -1000 - i]),
+  ['\u2581\u2581', -1],
+  ['\u2581t', -2],
+  ['th', -3],
+  ['he', -4],
+  ['\u2581the', -2.5],
+  ['ab', -5],
+  ['ba', -5],
+  ['aba', -6],
+  ['\u2581a', -7],
+  ['lo', -8],
+  ['llo', -8],
+  ['hello', -9],
+  ['hel', -10],
+  ['s>', -11],
+  ['<s', -12],
+  ['<', -2000],
+  ['>', -2000],
+]
+
+/** Text that is rich in what the vocabularies have. */
+const mixed = fc
+  .array(
+    fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 6 }),
+      fc.constantFrom(' ', '  ', '\n', '\r\n', '\t', 'the ', 'hello', 'abab', 'aaaa', '12345', "it's", 'é', '你', '😀'),
+      fc.constantFrom(...OWN_CONTROLS, '<s>', '</s>', '<|im_', 'end|>', '<', '|', '>', '<0x41>', '\u2581'),
+    ),
+    { maxLength: 24 },
+  )
+  .map((parts) => parts.join(''))
+
+const bpe = createTokenizer(ownDefinition())
+const spm = createTokenizer(spmDefinition(PIECES))
+const crossing = createTokenizer(spmDefinition([...PIECES, ['e\u2581t', -0.5], ['a\u2581', -20]]))
+
+function controls({ types }: TokenizerDefinition, ids: readonly number[]): number[] {
+  return ids.filter((id) => types[id] === TOKEN_TYPE.control || types[id] === TOKEN_TYPE.unknown)
+}
+
+describe('byte-level BPE', () => {
+  it('decodes to exactly the text that it encoded', () => {
+    fc.assert(fc.property(mixed, (text) => expect(bpe.decode(bpe.encode(text))).toBe(text)))
+  })
+
+  it('gives the ids of the slow definition of BPE', () => {
+    const definition = ownDefinition({ pre: 'gpt-2' })
+    const tokenizer = createTokenizer(definition)
+    const word = fc.string({ unit: fc.constantFrom(...'abehlnorst'), minLength: 1, maxLength: 40 })
+    fc.assert(fc.property(word, (text) => expect(tokenizer.encode(text)).toEqual(slowBpe(definition, text))))
+  })
+
+  it('never makes a control token of plain text', () => {
+    fc.assert(fc.property(mixed, (text) => expect(controls(ownDefinition(), bpe.encode(text))).toEqual([])))
+  })
+})
+
+describe.each([
+  ['that can be cut into words', spm, spmDefinition(PIECES)],
+  ['with tokens across words', crossing, spmDefinition([...PIECES, ['e\u2581t', -0.5], ['a\u2581', -20]])],
+] as const)('SentencePiece %s', (_name, tokenizer, definition) => {
+  it('decodes to exactly the text that it encoded', () => {
+    fc.assert(
+      fc.property(mixed, (text) =>
+        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text.replaceAll('\u2581', ' ')),
+      ),
+    )
+  })
+
+  it('gives the ids of the slow definition of SentencePiece', () => {
+    fc.assert(
+      fc.property(mixed, (text) => {
+        const expected = text === '' ? [] : slowSpm(definition, ` ${text}`)
+        expect(tokenizer.encode(text, { addBos: false })).toEqual(expected)
+      }),
+    )
+  })
+
+  it('never makes a control token of plain text', () => {
+    fc.assert(
+      fc.property(mixed, (text) => expect(controls(definition, tokenizer.encode(text, { addBos: false }))).toEqual([])),
+    )
+  })
+})
+
+describe.each([
+  ['BPE', bpe],
+  ['SentencePiece', spm],
+] as const)('every %s tokenizer', (_name, tokenizer) => {
+  it('gives the same ids the second time, and after other texts', () => {
+    fc.assert(
+      fc.property(mixed, mixed, (text, other) => {
+        const first = tokenizer.encode(text)
+        tokenizer.encode(other)
+        expect(tokenizer.encode(text)).toEqual(first)
+      }),
+    )
+  })
+
+  it('streams what it decodes, also ids that are no text, and the stream begins anew after its end', () => {
+    const anyIds = fc.array(fc.nat(tokenizer.vocabulary - 1), { maxLength: 40 })
+    fc.assert(
+      fc.property(anyIds, fc.boolean(), (ids, special) => {
+        const stream = tokenizer.stream({ special })
+        for (let time = 0; time < 2; time++) {
+          const text = ids.map((id) => stream.push(id)).join('') + stream.end()
+          expect(text).toBe(tokenizer.decode(ids, { special }))
+        }
+      }),
+    )
+  })
+
+  it('decodes the bytes of its tokens', () => {
+    fc.assert(
+      fc.property(mixed, (text) => {
+        const ids = tokenizer.encode(text, { addBos: false })
+        expect(Buffer.concat(ids.map((id) => tokenizer.bytes(id))).toString()).toBe(tokenizer.decode(ids))
+      }),
+    )
+  })
+
+  it('never splits a character in a stream', () => {
+    const stream = tokenizer.stream()
+    const pieces = tokenizer.encode('a😀é你', { addBos: false }).map((id) => stream.push(id))
+    expect(pieces.join('')).toContain('😀é你')
+    for (const piece of pieces) expect(piece).not.toContain('\ufffd')
+    expect(stream.end()).toBe('')
+  })
+})
+
+/** BPE as it is written down: join the best pair everywhere it stands, until there is none. */
+function slowBpe({ tokens, merges = [] }: TokenizerDefinition, word: string): number[] {
+  let parts = [...word]
+  for (;;) {
+    const ranks = parts.slice(1).map((part, i) => merges.indexOf(`${parts[i]} ${part}`))
+    const best = Math.min(...ranks.filter((rank) => rank >= 0))
+    if (best === Infinity) return parts.map((part) => tokens.indexOf(part))
+    const at = ranks.indexOf(best)
+    parts = [...parts.slice(0, at), `${parts[at]}${parts[at + 1]}`, ...parts.slice(at + 2)]
+  }
+}
+
+/** SentencePiece as it is written down: join the pair whose token scores best, the leftmost of equals. */
+function slowSpm({ tokens, types, scores = [] }: TokenizerDefinition, text: string): number[] {
+  const idOf = (part: string): number =>
+    tokens.findIndex((token, id) => types[id] === TOKEN_TYPE.normal && token === part)
+  let parts = [...text.replaceAll(' ', '\u2581')]
+  for (;;) {
+    let at = -1
+    let best = -Infinity
+    for (let i = 0; i + 1 < parts.length; i++) {
+      const id = idOf(`${parts[i]}${parts[i + 1]}`)
+      if (id >= 0 && (scores[id] ?? 0) > best) {
+        best = scores[id] ?? 0
+        at = i
+      }
+    }
+    if (at === -1) break
+    parts = [...parts.slice(0, at), `${parts[at]}${parts[at + 1]}`, ...parts.slice(at + 2)]
+  }
+  return parts.flatMap((part) => {
+    const id = idOf(part)
+    return id >= 0 ? [id] : [...Buffer.from(part)].map((byte) => 3 + byte)
+  })
+}
