@@ -1,6 +1,7 @@
 /** The HTTP side of one peer: OpenAI's routes, ours, health and the status page, on TCP and on a local socket. */
 import { createEvents } from '../telemetry/index.ts'
 import { systemRandom } from '../util/index.ts'
+import type { CancelTimer } from '../util/index.ts'
 import { OverloadedError } from './access-errors.ts'
 import { createAdmission } from './admission.ts'
 import { loadDashboard } from './dashboard.ts'
@@ -36,19 +37,29 @@ export function createApi(needs: ApiNeeds, init: ApiInit): Api {
   const close = async (drain: number): Promise<void> => {
     stopEvents()
     parts.eventStreams.endAll()
+    parts.exchanges.refuse()
     const ended = servers.map(({ server }) => serverClosed(server))
     for (const { server } of servers) server.closeIdleConnections()
-    const cancel = needs.clock.after(drain, () => parts.exchanges.abortAll())
+    const timers: CancelTimer[] = []
+    // What is left after that is answers on their way out, and clients that never ask or never read.
+    const cutSoon = (): void => {
+      timers.push(
+        needs.clock.after(LAST_BYTES_MS, () => {
+          for (const { server } of servers) server.closeAllConnections()
+        }),
+      )
+    }
+    timers.push(
+      needs.clock.after(drain, () => {
+        parts.exchanges.abortAll()
+        cutSoon()
+      }),
+    )
     await parts.exchanges.idle()
-    cancel()
-    parts.exchanges.abortAll()
     for (const { server } of servers) server.closeIdleConnections()
-    // What is left is answers on their way out, and clients that never ask or never read.
-    const cut = needs.clock.after(LAST_BYTES_MS, () => {
-      for (const { server } of servers) server.closeAllConnections()
-    })
+    cutSoon()
     await Promise.all(ended)
-    cut()
+    for (const cancel of timers) cancel()
     await Promise.all(servers.map(({ app }) => app.close()))
   }
   const closeOnce = (drain: number): Promise<void> => (closed ??= close(drain))
@@ -82,13 +93,15 @@ function createParts(needs: ApiNeeds, init: ApiInit): Omit<ServerParts, 'dashboa
   const random = needs.random ?? systemRandom()
   const letters = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex')
   const measure = createMeasure(clock, telemetry)
+  const admission = createAdmission(limits)
+  telemetry.gauge('http_in_flight', () => admission.inFlight())
   const created = (): number => Math.floor(clock.wall() / 1000)
   return {
     needs,
     init,
     limits,
     measure,
-    exchanges: createExchanges({ clock, telemetry, logger, limits, admission: createAdmission(limits) }),
+    exchanges: createExchanges({ clock, telemetry, logger, limits, admission }),
     openAi: {
       peer,
       measure,

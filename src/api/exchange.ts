@@ -26,9 +26,11 @@ export type Work = (exchange: Exchange) => Promise<unknown>
 
 export interface Exchanges {
   run(request: FastifyRequest, reply: FastifyReply, work: Work, onLateError: LateError): Promise<unknown>
+  /** Takes no more; what is in flight goes on. */
+  refuse(): void
   /** Aborts all that is in flight. */
   abortAll(): void
-  /** Resolves when nothing is in flight. */
+  /** Resolves when nothing is in flight, and all answers have been sent. */
   idle(): Promise<void>
 }
 
@@ -48,8 +50,10 @@ export function createExchanges(needs: ExchangesNeeds): Exchanges {
   const waiting = new Set<() => void>()
   let closing = false
   return {
-    abortAll: () => {
+    refuse: () => {
       closing = true
+    },
+    abortAll: () => {
       for (const controller of active) controller.abort(new ShuttingDownError())
     },
     idle: async () => {
@@ -71,8 +75,11 @@ export function createExchanges(needs: ExchangesNeeds): Exchanges {
         return undefined
       } finally {
         leave()
-        active.delete(controller)
-        if (active.size === 0) for (const resolve of waiting) resolve()
+        // Not before the last byte is out: a connection that looks idle is closed when the API closes.
+        whenClosed(reply, () => {
+          active.delete(controller)
+          if (active.size === 0) for (const resolve of waiting) resolve()
+        })
       }
     },
   }
@@ -89,6 +96,11 @@ function watchClient(needs: ExchangesNeeds, reply: FastifyReply, controller: Abo
     needs.telemetry.count('http_clients_gone')
     controller.abort(new ClientGoneError())
   })
+}
+
+function whenClosed(reply: FastifyReply, action: () => void): void {
+  if (reply.raw.closed) action()
+  else reply.raw.once('close', action)
 }
 
 function createExchange(needs: ExchangesNeeds, reply: FastifyReply, signal: AbortSignal): Exchange {

@@ -82,7 +82,7 @@ export class NoSuchRouteError extends WeftError {
     code: 'WEFT-API-015',
     title: 'No such route',
     meaning: 'There is nothing at this method and path.',
-    remedy: 'Look at docs/api.md for the routes, and mind the method.',
+    remedy: "Check path and method: OpenAI's routes stand under /v1, weft's own under /api/v1.",
     exit: EXIT.notFound,
     http: 404,
   }

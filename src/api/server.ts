@@ -10,6 +10,7 @@ import { addDashboardRoutes } from './dashboard.ts'
 import { guardRequest } from './guard.ts'
 import { addHealthRoutes } from './health.ts'
 import { parseJsonBody } from './json-body.ts'
+import { MAX_NAME_LENGTH } from './limits.ts'
 import type { ApiLimits } from './limits.ts'
 import { addOpenAiRoutes } from './openai/routes.ts'
 import { answerError, onParserError, translateError } from './server-errors.ts'
@@ -43,6 +44,8 @@ export async function buildServer(parts: ServerParts, place: Place): Promise<Htt
     bodyLimit: limits.bodyBytes,
     exposeHeadRoutes: true,
     return503OnClosing: false,
+    routerOptions: { maxParamLength: MAX_PATH },
+    rewriteUrl: (message) => routablePath(message.url ?? ''),
     frameworkErrors: (error, request, reply) => answerError(parts, translateError(error, limits), request, reply),
     clientErrorHandler: (error, socket) => onParserError(error, socket),
     serverFactory: (handler) => {
@@ -59,6 +62,19 @@ export async function buildServer(parts: ServerParts, place: Place): Promise<Htt
   addDashboardRoutes(app, parts.dashboard)
   await app.ready()
   return { app, server: server ?? app.server }
+}
+
+/** Longer than any model's name, three bytes an escaped one. */
+const MAX_PATH = 3 * MAX_NAME_LENGTH
+
+/** A path that does not decode would be answered before any guard: it becomes one that no route has. */
+function routablePath(url: string): string {
+  try {
+    decodeURIComponent(url.split('?', 1)[0] ?? '')
+    return url
+  } catch {
+    return '/undecodable'
+  }
 }
 
 function createHttpServer(handler: RequestListener, limits: ApiLimits): Server {

@@ -143,7 +143,7 @@ const PEER_VERBS: readonly CommandSpec[] = [
       {
         name: 'count',
         short: 'c',
-        value: { label: 'N', kind: 'whole', min: 1, max: 10_000 },
+        value: { label: 'N', kind: 'whole', min: 1, max: 1000 },
         help: 'how many (default 4)',
       },
       {
@@ -157,9 +157,15 @@ const PEER_VERBS: readonly CommandSpec[] = [
     verb: 'key',
     group: 'peers',
     summary: 'keys for the HTTP API',
-    arguments: [{ label: 'ACTION', required: true, choices: ['create', 'list', 'revoke'] }, { label: 'KEY' }],
+    arguments: [{ label: 'ACTION', required: true, choices: ['create', 'list', 'ls', 'revoke'] }, { label: 'KEY' }],
     options: [
       { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'what the key is for' },
+      {
+        name: 'scope',
+        value: { label: 'SCOPE', kind: 'text', choices: ['generate', 'read', 'admin'] },
+        repeat: true,
+        help: 'generate, read or admin (default: generate and read)',
+      },
       { name: 'expires', value: { label: 'TIME', kind: 'duration', min: 1000 }, help: 'good for this long, e.g. 720h' },
     ],
   },

@@ -8,14 +8,7 @@ export type Shell = 'bash' | 'zsh' | 'fish'
 const VERBS: readonly CommandSpec[] = COMMANDS.filter((spec) => spec.hidden !== true)
 
 export function completionScript(shell: Shell): string {
-  switch (shell) {
-    case 'bash':
-      return bashScript()
-    case 'zsh':
-      return zshScript()
-    case 'fish':
-      return fishScript()
-  }
+  return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell]()
 }
 
 function optionsOf(spec: CommandSpec): readonly OptionSpec[] {

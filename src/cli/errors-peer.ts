@@ -22,24 +22,6 @@ export class PeerNotRunningError extends WeftError {
   }
 }
 
-export class AlreadyRunningError extends WeftError {
-  static readonly info: ErrorInfo = info(
-    '011',
-    EXIT.noResources,
-    'A peer is running already',
-    'One home belongs to one peer at a time, and one is running in this home.',
-    'Use that one, stop it with weft down, or give this one another --home.',
-    409,
-  )
-
-  constructor(home: string, pid: number) {
-    super(AlreadyRunningError.info, `a peer is running in ${home} already, as process ${pid}`, {
-      details: { home, pid },
-      hint: 'weft status shows it, weft down stops it; a second peer needs another --home',
-    })
-  }
-}
-
 export class PeerSilentError extends WeftError {
   static readonly info: ErrorInfo = info(
     '012',

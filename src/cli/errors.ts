@@ -11,7 +11,6 @@ import {
 } from './errors-usage.ts'
 import {
   PeerNotRunningError,
-  AlreadyRunningError,
   PeerSilentError,
   UntrustedSocketError,
   PeerDidNotStartError,
@@ -37,7 +36,6 @@ export {
 } from './errors-usage.ts'
 export {
   PeerNotRunningError,
-  AlreadyRunningError,
   PeerSilentError,
   UntrustedSocketError,
   PeerDidNotStartError,
@@ -71,7 +69,6 @@ export const CLI_ERRORS: readonly ErrorInfo[] = [
   PlacementMalformedError.info,
   PromptError.info,
   PeerNotRunningError.info,
-  AlreadyRunningError.info,
   PeerSilentError.info,
   UntrustedSocketError.info,
   PeerDidNotStartError.info,

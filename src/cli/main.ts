@@ -3,7 +3,7 @@ import { EXIT, toWeftError } from '../errors.ts'
 import { resolveHomePath } from '../util/index.ts'
 import { flagsOf } from './context.ts'
 import type { Command, CommandContext } from './context.ts'
-import { InterruptedError } from './errors.ts'
+import { InterruptedError, NotBuiltError } from './errors.ts'
 import { statusOf, watchInterrupts } from './interrupts.ts'
 import { processIo } from './io.ts'
 import type { CliIo } from './io.ts'
@@ -12,6 +12,7 @@ import { createOutput } from './output.ts'
 import type { Output } from './output.ts'
 import { parseCommandLine, wantsJson } from './parse.ts'
 import type { ParsedLine } from './parse.ts'
+import { VERBS } from './verbs.ts'
 
 /** Runs one command line and resolves to its exit status; never rejects. */
 export async function main(argv: readonly string[], io: CliIo): Promise<number> {
@@ -73,9 +74,9 @@ async function execute(command: ParsedCommand, parts: Pick<CommandContext, 'io' 
 }
 
 async function loadCommand(verb: string): Promise<Command> {
-  const suffix = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
-  const file = (await import(`./commands/${verb}${suffix}`)) as { readonly command: Command }
-  return file.command
+  const load = VERBS[verb]
+  if (load === undefined) throw new NotBuiltError(`verb ${verb}`)
+  return (await load()).command
 }
 
 /** What stops badly must not hide what the command had to say. */

@@ -20,7 +20,7 @@ export const LOCAL: OptionSpec = { name: 'local', help: 'work in this process, w
 
 export const TIMEOUT: OptionSpec = {
   name: 'timeout',
-  value: { label: 'TIME', kind: 'duration', min: 1 },
+  value: { label: 'TIME', kind: 'duration', min: 1, max: 86_400_000 },
   help: 'give up after this long, e.g. 30s or 5m',
 }
 
@@ -36,7 +36,7 @@ export const SAMPLING: readonly OptionSpec[] = [
   {
     name: 'max-tokens',
     short: 'n',
-    value: { label: 'N', kind: 'whole', min: 1, max: 10_000_000 },
+    value: { label: 'N', kind: 'whole', min: 1, max: 1 << 20 },
     help: 'stop after N tokens',
   },
   {

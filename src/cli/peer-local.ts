@@ -1,33 +1,16 @@
 /** A peer inside this process, with no mesh around it: for work that needs none. */
-import type { Peer } from '../peer/index.ts'
+import type { CreatePeerInit, Peer } from '../peer/index.ts'
 import type { PeerAccess } from './peer-access.ts'
-import { loadFunction } from './rooms.ts'
 
-/** The options of `createPeer` that the command line sets. */
-export interface CreatePeerInit {
-  readonly home: string
-  readonly name?: string
-  readonly listen?: readonly string[]
-  readonly bootstrap?: readonly string[]
-  readonly network?: string
-  /** Path of the file that holds it. */
-  readonly networkKey?: string
-  readonly lan?: 'open' | 'confirm' | 'off'
-  /** Bytes. */
-  readonly memory?: number
-  readonly threads?: number
+/** What `weft up` makes of its options; `http` is the API's, which is not the peer's. */
+export interface UpInit extends CreatePeerInit {
+  /** Null: no HTTP; undefined: the usual port, or a free one. */
   readonly http?: { readonly host: string; readonly port: number } | null
-  /** No mesh: no listening, no dialling. Fetching a model that was asked for is still allowed. */
-  readonly offline?: boolean
-}
-
-export async function createPeer(init: CreatePeerInit, signal?: AbortSignal): Promise<Peer> {
-  const create = await loadFunction('peer', 'createPeer')
-  return (await create(init, signal)) as Peer
 }
 
 export async function openLocalPeer(home: string, signal?: AbortSignal): Promise<PeerAccess> {
-  return localAccess(await createPeer({ home, offline: true, lan: 'off', http: null }, signal))
+  const { createPeer } = await import('../peer/index.ts')
+  return localAccess(await createPeer({ home, offline: true, lan: 'off' }, signal))
 }
 
 export function localAccess(peer: Peer): PeerAccess {

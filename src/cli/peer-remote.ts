@@ -45,7 +45,9 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       (await client.json('POST', '/api/v1/tokenize', { body: { model, input }, signal })) as { ids: number[] },
     async detokenize(model, ids, signal) {
       const answer = await client.json('POST', '/api/v1/detokenize', { body: { model, ids }, signal })
-      return typeof answer === 'string' ? answer : String((answer as { text?: unknown } | null)?.text ?? '')
+      const text = typeof answer === 'string' ? answer : (answer as { text?: unknown } | null)?.text
+      if (typeof text !== 'string') throw new PeerSilentError('/api/v1/detokenize', 'it is no text')
+      return text
     },
     importModel: async (request, progress, signal) =>
       (await resultOf('/api/v1/import', { body: request, signal }, progress)) as ModelInfo,

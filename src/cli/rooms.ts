@@ -22,13 +22,10 @@ export const ROOMS: readonly string[] = [
   'api',
 ]
 
-// The checkout runs .ts files, the package .js ones.
-const SUFFIX = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
-
 /** @throws NotBuiltError when this build has no such room. */
 export async function loadRoom(room: string): Promise<RoomFace> {
   try {
-    return (await import(`../${room}/index${SUFFIX}`)) as RoomFace
+    return (await import(`../${room}/index.ts`)) as RoomFace
   } catch (error) {
     if (isMissing(error, room)) throw new NotBuiltError(`room "${room}"`)
     throw error
@@ -44,5 +41,5 @@ export async function loadFunction(room: string, name: string): Promise<(...args
 
 function isMissing(error: unknown, room: string): boolean {
   if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') return false
-  return error.message.includes(`${room}/index${SUFFIX}`)
+  return error.message.includes(`${room}/index.`)
 }

@@ -170,18 +170,21 @@ function parse(path: string, text: string): unknown {
   }
 }
 
-/** The body is `ErrorData`, alone or as `error` of a document. */
+/** The body has OpenAI's `error` with our facts as `weft` beside it, or is `ErrorData`, alone or as `error`. */
 async function errorOf(path: string, status: number, text: string): Promise<Error> {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return new PeerSilentError(path, `status ${status}: ${text.slice(0, 80)}`)
-  }
-  for (const candidate of [value, (value as { error?: unknown } | null)?.error]) {
+  const body = errorBodyOf(text)
+  for (const candidate of [{ ...body?.weft, message: body?.error?.message }, body?.error, body]) {
     if (isErrorData(candidate)) return forwarded(normal(candidate))
   }
   return new PeerSilentError(path, `status ${status}: ${text.slice(0, 80)}`)
+}
+
+function errorBodyOf(text: string): { error?: { message?: unknown }; weft?: object } | null {
+  try {
+    return JSON.parse(text) as { error?: { message?: unknown }; weft?: object } | null
+  } catch {
+    return null
+  }
 }
 
 function isErrorLine(value: unknown): value is { error: ErrorData } {

@@ -1,10 +1,45 @@
 /** The seam between `weft up` and the composition root: a peer with its API on the socket and on HTTP. */
+import { createApi, PortInUseError } from '../api/index.ts'
+import type { Api } from '../api/index.ts'
+import { runPeer, VERSION } from '../peer/index.ts'
 import type { Peer } from '../peer/index.ts'
+import { createApiKeys } from '../trust/index.ts'
+import { systemRandom } from '../util/index.ts'
 import type { CommandContext } from './context.ts'
-import { createPeer } from './peer-local.ts'
-import type { CreatePeerInit } from './peer-local.ts'
+import { allErrorInfos } from './error-tables.ts'
+import type { UpInit } from './peer-local.ts'
+
+const DEFAULT_HTTP = { host: '127.0.0.1', port: 7333 } as const
+/** Streams that are still open when the requests have ended get this long. */
+const CLOSE_DRAIN_MS = 1_000
 
 /** Resolves when the peer listens, its socket answers, and what it was asked to serve can be served. */
-export async function startPeer(_context: CommandContext, init: CreatePeerInit, signal: AbortSignal): Promise<Peer> {
-  return createPeer(init, signal)
+export async function startPeer(_context: CommandContext, init: UpInit, signal: AbortSignal): Promise<Peer> {
+  const { http, ...rest } = init
+  const { peer, paths, clock, telemetry, logger } = await runPeer(rest, signal)
+  const keys = createApiKeys({ clock, random: systemRandom() }, { directory: paths.keys })
+  const api = createApi(
+    { peer, clock, telemetry, logger, keys, catalogueErrors: await allErrorInfos() },
+    { version: VERSION },
+  )
+  peer.beforeShutdown(() => api.close({ drain: CLOSE_DRAIN_MS }))
+  try {
+    await api.listenSocket(paths.socket)
+    if (http !== null) peer.http = await listenHttp(api, http)
+  } catch (error) {
+    await peer.stop({ drain: 0 })
+    throw error
+  }
+  return peer
+}
+
+/** The address that was asked for, or no other; without one the usual port, and a free one when that is taken. */
+async function listenHttp(api: Api, http: UpInit['http']): Promise<string> {
+  if (http !== undefined && http !== null) return (await api.listen(http)).url
+  try {
+    return (await api.listen(DEFAULT_HTTP)).url
+  } catch (error) {
+    if (!(error instanceof PortInUseError)) throw error
+    return (await api.listen({ ...DEFAULT_HTTP, port: 0 })).url
+  }
 }

@@ -35,13 +35,16 @@ export function painter(stream: OutputStream, env: Environment, noColor: boolean
  * window or forge a line. Line feeds and tabs stay where `lines` allows them.
  */
 export function printable(text: string, lines = false): string {
-  const pattern = lines
-    ? /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]/g
-    : /[\u0000-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]/g
-  return text.replace(pattern, lines ? '' : '\u00B7')
+  return lines ? text.replace(CONTROL_IN_LINES, '') : text.replace(CONTROL, '\u00B7')
 }
 
-// eslint-disable-next-line no-control-regex -- colours are control sequences
+// Bidirectional overrides are among them: they show a text in another order than it has (Trojan Source).
+// oxlint-disable-next-line no-control-regex -- control characters are what it finds
+const CONTROL = /[\u0000-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]/g
+// oxlint-disable-next-line no-control-regex -- the same, but for tab and line feed
+const CONTROL_IN_LINES = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u202A-\u202E\u2066-\u2069]/g
+
+// oxlint-disable-next-line no-control-regex -- colours are control sequences
 const SEQUENCE = /\u001B\[[0-9;]*m/g
 /** East Asian wide and emoji ranges take two columns (Unicode Standard Annex 11, abridged). */
 const WIDE =

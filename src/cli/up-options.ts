@@ -2,18 +2,18 @@
 import { resolve } from 'node:path'
 import type { CommandContext } from './context.ts'
 import { BadValueError, UsageError } from './errors.ts'
-import type { CreatePeerInit } from './peer-local.ts'
+import type { UpInit } from './peer-local.ts'
 
 /** Names travel in every record of the mesh and stand in tables. */
 const NAME_MAX = 64
 
 /** @throws UsageError, BadValueError */
-export function peerInit({ flags, home }: CommandContext): CreatePeerInit {
+export function peerInit({ flags, home }: CommandContext): UpInit {
   if (flags.flag('foreground') && flags.flag('detach')) {
     throw new UsageError('--foreground and --detach exclude each other')
   }
   const [name, network, key] = [flags.text('name'), flags.text('network'), flags.text('network-key')]
-  const [lan, http] = [flags.text('lan') as CreatePeerInit['lan'] | undefined, flags.text('http')]
+  const [lan, http] = [flags.text('lan') as UpInit['lan'] | undefined, flags.text('http')]
   const [memory, threads] = [flags.number('memory'), flags.number('threads')]
   return {
     home,
@@ -34,7 +34,7 @@ function nameOf(option: string, text: string): string {
   throw new BadValueError(option, text, `1 to ${NAME_MAX} printable characters`)
 }
 
-function addresses(texts: readonly string[], option: 'listen' | 'bootstrap'): Partial<CreatePeerInit> {
+function addresses(texts: readonly string[], option: 'listen' | 'bootstrap'): Partial<UpInit> {
   const wrong = texts.find((text) => !/^\/[a-z0-9]+\/./.test(text))
   if (wrong !== undefined) {
     throw new BadValueError(`--${option}`, wrong, 'a multiaddr', 'for example /ip4/192.0.2.7/tcp/7334')

@@ -42,35 +42,36 @@ export function parseList(text: string): number[] | undefined {
   return parts.map(Number)
 }
 
+interface NumberReader {
+  readonly expected: string
+  readonly read: (text: string) => number | undefined
+}
+
+const NUMBERS: Readonly<Record<'whole' | 'number' | 'duration' | 'size', NumberReader>> = {
+  whole: { expected: 'a whole number', read: (text) => (/^[+-]?\d{1,16}$/.test(text) ? Number(text) : undefined) },
+  number: {
+    expected: 'a number',
+    read: (text) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined),
+  },
+  duration: { expected: 'a time such as 30s, 5m or 1h', read: parseDuration },
+  size: { expected: 'a size such as 2GB or 512MiB', read: parseSize },
+}
+
 /** @throws BadValueError naming the option, what it takes and what it was given. */
 export function parseValue(option: string, text: string, spec: ValueSpec): OptionValue {
   if (spec.choices !== undefined) return choose(option, text, spec.choices)
-  switch (spec.kind) {
-    case 'text':
-      return text
-    case 'file':
-      if (text === '') throw new BadValueError(option, text, 'a path')
-      return text
-    case 'whole':
-      return bounded(option, text, /^[+-]?\d{1,16}$/.test(text) ? Number(text) : undefined, spec, 'a whole number')
-    case 'number':
-      return bounded(
-        option,
-        text,
-        /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined,
-        spec,
-        'a number',
-      )
-    case 'duration':
-      return bounded(option, text, parseDuration(text), spec, 'a time such as 30s, 5m or 1h')
-    case 'size':
-      return bounded(option, text, parseSize(text), spec, 'a size such as 2GB or 512MiB')
-    case 'list': {
-      const list = parseList(text)
-      if (list === undefined) throw new BadValueError(option, text, 'numbers separated by commas')
-      return list
-    }
+  if (spec.kind === 'text') return text
+  if (spec.kind === 'file') {
+    if (text === '') throw new BadValueError(option, text, 'a path')
+    return text
   }
+  if (spec.kind === 'list') {
+    const list = parseList(text)
+    if (list === undefined) throw new BadValueError(option, text, 'numbers separated by commas')
+    return list
+  }
+  const { expected, read } = NUMBERS[spec.kind]
+  return bounded(option, text, read(text), spec, expected)
 }
 
 function choose(option: string, text: string, choices: readonly string[]): string {

@@ -135,7 +135,7 @@ function serveChannel(needs: BlobServerNeeds, channel: Channel, slots: Slots): v
 
   const work = async (): Promise<void> => {
     if (current !== undefined) return
-    for (let next = waiting.shift(); next !== undefined && !ended; next = waiting.shift()) {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       current = next.request
       cancelled = false
       await answer(next).catch(() => undefined)

@@ -30,7 +30,7 @@ export function createClaims(): Claims {
         },
         release,
         end() {
-          for (const address of [...all.keys()]) release(address)
+          for (const address of all.keys()) release(address)
         },
       }
     },

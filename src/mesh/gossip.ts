@@ -8,7 +8,14 @@ import { createGossipLink } from './gossip-link.ts'
 import type { GossipLink } from './gossip-link.ts'
 import { MESH_PROTOCOL } from './gossip-wire.ts'
 import type { Judged } from './intake.ts'
-import { ANTI_ENTROPY_MS, FAREWELL_MS, FORWARD_FANOUT, REOPEN_FIRST_MS, REOPEN_LAST_MS } from './limits.ts'
+import {
+  ANTI_ENTROPY_MS,
+  ASK_AGAIN_MS,
+  FAREWELL_MS,
+  FORWARD_FANOUT,
+  REOPEN_FIRST_MS,
+  REOPEN_LAST_MS,
+} from './limits.ts'
 import type { RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
 import { shuffled } from './shuffle.ts'
@@ -40,17 +47,28 @@ export function createGossip(needs: GossipNeeds): Gossip {
   const { network, clock, book } = needs
   const links = new Map<string, GossipLink>()
   const opening = new Set<string>()
-  /** Milliseconds to the next try, a peer; grows while channels do not last. */
+  const asking = new Set<string>()
+  /** Milliseconds to the next try, a peer; grows while channels do not last, anew with each connection. */
   const patience = new Map<string, number>()
   const ending = new AbortController()
   let cancelRound: CancelTimer | undefined
   let running = false
 
+  /** The last of a burst must not wait for the next round. */
+  const askAgain = (link: GossipLink): void => {
+    if (asking.has(link.peer)) return
+    asking.add(link.peer)
+    clock.after(ASK_AGAIN_MS, () => {
+      asking.delete(link.peer)
+      if (links.get(link.peer) === link) link.sendDigest(true)
+    })
+  }
+
   const received = (bytes: Uint8Array, age: number, from: GossipLink): void => {
     const { verdict, why, record } = needs.offer(bytes, age, from.peer)
     if (verdict === 'forged') from.abort(why)
+    if (verdict === 'limited') askAgain(from)
     if (verdict !== 'accepted' || record === undefined) return
-    patience.delete(from.peer)
     const others = [...links.keys()].filter((peer) => peer !== from.peer && peer !== record.author)
     for (const peer of shuffled(others, needs.random).slice(0, FORWARD_FANOUT)) links.get(peer)?.push(recordId(record))
   }
@@ -61,12 +79,14 @@ export function createGossip(needs: GossipNeeds): Gossip {
     const ageOf = (author: string): number =>
       author === network.id || needs.isConnected(author) ? 0 : Math.max(0, book.silence(author))
     const link = createGossipLink({ channel, clock, book, ageOf, received, farewell: needs.farewell })
+    const since = clock.now()
     links.set(peer, link)
     link.compare()
     void link.closed.then(() => {
+      if (clock.now() - since > REOPEN_LAST_MS) patience.delete(peer)
       if (links.get(peer) !== link) return
       links.delete(peer)
-      if (running && needs.isConnected(peer)) gossip.meet(peer)
+      if (running && needs.isConnected(peer)) openTo(peer)
     })
   }
 
@@ -91,6 +111,10 @@ export function createGossip(needs: GossipNeeds): Gossip {
     }
   }
 
+  const openTo = (peer: string): void => {
+    if (network.id < peer && !opening.has(peer) && !links.has(peer)) void open(peer)
+  }
+
   const round = (): void => {
     const [draw = 0] = needs.random.bytes(1)
     // Plus or minus a quarter, so that a hundred peers that started together do not speak together.
@@ -102,7 +126,7 @@ export function createGossip(needs: GossipNeeds): Gossip {
     })
   }
 
-  const gossip: Gossip = {
+  return {
     start() {
       running = true
       network.handle(MESH_PROTOCOL, 'connect', (channel) => {
@@ -131,8 +155,8 @@ export function createGossip(needs: GossipNeeds): Gossip {
       for (const link of links.values()) link.push(id)
     },
     meet(peer) {
-      if (network.id < peer && !opening.has(peer) && !links.has(peer)) void open(peer)
+      patience.delete(peer)
+      openTo(peer)
     },
   }
-  return gossip
 }

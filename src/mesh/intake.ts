@@ -3,15 +3,8 @@ import type { Membership } from '../net/index.ts'
 import type { Clock } from '../util/index.ts'
 import { checkBody, isRecordKind } from './bodies.ts'
 import type { BodyOf } from './bodies.ts'
-import {
-  AWAY_KEEP_MS,
-  CLOCK_FLOOR_MS,
-  MAX_EPOCH_JUMP,
-  MAX_FUTURE_MS,
-  MAX_PLACED_MODELS,
-  UPDATE_BURST,
-  UPDATES_PER_SECOND,
-} from './limits.ts'
+import { AWAY_KEEP_MS, MAX_EPOCH_JUMP, MAX_PLACED_MODELS, UPDATE_BURST, UPDATES_PER_SECOND } from './limits.ts'
+import { latestVersion } from './own-records.ts'
 import { standingPlacement } from './placements.ts'
 import type { RecordBook } from './record-book.ts'
 import { isGenuine, readRecord, recordId } from './records.ts'
@@ -63,11 +56,11 @@ export function createIntake(needs: IntakeNeeds): Intake {
     if (!isGenuine(sealed)) return ['forged', 'the signature is not that of its author']
     if (record.author !== needs.self && limited(id)) return ['limited', 'updated too often']
     const refuse = (why: string): readonly [Verdict, string] => {
-      book.shadows.add(id, record.version)
+      book.shadows.add(id, record.version, 'refused')
       return ['refused', why]
     }
-    if (isFuture(record.version, clock)) return ['refused', 'its version is from the future']
     if (record.author === needs.self && record.kind !== 'placement') return ['own', '']
+    if (record.version > latestVersion(clock)) return ['refused', 'its version is from the future']
     if (!isRecordKind(record.kind)) return refuse(`its kind ${record.kind} is not known here`)
     const body = checkBody(record.kind, record.key, record.body)
     if (body === undefined) return refuse(`its body is no ${record.kind}`)
@@ -88,12 +81,6 @@ export function createIntake(needs: IntakeNeeds): Intake {
       return { verdict, why, record: sealed.record }
     },
   }
-}
-
-/** A clock that was never set cannot say what the future is. */
-function isFuture(version: number, clock: Clock): boolean {
-  const now = clock.wall()
-  return now >= CLOCK_FLOOR_MS && version > now + MAX_FUTURE_MS
 }
 
 function refusedPlacement(

@@ -23,9 +23,12 @@ export const MAX_BLOCKS = 10_000
 export const MAX_EPOCH = 0x7fff_ffff
 export const MAX_EPOCH_JUMP = 1 << 20
 
-/** Clocks of devices without a battery are days off after a start, not months. */
-export const MAX_FUTURE_MS = 24 * 3_600_000
-/** No peer of this software ran before; a clock that says so is not set, and judges nobody's version. */
+/**
+ * A version may be so far ahead of our clock. A wrong one harms its author alone, and clocks of devices without a battery
+ * are off by months or years: a narrow bound would make those devices deaf or mute, a wide one costs nothing.
+ */
+export const MAX_FUTURE_MS = 10 * 365 * 24 * 3_600_000
+/** No peer of this software ran before: a clock that says less is not set. */
 export const CLOCK_FLOOR_MS = Date.UTC(2026, 0, 1)
 
 export const ANTI_ENTROPY_MS = 10_000
@@ -40,9 +43,11 @@ export const FORWARD_FANOUT = 8
 /** Digest entries of one frame: near 170 bytes each. */
 export const DIGEST_ENTRIES_PER_FRAME = 1000
 export const MAX_DIGEST_ENTRIES = MAX_AUTHORS * 16 + MAX_SHADOWS
-/** Updates of one record: bursts while stages load, then twice a second. More is a flood, and waits for anti-entropy. */
-export const UPDATE_BURST = 20
-export const UPDATES_PER_SECOND = 2
+/** Updates of one record: bursts while stages load, then a steady pace. More is a flood, and waits for a comparison. */
+export const UPDATE_BURST = 40
+export const UPDATES_PER_SECOND = 4
+/** After an update was not taken for being too soon, the peer that sent it is asked again. */
+export const ASK_AGAIN_MS = 1000
 /** Records from one peer: all that a mesh of 100 knows at once (signatures: 0.1 ms each), then a steady pace. */
 export const LINK_BURST = 2000
 export const LINK_RECORDS_PER_SECOND = 500

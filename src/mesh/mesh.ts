@@ -44,6 +44,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     { network, isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining' },
     {
       joined(peer) {
+        book.shadows.recall(peer)
         gossip.meet(peer)
         listeners.emit('joined', peer)
       },

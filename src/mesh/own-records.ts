@@ -26,6 +26,11 @@ export interface OwnRecordsNeeds {
   readonly published: (record: StoredRecord) => void
 }
 
+/** The highest version that is taken from anybody now. */
+export function latestVersion(clock: Clock): number {
+  return Math.max(clock.wall(), CLOCK_FLOOR_MS) + MAX_FUTURE_MS
+}
+
 export function createOwnRecords(needs: OwnRecordsNeeds): OwnRecords {
   const { book, clock, signer } = needs
   let highest = 0
@@ -52,9 +57,8 @@ export function createOwnRecords(needs: OwnRecordsNeeds): OwnRecords {
   return {
     highest: () => highest,
     restore(version) {
-      // A version from a time when the clock was wrong by years was never taken by anybody, and would close the key.
-      const limit = Math.max(clock.wall(), CLOCK_FLOOR_MS) + MAX_FUTURE_MS
-      if (Number.isSafeInteger(version) && version <= limit) highest = Math.max(highest, version)
+      // A version beyond the bound was never taken by anybody, and would keep us mute for ever.
+      if (Number.isSafeInteger(version) && version <= latestVersion(clock)) highest = Math.max(highest, version)
     },
     observe(record) {
       highest = Math.max(highest, record.version)

@@ -73,7 +73,7 @@ export function createRecordBook(needs: RecordBookNeeds): RecordBook {
     author.bytes -= record.bytes.length
     total -= record.bytes.length
     if (author.ids.size === 0) authors.delete(record.author)
-    shadows.add(id, record.version)
+    shadows.add(id, record.version, 'dropped')
     hash = undefined
     needs.changed(record)
   }
@@ -87,7 +87,7 @@ export function createRecordBook(needs: RecordBookNeeds): RecordBook {
       const far = [...authors.keys()].filter((other) => other !== name && !needs.isNear(other))
       const [oldest] = far.sort((left, right) => silence(right) - silence(left))
       if (oldest === undefined) return false
-      for (const id of [...authors.get(oldest)!.ids]) drop(id)
+      for (const id of authors.get(oldest)!.ids) drop(id)
     }
     return true
   }
@@ -107,6 +107,7 @@ export function createRecordBook(needs: RecordBookNeeds): RecordBook {
     author.bytes += growth
     total += growth
     shadows.remove(id)
+    shadows.recall(name)
     const record = { id, kind: kind as RecordKind, key, author: name, version, body, bytes: sealed.bytes }
     records.set(id, record)
     hash = undefined
@@ -125,9 +126,13 @@ export function createRecordBook(needs: RecordBookNeeds): RecordBook {
   return {
     shadows: {
       ...shadows,
-      add: (id, version) => {
+      add: (id, version, why) => {
         hash = undefined
-        shadows.add(id, version)
+        shadows.add(id, version, why)
+      },
+      recall: (author) => {
+        hash = undefined
+        shadows.recall(author)
       },
       sweep: () => {
         const swept = shadows.sweep()

@@ -63,12 +63,19 @@ function isRemote(from: string): boolean {
   }
 }
 
-/** `directories`: catalogue folders, e.g. `partitions/catalogue` of the package and of the mesh home, in this order. */
-export function createCatalogue(init: { readonly directories: readonly string[] }): Catalogue {
+export interface CatalogueInit {
+  /** Catalogue folders, e.g. `partitions/catalogue` of the package and of the mesh home, in this order. */
+  readonly directories: readonly string[]
+  /** Gets what is wrong with an entry, which is then passed over. @default it is thrown */
+  readonly onRefused?: (error: CatalogueError) => void
+}
+
+export function createCatalogue(init: CatalogueInit): Catalogue {
   const list = async (): Promise<readonly CatalogueModel[]> => {
     const models = new Map<string, CatalogueModel>()
     for (const directory of init.directories) {
-      for (const model of await readFolder(directory)) if (!models.has(model.model)) models.set(model.model, model)
+      for (const model of await readFolder(directory, init.onRefused))
+        if (!models.has(model.model)) models.set(model.model, model)
     }
     return [...models.values()].sort((a, b) => (a.model < b.model ? -1 : 1))
   }
@@ -78,11 +85,16 @@ export function createCatalogue(init: { readonly directories: readonly string[] 
   }
 }
 
-async function readFolder(directory: string): Promise<CatalogueModel[]> {
+async function readFolder(directory: string, onRefused: CatalogueInit['onRefused']): Promise<CatalogueModel[]> {
   const names = (await readdir(directory).catch(() => [] as string[])).filter((name) => name.endsWith('.json'))
   const models: CatalogueModel[] = []
   for (const name of names.toSorted()) {
-    models.push({ ...(await readEntry(join(directory, name))), bundled: dirname(directory) })
+    try {
+      models.push({ ...(await readEntry(join(directory, name))), bundled: dirname(directory) })
+    } catch (error) {
+      if (onRefused === undefined || !(error instanceof CatalogueError)) throw error
+      onRefused(error)
+    }
   }
   return models
 }

@@ -20,7 +20,7 @@ export { loadManifest, loadManifests, removeManifest, saveManifest } from './man
 export type { LoadedManifests } from './manifest-files.ts'
 export { checkModelName, isModelName, manifestFileName } from './model-name.ts'
 export { createCatalogue } from './catalogue.ts'
-export type { Catalogue, CatalogueEntry, CatalogueModel, CatalogueSource } from './catalogue.ts'
+export type { Catalogue, CatalogueEntry, CatalogueInit, CatalogueModel, CatalogueSource } from './catalogue.ts'
 export {
   CatalogueError,
   ChecksumError,

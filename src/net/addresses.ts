@@ -4,7 +4,6 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { MAX_ADDRESS_LENGTH } from './constants.ts'
 
 const SHAPE = /^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(\/p2p\/[1-9A-HJ-NP-Za-km-z]{40,60})?$/
-const MEMORY = /^\/memory\/[\w-]{1,64}(\/p2p\/[1-9A-HJ-NP-Za-km-z]{40,60})?$/
 
 export interface DialAddress {
   readonly multiaddr: Multiaddr
@@ -15,7 +14,7 @@ export interface DialAddress {
 
 /** Undefined for text that weft does not dial: hostile text is answered with no, not with an exception. */
 export function parseAddress(text: string): DialAddress | undefined {
-  if (text.length > MAX_ADDRESS_LENGTH || !(SHAPE.test(text) || MEMORY.test(text))) return undefined
+  if (text.length > MAX_ADDRESS_LENGTH || !SHAPE.test(text)) return undefined
   try {
     const parsed = multiaddr(text)
     const peer = parsed.getComponents().findLast((part) => part.code === CODE_P2P)?.value ?? null

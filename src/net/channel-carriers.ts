@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Stream } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { FrameChannel } from './channel.ts'
+import type { Meter, Wire } from './channel.ts'
 import { ChannelClosedError } from './errors.ts'
 import type { Channel } from './types.ts'
 
@@ -10,7 +11,7 @@ import type { Channel } from './types.ts'
  * A channel over a libp2p stream. The listener for data is attached here and now, so call it in the tick in which the
  * stream appeared.
  */
-export function channelOverStream(stream: Stream, remote: string): Channel {
+export function channelOverStream(stream: Stream, remote: string, meter?: Meter): Channel {
   const pauseLater = (): void => {
     // pausing inside a 'message' event leaves yamux un-paused: resume() sets its state after it has dispatched
     queueMicrotask(() => {
@@ -18,7 +19,7 @@ export function channelOverStream(stream: Stream, remote: string): Channel {
     })
   }
   let wanted: 'paused' | 'readable' = 'readable'
-  const channel = new FrameChannel(remote, {
+  const wire: Wire = {
     write: (parts) => {
       try {
         return stream.send(new Uint8ArrayList(...parts)) || !stream.writableNeedsDrain
@@ -39,7 +40,8 @@ export function channelOverStream(stream: Stream, remote: string): Channel {
     },
     end: () => void stream.close().catch((error: unknown) => stream.abort(error as Error)),
     destroy: (reason) => stream.abort(reason),
-  })
+  }
+  const channel = new FrameChannel(remote, wire, meter)
   stream.addEventListener('message', ({ data }) => {
     if (data instanceof Uint8Array) channel.receive(data)
     else for (const part of data) channel.receive(part)

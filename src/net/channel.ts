@@ -9,8 +9,9 @@ import {
   MAX_WAITING_SENDS,
   SEND_PIECE_BYTES,
 } from './constants.ts'
-import { ChannelBusyError, ChannelClosedError } from './errors.ts'
-import { encodeFrame, FrameDecoder } from './frame.ts'
+import { ChannelBusyError, ChannelClosedError, FrameError } from './errors.ts'
+import { encodeFrame, FrameDecoder, HEADER_BYTES } from './frame.ts'
+import type { Telemetry } from '../telemetry/index.ts'
 import type { Frame } from './frame.ts'
 import type { Channel } from './types.ts'
 
@@ -25,6 +26,9 @@ export interface Wire {
   destroy(reason: Error): void
 }
 
+/** Counts frames and bytes of the channels between peers. */
+export type Meter = Pick<Telemetry, 'count'>
+
 type Handler = (frame: Frame) => void | Promise<void>
 
 const DONE = Promise.resolve()
@@ -34,6 +38,7 @@ export class FrameChannel implements Channel {
   readonly remote: string
   readonly closed: Promise<Error | undefined>
   readonly #wire: Wire
+  readonly #meter: Meter | undefined
   readonly #decoder = new FrameDecoder()
   readonly #end = Promise.withResolvers<Error | undefined>()
   #handler: Handler | undefined
@@ -50,8 +55,9 @@ export class FrameChannel implements Channel {
   /** The other end has finished; the queue is handed over before the channel ends. */
   #finished = false
 
-  constructor(remote: string, wire: Wire) {
+  constructor(remote: string, wire: Wire, meter?: Meter) {
     this.remote = remote
+    this.#meter = meter
     this.#wire = wire
     this.closed = this.#end.promise
   }
@@ -60,6 +66,8 @@ export class FrameChannel implements Channel {
     if (this.#state !== 'open') return rejected(new ChannelClosedError(this.remote))
     const parts = encodeFrame(frame)
     const small = frame.payload.length + frame.control.length <= SEND_PIECE_BYTES
+    this.#meter?.count('frames_sent')
+    this.#meter?.count('bytes_sent', HEADER_BYTES + frame.payload.length + frame.control.length)
     if (this.#tail === undefined && small) return this.#wire.write(parts) ? DONE : this.#wait(this.#drain())
     if (this.#waiting >= MAX_WAITING_SENDS) return rejected(new ChannelBusyError(this.remote, this.#waiting))
     return this.#wait(this.#sendLater(this.#tail, parts))
@@ -92,12 +100,15 @@ export class FrameChannel implements Channel {
   /** The carrier has bytes. */
   receive(bytes: Uint8Array): void {
     if (this.#state !== 'open') return
+    this.#meter?.count('bytes_received', bytes.length)
     try {
       for (const frame of this.#decoder.push(bytes)) {
+        this.#meter?.count('frames_received')
         if (this.#queue.length > 0 || !this.#ready()) this.#queue.push(frame)
         else this.#handOver(frame)
       }
     } catch (error) {
+      if (error instanceof FrameError) this.#meter?.count('frames_refused')
       this.abort(error as Error)
     }
     this.#balance()

@@ -1,7 +1,32 @@
 /** The libp2p node, discovery and framed channels. */
 export { channelOverSocket, channelOverStream } from './channel-carriers.ts'
 export { decodeControl, encodeControl } from './control.ts'
-export { ChannelBusyError, ChannelClosedError, ControlError, FrameError, NET_ERRORS } from './errors.ts'
+export {
+  BadAddressError,
+  ChannelBusyError,
+  ChannelClosedError,
+  ControlError,
+  FrameError,
+  ListenError,
+  NET_ERRORS,
+  NetworkStoppedError,
+  PeerFrozenError,
+  PortInUseError,
+  ProtocolUnsupportedError,
+} from './errors.ts'
 export { DTYPE, encodeFrame, frame, FrameDecoder, HEADER_BYTES, MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from './frame.ts'
 export type { DType, Frame, FrameInit } from './frame.ts'
+export { createNetwork } from './node.ts'
+export type { NetworkInit, NetworkNeeds } from './node.ts'
+export {
+  HelloFailedError,
+  IncompatibleVersionError,
+  NotAdmittedError,
+  OtherNetworkError,
+  OtherPeerError,
+  OwnIdentityError,
+  PeerUnreachableError,
+  PendingApprovalError,
+  TooManyNewcomersError,
+} from './discovery-errors.ts'
 export type { Channel, ConnectedPeer, InterfaceChoice, Membership, Network, NetworkEvents, Refusal } from './types.ts'

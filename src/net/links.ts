@@ -129,6 +129,11 @@ export class Links {
     for (const link of this.of(peer)) this.#refuse(link as LinkEntry, error)
   }
 
+  /** Ends what waits; the connections are ended by the node. */
+  stop(): void {
+    for (const link of this.#all.values()) link.settle(false)
+  }
+
   async #dialHello(link: LinkEntry): Promise<void> {
     try {
       const signal = AbortSignal.timeout(HELLO_WAIT_MS)

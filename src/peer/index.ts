@@ -1,5 +1,6 @@
 /** A running peer: the composition root. */
 export type {
+  DeployTarget,
   HardwareProfile,
   ImportRequest,
   KnownPeer,
@@ -18,3 +19,10 @@ export type {
   StageStatus,
   StreamLine,
 } from './types.ts'
+export { createPeer, runPeer } from './create-peer.ts'
+export type { CreatePeerInit, RunningPeer } from './create-peer.ts'
+export { PEER_ERRORS } from './errors.ts'
+export { homePaths, lockHolder } from './home.ts'
+export type { HomePaths } from './home.ts'
+export type { LocalPeer } from './local-peer.ts'
+export { packageRoot, VERSION } from './version.ts'

@@ -144,6 +144,9 @@ export interface PlacementStatus {
   readonly stages: PlacementFile['stages']
 }
 
+/** A placement by hand, or what a chosen one is to be good for: `spread` uses all peers. Default: `latency`. */
+export type DeployTarget = PlacementFile | 'latency' | 'memory' | 'spread'
+
 export interface PingReply {
   readonly seq: number
   readonly ms: number
@@ -164,7 +167,7 @@ export interface Peer {
   removeModel(model: string, signal?: AbortSignal): Promise<void>
   deploy(
     model: string,
-    placement?: PlacementFile,
+    placement?: DeployTarget,
     progress?: ProgressSink,
     signal?: AbortSignal,
   ): Promise<PlacementStatus>

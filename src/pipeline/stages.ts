@@ -115,8 +115,13 @@ export class Stages implements StageTable {
 
   /** Bytes of weights that loaded ranges take. */
   get weights(): number {
+    return this.weightsBeside('')
+  }
+
+  /** As `weights`, one model left out. */
+  weightsBeside(digest: string): number {
     let sum = 0
-    for (const entry of this.#entries.values()) sum += weightBytes(entry.manifest, entry.ranges)
+    for (const [key, entry] of this.#entries) if (key !== digest) sum += weightBytes(entry.manifest, entry.ranges)
     return sum
   }
 

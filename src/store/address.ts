@@ -14,7 +14,7 @@ const SHA2_256 = 0x12
 const ADDRESS_SHAPE = /^b[a-z2-7]{58}$/
 
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return hash('sha256', bytes, 'buffer')
+  return new Uint8Array(hash('sha256', bytes, 'buffer'))
 }
 
 /** The address that belongs to the concatenated hashes of a blob's chunks; no hashes for the empty blob. */
@@ -72,7 +72,7 @@ export function createChunkHasher(): ChunkHasher {
     },
     finish() {
       close()
-      return Buffer.concat(done)
+      return Uint8Array.from(Buffer.concat(done))
     },
   }
 }

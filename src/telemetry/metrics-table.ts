@@ -144,7 +144,7 @@ export const GAUGES = {
   stage_memory_bytes: { help: 'Resident bytes of stage hosts.' },
   store_bytes: { help: 'Bytes of blobs in the store.' },
   model_blocks_covered: { help: 'Blocks of a model that a ready stage covers.', labels: { model: MODELS } },
-  http_streams: { help: 'Streamed HTTP answers that are open.' },
+  http_in_flight: { help: 'HTTP requests that make the peer work.' },
   process_resident_memory: {
     help: 'Resident bytes of the peer process.',
     exported: 'process_resident_memory_bytes',

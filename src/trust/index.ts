@@ -10,3 +10,8 @@ export {
 export { isPeerId, loadOrCreateIdentity, newIdentity, verify } from './identity.ts'
 export type { Identity } from './identity.ts'
 export { createNetworkKey, loadNetworkKey } from './network-key.ts'
+export { API_KEY_ERRORS, ApiKeyInitError, ApiKeyMissingError, ApiKeysBusyError } from './api-key-errors.ts'
+export { API_KEY_SCOPES } from './api-key-file.ts'
+export type { ApiKeyScope } from './api-key-file.ts'
+export { createApiKeys } from './api-keys.ts'
+export type { ApiKeyInfo, ApiKeyInit, ApiKeys, ApiKeysNeeds } from './api-keys.ts'

@@ -95,7 +95,9 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     deploy: async (model, placement, progress) => {
       progress?.(step(1))
       if (model !== MODEL) throw missing(model)
-      const stages = placement?.stages ?? [{ peer: peer.id, from: 0, to: 4 }]
+      const stages = (typeof placement === 'object' ? placement.stages : undefined) ?? [
+        { peer: peer.id, from: 0, to: 4 },
+      ]
       return { schema: 'weft.placement/1', model, epoch: 1, author: peer.id, kind: 'hand', stages }
     },
     undeploy: async (model) => void peer.calls.push(`undeploy ${model}`),

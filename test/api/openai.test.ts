@@ -1,7 +1,7 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { FakeError, MODEL, PEER_LOST, WORDS } from './fake-peer.ts'
-import { failure, post, start } from './support.ts'
+import { failure, post, start, until } from './support.ts'
 import type { Running } from './support.ts'
 
 const ROUTE = '12D3KooWFake[0:2],12D3KooWOther[2:4]'
@@ -83,6 +83,12 @@ describe("OpenAI's own client: chat", () => {
       await post(running.url, '/v1/chat/completions', { model: MODEL, messages, stream: true })
     ).text()
     expect(text.endsWith('data: [DONE]\n\n')).toBe(true)
+  })
+
+  test('a stream is counted when it ends, like any answer', async () => {
+    const before = running.telemetry.counters()['http_requests'] ?? 0
+    await (await post(running.url, '/v1/chat/completions', { model: MODEL, messages, stream: true })).text()
+    await until(() => running.telemetry.counters()['http_requests'] === before + 1)
   })
 
   test('include_usage adds one last chunk without choices, and null before', async () => {

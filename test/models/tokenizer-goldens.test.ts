@@ -14,8 +14,8 @@ const ids = fixture('tokenizer-ids') as Readonly<
 
 describe('the words of a pre-tokenizer', () => {
   it.each(Object.keys(words))('are those of Hugging Face for %s', (name) => {
-    const { split } = preTokenizer(name)
-    const lengths = cases.map((text) => split(text).map((word) => [...word].length))
+    const pre = preTokenizer(name)
+    const lengths = cases.map((text) => pre.split(text).map((word) => Array.from(word).length))
     expect(lengths).toEqual(words[name])
   })
 
@@ -52,7 +52,8 @@ describe.each(['gpt2', 'smollm2', 'llama', 'tok512'] as const)('the ids of %s', 
     const tokenizer = createTokenizer(await sharedDefinition(name))
     for (const text of cases) {
       // SmolLM2 has no token for some bytes; U+2581 is SentencePiece's own sign for a space.
-      if (name === 'smollm2' && /[\u0004\u0006\u0013\u{50000}]/u.test(text)) continue
+      const absent = ['\u0004', '\u0006', '\u0013', '\u{50000}']
+      if (name === 'smollm2' && absent.some((character) => text.includes(character))) continue
       const spm = name === 'llama' || name === 'tok512'
       const expected = spm ? text.replaceAll('\u2581', ' ') : text
       expect(tokenizer.decode(tokenizer.encode(text, { addBos: spm }))).toBe(expected)

@@ -35,13 +35,14 @@ describe('special tokens', () => {
   })
 
   it('fall back to a shorter token where a longer one is blocked', () => {
-    const nested = createTokenizer(ownDefinition({}, { controls: ['ab', 'abc', 'cdef'] }))
+    const nested = createTokenizer(ownDefinition({ merges: [] }, { controls: ['qz', 'qzx', 'xjkw'] }))
     const find = (text: string): string => {
       const ids = nested.encode(text, { special: true })
-      return ids.map((one) => nested.decode([one], { special: true })).join('|')
+      return ids.map((one) => nested.decode([one], { special: true })).join(' ')
     }
-    expect(find('abcdef')).toBe('ab|cdef')
-    expect(find('abcab')).toBe('abc|ab')
+    expect(find('qzxjkw')).toBe('qz xjkw')
+    expect(find('qzxqz')).toBe('qzx qz')
+    expect(find('zxjk')).toBe('z x j k')
   })
 
   it('show their text only where that is asked for', () => {
@@ -109,9 +110,10 @@ describe('unusual text', () => {
     expect(tokenizer.decode(tokenizer.encode('\ufeffa\u0000'))).toBe('\ufeffa\u0000')
   })
 
-  it('of a megabyte without a space does not hang', () => {
+  it('of one unending word does not hang', () => {
     const spm = createTokenizer(
       spmDefinition([
+        ['\u2581', -4],
         ['a', -2],
         ['aa', -1],
         ['aaaa', -0.5],
@@ -120,8 +122,8 @@ describe('unusual text', () => {
     )
     for (const one of [tokenizer, spm]) {
       for (const unit of ['a', ' ', '\n', '\u4f60', '-', '<|im_end|>']) {
-        const text = unit.repeat(Math.floor(200_000 / unit.length))
-        expect(one.decode(one.encode(text))).toBe(text)
+        const text = unit.repeat(Math.floor(50_000 / unit.length))
+        expect(one.decode(one.encode(text)) === text).toBe(true)
         expect(one.encode(text, { special: true }).length).toBeGreaterThan(0)
       }
     }
@@ -134,7 +136,7 @@ describe('unusual text', () => {
     const at = tokens.indexOf('unknown')
     expect(at).toBeGreaterThan(0)
     const without = createTokenizer({ ...base, tokens })
-    expect(without.encode('a\u0004b')).toEqual(without.encode('ab'))
+    expect(without.encode('a\u0004b')).toEqual([...without.encode('a'), ...without.encode('b')])
     const types = base.types.map((type, id) => (id === at ? TOKEN_TYPE.unknown : type))
     expect(createTokenizer({ ...base, tokens, types, unk: 2 }).encode('\u0004')).toEqual([])
     const normal = createTokenizer({ ...base, tokens, unk: at })
@@ -164,10 +166,7 @@ describe('a token id out of range', () => {
 describe('a tokenizer that cannot be used', () => {
   const bpe = ownDefinition()
   const spm = spmDefinition([['a', -1]])
-  const without = <K extends keyof TokenizerDefinition>(
-    definition: TokenizerDefinition,
-    key: K,
-  ): TokenizerDefinition => {
+  const without = (definition: TokenizerDefinition, key: keyof TokenizerDefinition): TokenizerDefinition => {
     const { [key]: _gone, ...rest } = definition
     return rest as TokenizerDefinition
   }
@@ -211,7 +210,7 @@ describe('a tokenizer that cannot be used', () => {
   })
 
   it('does not let a merge make a control token', () => {
-    const definition = ownDefinition({ merges: ['a b'] }, { controls: ['ab'] })
-    expect(createTokenizer(definition).encode('ab')).toHaveLength(2)
+    const definition = ownDefinition({ merges: ['q z'] }, { controls: ['qz'] })
+    expect(createTokenizer(definition).encode('qz')).toHaveLength(2)
   })
 })

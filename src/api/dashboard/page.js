@@ -95,7 +95,7 @@ function modelRow(model, stages, names, colours) {
       ? `at ${model.holders.length} other peers`
       : 'in the catalogue'
   return element('div', {}, [
-    element('div', { class: 'row' }, [
+    element('div', { class: 'row wrap' }, [
       element('strong', { class: 'grow' }, [model.model]),
       element('span', { class: 'quiet' }, [
         `${model.covered}/${model.blocks} blocks · ${bytes(model.bytes)} · ${where} · ${model.license}`,

@@ -6,7 +6,7 @@ import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
 import { ensureModel } from '../ensure-model.ts'
-import { PeerSilentError } from '../errors.ts'
+import { BadValueError, PeerSilentError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { promptOf } from '../prompt.ts'
@@ -20,9 +20,10 @@ import { waiting } from '../waiting.ts'
 export const command: Command = async (context) => {
   const { flags, out } = context
   const model = flags.required(0)
+  const [maxTokens, stop, logprobs] = [flags.number('max-tokens'), flags.texts('stop'), flags.number('logprobs')]
+  if (stop.includes('')) throw new BadValueError('--stop', '', 'a text that is not empty')
   const placement = await placementOption(flags.text('placement'), model)
   const input = await promptOf(context)
-  const [maxTokens, stop, logprobs] = [flags.number('max-tokens'), flags.texts('stop'), flags.number('logprobs')]
   const timeout = flags.number('timeout')
   const request: GenerateRequest = {
     model,

@@ -5,12 +5,10 @@ import type { Peer, PeerEvent } from '../../peer/index.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
 import { detach } from '../detach.ts'
-import { AlreadyRunningError, InterruptedError } from '../errors.ts'
+import { InterruptedError } from '../errors.ts'
 import { plural, shortId } from '../format.ts'
 import type { Signal } from '../io.ts'
-import { runningStatus } from '../peer-access.ts'
 import { openMeshNotice, readyDocument, readyLines } from '../ready.ts'
-import { startPeer } from '../start-peer.ts'
 import { printable } from '../text.ts'
 import { peerInit } from '../up-options.ts'
 import { waiting, whileWaiting } from '../waiting.ts'
@@ -21,8 +19,6 @@ const DRAIN_MS = 30_000
 export const command: Command = async (context) => {
   const { io, out, home, flags } = context
   const init = peerInit(context)
-  const running = await runningStatus(io, home, context.signal)
-  if (running !== null) throw new AlreadyRunningError(home, running.peer.pid)
   const newHome = !existsSync(join(home, 'keys'))
   if (flags.flag('detach')) return detach(context)
 
@@ -31,10 +27,9 @@ export const command: Command = async (context) => {
   const signal = AbortSignal.any([timed, asked.signal])
   let peer: Peer
   try {
-    peer = await whileWaiting(
-      waiting(io, out, 'the peer to start', flags.number('timeout')),
-      startPeer(context, init, signal),
-    )
+    const { startPeer } = await import('../start-peer.ts')
+    const wait = waiting(io, out, 'the peer to start', flags.number('timeout'))
+    peer = await whileWaiting(wait, startPeer(context, init, signal))
   } catch (error) {
     if (asked.name() !== undefined) return asked.status()
     throw error
@@ -42,7 +37,7 @@ export const command: Command = async (context) => {
   const stopped = Promise.withResolvers<void>()
   peer.onEvent((event) => {
     if (event.event === 'peer.stopped') stopped.resolve()
-    else if (!out.structured) tell(context, event)
+    else if (!out.structured) tell(context, peer, event)
   })
   if (asked.name() === undefined) {
     const status = peer.status()
@@ -90,22 +85,20 @@ async function stop({ io, out }: CommandContext, peer: Peer): Promise<void> {
 }
 
 /** The comings and goings that a person at the terminal wants to see. */
-function tell({ out }: CommandContext, { event, data }: PeerEvent): void {
+function tell({ out }: CommandContext, peer: Peer, { event, data }: PeerEvent): void {
   const text = TOLD[event]
   if (text === undefined) return
-  const who =
-    typeof data['name'] === 'string'
-      ? data['name']
-      : typeof data['peer'] === 'string'
-        ? shortId(data['peer'])
-        : 'a peer'
-  const why = typeof data['why'] === 'string' ? `: ${data['why']}` : ''
-  const code = typeof data['code'] === 'string' ? `  ${data['code']}` : ''
-  out.note(printable(`${who} ${text}${why}${code}`))
+  const field = (name: string): string | undefined => (typeof data[name] === 'string' ? data[name] : undefined)
+  const id = field('peer') ?? field('id')
+  const known = peer.status().peers.find((other) => other.id === id)?.name
+  const who = field('name') ?? known ?? (id === undefined ? (field('address') ?? 'somebody') : shortId(id))
+  const [why, code] = [field('why'), field('code')]
+  out.note(printable(`${who} ${text}${why === undefined ? '' : `: ${why}`}${code === undefined ? '' : `  ${code}`}`))
 }
 
 const TOLD: Readonly<Record<string, string>> = {
   'peer.joined': 'joined',
   'peer.left': 'left',
   'peer.refused': 'was seen and not joined',
+  'peer.pending': 'asks to join: weft peers approve or deny says',
 }

@@ -1,6 +1,6 @@
 /** Finds out what kind of model file lies there, by its content and not its name, and reads it. */
 import { stat } from 'node:fs/promises'
-import { SourceFileError, UnsupportedModelError } from '../errors.ts'
+import { ModelFileError, SourceFileError, UnsupportedModelError } from '../errors.ts'
 import { readGgufLlama } from './gguf-llama.ts'
 import { GGUF_MAGIC } from './gguf.ts'
 import { findLlama2cTokenizer } from './llama2c-tokenizer.ts'
@@ -40,8 +40,18 @@ async function readModel(access: RandomAccess, path: string, tokenizer: string |
   if (head.length >= 4 && view.getUint32(0, true) === GGUF_MAGIC) return readGgufLlama(access)
   if (head.length >= 4 && view.getUint32(0, false) === GGUF_MAGIC) throw notYet('big-endian GGUF files')
   if (looksLikeSafetensors(head, access.size)) throw notYet('safetensors files')
-  if (/\.onnx$/i.test(path)) throw notYet('ONNX files')
-  return readLlama2c(access, (vocabulary) => findLlama2cTokenizer(path, vocabulary, tokenizer))
+  if (/\.onnx$/i.test(path) || looksLikeOnnx(head)) throw notYet('ONNX files')
+  try {
+    return await readLlama2c(access, (vocabulary) => findLlama2cTokenizer(path, vocabulary, tokenizer))
+  } catch (error) {
+    if (!(error instanceof ModelFileError) || /\.bin$/i.test(path)) throw error
+    throw new ModelFileError('format', `it is no GGUF file, and as a llama2.c file it fails: ${error.message}`)
+  }
+}
+
+/** A protobuf message with a small `ir_version` and a `producer_name`; as a llama2.c file it would be absurdly wide. */
+function looksLikeOnnx(head: Uint8Array): boolean {
+  return head[0] === 0x08 && head[1]! < 32 && head[2] === 0x12
 }
 
 /** Eight bytes of length, then JSON. */

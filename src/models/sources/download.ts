@@ -30,6 +30,8 @@ export interface DownloadRequest {
 const STALL_MS = 30_000
 /** A connection that broke is taken up again so often, each time where it stopped. */
 const ATTEMPTS = 4
+/** Where nothing ever came, once more: the next source may be better than patience. */
+const SILENT_ATTEMPTS = 2
 const PAUSE_MS = 1_000
 /** Larger than any model file. */
 const MAX_BYTES = 2 ** 42
@@ -48,16 +50,21 @@ export async function download(
   const key = createHash('sha256').update(request.url.href).digest('hex').slice(0, 24)
   const target = join(needs.downloads, `${key}.model`)
   if ((await stat(target).catch(() => null)) !== null) return target
+  let moved = false
+  const listen: ProgressListener = (progress) => {
+    moved = true
+    onProgress(progress)
+  }
   for (let attempt = 1; ; attempt++) {
     const wait = startWait(needs.clock, request.source, { stall: STALL_MS }, signal)
     try {
-      await transfer(needs, request, target, wait, onProgress)
+      await transfer(needs, request, target, wait, listen)
       return target
     } catch (error) {
       signal?.throwIfAborted()
       const permanent =
         error instanceof DiskFullError || (error instanceof FetchError && error.details['status'] !== undefined)
-      if (permanent || attempt === ATTEMPTS) throw explain(error, request.source)
+      if (permanent || attempt === (moved ? ATTEMPTS : SILENT_ATTEMPTS)) throw explain(error, request.source)
     } finally {
       wait.end()
     }

@@ -1,6 +1,7 @@
 /** Turns what a person calls a source into a file on this disk. */
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { WeftError } from '../../errors.ts'
 import { DiskFullError, StoreUnwritableError } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { Catalogue, CatalogueModel, CatalogueSource } from '../catalogue.ts'
@@ -92,13 +93,20 @@ async function fetchModel(
       return { ...file, name: model.model, license: model.license }
     } catch (error) {
       if (error instanceof DiskFullError || error instanceof StoreUnwritableError) throw error
-      const why = error instanceof Error ? error.message : String(error)
-      reasons.push(why)
-      needs.log?.(why.replaceAll(/\s+/g, ' '))
+      const reason = inOneLine(error)
+      reasons.push(reason)
+      needs.log?.(reason)
       if (signal.aborted) break
     }
   }
   throw new FetchError(model.model, reasons.join('; '))
+}
+
+function inOneLine(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const why =
+    error instanceof WeftError && error.why !== undefined && !error.message.includes(error.why) ? error.why : null
+  return (why === null ? error.message : `${error.message} (${why})`).replaceAll(/\s+/g, ' ')
 }
 
 async function fetchFrom(

@@ -5,6 +5,7 @@
 import type { Clock } from '../../util/index.ts'
 import { ChatTemplateError } from './errors.ts'
 import {
+  MAX_TEMPLATE_BLANKS,
   MAX_TEMPLATE_LENGTH,
   MAX_TEMPLATE_LIST,
   MAX_TEMPLATE_VALUE,
@@ -49,6 +50,9 @@ class Refusal extends Error {}
 export function compileChatTemplate(source: string, clock?: Pick<Clock, 'wall'>): ChatTemplate {
   if (source.length > MAX_TEMPLATE_LENGTH) {
     throw new ChatTemplateError(`it has ${source.length} characters, more than ${MAX_TEMPLATE_LENGTH}`)
+  }
+  if (source.match(/\s+/g)?.some((blanks) => blanks.length > MAX_TEMPLATE_BLANKS) === true) {
+    throw new ChatTemplateError(`it has over ${MAX_TEMPLATE_BLANKS} characters of white space in a row`)
   }
   // As transformers sets its environment up; templates are written for it.
   const program = attempt('it is no Jinja', () => parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })))

@@ -8,8 +8,10 @@
  * a control token counts where no character of it is a message's. Everything else is encoded as one text, so that ids
  * equal those of the whole prompt encoded at once wherever no message has a hand in a control token.
  *
- * A template may look into a message (`'</think>' in content`) and then render twins another way. Then only what could
- * be, or at its ends become, a control token is replaced, and that rendering is the prompt.
+ * A template may change a message (`content | upper`) or look into it (`'</think>' in content`), and then render twins
+ * another way. Then fewer characters are replaced: all but letters and digits, or only what is, or at the ends of a
+ * message may become, a control token; and where that too changes what is rendered, only what is one, provided that
+ * this gives no other control tokens.
  */
 import type { Clock } from '../../util/index.ts'
 import { CHATML_TEMPLATE, compileChatTemplate, PLAIN_TEMPLATE } from './chat-template.ts'
@@ -17,7 +19,6 @@ import type { ChatTemplate, TemplateVariables } from './chat-template.ts'
 import { ChatMessageError } from './errors.ts'
 import type { SpecialFinder, SpecialSpan } from './special-tokens.ts'
 import { createTwins } from './twins.ts'
-import type { Twins } from './twins.ts'
 import type { ChatMessage, EncodedChat, EncodeOptions, Tokenizer } from './types.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
@@ -37,13 +38,21 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
   const controls = vocabulary.special.filter((token) => !token.userDefined).map((token) => token.text)
   let template: ChatTemplate | undefined
 
-  const protect = (text: string, messages: readonly ChatMessage[], render: Render): EncodedSpans => {
-    const used = [text, ...messages.flatMap((message) => [message.role, message.content, message.name ?? ''])]
+  const protect = (text: string, messages: readonly ChatMessage[], render: Render, source: string): EncodedSpans => {
+    const used = [text, source, ...messages.flatMap(({ role, content, name }) => [role, content, name ?? ''])]
     const twins = createTwins(controls, used)
-    const marked = attempt(() => render(twinMessages(messages, twins.hideAll, template?.source ?? '')))
-    if (marked !== undefined && twins.reveal(marked) === text) return ownSpans(finder, text, marked)
-    const guarded = render(twinMessages(messages, twins.hideControls, template?.source ?? ''))
-    return ownSpans(finder, twins.reveal(guarded), guarded)
+    const renderHidden = (hide: Hide): EncodedSpans => {
+      const marked = render(twinMessages(messages, hide, source))
+      return ownSpans(finder, twins.reveal(marked), marked)
+    }
+    for (const hide of [twins.hideAll, twins.hideSigns]) {
+      const encoded = attempt(() => renderHidden(hide))
+      if (encoded?.text === text) return encoded
+    }
+    const guarded = renderHidden(twins.hideEdges)
+    if (guarded.text === text) return guarded
+    const freer = renderHidden(twins.hideControls)
+    return sameTokens(freer.spans, guarded.spans) ? freer : guarded
   }
 
   return (messages, options = {}): EncodedChat => {
@@ -55,7 +64,7 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
     const encoded =
       options.special === true || controls.length === 0
         ? { text, spans: finder.find(text, () => true) }
-        : protect(text, checked, render)
+        : protect(text, checked, render, compiled.source)
     const first = encoded.spans[0]
     const hasBos = first !== undefined && first.start === 0 && first.id === bos
     const ids = encodeSpans(encoded.text, encoded.spans, { addEos: false, ...(hasBos ? { addBos: false } : {}) })
@@ -64,6 +73,7 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
 }
 
 type Render = (messages: readonly ChatMessage[]) => string
+type Hide = (text: string) => string
 
 interface EncodedSpans {
   readonly text: string
@@ -76,8 +86,12 @@ function ownSpans(finder: SpecialFinder, text: string, marked: string): EncodedS
   return { text, spans }
 }
 
+function sameTokens(a: readonly SpecialSpan[], b: readonly SpecialSpan[]): boolean {
+  return a.length === b.length && a.every((span, i) => span.id === b[i]?.id)
+}
+
 /** A template may refuse twins where it takes the text itself, or need more room for them. */
-function attempt(action: () => string): string | undefined {
+function attempt<T>(action: () => T): T | undefined {
   try {
     return action()
   } catch {
@@ -85,11 +99,7 @@ function attempt(action: () => string): string | undefined {
   }
 }
 
-function twinMessages(
-  messages: readonly ChatMessage[],
-  hide: Twins['hideAll'],
-  templateSource: string,
-): readonly ChatMessage[] {
+function twinMessages(messages: readonly ChatMessage[], hide: Hide, templateSource: string): readonly ChatMessage[] {
   return messages.map(({ role, content, name }) => ({
     role: isTemplateRole(role, templateSource) ? role : hide(role),
     content: hide(content),

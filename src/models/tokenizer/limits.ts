@@ -21,6 +21,9 @@ export const MAX_CACHED_WORDS = 32_768
 /** Longer words are not remembered: they seldom come again, and would make the memory of the cache unbounded. */
 export const MAX_CACHED_WORD_LENGTH = 64
 
+/** White space in one run of a template: the library reads it with a pattern that takes the square of its length. */
+export const MAX_TEMPLATE_BLANKS = 1024
+
 /**
  * Work that one rendering of a template may do, in evaluated nodes. Published templates take 20 to 200 nodes a message;
  * the base alone takes well under a second in an ordinary template, a few seconds in one made to be slow.

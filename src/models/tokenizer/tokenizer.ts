@@ -5,7 +5,7 @@ import type { TokenizerDefinition } from './definition.ts'
 import { createSpecialFinder } from './special-tokens.ts'
 import type { SpecialSpan } from './special-tokens.ts'
 import { createSpmEncoder } from './spm.ts'
-import { createTextStream } from './stream.ts'
+import { createTextStream, decodeIds } from './stream.ts'
 import type { EncodeOptions, Tokenizer, TokenizerNeeds } from './types.ts'
 import { createVocabulary } from './vocabulary.ts'
 
@@ -45,11 +45,6 @@ export function createTokenizer(definition: TokenizerDefinition, needs: Tokenize
     return ids
   }
 
-  const decode: Tokenizer['decode'] = (ids, options = {}) => {
-    const stream = createTextStream(vocabulary, options.special ?? false)
-    return ids.map((id) => stream.push(id)).join('') + stream.end()
-  }
-
   return {
     vocabulary: vocabulary.size,
     bos,
@@ -59,8 +54,8 @@ export function createTokenizer(definition: TokenizerDefinition, needs: Tokenize
       const spans = finder.find(wellFormed, options.special === true ? everywhere : nowhere)
       return encodeSpans(wellFormed, spans, options)
     },
-    decode,
-    bytes: (id, options = {}) => vocabulary.bytes(id, options.special ?? false),
+    decode: (ids, options = {}) => decodeIds(vocabulary, ids, options.special ?? false),
+    bytes: (id, options = {}) => vocabulary.bytes(id, options.special ?? false).slice(),
     stream: (options = {}) => createTextStream(vocabulary, options.special ?? false),
     encodeChat: createChatEncoder({ vocabulary, finder, encodeSpans, ...needs }),
   }

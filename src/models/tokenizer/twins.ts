@@ -4,8 +4,12 @@ import { ChatTemplateError } from './errors.ts'
 export interface Twins {
   /** Replaces every character that occurs in a control token. */
   readonly hideAll: (text: string) => string
-  /** Replaces control tokens, and at the ends of the text what could become one with what is put beside it. */
+  /** Replaces control tokens. */
   readonly hideControls: (text: string) => string
+  /** Replaces also, at the ends of the text, what could become a control token with what is put beside it. */
+  readonly hideEdges: (text: string) => string
+  /** Replaces also every character of control tokens that is no letter or digit. */
+  readonly hideSigns: (text: string) => string
   /** The text that was hidden. */
   readonly reveal: (text: string) => string
 }
@@ -32,9 +36,12 @@ export function createTwins(controls: readonly string[], used: readonly string[]
     unitOf.set(twin, unit)
   }
   const hideAll = (text: string): string => substitute(text, twinOf)
+  const edges = (text: string): Uint8Array => markEdges(text, controls, markControls(text, controls))
   return {
     hideAll,
-    hideControls: (text) => hideControls(text, controls, hideAll),
+    hideControls: (text) => hideMarked(text, markControls(text, controls), hideAll),
+    hideEdges: (text) => hideMarked(text, edges(text), hideAll),
+    hideSigns: (text) => hideMarked(text, markSigns(text, edges(text)), hideAll),
     reveal: (text) => substitute(text, unitOf),
   }
 }
@@ -51,22 +58,40 @@ function substitute(text: string, replacements: ReadonlyMap<string, string>): st
   return result + text.slice(done)
 }
 
-function hideControls(text: string, controls: readonly string[], hide: (text: string) => string): string {
-  const trimmed = text.trim()
-  if (controls.some((control) => trimmed !== '' && control.includes(trimmed))) return hide(text)
-  const hidden = new Uint8Array(text.length)
+function hideMarked(text: string, marks: Uint8Array, hide: (text: string) => string): string {
+  let result = ''
+  for (let at = 0; at < text.length; at++) result += marks[at] === 1 ? hide(text[at] as string) : (text[at] as string)
+  return result
+}
+
+/** Marks the characters of the control tokens in a text. */
+function markControls(text: string, controls: readonly string[]): Uint8Array {
+  const marks = new Uint8Array(text.length)
   for (const control of controls) {
     for (let at = text.indexOf(control); at !== -1; at = text.indexOf(control, at + 1)) {
-      hidden.fill(1, at, at + control.length)
+      marks.fill(1, at, at + control.length)
     }
   }
+  return marks
+}
+
+/**
+ * Marks what ends a control token where the text begins, what begins one where it ends, and a text within one; in
+ * either case, since a template may change it.
+ */
+function markEdges(text: string, controls: readonly string[], marks: Uint8Array): Uint8Array {
+  const lower = text.trim().toLowerCase()
+  const lowered = controls.map((control) => control.toLowerCase())
+  if (lowered.some((control) => lower !== '' && control.includes(lower))) return marks.fill(1)
   const head = text.length - text.trimStart().length
   const tail = text.trimEnd().length
-  hidden.fill(1, head, head + overlap(controls, (control, length) => trimmed.startsWith(control.slice(-length))))
-  hidden.fill(1, tail - overlap(controls, (control, length) => trimmed.endsWith(control.slice(0, length))), tail)
-  let result = ''
-  for (let at = 0; at < text.length; at++) result += hidden[at] === 1 ? hide(text[at] as string) : (text[at] as string)
-  return result
+  marks.fill(1, head, head + overlap(lowered, (control, length) => lower.startsWith(control.slice(-length))))
+  return marks.fill(1, tail - overlap(lowered, (control, length) => lower.endsWith(control.slice(0, length))), tail)
+}
+
+function markSigns(text: string, marks: Uint8Array): Uint8Array {
+  for (let at = 0; at < text.length; at++) if (!/[\p{L}\p{N}]/u.test(text[at] as string)) marks[at] = 1
+  return marks
 }
 
 /** The longest part of a control token, short of the whole, that fits. */

@@ -43,7 +43,7 @@ export interface Vocabulary {
   readonly byteTokens: Int32Array
   readonly endTokens: ReadonlySet<number>
   readonly isControl: (id: number) => boolean
-  /** @throws UnknownTokenError */
+  /** Shared: not to be written to. @throws UnknownTokenError */
   bytes(id: number, special: boolean): Uint8Array
 }
 
@@ -72,7 +72,7 @@ export function createVocabulary(definition: TokenizerDefinition): Vocabulary {
       const text = tokens[id]
       if (text === undefined) throw new UnknownTokenError(id, size)
       if (isControlType(types[id])) return special ? Buffer.from(text) : new Uint8Array(0)
-      return (pieces[id] ??= pieceBytes(definition, id)).slice()
+      return (pieces[id] ??= pieceBytes(definition, id))
     },
   }
 }

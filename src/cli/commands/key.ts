@@ -1,0 +1,57 @@
+/** weft key create|list|revoke: keys for the HTTP API. They are files of the home, so no peer needs to run. */
+import { join } from 'node:path'
+import { createApiKeys } from '../../trust/index.ts'
+import type { ApiKeys, ApiKeyScope } from '../../trust/index.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { UsageError } from '../errors.ts'
+import { printable, table } from '../text.ts'
+
+export const command: Command = (context) => {
+  const { flags, home, io } = context
+  const keys = createApiKeys({ clock: io.clock, random: io.random }, { directory: join(home, 'keys') })
+  const action = flags.required(0)
+  if (action === 'create') return create(context, keys)
+  return action === 'revoke' ? revoke(context, keys) : list(context, keys)
+}
+
+async function create({ flags, out }: CommandContext, keys: ApiKeys): Promise<void> {
+  const [lifetime, scopes] = [flags.number('expires'), flags.texts('scope') as ApiKeyScope[]]
+  const { secret, ...info } = await keys.create({
+    name: flags.text('name') ?? 'key',
+    ...(scopes.length === 0 ? {} : { scopes }),
+    ...(lifetime === undefined ? {} : { lifetime }),
+  })
+  if (out.structured) {
+    out.document({ schema: 'weft.key/1', ...info, secret })
+    return
+  }
+  out.line(secret)
+  out.note(`key ${info.id} (${info.scopes.join(', ')}): this is the only time that it is shown`)
+  out.note('send it as  Authorization: Bearer KEY')
+}
+
+async function list({ out }: CommandContext, keys: ApiKeys): Promise<void> {
+  const infos = await keys.list()
+  if (out.structured) out.document({ schema: 'weft.keys/1', keys: infos })
+  else if (infos.length === 0) out.note('no keys: weft key create makes one')
+  else {
+    const rows = infos.map((key) => [
+      key.id,
+      printable(key.name),
+      key.scopes.join(','),
+      key.created_at,
+      key.expires_at ?? 'never',
+    ])
+    out.lines(
+      table([{ head: 'KEY' }, { head: 'NAME' }, { head: 'SCOPES' }, { head: 'CREATED' }, { head: 'EXPIRES' }], rows),
+    )
+  }
+}
+
+async function revoke({ flags, out }: CommandContext, keys: ApiKeys): Promise<void> {
+  const id = flags.argument(1)
+  if (id === undefined) throw new UsageError('weft key revoke needs KEY', 'usage: weft key revoke KEY')
+  await keys.revoke(id)
+  if (out.structured) out.document({ schema: 'weft.key-revoked/1', id })
+  else out.note(`key ${id} is good for nothing any more`)
+}

@@ -1,0 +1,37 @@
+/** Where each verb's file is; loaded when it is called, and not before. */
+import type { Command } from './context.ts'
+
+interface VerbFile {
+  readonly command: Command
+}
+
+export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
+  up: () => import('./commands/up.ts'),
+  down: () => import('./commands/down.ts'),
+  wait: () => import('./commands/wait.ts'),
+  status: () => import('./commands/status.ts'),
+  peers: () => import('./commands/peers.ts'),
+  ls: () => import('./commands/ls.ts'),
+  ps: () => import('./commands/ps.ts'),
+  show: () => import('./commands/show.ts'),
+  rm: () => import('./commands/rm.ts'),
+  import: () => import('./commands/import.ts'),
+  split: () => import('./commands/split.ts'),
+  deploy: () => import('./commands/deploy.ts'),
+  undeploy: () => import('./commands/undeploy.ts'),
+  run: () => import('./commands/run.ts'),
+  chat: () => import('./commands/chat.ts'),
+  bench: () => import('./commands/bench.ts'),
+  ping: () => import('./commands/ping.ts'),
+  key: () => import('./commands/key.ts'),
+  logs: () => import('./commands/logs.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  bugreport: () => import('./commands/bugreport.ts'),
+  service: () => import('./commands/service.ts'),
+  capabilities: () => import('./commands/capabilities.ts'),
+  version: () => import('./commands/version.ts'),
+  help: () => import('./commands/help.ts'),
+  completion: () => import('./commands/completion.ts'),
+  complete: () => import('./commands/complete.ts'),
+  vectors: () => import('./commands/vectors.ts'),
+}

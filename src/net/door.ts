@@ -1,0 +1,34 @@
+/** Counts connections that have not proven an identity yet, so that idle and slow ones cannot crowd out the others. */
+import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface'
+import { hostOf } from './addresses.ts'
+import { MAX_UNPROVEN, MAX_UNPROVEN_PER_HOST } from './constants.ts'
+
+export function createDoor(): ConnectionGater {
+  const open = new Map<MultiaddrConnection, string>()
+  const perHost = new Map<string, number>()
+  const leave = (connection: MultiaddrConnection): void => {
+    const host = open.get(connection)
+    if (host === undefined) return
+    open.delete(connection)
+    const count = (perHost.get(host) ?? 1) - 1
+    if (count === 0) perHost.delete(host)
+    else perHost.set(host, count)
+  }
+  return {
+    denyInboundConnection: (connection) => {
+      const host = hostOf(`${connection.remoteAddr.toString()}/`) ?? 'unknown'
+      const count = perHost.get(host) ?? 0
+      if (open.size >= MAX_UNPROVEN || count >= MAX_UNPROVEN_PER_HOST) return true
+      open.set(connection, host)
+      perHost.set(host, count + 1)
+      connection.addEventListener('close', () => leave(connection))
+      return false
+    },
+    denyInboundEncryptedConnection: (_peer, connection) => {
+      leave(connection)
+      return false
+    },
+    // private and loopback addresses are what a mesh is made of: the library's default refuses some of them
+    denyDialMultiaddr: () => false,
+  }
+}

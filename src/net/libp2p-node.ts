@@ -1,0 +1,127 @@
+/** The libp2p node with weft's settings (shared/reference/libp2p.md, A5 and A10): TCP, noise, yamux, nothing that dials by itself. */
+import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { createLibp2p } from 'libp2p'
+import { hostOf, isAnyAddress, portOf } from './addresses.ts'
+import {
+  ADDRESS_WAIT_MS,
+  DIAL_WAIT_MS,
+  INBOUND_PER_SECOND,
+  INITIAL_WINDOW_BYTES,
+  MAX_CONNECTIONS,
+  MAX_STREAMS,
+  MAX_UNPROVEN,
+  MAX_WINDOW_BYTES,
+  READ_BUFFER_BYTES,
+  UPGRADE_WAIT_MS,
+  WRITE_BUFFER_BYTES,
+} from './constants.ts'
+import { createDoor } from './door.ts'
+import { ListenError, PortInUseError } from './errors.ts'
+import { weftNoise } from './noise.ts'
+import type { HandshakeNote } from './noise.ts'
+import type { NetworkSecrets } from './secrets.ts'
+
+/** Tried first when nobody names an address, so that firewalls and bookmarks have something to hold on to. */
+export const DEFAULT_PORT = 7334
+const FREE_PORT = '/ip4/0.0.0.0/tcp/0'
+
+interface NodeInit {
+  readonly privateKey: PrivateKey
+  readonly secrets: NetworkSecrets
+  readonly instance: Uint8Array
+  note(note: HandshakeNote): void
+  /** Registers what must be there before the first connection. */
+  prepare(libp2p: Libp2p): void
+}
+
+export interface RunningNode {
+  readonly libp2p: Libp2p
+  /** What is listened on, with the real ports. */
+  readonly listening: readonly string[]
+}
+
+/**
+ * Starts on the addresses that were named, all of them; or on the default port, else on a free one.
+ * @throws PortInUseError, ListenError
+ */
+export async function startNode(init: NodeInit, listen: readonly string[]): Promise<RunningNode> {
+  if (listen.length > 0) return start(init, listen)
+  try {
+    return await start(init, [`/ip4/0.0.0.0/tcp/${DEFAULT_PORT}`])
+  } catch (error) {
+    if (!(error instanceof PortInUseError)) throw error
+    return start(init, [FREE_PORT])
+  }
+}
+
+async function start(init: NodeInit, listen: readonly string[]): Promise<RunningNode> {
+  const libp2p = await create(init, listen)
+  init.prepare(libp2p)
+  try {
+    await libp2p.start()
+  } catch (error) {
+    await libp2p.stop()
+    throw explain(error as Error, listen)
+  }
+  const actual = libp2p.getMultiaddrs().map((one) => one.toString().replace(/\/p2p\/.*$/, ''))
+  return { libp2p, listening: listen.map((one) => withRealPort(one, listen, actual)) }
+}
+
+function create(init: NodeInit, listen: readonly string[]): Promise<Libp2p> {
+  return createLibp2p({
+    start: false,
+    privateKey: init.privateKey,
+    addresses: { listen: [...listen] },
+    transports: [tcp()],
+    connectionEncrypters: [weftNoise(init)],
+    streamMuxers: [
+      yamux({
+        maxInboundStreams: MAX_STREAMS,
+        maxOutboundStreams: MAX_STREAMS,
+        streamOptions: {
+          initialStreamWindowSize: INITIAL_WINDOW_BYTES,
+          maxStreamWindowSize: MAX_WINDOW_BYTES,
+          maxReadBufferLength: READ_BUFFER_BYTES,
+          maxWriteBufferLength: WRITE_BUFFER_BYTES,
+        },
+      }),
+    ],
+    connectionGater: createDoor(),
+    connectionManager: {
+      maxConnections: MAX_CONNECTIONS,
+      inboundConnectionThreshold: INBOUND_PER_SECOND,
+      maxIncomingPendingConnections: MAX_UNPROVEN,
+      inboundUpgradeTimeout: UPGRADE_WAIT_MS,
+      dialTimeout: DIAL_WAIT_MS,
+      addressDialTimeout: ADDRESS_WAIT_MS,
+      // our own dialler tries for as long as it takes; libp2p's gives up after five times
+      reconnectRetries: 0,
+    },
+    // it would cut a peer that is busy for 15 s; our own heart-beat knows better
+    connectionMonitor: { enabled: false },
+  })
+}
+
+function explain(error: Error, listen: readonly string[]): Error {
+  if (!error.message.includes('EADDRINUSE')) return new ListenError(listen, firstCause(error.message))
+  const taken = listen.find((one) => error.message.includes(`${one}: `))
+  return new PortInUseError(taken ?? listen.join(', '))
+}
+
+/** libp2p's message is a paragraph; the system's error stands in it. */
+function firstCause(text: string): string {
+  return /\b(listen [A-Z]+[^\n]*|[A-Z]{5,}:[^\n]*)/.exec(text)?.[0] ?? text.split('\n').at(-1) ?? text
+}
+
+function withRealPort(one: string, all: readonly string[], actual: readonly string[]): string {
+  if (portOf(one) !== 0) return one
+  const family = one.slice(0, 5)
+  const named = new Set(all.filter((other) => !isAnyAddress(other)).map(hostOf))
+  const match = actual.find(
+    (other) =>
+      other.startsWith(family) && (isAnyAddress(one) ? !named.has(hostOf(other)) : hostOf(other) === hostOf(one)),
+  )
+  return one.replace('/tcp/0', `/tcp/${match === undefined ? 0 : portOf(match)}`)
+}

@@ -1,0 +1,126 @@
+/** Is each joined connection alive, and how far away is its peer: heart-beats, watches and pings on request. */
+import type { Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
+import { channelOverStream } from './channel-carriers.ts'
+import { WATCHED_WAIT_MS } from './constants.ts'
+import { PeerFrozenError } from './errors.ts'
+import { createPinger, PING_PROTOCOL, startHeartbeat } from './heartbeat.ts'
+import type { Pinger } from './heartbeat.ts'
+import type { Link } from './links.ts'
+
+interface Vital {
+  beats: { now(): void; stop(): void } | undefined
+  /** Of the heart-beat. */
+  pinger: Promise<Pinger>
+  /** Of pings on request, which may be large: the heart-beat does not wait behind them. */
+  measure: Promise<Pinger> | undefined
+  rtt: number | null
+  frozen: boolean
+}
+
+interface VitalsNeeds {
+  readonly clock: Clock
+  readonly telemetry?: Pick<Telemetry, 'count' | 'observe'> | undefined
+}
+
+export class Vitals {
+  readonly #needs: VitalsNeeds
+  readonly #links = new Map<Link, Vital>()
+  /** Watches by peer. */
+  readonly #watches = new Map<string, number>()
+
+  constructor(needs: VitalsNeeds) {
+    this.#needs = needs
+  }
+
+  begin(link: Link): void {
+    const vital: Vital = {
+      beats: undefined,
+      pinger: this.#openPinger(link),
+      measure: undefined,
+      rtt: null,
+      frozen: false,
+    }
+    this.#links.set(link, vital)
+    vital.pinger.then(
+      (pinger) => {
+        if (this.#links.get(link) === vital) vital.beats = this.#beat(link, vital, pinger)
+      },
+      // the connection is going; its end is reported by itself
+      () => undefined,
+    )
+  }
+
+  /** Whether it was taken for frozen. */
+  end(link: Link): boolean {
+    const vital = this.#links.get(link)
+    vital?.beats?.stop()
+    this.#links.delete(link)
+    return vital?.frozen === true
+  }
+
+  /** Milliseconds, smoothed; null until measured. */
+  rtt(link: Link): number | null {
+    return this.#links.get(link)?.rtt ?? null
+  }
+
+  /** Whether the other end of a link still answers. */
+  async answers(link: Link): Promise<boolean> {
+    try {
+      const pinger = await this.#links.get(link)!.pinger
+      await pinger.ping(0, AbortSignal.timeout(WATCHED_WAIT_MS))
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  async ping(link: Link, bytes: number, signal: AbortSignal): Promise<number> {
+    const vital = this.#links.get(link)!
+    vital.measure ??= this.#openPinger(link)
+    const pinger = await vital.measure.catch((error: unknown) => {
+      vital.measure = undefined
+      throw error
+    })
+    return pinger.ping(bytes, signal)
+  }
+
+  watch(peer: string): () => void {
+    this.#watches.set(peer, (this.#watches.get(peer) ?? 0) + 1)
+    for (const [link, vital] of this.#links) if (link.peer === peer) vital.beats?.now()
+    let done = false
+    return () => {
+      if (done) return
+      done = true
+      const left = this.#watches.get(peer)! - 1
+      if (left === 0) this.#watches.delete(peer)
+      else this.#watches.set(peer, left)
+    }
+  }
+
+  stop(): void {
+    for (const link of this.#links.keys()) this.end(link)
+  }
+
+  async #openPinger(link: Link): Promise<Pinger> {
+    const stream = await link.connection.newStream(PING_PROTOCOL)
+    return createPinger(this.#needs.clock, channelOverStream(stream, link.peer))
+  }
+
+  #beat(link: Link, vital: Vital, pinger: Pinger): { now(): void; stop(): void } {
+    return startHeartbeat({
+      clock: this.#needs.clock,
+      pinger,
+      watched: () => this.#watches.has(link.peer),
+      measured: (rtt) => {
+        vital.rtt = vital.rtt === null ? rtt : vital.rtt + (rtt - vital.rtt) / 4
+        this.#needs.telemetry?.observe('peer_rtt', rtt / 1000)
+      },
+      frozen: (silent) => {
+        this.#needs.telemetry?.count('heartbeats_missed')
+        vital.frozen = true
+        link.connection.abort(new PeerFrozenError(link.peer, silent))
+      },
+    })
+  }
+}

@@ -1,0 +1,126 @@
+/** What a peer as a whole refuses. */
+import { EXIT, WeftError } from '../errors.ts'
+import type { ErrorInfo } from '../errors.ts'
+
+export class HomeBusyError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-CFG-010',
+    title: 'The mesh home is in use',
+    meaning: 'Another weft process runs with the same mesh home; two would share one identity.',
+    remedy: 'Use the running one (weft status), stop it (weft down), or give this one a home of its own (--home DIR).',
+    exit: EXIT.denied,
+    http: 409,
+  }
+
+  constructor(home: string, pid: number) {
+    super(HomeBusyError.info, `the mesh home ${home} is in use by process ${pid}`, { details: { home, pid } })
+  }
+}
+
+export class HomeUnwritableError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-CFG-011',
+    title: 'The mesh home cannot be written',
+    meaning: 'The folder in which weft keeps keys, models and logs cannot be made or written.',
+    remedy: 'Give a folder that this user may write (--home DIR), or correct its owner and mode.',
+    exit: EXIT.denied,
+    http: 500,
+  }
+
+  constructor(home: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    super(HomeUnwritableError.info, `the mesh home ${home} cannot be written`, { why, cause, details: { home } })
+  }
+}
+
+export class ModelUnknownError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-MOD-050',
+    title: 'Unknown model',
+    meaning: 'No model of this name is on this peer or announced in the mesh.',
+    remedy: 'weft ls lists what is known; weft import SOURCE brings a model in.',
+    exit: EXIT.notFound,
+    http: 404,
+  }
+
+  constructor(model: string, catalogued: boolean) {
+    super(ModelUnknownError.info, `there is no model ${model} here or in the mesh`, {
+      details: { model },
+      ...(catalogued ? { hint: `the catalogue has it: weft import ${model}` } : {}),
+    })
+  }
+}
+
+export class ModelInUseError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-MOD-051',
+    title: 'Model in use',
+    meaning: 'A model that is placed in the mesh cannot be removed from a peer that serves it.',
+    remedy: 'weft undeploy MODEL first, then weft rm MODEL.',
+    exit: EXIT.denied,
+    http: 409,
+  }
+
+  constructor(model: string) {
+    super(ModelInUseError.info, `${model} is placed in the mesh and served here`, { details: { model } })
+  }
+}
+
+export class DeployFailedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-PLN-020',
+    title: 'Deployment not complete',
+    meaning: 'Not every stage of a placement became ready in time.',
+    remedy: 'weft status shows the stages; weft logs at the peer that is named has its reason.',
+    exit: EXIT.noResources,
+    http: 503,
+  }
+
+  constructor(model: string, waiting: readonly string[], why: string) {
+    super(DeployFailedError.info, `${model} is not ready on ${waiting.join(', ')}`, {
+      why,
+      details: { model, waiting },
+    })
+  }
+}
+
+export class OfflineError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-NET-040',
+    title: 'No mesh',
+    meaning: 'The command needs other peers, but this peer runs alone (offline, or a single command without weft up).',
+    remedy: 'Start one with weft up, then run the command again.',
+    exit: EXIT.notRunning,
+    http: 503,
+  }
+
+  constructor(what: string) {
+    super(OfflineError.info, `${what} needs a running mesh`, { details: { what } })
+  }
+}
+
+export class StoppingError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-API-040',
+    title: 'The peer is stopping',
+    meaning: 'The peer drains: it completes what is in flight and takes nothing new.',
+    remedy: 'Ask another peer, or wait until this one runs again.',
+    exit: EXIT.unreachable,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor() {
+    super(StoppingError.info, 'the peer is stopping and takes no new requests')
+  }
+}
+
+export const PEER_ERRORS: readonly ErrorInfo[] = [
+  HomeBusyError.info,
+  HomeUnwritableError.info,
+  ModelUnknownError.info,
+  ModelInUseError.info,
+  DeployFailedError.info,
+  OfflineError.info,
+  StoppingError.info,
+]

@@ -1,0 +1,88 @@
+/** What this peer holds, told to the mesh: tensors in the store, stages that are ready, and their memory. */
+import type { Mesh, ModelHoldings } from '../mesh/index.ts'
+import type { ModelManifest } from '../models/index.ts'
+import type { Stages } from '../pipeline/index.ts'
+import type { CancelTimer, Clock } from '../util/index.ts'
+import type { Library } from './library.ts'
+
+/** Changes come in bursts while a stage loads; others need the state, not each step. */
+const SETTLE_MS = 20
+/** How often the memory of the stage hosts is read. */
+const MEMORY_MS = 2_000
+
+export interface HoldingsNeeds {
+  readonly clock: Clock
+  readonly mesh: Mesh | null
+  readonly library: Library
+  readonly stages: Stages
+}
+
+export class Holdings {
+  readonly #needs: HoldingsNeeds
+  /** Resident bytes of a stage host, by process. */
+  readonly memory = new Map<number, number>()
+  #timer: CancelTimer | undefined
+  #poll: CancelTimer | undefined
+  #last = ''
+
+  constructor(needs: HoldingsNeeds) {
+    this.#needs = needs
+  }
+
+  start(): void {
+    this.#readMemory()
+    this.changed()
+  }
+
+  stop(): void {
+    this.#timer?.()
+    this.#poll?.()
+  }
+
+  changed(): void {
+    this.#timer?.()
+    this.#timer = this.#needs.clock.after(SETTLE_MS, () => void this.#publish().catch(() => undefined))
+  }
+
+  async #publish(): Promise<void> {
+    const holdings = await Promise.all(this.#needs.library.list().map((manifest) => this.#of(manifest)))
+    const text = JSON.stringify(holdings)
+    if (text === this.#last) return
+    this.#last = text
+    await this.#needs.mesh?.publishHoldings(holdings)
+  }
+
+  async #of(manifest: ModelManifest): Promise<ModelHoldings> {
+    const { library, stages } = this.#needs
+    const tensors: [number, number][] = []
+    for (let block = 0; block < manifest.blocks.length; block++) {
+      if (!(await library.hasBlocks(manifest, block, block + 1))) continue
+      const last = tensors.at(-1)
+      if (last?.[1] === block) last[1] = block + 1
+      else tensors.push([block, block + 1])
+    }
+    const own = stages.list().filter((stage) => stage.digest === manifest.digest)
+    return {
+      model: manifest.model,
+      digest: manifest.digest,
+      tensors,
+      stages: own.map(({ from, to, pid, state }) => ({ from, to, pid, state, memory: this.memory.get(pid) ?? 0 })),
+    }
+  }
+
+  #readMemory(): void {
+    void Promise.allSettled(
+      this.#needs.stages.hosts().map(async ({ host }) => this.#setMemory(host.pid, (await host.stats()).rss)),
+    ).then(() => {
+      this.#poll = this.#needs.clock.after(MEMORY_MS, () => this.#readMemory())
+    })
+  }
+
+  /** Changes of less than a sixteenth are not worth a record. */
+  #setMemory(pid: number, rss: number): void {
+    const before = this.memory.get(pid) ?? 0
+    if (Math.abs(rss - before) < before / 16) return
+    this.memory.set(pid, rss)
+    this.changed()
+  }
+}

@@ -1,0 +1,200 @@
+/** A running peer behind the face of `types.ts`. */
+import type { Mesh } from '../mesh/index.ts'
+import { describeModels, describeStatus, manifestBytes } from './describe.ts'
+import type { StatusNeeds } from './describe.ts'
+import { ModelInUseError, OfflineError } from './errors.ts'
+import type { Library } from './library.ts'
+import type { Placing } from './placing.ts'
+import { promptOf } from './requests.ts'
+import type { Requests } from './requests.ts'
+import type { ModelManifest } from '../models/index.ts'
+import type { GenerateEvent, GenerateRequest, Stages } from '../pipeline/index.ts'
+import type { Network } from '../net/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
+import type {
+  DeployTarget,
+  ImportRequest,
+  ModelInfo,
+  ModelSummary,
+  Peer,
+  PeerEvent,
+  PeerStatus,
+  PingReply,
+  PlacementStatus,
+  ProgressSink,
+} from './types.ts'
+
+const PING_COUNT = 5
+const PING_BYTES = 64
+const PING_PAUSE_MS = 200
+const PING_DEADLINE_MS = 5_000
+const DRAIN_MS = 10_000
+
+export interface LocalPeerNeeds extends StatusNeeds {
+  readonly network: Network | null
+  readonly mesh: Mesh | null
+  readonly library: Library
+  readonly placing: Placing
+  readonly stages: Stages
+  readonly requests: Requests
+  readonly telemetry: Telemetry
+  readonly listeners: Set<(event: PeerEvent) => void>
+  /** Ends everything below, in order. */
+  shutdown(): Promise<void>
+}
+
+export class LocalPeer implements Peer {
+  readonly id: string
+  readonly home: string
+  readonly #needs: LocalPeerNeeds
+  #stopping: Promise<void> | undefined
+  #draining = false
+  readonly #beforeShutdown: (() => Promise<void>)[] = []
+  http: string | null = null
+
+  constructor(needs: LocalPeerNeeds) {
+    this.#needs = needs
+    this.id = needs.self
+    this.home = needs.home
+  }
+
+  status(): PeerStatus {
+    return describeStatus(this.#needs, { http: this.http, draining: this.#draining })
+  }
+
+  models(): Promise<readonly ModelSummary[]> {
+    return describeModels(this.#needs)
+  }
+
+  manifest(model: string): Promise<ModelManifest> {
+    return this.#needs.library.resolve(model)
+  }
+
+  generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent> {
+    return this.#needs.requests.generate(request, signal)
+  }
+
+  async tokenize(
+    model: string,
+    input: GenerateRequest['input'],
+    signal?: AbortSignal,
+  ): Promise<{ ids: readonly number[] }> {
+    const tokenizer = await this.#needs.library.tokenizer(await this.#needs.library.resolve(model, signal), signal)
+    return { ids: promptOf(tokenizer, { input }) }
+  }
+
+  async detokenize(model: string, ids: readonly number[], signal?: AbortSignal): Promise<string> {
+    const tokenizer = await this.#needs.library.tokenizer(await this.#needs.library.resolve(model, signal), signal)
+    return tokenizer.decode(ids)
+  }
+
+  async importModel(
+    request: ImportRequest,
+    progress: ProgressSink = () => undefined,
+    signal?: AbortSignal,
+  ): Promise<ModelInfo> {
+    const manifest = await this.#needs.library.import(request, progress, signal)
+    await this.#needs.mesh?.announceManifest(manifest)
+    const { model, digest, blocks, boundary, license, source } = manifest
+    return {
+      schema: 'weft.model/1',
+      model,
+      digest,
+      blocks: blocks.length,
+      bytes: manifestBytes(manifest),
+      boundary,
+      license,
+      source,
+    }
+  }
+
+  async removeModel(model: string): Promise<void> {
+    const { library, placing, stages, mesh } = this.#needs
+    const manifest = await library.resolve(model)
+    const serves = placing.placement(model)?.stages.some((stage) => stage.peer === this.id)
+    if (serves === true) throw new ModelInUseError(model)
+    await stages.retain(manifest.digest, [])
+    await mesh?.withdrawManifest(manifest.digest)
+    await library.remove(manifest)
+  }
+
+  async deploy(
+    model: string,
+    placement?: DeployTarget,
+    progress: ProgressSink = () => undefined,
+    signal?: AbortSignal,
+  ): Promise<PlacementStatus> {
+    const manifest = await this.#needs.library.resolve(model, signal)
+    return this.#needs.placing.deploy(manifest, placement, progress, signal)
+  }
+
+  async undeploy(model: string, signal?: AbortSignal): Promise<void> {
+    await this.#needs.library.resolve(model, signal)
+    await this.#needs.placing.undeploy(model)
+  }
+
+  async *ping(
+    peer: string,
+    options: { readonly count?: number; readonly bytes?: number } = {},
+    signal?: AbortSignal,
+  ): AsyncIterable<PingReply> {
+    const { network, clock } = this.#needs
+    if (network === null) throw new OfflineError('ping')
+    for (let seq = 1; seq <= (options.count ?? PING_COUNT); seq++) {
+      if (seq > 1) await clock.sleep(PING_PAUSE_MS, signal)
+      const deadline = AbortSignal.timeout(PING_DEADLINE_MS)
+      const ms = await network.ping(
+        peer,
+        options.bytes ?? PING_BYTES,
+        signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+      )
+      yield { seq, ms }
+    }
+  }
+
+  approve(peer: string, admit: boolean): Promise<void> {
+    if (this.#needs.network === null) return Promise.reject(new OfflineError('approving a peer'))
+    this.#needs.network.decide(peer, admit)
+    return Promise.resolve()
+  }
+
+  onEvent(listener: (event: PeerEvent) => void): () => void {
+    this.#needs.listeners.add(listener)
+    return () => this.#needs.listeners.delete(listener)
+  }
+
+  metrics(): Promise<string> {
+    return this.#needs.telemetry.text()
+  }
+
+  ready(): { readonly ready: boolean; readonly reasons: readonly string[] } {
+    const loading = this.#needs.stages.list().filter((stage) => stage.state !== 'ready')
+    const reasons = loading.map((stage) => `${stage.model} [${stage.from}, ${stage.to}) is ${stage.state}`)
+    if (this.#draining) reasons.push('the peer is stopping')
+    return { ready: reasons.length === 0, reasons }
+  }
+
+  /** Something around this peer (an API) that ends once its requests have, and before its parts do. */
+  beforeShutdown(action: () => Promise<void>): void {
+    this.#beforeShutdown.push(action)
+  }
+
+  stop(options: { readonly drain?: number } = {}): Promise<void> {
+    this.#stopping ??= this.#stop(options.drain ?? DRAIN_MS)
+    return this.#stopping
+  }
+
+  async #stop(drain: number): Promise<void> {
+    this.#draining = true
+    await this.#needs.requests.drain(drain)
+    for (const action of this.#beforeShutdown) await action()
+    await this.#needs.shutdown()
+    for (const listener of this.#needs.listeners) {
+      listener({ event: 'peer.stopped', at: new Date(this.#needs.clock.wall()).toISOString(), data: { peer: this.id } })
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+}

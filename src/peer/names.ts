@@ -1,0 +1,68 @@
+/** A name that people can say, out of a PeerId: the same on every machine, and no secret. */
+import { createHash } from 'node:crypto'
+
+const COLOURS = [
+  'amber',
+  'azure',
+  'coral',
+  'copper',
+  'crimson',
+  'golden',
+  'green',
+  'indigo',
+  'ivory',
+  'jade',
+  'lilac',
+  'maroon',
+  'olive',
+  'pearl',
+  'plum',
+  'ruby',
+  'russet',
+  'sable',
+  'scarlet',
+  'silver',
+  'teal',
+  'umber',
+  'violet',
+  'white',
+]
+const ANIMALS = [
+  'badger',
+  'bear',
+  'crane',
+  'curlew',
+  'deer',
+  'falcon',
+  'finch',
+  'fox',
+  'hare',
+  'heron',
+  'ibis',
+  'jay',
+  'kestrel',
+  'lark',
+  'lynx',
+  'marten',
+  'mole',
+  'otter',
+  'owl',
+  'plover',
+  'raven',
+  'robin',
+  'seal',
+  'shrew',
+  'stoat',
+  'swan',
+  'swift',
+  'tern',
+  'vole',
+  'weasel',
+  'wolf',
+  'wren',
+]
+
+export function nameOf(peer: string): string {
+  const hash = createHash('sha256').update(peer).digest()
+  return `${COLOURS[hash[0]! % COLOURS.length]!}-${ANIMALS[hash[1]! % ANIMALS.length]!}`
+}

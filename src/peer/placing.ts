@@ -1,0 +1,250 @@
+/**
+ * Where models run: placements are planned or taken from a person, published to the mesh, and what they give to this
+ * peer is loaded here. The placement that stands is a record of the mesh; this part makes it so.
+ */
+import type { Mesh, MeshPlacement, ModelHoldings } from '../mesh/index.ts'
+import type { ModelManifest } from '../models/index.ts'
+import { CancelledError } from '../pipeline/index.ts'
+import type { BlockRange, PlacementFile, PlacementStage, Stages } from '../pipeline/index.ts'
+import { checkPlacement, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
+import type { Objective, Plan, PlanPeer } from '../placement/index.ts'
+import type { Clock } from '../util/index.ts'
+import { DeployFailedError } from './errors.ts'
+import type { Library } from './library.ts'
+import type { HardwareProfile, PlacementStatus, ProgressSink } from './types.ts'
+
+/** A peer that has to fetch its blocks over a slow link takes long; one that says nothing is not waited for. */
+const DEPLOY_DEADLINE_MS = 600_000
+const RETRY_MS = 2_000
+/** Context and sessions for which a chosen placement leaves room. */
+const PLAN_CONTEXT = 2_048
+const PLAN_CONCURRENCY = 1
+
+export interface PlacingNeeds {
+  readonly self: string
+  readonly clock: Clock
+  readonly mesh: Mesh | null
+  readonly library: Library
+  readonly stages: Stages
+  readonly threads: number
+  profile(): HardwareProfile
+  log(fields: object, message: string): void
+}
+
+export class Placing {
+  readonly #needs: PlacingNeeds
+  /** Alone, placements are this peer's own. */
+  readonly #alone = new Map<string, MeshPlacement>()
+  readonly #failures = new Map<string, string>()
+  #stopped = false
+  #reconciling: Promise<void> = Promise.resolve()
+
+  constructor(needs: PlacingNeeds) {
+    this.#needs = needs
+  }
+
+  placement(model: string): MeshPlacement | undefined {
+    return this.#needs.mesh?.placement(model) ?? this.#alone.get(model)
+  }
+
+  placements(): readonly MeshPlacement[] {
+    return this.#needs.mesh?.placements() ?? [...this.#alone.values()]
+  }
+
+  /** @throws NoPlacementError when the model fits nowhere */
+  plan(manifest: ModelManifest, objective: Objective): Plan {
+    const context = Math.min(PLAN_CONTEXT, manifest.shape.context)
+    const rowBytes = manifest.shape.width * (manifest.boundary === 'f16' ? 2 : 4)
+    const plan = planPlacement({
+      blocks: manifest.blocks.map(({ kind, memory, flops, kv_bytes }) => ({
+        kind,
+        memory,
+        flops,
+        kv_bytes,
+        boundaryBytes: rowBytes,
+      })),
+      peers: this.#planPeers(manifest.digest),
+      context,
+      concurrency: PLAN_CONCURRENCY,
+      origin: this.#needs.self,
+      objective,
+    })
+    if (plan.verdict === 'no-fit') throw new NoPlacementError(manifest.model, plan)
+    return plan
+  }
+
+  /** Memory that the same model takes now would be free for its new placement. */
+  #planPeers(digest: string): PlanPeer[] {
+    const { self, mesh, threads } = this.#needs
+    const own = this.#needs.profile()
+    const peers: PlanPeer[] = [
+      {
+        id: self,
+        speed: own.speed,
+        threads,
+        memory: own.memory_quota,
+        reserved: this.#needs.stages.weightsBeside(digest),
+      },
+    ]
+    for (const peer of mesh?.peers() ?? []) {
+      if (peer.state !== 'connected' || peer.profile === null) continue
+      const { speed, memory_quota, cores } = peer.profile
+      const their = mesh?.profiles().get(peer.id)
+      const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)
+      const hosts = new Map(others.flatMap((held) => held.stages).map((stage) => [stage.pid, stage.memory]))
+      const reserved = [...hosts.values()].reduce((sum, memory) => sum + memory, 0)
+      peers.push({ id: peer.id, speed, threads: their?.threads ?? cores, memory: memory_quota, reserved })
+    }
+    return peers
+  }
+
+  /** Publishes the placement and waits until all its stages are ready. */
+  async deploy(
+    manifest: ModelManifest,
+    placement: PlacementFile | Objective | undefined,
+    progress: ProgressSink,
+    signal?: AbortSignal,
+  ): Promise<PlacementStatus> {
+    const byHand = typeof placement === 'object'
+    const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
+    this.check(manifest, stages)
+    const init = { digest: manifest.digest, kind: byHand ? 'hand' : 'chosen', stages } as const
+    const { mesh, self } = this.#needs
+    if (mesh === null) this.#alone.set(manifest.model, { model: manifest.model, epoch: 1, author: self, ...init })
+    const published =
+      mesh === null ? this.#alone.get(manifest.model)! : await mesh.publishPlacement(manifest.model, init)
+    this.reconcile()
+    await this.#ready(manifest, published, progress, signal)
+    const { model, epoch, author, kind } = published
+    return { schema: 'weft.placement/1', model, epoch, author, kind, stages: published.stages }
+  }
+
+  /** @throws a coded error that names the entry that is wrong */
+  check(manifest: ModelManifest, stages: readonly PlacementStage[]): void {
+    const { mesh, self } = this.#needs
+    const known = new Set([self, ORIGIN, ...(mesh?.peers() ?? []).map((peer) => peer.id)])
+    checkPlacement(stages, manifest.blocks.length, known)
+  }
+
+  async undeploy(model: string): Promise<void> {
+    this.#alone.delete(model)
+    await this.#needs.mesh?.withdrawPlacement(model)
+    this.reconcile()
+    await this.#reconciling
+  }
+
+  async #ready(
+    manifest: ModelManifest,
+    placement: MeshPlacement,
+    progress: ProgressSink,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { clock } = this.#needs
+    const wanted = placement.stages.map((stage) => ({
+      ...stage,
+      peer: stage.peer === ORIGIN ? this.#needs.self : stage.peer,
+    }))
+    const until = clock.now() + DEPLOY_DEADLINE_MS
+    const task = `loading ${manifest.model} on ${new Set(wanted.map((stage) => stage.peer)).size} peers`
+    let shown = -1
+    for (;;) {
+      signal?.throwIfAborted()
+      const waiting = wanted.filter((stage) => !this.#isReady(manifest.digest, stage))
+      const done = wanted.length - waiting.length
+      if (done !== shown) progress({ type: 'progress', task, done, total: wanted.length, unit: 'steps' })
+      shown = done
+      if (waiting.length === 0) return
+      const names = waiting.map((stage) => `${stage.peer} [${stage.from}, ${stage.to})`)
+      const failure = this.#failures.get(manifest.digest)
+      if (failure !== undefined && waiting.some((stage) => stage.peer === this.#needs.self))
+        throw new DeployFailedError(manifest.model, names, failure)
+      if (clock.now() > until) throw new DeployFailedError(manifest.model, names, 'the time for it has passed')
+      await clock.sleep(50, signal)
+    }
+  }
+
+  #isReady(digest: string, stage: PlacementStage): boolean {
+    const { self, mesh, stages } = this.#needs
+    const ready =
+      stage.peer === self
+        ? stages.list().filter((entry) => entry.digest === digest && entry.state === 'ready')
+        : (mesh?.holdings().get(stage.peer) ?? [])
+            .filter((held: ModelHoldings) => held.digest === digest)
+            .flatMap((held) => held.stages.filter((entry) => entry.state === 'ready'))
+    return covers(ready, stage.from, stage.to)
+  }
+
+  /** Makes what is loaded here what the placements say; runs again when they change meanwhile. */
+  reconcile(): void {
+    this.#reconciling = this.#reconciling.then(() => (this.#stopped ? undefined : this.#reconcile()))
+  }
+
+  async #reconcile(): Promise<void> {
+    const placements = this.placements()
+    for (const placement of placements) await this.#takeUp(placement)
+    const placed = new Set(placements.map((placement) => placement.digest))
+    for (const { digest } of this.#needs.stages.list()) {
+      if (!placed.has(digest) && this.#dropped.has(digest)) await this.#needs.stages.retain(digest, [])
+    }
+    this.#dropped = placed
+  }
+
+  /** Digests that a placement gave to this peer before: only these are released when it goes. */
+  #dropped: ReadonlySet<string> = new Set()
+
+  async #takeUp(placement: MeshPlacement): Promise<void> {
+    const { self, stages, library } = this.#needs
+    const own: BlockRange[] = placement.stages
+      .filter((stage) => stage.peer === self)
+      .map((stage) => [stage.from, stage.to])
+    const origin: BlockRange[] = placement.stages
+      .filter((stage) => stage.peer === ORIGIN)
+      .map((stage) => [stage.from, stage.to])
+    // Whoever deploys will ask: its embedding and head are loaded at once, others' with their first request.
+    const ranges = placement.author === self ? [...own, ...origin] : own
+    try {
+      const loaded = stages.list().filter((stage) => stage.digest === placement.digest)
+      if (ranges.length === 0 && loaded.length === 0) return
+      if (ranges.length > 0) await library.resolve(placement.digest)
+      await stages.retain(placement.digest, [...own, ...origin])
+      await stages.prepare(placement.digest, ranges)
+      this.#failures.delete(placement.digest)
+    } catch (error) {
+      if (this.#stopped || error instanceof CancelledError) return
+      const why = error instanceof Error ? error.message : String(error)
+      this.#failures.set(placement.digest, why)
+      this.#needs.log({ model: placement.model, err: error }, 'a stage of the placement could not be loaded')
+      this.#needs.clock.after(RETRY_MS, () => this.reconcile())
+    }
+  }
+
+  /** The stages that a request for this model takes: the placement that stands, or what this peer can do by itself. */
+  async stagesFor(manifest: ModelManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
+    const placement = this.placement(manifest.model)
+    if (placement?.digest === manifest.digest && this.#reachable(placement)) return placement.stages
+    const plan = this.plan(manifest, 'latency')
+    if (
+      plan.verdict === 'do-not-split' &&
+      plan.stages.every((stage) => stage.peer === this.#needs.self || stage.peer === ORIGIN)
+    ) {
+      return [{ peer: ORIGIN, from: 0, to: manifest.blocks.length }]
+    }
+    return (await this.deploy(manifest, undefined, () => undefined, signal)).stages
+  }
+
+  #reachable(placement: MeshPlacement): boolean {
+    const { self, mesh } = this.#needs
+    return placement.stages.every(
+      (stage) => stage.peer === ORIGIN || stage.peer === self || mesh?.state(stage.peer) === 'connected',
+    )
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+}
+
+function covers(ranges: readonly { readonly from: number; readonly to: number }[], from: number, to: number): boolean {
+  if (from >= to) return true
+  return ranges.some((range) => range.from <= from && from < range.to && covers(ranges, range.to, to))
+}

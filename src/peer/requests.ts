@@ -1,0 +1,141 @@
+/** The requests that this peer takes: from prompt to events, counted, listed while they run, ended when it stops. */
+import type { ModelManifest } from '../models/index.ts'
+import { CancelledError, generate, routeOf } from '../pipeline/index.ts'
+import type { GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
+import type { Clock, RandomSource } from '../util/index.ts'
+import { StoppingError } from './errors.ts'
+import type { Library } from './library.ts'
+import type { Placing } from './placing.ts'
+import type { PeerEvent, RequestStatus } from './types.ts'
+
+export interface RequestsNeeds {
+  readonly self: string
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly telemetry: Telemetry
+  readonly ring: RingService
+  readonly library: Library
+  readonly placing: Placing
+  watch(peer: string): () => void
+  emit(event: PeerEvent['event'], data: PeerEvent['data']): void
+}
+
+interface Running {
+  readonly model: string
+  readonly started: number
+  readonly abort: AbortController
+  state: RequestStatus['state']
+  prompt: number
+  tokens: number
+}
+
+export class Requests {
+  readonly #needs: RequestsNeeds
+  readonly #running = new Map<string, Running>()
+  #draining = false
+  #next = 1
+
+  constructor(needs: RequestsNeeds) {
+    this.#needs = needs
+  }
+
+  list(): RequestStatus[] {
+    return [...this.#running].map(([request, { model, state, prompt, tokens, started }]) => ({
+      request,
+      model,
+      state,
+      prompt_tokens: prompt,
+      tokens,
+      age_ms: Math.round(this.#needs.clock.now() - started),
+    }))
+  }
+
+  async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent> {
+    if (this.#draining) throw new StoppingError()
+    const id = `r${this.#next++}`
+    const abort = new AbortController()
+    const onAbort = (): void => abort.abort(signal?.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted === true) onAbort()
+    const running: Running = {
+      model: request.model,
+      started: this.#needs.clock.now(),
+      abort,
+      state: 'waiting',
+      prompt: 0,
+      tokens: 0,
+    }
+    this.#running.set(id, running)
+    this.#needs.emit('request.started', { request: id, model: request.model })
+    let outcome = 'cancelled'
+    try {
+      for await (const event of this.#run(request, abort.signal)) {
+        track(running, event)
+        if (event.type === 'end') outcome = event.finish
+        yield event
+      }
+    } catch (error) {
+      outcome = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+      throw error
+    } finally {
+      if (outcome === 'cancelled') this.#needs.telemetry.count('cancelled_sessions')
+      signal?.removeEventListener('abort', onAbort)
+      this.#running.delete(id)
+      this.#needs.emit('request.ended', { request: id, model: request.model, outcome, tokens: running.tokens })
+    }
+  }
+
+  async *#run(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+    const { library, placing, self } = this.#needs
+    const manifest = await library.resolve(request.model, signal)
+    const tokenizer = await library.tokenizer(manifest, signal)
+    const promptIds = promptOf(tokenizer, request)
+    const stages = await this.#stages(manifest, request, placing, signal)
+    yield* generate(
+      { ...this.#needs, manifest, tokenizer, counters: () => this.#needs.telemetry.counters() },
+      { request, promptIds, route: routeOf(stages, self), signal },
+    )
+  }
+
+  async #stages(
+    manifest: ModelManifest,
+    request: GenerateRequest,
+    placing: Placing,
+    signal: AbortSignal,
+  ): Promise<readonly PlacementStage[]> {
+    const { placement } = request
+    if (placement === 'local') return [{ peer: this.#needs.self, from: 0, to: manifest.blocks.length }]
+    if (typeof placement !== 'object') return placing.stagesFor(manifest, signal)
+    placing.check(manifest, placement.stages)
+    return placement.stages
+  }
+
+  /** Takes nothing new; waits for what runs, then ends it. */
+  async drain(milliseconds: number): Promise<void> {
+    this.#draining = true
+    const until = this.#needs.clock.now() + milliseconds
+    while (this.#running.size > 0 && this.#needs.clock.now() < until) await this.#needs.clock.sleep(25)
+    for (const { abort } of this.#running.values()) abort.abort(new CancelledError('the peer is stopping'))
+  }
+}
+
+export function promptOf(
+  tokenizer: Awaited<ReturnType<Library['tokenizer']>>,
+  request: Pick<GenerateRequest, 'input'>,
+): number[] {
+  const { input } = request
+  if (input.kind === 'ids') return [...input.ids]
+  if (input.kind === 'text') return tokenizer.encode(input.text, { special: input.special === true })
+  return tokenizer.encodeChat(input.messages).ids
+}
+
+function track(running: Running, event: GenerateEvent): void {
+  if (event.type === 'start') {
+    running.state = 'prefill'
+    running.prompt = event.prompt_ids.length
+  } else if (event.type === 'token') {
+    running.state = 'decode'
+    running.tokens++
+  }
+}

@@ -1,0 +1,107 @@
+/** bin/weft on the Node that is there: new enough, too old with npm's beside it, too old with none. */
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { BIN, emptyHome, json, weft } from './support.ts'
+
+const ROOT = dirname(dirname(BIN))
+const OLD = oldNode()
+const INSTALLED = join(ROOT, 'node_modules', 'node', 'bin', 'node')
+
+/** A Node of this machine that cannot run weft itself. */
+function oldNode(): string | undefined {
+  for (const path of ['/usr/bin/node', '/usr/local/bin/node', '/opt/node20/bin/node']) {
+    if (!existsSync(path)) continue
+    const [major = 0, minor = 0] = execFileSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' })
+      .split('.')
+      .map(Number)
+    if (major < 22 || (major === 22 && minor < 18)) return path
+  }
+  return undefined
+}
+
+describe('the launcher', () => {
+  test('runs through a symbolic link from another folder', async () => {
+    await using it = await emptyHome()
+    const link = join(it.home, 'weft')
+    symlinkSync(BIN, link)
+    const { status, stdout, stderr } = await weft(['version', '--json'], { command: [process.execPath, link] })
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(json(stdout)).toMatchObject({ schema: 'weft.version/1' })
+  })
+
+  test('says which file is missing where a copy is not complete', async () => {
+    await using it = await emptyHome()
+    cpSync(join(ROOT, 'bin'), join(it.home, 'bin'), { recursive: true })
+    const { status, stdout, stderr } = await weft(['version'], {
+      command: [process.execPath, join(it.home, 'bin', 'weft')],
+    })
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toMatch(/not complete: .*main\.js is missing/)
+  })
+
+  test('runs the build, not the sources, under node_modules', async () => {
+    await using it = await emptyHome()
+    const root = join(it.home, 'node_modules', 'weft-mesh')
+    cpSync(join(ROOT, 'bin'), join(root, 'bin'), { recursive: true })
+    mkdirSync(join(root, 'src', 'cli'), { recursive: true })
+    writeFileSync(join(root, 'src', 'cli', 'main.ts'), 'throw new Error("sources")')
+    mkdirSync(join(root, 'dist', 'cli'), { recursive: true })
+    writeFileSync(join(root, 'package.json'), '{"type":"module"}')
+    writeFileSync(join(root, 'dist', 'cli', 'main.js'), 'export const runProcess = () => console.log("built")')
+    const { stdout, stderr } = await weft([], { command: [process.execPath, join(root, 'bin', 'weft')] })
+    expect({ stdout, stderr }).toEqual({ stdout: 'built\n', stderr: '' })
+  })
+})
+
+describe.skipIf(OLD === undefined || !existsSync(INSTALLED))('on a Node that is too old', () => {
+  const old = OLD ?? ''
+
+  test('goes on with the node that npm installed, arguments and standard input included', async () => {
+    const version = await weft(['version', '--json'], { command: [old, BIN] })
+    expect(version).toMatchObject({ status: 0, stderr: '' })
+    expect(json(version.stdout)['node']).toBe(
+      execFileSync(INSTALLED, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim(),
+    )
+    const empty = await weft(['run', 'm', '-'], { command: [old, BIN], input: '\n' })
+    expect(empty.stderr).toContain('WEFT-CLI-007')
+  })
+
+  test('mirrors the exit status', async () => {
+    expect((await weft(['frobnicate'], { command: [old, BIN] })).status).toBe(2)
+    expect((await weft(['status'], { command: [old, BIN] })).status).toBe(3)
+  })
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('hands %s on and has its status', async (signal, expected) => {
+    await using it = await emptyHome()
+    const outcome = await weft(['wait', '--home', it.home], {
+      command: [old, BIN],
+      started: (child) => child.stderr?.once('data', () => child.kill(signal)),
+    })
+    expect(outcome).toMatchObject({ status: expected, signal: null, stdout: '' })
+  })
+
+  test('without one it says in one line which version is needed and how to get it', async () => {
+    await using it = await emptyHome()
+    cpSync(join(ROOT, 'bin'), join(it.home, 'bin'), { recursive: true })
+    const { status, stdout, stderr } = await weft(['version'], { command: [old, join(it.home, 'bin', 'weft')] })
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toMatch(/^error: weft needs Node\.js 22\.18 or later, and this is [\d.]+\. Get it from .*\n$/)
+  })
+
+  test('finds the node that npm has hoisted above the package', async () => {
+    await using it = await emptyHome()
+    const root = join(it.home, 'node_modules', 'weft-mesh')
+    cpSync(join(ROOT, 'bin'), join(root, 'bin'), { recursive: true })
+    mkdirSync(join(root, 'dist', 'cli'), { recursive: true })
+    writeFileSync(join(root, 'package.json'), '{"type":"module"}')
+    writeFileSync(join(root, 'dist', 'cli', 'main.js'), 'export const runProcess = () => console.log("built")')
+    symlinkSync(join(ROOT, 'node_modules', 'node'), join(it.home, 'node_modules', 'node'))
+    const { stdout } = await weft([], { command: [old, join(root, 'bin', 'weft')] })
+    expect(stdout).toBe('built\n')
+  })
+})
