@@ -39,7 +39,9 @@ export function answerError(parts: ServerParts, cause: unknown, request: Fastify
   const status = errorStatus(error)
   if (status < 500) telemetry.count('http_refused', 1, { code: error.code })
   const route = request.routeOptions.url ?? 'none'
-  logger[status < 500 ? 'debug' : 'warn']({ err: cause, route, status }, 'request failed')
+  // A coded error says all there is to say; the stack is for what nobody foresaw.
+  const facts = cause instanceof WeftError ? { code: cause.code, why: cause.message } : { err: cause }
+  logger[status < 500 ? 'debug' : 'warn']({ ...facts, route, status }, 'request failed')
   if (status === 429 || status === 503) void reply.header('retry-after', '1')
   if (status === 401) void reply.header('www-authenticate', 'Bearer')
   // The body was not read to its end: the rest of it must not be taken for another request.

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CommandContext } from './context.ts'
 import type { Capability } from './capability-table.ts'
-import { openPeer, runningStatus } from './peer-access.ts'
+import { runningStatus } from './peer-access.ts'
 
 /** Loading a model on a slow machine. */
 const COMMAND_MS = 180_000
@@ -17,28 +17,21 @@ export interface CapabilityResult {
   readonly why: string | null
 }
 
-/** What the needs of rows are filled with, or the reason why they cannot be. */
+/** What the commands run in. */
 export interface Surroundings {
-  readonly model: string | null
+  /** Empty at first; rows that need nothing share a home in it, so that a model is loaded once. */
+  readonly folder: string
   readonly running: boolean
   readonly peer: string | null
 }
 
-export async function surroundings({ home, io, signal }: CommandContext): Promise<Surroundings> {
+export async function surroundings(context: CommandContext): Promise<Surroundings> {
+  const { home, io, signal } = context
   const status = await runningStatus(io, home, signal)
   const peer = status?.peers.find((entry) => entry.state === 'connected')?.id ?? null
-  let model: string | null = null
-  try {
-    const access = await openPeer(io, home, { local: 'fallback', signal })
-    try {
-      model = (await access.models(signal)).find((entry) => entry.local)?.model ?? null
-    } finally {
-      await access.close()
-    }
-  } catch {
-    signal.throwIfAborted()
-  }
-  return { model, running: status !== null, peer }
+  const folder = await mkdtemp(join(tmpdir(), 'weft-check-'))
+  context.defer(() => rm(folder, { recursive: true, force: true }))
+  return { folder, running: status !== null, peer }
 }
 
 export async function checkCapability(
@@ -48,30 +41,24 @@ export async function checkCapability(
 ): Promise<CapabilityResult> {
   const missing = missingFor(row, around)
   if (missing !== null) return { id: row.id, result: 'skip', why: missing }
-  const folder = await mkdtemp(join(tmpdir(), 'weft-check-'))
-  try {
-    const home = row.needs === 'nothing' ? join(folder, 'home') : context.home
-    const fill = { MODEL: around.model ?? '', DIR: folder, PEER: around.peer ?? '' }
-    const args = [...row.show.map((word) => filled(word, fill)), '--home', home]
-    const first = await runWeft(context, args)
-    const why =
-      judge(row, first) ?? (row.same === undefined ? null : differs(row.same, first, await runWeft(context, args)))
-    return { id: row.id, result: why === null ? 'pass' : 'fail', why }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+  const home = row.needs === 'nothing' ? join(around.folder, 'home') : context.home
+  const args = [...row.show.map((word) => filled(word, around)), '--home', home]
+  const first = await runWeft(context, args)
+  const again = async (fields: readonly string[]): Promise<string | null> =>
+    differs(fields, first, await runWeft(context, args))
+  const why = judge(row, first) ?? (row.same === undefined ? null : await again(row.same))
+  return { id: row.id, result: why === null ? 'pass' : 'fail', why }
 }
 
-function filled(word: string, fill: Readonly<Record<string, string>>): string {
-  const [head = '', ...tail] = word.split('/')
-  return [fill[head] ?? head, ...tail].join('/')
+function filled(word: string, around: Surroundings): string {
+  if (word === 'PEER') return around.peer ?? ''
+  return word.startsWith('DIR/') ? join(around.folder, word.slice('DIR/'.length)) : word
 }
 
 function missingFor(row: Capability, around: Surroundings): string | null {
-  if (row.show.includes('MODEL') && around.model === null) return 'no model is here: weft import brings one in'
-  if ((row.needs === 'peer' || row.needs === 'mesh') && !around.running) return 'no peer is running: weft up starts it'
-  if (row.needs === 'mesh' && around.peer === null) return 'no other peer is connected'
-  return null
+  if (row.needs === 'nothing') return null
+  if (!around.running) return 'no peer is running: weft up starts it'
+  return row.needs === 'mesh' && around.peer === null ? 'no other peer is connected' : null
 }
 
 interface Outcome {

@@ -3,10 +3,10 @@
 export interface Capability {
   readonly id: string
   readonly claim: string
-  /** argv after `weft`. `MODEL` stands for a model that is here, `DIR` for an empty folder, `PEER` for a connected peer. */
+  /** argv after `weft`. `DIR` stands for an empty folder, `PEER` for a connected peer. */
   readonly show: readonly string[]
-  /** `nothing`: runs in an empty home. `model`: a model is here. `peer`: this home's peer runs. `mesh`: it has company. */
-  readonly needs: 'nothing' | 'model' | 'peer' | 'mesh'
+  /** `nothing`: runs in a home of its own. `peer`: this home's peer runs. `mesh`: it has company. */
+  readonly needs: 'nothing' | 'peer' | 'mesh'
   readonly status: number
   /** A pattern of stdout. */
   readonly sees: string
@@ -14,9 +14,11 @@ export interface Capability {
   readonly same?: readonly string[]
 }
 
+/** Comes with weft, so that something answers with no network at all. */
+const EMBEDDED = 'weft-tiny'
 const GREEDY = [
   'run',
-  'MODEL',
+  EMBEDDED,
   'Once upon a time',
   '--raw',
   '--temperature',
@@ -26,7 +28,18 @@ const GREEDY = [
   '--local',
   '--json',
 ]
-const SEEDED = ['run', 'MODEL', 'Once upon a time', '--raw', '--temperature', '0.9', '--seed', '7', '--max-tokens', '8']
+const SEEDED = [
+  'run',
+  EMBEDDED,
+  'Once upon a time',
+  '--raw',
+  '--temperature',
+  '0.9',
+  '--seed',
+  '7',
+  '--max-tokens',
+  '8',
+]
 
 export const CAPABILITIES: readonly Capability[] = [
   {
@@ -89,7 +102,7 @@ export const CAPABILITIES: readonly Capability[] = [
     id: 'alone',
     claim: 'a model answers on one machine, with no peer and no network',
     show: GREEDY,
-    needs: 'model',
+    needs: 'nothing',
     status: 0,
     sees: '"schema":"weft.completion/1"',
   },
@@ -97,7 +110,7 @@ export const CAPABILITIES: readonly Capability[] = [
     id: 'greedy',
     claim: 'temperature 0 gives the same tokens each time',
     show: GREEDY,
-    needs: 'model',
+    needs: 'nothing',
     status: 0,
     sees: '"ids":\\[\\d',
     same: ['ids', 'text'],
@@ -105,8 +118,8 @@ export const CAPABILITIES: readonly Capability[] = [
   {
     id: 'seeded',
     claim: 'a seed gives the same tokens each time',
-    show: [...SEEDED, '--local', '--json'],
-    needs: 'model',
+    show: [...SEEDED, '--json'],
+    needs: 'nothing',
     status: 0,
     sees: '"ids":\\[\\d',
     same: ['ids', 'text'],
@@ -114,8 +127,8 @@ export const CAPABILITIES: readonly Capability[] = [
   {
     id: 'split',
     claim: 'a model is cut into runnable files, and split equals whole bit for bit',
-    show: ['split', 'MODEL', '--parts', '2', '--out', 'DIR/parts', '--check', '--local', '--json'],
-    needs: 'model',
+    show: ['split', EMBEDDED, '--parts', '2', '--out', 'DIR/parts', '--check', '--json'],
+    needs: 'nothing',
     status: 0,
     sees: '"schema":"weft.split/1"',
   },

@@ -1,6 +1,7 @@
 /** One way to a peer for every command: the running one over its socket, or one inside this process. */
 import type { ModelManifest } from '../models/index.ts'
 import type {
+  DeployTarget,
   ImportRequest,
   ModelInfo,
   ModelSummary,
@@ -9,7 +10,7 @@ import type {
   PlacementStatus,
   ProgressSink,
 } from '../peer/index.ts'
-import type { GenerateEvent, GenerateRequest, PlacementFile, PromptInput } from '../pipeline/index.ts'
+import type { GenerateEvent, GenerateRequest, PromptInput } from '../pipeline/index.ts'
 import { socketPath } from '../util/index.ts'
 import type { Clock, Environment } from '../util/index.ts'
 import { PeerNotRunningError } from './errors.ts'
@@ -29,7 +30,7 @@ export interface PeerAccess {
   removeModel(model: string, signal?: AbortSignal): Promise<void>
   deploy(
     model: string,
-    placement: PlacementFile | undefined,
+    placement: DeployTarget | undefined,
     progress: ProgressSink,
     signal?: AbortSignal,
   ): Promise<PlacementStatus>

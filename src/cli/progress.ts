@@ -40,7 +40,7 @@ function barDisplay(io: CliIo): ProgressDisplay {
 
 function barLine(progress: Progress): string {
   const task = printable(progress.task)
-  if (progress.total === null || progress.total <= 0) return `${task}  ${amount(progress.done, progress)}`
+  if (progress.total === null || progress.total <= 0) return `${task}  ${counts(progress)}`
   const share = Math.min(1, progress.done / progress.total)
   const full = Math.round(share * BAR_CELLS)
   const bar = `${'█'.repeat(full)}${'░'.repeat(BAR_CELLS - full)}`
@@ -66,11 +66,7 @@ function lineDisplay(out: Output): ProgressDisplay {
   }
 }
 
-function counts(progress: Progress): string {
-  const done = amount(progress.done, progress)
-  return progress.total === null ? done : `${done} of ${amount(progress.total, progress)}`
-}
-
-function amount(value: number, progress: Progress): string {
-  return progress.unit === 'bytes' ? formatBytes(value) : `${value} ${progress.unit}`
+function counts({ done, total, unit }: Progress): string {
+  if (unit === 'bytes') return total === null ? formatBytes(done) : `${formatBytes(done)} of ${formatBytes(total)}`
+  return total === null ? `${done} ${unit}` : `${done} of ${total} ${unit}`
 }

@@ -26,10 +26,8 @@ export function readyLines(status: PeerStatus, out: Output): string[] {
     `weft ${peer.version} · peer ${out.paint('bold', printable(peer.name))} (${shortId(peer.id)}) · ${cores}, ${formatBytes(profile.memory_free)} free`,
     `network "${printable(peer.network)}", ${LAN_TEXT[peer.lan]}`,
   ]
-  const ports = new Set(peer.addresses.map((address) => /\/tcp\/\d+/.exec(address)?.[0]))
-  lines.push(
-    `${plural(peer.addresses.length, 'address')}: ${printable(peer.addresses[0] ?? 'none')}${ports.size > 1 || peer.addresses.length > 1 ? ' …' : ''}`,
-  )
+  const more = peer.addresses.length > 1 ? `  and ${peer.addresses.length - 1} more` : ''
+  lines.push(`at   ${printable(peer.addresses[0] ?? 'no address')}${more}`)
   lines.push(
     peer.http === null ? 'API  off' : `API  ${peer.http}/v1   (key: weft key create)     Dashboard ${peer.http}/`,
   )

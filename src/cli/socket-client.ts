@@ -2,7 +2,8 @@
 import { lstat } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
-import type { ErrorData } from '../errors.ts'
+import { EXIT, ForwardedError } from '../errors.ts'
+import type { ErrorData, ErrorInfo } from '../errors.ts'
 import type { Clock } from '../util/index.ts'
 import { PeerNotRunningError, PeerSilentError, reasonOf, UntrustedSocketError } from './errors.ts'
 import { forwarded } from './error-tables.ts'
@@ -34,6 +35,8 @@ export interface SocketClient {
 
 /** The peer computes no answer of these routes: one that takes longer is wedged. */
 export const ANSWER_MS = 10_000
+const LOOKUP_MS = 1000
+const EXIT_STATUSES: ReadonlySet<unknown> = new Set(Object.values(EXIT))
 /** The manifest of a model with 10^5 tensors is about 30 MB. */
 const DOCUMENT_MAX = 64 * 2 ** 20
 /** The longest line is the end of an answer: text and ids of at most some 10^5 tokens. */
@@ -44,8 +47,22 @@ export function createSocketClient(needs: SocketClientNeeds, init: SocketClientI
     await checkOwner(init)
     const response = await send(needs.clock, init, method, path, options)
     const status = response.statusCode ?? 0
-    if (status < 200 || status > 299) throw await errorOf(path, status, await bodyOf(path, response))
-    return response
+    if (status >= 200 && status <= 299) return response
+    const text = await bodyOf(path, response)
+    const data = errorDataOf(text)
+    throw data === undefined ? new PeerSilentError(path, `status ${status}: ${text.slice(0, 80)}`) : await known(data)
+  }
+  /** The peer knows its codes; asking it is quicker than loading every room for its table. */
+  async function known(data: ErrorData): Promise<Error> {
+    try {
+      const path = `/api/v1/errors/${encodeURIComponent(data.code)}`
+      const response = await send(needs.clock, init, 'GET', path, { deadline: LOOKUP_MS })
+      const info = JSON.parse(await bodyOf(path, response)) as ErrorInfo
+      if (info.code === data.code && EXIT_STATUSES.has(info.exit)) return new ForwardedError(info, data)
+    } catch {
+      // It may have ended with the error that it told: the tables of this process will do.
+    }
+    return forwarded(data)
   }
   return {
     async json(method, path, options = {}) {
@@ -59,7 +76,7 @@ export function createSocketClient(needs: SocketClientNeeds, init: SocketClientI
         for await (const line of safely(path, linesOf(response, LINE_MAX), options.signal)) {
           if (line === '') continue
           const value = parse(path, line)
-          if (isErrorLine(value)) throw await forwarded(value.error)
+          if (isErrorLine(value)) throw await known(normal(value.error))
           yield value
         }
       } finally {
@@ -171,12 +188,11 @@ function parse(path: string, text: string): unknown {
 }
 
 /** The body has OpenAI's `error` with our facts as `weft` beside it, or is `ErrorData`, alone or as `error`. */
-async function errorOf(path: string, status: number, text: string): Promise<Error> {
+function errorDataOf(text: string): ErrorData | undefined {
   const body = errorBodyOf(text)
-  for (const candidate of [{ ...body?.weft, message: body?.error?.message }, body?.error, body]) {
-    if (isErrorData(candidate)) return forwarded(normal(candidate))
-  }
-  return new PeerSilentError(path, `status ${status}: ${text.slice(0, 80)}`)
+  const candidates = [{ ...body?.weft, message: body?.error?.message }, body?.error, body]
+  const found = candidates.find((candidate) => isErrorData(candidate))
+  return isErrorData(found) ? normal(found) : undefined
 }
 
 function errorBodyOf(text: string): { error?: { message?: unknown }; weft?: object } | null {

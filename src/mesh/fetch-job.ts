@@ -2,13 +2,13 @@
 import { AddressMismatchError, ChunkMismatchError } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
-import type { Claims } from './claims.ts'
+import type { Claims, ClaimsOfOne } from './claims.ts'
 import { FetchFailedError, HolderError } from './errors.ts'
 import { createFetchQueue } from './fetch-queue.ts'
 import type { FetchQueue, Task } from './fetch-queue.ts'
 import { fetchChunk, openBlob } from './fetch-task.ts'
 import type { Holder } from './holder.ts'
-import { CHUNKS_IN_FLIGHT, FETCH_STALL_MS, HOLDER_RETRIES } from './limits.ts'
+import { CHUNKS_IN_FLIGHT, FETCH_STALL_MS, HOLDER_RETRIES, HOLDERS_AT_ONCE } from './limits.ts'
 import type { MeshCount } from './needs.ts'
 import type { BlobRequest, FetchOptions } from './types.ts'
 
@@ -33,19 +33,20 @@ interface HolderState {
 
 const RETRY_MS = 500
 
+/** `peers` in the order in which they are asked. @throws FetchFailedError, DiskFullError */
 export async function runFetch(
   needs: FetchJobNeeds,
   blobs: readonly BlobRequest[],
   peers: readonly string[],
   options: FetchOptions,
 ): Promise<void> {
+  options.signal?.throwIfAborted()
   const present = new Set<string>()
   for (const { address } of blobs) if (await needs.store.has(address)) present.add(address)
   const queue = createFetchQueue(blobs, present)
   options.onProgress?.(queue.done(), queue.total)
   if (queue.finished()) return
-  options.signal?.throwIfAborted()
-  const job = createJob(needs, queue, peers, options)
+  const job = new FetchJob(needs, queue, peers, options)
   try {
     await job.run()
   } finally {
@@ -53,116 +54,140 @@ export async function runFetch(
   }
 }
 
-interface Job {
-  run(): Promise<void>
-  end(): void
-}
-
-function createJob(needs: FetchJobNeeds, queue: FetchQueue, peers: readonly string[], options: FetchOptions): Job {
-  const holders: HolderState[] = [...new Set(peers)].map((peer) => {
-    return { holder: needs.openHolder(peer), lacks: new Set<string>(), failures: 0, dead: undefined }
-  })
-  const mine = needs.claims.begin()
-  const over = new AbortController()
-  const result = Promise.withResolvers<void>()
+class FetchJob {
+  readonly #needs: FetchJobNeeds
+  readonly #queue: FetchQueue
+  readonly #options: FetchOptions
+  /** Holders whose turn has not come. */
+  readonly #spare: string[]
+  readonly #holders: HolderState[] = []
+  readonly #claims: ClaimsOfOne
+  readonly #over = new AbortController()
+  readonly #result = Promise.withResolvers<void>()
+  readonly #onAbort = (): void => this.#fail(this.#options.signal?.reason)
   /** Renewed whenever there may be work again. */
-  let change = Promise.withResolvers<void>()
-  let stopWatch: (() => void) | undefined
+  #change = Promise.withResolvers<void>()
+  #stopWatch: (() => void) | undefined
 
-  const changed = (): void => {
-    change.resolve()
-    change = Promise.withResolvers<void>()
-  }
-  const fail = (error: unknown): void => result.reject(error)
-  const giveUp = (why?: string): void => {
-    const reasons = holders.map(({ holder, dead }) => [holder.peer, dead ?? why ?? 'it lacks the rest'] as const)
-    fail(
-      new FetchFailedError(`${queue.total} bytes of tensors`, queue.done(), queue.total, Object.fromEntries(reasons)),
-    )
-  }
-  const watch = (): void => {
-    const stall = options.stall ?? FETCH_STALL_MS
-    stopWatch?.()
-    stopWatch = needs.clock.after(stall, () => {
-      if (queue.waitsForOthers()) watch()
-      else giveUp(`nothing came for ${stall} ms`)
-    })
-  }
-  const progressed = (): void => {
-    watch()
-    options.onProgress?.(queue.done(), queue.total)
-    if (queue.finished()) result.resolve()
-    changed()
-  }
-  /** Nobody is left who could bring what is missing. */
-  const checkHope = (): void => {
-    const hope = holders.some(({ dead, lacks }) => dead === undefined && queue.hasWorkFor(lacks))
-    if (!hope && !queue.finished()) giveUp()
+  constructor(needs: FetchJobNeeds, queue: FetchQueue, peers: readonly string[], options: FetchOptions) {
+    this.#needs = needs
+    this.#queue = queue
+    this.#options = options
+    this.#spare = [...new Set(peers)]
+    this.#claims = needs.claims.begin()
   }
 
-  const perform = async (holder: Holder, task: Task): Promise<void> => {
+  run(): Promise<void> {
+    const { signal } = this.#options
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (signal?.aborted === true) this.#onAbort()
+    this.#watch()
+    this.#staff()
+    return this.#result.promise
+  }
+
+  end(): void {
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#stopWatch?.()
+    this.#over.abort(new Error('the fetch has ended'))
+    this.#claims.end()
+    this.#changed()
+    for (const { holder } of this.#holders) holder.close()
+  }
+
+  /** Puts spare holders to work where others are of no more use; gives up when nobody is left. */
+  #staff(): void {
+    if (this.#over.signal.aborted) return
+    const useful = ({ dead, lacks }: HolderState): boolean => dead === undefined && this.#queue.hasWorkFor(lacks)
+    let working = this.#holders.filter(useful).length
+    while (working < HOLDERS_AT_ONCE && this.#spare.length > 0) {
+      const holder = this.#needs.openHolder(this.#spare.shift()!)
+      const state: HolderState = { holder, lacks: new Set(), failures: 0, dead: undefined }
+      this.#holders.push(state)
+      working += 1
+      for (let worker = 0; worker < CHUNKS_IN_FLIGHT; worker++) void this.#work(state)
+    }
+    if (working === 0 && !this.#queue.finished()) this.#giveUp()
+  }
+
+  async #work(state: HolderState): Promise<void> {
+    while (!this.#over.signal.aborted && state.dead === undefined) {
+      const task = this.#queue.take(state.lacks)
+      if (task === undefined) {
+        await this.#change.promise
+        continue
+      }
+      try {
+        await this.#perform(state.holder, task)
+        state.failures = 0
+        this.#progressed()
+      } catch (error) {
+        this.#queue.giveBack(task)
+        this.#changed()
+        if (this.#over.signal.aborted) return
+        await this.#suffer(state, task, error)
+      }
+    }
+  }
+
+  async #perform(holder: Holder, task: Task): Promise<void> {
     const { blob } = task
     if (task.kind === 'chunk') {
-      if (await fetchChunk(needs, queue, holder, task)) mine.release(blob.address)
+      if (await fetchChunk(this.#needs, this.#queue, holder, task)) this.#claims.release(blob.address)
       return
     }
-    const other = mine.claim(blob.address)
+    const other = this.#claims.claim(blob.address)
     if (other === undefined) {
-      const whole = await openBlob(needs, queue, holder, blob)
-      if (whole) mine.release(blob.address)
+      if (await openBlob(this.#needs, this.#queue, holder, blob)) this.#claims.release(blob.address)
       return
     }
     blob.state = 'elsewhere'
     void other.then(async () => {
-      if (await needs.store.has(blob.address)) queue.finish(blob)
+      if (await this.#needs.store.has(blob.address)) this.#queue.finish(blob)
       else blob.state = 'fresh'
-      progressed()
-    }, fail)
+      this.#progressed()
+    }, this.#fail)
   }
 
-  const run = async (state: HolderState): Promise<void> => {
-    while (!over.signal.aborted && state.dead === undefined) {
-      const task = queue.take(state.lacks)
-      if (task === undefined) {
-        await change.promise
-        continue
-      }
-      try {
-        await perform(state.holder, task)
-        state.failures = 0
-        progressed()
-      } catch (error) {
-        queue.giveBack(task)
-        changed()
-        if (over.signal.aborted) return
-        const wait = blame(needs, state, task, error)
-        if (wait === undefined) return fail(error)
-        if (state.dead !== undefined) state.holder.close()
-        checkHope()
-        if (wait > 0) await needs.clock.sleep(wait, over.signal).catch(() => undefined)
-      }
+  async #suffer(state: HolderState, task: Task, error: unknown): Promise<void> {
+    const wait = blame(this.#needs, state, task, error)
+    if (wait === undefined) {
+      this.#fail(error)
+      return
     }
+    if (state.dead !== undefined) state.holder.close()
+    this.#staff()
+    if (wait > 0) await this.#needs.clock.sleep(wait, this.#over.signal).catch(() => undefined)
   }
 
-  const onAbort = (): void => fail(options.signal?.reason)
-  return {
-    run() {
-      options.signal?.addEventListener('abort', onAbort, { once: true })
-      watch()
-      checkHope()
-      for (const state of holders) {
-        for (let worker = 0; worker < CHUNKS_IN_FLIGHT; worker++) void run(state)
-      }
-      return result.promise
-    },
-    end() {
-      options.signal?.removeEventListener('abort', onAbort)
-      stopWatch?.()
-      over.abort(new Error('the fetch has ended'))
-      mine.end()
-      changed()
-      for (const { holder } of holders) holder.close()
-    },
+  #progressed(): void {
+    if (this.#over.signal.aborted) return
+    this.#watch()
+    this.#options.onProgress?.(this.#queue.done(), this.#queue.total)
+    if (this.#queue.finished()) this.#result.resolve()
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#change.resolve()
+    this.#change = Promise.withResolvers<void>()
+  }
+
+  #watch(): void {
+    const stall = this.#options.stall ?? FETCH_STALL_MS
+    this.#stopWatch?.()
+    this.#stopWatch = this.#needs.clock.after(stall, () => {
+      if (this.#queue.waitsForOthers()) this.#watch()
+      else this.#giveUp(`nothing came for ${stall} ms`)
+    })
+  }
+
+  readonly #fail = (error: unknown): void => this.#result.reject(error)
+
+  #giveUp(why = 'it lacks the rest'): void {
+    const reasons = Object.fromEntries(this.#holders.map(({ holder, dead }) => [holder.peer, dead ?? why]))
+    const { total } = this.#queue
+    this.#fail(new FetchFailedError(`${total} bytes of tensors`, this.#queue.done(), total, reasons))
   }
 }
 

@@ -7,6 +7,7 @@ import { runFetch } from './fetch-job.ts'
 import { createHolder } from './holder.ts'
 import { LIAR_KEEP_MS, MANIFEST_TIMEOUT_MS } from './limits.ts'
 import type { MeshNeeds } from './needs.ts'
+import { shuffled } from './shuffle.ts'
 import type { BlobRequest, FetchOptions } from './types.ts'
 
 export interface Fetcher {
@@ -15,7 +16,7 @@ export interface Fetcher {
   manifest(digest: string, holders: readonly string[], signal?: AbortSignal): Promise<ModelManifest>
 }
 
-type FetcherNeeds = Pick<MeshNeeds, 'network' | 'clock' | 'store' | 'telemetry' | 'logger'>
+type FetcherNeeds = Pick<MeshNeeds, 'network' | 'clock' | 'random' | 'store' | 'telemetry' | 'logger'>
 
 export function createFetcher(needs: FetcherNeeds): Fetcher {
   const { clock, logger, store } = needs
@@ -27,9 +28,13 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
     logger.warn({ peer }, 'a peer sent a chunk that does not have its hash; it is not asked again for a while')
     liars.set(peer, clock.now())
   }
-  const honest = (peers: readonly string[]): string[] => {
+  /** Whom to ask, in this order: the connected ones by lot, so that the work is shared; then those that may be dialled. */
+  const askable = (peers: readonly string[]): string[] => {
     for (const [peer, since] of liars) if (clock.now() - since > LIAR_KEEP_MS) liars.delete(peer)
-    return peers.filter((peer) => peer !== needs.network.id && !liars.has(peer))
+    const honest = peers.filter((peer) => peer !== needs.network.id && !liars.has(peer))
+    const connected = new Set(needs.network.connected().map(({ id }) => id))
+    const near = honest.filter((peer) => connected.has(peer))
+    return [...shuffled(near, needs.random), ...honest.filter((peer) => !connected.has(peer))]
   }
   const openHolder = (peer: string): ReturnType<typeof createHolder> => createHolder(needs, peer)
 
@@ -48,10 +53,10 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
 
   return {
     tensors: (blobs, holders, options) =>
-      runFetch({ store, clock, count, openHolder, lied, claims }, blobs, honest(holders), options),
+      runFetch({ store, clock, count, openHolder, lied, claims }, blobs, askable(holders), options),
     async manifest(digest, holders, signal) {
       const reasons: Record<string, string> = {}
-      for (const peer of honest(holders)) {
+      for (const peer of askable(holders)) {
         signal?.throwIfAborted()
         try {
           return await manifestFrom(digest, peer, signal)

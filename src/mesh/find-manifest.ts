@@ -3,11 +3,10 @@ import type { ModelManifest } from '../models/index.ts'
 import { ManifestUnavailableError } from './errors.ts'
 import type { Fetcher } from './fetcher.ts'
 import type { MeshNeeds } from './needs.ts'
-import { shuffled } from './shuffle.ts'
 import type { KnownManifest } from './types.ts'
 import type { Views } from './views.ts'
 
-interface FindNeeds extends Pick<MeshNeeds, 'loadManifest' | 'random'> {
+interface FindNeeds extends Pick<MeshNeeds, 'loadManifest'> {
   readonly self: string
   readonly views: Views
   readonly fetcher: Fetcher
@@ -35,7 +34,7 @@ export async function findManifest(needs: FindNeeds, name: string, signal?: Abor
     if (mine !== undefined) return mine
   }
   if (best.near.length === 0) throw new ManifestUnavailableError(name, best.known.holders)
-  return needs.fetcher.manifest(best.known.digest, shuffled(best.near, needs.random), signal)
+  return needs.fetcher.manifest(best.known.digest, best.near, signal)
 }
 
 function reachable({ views, self }: FindNeeds, { holders }: KnownManifest): string[] {

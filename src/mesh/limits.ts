@@ -7,6 +7,8 @@ export const MAX_RECORDS_PER_AUTHOR = 130
 export const MAX_BYTES_PER_AUTHOR = 256 << 10
 /** Ten times the largest mesh that is planned for. */
 export const MAX_AUTHORS = 1024
+/** A digest names each of them. */
+export const MAX_RECORDS = 16 * MAX_AUTHORS
 /** What all records may take: on the smallest device (512 MB) an eighth. */
 export const MAX_BOOK_BYTES = 64 << 20
 /** Standing placements outlive their authors, so strangers must not fill the book with them. */
@@ -42,7 +44,7 @@ export const SHADOW_KEEP_MS = 2 * AWAY_KEEP_MS
 export const FORWARD_FANOUT = 8
 /** Digest entries of one frame: near 170 bytes each. */
 export const DIGEST_ENTRIES_PER_FRAME = 1000
-export const MAX_DIGEST_ENTRIES = MAX_AUTHORS * 16 + MAX_SHADOWS
+export const MAX_DIGEST_ENTRIES = MAX_RECORDS + MAX_SHADOWS
 /** Updates of one record: bursts while stages load, then a steady pace. More is a flood, and waits for a comparison. */
 export const UPDATE_BURST = 40
 export const UPDATES_PER_SECOND = 4
@@ -57,6 +59,10 @@ export const REOPEN_LAST_MS = 30_000
 export const FAREWELL_MS = 500
 /** Addresses learnt from records that we keep dialling. */
 export const MAX_LEARNT_ADDRESSES = 256
+/** A peer that was not dialled again for so long is not being connected any more: twice the longest pause of the dialler. */
+export const CONNECTING_KEEP_MS = 2 * 60_000
+/** Peers that are being dialled: mDNS names may be made up without end. */
+export const MAX_CONNECTING = 1024
 
 /** Piece of a chunk that travels as one frame: others' frames get their turn in between (DESIGN, libp2p.md A3). */
 export const PIECE_BYTES = 256 << 10
@@ -66,6 +72,8 @@ export const CREDIT_PIECES = 8
 export const MAX_CREDITS = 64
 /** Chunk requests that wait at one holder at a time, so that the line never idles. */
 export const CHUNKS_IN_FLIGHT = 3
+/** Holders that one fetch asks at a time; more would not fill the line better, and each costs a channel. */
+export const HOLDERS_AT_ONCE = 8
 /** Requests of one channel that wait in the server; a client of ours has at most CHUNKS_IN_FLIGHT + 1. */
 export const MAX_WAITING_REQUESTS = 16
 export const MAX_CHANNELS_PER_PEER = 2

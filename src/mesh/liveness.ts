@@ -1,5 +1,7 @@
 /** Who is there: one state a peer, out of what the network says and what the peer says of itself. */
 import type { ConnectedPeer, Network } from '../net/index.ts'
+import type { Clock } from '../util/index.ts'
+import { CONNECTING_KEEP_MS, MAX_CONNECTING } from './limits.ts'
 import type { PeerState } from './types.ts'
 
 export interface Liveness {
@@ -7,7 +9,7 @@ export interface Liveness {
   stop(): void
   state(peer: string): PeerState
   isConnected(peer: string): boolean
-  connection(peer: string): ConnectedPeer | undefined
+  connections(): ReadonlyMap<string, ConnectedPeer>
   /** Connected now, or being dialled. */
   known(): string[]
   /** It said goodbye: it counts as away now, before its connection ends. */
@@ -16,6 +18,7 @@ export interface Liveness {
 
 export interface LivenessNeeds {
   readonly network: Network
+  readonly clock: Clock
   /** The peer's own profile says that it is about to leave. */
   readonly isDraining: (peer: string) => boolean
 }
@@ -28,7 +31,8 @@ export interface LivenessEvents {
 export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Liveness {
   const { network } = needs
   const present = new Set<string>()
-  const dialled = new Set<string>()
+  /** When it was dialled last. */
+  const dialled = new Map<string, number>()
   const gone = new Set<string>()
   let off: (() => void) | undefined
 
@@ -40,6 +44,8 @@ export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Li
     events.joined(peer)
   }
 
+  const isDialled = (peer: string): boolean => needs.clock.now() - (dialled.get(peer) ?? -Infinity) < CONNECTING_KEEP_MS
+
   const leave = (peer: string, farewell: boolean): void => {
     if (present.delete(peer)) events.left(peer, farewell)
   }
@@ -49,7 +55,10 @@ export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Li
       off = network.on({
         connected: (peer) => join(peer.id),
         connecting: (peer) => {
-          if (!present.has(peer)) dialled.add(peer)
+          if (present.has(peer)) return
+          dialled.delete(peer)
+          dialled.set(peer, needs.clock.now())
+          if (dialled.size > MAX_CONNECTING) dialled.delete(dialled.keys().next().value!)
         },
         disconnected: (peer) => {
           gone.delete(peer)
@@ -68,11 +77,11 @@ export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Li
     },
     state(peer) {
       if (present.has(peer)) return needs.isDraining(peer) ? 'draining' : 'connected'
-      return dialled.has(peer) ? 'connecting' : 'away'
+      return isDialled(peer) ? 'connecting' : 'away'
     },
     isConnected: (peer) => present.has(peer),
-    connection: (peer) => network.connected().find(({ id }) => id === peer),
-    known: () => [...present, ...dialled],
+    connections: () => new Map(network.connected().map((peer) => [peer.id, peer])),
+    known: () => [...present, ...[...dialled.keys()].filter(isDialled)],
     farewell(peer) {
       if (!present.has(peer) || gone.has(peer)) return
       gone.add(peer)

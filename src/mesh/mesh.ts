@@ -41,7 +41,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
   const isNear = (peer: string): boolean => peer === self || liveness.isConnected(peer)
   const book = createRecordBook({ clock, isNear, changed })
   const liveness = createLiveness(
-    { network, isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining' },
+    { network, clock, isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining' },
     {
       joined(peer) {
         book.shadows.recall(peer)

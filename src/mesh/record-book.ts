@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Clock } from '../util/index.ts'
 import type { BodyOf } from './bodies.ts'
-import { MAX_AUTHORS, MAX_BOOK_BYTES, MAX_BYTES_PER_AUTHOR, MAX_RECORDS_PER_AUTHOR } from './limits.ts'
+import { MAX_AUTHORS, MAX_BOOK_BYTES, MAX_BYTES_PER_AUTHOR, MAX_RECORDS, MAX_RECORDS_PER_AUTHOR } from './limits.ts'
 import { recordId } from './records.ts'
 import type { SealedRecord } from './records.ts'
 import { createShadows } from './shadows.ts'
@@ -81,8 +81,11 @@ export function createRecordBook(needs: RecordBookNeeds): RecordBook {
   const silence = (name: string): number => clock.now() - (authors.get(name)?.heardAt ?? -Infinity)
 
   /** Drops the authors that were silent longest, until there is room. */
-  const makeRoom = (name: string, bytes: number): boolean => {
-    const full = (): boolean => total + bytes > MAX_BOOK_BYTES || (!authors.has(name) && authors.size >= MAX_AUTHORS)
+  const makeRoom = (name: string, bytes: number, isNew: boolean): boolean => {
+    const full = (): boolean =>
+      total + bytes > MAX_BOOK_BYTES ||
+      (isNew && records.size >= MAX_RECORDS) ||
+      (!authors.has(name) && authors.size >= MAX_AUTHORS)
     while (full()) {
       const far = [...authors.keys()].filter((other) => other !== name && !needs.isNear(other))
       const [oldest] = far.sort((left, right) => silence(right) - silence(left))
@@ -100,7 +103,7 @@ export function createRecordBook(needs: RecordBookNeeds): RecordBook {
     const known = authors.get(name)
     if (known !== undefined && known.bytes + growth > MAX_BYTES_PER_AUTHOR) return false
     if (known !== undefined && old === undefined && known.ids.size >= MAX_RECORDS_PER_AUTHOR) return false
-    if (!makeRoom(name, growth)) return false
+    if (!makeRoom(name, growth, old === undefined)) return false
     const author = authors.get(name) ?? { heardAt: -Infinity, bytes: 0, ids: new Set<string>() }
     authors.set(name, author)
     author.ids.add(id)

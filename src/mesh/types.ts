@@ -138,6 +138,7 @@ export interface Mesh {
   placements(): readonly MeshPlacement[]
   /** By peer id, this one included. */
   profiles(): ReadonlyMap<string, PeerProfile>
+  /** By peer id, this one included; of peers that are away without stages. */
   holdings(): ReadonlyMap<string, readonly ModelHoldings[]>
   announceManifest(manifest: ModelManifest): Promise<void>
   withdrawManifest(digest: string): Promise<void>

@@ -1,4 +1,5 @@
 /** What the records say, as the other rooms ask for it. */
+import type { ConnectedPeer } from '../net/index.ts'
 import type { Liveness } from './liveness.ts'
 import { asPlacement, standingPlacement, standingPlacements } from './placements.ts'
 import type { RecordBook } from './record-book.ts'
@@ -9,8 +10,7 @@ export type Views = Pick<Mesh, 'placement' | 'placements' | 'profiles' | 'holdin
 export function createViews(self: string, book: RecordBook, liveness: Liveness): Views {
   const profileOf = (peer: string): PeerProfile | undefined => book.find('profile', peer)?.body
 
-  const peer = (id: string): MeshPeer => {
-    const connection = liveness.connection(id)
+  const peer = (id: string, connection: ConnectedPeer | undefined): MeshPeer => {
     const profile = profileOf(id)
     const announced = book.recordsOf(id).filter((record) => record.kind === 'manifest')
     const names = announced.map(({ body }) => (body as ManifestAnnouncement | null)?.model)
@@ -26,6 +26,8 @@ export function createViews(self: string, book: RecordBook, liveness: Liveness):
     }
   }
 
+  const isHere = (peer: string): boolean => peer === self || liveness.isConnected(peer)
+
   return {
     placement(model) {
       const standing = standingPlacement(book, model)
@@ -39,17 +41,23 @@ export function createViews(self: string, book: RecordBook, liveness: Liveness):
     profiles: () => new Map(book.ofKind('profile').map(({ author, body }): [string, PeerProfile] => [author, body])),
     holdings: () => {
       const all = book.ofKind('holdings')
-      return new Map(all.map(({ author, body }): [string, readonly ModelHoldings[]] => [author, body.models]))
+      return new Map(all.map(({ author, body }) => [author, isHere(author) ? body.models : withoutStages(body.models)]))
     },
     manifests: () => manifestsOf(self, book),
     peers() {
       // A placement outlives its author; that alone does not make it a peer that is known.
       const ids = new Set([...book.ofKind('profile').map(({ author }) => author), ...liveness.known()])
       ids.delete(self)
-      return [...ids].sort().map(peer)
+      const connections = liveness.connections()
+      return [...ids].sort().map((id) => peer(id, connections.get(id)))
     },
     state: (id) => (id === self ? 'connected' : liveness.state(id)),
   }
+}
+
+/** Of who is away: its disk is as it was, its processes nobody can reach. */
+function withoutStages(models: readonly ModelHoldings[]): ModelHoldings[] {
+  return models.map((held) => ({ ...held, stages: [] }))
 }
 
 function manifestsOf(self: string, book: RecordBook): KnownManifest[] {

@@ -146,8 +146,18 @@ export class FetchError extends WeftError {
     http: 502,
     retryable: true,
   }
-  constructor(source: string, why: string, facts: { readonly cause?: unknown; readonly hint?: string } = {}) {
-    super(FetchError.info, `cannot fetch ${source}: ${why}`, { why, details: { source }, ...facts })
+  /** Asking again cannot help: the place has answered, and the answer is no. */
+  readonly final: boolean
+
+  constructor(
+    source: string,
+    why: string,
+    facts: { readonly cause?: unknown; readonly hint?: string | undefined; readonly final?: boolean } = {},
+  ) {
+    const { cause, hint, final = false } = facts
+    const more = { ...(cause === undefined ? {} : { cause }), ...(hint === undefined ? {} : { hint }) }
+    super(FetchError.info, `cannot fetch ${source}: ${why}`, { why, details: { source }, ...more })
+    this.final = final
   }
 }
 
@@ -191,7 +201,7 @@ export class CatalogueError extends WeftError {
     code: 'WEFT-MOD-013',
     title: 'Catalogue entry malformed',
     meaning: 'A file of the catalogue is not what a catalogue entry has to be.',
-    remedy: 'Correct or remove the file; docs/models.md shows an entry.',
+    remedy: 'Correct or remove the file; the entries of partitions/catalogue show how they look.',
     exit: EXIT.usage,
     http: 500,
   }

@@ -23,6 +23,8 @@ import type { BlobAddress, BlobStore } from './types.ts'
 export interface BlobStoreInit {
   /** Folder of the store; made when it is not there. */
   readonly directory: string
+  /** The folder is only read: nothing is made, cleaned or checked at the start. @default false */
+  readonly readOnly?: boolean
 }
 
 /**
@@ -31,9 +33,11 @@ export interface BlobStoreInit {
  */
 export async function createBlobStore(init: BlobStoreInit): Promise<BlobStore> {
   const layout = storeLayout(init.directory)
-  await prepareLayout(layout).catch(async (error: unknown) => {
-    throw await explainDisk(error, init.directory, 0)
-  })
+  if (init.readOnly !== true) {
+    await prepareLayout(layout).catch(async (error: unknown) => {
+      throw await explainDisk(error, init.directory, 0)
+    })
+  }
   const receive = createReceivers(layout)
   return {
     has: async (address) => isAddress(address) && (await sizeOf(layout, address)) !== null,

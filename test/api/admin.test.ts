@@ -367,11 +367,12 @@ describe('listening and closing', () => {
     const whole = `${head}\r\nContent-Length: ${json.length}\r\n\r\n${json}`
     socket.write(whole)
     await until(() => text.includes('Hello'))
+    const gone = new Promise((resolve) => socket.on('close', resolve))
     const closed = running.api.close({ drain: 30_000 })
     socket.write(whole)
     await new Promise((resolve) => setTimeout(resolve, 50))
     release()
-    await closed
+    await Promise.all([closed, gone])
     expect(text).toContain('[DONE]')
     expect(running.peer.requests.length).toBe(1)
     socket.destroy()

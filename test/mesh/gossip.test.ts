@@ -242,10 +242,13 @@ describe('who is there', () => {
   it('comes back with all that it says, also the second time', async () => {
     const [a, b] = [await world.peer(), await world.peer()]
     await b.mesh.publishProfile(profile('ben'))
+    // Said once: unlike the profile it is not said again as a heartbeat.
+    await b.mesh.publishHoldings([])
     for (let time = 0; time < 2; time++) {
       world.hub.connectAll()
       await world.clock.advance(100)
       expect(a.mesh.profiles().get(b.id)?.name).toBe('ben')
+      expect(a.mesh.holdings().has(b.id)).toBe(true)
       world.hub.disconnect(a.id, b.id)
       await world.clock.advance(20 * 60_000)
       expect(a.mesh.profiles().has(b.id)).toBe(false)

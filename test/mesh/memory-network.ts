@@ -14,6 +14,11 @@ export interface MemoryHub {
   disconnect(left: string, right: string): void
   /** Frames sent so far, all channels together. */
   frames(): number
+  /** The transport from one to the other takes nothing more: sends do not end until `flow`. */
+  stall(from: string, to: string): void
+  flow(): void
+  /** Frames that wait for `flow`. */
+  stalled(): number
   /** Looks at each frame on its way; undefined drops it, an Error breaks the channel. */
   tamper(change: ((frame: Frame, from: string, to: string) => Frame | Error | undefined) | undefined): void
 }
@@ -43,6 +48,14 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
     if (delay === 0) setImmediate(action)
     else init.clock.after(delay, action)
   }
+  let flowing: PromiseWithResolvers<void> | undefined
+  let dam: string | undefined
+  let waiting = 0
+  const passage = (from: string, to: string): Promise<void> | undefined => {
+    if (flowing === undefined || dam !== `${from} ${to}`) return undefined
+    waiting += 1
+    return flowing.promise
+  }
   const carry = (frame: Frame, from: string, to: string): Frame | Error | undefined => {
     frames += 1
     return change === undefined ? frame : change(frame, from, to)
@@ -53,8 +66,8 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
     if (!nodes.get(from)!.peers.has(to) || handler === undefined) {
       return Promise.reject(new Error(`${to} does not answer ${protocol}`))
     }
-    const near = new End(from, to, carry, later)
-    const far = new End(to, from, carry, later)
+    const near = new End(from, to, { carry, later, passage })
+    const far = new End(to, from, { carry, later, passage })
     near.other = far
     far.other = near
     for (const end of [near, far]) {
@@ -68,6 +81,16 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
 
   const hub: MemoryHub = {
     frames: () => frames,
+    stall(from, to) {
+      dam = `${from} ${to}`
+      flowing = Promise.withResolvers<void>()
+    },
+    flow() {
+      flowing?.resolve()
+      flowing = undefined
+      waiting = 0
+    },
+    stalled: () => waiting,
     tamper: (next) => void (change = next),
     network(id) {
       const node: Node = {
@@ -147,15 +170,18 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
   return hub
 }
 
-type Carry = (frame: Frame, from: string, to: string) => Frame | Error | undefined
+interface Carrier {
+  readonly carry: (frame: Frame, from: string, to: string) => Frame | Error | undefined
+  readonly later: (action: () => void) => void
+  readonly passage: (from: string, to: string) => Promise<void> | undefined
+}
 
 class End implements Channel {
   readonly own: string
   readonly remote: string
   readonly closed: Promise<Error | undefined>
   other: End | undefined
-  readonly #carry: Carry
-  readonly #later: (action: () => void) => void
+  readonly #carrier: Carrier
   readonly #end = Promise.withResolvers<Error | undefined>()
   readonly #inbox: Frame[] = []
   #handler: ((frame: Frame) => void | Promise<void>) | undefined
@@ -164,24 +190,24 @@ class End implements Channel {
   /** Keeps the order of frames, whatever the delay of each. */
   #line: Promise<void> = Promise.resolve()
 
-  constructor(own: string, remote: string, carry: Carry, later: (action: () => void) => void) {
+  constructor(own: string, remote: string, carrier: Carrier) {
     this.own = own
     this.remote = remote
-    this.#carry = carry
-    this.#later = later
+    this.#carrier = carrier
     this.closed = this.#end.promise
   }
 
   async send(frame: Frame): Promise<void> {
     if (this.#ended) throw new Error(`the channel to ${this.remote} has ended`)
-    const carried = this.#carry(frame, this.own, this.remote)
+    await this.#carrier.passage(this.own, this.remote)
+    const carried = this.#carrier.carry(frame, this.own, this.remote)
     if (carried === undefined) return
     if (carried instanceof Error) {
       this.abort(carried)
       throw carried
     }
     const bytes = Buffer.concat(encodeFrame(carried))
-    const arrived = new Promise<void>((resolve) => this.#later(resolve))
+    const arrived = new Promise<void>((resolve) => this.#carrier.later(resolve))
     this.#line = this.#line.then(() => arrived).then(() => this.other?.receive(bytes))
     await this.#line
   }

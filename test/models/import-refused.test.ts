@@ -42,7 +42,7 @@ async function blobs(): Promise<string[]> {
 type Change = readonly [name: string, type: KeySpec['type'] | null, value?: KeySpec['value']]
 
 function changed(...changes: readonly Change[]): GgufSpec {
-  const full = (name: string): string => (/^(general|tokenizer)\./.test(name) ? name : `llama.${name}`)
+  const full = (name: string): string => (/^(general|tokenizer|split)\./.test(name) ? name : `llama.${name}`)
   const entries = changes.map(([name, type, value]) => {
     const key = full(name)
     return [key, type === null ? undefined : { key, type, value: value! }] as const
@@ -64,6 +64,7 @@ const all = (value: number): number[] => TINY_TOKENS.map(() => value)
 const REFUSED: readonly (readonly [string, GgufSpec, string, RegExp])[] = [
   ['another architecture', changed(['general.architecture', 'string', 'qwen2']), '003', /"qwen2" is not supported/],
   ['no architecture', changed(['general.architecture', null]), '002', /general.architecture: it is missing/],
+  ['one file of several', changed(['split.count', 'u16', 3]), '003', /split into several/],
   ['experts', changed(['expert_count', 'u32', 8]), '003', /experts/],
   ['yarn scaling', changed(['rope.scaling.type', 'string', 'yarn']), '003', /"yarn"/],
   ['a scale of logits', changed(['logit_scale', 'f32', 8]), '003', /logit_scale/],

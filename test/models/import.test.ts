@@ -1,11 +1,20 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
-import { checkManifest, dequantize, importModel, loadManifest, loadManifests } from '../../src/models/index.ts'
+import {
+  checkManifest,
+  dequantize,
+  importModel,
+  loadManifest,
+  loadManifests,
+  manifestAddresses,
+  removeUnused,
+} from '../../src/models/index.ts'
 import type { ImportNeeds, ImportProgress, ModelImportRequest } from '../../src/models/index.ts'
-import { createBlobStore } from '../../src/store/index.ts'
+import { createBlobStore, verifyBlob } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { writeGguf } from './support/gguf-writer.ts'
@@ -161,6 +170,19 @@ describe('importModel', () => {
     ])
   })
 
+  it('frees what no model has, and keeps what two models share', async () => {
+    const first = await importModel(needs, { source: file(tinyLlama()), name: 'one' })
+    const both = await blobs()
+    await importModel(needs, { source: file(tinyLlama()), weights: 'f32', name: 'two' })
+    const other = await importModel(needs, { source: file(tinyLlama({ matrix: 'F16' })), name: 'three' })
+    expect(await removeUnused(store, [first, other])).toBe(0)
+    const freed = await removeUnused(store, [first])
+    expect(freed).toBeGreaterThan(0)
+    expect(await blobs()).toEqual(both)
+    expect(new Set(await blobs())).toEqual(manifestAddresses(first))
+    expect(await removeUnused(store, [first])).toBe(0)
+  })
+
   it('runs one after the other on one store', async () => {
     const path = file(tinyLlama())
     const imports = await Promise.all([1, 2, 3].map((n) => importModel(needs, { source: path, name: `copy-${n}` })))
@@ -177,6 +199,29 @@ describe('importModel', () => {
     expect(existsSync(needs.directory)).toBe(false)
     await importModel(needs, { source: path })
     expect((await loadManifests(needs.directory)).manifests).toHaveLength(1)
+  })
+})
+
+describe('an import that is killed', () => {
+  it('leaves nothing half-written, and the next one takes the model', async () => {
+    const source = file(tinyLlama())
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'support', 'import-child.ts'), home, source], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await once(child.stdout, 'data')
+    child.kill('SIGKILL')
+    await once(child, 'close')
+    const temporary = (): string[] =>
+      readdirSync(join(home, 'store'), { recursive: true })
+        .map(String)
+        .filter((name) => name.endsWith('.tmp'))
+    expect(temporary()).toHaveLength(1)
+    expect(existsSync(needs.directory)).toBe(false)
+    const again = await createBlobStore({ directory: join(home, 'store') })
+    expect(temporary()).toEqual([])
+    for (const address of await blobs()) expect(await verifyBlob(again, address)).toBe(true)
+    const manifest = await importModel({ ...needs, store: again }, { source })
+    for (const address of manifestAddresses(manifest)) expect(await again.has(address)).toBe(true)
   })
 })
 

@@ -46,7 +46,7 @@ describe.skipIf(why !== undefined)(`hosts on a network${why === undefined ? '' :
     expect(open[0]!.addresses[0]).toContain('/ip4/10.77.0.1/tcp/7334/')
   })
 
-  test('find each other over a link that loses packets, and again after a cut', async () => {
+  test('find each other over a link that loses packets, and again after a cut', { timeout: 150_000 }, async () => {
     netlab('link', '2', '--rtt', '30', '--loss', '5')
     const [a, b] = [await on(1, { watch: true }), await on(2, { watch: true })]
     await until(() => allJoined([a, b]))

@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import * as fc from 'fast-check'
 import { CID } from 'multiformats/cid'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CHUNK_BYTES, createBlobStore, isAddress } from '../../src/store/index.ts'
+import { CHUNK_BYTES, createBlobStore, isAddress, verifyBlob } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
 
 let directory: string
@@ -177,6 +177,25 @@ describe('a store', () => {
     await rm(`${store.path(address)}.hashes`)
     await truncate(store.path(address), CHUNK_BYTES + 1)
     await expect(store.chunkHashes(address)).rejects.toMatchObject({ code: 'WEFT-STO-004' })
+  })
+
+  it('can verify a blob, byte for byte', async () => {
+    const bytes = pattern(CHUNK_BYTES + 3)
+    const { address } = await store.put(bytes)
+    expect(await verifyBlob(store, address)).toBe(true)
+    await writeFile(store.path(address), bytes.with(CHUNK_BYTES + 1, bytes[CHUNK_BYTES + 1]! ^ 1))
+    expect(await verifyBlob(store, address)).toBe(false)
+  })
+
+  it('that is opened to be read changes nothing', async () => {
+    const { address } = await store.put(pattern(10))
+    const left = join(directory, 'partial', '.weft-99999999-0-3-put.tmp')
+    writeFileSync(left, 'x')
+    const reader = await createBlobStore({ directory, readOnly: true })
+    expect(await reader.size(address)).toBe(10)
+    expect(readdirSync(join(directory, 'partial'))).toHaveLength(1)
+    const nothing = await createBlobStore({ directory: join(directory, 'none'), readOnly: true })
+    expect(await nothing.has(address)).toBe(false)
   })
 })
 

@@ -58,6 +58,11 @@ function checkArchitecture(metadata: MetadataAccess): void {
       details: { architecture: architecture.slice(0, 40) },
     })
   }
+  if (metadata.count('split.count', 0, 65_535, 1) > 1) {
+    throw new UnsupportedModelError('the model is split into several GGUF files, which is not supported', {
+      hint: 'Join them with llama-gguf-split --merge and import the result.',
+    })
+  }
   if (metadata.count('llama.expert_count', 0, 65_535, 0) > 0) {
     throw new UnsupportedModelError('a mixture of experts is not supported', { details: { architecture } })
   }

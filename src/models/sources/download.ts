@@ -62,8 +62,7 @@ export async function download(
       return target
     } catch (error) {
       signal?.throwIfAborted()
-      const permanent =
-        error instanceof DiskFullError || (error instanceof FetchError && error.details['status'] !== undefined)
+      const permanent = error instanceof DiskFullError || (error instanceof FetchError && error.final)
       if (permanent || attempt === (moved ? ATTEMPTS : SILENT_ATTEMPTS)) throw explain(error, request.source)
     } finally {
       wait.end()

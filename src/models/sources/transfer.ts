@@ -16,7 +16,7 @@ export interface Transfer {
   readonly validator: Validator | null
 }
 
-/** @throws FetchError with the status when the server refuses */
+/** @throws FetchError when the server refuses */
 export async function planTransfer(
   fetcher: typeof fetch,
   request: DownloadRequest,
@@ -66,10 +66,8 @@ function refused(source: string, response: Response): FetchError {
     403: 'The place refuses: the model may need its licence to be accepted first.',
     404: 'Check the name of the file.',
   }
-  const hint = hints[status]
-  const retry = status >= 500 || status === 429 || status === 408
-  const error = new FetchError(source, `the server answered ${status}`, hint === undefined ? {} : { hint })
-  return retry ? error : Object.assign(error, { details: { ...error.details, status } })
+  const final = status < 500 && status !== 429 && status !== 408
+  return new FetchError(source, `the server answered ${status}`, { hint: hints[status], final })
 }
 
 function contentLength(response: Response): number | null {

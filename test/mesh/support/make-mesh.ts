@@ -54,9 +54,9 @@ export interface World {
   end(): Promise<void>
 }
 
-export function createWorld(): World {
+export function createWorld(init: { readonly delay?: () => number } = {}): World {
   const clock = virtualClock()
-  const hub = createMemoryHub({ clock })
+  const hub = createMemoryHub({ clock, ...init })
   const folders: string[] = []
   const meshes: Mesh[] = []
   return {

@@ -1,0 +1,167 @@
+/** Real peers as processes: ready, refused twice, detached, stopped; and the embedded model through them. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { BIN, emptyHome, json, weft } from './support.ts'
+
+const QUIET = ['--lan', 'off', '--http', 'off', '--listen', '/ip4/127.0.0.1/tcp/0'] as const
+const MODEL = 'weft-tiny'
+
+interface UpProcess {
+  readonly child: ChildProcess
+  readonly ready: Record<string, unknown>
+}
+
+/** `weft up --json`, when it has said that it is ready. */
+async function up(home: string, args: readonly string[] = QUIET): Promise<UpProcess> {
+  const child = spawn(process.execPath, [BIN, 'up', '--json', '--home', home, ...args], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
+  return { child, ready: json(line) }
+}
+
+async function ended(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null) return child.exitCode
+  const [status] = (await once(child, 'exit')) as [number | null]
+  return status
+}
+
+describe('weft up', () => {
+  let home: string
+  let dispose: () => Promise<void>
+  let first: UpProcess
+  beforeAll(async () => {
+    const made = await emptyHome()
+    home = made.home
+    dispose = () => Promise.resolve(made[Symbol.asyncDispose]())
+    first = await up(home)
+  })
+  afterAll(async () => {
+    first.child.kill('SIGKILL')
+    await dispose()
+  })
+
+  test('says weft.ready/1 on its first line, and answers at once', async () => {
+    expect(Object.keys(first.ready)).toEqual(['schema', 'peer', 'addresses', 'http', 'home', 'pid'])
+    expect(first.ready).toMatchObject({ schema: 'weft.ready/1', http: null, home, pid: first.child.pid })
+    const status = await weft(['status', '--home', home, '--json'])
+    expect(json(status.stdout)).toMatchObject({
+      schema: 'weft.status/1',
+      peer: { id: first.ready['peer'], pid: first.child.pid },
+    })
+  })
+
+  test('a second peer of the same home is refused with the process that has it, attached or not', async () => {
+    for (const mode of ['--foreground', '--detach']) {
+      const { status, stdout } = await weft(['up', '--home', home, '--json', mode, ...QUIET])
+      expect(status).toBe(5)
+      expect(json(stdout)).toMatchObject({ error: { code: 'WEFT-CFG-010', details: { pid: first.child.pid } } })
+    }
+  })
+
+  test('run answers through it, the same each time with temperature 0', async () => {
+    const args = [
+      'run',
+      MODEL,
+      'Once upon a time',
+      '--raw',
+      '--temperature',
+      '0',
+      '--max-tokens',
+      '6',
+      '--json',
+      '--home',
+      home,
+    ]
+    const one = json((await weft(args)).stdout)
+    const two = json((await weft(args)).stdout)
+    expect(one).toMatchObject({ schema: 'weft.completion/1', model: MODEL, finish: 'length' })
+    expect(one['ids']).toHaveLength(6)
+    expect(two['ids']).toEqual(one['ids'])
+    expect((one['route'] as { peer: string }[])[0]?.peer).toBe(first.ready['peer'])
+  })
+
+  test('SIGTERM ends it with status 0, and the home is free again', async () => {
+    first.child.kill('SIGTERM')
+    expect(await ended(first.child)).toBe(0)
+    expect((await weft(['status', '--home', home])).status).toBe(3)
+    first = await up(home)
+    expect(first.ready).toMatchObject({ schema: 'weft.ready/1' })
+  })
+
+  test('down returns when the process has ended', async () => {
+    const down = await weft(['down', '--home', home, '--json'])
+    expect(down.status).toBe(0)
+    expect(json(down.stdout)).toMatchObject({ schema: 'weft.down/1', pid: first.child.pid })
+    expect(await ended(first.child)).toBe(0)
+    expect((await weft(['down', '--home', home])).status).toBe(3)
+  })
+
+  test('--detach returns when it is ready and leaves it running; down stops it', async () => {
+    const detached = await weft(['up', '--detach', '--json', '--home', home, ...QUIET])
+    expect(detached.status).toBe(0)
+    expect(json(detached.stdout)).toMatchObject({ schema: 'weft.ready/1', home })
+    expect((await weft(['wait', '--home', home, '--timeout', '5s'])).status).toBe(0)
+    expect(existsSync(join(home, 'logs', 'up.log'))).toBe(true)
+    expect((await weft(['down', '--home', home])).status).toBe(0)
+    expect((await weft(['status', '--home', home])).status).toBe(3)
+  })
+
+  test('without a peer, run works in its own process', async () => {
+    const args = ['run', MODEL, 'Once', '--raw', '--temperature', '0', '--max-tokens', '3', '--home', home]
+    const { status, stdout } = await weft(args)
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/\S.*\n$/)
+  })
+})
+
+describe('weft up that cannot', () => {
+  test('a port that is taken is one coded line, and the process ends', async () => {
+    await using it = await emptyHome()
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as AddressInfo
+    const { status, stdout } = await weft([
+      'up',
+      '--json',
+      '--home',
+      it.home,
+      '--lan',
+      'off',
+      '--http',
+      `127.0.0.1:${port}`,
+      '--listen',
+      '/ip4/127.0.0.1/tcp/0',
+    ])
+    taken.close()
+    expect(status).not.toBe(0)
+    expect(json(stdout)).toMatchObject({
+      schema: 'weft.error/1',
+      error: { code: expect.stringMatching(/^WEFT-/) as unknown },
+    })
+  })
+
+  test.skipIf(process.getuid?.() === 0)('a home that is not writable is status 5', async () => {
+    await using it = await emptyHome()
+    const locked = join(it.home, 'locked')
+    mkdirSync(locked, { mode: 0o500 })
+    const { status } = await weft(['up', '--home', join(locked, 'home'), ...QUIET])
+    chmodSync(locked, 0o700)
+    expect(status).toBe(5)
+  })
+
+  test('a home that is a file is a coded error, also detached', async () => {
+    for (const mode of ['--foreground', '--detach']) {
+      const { status, stdout } = await weft(['up', '--home', BIN, '--json', mode, ...QUIET])
+      expect(status).toBe(5)
+      expect(json(stdout)).toMatchObject({ schema: 'weft.error/1' })
+    }
+  })
+})
