@@ -1,14 +1,39 @@
 /**
- * weft as a library.
+ * weft as a library: a peer of the mesh in a program.
  *
  * ```ts
- * await using peer = await createPeer({ home })
- * for await (const event of peer.generate(request)) if (event.type === 'token') process.stdout.write(event.text)
+ * import { createPeer } from 'weft-mesh'
+ *
+ * await using peer = await createPeer({ home: '/var/lib/weft' })
+ * for await (const token of peer.generate({ model: 'weft-tiny', prompt: 'The sea' })) process.stdout.write(token.text)
  * ```
  */
 export { WeftError } from './errors.ts'
-export type { ErrorData, ErrorInfo } from './errors.ts'
-export { createPeer } from './peer/index.ts'
-export type { CreatePeerInit, ModelSummary, Peer, PeerEvent, PeerStatus, PlacementStatus } from './peer/index.ts'
-export { GREEDY } from './pipeline/index.ts'
-export type { GenerateEvent, GenerateRequest, GenerateStats, PlacementFile, SamplingOptions } from './pipeline/index.ts'
+export type { ErrorData, ErrorInfo, ExitStatus } from './errors.ts'
+export { createPeer, Token } from './library.ts'
+export type { Answer, Cancellable, GenerateOptions, Generation, Peer, PeerOptions, Tracked } from './library.ts'
+export { VERSION } from './peer/index.ts'
+export type {
+  CreatePeerInit,
+  DeployTarget,
+  HardwareProfile,
+  ImportRequest,
+  KnownPeer,
+  ModelInfo,
+  ModelSummary,
+  PeerEvent,
+  PeerStatus,
+  PlacementStatus,
+  Progress,
+  ProgressSink,
+  SeenNotJoined,
+  StageStatus,
+} from './peer/index.ts'
+export type {
+  ChatMessage,
+  GenerateStats,
+  PlacementFile,
+  PlacementStage,
+  RouteHop,
+  TokenLogprob,
+} from './pipeline/index.ts'

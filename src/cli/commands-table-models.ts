@@ -77,7 +77,15 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     everyday: true,
     summary: 'place a model on the mesh and load its stages',
     arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
-    options: [{ ...PLACEMENT, value: { label: 'FILE', kind: 'file' }, help: 'obey this placement literally' }, TIMEOUT],
+    options: [
+      { ...PLACEMENT, value: { label: 'FILE', kind: 'file' }, help: 'obey this placement literally' },
+      {
+        name: 'objective',
+        value: { label: 'latency|memory|spread', kind: 'text', choices: ['latency', 'memory', 'spread'] },
+        help: 'what a chosen placement is good for (default latency)',
+      },
+      TIMEOUT,
+    ],
     notes: ['FILE: {"model":M,"stages":[{"peer":PEER,"from":0,"to":16},…]}, blocks [from, to) in order, covering all.'],
   },
   {

@@ -2,7 +2,6 @@
 import type { CliIo, Signal } from './io.ts'
 import type { CommandSpec, OptionValue, ParsedCommand } from './option-types.ts'
 import type { Output } from './output.ts'
-import { openPeer } from './peer-access.ts'
 import type { PeerAccess } from './peer-access.ts'
 
 export interface CommandContext {
@@ -75,6 +74,7 @@ function tokensOf(spec: CommandSpec, name: string, value: OptionValue): string[]
 /** The running peer, or one in this process as the verb allows; closed when the command ends. */
 export async function openFor(context: CommandContext, local: 'never' | 'fallback'): Promise<PeerAccess> {
   const mode = context.flags.flag('local') ? 'always' : local
+  const { openPeer } = await import('./peer-access.ts')
   const access = await openPeer(context.io, context.home, { local: mode, signal: context.signal })
   context.defer(() => access.close())
   return access

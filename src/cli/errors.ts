@@ -1,5 +1,6 @@
 /** Every error of the command line, and their table for `weft help errors`. */
 import type { ErrorInfo } from '../errors.ts'
+import { DemoPeerError, DemoUsageError } from './demo/errors.ts'
 import {
   UnknownCommandError,
   UnknownOptionError,
@@ -78,4 +79,6 @@ export const CLI_ERRORS: readonly ErrorInfo[] = [
   UnknownSuiteError.info,
   CannotWriteError.info,
   NotBuiltError.info,
+  DemoUsageError.info,
+  DemoPeerError.info,
 ]

@@ -29,7 +29,7 @@ function barDisplay(io: CliIo): ProgressDisplay {
       if (now - last < REDRAW_MS && progress.done !== progress.total) return
       last = now
       drawn = true
-      io.stderr.write(`\r\u001B[2K${barLine(progress).slice(0, (io.stderr.columns ?? 80) - 1)}`)
+      io.stderr.write(`\r\u001B[2K${barLine(progress).slice(0, columnsOf(io) - 1)}`)
     },
     end: () => {
       if (drawn) io.stderr.write('\r\u001B[2K')
@@ -69,4 +69,10 @@ function lineDisplay(out: Output): ProgressDisplay {
 function counts({ done, total, unit }: Progress): string {
   if (unit === 'bytes') return total === null ? formatBytes(done) : `${formatBytes(done)} of ${formatBytes(total)}`
   return total === null ? `${done} ${unit}` : `${done} of ${total} ${unit}`
+}
+
+/** Some pseudo-terminals say that they have no columns. */
+function columnsOf(io: CliIo): number {
+  const { columns = 0 } = io.stderr
+  return columns > 0 ? columns : 80
 }

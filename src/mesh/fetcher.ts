@@ -4,7 +4,7 @@ import type { ModelManifest } from '../models/index.ts'
 import { createClaims } from './claims.ts'
 import { FetchFailedError, HolderError } from './errors.ts'
 import { runFetch } from './fetch-job.ts'
-import { createHolder } from './holder.ts'
+import { Holder } from './holder.ts'
 import { LIAR_KEEP_MS, MANIFEST_TIMEOUT_MS } from './limits.ts'
 import type { MeshNeeds } from './needs.ts'
 import { shuffled } from './shuffle.ts'
@@ -36,7 +36,7 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
     const near = honest.filter((peer) => connected.has(peer))
     return [...shuffled(near, needs.random), ...honest.filter((peer) => !connected.has(peer))]
   }
-  const openHolder = (peer: string): ReturnType<typeof createHolder> => createHolder(needs, peer)
+  const openHolder = (peer: string): Holder => new Holder(needs, peer)
 
   const manifestFrom = async (digest: string, peer: string, signal?: AbortSignal): Promise<ModelManifest> => {
     const holder = openHolder(peer)

@@ -7,18 +7,6 @@ import { LINK_BURST, LINK_RECORDS_PER_SECOND, MAX_DIGEST_ENTRIES, MAX_RECORD_BYT
 import type { DigestEntry, RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
 
-export interface GossipLink {
-  readonly peer: string
-  readonly closed: Promise<Error | undefined>
-  /** The newest version of this record goes out when its turn comes. */
-  push(id: string): void
-  compare(): void
-  sendDigest(reply: boolean): void
-  goodbye(): Promise<void>
-  close(): Promise<void>
-  abort(why: string): void
-}
-
 export interface GossipLinkNeeds {
   readonly channel: Channel
   readonly clock: Clock
@@ -29,101 +17,129 @@ export interface GossipLinkNeeds {
   readonly farewell: (peer: string) => void
 }
 
-export function createGossipLink(needs: GossipLinkNeeds): GossipLink {
-  const { channel, book, clock } = needs
-  const peer = channel.remote
+export class GossipLink {
+  readonly peer: string
+  readonly closed: Promise<Error | undefined>
+  readonly #needs: GossipLinkNeeds
   /** Ids of records, sent one at a time: a slow peer costs one entry a record, whatever the number of updates. */
-  const waiting = new Set<string>()
-  const messages: Frame[] = []
-  let pumping = false
-  let told: DigestEntry[] = []
-  const tooFast = createPace(clock)
+  readonly #waiting = new Set<string>()
+  readonly #messages: Frame[] = []
+  readonly #tooFast: () => Promise<void> | undefined
+  #pumping = false
+  /** Entries of a digest whose last frame has not come. */
+  #told: DigestEntry[] = []
 
-  const isWaiting = (type: number): boolean => messages.some((message) => message.type === type)
+  constructor(needs: GossipLinkNeeds) {
+    this.peer = needs.channel.remote
+    this.closed = needs.channel.closed
+    this.#needs = needs
+    this.#tooFast = createPace(needs.clock)
+    needs.channel.onFrame((message) => this.#onFrame(message))
+  }
 
-  const next = (): Frame | undefined => {
-    const message = messages.shift()
+  /** The newest version of this record goes out when its turn comes. */
+  push(id: string): void {
+    this.#waiting.add(id)
+    void this.#pump()
+  }
+
+  /** Asks whether both know the same. */
+  compare(): void {
+    this.#enqueue(GOSSIP.summary, [summaryFrame(this.#needs.book.hash())])
+  }
+
+  sendDigest(reply: boolean): void {
+    this.#enqueue(GOSSIP.digest, digestFrames(this.#needs.book.entries(), reply))
+  }
+
+  goodbye(): Promise<void> {
+    return this.#needs.channel.send(goodbyeFrame()).catch(() => undefined)
+  }
+
+  close(): Promise<void> {
+    return this.#needs.channel.close()
+  }
+
+  abort(why: string): void {
+    this.#needs.channel.abort(new MeshProtocolError(this.peer, why))
+  }
+
+  /** One of a type waits at most: the next comparison makes up for what changes meanwhile. */
+  #enqueue(type: number, frames: readonly Frame[]): void {
+    if (!this.#messages.some((message) => message.type === type)) this.#messages.push(...frames)
+    void this.#pump()
+  }
+
+  async #pump(): Promise<void> {
+    if (this.#pumping) return
+    this.#pumping = true
+    try {
+      for (let message = this.#next(); message !== undefined; message = this.#next()) {
+        await this.#needs.channel.send(message)
+      }
+    } catch {
+      // `closed` tells: whoever keeps the links opens another.
+      this.#waiting.clear()
+      this.#messages.length = 0
+    }
+    this.#pumping = false
+  }
+
+  #next(): Frame | undefined {
+    const message = this.#messages.shift()
     if (message !== undefined) return message
-    for (const id of waiting) {
-      waiting.delete(id)
-      const record = book.get(id)
-      if (record !== undefined) return recordFrame(record.bytes, needs.ageOf(record.author))
+    for (const id of this.#waiting) {
+      this.#waiting.delete(id)
+      const record = this.#needs.book.get(id)
+      if (record !== undefined) return recordFrame(record.bytes, this.#needs.ageOf(record.author))
     }
     return undefined
   }
 
-  const pump = async (): Promise<void> => {
-    if (pumping) return
-    pumping = true
-    try {
-      for (let message = next(); message !== undefined; message = next()) await channel.send(message)
-    } catch {
-      // `closed` tells: whoever keeps the links opens another.
-      waiting.clear()
-      messages.length = 0
+  /** @throws MeshProtocolError, ControlError: what no weft sends ends the channel */
+  #onFrame(message: Frame): Promise<void> | undefined {
+    switch (message.type) {
+      case GOSSIP.summary:
+        if (Buffer.compare(message.digest, this.#needs.book.hash()) !== 0) this.sendDigest(true)
+        return undefined
+      case GOSSIP.digest:
+        this.#onDigestPart(message.control)
+        return undefined
+      case GOSSIP.record:
+        if (message.payload.length > MAX_RECORD_BYTES) throw new MeshProtocolError(this.peer, 'a record is too large')
+        this.#needs.received(message.payload, message.step * 1000, this)
+        // Not reading on is what slows a flood down.
+        return this.#tooFast()
+      case GOSSIP.goodbye:
+        this.#needs.farewell(this.peer)
+        return undefined
+      default:
+        // Of a later version.
+        return undefined
     }
-    pumping = false
   }
 
-  const link: GossipLink = {
-    peer,
-    closed: channel.closed,
-    push(id) {
-      waiting.add(id)
-      void pump()
-    },
-    compare() {
-      if (!isWaiting(GOSSIP.summary)) messages.push(summaryFrame(book.hash()))
-      void pump()
-    },
-    sendDigest(reply) {
-      // One digest waits at most: the next comparison makes up for what changes meanwhile.
-      if (!isWaiting(GOSSIP.digest)) messages.push(...digestFrames(book.entries(), reply))
-      void pump()
-    },
-    goodbye: () => channel.send(goodbyeFrame()).catch(() => undefined),
-    close: () => channel.close(),
-    abort: (why) => channel.abort(new MeshProtocolError(peer, why)),
+  #onDigestPart(control: Uint8Array): void {
+    const part = readDigest(control)
+    if (part === undefined) throw new MeshProtocolError(this.peer, 'its digest is malformed')
+    this.#told.push(...part.entries)
+    if (this.#told.length > MAX_DIGEST_ENTRIES) throw new MeshProtocolError(this.peer, 'its digest is too long')
+    if (!part.last) return
+    const whole = this.#told
+    this.#told = []
+    this.#onDigest(whole, part.reply)
   }
 
-  const onDigest = (entries: readonly DigestEntry[], reply: boolean): void => {
+  #onDigest(entries: readonly DigestEntry[], reply: boolean): void {
+    const { book } = this.#needs
     const theirs = new Map(entries.map(([kind, key, author, version]) => [recordId({ kind, author, key }), version]))
     for (const [kind, key, author, version] of book.entries()) {
       const id = recordId({ kind, author, key })
-      if (version > (theirs.get(id) ?? 0)) link.push(id)
+      if (version > (theirs.get(id) ?? 0)) this.push(id)
     }
     const lacking = [...theirs].some(([id, version]) => version > book.version(id))
-    if (reply && lacking) link.sendDigest(false)
+    if (reply && lacking) this.sendDigest(false)
   }
-
-  channel.onFrame((message) => {
-    if (message.type === GOSSIP.summary) {
-      if (Buffer.compare(message.digest, book.hash()) !== 0) link.sendDigest(true)
-      return undefined
-    }
-    if (message.type === GOSSIP.digest) {
-      const part = readDigest(message.control)
-      if (part === undefined) throw new MeshProtocolError(peer, 'its digest is malformed')
-      told.push(...part.entries)
-      if (told.length > MAX_DIGEST_ENTRIES) throw new MeshProtocolError(peer, 'its digest is too long')
-      if (!part.last) return undefined
-      const whole = told
-      told = []
-      onDigest(whole, part.reply)
-      return undefined
-    }
-    if (message.type === GOSSIP.record) {
-      if (message.payload.length > MAX_RECORD_BYTES) throw new MeshProtocolError(peer, 'a record is too large')
-      needs.received(message.payload, message.step * 1000, link)
-      // Not reading on is what slows a flood down.
-      return tooFast()
-    }
-    if (message.type === GOSSIP.goodbye) needs.farewell(peer)
-    // Other types belong to later versions.
-    return undefined
-  })
-
-  return link
 }
 
 /** A promise to wait for when records come faster than the pace of a link. */

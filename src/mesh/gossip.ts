@@ -4,8 +4,7 @@
  */
 import type { Channel, Network } from '../net/index.ts'
 import type { CancelTimer, Clock, RandomSource } from '../util/index.ts'
-import { createGossipLink } from './gossip-link.ts'
-import type { GossipLink } from './gossip-link.ts'
+import { GossipLink } from './gossip-link.ts'
 import { MESH_PROTOCOL } from './gossip-wire.ts'
 import type { Judged } from './intake.ts'
 import {
@@ -33,130 +32,139 @@ export interface GossipNeeds {
   readonly round: () => void
 }
 
-export interface Gossip {
-  start(): void
-  /** Says goodbye, then ends all channels. */
-  stop(): Promise<void>
-  /** A record of ours changed. */
-  push(id: string): void
-  /** The peer is connected: a channel to it is opened, if that is ours to do. */
-  meet(peer: string): void
-}
-
-export function createGossip(needs: GossipNeeds): Gossip {
-  const { network, clock, book } = needs
-  const links = new Map<string, GossipLink>()
-  const opening = new Set<string>()
-  const asking = new Set<string>()
+export class Gossip {
+  readonly #needs: GossipNeeds
+  readonly #links = new Map<string, GossipLink>()
+  readonly #opening = new Set<string>()
+  readonly #asking = new Set<string>()
   /** Milliseconds to the next try, a peer; grows while channels do not last, anew with each connection. */
-  const patience = new Map<string, number>()
-  const ending = new AbortController()
-  let cancelRound: CancelTimer | undefined
-  let running = false
+  readonly #patience = new Map<string, number>()
+  readonly #ending = new AbortController()
+  #cancelRound: CancelTimer | undefined
+  #running = false
 
-  /** The last of a burst must not wait for the next round. */
-  const askAgain = (link: GossipLink): void => {
-    if (asking.has(link.peer)) return
-    asking.add(link.peer)
-    clock.after(ASK_AGAIN_MS, () => {
-      asking.delete(link.peer)
-      if (links.get(link.peer) === link) link.sendDigest(true)
+  constructor(needs: GossipNeeds) {
+    this.#needs = needs
+  }
+
+  start(): void {
+    const { network } = this.#needs
+    this.#running = true
+    network.handle(MESH_PROTOCOL, 'connect', (channel) => {
+      // One channel a pair: whoever has the smaller id opens it.
+      if (this.#running && channel.remote < network.id) this.#adopt(channel)
+      else void channel.close()
     })
+    this.#nextRound()
   }
 
-  const received = (bytes: Uint8Array, age: number, from: GossipLink): void => {
-    const { verdict, why, record } = needs.offer(bytes, age, from.peer)
-    if (verdict === 'forged') from.abort(why)
-    if (verdict === 'limited') askAgain(from)
-    if (verdict !== 'accepted' || record === undefined) return
-    const others = [...links.keys()].filter((peer) => peer !== from.peer && peer !== record.author)
-    for (const peer of shuffled(others, needs.random).slice(0, FORWARD_FANOUT)) links.get(peer)?.push(recordId(record))
+  /** Says goodbye, then ends all channels. */
+  async stop(): Promise<void> {
+    const { clock } = this.#needs
+    this.#running = false
+    this.#cancelRound?.()
+    this.#ending.abort(new Error('the mesh is ending'))
+    const links = [...this.#links.values()]
+    this.#links.clear()
+    const farewells = links.map(async (link) => {
+      await link.goodbye()
+      await link.close()
+    })
+    const inTime = new AbortController()
+    const late = clock.sleep(FAREWELL_MS, inTime.signal).catch(() => undefined)
+    await Promise.race([Promise.allSettled(farewells), late])
+    inTime.abort()
+    for (const link of links) link.abort('the mesh is ending')
   }
 
-  const adopt = (channel: Channel): void => {
+  /** A record of ours changed. */
+  push(id: string): void {
+    for (const link of this.#links.values()) link.push(id)
+  }
+
+  /** The peer is connected: a channel to it is opened, if that is ours to do. */
+  meet(peer: string): void {
+    this.#patience.delete(peer)
+    this.#openTo(peer)
+  }
+
+  /** The peer is gone. */
+  leave(peer: string): void {
+    this.#patience.delete(peer)
+  }
+
+  #openTo(peer: string): void {
+    const isOurs = this.#needs.network.id < peer
+    if (isOurs && !this.#opening.has(peer) && !this.#links.has(peer)) void this.#open(peer)
+  }
+
+  async #open(peer: string): Promise<void> {
+    const { clock, isConnected, network } = this.#needs
+    const { signal } = this.#ending
+    this.#opening.add(peer)
+    while (!signal.aborted && isConnected(peer) && !this.#links.has(peer)) {
+      const wait = this.#patience.get(peer) ?? 0
+      this.#patience.set(peer, Math.min(REOPEN_LAST_MS, Math.max(REOPEN_FIRST_MS, 2 * wait)))
+      try {
+        if (wait > 0) await clock.sleep(wait, signal)
+        const channel = await network.open(peer, MESH_PROTOCOL, signal)
+        if (this.#running) this.#adopt(channel)
+        else channel.abort(new Error('the mesh is ending'))
+      } catch {
+        // Not there yet, or gone: tried again while the network says that it is connected.
+      }
+    }
+    this.#opening.delete(peer)
+  }
+
+  #adopt(channel: Channel): void {
+    const { network, clock, book, isConnected, farewell } = this.#needs
     const peer = channel.remote
-    void links.get(peer)?.close()
+    void this.#links.get(peer)?.close()
     const ageOf = (author: string): number =>
-      author === network.id || needs.isConnected(author) ? 0 : Math.max(0, book.silence(author))
-    const link = createGossipLink({ channel, clock, book, ageOf, received, farewell: needs.farewell })
+      author === network.id || isConnected(author) ? 0 : Math.max(0, book.silence(author))
+    const received = this.#received.bind(this)
+    const link = new GossipLink({ channel, clock, book, ageOf, received, farewell })
     const since = clock.now()
-    links.set(peer, link)
+    this.#links.set(peer, link)
     link.compare()
     void link.closed.then(() => {
-      if (clock.now() - since > REOPEN_LAST_MS) patience.delete(peer)
-      if (links.get(peer) !== link) return
-      links.delete(peer)
-      if (running && needs.isConnected(peer)) openTo(peer)
+      if (clock.now() - since > REOPEN_LAST_MS) this.#patience.delete(peer)
+      if (this.#links.get(peer) !== link) return
+      this.#links.delete(peer)
+      if (this.#running && isConnected(peer)) this.#openTo(peer)
     })
   }
 
-  const open = async (peer: string): Promise<void> => {
-    opening.add(peer)
-    try {
-      while (!ending.signal.aborted && needs.isConnected(peer) && !links.has(peer)) {
-        const wait = patience.get(peer) ?? 0
-        patience.set(peer, Math.min(REOPEN_LAST_MS, Math.max(REOPEN_FIRST_MS, 2 * wait)))
-        try {
-          if (wait > 0) await clock.sleep(wait, ending.signal)
-          const channel = await network.open(peer, MESH_PROTOCOL, ending.signal)
-          if (running) adopt(channel)
-          else channel.abort(new Error('the mesh is ending'))
-          return
-        } catch {
-          // Not there yet, or gone: tried again while the network says that it is connected.
-        }
-      }
-    } finally {
-      opening.delete(peer)
-    }
+  #received(bytes: Uint8Array, age: number, from: GossipLink): void {
+    const { verdict, why, record } = this.#needs.offer(bytes, age, from.peer)
+    if (verdict === 'forged') from.abort(why)
+    if (verdict === 'limited') this.#askAgain(from)
+    if (verdict !== 'accepted' || record === undefined) return
+    const others = [...this.#links.keys()].filter((peer) => peer !== from.peer && peer !== record.author)
+    const lots = shuffled(others, this.#needs.random)
+    for (const peer of lots.slice(0, FORWARD_FANOUT)) this.#links.get(peer)?.push(recordId(record))
   }
 
-  const openTo = (peer: string): void => {
-    if (network.id < peer && !opening.has(peer) && !links.has(peer)) void open(peer)
+  /** The last of a burst must not wait for the next round. */
+  #askAgain(link: GossipLink): void {
+    const { peer } = link
+    if (this.#asking.has(peer)) return
+    this.#asking.add(peer)
+    this.#needs.clock.after(ASK_AGAIN_MS, () => {
+      this.#asking.delete(peer)
+      if (this.#links.get(peer) === link) link.sendDigest(true)
+    })
   }
 
-  const round = (): void => {
-    const [draw = 0] = needs.random.bytes(1)
+  #nextRound(): void {
+    const { clock, random } = this.#needs
+    const [draw = 0] = random.bytes(1)
     // Plus or minus a quarter, so that a hundred peers that started together do not speak together.
-    const wait = ANTI_ENTROPY_MS * (0.75 + (0.5 * draw) / 255)
-    cancelRound = clock.after(wait, () => {
-      needs.round()
-      for (const link of links.values()) link.compare()
-      round()
+    this.#cancelRound = clock.after(ANTI_ENTROPY_MS * (0.75 + (0.5 * draw) / 255), () => {
+      this.#needs.round()
+      for (const link of this.#links.values()) link.compare()
+      this.#nextRound()
     })
-  }
-
-  return {
-    start() {
-      running = true
-      network.handle(MESH_PROTOCOL, 'connect', (channel) => {
-        if (running && channel.remote < network.id) adopt(channel)
-        else void channel.close()
-      })
-      round()
-    },
-    async stop() {
-      running = false
-      cancelRound?.()
-      ending.abort(new Error('the mesh is ending'))
-      const all = [...links.values()]
-      links.clear()
-      const farewells = all.map(async (link) => {
-        await link.goodbye()
-        await link.close()
-      })
-      const late = new AbortController()
-      const patienceIsOver = clock.sleep(FAREWELL_MS, late.signal).catch(() => undefined)
-      await Promise.race([Promise.allSettled(farewells), patienceIsOver])
-      late.abort()
-      for (const link of all) link.abort('the mesh is ending')
-    },
-    push(id) {
-      for (const link of links.values()) link.push(id)
-    },
-    meet(peer) {
-      patience.delete(peer)
-      openTo(peer)
-    },
   }
 }

@@ -7,134 +7,145 @@ import { HolderError } from './errors.ts'
 import type { HolderReason } from './errors.ts'
 import { HOLDER_STALL_MS, PIECE_BYTES } from './limits.ts'
 
-export interface Holder {
-  readonly peer: string
-  /** The answer, not yet verified, of exactly `size` bytes, or of at most `size.most`. @throws HolderError */
-  ask(question: BlobQuestion, size: number | { readonly most: number }): Promise<Uint8Array>
-  close(): void
+/** Exactly so many bytes, or at most. */
+export type AnswerSize = number | { readonly most: number }
+
+interface HolderNeeds {
+  readonly network: Network
+  readonly clock: Clock
 }
 
 interface Pending {
-  readonly size: number | { readonly most: number }
+  readonly size: AnswerSize
   answer: Uint8Array | undefined
   filled: number
   readonly settled: PromiseWithResolvers<Uint8Array>
 }
 
+const ignore = (): void => undefined
+
 /** A channel is opened at the first question, and again at the first after it was lost. */
-export function createHolder(needs: { readonly network: Network; readonly clock: Clock }, peer: string): Holder {
-  const pending = new Map<number, Pending>()
-  let opening: Promise<Channel> | undefined
-  let lastRequest = 0
-  let stall: CancelTimer | undefined
-  const closing = new AbortController()
+export class Holder {
+  readonly peer: string
+  readonly #needs: HolderNeeds
+  readonly #pending = new Map<number, Pending>()
+  readonly #closing = new AbortController()
+  #channel: Promise<Channel> | undefined
+  #lastRequest = 0
+  #stall: CancelTimer | undefined
 
-  const fail = (reason: HolderReason, why?: string): void => {
-    const all = [...pending.values()]
-    pending.clear()
-    opening = undefined
-    stall?.()
-    for (const { settled } of all) settled.reject(new HolderError(peer, reason, why))
+  constructor(needs: HolderNeeds, peer: string) {
+    this.#needs = needs
+    this.peer = peer
   }
 
-  const watch = (channel: Channel): void => {
-    stall?.()
-    if (pending.size === 0) return
-    stall = needs.clock.after(HOLDER_STALL_MS, () => {
-      fail('stalled', `nothing came for ${HOLDER_STALL_MS} ms`)
-      channel.abort(new HolderError(peer, 'stalled'))
-    })
+  /** The answer, of the right size and not yet verified. @throws HolderError */
+  async ask(question: BlobQuestion, size: AnswerSize): Promise<Uint8Array> {
+    const request = ++this.#lastRequest
+    const settled = Promise.withResolvers<Uint8Array>()
+    // Who closes the holder does not wait for what was under way.
+    settled.promise.catch(ignore)
+    try {
+      const channel = await this.#connect()
+      this.#pending.set(request, { size, answer: undefined, filled: 0, settled })
+      this.#watch(channel)
+      await channel.send(questionFrame(request, question))
+    } catch (error) {
+      this.#pending.delete(request)
+      throw new HolderError(this.peer, 'lost', error instanceof Error ? error.message : String(error))
+    }
+    return settled.promise
   }
 
-  const open = async (): Promise<Channel> => {
-    const channel = await needs.network.open(peer, BLOB_PROTOCOL, closing.signal)
+  close(): void {
+    const channel = this.#channel
+    const requests = [...this.#pending.keys()]
+    this.#closing.abort(new HolderError(this.peer, 'lost', 'the fetch has ended'))
+    this.#fail('lost', 'the fetch has ended')
+    void channel
+      ?.then(async (open) => {
+        for (const request of requests) await open.send(cancelFrame(request))
+        await open.close()
+      })
+      .catch(ignore)
+  }
+
+  #connect(): Promise<Channel> {
+    if (this.#channel !== undefined) return this.#channel
+    const mine = this.#open()
+    this.#channel = mine
+    const lose = (error: unknown): void => {
+      if (this.#channel === mine) this.#fail('lost', error instanceof Error ? error.message : undefined)
+    }
+    mine.then((channel) => channel.closed).then(lose, lose)
+    return mine
+  }
+
+  async #open(): Promise<Channel> {
+    this.#closing.signal.throwIfAborted()
+    const channel = await this.#needs.network.open(this.peer, BLOB_PROTOCOL, this.#closing.signal)
     channel.onFrame((message) => {
-      const wrong = onFrame(message)
+      const wrong = this.#onFrame(message)
       if (wrong !== undefined) {
-        fail('lied', wrong)
-        throw new HolderError(peer, 'lied', wrong)
+        this.#fail('lied', wrong)
+        throw new HolderError(this.peer, 'lied', wrong)
       }
-      if (message.type === BLOB.piece) void channel.send(creditFrame(1)).catch(() => undefined)
-      watch(channel)
+      if (message.type === BLOB.piece) void channel.send(creditFrame(1)).catch(ignore)
+      this.#watch(channel)
     })
     return channel
   }
 
-  const connect = (): Promise<Channel> => {
-    if (opening !== undefined) return opening
-    const mine = open()
-    opening = mine
-    const lose = (error: unknown): void => {
-      if (opening === mine) fail('lost', error instanceof Error ? error.message : undefined)
-    }
-    mine
-      .then(
-        (channel) => channel.closed,
-        (error: unknown) => error,
-      )
-      .then(lose, lose)
-    return mine
-  }
-
   /** Says what was wrong. */
-  const onFrame = (message: Frame): string | undefined => {
-    if (message.type === BLOB.refusal) return onRefusal(message)
-    if (message.type !== BLOB.piece) return `type ${message.type} is no answer`
-    const request = pending.get(message.request)
+  #onFrame(message: Frame): string | undefined {
+    if (message.type === BLOB.piece) return this.#onPiece(message)
+    if (message.type === BLOB.refusal) return this.#onRefusal(message)
+    return `type ${message.type} is no answer`
+  }
+
+  #onPiece({ request, step: total, position, payload }: Frame): string | undefined {
+    const asked = this.#pending.get(request)
     // Of a request that was cancelled meanwhile.
-    if (request === undefined) return undefined
-    const { size } = request
-    const total = message.step
+    if (asked === undefined) return undefined
+    const { size } = asked
     if (typeof size === 'number' ? total !== size : total > size.most) return `an answer of ${total} bytes`
-    request.answer ??= new Uint8Array(total)
-    const expected = Math.min(PIECE_BYTES, total - request.filled)
-    const inPlace = request.answer.length === total && message.position === request.filled
-    if (!inPlace || message.payload.length !== expected) return 'a piece out of place'
-    request.answer.set(message.payload, request.filled)
-    request.filled += message.payload.length
-    if (request.filled < total) return undefined
-    pending.delete(message.request)
-    request.settled.resolve(request.answer)
+    asked.answer ??= new Uint8Array(total)
+    const expected = Math.min(PIECE_BYTES, total - asked.filled)
+    const isNext = asked.answer.length === total && position === asked.filled && payload.length === expected
+    if (!isNext) return 'a piece out of place'
+    asked.answer.set(payload, asked.filled)
+    asked.filled += payload.length
+    if (asked.filled < total) return undefined
+    this.#pending.delete(request)
+    asked.settled.resolve(asked.answer)
     return undefined
   }
 
-  const onRefusal = (message: Frame): string | undefined => {
-    const refusal = readRefusal(message.control)
+  #onRefusal({ request, control }: Frame): string | undefined {
+    const refusal = readRefusal(control)
     if (refusal === undefined) return 'a malformed refusal'
-    if (message.request === 0) fail(refusal.reason, refusal.why)
-    const request = pending.get(message.request)
-    pending.delete(message.request)
-    request?.settled.reject(new HolderError(peer, refusal.reason, refusal.why))
+    if (request === 0) this.#fail(refusal.reason, refusal.why)
+    const asked = this.#pending.get(request)
+    this.#pending.delete(request)
+    asked?.settled.reject(new HolderError(this.peer, refusal.reason, refusal.why))
     return undefined
   }
 
-  return {
-    peer,
-    async ask(question, size) {
-      const request = ++lastRequest
-      const settled = Promise.withResolvers<Uint8Array>()
-      // Who closes the holder does not wait for what was under way.
-      settled.promise.catch(() => undefined)
-      let channel: Channel
-      try {
-        channel = await connect()
-        pending.set(request, { size, answer: undefined, filled: 0, settled })
-        watch(channel)
-        await channel.send(questionFrame(request, question))
-      } catch (error) {
-        pending.delete(request)
-        throw new HolderError(peer, 'lost', error instanceof Error ? error.message : String(error))
-      }
-      return settled.promise
-    },
-    close() {
-      closing.abort(new HolderError(peer, 'lost'))
-      const channel = opening
-      for (const request of pending.keys()) {
-        void channel?.then((open) => open.send(cancelFrame(request))).catch(() => undefined)
-      }
-      fail('lost', 'the fetch has ended')
-      void channel?.then((open) => open.close()).catch(() => undefined)
-    },
+  /** Ends all that is under way; the next question opens another channel. */
+  #fail(reason: HolderReason, why?: string): void {
+    const all = [...this.#pending.values()]
+    this.#pending.clear()
+    this.#channel = undefined
+    this.#stall?.()
+    for (const { settled } of all) settled.reject(new HolderError(this.peer, reason, why))
+  }
+
+  #watch(channel: Channel): void {
+    this.#stall?.()
+    if (this.#pending.size === 0) return
+    this.#stall = this.#needs.clock.after(HOLDER_STALL_MS, () => {
+      this.#fail('stalled', `nothing came for ${HOLDER_STALL_MS} ms`)
+      channel.abort(new HolderError(this.peer, 'stalled'))
+    })
   }
 }

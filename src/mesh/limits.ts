@@ -36,6 +36,8 @@ export const CLOCK_FLOOR_MS = Date.UTC(2026, 0, 1)
 export const ANTI_ENTROPY_MS = 10_000
 /** The own profile is published again at least this often: peers without a direct connection see from it that we live. */
 export const HEARTBEAT_MS = 30_000
+/** A record of ours that comes back is said anew no more often: two peers with one identity would else answer each other. */
+export const RECLAIM_MS = 10_000
 /** Records of a peer that nobody hears any more are kept so long: a reboot or a lost Wi-Fi is shorter. */
 export const AWAY_KEEP_MS = 15 * 60_000
 /** How long it is remembered that a record was dropped: everyone else has dropped it by then. */

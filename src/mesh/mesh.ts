@@ -1,14 +1,13 @@
 /** The mesh: records, gossip, liveness and blobs of one peer put together. */
 import type { ModelManifest } from '../models/index.ts'
 import type { Membership } from '../net/index.ts'
-import { createAcquaint, dialable } from './acquaint.ts'
+import { createAcquaint } from './acquaint.ts'
 import { createBlobServer } from './blob-server.ts'
 import { MeshStoppedError } from './errors.ts'
 import { createFetcher } from './fetcher.ts'
-import { createGossip } from './gossip.ts'
+import { Gossip } from './gossip.ts'
 import { createIntake } from './intake.ts'
 import type { Judged } from './intake.ts'
-import { AWAY_KEEP_MS, HEARTBEAT_MS, MAX_ADDRESSES } from './limits.ts'
 import { createLiveness } from './liveness.ts'
 import { createListeners } from './listeners.ts'
 import { findManifest } from './find-manifest.ts'
@@ -16,10 +15,11 @@ import type { MeshNeeds } from './needs.ts'
 import { createOwnRecords } from './own-records.ts'
 import { standingPlacements } from './placements.ts'
 import { createPublisher } from './publisher.ts'
-import { createRecordBook } from './record-book.ts'
+import { RecordBook } from './record-book.ts'
 import type { StoredRecord } from './record-book.ts'
 import { createStateFile } from './state-file.ts'
-import type { Mesh, OwnProfile } from './types.ts'
+import type { Mesh } from './types.ts'
+import { Upkeep } from './upkeep.ts'
 import { createViews } from './views.ts'
 
 const EVERYONE: Membership = { epoch: 0, admits: () => true }
@@ -31,7 +31,6 @@ export function createMesh(needs: MeshNeeds): Mesh {
   const membership = needs.membership ?? EVERYONE
   const listeners = createListeners(logger)
   let running = false
-  let profile: { readonly own: OwnProfile; readonly at: number } | undefined
 
   const changed = (record: StoredRecord): void => {
     if (record.kind === 'placement') state.changed()
@@ -39,7 +38,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     listeners.emit('changed', record.kind, record.key, record.author)
   }
   const isNear = (peer: string): boolean => peer === self || liveness.isConnected(peer)
-  const book = createRecordBook({ clock, isNear, changed })
+  const book = new RecordBook({ clock, isNear, changed })
   const liveness = createLiveness(
     { network, clock, isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining' },
     {
@@ -50,6 +49,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
       },
       left(peer, farewell) {
         book.heard(peer, 0)
+        gossip.leave(peer)
         listeners.emit('left', peer, farewell)
       },
     },
@@ -69,7 +69,8 @@ export function createMesh(needs: MeshNeeds): Mesh {
     placements: [...standingPlacements(book).values()].map(({ bytes }) => bytes),
   }))
   const intake = createIntake({ self, clock, book, membership })
-  const publisher = createPublisher(self, own, book)
+  const publisher = createPublisher({ self, clock, own, book })
+  const upkeep = new Upkeep({ network, clock, book, publisher, logger, isNear })
   const acquaint = createAcquaint(network, book, liveness)
   const fetcher = createFetcher(needs)
   const server = createBlobServer({ ...needs, count, serves: needs.serves ?? (() => true) })
@@ -87,32 +88,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     return judged
   }
 
-  const publishProfile = async (wanted: OwnProfile): Promise<void> => {
-    profile = { own: wanted, at: clock.now() }
-    await publisher.profile({ ...wanted, addresses: dialable(network).slice(0, MAX_ADDRESSES) })
-  }
-  const refreshProfile = (): void => {
-    if (running && profile !== undefined) {
-      publishProfile(profile.own).catch((error: unknown) => logger.warn({ err: error }, 'no heartbeat was published'))
-    }
-  }
-
-  const round = (): void => {
-    for (const author of book.authors()) {
-      if (isNear(author)) book.heard(author, 0)
-      else if (book.silence(author) > AWAY_KEEP_MS) forget(author)
-    }
-    book.shadows.sweep()
-    acquaint.look()
-    if (profile !== undefined && clock.now() - profile.at >= HEARTBEAT_MS) refreshProfile()
-  }
-  /** A standing placement stays: its stages may well be there, and withdrawn ones keep older ones away. */
-  const forget = (author: string): void => {
-    const standing = new Set([...standingPlacements(book).values()].map(({ id }) => id))
-    for (const { id } of book.recordsOf(author)) if (!standing.has(id)) book.drop(id)
-  }
-
-  const gossip = createGossip({
+  const gossip = new Gossip({
     network,
     clock,
     random,
@@ -120,9 +96,16 @@ export function createMesh(needs: MeshNeeds): Mesh {
     isConnected: (peer) => liveness.isConnected(peer),
     offer,
     farewell: (peer) => liveness.farewell(peer),
-    round,
+    round: () => {
+      upkeep.round()
+      acquaint.look()
+    },
   })
-  const off = network.on({ addresses: refreshProfile })
+  const off = network.on({
+    addresses: () => {
+      if (running) upkeep.refreshProfile()
+    },
+  })
 
   const whileRunning = async <Result>(action: () => Promise<Result>): Promise<Result> => {
     if (!running) throw new MeshStoppedError()
@@ -143,9 +126,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     },
     async stop() {
       if (!running) return
-      if (profile !== undefined) {
-        await publishProfile({ ...profile.own, state: 'draining' }).catch(() => undefined)
-      }
+      await upkeep.drain()
       running = false
       off()
       await gossip.stop()
@@ -153,7 +134,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
       liveness.stop()
       await state.flush()
     },
-    publishProfile: (wanted) => whileRunning(() => publishProfile(wanted)),
+    publishProfile: (profile) => whileRunning(() => upkeep.publishProfile(profile)),
     publishHoldings: (holdings) => whileRunning(() => publisher.holdings(holdings)),
     publishPlacement: (model, init) => whileRunning(() => publisher.placement(model, init)),
     withdrawPlacement: (model) => whileRunning(() => publisher.withdrawPlacement(model)),

@@ -1,9 +1,12 @@
 /** What this peer says of itself and decides for models, as records. */
 import type { ModelManifest } from '../models/index.ts'
 import { checkPlacement } from '../placement/index.ts'
+import type { Clock } from '../util/index.ts'
 import type { OwnRecords } from './own-records.ts'
 import { asPlacement, standingPlacement } from './placements.ts'
+import { RECLAIM_MS } from './limits.ts'
 import type { RecordBook } from './record-book.ts'
+import { recordId } from './records.ts'
 import type { MeshRecord } from './records.ts'
 import type { MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
 
@@ -19,7 +22,15 @@ export interface Publisher {
   reclaim(record: MeshRecord): void
 }
 
-export function createPublisher(self: string, own: OwnRecords, book: RecordBook): Publisher {
+export interface PublisherNeeds {
+  readonly self: string
+  readonly clock: Clock
+  readonly own: OwnRecords
+  readonly book: RecordBook
+}
+
+export function createPublisher({ self, clock, own, book }: PublisherNeeds): Publisher {
+  const reclaimed = new Map<string, number>()
   const publisher: Publisher = {
     async profile(profile) {
       await own.publish('profile', '', () => ({ ...profile, addresses: [...profile.addresses] }))
@@ -56,6 +67,10 @@ export function createPublisher(self: string, own: OwnRecords, book: RecordBook)
     reclaim(record) {
       own.observe(record)
       const { kind, key } = record
+      const id = recordId(record)
+      if (clock.now() - (reclaimed.get(id) ?? -Infinity) < RECLAIM_MS) return
+      for (const [other, at] of reclaimed) if (clock.now() - at >= RECLAIM_MS) reclaimed.delete(other)
+      reclaimed.set(id, clock.now())
       if (kind === 'manifest') {
         void own.publish('manifest', key, () => book.find('manifest', self, key)?.body ?? null).catch(() => undefined)
       } else if (kind === 'profile' || kind === 'holdings') {

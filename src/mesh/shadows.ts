@@ -5,46 +5,53 @@
 import type { Clock } from '../util/index.ts'
 import { MAX_SHADOWS, SHADOW_KEEP_MS } from './limits.ts'
 
-export interface Shadows {
-  version(id: string): number | undefined
-  /** `dropped`: it was fine, and is wanted again when its author comes back. */
-  add(id: string, version: number, why: 'refused' | 'dropped'): void
-  remove(id: string): void
-  /** The author is back: what was dropped of it may be sent again. */
-  recall(author: string): void
-  /** Forgets what is old; true when something was. */
-  sweep(): boolean
-  entries(): IterableIterator<readonly [id: string, version: number]>
-}
-
 interface Shadow {
   readonly version: number
   readonly why: 'refused' | 'dropped'
   readonly since: number
 }
 
-export function createShadows(clock: Clock): Shadows {
-  const shadows = new Map<string, Shadow>()
-  return {
-    version: (id) => shadows.get(id)?.version,
-    add(id, version, why) {
-      shadows.delete(id)
-      shadows.set(id, { version, why, since: clock.now() })
-      if (shadows.size > MAX_SHADOWS) shadows.delete(shadows.keys().next().value!)
-    },
-    remove: (id) => void shadows.delete(id),
-    recall(author) {
-      for (const [id, { why }] of shadows) {
-        if (why === 'dropped' && id.split('\n')[1] === author) shadows.delete(id)
-      }
-    },
-    sweep() {
-      const before = shadows.size
-      for (const [id, { since }] of shadows) if (clock.now() - since > SHADOW_KEEP_MS) shadows.delete(id)
-      return shadows.size < before
-    },
-    *entries() {
-      for (const [id, { version }] of shadows) yield [id, version] as const
-    },
+export class Shadows {
+  readonly #clock: Clock
+  readonly #changed: () => void
+  readonly #shadows = new Map<string, Shadow>()
+
+  constructor(clock: Clock, changed: () => void) {
+    this.#clock = clock
+    this.#changed = changed
+  }
+
+  version(id: string): number | undefined {
+    return this.#shadows.get(id)?.version
+  }
+
+  /** `dropped`: it was fine, and is wanted again when its author comes back. */
+  add(id: string, version: number, why: 'refused' | 'dropped'): void {
+    this.#shadows.delete(id)
+    this.#shadows.set(id, { version, why, since: this.#clock.now() })
+    if (this.#shadows.size > MAX_SHADOWS) this.#shadows.delete(this.#shadows.keys().next().value!)
+    this.#changed()
+  }
+
+  remove(id: string): void {
+    if (this.#shadows.delete(id)) this.#changed()
+  }
+
+  /** The author is back: what was dropped of it may be sent again. */
+  recall(author: string): void {
+    this.#removeWhere((id, { why }) => why === 'dropped' && id.split('\n')[1] === author)
+  }
+
+  /** Forgets what is old. */
+  sweep(): void {
+    this.#removeWhere((_, { since }) => this.#clock.now() - since > SHADOW_KEEP_MS)
+  }
+
+  *entries(): Generator<readonly [id: string, version: number]> {
+    for (const [id, { version }] of this.#shadows) yield [id, version]
+  }
+
+  #removeWhere(is: (id: string, shadow: Shadow) => boolean): void {
+    for (const [id, shadow] of this.#shadows) if (is(id, shadow)) this.remove(id)
   }
 }

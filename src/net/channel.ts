@@ -107,6 +107,7 @@ export class FrameChannel implements Channel {
         if (this.#queue.length > 0 || !this.#ready()) this.#queue.push(frame)
         else this.#handOver(frame)
       }
+      if (this.#decoder.failure !== undefined) throw this.#decoder.failure
     } catch (error) {
       if (error instanceof FrameError) this.#meter?.count('frames_refused')
       this.abort(error as Error)

@@ -108,9 +108,13 @@ function plain(address: string): string {
   return parseAddress(address)?.plain ?? address
 }
 
+function reasonOf(cause: Error): string {
+  return cause.name === 'AbortError' || cause.name === 'TimeoutError' ? 'no answer' : cause.message.slice(0, 120)
+}
+
 function tell(addresses: readonly string[], error: Error, retry?: Retry): string {
   const causes = error instanceof AggregateError ? (error.errors as Error[]) : [error]
-  const reasons = [...new Set(causes.map((cause) => cause.message.slice(0, 120)))].slice(0, 2).join('; ')
+  const reasons = [...new Set(causes.map(reasonOf))].slice(0, 2).join('; ')
   const where = addresses.map(plain).slice(0, 4).join(', ')
   if (retry === undefined) return `tried ${where}: ${reasons}`
   const times = retry.attempt === 1 ? 'once' : `${retry.attempt} times`

@@ -7,7 +7,7 @@
  *  24 u32 step           28 u32 position               32 u32[4] dims
  *  48 u32 payload bytes  52 u32 control bytes          56 u32 CRC-32C of payload and control
  *  60 u32 CRC-32C of the other 124 header bytes        64 u8[32] running digest of the session's rows
- *  96 u16 hop            98 u16 zero    100 u32 micros  104 u8[24] zero
+ *  96 u16 hop            98 u16 rows    100 u32 micros  104 u8[24] zero
  * 128 payload (so it stays 64-byte aligned), then the control map (MessagePack).
  *
  * The type of a tensor is what the manifest says; header and manifest must agree before anything is allocated.
@@ -48,6 +48,8 @@ export interface Frame {
   readonly position: number
   /** Place of the receiver in the route. */
   readonly hop: number
+  /** Rows of the step that this frame carries or answers. */
+  readonly rows: number
   /** Microseconds that stages have computed for this step so far. */
   readonly micros: number
   /** SHA-256 over the previous digest and this payload: 32 bytes. */
@@ -71,6 +73,7 @@ export function frame(init: FrameInit): Frame {
     step: 0,
     position: 0,
     hop: 0,
+    rows: 0,
     micros: 0,
     digest: NO_DIGEST,
     payload: NO_BYTES,
@@ -100,6 +103,7 @@ export function encodeFrame(value: Frame): Uint8Array[] {
   view.setUint32(56, crc32c(value.control, crc32c(value.payload)), true)
   header.set(value.digest, 64)
   view.setUint16(96, value.hop, true)
+  view.setUint16(98, value.rows, true)
   view.setUint32(100, value.micros, true)
   view.setUint32(60, headerChecksum(header), true)
   const parts: Uint8Array[] = [header]
@@ -158,6 +162,7 @@ export function decodeHeader(header: Uint8Array): Header {
       step: view.getUint32(24, true),
       position: view.getUint32(28, true),
       hop: view.getUint16(96, true),
+      rows: view.getUint16(98, true),
       micros: view.getUint32(100, true),
       digest: header.slice(64, 96),
       payload: NO_BYTES,
@@ -177,14 +182,32 @@ export class FrameDecoder {
   #body: Uint8Array = NO_BYTES
   #bodyFill = 0
   #length = 0
+  #failure: Error | undefined
 
   /** Bytes of a frame that has begun and is not complete. */
   get pending(): number {
     return this.#headFill + this.#bodyFill
   }
 
+  /** What ended the stream; the frames before it are good. */
+  get failure(): Error | undefined {
+    return this.#failure
+  }
+
+  /** @throws FrameError, unless frames came before the bad bytes: then `failure` has it. */
   push(bytes: Uint8Array): Frame[] {
     const frames: Frame[] = []
+    try {
+      if (this.#failure !== undefined) throw this.#failure
+      this.#take(bytes, frames)
+    } catch (error) {
+      this.#failure = error as Error
+      if (frames.length === 0) throw error
+    }
+    return frames
+  }
+
+  #take(bytes: Uint8Array, frames: Frame[]): void {
     let at = 0
     while (at < bytes.length) {
       if (this.#header === undefined) {
@@ -204,7 +227,6 @@ export class FrameDecoder {
       }
       if (this.#bodyFill === this.#length) frames.push(this.#end())
     }
-    return frames
   }
 
   #begin(header: Header): void {

@@ -67,6 +67,8 @@ interface BeatNeeds {
   measured(rtt: number): void
   /** No answer for `silent` milliseconds. */
   frozen(silent: number): void
+  /** The channel has ended. */
+  broken(): void
 }
 
 /** Beats until it is stopped or the channel is gone; `now` beats at once (somebody began to watch). */
@@ -103,7 +105,10 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
         answered = true
         if (!stopped) needs.measured(rtt)
       },
-      () => stop(),
+      () => {
+        if (!stopped) needs.broken()
+        stop()
+      },
     )
   }
   const stop = (): void => {

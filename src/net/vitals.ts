@@ -2,7 +2,7 @@
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { channelOverStream } from './channel-carriers.ts'
-import { WATCHED_WAIT_MS } from './constants.ts'
+import { BEAT_WAIT_MS, WATCHED_BEAT_MS, WATCHED_WAIT_MS } from './constants.ts'
 import { PeerFrozenError } from './errors.ts'
 import { createPinger, PING_PROTOCOL, startHeartbeat } from './heartbeat.ts'
 import type { Pinger } from './heartbeat.ts'
@@ -46,9 +46,9 @@ export class Vitals {
       (pinger) => {
         if (this.#links.get(link) === vital) vital.beats = this.#beat(link, vital, pinger)
       },
-      // the connection is going; its end is reported by itself
-      () => undefined,
+      () => this.#broken(link, vital),
     )
+    if (this.#watches.has(link.peer)) this.#expectBeats(link, vital)
   }
 
   /** Whether it was taken for frozen. */
@@ -87,7 +87,11 @@ export class Vitals {
 
   watch(peer: string): () => void {
     this.#watches.set(peer, (this.#watches.get(peer) ?? 0) + 1)
-    for (const [link, vital] of this.#links) if (link.peer === peer) vital.beats?.now()
+    for (const [link, vital] of this.#links) {
+      if (link.peer !== peer) continue
+      if (vital.beats === undefined) this.#expectBeats(link, vital)
+      else vital.beats.now()
+    }
     let done = false
     return () => {
       if (done) return
@@ -102,8 +106,30 @@ export class Vitals {
     for (const link of this.#links.keys()) this.end(link)
   }
 
+  /** A link may be cut before its first beat: opening the stream for it must not take longer than a beat may. */
+  #expectBeats(link: Link, vital: Vital): void {
+    const wait = WATCHED_BEAT_MS + WATCHED_WAIT_MS
+    this.#needs.clock.after(wait, () => {
+      if (vital.beats === undefined && this.#watches.has(link.peer)) this.#frozen(link, vital, wait)
+    })
+  }
+
+  /** The stream of the heart-beat failed: with the connection, or alone, and then nobody watches it any more. */
+  #broken(link: Link, vital: Vital): void {
+    this.#needs.clock.after(WATCHED_BEAT_MS, () => {
+      if (link.connection.status === 'open') this.#frozen(link, vital, BEAT_WAIT_MS)
+    })
+  }
+
+  #frozen(link: Link, vital: Vital, silent: number): void {
+    if (this.#links.get(link) !== vital || vital.frozen) return
+    this.#needs.telemetry?.count('heartbeats_missed')
+    vital.frozen = true
+    link.connection.abort(new PeerFrozenError(link.peer, silent))
+  }
+
   async #openPinger(link: Link): Promise<Pinger> {
-    const stream = await link.connection.newStream(PING_PROTOCOL)
+    const stream = await link.connection.newStream(PING_PROTOCOL, { signal: AbortSignal.timeout(BEAT_WAIT_MS) })
     return createPinger(this.#needs.clock, channelOverStream(stream, link.peer))
   }
 
@@ -116,11 +142,8 @@ export class Vitals {
         vital.rtt = vital.rtt === null ? rtt : vital.rtt + (rtt - vital.rtt) / 4
         this.#needs.telemetry?.observe('peer_rtt', rtt / 1000)
       },
-      frozen: (silent) => {
-        this.#needs.telemetry?.count('heartbeats_missed')
-        vital.frozen = true
-        link.connection.abort(new PeerFrozenError(link.peer, silent))
-      },
+      frozen: (silent) => this.#frozen(link, vital, silent),
+      broken: () => this.#broken(link, vital),
     })
   }
 }

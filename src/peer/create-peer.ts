@@ -78,8 +78,8 @@ interface Parts {
 export async function runPeer(init: CreatePeerInit, signal?: AbortSignal): Promise<RunningPeer> {
   const paths = homePaths(init.home, process.env)
   await prepareHome(paths)
-  const unlock = await lockHome(paths)
-  const undo: (() => unknown)[] = [unlock]
+  // Alone, a home may be shared: store, cache and manifests are written whole or not at all, and no identity is shown.
+  const undo: (() => unknown)[] = init.offline === true ? [] : [await lockHome(paths)]
   try {
     const parts = await lowerParts(init, paths, undo)
     signal?.throwIfAborted()
@@ -105,7 +105,7 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
 
 async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (() => unknown)[]): Promise<Parts> {
   const clock = systemClock()
-  const file = createRotatingFile({ path: join(paths.logs, 'weft.log') })
+  const file = createRotatingFile({ path: join(paths.logs, init.offline === true ? 'weft-local.log' : 'weft.log') })
   undo.push(() => file.close())
   const identity = await loadOrCreateIdentity({ directory: paths.keys })
   const name = init.name ?? nameOf(identity.id)

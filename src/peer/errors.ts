@@ -115,6 +115,37 @@ export class StoppingError extends WeftError {
   }
 }
 
+/** A program gave `createPeer` or `generate` a value that cannot be meant. */
+export class OptionError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-CFG-012',
+    title: 'Option with a wrong value',
+    meaning: 'A call of the library was given an option that it cannot use; nothing was started for it.',
+    remedy: 'Correct the option that is named.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+
+  constructor(option: string, why: string) {
+    super(OptionError.info, `the option ${option} cannot be used: ${why}`, { why, details: { option } })
+  }
+}
+
+export class NotInThisVersionError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-090',
+    title: 'Not in this version',
+    meaning: 'The call is part of the interface, and this version of weft does not have it yet.',
+    remedy: 'Use a later version; CHANGELOG.md says which one brings it.',
+    exit: EXIT.unexpected,
+    http: 501,
+  }
+
+  constructor(call: string) {
+    super(NotInThisVersionError.info, `this version of weft has no ${call} yet`, { details: { call } })
+  }
+}
+
 export const PEER_ERRORS: readonly ErrorInfo[] = [
   HomeBusyError.info,
   HomeUnwritableError.info,
@@ -123,4 +154,6 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   DeployFailedError.info,
   OfflineError.info,
   StoppingError.info,
+  OptionError.info,
+  NotInThisVersionError.info,
 ]

@@ -21,7 +21,7 @@ export type {
 } from './types.ts'
 export { createPeer, runPeer } from './create-peer.ts'
 export type { CreatePeerInit, RunningPeer } from './create-peer.ts'
-export { PEER_ERRORS } from './errors.ts'
+export { NotInThisVersionError, OptionError, PEER_ERRORS } from './errors.ts'
 export { homePaths, lockHolder } from './home.ts'
 export type { HomePaths } from './home.ts'
 export type { LocalPeer } from './local-peer.ts'

@@ -145,7 +145,8 @@ export class Placing {
       peer: stage.peer === ORIGIN ? this.#needs.self : stage.peer,
     }))
     const until = clock.now() + DEPLOY_DEADLINE_MS
-    const task = `loading ${manifest.model} on ${new Set(wanted.map((stage) => stage.peer)).size} peers`
+    const peers = new Set(wanted.map((stage) => stage.peer)).size
+    const task = `loading ${manifest.model} on ${peers} ${peers === 1 ? 'peer' : 'peers'}`
     let shown = -1
     for (;;) {
       signal?.throwIfAborted()

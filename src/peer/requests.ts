@@ -73,16 +73,29 @@ export class Requests {
       for await (const event of this.#run(request, abort.signal)) {
         track(running, event)
         if (event.type === 'end') outcome = event.finish
+        this.#count(event, request.model)
         yield event
       }
     } catch (error) {
-      outcome = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+      if (!abort.signal.aborted) outcome = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+      if (outcome !== 'cancelled') this.#needs.telemetry.count('requests_failed', 1, { code: outcome })
       throw error
     } finally {
       if (outcome === 'cancelled') this.#needs.telemetry.count('cancelled_sessions')
       signal?.removeEventListener('abort', onAbort)
       this.#running.delete(id)
       this.#needs.emit('request.ended', { request: id, model: request.model, outcome, tokens: running.tokens })
+    }
+  }
+
+  #count(event: GenerateEvent, model: string): void {
+    const { telemetry } = this.#needs
+    if (event.type === 'start') {
+      telemetry.count('requests_started')
+      telemetry.count('prompt_tokens', event.prompt_ids.length, { model })
+    } else if (event.type === 'end') {
+      telemetry.count('requests_completed')
+      telemetry.count('completion_tokens', event.ids.length, { model })
     }
   }
 

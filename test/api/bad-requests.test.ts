@@ -271,7 +271,9 @@ describe('requests that are hardly HTTP', () => {
   })
 
   test('no answer carries a stack or a path of ours', async () => {
-    const answer = parseAnswer((await raw(running.port, `PATCH /v1 HTTP/1.1\r\n${host()}\r\n\r\n`)).head)
+    const answer = parseAnswer(
+      (await raw(running.port, `PATCH /v1 HTTP/1.1\r\n${host()}\r\nConnection: close\r\n\r\n`)).head,
+    )
     expect(answer.head).not.toMatch(/node_modules|\.ts:/)
   })
 })

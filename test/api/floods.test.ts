@@ -229,7 +229,7 @@ describe('floods', () => {
   })
 
   test('a thousand idle connections do not keep others out, and are closed', async () => {
-    running = await start({ init: { limits: { connections: 300, keepAliveMs: 2_000, checkMs: 100 } } })
+    running = await start({ init: { limits: { connections: 300, keepAliveMs: 1_000, checkMs: 100 } } })
     const { port, url } = running
     let closed = 0
     const sockets: Socket[] = []
@@ -250,7 +250,7 @@ describe('floods', () => {
   })
 
   test('one connection may ask so many times', async () => {
-    running = await start({ init: { limits: { requestsPerConnection: 5 } } })
+    running = await start({ init: { limits: { requestsPerConnection: 5, keepAliveMs: 300 } } })
     const { port } = running
     const one = `GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`
     const { head, body: rest } = await raw(port, one.repeat(9))

@@ -1,5 +1,5 @@
 /** What people type, read as it is meant. */
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseCommandLine, wantsJson } from '../../src/cli/parse.ts'
 import { editDistance, nearest } from '../../src/cli/suggest.ts'

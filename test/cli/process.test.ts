@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { COMMANDS } from '../../src/cli/index.ts'
+import { width } from '../../src/cli/text.ts'
 import { call, emptyHome, json, weft } from './support.ts'
 
 describe('wrong usage', () => {
@@ -87,7 +88,7 @@ describe('help', () => {
     for (const { verb } of COMMANDS) texts.push(await call(['help', verb]), await call([verb, '--help']))
     for (const { status, stdout } of texts) {
       expect(status).toBe(0)
-      expect(stdout.split('\n').filter((line) => [...line].length > 80)).toEqual([])
+      expect(stdout.split('\n').filter((line) => width(line) > 80)).toEqual([])
     }
   })
 

@@ -114,6 +114,13 @@ describe('weft up', () => {
     expect((await weft(['status', '--home', home])).status).toBe(3)
   })
 
+  test('Ctrl-C ends it with status 130, its home in order', async () => {
+    const { child } = await up(home)
+    child.kill('SIGINT')
+    expect(await ended(child)).toBe(130)
+    expect((await weft(['status', '--home', home])).status).toBe(3)
+  })
+
   test('without a peer, run works in its own process', async () => {
     const args = ['run', MODEL, 'Once', '--raw', '--temperature', '0', '--max-tokens', '3', '--home', home]
     const { status, stdout } = await weft(args)

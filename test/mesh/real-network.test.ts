@@ -6,6 +6,7 @@ import { createMesh } from '../../src/mesh/index.ts'
 import type { Mesh, MeshNeeds } from '../../src/mesh/index.ts'
 import { importModel } from '../../src/models/index.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
+import { DTYPE, encodeControl, frame } from '../../src/net/index.ts'
 import type { Network } from '../../src/net/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
@@ -129,15 +130,21 @@ describe('over real connections', () => {
 
   it('a manifest that is not the one it should be is refused', async () => {
     const a = await holder()
-    const lying = { ...model, license: 'other', digest: model.digest, blocks: model.blocks.slice(1) }
-    const liar = await realPeer({
-      bootstrap: a.network.addresses(),
-      loadManifest: () => Promise.resolve(lying),
-    })
+    const store = await createBlobStore({ directory: join(folder, 'other') })
+    await writeFile(join(folder, 'other.gguf'), writeGguf(tinyLlama({ layers: 1 })))
+    const needs = { store, clock, directory: join(folder, 'partitions'), downloads: join(folder, 'downloads') }
+    const other = await importModel(needs, { source: join(folder, 'other.gguf') })
+    // One that is not sound, then one that is, of another model.
+    const lies = [{ ...model, blocks: model.blocks.slice(1) }, other]
+    const loadManifest = (): Promise<ModelManifest | undefined> => Promise.resolve(lies.shift())
+    const liar = await realPeer({ bootstrap: a.network.addresses(), loadManifest })
     const b = await realPeer({ bootstrap: liar.network.addresses() })
     await liar.mesh.announceManifest(model)
     await until(() => b.mesh.manifests().length === 1)
-    await expect(b.mesh.fetchManifest(model.digest)).rejects.toMatchObject({ code: 'WEFT-DSC-104' })
+    for (const why of ['3 blocks for 2 layers', 'it sent the manifest of another model']) {
+      const failure = b.mesh.fetchManifest(model.digest)
+      await expect(failure).rejects.toMatchObject({ code: 'WEFT-DSC-104', details: { holders: { [liar.id]: why } } })
+    }
     await expect(b.mesh.fetchManifest('no-such-model')).rejects.toMatchObject({ code: 'WEFT-DSC-103' })
   })
 
@@ -160,7 +167,6 @@ describe('over real connections', () => {
     const a = await realPeer()
     const b = await realPeer({ bootstrap: a.network.addresses() })
     await joined(a.network, b.network)
-    const { DTYPE, encodeControl, frame } = await import('../../src/net/index.ts')
     // Only the peer with the smaller id opens; the other end closes what else comes.
     const [small, large] = a.id < b.id ? [a, b] : [b, a]
     const payload = new Uint8Array(100).fill(7)

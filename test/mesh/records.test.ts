@@ -5,8 +5,7 @@ import { createIntake } from '../../src/mesh/intake.ts'
 import type { Intake } from '../../src/mesh/intake.ts'
 import { AWAY_KEEP_MS, MAX_RECORDS_PER_AUTHOR, UPDATE_BURST } from '../../src/mesh/limits.ts'
 import { standingPlacement } from '../../src/mesh/placements.ts'
-import { createRecordBook } from '../../src/mesh/record-book.ts'
-import type { RecordBook } from '../../src/mesh/record-book.ts'
+import { RecordBook } from '../../src/mesh/record-book.ts'
 import { isGenuine, readRecord, sealRecord } from '../../src/mesh/records.ts'
 import type { MeshRecord } from '../../src/mesh/records.ts'
 import { newIdentity } from '../../src/trust/index.ts'
@@ -26,7 +25,7 @@ let denied: Set<string>
 beforeEach(() => {
   clock = virtualClock()
   denied = new Set()
-  book = createRecordBook({ clock, isNear: () => false, changed: () => undefined })
+  book = new RecordBook({ clock, isNear: () => false, changed: () => undefined })
   const membership = { epoch: 0, admits: (peer: string, purpose: string) => !denied.has(`${peer} ${purpose}`) }
   intake = createIntake({ self: self.id, clock, book, membership })
 })
@@ -237,7 +236,7 @@ describe('two placements of one model', () => {
       [2, 1, 0],
       [1, 2, 0],
     ]) {
-      const fresh = createRecordBook({ clock, isNear: () => false, changed: () => undefined })
+      const fresh = new RecordBook({ clock, isNear: () => false, changed: () => undefined })
       const membership = { epoch: 0, admits: () => true }
       const judge = createIntake({ self: self.id, clock, book: fresh, membership })
       for (const index of order) expect(judge.offer(records[index]!, 0, friend).verdict).toBe('accepted')

@@ -26,8 +26,8 @@ export interface PeerProcess {
 
 /** @param wrap a command in front, e.g. `ip netns exec HOST` */
 export async function startPeer(init: object, wrap: readonly string[] = []): Promise<PeerProcess> {
-  const [command, ...before] = [...wrap, process.execPath] as [string, ...string[]]
-  const child = spawn(command, [...before, SCRIPT, JSON.stringify(init)], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const command = [...wrap, process.execPath, SCRIPT, JSON.stringify(init)]
+  const child = spawn(command[0]!, command.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] })
   const events: PeerEvent[] = []
   createInterface({ input: child.stdout }).on('line', (line) => events.push(JSON.parse(line) as PeerEvent))
   await until(() => events.length > 0 || child.exitCode !== null)

@@ -19,6 +19,7 @@ const frames: fc.Arbitrary<Frame> = fc
     position: fc.nat(),
     hop: fc.nat(65_535),
     micros: fc.nat(),
+    rows: fc.integer({ min: 0, max: 0xffff }),
     digest: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     seed: fc.nat(255),
     control: fc.uint8Array({ maxLength: 200 }),

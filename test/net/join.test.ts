@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { frame, PortInUseError, ProtocolUnsupportedError } from '../../src/net/index.ts'
-import type { Channel, Frame } from '../../src/net/index.ts'
-import { connectedIds, joined, networkPool, until } from './helpers.ts'
+import { frame, ProtocolUnsupportedError } from '../../src/net/index.ts'
+import type { Frame } from '../../src/net/index.ts'
+import { joined, networkPool, until } from './helpers.ts'
 
 const pool = networkPool()
 afterEach(() => pool.stopAll())
@@ -38,6 +38,7 @@ describe('joining', () => {
       await channel.close()
       expect(await channel.closed).toBeUndefined()
     }
+    await expect(b.open(a.id, '/test/nobody/1')).rejects.toBeInstanceOf(ProtocolUnsupportedError)
     expect(await b.ping(a.id, 2048)).toBeGreaterThan(0)
     expect(await b.ping(a.id, 0)).toBeGreaterThan(0)
   })

@@ -12,7 +12,7 @@ import {
   PendingApprovalError,
   PortInUseError,
 } from '../../src/net/index.ts'
-import type { Network, Refusal } from '../../src/net/index.ts'
+import type { Network } from '../../src/net/index.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { connectedIds, joined, networkPool, until } from './helpers.ts'
 

@@ -12,7 +12,8 @@ export const command: Command = async (context) => {
   const { flags, io, out } = context
   const model = flags.required(0)
   const path = flags.text('placement')
-  const placement = path === undefined || path === 'auto' ? undefined : await readPlacement(path, model)
+  const objective = flags.text('objective') as 'latency' | 'memory' | 'spread' | undefined
+  const placement = path === undefined || path === 'auto' ? objective : await readPlacement(path, model)
   const signal = deadlineSignal(context, `deploying ${model}`)
   const access = await openFor(context, 'never')
   const progress = createProgress(io, out)

@@ -1,4 +1,4 @@
-/** weft wait: blocks until the peer is up, or knows so many others, or serves all of a model. */
+/** weft wait: blocks until the peer is up, or the mesh has so many peers, or serves all of a model. */
 import type { PeerStatus } from '../../peer/index.ts'
 import type { Command } from '../context.ts'
 import { BadValueError, PeerNotRunningError, PeerSilentError, WaitTimedOutError } from '../errors.ts'
@@ -27,8 +27,7 @@ export const command: Command = async (context) => {
   for (;;) {
     const status = await statusOrNull(context)
     if (status !== null && condition.holds(status)) {
-      if (out.structured)
-        out.document({ schema: 'weft.wait/1', for: flags.text('for') ?? 'up', peers: connected(status) })
+      if (out.structured) out.document({ schema: 'weft.wait/1', for: flags.text('for') ?? 'up', peers: size(status) })
       return
     }
     if (io.clock.now() >= until) {
@@ -50,9 +49,10 @@ export function parseCondition(text: string): Condition {
   if (peers !== null) {
     const count = Number(peers[1])
     return {
-      what: `${plural(count, 'other peer')} to be connected`,
-      holds: (status) => connected(status) >= count,
-      now: (status) => `${connected(status)} connected, ${status.seen_not_joined.length} seen and not joined`,
+      what: `a mesh of ${plural(count, 'peer')}`,
+      holds: (status) => size(status) >= count,
+      now: (status) =>
+        `${plural(size(status), 'peer')} with this one, ${status.seen_not_joined.length} seen and not joined`,
     }
   }
   const model = /^model=(.+)$/.exec(text)?.[1]
@@ -74,8 +74,9 @@ export function parseCondition(text: string): Condition {
   }
 }
 
-function connected(status: PeerStatus): number {
-  return status.peers.filter((peer) => peer.state === 'connected').length
+/** Peers that are connected, this one included: the number that `weft status` shows. */
+function size(status: PeerStatus): number {
+  return 1 + status.peers.filter((peer) => peer.state === 'connected').length
 }
 
 /** A peer that is busy starting or ending may not answer this once. */

@@ -8,29 +8,12 @@
  * row of x stands in the slots' rows, one after another).
  * Outputs: `y` [rows, width], and the new rows `nk.l.s`, `nv.l.s` [1, kv heads, slot's rows, head dim].
  */
-import { GraphBuilder, MICROSOFT } from '../../onnx/index.ts'
-import type { StoredTensor } from '../../onnx/index.ts'
+import { GraphBuilder } from '../../onnx/index.ts'
 import type { BoundaryType, LlamaShape } from '../manifest.ts'
 import { kernelHeadDim } from './head-width.ts'
-import { matmul, rmsNorm, roundBoundary, silu, skipNorm } from './nodes.ts'
-import type { PackedMatrix } from './pack.ts'
-
-export interface PackedLayer {
-  readonly attentionNorm: StoredTensor
-  /** One packed [q, k, v], or the three apart where their forms differ. */
-  readonly qkv: readonly PackedMatrix[]
-  readonly output: PackedMatrix
-  readonly feedForwardNorm: StoredTensor
-  readonly gate: PackedMatrix
-  readonly up: PackedMatrix
-  readonly down: PackedMatrix
-}
-
-export interface Rotary {
-  /** [positions, rotated / 2], float32. */
-  readonly cos: StoredTensor
-  readonly sin: StoredTensor
-}
+import { decoderLayer, groupedAttention } from './layer.ts'
+import type { AttentionOutputs, PackedLayer, Rotary } from './layer.ts'
+import { fromBoundary, roundBoundary } from './nodes.ts'
 
 export interface DecoderInit {
   readonly shape: LlamaShape
@@ -43,18 +26,18 @@ export interface DecoderInit {
 export function decoderGraph(init: DecoderInit): Uint8Array {
   const { shape, boundary, slots } = init
   const graph = new GraphBuilder()
-  const wire = boundary === 'f16' ? 'f16' : 'f32'
-  let residual = graph.input('x', wire, ['rows', shape.width])
-  if (boundary === 'f16') residual = graph.node('Cast', [residual], { to: 1 })
+  let residual = fromBoundary(graph, graph.input('x', boundary, ['rows', shape.width]), boundary)
   slotInputs(graph, slots)
   for (const [layer, weights] of init.layers.entries()) {
-    residual = decoderLayer(graph, init, layer, weights, residual)
+    residual = decoderLayer(graph, shape, `layer.${layer}`, weights, residual, (qkv) =>
+      attention(graph, init, layer, qkv),
+    )
     if (layer < init.layers.length - 1) residual = roundBoundary(graph, residual, boundary)
   }
   graph.node(boundary === 'f16' ? 'Cast' : 'Identity', [residual], boundary === 'f16' ? { to: 10 } : {}, {
     outputs: ['y'],
   })
-  graph.output('y', wire, ['rows', shape.width])
+  graph.output('y', boundary, ['rows', shape.width])
   return graph.finish('decoder')
 }
 
@@ -65,35 +48,6 @@ function slotInputs(graph: GraphBuilder, slots: number): void {
     if (slots > 1) graph.input(`rows.${slot}`, 'i64', [`rows.${slot}`])
   }
   if (slots > 1) graph.input('back', 'i64', ['rows'])
-}
-
-function decoderLayer(
-  graph: GraphBuilder,
-  init: DecoderInit,
-  layer: number,
-  weights: PackedLayer,
-  residual: string,
-): string {
-  const { shape } = init
-  const name = `layer.${layer}`
-  const normed = rmsNorm(graph, `${name}.attention`, residual, weights.attentionNorm, shape.norm_epsilon)
-  const parts = weights.qkv.map((matrix, index) => matmul(graph, `${name}.qkv.${index}`, normed, matrix))
-  const qkv = parts.length === 1 ? parts[0]! : graph.node('Concat', parts, { axis: -1 })
-  const attended = attention(graph, init, layer, qkv)
-  const projected = matmul(graph, `${name}.output`, attended, weights.output)
-  const [normed2, sum] = skipNorm(
-    graph,
-    `${name}.feed`,
-    projected,
-    residual,
-    weights.feedForwardNorm,
-    shape.norm_epsilon,
-  )
-  const gate = silu(graph, matmul(graph, `${name}.gate`, normed2, weights.gate))
-  const up = matmul(graph, `${name}.up`, normed2, weights.up)
-  const hidden = graph.node('Mul', [gate, up])
-  const down = matmul(graph, `${name}.down`, hidden, weights.down)
-  return graph.node('Add', [down, sum])
 }
 
 function attention(graph: GraphBuilder, init: DecoderInit, layer: number, qkv: string): string {
@@ -115,33 +69,15 @@ function attention(graph: GraphBuilder, init: DecoderInit, layer: number, qkv: s
 function slotAttention(graph: GraphBuilder, init: DecoderInit, layer: number, slot: number, qkv: string): string {
   const { shape, rotary } = init
   const cache = [1, shape.kv_heads, `capacity.${slot}`, kernelHeadDim(shape)]
-  const past = ['k', 'v'].map((kind) => graph.input(`${kind}.${layer}.${slot}`, 'f32', cache))
-  const present = ['k', 'v'].map((kind) => graph.value(`present.${kind}`))
-  const attended = graph.value('attended')
-  graph.node(
-    'GroupQueryAttention',
-    [
-      qkv,
-      '',
-      '',
-      past[0]!,
-      past[1]!,
-      `past.${slot}`,
-      `total.${slot}`,
-      graph.stored('rotary.cos', rotary.cos),
-      graph.stored('rotary.sin', rotary.sin),
-    ],
-    {
-      num_heads: shape.heads,
-      kv_num_heads: shape.kv_heads,
-      do_rotary: 1,
-      scale: { float: 1 / Math.sqrt(shape.head_dim) },
-      rotary_interleaved: shape.rope_interleaved ? 1 : 0,
-    },
-    { domain: MICROSOFT, outputs: [attended, present[0]!, present[1]!] },
-  )
+  const present = groupedAttention(graph, shape, rotary, {
+    qkv,
+    pastKeys: graph.input(`k.${layer}.${slot}`, 'f32', cache),
+    pastValues: graph.input(`v.${layer}.${slot}`, 'f32', cache),
+    last: `past.${slot}`,
+    total: `total.${slot}`,
+  })
   newRows(graph, init, layer, slot, qkv, present)
-  return attended
+  return present.attended
 }
 
 /** The rows [total - rows, total) of the present cache. */
@@ -151,15 +87,16 @@ function newRows(
   layer: number,
   slot: number,
   qkv: string,
-  present: readonly string[],
+  present: AttentionOutputs,
 ): void {
   const { shape } = init
   const end = graph.node('Unsqueeze', [graph.node('Cast', [`total.${slot}`], { to: 7 }), graph.int64s([0])])
   const count = graph.node('Gather', [graph.node('Shape', [qkv]), graph.int64s([1])], { axis: 0 })
   const start = graph.node('Sub', [end, count])
-  for (const [index, kind] of ['k', 'v'].entries()) {
+  for (const kind of ['k', 'v'] as const) {
     const output = `n${kind}.${layer}.${slot}`
-    graph.node('Slice', [present[index]!, start, end, graph.int64s([2])], {}, { outputs: [output] })
+    const rows = kind === 'k' ? present.keys : present.values
+    graph.node('Slice', [rows, start, end, graph.int64s([2])], {}, { outputs: [output] })
     graph.output(output, 'f32', [1, shape.kv_heads, `new.${slot}`, kernelHeadDim(shape)])
   }
 }

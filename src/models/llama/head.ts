@@ -2,26 +2,30 @@
 import { GraphBuilder } from '../../onnx/index.ts'
 import type { StoredTensor } from '../../onnx/index.ts'
 import type { BoundaryType, LlamaShape } from '../manifest.ts'
-import { matmul, rmsNorm } from './nodes.ts'
+import { fromBoundary, matmul, rmsNorm } from './nodes.ts'
 import type { PackedMatrix } from './pack.ts'
 
-export interface HeadInit {
-  readonly shape: LlamaShape
-  readonly boundary: BoundaryType
+export interface PackedHead {
   readonly norm: StoredTensor
   readonly projection: PackedMatrix
+}
+
+export interface HeadInit extends PackedHead {
+  readonly shape: LlamaShape
+  readonly boundary: BoundaryType
 }
 
 /** `x` [rows, width] to `logits` [rows, vocabulary], float32. */
 export function headGraph(init: HeadInit): Uint8Array {
   const { shape, boundary } = init
   const graph = new GraphBuilder()
-  const wire = boundary === 'f16' ? 'f16' : 'f32'
-  let x = graph.input('x', wire, ['rows', shape.width])
-  if (boundary === 'f16') x = graph.node('Cast', [x], { to: 1 })
-  const normed = rmsNorm(graph, 'final', x, init.norm, shape.norm_epsilon)
-  const logits = matmul(graph, 'head', normed, init.projection)
-  graph.node('Identity', [logits], {}, { outputs: ['logits'] })
+  const x = fromBoundary(graph, graph.input('x', boundary, ['rows', shape.width]), boundary)
+  graph.node('Identity', [headLogits(graph, shape, init, x)], {}, { outputs: ['logits'] })
   graph.output('logits', 'f32', ['rows', shape.vocabulary])
   return graph.finish('head')
+}
+
+/** From the residual [rows, width], float32, to logits [rows, vocabulary]. */
+export function headLogits(graph: GraphBuilder, shape: LlamaShape, head: PackedHead, residual: string): string {
+  return matmul(graph, 'head', rmsNorm(graph, 'final', residual, head.norm, shape.norm_epsilon), head.projection)
 }

@@ -77,3 +77,8 @@ export function roundBoundary(graph: GraphBuilder, x: string, boundary: Boundary
   const half = graph.node('Cast', [x], { to: 10 })
   return graph.node('Cast', [half], { to: 1 })
 }
+
+/** A boundary's rows as they are computed with: float32. */
+export function fromBoundary(graph: GraphBuilder, x: string, boundary: BoundaryType): string {
+  return boundary === 'f16' ? graph.node('Cast', [x], { to: 1 }) : x
+}

@@ -5,25 +5,16 @@
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WeightFile } from '../../onnx/index.ts'
-import type { StoredTensor } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
-import { dequantize } from '../dequantize/index.ts'
-import type { Block, LlamaShape, ModelManifest, TensorRef } from '../manifest.ts'
+import type { ModelManifest } from '../manifest.ts'
 import { decoderGraph } from './decoder.ts'
-import type { PackedLayer, Rotary } from './decoder.ts'
-import { kernelHeadDim, padHeadColumns, padHeadRows } from './head-width.ts'
 import { headGraph } from './head.ts'
-import { packMatrix, packsTogether } from './pack.ts'
-import type { PackedMatrix, SourceMatrix } from './pack.ts'
-import { rotaryTables } from './rotary.ts'
+import type { PackedHead } from './head.ts'
+import type { PackedLayer, Rotary } from './layer.ts'
+import { packHead, packLayer, packRotary } from './pack-block.ts'
 
 /** Changes whenever the packed form does, so that an older cache is not taken for a newer one. */
 const FORM = 1
-
-interface PackedHead {
-  readonly norm: StoredTensor
-  readonly projection: PackedMatrix
-}
 
 export interface StageFiles {
   /** Path of the graph that runs decoder blocks [from, to) for so many session slots. */
@@ -48,7 +39,8 @@ export function stageFiles(
       (file) => packLayer(needs.store, manifest.shape, manifest.blocks[block]!, file),
       () => needs.packed?.(block),
     )
-  const rotary = (): Promise<Rotary> => cached('rotary', (file) => packRotary(manifest, file))
+  const rotary = (): Promise<Rotary> =>
+    cached('rotary', (file) => packRotary(manifest.shape, manifest.shape.context, file))
   return {
     async decoder(from, to, slots) {
       const layers: PackedLayer[] = []
@@ -125,60 +117,4 @@ async function writeGraph(directory: string, name: string, graph: Uint8Array): P
   const path = join(directory, `${name}.onnx`)
   await writeAtomic(path, graph)
   return path
-}
-
-function tensor(block: Block, suffix: string): TensorRef {
-  return block.tensors.find((ref) => ref.name.endsWith(suffix))!
-}
-
-async function matrix(store: BlobStore, ref: TensorRef): Promise<SourceMatrix> {
-  const bytes = await store.readAll(ref.address)
-  return { type: ref.type, bytes, outputs: ref.shape[0]!, inputs: ref.shape[1]! }
-}
-
-async function norm(store: BlobStore, ref: TensorRef, file: WeightFile): Promise<StoredTensor> {
-  const width = ref.shape[0]!
-  return file.append('f32', [width], dequantize(ref.type, await store.readAll(ref.address), width))
-}
-
-async function packLayer(store: BlobStore, shape: LlamaShape, block: Block, file: WeightFile): Promise<PackedLayer> {
-  const one = async (suffix: string): Promise<PackedMatrix> =>
-    packMatrix(file, [await matrix(store, tensor(block, suffix))], block.weights)
-  const qkvSources = await Promise.all(
-    ['attn_q.weight', 'attn_k.weight', 'attn_v.weight'].map(async (suffix) =>
-      padHeadRows(await matrix(store, tensor(block, suffix)), shape),
-    ),
-  )
-  const groups = packsTogether(qkvSources, block.weights) ? [qkvSources] : qkvSources.map((source) => [source])
-  const qkv: PackedMatrix[] = []
-  for (const group of groups) qkv.push(await packMatrix(file, group, block.weights))
-  return {
-    attentionNorm: await norm(store, tensor(block, 'attn_norm.weight'), file),
-    qkv,
-    output: await packMatrix(
-      file,
-      [padHeadColumns(await matrix(store, tensor(block, 'attn_output.weight')), shape)],
-      block.weights,
-    ),
-    feedForwardNorm: await norm(store, tensor(block, 'ffn_norm.weight'), file),
-    gate: await one('ffn_gate.weight'),
-    up: await one('ffn_up.weight'),
-    down: await one('ffn_down.weight'),
-  }
-}
-
-async function packHead(store: BlobStore, block: Block, file: WeightFile): Promise<PackedHead> {
-  const projection = block.tensors.find((ref) => ref.name !== 'output_norm.weight')!
-  return {
-    norm: await norm(store, tensor(block, 'output_norm.weight'), file),
-    projection: await packMatrix(file, [await matrix(store, projection)], block.weights),
-  }
-}
-
-async function packRotary(manifest: ModelManifest, file: WeightFile): Promise<Rotary> {
-  const { shape } = manifest
-  const pairs = kernelHeadDim(shape) / 2
-  const { cos, sin } = rotaryTables(shape, shape.context, pairs)
-  const dims = [shape.context, pairs]
-  return { cos: await file.append('f32', dims, cos), sin: await file.append('f32', dims, sin) }
 }

@@ -25,10 +25,12 @@ export const HOST = {
   refused: 14,
 } as const
 
-/** Flags of `run`. */
+/** Flags of `run` and of its answers. */
 export const RUN = {
   /** The head is to choose a token after the last row. */
   token: 1,
+  /** Rows of other sessions were in the same run. */
+  batched: 2,
 } as const
 
 export interface LoadControl {

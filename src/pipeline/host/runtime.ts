@@ -41,6 +41,7 @@ interface Job {
   part: number
   rows: Uint8Array
   micros: number
+  batched: boolean
 }
 
 export interface StageRuntimeNeeds {
@@ -96,7 +97,7 @@ export class StageRuntime {
       this.#checkStep(session, message, count)
       const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
       session.expected += count
-      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros })
+      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros, batched: false })
       if (!this.#running) void this.#loop()
     })
   }
@@ -213,7 +214,10 @@ export class StageRuntime {
     }
     const taken = new Set(jobs)
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
-    if (jobs.length > 1) this.#batchedRows += rows
+    if (jobs.length > 1) {
+      this.#batchedRows += rows
+      for (const job of jobs) job.batched = true
+    }
     return jobs
   }
 
@@ -238,11 +242,10 @@ export class StageRuntime {
   #emitRows(job: Job): void {
     const { manifest } = this.#needs
     this.#needs.emit({
-      ...job.frame,
+      ...answer(job),
       type: HOST.rows,
       dtype: manifest.boundary === 'f16' ? DTYPE.f16 : DTYPE.f32,
       dims: [job.count, manifest.shape.width],
-      micros: job.micros,
       payload: job.rows,
     })
   }
@@ -255,15 +258,7 @@ export class StageRuntime {
       if (job.session.closed) continue
       const index = wanted.indexOf(job)
       if (head === null) this.#emitRows(job)
-      else if (index < 0)
-        this.#needs.emit({
-          ...job.frame,
-          type: HOST.taken,
-          dtype: DTYPE.none,
-          dims: [],
-          payload: new Uint8Array(0),
-          micros: job.micros,
-        })
+      else if (index < 0) this.#needs.emit({ ...answer(job), type: HOST.taken })
       else this.#emitToken(job, logits[index]!)
     }
   }
@@ -283,13 +278,12 @@ export class StageRuntime {
       const sampled = job.session.sampler!.sample(logits, position)
       if (!Number.isFinite(logits[sampled.id])) throw new NotFiniteError(`the logits at position ${position}`)
       this.#needs.emit({
-        ...job.frame,
+        ...answer(job),
         type: HOST.token,
         dtype: DTYPE.i32,
         dims: [1],
         payload: new Uint8Array(Int32Array.of(sampled.id).buffer),
         control: encodeControl(tokenControl(sampled)),
-        micros: job.micros,
       })
     })
   }
@@ -298,6 +292,20 @@ export class StageRuntime {
 function tokenControl(sampled: Sampled): TokenControl {
   if (sampled.logprob === undefined) return {}
   return { logprob: sampled.logprob, top: (sampled.top ?? []).map(({ id, logprob }) => [id, logprob] as const) }
+}
+
+/** The frame that answers a job, but for its type and payload. */
+function answer(job: Job): Frame {
+  const flags = job.frame.flags | (job.batched ? RUN.batched : 0)
+  return {
+    ...job.frame,
+    flags,
+    rows: job.count,
+    micros: job.micros,
+    dtype: DTYPE.none,
+    dims: [],
+    payload: new Uint8Array(0),
+  }
 }
 
 /** What the job waits for: a range of layers, the head, or (after an embedding alone) nothing. */

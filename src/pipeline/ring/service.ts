@@ -8,7 +8,7 @@ import { RemoteError } from './remote-error.ts'
 import { DTYPE, encodeControl, frame } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
-import { HOST } from '../host/protocol.ts'
+import { HOST, RUN } from '../host/protocol.ts'
 import type { OpenControl } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
@@ -203,6 +203,8 @@ export class RingService {
   #fromHost(message: Frame): void {
     const hop = this.#byLocal.get(message.request)
     if (hop === undefined) return
+    this.#needs.count('rows', message.rows)
+    if ((message.flags & RUN.batched) !== 0) this.#needs.count('batched_rows', message.rows)
     if (message.type === HOST.rows) this.#passOn(hop, message)
     else if (message.type === HOST.token) this.#answer(hop, message, RING.token)
     else if (message.type === HOST.taken) this.#answer(hop, message, RING.taken)
@@ -219,7 +221,8 @@ export class RingService {
       return
     }
     const digest = hop.sent.next(message.payload)
-    const rows = forward(message, { type: RING.rows, request: hop.request, hop: hop.hop + 1, digest })
+    const flags = message.flags & RUN.token
+    const rows = forward(message, { type: RING.rows, request: hop.request, hop: hop.hop + 1, flags, digest })
     this.send(next.peer, rows).catch((error: unknown) => this.#fail(hop, error))
   }
 

@@ -1,0 +1,67 @@
+/** What must be done again and again: saying that we live, and forgetting who was not heard for long. */
+import type { Network } from '../net/index.ts'
+import type { Clock } from '../util/index.ts'
+import { dialable } from './acquaint.ts'
+import { AWAY_KEEP_MS, HEARTBEAT_MS, MAX_ADDRESSES } from './limits.ts'
+import type { MeshLogger } from './needs.ts'
+import { standingPlacements } from './placements.ts'
+import type { Publisher } from './publisher.ts'
+import type { RecordBook } from './record-book.ts'
+import type { OwnProfile } from './types.ts'
+
+export interface UpkeepNeeds {
+  readonly network: Network
+  readonly clock: Clock
+  readonly book: RecordBook
+  readonly publisher: Publisher
+  readonly logger: MeshLogger
+  /** Ourselves, and who is connected. */
+  readonly isNear: (peer: string) => boolean
+}
+
+export class Upkeep {
+  readonly #needs: UpkeepNeeds
+  #profile: { readonly own: OwnProfile; readonly at: number } | undefined
+
+  constructor(needs: UpkeepNeeds) {
+    this.#needs = needs
+  }
+
+  async publishProfile(own: OwnProfile): Promise<void> {
+    const { clock, network, publisher } = this.#needs
+    this.#profile = { own, at: clock.now() }
+    await publisher.profile({ ...own, addresses: dialable(network).slice(0, MAX_ADDRESSES) })
+  }
+
+  /** The same again, with the addresses of now. */
+  refreshProfile(): void {
+    if (this.#profile === undefined) return
+    this.publishProfile(this.#profile.own).catch((error: unknown) => {
+      this.#needs.logger.warn({ err: error }, 'the profile of this peer could not be published again')
+    })
+  }
+
+  /** The last word before the end. */
+  async drain(): Promise<void> {
+    if (this.#profile === undefined) return
+    await this.publishProfile({ ...this.#profile.own, state: 'draining' }).catch(() => undefined)
+  }
+
+  /** At each round of anti-entropy. */
+  round(): void {
+    const { book, clock, isNear } = this.#needs
+    for (const author of book.authors()) {
+      if (isNear(author)) book.heard(author, 0)
+      else if (book.silence(author) > AWAY_KEEP_MS) this.#forget(author)
+    }
+    book.shadows.sweep()
+    if (this.#profile !== undefined && clock.now() - this.#profile.at >= HEARTBEAT_MS) this.refreshProfile()
+  }
+
+  /** A standing placement stays: its stages may well be there, and withdrawn ones keep older ones away. */
+  #forget(author: string): void {
+    const { book } = this.#needs
+    const standing = new Set([...standingPlacements(book).values()].map(({ id }) => id))
+    for (const { id } of book.recordsOf(author)) if (!standing.has(id)) book.drop(id)
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The folder that partitions go into. Everything is written in a folder of its own inside it and moved into place when
+ * it is complete, `manifest.json` last: where that stands, the files that it names are whole.
+ */
+import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { availableBytes, DiskFullError, isProcessAlive } from '../../store/index.ts'
+import { SplitTargetError, SplitUnwritableError } from './errors.ts'
+import { SPLIT_SCHEMA } from './types.ts'
+
+export const MANIFEST = 'manifest.json'
+
+/** Only files of these names are ever replaced or removed. */
+const PARTITION_FILE = /^partition-\d+\.onnx(\.data)?$/
+const STAGING = /^\.weft-split-(\d{1,10})$/
+/** A manifest of 1,026 partitions with nine-layer lists stays far below it. */
+const MAX_MANIFEST_BYTES = 1 << 24
+/** Folders that this process is splitting into. */
+const live = new Set<string>()
+
+export interface SplitDirectory {
+  /** Where the files are written. */
+  readonly staging: string
+  /** Moves the files, and the manifest after them, into place; what an earlier split left goes away. */
+  commit(files: readonly string[]): Promise<void>
+  /** Leaves the folder as it was found; harmless after `commit`. */
+  discard(): Promise<void>
+}
+
+/** @throws SplitTargetError, SplitUnwritableError */
+export async function openSplitDirectory(out: string): Promise<SplitDirectory> {
+  const made = await explained(out, 0, () => makeFolder(out))
+  const leftovers = await explained(out, 0, () => examine(out))
+  const staging = join(out, `.weft-split-${process.pid}`)
+  live.add(staging)
+  try {
+    await explained(out, 0, async () => {
+      await rm(staging, { recursive: true, force: true })
+      await mkdir(staging)
+    })
+  } catch (error) {
+    live.delete(staging)
+    await removeMade(out, made)
+    throw error
+  }
+  let done = false
+  const end = async (): Promise<void> => {
+    done = true
+    await rm(staging, { recursive: true, force: true })
+    live.delete(staging)
+  }
+  return {
+    staging,
+    async commit(files) {
+      await explained(out, 0, () => moveIn(out, staging, files))
+      await end()
+      for (const leftover of leftovers) await rm(join(out, leftover), { recursive: true, force: true })
+    },
+    async discard() {
+      if (done) return
+      await end()
+      await removeMade(out, made)
+    },
+  }
+}
+
+/** The topmost folder that had to be made, if any. */
+async function makeFolder(out: string): Promise<string | undefined> {
+  const there = await stat(out).catch(() => null)
+  if (there !== null && !there.isDirectory()) throw new SplitTargetError(out, 'it is not a folder')
+  return mkdir(out, { recursive: true })
+}
+
+/** Names of what killed splits have left. @throws SplitTargetError when the folder holds anything but a split */
+async function examine(out: string): Promise<string[]> {
+  const leftovers: string[] = []
+  const others: string[] = []
+  for (const name of await readdir(out)) {
+    const match = STAGING.exec(name)
+    if (match === null) others.push(name)
+    else if (isBusy(join(out, name), Number(match[1]))) throw busy(out, Number(match[1]))
+    else leftovers.push(name)
+  }
+  if (others.length === 0) return leftovers
+  const manifests = [MANIFEST, ...leftovers.map((name) => join(name, MANIFEST))]
+  for (const name of manifests) if (await isSplitManifest(join(out, name))) return leftovers
+  throw new SplitTargetError(out, `it holds other files, ${others[0]!} for one`)
+}
+
+function isBusy(staging: string, pid: number): boolean {
+  return pid === process.pid ? live.has(staging) : isProcessAlive(pid)
+}
+
+function busy(out: string, pid: number): SplitTargetError {
+  return new SplitTargetError(out, `process ${pid} is writing into it`)
+}
+
+async function isSplitManifest(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).size > MAX_MANIFEST_BYTES) return false
+    const value = JSON.parse(await readFile(path, 'utf8')) as unknown
+    return typeof value === 'object' && value !== null && 'schema' in value && value.schema === SPLIT_SCHEMA
+  } catch {
+    return false
+  }
+}
+
+async function moveIn(out: string, staging: string, files: readonly string[]): Promise<void> {
+  await rm(join(out, MANIFEST), { force: true })
+  for (const file of files) await rename(join(staging, file), join(out, file))
+  for (const name of await readdir(out)) {
+    if (PARTITION_FILE.test(name) && !files.includes(name)) await rm(join(out, name), { force: true })
+  }
+  await sync(out)
+  await rename(join(staging, MANIFEST), join(out, MANIFEST))
+  await sync(out)
+}
+
+/** Makes renames durable where the file system can. */
+async function sync(directory: string): Promise<void> {
+  const handle = await open(directory, 'r').catch(() => null)
+  await handle?.sync().catch(() => undefined)
+  await handle?.close()
+}
+
+async function removeMade(out: string, made: string | undefined): Promise<void> {
+  if (made === undefined) return
+  for (let folder = out; folder.startsWith(made); folder = dirname(folder)) {
+    if (!(await rmdir(folder).then(
+      () => true,
+      () => false,
+    ))) return
+  }
+}
+
+/** What the file system refuses, as coded errors. @throws DiskFullError, SplitUnwritableError */
+export async function explained<T>(out: string, needed: number, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? ''
+    if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) {
+      throw new DiskFullError(out, needed, await availableBytes(out).catch(() => 0), error)
+    }
+    if (['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT', 'EIO', 'ENAMETOOLONG'].includes(code)) {
+      throw new SplitUnwritableError(out, error)
+    }
+    throw error
+  }
+}

@@ -1,0 +1,184 @@
+/** Real weft peers in processes of their own, in homes of their own, and what tests ask of them. */
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { createRemotePeer } from '../../src/cli/peer-remote.ts'
+import type { PeerAccess } from '../../src/cli/peer-access.ts'
+import type { PeerStatus } from '../../src/peer/index.ts'
+import { GREEDY } from '../../src/pipeline/index.ts'
+import type { GenerateEvent, GenerateRequest, PlacementFile } from '../../src/pipeline/index.ts'
+import { socketPath, systemClock } from '../../src/util/index.ts'
+
+export const BIN: string = fileURLToPath(new URL('../../bin/weft', import.meta.url))
+export const TINY: string = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
+
+const clock = systemClock()
+
+export interface RealPeer {
+  readonly id: string
+  readonly home: string
+  readonly pid: number
+  readonly http: string | null
+  readonly addresses: readonly string[]
+  readonly child: ChildProcess
+  readonly access: PeerAccess
+}
+
+export interface Lab {
+  readonly network: string
+  home(name: string): string
+  start(name: string, args?: readonly string[]): Promise<RealPeer>
+  stop(): Promise<void>
+}
+
+/** A network name of its own, so that tests beside this one are another mesh. */
+export async function createLab(): Promise<Lab> {
+  const root = await mkdtemp(join(tmpdir(), 'weft-lab-'))
+  const network = `test-${root.slice(-6)}`
+  const peers: RealPeer[] = []
+  const home = (name: string): string => join(root, name)
+  return {
+    network,
+    home,
+    async start(name, args = []) {
+      const peer = await startPeer(home(name), [
+        '--name',
+        name,
+        '--network',
+        network,
+        '--threads',
+        '1',
+        '--http',
+        'off',
+        ...args,
+      ])
+      peers.push(peer)
+      return peer
+    },
+    async stop() {
+      await Promise.all(peers.map((peer) => endProcess(peer.child)))
+      await rm(root, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startPeer(home: string, args: readonly string[]): Promise<RealPeer> {
+  const child = spawn(process.execPath, [BIN, 'up', '--json', '--home', home, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  const lines = createInterface({ input: child.stdout })
+  const line = await Promise.race([
+    once(lines, 'line').then(([text]) => text as string),
+    once(child, 'exit').then(() => ''),
+  ])
+  const ready = (line === '' ? {} : JSON.parse(line)) as {
+    schema?: string
+    peer: string
+    pid: number
+    http: string | null
+    addresses: string[]
+  }
+  if (ready.schema !== 'weft.ready/1') throw new Error(`weft up did not start: ${line}${stderr}`)
+  const access = createRemotePeer({ clock }, { home, socket: socketPath(home, process.env) })
+  return { id: ready.peer, home, pid: ready.pid, http: ready.http, addresses: ready.addresses, child, access }
+}
+
+export async function endProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  // A stopped process gets no other signal.
+  child.kill('SIGCONT')
+  child.kill('SIGTERM')
+  const cancel = clock.after(10_000, () => child.kill('SIGKILL'))
+  await ended
+  cancel()
+}
+
+/** Waits for something to become so; the test's own deadline is the limit. */
+export async function until(what: string, holds: () => Promise<boolean> | boolean, limit = 40_000): Promise<void> {
+  const end = clock.now() + limit
+  while (!(await holds())) {
+    if (clock.now() > end) throw new Error(`it did not come to this: ${what}`)
+    await clock.sleep(50)
+  }
+}
+
+export async function joined(peers: readonly RealPeer[]): Promise<void> {
+  for (const peer of peers) {
+    await until('all peers are connected', async () => {
+      const { peers: known } = await peer.access.status()
+      return peers.every(
+        (other) => other === peer || known.some((entry) => entry.id === other.id && entry.state === 'connected'),
+      )
+    })
+  }
+}
+
+export function placement(model: string, stages: readonly (readonly [RealPeer, number, number])[]): PlacementFile {
+  return { model, stages: stages.map(([peer, from, to]) => ({ peer: peer.id, from, to })) }
+}
+
+export const THE_WHALE = [960, 1504]
+
+export function greedy(model: string, maxTokens: number, more: Partial<GenerateRequest> = {}): GenerateRequest {
+  return { model, input: { kind: 'ids', ids: THE_WHALE }, sampling: GREEDY, maxTokens, ignoreEnd: true, ...more }
+}
+
+export interface Answer {
+  readonly ids: number[]
+  readonly route: readonly { readonly peer: string; readonly pid: number; readonly from: number; readonly to: number }[]
+  readonly end: Extract<GenerateEvent, { type: 'end' }> | undefined
+  readonly error: unknown
+}
+
+/** All events of a generation; an error does not hide the tokens before it. */
+export async function answer(
+  peer: RealPeer,
+  request: GenerateRequest,
+  onToken: (count: number) => void = () => undefined,
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const ids: number[] = []
+  let route: Answer['route'] = []
+  let end: Answer['end']
+  try {
+    for await (const event of peer.access.generate(request, signal)) {
+      if (event.type === 'start') route = event.route
+      else if (event.type === 'end') end = event
+      else if (event.type === 'token') {
+        ids.push(event.id)
+        onToken(ids.length)
+      }
+    }
+    return { ids, route, end, error: undefined }
+  } catch (error) {
+    return { ids, route, end, error }
+  }
+}
+
+export function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error
+    ? String(error.code)
+    : `not coded: ${String(error)}`
+}
+
+export async function counter(peer: RealPeer, name: string): Promise<number> {
+  const status: PeerStatus = await peer.access.status()
+  return status.counters[name] ?? 0
+}
+
+export function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}

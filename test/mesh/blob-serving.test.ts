@@ -1,0 +1,73 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { encodeControl, frame } from '../../src/net/index.ts'
+import { CHUNK_BYTES } from '../../src/store/index.ts'
+import { content, fetchInto, pump, put, three } from './support/blobs.ts'
+import { createWorld } from './support/make-mesh.ts'
+import type { World } from './support/make-mesh.ts'
+
+let world: World
+
+beforeEach(() => {
+  world = createWorld()
+})
+
+afterEach(() => world.end())
+
+describe('serving', () => {
+  it('keeps to what others may have', async () => {
+    const a = await world.peer({ serves: () => false })
+    const c = await world.peer()
+    world.hub.connectAll()
+    const blob = await put(content(1, 10), a)
+    await expect(pump(world, fetchInto(c, [blob], [a]))).rejects.toMatchObject({ code: 'WEFT-DSC-104' })
+  })
+
+  it('ends the channel of who asks for what no weft asks for', async () => {
+    const [a, , c] = await three(world)
+    const wrong = [
+      frame({ type: 3, request: 1, control: encodeControl({ address: '../../etc/passwd', index: 0 }) }),
+      frame({ type: 3, request: 1, control: encodeControl({ address: 1, index: -1 }) }),
+      frame({ type: 99, request: 1 }),
+      frame({ type: 3, request: 1, control: Uint8Array.of(0xdd, 255, 255, 255, 255) }),
+    ]
+    for (const message of wrong) {
+      const channel = await c.network.open(a.id, '/weft/blobs/1')
+      channel.onFrame(() => undefined)
+      await channel.send(message).catch(() => undefined)
+      expect(await channel.closed).toBeInstanceOf(Error)
+    }
+  })
+
+  it('tells who opens too many channels to come back, and goes on serving', async () => {
+    const [a, , c] = await three(world)
+    const channels = []
+    for (let index = 0; index < 2; index++) {
+      const channel = await c.network.open(a.id, '/weft/blobs/1')
+      channel.onFrame(() => undefined)
+      channels.push(channel)
+    }
+    const third = await c.network.open(a.id, '/weft/blobs/1')
+    const answers: number[] = []
+    third.onFrame((message) => void answers.push(message.type))
+    await third.closed
+    expect(answers).toEqual([7])
+    for (const channel of channels) await channel.close()
+    const blob = await put(content(1, 10), a)
+    await pump(world, fetchInto(c, [blob], [a]))
+  })
+
+  it('sends no more than the client has asked for', async () => {
+    const [a, , c] = await three(world)
+    const blob = await put(content(1, 16 * CHUNK_BYTES), a)
+    const channel = await c.network.open(a.id, '/weft/blobs/1')
+    let pieces = 0
+    channel.onFrame(() => void (pieces += 1))
+    for (let index = 0; index < 8; index++) {
+      const control = encodeControl({ address: blob.address, index })
+      await channel.send(frame({ type: 3, request: index + 1, control }))
+    }
+    // Who does not take what it asked for is cut off, and its place is free again.
+    expect(await pump(world, channel.closed, 50)).toBeInstanceOf(Error)
+    expect(pieces).toBe(8)
+  })
+})
