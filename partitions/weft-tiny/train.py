@@ -319,7 +319,8 @@ def idle_threads(previous):
     return now, 2 if (spent[0] + spent[2]) < 0.15 * spent.sum() else 1  # user + system; ours is niced and counts apart
 
 
-def train(model, stream, chat, held, a):
+def train(model, stream, chat, held, a, log=()):
+    """Trains for a.minutes and returns the log; an earlier log (a resumed run) is continued."""
     c, rng = model.c, random.Random(a.seed)
     prose, turns = Windows(stream, rng), Windows(chat, rng)
     matrices = [p for b in model.blk for p in b.parameters() if p.dim() == 2]
@@ -331,7 +332,13 @@ def train(model, stream, chat, held, a):
         for size in {a.window, c.context}:
             x = torch.zeros(a.micro // size, size, dtype=torch.long)
             run(x, x).mean().backward()
-    log, began, tokens, step, shown, cpu, threads, mean = [], time.time(), 0, 0, 0.0, None, 1, None
+    log, began, step, shown, cpu, threads, mean = list(log), time.time(), 0, time.time(), None, 1, None
+    before = log[-1] if log else dict(step=0, tokens=0, seconds=0)
+
+    def record():
+        return dict(step=before['step'] + step, tokens=before['tokens'] + step * a.batch, seconds=before['seconds'] + round(time.time() - began),
+                    train=round(mean, 4), valid=round(loss_on(model, held[:a.quick + 1], 256)[0], 4))
+
     while (progress := (time.time() - began) / (60 * a.minutes)) < 1:
         if a.threads == 0 and step % 10 == 0:
             cpu, threads = idle_threads(cpu)
@@ -351,17 +358,15 @@ def train(model, stream, chat, held, a):
             group['lr'] = a.embed_lr * scale
         adam.step()
         muon.step(a.lr * scale)
-        step, tokens = step + 1, tokens + a.batch
+        step += 1
         if time.time() - shown > a.every:
             shown = time.time()
-            value = loss_on(model, held[:a.quick + 1], 256)[0]
-            log.append(dict(step=step, tokens=tokens, seconds=round(time.time() - began), train=round(mean, 4), valid=round(value, 4)))
-            print(json.dumps(log[-1]), f'window {size} threads {threads} {tokens / (time.time() - began):.0f} tok/s', flush=True)
+            log.append(record())
+            print(json.dumps(log[-1]), f'window {size} threads {threads} {step * a.batch / (time.time() - began):.0f} tok/s', flush=True)
             if a.keep:
                 torch.save(dict(config=vars(c), state=model.state_dict(), log=log), a.out / 'checkpoint.tmp')
                 os.replace(a.out / 'checkpoint.tmp', a.out / 'checkpoint.pt')
-    log.append(dict(step=step, tokens=tokens, seconds=round(time.time() - began), train=round(mean, 4),
-                    valid=round(loss_on(model, held[:a.quick + 1], 256)[0], 4)))
+    log.append(record())
     print(json.dumps(log[-1]), flush=True)
     return log
 
@@ -586,6 +591,7 @@ def main():
     option('--every', type=float, default=60, help='seconds between log lines')
     option('--quick', type=int, default=20000, help='held-out tokens for the log lines')
     option('--seed', type=int, default=1)
+    option('--resume', action='store_true', help='go on from the checkpoint in --out (lower --lr and --cooldown 1 fit)')
     option('--keep', action='store_true', help='write a checkpoint at each log line')
     for name, kind in Config.__annotations__.items():
         option('--' + name.replace('_', '-'), type=kind, default=getattr(Config, name))
@@ -604,7 +610,12 @@ def main():
     if a.stage in ('all', 'train'):
         model = Llama(Config(**{n: getattr(a, n) for n in Config.__annotations__}))
         print(sum(p.numel() for p in model.parameters()), 'parameters', flush=True)
-        log = train(model, train_ids, data['chat'], held_ids, a)
+        log = []
+        if a.resume:
+            saved = torch.load(a.out / 'checkpoint.pt')
+            model.load_state_dict(saved['state'])
+            log, a.seed = saved['log'], a.seed + len(saved['log'])  # other windows than the first time
+        log = train(model, train_ids, data['chat'], held_ids, a, log)
         torch.save(dict(config=vars(model.c), state=model.state_dict(), log=log), a.out / 'checkpoint.pt')
     saved = torch.load(a.out / 'checkpoint.pt')
     model = Llama(Config(**saved['config']))

@@ -58,3 +58,14 @@ export {
   UnknownTokenError,
 } from './tokenizer/errors.ts'
 export { kernelHeadDim } from './llama/head-width.ts'
+export { splitModelFiles } from './split/split.ts'
+export type { SplitNeeds, SplitProgress, SplitRequest } from './split/split.ts'
+export type { SplitCheck, SplitInput, SplitManifest, SplitOutput, SplitPartition, SplitValue } from './split/types.ts'
+export {
+  SPLIT_ERRORS,
+  SplitCutsError,
+  SplitDiffersError,
+  SplitIncompleteError,
+  SplitTargetError,
+  SplitUnwritableError,
+} from './split/errors.ts'

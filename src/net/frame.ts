@@ -12,7 +12,7 @@
  *
  * The type of a tensor is what the manifest says; header and manifest must agree before anything is allocated.
  */
-import { crc32c } from '../util/index.ts'
+import { crc32c } from './crc32c.ts'
 import { FrameError } from './errors.ts'
 
 export const HEADER_BYTES = 128

@@ -15,6 +15,7 @@ import { loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
 import type { Identity } from '../trust/index.ts'
 import { systemClock, systemRandom } from '../util/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
+import { AddressBook } from './address-book.ts'
 import { Holdings } from './holdings.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
@@ -72,6 +73,7 @@ interface Parts {
   readonly store: BlobStore
   readonly threads: number
   readonly trial: { value: Trial | null }
+  readonly book: AddressBook
 }
 
 /** @throws HomeBusyError, HomeUnwritableError, and what keys, store and network refuse with */
@@ -113,6 +115,7 @@ async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (() => u
   const telemetry = createTelemetry({ clock }, { version: VERSION })
   const store = await createBlobStore({ directory: paths.store })
   const profile = hardwareProfile({}, null)
+  const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
   return {
     init,
     paths,
@@ -125,6 +128,7 @@ async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (() => u
     store,
     threads: init.threads ?? profile.cores,
     trial: { value: null },
+    book,
   }
 }
 
@@ -142,6 +146,8 @@ async function startNetwork(parts: Parts): Promise<Network> {
       bootstrap: init.bootstrap ?? [],
       listen: init.listen ?? [],
       discovery: init.lan !== 'off',
+      knownPeers: parts.book.peers,
+      approved: parts.book.approved,
       ...(networkKey === undefined ? {} : { networkKey }),
     },
   )
@@ -220,6 +226,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   const shutdown = async (): Promise<void> => {
     placing.stop()
     holdings.stop()
+    await parts.book.save()
     await ring.stop()
     await stages.stop()
     await mesh?.stop().catch((error: unknown) => logger.warn({ err: error }, 'the mesh did not end in order'))
@@ -245,6 +252,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     telemetry,
     profile,
     listeners,
+    book: parts.book,
     shutdown,
   })
   if (mesh !== null && network !== null) await joinMesh(parts, { mesh, network, library, placing, ring, profile, emit })
@@ -294,6 +302,7 @@ async function joinMesh(parts: Parts, joining: Joining): Promise<void> {
     },
   })
   network.on({
+    reachable: (peer, addresses) => parts.book.reachable(peer, addresses),
     disconnected: (peer) => ring.peerLost(peer),
     refused: (refusal) =>
       emit('peer.refused', { id: refusal.id, address: refusal.address, code: refusal.code, why: refusal.why }),

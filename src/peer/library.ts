@@ -4,6 +4,7 @@ import {
   createCatalogue,
   createTokenizer,
   importModel,
+  manifestDigest,
   loadManifests,
   manifestFileName,
   removeManifest,
@@ -13,6 +14,7 @@ import type { Catalogue, ImportNeeds, ModelManifest, Tokenizer, TokenizerDefinit
 import type { BlobStore } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
 import { ModelUnknownError } from './errors.ts'
+import { checkRange, RANGE_TEXT } from './range-check.ts'
 import type { HomePaths } from './home.ts'
 import type { ImportRequest, ProgressSink } from './types.ts'
 
@@ -139,10 +141,33 @@ export class Library {
       // The reference format keeps float32 at the boundaries as well (docs/decisions.md).
       ...(request.weights === 'f32' ? { boundary: 'f32' as const } : {}),
     }
-    const manifest = await importModel(needs, options, progress, signal)
+    const imported = await importModel(needs, options, progress, signal)
+    const manifest = await this.#withBoundary(imported, progress, signal)
     this.#models.set(manifest.model, manifest)
     this.#needs.changed()
     return manifest
+  }
+
+  /** The manifest with float32 boundaries, where float16 would not hold its residual. */
+  async #withBoundary(manifest: ModelManifest, progress: ProgressSink, signal?: AbortSignal): Promise<ModelManifest> {
+    if (manifest.boundary === 'f32') return manifest
+    progress({
+      type: 'progress',
+      task: `checking the range of ${manifest.model}`,
+      done: 0,
+      total: null,
+      unit: 'blocks',
+    })
+    const tokenizer = await this.tokenizer(manifest, signal)
+    const files = { manifest: this.path(manifest), store: this.#needs.paths.store }
+    const range = await checkRange(files, tokenizer.encode(RANGE_TEXT), signal)
+    if (range === null) this.#needs.log(`the range of ${manifest.model} could not be measured`)
+    if (range === null || range.fits) return manifest
+    this.#needs.log(`${manifest.model} reaches ${range.largest}: its boundaries are float32`)
+    const wide = { ...manifest, boundary: 'f32' as const }
+    const changed = { ...wide, digest: manifestDigest(wide) }
+    await saveManifest(this.#needs.paths.partitions, changed, { force: true })
+    return changed
   }
 
   /** Removes the manifest, and the tensors that no other model here uses. */

@@ -1,4 +1,5 @@
 /** A running peer behind the face of `types.ts`. */
+import type { AddressBook } from './address-book.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
@@ -38,6 +39,7 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly stages: Stages
   readonly requests: Requests
   readonly telemetry: Telemetry
+  readonly book: AddressBook
   readonly listeners: Set<(event: PeerEvent) => void>
   /** Ends everything below, in order. */
   shutdown(): Promise<void>
@@ -152,10 +154,10 @@ export class LocalPeer implements Peer {
     }
   }
 
-  approve(peer: string, admit: boolean): Promise<void> {
-    if (this.#needs.network === null) return Promise.reject(new OfflineError('approving a peer'))
+  async approve(peer: string, admit: boolean): Promise<void> {
+    if (this.#needs.network === null) throw new OfflineError('approving a peer')
     this.#needs.network.decide(peer, admit)
-    return Promise.resolve()
+    await this.#needs.book.decide(peer, admit)
   }
 
   onEvent(listener: (event: PeerEvent) => void): () => void {

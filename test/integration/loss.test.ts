@@ -57,6 +57,21 @@ describe('when a part of the mesh is lost in mid-answer', () => {
     expect((await answer(a, greedy('tiny', 60))).ids).toEqual(expected)
   })
 
+  it('a wedged stage host is found by its own work, ended, and started again', async () => {
+    const host = (await a.access.status()).stages.find((stage) => stage.peer === b.id)!
+    const restarts = await counter(b, 'stage_restarts')
+    const lost = await answer(a, greedy('tiny', LONG), (count) => count === 20 && process.kill(host.pid, 'SIGSTOP'))
+    expect(codeOf(lost.error)).toBe('WEFT-INF-021')
+    await until('the wedged process is gone', () => !alive(host.pid))
+    await until('the host is back', async () =>
+      (await a.access.status()).stages.some(
+        (stage) => stage.peer === b.id && stage.state === 'ready' && stage.pid !== host.pid,
+      ),
+    )
+    expect(await counter(b, 'stage_restarts')).toBe(restarts + 1)
+    expect((await answer(a, greedy('tiny', 60))).ids).toEqual(expected)
+  })
+
   it('a frozen peer ends the answer with a code, and the mesh serves again when it wakes', async () => {
     const frozen = await answer(a, greedy('tiny', LONG), (count) => count === 20 && b.child.kill('SIGSTOP'))
     expect(codeOf(frozen.error)).toBe('WEFT-INF-030')

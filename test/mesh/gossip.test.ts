@@ -203,6 +203,18 @@ describe('who is there', () => {
     expect(a.mesh.peers()).toMatchObject([{ id: b.id, name: 'ben', state: 'away' }])
   })
 
+  it('has no stages while it is away: its disk is as it was, its processes nobody can reach', async () => {
+    const [a, b] = [await world.peer(), await world.peer()]
+    const stages = [{ from: 0, to: 4, pid: 1, memory: 1, state: 'ready' }] as const
+    await b.mesh.publishHoldings([{ model: 'm', digest: DIGEST, tensors: [[0, 4]], stages }])
+    world.hub.connectAll()
+    await world.clock.advance(0)
+    expect(a.mesh.holdings().get(b.id)).toMatchObject([{ tensors: [[0, 4]], stages }])
+    world.hub.disconnect(a.id, b.id)
+    expect(a.mesh.holdings().get(b.id)).toMatchObject([{ tensors: [[0, 4]], stages: [] }])
+    expect(b.mesh.holdings().get(b.id)).toMatchObject([{ stages }])
+  })
+
   it('is draining when the profile says so', async () => {
     const [a, b] = [await world.peer(), await world.peer()]
     world.hub.connectAll()

@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DTYPE, encodeFrame, frame, FrameDecoder, FrameError, HEADER_BYTES } from '../../src/net/index.ts'
 import type { DType, Frame } from '../../src/net/index.ts'
+import { crc32c as fast } from '../../src/net/crc32c.ts'
 import { crc32c } from '../../src/util/index.ts'
 
 const sizes: Readonly<Record<DType, number>> = { 0: 0, 1: 4, 2: 2, 3: 4, 4: 1 }
@@ -46,6 +47,27 @@ function forged(change: (view: DataView, header: Uint8Array) => void): Uint8Arra
   view.setUint32(60, crc32c(header.subarray(64, HEADER_BYTES), crc32c(header.subarray(0, 60))), true)
   return header
 }
+
+describe('the checksum', () => {
+  test('is CRC-32C: the check value of the catalogues and the vectors of RFC 3720', () => {
+    expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283)
+    expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa)
+    expect(crc32c(new Uint8Array(32).fill(255))).toBe(0x62a8ab43)
+    expect(crc32c(Uint8Array.from({ length: 32 }, (_, at) => at))).toBe(0x46dd794e)
+  })
+
+  test('is the same however the bytes lie in memory and wherever they are cut', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(7), fc.nat(200), (bytes, shift, cut) => {
+        const moved = new Uint8Array(shift + bytes.length)
+        moved.set(bytes, shift)
+        const there = moved.subarray(shift)
+        expect(fast(there)).toBe(crc32c(bytes))
+        expect(fast(there.subarray(cut), fast(there.subarray(0, cut)))).toBe(crc32c(bytes))
+      }),
+    )
+  })
+})
 
 describe('frames', () => {
   test('come out as they went in, however the bytes are cut', () => {

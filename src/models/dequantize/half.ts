@@ -38,3 +38,31 @@ export function bfloatsToFloats(bytes: Uint8Array): Float32Array {
   }
   return new Float32Array(bits.buffer)
 }
+
+const word = new DataView(new ArrayBuffer(4))
+
+/** Bits of the nearest float16, ties to even; beyond its range infinity. Node before 24 has no Float16Array. */
+export function floatsToHalves(values: Float32Array): Uint16Array {
+  const out = new Uint16Array(values.length)
+  for (let index = 0; index < values.length; index++) out[index] = floatToHalf(values[index]!)
+  return out
+}
+
+function floatToHalf(value: number): number {
+  word.setFloat32(0, value)
+  const bits = word.getUint32(0)
+  const sign = (bits >>> 16) & 0x8000
+  const magnitude = bits & 0x7fffffff
+  if (magnitude > 0x7f800000) return sign | 0x7e00
+  if (magnitude >= 0x477ff000) return sign | 0x7c00
+  if (magnitude < 0x38800000) return sign | roundEven(Math.abs(value) * 2 ** 24)
+  // Rebias the exponent from 127 to 15, and round away 13 bits of fraction; a carry runs into the exponent as it should.
+  const rounded = magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)
+  return sign | (rounded >>> 13)
+}
+
+function roundEven(value: number): number {
+  const floor = Math.floor(value)
+  const rest = value - floor
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor
+}

@@ -3,7 +3,7 @@
  * The system's page cache keeps what is used often.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import { dequantize, sourceBytes } from '../dequantize/index.ts'
+import { dequantize, floatsToHalves, sourceBytes } from '../dequantize/index.ts'
 import type { BoundaryType, TensorRef } from '../manifest.ts'
 
 export interface Embedding {
@@ -20,7 +20,7 @@ export function openEmbedding(path: string, ref: TensorRef, boundary: BoundaryTy
   const raw = new Uint8Array(rowBytes)
   return {
     rows(ids) {
-      const out = boundary === 'f16' ? new Float16Array(ids.length * width) : new Float32Array(ids.length * width)
+      const out = new Float32Array(ids.length * width)
       for (const [index, id] of ids.entries()) {
         if (id < 0 || id >= vocabulary) throw new RangeError(`token ${id} is outside the vocabulary of ${vocabulary}`)
         for (let done = 0; done < rowBytes;) {
@@ -30,7 +30,7 @@ export function openEmbedding(path: string, ref: TensorRef, boundary: BoundaryTy
         }
         out.set(dequantize(ref.type, raw, width), index * width)
       }
-      return new Uint8Array(out.buffer)
+      return new Uint8Array((boundary === 'f16' ? floatsToHalves(out) : out).buffer)
     },
     close: () => closeSync(file),
   }

@@ -8,7 +8,7 @@
  */
 import type { WeightFile } from '../../onnx/index.ts'
 import type { StoredTensor } from '../../onnx/index.ts'
-import { dequantize, quantizeBlocks, unpackQuants } from '../dequantize/index.ts'
+import { dequantize, floatsToHalves, halvesToFloats, quantizeBlocks, unpackQuants } from '../dequantize/index.ts'
 import type { BlockQuants } from '../dequantize/index.ts'
 import type { SourceType, WeightFormat } from '../manifest.ts'
 
@@ -184,7 +184,7 @@ async function packFloat(
   let row = 0
   for (const source of sources) {
     const values = dequantize(source.type, source.bytes, source.outputs * inputs)
-    const rounded = half ? Float32Array.from(new Float16Array(values)) : values
+    const rounded = half ? halvesToFloats(new Uint8Array(floatsToHalves(values).buffer)) : values
     transposeInto(rounded, source.outputs, inputs, weights, row, outputs)
     row += source.outputs
   }

@@ -42,7 +42,8 @@ function checkCuts(cuts: readonly number[], blocks: number): void {
       throw new SplitCutsError(`block ${cut} is not one of 1 to ${blocks - 1}`, { cut, blocks })
     }
     const before = cuts[index - 1]
-    if (before !== undefined && cut <= before) throw new SplitCutsError(`${cut} does not rise after ${before}`, { cuts })
+    if (before !== undefined && cut <= before)
+      throw new SplitCutsError(`${cut} does not rise after ${before}`, { cuts })
   }
 }
 
@@ -58,7 +59,11 @@ export function blockBytes(manifest: ModelManifest, block: number): number {
 function blockCosts(manifest: ModelManifest): Float64Array {
   const bytes = manifest.blocks.map((_, block) => blockBytes(manifest, block))
   const flops = manifest.blocks.map((block) => block.flops)
-  const sum = (values: readonly number[]): number => Math.max(1, values.reduce((total, value) => total + value, 0))
+  const sum = (values: readonly number[]): number =>
+    Math.max(
+      1,
+      values.reduce((total, value) => total + value, 0),
+    )
   const [allBytes, allFlops] = [sum(bytes), sum(flops)]
   return Float64Array.from(bytes, (size, block) => size / allBytes + flops[block]! / allFlops)
 }

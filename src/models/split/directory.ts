@@ -43,22 +43,22 @@ export async function openSplitDirectory(out: string): Promise<SplitDirectory> {
     await removeMade(out, made)
     throw error
   }
-  let done = false
-  const end = async (): Promise<void> => {
-    done = true
-    await rm(staging, { recursive: true, force: true })
-    live.delete(staging)
-  }
+  let committing = false
   return {
     staging,
     async commit(files) {
+      // From here on the staging folder is what a later run goes by, should this one be killed half way.
+      committing = true
+      live.delete(staging)
       await explained(out, 0, () => moveIn(out, staging, files))
-      await end()
-      for (const leftover of leftovers) await rm(join(out, leftover), { recursive: true, force: true })
+      for (const folder of [staging, ...leftovers.map((name) => join(out, name))]) {
+        await rm(folder, { recursive: true, force: true })
+      }
     },
     async discard() {
-      if (done) return
-      await end()
+      if (committing) return
+      live.delete(staging)
+      await rm(staging, { recursive: true, force: true })
       await removeMade(out, made)
     },
   }
@@ -126,10 +126,13 @@ async function sync(directory: string): Promise<void> {
 async function removeMade(out: string, made: string | undefined): Promise<void> {
   if (made === undefined) return
   for (let folder = out; folder.startsWith(made); folder = dirname(folder)) {
-    if (!(await rmdir(folder).then(
-      () => true,
-      () => false,
-    ))) return
+    if (
+      !(await rmdir(folder).then(
+        () => true,
+        () => false,
+      ))
+    )
+      return
   }
 }
 

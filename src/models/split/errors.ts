@@ -67,7 +67,8 @@ export class SplitDiffersError extends WeftError {
     code: 'WEFT-MOD-064',
     title: 'The partitions do not give what the whole model gives',
     meaning: 'The check ran the model whole and as a chain of partitions, and an output was not the same bit for bit.',
-    remedy: 'Nothing was written. Report it with weft bugreport: kernels of this machine depend on where a model is cut.',
+    remedy:
+      'Nothing was written. Report it with weft bugreport: kernels of this machine depend on where a model is cut.',
     exit: EXIT.integrity,
     http: 500,
   }

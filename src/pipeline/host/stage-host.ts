@@ -10,6 +10,7 @@ import type { Clock } from '../../util/index.ts'
 import { StageHostError, StageHostLostError } from './host-errors.ts'
 import { HOST } from './protocol.ts'
 import type { HostStats, LoadControl, LoadedControl } from './protocol.ts'
+import { Watchdog } from './watchdog.ts'
 
 /** A first load packs weights, about 100 MB a second; nothing that a peer can hold takes longer. */
 const LOAD_DEADLINE_MS = 600_000
@@ -41,15 +42,25 @@ export function startStageHost(needs: { readonly clock: Clock }): StageHost {
   const ended = endOf(child, channel)
   const calls = new Calls(needs.clock, channel, ended)
   let handler: (message: Frame) => void = () => undefined
+  // Its end tells the sessions; what follows is as after any other death of a host.
+  const watchdog = new Watchdog(needs.clock, () => child.kill('SIGKILL'))
+  void ended.then(() => watchdog.stop())
   channel.onFrame((message) => {
-    if (!calls.answer(message)) handler(message)
+    if (calls.answer(message)) return
+    if (message.type === HOST.error) watchdog.forget()
+    else watchdog.answered(message.rows)
+    handler(message)
   })
   return {
     pid: child.pid ?? 0,
     ended,
     load: async (control) => (await calls.call(HOST.load, LOAD_DEADLINE_MS, control)) as LoadedControl,
     stats: async () => (await calls.call(HOST.stats, STATS_DEADLINE_MS, null)) as HostStats,
-    send: (message) => channel.send(message),
+    send: (message) => {
+      if (message.type === HOST.run) watchdog.given(message.dims[0] ?? 1)
+      else if (message.type === HOST.close) watchdog.forget()
+      return channel.send(message)
+    },
     onFrame: (set) => (handler = set),
     stop: () => stop(needs.clock, child, channel, ended),
   }

@@ -1,0 +1,62 @@
+/**
+ * Finds a stage host that is wedged: stopped, swapping for ever, or stuck in a kernel. A host that computes cannot
+ * answer a ping, so the measure is its own work: rows that it was given and has not answered, against the slowest time
+ * a row that it has shown.
+ */
+import type { CancelTimer, Clock } from '../../util/index.ts'
+
+/** Before anything was measured: a row of the largest model on the slowest device that weft is meant for. */
+const FIRST_ROW_MS = 500
+/** Other load on the machine may make it so much slower than it ever was. */
+const SLOWDOWN = 8
+const GRACE_MS = 2_000
+const LOOK_MS = 250
+
+export class Watchdog {
+  readonly #clock: Clock
+  readonly #wedged: (silentMs: number) => void
+  /** Rows given and not answered, oldest first. */
+  readonly #open: { readonly rows: number; readonly at: number }[] = []
+  #slowest = 0
+  #heard = 0
+  #timer: CancelTimer | undefined
+
+  constructor(clock: Clock, wedged: (silentMs: number) => void) {
+    this.#clock = clock
+    this.#wedged = wedged
+  }
+
+  given(rows: number): void {
+    const now = this.#clock.now()
+    if (this.#open.length === 0) this.#heard = now
+    this.#open.push({ rows, at: now })
+    this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look())
+  }
+
+  answered(rows: number): void {
+    const now = this.#clock.now()
+    const oldest = this.#open.shift()
+    this.#heard = now
+    if (oldest !== undefined) this.#slowest = Math.max(this.#slowest, (now - oldest.at) / Math.max(rows, 1))
+  }
+
+  /** A session was closed: what it still had open is not waited for. */
+  forget(): void {
+    this.#open.length = 0
+  }
+
+  stop(): void {
+    this.#timer?.()
+    this.#timer = undefined
+  }
+
+  #look(): void {
+    this.#timer = undefined
+    if (this.#open.length === 0) return
+    const rows = this.#open.reduce((sum, work) => sum + work.rows, 0)
+    const allowed = GRACE_MS + SLOWDOWN * rows * (this.#slowest === 0 ? FIRST_ROW_MS : this.#slowest)
+    const silent = this.#clock.now() - this.#heard
+    if (silent > allowed) this.#wedged(silent)
+    else this.#timer = this.#clock.after(LOOK_MS, () => this.#look())
+  }
+}

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest'
+import { Watchdog } from '../../src/pipeline/host/watchdog.ts'
+import type { Clock } from '../../src/util/index.ts'
+
+/** A clock that is moved by hand; timers run when it passes them. */
+function handClock(): Clock & { advance(milliseconds: number): void } {
+  let now = 0
+  let timers: { at: number; action: () => void }[] = []
+  return {
+    now: () => now,
+    wall: () => now,
+    after: (milliseconds, action) => {
+      const timer = { at: now + milliseconds, action }
+      timers.push(timer)
+      return () => (timers = timers.filter((other) => other !== timer))
+    },
+    sleep: () => Promise.reject(new Error('not used')),
+    advance: (milliseconds) => {
+      const end = now + milliseconds
+      for (;;) {
+        const next = timers.toSorted((x, y) => x.at - y.at)[0]
+        if (next === undefined || next.at > end) break
+        timers = timers.filter((other) => other !== next)
+        now = next.at
+        next.action()
+      }
+      now = end
+    },
+  }
+}
+
+describe('the watchdog of a stage host', () => {
+  it('leaves a host alone that answers in its usual time, again and again', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    for (let step = 0; step < 100; step++) {
+      dog.given(1)
+      clock.advance(20)
+      dog.answered(1)
+    }
+    clock.advance(600_000)
+    expect(wedged).toEqual([])
+  })
+
+  it('reports a host once that keeps rows far longer than it ever did', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    dog.given(1)
+    clock.advance(20)
+    dog.answered(1)
+    dog.given(1)
+    clock.advance(2_000)
+    expect(wedged).toEqual([])
+    clock.advance(2_000)
+    expect(wedged).toHaveLength(1)
+    clock.advance(60_000)
+    expect(wedged).toHaveLength(1)
+  })
+
+  it('gives a long prompt the time that its rows need', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    dog.given(1)
+    clock.advance(100)
+    dog.answered(1)
+    dog.given(512)
+    clock.advance(51_200)
+    expect(wedged).toEqual([])
+    dog.answered(512)
+    clock.advance(600_000)
+    expect(wedged).toEqual([])
+  })
+
+  it('does not wait for rows of a session that was closed', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    dog.given(4)
+    dog.forget()
+    clock.advance(600_000)
+    expect(wedged).toEqual([])
+  })
+})
