@@ -45,3 +45,8 @@ export function portOf(address: string): number | undefined {
 export function hostOf(address: string): string | undefined {
   return /^\/(?:ip4|ip6|dns[46]?)\/([^/]+)\//.exec(address)?.[1]
 }
+
+/** Those that weft dials, without the peer id. */
+export function plainAddresses(addresses: readonly string[]): string[] {
+  return addresses.map((one) => parseAddress(one)?.plain).filter((one) => one !== undefined)
+}

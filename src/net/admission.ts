@@ -12,6 +12,7 @@ export interface Admission {
   /** Resolves when a person has decided. Never, if nobody does. */
   decision(peer: string): Promise<Verdict>
   decide(peer: string, admit: boolean): void
+  isDenied(peer: string): boolean
   /** Whoever is dialled by name has been chosen by a person. */
   approve(peer: string): void
   /** A waiting peer has gone. */
@@ -49,6 +50,7 @@ export function createAdmission(init: AdmissionInit): Admission {
       pending.get(peer)?.resolve(admit ? WELCOME : DENIED)
       pending.delete(peer)
     },
+    isDenied: (peer) => denied.has(peer),
     approve(peer) {
       if (!denied.has(peer)) approved.add(peer)
     },

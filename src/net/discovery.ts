@@ -49,6 +49,8 @@ export class Discovery {
   readonly #codec: AnnouncementCodec
   #choices: readonly InterfaceChoice[] = []
   #sockets = new Map<string, MdnsSocket>()
+  /** Why an interface is not asked on, by address. */
+  readonly #troubles = new Map<string, string>()
   #rendezvous: Rendezvous | undefined
   #cancel = (): void => undefined
   #stopped = false
@@ -84,7 +86,10 @@ export class Discovery {
   }
 
   interfaces(): readonly InterfaceChoice[] {
-    return this.#choices
+    return this.#choices.map((choice) => {
+      const trouble = this.#troubles.get(choice.address)
+      return trouble === undefined ? choice : { ...choice, why: `${choice.why}; no multicast DNS: ${trouble}` }
+    })
   }
 
   /** Without the peer id; the loopback's last. */
@@ -122,6 +127,7 @@ export class Discovery {
     for (const [address, socket] of this.#sockets) {
       if (wanted.has(address)) continue
       this.#sockets.delete(address)
+      this.#troubles.delete(address)
       void socket.stop()
     }
     for (const address of wanted) if (!this.#sockets.has(address)) this.#sockets.set(address, this.#open(address))
@@ -140,6 +146,11 @@ export class Discovery {
           return addresses.length === 0 ? undefined : this.#announcement(addresses)
         },
         heard: (bytes, from) => this.#heard(bytes, this.#isOurs(from)),
+        trouble: (why) => {
+          if (this.#troubles.get(address) !== why)
+            this.#needs.logger.warn({ interface: address, why }, 'peers nearby are not looked for on an interface')
+          this.#troubles.set(address, why)
+        },
         overheard: (bytes, from) => {
           const other = openCodec().decode(bytes)
           if (other !== undefined) this.#stranger(other, this.#isOurs(from))

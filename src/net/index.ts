@@ -17,7 +17,8 @@ export {
 export { DTYPE, encodeFrame, frame, FrameDecoder, HEADER_BYTES, MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from './frame.ts'
 export type { DType, Frame, FrameInit } from './frame.ts'
 export { createNetwork } from './node.ts'
-export type { NetworkInit, NetworkNeeds } from './node.ts'
+export type { NetworkInit, NetworkNeeds } from './network-init.ts'
+export type { LanPolicy } from './admission.ts'
 export {
   HelloFailedError,
   IncompatibleVersionError,

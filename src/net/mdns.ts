@@ -31,6 +31,8 @@ export interface MdnsNeeds {
   heard(bytes: Uint8Array, from: string): void
   /** Bytes under another tag that is listened to. */
   overheard(bytes: Uint8Array, from: string): void
+  /** It does not work on this interface. */
+  trouble(why: string): void
 }
 
 export interface MdnsInit {
@@ -97,9 +99,12 @@ export function startMdns(needs: MdnsNeeds, init: MdnsInit): MdnsSocket {
       else if (init.alsoHear.some((tag) => answer.name.endsWith(tag))) needs.overheard(bytes, from.address)
     }
   })
-  const trouble = (error: Error): void =>
-    needs.logger.warn({ interface: init.address, err: error }, 'multicast DNS has trouble on an interface')
-  dns.on('warning', trouble)
+  const trouble = (error: Error): void => {
+    needs.logger.debug({ interface: init.address, err: error }, 'multicast DNS has trouble on an interface')
+    if (!stopped) needs.trouble(error.message)
+  }
+  // warnings are packets that others have sent damaged; only errors are ours
+  dns.on('warning', (error) => needs.logger.debug({ interface: init.address, err: error }, 'multicast DNS warning'))
   dns.on('error', trouble)
   for (const at of ASK_AT_MS) after(at, ask)
   after(ASK_EVERY_MS, askAgain)

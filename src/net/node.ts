@@ -1,11 +1,8 @@
 /** The network of a peer: finds, dials, greets, keeps and watches the other peers, and opens channels between them. */
 import type { Connection } from '@libp2p/interface'
-import type { Logger, Telemetry } from '../telemetry/index.ts'
-import type { Identity } from '../trust/index.ts'
-import type { Clock, RandomSource } from '../util/index.ts'
-import { isLoopback, parseAddress, withPeer } from './addresses.ts'
+import { parseAddress, plainAddresses, withPeer } from './addresses.ts'
 import { createAdmission } from './admission.ts'
-import type { Admission, LanPolicy } from './admission.ts'
+import type { Admission } from './admission.ts'
 import { HELLO_WAIT_MS, MAX_ADDRESSES, SPOKEN } from './constants.ts'
 import { createReacher } from './dial.ts'
 import type { Reacher } from './dial.ts'
@@ -15,13 +12,14 @@ import { Discovery } from './discovery.ts'
 import { BadAddressError, ListenError, NetworkStoppedError } from './errors.ts'
 import { PING_PROTOCOL, servePings } from './heartbeat.ts'
 import { HELLO_PROTOCOL } from './hello.ts'
-import type { Versions } from './hello.ts'
 import { startNode } from './libp2p-node.ts'
 import type { RunningNode } from './libp2p-node.ts'
 import { Links } from './links.ts'
+import { describeLink, dialAddresses, remoteAddress } from './link-view.ts'
 import type { Link } from './links.ts'
 import { createEventHub } from './network-events.ts'
 import type { EventHub } from './network-events.ts'
+import type { NetworkInit, NetworkNeeds } from './network-init.ts'
 import type { HandshakeNote } from './noise.ts'
 import { createRefusalBook } from './refusals.ts'
 import type { RefusalBook } from './refusals.ts'
@@ -31,44 +29,8 @@ import type { Serving } from './serving.ts'
 import type { NetworkSecrets } from './secrets.ts'
 import { trackTimers } from './timers.ts'
 import type { TrackedClock } from './timers.ts'
-import type { Channel, ConnectedPeer, InterfaceChoice, Membership, Network, NetworkEvents, Refusal } from './types.ts'
+import type { Channel, ConnectedPeer, InterfaceChoice, Network, NetworkEvents, Refusal } from './types.ts'
 import { Vitals } from './vitals.ts'
-
-export interface NetworkNeeds {
-  readonly clock: Clock
-  readonly random: RandomSource
-  readonly identity: Identity
-  readonly logger: Logger
-  readonly telemetry?: Pick<Telemetry, 'count' | 'observe'>
-}
-
-export interface NetworkInit {
-  readonly networkName: string
-  /** 32 bytes; none in an open mesh. */
-  readonly networkKey?: Uint8Array
-  /** Multiaddrs; empty: port 7334 on every interface, or a free port if that is taken. */
-  readonly listen: readonly string[]
-  /** Multiaddrs that are dialled for as long as it takes. */
-  readonly bootstrap: readonly string[]
-  readonly lan: LanPolicy
-  /** Multicast DNS and local rendezvous; `lan: 'off'` switches them off as well. */
-  readonly discovery: boolean
-  readonly membership: Membership
-  /** Of this peer, for people. */
-  readonly name: string
-  /** Of the software. */
-  readonly version: string
-  /** Peers of earlier runs and where they were (see `NetworkEvents.reachable`). */
-  readonly knownPeers?: readonly { readonly id: string; readonly addresses: readonly string[] }[]
-  /** Peers that a person has approved before (`lan: 'confirm'`). */
-  readonly approved?: readonly string[]
-  /** @default SPOKEN */
-  readonly protocolVersions?: Versions
-  /** @default 5353 */
-  readonly mdnsPort?: number
-  /** Folder of the local rendezvous; false: none. @default one of this user and network namespace */
-  readonly rendezvous?: string | false
-}
 
 /** @throws PortInUseError, ListenError, BadAddressError */
 export async function createNetwork(needs: NetworkNeeds, init: NetworkInit): Promise<Network> {
@@ -111,30 +73,7 @@ class WeftNetwork implements Network {
     this.#refusals = createRefusalBook({ ...this.#needs, tell: (refusal) => this.#tellRefusal(refusal) })
     this.#admission = createAdmission({ ...init, approved: init.approved ?? [] })
     this.#vitals = new Vitals(this.#needs)
-    this.#links = new Links(
-      {
-        ...this.#needs,
-        admission: this.#admission,
-        answers: (link) => this.#vitals.answers(link),
-        joined: (link) => this.#onJoined(link),
-        left: (link) => this.#onLeft(link),
-        pending: (peer, name) => this.#hub.emit('pending', peer, name),
-        refused: (link, error) => this.#refuse(link.peer, plainAddress(link), error),
-      },
-      {
-        self: this.id,
-        versions: init.protocolVersions ?? SPOKEN,
-        proofKey: this.#secrets.proof,
-        about: () => ({
-          software: init.version,
-          name: init.name,
-          network: init.networkName,
-          instance: this.#instanceText(),
-          epoch: init.membership.epoch,
-          addresses: (this.#discovery?.addresses() ?? []).slice(0, MAX_ADDRESSES),
-        }),
-      },
-    )
+    this.#links = this.#createLinks()
     this.#reacher = createReacher({
       ...this.#needs,
       libp2p: () => this.#node.libp2p,
@@ -160,7 +99,7 @@ class WeftNetwork implements Network {
   }
 
   async start(): Promise<void> {
-    const { identity, clock } = this.#needs
+    const { identity } = this.#needs
     this.#node = await startNode(
       {
         privateKey: identity.privateKey,
@@ -183,7 +122,7 @@ class WeftNetwork implements Network {
     for (const address of this.#init.bootstrap) this.keep(address)
     for (const { id, addresses } of this.#init.knownPeers ?? [])
       this.#dialler.add('known', id, plainAddresses(addresses))
-    this.#needs.logger.info({ peer: this.id, addresses: this.addresses(), at: clock.wall() }, 'listening')
+    this.#needs.logger.info({ peer: this.id, addresses: this.addresses() }, 'listening')
   }
 
   addresses(): readonly string[] {
@@ -224,21 +163,14 @@ class WeftNetwork implements Network {
   }
 
   async ping(peer: string, bytes: number, signal?: AbortSignal): Promise<number> {
-    const link = await this.#reach(peer, signal)
-    const deadline = AbortSignal.timeout(HELLO_WAIT_MS)
-    try {
-      return await this.#vitals.ping(link, bytes, signal === undefined ? deadline : AbortSignal.any([deadline, signal]))
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw new PeerUnreachableError(peer, (error as Error).message)
-    }
+    return this.#vitals.ping(await this.#reach(peer, signal), bytes, signal)
   }
 
   decide(peer: string, admit: boolean): void {
     this.#admission.decide(peer, admit)
     if (admit) this.#refusals.forget(peer, [])
+    else this.#dialler.forget(peer)
     if (admit || this.#links.primary(peer) === undefined) return
-    this.#dialler.forget(peer)
     const error = new NotAdmittedError(peer, 'a person here said no')
     this.#refuse(peer, null, error)
     this.#links.drop(peer, error)
@@ -288,17 +220,14 @@ class WeftNetwork implements Network {
 
   #onJoined(link: Link): void {
     const first = this.#links.of(link.peer).filter((one) => one.state === 'joined').length === 1
-    const addresses = this.#addressesOf(link)
+    const addresses = dialAddresses(link, this.interfaces())
     this.#vitals.begin(link)
     this.#refusals.forget(link.peer, addresses)
     this.#dialler.add('known', link.peer, addresses)
     this.#dialler.joined(link.peer)
     if (!first) return
     this.#needs.telemetry?.count('peers_joined')
-    this.#needs.logger.info(
-      { peer: link.peer, name: link.outcome?.about.name, direction: link.connection.direction },
-      'peer joined',
-    )
+    this.#needs.logger.info({ peer: link.peer, name: link.outcome?.about.name }, 'peer joined')
     this.#hub.emit('connected', this.#describe(link))
     if (addresses.length > 0) this.#hub.emit('reachable', link.peer, addresses)
   }
@@ -314,24 +243,7 @@ class WeftNetwork implements Network {
   }
 
   #describe(link: Link): ConnectedPeer {
-    const { about, protocol } = link.outcome!
-    return {
-      id: link.peer,
-      addresses: this.#addressesOf(link).length > 0 ? this.#addressesOf(link) : [plainAddress(link)],
-      rtt: this.#vitals.rtt(link),
-      version: about.software,
-      name: about.name,
-      direction: link.connection.direction,
-      protocol,
-    }
-  }
-
-  /** Where it can be dialled: what reached it, and what it says; its loopback only from this machine. */
-  #addressesOf(link: Link): readonly string[] {
-    const reached = plainAddress(link)
-    const near = isLoopback(reached) || this.interfaces().some((one) => reached.includes(`/${one.address}/`))
-    const said = plainAddresses(link.outcome?.about.addresses ?? []).filter((one) => near || !isLoopback(one))
-    return [...new Set(link.connection.direction === 'outbound' ? [reached, ...said] : said)].slice(0, MAX_ADDRESSES)
+    return describeLink(link, this.interfaces(), this.#vitals.rtt(link))
   }
 
   #onHandshakeNote(note: HandshakeNote): void {
@@ -352,15 +264,40 @@ class WeftNetwork implements Network {
     this.#hub.emit('refused', refusal)
   }
 
-  #instanceText(): string {
-    return Buffer.from(this.#instance).toString('hex')
+  #createLinks(): Links {
+    return new Links(
+      {
+        ...this.#needs,
+        admission: this.#admission,
+        answers: (link) => this.#vitals.answers(link),
+        joined: (link) => this.#onJoined(link),
+        left: (link) => this.#onLeft(link),
+        pending: (peer, name) => this.#hub.emit('pending', peer, name),
+        refused: (link, error) => this.#refuse(link.peer, remoteAddress(link), error),
+      },
+      {
+        self: this.id,
+        versions: this.#init.protocolVersions ?? SPOKEN,
+        proofKey: this.#secrets.proof,
+        about: () => ({
+          software: this.#init.version,
+          name: this.#init.name,
+          network: this.#init.networkName,
+          instance: Buffer.from(this.#instance).toString('hex'),
+          epoch: this.#init.membership.epoch,
+          addresses: (this.#discovery?.addresses() ?? []).slice(0, MAX_ADDRESSES),
+        }),
+      },
+    )
   }
 
   #createDiscovery(): Discovery {
     return new Discovery(
       {
         ...this.#needs,
-        found: (peer, addresses) => this.#dialler.add('announced', peer, addresses),
+        found: (peer, addresses) => {
+          if (!this.#admission.isDenied(peer)) this.#dialler.add('announced', peer, addresses)
+        },
         stranger: (peer, address, network) => {
           const where = network === '' ? 'a network with a key' : `the open network '${network}'`
           this.#refuse(peer, address, new OtherNetworkError(`${peer} (of ${where})`))
@@ -371,19 +308,11 @@ class WeftNetwork implements Network {
       {
         ...this.#init,
         self: this.id,
-        instance: this.#instanceText(),
+        instance: Buffer.from(this.#instance).toString('hex'),
         secrets: this.#secrets,
         listening: this.#node.listening,
         active: this.#init.discovery && this.#init.lan !== 'off',
       },
     )
   }
-}
-
-function plainAddress(link: Link): string {
-  return link.connection.remoteAddr.toString().replace(/\/p2p\/.*$/, '')
-}
-
-function plainAddresses(addresses: readonly string[]): string[] {
-  return addresses.map((one) => parseAddress(one)?.plain).filter((one) => one !== undefined)
 }

@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 2_000
 /** A file is touched at every look; one that has not been for this long belongs to nobody. */
 const STALE_MS = 60_000
 const MAX_FILES = 512
-const NAME = /^(\d{1,10})-[0-9a-f]{12}\.peer$/
+const NAME = /^(\d{1,10})-[0-9a-f]{12}\.peer(\.tmp)?$/
 
 export interface RendezvousNeeds {
   readonly clock: Clock
@@ -99,7 +99,7 @@ async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
 
 async function readOthers(directory: string, own: string, wall: number): Promise<Uint8Array[]> {
   const found: Uint8Array[] = []
-  const names = (await readdir(directory)).filter((name) => NAME.test(name) && name !== own)
+  const names = (await readdir(directory)).filter((name) => NAME.test(name) && !name.startsWith(own))
   for (const name of names.slice(0, MAX_FILES)) {
     const path = join(directory, name)
     const stats = await stat(path).catch(() => undefined)
@@ -108,7 +108,7 @@ async function readOthers(directory: string, own: string, wall: number): Promise
       await rm(path, { force: true })
       continue
     }
-    const bytes = await readFile(path).catch(() => undefined)
+    const bytes = name.endsWith('.tmp') ? undefined : await readFile(path).catch(() => undefined)
     if (bytes !== undefined) found.push(bytes)
   }
   return found

@@ -2,7 +2,8 @@
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { channelOverStream } from './channel-carriers.ts'
-import { BEAT_WAIT_MS, WATCHED_BEAT_MS, WATCHED_WAIT_MS } from './constants.ts'
+import { BEAT_WAIT_MS, HELLO_WAIT_MS, WATCHED_BEAT_MS, WATCHED_WAIT_MS } from './constants.ts'
+import { PeerUnreachableError } from './discovery-errors.ts'
 import { PeerFrozenError } from './errors.ts'
 import { createPinger, PING_PROTOCOL, startHeartbeat } from './heartbeat.ts'
 import type { Pinger } from './heartbeat.ts'
@@ -75,14 +76,16 @@ export class Vitals {
     }
   }
 
-  async ping(link: Link, bytes: number, signal: AbortSignal): Promise<number> {
-    const vital = this.#links.get(link)!
-    vital.measure ??= this.#openPinger(link)
-    const pinger = await vital.measure.catch((error: unknown) => {
-      vital.measure = undefined
-      throw error
-    })
-    return pinger.ping(bytes, signal)
+  /** @throws PeerUnreachableError, or the reason of the signal */
+  async ping(link: Link, bytes: number, signal?: AbortSignal): Promise<number> {
+    const deadline = AbortSignal.timeout(HELLO_WAIT_MS)
+    try {
+      const pinger = await this.#measuring(link)
+      return await pinger.ping(bytes, signal === undefined ? deadline : AbortSignal.any([deadline, signal]))
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw new PeerUnreachableError(link.peer, (error as Error).message)
+    }
   }
 
   watch(peer: string): () => void {
@@ -104,6 +107,18 @@ export class Vitals {
 
   stop(): void {
     for (const link of this.#links.keys()) this.end(link)
+  }
+
+  async #measuring(link: Link): Promise<Pinger> {
+    const vital = this.#links.get(link)
+    if (vital === undefined) throw new PeerUnreachableError(link.peer, 'it has just gone')
+    vital.measure ??= this.#openPinger(link)
+    try {
+      return await vital.measure
+    } catch (error) {
+      vital.measure = undefined
+      throw error
+    }
   }
 
   /** A link may be cut before its first beat: opening the stream for it must not take longer than a beat may. */

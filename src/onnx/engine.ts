@@ -2,10 +2,12 @@
  * The engine behind one interface. All that knows onnxruntime-node stands in this file, so that a browser peer is a
  * second implementation and not a fork.
  */
-import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
+import { basename } from 'node:path'
 import * as ort from 'onnxruntime-node'
 import { EngineError } from './errors.ts'
+import { kernelIdOf } from './kernel-id.ts'
 
 /** Named tensors in and out. `data` is a view; inputs are read in place, outputs are the caller's. */
 export interface Tensor {
@@ -24,9 +26,13 @@ export interface LoadOptions {
   readonly threads: number
   /** Idle threads spin for work: only where nothing else wants the cores. */
   readonly spin?: boolean
-  /** Session configuration entries of ONNX Runtime, for experiments and caches. */
+  /** Session configuration entries of ONNX Runtime, for experiments. */
   readonly extra?: Readonly<Record<string, string>>
-  readonly optimizedPath?: string
+  /**
+   * Writes the graph again to this path, and to `<path>.data` its weights with what the kernels make of them. Readers
+   * must re-lay the parts (prepacked.ts): loaded as it stands, the file gives wrong results without a word.
+   */
+  readonly savePrepacked?: string
 }
 
 export interface Engine {
@@ -55,6 +61,7 @@ export function createOrtEngine(): Engine {
 }
 
 function sessionOptions(options: LoadOptions): ort.InferenceSession.SessionOptions {
+  const saved = options.savePrepacked
   return {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'disabled',
@@ -62,8 +69,21 @@ function sessionOptions(options: LoadOptions): ort.InferenceSession.SessionOptio
     interOpNumThreads: 1,
     executionMode: 'sequential',
     logSeverityLevel: 3,
-    ...(options.optimizedPath === undefined ? {} : { optimizedModelFilePath: options.optimizedPath }),
-    extra: nested({ 'session.intra_op.allow_spinning': options.spin === true ? '1' : '0', ...options.extra }),
+    ...(saved === undefined ? {} : { optimizedModelFilePath: saved }),
+    extra: nested({
+      'session.intra_op.allow_spinning': options.spin === true ? '1' : '0',
+      ...(saved === undefined ? {} : savedPrepacked(saved)),
+      ...options.extra,
+    }),
+  }
+}
+
+function savedPrepacked(path: string): Record<string, string> {
+  return {
+    'session.save_external_prepacked_constant_initializers': '1',
+    'session.optimized_model_external_initializers_file_name': `${basename(path)}.data`,
+    // Only what lies in the file can be pre-packed in it, however small.
+    'session.optimized_model_external_initializers_min_size_in_bytes': '0',
   }
 }
 
@@ -122,9 +142,16 @@ function shapes(feeds: Readonly<Record<string, Tensor>>): string {
   return known.map(([name, tensor]) => `${name}: ${tensor.type}[${tensor.dims.join(',')}]`).join(', ')
 }
 
-/** Same engine version and same instruction sets: ONNX Runtime picks its kernels by these alone. */
 function kernelId(): string {
-  const cpu = cpus()[0]?.model ?? 'unknown'
-  const hash = createHash('sha256').update(`${cpu}`).digest('hex').slice(0, 8)
-  return `ort-${ort.env.versions.node ?? 'unknown'}-${process.arch}-${hash}`
+  const machine = { architecture: process.arch, processor: cpus()[0]?.model ?? 'unknown' }
+  return kernelIdOf({ ...machine, version: ort.env.versions.node ?? 'unknown', cpuinfo: cpuinfo() })
+}
+
+/** What Linux says about the processor; nothing elsewhere. */
+function cpuinfo(): string {
+  try {
+    return readFileSync('/proc/cpuinfo', 'utf8')
+  } catch {
+    return ''
+  }
 }

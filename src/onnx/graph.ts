@@ -1,4 +1,5 @@
 /** Builds ONNX graphs node by node; large weights go to an external file as they are made, so none is held twice. */
+import { prepackedEntries } from './prepacked-entries.ts'
 import { ModelProto } from './proto.ts'
 
 /** ONNX's element types, as far as weft writes them (onnx.proto, TensorProto.DataType). */
@@ -37,10 +38,17 @@ interface NodeInit {
   readonly attribute: readonly object[]
 }
 
+/** A weight as a kernel of the engine packs it: the engine's key of the form, and the parts in the weight's file. */
+export interface PrepackedForm {
+  readonly key: string
+  readonly parts: readonly { readonly offset: number; readonly length: number }[]
+}
+
 /** Where the bytes of a large weight lie; several graphs may point at the same ones. */
 export interface StoredTensor extends ExternalRange {
   readonly type: ElementType
   readonly dims: readonly number[]
+  readonly prepacked?: readonly PrepackedForm[]
 }
 
 export interface NodeOptions {
@@ -113,6 +121,7 @@ export class GraphBuilder {
       { key: 'location', value: tensor.file },
       { key: 'offset', value: String(tensor.offset) },
       { key: 'length', value: String(tensor.length) },
+      ...prepackedEntries(tensor.prepacked ?? []),
     ]
     this.#initializers.set(name, {
       name,

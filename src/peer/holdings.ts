@@ -24,6 +24,7 @@ export class Holdings {
   #timer: CancelTimer | undefined
   #poll: CancelTimer | undefined
   #last = ''
+  #stopped = false
 
   constructor(needs: HoldingsNeeds) {
     this.#needs = needs
@@ -35,11 +36,13 @@ export class Holdings {
   }
 
   stop(): void {
+    this.#stopped = true
     this.#timer?.()
     this.#poll?.()
   }
 
   changed(): void {
+    if (this.#stopped) return
     this.#timer?.()
     this.#timer = this.#needs.clock.after(SETTLE_MS, () => void this.#publish().catch(() => undefined))
   }
@@ -74,6 +77,8 @@ export class Holdings {
     void Promise.allSettled(
       this.#needs.stages.hosts().map(async ({ host }) => this.#setMemory(host.pid, (await host.stats()).rss)),
     ).then(() => {
+      // Asked before the stop and answered after it: a timer that is set now would never be cancelled.
+      if (this.#stopped) return
       this.#poll = this.#needs.clock.after(MEMORY_MS, () => this.#readMemory())
     })
   }

@@ -32,7 +32,8 @@ export interface RealPeer {
 export interface Lab {
   readonly network: string
   home(name: string): string
-  start(name: string, args?: readonly string[]): Promise<RealPeer>
+  /** @param within command that runs it elsewhere, e.g. in a network namespace */
+  start(name: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
   stop(): Promise<void>
 }
 
@@ -45,18 +46,12 @@ export async function createLab(): Promise<Lab> {
   return {
     network,
     home,
-    async start(name, args = []) {
-      const peer = await startPeer(home(name), [
-        '--name',
-        name,
-        '--network',
-        network,
-        '--threads',
-        '1',
-        '--http',
-        'off',
-        ...args,
-      ])
+    async start(name, args = [], within = []) {
+      const peer = await startPeer(
+        home(name),
+        ['--name', name, '--network', network, '--threads', '1', '--http', 'off', ...args],
+        within,
+      )
       peers.push(peer)
       return peer
     },
@@ -67,10 +62,9 @@ export async function createLab(): Promise<Lab> {
   }
 }
 
-async function startPeer(home: string, args: readonly string[]): Promise<RealPeer> {
-  const child = spawn(process.execPath, [BIN, 'up', '--json', '--home', home, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+async function startPeer(home: string, args: readonly string[], within: readonly string[]): Promise<RealPeer> {
+  const [file, ...rest] = [...within, process.execPath, BIN, 'up', '--json', '--home', home, ...args]
+  const child = spawn(file!, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
   const lines = createInterface({ input: child.stdout })
@@ -128,7 +122,15 @@ export function placement(model: string, stages: readonly (readonly [RealPeer, n
 export const THE_WHALE = [960, 1504]
 
 export function greedy(model: string, maxTokens: number, more: Partial<GenerateRequest> = {}): GenerateRequest {
-  return { model, input: { kind: 'ids', ids: THE_WHALE }, sampling: GREEDY, maxTokens, ignoreEnd: true, ...more }
+  return {
+    model,
+    input: { kind: 'ids', ids: THE_WHALE },
+    sampling: GREEDY,
+    maxTokens,
+    ignoreEnd: true,
+    deadline: 30_000,
+    ...more,
+  }
 }
 
 export interface Answer {

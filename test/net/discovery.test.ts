@@ -1,4 +1,5 @@
 import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { createSocket } from 'node:dgram'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
@@ -96,6 +97,14 @@ describe('finding peers nearby', () => {
     await new Promise((resolve) => setTimeout(resolve, 300))
     expect(await readdir(directory)).toEqual([])
     await a.stop()
+  })
+
+  test('says on which interface multicast DNS does not work', async () => {
+    const socket = createSocket({ type: 'udp4', reuseAddr: false })
+    await new Promise<void>((resolve) => socket.bind(mdnsPort, '0.0.0.0', resolve))
+    const a = await pool.add({ discovery: true, mdnsPort })
+    await until(() => a.interfaces().some((one) => one.why.includes('EADDRINUSE')))
+    socket.close()
   })
 
   test('with --lan off nothing is announced and nobody is looked for', async () => {

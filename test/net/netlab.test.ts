@@ -36,8 +36,9 @@ describe.skipIf(why !== undefined)(`hosts on a network${why === undefined ? '' :
   afterEach(async () => void (await Promise.all(peers.splice(0).map((peer) => peer.stop()))))
 
   test('find each other with no argument, two networks at once without mixing', async () => {
-    const open = [await on(1, {}), await on(2, {}), await on(3, {})]
-    const keyed = [await on(4, { networkKey: '11'.repeat(32) }), await on(5, { networkKey: '11'.repeat(32) })]
+    const key = { networkKey: '11'.repeat(32) }
+    const all = await Promise.all([on(1, {}), on(2, {}), on(3, {}), on(4, key), on(5, key)])
+    const [open, keyed] = [all.slice(0, 3), all.slice(3)]
     const second = await on(1, {})
     await until(() => allJoined([...open, second]) && allJoined(keyed))
     for (const one of keyed) expect(one.connected()).toHaveLength(1)
@@ -48,11 +49,30 @@ describe.skipIf(why !== undefined)(`hosts on a network${why === undefined ? '' :
 
   test('find each other over a link that loses packets, and again after a cut', { timeout: 150_000 }, async () => {
     netlab('link', '2', '--rtt', '30', '--loss', '5')
-    const [a, b] = [await on(1, { watch: true }), await on(2, { watch: true })]
+    const [a, b] = await Promise.all([on(1, { watch: true }), on(2, { watch: true })])
     await until(() => allJoined([a, b]))
     netlab('link', '2', '--rtt', '30', '--loss', '100')
     await until(() => a.connected().length === 0 && b.connected().length === 0)
     netlab('link', '2', '--rtt', '30')
+    await until(() => allJoined([a, b]))
+  })
+
+  test('tell their new addresses when an interface gets one, and are found there', async () => {
+    const a = await on(3, {})
+    execFileSync('ip', ['-n', `${LAB}-3`, 'addr', 'add', '10.77.0.103/24', 'dev', 'eth0'])
+    await until(() =>
+      a.events.some(
+        ({ event, value }) => event === 'addresses' && (value as string[]).some((one) => one.includes('.103/')),
+      ),
+    )
+    execFileSync('ip', ['-n', `${LAB}-3`, 'addr', 'del', '10.77.0.3/24', 'dev', 'eth0'])
+    execFileSync('ip', ['-n', `${LAB}-3`, 'addr', 'replace', '10.77.0.103/24', 'dev', 'eth0'])
+    await until(() =>
+      a.events.some(
+        ({ event, value }) => event === 'addresses' && !(value as string[]).some((one) => one.includes('.3/')),
+      ),
+    )
+    const b = await on(4, {})
     await until(() => allJoined([a, b]))
   })
 })

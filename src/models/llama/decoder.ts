@@ -12,7 +12,7 @@ import { GraphBuilder } from '../../onnx/index.ts'
 import type { BoundaryType, LlamaShape } from '../manifest.ts'
 import { kernelHeadDim } from './head-width.ts'
 import { decoderLayer, groupedAttention } from './layer.ts'
-import type { AttentionOutputs, PackedLayer, Rotary } from './layer.ts'
+import type { PackedLayer, Rotary } from './layer.ts'
 import { fromBoundary, roundBoundary } from './nodes.ts'
 
 export interface DecoderInit {
@@ -28,9 +28,10 @@ export function decoderGraph(init: DecoderInit): Uint8Array {
   const graph = new GraphBuilder()
   let residual = fromBoundary(graph, graph.input('x', boundary, ['rows', shape.width]), boundary)
   slotInputs(graph, slots)
+  const news: NewRows[] = []
   for (const [layer, weights] of init.layers.entries()) {
     residual = decoderLayer(graph, shape, `layer.${layer}`, weights, residual, (qkv) =>
-      attention(graph, init, layer, qkv),
+      attention(graph, init, layer, qkv, news),
     )
     if (layer < init.layers.length - 1) residual = roundBoundary(graph, residual, boundary)
   }
@@ -50,15 +51,22 @@ function slotInputs(graph: GraphBuilder, slots: number): void {
   if (slots > 1) graph.input('back', 'i64', ['rows'])
 }
 
-function attention(graph: GraphBuilder, init: DecoderInit, layer: number, qkv: string): string {
+/** Where a slot's new rows stand in the present cache: int64 [1] each, the same in all layers. */
+interface NewRows {
+  readonly start: string
+  readonly end: string
+}
+
+function attention(graph: GraphBuilder, init: DecoderInit, layer: number, qkv: string, news: NewRows[]): string {
   const { shape, slots } = init
   const width = shape.heads * kernelHeadDim(shape)
   const outputs: string[] = []
   for (let slot = 0; slot < slots; slot++) {
     const rows = slots === 1 ? qkv : graph.node('Gather', [qkv, `rows.${slot}`], { axis: 0 })
     const batched = graph.node('Unsqueeze', [rows, graph.int64s([0])])
-    const attended = slotAttention(graph, init, layer, slot, batched)
-    outputs.push(graph.node('Reshape', [attended, graph.int64s([-1, width])]))
+    news[slot] ??= newRows(graph, slot, batched)
+    const attended = slotAttention(graph, init, layer, slot, batched, news[slot])
+    outputs.push(graph.node('Squeeze', [attended, graph.int64s([0])]))
   }
   if (slots === 1) return outputs[0]!
   const all = graph.node('Concat', outputs, { axis: 0 })
@@ -66,7 +74,14 @@ function attention(graph: GraphBuilder, init: DecoderInit, layer: number, qkv: s
 }
 
 /** One session's attention over its own past; only the new rows of K and V leave the graph. */
-function slotAttention(graph: GraphBuilder, init: DecoderInit, layer: number, slot: number, qkv: string): string {
+function slotAttention(
+  graph: GraphBuilder,
+  init: DecoderInit,
+  layer: number,
+  slot: number,
+  qkv: string,
+  { start, end }: NewRows,
+): string {
   const { shape, rotary } = init
   const cache = [1, shape.kv_heads, `capacity.${slot}`, kernelHeadDim(shape)]
   const present = groupedAttention(graph, shape, rotary, {
@@ -76,27 +91,18 @@ function slotAttention(graph: GraphBuilder, init: DecoderInit, layer: number, sl
     last: `past.${slot}`,
     total: `total.${slot}`,
   })
-  newRows(graph, init, layer, slot, qkv, present)
-  return present.attended
-}
-
-/** The rows [total - rows, total) of the present cache. */
-function newRows(
-  graph: GraphBuilder,
-  init: DecoderInit,
-  layer: number,
-  slot: number,
-  qkv: string,
-  present: AttentionOutputs,
-): void {
-  const { shape } = init
-  const end = graph.node('Unsqueeze', [graph.node('Cast', [`total.${slot}`], { to: 7 }), graph.int64s([0])])
-  const count = graph.node('Gather', [graph.node('Shape', [qkv]), graph.int64s([1])], { axis: 0 })
-  const start = graph.node('Sub', [end, count])
   for (const kind of ['k', 'v'] as const) {
     const output = `n${kind}.${layer}.${slot}`
     const rows = kind === 'k' ? present.keys : present.values
     graph.node('Slice', [rows, start, end, graph.int64s([2])], {}, { outputs: [output] })
     graph.output(output, 'f32', [1, shape.kv_heads, `new.${slot}`, kernelHeadDim(shape)])
   }
+  return present.attended
+}
+
+/** The rows [total - rows, total), counted in the first layer: one node more in each layer costs every run. */
+function newRows(graph: GraphBuilder, slot: number, qkv: string): NewRows {
+  const end = graph.node('Unsqueeze', [graph.node('Cast', [`total.${slot}`], { to: 7 }), graph.int64s([0])])
+  const count = graph.node('Gather', [graph.node('Shape', [qkv]), graph.int64s([1])], { axis: 0 })
+  return { start: graph.node('Sub', [end, count]), end }
 }

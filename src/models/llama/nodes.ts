@@ -28,7 +28,7 @@ function blockSums(graph: GraphBuilder, x: string, blocks: number, block: number
   const key = `${x}/${block}`
   const found = known.get(key)
   if (found !== undefined) return found
-  const shaped = graph.node('Reshape', [x, graph.int64s([-1, blocks, block])])
+  const shaped = graph.node('Reshape', [x, graph.int64s([0, blocks, block])])
   const sums = graph.node('ReduceSum', [shaped, graph.int64s([2])], { keepdims: 0 })
   known.set(key, sums)
   return sums

@@ -1,7 +1,7 @@
 /** Packs the tensors of one block into a weight file, as the graphs take them. */
 import type { StoredTensor, WeightFile } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
-import { dequantize, sourceBytes } from '../dequantize/index.ts'
+import { dequantize, floatsToHalves, sourceBytes } from '../dequantize/index.ts'
 import type { Block, BoundaryType, LlamaShape, TensorRef } from '../manifest.ts'
 import { kernelHeadDim, padHeadColumns, padHeadRows } from './head-width.ts'
 import type { PackedHead } from './head.ts'
@@ -84,13 +84,14 @@ export async function packEmbedding(
   file: WeightFile,
 ): Promise<StoredTensor> {
   const [rows, width] = ref.shape as [number, number]
-  const table = boundary === 'f16' ? new Float16Array(rows * width) : new Float32Array(rows * width)
+  const table = boundary === 'f16' ? new Uint16Array(rows * width) : new Float32Array(rows * width)
   const rowBytes = sourceBytes(ref.type, width)
   const step = Math.max(1, Math.floor(EMBEDDING_STEP / rowBytes))
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row)
     const bytes = await store.read(ref.address, row * rowBytes, count * rowBytes)
-    table.set(dequantize(ref.type, bytes, count * width), row * width)
+    const values = dequantize(ref.type, bytes, count * width)
+    table.set(boundary === 'f16' ? floatsToHalves(values) : values, row * width)
   }
   return file.append(boundary, [rows, width], table)
 }

@@ -1,62 +1,98 @@
-/** The ring's channels: one kept open to each neighbour, opened when it is first needed; this peer is its own neighbour. */
+/**
+ * The ring's channels: one kept open to each neighbour, opened when it is first needed. An answer goes back over the
+ * channel that its question came by: after a cut, another channel to the same peer may be one that is dead already.
+ */
 import { frame } from '../../net/index.ts'
 import type { Channel, Frame, Network } from '../../net/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { PeerLostError } from './errors.ts'
 import { RING_PROTOCOL } from './protocol.ts'
 
+/** Where a frame came from, and where its answer goes. */
+export interface Link {
+  readonly peer: string
+  send(message: Frame): Promise<void>
+}
+
 export interface Links {
-  /** @throws ChannelClosedError, PeerUnreachableError */
+  /** Over this peer's own channel to the neighbour. @throws ChannelClosedError, PeerUnreachableError, PeerLostError */
   send(peer: string, message: Frame): Promise<void>
   stop(): Promise<void>
 }
 
+/** A neighbour that cannot be reached in this time is as good as lost. */
+const OPEN_DEADLINE_MS = 2_500
+
 export interface LinksInit {
+  readonly clock: Clock
   readonly self: string
   /** Null: this peer alone. */
   readonly network: Network | null
-  receive(from: string, message: Frame): void
-  /** A neighbour's channel has ended; what it carried is lost. */
-  lost(peer: string): void
+  receive(from: Link, message: Frame): void
+  /** A channel has ended, and what it carried is lost; `own`: it is the one that `send` used. */
+  ended(link: Link, own: boolean): void
   /** Payload bytes that went over a network. */
   sent(bytes: number): void
   received(bytes: number): void
 }
 
 export function createLinks(init: LinksInit): Links {
-  const channels = new Map<string, Promise<Channel>>()
-  const accept = (channel: Channel): void => {
+  const channels = new Map<string, Promise<Link>>()
+  const opened = new Set<Channel>()
+  const accept = (channel: Channel, own: boolean): Link => {
+    const link: Link = {
+      peer: channel.remote,
+      send: (message) => {
+        init.sent(message.payload.length)
+        return channel.send(message)
+      },
+    }
+    opened.add(channel)
     channel.onFrame((message) => {
       init.received(message.payload.length)
-      init.receive(channel.remote, message)
+      init.receive(link, message)
     })
-    void channel.closed.then(() => init.lost(channel.remote))
+    void channel.closed.then(() => {
+      opened.delete(channel)
+      init.ended(link, own)
+    })
+    return link
   }
-  init.network?.handle(RING_PROTOCOL, 'compute', accept)
-  const open = (peer: string): Promise<Channel> => {
-    const known = channels.get(peer)
-    if (known !== undefined) return known
-    const opening = init.network!.open(peer, RING_PROTOCOL).then((channel) => {
-      accept(channel)
+  init.network?.handle(RING_PROTOCOL, 'compute', (channel) => void accept(channel, false))
+
+  const open = async (network: Network, peer: string): Promise<Link> => {
+    const late = new AbortController()
+    const cancel = init.clock.after(OPEN_DEADLINE_MS, () =>
+      late.abort(new PeerLostError(peer, `it was not reached in ${OPEN_DEADLINE_MS / 1000} s`)),
+    )
+    try {
+      const channel = await network.open(peer, RING_PROTOCOL, late.signal)
       void channel.closed.then(() => channels.delete(peer))
-      return channel
-    })
-    channels.set(peer, opening)
-    opening.catch(() => channels.delete(peer))
-    return opening
+      return accept(channel, true)
+    } finally {
+      cancel()
+    }
+  }
+  const self: Link = {
+    peer: init.self,
+    send: (message) => {
+      queueMicrotask(() => init.receive(self, message))
+      return Promise.resolve()
+    },
   }
   return {
     async send(peer, message) {
-      if (peer === init.self) {
-        queueMicrotask(() => init.receive(init.self, message))
-        return
+      if (peer === init.self || init.network === null) return self.send(message)
+      let link = channels.get(peer)
+      if (link === undefined) {
+        link = open(init.network, peer)
+        channels.set(peer, link)
+        link.catch(() => channels.delete(peer))
       }
-      if (init.network === null) throw new TypeError(`no network to reach ${peer}`)
-      const channel = await open(peer)
-      init.sent(message.payload.length)
-      await channel.send(message)
+      await (await link).send(message)
     },
     async stop() {
-      const open = await Promise.allSettled(channels.values())
-      for (const result of open) if (result.status === 'fulfilled') await result.value.close().catch(() => undefined)
+      await Promise.all([...opened].map((channel) => channel.close().catch(() => undefined)))
     },
   }
 }

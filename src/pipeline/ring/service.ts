@@ -15,7 +15,7 @@ import { OutOfStepError } from '../host/errors.ts'
 import { PeerLostError, SessionRefusedError } from './errors.ts'
 import { RowDigest } from './digest.ts'
 import { createLinks, forward } from './links.ts'
-import type { Links } from './links.ts'
+import type { Link, Links } from './links.ts'
 import { decodeOpen, decodeOpened, decodeRingError, decodeToken, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
 
@@ -23,6 +23,7 @@ import type { RouteOpen } from './protocol.ts'
 const MAX_SESSIONS_A_PEER = 64
 /** Sessions end this long after their own deadline, in case the origin's close was lost. */
 const DEADLINE_MARGIN_MS = 5_000
+const ENDED = 'its connection ended'
 
 export interface StageTable {
   /** The host that serves these blocks, loading them first where the placement says so. @throws StageMissingError */
@@ -46,7 +47,9 @@ export interface OriginListener {
 }
 
 interface Hop {
-  readonly origin: string
+  readonly origin: Link
+  /** By which its rows come. */
+  previous: Link | undefined
   readonly request: number
   readonly hop: number
   readonly open: RouteOpen
@@ -74,8 +77,9 @@ export class RingService {
     this.#links = createLinks({
       self: needs.self,
       network: needs.network,
+      clock: needs.clock,
       receive: (from, message) => this.#receive(from, message),
-      lost: (peer) => this.peerLost(peer),
+      ended: (link, own) => this.#linkEnded(link, own),
       sent: (bytes) => needs.count('bytes_sent', bytes),
       received: (bytes) => needs.count('bytes_received', bytes),
     })
@@ -97,13 +101,28 @@ export class RingService {
   }
 
   /** Nothing more comes from this peer: its sessions here are freed, our own over it fail. */
-  peerLost(peer: string, why = 'its connection ended'): void {
+  peerLost(peer: string, why = ENDED): void {
     for (const hop of [...this.#hops.values()]) {
-      if (hop.origin === peer) this.#free(hop)
-      else if (neighbours(hop).includes(peer)) this.#fail(hop, new PeerLostError(peer, 'its connection ended'))
+      // It may be back by another way and wait for an answer: it is told, which costs nothing if it is not.
+      if (hop.origin.peer === peer) this.#fail(hop, new PeerLostError(peer, why))
+      else if (neighbours(hop).includes(peer)) this.#fail(hop, new PeerLostError(peer, why))
     }
     for (const [, origin] of this.#origins)
       if (origin.peers.has(peer)) origin.listener.failed(new PeerLostError(peer, why))
+  }
+
+  /** What came or went by this channel is lost; other channels to the same peer may live. */
+  #linkEnded(link: Link, own: boolean): void {
+    const { peer } = link
+    for (const hop of [...this.#hops.values()]) {
+      const next = hop.open.route[hop.hop + 1]?.peer
+      if (hop.origin === link) this.#free(hop)
+      else if (hop.previous === link || (own && next === peer)) this.#fail(hop, new PeerLostError(peer, ENDED))
+    }
+    if (!own) return
+    for (const [, origin] of this.#origins) {
+      if (origin.peers.has(peer)) origin.listener.failed(new PeerLostError(peer, ENDED))
+    }
   }
 
   async stop(): Promise<void> {
@@ -111,23 +130,28 @@ export class RingService {
     await this.#links.stop()
   }
 
-  #receive(from: string, message: Frame): void {
+  #receive(from: Link, message: Frame): void {
     if (message.type === RING.open) void this.#open(from, message)
     else if (message.type === RING.rows) this.#rows(from, message)
     else if (message.type === RING.close) this.#close(from, message)
     else this.#toOrigin(from, message)
   }
 
-  async #open(from: string, message: Frame): Promise<void> {
-    const key = hopKey(from, message)
+  async #open(from: Link, message: Frame): Promise<void> {
+    const key = hopKey(from.peer, message)
     try {
       const open = decodeOpen(message)
       const own = open.route[message.hop]
       if (own === undefined || own.peer !== this.#needs.self || this.#hops.has(key)) {
-        throw new SessionRefusedError('the route does not name this peer at this place', { from, hop: message.hop })
+        throw new SessionRefusedError('the route does not name this peer at this place', {
+          from: from.peer,
+          hop: message.hop,
+        })
       }
-      if (this.#sessionsOf(from) >= MAX_SESSIONS_A_PEER && from !== this.#needs.self) {
-        throw new SessionRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`, { from })
+      if (this.#sessionsOf(from.peer) >= MAX_SESSIONS_A_PEER && from.peer !== this.#needs.self) {
+        throw new SessionRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`, {
+          from: from.peer,
+        })
       }
       this.#opening.set(key, true)
       const host = await this.#needs.stages.host(open.digest, own.from, own.to)
@@ -135,6 +159,7 @@ export class RingService {
       this.#attach(host)
       const hop: Hop = {
         origin: from,
+        previous: undefined,
         request: message.request,
         hop: message.hop,
         open,
@@ -149,7 +174,7 @@ export class RingService {
       this.#needs.count('sessions_opened')
       const control: OpenControl = { from: own.from, to: own.to, positions: open.positions, sampler: open.sampler }
       await host.send(frame({ type: HOST.open, request: hop.local, hop: hop.hop, control: encodeControl(control) }))
-      await this.send(from, forward(message, { type: RING.opened, control: encodeControl({ pid: host.pid }) }))
+      await from.send(forward(message, { type: RING.opened, control: encodeControl({ pid: host.pid }) }))
     } catch (error) {
       this.#refuse(from, message, error)
     } finally {
@@ -159,7 +184,7 @@ export class RingService {
 
   #sessionsOf(origin: string): number {
     let count = 0
-    for (const hop of this.#hops.values()) if (hop.origin === origin) count++
+    for (const hop of this.#hops.values()) if (hop.origin.peer === origin) count++
     return count
   }
 
@@ -172,16 +197,17 @@ export class RingService {
     })
   }
 
-  #rows(from: string, message: Frame): void {
+  #rows(from: Link, message: Frame): void {
     const hop = this.#findHop(from, message)
     if (hop === undefined) {
       this.#needs.count('frames_refused')
       return
     }
+    hop.previous = from
     if (!hop.received.matches(message.payload, message.digest)) {
       this.#fail(
         hop,
-        new OutOfStepError('rows do not match their running digest', { from, position: message.position }),
+        new OutOfStepError('rows do not match their running digest', { from: from.peer, position: message.position }),
       )
       return
     }
@@ -191,11 +217,11 @@ export class RingService {
   }
 
   /** The hop's session if `from` is the neighbour that its rows come from. */
-  #findHop(from: string, message: Frame): Hop | undefined {
+  #findHop(from: Link, message: Frame): Hop | undefined {
     for (const hop of this.#hops.values()) {
       if (hop.request !== message.request || hop.hop !== message.hop) continue
-      const before = hop.hop === 0 ? hop.origin : hop.open.route[hop.hop - 1]!.peer
-      if (before === from) return hop
+      const before = hop.hop === 0 ? hop.origin.peer : hop.open.route[hop.hop - 1]!.peer
+      if (before === from.peer) return hop
     }
     return undefined
   }
@@ -227,18 +253,18 @@ export class RingService {
   }
 
   #answer(hop: Hop, message: Frame, type: number): void {
-    this.send(hop.origin, forward(message, { type, request: hop.request, hop: hop.hop })).catch(() => this.#free(hop))
+    hop.origin.send(forward(message, { type, request: hop.request, hop: hop.hop })).catch(() => this.#free(hop))
   }
 
-  #close(from: string, message: Frame): void {
-    const key = hopKey(from, message)
+  #close(from: Link, message: Frame): void {
+    const key = hopKey(from.peer, message)
     if (this.#opening.has(key)) this.#opening.set(key, false)
     const hop = this.#hops.get(key)
     if (hop !== undefined) this.#free(hop)
   }
 
   #free(hop: Hop): void {
-    const key = `${hop.origin}/${hop.request}/${hop.hop}`
+    const key = `${hop.origin.peer}/${hop.request}/${hop.hop}`
     if (this.#hops.get(key) !== hop) return
     this.#hops.delete(key)
     this.#byLocal.delete(hop.local)
@@ -252,7 +278,7 @@ export class RingService {
     this.#refuse(hop.origin, frame({ type: RING.error, request: hop.request, hop: hop.hop }), error)
   }
 
-  #refuse(origin: string, message: Frame, error: unknown): void {
+  #refuse(origin: Link, message: Frame, error: unknown): void {
     const control = encodeControl(errorData(error))
     const answer = forward(message, {
       type: RING.error,
@@ -261,12 +287,12 @@ export class RingService {
       payload: new Uint8Array(0),
       control,
     })
-    this.send(origin, answer).catch(() => undefined)
+    origin.send(answer).catch(() => undefined)
   }
 
-  #toOrigin(from: string, message: Frame): void {
+  #toOrigin(from: Link, message: Frame): void {
     const origin = this.#origins.get(message.request)
-    if (origin === undefined || !origin.peers.has(from)) {
+    if (origin === undefined || !origin.peers.has(from.peer)) {
       this.#needs.count('frames_refused')
       return
     }
@@ -274,7 +300,7 @@ export class RingService {
     if (message.type === RING.opened) listener.opened(message.hop, decodeOpened(message).pid)
     else if (message.type === RING.token) listener.token(message, decodeToken(message))
     else if (message.type === RING.taken) listener.taken(message)
-    else if (message.type === RING.error) listener.failed(new RemoteError(from, decodeRingError(message)))
+    else if (message.type === RING.error) listener.failed(new RemoteError(from.peer, decodeRingError(message)))
   }
 }
 

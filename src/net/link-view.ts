@@ -1,0 +1,32 @@
+/** A joined connection as the other rooms see it: the peer, and where it can be dialled. */
+import { isLoopback, plainAddresses } from './addresses.ts'
+import { MAX_ADDRESSES } from './constants.ts'
+import type { Link } from './links.ts'
+import type { ConnectedPeer, InterfaceChoice } from './types.ts'
+
+/** Of the other end, without its id; the port is one that can be dialled on outbound connections only. */
+export function remoteAddress(link: Link): string {
+  return link.connection.remoteAddr.toString().replace(/\/p2p\/.*$/, '')
+}
+
+/** What reached it, and what it says of itself; its loopback only where it is on this machine. */
+export function dialAddresses(link: Link, interfaces: readonly InterfaceChoice[]): readonly string[] {
+  const reached = remoteAddress(link)
+  const near = isLoopback(`${reached}/`) || interfaces.some((one) => reached.includes(`/${one.address}/`))
+  const said = plainAddresses(link.outcome?.about.addresses ?? []).filter((one) => near || !isLoopback(one))
+  return [...new Set(link.connection.direction === 'outbound' ? [reached, ...said] : said)].slice(0, MAX_ADDRESSES)
+}
+
+export function describeLink(link: Link, interfaces: readonly InterfaceChoice[], rtt: number | null): ConnectedPeer {
+  const { about, protocol } = link.outcome!
+  const addresses = dialAddresses(link, interfaces)
+  return {
+    id: link.peer,
+    addresses: addresses.length > 0 ? addresses : [remoteAddress(link)],
+    rtt,
+    version: about.software,
+    name: about.name,
+    direction: link.connection.direction,
+    protocol,
+  }
+}
