@@ -2,6 +2,9 @@
 import { isFloatType } from './dequantize/index.ts'
 import { BLOCK_DECODERS } from './dequantize/unpack.ts'
 import type { Block, LlamaShape, SourceType, TensorRef, WeightFormat } from './manifest.ts'
+import { matrixForm, matrixPart } from './llama/matrix-forms.ts'
+import type { MatrixForm } from './llama/matrix-forms.ts'
+import { rotationOf } from './llama/row-weights.ts'
 import { LAYER_TENSORS, layerShapes } from './readers/source-model.ts'
 
 export interface BlockPlan {
@@ -59,15 +62,18 @@ function elements(tensor: { readonly shape: readonly number[] }): number {
 export function tensorMemory(tensor: TensorRef, weights: WeightFormat): number {
   const count = elements(tensor)
   const columns = tensor.shape.at(-1)!
-  const floating = weights === 'f32' || weights === 'f16' || (weights === 'auto' && tensor.type === 'F32')
+  const form = matrixForm(matrixPart(tensor.name), weights)
+  const floating = form === 'f32' || form === 'f16' || (form === 'auto' && tensor.type === 'F32')
   if (tensor.shape.length < 2 || columns % KERNEL_BLOCK !== 0 || floating) return 4 * count
-  const { bits, group, affine } = heldAs(tensor.type, weights)
+  // A float32 scale an output, and the sum of its weights that the kernel keeps for the zero of the activations.
+  if (form === 'rows' && rotationOf(columns) !== null) return count + (count / columns) * 8
+  const { bits, group, affine } = heldAs(tensor.type, form)
   return (count * bits) / 8 + (count / group) * (affine ? 8 : 4)
 }
 
-function heldAs(type: SourceType, weights: WeightFormat): { bits: 4 | 8; group: 16 | 32; affine: boolean } {
+function heldAs(type: SourceType, form: MatrixForm): { bits: 4 | 8; group: 16 | 32; affine: boolean } {
   const own = isFloatType(type) ? null : BLOCK_DECODERS[type]
-  if (weights === 'q4') return own?.bits === 4 ? own : { bits: 4, group: 32, affine: false }
-  if (weights === 'int8' || own === null) return { bits: 8, group: 32, affine: false }
+  if (form === 'q4') return own?.bits === 4 ? own : { bits: 4, group: 32, affine: false }
+  if (form === 'blocks8' || form === 'rows' || own === null) return { bits: 8, group: 32, affine: false }
   return own
 }

@@ -60,7 +60,7 @@ export {
 export { kernelHeadDim } from './llama/head-width.ts'
 export { splitModelFiles } from './split/split.ts'
 export type { SplitNeeds, SplitProgress, SplitRequest } from './split/split.ts'
-export type { SplitCheck, SplitInput, SplitManifest, SplitOutput, SplitPartition, SplitValue } from './split/types.ts'
+export type { SplitCheck, SplitManifest, SplitOutput, SplitPartition, SplitValue } from './split/types.ts'
 export {
   SPLIT_ERRORS,
   SplitCutsError,

@@ -3,7 +3,7 @@
  * multicast does not work (sandboxes, machines without a network). Only file names and public addresses lie there.
  */
 import { readlinkSync } from 'node:fs'
-import { lstat, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, rename, rm, rmdir, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from '../telemetry/index.ts'
@@ -80,6 +80,8 @@ export function startRendezvous(needs: RendezvousNeeds, directory = rendezvousDi
       cancel()
       await looking
       await rm(join(directory, own), { force: true }).catch(() => undefined)
+      // the last one takes the folder with it
+      await rmdir(directory).catch(() => undefined)
     },
   }
 }

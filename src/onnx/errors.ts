@@ -23,4 +23,20 @@ export class EngineError extends WeftError {
   }
 }
 
-export const ONNX_ERRORS: readonly ErrorInfo[] = [EngineError.info]
+/** Pre-packed weights gave other results than the weights that they were made of: the stage goes on without them. */
+export class PrepackedDiffersError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-002',
+    title: 'Pre-packed weights are not used',
+    meaning: 'What the engine packed in advance gave other bits than the weights themselves, so it was thrown away.',
+    remedy: 'Nothing is wrong with the answers. The stage takes longer to load and more memory than it could.',
+    exit: EXIT.unexpected,
+    http: 500,
+  }
+
+  constructor(output: string, rows: number) {
+    super(PrepackedDiffersError.info, 'pre-packed weights give other results', { details: { output, rows } })
+  }
+}
+
+export const ONNX_ERRORS: readonly ErrorInfo[] = [EngineError.info, PrepackedDiffersError.info]

@@ -32,6 +32,7 @@ function parse(value: string): PrepackedForm {
     return { offset: offset ?? -1, length: length ?? -1 }
   })
   const whole = parts.every(({ offset, length }) => Number.isSafeInteger(offset + length) && offset >= 0 && length >= 0)
-  if (key === undefined || key === '' || parts.length === 0 || !whole) throw new SyntaxError(`pre-packed entry ${value}`)
+  if (key === undefined || key === '' || parts.length === 0 || !whole)
+    throw new SyntaxError(`pre-packed entry ${value}`)
   return { key, parts }
 }

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { ElementType, StoredTensor } from './graph.ts'
 
 /** ONNX Runtime maps external data where it lies at a multiple of the page size. */
-const ALIGNMENT = 4096
+export const WEIGHT_ALIGNMENT = 4096
 
 export class WeightFile {
   readonly #handle: FileHandle
@@ -27,7 +27,7 @@ export class WeightFile {
 
   /** Writes a tensor and says where it lies. `file` is relative to the graph's own folder. */
   async append(type: ElementType, dims: readonly number[], values: ArrayBufferView): Promise<StoredTensor> {
-    const offset = Math.ceil(this.#offset / ALIGNMENT) * ALIGNMENT
+    const offset = Math.ceil(this.#offset / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done)
@@ -37,9 +37,9 @@ export class WeightFile {
     return { type, dims, file: this.#name, offset, length: bytes.length }
   }
 
-  /** All bytes are on the disk. */
-  async close(): Promise<void> {
-    await this.#handle.sync()
+  /** @param durable all bytes are on the disk when this returns, not only on their way */
+  async close(durable = true): Promise<void> {
+    if (durable) await this.#handle.sync()
     await this.#handle.close()
   }
 

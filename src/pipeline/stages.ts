@@ -69,7 +69,8 @@ export class Stages implements StageTable {
   async prepare(digest: string, ranges: readonly BlockRange[], signal?: AbortSignal): Promise<void> {
     if (this.#stopped) throw new CancelledError('the peer is stopping')
     const entry = this.#entries.get(digest) ?? (await this.#newEntry(digest))
-    const missing = (): BlockRange[] => ranges.filter((range) => entry.host === null || !covered(range, entry.ranges))
+    const missing = (): BlockRange[] =>
+      ranges.filter((range) => entry.host === null || !covered(range, entry.ranges, entry.manifest.blocks.length))
     if (missing().length === 0) return
     const turn = entry.last.then(async () => {
       const wanted = missing()
@@ -84,7 +85,7 @@ export class Stages implements StageTable {
     const entry = this.#entries.get(digest)
     if (entry === undefined) return
     const turn = entry.last.then(async () => {
-      if (ranges.length === entry.ranges.length && entry.ranges.every((range) => covered(range, ranges))) return
+      if (same(ranges, entry.ranges)) return
       const host = entry.host
       entry.host = null
       entry.ranges = []
@@ -202,15 +203,32 @@ export class Stages implements StageTable {
   }
 }
 
-function covered([from, to]: BlockRange, ranges: readonly BlockRange[]): boolean {
-  if (from >= to) return true
-  const next = ranges.filter(([start]) => start <= from && from < to).map(([, end]) => end)
-  return next.some((end) => end > from && covered([end, to], ranges))
+/**
+ * Whether loaded ranges make up [from, to) exactly: a range of layers is one graph and cannot be entered in the middle.
+ * Embedding and head stand by themselves.
+ */
+function covered([from, to]: BlockRange, ranges: readonly BlockRange[], last: number): boolean {
+  const embedding = from > 0 || ranges.some(([start]) => start === 0)
+  const head = to < last || ranges.some(([, end]) => end === last)
+  const layers = ranges.map(([start, end]) => [Math.max(start, 1), Math.min(end, last - 1)] as const)
+  return embedding && head && tiled(Math.max(from, 1), Math.min(to, last - 1), layers)
 }
 
+function tiled(from: number, to: number, layers: readonly BlockRange[]): boolean {
+  if (from >= to) return true
+  return layers.some(([start, end]) => start === from && end > start && end <= to && tiled(end, to, layers))
+}
+
+function same(one: readonly BlockRange[], other: readonly BlockRange[]): boolean {
+  const key = (ranges: readonly BlockRange[]): string =>
+    [...new Set(ranges.map(([from, to]) => `${from}-${to}`))].sort().join(' ')
+  return key(one) === key(other)
+}
+
+/** Each range is a graph of its own: blocks that stand in two of them take their memory twice. */
 function weightBytes(manifest: ModelManifest, ranges: readonly BlockRange[]): number {
-  return manifest.blocks.reduce(
-    (sum, block, index) => sum + (ranges.some(([from, to]) => from <= index && index < to) ? block.memory : 0),
+  return ranges.reduce(
+    (sum, [from, to]) => sum + manifest.blocks.slice(from, to).reduce((bytes, block) => bytes + block.memory, 0),
     0,
   )
 }

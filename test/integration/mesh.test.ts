@@ -140,6 +140,23 @@ describe('three real peers and one model', () => {
     expect(await counter(a, 'cancelled_sessions')).toBe(cancelled + 1)
   })
 
+  it('serve a placement that cuts what they have loaded in another place, beside the one that stands', async () => {
+    const alone = (await answer(a, greedy('tiny', 10, { placement: 'local' }))).ids
+    for (const cut of [2, 5, 2]) {
+      const split = await answer(
+        a,
+        greedy('tiny', 10, {
+          placement: placement('tiny', [
+            [a, 0, cut],
+            [b, cut, 8],
+          ]),
+        }),
+      )
+      expect(split.error).toBeUndefined()
+      expect(split.ids).toEqual(alone)
+    }
+  })
+
   it('choose a placement by themselves that keeps embedding and head with the origin', async () => {
     const chosen = await a.access.deploy('tiny', 'spread', () => undefined)
     expect(chosen.kind).toBe('chosen')

@@ -64,6 +64,11 @@ describe.each([
   ...TYPES.map((type) => ({ type, weights: 'auto' as WeightFormat, boundary: 'f16' as const })),
   ...FORMATS.map((weights) => ({ type: 'Q4_K' as SourceType, weights, boundary: 'f16' as const })),
   { type: 'Q4_0' as SourceType, weights: 'auto' as WeightFormat, boundary: 'f32' as const },
+  ...(['F32', 'BF16', 'Q6_K'] as const).map((type) => ({
+    type: type as SourceType,
+    weights: 'int8' as WeightFormat,
+    boundary: 'f16' as const,
+  })),
 ])('weights $type as $weights with $boundary boundaries', ({ type, weights, boundary }) => {
   it('gives the same bits whole and at every cut, in one piece and row by row', async () => {
     const model = await modelOf(type, weights, boundary)
@@ -94,8 +99,11 @@ describe.each([
 })
 
 describe('sessions in company', () => {
-  it('one run with 16 sessions of 0 to 64 rows equals 16 single runs', async () => {
-    const model = await modelOf('Q4_1')
+  it.each([
+    ['Q4_1', 'auto'],
+    ['Q4_1', 'int8'],
+  ] as const)('one run with 16 sessions of 0 to 64 rows equals 16 single runs (%s as %s)', async (type, weights) => {
+    const model = await modelOf(type, weights)
     const stage = await model.stage(1, END)
     await fc.assert(
       fc.asyncProperty(
@@ -186,8 +194,8 @@ describe('narrow heads', () => {
 })
 
 describe('the head', () => {
-  it('gives a row the same logits alone and among others', async () => {
-    const model = await modelOf('Q6_K')
+  it.each(['auto', 'int8'] as const)('gives a row the same logits alone and among others (%s)', async (weights) => {
+    const model = await modelOf('Q6_K', weights)
     const head = await model.head()
     const rows = Array.from({ length: 5 }, (_, index) => model.embed([index * 3]))
     const together = await head.run(rows)

@@ -58,14 +58,15 @@ interface NewRows {
 }
 
 function attention(graph: GraphBuilder, init: DecoderInit, layer: number, qkv: string, news: NewRows[]): string {
-  const { shape, slots } = init
-  const width = shape.heads * kernelHeadDim(shape)
+  const { slots } = init
   const outputs: string[] = []
   for (let slot = 0; slot < slots; slot++) {
     const rows = slots === 1 ? qkv : graph.node('Gather', [qkv, `rows.${slot}`], { axis: 0 })
     const batched = graph.node('Unsqueeze', [rows, graph.int64s([0])])
-    news[slot] ??= newRows(graph, slot, batched)
-    const attended = slotAttention(graph, init, layer, slot, batched, news[slot])
+    const place = (news[slot] ??= newRows(graph, slot, batched))
+    const attended = slotAttention(graph, init, layer, slot, batched, place)
+    // Not a Reshape to [-1, width]: the engine would no longer know that there are `rows` rows, share no buffers from
+    // here on, and take a time to load that grows with the square of the layers.
     outputs.push(graph.node('Squeeze', [attended, graph.int64s([0])]))
   }
   if (slots === 1) return outputs[0]!

@@ -3,7 +3,7 @@
  * that any runtime with ONNX Runtime's operators generates with it (docs/split.md).
  *
  * In: `input_ids` int64 [rows], or `hidden.<from>` [rows, width] in the boundary's type; for each decoder block b
- * `past.key.<b>` and `past.value.<b>`, float32 [1, kv heads, past, head dim]: of no rows where they are left out.
+ * `past.key.<b>` and `past.value.<b>`, float32 [1, kv heads, past, head dim], of no rows in a session's first run.
  * Out: `hidden.<to>`, or `logits` float32 [rows, vocabulary]; and `present.key.<b>`, `present.value.<b>`
  * [1, kv heads, total, head dim]: past and new rows, the next run's past.
  */
@@ -36,8 +36,6 @@ export interface PartitionValue {
   readonly name: string
   readonly type: ElementType
   readonly shape: readonly Dim[]
-  /** May be left out. */
-  readonly optional?: true
 }
 
 export interface PartitionValues {
@@ -99,11 +97,11 @@ export function partitionValues(init: Pick<PartitionInit, 'shape' | 'boundary' |
   })
   const caches = (time: 'past' | 'present', length: string): PartitionValue[] =>
     decoderBlocks(from, to, blocks).flatMap((block) =>
-      (['key', 'value'] as const).map((kind): PartitionValue => {
-        const dims = [1, shape.kv_heads, length, kernelHeadDim(shape)]
-        const name = `${time}.${kind}.${block}`
-        return time === 'past' ? { name, type: 'f32', shape: dims, optional: true } : { name, type: 'f32', shape: dims }
-      }),
+      (['key', 'value'] as const).map((kind) => ({
+        name: `${time}.${kind}.${block}`,
+        type: 'f32' as const,
+        shape: [1, shape.kv_heads, length, kernelHeadDim(shape)],
+      })),
     )
   const source: PartitionValue = from === 0 ? { name: 'input_ids', type: 'i64', shape: ['rows'] } : boundaryAt(from)
   const target: PartitionValue =
@@ -138,7 +136,7 @@ function attention(
   first: number,
 ): (block: number, qkv: string) => string {
   const { shape } = init
-  const past = graph.node('Shape', [pastOf(graph, init, 'key', first)], { start: 2, end: 3 })
+  const past = graph.node('Shape', [`past.key.${first}`], { start: 2, end: 3 })
   const end = graph.node('Add', [past, rows.given])
   const total = graph.node('Cast', [graph.node('Add', [past, rows.computed])], { to: 6 })
   const one = graph.constant('i32[1]', 'i32', [1], Int32Array.of(1))
@@ -147,8 +145,8 @@ function attention(
   return (block, qkv) => {
     const present = groupedAttention(graph, shape, init.rotary!, {
       qkv: graph.node('Unsqueeze', [qkv, graph.int64s([0])]),
-      pastKeys: pastOf(graph, init, 'key', block),
-      pastValues: pastOf(graph, init, 'value', block),
+      pastKeys: `past.key.${block}`,
+      pastValues: `past.value.${block}`,
       last,
       total: totalScalar,
     })
@@ -159,10 +157,4 @@ function attention(
     }
     return graph.node('Reshape', [present.attended, graph.int64s([-1, shape.heads * kernelHeadDim(shape)])])
   }
-}
-
-/** A past that is left out has no rows: an input with an initializer of its name has a default (onnx IR, section 5). */
-function pastOf(graph: GraphBuilder, init: PartitionInit, kind: 'key' | 'value', block: number): string {
-  const dims = [1, init.shape.kv_heads, 0, kernelHeadDim(init.shape)]
-  return graph.constant(`past.${kind}.${block}`, 'f32', dims, new Float32Array(0))
 }

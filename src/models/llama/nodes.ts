@@ -3,10 +3,12 @@ import { MICROSOFT } from '../../onnx/index.ts'
 import type { GraphBuilder, StoredTensor } from '../../onnx/index.ts'
 import type { BoundaryType } from '../manifest.ts'
 import type { PackedMatrix } from './pack.ts'
+import { rowMatmul } from './row-matmul.ts'
 
 /** y[rows, outputs] = x[rows, inputs] times the matrix, each row for itself. */
 export function matmul(graph: GraphBuilder, name: string, x: string, matrix: PackedMatrix): string {
   if (matrix.kind === 'float') return graph.node('MatMul', [x, graph.stored(`${name}.weight`, matrix.weights)])
+  if (matrix.kind === 'rows') return rowMatmul(graph, name, x, matrix)
   const y = graph.node(
     'MatMulNBits',
     [x, graph.stored(`${name}.quants`, matrix.quants), graph.stored(`${name}.scales`, matrix.scales)],
@@ -28,6 +30,7 @@ function blockSums(graph: GraphBuilder, x: string, blocks: number, block: number
   const key = `${x}/${block}`
   const found = known.get(key)
   if (found !== undefined) return found
+  // 0 keeps the dimension's name; after a -1 the engine does not know it again (decoder.ts, attention).
   const shaped = graph.node('Reshape', [x, graph.int64s([0, blocks, block])])
   const sums = graph.node('ReduceSum', [shaped, graph.int64s([2])], { keepdims: 0 })
   known.set(key, sums)

@@ -6,6 +6,8 @@ import type { Block, BoundaryType, LlamaShape, TensorRef } from '../manifest.ts'
 import { kernelHeadDim, padHeadColumns, padHeadRows } from './head-width.ts'
 import type { PackedHead } from './head.ts'
 import type { PackedLayer, Rotary } from './layer.ts'
+import { matrixForm } from './matrix-forms.ts'
+import type { MatrixForm, MatrixPart } from './matrix-forms.ts'
 import { packMatrix, packsTogether } from './pack.ts'
 import type { PackedMatrix, SourceMatrix } from './pack.ts'
 import { rotaryTables } from './rotary.ts'
@@ -31,28 +33,29 @@ export async function packLayer(
   block: Block,
   file: WeightFile,
 ): Promise<PackedLayer> {
-  const one = async (suffix: string): Promise<PackedMatrix> =>
-    packMatrix(file, [await matrix(store, tensor(block, suffix))], block.weights)
+  const form = (part: MatrixPart): MatrixForm => matrixForm(part, block.weights)
+  const one = async (part: MatrixPart): Promise<PackedMatrix> =>
+    packMatrix(file, [await matrix(store, tensor(block, `${part}.weight`))], form(part))
   const qkvSources = await Promise.all(
     ['attn_q.weight', 'attn_k.weight', 'attn_v.weight'].map(async (suffix) =>
       padHeadRows(await matrix(store, tensor(block, suffix)), shape),
     ),
   )
-  const groups = packsTogether(qkvSources, block.weights) ? [qkvSources] : qkvSources.map((source) => [source])
+  const groups = packsTogether(qkvSources, form('attn_q')) ? [qkvSources] : qkvSources.map((source) => [source])
   const qkv: PackedMatrix[] = []
-  for (const group of groups) qkv.push(await packMatrix(file, group, block.weights))
+  for (const group of groups) qkv.push(await packMatrix(file, group, form('attn_q')))
   return {
     attentionNorm: await norm(store, tensor(block, 'attn_norm.weight'), file),
     qkv,
     output: await packMatrix(
       file,
       [padHeadColumns(await matrix(store, tensor(block, 'attn_output.weight')), shape)],
-      block.weights,
+      form('attn_output'),
     ),
     feedForwardNorm: await norm(store, tensor(block, 'ffn_norm.weight'), file),
-    gate: await one('ffn_gate.weight'),
-    up: await one('ffn_up.weight'),
-    down: await one('ffn_down.weight'),
+    gate: await one('ffn_gate'),
+    up: await one('ffn_up'),
+    down: await one('ffn_down'),
   }
 }
 
@@ -61,7 +64,7 @@ export async function packHead(store: BlobStore, block: Block, file: WeightFile)
   const projection = block.tensors.find((ref) => ref.name !== 'output_norm.weight')!
   return {
     norm: await norm(store, tensor(block, 'output_norm.weight'), file),
-    projection: await packMatrix(file, [await matrix(store, projection)], block.weights),
+    projection: await packMatrix(file, [await matrix(store, projection)], matrixForm('head', block.weights)),
   }
 }
 

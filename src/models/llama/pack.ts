@@ -4,13 +4,17 @@
  *
  * - `blocks`: MatMulNBits, accuracy level 4. Source quantisation is kept without loss; an affine one,
  *   w = d q + m, becomes w = d (q - zero) + (m + d zero), whose second part meets only the block sums of the input.
+ * - `rows`: row int8 (row-weights.ts).
  * - `float`: MatMul in float32.
  */
 import type { WeightFile } from '../../onnx/index.ts'
 import type { StoredTensor } from '../../onnx/index.ts'
 import { dequantize, floatsToHalves, halvesToFloats, quantizeBlocks, unpackQuants } from '../dequantize/index.ts'
 import type { BlockQuants } from '../dequantize/index.ts'
-import type { SourceType, WeightFormat } from '../manifest.ts'
+import type { SourceType } from '../manifest.ts'
+import type { MatrixForm } from './matrix-forms.ts'
+import { packRows, rotationOf } from './row-weights.ts'
+import type { PackedRows } from './row-weights.ts'
 
 /** A matrix [outputs, inputs] as the graph uses it. */
 export type PackedMatrix =
@@ -25,6 +29,7 @@ export type PackedMatrix =
       /** [blocks, outputs], float32; null where the quantisation is symmetric. */
       readonly offsets: StoredTensor | null
     }
+  | PackedRows
   | { readonly kind: 'float'; readonly outputs: number; readonly inputs: number; readonly weights: StoredTensor }
 
 export interface SourceMatrix {
@@ -41,7 +46,7 @@ const BLOCK = 32
  * Whether a matrix runs in block kernels: `auto` keeps a quantised source as it is and float32 as float32, takes
  * half-precision sources to 8 bits a weight; widths that are no whole number of blocks stay float.
  */
-export function usesBlocks(type: SourceType, format: WeightFormat, inputs: number): boolean {
+export function usesBlocks(type: SourceType, format: MatrixForm, inputs: number): boolean {
   if (format === 'f32' || format === 'f16' || inputs % BLOCK !== 0) return false
   return format !== 'auto' || type !== 'F32'
 }
@@ -50,10 +55,12 @@ export function usesBlocks(type: SourceType, format: WeightFormat, inputs: numbe
 export async function packMatrix(
   file: WeightFile,
   sources: readonly SourceMatrix[],
-  format: WeightFormat,
+  format: MatrixForm,
 ): Promise<PackedMatrix> {
   const inputs = sources[0]!.inputs
   const outputs = sources.reduce((sum, source) => sum + source.outputs, 0)
+  const rotation = rotationOf(inputs)
+  if (format === 'rows' && rotation !== null) return packRows(file, sources, rotation)
   if (!usesBlocks(sources[0]!.type, format, inputs)) return packFloat(file, sources, outputs, inputs, format === 'f16')
   return packBlocks(
     file,
@@ -64,8 +71,9 @@ export async function packMatrix(
 }
 
 /** Whether `packMatrix` can put them into one kernel call. */
-export function packsTogether(sources: readonly SourceMatrix[], format: WeightFormat): boolean {
+export function packsTogether(sources: readonly SourceMatrix[], format: MatrixForm): boolean {
   const keys = sources.map((source) => {
+    if (format === 'rows' && rotationOf(source.inputs) !== null) return 'rows'
     if (!usesBlocks(source.type, format, source.inputs)) return 'float'
     const { bits, block, affine } = blockForm(source.type, format)
     return `${bits}/${block}/${affine}`
@@ -93,14 +101,14 @@ const SOURCE_FORMS: Readonly<Partial<Record<SourceType, BlockForm>>> = {
 }
 
 /** How a matrix of this source type is held in blocks under a weight format. */
-export function blockForm(type: SourceType, format: WeightFormat): BlockForm {
+export function blockForm(type: SourceType, format: MatrixForm): BlockForm {
   const own = SOURCE_FORMS[type]
   if (format === 'q4') return own?.bits === 4 ? own : { bits: 4, block: 32, affine: false }
-  if (format === 'int8') return { bits: 8, block: 32, affine: false }
+  if (format === 'blocks8' || format === 'rows') return { bits: 8, block: 32, affine: false }
   return own ?? { bits: 8, block: 32, affine: false }
 }
 
-function blockQuants(source: SourceMatrix, format: WeightFormat): BlockQuants {
+function blockQuants(source: SourceMatrix, format: MatrixForm): BlockQuants {
   const own = SOURCE_FORMS[source.type]
   const wanted = blockForm(source.type, format)
   if (

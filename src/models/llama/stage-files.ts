@@ -2,9 +2,9 @@
  * A stage is generated where it runs (DESIGN decision 2). Each block is packed once into files of its own; the graph
  * of a range is small and points at them, so every contiguous range is a partition and ranges share their blocks.
  */
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { WeightFile } from '../../onnx/index.ts'
+import type { Engine } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import type { ModelManifest } from '../manifest.ts'
 import { decoderGraph } from './decoder.ts'
@@ -12,9 +12,10 @@ import { headGraph } from './head.ts'
 import type { PackedHead } from './head.ts'
 import type { PackedLayer, Rotary } from './layer.ts'
 import { packHead, packLayer, packRotary } from './pack-block.ts'
+import { WeightCache, replaceFile } from './weight-cache.ts'
 
 /** Changes whenever the packed form does, so that an older cache is not taken for a newer one. */
-const FORM = 1
+const FORM = 2
 
 export interface StageFiles {
   /** Path of the graph that runs decoder blocks [from, to) for so many session slots. */
@@ -22,25 +23,28 @@ export interface StageFiles {
   head(): Promise<string>
 }
 
-/**
- * @param directory the cache; one folder a model digest is made in it.
- * @param packed called when a block had to be made (it was not in the cache).
- */
-export function stageFiles(
-  needs: { readonly store: BlobStore; readonly directory: string; readonly packed?: (block: number) => void },
-  manifest: ModelManifest,
-): StageFiles {
+export interface StageFilesNeeds {
+  readonly store: BlobStore
+  /** The cache; one folder a model digest is made in it. */
+  readonly directory: string
+  /** Blocks are pre-packed for its kernels; without it they stay plain weights. */
+  readonly engine?: Engine
+  /** A block had to be made: it was not in the cache. */
+  readonly packed?: (block: number) => void
+  /** A block is used as plain weights, because it cannot be pre-packed; `error` if that has shown itself just now. */
+  readonly plain?: (name: string, error?: unknown) => void
+}
+
+export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): StageFiles {
   const directory = join(needs.directory, `${manifest.digest.slice(0, 32)}-${FORM}`)
-  const cached = <T>(name: string, make: (file: WeightFile) => Promise<T>, made?: () => void): Promise<T> =>
-    cachedWeights(directory, name, make, made)
+  const cache = new WeightCache({ directory, engine: needs.engine, plain: needs.plain })
   const layer = (block: number): Promise<PackedLayer> =>
-    cached(
-      `block-${block}`,
-      (file) => packLayer(needs.store, manifest.shape, manifest.blocks[block]!, file),
-      () => needs.packed?.(block),
-    )
+    cache.block(`block-${block}`, (file) => {
+      needs.packed?.(block)
+      return packLayer(needs.store, manifest.shape, manifest.blocks[block]!, file)
+    })
   const rotary = (): Promise<Rotary> =>
-    cached('rotary', (file) => packRotary(manifest.shape, manifest.shape.context, file))
+    cache.plain('rotary', (file) => packRotary(manifest.shape, manifest.shape.context, file))
   return {
     async decoder(from, to, slots) {
       const layers: PackedLayer[] = []
@@ -56,11 +60,10 @@ export function stageFiles(
     },
     async head() {
       const block = manifest.blocks.length - 1
-      const { norm, projection } = await cached<PackedHead>(
-        `block-${block}`,
-        (file) => packHead(needs.store, manifest.blocks[block]!, file),
-        () => needs.packed?.(block),
-      )
+      const { norm, projection } = await cache.block<PackedHead>(`block-${block}`, (file) => {
+        needs.packed?.(block)
+        return packHead(needs.store, manifest.blocks[block]!, file)
+      })
       return writeGraph(
         directory,
         'head',
@@ -70,51 +73,9 @@ export function stageFiles(
   }
 }
 
-/** The index file is written last: where it stands, the weights beside it are whole. */
-async function cachedWeights<T>(
-  directory: string,
-  name: string,
-  make: (file: WeightFile) => Promise<T>,
-  made?: () => void,
-): Promise<T> {
-  const index = join(directory, `${name}.json`)
-  const weights = join(directory, `${name}.weights`)
-  const found = await readIndex<T>(index, weights)
-  if (found !== undefined) return found
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  const temporary = `${weights}.${process.pid}.tmp`
-  const file = await WeightFile.create(temporary, `${name}.weights`)
-  try {
-    const packed = await make(file)
-    await file.close()
-    await rename(temporary, weights)
-    await writeAtomic(index, JSON.stringify({ bytes: file.bytes, packed }))
-    made?.()
-    return packed
-  } catch (error) {
-    await file.abandon()
-    await rm(temporary, { force: true })
-    throw error
-  }
-}
-
-async function readIndex<T>(index: string, weights: string): Promise<T | undefined> {
-  try {
-    const { bytes, packed } = JSON.parse(await readFile(index, 'utf8')) as { bytes: number; packed: T }
-    return (await stat(weights)).size === bytes ? packed : undefined
-  } catch {
-    return undefined
-  }
-}
-
-async function writeAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
-  await writeFile(temporary, content, { mode: 0o600, flush: true })
-  await rename(temporary, path)
-}
-
 async function writeGraph(directory: string, name: string, graph: Uint8Array): Promise<string> {
   const path = join(directory, `${name}.onnx`)
-  await writeAtomic(path, graph)
+  const old = await readFile(path).catch(() => null)
+  if (old?.equals(graph) !== true) await replaceFile(path, graph)
   return path
 }

@@ -85,7 +85,7 @@ async function session(
   const graph: Graph = await needs.engine.load(checked.path, { threads: 1 })
   try {
     const names = checked.outputs.map(({ name }) => name)
-    let past: Values = {}
+    let past = noPast(checked)
     for (const [step, inputs] of steps.entries()) {
       needs.signal?.throwIfAborted()
       const outputs = await graph.run({ ...inputs, ...past }, names)
@@ -101,6 +101,16 @@ async function session(
   } finally {
     await graph.release()
   }
+}
+
+function noPast({ inputs }: CheckedGraph): Values {
+  const caches = inputs.filter(({ name }) => name.startsWith('past.'))
+  return Object.fromEntries(
+    caches.map(({ name, shape }): [string, Tensor] => {
+      const dims = shape.map((dim) => (typeof dim === 'string' ? 0 : dim))
+      return [name, { type: 'float32', dims, data: new Float32Array(0) }]
+    }),
+  )
 }
 
 function digest(tensor: Tensor): string {

@@ -30,17 +30,20 @@ export interface SplitDirectory {
 /** @throws SplitTargetError, SplitUnwritableError */
 export async function openSplitDirectory(out: string): Promise<SplitDirectory> {
   const made = await explained(out, 0, () => makeFolder(out))
-  const leftovers = await explained(out, 0, () => examine(out))
-  const staging = join(out, `.weft-split-${process.pid}`)
-  live.add(staging)
-  try {
-    await explained(out, 0, async () => {
-      await rm(staging, { recursive: true, force: true })
-      await mkdir(staging)
-    })
-  } catch (error) {
-    live.delete(staging)
+  const root = await explained(out, 0, () => realpath(out))
+  if (live.has(root)) throw busy(out, process.pid)
+  live.add(root)
+  const staging = join(root, `.weft-split-${process.pid}`)
+  const discard = async (): Promise<void> => {
+    await rm(staging, { recursive: true, force: true })
+    live.delete(root)
     await removeMade(out, made)
+  }
+  let leftovers: readonly string[]
+  try {
+    leftovers = await explained(out, 0, () => claim(root, staging))
+  } catch (error) {
+    await discard()
     throw error
   }
   let committing = false
@@ -49,17 +52,15 @@ export async function openSplitDirectory(out: string): Promise<SplitDirectory> {
     async commit(files) {
       // From here on the staging folder is what a later run goes by, should this one be killed half way.
       committing = true
-      live.delete(staging)
-      await explained(out, 0, () => moveIn(out, staging, files))
-      for (const folder of [staging, ...leftovers.map((name) => join(out, name))]) {
-        await rm(folder, { recursive: true, force: true })
+      try {
+        await explained(out, 0, () => moveIn(root, staging, files))
+        for (const folder of [staging, ...leftovers]) await rm(folder, { recursive: true, force: true })
+      } finally {
+        live.delete(root)
       }
     },
-    async discard() {
-      if (committing) return
-      live.delete(staging)
-      await rm(staging, { recursive: true, force: true })
-      await removeMade(out, made)
+    discard: async () => {
+      if (!committing) await discard()
     },
   }
 }
@@ -71,24 +72,28 @@ async function makeFolder(out: string): Promise<string | undefined> {
   return mkdir(out, { recursive: true })
 }
 
-/** Names of what killed splits have left. @throws SplitTargetError when the folder holds anything but a split */
-async function examine(out: string): Promise<string[]> {
+/**
+ * Makes the staging folder, and looks round only then: of two processes that come at once, each sees the other.
+ * @returns folders that killed splits have left
+ * @throws SplitTargetError when another process is writing, or the folder holds anything but a split
+ */
+async function claim(root: string, staging: string): Promise<string[]> {
+  // One of our own number is of an earlier process that had it, and may be all that says what the folder holds.
+  const old = `${staging}0000000000`.slice(0, staging.length + 4)
+  await rename(staging, old).catch(() => undefined)
+  await mkdir(staging)
   const leftovers: string[] = []
   const others: string[] = []
-  for (const name of await readdir(out)) {
-    const match = STAGING.exec(name)
-    if (match === null) others.push(name)
-    else if (isBusy(join(out, name), Number(match[1]))) throw busy(out, Number(match[1]))
-    else leftovers.push(name)
+  for (const name of await readdir(root)) {
+    const path = join(root, name)
+    const pid = Number(STAGING.exec(name)?.[1] ?? 0)
+    if (pid === 0) others.push(name)
+    else if (path !== staging && isProcessAlive(pid)) throw busy(root, pid)
+    else if (path !== staging) leftovers.push(path)
   }
   if (others.length === 0) return leftovers
-  const manifests = [MANIFEST, ...leftovers.map((name) => join(name, MANIFEST))]
-  for (const name of manifests) if (await isSplitManifest(join(out, name))) return leftovers
-  throw new SplitTargetError(out, `it holds other files, ${others[0]!} for one`)
-}
-
-function isBusy(staging: string, pid: number): boolean {
-  return pid === process.pid ? live.has(staging) : isProcessAlive(pid)
+  for (const folder of [root, ...leftovers]) if (await isSplitManifest(join(folder, MANIFEST))) return leftovers
+  throw new SplitTargetError(root, `it holds other files, ${others[0]!} for one`)
 }
 
 function busy(out: string, pid: number): SplitTargetError {

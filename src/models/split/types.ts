@@ -6,13 +6,8 @@ export const SPLIT_SCHEMA = 'weft.split/1'
 export interface SplitValue {
   readonly name: string
   readonly type: 'float16' | 'float32' | 'int64'
-  /** A name is a free dimension: `rows` of a run, `past` rows before it, `total` of both. */
+  /** A name is a free dimension: `rows` of a run, `past` rows before it (0 in a first run), `total` of both. */
   readonly shape: readonly (number | string)[]
-}
-
-export interface SplitInput extends SplitValue {
-  /** May be left out; a past that is left out has no rows. */
-  readonly optional?: true
 }
 
 export interface SplitOutput extends SplitValue {
@@ -28,7 +23,7 @@ export interface SplitPartition {
   readonly bytes: number
   /** Weights that lie outside the graph's own file. */
   readonly data?: { readonly file: string; readonly sha256: string; readonly bytes: number }
-  readonly inputs: readonly SplitInput[]
+  readonly inputs: readonly SplitValue[]
   readonly outputs: readonly SplitOutput[]
 }
 

@@ -107,7 +107,7 @@ export async function writePartition(
     file,
     blocks: [init.from, init.to],
     ...(inline ? {} : { data: { file: data, sha256: await sha256(join(directory, data)), bytes: dataBytes } }),
-    inputs: inputs.map((value) => (value.optional === true ? { ...valueOf(value), optional: true } : valueOf(value))),
+    inputs: inputs.map(valueOf),
     outputs: outputs.map((value) => ({ ...valueOf(value), bytes: valueBytes(value) })),
   }
 }

@@ -56,6 +56,7 @@ async function load(host: Host, message: Frame): Promise<void> {
       kernel: engine.kernelId,
       loadMs: host.clock.now() - started,
       packed: host.parts.packed,
+      prepacked: host.parts.plain.size === 0,
     }
     answer(HOST.loaded, loaded)
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The loaded parts of a stage host: embedding, ranges of decoder layers, head; and segments put together from them. */
 import { kernelHeadDim, openEmbedding, stageFiles } from '../../models/index.ts'
-import type { Embedding, ModelManifest } from '../../models/index.ts'
+import type { Embedding, ModelManifest, StageFiles } from '../../models/index.ts'
 import type { Engine, LoadOptions } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { createDecoderStage } from './decoder-stage.ts'
@@ -41,6 +41,8 @@ export class Parts {
   #head: HeadPart | null = null
   /** Blocks that had to be packed. */
   packed = 0
+  /** Blocks that the engine could not pre-pack: they take longer to load, and memory of the host's own. */
+  readonly plain = new Set<string>()
 
   constructor(needs: PartsNeeds, manifest: ModelManifest) {
     this.#needs = needs
@@ -54,10 +56,7 @@ export class Parts {
       const ref = blocks[0]!.tensors[0]!
       this.#embedding = openEmbedding(this.#needs.store.path(ref.address), ref, boundary)
     }
-    const files = stageFiles(
-      { store: this.#needs.store, directory: this.#needs.cacheDirectory, packed: () => this.packed++ },
-      this.#manifest,
-    )
+    const files = this.#files()
     const first = Math.max(from, 1)
     const end = Math.min(to, blocks.length - 1)
     if (first < end && this.#tile(first, end) === undefined) {
@@ -75,6 +74,18 @@ export class Parts {
       const { engine, options } = this.#needs
       this.#head = { stage: await createHeadStage({ engine, options, shape, boundary, graph: await files.head() }) }
     }
+  }
+
+  #files(): StageFiles {
+    const { store, cacheDirectory: directory, engine } = this.#needs
+    const needs = {
+      store,
+      directory,
+      engine,
+      packed: () => this.packed++,
+      plain: (name: string) => this.plain.add(name),
+    }
+    return stageFiles(needs, this.#manifest)
   }
 
   /** @throws StageMissingError when the loaded ranges do not make up [from, to). */

@@ -51,6 +51,8 @@ export interface LoadedControl {
   readonly loadMs: number
   /** Blocks that had to be packed because the cache did not have them. */
   readonly packed: number
+  /** All blocks are mapped as the engine's kernels pack them: no copy in the host's own memory. */
+  readonly prepacked: boolean
 }
 
 export interface OpenControl {

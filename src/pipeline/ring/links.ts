@@ -31,9 +31,6 @@ export interface LinksInit {
   receive(from: Link, message: Frame): void
   /** A channel has ended, and what it carried is lost; `own`: it is the one that `send` used. */
   ended(link: Link, own: boolean): void
-  /** Payload bytes that went over a network. */
-  sent(bytes: number): void
-  received(bytes: number): void
 }
 
 export function createLinks(init: LinksInit): Links {
@@ -42,14 +39,10 @@ export function createLinks(init: LinksInit): Links {
   const accept = (channel: Channel, own: boolean): Link => {
     const link: Link = {
       peer: channel.remote,
-      send: (message) => {
-        init.sent(message.payload.length)
-        return channel.send(message)
-      },
+      send: (message) => channel.send(message),
     }
     opened.add(channel)
     channel.onFrame((message) => {
-      init.received(message.payload.length)
       init.receive(link, message)
     })
     void channel.closed.then(() => {

@@ -80,8 +80,6 @@ export class RingService {
       clock: needs.clock,
       receive: (from, message) => this.#receive(from, message),
       ended: (link, own) => this.#linkEnded(link, own),
-      sent: (bytes) => needs.count('bytes_sent', bytes),
-      received: (bytes) => needs.count('bytes_received', bytes),
     })
   }
 

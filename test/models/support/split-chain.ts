@@ -28,10 +28,9 @@ export async function openChain(directory: string, threads = 1): Promise<Chain> 
     manifest,
     async run(ids, past = {}) {
       const input: Tensor = { type: 'int64', dims: [ids.length], data: BigInt64Array.from(ids, BigInt) }
-      let values: Values = { ...past, input_ids: input }
+      let values: Values = { ...noPast(manifest), ...past, input_ids: input }
       for (const [index, { inputs, outputs }] of manifest.partitions.entries()) {
-        const known = inputs.filter(({ name }) => values[name] !== undefined)
-        const feeds = Object.fromEntries(known.map(({ name }) => [name, values[name]!]))
+        const feeds = Object.fromEntries(inputs.map(({ name }) => [name, values[name]!]))
         values = {
           ...values,
           ...(await graphs[index]!.run(
@@ -46,6 +45,17 @@ export async function openChain(directory: string, threads = 1): Promise<Chain> 
       for (const graph of graphs) await graph.release()
     },
   }
+}
+
+/** The caches of a session that has not begun. */
+export function noPast({ partitions }: SplitManifest): Values {
+  const caches = partitions.flatMap(({ inputs }) => inputs).filter(({ name }) => name.startsWith('past.'))
+  return Object.fromEntries(
+    caches.map(({ name, shape }): [string, Tensor] => {
+      const dims = shape.map((dim) => (typeof dim === 'string' ? 0 : dim))
+      return [name, { type: 'float32', dims, data: new Float32Array(0) }]
+    }),
+  )
 }
 
 /** What a run's caches are to the next one. */

@@ -1,0 +1,111 @@
+/**
+ * What splitting costs: one weft process against the same model over two and three, one thread in each stage, real
+ * processes and sockets on this machine, in one run. `node bench/split.ts [MODEL.gguf] [tokens]`.
+ */
+import { availableParallelism, cpus } from 'node:os'
+import { createLab, joined, placement, TINY } from '../test/integration/support.ts'
+import type { RealPeer } from '../test/integration/support.ts'
+import { GREEDY } from '../src/pipeline/index.ts'
+import type { GenerateStats, PlacementFile } from '../src/pipeline/index.ts'
+
+const ROUNDS = 3
+const PROMPT_ROWS = 512
+
+interface Row {
+  readonly name: string
+  readonly tokensPerSecond: number
+  readonly msPerToken: number
+  readonly hopMs: number
+  readonly prefill: number
+}
+
+async function measure(
+  peer: RealPeer,
+  where: 'local' | PlacementFile,
+  tokens: number,
+  context: number,
+): Promise<GenerateStats> {
+  const rows = Math.min(PROMPT_ROWS, context - tokens - 1)
+  const ids = Array.from({ length: rows }, (_, index) => 300 + ((index * 37) % 500))
+  const request = { model: 'bench', sampling: GREEDY, ignoreEnd: true, placement: where } as const
+  let stats: GenerateStats | undefined
+  // A short prompt for decoding, as llama-bench does; a long one for the chunks that overlap.
+  for (const input of [ids.slice(0, 16), ids]) {
+    const maxTokens = input.length === 16 ? tokens : 1
+    for await (const event of peer.access.generate({ ...request, input: { kind: 'ids', ids: input }, maxTokens })) {
+      if (event.type !== 'end') continue
+      stats =
+        stats === undefined
+          ? event.stats
+          : { ...stats, prefill_ms: event.stats.prefill_ms, prefill_tokens: event.stats.prefill_tokens }
+    }
+  }
+  return stats!
+}
+
+async function main([source = TINY, count = '48']: readonly string[]): Promise<void> {
+  const lab = await createLab()
+  try {
+    const peers = [await lab.start('a'), await lab.start('b'), await lab.start('c')] as const
+    await joined(peers)
+    const info = await peers[0].access.importModel({ source, name: 'bench' }, () => undefined)
+    const manifest = await peers[0].access.manifest('bench')
+    const last = info.blocks
+    const at = (share: number): number => Math.round(1 + (last - 2) * share)
+    const [a, b, c] = peers
+    const cases: readonly (readonly [string, 'local' | PlacementFile])[] = [
+      ['one process', 'local'],
+      [
+        'two processes',
+        placement('bench', [
+          [a, 0, at(1 / 2)],
+          [b, at(1 / 2), last],
+        ]),
+      ],
+      [
+        'three processes',
+        placement('bench', [
+          [a, 0, at(1 / 3)],
+          [b, at(1 / 3), at(2 / 3)],
+          [c, at(2 / 3), last],
+        ]),
+      ],
+    ]
+    for (const [, where] of cases) await measure(a, where, 4, manifest.shape.context)
+    const rows: Row[] = []
+    for (const [name, where] of cases) {
+      const runs: GenerateStats[] = []
+      for (let round = 0; round < ROUNDS; round++)
+        runs.push(await measure(a, where, Number(count), manifest.shape.context))
+      const best = runs.toSorted((x, y) => x.ms_per_token_p50 - y.ms_per_token_p50)[0]!
+      rows.push({
+        name,
+        tokensPerSecond: Math.max(...runs.map((run) => run.tokens_per_second)),
+        msPerToken: best.ms_per_token_p50,
+        hopMs: best.hop_ms_p50,
+        prefill: Math.max(...runs.map((run) => (run.prefill_tokens * 1000) / run.prefill_ms)),
+      })
+    }
+    print(rows, info.bytes)
+  } finally {
+    await lab.stop()
+  }
+}
+
+function print(rows: readonly Row[], bytes: number): void {
+  const out = (text: string): void => void process.stdout.write(`${text}\n`)
+  out(
+    `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores, node ${process.version}; model of ${(bytes / 2 ** 20).toFixed(1)} MiB, 1 thread a stage`,
+  )
+  out('')
+  out('| | tokens/s | of one process | ms a token | beside computing, ms a hop | prefill tokens/s |')
+  out('|---|---|---|---|---|---|')
+  for (const row of rows) {
+    const share = row.tokensPerSecond / rows[0]!.tokensPerSecond
+    out(
+      `| ${row.name} | ${row.tokensPerSecond.toFixed(1)} | ${share.toFixed(2)} | ${row.msPerToken.toFixed(2)} | ${row.hopMs.toFixed(2)} | ${row.prefill.toFixed(0)} |`,
+    )
+  }
+}
+
+await main(process.argv.slice(2))

@@ -1,0 +1,57 @@
+/** The matrices of a packed block alone in a graph, so that the engine pre-packs them; and what it made noted on them. */
+import { GraphBuilder, prepackWeights } from '../../onnx/index.ts'
+import type { Engine, PrepackJob, StoredTensor } from '../../onnx/index.ts'
+import type { PackedHead } from './head.ts'
+import type { PackedLayer } from './layer.ts'
+import { matmul } from './nodes.ts'
+import type { PackedMatrix } from './pack.ts'
+
+export type PackedBlock = PackedLayer | PackedHead
+
+/**
+ * Writes a weight file with the pre-packed forms of a block behind its weights.
+ * @returns the block with the forms noted; its tensors name `job.file`, which the new file is to replace
+ * @throws PrepackedDiffersError, EngineError, and what the file system throws
+ */
+export async function prepackBlock<T extends PackedBlock>(
+  engine: Engine,
+  packed: T,
+  job: Omit<PrepackJob, 'graph'>,
+): Promise<T> {
+  const forms = await prepackWeights(engine, { ...job, graph: matrixGraph(matricesOf(packed)) })
+  return eachTensor(packed, (tensor) => {
+    const own = forms.get(tensor.offset)
+    return own === undefined ? tensor : { ...tensor, prepacked: own }
+  })
+}
+
+/** The block as its plain weights alone. */
+export function withoutForms<T>(packed: T): T {
+  return eachTensor(packed, ({ prepacked: _, ...plain }) => plain)
+}
+
+function matricesOf(packed: PackedBlock): readonly PackedMatrix[] {
+  if ('projection' in packed) return [packed.projection]
+  return [...packed.qkv, packed.output, packed.gate, packed.up, packed.down]
+}
+
+/** Each matrix with an input `x.<n>` [rows, inputs] and an output `y.<n>` [rows, outputs] of its own. */
+function matrixGraph(matrices: readonly PackedMatrix[]): Uint8Array {
+  const graph = new GraphBuilder()
+  for (const [index, matrix] of matrices.entries()) {
+    const x = graph.input(`x.${index}`, 'f32', [`rows`, matrix.inputs])
+    const y = `y.${index}`
+    graph.node('Identity', [matmul(graph, `matrix.${index}`, x, matrix)], {}, { outputs: [y] })
+    graph.output(y, 'f32', ['rows', matrix.outputs])
+  }
+  return graph.finish('matrices')
+}
+
+/** A copy of plain data with its stored tensors changed. */
+function eachTensor<T>(value: T, change: (tensor: StoredTensor) => StoredTensor): T {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((one: unknown) => eachTensor(one, change)) as T
+  if ('file' in value && 'offset' in value) return change(value as unknown as StoredTensor) as T
+  const entries = Object.entries(value as Record<string, unknown>)
+  return Object.fromEntries(entries.map(([key, one]) => [key, eachTensor(one, change)])) as T
+}

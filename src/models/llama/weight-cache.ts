@@ -1,0 +1,182 @@
+/**
+ * Packed weights on the disk, a file of weights and one that describes it for each block. Whatever moment a process is
+ * killed at, a file is found whole or made again: it is renamed into its place before its description is, which says
+ * how long it is, when it was written, and its digest. A file that has its length and time is taken as it is; one that
+ * was touched is read through, and made again unless the digest agrees.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { EngineError, PrepackedDiffersError, WeightFile } from '../../onnx/index.ts'
+import type { Engine } from '../../onnx/index.ts'
+import { isProcessAlive } from '../../store/index.ts'
+import { prepackBlock, withoutForms } from './prepack-block.ts'
+import type { PackedBlock } from './prepack-block.ts'
+
+export interface WeightCacheNeeds {
+  readonly directory: string
+  /** Pre-packs blocks for its kernels; without it they are kept as plain weights. */
+  readonly engine?: Engine | undefined
+  /** A block is used as plain weights, because it cannot be pre-packed; `error` if that has shown itself just now. */
+  readonly plain?: ((name: string, error?: unknown) => void) | undefined
+}
+
+interface Description<T> {
+  readonly packed: T
+  /** Of the file. */
+  readonly bytes: number
+  /** Nanoseconds, as text: when the file was changed last. */
+  readonly written: string
+  /** SHA-256 of the file, hexadecimal. */
+  readonly digest: string
+  /** Bytes of the file that are weights; pre-packed forms come after them. */
+  readonly weights: number
+  /** Kernel id that the forms are for; null without forms. */
+  readonly kernel: string | null
+  /** Kernel id whose forms did not hold: not tried again. */
+  readonly refused?: string
+}
+
+type Made<T> = Pick<Description<T>, 'packed' | 'weights'>
+
+/** `<name>.<pid>.tmp`, and what belongs to it. */
+const TEMPORARY = /\.(\d{1,10})\.tmp(?:\.|$)/
+
+export class WeightCache {
+  readonly #needs: WeightCacheNeeds
+  #ready: Promise<void> | undefined
+
+  constructor(needs: WeightCacheNeeds) {
+    this.#needs = needs
+  }
+
+  /** Weights that no kernel packs. `make` is called when they are not in the cache, or damaged. */
+  async plain<T>(name: string, make: (file: WeightFile) => Promise<T>): Promise<T> {
+    const found = await this.#find<T>(name)
+    return (
+      found?.packed ?? this.#made(name, make, (file, facts) => this.#commit(name, file, { ...facts, kernel: null }))
+    )
+  }
+
+  /** A block, pre-packed for this machine's kernels where that can be had. */
+  async block<T extends PackedBlock>(name: string, make: (file: WeightFile) => Promise<T>): Promise<T> {
+    const { engine } = this.#needs
+    if (engine === undefined) return withoutForms(await this.plain(name, make))
+    const found = await this.#find<T>(name)
+    if (found === undefined) return this.#made(name, make, (file, facts) => this.#prepack(name, file, facts, engine))
+    if (found.kernel === engine.kernelId) return found.packed
+    const packed = withoutForms(found.packed)
+    if (found.refused === engine.kernelId) {
+      this.#needs.plain?.(name)
+      return packed
+    }
+    return this.#prepack(name, `${name}.weights`, { packed, weights: found.weights }, engine)
+  }
+
+  async #made<T>(
+    name: string,
+    make: (file: WeightFile) => Promise<T>,
+    keep: (file: string, facts: Made<T>) => Promise<T>,
+  ): Promise<T> {
+    this.#ready ??= this.#prepare()
+    await this.#ready
+    const temporary = `${name}.${process.pid}.tmp.weights`
+    const file = await WeightFile.create(this.#path(temporary), `${name}.weights`)
+    try {
+      const packed = await make(file).finally(() => file.close(false))
+      return await keep(temporary, { packed, weights: file.bytes })
+    } finally {
+      await rm(this.#path(temporary), { force: true })
+    }
+  }
+
+  /** Keeps the block with its forms; where that fails, as plain weights. */
+  async #prepack<T extends PackedBlock>(name: string, file: string, made: Made<T>, engine: Engine): Promise<T> {
+    const { directory } = this.#needs
+    const scratch = `${name}.${process.pid}.tmp`
+    const target = `${scratch}.target`
+    const { packed, weights } = made
+    try {
+      const forms = await prepackBlock(engine, packed, { directory, file, bytes: weights, target, scratch })
+      return await this.#commit(name, target, { packed: forms, weights, kernel: engine.kernelId })
+    } catch (error) {
+      this.#needs.plain?.(name, error)
+      // A full disk may have room the next time; kernels will not change their mind.
+      const final = error instanceof EngineError || error instanceof PrepackedDiffersError
+      return this.#commit(name, file, { ...made, kernel: null, ...(final ? { refused: engine.kernelId } : {}) })
+    }
+  }
+
+  /** Puts a finished file into its place, then its description. */
+  async #commit<T>(
+    name: string,
+    file: string,
+    facts: Pick<Description<T>, 'packed' | 'weights' | 'kernel' | 'refused'>,
+  ): Promise<T> {
+    const path = this.#path(file)
+    const digest = await digestOf(path)
+    await sync(path)
+    const { size, mtimeNs } = await stat(path, { bigint: true })
+    await rename(path, this.#path(`${name}.weights`))
+    await this.#describe(name, { ...facts, bytes: Number(size), written: String(mtimeNs), digest })
+    return facts.packed
+  }
+
+  #describe(name: string, description: Description<unknown>): Promise<void> {
+    return replaceFile(this.#path(`${name}.json`), JSON.stringify(description))
+  }
+
+  async #find<T>(name: string): Promise<Description<T> | undefined> {
+    try {
+      const description = JSON.parse(await readFile(this.#path(`${name}.json`), 'utf8')) as Description<T>
+      const path = this.#path(`${name}.weights`)
+      const { size, mtimeNs } = await stat(path, { bigint: true })
+      if (Number(size) !== description.bytes) return undefined
+      if (String(mtimeNs) === description.written) return description
+      if ((await digestOf(path)) !== description.digest) return undefined
+      const touched = { ...description, written: String(mtimeNs) }
+      await this.#describe(name, touched)
+      return touched
+    } catch {
+      return undefined
+    }
+  }
+
+  /** The folder is there, without what processes left in it that were killed. */
+  async #prepare(): Promise<void> {
+    const { directory } = this.#needs
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    for (const file of await readdir(directory)) {
+      const owner = TEMPORARY.exec(file)?.[1]
+      if (owner !== undefined && !isProcessAlive(Number(owner))) await rm(this.#path(file), { force: true })
+    }
+  }
+
+  #path(file: string): string {
+    return join(this.#needs.directory, file)
+  }
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r+')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
+  return hash.digest('hex')
+}
+
+/** Not synced: what a power cut may leave of it is noticed by whoever reads it. */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`
+  await writeFile(temporary, content, { mode: 0o600 })
+  await rename(temporary, path)
+}
