@@ -1,5 +1,4 @@
 /** Small parts that every room may use. */
-export { crc32c } from './crc32c.ts'
 export { systemClock, systemRandom } from './needs.ts'
 export type { CancelTimer, Clock, RandomSource } from './needs.ts'
 export { resolveHomePath, socketPath } from './home-paths.ts'

@@ -2,7 +2,7 @@
  * The folder that partitions go into. Everything is written in a folder of its own inside it and moved into place when
  * it is complete, `manifest.json` last: where that stands, the files that it names are whole.
  */
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { availableBytes, DiskFullError, isProcessAlive } from '../../store/index.ts'
 import { SplitTargetError, SplitUnwritableError } from './errors.ts'
@@ -12,10 +12,10 @@ export const MANIFEST = 'manifest.json'
 
 /** Only files of these names are ever replaced or removed. */
 const PARTITION_FILE = /^partition-\d+\.onnx(\.data)?$/
-const STAGING = /^\.weft-split-(\d{1,10})$/
+const STAGING = /^\.weft-split-(\d{1,10})-\d{1,10}$/
 /** A manifest of 1,026 partitions with nine-layer lists stays far below it. */
 const MAX_MANIFEST_BYTES = 1 << 24
-/** Folders that this process is splitting into. */
+/** Folders that this process is splitting into, by their real paths. */
 const live = new Set<string>()
 
 export interface SplitDirectory {
@@ -31,21 +31,20 @@ export interface SplitDirectory {
 export async function openSplitDirectory(out: string): Promise<SplitDirectory> {
   const made = await explained(out, 0, () => makeFolder(out))
   const root = await explained(out, 0, () => realpath(out))
-  if (live.has(root)) throw busy(out, process.pid)
+  if (live.has(root)) throw busy(root, process.pid)
   live.add(root)
-  const staging = join(root, `.weft-split-${process.pid}`)
-  const discard = async (): Promise<void> => {
-    await rm(staging, { recursive: true, force: true })
+  const release = async (): Promise<void> => {
     live.delete(root)
     await removeMade(out, made)
   }
-  let leftovers: readonly string[]
+  let claimed: Claim
   try {
-    leftovers = await explained(out, 0, () => claim(root, staging))
+    claimed = await explained(out, 0, () => claim(root))
   } catch (error) {
-    await discard()
+    await release()
     throw error
   }
+  const { staging, leftovers } = claimed
   let committing = false
   return {
     staging,
@@ -59,8 +58,10 @@ export async function openSplitDirectory(out: string): Promise<SplitDirectory> {
         live.delete(root)
       }
     },
-    discard: async () => {
-      if (!committing) await discard()
+    async discard() {
+      if (committing) return
+      await rm(staging, { recursive: true, force: true })
+      await release()
     },
   }
 }
@@ -72,28 +73,51 @@ async function makeFolder(out: string): Promise<string | undefined> {
   return mkdir(out, { recursive: true })
 }
 
+interface Claim {
+  readonly staging: string
+  /** Folders that killed splits have left. */
+  readonly leftovers: readonly string[]
+}
+
 /**
  * Makes the staging folder, and looks round only then: of two processes that come at once, each sees the other.
- * @returns folders that killed splits have left
  * @throws SplitTargetError when another process is writing, or the folder holds anything but a split
  */
-async function claim(root: string, staging: string): Promise<string[]> {
-  // One of our own number is of an earlier process that had it, and may be all that says what the folder holds.
-  const old = `${staging}0000000000`.slice(0, staging.length + 4)
-  await rename(staging, old).catch(() => undefined)
-  await mkdir(staging)
-  const leftovers: string[] = []
-  const others: string[] = []
-  for (const name of await readdir(root)) {
-    const path = join(root, name)
-    const pid = Number(STAGING.exec(name)?.[1] ?? 0)
-    if (pid === 0) others.push(name)
-    else if (path !== staging && isProcessAlive(pid)) throw busy(root, pid)
-    else if (path !== staging) leftovers.push(path)
+async function claim(root: string): Promise<Claim> {
+  const staging = await makeStaging(root)
+  try {
+    const leftovers: string[] = []
+    const others: string[] = []
+    for (const name of await readdir(root)) {
+      const path = join(root, name)
+      const pid = STAGING.exec(name)?.[1]
+      if (pid === undefined) others.push(name)
+      else if (Number(pid) !== process.pid && isProcessAlive(Number(pid))) throw busy(root, Number(pid))
+      else if (path !== staging) leftovers.push(path)
+    }
+    const folders = [root, ...leftovers]
+    for (const folder of others.length === 0 ? [] : folders) {
+      if (await isSplitManifest(join(folder, MANIFEST))) return { staging, leftovers }
+    }
+    if (others.length > 0) throw new SplitTargetError(root, `it holds other files, ${others[0]!} for one`)
+    return { staging, leftovers }
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true })
+    throw error
   }
-  if (others.length === 0) return leftovers
-  for (const folder of [root, ...leftovers]) if (await isSplitManifest(join(folder, MANIFEST))) return leftovers
-  throw new SplitTargetError(root, `it holds other files, ${others[0]!} for one`)
+}
+
+/** A number that is in use is of an earlier process with our pid, whose folder may be all that says what is here. */
+async function makeStaging(root: string): Promise<string> {
+  for (let number = 0; ; number++) {
+    const staging = join(root, `.weft-split-${process.pid}-${number}`)
+    try {
+      await mkdir(staging)
+      return staging
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+  }
 }
 
 function busy(out: string, pid: number): SplitTargetError {
