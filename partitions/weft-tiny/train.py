@@ -490,7 +490,8 @@ def kneser_ney(train_ids, held_ids, vocab, order=5):
     p = np.full(len(target), 1 / vocab)
     for n in range(1, order + 1):
         keys, values = counts[n]
-        d = (values == 1).sum() / ((values == 1).sum() + 2 * (values == 2).sum())
+        once, twice = (values == 1).sum(), (values == 2).sum()
+        d = once / max(1, once + 2 * twice)
         context, index, kinds = np.unique(keys >> 12, return_inverse=True, return_counts=True)
         totals = np.bincount(index, values)
         ok = target >= n - 1  # at the very beginning there is no longer context
@@ -505,18 +506,17 @@ def xz_bytes(data):
     return len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
 
 
-def evaluate(model, train_ids, held_ids, train_text, held_text):
+def evaluate(model, train_ids, held_ids, train_text, held_text, window):
+    """Everything on the held-out text; the model with windows of the length it was mostly trained on, and of its full context."""
     size, twin = len(held_text), quantised(model)
-    bits = lambda nats: nats * (len(held_ids) - 1) / math.log(2) / size
-    f32, _ = loss_on(model.eval(), held_ids, model.c.context)
-    q8, _ = loss_on(twin, held_ids, model.c.context)
-    on_train, _ = loss_on(twin, train_ids[:len(held_ids)], model.c.context)
-    five = kneser_ney(train_ids, held_ids, model.c.vocab)
+    nats = dict(q8_0=loss_on(twin, held_ids, window)[0], float32=loss_on(model.eval(), held_ids, window)[0],
+                q8_0_full_context=loss_on(twin, held_ids, model.c.context)[0], kneser_ney_5gram=kneser_ney(train_ids, held_ids, model.c.vocab))
     alone, both, only = xz_bytes(held_text), xz_bytes(train_text + held_text), xz_bytes(train_text)
-    return dict(heldout_bytes=size, heldout_tokens=len(held_ids), bytes_per_token=round(size / len(held_ids), 3),
-                nats_per_token=dict(float32=round(f32, 4), q8_0=round(q8, 4), train_sample_q8_0=round(on_train, 4), kneser_ney_5gram=round(five, 4)),
-                bits_per_byte=dict(weft_tiny_q8_0=round(bits(q8), 4), weft_tiny_float32=round(bits(f32), 4), kneser_ney_5gram=round(bits(five), 4),
-                                   xz_alone=round(8 * alone / size, 4), xz_given_train=round(8 * (both - only) / size, 4)))
+    bits = {name: n * (len(held_ids) - 1) / math.log(2) / size for name, n in nats.items()}
+    bits.update(xz_alone=8 * alone / size, xz_given_train=8 * (both - only) / size)
+    rounded = lambda values: {name: round(float(v), 4) for name, v in values.items()}
+    return dict(heldout_bytes=size, heldout_tokens=len(held_ids), window=window, nats_per_token=rounded(nats), bits_per_byte=rounded(bits),
+                train_sample_nats_per_token=round(loss_on(twin, train_ids[:len(held_ids)], window)[0], 4))
 
 
 @torch.no_grad()
@@ -623,7 +623,7 @@ def main():
     if a.stage in ('all', 'export'):
         write_gguf(a.out / 'weft-tiny.gguf', model, tokenizer)
     if a.stage in ('all', 'evaluate'):
-        result = evaluate(model, train_ids, held_ids, data['train_text'].tobytes(), data['held_text'].tobytes())
+        result = evaluate(model, train_ids, held_ids, data['train_text'].tobytes(), data['held_text'].tobytes(), a.window)
         (a.out / 'results.json').write_text(json.dumps(dict(result, log=saved['log']), indent=1))
         print(json.dumps(result, indent=1))
     if a.stage in ('all', 'sample'):

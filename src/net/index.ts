@@ -16,7 +16,7 @@ export {
 } from './errors.ts'
 export { DTYPE, encodeFrame, frame, FrameDecoder, HEADER_BYTES, MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from './frame.ts'
 export type { DType, Frame, FrameInit } from './frame.ts'
-export { createNetwork } from './node.ts'
+export { createNetwork } from './create-network.ts'
 export type { NetworkInit, NetworkNeeds } from './network-init.ts'
 export type { LanPolicy } from './admission.ts'
 export {

@@ -2,6 +2,7 @@
  * The stages that this peer serves: one stage host a model, loaded with the ranges that it was given, started again
  * when it dies, and within the memory that weft may use.
  */
+import { join } from 'node:path'
 import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, MemoryQuotaError } from './errors.ts'
 import { startStageHost } from './host/stage-host.ts'
@@ -181,7 +182,7 @@ export class Stages implements StageTable {
   }
 
   #start(entry: Entry): StageHost {
-    const host = startStageHost({ clock: this.#needs.clock })
+    const host = startStageHost({ clock: this.#needs.clock, codeCache: join(this.#needs.cacheDirectory, 'code') })
     entry.host = host
     void host.ended.then((error) => {
       if (entry.host !== host) return

@@ -3,6 +3,7 @@
  * speaks frames over file descriptor 3, and ends by itself when the peer is gone.
  */
 import { readFile } from 'node:fs/promises'
+import { flushCompileCache } from 'node:module'
 import { Socket } from 'node:net'
 import { errorData } from '../../errors.ts'
 import { checkManifest } from '../../models/index.ts'
@@ -59,6 +60,8 @@ async function load(host: Host, message: Frame): Promise<void> {
       prepacked: host.parts.plain.size === 0,
     }
     answer(HOST.loaded, loaded)
+    // Node does so at the end of a process, and few hosts end by themselves.
+    flushCompileCache()
   } catch (error) {
     answer(HOST.refused, errorData(error))
   }

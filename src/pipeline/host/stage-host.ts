@@ -33,10 +33,20 @@ export interface StageHost {
   stop(): Promise<void>
 }
 
+export interface StageHostNeeds {
+  readonly clock: Clock
+  /**
+   * Folder in which Node keeps the host's compiled program: in a checkout it halves the time to start and saves 25 MB
+   * of the host's memory. Of this user alone, since what lies there is run.
+   */
+  readonly codeCache: string
+}
+
 /** Starts the child process; nothing is loaded yet. */
-export function startStageHost(needs: { readonly clock: Clock }): StageHost {
+export function startStageHost(needs: StageHostNeeds): StageHost {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', hostProgram()], {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_COMPILE_CACHE: needs.codeCache },
   })
   const channel = channelOverSocket(child.stdio[3] as Socket, `stage host ${child.pid ?? '?'}`)
   const ended = endOf(child, channel)

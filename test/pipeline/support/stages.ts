@@ -2,6 +2,7 @@
 import { openEmbedding, stageFiles } from '../../../src/models/index.ts'
 import type { ModelManifest } from '../../../src/models/index.ts'
 import { createOrtEngine } from '../../../src/onnx/index.ts'
+import type { Engine } from '../../../src/onnx/index.ts'
 import { createDecoderStage } from '../../../src/pipeline/host/decoder-stage.ts'
 import type { DecoderStage } from '../../../src/pipeline/host/decoder-stage.ts'
 import { createHeadStage } from '../../../src/pipeline/host/head-stage.ts'
@@ -16,9 +17,10 @@ export interface TestModel {
   embed(ids: readonly number[]): Uint8Array
 }
 
-export function testModel(store: BlobStore, directory: string, manifest: ModelManifest): TestModel {
+/** @param prepacks pre-packs the blocks; none: they stay plain weights */
+export function testModel(store: BlobStore, directory: string, manifest: ModelManifest, prepacks?: Engine): TestModel {
   const engine = createOrtEngine()
-  const files = stageFiles({ store, directory }, manifest)
+  const files = stageFiles({ store, directory, ...(prepacks === undefined ? {} : { engine: prepacks }) }, manifest)
   const { shape, boundary } = manifest
   const ref = manifest.blocks[0]!.tensors[0]!
   const embedding = openEmbedding(store.path(ref.address), ref, boundary)

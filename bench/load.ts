@@ -1,0 +1,188 @@
+/**
+ * What a stage host costs to start and to keep, the whole model in one: first start (weights are packed for the
+ * machine), second start from its cache, and the same with plain weights, in one run.
+ * `node bench/load.ts [MODEL.gguf ...]`; the embedded model always comes first. Linux: memory is read from /proc.
+ */
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { importModel } from '../src/models/index.ts'
+import type { ModelManifest } from '../src/models/index.ts'
+import { DTYPE, encodeControl, frame } from '../src/net/index.ts'
+import { GREEDY } from '../src/pipeline/index.ts'
+import { HOST, RUN } from '../src/pipeline/host/protocol.ts'
+import type { LoadedControl, OpenControl } from '../src/pipeline/host/protocol.ts'
+import { startStageHost } from '../src/pipeline/host/stage-host.ts'
+import type { StageHost } from '../src/pipeline/host/stage-host.ts'
+import { createBlobStore } from '../src/store/index.ts'
+import { systemClock } from '../src/util/index.ts'
+import { TINY } from '../test/integration/support.ts'
+
+const ROUNDS = 5
+/** Of a prompt, and the most that a session may reach. */
+const ROWS = 32
+const POSITIONS = 256
+const MIB = 2 ** 20
+
+interface Memory {
+  readonly rss: number
+  readonly anonymous: number
+}
+
+interface Start {
+  readonly loaded: LoadedControl
+  /** From spawning the process until it can serve. */
+  readonly ready: number
+  readonly idle: Memory
+  /** After a prompt of one session. */
+  readonly one: Memory
+  /** After 17 sessions at once: all graph variants are loaded. */
+  readonly many: Memory
+  readonly peak: number
+}
+
+interface Home {
+  readonly directory: string
+  readonly manifest: ModelManifest
+  readonly manifestPath: string
+}
+
+async function start(home: Home, cache: string): Promise<Start> {
+  const clock = systemClock()
+  const started = clock.now()
+  const host = startStageHost({ clock, codeCache: join(home.directory, 'code') })
+  try {
+    const loaded = await host.load({
+      manifestPath: home.manifestPath,
+      storeDirectory: join(home.directory, 'store'),
+      cacheDirectory: cache,
+      ranges: [[0, home.manifest.blocks.length]],
+      threads: 1,
+      spin: false,
+      kvBytes: 2 ** 31,
+    })
+    const ready = clock.now() - started
+    const idle = await memory(host.pid)
+    await serve(host, home.manifest, 1)
+    const one = await memory(host.pid)
+    await serve(host, home.manifest, 17)
+    return { loaded, ready, idle, one, many: await memory(host.pid), peak: await peak(host.pid) }
+  } finally {
+    await host.stop()
+  }
+}
+
+/** A prompt in each of so many sessions, all at once. */
+async function serve(host: StageHost, manifest: ModelManifest, sessions: number): Promise<void> {
+  const waiting = new Map<number, () => void>()
+  host.onFrame((message) => waiting.get(message.request)?.())
+  const sampler = { sampling: GREEDY, logprobs: -1, history: [] }
+  const control: OpenControl = { from: 0, to: manifest.blocks.length, positions: POSITIONS, sampler }
+  const requests = Array.from({ length: sessions }, (_, index) => index + 1)
+  for (const request of requests) await host.send(frame({ type: HOST.open, request, control: encodeControl(control) }))
+  const answers = requests.map((request) => new Promise<void>((resolve) => waiting.set(request, resolve)))
+  for (const request of requests) {
+    const ids = Int32Array.from({ length: ROWS }, (_, row) => (300 + request + row * 37) % manifest.shape.vocabulary)
+    const rows = { dtype: DTYPE.i32, dims: [ROWS], payload: new Uint8Array(ids.buffer) }
+    await host.send(frame({ type: HOST.run, request, flags: RUN.token, ...rows }))
+  }
+  await Promise.all(answers)
+  for (const request of requests) await host.send(frame({ type: HOST.close, request }))
+}
+
+/** As a stage whose kernels cannot be pre-packed for finds its cache. */
+async function makePlain(cache: string, kernel: string): Promise<void> {
+  for (const folder of await readdir(cache)) {
+    for (const name of await readdir(join(cache, folder))) {
+      if (!/^block-\d+\.json$/.test(name)) continue
+      const path = join(cache, folder, name)
+      const description = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>
+      await writeFile(path, JSON.stringify({ ...description, kernel: null, refused: kernel }))
+    }
+  }
+}
+
+async function memory(pid: number): Promise<Memory> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
+  return { rss: field(text, 'Rss'), anonymous: field(text, 'Anonymous') }
+}
+
+async function peak(pid: number): Promise<number> {
+  return field(await readFile(`/proc/${pid}/status`, 'utf8'), 'VmHWM')
+}
+
+function field(text: string, name: string): number {
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? NaN) * 1024
+}
+
+async function sizeOf(directory: string): Promise<number> {
+  let sum = 0
+  for (const name of await readdir(directory, { recursive: true })) sum += (await stat(join(directory, name))).size
+  return sum
+}
+
+async function bench(source: string, out: (text: string) => void): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'weft-bench-load-'))
+  try {
+    const store = await createBlobStore({ directory: join(directory, 'store') })
+    const needs = { store, clock: systemClock(), directory, downloads: join(directory, 'downloads') }
+    const manifest = await importModel(needs, { source, name: 'bench' })
+    const manifestPath = join(directory, 'manifest.json')
+    await writeFile(manifestPath, JSON.stringify(manifest))
+    const home = { directory, manifest, manifestPath }
+    const cache = join(directory, 'cache')
+    // Compiles the program of the host, so that every start below finds it compiled.
+    await start(home, join(directory, 'warm-up'))
+    const first = await start(home, cache)
+    const again = await repeat(() => start(home, cache))
+    const disk = await sizeOf(cache)
+    await makePlain(cache, first.loaded.kernel)
+    const plain = await repeat(() => start(home, cache))
+    const weights = manifest.blocks.reduce((sum, block) => sum + block.memory, 0)
+    out(`**${basename(source)}**: ${mib(weights)} MiB of weights as kernels hold them; cache on disk ${mib(disk)} MiB`)
+    out('')
+    out('| | ready, ms | load, ms | packed | pre-packed | RSS / anonymous, MiB | one session | 17 sessions | peak |')
+    out('|---|---|---|---|---|---|---|---|---|')
+    for (const [name, run] of [
+      ['first start', first],
+      [`second start, median of ${ROUNDS}`, again],
+      ['the same, plain weights', plain],
+    ] as const)
+      out(`| ${name} | ${row(run)} |`)
+    out('')
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+/** The run in the middle. */
+async function repeat(run: () => Promise<Start>): Promise<Start> {
+  const runs: Start[] = []
+  for (let round = 0; round < ROUNDS; round++) runs.push(await run())
+  return runs.toSorted((x, y) => x.ready - y.ready)[Math.floor(ROUNDS / 2)]!
+}
+
+function row({ loaded, ready, idle, one, many, peak: most }: Start): string {
+  const both = ({ rss, anonymous }: Memory): string => `${mib(rss)} / ${mib(anonymous)}`
+  const path = loaded.prepacked ? 'yes' : 'no'
+  const times = [ready.toFixed(0), loaded.loadMs.toFixed(0), loaded.packed, path]
+  return [...times, both(idle), both(one), both(many), mib(most)].join(' | ')
+}
+
+function mib(bytes: number): string {
+  return (bytes / MIB).toFixed(0)
+}
+
+async function main(): Promise<void> {
+  const { positionals } = parseArgs({ allowPositionals: true })
+  const out = (text: string): void => void process.stdout.write(`${text}\n`)
+  const load = loadavg()[0]!.toFixed(1)
+  out(
+    `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores, node ${process.version}, load average ${load}`,
+  )
+  out('')
+  for (const source of [TINY, ...positionals]) await bench(source, out)
+}
+
+await main()
