@@ -43,6 +43,7 @@ export const SELF_VERBS: readonly CommandSpec[] = [
     summary: "run one of weft's algorithms on given inputs",
     arguments: [{ label: 'SUITE', required: true }],
     options: [{ name: 'in', value: { label: 'FILE', kind: 'file' }, help: 'the inputs' }],
+    notes: ['Suites: frame, tokenizer, weights. docs/vectors.md has their formats.'],
   },
   {
     verb: 'capabilities',

@@ -68,6 +68,10 @@ function sessionOptions(options: LoadOptions): ort.InferenceSession.SessionOptio
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
+    // Its arena grows by doubling, and its patterns keep a block for each shape of a run: together 400 MB more than the
+    // system's allocator for 16 sessions of a 135M model, and no faster (bench/load.ts). One without the other is slow.
+    enableCpuMemArena: false,
+    enableMemPattern: false,
     logSeverityLevel: 3,
     ...(saved === undefined ? {} : { optimizedModelFilePath: saved }),
     extra: nested({

@@ -1,56 +1,23 @@
 /** The composition root: builds the parts of a peer in order, and ends them in the reverse one. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createMesh } from '../mesh/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import type { ModelManifest } from '../models/index.ts'
-import { createNetwork } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
 import { RingService, Stages } from '../pipeline/index.ts'
-import { createBlobStore, writeFileAtomic } from '../store/index.ts'
-import type { BlobStore } from '../store/index.ts'
-import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
-import type { Logger, LogLevel, Telemetry } from '../telemetry/index.ts'
-import { loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
-import type { Identity } from '../trust/index.ts'
-import { systemClock, systemRandom } from '../util/index.ts'
-import type { Clock, RandomSource } from '../util/index.ts'
-import { AddressBook } from './address-book.ts'
+import type { Logger, Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
 import { Holdings } from './holdings.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
+import { joinMesh } from './join.ts'
 import { Library } from './library.ts'
 import { LocalPeer } from './local-peer.ts'
-import { nameOf } from './names.ts'
+import { fetchBlobs, fetchManifest, lowerParts, meshOf, startNetwork } from './parts.ts'
+import type { CreatePeerInit, Parts } from './parts.ts'
 import { Placing } from './placing.ts'
-import { hardwareProfile, kernelTrial } from './profile.ts'
-import type { Trial } from './profile.ts'
+import { hardwareProfile } from './profile.ts'
 import { Requests } from './requests.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { packageRoot, VERSION } from './version.ts'
-
-export interface CreatePeerInit {
-  readonly home: string
-  /** @default two words made of the PeerId */
-  readonly name?: string
-  /** Multiaddrs. @default all interfaces, port 7334 or a free one */
-  readonly listen?: readonly string[]
-  /** Multiaddrs of peers on other networks. */
-  readonly bootstrap?: readonly string[]
-  /** @default 'weft' */
-  readonly network?: string
-  /** File of the network key; without one the mesh is open. */
-  readonly networkKey?: string
-  /** @default 'open' */
-  readonly lan?: 'open' | 'confirm' | 'off'
-  /** Bytes for weights and KV caches. @default 60 % of what is free */
-  readonly memory?: number
-  /** Threads of each stage. @default the machine's cores */
-  readonly threads?: number
-  /** No mesh at all: no listening, no dialling. */
-  readonly offline?: boolean
-  readonly logLevel?: LogLevel
-}
 
 /** A peer with the parts that an API around it shares. */
 export interface RunningPeer {
@@ -59,21 +26,6 @@ export interface RunningPeer {
   readonly clock: Clock
   readonly telemetry: Telemetry
   readonly logger: Logger
-}
-
-interface Parts {
-  readonly init: CreatePeerInit
-  readonly paths: HomePaths
-  readonly clock: Clock
-  readonly random: RandomSource
-  readonly identity: Identity
-  readonly name: string
-  readonly telemetry: Telemetry
-  readonly logger: Logger
-  readonly store: BlobStore
-  readonly threads: number
-  readonly trial: { value: Trial | null }
-  readonly book: AddressBook
 }
 
 /** @throws HomeBusyError, HomeUnwritableError, and what keys, store and network refuse with */
@@ -105,54 +57,6 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
   for (const action of [...undo].reverse()) await Promise.resolve(action()).catch(() => undefined)
 }
 
-async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (() => unknown)[]): Promise<Parts> {
-  const clock = systemClock()
-  const file = createRotatingFile({ path: join(paths.logs, init.offline === true ? 'weft-local.log' : 'weft.log') })
-  undo.push(() => file.close())
-  const identity = await loadOrCreateIdentity({ directory: paths.keys })
-  const name = init.name ?? nameOf(identity.id)
-  const logger = createLogger({ name, level: init.logLevel ?? 'info', destination: file })
-  const telemetry = createTelemetry({ clock }, { version: VERSION })
-  const store = await createBlobStore({ directory: paths.store })
-  const profile = hardwareProfile({}, null)
-  const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
-  return {
-    init,
-    paths,
-    clock,
-    random: systemRandom(),
-    identity,
-    name,
-    telemetry,
-    logger,
-    store,
-    threads: init.threads ?? profile.cores,
-    trial: { value: null },
-    book,
-  }
-}
-
-async function startNetwork(parts: Parts): Promise<Network> {
-  const { init, clock, random, identity, logger, telemetry, name } = parts
-  const networkKey = init.networkKey === undefined ? undefined : await loadNetworkKey(init.networkKey)
-  return createNetwork(
-    { clock, random, identity, logger, telemetry },
-    {
-      name,
-      version: VERSION,
-      networkName: init.network ?? 'weft',
-      lan: init.lan ?? 'open',
-      membership: { epoch: 0, admits: () => true },
-      bootstrap: init.bootstrap ?? [],
-      listen: init.listen ?? [],
-      discovery: init.lan !== 'off',
-      knownPeers: parts.book.peers,
-      approved: parts.book.approved,
-      ...(networkKey === undefined ? {} : { networkKey }),
-    },
-  )
-}
-
 async function upperParts(parts: Parts, network: Network | null, undo: (() => unknown)[]): Promise<LocalPeer> {
   const { init, paths, clock, random, identity, logger, telemetry, store, name, threads, trial } = parts
   const self = identity.id
@@ -172,24 +76,13 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     log: (line) => logger.warn({}, line),
     fetchManifest: async (model, signal) => fetchManifest(wired.mesh, model, signal),
     fetchBlobs: async (manifest, blobs, signal) => fetchBlobs(wired.mesh, manifest.digest, blobs, signal),
+    adopted: (manifest) => void wired.mesh?.announceManifest(manifest).catch(() => undefined),
     changed: () => wired.holdings?.changed(),
   })
   wired.library = library
   const profile = (): HardwareProfile =>
     hardwareProfile(init.memory === undefined ? {} : { memory: init.memory }, trial.value)
-  const stages = new Stages({
-    clock,
-    threads,
-    spin: false,
-    storeDirectory: paths.store,
-    cacheDirectory: paths.cache,
-    memory: profile().memory_quota,
-    model: async (digest) => {
-      const manifest = await library.resolve(digest)
-      return { manifest, path: library.path(manifest) }
-    },
-    fetch: (manifest, from, to, signal) => library.fetch(manifest, from, to, signal),
-    count: (counter, by) => telemetry.count(counter as 'stage_restarts', by),
+  const stages = stagesOf(parts, library, profile().memory_quota, {
     changed: () => {
       wired.holdings?.changed()
       emit('stage.changed', { stages: stages.list().length })
@@ -260,85 +153,27 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   return peer
 }
 
-function meshOf(parts: Parts, network: Network, library: () => Library | undefined): Mesh {
-  const { identity, clock, random, store, logger, telemetry, paths } = parts
-  return createMesh({
-    network,
-    identity,
+/** The stages of this peer: their tensors from the library, their files in the home. */
+function stagesOf(
+  parts: Parts,
+  library: Library,
+  memory: number,
+  events: { changed(): void; lost(model: string, error: Error): void },
+): Stages {
+  const { clock, threads, paths, telemetry } = parts
+  return new Stages({
     clock,
-    random,
-    store,
-    logger,
-    telemetry,
-    loadManifest: (digest) => Promise.resolve(library()?.byDigest(digest)),
-    files: {
-      read: (file) => readFile(join(paths.state, file)).catch(() => undefined),
-      write: (file, bytes) => writeFileAtomic(join(paths.state, file), bytes),
+    threads,
+    memory,
+    spin: false,
+    storeDirectory: paths.store,
+    cacheDirectory: paths.cache,
+    model: async (digest) => {
+      const manifest = await library.resolve(digest)
+      return { manifest, path: library.path(manifest) }
     },
+    fetch: (manifest, from, to, signal) => library.fetch(manifest, from, to, signal),
+    count: (counter, by) => telemetry.count(counter as 'stage_restarts', by),
+    ...events,
   })
-}
-
-interface Joining {
-  readonly mesh: Mesh
-  readonly network: Network
-  readonly library: Library
-  readonly placing: Placing
-  readonly ring: RingService
-  profile(): HardwareProfile
-  emit(event: string, data: PeerEvent['data']): void
-}
-
-async function joinMesh(parts: Parts, joining: Joining): Promise<void> {
-  const { mesh, network, library, placing, ring, profile, emit } = joining
-  mesh.on({
-    changed: (kind, key) => {
-      if (kind === 'placement') placing.reconcile()
-      if (kind === 'placement') emit('placement.changed', { model: key })
-    },
-    joined: (peer) => emit('peer.joined', { peer }),
-    left: (peer, farewell) => {
-      ring.peerLost(peer, farewell ? 'it left the mesh' : 'it stopped answering')
-      emit('peer.left', { peer, farewell })
-    },
-  })
-  network.on({
-    reachable: (peer, addresses) => parts.book.reachable(peer, addresses),
-    disconnected: (peer) => ring.peerLost(peer),
-    refused: (refusal) =>
-      emit('peer.refused', { id: refusal.id, address: refusal.address, code: refusal.code, why: refusal.why }),
-    pending: (peer, name) => emit('peer.pending', { peer, name }),
-  })
-  await mesh.start()
-  const publish = (): Promise<void> =>
-    mesh.publishProfile({
-      name: parts.name,
-      version: VERSION,
-      state: 'running',
-      threads: parts.threads,
-      hardware: profile(),
-      guests: { memory: profile().memory_quota, sessions: 64 },
-    })
-  await publish()
-  for (const manifest of library.list()) await mesh.announceManifest(manifest)
-  placing.reconcile()
-  void kernelTrial(parts.paths.state).then((trial) => {
-    parts.trial.value = trial
-    return publish().catch(() => undefined)
-  })
-}
-
-async function fetchManifest(mesh: Mesh | null, model: string, signal?: AbortSignal): Promise<ModelManifest | null> {
-  const known = mesh?.manifests().some((entry) => entry.model === model || entry.digest === model)
-  if (mesh === null || known !== true) return null
-  return mesh.fetchManifest(model, signal === undefined ? {} : { signal })
-}
-
-async function fetchBlobs(
-  mesh: Mesh | null,
-  digest: string,
-  blobs: readonly { address: string; bytes: number }[],
-  signal?: AbortSignal,
-): Promise<void> {
-  const holders = mesh?.manifests().find((entry) => entry.digest === digest)?.holders ?? []
-  await mesh?.fetchTensors(blobs, holders, signal === undefined ? {} : { signal })
 }

@@ -20,7 +20,8 @@ export type {
   StreamLine,
 } from './types.ts'
 export { createPeer, runPeer } from './create-peer.ts'
-export type { CreatePeerInit, RunningPeer } from './create-peer.ts'
+export type { RunningPeer } from './create-peer.ts'
+export type { CreatePeerInit } from './parts.ts'
 export { NotInThisVersionError, OptionError, PEER_ERRORS } from './errors.ts'
 export { homePaths, lockHolder } from './home.ts'
 export type { HomePaths } from './home.ts'

@@ -5,6 +5,7 @@ import {
   createTokenizer,
   importModel,
   manifestDigest,
+  ModelExistsError,
   loadManifests,
   manifestFileName,
   removeManifest,
@@ -32,6 +33,8 @@ export interface LibraryNeeds {
     blobs: readonly { address: string; bytes: number }[],
     signal?: AbortSignal,
   ): Promise<void>
+  /** A manifest of the mesh is kept here now: others may get it, and what is fetched of it, from this peer. */
+  adopted(manifest: ModelManifest): void
   /** A model has come or gone. */
   changed(): void
 }
@@ -84,6 +87,7 @@ export class Library {
     if (manifest === null) return undefined
     await saveManifest(this.#needs.paths.partitions, manifest)
     this.#models.set(manifest.model, manifest)
+    this.#needs.adopted(manifest)
     this.#needs.changed()
     return manifest
   }
@@ -141,7 +145,11 @@ export class Library {
       // The reference format keeps float32 at the boundaries as well (docs/decisions.md).
       ...(request.weights === 'f32' ? { boundary: 'f32' as const } : {}),
     }
-    const imported = await importModel(needs, options, progress, signal)
+    const imported = await importModel(needs, options, progress, signal).catch((error: unknown) => {
+      // The one that is here may be the same model, whose boundaries were widened when it was imported first.
+      if (!(error instanceof ModelExistsError) || 'boundary' in options) throw error
+      return importModel(needs, { ...options, boundary: 'f32' }, progress, signal)
+    })
     const manifest = await this.#withBoundary(imported, progress, signal)
     this.#models.set(manifest.model, manifest)
     this.#needs.changed()

@@ -64,6 +64,7 @@ async function importListed(
     log: () => undefined,
     fetchManifest: () => Promise.resolve(null),
     fetchBlobs: () => Promise.reject(new OfflineError('fetching tensors')),
+    adopted: () => undefined,
     changed: () => undefined,
   })
   return library.import({ source: model }, progress, signal)

@@ -2,6 +2,8 @@
 import { codeOf, lineOf } from './repository.ts'
 
 export const MAX_LINES = 320
+/** Tests are lists of cases. */
+const MAX_TEST_LINES = 420
 
 /** Time, randomness and timers are needs (DESIGN decision 16); these rooms make the real ones. */
 const MAY_TOUCH_THE_CLOCK = ['src/util/', 'src/net/']
@@ -38,7 +40,8 @@ export function breaches(path: string, text: string): string[] {
       }),
     )
   const lines = text.split('\n').length - (text.endsWith('\n') ? 1 : 0)
-  return lines > MAX_LINES ? [...found, `${path} has ${lines} lines, ${MAX_LINES} are the most`] : found
+  const most = path.startsWith('test/') ? MAX_TEST_LINES : MAX_LINES
+  return lines > most ? [...found, `${path} has ${lines} lines, ${most} are the most`] : found
 }
 
 const MACHINE_PATHS = /(?<![\w.\-/:@*])\/(?:work|root|Users|home\/[a-z][\w-]*)\b/g

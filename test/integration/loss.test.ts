@@ -25,7 +25,7 @@ describe('when a part of the mesh is lost in mid-answer', () => {
 
   beforeAll(async () => {
     lab = await createLab()
-    ;[a, b, c] = (await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])) as [RealPeer, RealPeer, RealPeer]
+    ;[a, b, c] = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
     await joined([a, b, c])
     await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
     await a.access.deploy(

@@ -10,7 +10,7 @@ describe('three real peers and one model', () => {
 
   beforeAll(async () => {
     lab = await createLab()
-    ;[a, b, c] = (await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])) as [RealPeer, RealPeer, RealPeer]
+    ;[a, b, c] = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
     await joined([a, b, c])
     await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
   }, 120_000)

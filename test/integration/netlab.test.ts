@@ -32,7 +32,7 @@ describe.skipIf(why !== undefined)(`peers on five hosts${why === undefined ? '' 
   beforeAll(async () => {
     netlab('up', '5', '--rtt', '20', '--loss', '0.25')
     lab = await createLab()
-    const key = `${lab.home('key')}`
+    const key = lab.home('key')
     await createNetworkKey(key)
     const started = await Promise.all([
       lab.start('one', [], on(1)),
@@ -41,8 +41,8 @@ describe.skipIf(why !== undefined)(`peers on five hosts${why === undefined ? '' 
       lab.start('four', ['--network-key', key], on(4)),
       lab.start('five', ['--network-key', key], on(5)),
     ])
-    open = [started[0]!, started[1]!, started[2]!]
-    keyed = [started[3]!, started[4]!]
+    open = [started[0], started[1], started[2]]
+    keyed = [started[3], started[4]]
     await joined(open)
     await joined(keyed)
   }, 180_000)

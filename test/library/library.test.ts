@@ -109,8 +109,9 @@ describe('one peer', () => {
     expect(await codeOf(() => peer.infer(MODEL, {}))).toBe('WEFT-INF-090')
   })
 
-  test('has its home to itself while it runs, and gives it back', async () => {
-    expect(await codeOf(() => alone('one'))).toBe('WEFT-CFG-010')
+  test('shares its home with another that has no mesh, and keeps its identity', async () => {
+    await using beside = await alone('one')
+    expect(beside.id).toBe(peer.id)
     await using second = await alone('again')
     const { id } = second
     await second.stop()

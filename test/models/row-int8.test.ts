@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { tensorMemory } from '../../src/models/index.ts'
 import { rowMatmul } from '../../src/models/llama/row-matmul.ts'
 import { packRows, rotate, rotationOf } from '../../src/models/llama/row-weights.ts'
 import type { PackedRows } from '../../src/models/llama/row-weights.ts'
@@ -163,7 +164,7 @@ describe('rows', () => {
     const x = noise(2 * inputs, 6)
     x.fill(0, 0, inputs)
     const y = await run(x)
-    expect([...y.slice(0, outputs)]).toEqual(Array.from({ length: outputs }, () => 0))
+    expect(y.slice(0, outputs)).toEqual(new Float32Array(outputs))
     expect(y[outputs + 3]).toBe(0)
     expect(y.slice(outputs).filter((value) => value !== 0).length).toBe(outputs - 1)
   })
@@ -177,7 +178,7 @@ describe('rows', () => {
       const clean = await run(x)
       x[inputs + 9] = strange
       const y = await run(x)
-      expect([...y.slice(outputs, 2 * outputs)].some(Number.isFinite)).toBe(false)
+      expect(y.slice(outputs, 2 * outputs).some(Number.isFinite)).toBe(false)
       expect(y.slice(0, outputs)).toEqual(clean.slice(0, outputs))
       expect(y.slice(2 * outputs)).toEqual(clean.slice(2 * outputs))
     },
@@ -195,6 +196,19 @@ describe('rows', () => {
 describe('widths', () => {
   it('are rotated in pieces of 64 or 32; others and what overflows 32 bits are left to other kernels', () => {
     expect([576, 1536, 2048, 96, 80, 131_072, 131_136].map(rotationOf)).toEqual([64, 64, 64, 32, null, 64, null])
+  })
+})
+
+describe('memory', () => {
+  const memory = (shape: readonly number[]): number =>
+    tensorMemory({ name: 'blk.0.ffn_up.weight', type: 'Q4_K', shape, bytes: 1, address: '' }, 'int8')
+
+  it('is a byte a weight, and a scale and a sum an output', () => {
+    expect(memory([1536, 576])).toBe(1536 * (576 + 8))
+  })
+
+  it('is that of float32 where the width is no whole number of pieces', () => {
+    expect(memory([64, 40])).toBe(4 * 64 * 40)
   })
 })
 

@@ -19,6 +19,8 @@ interface SplitManifest {
   readonly partitions: readonly SplitPartition[]
   readonly verdict?: string
   readonly why?: string
+  /** Of `--check`: values compared, and the rows of each run. */
+  readonly check?: { readonly compared: number; readonly runs: readonly number[] }
 }
 
 export const command: Command = async (context) => {
@@ -40,10 +42,22 @@ export const command: Command = async (context) => {
     return
   }
   if (manifest.verdict !== undefined) out.note(`${printable(manifest.verdict)}: ${printable(manifest.why ?? '')}`)
+  if (manifest.check !== undefined) {
+    const { compared, runs } = manifest.check
+    out.note(`whole and split give the same bits: ${compared} values in ${runs.length} runs`)
+  }
   const rows = manifest.partitions.map((part) => [
     printable(part.file),
     `${part.blocks[0]}:${part.blocks[1]}`,
-    part.outputs.map((output) => `${printable(output.name)} ${formatBytes(output.bytes)}`).join(', '),
+    outputsText(part),
   ])
   out.lines(table([{ head: 'FILE' }, { head: 'BLOCKS' }, { head: 'OUTPUTS' }], rows))
+}
+
+/** What goes on to the next partition, a row of it; and how many caches stay with this one. */
+function outputsText({ outputs }: SplitPartition): string {
+  const [first] = outputs
+  if (first === undefined) return '-'
+  const caches = outputs.length - 1
+  return `${printable(first.name)} ${formatBytes(first.bytes)}${caches === 0 ? '' : ` + ${caches} caches`}`
 }

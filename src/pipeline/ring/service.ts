@@ -100,7 +100,7 @@ export class RingService {
 
   /** Nothing more comes from this peer: its sessions here are freed, our own over it fail. */
   peerLost(peer: string, why = ENDED): void {
-    for (const hop of [...this.#hops.values()]) {
+    for (const hop of this.#hops.values()) {
       // It may be back by another way and wait for an answer: it is told, which costs nothing if it is not.
       if (hop.origin.peer === peer) this.#fail(hop, new PeerLostError(peer, why))
       else if (neighbours(hop).includes(peer)) this.#fail(hop, new PeerLostError(peer, why))
@@ -112,7 +112,7 @@ export class RingService {
   /** What came or went by this channel is lost; other channels to the same peer may live. */
   #linkEnded(link: Link, own: boolean): void {
     const { peer } = link
-    for (const hop of [...this.#hops.values()]) {
+    for (const hop of this.#hops.values()) {
       const next = hop.open.route[hop.hop + 1]?.peer
       if (hop.origin === link) this.#free(hop)
       else if (hop.previous === link || (own && next === peer)) this.#fail(hop, new PeerLostError(peer, ENDED))
@@ -124,7 +124,7 @@ export class RingService {
   }
 
   async stop(): Promise<void> {
-    for (const hop of [...this.#hops.values()]) this.#free(hop)
+    for (const hop of this.#hops.values()) this.#free(hop)
     await this.#links.stop()
   }
 
@@ -191,7 +191,7 @@ export class RingService {
     this.#hosts.add(host)
     host.onFrame((message) => this.#fromHost(message))
     void host.ended.then((error) => {
-      for (const hop of [...this.#hops.values()]) if (hop.host === host) this.#fail(hop, error)
+      for (const hop of this.#hops.values()) if (hop.host === host) this.#fail(hop, error)
     })
   }
 

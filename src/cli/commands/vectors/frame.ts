@@ -8,6 +8,7 @@ import {
   frame,
   FrameDecoder,
   FrameError,
+  HEADER_BYTES,
 } from '../../../net/index.ts'
 import type { DType, Frame } from '../../../net/index.ts'
 import { bytesOf, hexOf, Refusal, textOf, wholeOf, wholesOf } from './suite.ts'
@@ -17,11 +18,14 @@ const U8 = 0xff
 const U16 = 0xffff
 const U32 = 0xffffffff
 const DIGEST_BYTES = 32
+/** CRC-32C of payload and control, and of the rest of the header (net/frame.ts). */
+const BODY_CHECKSUM_AT = 56
+const HEADER_CHECKSUM_AT = 60
 
 export const frameSuite: Suite = () => (input) => {
   const op = textOf(input, 'op')
   if (op === 'encode') return encode(input)
-  if (op === 'decode') return decode(bytesOf(input, 'bytes'))
+  if (op === 'decode') return shown(bytesOf(input, 'bytes'))
   throw new Refusal('malformed', '"op" is neither encode nor decode')
 }
 
@@ -32,23 +36,28 @@ function encode(input: VectorCase): VectorCase {
   }
   const bytes = Buffer.concat(encodeFrame(frameOf(fields as VectorCase)))
   // What a receiver would refuse is no frame: the reader is asked before the bytes are shown.
-  const [read] = framesOf(bytes)
-  return {
-    bytes: hexOf(bytes),
-    header: hexOf(bytes.subarray(0, bytes.length - bodyBytes(read!))),
-    frame: describe(read!),
-  }
+  return { bytes: hexOf(bytes), ...shown(bytes) }
 }
 
-function decode(bytes: Uint8Array): VectorCase {
+/** One frame with its header, or all frames of the bytes. */
+function shown(bytes: Uint8Array): VectorCase {
   const frames = framesOf(bytes)
-  return frames.length === 1 ? { frame: describe(frames[0]!) } : { frames: frames.map(describe) }
+  if (frames.length !== 1) return { frames: frames.map(describe) }
+  const header = bytes.subarray(0, HEADER_BYTES)
+  const view = new DataView(header.buffer, header.byteOffset, HEADER_BYTES)
+  return {
+    header: hexOf(header),
+    body_checksum: view.getUint32(BODY_CHECKSUM_AT, true),
+    header_checksum: view.getUint32(HEADER_CHECKSUM_AT, true),
+    frame: describe(frames[0]!),
+  }
 }
 
 function framesOf(bytes: Uint8Array): Frame[] {
   const decoder = new FrameDecoder()
   try {
     const frames = decoder.push(bytes)
+    if (decoder.failure !== undefined) throw decoder.failure
     if (decoder.pending > 0 || frames.length === 0) {
       throw new Refusal('length', `the bytes end inside a frame, after ${frames.length} whole ones`)
     }
@@ -57,10 +66,6 @@ function framesOf(bytes: Uint8Array): Frame[] {
     if (error instanceof FrameError) throw new Refusal(String(error.details['field']), error.message)
     throw error
   }
-}
-
-function bodyBytes({ payload, control }: Frame): number {
-  return payload.length + control.length
 }
 
 function frameOf(fields: VectorCase): Frame {
@@ -80,6 +85,7 @@ function frameOf(fields: VectorCase): Frame {
     step: whole('step', U32),
     position: whole('position', U32),
     hop: whole('hop', U16),
+    rows: whole('rows', U16),
     micros: whole('micros', U32),
     payload: optionalBytes(fields, 'payload') ?? new Uint8Array(0),
     control: controlOf(fields),

@@ -1,6 +1,11 @@
 /** `tokenizer`: text to ids, ids to text, conversations to prompts, by a model of this home or a definition. */
 import * as z from 'zod'
-import { createTokenizer, TOKENIZER_SCHEMA } from '../../../models/index.ts'
+import {
+  createTokenizer,
+  TOKENIZER_SCHEMA,
+  TokenizerDefinitionError,
+  UnknownPreTokenizerError,
+} from '../../../models/index.ts'
 import type { Tokenizer, TokenizerDefinition } from '../../../models/index.ts'
 import { readTokenizer } from '../../../peer/index.ts'
 import { flagOf, hexOf, Refusal, textOf, wholesOf } from './suite.ts'
@@ -69,7 +74,12 @@ function openDefinition(value: unknown): Known {
   const { scores, merges, ...rest } = parsed.data
   const lists = { ...(scores === undefined ? {} : { scores }), ...(merges === undefined ? {} : { merges }) }
   const definition = { ...rest, ...lists }
-  return { definition, tokenizer: createTokenizer(definition) }
+  try {
+    return { definition, tokenizer: createTokenizer(definition) }
+  } catch (error) {
+    const known = error instanceof TokenizerDefinitionError || error instanceof UnknownPreTokenizerError
+    throw known ? new Refusal('definition', error.message) : error
+  }
 }
 
 function tokensOf({ definition, tokenizer }: Known, input: VectorCase): VectorCase {

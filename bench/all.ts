@@ -1,0 +1,20 @@
+/** All benchmarks, one after the other: `npm run bench -- [MODEL.gguf]`. Each measures both sides in its own run. */
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+const own = import.meta.dirname
+const model = process.argv.slice(2)
+
+for (const file of readdirSync(own)
+  .filter((name) => name.endsWith('.ts') && name !== 'all.ts')
+  .toSorted()) {
+  process.stdout.write(`\n# ${file}\n\n`)
+  const takesModel = file === 'split.ts' || file === 'load.ts'
+  const { status } = spawnSync(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', join(own, file), ...(takesModel ? model : [])],
+    { stdio: 'inherit' },
+  )
+  if (status !== 0) process.exitCode = 1
+}

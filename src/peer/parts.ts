@@ -1,0 +1,147 @@
+/** The lower parts of a peer: what needs nothing of the others, and the network under all of them. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createMesh } from '../mesh/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import type { ModelManifest } from '../models/index.ts'
+import { createNetwork } from '../net/index.ts'
+import type { Network } from '../net/index.ts'
+import { createBlobStore, writeFileAtomic } from '../store/index.ts'
+import type { BlobStore } from '../store/index.ts'
+import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
+import type { Logger, LogLevel, Telemetry } from '../telemetry/index.ts'
+import { loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
+import type { Identity } from '../trust/index.ts'
+import { systemClock, systemRandom } from '../util/index.ts'
+import type { Clock, RandomSource } from '../util/index.ts'
+import { AddressBook } from './address-book.ts'
+import type { HomePaths } from './home.ts'
+import type { Library } from './library.ts'
+import { nameOf } from './names.ts'
+import { hardwareProfile } from './profile.ts'
+import type { Trial } from './profile.ts'
+import { VERSION } from './version.ts'
+
+export interface CreatePeerInit {
+  readonly home: string
+  /** @default two words made of the PeerId */
+  readonly name?: string
+  /** Multiaddrs. @default all interfaces, port 7334 or a free one */
+  readonly listen?: readonly string[]
+  /** Multiaddrs of peers on other networks. */
+  readonly bootstrap?: readonly string[]
+  /** @default 'weft' */
+  readonly network?: string
+  /** File of the network key; without one the mesh is open. */
+  readonly networkKey?: string
+  /** @default 'open' */
+  readonly lan?: 'open' | 'confirm' | 'off'
+  /** Bytes for weights and KV caches. @default 60 % of what is free */
+  readonly memory?: number
+  /** Threads of each stage. @default the machine's cores */
+  readonly threads?: number
+  /** No mesh at all: no listening, no dialling. */
+  readonly offline?: boolean
+  readonly logLevel?: LogLevel
+}
+
+export interface Parts {
+  readonly init: CreatePeerInit
+  readonly paths: HomePaths
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly identity: Identity
+  readonly name: string
+  readonly telemetry: Telemetry
+  readonly logger: Logger
+  readonly store: BlobStore
+  readonly threads: number
+  readonly trial: { value: Trial | null }
+  readonly book: AddressBook
+}
+
+export async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (() => unknown)[]): Promise<Parts> {
+  const clock = systemClock()
+  const file = createRotatingFile({ path: join(paths.logs, init.offline === true ? 'weft-local.log' : 'weft.log') })
+  undo.push(() => file.close())
+  const identity = await loadOrCreateIdentity({ directory: paths.keys })
+  const name = init.name ?? nameOf(identity.id)
+  const logger = createLogger({ name, level: init.logLevel ?? 'info', destination: file })
+  const telemetry = createTelemetry({ clock }, { version: VERSION })
+  const store = await createBlobStore({ directory: paths.store })
+  const profile = hardwareProfile({}, null)
+  const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
+  return {
+    init,
+    paths,
+    clock,
+    random: systemRandom(),
+    identity,
+    name,
+    telemetry,
+    logger,
+    store,
+    threads: init.threads ?? profile.cores,
+    trial: { value: null },
+    book,
+  }
+}
+
+export async function startNetwork(parts: Parts): Promise<Network> {
+  const { init, clock, random, identity, logger, telemetry, name } = parts
+  const networkKey = init.networkKey === undefined ? undefined : await loadNetworkKey(init.networkKey)
+  return createNetwork(
+    { clock, random, identity, logger, telemetry },
+    {
+      name,
+      version: VERSION,
+      networkName: init.network ?? 'weft',
+      lan: init.lan ?? 'open',
+      membership: { epoch: 0, admits: () => true },
+      bootstrap: init.bootstrap ?? [],
+      listen: init.listen ?? [],
+      discovery: init.lan !== 'off',
+      knownPeers: parts.book.peers,
+      approved: parts.book.approved,
+      ...(networkKey === undefined ? {} : { networkKey }),
+    },
+  )
+}
+
+export function meshOf(parts: Parts, network: Network, library: () => Library | undefined): Mesh {
+  const { identity, clock, random, store, logger, telemetry, paths } = parts
+  return createMesh({
+    network,
+    identity,
+    clock,
+    random,
+    store,
+    logger,
+    telemetry,
+    loadManifest: (digest) => Promise.resolve(library()?.byDigest(digest)),
+    files: {
+      read: (file) => readFile(join(paths.state, file)).catch(() => undefined),
+      write: (file, bytes) => writeFileAtomic(join(paths.state, file), bytes),
+    },
+  })
+}
+
+export async function fetchManifest(
+  mesh: Mesh | null,
+  model: string,
+  signal?: AbortSignal,
+): Promise<ModelManifest | null> {
+  const known = mesh?.manifests().some((entry) => entry.model === model || entry.digest === model)
+  if (mesh === null || known !== true) return null
+  return mesh.fetchManifest(model, signal === undefined ? {} : { signal })
+}
+
+export async function fetchBlobs(
+  mesh: Mesh | null,
+  digest: string,
+  blobs: readonly { address: string; bytes: number }[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const holders = mesh?.manifests().find((entry) => entry.digest === digest)?.holders ?? []
+  await mesh?.fetchTensors(blobs, holders, signal === undefined ? {} : { signal })
+}
