@@ -181,7 +181,7 @@ function stayUp(screen: DemoScreen, peer: DemoPeer, model: string, signal: Abort
   screen.note('')
   screen.note(`API        ${peer.http ?? 'off'}/v1   model "${model}", no key needed on this machine`)
   screen.note(`dashboard  ${peer.http ?? 'off'}/`)
-  screen.note(`shell      WEFT_HOME=${peer.home} npx weft chat ${model}`)
+  screen.note(`shell      WEFT_HOME=${peer.home} ./bin/weft chat ${model}`)
   screen.note('Ctrl-C stops all of them')
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
