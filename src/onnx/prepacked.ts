@@ -146,7 +146,7 @@ function pointAt(model: Model, file: string, forms: ReadonlyMap<string, readonly
       ...prepackedEntries(forms.get(initializer.name) ?? []),
     ]
   }
-  return ModelProto.encode(model as never).finish()
+  return ModelProto.encode(model).finish()
 }
 
 function byOffset(

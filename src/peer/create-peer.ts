@@ -148,7 +148,9 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     book: parts.book,
     shutdown,
   })
-  if (mesh !== null && network !== null) await joinMesh(parts, { mesh, network, library, placing, ring, profile, emit })
+  if (mesh !== null && network !== null) {
+    undo.push(await joinMesh(parts, { mesh, network, library, placing, ring, profile, emit }))
+  }
   holdings.start()
   return peer
 }

@@ -2,6 +2,7 @@
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
 import type { RingService } from '../pipeline/index.ts'
+import type { CancelTimer } from '../util/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 import type { Placing } from './placing.ts'
@@ -22,7 +23,8 @@ export interface Joining {
   readonly emit: (event: string, data: PeerEvent['data']) => void
 }
 
-export async function joinMesh(parts: Parts, joining: Joining): Promise<void> {
+/** @returns how to end what it keeps doing */
+export async function joinMesh(parts: Parts, joining: Joining): Promise<CancelTimer> {
   const { mesh, network, library, placing, ring, profile, emit } = joining
   mesh.on({
     changed: (kind, key) => {
@@ -53,26 +55,28 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<void> {
       guests: { memory: profile().memory_quota, sessions: 64 },
     })
   await publish()
-  keepFresh(parts, profile, publish)
+  const stopFresh = keepFresh(parts, profile, publish)
   for (const manifest of library.list()) await mesh.announceManifest(manifest)
   placing.reconcile()
   void kernelTrial(parts.paths.state).then((trial) => {
     parts.trial.value = trial
     return publish().catch(() => undefined)
   })
+  return stopFresh
 }
 
-/** Free memory moves; a change of a sixteenth is worth telling. Ends with the mesh: publishing then fails. */
-function keepFresh(parts: Parts, profile: () => HardwareProfile, publish: () => Promise<void>): void {
+/** Free memory moves; a change of a sixteenth is worth telling. Returns how to end it. */
+function keepFresh(parts: Parts, profile: () => HardwareProfile, publish: () => Promise<void>): CancelTimer {
   let told = profile().memory_free
+  let cancel: CancelTimer
   const look = (): void => {
     const free = profile().memory_free
-    const worth = Math.abs(free - told) > told / 16
-    if (worth) told = free
-    ;(worth ? publish() : Promise.resolve()).then(
-      () => parts.clock.after(FRESH_MS, look),
-      () => undefined,
-    )
+    if (Math.abs(free - told) > told / 16) {
+      told = free
+      publish().catch(() => undefined)
+    }
+    cancel = parts.clock.after(FRESH_MS, look)
   }
-  parts.clock.after(FRESH_MS, look)
+  cancel = parts.clock.after(FRESH_MS, look)
+  return () => cancel()
 }

@@ -9,6 +9,7 @@ import {
   loadManifests,
   manifestFileName,
   removeManifest,
+  removeStageFiles,
   saveManifest,
 } from '../models/index.ts'
 import type { Catalogue, ImportNeeds, ModelManifest, Tokenizer, TokenizerDefinition } from '../models/index.ts'
@@ -181,6 +182,7 @@ export class Library {
   /** Removes the manifest, and the tensors that no other model here uses. */
   async remove(manifest: ModelManifest): Promise<void> {
     await removeManifest(this.#needs.paths.partitions, manifest.model)
+    await removeStageFiles(this.#needs.paths.cache, manifest.digest)
     this.#models.delete(manifest.model)
     const used = new Set(this.list().flatMap(addresses))
     for (const address of addresses(manifest)) if (!used.has(address)) await this.#needs.store.remove(address)

@@ -172,6 +172,9 @@ export class Stages implements StageTable {
       })
       entry.ranges = ranges
       entry.state = 'ready'
+      this.#needs.count('stages_loaded')
+      if (entry.loaded.packed === 0) this.#needs.count('stages_from_cache')
+      if (entry.loaded.prepacked) this.#needs.count('stages_prepacked')
     } catch (error) {
       entry.state = 'failed'
       if (entry.ranges.length === 0) await host.stop()

@@ -55,6 +55,8 @@ export const COUNTERS = {
   records_refused: { help: 'Records refused: bad signature, stale, oversized.' },
   placements_changed: { help: 'New placements taken up.' },
   stages_loaded: { help: 'Stages loaded on this peer.' },
+  stages_from_cache: { help: 'Stages loaded without packing a weight.' },
+  stages_prepacked: { help: 'Stages whose weights are mapped as the kernels pack them, without a copy in memory.' },
   stage_restarts: { help: 'Stage hosts started again after they ended or hung.' },
   blobs_received: { help: 'Blobs fetched from peers or sources.' },
   blobs_served: { help: 'Blobs served to peers.' },

@@ -97,12 +97,12 @@ describe('integers', () => {
     for (const at of x.keys()) x[at] = patterns[Math.floor(at / inputs)]!(at % inputs) / rotation
     rotate(x, rotation)
     const y = await run(x)
-    const scale = Math.fround(127 * Math.fround(1 / 127))
+    const step = Math.fround(1 / 127)
     for (const [row, pattern] of patterns.entries()) {
       for (let output = 0; output < outputs; output++) {
         let sum = 0
         for (let input = 0; input < inputs; input++) sum += pattern(input) * weights(input, output)
-        expect(y[row * outputs + output]).toBe(Math.fround(Math.fround(sum) * scale))
+        expect(y[row * outputs + output]).toBe(Math.fround(Math.fround(Math.fround(sum) * step) * 127))
       }
     }
   })

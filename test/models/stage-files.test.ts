@@ -1,12 +1,12 @@
 /** The cache of packed weights: taken as it is, made again when damaged, pre-packed for this machine's kernels. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { open, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { stageFiles } from '../../src/models/index.ts'
+import { removeStageFiles, stageFiles } from '../../src/models/index.ts'
 import type { ModelManifest, StageFiles } from '../../src/models/index.ts'
 import { createOrtEngine } from '../../src/onnx/index.ts'
 import type { Engine } from '../../src/onnx/index.ts'
@@ -108,6 +108,20 @@ describe('the files of a stage', () => {
     await files(other).decoder(1, END, 1)
     expect(packed).toEqual([1, 2, 3])
     expect(await described('block-1')).toMatchObject({ kernel: 'ort-of-tomorrow', bytes: before.bytes })
+  })
+})
+
+describe('the files of a model that is removed', () => {
+  it('go in every form, and those of other models stay; twice is once', async () => {
+    await files().decoder(1, 2, 1)
+    const [folder] = await readdir(directory)
+    await mkdir(join(directory, `${manifest.digest.slice(0, 32)}-1`))
+    await mkdir(join(directory, 'code'))
+    expect(folder).not.toBe('code')
+    await removeStageFiles(directory, manifest.digest)
+    await removeStageFiles(directory, manifest.digest)
+    expect(await readdir(directory)).toEqual(['code'])
+    await expect(removeStageFiles(join(directory, 'not-there'), manifest.digest)).resolves.toBeUndefined()
   })
 })
 

@@ -27,7 +27,7 @@ export async function prepackBlock<T extends PackedBlock>(
 
 /** The block as its plain weights alone. */
 export function withoutForms<T>(packed: T): T {
-  return eachTensor(packed, ({ prepacked: _, ...plain }) => plain)
+  return eachTensor(packed, ({ type, dims, file, offset, length }) => ({ type, dims, file, offset, length }))
 }
 
 function matricesOf(packed: PackedBlock): readonly PackedMatrix[] {

@@ -10,27 +10,28 @@ import type { PackedRows } from './row-weights.ts'
 interface QuantizedRows {
   /** uint8 [rows, inputs], 128 is zero */
   readonly quants: string
-  /** float32 [rows, 1] */
-  readonly scales: string
+  /** float32 [rows, 1]: the magnitude that stands for 127 */
+  readonly largest: string
 }
 
-/** Rows of zeros get this scale, so that nothing is divided by zero; far below what float32 activations reach. */
+/** Taken for the largest element of a row of zeros, so that nothing is divided by zero. */
 const SMALLEST = 1e-30
-const LARGEST = 127
+/** The largest element of a row becomes this many steps; the steps are taken back with the weights' scales. */
+const STEPS = 127
 const ZERO = 128
 
 const KNOWN = new WeakMap<GraphBuilder, Map<string, QuantizedRows>>()
 
 /** y[rows, outputs], float32. */
 export function rowMatmul(graph: GraphBuilder, name: string, x: string, matrix: PackedRows): string {
-  const { quants, scales } = quantizedRows(graph, x, matrix)
-  const zero = graph.constant('rows.zero', 'u8', [], Uint8Array.of(ZERO))
+  const { quants, largest } = quantizedRows(graph, x, matrix)
+  const zero = zeroPoint(graph)
   const product = graph.node(
     'MatMulIntegerToFloat',
     [
       quants,
       graph.stored(`${name}.quants`, matrix.quants),
-      scalar(graph, 'one', 1),
+      scalar(graph, 'step', 1 / STEPS),
       graph.stored(`${name}.scales`, matrix.scales),
       zero,
       zero,
@@ -38,7 +39,7 @@ export function rowMatmul(graph: GraphBuilder, name: string, x: string, matrix: 
     {},
     { domain: MICROSOFT },
   )
-  return graph.node('Mul', [product, scales])
+  return graph.node('Mul', [product, largest])
 }
 
 /** Once for all matrices that share an input. */
@@ -48,24 +49,27 @@ function quantizedRows(graph: GraphBuilder, x: string, { inputs, rotation }: Pac
   const found = known.get(x)
   if (found !== undefined) return found
   const rotated = rotatedRows(graph, x, inputs, rotation)
-  const largest = graph.node('ReduceMax', [graph.node('Abs', [rotated]), graph.int64s([1])], { keepdims: 0 })
-  const steps = graph.node('Mul', [largest, scalar(graph, 'step', 1 / LARGEST)])
-  const scales = graph.node('Max', [steps, scalar(graph, 'smallest', SMALLEST)])
-  const zero = graph.constant('rows.zeros', 'u8', [1], Uint8Array.of(ZERO))
-  const zeros = graph.node('Expand', [zero, graph.node('Shape', [scales])])
-  // Along axis 0 each row has its own scale and zero: round half to even, then clipped to 0..255.
-  const quants = graph.node('QuantizeLinear', [rotated, scales, zeros], { axis: 0 })
-  const made = { quants, scales: graph.node('Unsqueeze', [scales, graph.int64s([1])]) }
+  const most = graph.node('ReduceMax', [graph.node('Abs', [rotated]), graph.int64s([1])], { keepdims: 1 })
+  const largest = graph.node('Max', [most, scalar(graph, 'smallest', SMALLEST)])
+  // Few nodes, since each costs more than its work in a run of two rows. Rounds half to even.
+  const parts = graph.node('Div', [rotated, largest])
+  const quants = graph.node('QuantizeLinear', [parts, scalar(graph, 'step', 1 / STEPS), zeroPoint(graph)])
+  const made = { quants, largest }
   known.set(x, made)
   return made
 }
 
 function rotatedRows(graph: GraphBuilder, x: string, inputs: number, rotation: number): string {
   const matrix = graph.constant(`rows.hadamard.${rotation}`, 'f32', [rotation, rotation], hadamard(rotation))
-  const pieces = graph.node('Reshape', [x, graph.int64s([-1, rotation])])
-  return graph.node('Reshape', [graph.node('MatMul', [pieces, matrix]), graph.int64s([-1, inputs])])
+  // 0 keeps the name of the rows' dimension: after a -1 the engine shares no buffers (decoder.ts, attention).
+  const pieces = graph.node('Reshape', [x, graph.int64s([0, inputs / rotation, rotation])])
+  return graph.node('Reshape', [graph.node('MatMul', [pieces, matrix]), graph.int64s([0, inputs])])
 }
 
 function scalar(graph: GraphBuilder, name: string, value: number): string {
   return graph.constant(`rows.${name}`, 'f32', [], Float32Array.of(value))
+}
+
+function zeroPoint(graph: GraphBuilder): string {
+  return graph.constant('rows.zero', 'u8', [], Uint8Array.of(ZERO))
 }

@@ -2,7 +2,7 @@
  * A stage is generated where it runs (DESIGN decision 2). Each block is packed once into files of its own; the graph
  * of a range is small and points at them, so every contiguous range is a partition and ranges share their blocks.
  */
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Engine } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
@@ -36,7 +36,7 @@ export interface StageFilesNeeds {
 }
 
 export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): StageFiles {
-  const directory = join(needs.directory, `${manifest.digest.slice(0, 32)}-${FORM}`)
+  const directory = join(needs.directory, `${folderStem(manifest.digest)}${FORM}`)
   const cache = new WeightCache({ directory, engine: needs.engine, plain: needs.plain })
   const layer = (block: number): Promise<PackedLayer> =>
     cache.block(`block-${block}`, (file) => {
@@ -71,6 +71,17 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
       )
     },
   }
+}
+
+function folderStem(digest: string): string {
+  return `${digest.slice(0, 32)}-`
+}
+
+/** Removes what stages of a model keep in the cache, in whatever form an earlier version kept it. */
+export async function removeStageFiles(directory: string, digest: string): Promise<void> {
+  const folders = await readdir(directory).catch(() => [])
+  const own = folders.filter((folder) => folder.startsWith(folderStem(digest)))
+  for (const folder of own) await rm(join(directory, folder), { recursive: true, force: true })
 }
 
 async function writeGraph(directory: string, name: string, graph: Uint8Array): Promise<string> {

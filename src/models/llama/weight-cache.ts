@@ -85,7 +85,12 @@ export class WeightCache {
     const temporary = `${name}.${process.pid}.tmp.weights`
     const file = await WeightFile.create(this.#path(temporary), `${name}.weights`)
     try {
-      const packed = await make(file).finally(() => file.close(false))
+      let packed: T
+      try {
+        packed = await make(file)
+      } finally {
+        await file.close(false)
+      }
       return await keep(temporary, { packed, weights: file.bytes })
     } finally {
       await rm(this.#path(temporary), { force: true })

@@ -52,11 +52,12 @@ async function load(host: Host, message: Frame): Promise<void> {
     const started = host.clock.now()
     const engine = createOrtEngine()
     host.parts ??= await createParts(host, engine, control)
+    const before = host.parts.packed
     for (const [from, to] of control.ranges) await host.parts.load(from, to)
     const loaded: LoadedControl = {
       kernel: engine.kernelId,
       loadMs: host.clock.now() - started,
-      packed: host.parts.packed,
+      packed: host.parts.packed - before,
       prepacked: host.parts.plain.size === 0,
     }
     answer(HOST.loaded, loaded)

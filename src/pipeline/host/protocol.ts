@@ -49,7 +49,7 @@ export interface LoadControl {
 export interface LoadedControl {
   readonly kernel: string
   readonly loadMs: number
-  /** Blocks that had to be packed because the cache did not have them. */
+  /** Blocks that had to be packed for this load because the cache did not have them. */
   readonly packed: number
   /** All blocks are mapped as the engine's kernels pack them: no copy in the host's own memory. */
   readonly prepacked: boolean

@@ -1,0 +1,108 @@
+/** Real stage hosts: what they find in the cache, what their peer counts, and whose memory the weights are in. */
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeBlock } from '../../src/models/blocks.ts'
+import { manifestDigest } from '../../src/models/index.ts'
+import type { ModelManifest } from '../../src/models/index.ts'
+import { startStageHost } from '../../src/pipeline/host/stage-host.ts'
+import type { StageHost } from '../../src/pipeline/host/stage-host.ts'
+import { Stages } from '../../src/pipeline/stages.ts'
+import { createBlobStore } from '../../src/store/index.ts'
+import type { BlobStore } from '../../src/store/index.ts'
+import { systemClock } from '../../src/util/index.ts'
+import { randomModel, SMALL } from './support/random-model.ts'
+
+const clock = systemClock()
+/** Two layers of 14.5 million weights each. */
+const WIDE = { layers: 2, width: 1024, hidden: 4096, heads: 16 }
+const WIDE_WEIGHTS = 2 * (2 * 1024 * 1024 + 2 * 1024 * 128 + 3 * 1024 * 4096)
+
+let root: string
+let store: BlobStore
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'weft-stage-start-'))
+  store = await createBlobStore({ directory: join(root, 'store') })
+})
+afterAll(() => rm(root, { recursive: true, force: true }))
+
+/** A model whose blocks say what they really cost, as a host demands, and the file of its manifest. */
+async function saved(random: ModelManifest): Promise<{ readonly manifest: ModelManifest; readonly path: string }> {
+  const blocks = random.blocks.map((block) => makeBlock(block.kind, block.tensors, block.weights, random.shape))
+  const manifest = { ...random, blocks, digest: manifestDigest({ ...random, blocks }) }
+  const path = join(root, `${manifest.digest}.json`)
+  await writeFile(path, JSON.stringify(manifest))
+  return { manifest, path }
+}
+
+describe('the stages of a peer', () => {
+  it('count what was loaded, from the cache, and pre-packed: the first time and the second', async () => {
+    const { manifest, path } = await saved(await randomModel(store, { type: 'Q4_1' }))
+    const counted: Record<string, number> = {}
+    const stages = (): Stages =>
+      new Stages({
+        clock,
+        model: () => Promise.resolve({ manifest, path }),
+        fetch: () => Promise.resolve(),
+        storeDirectory: join(root, 'store'),
+        cacheDirectory: join(root, 'cache'),
+        threads: 1,
+        spin: false,
+        memory: 2 ** 30,
+        count: (name, by = 1) => void (counted[name] = (counted[name] ?? 0) + by),
+        changed: () => undefined,
+      })
+    const first = stages()
+    await first.prepare(manifest.digest, [[0, 3]])
+    expect(counted).toEqual({ stages_loaded: 1, stages_prepacked: 1 })
+    await first.prepare(manifest.digest, [[3, SMALL.layers + 2]])
+    expect(counted).toEqual({ stages_loaded: 2, stages_prepacked: 2 })
+    await first.stop()
+    const second = stages()
+    await second.prepare(manifest.digest, [
+      [0, 3],
+      [3, SMALL.layers + 2],
+    ])
+    expect(counted).toEqual({ stages_loaded: 3, stages_prepacked: 3, stages_from_cache: 1 })
+    await second.stop()
+    expect(await readdir(join(root, 'cache'))).toContain('code')
+  })
+})
+
+describe.skipIf(!existsSync('/proc/self/smaps_rollup'))('the memory of a stage host (read from /proc: Linux)', () => {
+  it('has no copy of its weights, however many graphs they are in', async () => {
+    const { path: manifestPath } = await saved(await randomModel(store, { type: 'Q8_0', shape: WIDE }))
+    const start = (): StageHost => startStageHost({ clock, codeCache: join(root, 'code') })
+    const load = (host: StageHost, ranges: readonly (readonly [number, number])[]): ReturnType<StageHost['load']> =>
+      host.load({
+        manifestPath,
+        storeDirectory: join(root, 'store'),
+        cacheDirectory: join(root, 'wide'),
+        ranges,
+        threads: 1,
+        spin: false,
+        kvBytes: 2 ** 28,
+      })
+    const packs = start()
+    expect(await load(packs, [[1, 3]])).toMatchObject({ packed: 2, prepacked: true })
+    await packs.stop()
+    const host = start()
+    const before = await anonymous(host, () => load(host, [[0, 1]]))
+    expect(await load(host, [[1, 3]])).toMatchObject({ packed: 0, prepacked: true })
+    await load(host, [[1, 2]])
+    await load(host, [[2, 3]])
+    // All weights are in two graphs by now. What is left over is the allocator's, of packing one matrix at a time.
+    expect((await anonymous(host)) - before).toBeLessThan(WIDE_WEIGHTS)
+    await host.stop()
+  })
+})
+
+/** Bytes of memory that are the host's own, not a file's. */
+async function anonymous(host: StageHost, after: () => Promise<unknown> = () => Promise.resolve()): Promise<number> {
+  await after()
+  const text = await readFile(`/proc/${host.pid}/smaps_rollup`, 'utf8')
+  return Number(/^Anonymous:\s+(\d+) kB/m.exec(text)![1]) * 1024
+}
