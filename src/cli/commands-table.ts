@@ -114,7 +114,7 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
       {
         name: 'for',
         value: { label: 'WHAT', kind: 'text' },
-        help: 'up (default), peers=N (N others connected), model=M (all blocks served)',
+        help: 'up (default), peers=N (N of them, this one too), model=M (all blocks served)',
       },
       TIMEOUT,
     ],
