@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import { isPeerId, verify } from '../trust/index.ts'
-import { canonicalJson } from './canonical.ts'
+import { canonicalJson } from '../util/index.ts'
 import { RecordTooLargeError } from './errors.ts'
 import { MAX_NAME, MAX_RECORD_BYTES } from './limits.ts'
 

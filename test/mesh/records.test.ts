@@ -1,6 +1,5 @@
 import * as fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { canonicalJson } from '../../src/mesh/canonical.ts'
 import { createIntake } from '../../src/mesh/intake.ts'
 import type { Intake } from '../../src/mesh/intake.ts'
 import { AWAY_KEEP_MS, MAX_RECORDS_PER_AUTHOR, UPDATE_BURST } from '../../src/mesh/limits.ts'
@@ -78,20 +77,6 @@ describe('a signed record', () => {
 
   it('is not sealed above the limit', async () => {
     await expect(sealed({ kind: 'x', body: 'x'.repeat(70_000) })).rejects.toMatchObject({ code: 'WEFT-DSC-102' })
-  })
-})
-
-describe('canonical JSON', () => {
-  it('is the same for equal values, and reads back as the value', () => {
-    fc.assert(
-      fc.property(fc.jsonValue(), (value) => {
-        const text = canonicalJson(value)
-        expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(value)))
-        expect(canonicalJson(JSON.parse(text))).toBe(text)
-      }),
-    )
-    expect(canonicalJson({ b: [1, { d: 1, c: undefined }], a: 'x' })).toBe('{"a":"x","b":[1,{"d":1}]}')
-    expect(() => canonicalJson({ a: NaN })).toThrow(TypeError)
   })
 })
 

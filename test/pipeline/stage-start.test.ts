@@ -92,10 +92,16 @@ describe.skipIf(!existsSync('/proc/self/smaps_rollup'))('the memory of a stage h
     const host = start()
     const before = await anonymous(host, () => load(host, [[0, 1]]))
     expect(await load(host, [[1, 3]])).toMatchObject({ packed: 0, prepacked: true })
+    // The same weights in two more cuts: three graphs of each layer by now.
     await load(host, [[1, 2]])
     await load(host, [[2, 3]])
-    // All weights are in two graphs by now. What is left over is the allocator's, of packing one matrix at a time.
-    expect((await anonymous(host)) - before).toBeLessThan(WIDE_WEIGHTS)
+    await load(host, [
+      [0, 2],
+      [2, 4],
+    ])
+    // Copies of their own would be three times the weights. What is left over (18 to 33 MB seen) is the allocator's and
+    // the collector's, of packing one matrix at a time.
+    expect((await anonymous(host)) - before).toBeLessThan(1.5 * WIDE_WEIGHTS)
     await host.stop()
   })
 })

@@ -1,6 +1,7 @@
 /** Bodies of the `/api/v1` routes: ours alone, so an unknown field is a mistake. */
 import { z } from 'zod'
-import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
+import { GREEDY } from '../../pipeline/index.ts'
+import type { GenerateRequest } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
 import { name, placement, placementFile, real, stopList, text, tokenIds, whole } from '../fields.ts'
 import { MAX_DEADLINE_MS, MAX_PING_BYTES, MAX_PINGS, MAX_TOKENS, MAX_TOP_LOGPROBS } from '../limits.ts'
@@ -8,18 +9,6 @@ import { MAX_DEADLINE_MS, MAX_PING_BYTES, MAX_PINGS, MAX_TOKENS, MAX_TOP_LOGPROB
 /** Penalties and temperatures beyond these have no use; they only overflow. */
 const MOST_TEMPERATURE = 100
 const MOST_PENALTY = 100
-
-/** Greedy. Written here, so that the HTTP side does not load the pipeline and its engine for eight numbers. */
-const DEFAULTS: SamplingOptions = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  seed: 0,
-}
 
 const promptInput = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('text'), text, special: z.boolean().optional() }),
@@ -31,20 +20,20 @@ const promptInput = z.discriminatedUnion('kind', [
 ])
 
 const sampling = z.strictObject({
-  temperature: real(0, MOST_TEMPERATURE).default(DEFAULTS.temperature),
-  topK: whole(0, MAX_TOKENS).default(DEFAULTS.topK),
-  topP: real(0, 1).default(DEFAULTS.topP),
-  minP: real(0, 1).default(DEFAULTS.minP),
-  repetitionPenalty: real(0.01, MOST_PENALTY).default(DEFAULTS.repetitionPenalty),
-  presencePenalty: real(-MOST_PENALTY, MOST_PENALTY).default(DEFAULTS.presencePenalty),
-  frequencyPenalty: real(-MOST_PENALTY, MOST_PENALTY).default(DEFAULTS.frequencyPenalty),
-  seed: whole(0, Number.MAX_SAFE_INTEGER).default(DEFAULTS.seed),
+  temperature: real(0, MOST_TEMPERATURE).default(GREEDY.temperature),
+  topK: whole(0, MAX_TOKENS).default(GREEDY.topK),
+  topP: real(0, 1).default(GREEDY.topP),
+  minP: real(0, 1).default(GREEDY.minP),
+  repetitionPenalty: real(0.01, MOST_PENALTY).default(GREEDY.repetitionPenalty),
+  presencePenalty: real(-MOST_PENALTY, MOST_PENALTY).default(GREEDY.presencePenalty),
+  frequencyPenalty: real(-MOST_PENALTY, MOST_PENALTY).default(GREEDY.frequencyPenalty),
+  seed: whole(0, Number.MAX_SAFE_INTEGER).default(GREEDY.seed),
 })
 
 const generateFields = z.strictObject({
   model: name,
   input: promptInput,
-  sampling: sampling.default(DEFAULTS),
+  sampling: sampling.default(GREEDY),
   maxTokens: whole(0, MAX_TOKENS).optional(),
   stop: stopList.optional(),
   logprobs: whole(0, MAX_TOP_LOGPROBS).optional(),
