@@ -1,6 +1,6 @@
 /**
- * Round trips between two processes of this machine: weft's channel over TCP and noise, and over a local socket (a
- * peer and its stage host), against bare TCP, in turns within one run.
+ * Round trips between two processes of this machine: weft's channel over TCP and noise, over a lane (what the ring
+ * uses), and over a local socket (a peer and its stage host), against bare TCP, in turns within one run.
  *
  *   node bench/net-channel.ts [--json] [--rounds 5] [--trips 1500]
  */
@@ -141,6 +141,7 @@ async function main(): Promise<void> {
   const ways: readonly (readonly [string, Trip])[] = [
     ['bare TCP', rawTrip(raw)],
     ['channel, TCP + noise', channelTrip(await network.open(there.id, ECHO))],
+    ['channel, lane', channelTrip(await network.openLane(there.id, ECHO))],
     ['channel, local socket', channelTrip(channelOverSocket(local, 'bench'))],
   ]
   const best = new Map<string, Result>()

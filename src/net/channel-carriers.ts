@@ -1,4 +1,4 @@
-/** Channels over a libp2p stream (between peers) and over a local socket (between a peer and its stage hosts). */
+/** Channels over a libp2p stream (between peers) and over a socket (a lane; a peer and its stage hosts). */
 import type { Socket } from 'node:net'
 import type { Stream } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
@@ -61,10 +61,10 @@ export function channelOverStream(stream: Stream, remote: string, meter?: Meter)
   return channel
 }
 
-/** A channel over a connected socket of this machine; the caller has checked who is at the other end. */
-export function channelOverSocket(socket: Socket, remote: string): Channel {
+/** A channel over a connected socket; the caller has checked who is at the other end. */
+export function channelOverSocket(socket: Socket, remote: string, meter?: Meter): Channel {
   socket.setNoDelay(true)
-  const channel = new FrameChannel(remote, {
+  const wire: Wire = {
     write: (parts) => {
       // corked, so that header and payload leave in one writev
       socket.cork()
@@ -77,7 +77,8 @@ export function channelOverSocket(socket: Socket, remote: string): Channel {
     resume: () => void socket.resume(),
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
-  })
+  }
+  const channel = new FrameChannel(remote, wire, meter)
   let failure: Error | undefined
   socket.on('data', (bytes: Buffer) => channel.receive(bytes))
   socket.on('drain', () => channel.drained())

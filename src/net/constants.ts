@@ -36,6 +36,8 @@ export const MAX_HELLO_BYTES = 32 << 10
 export const MAX_ADDRESSES = 16
 export const MAX_ADDRESS_LENGTH = 255
 export const MAX_NAME_LENGTH = 128
+/** A newcomer that waits for a person is noted again this often: notes fade after three times as long. */
+export const ASK_AGAIN_MS = 5 * 60_000
 /** Newcomers that wait for a person; each holds a connection. */
 export const MAX_PENDING_PEERS = 64
 /** Connections of one peer: two dials that crossed, and a stale one. */
@@ -46,6 +48,13 @@ export const MAX_EARLY_STREAMS = 4
 export const REFUSAL_LINGER_MS = 1_000
 /** Two connections of one peer that are closer than this have crossed; else the newer replaces a dead one. */
 export const CROSSED_MS = 5_000
+
+/** From the question for a lane to its first frame: five round trips, and the time to agree on a key. */
+export const LANE_WAIT_MS = 1_500
+/** One a neighbour and protocol is what the ring needs. */
+export const MAX_LANES_PER_LINK = 8
+/** All lanes that arrived here, those that have not shown a ticket included. */
+export const MAX_LANE_SOCKETS = 1_024
 
 /** Kept-open streams of one protocol to one peer: a channel a session, a few protocols a peer. */
 export const MAX_STREAMS_PER_PROTOCOL = 64

@@ -2,7 +2,9 @@
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
+import { parseAddress } from './addresses.ts'
 import type { LanPolicy } from './admission.ts'
+import { BadAddressError, ListenError } from './errors.ts'
 import type { Versions } from './hello.ts'
 import type { Membership } from './types.ts'
 
@@ -41,4 +43,12 @@ export interface NetworkInit {
   readonly mdnsPort?: number
   /** Folder of the local rendezvous; false: none. @default one of this user and network namespace */
   readonly rendezvous?: string | false
+}
+
+/** @throws BadAddressError, ListenError */
+export function checkAddresses(init: Pick<NetworkInit, 'listen' | 'bootstrap'>): void {
+  for (const address of [...init.listen, ...init.bootstrap])
+    if (parseAddress(address) === undefined) throw new BadAddressError(address)
+  const named = init.listen.find((address) => address.startsWith('/dns'))
+  if (named !== undefined) throw new ListenError([named], 'a name cannot be listened on, an IP address can')
 }

@@ -9,7 +9,7 @@ import type { Reacher } from './dial.ts'
 import { Dialler } from './dialler.ts'
 import { NotAdmittedError, OtherNetworkError, OwnIdentityError, PeerUnreachableError } from './discovery-errors.ts'
 import { Discovery } from './discovery.ts'
-import { BadAddressError, ListenError, NetworkStoppedError } from './errors.ts'
+import { BadAddressError, NetworkStoppedError } from './errors.ts'
 import { PING_PROTOCOL, servePings } from './heartbeat.ts'
 import { HELLO_PROTOCOL } from './hello.ts'
 import { startNode } from './libp2p-node.ts'
@@ -19,6 +19,7 @@ import { describeLink, dialAddresses, remoteAddress } from './link-view.ts'
 import type { Link } from './links.ts'
 import { createEventHub } from './network-events.ts'
 import type { EventHub } from './network-events.ts'
+import { checkAddresses } from './network-init.ts'
 import type { NetworkInit, NetworkNeeds } from './network-init.ts'
 import type { HandshakeNote } from './noise.ts'
 import { createRefusalBook } from './refusals.ts'
@@ -34,10 +35,7 @@ import { Vitals } from './vitals.ts'
 
 /** @throws PortInUseError, ListenError, BadAddressError */
 export async function createNetwork(needs: NetworkNeeds, init: NetworkInit): Promise<Network> {
-  for (const address of [...init.listen, ...init.bootstrap])
-    if (parseAddress(address) === undefined) throw new BadAddressError(address)
-  const named = init.listen.find((address) => address.startsWith('/dns'))
-  if (named !== undefined) throw new ListenError([named], 'a name cannot be listened on, an IP address can')
+  checkAddresses(init)
   const network = new WeftNetwork(needs, init)
   await network.start()
   return network
@@ -86,6 +84,7 @@ class WeftNetwork implements Network {
       membership: init.membership,
       links: this.#links,
       libp2p: () => this.#node.libp2p,
+      listening: () => this.#node.listening,
     })
     this.#dialler = new Dialler(
       {
@@ -117,6 +116,7 @@ class WeftNetwork implements Network {
       this.#init.listen,
     )
     this.#discovery = this.#createDiscovery()
+    this.#serving.start()
     this.handle(PING_PROTOCOL, 'connect', servePings)
     this.#discovery.start()
     for (const address of this.#init.bootstrap) this.keep(address)
@@ -134,7 +134,7 @@ class WeftNetwork implements Network {
   }
 
   connected(): readonly ConnectedPeer[] {
-    return this.#links.joined().map((link) => this.#describe(link))
+    return this.#links.joined().map((link) => describeLink(link, this.interfaces(), this.#vitals.rtt(link)))
   }
 
   refusals(): readonly Refusal[] {
@@ -147,6 +147,10 @@ class WeftNetwork implements Network {
 
   async open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
     return this.#serving.open(await this.#reach(peer, signal), protocol, signal)
+  }
+
+  async openLane(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
+    return this.#serving.openLane(await this.#reach(peer, signal), protocol, signal)
   }
 
   keep(address: string): void {
@@ -190,6 +194,7 @@ class WeftNetwork implements Network {
     await this.#discovery?.stop()
     this.#vitals.stop()
     this.#links.stop()
+    await this.#serving.stop()
     await this.#node.libp2p.stop()
     this.#clock.cancelAll()
   }
@@ -202,9 +207,8 @@ class WeftNetwork implements Network {
     const addresses = this.#dialler.addressesOf(peer).map((address) => withPeer(address, peer))
     if (peer === this.id) throw new PeerUnreachableError(peer, 'it is this peer itself')
     if (addresses.length === 0) throw new PeerUnreachableError(peer, 'no address of it is known')
-    const deadline = AbortSignal.timeout(HELLO_WAIT_MS)
-    const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
-    await this.#reacher.dial(addresses, peer, undefined, either)
+    const signals = [AbortSignal.timeout(HELLO_WAIT_MS), ...(signal === undefined ? [] : [signal])]
+    await this.#reacher.dial(addresses, peer, undefined, AbortSignal.any(signals))
     signal?.throwIfAborted()
     const reached = this.#links.primary(peer)
     if (reached !== undefined) return reached
@@ -228,22 +232,19 @@ class WeftNetwork implements Network {
     if (!first) return
     this.#needs.telemetry?.count('peers_joined')
     this.#needs.logger.info({ peer: link.peer, name: link.outcome?.about.name }, 'peer joined')
-    this.#hub.emit('connected', this.#describe(link))
+    this.#hub.emit('connected', describeLink(link, this.interfaces(), this.#vitals.rtt(link)))
     if (addresses.length > 0) this.#hub.emit('reachable', link.peer, addresses)
   }
 
   #onLeft(link: Link): void {
     const frozen = this.#vitals.end(link)
+    this.#serving.left(link)
     if (this.#links.primary(link.peer) !== undefined) return
     const why = this.#stopping !== undefined ? 'stopped' : frozen ? 'frozen' : 'lost'
     if (why !== 'stopped') this.#needs.telemetry?.count('peers_lost')
     this.#needs.logger.info({ peer: link.peer, why }, 'peer left')
     this.#hub.emit('disconnected', link.peer, why)
     this.#dialler.lost(link.peer)
-  }
-
-  #describe(link: Link): ConnectedPeer {
-    return describeLink(link, this.interfaces(), this.#vitals.rtt(link))
   }
 
   #onHandshakeNote(note: HandshakeNote): void {

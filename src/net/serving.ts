@@ -1,26 +1,40 @@
 /** Protocols served to joined peers, and channels opened to them; the membership is asked for each. */
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
+import type { Clock, RandomSource } from '../util/index.ts'
 import { channelOverStream } from './channel-carriers.ts'
 import { HELLO_WAIT_MS, MAX_STREAMS_PER_PROTOCOL } from './constants.ts'
 import { NotAdmittedError, PeerUnreachableError } from './discovery-errors.ts'
 import { ProtocolUnsupportedError } from './errors.ts'
+import { createLanes, LANE_PROTOCOL } from './lanes.ts'
 import type { Link, Links } from './links.ts'
 import type { Channel, Membership } from './types.ts'
 
 interface ServingNeeds {
+  readonly clock: Clock
+  readonly random: RandomSource
   readonly logger: Logger
   readonly telemetry?: Pick<Telemetry, 'count'> | undefined
   readonly membership: Membership
   readonly links: Links
   libp2p(): Libp2p
+  /** Multiaddrs that are listened on, with their real ports. */
+  listening(): readonly string[]
 }
 
 export interface Serving {
+  start(): void
   handle(protocol: string, purpose: string, handler: (channel: Channel) => void): void
   /** @throws ProtocolUnsupportedError, PeerUnreachableError, or the reason of the signal */
   open(link: Link, protocol: string, signal: AbortSignal | undefined): Promise<Channel>
+  /** The same, over a lane where one can be had. */
+  openLane(link: Link, protocol: string, signal: AbortSignal | undefined): Promise<Channel>
+  /** A connection is gone. */
+  left(link: Link): void
+  stop(): Promise<void>
 }
+
+type Handler = (channel: Channel, link: Link) => void
 
 type StreamHandler = (stream: Stream, connection: Connection) => void | Promise<void>
 
@@ -38,46 +52,66 @@ export function register(
 }
 
 export function createServing(needs: ServingNeeds): Serving {
-  const accept = (stream: Stream, peer: string, purpose: string, handler: (channel: Channel) => void): void => {
-    if (!needs.membership.admits(peer, purpose)) {
-      needs.telemetry?.count('frames_refused')
-      stream.abort(new NotAdmittedError(peer, `not for ${purpose}`))
-      return
-    }
-    const channel = channelOverStream(stream, peer, needs.telemetry)
+  const served = new Map<string, { readonly purpose: string; readonly handler: Handler }>()
+  const lanes = createLanes({
+    ...needs,
+    server: (link, protocol) => {
+      const one = served.get(protocol)
+      if (one === undefined || !needs.membership.admits(link.peer, one.purpose)) return undefined
+      return (channel) => hand(channel, link, protocol, one.handler)
+    },
+  })
+  const hand = (channel: Channel, link: Link, protocol: string, handler: Handler): void => {
     try {
-      handler(channel)
+      handler(channel, link)
     } catch (error) {
-      needs.logger.error({ err: error, peer, protocol: stream.protocol }, 'a handler failed')
+      needs.logger.error({ err: error, peer: link.peer, protocol }, 'a handler failed')
       channel.abort(error as Error)
     }
   }
+  const accept = (stream: Stream, link: Link, purpose: string, handler: Handler): void => {
+    if (!needs.membership.admits(link.peer, purpose)) {
+      needs.telemetry?.count('frames_refused')
+      stream.abort(new NotAdmittedError(link.peer, `not for ${purpose}`))
+      return
+    }
+    hand(channelOverStream(stream, link.peer, needs.telemetry), link, stream.protocol, handler)
+  }
+  const handle = (protocol: string, purpose: string, handler: Handler): void => {
+    const { logger, links } = needs
+    served.set(protocol, { purpose, handler })
+    register({ logger, libp2p: needs.libp2p() }, protocol, MAX_STREAMS_PER_PROTOCOL, async (stream, connection) => {
+      const link = links.link(connection)
+      if (link?.state === 'joined') return accept(stream, link, purpose, handler)
+      // its greeting is about to end: what the dialler sends behind it waits in the window
+      stream.pause()
+      const joined = await links.admits(connection)
+      if (!joined || link === undefined)
+        return stream.abort(new NotAdmittedError(connection.remotePeer.toString(), 'it has not greeted'))
+      accept(stream, link, purpose, handler)
+      if (stream.readStatus === 'paused') stream.resume()
+    })
+  }
+  const open: Serving['open'] = async (link, protocol, signal) => {
+    const deadline = AbortSignal.timeout(HELLO_WAIT_MS)
+    const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
+    const options = { signal: either, maxOutboundStreams: MAX_STREAMS_PER_PROTOCOL }
+    try {
+      return channelOverStream(await link.connection.newStream(protocol, options), link.peer, needs.telemetry)
+    } catch (error) {
+      signal?.throwIfAborted()
+      const { name, message } = error as Error
+      if (name === 'UnsupportedProtocolError') throw new ProtocolUnsupportedError(link.peer, protocol)
+      throw new PeerUnreachableError(link.peer, message)
+    }
+  }
   return {
-    handle(protocol, purpose, handler) {
-      const { logger } = needs
-      register({ logger, libp2p: needs.libp2p() }, protocol, MAX_STREAMS_PER_PROTOCOL, async (stream, connection) => {
-        const peer = connection.remotePeer.toString()
-        if (needs.links.link(connection)?.state === 'joined') return accept(stream, peer, purpose, handler)
-        // its greeting is about to end: what the dialler sends behind it waits in the window
-        stream.pause()
-        const joined = await needs.links.admits(connection)
-        if (!joined) return stream.abort(new NotAdmittedError(peer, 'it has not greeted'))
-        accept(stream, peer, purpose, handler)
-        if (stream.readStatus === 'paused') stream.resume()
-      })
-    },
-    async open(link, protocol, signal) {
-      const deadline = AbortSignal.timeout(HELLO_WAIT_MS)
-      const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
-      const options = { signal: either, maxOutboundStreams: MAX_STREAMS_PER_PROTOCOL }
-      try {
-        return channelOverStream(await link.connection.newStream(protocol, options), link.peer, needs.telemetry)
-      } catch (error) {
-        signal?.throwIfAborted()
-        const { name, message } = error as Error
-        if (name === 'UnsupportedProtocolError') throw new ProtocolUnsupportedError(link.peer, protocol)
-        throw new PeerUnreachableError(link.peer, message)
-      }
-    },
+    start: () => handle(LANE_PROTOCOL, 'connect', (channel, link) => lanes.serve(channel, link)),
+    handle,
+    open,
+    openLane: async (link, protocol, signal) =>
+      (await lanes.open(link, protocol, signal)) ?? (await open(link, protocol, signal)),
+    left: (link) => lanes.drop(link),
+    stop: () => lanes.stop(),
   }
 }

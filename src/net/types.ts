@@ -82,6 +82,11 @@ export interface Network {
   handle(protocol: string, purpose: string, handler: (channel: Channel) => void): void
   /** Opens a channel to a connected or dialable peer. @throws PeerUnreachableError, NotAdmittedError */
   open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel>
+  /**
+   * The same over a lane: a connection of its own, for channels whose round trips matter. Where there is none to be
+   * had, an ordinary channel.
+   */
+  openLane(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel>
   /** Dials a multiaddr and keeps at it, with back-off, until `stop`. */
   keep(address: string): void
   /**

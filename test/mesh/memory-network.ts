@@ -109,6 +109,7 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
             signal?.throwIfAborted()
             return open(id, peer, protocol)
           },
+          openLane: (peer, protocol) => open(id, peer, protocol),
           keep: (address) => {
             const peer = address.split('/').at(-1)!
             if (nodes.has(peer) && !cut.has(`${id} ${peer}`)) setImmediate(() => hub.connect(id, peer))

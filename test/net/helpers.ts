@@ -1,11 +1,12 @@
 /** Real networks for tests: TCP on the loopback, identities of their own, no discovery unless it is asked for. */
 import { createNetwork } from '../../src/net/index.ts'
-import type { Membership, Network, NetworkEvents, NetworkInit } from '../../src/net/index.ts'
+import type { Membership, Network, NetworkEvents, NetworkInit, NetworkNeeds } from '../../src/net/index.ts'
 import { createLogger } from '../../src/telemetry/index.ts'
 import type { Logger } from '../../src/telemetry/index.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import type { Identity } from '../../src/trust/index.ts'
 import { systemClock, systemRandom } from '../../src/util/index.ts'
+import type { Clock } from '../../src/util/index.ts'
 
 export const openMembership: Membership = { epoch: 0, admits: () => true }
 
@@ -13,11 +14,22 @@ export function quietLogger(): Logger {
   return createLogger({ name: 'test', level: process.env['WEFT_TEST_LOG'] === undefined ? 'silent' : 'debug' })
 }
 
-export type TestInit = Partial<NetworkInit> & { readonly identity?: Identity; readonly events?: NetworkEvents }
+export type TestInit = Partial<NetworkInit> & {
+  readonly identity?: Identity
+  readonly events?: NetworkEvents
+  readonly clock?: Clock
+  readonly telemetry?: NetworkNeeds['telemetry']
+}
 
-export async function network({ identity, events, ...init }: TestInit = {}): Promise<Network> {
+export async function network({ identity, events, clock, telemetry, ...init }: TestInit = {}): Promise<Network> {
   const made = await createNetwork(
-    { clock: systemClock(), random: systemRandom(), identity: identity ?? newIdentity(), logger: quietLogger() },
+    {
+      clock: clock ?? systemClock(),
+      random: systemRandom(),
+      identity: identity ?? newIdentity(),
+      logger: quietLogger(),
+      ...(telemetry === undefined ? {} : { telemetry }),
+    },
     {
       networkName: 'test',
       listen: ['/ip4/127.0.0.1/tcp/0'],

@@ -59,7 +59,7 @@ export function createLinks(init: LinksInit): Links {
       late.abort(new PeerLostError(peer, `it was not reached in ${OPEN_DEADLINE_MS / 1000} s`)),
     )
     try {
-      const channel = await network.open(peer, RING_PROTOCOL, late.signal)
+      const channel = await network.openLane(peer, RING_PROTOCOL, late.signal)
       void channel.closed.then(() => channels.delete(peer))
       return accept(channel, true)
     } finally {
