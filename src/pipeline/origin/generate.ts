@@ -51,6 +51,11 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
       history: request.sampling.repetitionPenalty === 1 ? [] : promptIds,
     },
     signal: init.signal,
+    follow: {
+      start: promptIds.length,
+      limit,
+      endTokens: request.ignoreEnd === true ? new Set() : needs.tokenizer.endTokens,
+    },
   })
   try {
     yield { type: 'start', prompt_ids: promptIds, route: session.hops }
@@ -81,7 +86,7 @@ async function* prefill(
       sent++
       await session.send(ids.slice(start, start + CHUNK_ROWS), start, sent === chunks)
     }
-    const arrival = await session.arrivals.take()
+    const arrival = await session.take()
     answered++
     if ('token' in arrival) yield arrival
     else yield { takenTo: Math.min(answered * CHUNK_ROWS, ids.length) }
@@ -96,7 +101,7 @@ async function* decode(
   first: TokenArrival,
   limit: number,
 ): AsyncGenerator<GenerateEvent> {
-  const { request, promptIds } = init
+  const { request } = init
   const stops = createStopStrings(request.stop ?? [])
   const stream = needs.tokenizer.stream()
   const ids: number[] = []
@@ -113,8 +118,6 @@ async function* decode(
     text += shown.text
     if (shown.stopped) finish = 'stop'
     else if (ids.length >= limit) finish = 'length'
-    // The next step is under way while the caller looks at this token.
-    else await session.send([token.id], promptIds.length + ids.length - 1, true)
     yield tokenEvent(token, shown.text)
     if (finish === undefined) {
       token = await nextToken(session)
@@ -128,7 +131,7 @@ async function* decode(
 
 async function nextToken(session: OriginSession): Promise<TokenArrival> {
   for (;;) {
-    const arrival = await session.arrivals.take()
+    const arrival = await session.take()
     if ('token' in arrival) return arrival.token
   }
 }

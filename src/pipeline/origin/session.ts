@@ -13,6 +13,8 @@ import { RING } from '../ring/protocol.ts'
 import type { RouteOpen } from '../ring/protocol.ts'
 import type { RingService } from '../ring/service.ts'
 import type { RouteHop, TokenLogprob } from '../types.ts'
+import { createFollower } from './follower.ts'
+import type { Follow } from './follower.ts'
 import type { RouteSegment } from './route.ts'
 
 /** A hop that has to fetch and pack its blocks first takes this long at most. */
@@ -31,8 +33,12 @@ export type Arrival = { readonly token: TokenArrival } | { readonly takenTo: num
 
 export interface OriginSession {
   readonly hops: readonly RouteHop[]
-  readonly arrivals: Inbox<Arrival>
-  /** Token ids for positions from `position` on; `wantToken`: the head chooses what follows the last of them. */
+  /** The next thing to arrive. @throws what has ended the session */
+  take(): Promise<Arrival>
+  /**
+   * Ids of the prompt for positions from `position` on; `wantToken`: the head chooses what follows the last of them, and
+   * what follows that, as `Follow` says.
+   */
   send(ids: readonly number[], position: number, wantToken: boolean): Promise<void>
   close(): void
 }
@@ -52,6 +58,7 @@ export interface SessionInit {
   readonly deadline: number
   readonly sampler: SamplerInit
   readonly signal: AbortSignal
+  readonly follow: Follow
 }
 
 /** @throws PeerLostError, and whatever a hop refuses with */
@@ -64,6 +71,8 @@ export async function openSession(needs: SessionNeeds, init: SessionInit): Promi
     opened.fail(error)
     arrivals.fail(error)
   }
+  const send = sender(needs.ring, init.route[0]!.peer, request)
+  const follower = createFollower(init.follow, (id, position) => void send([id], position, true).catch(fail))
   const stopListening = needs.ring.listen(
     request,
     init.route.map((hop) => hop.peer),
@@ -72,7 +81,11 @@ export async function openSession(needs: SessionNeeds, init: SessionInit): Promi
         pids.set(hop, pid)
         opened.push(hop)
       },
-      token: (message, control) => arrivals.push({ token: arrival(message, control) }),
+      token: (message, control) => {
+        const token = arrival(message, control)
+        follower.arrived(token.id, arrivals.length)
+        arrivals.push({ token })
+      },
       taken: (message) => arrivals.push({ takenTo: message.position + 1 }),
       failed: fail,
     },
@@ -98,7 +111,12 @@ export async function openSession(needs: SessionNeeds, init: SessionInit): Promi
     throw error
   }
   const hops = init.route.map((hop, index) => ({ peer: hop.peer, pid: pids.get(index)!, from: hop.from, to: hop.to }))
-  return { hops, arrivals, send: sender(needs.ring, init.route[0]!.peer, request), close }
+  const take = async (): Promise<Arrival> => {
+    const next = await arrivals.take()
+    follower.taken(arrivals.length)
+    return next
+  }
+  return { hops, take, send, close }
 }
 
 /** Below 2^53, from the random source, never 0. */

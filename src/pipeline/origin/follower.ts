@@ -1,0 +1,42 @@
+/**
+ * Which step follows a token: the next one at once, in the tick in which the token arrives, so that no stage waits for
+ * whoever reads the answer; but not without end ahead of a reader that has stopped reading.
+ */
+
+/** Tokens that may wait for whoever reads them before nothing more is computed. */
+export const MAX_UNREAD = 32
+
+export interface Follow {
+  /** Position of the first token: the length of the prompt. */
+  readonly start: number
+  /** Tokens wanted; nothing is sent behind the last. */
+  readonly limit: number
+  /** Nothing is sent behind one of these. */
+  readonly endTokens: ReadonlySet<number>
+}
+
+export interface Follower {
+  /** A token is here; `unread` others wait for the reader. */
+  arrived(id: number, unread: number): void
+  /** The reader has taken one; `unread` are left. */
+  taken(unread: number): void
+}
+
+export function createFollower(follow: Follow, send: (id: number, position: number) => void): Follower {
+  let tokens = 0
+  let held: number | undefined
+  return {
+    arrived(id, unread) {
+      tokens++
+      if (tokens >= follow.limit || follow.endTokens.has(id)) return
+      if (unread >= MAX_UNREAD) held = id
+      else send(id, follow.start + tokens - 1)
+    },
+    taken(unread) {
+      if (held === undefined || unread >= MAX_UNREAD) return
+      const id = held
+      held = undefined
+      send(id, follow.start + tokens - 1)
+    },
+  }
+}
