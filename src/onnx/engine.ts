@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { basename } from 'node:path'
+import './quiet.ts'
 import * as ort from 'onnxruntime-node'
 import { EngineError } from './errors.ts'
 import { kernelIdOf } from './kernel-id.ts'

@@ -38,7 +38,8 @@ export const checkEngine: Check = async ({ signal }) => {
   const cwd = fileURLToPath(new URL('../../../', import.meta.url))
   try {
     const run = promisify(execFile)
-    const { stdout } = await run(process.execPath, ['-e', script], { cwd, signal, timeout: ENGINE_MS })
+    const env = { ...process.env, ORT_DISABLE_TELEMETRY: '1' }
+    const { stdout } = await run(process.execPath, ['-e', script], { cwd, env, signal, timeout: ENGINE_MS })
     const [version, backends] = stdout.trim().split('|')
     return [ok('engine', `onnxruntime ${version} loads (${backends})`)]
   } catch (error) {
