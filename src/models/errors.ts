@@ -210,6 +210,69 @@ export class CatalogueError extends WeftError {
   }
 }
 
+/** The child process that worked for an import, as it ended. */
+interface ChildEnd {
+  readonly pid: number
+  readonly code: number | null
+  readonly signal: string | null
+  readonly last: string
+}
+
+export class ImportMemoryError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-MOD-014',
+    title: 'Import took too much memory',
+    meaning:
+      'Model files are opened in a process of their own, which may hold a limited amount of memory. It went beyond, and was ended; nothing of the model was kept.',
+    remedy: 'A file that asks for so much is most likely not sound: take it from its author, or take another one.',
+    exit: EXIT.noResources,
+    http: 400,
+  }
+  /** `what`: what it was doing; `limit` in bytes. */
+  constructor(what: string, limit: number, { pid }: ChildEnd) {
+    super(ImportMemoryError.info, `${what} took more memory than the ${Math.round(limit / 2 ** 20)} MiB that it may`, {
+      details: { limit, pid },
+    })
+  }
+}
+
+export class ImportSilentError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-MOD-015',
+    title: 'Import stood still',
+    meaning:
+      'The process that worked for an import made no progress for so long that it was taken for wedged, and was ended; nothing of the model was kept.',
+    remedy: 'Try again; if it stands still again, the disk does not answer, or the file is not sound.',
+    exit: EXIT.timedOut,
+    http: 504,
+    retryable: true,
+  }
+  /** `silence` in milliseconds. */
+  constructor(what: string, silence: number, { pid }: ChildEnd) {
+    super(ImportSilentError.info, `${what} made no progress for ${silence / 1000} s`, { details: { silence, pid } })
+  }
+}
+
+export class ImportProcessError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-MOD-016',
+    title: 'Import process ended',
+    meaning:
+      'The process that worked for an import ended before its work was done: killed by a person or, short of memory, by the system, or crashed. Nothing of the model was kept.',
+    remedy: 'Try again; if it ends again, look whether the machine is short of memory, and whether the file is sound.',
+    exit: EXIT.unexpected,
+    http: 503,
+    retryable: true,
+  }
+  constructor(what: string, { pid, code, signal, last }: ChildEnd) {
+    const how = signal === null ? `with status ${code ?? 'unknown'}` : `by ${signal}`
+    super(ImportProcessError.info, `${what} was cut off: its process ${pid} ended ${how}`, {
+      ...(last === '' ? {} : { why: last }),
+      details: { pid, code, signal },
+    })
+  }
+}
+
 export const MODELS_ERRORS: readonly ErrorInfo[] = [
   TensorBytesError.info,
   ModelFileError.info,
@@ -224,4 +287,7 @@ export const MODELS_ERRORS: readonly ErrorInfo[] = [
   ChecksumError.info,
   UnknownModelError.info,
   CatalogueError.info,
+  ImportMemoryError.info,
+  ImportSilentError.info,
+  ImportProcessError.info,
 ]

@@ -9,10 +9,14 @@ export { unpackQuants } from './dequantize/index.ts'
 export type { BlockQuants } from './dequantize/index.ts'
 export { openEmbedding } from './llama/embedding.ts'
 export type { Embedding } from './llama/embedding.ts'
+export { checkStageFiles, damagedBlobs } from './llama/check-stage.ts'
+export type { StageCheckNeeds } from './llama/check-stage.ts'
 export { removeStageFiles, stageFiles } from './llama/stage-files.ts'
 export type { StageFiles } from './llama/stage-files.ts'
-export { importModel } from './import.ts'
-export type { ImportNeeds, ModelImportRequest } from './import.ts'
+export { importInChild, importModel } from './import/import.ts'
+export type { ChildImportNeeds, ImportNeeds, ModelImportRequest } from './import/import.ts'
+export { IMPORT_MEMORY, IMPORT_SILENCE_MS, runInChild } from './import/child.ts'
+export type { ChildEvent, ChildLimits, ChildNeeds, ChildWork } from './import/child.ts'
 export type { ImportProgress, ProgressListener } from './sources/progress.ts'
 export { tensorMemory } from './blocks.ts'
 export { checkManifest, manifestDigest, MAX_MANIFEST_BYTES } from './manifest-check.ts'
@@ -26,6 +30,9 @@ export {
   CatalogueError,
   ChecksumError,
   FetchError,
+  ImportMemoryError,
+  ImportProcessError,
+  ImportSilentError,
   ManifestError,
   ModelExistsError,
   ModelFileError,

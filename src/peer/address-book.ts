@@ -1,4 +1,4 @@
-/** Where peers of earlier runs were, and which newcomers a person has let in: `peers/` of the mesh home. */
+/** Where peers of earlier runs were, and which a person has let in or kept out: `peers/` of the mesh home. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -8,6 +8,8 @@ import type { CancelTimer, Clock } from '../util/index.ts'
 /** As many as a home ever needs to find its mesh again; the ones reached last stay. */
 const MAX_PEERS = 256
 const MAX_ADDRESSES = 8
+/** Each was typed by a person; the first ones make room. */
+const MAX_DECISIONS = 4096
 /** Addresses change in bursts when a network comes up. */
 const SETTLE_MS = 1_000
 
@@ -16,7 +18,8 @@ const bookSchema = z.strictObject({
   peers: z
     .array(z.strictObject({ id: z.string().max(128), addresses: z.array(z.string().max(512)).max(MAX_ADDRESSES) }))
     .max(MAX_PEERS),
-  approved: z.array(z.string().max(128)).max(4096),
+  approved: z.array(z.string().max(128)).max(MAX_DECISIONS),
+  denied: z.array(z.string().max(128)).max(MAX_DECISIONS).default([]),
 })
 
 type Book = z.infer<typeof bookSchema>
@@ -26,6 +29,7 @@ export class AddressBook {
   readonly #clock: Clock
   readonly #peers = new Map<string, readonly string[]>()
   readonly #approved = new Set<string>()
+  readonly #denied = new Set<string>()
   #timer: CancelTimer | undefined
 
   private constructor(path: string, clock: Clock) {
@@ -45,6 +49,7 @@ export class AddressBook {
     }
     for (const { id, addresses } of parsed.data.peers) book.#peers.set(id, addresses)
     for (const id of parsed.data.approved) book.#approved.add(id)
+    for (const id of parsed.data.denied) book.#denied.add(id)
     return book
   }
 
@@ -56,6 +61,10 @@ export class AddressBook {
     return [...this.#approved]
   }
 
+  get denied(): readonly string[] {
+    return [...this.#denied]
+  }
+
   reachable(id: string, addresses: readonly string[]): void {
     this.#peers.delete(id)
     this.#peers.set(id, addresses.slice(0, MAX_ADDRESSES))
@@ -65,8 +74,11 @@ export class AddressBook {
   }
 
   async decide(id: string, admit: boolean): Promise<void> {
-    if (admit) this.#approved.add(id)
-    else this.#approved.delete(id)
+    const [into, outOf] = admit ? [this.#approved, this.#denied] : [this.#denied, this.#approved]
+    outOf.delete(id)
+    into.add(id)
+    const oldest = into.values().next().value
+    if (into.size > MAX_DECISIONS && oldest !== undefined) into.delete(oldest)
     await this.save()
   }
 
@@ -77,7 +89,8 @@ export class AddressBook {
     const book: Book = {
       schema: 'weft.address-book/1',
       peers: this.peers.map(({ id, addresses }) => ({ id, addresses: [...addresses] })),
-      approved: [...this.#approved],
+      approved: this.approved.slice(),
+      denied: this.denied.slice(),
     }
     await writeFileAtomic(this.#path, JSON.stringify(book, null, 2)).catch(() => undefined)
   }

@@ -74,6 +74,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     paths,
     catalogues: [join(packageRoot(), 'partitions', 'catalogue'), join(paths.partitions, 'catalogue')],
     log: (line) => logger.warn({}, line),
+    count: (name, by, labels) => telemetry.count(name, by, labels),
     fetchManifest: async (model, signal) => fetchManifest(wired.mesh, model, signal),
     fetchBlobs: async (manifest, blobs, signal) => fetchBlobs(wired.mesh, manifest.digest, blobs, signal),
     adopted: (manifest) => void wired.mesh?.announceManifest(manifest).catch(() => undefined),
@@ -117,6 +118,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     peer === self || network === null ? () => undefined : network.watch(peer)
   const requests = new Requests({ self, clock, random, telemetry, ring, library, placing, watch, emit })
   const shutdown = async (): Promise<void> => {
+    await library.stop()
     placing.stop()
     holdings.stop()
     await parts.book.save()

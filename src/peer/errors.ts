@@ -43,11 +43,16 @@ export class ModelUnknownError extends WeftError {
     http: 404,
   }
 
+  /** `catalogued`: it could be fetched. OpenAI's clients show the message alone, so the way to it stands there. */
   constructor(model: string, catalogued: boolean) {
-    super(ModelUnknownError.info, `there is no model ${model} here or in the mesh`, {
-      details: { model },
-      ...(catalogued ? { hint: `the catalogue has it: weft import ${model}` } : {}),
-    })
+    const fetching = `weft run ${model} fetches it, and so does POST /api/v1/import with ${JSON.stringify({ source: model })}`
+    super(
+      ModelUnknownError.info,
+      catalogued
+        ? `${model} is in the catalogue, and not yet here or in the mesh: ${fetching}`
+        : `there is no model ${model} here or in the mesh`,
+      { details: { model }, ...(catalogued ? { hint: `weft run ${model}, or weft import ${model}` } : {}) },
+    )
   }
 }
 

@@ -6,7 +6,7 @@ import type { CancelTimer } from '../util/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 import type { Placing } from './placing.ts'
-import { kernelTrial } from './profile.ts'
+import { knownTrial } from './profile.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { VERSION } from './version.ts'
 
@@ -58,7 +58,7 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<CancelTi
   const stopFresh = keepFresh(parts, profile, publish)
   for (const manifest of library.list()) await mesh.announceManifest(manifest)
   placing.reconcile()
-  void kernelTrial(parts.paths.state).then((trial) => {
+  void knownTrial(parts.paths.state).then((trial) => {
     parts.trial.value = trial
     return publish().catch(() => undefined)
   })

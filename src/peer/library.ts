@@ -3,20 +3,29 @@ import { join } from 'node:path'
 import {
   createCatalogue,
   createTokenizer,
-  importModel,
-  manifestDigest,
-  ModelExistsError,
+  damagedBlobs,
+  importInChild,
   loadManifests,
   manifestFileName,
   removeManifest,
   removeStageFiles,
   saveManifest,
 } from '../models/index.ts'
-import type { Catalogue, ImportNeeds, ModelManifest, Tokenizer, TokenizerDefinition } from '../models/index.ts'
+import type {
+  Catalogue,
+  ChildImportNeeds,
+  ChildLimits,
+  ChildNeeds,
+  ModelImportRequest,
+  ModelManifest,
+  Tokenizer,
+  TokenizerDefinition,
+} from '../models/index.ts'
 import type { BlobStore } from '../store/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
-import { ModelUnknownError } from './errors.ts'
-import { checkRange, RANGE_TEXT } from './range-check.ts'
+import { ModelUnknownError, StoppingError } from './errors.ts'
+import { checkRange } from './range-check.ts'
 import type { HomePaths } from './home.ts'
 import type { ImportRequest, ProgressSink } from './types.ts'
 
@@ -27,6 +36,9 @@ export interface LibraryNeeds {
   /** Folders of catalogue entries: the package's own, and the home's. */
   readonly catalogues: readonly string[]
   readonly log: (line: string) => void
+  readonly count: Telemetry['count']
+  /** Of the children that open model files. @default those of models/ */
+  readonly importLimits?: ChildLimits
   /** From the mesh, when the home does not have it. */
   fetchManifest(modelOrDigest: string, signal?: AbortSignal): Promise<ModelManifest | null>
   fetchBlobs(
@@ -46,6 +58,8 @@ export class Library {
   /** By name. */
   readonly #models = new Map<string, ModelManifest>()
   readonly #tokenizers = new Map<string, Promise<Tokenizer>>()
+  readonly #ending = new AbortController()
+  readonly #imports = new Set<Promise<ModelManifest>>()
 
   private constructor(needs: LibraryNeeds) {
     this.#needs = needs
@@ -124,59 +138,63 @@ export class Library {
   async #loadTokenizer(manifest: ModelManifest, signal?: AbortSignal): Promise<Tokenizer> {
     const { store } = this.#needs
     const { address } = manifest.tokenizer
+    for (const damaged of await damagedBlobs(store, [address], signal)) {
+      this.#needs.count('blobs_damaged')
+      await store.remove(damaged)
+    }
     if (!(await store.has(address))) await this.#needs.fetchBlobs(manifest, [manifest.tokenizer], signal)
     const text = Buffer.from(await store.readAll(address)).toString('utf8')
     return createTokenizer(JSON.parse(text) as TokenizerDefinition)
   }
 
+  /**
+   * Imports a model; its file is opened in a child process.
+   * @throws what `importInChild` does
+   */
   async import(request: ImportRequest, progress: ProgressSink, signal?: AbortSignal): Promise<ModelManifest> {
-    const { clock, store, paths, log } = this.#needs
-    const needs: ImportNeeds = {
+    const ended = this.#ending.signal
+    const either = signal === undefined ? ended : AbortSignal.any([signal, ended])
+    const importing = importInChild(this.#importNeeds(), requestOf(request), progress, either)
+    this.#imports.add(importing)
+    const manifest = await importing.finally(() => this.#imports.delete(importing))
+    this.#models.set(manifest.model, manifest)
+    this.#needs.count('models_imported')
+    this.#needs.changed()
+    return manifest
+  }
+
+  /** Ends the imports that are under way; nothing of them is kept. */
+  async stop(): Promise<void> {
+    this.#ending.abort(new StoppingError())
+    await Promise.allSettled(this.#imports)
+  }
+
+  #importNeeds(): ChildImportNeeds {
+    const { clock, store, paths, log, count, importLimits } = this.#needs
+    const child: ChildNeeds = {
       clock,
+      storeDirectory: paths.store,
+      codeCache: join(paths.cache, 'code'),
+      onChild: ({ type }) => {
+        if (type === 'started') count('import_children')
+        else count('import_children_ended', 1, { why: type })
+      },
+      ...(importLimits === undefined ? {} : { limits: importLimits }),
+    }
+    return {
+      ...child,
       store,
       directory: paths.partitions,
       downloads: paths.downloads,
       catalogue: this.catalogue,
       log,
+      fitsHalf: async (manifest, progress, signal) => {
+        const range = await checkRange(child, manifest, progress as ProgressSink, signal)
+        if (range === null) log(`the range of ${manifest.model} could not be measured`)
+        else if (!range.fits) log(`${manifest.model} reaches ${range.largest}: its boundaries are float32`)
+        return range?.fits ?? null
+      },
     }
-    const options = {
-      source: request.source,
-      ...(request.name === undefined ? {} : { name: request.name }),
-      ...(request.weights === undefined ? {} : { weights: request.weights }),
-      // The reference format keeps float32 at the boundaries as well (docs/decisions.md).
-      ...(request.weights === 'f32' ? { boundary: 'f32' as const } : {}),
-    }
-    const imported = await importModel(needs, options, progress, signal).catch((error: unknown) => {
-      // The one that is here may be the same model, whose boundaries were widened when it was imported first.
-      if (!(error instanceof ModelExistsError) || 'boundary' in options) throw error
-      return importModel(needs, { ...options, boundary: 'f32' }, progress, signal)
-    })
-    const manifest = await this.#withBoundary(imported, progress, signal)
-    this.#models.set(manifest.model, manifest)
-    this.#needs.changed()
-    return manifest
-  }
-
-  /** The manifest with float32 boundaries, where float16 would not hold its residual. */
-  async #withBoundary(manifest: ModelManifest, progress: ProgressSink, signal?: AbortSignal): Promise<ModelManifest> {
-    if (manifest.boundary === 'f32') return manifest
-    progress({
-      type: 'progress',
-      task: `checking the range of ${manifest.model}`,
-      done: 0,
-      total: null,
-      unit: 'blocks',
-    })
-    const tokenizer = await this.tokenizer(manifest, signal)
-    const files = { manifest: this.path(manifest), store: this.#needs.paths.store }
-    const range = await checkRange(files, tokenizer.encode(RANGE_TEXT), signal)
-    if (range === null) this.#needs.log(`the range of ${manifest.model} could not be measured`)
-    if (range === null || range.fits) return manifest
-    this.#needs.log(`${manifest.model} reaches ${range.largest}: its boundaries are float32`)
-    const wide = { ...manifest, boundary: 'f32' as const }
-    const changed = { ...wide, digest: manifestDigest(wide) }
-    await saveManifest(this.#needs.paths.partitions, changed, { force: true })
-    return changed
   }
 
   /** Removes the manifest, and the tensors that no other model here uses. */
@@ -187,6 +205,16 @@ export class Library {
     const used = new Set(this.list().flatMap(addresses))
     for (const address of addresses(manifest)) if (!used.has(address)) await this.#needs.store.remove(address)
     this.#needs.changed()
+  }
+}
+
+function requestOf({ source, name, weights }: ImportRequest): ModelImportRequest {
+  return {
+    source,
+    ...(name === undefined ? {} : { name }),
+    ...(weights === undefined ? {} : { weights }),
+    // The reference format keeps float32 at the boundaries as well (docs/decisions.md).
+    ...(weights === 'f32' ? { boundary: 'f32' as const } : {}),
   }
 }
 

@@ -10,6 +10,7 @@ import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
 import type { ModelManifest } from '../models/index.ts'
 import type { GenerateEvent, GenerateRequest, Stages } from '../pipeline/index.ts'
+import { PeerUnreachableError } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type {
@@ -144,12 +145,17 @@ export class LocalPeer implements Peer {
     if (network === null) throw new OfflineError('ping')
     for (let seq = 1; seq <= (options.count ?? PING_COUNT); seq++) {
       if (seq > 1) await clock.sleep(PING_PAUSE_MS, signal)
-      const deadline = AbortSignal.timeout(PING_DEADLINE_MS)
-      const ms = await network.ping(
-        peer,
-        options.bytes ?? PING_BYTES,
-        signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+      const deadline = new AbortController()
+      const cancel = clock.after(PING_DEADLINE_MS, () =>
+        deadline.abort(new PeerUnreachableError(peer, `no echo came within ${PING_DEADLINE_MS / 1000} s`)),
       )
+      const either = signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal])
+      let ms: number
+      try {
+        ms = await network.ping(peer, options.bytes ?? PING_BYTES, either)
+      } finally {
+        cancel()
+      }
       yield { seq, ms }
     }
   }

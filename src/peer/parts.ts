@@ -6,6 +6,7 @@ import type { Mesh } from '../mesh/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { createNetwork } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
+import type { KernelTrial } from '../pipeline/index.ts'
 import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
@@ -19,7 +20,6 @@ import type { HomePaths } from './home.ts'
 import type { Library } from './library.ts'
 import { nameOf } from './names.ts'
 import { hardwareProfile } from './profile.ts'
-import type { Trial } from './profile.ts'
 import { VERSION } from './version.ts'
 
 export interface CreatePeerInit {
@@ -56,7 +56,7 @@ export interface Parts {
   readonly logger: Logger
   readonly store: BlobStore
   readonly threads: number
-  readonly trial: { value: Trial | null }
+  readonly trial: { value: KernelTrial | null }
   readonly book: AddressBook
 }
 
@@ -90,7 +90,7 @@ export async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (
 export async function startNetwork(parts: Parts): Promise<Network> {
   const { init, clock, random, identity, logger, telemetry, name } = parts
   const networkKey = init.networkKey === undefined ? undefined : await loadNetworkKey(init.networkKey)
-  return createNetwork(
+  const network = await createNetwork(
     { clock, random, identity, logger, telemetry },
     {
       name,
@@ -106,6 +106,8 @@ export async function startNetwork(parts: Parts): Promise<Network> {
       ...(networkKey === undefined ? {} : { networkKey }),
     },
   )
+  for (const id of parts.book.denied) network.decide(id, false)
+  return network
 }
 
 export function meshOf(parts: Parts, network: Network, library: () => Library | undefined): Mesh {

@@ -1,42 +1,75 @@
 /** At import: whether float16 boundaries hold this model (DESIGN decision 7). */
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ImportMemoryError, ImportProcessError, ImportSilentError, runInChild } from '../models/index.ts'
+import type { ChildNeeds, ModelManifest } from '../models/index.ts'
+import { rangeProgram } from '../pipeline/index.ts'
+import type { ProgressSink } from './types.ts'
 
 /**
  * Half of the largest float16. The largest elements belong to the first token of a text, whatever follows (massive
  * activations, arXiv 2402.17762; SmolLM2-135M: 25,095), so another text hardly goes further.
  */
 const LIMIT = 65_504 / 2
-const DEADLINE_MS = 600_000
 /** Ordinary prose and what upsets models: digits, repeats, brackets, other scripts. */
-export const RANGE_TEXT =
+const RANGE_TEXT =
   'The quick brown fox jumps over the lazy dog. In 1984, 3.14159 and 2,718 were printed {"a": [1, 2, 3]}; ' +
   'aaaa aaaa aaaa \u2014 \u0416\u0443\u043a, \u4f60\u597d, \u00fcber. What is the capital of France? The capital of France is Paris.\n\n'
+/** Node, the engine and the tokenizer, before a block is loaded. */
+const BASE_MEMORY = 768 << 20
+/** A block is there as float32 while it is packed, packed, as the engine lays it out, and as what it computes with. */
+const BLOCK_COPIES = 4
 
 export interface RangeCheck {
   readonly largest: number
   readonly fits: boolean
 }
 
-/** Null when it could not be measured: then the boundary stays as it is, and a result that is no number is refused. */
+export type RangeNeeds = Pick<ChildNeeds, 'clock' | 'storeDirectory' | 'codeCache' | 'onChild' | 'limits'>
+
+/**
+ * Null when it could not be measured: then the boundary stays as it is, and a result that is no number is refused.
+ * @throws ImportMemoryError, ImportSilentError, ImportProcessError, the signal's reason
+ */
 export async function checkRange(
-  paths: { readonly manifest: string; readonly store: string },
-  ids: readonly number[],
+  needs: RangeNeeds,
+  manifest: ModelManifest,
+  progress: ProgressSink,
   signal?: AbortSignal,
 ): Promise<RangeCheck | null> {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  const program = fileURLToPath(new URL(`../pipeline/host/range.${extension}`, import.meta.url))
+  const task = `checking the range of ${manifest.model}`
+  const total = manifest.blocks.length - 2
+  const tell = (done: number): void => progress({ type: 'progress', task, done, total, unit: 'blocks' })
+  tell(0)
+  const workDirectory = await mkdtemp(join(tmpdir(), 'weft-range-'))
   try {
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      ['--disable-warning=ExperimentalWarning', program, paths.manifest, paths.store, JSON.stringify(ids)],
-      { timeout: DEADLINE_MS, ...(signal === undefined ? {} : { signal }) },
-    )
-    const { largest } = JSON.parse(stdout) as { largest: number }
+    const work = {
+      program: rangeProgram(),
+      input: { manifest, storeDirectory: needs.storeDirectory, workDirectory, text: RANGE_TEXT },
+      what: 'measuring the range of the model',
+      memory: memoryFor(manifest),
+      onEvent: (event: unknown) => tell((event as { readonly done: number }).done),
+    }
+    const { largest } = (await runInChild(needs, work, signal)) as { readonly largest: number }
     return { largest, fits: largest < LIMIT }
-  } catch {
+  } catch (error) {
     signal?.throwIfAborted()
+    if (error instanceof ImportMemoryError || error instanceof ImportSilentError || error instanceof ImportProcessError)
+      throw error
     return null
+  } finally {
+    await rm(workDirectory, { recursive: true, force: true })
   }
+}
+
+function memoryFor({ blocks }: ModelManifest): number {
+  const parameters = Math.max(
+    ...blocks
+      .slice(1, -1)
+      .map(({ tensors }) =>
+        tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
+      ),
+  )
+  return BASE_MEMORY + BLOCK_COPIES * Float32Array.BYTES_PER_ELEMENT * parameters
 }

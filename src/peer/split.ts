@@ -62,6 +62,7 @@ async function importListed(
     paths,
     catalogues,
     log: () => undefined,
+    count: () => undefined,
     fetchManifest: () => Promise.resolve(null),
     fetchBlobs: () => Promise.reject(new OfflineError('fetching tensors')),
     adopted: () => undefined,

@@ -2,17 +2,9 @@
 import { open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  addressOfHashes,
-  checkAddress,
-  createChunkHasher,
-  HASH_BYTES,
-  isAddress,
-  chunkCount,
-  sha256,
-} from './address.ts'
+import { addressOfHashes, checkAddress, createChunkHasher, HASH_BYTES, isAddress, chunkCount } from './address.ts'
 import { createTemporary, errorCode, explainDisk, writeAll, writeFileAtomic } from './disk.ts'
-import { AddressMismatchError, BlobMissingError, BlobRangeError } from './errors.ts'
+import { BlobDamagedError, BlobMissingError, BlobRangeError } from './errors.ts'
 import { makeFolder, prepareLayout, storeLayout } from './layout.ts'
 import type { StoreLayout } from './layout.ts'
 import { createReceivers } from './receiver.ts'
@@ -43,13 +35,13 @@ export async function createBlobStore(init: BlobStoreInit): Promise<BlobStore> {
     has: async (address) => isAddress(address) && (await sizeOf(layout, address)) !== null,
     size: (address) => existingSize(layout, address),
     read: (address, offset, length) => readRange(layout, address, offset, length),
-    readAll: async (address) => readRange(layout, address, 0, await existingSize(layout, address)),
+    readAll: (address) => readVerified(layout, address),
     path: (address) => {
       checkAddress(address)
       return layout.blob(address)
     },
     chunkHashes: (address) => chunkHashes(layout, address),
-    put: (bytes) => put(layout, bytes),
+    put: (bytes, before) => put(layout, bytes, before),
     receive,
     async remove(address) {
       checkAddress(address)
@@ -109,9 +101,22 @@ async function readRange(
   }
 }
 
+/** Disks rot, and whoever reads a whole blob is about to believe it. */
+async function readVerified(layout: StoreLayout, address: BlobAddress): Promise<Uint8Array> {
+  const bytes = await readRange(layout, address, 0, await existingSize(layout, address))
+  const hasher = createChunkHasher()
+  hasher.update(bytes)
+  if (addressOfHashes(hasher.finish()) !== address) throw new BlobDamagedError(address)
+  return bytes
+}
+
 async function chunkHashes(layout: StoreLayout, address: BlobAddress): Promise<Uint8Array> {
   const size = await existingSize(layout, address)
-  if (size <= CHUNK_BYTES) return size === 0 ? new Uint8Array(0) : sha256(await readRange(layout, address, 0, size))
+  if (size <= CHUNK_BYTES) {
+    const hashes = await hashesOnDisk(layout, address, size)
+    if (addressOfHashes(hashes) !== address) throw new BlobDamagedError(address)
+    return hashes
+  }
   const kept = await readFile(layout.sidecar(address)).catch(() => null)
   if (kept?.length === chunkCount(size) * HASH_BYTES && addressOfHashes(kept) === address) return new Uint8Array(kept)
   return rebuildSidecar(layout, address, size)
@@ -119,19 +124,30 @@ async function chunkHashes(layout: StoreLayout, address: BlobAddress): Promise<U
 
 /** The sidecar was lost or damaged: the blob itself tells its hashes, and whether it is still what its name says. */
 async function rebuildSidecar(layout: StoreLayout, address: BlobAddress, size: number): Promise<Uint8Array> {
+  const hashes = await hashesOnDisk(layout, address, size)
+  if (addressOfHashes(hashes) !== address) throw new BlobDamagedError(address)
+  await writeFileAtomic(layout.sidecar(address), hashes)
+  return hashes
+}
+
+async function hashesOnDisk(layout: StoreLayout, address: BlobAddress, size: number): Promise<Uint8Array> {
   const hasher = createChunkHasher()
   for (let at = 0; at < size; at += CHUNK_BYTES) {
     hasher.update(await readRange(layout, address, at, Math.min(CHUNK_BYTES, size - at)))
   }
-  const hashes = hasher.finish()
-  if (addressOfHashes(hashes) !== address) throw new AddressMismatchError(address, 'the file on disk has changed')
-  await writeFileAtomic(layout.sidecar(address), hashes)
-  return hashes
+  return hasher.finish()
+}
+
+/** Whether the blob is here already, and not damaged: to store it again is how a person mends it. */
+async function isSound(layout: StoreLayout, address: BlobAddress, bytes: number): Promise<boolean> {
+  if ((await sizeOf(layout, address)) !== bytes) return false
+  return addressOfHashes(await hashesOnDisk(layout, address, bytes)) === address
 }
 
 async function put(
   layout: StoreLayout,
   source: Uint8Array | AsyncIterable<Uint8Array>,
+  before: ((address: BlobAddress) => void) | undefined,
 ): Promise<{ address: BlobAddress; bytes: number }> {
   let bytes = 0
   try {
@@ -146,7 +162,8 @@ async function put(
       }
       const hashes = hasher.finish()
       const address = addressOfHashes(hashes)
-      if ((await sizeOf(layout, address)) === bytes) return { address, bytes }
+      if (await isSound(layout, address, bytes)) return { address, bytes }
+      if ((await sizeOf(layout, address)) === null) before?.(address)
       await makeFolder(layout, address)
       // The sidecar first: a blob that can be seen then has one, and a lone sidecar is removed at the next start.
       if (hashes.length > HASH_BYTES) await writeFileAtomic(layout.sidecar(address), hashes)

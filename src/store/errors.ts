@@ -135,6 +135,24 @@ export class StoreUnwritableError extends WeftError {
   }
 }
 
+export class BlobDamagedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-STO-009',
+    title: 'Blob damaged',
+    meaning: 'The bytes of a blob on the disk are not those of its address any more: the disk or its memory fails.',
+    remedy: 'Import the model again (weft import SOURCE --force), or let a peer that has it join; check the disk.',
+    exit: EXIT.integrity,
+    http: 500,
+    retryable: true,
+  }
+  constructor(address: string, why?: string) {
+    super(BlobDamagedError.info, `blob ${address} on the disk has changed`, {
+      details: { address },
+      ...(why === undefined ? {} : { why }),
+    })
+  }
+}
+
 export const STORE_ERRORS: readonly ErrorInfo[] = [
   BlobMissingError.info,
   BlobRangeError.info,
@@ -144,4 +162,5 @@ export const STORE_ERRORS: readonly ErrorInfo[] = [
   BlobIncompleteError.info,
   DiskFullError.info,
   StoreUnwritableError.info,
+  BlobDamagedError.info,
 ]

@@ -9,6 +9,7 @@ export { verifyBlob } from './verify.ts'
 export { availableBytes, isProcessAlive, writeFileAtomic } from './disk.ts'
 export {
   AddressMismatchError,
+  BlobDamagedError,
   BlobIncompleteError,
   BlobMissingError,
   BlobRangeError,

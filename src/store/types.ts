@@ -14,14 +14,21 @@ export interface BlobStore {
   size(address: BlobAddress): Promise<number>
   /** Reads `length` bytes at `offset`. @throws BlobMissingError, BlobRangeError */
   read(address: BlobAddress, offset: number, length: number): Promise<Uint8Array>
-  /** The whole blob. */
+  /** The whole blob, held against its address. @throws BlobMissingError, BlobDamagedError */
   readAll(address: BlobAddress): Promise<Uint8Array>
   /** A file that holds exactly the blob's bytes; it must not be written to. */
   path(address: BlobAddress): string
   /** SHA-256 of each chunk, concatenated. */
   chunkHashes(address: BlobAddress): Promise<Uint8Array>
-  /** Stores bytes under the address that they have, and returns it. Safe against crashes: temp, fsync, rename. */
-  put(bytes: Uint8Array | AsyncIterable<Uint8Array>): Promise<{ address: BlobAddress; bytes: number }>
+  /**
+   * Stores bytes under the address that they have, and returns it. Safe against crashes: temp, fsync, rename. `before` is
+   * called with the address just before the blob appears, and not at all when one is here already, sound or not: so a
+   * caller knows what it would have to take back, whenever it is stopped.
+   */
+  put(
+    bytes: Uint8Array | AsyncIterable<Uint8Array>,
+    before?: (address: BlobAddress) => void,
+  ): Promise<{ address: BlobAddress; bytes: number }>
   /**
    * Receives a blob chunk by chunk from elsewhere; each chunk is verified before it is kept, an interrupted transfer
    * goes on where it stopped.

@@ -176,8 +176,27 @@ describe('a store', () => {
     const { address } = await store.put(pattern(2 * CHUNK_BYTES))
     await rm(`${store.path(address)}.hashes`)
     await truncate(store.path(address), CHUNK_BYTES + 1)
-    await expect(store.chunkHashes(address)).rejects.toMatchObject({ code: 'WEFT-STO-004' })
+    await expect(store.chunkHashes(address)).rejects.toMatchObject({ code: 'WEFT-STO-009' })
   })
+
+  it.each([0, 1, 5000, 2 * CHUNK_BYTES + 9])(
+    'reads a whole blob of %i bytes only as its name says, and puts it right when it is put again',
+    async (length) => {
+      const bytes = pattern(length)
+      const { address } = await store.put(bytes)
+      expect(Buffer.compare(await store.readAll(address), bytes)).toBe(0)
+      if (length === 0) return
+      const damaged = Uint8Array.from(bytes)
+      damaged[length - 1]! ^= 1
+      await writeFile(store.path(address), damaged)
+      await expect(store.readAll(address)).rejects.toMatchObject({ code: 'WEFT-STO-009', details: { address } })
+      if (length < CHUNK_BYTES) {
+        await expect(store.chunkHashes(address)).rejects.toMatchObject({ code: 'WEFT-STO-009' })
+      }
+      await store.put(bytes)
+      expect(Buffer.compare(await store.readAll(address), bytes)).toBe(0)
+    },
+  )
 
   it('can verify a blob, byte for byte', async () => {
     const bytes = pattern(CHUNK_BYTES + 3)

@@ -1,6 +1,7 @@
 /** A GGUF file of the Llama family as blocks want it: its shape from the metadata, held against its tensors. */
 import { dequantize } from '../dequantize/index.ts'
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
+import { mostPositions } from '../llama/head-width.ts'
 import type { LlamaShape } from '../manifest.ts'
 import { ggufTokenizer } from './gguf-tokenizer.ts'
 import { readGguf } from './gguf.ts'
@@ -96,7 +97,7 @@ async function readShape(
     kv_heads: metadata.count('llama.attention.head_count_kv', 1, heads, heads),
     head_dim,
     vocabulary,
-    context: metadata.count('llama.context_length', 1, limits.MAX_CONTEXT),
+    context: Math.min(metadata.count('llama.context_length', 1, limits.MAX_CONTEXT), mostPositions({ head_dim })),
     norm_epsilon: metadata.real('llama.attention.layer_norm_rms_epsilon', 0, 1),
     rope_base: metadata.real('llama.rope.freq_base', 1, 1e12, 10_000),
     rope_dim,

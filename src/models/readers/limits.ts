@@ -26,3 +26,8 @@ export const MAX_HEADS = 1_024
 export const MAX_VOCABULARY = 1 << 20
 /** Ten million tokens are the longest context that was ever announced. */
 export const MAX_CONTEXT = 1 << 24
+/**
+ * Positions times rotated pairs of the rotary tables that a stage maps: 256 MiB each, 1,048,576 positions with heads of
+ * 128. A model that announces more is served up to there: a cache for so many takes more memory than a peer has.
+ */
+export const MAX_ROTARY_ELEMENTS = 1 << 26

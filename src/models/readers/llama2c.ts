@@ -3,6 +3,7 @@
  * each kind for all layers in a row. There is no magic number: the size that the header asks for is the check.
  */
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
+import { mostPositions } from '../llama/head-width.ts'
 import type { LlamaShape } from '../manifest.ts'
 import type { TokenizerDefinition } from '../tokenizer/definition.ts'
 import type { FileTensor } from './gguf-tensors.ts'
@@ -41,10 +42,11 @@ export async function readLlama2c(
 ): Promise<SourceModel> {
   const { shape, tied } = await readHeader(source)
   const { tensors, end } = layOut(shape, tied)
+  const served = { ...shape, context: Math.min(shape.context, mostPositions(shape)) }
   if (end !== source.size) {
     throw new ModelFileError('size', `the header asks for ${end} bytes, the file has ${source.size}`)
   }
-  return { format: 'llama2c', license: 'unknown', shape, tensors, tokenizer: await tokenizer(shape.vocabulary) }
+  return { format: 'llama2c', license: 'unknown', shape: served, tensors, tokenizer: await tokenizer(shape.vocabulary) }
 }
 
 async function readHeader(source: RandomAccess): Promise<{ shape: LlamaShape; tied: boolean }> {

@@ -5,7 +5,7 @@ export interface ImportProgress {
   readonly task: string
   readonly done: number
   readonly total: number | null
-  readonly unit: 'bytes'
+  readonly unit: 'bytes' | 'blocks'
 }
 
 export type ProgressListener = (progress: ImportProgress) => void

@@ -1,0 +1,33 @@
+/**
+ * The program that opens a model file: a child process, since the file may be anybody's (DESIGN decision 5). It reads,
+ * checks and stores; the manifest is written by its parent.
+ */
+import { createBlobStore } from '../../store/index.ts'
+import { runGuardedProgram } from '../../util/index.ts'
+import type { ImportEvent, ImportTask } from './protocol.ts'
+import { storeModelFile } from './store-file.ts'
+
+await runGuardedProgram(async ({ input, emit, signal }) => {
+  const { storeDirectory, job } = input as ImportTask
+  const tell = (event: ImportEvent): void => emit(event)
+  const added: string[] = []
+  const store = await createBlobStore({ directory: storeDirectory })
+  try {
+    return await storeModelFile(
+      store,
+      job,
+      {
+        progress: (done, total) => tell({ type: 'progress', done, total }),
+        added: (address) => {
+          added.push(address)
+          tell({ type: 'added', address })
+        },
+      },
+      signal,
+    )
+  } catch (error) {
+    // Nobody is left who would take back what was begun.
+    if (signal.aborted) for (const address of added) await store.remove(address)
+    throw error
+  }
+})
