@@ -68,7 +68,7 @@ export class HostRefusedError extends WeftError {
     code: 'WEFT-API-034',
     title: 'Host refused',
     meaning: 'The Host header names another host: a web page may be reaching for this machine by DNS rebinding.',
-    remedy: 'Call the API by the address it listens on, or allow the name in the configuration (http.hosts).',
+    remedy: 'Call the API by the address it listens on, or allow the name: weft up --http-host NAME.',
     ...DENIED,
   }
 
@@ -82,7 +82,7 @@ export class OriginRefusedError extends WeftError {
     code: 'WEFT-API-035',
     title: 'Origin refused',
     meaning: 'A web page of another origin called; pages may not use this API unless they are allowed to.',
-    remedy: 'Allow the origin in the configuration (http.cors) if the page is yours.',
+    remedy: 'If the page is yours, allow its origin: weft up --cors ORIGIN.',
     ...DENIED,
   }
 

@@ -104,7 +104,9 @@ function createParts(needs: ApiNeeds, init: ApiInit): Omit<ServerParts, 'dashboa
     exchanges: createExchanges({ clock, telemetry, logger, limits, admission }),
     openAi: {
       peer,
+      clock,
       measure,
+      waitCommentMs: limits.waitCommentMs,
       created,
       id: () => letters(12),
       seed: () => Buffer.from(random.bytes(4)).readUInt32LE(),

@@ -13,10 +13,10 @@ import type { StreamWriter } from './stream-writer.ts'
 export interface Exchange {
   /** Fires when the client closes its connection, or the API is closed. */
   readonly signal: AbortSignal
-  /** Names the route of the answer; must come before its first byte. */
+  /** A header of the answer; once a stream has begun, a trailer. */
   header(name: string, value: string): void
-  /** Sends the head and begins a stream. */
-  stream(kind: 'sse' | 'jsonl'): StreamWriter
+  /** Sends the head and begins a stream. `trailers`: headers that are not known yet and come behind it. */
+  stream(kind: 'sse' | 'jsonl', trailers?: readonly string[]): StreamWriter
   /** The head has gone out: an error can only be told inside the stream. */
   streaming(): StreamWriter | null
 }
@@ -107,9 +107,15 @@ function createExchange(needs: ExchangesNeeds, reply: FastifyReply, signal: Abor
   let writer: StreamWriter | null = null
   return {
     signal,
-    header: (name, value) => void reply.header(name, value),
+    header: (name, value) => {
+      if (writer === null) void reply.header(name, value)
+      else reply.raw.addTrailers({ [name]: value })
+    },
     streaming: () => writer,
-    stream: (kind) => {
+    stream: (kind, trailers = []) => {
+      // HTTP/1.0 has none, and Node refuses to announce them there.
+      if (writer === null && trailers.length > 0 && reply.request.raw.httpVersion !== '1.0')
+        void reply.header('trailer', trailers.join(', '))
       writer ??= beginStream(needs, reply, kind)
       return writer
     },

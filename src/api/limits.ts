@@ -27,6 +27,11 @@ export interface ApiLimits {
   readonly stallMs: number
   /** Milliseconds of silence after which a comment is sent: proxies cut quiet connections after 30 s or more. */
   readonly keepAliveCommentMs: number
+  /**
+   * Milliseconds between comments while an answer is waited for: people and impatient clients want a sign. Before the
+   * first of them errors have a status, after it they stand in the stream; what fails fast has failed by then.
+   */
+  readonly waitCommentMs: number
   /** Milliseconds for the answers that are looked up, not computed. */
   readonly answerMs: number
 }
@@ -45,6 +50,7 @@ export const DEFAULT_LIMITS: ApiLimits = {
   eventStreams: 32,
   stallMs: 30_000,
   keepAliveCommentMs: 15_000,
+  waitCommentMs: 2_000,
   answerMs: 15_000,
 }
 

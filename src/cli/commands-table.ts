@@ -26,7 +26,11 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
         help: 'a peer to dial, for other networks than this one',
       },
       { name: 'network', value: { label: 'NAME', kind: 'text' }, help: 'name of the mesh to join' },
-      { name: 'network-key', value: { label: 'FILE', kind: 'file' }, help: 'only peers with this key get in' },
+      {
+        name: 'network-key',
+        value: { label: 'FILE', kind: 'file' },
+        help: 'only peers with this key get in (weft key network makes one)',
+      },
       {
         name: 'lan',
         value: { label: 'MODE', kind: 'text', choices: ['open', 'confirm', 'off'] },
@@ -35,8 +39,21 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
       { name: 'memory', value: { label: '2GB', kind: 'size', min: 1 }, help: 'bytes for weights and context' },
       { name: 'threads', value: { label: 'N', kind: 'whole', min: 1, max: 1024 }, help: 'threads of a stage' },
       { name: 'http', value: { label: 'HOST:PORT|off', kind: 'text' }, help: 'where the API listens' },
+      {
+        name: 'http-host',
+        value: { label: 'NAME', kind: 'text' },
+        repeat: true,
+        help: 'another name that the API is called by, e.g. that of a proxy before it',
+      },
+      {
+        name: 'cors',
+        value: { label: 'ORIGIN', kind: 'text' },
+        repeat: true,
+        help: 'pages of this origin may call the API, e.g. https://chat.example',
+      },
       { name: 'foreground', help: 'stay in this terminal until Ctrl-C (default)' },
       { name: 'detach', help: 'go on in the background, and return when ready' },
+      { name: 'while-stdin', help: 'stop when standard input ends: for programs that start peers' },
       TIMEOUT,
     ],
     notes: [
@@ -156,8 +173,11 @@ const PEER_VERBS: readonly CommandSpec[] = [
   {
     verb: 'key',
     group: 'peers',
-    summary: 'keys for the HTTP API',
-    arguments: [{ label: 'ACTION', required: true, choices: ['create', 'list', 'ls', 'revoke'] }, { label: 'KEY' }],
+    summary: 'keys for the HTTP API; the key of a private mesh',
+    arguments: [
+      { label: 'ACTION', required: true, choices: ['create', 'list', 'ls', 'revoke', 'network'] },
+      { label: 'KEY|FILE', offers: 'files' },
+    ],
     options: [
       { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'what the key is for' },
       {
@@ -168,6 +188,11 @@ const PEER_VERBS: readonly CommandSpec[] = [
       },
       { name: 'expires', value: { label: 'TIME', kind: 'duration', min: 1000 }, help: 'good for this long, e.g. 720h' },
     ],
+    notes: [
+      '`weft key network FILE` makes the key of a private mesh: a new file of mode 0600, never over another. Peers that ' +
+        'are started with a copy of it (weft up --network-key FILE) join each other and nobody else.',
+    ],
+    examples: ['weft key create --name chat --expires 720h', 'weft key network mesh.key'],
   },
 ]
 

@@ -148,7 +148,7 @@ function fishScript(): string {
     for (const option of spec.options) lines.push(`complete -c weft -n ${quote(seen)} ${fishOption(option)}`)
     const words = bashWords(spec.arguments).replace(/\$\((.*?) 2>\/dev\/null\)/g, '($1 2>/dev/null)')
     if (words !== '') lines.push(`complete -c weft -n ${quote(seen)} -a ${quote(words)}`)
-    else if (spec.arguments.some((argument) => argument.offers === 'files'))
+    if (spec.arguments.some((argument) => argument.offers === 'files'))
       lines.push(`complete -c weft -n ${quote(seen)} -F`)
   }
   for (const option of GLOBAL_OPTIONS) lines.push(`complete -c weft ${fishOption(option)}`)

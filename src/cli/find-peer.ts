@@ -15,7 +15,8 @@ export function findPeer<T extends Named>(peers: readonly T[], wanted: string): 
   if (exact !== undefined) return exact
   const named = peers.filter((peer) => peer.name === wanted)
   const partly = wanted.length < PART_MIN ? [] : peers.filter((peer) => fits(peer.id, wanted))
-  const found = named.length > 0 ? named : partly
+  // A peer that is dialled and was turned away stands in both lists: it is one peer.
+  const found = [...new Map((named.length > 0 ? named : partly).map((peer) => [peer.id, peer])).values()]
   const [only] = found
   if (only === undefined || found.length > 1) {
     throw new PeerNotFoundError(

@@ -6,6 +6,10 @@ import type { PeerAccess } from './peer-access.ts'
 export interface UpInit extends CreatePeerInit {
   /** Null: no HTTP; undefined: the usual port, or a free one. */
   readonly http?: { readonly host: string; readonly port: number } | null
+  /** Further names that the Host header may have, with or without port. */
+  readonly httpHosts?: readonly string[]
+  /** Web origins that may call the API. */
+  readonly cors?: readonly string[]
 }
 
 export async function openLocalPeer(home: string, signal?: AbortSignal): Promise<PeerAccess> {

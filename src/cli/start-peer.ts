@@ -15,12 +15,12 @@ const CLOSE_DRAIN_MS = 1_000
 
 /** Resolves when the peer listens, its socket answers, and what it was asked to serve can be served. */
 export async function startPeer(_context: CommandContext, init: UpInit, signal: AbortSignal): Promise<Peer> {
-  const { http, ...rest } = init
+  const { http, httpHosts = [], cors = [], ...rest } = init
   const { peer, paths, clock, telemetry, logger } = await runPeer(rest, signal)
   const keys = createApiKeys({ clock, random: systemRandom() }, { directory: paths.keys })
   const api = createApi(
     { peer, clock, telemetry, logger, keys, catalogueErrors: await allErrorInfos() },
-    { version: VERSION },
+    { version: VERSION, hosts: httpHosts, cors },
   )
   peer.beforeShutdown(() => api.close({ drain: CLOSE_DRAIN_MS }))
   try {

@@ -1,6 +1,7 @@
 /** The options of `weft up` as the init of a peer. */
+import { isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
-import type { CommandContext } from './context.ts'
+import type { CommandContext, Flags } from './context.ts'
 import { BadValueError, UsageError } from './errors.ts'
 import type { UpInit } from './peer-local.ts'
 
@@ -11,6 +12,12 @@ const NAME_MAX = 64
 export function peerInit({ flags, home }: CommandContext): UpInit {
   if (flags.flag('foreground') && flags.flag('detach')) {
     throw new UsageError('--foreground and --detach exclude each other')
+  }
+  if (flags.flag('while-stdin') && flags.flag('detach')) {
+    throw new UsageError(
+      '--while-stdin and --detach exclude each other',
+      'a peer in the background has no standard input',
+    )
   }
   const [name, network, key] = [flags.text('name'), flags.text('network'), flags.text('network-key')]
   const [lan, http] = [flags.text('lan') as UpInit['lan'] | undefined, flags.text('http')]
@@ -26,7 +33,39 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
     ...(memory === undefined ? {} : { memory }),
     ...(threads === undefined ? {} : { threads }),
     ...(http === undefined ? {} : { http: httpAddress(http) }),
+    ...httpAccess(flags, http),
   }
+}
+
+/** Names and origins that may reach the API beside its own. */
+function httpAccess(flags: Flags, http: string | undefined): Partial<UpInit> {
+  const [names, origins] = [flags.texts('http-host'), flags.texts('cors')]
+  if (http === 'off' && names.length + origins.length > 0) {
+    throw new UsageError(`--http off and --${names.length > 0 ? 'http-host' : 'cors'} exclude each other`)
+  }
+  return {
+    ...(names.length === 0 ? {} : { httpHosts: names.map(hostName) }),
+    ...(origins.length === 0 ? {} : { cors: origins.map(origin) }),
+  }
+}
+
+/** `weft.example`, `192.0.2.7`, `[2001:db8::7]`, each with or without a port: what a Host header may say. */
+export function hostName(text: string): string {
+  const match = /^(?:(\[[0-9a-f:.]+\])|([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?))(?::(\d{1,5}))?$/i.exec(text)
+  const address = match?.[1]?.slice(1, -1)
+  if (match !== null && (address === undefined || isIPv6(address)) && Number(match[3] ?? 0) <= 65_535) return text
+  const hint = text.includes('*') ? 'there is no wildcard: name each' : 'for example weft.example or weft.example:8443'
+  throw new BadValueError('--http-host', text, 'a host name, with or without a port', hint)
+}
+
+/** The origin as a browser sends it: scheme, host, and a port that is not the scheme's own. */
+export function origin(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const web = url !== undefined && /^https?:$/.test(url.protocol) && !text.includes('*')
+  if (web && url.origin === text) return text
+  const near = web ? `did you mean ${url.origin}?` : 'for example https://chat.example'
+  const hint = text.includes('*') ? 'there is no wildcard: name each origin' : near
+  throw new BadValueError('--cors', text, 'the origin of a web page', hint)
 }
 
 function nameOf(option: string, text: string): string {

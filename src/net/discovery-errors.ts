@@ -76,8 +76,16 @@ export class PendingApprovalError extends WeftError {
     retryable: true,
   }
 
-  constructor(remote: string) {
-    super(PendingApprovalError.info, `${remote} waits for approval`, { details: { remote } })
+  /** @param asks the side whose person is asked */
+  constructor(remote: string, asks: 'here' | 'there') {
+    super(PendingApprovalError.info, `${asks === 'here' ? remote : 'this peer'} waits for approval`, {
+      why: asks === 'here' ? 'this peer lets in whom a person approves' : `a person is asked at ${remote}`,
+      hint:
+        asks === 'here'
+          ? `let it in: weft peers approve ${remote}; or keep it out: weft peers deny ${remote}`
+          : 'whoever runs that peer lets this one in: weft peers approve, there; nothing is to be done here',
+      details: { remote },
+    })
   }
 }
 

@@ -1,9 +1,10 @@
 /** Finding peers nearby: multicast DNS on the used interfaces, files on this machine, and a watch on the interfaces. */
-import type { Logger } from '../telemetry/index.ts'
+import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import { isLoopback, parseAddress } from './addresses.ts'
 import { keyedCodec, MAX_ANNOUNCED_ADDRESSES, OPEN_TAG, openCodec } from './announcement.ts'
 import type { Announcement, AnnouncementCodec } from './announcement.ts'
+import { MAX_TARGETS } from './constants.ts'
 import { announced, chooseInterfaces } from './interfaces.ts'
 import { MDNS_PORT, startMdns } from './mdns.ts'
 import type { MdnsSocket } from './mdns.ts'
@@ -18,6 +19,7 @@ export interface DiscoveryNeeds {
   readonly clock: Clock
   readonly random: RandomSource
   readonly logger: Logger
+  readonly telemetry?: Pick<Telemetry, 'count'> | undefined
   /** A peer of this network, or one that says so. Addresses without the peer id. */
   found(peer: string, addresses: readonly string[]): void
   /** A peer of another network. */
@@ -51,6 +53,8 @@ export class Discovery {
   #sockets = new Map<string, MdnsSocket>()
   /** Why an interface is not asked on, by address. */
   readonly #troubles = new Map<string, string>()
+  /** Peers and ways that are counted; whoever announces thousands of ids is counted no further. */
+  readonly #counted = new Set<string>()
   #rendezvous: Rendezvous | undefined
   #cancel = (): void => undefined
   #stopped = false
@@ -79,7 +83,7 @@ export class Discovery {
           if (last?.addresses !== key) last = { addresses: key, bytes: this.#announcement(addresses) }
           return last.bytes
         },
-        heard: (bytes) => this.#heard(bytes, true),
+        heard: (bytes) => this.#heard(bytes, 'rendezvous', true),
       },
       this.#init.rendezvous,
     )
@@ -145,7 +149,7 @@ export class Discovery {
           const addresses = local ? this.#forThisMachine() : announced(this.#init.listening, this.#choices, false)
           return addresses.length === 0 ? undefined : this.#announcement(addresses)
         },
-        heard: (bytes, from) => this.#heard(bytes, this.#isOurs(from)),
+        heard: (bytes, from) => this.#heard(bytes, 'mdns', this.#isOurs(from)),
         trouble: (why) => {
           if (this.#troubles.get(address) !== why)
             this.#needs.logger.warn({ interface: address, why }, 'peers nearby are not looked for on an interface')
@@ -180,14 +184,24 @@ export class Discovery {
     })
   }
 
-  #heard(bytes: Uint8Array, sameMachine: boolean): void {
+  #heard(bytes: Uint8Array, by: 'mdns' | 'rendezvous', sameMachine: boolean): void {
     if (this.#stopped) return
     const one = this.#codec.decode(bytes)
     if (one === undefined || one.instance === this.#init.instance) return
     const name = this.#init.secrets.announce === undefined ? this.#init.networkName : ''
     if (one.network !== name) this.#stranger(one, sameMachine)
     else if (one.peer === this.#init.self) this.#needs.copy(usable(one, sameMachine))
-    else this.#needs.found(one.peer, usable(one, sameMachine))
+    else {
+      this.#count(one.peer, by)
+      this.#needs.found(one.peer, usable(one, sameMachine))
+    }
+  }
+
+  #count(peer: string, by: 'mdns' | 'rendezvous'): void {
+    const key = `${by} ${peer}`
+    if (this.#counted.has(key) || this.#counted.size >= MAX_TARGETS) return
+    this.#counted.add(key)
+    this.#needs.telemetry?.count('peers_found', 1, { by })
   }
 
   #stranger(one: Announcement, sameMachine: boolean): void {

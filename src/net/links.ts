@@ -7,7 +7,14 @@ import { WeftError } from '../errors.ts'
 import type { Logger } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import type { Admission } from './admission.ts'
-import { CROSSED_MS, HELLO_WAIT_MS, MAX_EARLY_STREAMS, MAX_LINKS_PER_PEER, REFUSAL_LINGER_MS } from './constants.ts'
+import {
+  ASK_AGAIN_MS,
+  CROSSED_MS,
+  HELLO_WAIT_MS,
+  MAX_EARLY_STREAMS,
+  MAX_LINKS_PER_PEER,
+  REFUSAL_LINGER_MS,
+} from './constants.ts'
 import { DISCOVERY_ERRORS, HelloFailedError, NotAdmittedError, OwnIdentityError } from './discovery-errors.ts'
 import { PendingApprovalError, TooManyNewcomersError } from './discovery-errors.ts'
 import { greet } from './hello-stream.ts'
@@ -28,6 +35,8 @@ interface LinkEntry extends Link {
   readonly settle: (joined: boolean) => void
   greeted: boolean
   early: number
+  /** Whose person has still to decide. */
+  readonly asks: { here: boolean; there: boolean }
 }
 
 export interface LinksNeeds {
@@ -66,7 +75,8 @@ export class Links {
     const peer = connection.remotePeer.toString()
     const openedAt = this.#needs.clock.now()
     const rest = { settled: promise, settle: resolve, greeted: false, early: 0, outcome: undefined }
-    const link: LinkEntry = { connection, peer, openedAt, state: 'greeting', ...rest }
+    const asks = { here: false, there: false }
+    const link: LinkEntry = { connection, peer, openedAt, state: 'greeting', asks, ...rest }
     this.#all.set(connection, link)
     if (connection.direction === 'outbound') void this.#dialHello(link)
     else {
@@ -166,6 +176,7 @@ export class Links {
       judge: (outcome) => this.#judge(link, outcome),
       decision: async () => {
         const decided = await admission.decision(link.peer)
+        this.#asks(link, 'here', false)
         if (decided.verdict === 'refused') this.#refuse(link, new NotAdmittedError(link.peer, 'a person here said no'))
         return decided
       },
@@ -186,7 +197,7 @@ export class Links {
     const verdict = this.#needs.admission.judge(link.peer)
     if (verdict.verdict === 'refused') return this.#turnAway(link, errorOf(verdict.code, link.peer, 'this peer'))
     if (verdict.verdict === 'pending') {
-      this.#needs.refused(link, new PendingApprovalError(link.peer))
+      this.#asks(link, 'here', true)
       this.#needs.pending(link.peer, outcome.about.name)
     }
     return verdict
@@ -198,8 +209,30 @@ export class Links {
   }
 
   #heard(link: LinkEntry, verdict: Verdict): void {
-    if (verdict.verdict === 'pending') this.#needs.refused(link, new PendingApprovalError('this peer'))
+    this.#asks(link, 'there', verdict.verdict === 'pending')
     if (verdict.verdict === 'refused') this.#refuse(link, errorOf(verdict.code, 'this peer', 'the other side'))
+  }
+
+  /** What waits for a person is on show for as long as it does, with the side that is asked; this one comes first. */
+  #asks(link: LinkEntry, side: 'here' | 'there', waits: boolean): void {
+    const before = link.asks.here || link.asks.there
+    link.asks[side] = waits
+    this.#tellAsking(link)
+    if (!before && waits) this.#remind(link)
+  }
+
+  #tellAsking(link: LinkEntry): void {
+    const { here, there } = link.asks
+    if (link.state !== 'greeting' || !(here || there)) return
+    this.#needs.refused(link, new PendingApprovalError(link.peer, here ? 'here' : 'there'))
+  }
+
+  #remind(link: LinkEntry): void {
+    this.#needs.clock.after(ASK_AGAIN_MS, () => {
+      if (link.state !== 'greeting') return
+      this.#tellAsking(link)
+      this.#remind(link)
+    })
   }
 
   #join(link: LinkEntry, outcome: HelloOutcome): void {

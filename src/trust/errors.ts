@@ -65,7 +65,7 @@ export class MissingKeyFileError extends WeftError {
     code: 'WEFT-TRU-004',
     title: 'Key file missing',
     meaning: 'The key file that was named does not exist.',
-    remedy: 'Look at the path; copy the network key from a peer of that mesh, or make one for a new mesh.',
+    remedy: 'Look at the path; copy the network key from a peer of that mesh, or make one: weft key network FILE.',
     exit: EXIT.notFound,
     http: 404,
   }

@@ -43,12 +43,14 @@ export async function createKeyFile(path: string, content: Uint8Array): Promise<
       await handle.close()
     }
     // unlike rename, link fails where a file stands: of two processes that start at once one wins, the other reads
-    await link(temporary, path)
+    await link(temporary, path).catch((error: unknown) => {
+      throw codeOf(error) === 'EEXIST' ? new KeyFileExistsError(path) : error
+    })
     await rm(temporary)
     await syncDirectory(dirname(path))
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined)
-    if (codeOf(error) === 'EEXIST') throw new KeyFileExistsError(path)
+    if (error instanceof KeyFileExistsError) throw error
     throw new KeyFileAccessError(path, 'write', error)
   }
 }

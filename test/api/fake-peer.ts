@@ -35,6 +35,8 @@ export interface FakePeer extends Peer {
   tokens: number
   /** Text of every token, where the words do not do. */
   word: string | null
+  /** Waited for before the answer begins: a model that is loaded first. */
+  loading: ((signal: AbortSignal) => Promise<void>) | null
   /** Waited for before each token. */
   hold: ((index: number, signal: AbortSignal) => Promise<void>) | null
   /** Token before which the answer fails. */
@@ -59,6 +61,7 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     home: '/nowhere',
     tokens: 6,
     word: null,
+    loading: null,
     hold: null,
     failAt: null,
     failure: new FakeError(PEER_LOST, 'peer lost in the middle'),
@@ -122,6 +125,7 @@ async function* generate(peer: FakePeer, request: GenerateRequest, signal: Abort
   signal.addEventListener('abort', () => (peer.aborted += 1), { once: true })
   try {
     if (request.model !== MODEL) throw missing(request.model)
+    await peer.loading?.(signal)
     if (peer.failAt === -1) throw peer.failure
     const route = [
       { peer: peer.id, pid: 1, from: 0, to: 2 },

@@ -4,7 +4,8 @@ import { appendFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { call, emptyHome, json, jsonLines } from './support.ts'
+import { loadNetworkKey } from '../../src/trust/index.ts'
+import { BIN, call, emptyHome, json, jsonLines } from './support.ts'
 
 interface Finding {
   readonly id: string
@@ -142,6 +143,35 @@ describe('key', () => {
     expect(json(listed)['keys']).toMatchObject([{ id: made['id'] }])
     expect((await call(['key', 'revoke', String(made['id']), '--home', it.home])).status).toBe(0)
     expect((await call(['key', 'revoke', String(made['id']), '--home', it.home])).status).toBe(4)
+  })
+
+  test('a network key is a private file that up can read; it is not printed, and no other is overwritten', async () => {
+    await using it = await emptyHome()
+    const file = join(it.home, 'mesh.key')
+    const made = await call(['key', 'network', file])
+    expect(made).toMatchObject({ status: 0, stdout: `${file}\n` })
+    expect(made.stderr).toContain(`weft up --network-key ${file}`)
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    const text = readFileSync(file, 'utf8')
+    expect(Buffer.from(await loadNetworkKey(file)).toString('hex')).toBe(text.trimEnd().split(' ')[1])
+    expect(made.stdout + made.stderr).not.toContain(text.trimEnd().split(' ')[1])
+    const again = await call(['key', 'network', file, '--json'])
+    expect(again.status).toBe(2)
+    expect(json(again.stdout)).toMatchObject({
+      error: { code: 'WEFT-TRU-005', hint: expect.stringContaining('another file') as unknown },
+    })
+    expect(readFileSync(file, 'utf8')).toBe(text)
+    const other = await call(['key', 'network', join(it.home, 'other.key'), '--json'])
+    expect(json(other.stdout)).toEqual({ schema: 'weft.network-key/1', path: join(it.home, 'other.key') })
+    expect(readFileSync(join(it.home, 'other.key'), 'utf8')).not.toBe(text)
+  })
+
+  test('a network key needs a file to go to, and a folder that can be written', async () => {
+    await using it = await emptyHome()
+    expect(await call(['key', 'network', '--home', it.home])).toMatchObject({ status: 2 })
+    const { status, stdout } = await call(['key', 'network', join(BIN, 'mesh.key'), '--json'])
+    expect(status).toBe(5)
+    expect(json(stdout)).toMatchObject({ error: { code: 'WEFT-TRU-003' } })
   })
 })
 

@@ -1,6 +1,6 @@
 /** bin/weft on the Node that is there: new enough, too old with npm's beside it, too old with none. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { BIN, emptyHome, json, weft } from './support.ts'
@@ -52,6 +52,56 @@ describe('the launcher', () => {
     writeFileSync(join(root, 'dist', 'cli', 'main.js'), 'export const runProcess = () => console.log("built")')
     const { stdout, stderr } = await weft([], { command: [process.execPath, join(root, 'bin', 'weft')] })
     expect({ stdout, stderr }).toEqual({ stdout: 'built\n', stderr: '' })
+  })
+})
+
+describe('what Node keeps compiled', () => {
+  /** Relative to the folder. */
+  const filesOf = (folder: string): string[] => {
+    if (!existsSync(folder)) return []
+    const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
+    return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
+  }
+  const version = (env: Readonly<Record<string, string>>) => weft(['version', '--json'], { env })
+  const fine = { status: 0, stderr: '' }
+
+  test("lies in the user's cache, for its owner alone, and serves the next start", async () => {
+    await using it = await emptyHome()
+    const folder = join(it.home, 'weft', 'compiled')
+    const first = await version({ XDG_CACHE_HOME: it.home })
+    expect(first).toMatchObject(fine)
+    expect(filesOf(folder).length).toBeGreaterThan(5)
+    for (const path of [dirname(folder), folder]) expect(statSync(path).mode & 0o777).toBe(0o700)
+    const before = filesOf(folder).toSorted()
+    const second = await version({ XDG_CACHE_HOME: it.home })
+    expect(second).toMatchObject({ ...fine, stdout: first.stdout })
+    expect(filesOf(folder).toSorted()).toEqual(before)
+  })
+
+  test("yields to Node's own variables", async () => {
+    await using it = await emptyHome()
+    const other = join(it.home, 'other')
+    expect(await version({ XDG_CACHE_HOME: it.home, NODE_COMPILE_CACHE: other })).toMatchObject(fine)
+    expect(filesOf(other).length).toBeGreaterThan(5)
+    expect(await version({ XDG_CACHE_HOME: it.home, NODE_DISABLE_COMPILE_CACHE: '1' })).toMatchObject(fine)
+    expect(filesOf(join(it.home, 'weft'))).toEqual([])
+  })
+
+  test('is not used where others may write, where a link stands, or where nothing can be written; weft runs', async () => {
+    await using it = await emptyHome()
+    for (const open of [join(it.home, 'a', 'weft'), join(it.home, 'b', 'weft', 'compiled')]) {
+      mkdirSync(open, { recursive: true, mode: 0o700 })
+      chmodSync(open, 0o777)
+      expect(await version({ XDG_CACHE_HOME: join(it.home, open.includes('/a/') ? 'a' : 'b') })).toMatchObject(fine)
+    }
+    expect([...filesOf(join(it.home, 'a')), ...filesOf(join(it.home, 'b'))]).toEqual([])
+    mkdirSync(join(it.home, 'elsewhere'), { mode: 0o700 })
+    mkdirSync(join(it.home, 'c', 'weft'), { recursive: true, mode: 0o700 })
+    symlinkSync(join(it.home, 'elsewhere'), join(it.home, 'c', 'weft', 'compiled'))
+    expect(await version({ XDG_CACHE_HOME: join(it.home, 'c') })).toMatchObject(fine)
+    expect(filesOf(join(it.home, 'elsewhere'))).toEqual([])
+    writeFileSync(join(it.home, 'file'), '')
+    expect(await version({ XDG_CACHE_HOME: join(it.home, 'file') })).toMatchObject(fine)
   })
 })
 

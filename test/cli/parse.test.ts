@@ -2,9 +2,10 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseCommandLine, wantsJson } from '../../src/cli/parse.ts'
+import { findPeer } from '../../src/cli/find-peer.ts'
 import { editDistance, nearest } from '../../src/cli/suggest.ts'
 import { printable, table, width, wrap } from '../../src/cli/text.ts'
-import { httpAddress } from '../../src/cli/up-options.ts'
+import { hostName, httpAddress, origin } from '../../src/cli/up-options.ts'
 import { parseDuration, parseList, parseSize } from '../../src/cli/values.ts'
 import { quoteUnitValue } from '../../src/cli/systemd.ts'
 import { formatBytes, formatMs, formatSpan } from '../../src/cli/format.ts'
@@ -173,5 +174,62 @@ describe('the home', () => {
 
   test('paths in a systemd unit mean themselves', () => {
     expect(quoteUnitValue('/a b/50%/$x"\\')).toBe('"/a b/50%%/$$x\\"\\\\"')
+  })
+})
+
+describe('findPeer', () => {
+  const anna = { id: '12D3KooWAnnaAAAA', name: 'anna' }
+  const bert = { id: '12D3KooWBertBBBB', name: 'bert' }
+
+  test('takes an id, a name or a part that fits one peer, in however many lists it stands', () => {
+    const seen = { id: anna.id, name: '' }
+    for (const wanted of [anna.id, 'anna', 'AnnaAAAA', '12D3…AAAA'])
+      expect(findPeer([anna, bert, seen], wanted).id).toBe(anna.id)
+    expect(findPeer([anna, seen], 'anna')).toBe(anna)
+  })
+
+  test('refuses what fits two peers or none', () => {
+    for (const wanted of ['12D3KooW', 'carl', 'AAA']) expect(() => findPeer([anna, bert], wanted)).toThrow(/peer/)
+  })
+})
+
+describe('who may call the API', () => {
+  test('names of hosts, with or without a port', () => {
+    for (const name of ['weft.example', 'weft', 'weft.example:8443', '192.0.2.7', '[2001:db8::7]', '[2001:db8::7]:80'])
+      expect(hostName(name)).toBe(name)
+  })
+
+  test.each([
+    '',
+    '*',
+    '*.example',
+    'https://weft.example',
+    'weft.example/',
+    'a b',
+    'weft:99999',
+    '[xyz]',
+    '[::::]',
+    'a@b',
+  ])('refuses %j as a host', (text) => expect(() => hostName(text)).toThrow(/--http-host takes a host name/))
+
+  test('origins as browsers send them', () => {
+    for (const one of ['https://chat.example', 'http://localhost:3000', 'https://[2001:db8::7]:8443'])
+      expect(origin(one)).toBe(one)
+  })
+
+  test.each([
+    ['https://chat.example/', 'did you mean https://chat.example?'],
+    ['https://chat.example:443', 'did you mean https://chat.example?'],
+    ['https://user@chat.example/app', 'did you mean https://chat.example?'],
+    ['HTTPS://Chat.Example', 'did you mean https://chat.example?'],
+    ['*', 'there is no wildcard'],
+    ['https://*.example', 'there is no wildcard'],
+    ['chat.example', 'for example https://chat.example'],
+    ['null', 'for example'],
+    ['file:///tmp/a.html', 'for example'],
+    ['', 'for example'],
+  ])('refuses %j as an origin and says what was meant', (text, hint) => {
+    const refused = expect.objectContaining({ code: 'WEFT-CLI-004', hint: expect.stringContaining(hint) as unknown })
+    expect(() => origin(text)).toThrow(refused as Error)
   })
 })

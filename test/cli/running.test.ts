@@ -22,6 +22,14 @@ describe('run', () => {
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: `${WHOLE}\n`, stderr: '' })
   })
 
+  test('says on stderr what it waits for when the first token takes longer than two seconds', async () => {
+    it.peer.loading = () => new Promise((resolve) => setTimeout(resolve, 2_300))
+    const { status, stdout, stderr } = await here(['run', MODEL, 'hello'])
+    it.peer.loading = null
+    expect({ status, stdout }).toEqual({ status: 0, stdout: `${WHOLE}\n` })
+    expect(stderr).toMatch(/^waiting for the first token of tiny:1m \(2s so far, Ctrl-C ends it\)$/m)
+  })
+
   test('prints weft.completion/1 and nothing else with --json', async () => {
     const { status, stdout } = await here(['run', MODEL, 'hello', '--json'])
     expect(status).toBe(0)

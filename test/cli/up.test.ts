@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { request } from '../api/support.ts'
 import { BIN, emptyHome, json, weft } from './support.ts'
 
 const QUIET = ['--lan', 'off', '--http', 'off', '--listen', '/ip4/127.0.0.1/tcp/0'] as const
@@ -121,11 +122,67 @@ describe('weft up', () => {
     expect((await weft(['status', '--home', home])).status).toBe(3)
   })
 
+  test('--while-stdin ends it in order when the program at the other end of its standard input is gone', async () => {
+    const child = spawn(process.execPath, [BIN, 'up', '--json', '--while-stdin', '--home', home, ...QUIET], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    })
+    await once(createInterface({ input: child.stdout }), 'line')
+    expect((await weft(['status', '--home', home])).status).toBe(0)
+    child.stdin.end()
+    expect(await ended(child)).toBe(0)
+    expect((await weft(['status', '--home', home])).status).toBe(3)
+    const both = await weft(['up', '--while-stdin', '--detach', '--home', home, ...QUIET])
+    expect(both.status).toBe(2)
+    // Nothing was ever there: it ends without having started, or right after.
+    expect((await weft(['up', '--while-stdin', '--home', home, ...QUIET])).status).toBe(0)
+  })
+
   test('without a peer, run works in its own process', async () => {
     const args = ['run', MODEL, 'Once', '--raw', '--temperature', '0', '--max-tokens', '3', '--home', home]
     const { status, stdout } = await weft(args)
     expect(status).toBe(0)
     expect(stdout).toMatch(/\S.*\n$/)
+  })
+})
+
+describe('weft up with names and origins for its API', () => {
+  const QUIET_NET = ['--lan', 'off', '--listen', '/ip4/127.0.0.1/tcp/0'] as const
+
+  test('lets those call it that were named, and nobody else', async () => {
+    await using it = await emptyHome()
+    const names = ['--http-host', 'weft.example', '--http-host', 'mesh.example:8443', '--cors', 'https://chat.example']
+    const { child, ready } = await up(it.home, [...QUIET_NET, '--http', '127.0.0.1:0', ...names])
+    try {
+      const url = new URL(String(ready['http']))
+      const status = async (host: string, ...more: string[]): Promise<number> =>
+        (await request(Number(url.port), '/healthz', [`Host: ${host}`, ...more])).status
+      expect(await status(url.host)).toBe(200)
+      expect(await status('weft.example')).toBe(200)
+      expect(await status('mesh.example:8443')).toBe(200)
+      expect([await status('mesh.example'), await status('other.example')]).toEqual([403, 403])
+      const allowed = ['Host: weft.example', 'Origin: https://chat.example']
+      const answer = await request(Number(url.port), '/healthz', allowed)
+      expect(answer.status).toBe(200)
+      expect(answer.head.toLowerCase()).toContain('access-control-allow-origin: https://chat.example')
+      expect(await status('weft.example', 'Origin: https://evil.example')).toBe(403)
+    } finally {
+      child.kill('SIGTERM')
+      await ended(child)
+    }
+  })
+
+  test('says in one line what is wrong with them, before anything is started', async () => {
+    await using it = await emptyHome()
+    for (const wrong of [
+      ['--cors', '*'],
+      ['--http-host', 'https://weft.example'],
+      ['--http', 'off', '--cors', 'https://chat.example'],
+    ]) {
+      const { status, stdout } = await weft(['up', '--json', '--home', it.home, ...QUIET_NET, ...wrong])
+      expect(status).toBe(2)
+      expect(json(stdout)).toMatchObject({ schema: 'weft.error/1' })
+      expect(existsSync(join(it.home, 'keys'))).toBe(false)
+    }
   })
 })
 

@@ -1,12 +1,62 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { devNull, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { alive } from './support.ts'
+import { alive, until } from './support.ts'
 
 const DEMO = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url))
+
+const LINUX = existsSync('/proc/self/cmdline')
+
+/** Those that have the folder in their command line, also before they have written their pid; known on Linux only. */
+function processesOf(folder: string): number[] {
+  if (!LINUX) return []
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(folder)
+      } catch {
+        return false
+      }
+    })
+    .map(Number)
+}
+
+/** Nobody listens there: whoever dials is refused at once. */
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** Hubs and package clients find nothing but a port that is closed, and do not try twice. */
+function offline(port: number): Record<string, string> {
+  const nowhere = `http://127.0.0.1:${port}`
+  return {
+    HF_ENDPOINT: nowhere,
+    npm_config_registry: nowhere,
+    npm_config_fetch_retries: '0',
+    PIP_CONFIG_FILE: devNull,
+    PIP_INDEX_URL: `${nowhere}/simple`,
+    PIP_EXTRA_INDEX_URL: '',
+    PIP_FIND_LINKS: '',
+    PIP_RETRIES: '0',
+    HTTP_PROXY: nowhere,
+    HTTPS_PROXY: nowhere,
+    ALL_PROXY: nowhere,
+    NO_PROXY: '127.0.0.1',
+  }
+}
 
 describe('npm start', () => {
   let root: string
@@ -20,10 +70,11 @@ describe('npm start', () => {
   function demo(
     args: readonly string[],
     onOutput: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => undefined,
+    env: Readonly<Record<string, string>> = {},
   ) {
     return new Promise<{ status: number | null; stdout: string; stderr: string }>((resolve) => {
       const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', DEMO, ...args], {
-        env: { ...process.env, WEFT_HOME: root, NO_COLOR: '1' },
+        env: { ...process.env, WEFT_HOME: root, NO_COLOR: '1', ...env },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
       let [stdout, stderr] = ['', '']
@@ -55,11 +106,26 @@ describe('npm start', () => {
     expect(await noPeerIsLeft()).toBe(true)
   })
 
+  it('without a network and without a copy of SmolLM2 it says so, and the embedded model answers', async () => {
+    const port = await closedPort()
+    const { status, stdout } = await demo(['--peers', '2', '--max-tokens', '12'], undefined, {
+      ...offline(port),
+      WEFT_HOME: join(root, 'offline'),
+    })
+    expect(status).toBe(0)
+    expect(stdout).toContain('looking for smollm2:135m, at most 60 s')
+    expect(stdout).toMatch(/smollm2:135m is not to be had now \(.+\): the embedded model answers/)
+    expect(stdout).toMatch(/model weft-tiny: .* blocks, from bundled:/)
+    expect(stdout).toMatch(/\n> The captain .*\n.*[a-z]{3}.*\n\n {2}route {2}/s)
+  })
+
   it('takes the copy of the earlier run the second time, with the same answer to the same prompt', async () => {
     const args = ['--model', 'weft-tiny', '--max-tokens', '12', '--prompt', 'The sea was', '--peers', '2']
     const [first, second] = [await demo(args), await demo(args)]
     expect(second.status).toBe(0)
     expect(second.stdout).toContain('the copy of an earlier run')
+    // The run before had three peers; the table has the two of this one.
+    expect(second.stdout).toMatch(/PEER .*PROCESS\n(?: {2}\S+ +\[.*\d+\n){2} *\n/)
     const text = (out: string): string => /> The sea was\n(.*)\n\n/s.exec(out)?.[1]?.split('\n\n')[0] ?? 'none'
     expect(text(second.stdout)).toBe(text(first.stdout))
     expect(text(second.stdout)).not.toBe('none')
@@ -77,6 +143,23 @@ describe('npm start', () => {
       expect(await noPeerIsLeft()).toBe(true)
     }
   })
+
+  it('killed at any moment, it leaves no peer and no stage host behind: they see that it is gone', async () => {
+    for (const moment of ['weft: ', 'route  ']) {
+      let [sent, started] = [false, 0]
+      const { status, stdout } = await demo(['--model', 'weft-tiny', '--max-tokens', '200'], (text, kill) => {
+        if (sent || !text.includes(moment)) return
+        sent = true
+        started = processesOf(root).length
+        kill('SIGKILL')
+      })
+      expect([status, sent]).toEqual([null, true])
+      const hosts = [...stdout.matchAll(/^ {2}\S+ +\[.*\) +\S+ \S+ +(\d+)$/gm)].map((match) => Number(match[1]))
+      if (moment === 'route  ') expect([started, hosts.length]).toEqual([LINUX ? 3 : 0, 3])
+      await until('the peers end by themselves', async () => processesOf(root).length === 0 && (await noPeerIsLeft()))
+      await until('their stage hosts as well', () => !hosts.some(alive))
+    }
+  }, 120_000)
 
   it.each([
     [['--peers', '0'], '--peers takes a whole number'],

@@ -1,28 +1,11 @@
 /** Five hosts in network namespaces (shared/netlab), real peers on them: root and Linux only. */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createNetworkKey } from '../../src/trust/index.ts'
+import { netlabFor } from './netlab.ts'
 import { answer, codeOf, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
-const NETLAB = fileURLToPath(new URL('../../../shared/netlab/netlab', import.meta.url))
-const LAB = `weftint${process.pid % 10_000}`
-
-function obstacle(): string | undefined {
-  if (!existsSync(NETLAB)) return 'shared/netlab is not here'
-  if (process.getuid?.() !== 0) return 'network namespaces need root'
-  for (const tool of ['ip', 'cc', 'awk']) {
-    if (spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0) return `${tool} is not installed`
-  }
-  return spawnSync('unshare', ['-n', 'true']).status === 0 ? undefined : 'network namespaces are not allowed here'
-}
-
-const why = obstacle()
-const netlab = (...args: string[]): void =>
-  void execFileSync(NETLAB, args, { env: { ...process.env, NETLAB: LAB }, stdio: 'pipe' })
-const on = (host: number): string[] => ['ip', 'netns', 'exec', `${LAB}-${host}`]
+const { why, netlab, on } = netlabFor('int')
 
 describe.skipIf(why !== undefined)(`peers on five hosts${why === undefined ? '' : ` (skipped: ${why})`}`, () => {
   let lab: Lab

@@ -34,6 +34,8 @@ export interface Lab {
   home(name: string): string
   /** @param within command that runs it elsewhere, e.g. in a network namespace */
   start(name: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
+  /** Told nothing but its home: it is in the same open mesh as any other peer nearby that was told nothing. */
+  startBare(name: string, within?: readonly string[]): Promise<RealPeer>
   stop(): Promise<void>
 }
 
@@ -52,6 +54,11 @@ export async function createLab(): Promise<Lab> {
         ['--name', name, '--network', network, '--threads', '1', '--http', 'off', ...args],
         within,
       )
+      peers.push(peer)
+      return peer
+    },
+    async startBare(name, within = []) {
+      const peer = await startPeer(home(name), [], within)
       peers.push(peer)
       return peer
     },

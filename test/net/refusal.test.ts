@@ -13,7 +13,11 @@ import {
   PortInUseError,
 } from '../../src/net/index.ts'
 import type { Network } from '../../src/net/index.ts'
+import { createRefusalBook, JUST_JOINED_MS } from '../../src/net/refusals.ts'
 import { newIdentity } from '../../src/trust/index.ts'
+import { systemClock } from '../../src/util/index.ts'
+import type { Clock } from '../../src/util/index.ts'
+import { virtualClock } from '../mesh/support/virtual-clock.ts'
 import { connectedIds, joined, networkPool, until } from './helpers.ts'
 
 const pool = networkPool()
@@ -194,9 +198,74 @@ describe('lan confirm', () => {
     const b = await pool.add({ lan: 'confirm', knownPeers: [{ id: a.id, addresses: a.addresses() }] })
     await until(() => codes(a).includes(PendingApprovalError.info.code))
     await until(() => codes(b).includes(PendingApprovalError.info.code))
+    // each side says what is to be done on its own, and once that is done, on the other
+    for (const [one, other] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      expect(one.refusals()[0]!.hint).toContain(`weft peers approve ${other.id}`)
     b.decide(a.id, true)
+    await until(() => b.refusals()[0]?.hint.includes('approve, there') === true)
     a.decide(b.id, true)
     await joined(a, b)
+    expect([...codes(a), ...codes(b)]).toEqual([])
+  })
+
+  test('a newcomer is on show for as long as it waits, however long that is', async () => {
+    const real = systemClock()
+    let ahead = 0
+    const timers = new Set<{ readonly at: number; readonly action: () => void }>()
+    // Long timers wait for the jump; the short ones of the greeting are real.
+    const clock: Clock = {
+      ...real,
+      now: () => real.now() + ahead,
+      after: (ms, action) => {
+        if (ms < 60_000) return real.after(ms, action)
+        const timer = { at: real.now() + ahead + ms, action }
+        timers.add(timer)
+        return () => void timers.delete(timer)
+      },
+    }
+    const jump = (ms: number): void => {
+      ahead += ms
+      for (const timer of timers) if (timer.at <= clock.now() && timers.delete(timer)) timer.action()
+    }
+    const a = await pool.add({ lan: 'confirm', clock })
+    const b = await pool.add({ bootstrap: [address(a)] })
+    await until(() => codes(a).includes(PendingApprovalError.info.code))
+    for (let minutes = 0; minutes < 60; minutes += 6) jump(6 * 60_000)
+    expect(a.refusals()).toMatchObject([{ id: b.id, code: 'WEFT-DSC-005' }])
+    a.decide(b.id, true)
+    await joined(a, b)
+  })
+})
+
+describe('the book of refusals', () => {
+  const from = (port: number): { id: null; address: string } => ({ id: null, address: `/ip4/192.0.2.7/tcp/${port}` })
+  const other = new OtherNetworkError('/ip4/192.0.2.7/tcp/41000')
+  const joins = '/ip4/192.0.2.7/tcp/7334'
+
+  test('a handshake that was given up is not told of a host whose peer joins before or after', async () => {
+    const clock = virtualClock()
+    const told: string[] = []
+    const book = createRefusalBook({ clock, tell: ({ address }) => told.push(address ?? '') })
+    expect(book.add(from(41_000), other)).toBe(true)
+    book.forget('a', [joins])
+    expect(book.list()).toEqual([])
+    expect(book.add(from(41_001), other)).toBe(false)
+    expect(book.list()).toEqual([])
+    expect(told).toHaveLength(1)
+  })
+
+  test('another peer of that host with another key is listed at its next try, and other hosts at once', async () => {
+    const clock = virtualClock()
+    const book = createRefusalBook({ clock, tell: () => undefined })
+    book.forget('a', [joins])
+    expect(book.add({ id: null, address: '/ip4/192.0.2.8/tcp/41000' }, other)).toBe(true)
+    expect(book.add({ id: 'b', address: joins }, other)).toBe(true)
+    await clock.advance(JUST_JOINED_MS + 1)
+    expect(book.add(from(41_002), other)).toBe(true)
+    expect(book.list()).toHaveLength(3)
   })
 })
 

@@ -3,11 +3,11 @@
  * generated one after another; the head of the answer waits for the route of the first.
  */
 import type { GenerateEvent, GenerateRequest, GenerateStats, RouteHop } from '../../pipeline/index.ts'
+import type { CancelTimer } from '../../util/index.ts'
 import { untilAborted } from '../abortable.ts'
 import { errorBody, publicError } from '../error-body.ts'
 import type { Exchange } from '../exchange.ts'
-import type { Measure } from '../measure.ts'
-import type { ApiNeeds } from '../types.ts'
+import type { OpenAiNeeds } from './needs.ts'
 import { routeHeader, usageOf } from './shapes.ts'
 import type { Extension, Usage } from './shapes.ts'
 import { createTokenTexts } from './token-texts.ts'
@@ -53,7 +53,7 @@ export interface Head {
   readonly fingerprint: string | null
 }
 
-type Needs = Pick<ApiNeeds, 'peer'> & { readonly measure: Measure }
+type Needs = Pick<OpenAiNeeds, 'peer' | 'clock' | 'measure' | 'waitCommentMs'>
 
 export async function answerGeneration(
   needs: Needs,
@@ -72,7 +72,7 @@ export async function answerGeneration(
   }
 }
 
-type Meter = ReturnType<Measure['begin']>
+type Meter = ReturnType<OpenAiNeeds['measure']['begin']>
 
 async function generateAll(
   needs: Needs,
@@ -85,8 +85,15 @@ async function generateAll(
   const finished: Finished[] = []
   for (const [index, request] of plan.requests.entries()) {
     const choice = createChoice(needs, exchange, plan, shape, meter, { index, request, state })
-    for await (const event of untilAborted(needs.peer.generate(request, exchange.signal), exchange.signal))
-      await choice.take(event)
+    const stopWaiting = plan.stream ? tellWaiting(needs, exchange, state) : () => undefined
+    try {
+      for await (const event of untilAborted(needs.peer.generate(request, exchange.signal), exchange.signal)) {
+        if (event.type === 'token' || event.type === 'end') stopWaiting()
+        await choice.take(event)
+      }
+    } finally {
+      stopWaiting()
+    }
     finished.push(choice.finished())
   }
   const usage = usageOf(state.promptTokens, state.completionTokens)
@@ -96,6 +103,29 @@ async function generateAll(
   await writer.write('data: [DONE]\n\n')
   writer.end()
   return undefined
+}
+
+/**
+ * A model may have to be fetched or loaded first, and a long prompt takes its time: meanwhile comments, which every
+ * client passes over, keep it and the proxies between from giving up. The head goes out with the first of them, so the
+ * route becomes a trailer then.
+ */
+function tellWaiting(needs: Needs, exchange: Exchange, state: Progress): () => void {
+  let stopped = false
+  let cancel: CancelTimer = () => undefined
+  const again = (): void => {
+    if (!stopped && !exchange.signal.aborted) cancel = needs.clock.after(needs.waitCommentMs, tell)
+  }
+  const tell = (): void => {
+    const text = state.begun ? ': working\n\n' : ': loading the model\n\n'
+    // Who reads nothing any more is found by the answer itself.
+    exchange.stream('sse', ['x-weft-route']).write(text).then(again, again)
+  }
+  again()
+  return () => {
+    stopped = true
+    cancel()
+  }
 }
 
 interface Progress {

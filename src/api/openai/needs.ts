@@ -2,8 +2,10 @@
 import type { Measure } from '../measure.ts'
 import type { ApiNeeds } from '../types.ts'
 
-export interface OpenAiNeeds extends Pick<ApiNeeds, 'peer'> {
+export interface OpenAiNeeds extends Pick<ApiNeeds, 'peer' | 'clock'> {
   readonly measure: Measure
+  /** Milliseconds between comments while a stream has nothing to say yet. */
+  readonly waitCommentMs: number
   /** Random letters, for ids of answers. */
   readonly id: () => string
   /** Seconds since 1970. */

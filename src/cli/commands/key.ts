@@ -1,6 +1,6 @@
-/** weft key create|list|revoke: keys for the HTTP API. They are files of the home, so no peer needs to run. */
-import { join } from 'node:path'
-import { createApiKeys } from '../../trust/index.ts'
+/** weft key create|list|revoke: keys for the HTTP API; network: the key of a private mesh. Files, so no peer needs to run. */
+import { join, resolve } from 'node:path'
+import { createApiKeys, createNetworkKey } from '../../trust/index.ts'
 import type { ApiKeys, ApiKeyScope } from '../../trust/index.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
@@ -8,8 +8,9 @@ import { printable, table } from '../text.ts'
 
 export const command: Command = (context) => {
   const { flags, home, io } = context
-  const keys = createApiKeys({ clock: io.clock, random: io.random }, { directory: join(home, 'keys') })
   const action = flags.required(0)
+  if (action === 'network') return network(context)
+  const keys = createApiKeys({ clock: io.clock, random: io.random }, { directory: join(home, 'keys') })
   if (action === 'create') return create(context, keys)
   return action === 'revoke' ? revoke(context, keys) : list(context, keys)
 }
@@ -54,4 +55,19 @@ async function revoke({ flags, out }: CommandContext, keys: ApiKeys): Promise<vo
   await keys.revoke(id)
   if (out.structured) out.document({ schema: 'weft.key-revoked/1', id })
   else out.note(`key ${id} is good for nothing any more`)
+}
+
+/** What is in the file is not printed: it goes from machine to machine, never through a terminal's history. */
+async function network({ flags, out }: CommandContext): Promise<void> {
+  const file = flags.argument(1)
+  if (file === undefined) throw new UsageError('weft key network needs FILE', 'usage: weft key network FILE')
+  const path = resolve(file)
+  await createNetworkKey(path)
+  if (out.structured) {
+    out.document({ schema: 'weft.network-key/1', path })
+    return
+  }
+  out.line(path)
+  out.note('copy this file to the machines of your mesh (mode 0600); whoever has it is in')
+  out.note(`start each with  weft up --network-key ${printable(file)}`)
 }

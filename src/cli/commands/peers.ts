@@ -3,7 +3,11 @@ import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
+import { printable } from '../text.ts'
 import { peersTable } from '../views.ts'
+
+/** Whoever waits for a person here, or here for a person elsewhere (`--lan confirm`). */
+const PENDING = 'WEFT-DSC-005'
 
 export const command: Command = async (context) => {
   const { flags, out, signal } = context
@@ -17,7 +21,11 @@ export const command: Command = async (context) => {
   if (action === 'ls' || wanted === undefined) {
     if (out.jsonl) for (const peer of status.peers) out.document({ schema: 'weft.peer/1', ...peer })
     else if (out.json) out.document({ schema: 'weft.peers/1', peers: status.peers })
-    else out.lines(peersTable(status, flags.flag('wide')))
+    else {
+      out.lines(peersTable(status, flags.flag('wide')))
+      for (const { code, why, hint } of status.seen_not_joined)
+        if (code === PENDING) out.note(printable(`${why}. ${hint}`))
+    }
     return
   }
   const admit = action === 'approve'

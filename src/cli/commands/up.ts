@@ -7,7 +7,7 @@ import { deadlineSignal } from '../deadline.ts'
 import { detach } from '../detach.ts'
 import { InterruptedError } from '../errors.ts'
 import { plural, shortId } from '../format.ts'
-import type { Signal } from '../io.ts'
+import type { InputStream, Signal } from '../io.ts'
 import { openMeshNotice, readyDocument, readyLines } from '../ready.ts'
 import { printable } from '../text.ts'
 import { peerInit } from '../up-options.ts'
@@ -51,7 +51,10 @@ export const command: Command = async (context) => {
   return asked.status()
 }
 
-/** SIGTERM is how a peer is meant to end, so its status is 0; the second signal does not wait. */
+/**
+ * SIGTERM is how a peer is meant to end, so its status is 0; the second signal does not wait. With `--while-stdin` the
+ * end of standard input is such a signal: it comes however the program on its other side has ended.
+ */
 function stopRequests(context: CommandContext): {
   promise: Promise<void>
   signal: AbortSignal
@@ -62,16 +65,22 @@ function stopRequests(context: CommandContext): {
   const { promise, resolve } = Promise.withResolvers<void>()
   let first: Signal | undefined
   const status = (): number => (first === 'SIGINT' ? 130 : 0)
-  context.takeSignals((name) => {
-    if (first !== undefined) {
-      context.io.abort(status())
-      return
-    }
+  const stop = (name: Signal): void => {
     first = name
     controller.abort(new InterruptedError(name))
     resolve()
+  }
+  context.takeSignals((name) => {
+    if (first === undefined) stop(name)
+    else context.io.abort(status())
   })
+  if (context.flags.flag('while-stdin')) whenClosed(context.io.stdin, () => first ?? stop('SIGTERM'))
   return { promise, signal: controller.signal, name: () => first, status }
+}
+
+function whenClosed(input: InputStream, action: () => void): void {
+  for (const event of ['end', 'close', 'error']) input.once(event, action)
+  input.resume()
 }
 
 async function stop({ io, out }: CommandContext, peer: Peer): Promise<void> {

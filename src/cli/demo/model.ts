@@ -29,7 +29,7 @@ export async function chooseModel(
   } catch (error) {
     signal.throwIfAborted()
     const { message, why } = errorData(error)
-    screen.note(`${PREFERRED} is not to be had now: ${why ?? message}`)
+    screen.note(`${PREFERRED} is not to be had now (${why ?? message}): the embedded model answers`)
     return bring(io, screen, peer, EMBEDDED, signal)
   } finally {
     cancel()

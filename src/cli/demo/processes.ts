@@ -53,6 +53,8 @@ function startPeer(
   const options = [
     'up',
     '--json',
+    // However this process ends, also by SIGKILL, its end of the pipe closes, and the peers end by themselves.
+    '--while-stdin',
     '--home',
     home,
     '--network',
@@ -64,7 +66,7 @@ function startPeer(
     ...(index === 0 ? [] : ['--http', 'off']),
   ]
   // A group of their own: Ctrl-C in the terminal is for this process, which then stops them in order.
-  const child = spawn(process.execPath, [launcher, ...options], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(process.execPath, [launcher, ...options], { stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   return { child, ready: readyPeer(io, child, home, index, signal) }
 }
 

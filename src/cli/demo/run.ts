@@ -110,7 +110,8 @@ async function settled(io: CliIo, first: PeerAccess, model: string, signal: Abor
 function holdings(status: PeerStatus, model: string, blocks: number): string[] {
   const names = new Map([
     [status.peer.id, status.peer.name],
-    ...status.peers.map((peer) => [peer.id, peer.name] as const),
+    // The homes remember peers of earlier runs that had more of them.
+    ...status.peers.filter((peer) => peer.state === 'connected').map((peer) => [peer.id, peer.name] as const),
   ])
   const rows = [...names].map(([id, name]) => {
     const stages = status.stages.filter((stage) => stage.model === model && stage.peer === id)
