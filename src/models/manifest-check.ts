@@ -6,6 +6,7 @@ import { canonicalJson } from '../util/index.ts'
 import { makeBlock, planBlocks } from './blocks.ts'
 import { SOURCE_TYPES, sourceBytes } from './dequantize/index.ts'
 import { ManifestError } from './errors.ts'
+import { mostPositions } from './llama/head-width.ts'
 import type { Block, LlamaShape, ModelManifest, SourceType } from './manifest.ts'
 import { isModelName } from './model-name.ts'
 import * as limits from './readers/limits.ts'
@@ -100,6 +101,11 @@ export function checkManifest(value: unknown): ModelManifest {
 
 function checkShape(shape: LlamaShape): void {
   if (shape.heads % shape.kv_heads !== 0) throw new ManifestError('kv_heads does not divide heads')
+  if (shape.context > mostPositions(shape)) {
+    throw new ManifestError(
+      `a context of ${shape.context} is over ${mostPositions(shape)} for heads of ${shape.head_dim}`,
+    )
+  }
   if (shape.rope_dim > shape.head_dim) throw new ManifestError('rope_dim is over head_dim')
   if (![0, shape.rope_dim / 2].includes(shape.rope_factors.length)) {
     throw new ManifestError('rope_factors are not one a pair')

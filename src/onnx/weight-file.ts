@@ -25,16 +25,27 @@ export class WeightFile {
     return this.#offset
   }
 
-  /** Writes a tensor and says where it lies. `file` is relative to the graph's own folder. */
-  async append(type: ElementType, dims: readonly number[], values: ArrayBufferView): Promise<StoredTensor> {
+  /** Writes a tensor, whole or in pieces, and says where it lies. `file` is relative to the graph's own folder. */
+  async append(
+    type: ElementType,
+    dims: readonly number[],
+    values: ArrayBufferView | Iterable<ArrayBufferView>,
+  ): Promise<StoredTensor> {
     const offset = Math.ceil(this.#offset / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    let end = offset
+    for (const piece of ArrayBuffer.isView(values) ? [values] : values) {
+      await this.#write(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength), end)
+      end += piece.byteLength
+    }
+    this.#offset = end
+    return { type, dims, file: this.#name, offset, length: end - offset }
+  }
+
+  async #write(bytes: Uint8Array, offset: number): Promise<void> {
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, offset + done)
       done += bytesWritten
     }
-    this.#offset = offset + bytes.length
-    return { type, dims, file: this.#name, offset, length: bytes.length }
   }
 
   /** @param durable all bytes are on the disk when this returns, not only on their way */

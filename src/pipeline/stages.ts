@@ -3,11 +3,14 @@
  * when it dies, and within the memory that weft may use.
  */
 import { join } from 'node:path'
-import type { ModelManifest } from '../models/index.ts'
+import { checkStageFiles, damagedBlobs } from '../models/index.ts'
+import type { ModelManifest, StageCheckNeeds } from '../models/index.ts'
+import { BlobDamagedError, createBlobStore } from '../store/index.ts'
 import { CancelledError, MemoryQuotaError } from './errors.ts'
+import { StageHostError } from './host/host-errors.ts'
 import { startStageHost } from './host/stage-host.ts'
 import type { StageHost } from './host/stage-host.ts'
-import type { LoadedControl } from './host/protocol.ts'
+import type { LoadControl, LoadedControl } from './host/protocol.ts'
 import type { StageTable } from './ring/service.ts'
 import type { Clock } from '../util/index.ts'
 
@@ -123,7 +126,9 @@ export class Stages implements StageTable {
   /** As `weights`, one model left out. */
   weightsBeside(digest: string): number {
     let sum = 0
-    for (const [key, entry] of this.#entries) if (key !== digest) sum += weightBytes(entry.manifest, entry.ranges)
+    for (const [key, entry] of this.#entries) {
+      if (key !== digest) sum += weightBytes(entry.manifest, entry.ranges, isMapped(entry))
+    }
     return sum
   }
 
@@ -154,21 +159,23 @@ export class Stages implements StageTable {
   async #load(entry: Entry, wanted: readonly BlockRange[], signal?: AbortSignal): Promise<void> {
     const { manifest } = entry
     const ranges = [...(entry.host === null ? [] : entry.ranges), ...wanted]
-    const need = this.weights - weightBytes(manifest, entry.ranges) + weightBytes(manifest, ranges)
+    const need = this.weightsBeside(manifest.digest) + weightBytes(manifest, ranges, isMapped(entry))
     if (need > this.#needs.memory) throw new MemoryQuotaError(manifest.model, need, this.#needs.memory)
     entry.state = 'loading'
     for (const [from, to] of wanted) await this.#needs.fetch(manifest, from, to, signal)
     if (this.#stopped) throw new CancelledError('the peer is stopping')
     const host = entry.host ?? this.#start(entry)
     try {
-      entry.loaded = await host.load({
-        manifestPath: entry.path,
-        storeDirectory: this.#needs.storeDirectory,
-        cacheDirectory: this.#needs.cacheDirectory,
-        ranges: wanted,
-        threads: this.#needs.threads,
-        spin: this.#needs.spin,
-        kvBytes: Math.max(0, this.#needs.memory - need),
+      const load = async (): Promise<LoadedControl> => {
+        // While the host's program starts: what it will map is read through, and no time is lost by it.
+        const damaged = await checkStageFiles(await this.#files(), manifest, wanted, signal)
+        if (damaged.length > 0) this.#needs.count('weights_damaged', damaged.length)
+        return host.load(this.#control(entry, wanted, need))
+      }
+      entry.loaded = await load().catch(async (error: unknown) => {
+        if (!isDamage(error)) throw error
+        await this.#mend(manifest, wanted, signal)
+        return load()
       })
       entry.ranges = ranges
       entry.state = 'ready'
@@ -182,6 +189,38 @@ export class Stages implements StageTable {
     } finally {
       this.#needs.changed()
     }
+  }
+
+  #control(entry: Entry, ranges: readonly BlockRange[], weights: number): LoadControl {
+    const { storeDirectory, cacheDirectory, threads, spin, memory } = this.#needs
+    const kvBytes = Math.max(0, memory - weights)
+    return { manifestPath: entry.path, storeDirectory, cacheDirectory, ranges, threads, spin, kvBytes }
+  }
+
+  async #files(): Promise<StageCheckNeeds> {
+    const { storeDirectory: directory, cacheDirectory } = this.#needs
+    return { store: await createBlobStore({ directory, readOnly: true }), directory: cacheDirectory }
+  }
+
+  /** Damaged tensors go, and come again from another peer that has them. @throws BlobDamagedError when none has */
+  async #mend(manifest: ModelManifest, ranges: readonly BlockRange[], signal?: AbortSignal): Promise<void> {
+    const { store } = await this.#files()
+    const blocks = ranges.flatMap(([from, to]) => manifest.blocks.slice(from, to))
+    const damaged = await damagedBlobs(
+      store,
+      blocks.flatMap(({ tensors }) => tensors.map(({ address }) => address)),
+      signal,
+    )
+    this.#needs.count('blobs_damaged', damaged.length)
+    for (const address of damaged) await store.remove(address)
+    let why = 'no other peer was asked for it'
+    try {
+      for (const [from, to] of ranges) await this.#needs.fetch(manifest, from, to, signal)
+    } catch (error) {
+      signal?.throwIfAborted()
+      why = error instanceof Error ? error.message : String(error)
+    }
+    for (const address of damaged) if (!(await store.has(address))) throw new BlobDamagedError(address, why)
   }
 
   #start(entry: Entry): StageHost {
@@ -229,10 +268,26 @@ function same(one: readonly BlockRange[], other: readonly BlockRange[]): boolean
   return key(one) === key(other)
 }
 
-/** Each range is a graph of its own: blocks that stand in two of them take their memory twice. */
-function weightBytes(manifest: ModelManifest, ranges: readonly BlockRange[]): number {
-  return ranges.reduce(
-    (sum, [from, to]) => sum + manifest.blocks.slice(from, to).reduce((bytes, block) => bytes + block.memory, 0),
-    0,
-  )
+/** Damaged tensors, found here before the load, or by the host as it packs them. */
+function isDamage(error: unknown): boolean {
+  if (error instanceof BlobDamagedError) return true
+  return error instanceof StageHostError && error.details['code'] === BlobDamagedError.info.code
+}
+
+/** Until a host says otherwise, its weights are pre-packed, and graphs share them. */
+function isMapped(entry: Entry): boolean {
+  return entry.loaded?.prepacked !== false
+}
+
+/**
+ * Memory of loaded ranges. A block that stands in several is there once: its weights are mapped. Where they are not, each
+ * graph has a copy of its own; embedding and head are there once in any case.
+ */
+function weightBytes(manifest: ModelManifest, ranges: readonly BlockRange[], mapped: boolean): number {
+  const graphs = [...new Map(ranges.map((range) => [range.join(), range])).values()]
+  return manifest.blocks.reduce((sum, block, index) => {
+    const times = graphs.filter(([from, to]) => from <= index && index < to).length
+    const copies = mapped || block.kind !== 'decoder' ? Math.min(times, 1) : times
+    return sum + copies * block.memory
+  }, 0)
 }

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { cycleBetweenRooms, importsOf, ROOMS, wrongArrows } from './arrows.ts'
+import { cycleBetweenRooms, importsOf, pathsOf, ROOMS, wrongArrows, wrongPaths } from './arrows.ts'
 import { read, ROOT, sourceFiles } from './repository.ts'
 
 const imports = sourceFiles('src').flatMap((file) => importsOf(file, read(file)))
@@ -18,6 +18,12 @@ describe('src', () => {
 
   test('has no import that runs up or goes past a face', () => {
     expect(wrongArrows(imports)).toEqual([])
+  })
+
+  test('has no path into another room: programs are started, and files read, by the room that has them', () => {
+    const paths = sourceFiles('src').flatMap((file) => pathsOf(file, read(file)))
+    expect(paths.map(({ specifier }) => specifier)).toContain('./host/${name}.${extension}')
+    expect(wrongPaths(paths)).toEqual([])
   })
 
   test('has no cycle between rooms', () => {
@@ -70,6 +76,23 @@ describe('the reading of imports', () => {
     ['the face of the package on a room', 'src/library.ts', "import { x } from './peer/index.ts'"],
   ])('lets %s pass', (_, file, text) => {
     expect(wrong(file, text)).toEqual([])
+  })
+
+  test.each<[string, string, boolean]>([
+    ['a program by URL', "new URL('../net/main.ts', import.meta.url)", true],
+    ['a program of either kind', 'fileURLToPath(new URL(`../net/main.${extension}`, import.meta.url))', true],
+    ['a program that is joined', "spawn(process.execPath, [join(import.meta.dirname, '../../src/net/main.ts')])", true],
+    ['over many lines', "fork(\n  new URL(\n    '../net/deep/main.ts',\n    import.meta.url,\n  ),\n)", true],
+    ['a worker', "new Worker(new URL('../net/thread.ts', import.meta.url))", true],
+    ['its own program', 'new URL(`./host/main.${extension}`, import.meta.url)', false],
+    ['its own program, from deeper', "new URL('../../peer/main.ts', import.meta.url)", false],
+    ['the package', "new URL('../../package.json', import.meta.url)", false],
+    ['an import', "import {\n  a,\n} from '../net/index.ts'", false],
+    ['a comment', "// new URL('../net/main.ts', import.meta.url)", false],
+  ])('of paths finds %s', (_, text, found) => {
+    const file = text.includes('../../peer') ? 'src/peer/deep/a.ts' : 'src/peer/a.ts'
+    const why = expect.stringMatching(/names '.*': a file of net by its path/) as string
+    expect(wrongPaths(pathsOf(file, text))).toEqual(found ? [why] : [])
   })
 
   test('finds a cycle of three rooms, and none in a line', () => {

@@ -50,6 +50,24 @@ export function importsOf(file: string, text: string): Import[] {
   )
 }
 
+const PATH = /(['"`])(\.{1,2}\/[^'"`\n]*)\1/g
+
+/** Relative paths in strings that are no imports: files that are read, programs that are started. */
+export function pathsOf(file: string, text: string): Import[] {
+  const blank = (match: string): string => match.replace(/[^\n]/g, ' ')
+  const code = codeOf(text, true).replace(STATEMENT, blank).replace(CALL, blank)
+  return [...code.matchAll(PATH)].map((match) => ({ file, line: lineOf(code, match.index), specifier: match[2]! }))
+}
+
+/** Sentences, one for each path that leads into another room: what lies there is known behind its face alone. */
+export function wrongPaths(paths: readonly Import[]): string[] {
+  return paths.flatMap(({ file, line, specifier }) => {
+    const [from, to] = [roomOf(file), roomOf(posix.join(posix.dirname(file), specifier))]
+    if (to === undefined || to === from || !(ROOMS as readonly string[]).includes(to)) return []
+    return [`${file}:${line} names '${specifier}': a file of ${to} by its path`]
+  })
+}
+
 /** Sentences, one for each arrow that must not be. */
 export function wrongArrows(imports: readonly Import[]): string[] {
   return imports.flatMap((arrow) => {

@@ -74,8 +74,9 @@ test('the tarball has what is needed to run and to be licensed, and no tests or 
   const { version } = JSON.parse(read('package.json')) as { version: string }
   const needed = ['LICENSE', 'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'bin/weft']
   const parts = ['dist/index.js', 'dist/index.d.ts', 'dist/api/dashboard/index.html', 'dist/pipeline/host/main.js']
+  const programs = ['dist/models/import/main.js', 'dist/util/guarded/guardian.js', 'dist/pipeline/host/range.js']
   const models = ['partitions/weft-tiny/weft-tiny.gguf', 'partitions/weft-tiny/LICENSE', 'partitions/catalogue']
-  expect([...needed, ...parts, ...models].filter((path) => !files.includes(path))).toEqual([])
+  expect([...needed, ...parts, ...programs, ...models].filter((path) => !files.includes(path))).toEqual([])
   expect(files.filter((path) => /^(?:src|test|bench|examples|\.ci)\/|(?<!\.d)\.ts$|^keys\/.*key/.test(path))).toEqual(
     [],
   )

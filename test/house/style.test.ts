@@ -123,6 +123,7 @@ describe('the rules', () => {
     ['the date', 'src/a/b.ts', 'const now = new Date()'],
     ['chance', 'src/a/b.ts', 'const x = Math.random()'],
     ['a timer', 'src/a/b.ts', 'setTimeout(() => {}, 1)'],
+    ['a hidden timer', 'src/a/b.ts', 'const signal = AbortSignal.timeout(1)'],
     ['a long file', 'src/a/b.ts', 'x\n'.repeat(MAX_LINES + 1)],
   ])('find %s', (_, path, text) => {
     expect(breaches(path, text)).toHaveLength(1)
@@ -132,6 +133,7 @@ describe('the rules', () => {
     ['words in comments and texts', 'src/a/b.ts', "// any enum: any\n/* Date.now() */\nconst x = 'a: any Date.now()'"],
     ['a date of a given time', 'src/a/b.ts', 'const x = new Date(clock.wall())'],
     ['a timer in util', 'src/util/b.ts', 'setTimeout(() => {}, 1)'],
+    ['a hidden timer in net', 'src/net/b.ts', 'const signal = AbortSignal.timeout(1)'],
     ['types added to those of a package', 'src/a/b.ts', "declare module 'x' {}"],
     ['any of a list', 'src/a/b.ts', 'const x = AbortSignal.any([a, b]), y = { any: 1 }'],
     ['a file of the greatest length', 'src/a/b.ts', 'x\n'.repeat(MAX_LINES)],

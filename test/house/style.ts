@@ -21,7 +21,8 @@ const RULES: readonly Rule[] = [
   { name: 'a namespace', pattern: /^\s*(?:export\s+)?(?:declare\s+)?(?:namespace|module)\s+\w/gm },
   {
     name: 'the clock, a timer or chance taken directly',
-    pattern: /\bDate\.now\b|\bnew Date\(\s*\)|\bMath\.random\b|\bset(?:Timeout|Interval)\b|\bperformance\.now\b/g,
+    pattern:
+      /\bDate\.now\b|\bnew Date\(\s*\)|\bMath\.random\b|\bset(?:Timeout|Interval)\b|\bperformance\.now\b|\bAbortSignal\.timeout\b/g,
     applies: (path) => path.startsWith('src/') && !MAY_TOUCH_THE_CLOCK.some((room) => path.startsWith(room)),
   },
 ]

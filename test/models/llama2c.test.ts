@@ -7,6 +7,7 @@ import { openModel } from '../../src/models/readers/open-model.ts'
 import { parseLlama2cTokenizer } from '../../src/models/readers/llama2c-tokenizer.ts'
 import { readLlama2c } from '../../src/models/readers/llama2c.ts'
 import { memoryAccess } from '../../src/models/readers/random-access.ts'
+import { llama2cTokenizer } from './support/llama2c-writer.ts'
 import { TINY_TOKENS } from './support/tiny-llama.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'weft-llama2c-'))
@@ -29,16 +30,7 @@ function checkpoint(changes: Partial<typeof HEADER> = {}, extra = 0): Uint8Array
   return bytes
 }
 
-function tokenizerFile(pieces: readonly string[] = TINY_TOKENS): Uint8Array {
-  const parts = pieces.map((piece, id) => {
-    const text = Buffer.from(id === 1 || id === 2 ? `\n${piece}\n` : piece.replaceAll('\u2581', ' '))
-    const head = Buffer.alloc(8)
-    head.writeFloatLE(-id, 0)
-    head.writeInt32LE(text.length, 4)
-    return Buffer.concat([head, text])
-  })
-  return Buffer.concat([Buffer.from([27, 0, 0, 0]), ...parts])
-}
+const tokenizerFile = (pieces: readonly string[] = TINY_TOKENS): Uint8Array => llama2cTokenizer(pieces)
 
 const definition = () => Promise.resolve(parseLlama2cTokenizer(tokenizerFile(), TINY_TOKENS.length))
 

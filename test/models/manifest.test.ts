@@ -59,6 +59,7 @@ describe('checkManifest', () => {
     ['layers without blocks', () => bent(['shape', 'layers'], 3)],
     ['half a head', () => bent(['shape', 'heads'], 1.5)],
     ['keys that do not divide the heads', () => bent(['shape', 'kv_heads'], 3)],
+    ['a context without end', () => bent(['shape', 'context'], 2 ** 24)],
     ['an infinite base', () => bent(['shape', 'rope_base'], 1e300)],
     ['a rotation over the head', () => bent(['shape', 'rope_dim'], 32)],
     ['an odd number of factors', () => bent(['shape', 'rope_factors'], [1, 2, 3])],

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { createTokenizer } from '../../src/models/index.ts'
 import { preTokenizer } from '../../src/models/tokenizer/pre-tokenizer.ts'
@@ -65,5 +66,30 @@ describe('stories260K', () => {
   it.skipIf(!hasShared('tok512'))('encodes the prompt of its documentation', async () => {
     const tokenizer = createTokenizer(await sharedDefinition('tok512'))
     expect(tokenizer.encode('Once upon a time')).toEqual([1, 403, 407, 261, 378])
+  })
+})
+
+const hostile = fixture('tokenizer-hostile') as {
+  readonly strings: readonly string[]
+  /** By `tokenizer/mode`: the beginning of the SHA-256 of each string's ids. */
+  readonly digests: Readonly<Record<string, readonly string[]>>
+}
+
+describe('the ids of hostile strings', () => {
+  const digest = (ids: readonly number[]): string =>
+    createHash('sha256').update(ids.join(',')).digest('hex').slice(0, 8)
+
+  it.for(Object.keys(hostile.digests))('are those of the reference for %s', async (key, { skip }) => {
+    const [name, mode] = key.split('/') as [string, string]
+    const isOwn = name.startsWith('own:')
+    if (!isOwn && !hasShared(name as SharedTokenizer)) skip('../shared is not here')
+    const definition = isOwn ? ownDefinition({ pre: name.slice(4) }) : await sharedDefinition(name as SharedTokenizer)
+    const tokenizer = createTokenizer(definition)
+    const wrong = hostile.strings.filter((text, index) => {
+      const ids = tokenizer.encode(text, { special: mode === 'special', addBos: false })
+      return digest(ids) !== hostile.digests[key]![index]
+    })
+    expect(hostile.strings.length).toBeGreaterThanOrEqual(300)
+    expect(wrong).toEqual([])
   })
 })

@@ -38,23 +38,58 @@ async function saved(random: ModelManifest): Promise<{ readonly manifest: ModelM
   return { manifest, path }
 }
 
+function stagesOf(
+  saving: { readonly manifest: ModelManifest; readonly path: string },
+  counted: Record<string, number> = {},
+  memory = 2 ** 30,
+): Stages {
+  return new Stages({
+    clock,
+    model: () => Promise.resolve(saving),
+    fetch: () => Promise.resolve(),
+    storeDirectory: join(root, 'store'),
+    cacheDirectory: join(root, 'cache'),
+    threads: 1,
+    spin: false,
+    memory,
+    count: (name, by = 1) => void (counted[name] = (counted[name] ?? 0) + by),
+    changed: () => undefined,
+  })
+}
+
 describe('the stages of a peer', () => {
+  it('count a block that stands in several ranges once: its weights are mapped, and graphs share them', async () => {
+    const saving = await saved(await randomModel(store, { type: 'Q5_0' }))
+    const { digest, blocks } = saving.manifest
+    const memory = (from: number, to: number): number =>
+      blocks.slice(from, to).reduce((sum, block) => sum + block.memory, 0)
+    const stages = stagesOf(saving, {}, memory(0, 5))
+    await stages.prepare(digest, [
+      [1, 3],
+      [2, 4],
+      [1, 3],
+    ])
+    expect(stages.weights).toBe(memory(1, 4))
+    // Would not fit if what is there already were counted again.
+    await stages.prepare(digest, [[0, 5]])
+    expect(stages.weights).toBe(memory(0, 5))
+    expect(stages.weightsBeside(digest)).toBe(0)
+    await stages.retain(digest, [[3, 5]])
+    expect(stages.weights).toBe(memory(3, 5))
+    await stages.stop()
+    const small = stagesOf(saving, {}, memory(1, 4) - 1)
+    const ranges = [
+      [1, 3],
+      [2, 4],
+    ] as const
+    await expect(small.prepare(digest, ranges)).rejects.toMatchObject({ code: 'WEFT-INF-050' })
+    await small.stop()
+  })
+
   it('count what was loaded, from the cache, and pre-packed: the first time and the second', async () => {
     const { manifest, path } = await saved(await randomModel(store, { type: 'Q4_1' }))
     const counted: Record<string, number> = {}
-    const stages = (): Stages =>
-      new Stages({
-        clock,
-        model: () => Promise.resolve({ manifest, path }),
-        fetch: () => Promise.resolve(),
-        storeDirectory: join(root, 'store'),
-        cacheDirectory: join(root, 'cache'),
-        threads: 1,
-        spin: false,
-        memory: 2 ** 30,
-        count: (name, by = 1) => void (counted[name] = (counted[name] ?? 0) + by),
-        changed: () => undefined,
-      })
+    const stages = (): Stages => stagesOf({ manifest, path }, counted)
     const first = stages()
     await first.prepare(manifest.digest, [[0, 3]])
     expect(counted).toEqual({ stages_loaded: 1, stages_prepacked: 1 })

@@ -4,13 +4,19 @@
  */
 import { dequantize } from '../dequantize/index.ts'
 import type { LlamaShape } from '../manifest.ts'
+import { MAX_ROTARY_ELEMENTS } from '../readers/limits.ts'
 import type { SourceMatrix } from './pack.ts'
 
 const KERNEL_MULTIPLE = 16
 
 /** Width of a head in the graph and in the KV cache. */
-export function kernelHeadDim(shape: LlamaShape): number {
+export function kernelHeadDim(shape: Pick<LlamaShape, 'head_dim'>): number {
   return Math.ceil(shape.head_dim / KERNEL_MULTIPLE) * KERNEL_MULTIPLE
+}
+
+/** Positions that the rotary tables of a stage may have, for heads of this width. */
+export function mostPositions(shape: Pick<LlamaShape, 'head_dim'>): number {
+  return Math.floor(MAX_ROTARY_ELEMENTS / (kernelHeadDim(shape) / 2))
 }
 
 /** Rows of zeros behind each head's rows: for q, k and v. */

@@ -17,8 +17,8 @@ export function matmul(graph: GraphBuilder, name: string, x: string, matrix: Pac
   )
   if (matrix.offsets === null) return y
   const sums = blockSums(graph, x, matrix.inputs / matrix.block, matrix.block)
-  const rest = graph.node('MatMul', [sums, graph.stored(`${name}.offsets`, matrix.offsets)])
-  return graph.node('Add', [y, rest])
+  // The bits of a MatMul and an Add, with one node less.
+  return graph.node('Gemm', [sums, graph.stored(`${name}.offsets`, matrix.offsets), y])
 }
 
 const SUMS = new WeakMap<GraphBuilder, Map<string, string>>()

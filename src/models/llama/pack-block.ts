@@ -1,5 +1,6 @@
 /** Packs the tensors of one block into a weight file, as the graphs take them. */
 import type { StoredTensor, WeightFile } from '../../onnx/index.ts'
+import { BlobDamagedError, verifyBlob } from '../../store/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { dequantize, floatsToHalves, sourceBytes } from '../dequantize/index.ts'
 import type { Block, BoundaryType, LlamaShape, TensorRef } from '../manifest.ts'
@@ -10,7 +11,7 @@ import { matrixForm } from './matrix-forms.ts'
 import type { MatrixForm, MatrixPart } from './matrix-forms.ts'
 import { packMatrix, packsTogether } from './pack.ts'
 import type { PackedMatrix, SourceMatrix } from './pack.ts'
-import { rotaryTables } from './rotary.ts'
+import { rotaryTable } from './rotary.ts'
 
 function tensor(block: Block, suffix: string): TensorRef {
   return block.tensors.find((ref) => ref.name.endsWith(suffix))!
@@ -71,21 +72,25 @@ export async function packHead(store: BlobStore, block: Block, file: WeightFile)
 /** Cosines and sines of the positions below `positions`. */
 export async function packRotary(shape: LlamaShape, positions: number, file: WeightFile): Promise<Rotary> {
   const pairs = kernelHeadDim(shape) / 2
-  const { cos, sin } = rotaryTables(shape, positions, pairs)
-  const dims = [positions, pairs]
-  return { cos: await file.append('f32', dims, cos), sin: await file.append('f32', dims, sin) }
+  const table = (of: 'cos' | 'sin'): Promise<StoredTensor> =>
+    file.append('f32', [positions, pairs], rotaryTable(of, shape, positions, pairs))
+  return { cos: await table('cos'), sin: await table('sin') }
 }
 
 /** Source bytes of the embedding that are de-quantised at once. */
 const EMBEDDING_STEP = 1 << 20
 
-/** All rows of the embedding in the boundary's type, rounded as `openEmbedding` rounds each of them. */
+/**
+ * All rows of the embedding in the boundary's type, rounded as `openEmbedding` rounds each of them.
+ * @throws BlobDamagedError
+ */
 export async function packEmbedding(
   store: BlobStore,
   ref: TensorRef,
   boundary: BoundaryType,
   file: WeightFile,
 ): Promise<StoredTensor> {
+  if (!(await verifyBlob(store, ref.address))) throw new BlobDamagedError(ref.address)
   const [rows, width] = ref.shape as [number, number]
   const table = boundary === 'f16' ? new Uint16Array(rows * width) : new Float32Array(rows * width)
   const rowBytes = sourceBytes(ref.type, width)

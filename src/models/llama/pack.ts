@@ -9,7 +9,14 @@
  */
 import type { WeightFile } from '../../onnx/index.ts'
 import type { StoredTensor } from '../../onnx/index.ts'
-import { dequantize, floatsToHalves, halvesToFloats, quantizeBlocks, unpackQuants } from '../dequantize/index.ts'
+import {
+  dequantize,
+  floatsToHalves,
+  halvesToFloats,
+  quantizeBlocks,
+  sourceBytes,
+  unpackQuants,
+} from '../dequantize/index.ts'
 import type { BlockQuants } from '../dequantize/index.ts'
 import type { SourceType } from '../manifest.ts'
 import type { MatrixForm } from './matrix-forms.ts'
@@ -167,6 +174,9 @@ function packQuants(quants: Uint8Array, bits: 4 | 8, into: Uint8Array): void {
   for (let at = 0; at < bytes; at++) into[at] = quants[2 * at]! | (quants[2 * at + 1]! << 4)
 }
 
+/** Rows that are written across together: a cache holds a line of each column's while they fill. */
+const TILE = 32
+
 /** `from` is [rows, columns]; it becomes columns [row, row + rows) of `into`, which is [columns, width]. */
 function transposeInto(
   from: Float32Array,
@@ -176,8 +186,12 @@ function transposeInto(
   row: number,
   width: number,
 ): void {
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) into[c * width + row + r] = from[r * columns + c]!
+  for (let first = 0; first < rows; first += TILE) {
+    const end = Math.min(first + TILE, rows)
+    for (let c = 0; c < columns; c++) {
+      const at = c * width + row
+      for (let r = first; r < end; r++) into[at + r] = from[r * columns + c]!
+    }
   }
 }
 
@@ -189,12 +203,17 @@ async function packFloat(
   half: boolean,
 ): Promise<PackedMatrix> {
   const weights = new Float32Array(inputs * outputs)
-  let row = 0
+  let at = 0
   for (const source of sources) {
-    const values = dequantize(source.type, source.bytes, source.outputs * inputs)
-    const rounded = half ? halvesToFloats(new Uint8Array(floatsToHalves(values).buffer)) : values
-    transposeInto(rounded, source.outputs, inputs, weights, row, outputs)
-    row += source.outputs
+    const rowBytes = sourceBytes(source.type, inputs)
+    for (let row = 0; row < source.outputs; row += TILE) {
+      const count = Math.min(TILE, source.outputs - row)
+      const bytes = source.bytes.subarray(row * rowBytes, (row + count) * rowBytes)
+      const values = dequantize(source.type, bytes, count * inputs)
+      const rounded = half ? halvesToFloats(new Uint8Array(floatsToHalves(values).buffer)) : values
+      transposeInto(rounded, count, inputs, weights, at, outputs)
+      at += count
+    }
   }
   return { kind: 'float', outputs, inputs, weights: await file.append('f32', [inputs, outputs], weights) }
 }

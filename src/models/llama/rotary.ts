@@ -1,23 +1,26 @@
 /** Rotary position tables (Su et al., arXiv 2104.09864), computed in float64 and stored as float32. */
 import type { LlamaShape } from '../manifest.ts'
 
-export interface RotaryTables {
-  /** [positions, pairs of a head]: pairs that are not rotated have cosine 1 and sine 0. */
-  readonly cos: Float32Array
-  readonly sin: Float32Array
-}
+/** Elements that are made at once. */
+const PIECE = 1 << 20
 
-export function rotaryTables(shape: LlamaShape, positions: number, pairs: number): RotaryTables {
-  const cos = new Float32Array(positions * pairs)
-  const sin = new Float32Array(positions * pairs)
-  for (let pair = 0; pair < pairs; pair++) {
-    const factor = shape.rope_factors[pair] ?? 1
-    const rotated = 2 * pair < shape.rope_dim
-    const frequency = rotated ? shape.rope_base ** ((-2 * pair) / shape.rope_dim) / factor : 0
-    for (let position = 0; position < positions; position++) {
-      cos[position * pairs + pair] = Math.cos(position * frequency)
-      sin[position * pairs + pair] = Math.sin(position * frequency)
+/** The table [positions, pairs of a head] of cosines or sines, in pieces; pairs that are not rotated have 1 and 0. */
+export function* rotaryTable(
+  of: 'cos' | 'sin',
+  shape: LlamaShape,
+  positions: number,
+  pairs: number,
+): Iterable<Float32Array> {
+  const step = Math.max(1, Math.floor(PIECE / pairs))
+  for (let first = 0; first < positions; first += step) {
+    const count = Math.min(step, positions - first)
+    const piece = new Float32Array(count * pairs)
+    for (let pair = 0; pair < pairs; pair++) {
+      const factor = shape.rope_factors[pair] ?? 1
+      const rotated = 2 * pair < shape.rope_dim
+      const frequency = rotated ? shape.rope_base ** ((-2 * pair) / shape.rope_dim) / factor : 0
+      for (let row = 0; row < count; row++) piece[row * pairs + pair] = Math[of]((first + row) * frequency)
     }
+    yield piece
   }
-  return { cos, sin }
 }

@@ -15,7 +15,7 @@ import { packHead, packLayer, packRotary } from './pack-block.ts'
 import { WeightCache, replaceFile } from './weight-cache.ts'
 
 /** Changes whenever the packed form does, so that an older cache is not taken for a newer one. */
-const FORM = 2
+const FORM = 4
 
 export interface StageFiles {
   /** Path of the graph that runs decoder blocks [from, to) for so many session slots. */
@@ -36,7 +36,7 @@ export interface StageFilesNeeds {
 }
 
 export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): StageFiles {
-  const directory = join(needs.directory, `${folderStem(manifest.digest)}${FORM}`)
+  const directory = cacheFolder(needs.directory, manifest)
   const cache = new WeightCache({ directory, engine: needs.engine, plain: needs.plain })
   const layer = (block: number): Promise<PackedLayer> =>
     cache.block(`block-${block}`, (file) => {
@@ -71,6 +71,15 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
       )
     },
   }
+}
+
+/** The packed weights of a model, to be checked: nothing is pre-packed through it. */
+export function stageCache(directory: string, manifest: ModelManifest): WeightCache {
+  return new WeightCache({ directory: cacheFolder(directory, manifest) })
+}
+
+function cacheFolder(directory: string, manifest: ModelManifest): string {
+  return join(directory, `${folderStem(manifest.digest)}${FORM}`)
 }
 
 function folderStem(digest: string): string {

@@ -1,17 +1,17 @@
 /**
  * Packed weights on the disk, a file of weights and one that describes it for each block. Whatever moment a process is
  * killed at, a file is found whole or made again: it is renamed into its place before its description is, which says
- * how long it is, when it was written, and its digest. A file that has its length and time is taken as it is; one that
- * was touched is read through, and made again unless the digest agrees.
+ * how long it is, when it was written, and its checksum. A file that has its length and time is taken as it is; one
+ * that was touched is read through, and made again unless the checksum agrees. `check` reads one through in any case:
+ * whoever is to serve a stage does so before it is loaded (check-stage.ts), so that nothing has to be synced here.
  */
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { crc32 } from 'node:zlib'
 import { EngineError, PrepackedDiffersError, WeightFile } from '../../onnx/index.ts'
 import type { Engine } from '../../onnx/index.ts'
 import { isProcessAlive } from '../../store/index.ts'
+import { fileCrc } from './file-crc.ts'
 import { prepackBlock, withoutForms } from './prepack-block.ts'
 import type { PackedBlock } from './prepack-block.ts'
 
@@ -29,8 +29,11 @@ interface Description<T> {
   readonly bytes: number
   /** Nanoseconds, as text: when the file was changed last. */
   readonly written: string
-  /** SHA-256 of the file, hexadecimal. */
-  readonly digest: string
+  /**
+   * CRC-32 of what places the weights and of the file: against disks and power cuts, not against liars, who could as well write
+   * a sound one.
+   */
+  readonly crc: number
   /** Bytes of the file that are weights; pre-packed forms come after them. */
   readonly weights: number
   /** Kernel id that the forms are for; null without forms. */
@@ -73,6 +76,24 @@ export class WeightCache {
       return packed
     }
     return this.#prepack(name, `${name}.weights`, { packed, weights: found.weights }, engine)
+  }
+
+  /** Reads a file through; a damaged one is forgotten, so that it is made again. @returns false when it was damaged */
+  async check(name: string, signal?: AbortSignal): Promise<boolean> {
+    const path = this.#path(`${name}.json`)
+    const text = await readFile(path, 'utf8').catch(() => null)
+    if (text === null) return true
+    const sound = await this.#isSound(name, text, signal).catch(() => {
+      signal?.throwIfAborted()
+      return false
+    })
+    if (!sound) await rm(path, { force: true })
+    return sound
+  }
+
+  async #isSound(name: string, text: string, signal: AbortSignal | undefined): Promise<boolean> {
+    const description = JSON.parse(text) as Description<unknown>
+    return (await fileCrc(this.#path(`${name}.weights`), seedOf(description), signal)) === description.crc
   }
 
   async #made<T>(
@@ -121,11 +142,11 @@ export class WeightCache {
     facts: Pick<Description<T>, 'packed' | 'weights' | 'kernel' | 'refused'>,
   ): Promise<T> {
     const path = this.#path(file)
-    const digest = await digestOf(path)
-    await sync(path)
     const { size, mtimeNs } = await stat(path, { bigint: true })
+    const described = { ...facts, bytes: Number(size), written: String(mtimeNs) }
+    const crc = await fileCrc(path, seedOf(described))
     await rename(path, this.#path(`${name}.weights`))
-    await this.#describe(name, { ...facts, bytes: Number(size), written: String(mtimeNs), digest })
+    await this.#describe(name, { ...described, crc })
     return facts.packed
   }
 
@@ -140,7 +161,7 @@ export class WeightCache {
       const { size, mtimeNs } = await stat(path, { bigint: true })
       if (Number(size) !== description.bytes) return undefined
       if (String(mtimeNs) === description.written) return description
-      if ((await digestOf(path)) !== description.digest) return undefined
+      if ((await fileCrc(path, seedOf(description))) !== description.crc) return undefined
       const touched = { ...description, written: String(mtimeNs) }
       await this.#describe(name, touched)
       return touched
@@ -164,19 +185,9 @@ export class WeightCache {
   }
 }
 
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r+')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash)
-  return hash.digest('hex')
+/** CRC-32 of what places the weights; what else a description says is harmless when it is wrong, or may change. */
+function seedOf({ packed, bytes, weights }: Pick<Description<unknown>, 'packed' | 'bytes' | 'weights'>): number {
+  return crc32(JSON.stringify([packed, bytes, weights]))
 }
 
 /** Not synced: what a power cut may leave of it is noticed by whoever reads it. */

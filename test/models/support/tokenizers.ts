@@ -83,6 +83,7 @@ const SHARED_FILES = {
   llama: 'data/tokenizers/ggml-vocab-llama-spm.gguf',
   smollm2: 'models/SmolLM2-135M-Instruct.Q4_1.gguf',
   tok512: 'data/llm/tok512.bin',
+  'llama2-32k': 'data/tokenizers/llama2-32k-tokenizer.bin',
 } as const
 
 export type SharedTokenizer = keyof typeof SHARED_FILES
@@ -98,6 +99,7 @@ export function hasShared(name: SharedTokenizer): boolean {
 export async function sharedDefinition(name: SharedTokenizer): Promise<TokenizerDefinition> {
   const url = sharedUrl(SHARED_FILES[name])
   if (name === 'tok512') return parseLlama2cTokenizer(readFileSync(url), 512)
+  if (name === 'llama2-32k') return parseLlama2cTokenizer(readFileSync(url), 32_000)
   const access = await openFileAccess(url.pathname)
   try {
     return ggufTokenizer(metadataAccess((await readGguf(access)).metadata))
