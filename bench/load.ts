@@ -7,7 +7,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { importModel } from '../src/models/index.ts'
+import { checkStageFiles, importModel } from '../src/models/index.ts'
 import type { ModelManifest } from '../src/models/index.ts'
 import { DTYPE, encodeControl, frame } from '../src/net/index.ts'
 import { GREEDY } from '../src/pipeline/index.ts'
@@ -53,11 +53,15 @@ async function start(home: Home, cache: string): Promise<Start> {
   const started = clock.now()
   const host = startStageHost({ clock, codeCache: join(home.directory, 'code') })
   try {
+    // As a peer does before it loads (src/pipeline/stages.ts), while the host's program starts.
+    const store = await createBlobStore({ directory: join(home.directory, 'store'), readOnly: true })
+    const all = [[0, home.manifest.blocks.length]] as const
+    await checkStageFiles({ store, directory: cache }, home.manifest, all)
     const loaded = await host.load({
       manifestPath: home.manifestPath,
       storeDirectory: join(home.directory, 'store'),
       cacheDirectory: cache,
-      ranges: [[0, home.manifest.blocks.length]],
+      ranges: all,
       threads: 1,
       spin: false,
       kvBytes: 2 ** 31,

@@ -140,7 +140,8 @@ export class BlobDamagedError extends WeftError {
     code: 'WEFT-STO-009',
     title: 'Blob damaged',
     meaning: 'The bytes of a blob on the disk are not those of its address any more: the disk or its memory fails.',
-    remedy: 'Import the model again (weft import SOURCE --force), or let a peer that has it join; check the disk.',
+    remedy:
+      'Remove the model and import it again (weft rm, weft import), or let a peer that has it join; check the disk.',
     exit: EXIT.integrity,
     http: 500,
     retryable: true,
