@@ -18,7 +18,7 @@ const unpackr = new Unpackr(OPTIONS)
 
 /**
  * Plain data only: objects with string keys, arrays, strings, finite or infinite numbers, booleans, null, bytes.
- * `undefined` becomes null.
+ * `undefined` becomes null, and -0 becomes 0.
  * @throws ControlError for what `decodeControl` would refuse
  */
 export function encodeControl(value: unknown): Uint8Array {

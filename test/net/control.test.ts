@@ -9,7 +9,8 @@ const plain = fc.letrec((tie) => ({
     fc.string(),
     fc.integer(),
     fc.maxSafeInteger(),
-    fc.double(),
+    // As in JSON, there is one zero.
+    fc.double().map((value) => (value === 0 ? 0 : value)),
     fc.boolean(),
     fc.constant(null),
     fc.array(tie('value'), { maxLength: 8 }),
@@ -37,6 +38,10 @@ describe('control maps', () => {
         expect(decodeControl(encodeControl(value))).toEqual(value)
       }),
     )
+  })
+
+  test('know one zero, as JSON does', () => {
+    expect(decodeControl(encodeControl(-0))).toBe(0)
   })
 
   test('carry bytes', () => {
