@@ -3,8 +3,18 @@
  * its past and returns only new rows; a smaller position rewinds.
  */
 
-/** Capacity grows in steps of so many positions: a copy each 256 tokens, and at most as many unused rows. */
-export const CAPACITY_STEP = 256
+/**
+ * Capacity is a multiple of so many positions. Small, because the attention kernel's time goes with the capacity and not
+ * only with what is used of it: 30 layers of SmolLM2-135M at position 20 take 0.96 ms in place of 2.48 with 256.
+ */
+const CAPACITY_STEP = 64
+/** A cache grows by this share of its positions at least, so that a long one is copied as rarely as a short one. */
+const GROWTH = 1 / 16
+
+/** Positions of the smallest capacity that holds so many. */
+function capacityFor(positions: number): number {
+  return Math.max(1, Math.ceil(positions / CAPACITY_STEP)) * CAPACITY_STEP
+}
 
 export interface KvShape {
   readonly layers: number
@@ -22,7 +32,7 @@ export class KvCache {
 
   constructor(shape: KvShape, positions = 0) {
     this.shape = shape
-    this.#capacity = Math.max(CAPACITY_STEP, Math.ceil(positions / CAPACITY_STEP) * CAPACITY_STEP)
+    this.#capacity = capacityFor(positions)
     this.#keys = this.#allocate()
     this.#values = this.#allocate()
   }
@@ -49,7 +59,7 @@ export class KvCache {
   reserve(positions: number): void {
     if (positions <= this.#capacity) return
     const oldCapacity = this.#capacity
-    this.#capacity = Math.ceil(positions / CAPACITY_STEP) * CAPACITY_STEP
+    this.#capacity = capacityFor(Math.max(positions, Math.ceil(oldCapacity * (1 + GROWTH))))
     this.#keys = this.#grown(this.#keys, oldCapacity)
     this.#values = this.#grown(this.#values, oldCapacity)
   }
