@@ -332,14 +332,15 @@ def train(model, stream, chat, held, a, log=()):
         for size in {a.window, c.context}:
             x = torch.zeros(a.micro // size, size, dtype=torch.long)
             run(x, x).mean().backward()
-    log, began, step, shown, cpu, threads, mean = list(log), time.time(), 0, time.time(), None, 1, None
+    clock = time.process_time if a.processor_time else time.time
+    log, began, step, shown, cpu, threads, mean = list(log), clock(), 0, clock(), None, 1, None
     before = log[-1] if log else dict(step=0, tokens=0, seconds=0)
 
     def record():
-        return dict(step=before['step'] + step, tokens=before['tokens'] + step * a.batch, seconds=before['seconds'] + round(time.time() - began),
+        return dict(step=before['step'] + step, tokens=before['tokens'] + step * a.batch, seconds=before['seconds'] + round(clock() - began),
                     train=round(mean, 4), valid=round(loss_on(model, held[:a.quick + 1], 256)[0], 4))
 
-    while (progress := (time.time() - began) / (60 * a.minutes)) < 1:
+    while (progress := (clock() - began) / (60 * a.minutes)) < 1:
         if a.threads == 0 and step % 10 == 0:
             cpu, threads = idle_threads(cpu)
             torch.set_num_threads(threads)
@@ -359,10 +360,10 @@ def train(model, stream, chat, held, a, log=()):
         adam.step()
         muon.step(a.lr * scale)
         step += 1
-        if time.time() - shown > a.every:
-            shown = time.time()
+        if clock() - shown > a.every:
+            shown = clock()
             log.append(record())
-            print(json.dumps(log[-1]), f'window {size} threads {threads} {step * a.batch / (time.time() - began):.0f} tok/s', flush=True)
+            print(json.dumps(log[-1]), f'window {size} threads {threads} {step * a.batch / (clock() - began):.0f} tok/s', flush=True)
             if a.keep:
                 torch.save(dict(config=vars(c), state=model.state_dict(), log=log), a.out / 'checkpoint.tmp')
                 os.replace(a.out / 'checkpoint.tmp', a.out / 'checkpoint.pt')
@@ -576,6 +577,7 @@ def main():
     option('--out', type=Path, default=Path('build'), help='folder for everything that is written')
     option('--stage', choices=['all', 'text', 'train', 'export', 'evaluate', 'sample'], default='all')
     option('--minutes', type=float, default=60, help='training time')
+    option('--processor-time', action='store_true', help='--minutes of processor time: a run that others crowd out still finishes its schedule')
     option('--threads', type=int, default=1, help='0: two while the machine is otherwise idle, else one')
     option('--compile', action='store_true', help='torch.compile (PyTorch 2; needs a C++ compiler)')
     option('--batch', type=int, default=4096, help='tokens a step')
