@@ -10,16 +10,15 @@ import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { channelOverSocket, createNetwork, DTYPE, frame } from '../src/net/index.ts'
-import type { Channel, Network } from '../src/net/index.ts'
-import { createLogger } from '../src/telemetry/index.ts'
-import { newIdentity } from '../src/trust/index.ts'
-import { systemClock, systemRandom } from '../src/util/index.ts'
+import { channelOverSocket, DTYPE, frame } from '../src/net/index.ts'
+import type { Channel } from '../src/net/index.ts'
+import { bareTrip } from './support/bare-tcp.ts'
+import { startNetwork } from './support/network.ts'
 
 /** A row of width 1,024 in f16. */
 const BYTES = 2 << 10
@@ -34,24 +33,6 @@ function listen(server: Server, where: object): Promise<void> {
 
 function socketName(role: string): string {
   return join(tmpdir(), `weft-hop-${process.pid}-${role}.sock`)
-}
-
-function network(bootstrap: readonly string[]): Promise<Network> {
-  const logger = createLogger({ name: 'bench', level: 'silent' })
-  return createNetwork(
-    { clock: systemClock(), random: systemRandom(), identity: newIdentity(), logger },
-    {
-      networkName: 'bench',
-      networkKey: new Uint8Array(32),
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      bootstrap,
-      lan: 'off',
-      discovery: false,
-      membership: { epoch: 0, admits: () => true },
-      name: 'bench',
-      version: '0',
-    },
-  )
 }
 
 function relay(one: Channel, other: Channel): void {
@@ -72,13 +53,13 @@ async function farHost(): Promise<object> {
 }
 
 async function farPeer(host: string): Promise<object> {
-  const net = await network([])
+  const net = await startNetwork([])
   net.handle(PROTOCOL, 'compute', (channel) => relay(channel, channelOverSocket(connect(host), 'host')))
   return { address: net.addresses()[0]!, id: net.id }
 }
 
 async function nearPeer(address: string, id: string): Promise<object> {
-  const net = await network([address])
+  const net = await startNetwork([address])
   await new Promise<void>((resolve) => net.on({ connected: () => resolve() }))
   const path = socketName('near')
   const server = createServer((socket) => {
@@ -104,21 +85,6 @@ async function start(...args: readonly string[]): Promise<{ child: ChildProcess;
   const child = fork(fileURLToPath(import.meta.url), args)
   const [told] = (await once(child, 'message')) as [Told]
   return { child, told }
-}
-
-function bareTrip(socket: Socket): Trip {
-  let missing = 0
-  let done = (): void => undefined
-  socket.setNoDelay(true).on('data', (bytes: Buffer) => {
-    missing -= bytes.length
-    if (missing <= 0) done()
-  })
-  return () =>
-    new Promise((resolve) => {
-      missing = BYTES
-      done = resolve
-      socket.write(PAYLOAD)
-    })
 }
 
 function hopTrip(channel: Channel): Trip {
@@ -150,8 +116,9 @@ async function main(rounds: number, trips: number, pause: number, json: boolean)
   const raw = connect(host.told.port, '127.0.0.1')
   const local = connect(near.told.path)
   await Promise.all([once(raw, 'connect'), once(local, 'connect')])
+  const bare = bareTrip(raw)
   const ways: readonly (readonly [string, Trip])[] = [
-    ['bare TCP', bareTrip(raw)],
+    ['bare TCP', () => bare(PAYLOAD)],
     ['hop', hopTrip(channelOverSocket(local, 'peer'))],
   ]
   const best = new Map<string, number>()

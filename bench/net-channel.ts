@@ -7,16 +7,15 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { channelOverSocket, createNetwork, DTYPE, frame } from '../src/net/index.ts'
-import type { Channel, Network } from '../src/net/index.ts'
-import { createLogger } from '../src/telemetry/index.ts'
-import { newIdentity } from '../src/trust/index.ts'
-import { systemClock, systemRandom } from '../src/util/index.ts'
+import { channelOverSocket, DTYPE, frame } from '../src/net/index.ts'
+import type { Channel } from '../src/net/index.ts'
+import { bareTrip } from './support/bare-tcp.ts'
+import { startNetwork } from './support/network.ts'
 
 const SIZES = [2 << 10, 64 << 10]
 const ECHO = '/bench/echo/1'
@@ -31,28 +30,6 @@ interface Addresses {
 interface Result {
   readonly p50: number
   readonly p99: number
-}
-
-function startNetwork(bootstrap: readonly string[]): Promise<Network> {
-  return createNetwork(
-    {
-      clock: systemClock(),
-      random: systemRandom(),
-      identity: newIdentity(),
-      logger: createLogger({ name: 'bench', level: 'silent' }),
-    },
-    {
-      networkName: 'bench',
-      networkKey: new Uint8Array(32),
-      listen: ['/ip4/127.0.0.1/tcp/0'],
-      bootstrap,
-      lan: 'off',
-      discovery: false,
-      membership: { epoch: 0, admits: () => true },
-      name: 'bench',
-      version: '0',
-    },
-  )
 }
 
 function echo(channel: Channel): void {
@@ -80,21 +57,6 @@ function listen(server: Server, where: object): Promise<void> {
 }
 
 type Trip = (size: number) => Promise<void>
-
-function rawTrip(socket: Socket): Trip {
-  let missing = 0
-  let done = (): void => undefined
-  socket.setNoDelay(true).on('data', (bytes: Buffer) => {
-    missing -= bytes.length
-    if (missing <= 0) done()
-  })
-  return (size) =>
-    new Promise((resolve) => {
-      missing = size
-      done = resolve
-      socket.write(payloads.get(size)!)
-    })
-}
 
 function channelTrip(channel: Channel): Trip {
   let done = (): void => undefined
@@ -138,8 +100,9 @@ async function main(): Promise<void> {
   const raw = connect(there.tcp, '127.0.0.1')
   const local = connect(there.socket)
   await Promise.all([once(raw, 'connect'), once(local, 'connect')])
+  const bare = bareTrip(raw)
   const ways: readonly (readonly [string, Trip])[] = [
-    ['bare TCP', rawTrip(raw)],
+    ['bare TCP', (size) => bare(payloads.get(size)!)],
     ['channel, TCP + noise', channelTrip(await network.open(there.id, ECHO))],
     ['channel, lane', channelTrip(await network.openLane(there.id, ECHO))],
     ['channel, local socket', channelTrip(channelOverSocket(local, 'bench'))],

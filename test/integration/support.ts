@@ -34,7 +34,7 @@ export interface Lab {
   home(name: string): string
   /** @param within command that runs it elsewhere, e.g. in a network namespace */
   start(name: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
-  /** Told nothing but its home: it is in the same open mesh as any other peer nearby that was told nothing. */
+  /** Told nothing but its home: it joins the open mesh of all peers nearby that were told nothing. */
   startBare(name: string, within?: readonly string[]): Promise<RealPeer>
   stop(): Promise<void>
 }
