@@ -91,6 +91,7 @@ describe('three real peers and one model', () => {
       expect((await counter(b, 'sessions_opened')) - before.opened).toBe(1)
     }
     for (const peer of [a, b, c]) {
+      expect(await counter(peer, 'lanes_opened'), 'the ring goes over lanes').toBeGreaterThan(0)
       await until(
         'sessions are freed',
         async () => (await counter(peer, 'sessions_opened')) === (await counter(peer, 'sessions_freed')),
