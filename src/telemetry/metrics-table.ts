@@ -28,6 +28,7 @@ export const COUNTERS = {
   draft_tokens: { help: 'Tokens proposed by speculation.' },
   draft_accepted: { help: 'Proposed tokens that the model confirmed.' },
   batched_rows: { help: 'Rows that ran together with rows of another session.' },
+  single_rows: { help: 'Rows alone in a run that the matrices took without a dummy row beside them.' },
   rows: { help: 'Rows that stages of this peer computed.' },
   stage_runs: { help: 'Runs of a stage graph on this peer.' },
   bytes_sent: { help: 'Bytes of frames sent to other peers.' },

@@ -103,6 +103,7 @@ describe('three real peers and one model', () => {
     const prompts = [[960, 1504], [300, 301, 302], [17], [640, 2, 81, 9, 700], [5, 5, 5], [99]]
     const alone = []
     for (const ids of prompts) alone.push((await answer(a, greedy('tiny', 40, { input: { kind: 'ids', ids } }))).ids)
+    expect(await counter(b, 'single_rows')).toBeGreaterThan(0)
     const before = await counter(b, 'batched_rows')
     const together = await Promise.all(
       prompts.map((ids, index) => answer(index % 2 === 0 ? a : c, greedy('tiny', 40, { input: { kind: 'ids', ids } }))),

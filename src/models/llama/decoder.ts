@@ -3,9 +3,9 @@
  * products; attention is one GroupQueryAttention a slot, because a row's bits must not depend on its company.
  *
  * Inputs: `x` [rows, width]; a slot s: `past.s` int32 [1] (position of its last row), `total.s` int32 [] (past + its
- * rows), and `k.l.s`, `v.l.s` [1, kv heads, capacity, head dim] of layer l. With more than one slot also `rows.s`
- * int64 [its rows] (which rows of x are the slot's; a single one is named twice) and `back` int64 [rows] (where each
- * row of x stands in the slots' rows, one after another).
+ * rows), `rows.s` int64 [1, its rows] (which rows of x are the slot's; a single one is named twice), and `k.l.s`,
+ * `v.l.s` [1, kv heads, capacity, head dim] of layer l; `back` int64 [rows] (where each row of x stands in the slots'
+ * rows, one after another).
  * Outputs: `y` [rows, width], and the new rows `nk.l.s`, `nv.l.s` [1, kv heads, slot's rows, head dim].
  */
 import { GraphBuilder } from '../../onnx/index.ts'
@@ -46,9 +46,9 @@ function slotInputs(graph: GraphBuilder, slots: number): void {
   for (let slot = 0; slot < slots; slot++) {
     graph.input(`past.${slot}`, 'i32', [1])
     graph.input(`total.${slot}`, 'i32', [])
-    if (slots > 1) graph.input(`rows.${slot}`, 'i64', [`rows.${slot}`])
+    graph.input(`rows.${slot}`, 'i64', [1, `rows.${slot}`])
   }
-  if (slots > 1) graph.input('back', 'i64', ['rows'])
+  graph.input('back', 'i64', ['rows'])
 }
 
 /** Where a slot's new rows stand in the present cache: int64 [1] each, the same in all layers. */
@@ -61,16 +61,14 @@ function attention(graph: GraphBuilder, init: DecoderInit, layer: number, qkv: s
   const { slots } = init
   const outputs: string[] = []
   for (let slot = 0; slot < slots; slot++) {
-    const rows = slots === 1 ? qkv : graph.node('Gather', [qkv, `rows.${slot}`], { axis: 0 })
-    const batched = graph.node('Unsqueeze', [rows, graph.int64s([0])])
+    const batched = graph.node('Gather', [qkv, `rows.${slot}`], { axis: 0 })
     const place = (news[slot] ??= newRows(graph, slot, batched))
     const attended = slotAttention(graph, init, layer, slot, batched, place)
     // Not a Reshape to [-1, width]: the engine would no longer know that there are `rows` rows, share no buffers from
     // here on, and take a time to load that grows with the square of the layers.
     outputs.push(graph.node('Squeeze', [attended, graph.int64s([0])]))
   }
-  if (slots === 1) return outputs[0]!
-  const all = graph.node('Concat', outputs, { axis: 0 })
+  const all = slots === 1 ? outputs[0]! : graph.node('Concat', outputs, { axis: 0 })
   return graph.node('Gather', [all, 'back'], { axis: 0 })
 }
 

@@ -1,11 +1,14 @@
 /**
  * Runs a range of decoder layers for rows of several sessions at once. Whatever the company, a row's bits are the same
- * (DESIGN decision 3): a single row is given twice, because some kernels take another path for one row alone.
+ * (DESIGN decision 3): attention always has a row twice if it is alone, because its kernel takes another path for one.
+ * The matrices too, where their kernels do: whether they do here, on these weights, is tried when the stage is made.
  */
 import type { Engine, Graph, LoadOptions, Tensor } from '../../onnx/index.ts'
 import { kernelHeadDim } from '../../models/index.ts'
 import type { BoundaryType, LlamaShape } from '../../models/index.ts'
 import { KvCache } from './kv-cache.ts'
+import type { KvShape } from './kv-cache.ts'
+import { sameBits, trialRow } from './one-row.ts'
 
 /** Graph variants by session slots; each is loaded when it is first needed. */
 export const SLOT_VARIANTS = [1, 4, 16] as const
@@ -20,6 +23,8 @@ export interface DecoderJob {
 
 export interface DecoderStage {
   readonly layers: number
+  /** A row that is alone goes through the matrices once: their kernels give it the bits that it has in company. */
+  readonly oneRow: boolean
   newCache(positions: number): KvCache
   /** At most MAX_SLOTS jobs of different sessions; advances their caches; the rows that leave, in the same order. */
   run(jobs: readonly DecoderJob[]): Promise<Uint8Array[]>
@@ -48,14 +53,15 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
     return loading
   }
   const idle = new KvCache(kvShape)
-  await variant(1)
+  const oneRow = await triedOneRow(init, await variant(1), kvShape, idle)
   return {
     layers,
+    oneRow,
     newCache: (positions) => new KvCache(kvShape, positions),
     async run(jobs) {
       const slots = SLOT_VARIANTS.find((size) => size >= jobs.length)!
       const graph = await variant(slots)
-      const batch = layOut(jobs, slots)
+      const batch = layOut(jobs, oneRow ? 1 : 2)
       const outputs = await graph.run(feeds(init, jobs, batch, slots, idle), fetches(layers, jobs.length))
       return collect(init, jobs, batch, outputs)
     },
@@ -65,6 +71,20 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
   }
 }
 
+/** Runs one row alone and the same row doubled, twice: every value that leaves the graph must have the same bits. */
+async function triedOneRow(init: DecoderStageInit, graph: Graph, kvShape: KvShape, idle: KvCache): Promise<boolean> {
+  const names = fetches(init.layers, 1)
+  for (const seed of [1, 2]) {
+    const results: Readonly<Record<string, Tensor>>[] = []
+    for (const least of [1, 2]) {
+      const job = { cache: new KvCache(kvShape), rows: trialRow(init.shape.width, init.boundary, seed), count: 1 }
+      results.push(await graph.run(feeds(init, [job], layOut([job], least), 1, idle), names))
+    }
+    if (!sameBits(results[0]!, results[1]!)) return false
+  }
+  return true
+}
+
 /** Where each job's rows stand in the run, and how many rows its slot is given (at least two). */
 interface Batch {
   readonly rows: number
@@ -72,16 +92,15 @@ interface Batch {
   readonly given: readonly number[]
 }
 
-function layOut(jobs: readonly DecoderJob[], slots: number): Batch {
+/** @param least rows that the matrices must have */
+function layOut(jobs: readonly DecoderJob[], least: number): Batch {
   let rows = 0
   const starts: number[] = []
   for (const job of jobs) {
     starts.push(rows)
     rows += job.count
   }
-  // With one slot there is no Gather that could name a row twice: the row itself is doubled.
-  if (slots === 1 && rows === 1) rows = 2
-  return { rows: Math.max(rows, 2), starts, given: jobs.map((job) => Math.max(job.count, 2)) }
+  return { rows: Math.max(rows, least), starts, given: jobs.map((job) => Math.max(job.count, 2)) }
 }
 
 function feeds(
@@ -100,10 +119,10 @@ function feeds(
     cache.reserve(total)
     tensors[`past.${slot}`] = { type: 'int32', dims: [1], data: Int32Array.of(total - 1) }
     tensors[`total.${slot}`] = { type: 'int32', dims: [], data: Int32Array.of(total) }
-    if (slots > 1) tensors[`rows.${slot}`] = { type: 'int64', dims: [given], data: slotRows(batch, job, slot, given) }
+    tensors[`rows.${slot}`] = { type: 'int64', dims: [1, given], data: slotRows(batch, job, slot, given) }
     addPast(tensors, cache, slot)
   }
-  if (slots > 1) tensors['back'] = { type: 'int64', dims: [batch.rows], data: backRows(jobs, batch) }
+  tensors['back'] = { type: 'int64', dims: [batch.rows], data: backRows(jobs, batch) }
   return tensors
 }
 
@@ -121,7 +140,9 @@ function input(init: DecoderStageInit, jobs: readonly DecoderJob[], batch: Batch
   const size = init.boundary === 'f16' ? 2 : 4
   const bytes = new Uint8Array(batch.rows * width * size)
   for (const [slot, job] of jobs.entries()) bytes.set(job.rows, batch.starts[slot]! * width * size)
-  if (jobs.length === 1 && jobs[0]!.count === 1) bytes.set(jobs[0]!.rows, width * size)
+  const last = jobs.at(-1)!.rows
+  const filled = jobs.reduce((sum, job) => sum + job.count, 0)
+  for (let row = filled; row < batch.rows; row++) bytes.set(last.subarray(-width * size), row * width * size)
   const dims = [batch.rows, width]
   if (init.boundary === 'f16') return { type: 'float16', dims, data: new Uint16Array(bytes.buffer) }
   return { type: 'float32', dims, data: new Float32Array(bytes.buffer) }

@@ -31,6 +31,8 @@ export const RUN = {
   token: 1,
   /** Rows of other sessions were in the same run. */
   batched: 2,
+  /** A row that was alone went through the matrices once, without a dummy row beside it. */
+  single: 4,
 } as const
 
 export interface LoadControl {

@@ -9,40 +9,15 @@ import type { Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import { MAX_SLOTS } from './decoder-stage.ts'
 import { NotFiniteError, OutOfStepError } from './errors.ts'
-import type { KvCache } from './kv-cache.ts'
+import { answer, markSingle, nextPart, sessionKey, tokenControl } from './jobs.ts'
+import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HeadPart, Parts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
-import type { HostStats, OpenControl, TokenControl } from './protocol.ts'
+import type { HostStats, OpenControl } from './protocol.ts'
 import { createSampler } from './sampler.ts'
-import type { Sampled, Sampler } from './sampler.ts'
 
 /** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
 const MAX_ROWS = 512
-
-interface Session {
-  readonly key: string
-  readonly request: number
-  readonly hop: number
-  readonly segment: ReturnType<Parts['segment']>
-  readonly caches: readonly KvCache[]
-  readonly sampler: Sampler | null
-  readonly reserved: number
-  readonly positions: number
-  /** Position that the next rows must have. */
-  expected: number
-  closed: boolean
-}
-
-interface Job {
-  readonly session: Session
-  readonly frame: Frame
-  readonly count: number
-  /** Index of the next decoder part of the session's segment; the head comes after the last. */
-  part: number
-  rows: Uint8Array
-  micros: number
-  batched: boolean
-}
 
 export interface StageRuntimeNeeds {
   readonly clock: Clock
@@ -97,7 +72,7 @@ export class StageRuntime {
       this.#checkStep(session, message, count)
       const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
       session.expected += count
-      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros, batched: false })
+      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros, ran: 0 })
       if (!this.#running) void this.#loop()
     })
   }
@@ -216,7 +191,7 @@ export class StageRuntime {
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
     if (jobs.length > 1) {
       this.#batchedRows += rows
-      for (const job of jobs) job.batched = true
+      for (const job of jobs) job.ran |= RUN.batched
     }
     return jobs
   }
@@ -225,6 +200,7 @@ export class StageRuntime {
     const outputs = await part.stage.run(
       jobs.map((job) => ({ cache: job.session.caches[job.part]!, rows: job.rows, count: job.count })),
     )
+    if (part.stage.oneRow) markSingle(jobs)
     const micros = Math.round((this.#needs.clock.now() - started) * 1000)
     const going: Job[] = []
     for (const [index, job] of jobs.entries()) {
@@ -287,33 +263,4 @@ export class StageRuntime {
       })
     })
   }
-}
-
-function tokenControl(sampled: Sampled): TokenControl {
-  if (sampled.logprob === undefined) return {}
-  return { logprob: sampled.logprob, top: (sampled.top ?? []).map(({ id, logprob }) => [id, logprob] as const) }
-}
-
-/** The frame that answers a job, but for its type and payload. */
-function answer(job: Job): Frame {
-  const flags = job.frame.flags | (job.batched ? RUN.batched : 0)
-  return {
-    ...job.frame,
-    flags,
-    rows: job.count,
-    micros: job.micros,
-    dtype: DTYPE.none,
-    dims: [],
-    payload: new Uint8Array(0),
-  }
-}
-
-/** What the job waits for: a range of layers, the head, or (after an embedding alone) nothing. */
-function nextPart(job: Job): DecoderPart | HeadPart | null {
-  const { decoders, head } = job.session.segment
-  return decoders[job.part] ?? head
-}
-
-function sessionKey(message: Frame): string {
-  return `${message.request}/${message.hop}`
 }

@@ -24,7 +24,7 @@ export function serveBytes(data: Uint8Array, tag: string, cutAt?: number): FileS
     const range = from > 0 ? { 'content-range': `bytes ${from}-${data.length - 1}/${data.length}` } : {}
     response.writeHead(from > 0 ? 206 : 200, { 'content-length': data.length - from, etag: tag, ...range })
     if (cutAt === undefined || from >= cutAt) response.end(data.subarray(from))
-    else response.write(data.subarray(from, cutAt), () => setTimeout(() => response.destroy(), 50))
+    else response.write(data.subarray(from, cutAt), () => setTimeout(() => response.destroy(), 300))
   }
 }
 

@@ -1,0 +1,68 @@
+/** A stage's sessions and the jobs that wait in it. */
+import { DTYPE } from '../../net/index.ts'
+import type { Frame } from '../../net/index.ts'
+import type { KvCache } from './kv-cache.ts'
+import type { DecoderPart, HeadPart, Segment } from './parts.ts'
+import { RUN } from './protocol.ts'
+import type { TokenControl } from './protocol.ts'
+import type { Sampled, Sampler } from './sampler.ts'
+
+export interface Session {
+  readonly key: string
+  readonly request: number
+  readonly hop: number
+  readonly segment: Segment
+  readonly caches: readonly KvCache[]
+  readonly sampler: Sampler | null
+  readonly reserved: number
+  readonly positions: number
+  /** Position that the next rows must have. */
+  expected: number
+  closed: boolean
+}
+
+export interface Job {
+  readonly session: Session
+  readonly frame: Frame
+  readonly count: number
+  /** Index of the next decoder part of the session's segment; the head comes after the last. */
+  part: number
+  rows: Uint8Array
+  micros: number
+  /** What is told of how its rows ran: RUN.batched, RUN.single. */
+  ran: number
+}
+
+export function tokenControl(sampled: Sampled): TokenControl {
+  if (sampled.logprob === undefined) return {}
+  return { logprob: sampled.logprob, top: (sampled.top ?? []).map(({ id, logprob }) => [id, logprob] as const) }
+}
+
+/** A row that was alone in a run of a part that takes it once. */
+export function markSingle(jobs: readonly Job[]): void {
+  if (jobs.length === 1 && jobs[0]!.count === 1) jobs[0]!.ran |= RUN.single
+}
+
+/** The frame that answers a job, but for its type and payload. */
+export function answer(job: Job): Frame {
+  const flags = (job.frame.flags & RUN.token) | job.ran
+  return {
+    ...job.frame,
+    flags,
+    rows: job.count,
+    micros: job.micros,
+    dtype: DTYPE.none,
+    dims: [],
+    payload: new Uint8Array(0),
+  }
+}
+
+/** What the job waits for: a range of layers, the head, or (after an embedding alone) nothing. */
+export function nextPart(job: Job): DecoderPart | HeadPart | null {
+  const { decoders, head } = job.session.segment
+  return decoders[job.part] ?? head
+}
+
+export function sessionKey(message: Frame): string {
+  return `${message.request}/${message.hop}`
+}

@@ -1,0 +1,132 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { stageFiles } from '../../src/models/index.ts'
+import type { ModelManifest, WeightFormat } from '../../src/models/index.ts'
+import { createOrtEngine } from '../../src/onnx/index.ts'
+import type { Engine, Tensor } from '../../src/onnx/index.ts'
+import { createDecoderStage } from '../../src/pipeline/host/decoder-stage.ts'
+import type { DecoderStage } from '../../src/pipeline/host/decoder-stage.ts'
+import { createHeadStage } from '../../src/pipeline/host/head-stage.ts'
+import { createBlobStore } from '../../src/store/index.ts'
+import type { BlobStore } from '../../src/store/index.ts'
+import { randomModel, SMALL } from './support/random-model.ts'
+import { someIds, testModel, through } from './support/stages.ts'
+import type { TestModel } from './support/stages.ts'
+
+const STEPS = 12
+const options = { threads: 1 }
+
+let directory: string
+let store: BlobStore
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'weft-one-row-'))
+  store = await createBlobStore({ directory: join(directory, 'store') })
+})
+
+afterAll(() => rm(directory, { recursive: true, force: true }))
+
+/** The real engine; `rows` is told how many rows of `x` each run had, and `spoil` may change what comes out. */
+function watched(rows: number[], spoil: (x: Tensor, outputs: Readonly<Record<string, Tensor>>) => void): Engine {
+  const engine = createOrtEngine()
+  return {
+    kernelId: engine.kernelId,
+    load: async (path, how) => {
+      const graph = await engine.load(path, how)
+      const run: typeof graph.run = async (feeds, fetches) => {
+        const outputs = await graph.run(feeds, fetches)
+        rows.push(feeds['x']!.dims[0]!)
+        spoil(feeds['x']!, outputs)
+        return outputs
+      }
+      return { ...graph, run }
+    },
+  }
+}
+
+/** A kernel that takes another path for one row: the lowest bit of its last number differs. */
+function otherBitsForOneRow(name: string): (x: Tensor, outputs: Readonly<Record<string, Tensor>>) => void {
+  return (x, outputs) => {
+    const data = outputs[name]!.data as Float32Array
+    if (x.dims[0] === 1) new Uint32Array(data.buffer, data.byteOffset, data.length)[data.length - 1]! ^= 1
+  }
+}
+
+function decoder(manifest: ModelManifest, engine: Engine): Promise<DecoderStage> {
+  const files = stageFiles({ store, directory: join(directory, 'cache') }, manifest)
+  const { shape, boundary } = manifest
+  const graph = (slots: number): Promise<string> => files.decoder(1, SMALL.layers + 1, slots)
+  return createDecoderStage({ engine, options, shape, boundary, layers: SMALL.layers, graph })
+}
+
+async function model(weights: WeightFormat): Promise<TestModel> {
+  const manifest = await randomModel(store, { type: 'Q8_0', weights, boundary: 'f16' })
+  return testModel(store, join(directory, 'cache'), manifest)
+}
+
+describe('a row that is alone', () => {
+  it.each<WeightFormat>(['auto', 'int8', 'f32'])(
+    'goes through %s matrices once, with the bits of a chunk',
+    async (weights) => {
+      const test = await model(weights)
+      const rows: number[] = []
+      const stage = await decoder(
+        test.manifest,
+        watched(rows, () => undefined),
+      )
+      expect(stage.oneRow).toBe(true)
+      rows.length = 0
+      const ids = someIds(STEPS, SMALL.vocabulary)
+      const single = await through(
+        test,
+        [stage],
+        ids,
+        ids.map(() => 1),
+      )
+      expect(rows).toEqual(ids.map(() => 1))
+      expect(single).toEqual(await through(test, [stage], ids, [STEPS]))
+      await stage.release()
+    },
+  )
+
+  it('is given twice where a kernel has other bits for one row', async () => {
+    const test = await model('auto')
+    const rows: number[] = []
+    const stage = await decoder(test.manifest, watched(rows, otherBitsForOneRow(`nk.${SMALL.layers - 1}.0`)))
+    expect(stage.oneRow).toBe(false)
+    rows.length = 0
+    const ids = someIds(STEPS, SMALL.vocabulary)
+    const single = await through(
+      test,
+      [stage],
+      ids,
+      ids.map(() => 1),
+    )
+    expect(rows).toEqual(ids.map(() => 2))
+    expect(single).toEqual(await through(test, [stage], ids, [STEPS]))
+    await stage.release()
+  })
+
+  it('is given to the head once or twice by the same rule', async () => {
+    const test = await model('auto')
+    const { shape, boundary } = test.manifest
+    const graph = await stageFiles({ store, directory: join(directory, 'cache') }, test.manifest).head()
+    const row = test.embed([5])
+    const logits: Float32Array[] = []
+    for (const [spoil, given] of [
+      [() => undefined, 1],
+      [otherBitsForOneRow('logits'), 2],
+    ] as const) {
+      const rows: number[] = []
+      const head = await createHeadStage({ engine: watched(rows, spoil), options, shape, boundary, graph })
+      expect(head.oneRow).toBe(given === 1)
+      rows.length = 0
+      logits.push((await head.run([row]))[0]!)
+      expect(rows).toEqual([given])
+      await head.release()
+    }
+    expect(logits[0]).toEqual(logits[1])
+  })
+})
