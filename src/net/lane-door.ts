@@ -34,12 +34,16 @@ export interface Ticket {
 interface Expected {
   readonly key: Uint8Array
   readonly arrived: (socket: Socket) => void
-  readonly cancel: () => void
+  /** It is of no more use; the second call does nothing. */
+  readonly end: () => void
 }
 
 export interface LaneDoor {
-  /** A ticket for the listener on `host`, which is opened when it is first needed. @throws the system's error */
-  ticket(host: string, arrived: (socket: Socket) => void): Promise<Ticket>
+  /**
+   * A ticket for the listener on `host`, which is opened when it is first needed. `ended` is called once: before the
+   * holder's arrival, or when nobody may come by the ticket any more. @throws the system's error, without `ended`
+   */
+  ticket(host: string, arrived: (socket: Socket) => void, ended: () => void): Promise<Ticket>
   stop(): Promise<void>
 }
 
@@ -49,8 +53,7 @@ export function createLaneDoor(needs: { readonly clock: Clock; readonly random: 
   const take = (socket: TLSSocket): Expected | undefined => {
     const name = names.get(socket)
     const one = name === undefined ? undefined : expected.get(name)
-    if (name !== undefined) expected.delete(name)
-    one?.cancel()
+    one?.end()
     return one
   }
   /** Which ticket a socket has shown; its handshake fails unless it also has the key. */
@@ -83,7 +86,7 @@ export function createLaneDoor(needs: { readonly clock: Clock; readonly random: 
     return server
   }
   return {
-    async ticket(host, arrived) {
+    async ticket(host, arrived, ended) {
       let server = servers.get(host)
       if (server === undefined) {
         server = listen(host)
@@ -93,9 +96,13 @@ export function createLaneDoor(needs: { readonly clock: Clock; readonly random: 
       const { port } = (await server).address() as AddressInfo
       const name = Buffer.from(needs.random.bytes(TICKET_BYTES)).toString('hex')
       const key = needs.random.bytes(KEY_BYTES)
-      const withdraw = (): void => void expected.delete(name)
-      expected.set(name, { key, arrived, cancel: needs.clock.after(LANE_WAIT_MS, withdraw) })
-      return { port, name, key, withdraw }
+      const end = (): void => {
+        cancel()
+        if (expected.delete(name)) ended()
+      }
+      const cancel = needs.clock.after(LANE_WAIT_MS, end)
+      expected.set(name, { key, arrived, end })
+      return { port, name, key, withdraw: end }
     },
     async stop() {
       expected.clear()

@@ -65,6 +65,8 @@ export interface Lanes {
 export function createLanes(needs: LanesNeeds): Lanes {
   const door = createLaneDoor(needs)
   const open = new Map<Link, Set<Channel>>()
+  /** Tickets that are out, by connection: lanes that may yet arrive. */
+  const awaited = new Map<Link, number>()
   /** Connections on which a lane was tried in vain: not again, since each try costs its deadline. */
   const without = new WeakSet<Link>()
   const keep = (link: Link, socket: Socket): Channel => {
@@ -79,17 +81,28 @@ export function createLanes(needs: LanesNeeds): Lanes {
     if (link.state !== 'joined') channel.abort(new ChannelClosedError(link.peer))
     return channel
   }
+  const countTicket = (link: Link, more: 1 | -1): void => {
+    const count = (awaited.get(link) ?? 0) + more
+    if (count === 0) awaited.delete(link)
+    else awaited.set(link, count)
+  }
   const offer = async (link: Link, asked: Frame): Promise<Frame> => {
     const ask = askSchema.safeParse(decodeControl(asked.control))
     if (asked.type !== ASK || !ask.success) throw new FrameError('type', 'no question for a lane')
     const serve = needs.server(link, ask.data.protocol)
     const host = listeningHost(needs.listening(), ask.data.host)
     if (serve === undefined || host === undefined) return frame({ type: NONE })
-    if ((open.get(link)?.size ?? 0) >= MAX_LANES_PER_LINK) return frame({ type: NONE })
-    const { port, name, key } = await door.ticket(host, (socket) => {
+    if ((open.get(link)?.size ?? 0) + (awaited.get(link) ?? 0) >= MAX_LANES_PER_LINK) return frame({ type: NONE })
+    const arrived = (socket: Socket): void => {
       const channel = keep(link, socket)
       needs.telemetry?.count('lanes_opened')
       serve(channel)
+    }
+    countTicket(link, 1)
+    const ended = (): void => countTicket(link, -1)
+    const { port, name, key } = await door.ticket(host, arrived, ended).catch((error: unknown) => {
+      ended()
+      throw error
     })
     return frame({ type: OFFER, control: encodeControl({ port, name, key }) })
   }

@@ -2,12 +2,14 @@
 import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { MAX_LANES_PER_LINK } from '../../src/net/constants.ts'
-import { DTYPE, frame } from '../../src/net/index.ts'
+import { LANE_WAIT_MS, MAX_LANES_PER_LINK } from '../../src/net/constants.ts'
+import { DTYPE, encodeControl, frame } from '../../src/net/index.ts'
 import type { Channel, Frame, Network } from '../../src/net/index.ts'
 import { createLaneDoor, LANE_TLS } from '../../src/net/lane-door.ts'
 import type { LaneDoor } from '../../src/net/lane-door.ts'
+import { LANE_PROTOCOL } from '../../src/net/lanes.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { systemClock, systemRandom } from '../../src/util/index.ts'
 import { joined, networkPool } from './helpers.ts'
@@ -108,6 +110,24 @@ describe('a lane', () => {
     await trip(channels.at(-1)!, 100_000)
   })
 
+  test('counts tickets that nobody comes by, until they expire', async () => {
+    const { a, b, counted } = await pair()
+    echo(a)
+    const ask = async (): Promise<number> => {
+      const channel = await b.open(a.id, LANE_PROTOCOL)
+      const { promise, resolve } = Promise.withResolvers<Frame>()
+      channel.onFrame(resolve)
+      await channel.send(frame({ type: 1, control: encodeControl({ protocol: ECHO, host: '127.0.0.1' }) }))
+      return (await promise).type
+    }
+    const answers: number[] = []
+    for (let index = 0; index <= MAX_LANES_PER_LINK; index++) answers.push(await ask())
+    expect(answers).toEqual([...Array.from({ length: MAX_LANES_PER_LINK }, () => 2), 3])
+    await sleep(LANE_WAIT_MS + 200)
+    await trip(await b.openLane(a.id, ECHO), 100)
+    expect(counted.b).toMatchObject({ lanes_opened: 1 })
+  })
+
   test('follows when a peer comes back', async () => {
     const counted: Counted = {}
     const identity = newIdentity()
@@ -162,8 +182,10 @@ describe('the door for lanes', () => {
 
   test('lets a ticket in once, with its own key, until it is withdrawn', async () => {
     const greet = (socket: NodeJS.WritableStream): void => void socket.write('welcome')
-    const first = await door.ticket('127.0.0.1', greet)
-    const second = await door.ticket('127.0.0.1', greet)
+    let count = 0
+    const ended = (): void => void count++
+    const first = await door.ticket('127.0.0.1', greet, ended)
+    const second = await door.ticket('127.0.0.1', greet, ended)
     expect(second.port).toBe(first.port)
     expect(await dial(first.port, first.name, second.key)).toBe('out')
     expect(await dial(first.port, 'f'.repeat(32), first.key)).toBe('out')
@@ -171,10 +193,16 @@ describe('the door for lanes', () => {
     expect(await dial(first.port, first.name, first.key)).toBe('out')
     second.withdraw()
     expect(await dial(second.port, second.name, second.key)).toBe('out')
+    second.withdraw()
+    expect(count).toBe(2)
   })
 
   test('cuts off whoever brings garbage, and goes on', async () => {
-    const ticket = await door.ticket('127.0.0.1', (socket) => void socket.write('welcome'))
+    const ticket = await door.ticket(
+      '127.0.0.1',
+      (socket) => void socket.write('welcome'),
+      () => undefined,
+    )
     for (const garbage of [Buffer.alloc(4096, 0x41), Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([22, 3, 1])]) {
       const socket = connectTcp(ticket.port, '127.0.0.1')
       socket.on('error', () => undefined)
