@@ -10,23 +10,69 @@ import * as ort from 'onnxruntime-node'
 import { EngineError } from './errors.ts'
 import { kernelIdOf } from './kernel-id.ts'
 
+/** The arrays that hold each element type; `float16` as its bits, `bool` as bytes of 0 and 1. */
+export const TENSOR_ARRAYS = {
+  float32: Float32Array,
+  uint8: Uint8Array,
+  int8: Int8Array,
+  uint16: Uint16Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  bool: Uint8Array,
+  float16: Uint16Array,
+  float64: Float64Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
+} as const
+
 /** Named tensors in and out. `data` is a view; inputs are read in place, outputs are the caller's. */
 export interface Tensor {
-  readonly type: 'float32' | 'float16' | 'int32' | 'int64' | 'uint8'
+  readonly type: keyof typeof TENSOR_ARRAYS
   readonly dims: readonly number[]
-  readonly data: Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array
+  readonly data:
+    | Float32Array
+    | Float64Array
+    | Uint8Array
+    | Int8Array
+    | Uint16Array
+    | Int16Array
+    | Uint32Array
+    | Int32Array
+    | BigInt64Array
+    | BigUint64Array
 }
+
+export interface StringTensor {
+  readonly type: 'string'
+  readonly dims: readonly number[]
+  readonly data: readonly string[]
+}
+
+/** All that can go in or out: no other types of ONNX pass the binding (1.30). */
+export type AnyTensor = Tensor | StringTensor
 
 export interface Graph {
   /** Blocks the calling thread while it computes. @throws EngineError */
   run(feeds: Readonly<Record<string, Tensor>>, fetches: readonly string[]): Promise<Readonly<Record<string, Tensor>>>
+  /** The same for graphs of any kind, strings too. @throws EngineError */
+  runAny(
+    feeds: Readonly<Record<string, AnyTensor>>,
+    fetches: readonly string[],
+  ): Promise<Readonly<Record<string, AnyTensor>>>
   release(): Promise<void>
 }
+
+/** What the engine's optimizer may do. `all` also changes the layout of convolutions to fit the processor. */
+export const OPTIMIZATION_LEVELS = ['off', 'basic', 'extended', 'all'] as const
+export type Optimization = (typeof OPTIMIZATION_LEVELS)[number]
 
 export interface LoadOptions {
   readonly threads: number
   /** Idle threads spin for work: only where nothing else wants the cores. */
   readonly spin?: boolean
+  /** @default 'off': what a cut makes of a graph must not decide how it is fused */
+  readonly optimization?: Optimization
   /** Session configuration entries of ONNX Runtime, for experiments. */
   readonly extra?: Readonly<Record<string, string>>
   /**
@@ -45,7 +91,7 @@ export interface Engine {
 
 type OrtTensor = ort.Tensor
 
-/** ONNX Runtime's CPU kernels. Its optimizer is off: our graphs are fused by hand, and a cut must not change a bit. */
+/** ONNX Runtime's CPU kernels. Its optimizer is off unless asked for: our own graphs are fused by hand. */
 export function createOrtEngine(): Engine {
   return {
     kernelId: kernelId(),
@@ -54,18 +100,21 @@ export function createOrtEngine(): Engine {
         throw new EngineError('load', path, error)
       })
       return {
-        run: (feeds, fetches) => run(session, path, feeds, fetches),
+        run: (feeds, fetches) => run(session, path, feeds, fetches) as Promise<Readonly<Record<string, Tensor>>>,
+        runAny: (feeds, fetches) => run(session, path, feeds, fetches),
         release: () => session.release(),
       }
     },
   }
 }
 
+const ORT_LEVELS = { off: 'disabled', basic: 'basic', extended: 'extended', all: 'all' } as const
+
 function sessionOptions(options: LoadOptions): ort.InferenceSession.SessionOptions {
   const saved = options.savePrepacked
   return {
     executionProviders: ['cpu'],
-    graphOptimizationLevel: 'disabled',
+    graphOptimizationLevel: ORT_LEVELS[options.optimization ?? 'off'],
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
@@ -108,15 +157,15 @@ function nested(entries: Readonly<Record<string, string>>): Record<string, unkno
 async function run(
   session: ort.InferenceSession,
   path: string,
-  feeds: Readonly<Record<string, Tensor>>,
+  feeds: Readonly<Record<string, AnyTensor>>,
   fetches: readonly string[],
-): Promise<Readonly<Record<string, Tensor>>> {
+): Promise<Readonly<Record<string, AnyTensor>>> {
   const inputs: Record<string, OrtTensor> = {}
   for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor)
   const results = await session.run(inputs, fetches as string[]).catch((error: unknown) => {
     throw new EngineError('run', path, error, shapes(feeds))
   })
-  const outputs: Record<string, Tensor> = {}
+  const outputs: Record<string, AnyTensor> = {}
   for (const name of fetches) outputs[name] = fromOrt(results[name]!)
   return outputs
 }
@@ -125,7 +174,7 @@ async function run(
  * The binding reads these fields and no more. A real ort.Tensor would hold float16 as a Float16Array, whose length
  * the binding (1.30) takes for 0; the same bits as Uint16Array pass. It also costs more for 60 and more inputs a run.
  */
-function toOrt(tensor: Tensor): OrtTensor {
+function toOrt(tensor: AnyTensor): OrtTensor {
   return {
     type: tensor.type,
     dims: tensor.dims,
@@ -135,14 +184,14 @@ function toOrt(tensor: Tensor): OrtTensor {
   } as unknown as OrtTensor
 }
 
-function fromOrt(tensor: OrtTensor): Tensor {
+function fromOrt(tensor: OrtTensor): AnyTensor {
   const data = tensor.data as Float32Array
   const type = tensor.type as Tensor['type']
   if (type !== 'float16') return { type, dims: tensor.dims, data }
   return { type, dims: tensor.dims, data: new Uint16Array(data.buffer, data.byteOffset, data.length) }
 }
 
-function shapes(feeds: Readonly<Record<string, Tensor>>): string {
+function shapes(feeds: Readonly<Record<string, AnyTensor>>): string {
   const known = Object.entries(feeds).slice(0, 8)
   return known.map(([name, tensor]) => `${name}: ${tensor.type}[${tensor.dims.join(',')}]`).join(', ')
 }

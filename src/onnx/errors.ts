@@ -1,6 +1,7 @@
 /** What can go wrong with graphs and the engine that runs them. */
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
+import { IR_ERRORS } from './ir/errors.ts'
 
 /** The engine refused a graph or failed while it ran; `why` has its own words. */
 export class EngineError extends WeftError {
@@ -39,4 +40,4 @@ export class PrepackedDiffersError extends WeftError {
   }
 }
 
-export const ONNX_ERRORS: readonly ErrorInfo[] = [EngineError.info, PrepackedDiffersError.info]
+export const ONNX_ERRORS: readonly ErrorInfo[] = [EngineError.info, PrepackedDiffersError.info, ...IR_ERRORS]

@@ -1,9 +1,46 @@
 /** ONNX graphs: built, stored and run. */
-export { createOrtEngine } from './engine.ts'
-export type { Engine, Graph, LoadOptions, Tensor } from './engine.ts'
+export { createOrtEngine, OPTIMIZATION_LEVELS, TENSOR_ARRAYS } from './engine.ts'
+export type { AnyTensor, Engine, Graph, LoadOptions, Optimization, StringTensor, Tensor } from './engine.ts'
 export { EngineError, ONNX_ERRORS, PrepackedDiffersError } from './errors.ts'
 export { ELEMENT, GraphBuilder, MICROSOFT } from './graph.ts'
 export type { AttributeValue, Dim, ElementType, NodeOptions, PrepackedForm, StoredTensor } from './graph.ts'
 export { prepackWeights } from './prepacked.ts'
 export type { PrepackJob } from './prepacked.ts'
 export { WeightFile } from './weight-file.ts'
+export {
+  assignParts,
+  blocksOf,
+  checkInChild,
+  CUT_ERRORS,
+  factsOf,
+  NOMINAL_SIZES,
+  OnnxCutsError,
+  OnnxMemoryLimitError,
+  OnnxSplitDiffersError,
+  runCheck,
+  splitOnnx,
+} from './cut/index.ts'
+export type {
+  CheckChildNeeds,
+  CheckResult,
+  CheckTask,
+  PlannedInput,
+  PlannedOutput,
+  PlannedPartition,
+  PlannedValue,
+  SplitOnnxNeeds,
+  SplitOnnxRequest,
+  SplitPlan,
+} from './cut/index.ts'
+export {
+  checkModel,
+  DATA_TYPES,
+  inlineFunctions,
+  RangeSource,
+  readModel,
+  shown,
+  shownList,
+  writeModel,
+} from './ir/index.ts'
+export type { DataType, Dimension, Model, Shape, TensorValue, ValueInfo, ValueType } from './ir/index.ts'
+export { inferShapes, nodeCosts } from './shapes/index.ts'

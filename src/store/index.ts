@@ -6,7 +6,8 @@ export type { ChunkHasher } from './address.ts'
 export { createBlobStore } from './blob-store.ts'
 export type { BlobStoreInit } from './blob-store.ts'
 export { verifyBlob } from './verify.ts'
-export { availableBytes, isProcessAlive, writeFileAtomic } from './disk.ts'
+export { availableBytes, createTemporary, explainDisk, isProcessAlive, writeAll, writeFileAtomic } from './disk.ts'
+export type { TemporaryFile } from './disk.ts'
 export {
   AddressMismatchError,
   BlobDamagedError,

@@ -179,6 +179,7 @@ describe('pre-packed weights', () => {
         if (options.savePrepacked !== undefined) return graph
         return {
           release: () => graph.release(),
+          runAny: (feeds, fetches) => graph.runAny(feeds, fetches),
           run: async (feeds, fetches) => {
             const outputs = await graph.run(feeds, fetches)
             return Object.fromEntries(

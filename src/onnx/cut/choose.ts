@@ -1,0 +1,172 @@
+/**
+ * Where a graph is cut into N partitions. The time of a partition is that of its nodes plus that of sending what crosses
+ * its end. First the longest time is made as short as it can be under the memory limit; then, among all choices whose
+ * longest time is at most 5 % above that, the one is taken whose cuts let the fewest bytes cross.
+ */
+import type { Blocks } from './blocks.ts'
+import { columnsOf, ranges } from './ranges.ts'
+import type { Ranges } from './ranges.ts'
+
+export interface ChooseRequest {
+  readonly parts: number
+  /** Bytes of weights and live values that a partition may have. @default no limit */
+  readonly memoryLimit?: number | undefined
+  /** Blocks before which no cut may be, since a check has found one to change bits. */
+  readonly banned?: ReadonlySet<number> | undefined
+  /** Bytes a second between partitions. @default a link of 1 Gbit/s */
+  readonly bandwidth?: number | undefined
+}
+
+export interface ChosenPartitions {
+  /** Blocks that partitions begin with, but for the first. */
+  readonly cuts: readonly number[]
+  /** Seconds of the slowest partition, sending included. */
+  readonly bottleneck: number
+  /** No choice for this order of nodes and so many partitions has a shorter one; equal to the best one where `exact`. */
+  readonly bound: number
+  /** All choices for this order have been weighed. */
+  readonly exact: boolean
+  /** Over all cuts. */
+  readonly crossingBytes: number
+  /** Bytes of the largest partition: weights, and values that are alive at once. */
+  readonly memory: number
+}
+
+export const GIGABIT = 125e6
+const SLACK = 1.05
+/** Steps of the dynamic program, blocks * blocks * parts: some tenths of a second. */
+const MOST_STEPS = 1e8
+/** Pairs of blocks whose costs are held at once: 16 bytes each. */
+const MOST_PAIRS = 4e6
+
+/** @returns null where no choice of so many partitions exists, or none fits the memory */
+export function choosePartitions(blocks: Blocks, request: ChooseRequest): ChosenPartitions | null {
+  const { parts } = request
+  const bandwidth = request.bandwidth ?? GIGABIT
+  const limit = request.memoryLimit ?? Infinity
+  const allowed = allowedStarts(blocks, request.banned)
+  if (parts > allowed.length - 1) return null
+  const columns = columnsOf(blocks, allowed, mostColumns(parts))
+  const table = ranges(blocks, columns, bandwidth)
+  const enough = evenly(table, parts, limit)
+  const shortest = divide(table, parts, (from, to, before) => {
+    if (table.memory(from, to) > limit || table.work(from, to) > enough) return STOP
+    return Math.max(before, table.seconds(from, to))
+  })
+  if (shortest === null) return null
+  const cap = shortest.cost * SLACK
+  const fewest = divide(table, parts, (from, to, before) => {
+    if (table.memory(from, to) > limit || table.work(from, to) > cap) return STOP
+    return table.seconds(from, to) > cap ? Infinity : before + blocks.crossing[columns[to]!]!
+  })!
+  const bounds = fewest.bounds
+  const each = <T>(value: (from: number, to: number) => T): T[] =>
+    bounds.slice(1).map((to, index) => value(bounds[index]!, to))
+  const exact = columns.length === allowed.length
+  return {
+    cuts: bounds.slice(1, -1).map((column) => columns[column]!),
+    bottleneck: Math.max(...each(table.seconds)),
+    bound: exact ? shortest.cost : lowerBound(blocks, parts),
+    exact,
+    crossingBytes: bounds.slice(1, -1).reduce((sum, column) => sum + blocks.crossing[columns[column]!]!, 0),
+    memory: Math.max(...each(table.memory)),
+  }
+}
+
+/** Bytes of the largest of so many partitions, at best; there is a choice of so many. */
+export function leastMemory(blocks: Blocks, { parts, banned }: ChooseRequest): number {
+  const columns = columnsOf(blocks, allowedStarts(blocks, banned), mostColumns(parts))
+  const table = ranges(blocks, columns, GIGABIT)
+  return divide(table, parts, (from, to, before) => Math.max(before, table.memory(from, to)))!.cost
+}
+
+function mostColumns(parts: number): number {
+  return Math.floor(Math.max(parts, Math.min(Math.sqrt(MOST_STEPS / parts), Math.sqrt(MOST_PAIRS))))
+}
+
+/** Blocks before which a cut may be, with the first and the end. */
+function allowedStarts(blocks: Blocks, banned: ReadonlySet<number> | undefined): number[] {
+  const last = blocks.starts.length - 1
+  return blocks.starts.map((_, block) => block).filter((block) => block === 0 || block === last || !banned?.has(block))
+}
+
+/** The facts of a choice that somebody else has made. */
+export function measureCuts(blocks: Blocks, cuts: readonly number[], bandwidth = GIGABIT): ChosenPartitions {
+  const columns = [0, ...cuts, blocks.starts.length - 1]
+  const table = ranges(blocks, columns, bandwidth)
+  const each = cuts.concat(0).map((_, index) => index)
+  return {
+    cuts,
+    bottleneck: Math.max(...each.map((index) => table.seconds(index, index + 1))),
+    bound: lowerBound(blocks, cuts.length + 1),
+    exact: false,
+    crossingBytes: cuts.reduce((sum, cut) => sum + blocks.crossing[cut]!, 0),
+    memory: Math.max(...each.map((index) => table.memory(index, index + 1))),
+  }
+}
+
+/** Whatever is chosen: an even share of the work, or the largest block. */
+function lowerBound({ seconds }: Blocks, parts: number): number {
+  let [sum, most] = [0, 0]
+  for (const each of seconds) {
+    sum += each
+    most = Math.max(most, each)
+  }
+  return Math.max(sum / parts, most)
+}
+
+/** Seconds of the slowest part where each has an even share of the work: the best has no more. */
+function evenly(table: Ranges, parts: number, limit: number): number {
+  const last = table.count - 1
+  const total = table.work(0, last)
+  let [from, slowest] = [0, 0]
+  for (let part = 1; part <= parts; part++) {
+    const most = last - (parts - part)
+    let to = part === parts ? last : from + 1
+    while (to < most && table.work(0, to) < (total * part) / parts) to++
+    if (table.memory(from, to) > limit) return Infinity
+    slowest = Math.max(slowest, table.seconds(from, to))
+    from = to
+  }
+  return slowest
+}
+
+/** `before`: the cost of all parts up to `from`. STOP: no longer part from there is possible. */
+type Extend = (from: number, to: number, before: number) => number
+
+const STOP = -1
+
+/** The cheapest way over the columns in so many steps; the earliest cuts of equal ones. */
+function divide(
+  table: Ranges,
+  parts: number,
+  extend: Extend,
+): { readonly cost: number; readonly bounds: number[] } | null {
+  const last = table.count - 1
+  let best = new Float64Array(table.count).fill(Infinity)
+  best[0] = 0
+  const origins: Int32Array[] = []
+  for (let part = 1; part <= parts; part++) {
+    const next = new Float64Array(table.count).fill(Infinity)
+    const origin = new Int32Array(table.count)
+    for (let from = part - 1; from < last; from++) {
+      const before = best[from]!
+      if (before === Infinity) continue
+      // The last part goes to the end, the others leave a column for each that follows.
+      for (let to = part === parts ? last : from + 1; to <= last - (parts - part); to++) {
+        const cost = extend(from, to, before)
+        if (cost === STOP) break
+        if (cost >= next[to]!) continue
+        next[to] = cost
+        origin[to] = from
+      }
+    }
+    best = next
+    origins.push(origin)
+  }
+  const cost = best[last]!
+  if (cost === Infinity) return null
+  const bounds = [last]
+  while (origins.length > 0) bounds.unshift(origins.pop()![bounds[0]!]!)
+  return { cost, bounds }
+}

@@ -1,0 +1,119 @@
+/** Cuts that are tried until whole and split agree: other cuts where one has changed bits, other ways to send. */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Optimization } from '../engine.ts'
+import type { Model } from '../ir/index.ts'
+import type { CheckResult, CheckTask } from './check-task.ts'
+import type { PartitionOptions } from './partition.ts'
+import type { Decision } from './verdict.ts'
+import { writeParts } from './write-parts.ts'
+import type { WriteWork, WrittenParts } from './write-parts.ts'
+
+export interface ProofWork extends WriteWork {
+  readonly needs: {
+    check(task: CheckTask, signal?: AbortSignal): Promise<CheckResult>
+    progress?(step: 'read' | 'cut' | 'write' | 'check'): void
+  }
+  /** The whole model's file. */
+  readonly path: string
+  /** The engine would not take the file as it is: `model` is it, put right, and is what parts are held against. */
+  readonly repaired: boolean
+  readonly model: Model
+}
+
+export interface Proof {
+  readonly optimization: Optimization
+  readonly written: WrittenParts
+  readonly options: PartitionOptions
+  /** Null: not checked. */
+  readonly result: CheckResult | null
+}
+
+/** Where `repaired` needs it, in the folder of the partitions. */
+export const WHOLE = 'whole.onnx'
+
+/** Choices of cuts at one level: each takes as long as the whole model twice. */
+const MOST_TRIES = 4
+
+/** The last try, whether it agreed or not. @param fixed the cuts are given and not to be changed */
+export async function proveCuts(
+  work: ProofWork,
+  optimization: Optimization,
+  decideFor: (banned: ReadonlySet<number>) => Decision,
+  fixed: boolean,
+): Promise<{ readonly decision: Decision; readonly proof: Proof }> {
+  const banned = new Set<number>()
+  for (let attempt = 1; ; attempt++) {
+    const decision = decideFor(banned)
+    const { cuts } = decision.chosen
+    const proof = await proveWays(work, optimization, cuts)
+    const kind = proof.result?.kind
+    const hopeless = kind === 'equal' || kind === 'unchecked' || kind === 'unrepeatable' || cuts.length === 0
+    if (hopeless || fixed || attempt === MOST_TRIES) return { decision, proof }
+    for (const cut of await guiltyCuts(work, optimization, cuts)) banned.add(cut)
+  }
+}
+
+/** The cuts that change bits alone; all of them where it takes several. */
+async function guiltyCuts(
+  work: ProofWork,
+  optimization: Optimization,
+  cuts: readonly number[],
+): Promise<readonly number[]> {
+  if (cuts.length === 1) return cuts
+  const guilty: number[] = []
+  for (const cut of cuts) {
+    const { written, result } = await proveWays(work, optimization, [cut], 'single')
+    await Promise.all(written.files.map((file) => rm(join(work.out, file), { force: true })))
+    if (result?.kind !== 'equal') guilty.push(cut)
+  }
+  return guilty.length === 0 ? cuts : guilty
+}
+
+/** In the order in which they are tried; the first that agrees is taken. */
+const WAYS: readonly (PartitionOptions & { readonly after: CheckResult['kind']; readonly half?: true })[] = [
+  // Optimised alone: what the engine knows of sizes decides what it fuses.
+  { after: 'differs', halfAsFloat: true, sizes: 'fixed' },
+  { after: 'differs', halfAsFloat: true, sizes: 'ranks' },
+  { after: 'refused', halfAsFloat: true, sizes: 'wrong' },
+  { after: 'differs', halfAsFloat: false, half: true },
+]
+
+async function proveWays(
+  work: ProofWork,
+  optimization: Optimization,
+  cuts: readonly number[],
+  stem?: string,
+): Promise<Proof> {
+  const first = await proveWay(work, optimization, cuts, { halfAsFloat: true }, stem)
+  for (const { after, half, ...options } of WAYS) {
+    if (first.result?.kind !== after) continue
+    if (half === true ? !first.written.hasHalf : after === 'differs' && optimization === 'off') continue
+    const proof = await proveWay(work, optimization, cuts, options, stem)
+    if (proof.result?.kind === 'equal') return proof
+  }
+  return first
+}
+
+async function proveWay(
+  work: ProofWork,
+  optimization: Optimization,
+  cuts: readonly number[],
+  options: PartitionOptions,
+  stem?: string,
+): Promise<Proof> {
+  const { needs, model, path, signal } = work
+  needs.progress?.('write')
+  const written = await writeParts(work, cuts, options, stem)
+  needs.progress?.('check')
+  const { graph } = model
+  const given = new Set([...graph.initializers.keys(), ...graph.sparseInitializers.keys()])
+  const whole = {
+    path: work.repaired ? join(work.out, WHOLE) : path,
+    // The binding does not know initializers as inputs.
+    inputs: graph.inputs.filter(({ name }) => !given.has(name)),
+    outputs: graph.outputs.map(({ name }) => name),
+  }
+  const result = await needs.check({ whole, parts: written.checked, optimization }, signal)
+  return { optimization, written, options, result }
+}
