@@ -1,15 +1,16 @@
 /** Which tensors make up which block, and what a block costs: the same for every reader, and for checking manifests. */
 import { isFloatType } from './dequantize/index.ts'
 import { BLOCK_DECODERS } from './dequantize/unpack.ts'
-import type { Block, LlamaShape, SourceType, TensorRef, WeightFormat } from './manifest.ts'
+import { EMBEDDING, headNorms, layerTensors, OUTPUT } from './decoder-tensors.ts'
+import type { PlannedTensor } from './decoder-tensors.ts'
+import type { Block, DecoderShape, SourceType, TensorRef, WeightFormat } from './manifest.ts'
 import { matrixForm, matrixPart } from './llama/matrix-forms.ts'
 import type { MatrixForm } from './llama/matrix-forms.ts'
 import { rotationOf } from './llama/row-weights.ts'
-import { LAYER_TENSORS, layerShapes } from './readers/source-model.ts'
 
 export interface BlockPlan {
   readonly kind: Block['kind']
-  readonly tensors: readonly { readonly name: string; readonly shape: readonly number[] }[]
+  readonly tensors: readonly PlannedTensor[]
 }
 
 /** Keys and values are kept in float32. */
@@ -18,18 +19,17 @@ const KV_ELEMENT_BYTES = 4
 const KERNEL_BLOCK = 32
 
 /** The blocks of a model of this shape; `tied`: the head uses the embedding's matrix. */
-export function planBlocks(shape: LlamaShape, tied: boolean): readonly BlockPlan[] {
-  const shapes = layerShapes(shape)
-  const embedding = { name: 'token_embd.weight', shape: [shape.vocabulary, shape.width] }
-  const output = tied ? embedding : { name: 'output.weight', shape: [shape.vocabulary, shape.width] }
+export function planBlocks(shape: DecoderShape, tied: boolean): readonly BlockPlan[] {
+  const embedding = { name: EMBEDDING, shape: [shape.vocabulary, shape.width] }
+  const own = layerTensors(shape)
   const layers = Array.from({ length: shape.layers }, (_, layer): BlockPlan => {
-    const tensors = LAYER_TENSORS.map((part) => ({ name: `blk.${layer}.${part}.weight`, shape: shapes[part] }))
+    const tensors = own.map((tensor) => ({ ...tensor, name: `blk.${layer}.${tensor.name}` }))
     return { kind: 'decoder', tensors }
   })
   return [
     { kind: 'embedding', tensors: [embedding] },
     ...layers,
-    { kind: 'head', tensors: [{ name: 'output_norm.weight', shape: [shape.width] }, output] },
+    { kind: 'head', tensors: [...headNorms(shape), { ...embedding, name: tied ? EMBEDDING : OUTPUT }] },
   ]
 }
 
@@ -38,7 +38,7 @@ export function makeBlock(
   kind: Block['kind'],
   tensors: readonly TensorRef[],
   weights: WeightFormat,
-  shape: LlamaShape,
+  shape: DecoderShape,
 ): Block {
   const matrices = tensors.filter((tensor) => tensor.shape.length === 2)
   const macs = matrices.reduce((sum, tensor) => sum + elements(tensor), 0)

@@ -4,17 +4,18 @@ import * as z from 'zod'
 import { isAddress } from '../store/index.ts'
 import { canonicalJson } from '../util/index.ts'
 import { makeBlock, planBlocks } from './blocks.ts'
+import { EMBEDDING, MAX_LAYER_TENSORS } from './decoder-tensors.ts'
 import { SOURCE_TYPES, sourceBytes } from './dequantize/index.ts'
 import { ManifestError } from './errors.ts'
-import { mostPositions } from './llama/head-width.ts'
-import type { Block, LlamaShape, ModelManifest, SourceType } from './manifest.ts'
+import type { Block, DecoderShape, ModelManifest, SourceType } from './manifest.ts'
 import { isModelName } from './model-name.ts'
 import * as limits from './readers/limits.ts'
+import { checkShape, shapeSchema } from './shape-check.ts'
 
 /** A tokenizer of a million tokens with merges, as JSON. */
 const MAX_TOKENIZER_BYTES = 1 << 28
 const MAX_TEXT = 500
-/** 1,024 layers of nine tensors at some 200 bytes of JSON each are under 2 MB. */
+/** 1,024 layers of nine tensors at some 200 bytes of JSON each are under 2 MB, of sixteen under 4. */
 export const MAX_MANIFEST_BYTES = 1 << 22
 
 const whole = (least: number, most: number): z.ZodNumber => z.number().int().min(least).max(most)
@@ -22,23 +23,6 @@ const bytes = z.number().int().min(0)
 const address = z.string().refine(isAddress, 'not a blob address')
 const sourceType = z.enum(Object.keys(SOURCE_TYPES) as [SourceType, ...SourceType[]])
 const weights = z.enum(['auto', 'q4', 'int8', 'f16', 'f32'])
-
-const shapeSchema = z.strictObject({
-  family: z.literal('llama'),
-  layers: whole(1, limits.MAX_LAYERS),
-  width: whole(1, limits.MAX_WIDTH),
-  hidden: whole(1, limits.MAX_HIDDEN),
-  heads: whole(1, limits.MAX_HEADS),
-  kv_heads: whole(1, limits.MAX_HEADS),
-  head_dim: whole(2, limits.MAX_WIDTH),
-  vocabulary: whole(1, limits.MAX_VOCABULARY),
-  context: whole(1, limits.MAX_CONTEXT),
-  norm_epsilon: z.number().min(0).max(1),
-  rope_base: z.number().min(1).max(1e12),
-  rope_dim: whole(2, limits.MAX_WIDTH).multipleOf(2),
-  rope_interleaved: z.boolean(),
-  rope_factors: z.array(z.number().positive()).max(limits.MAX_WIDTH / 2),
-})
 
 const tensorSchema = z.strictObject({
   name: z.string().min(1).max(limits.MAX_TENSOR_NAME_BYTES),
@@ -53,7 +37,7 @@ const tensorSchema = z.strictObject({
 
 const blockSchema = z.strictObject({
   kind: z.enum(['embedding', 'decoder', 'head']),
-  tensors: z.array(tensorSchema).min(1).max(9),
+  tensors: z.array(tensorSchema).min(1).max(MAX_LAYER_TENSORS),
   weights,
   bytes,
   memory: bytes,
@@ -99,22 +83,9 @@ export function checkManifest(value: unknown): ModelManifest {
   return manifest
 }
 
-function checkShape(shape: LlamaShape): void {
-  if (shape.heads % shape.kv_heads !== 0) throw new ManifestError('kv_heads does not divide heads')
-  if (shape.context > mostPositions(shape)) {
-    throw new ManifestError(
-      `a context of ${shape.context} is over ${mostPositions(shape)} for heads of ${shape.head_dim}`,
-    )
-  }
-  if (shape.rope_dim > shape.head_dim) throw new ManifestError('rope_dim is over head_dim')
-  if (![0, shape.rope_dim / 2].includes(shape.rope_factors.length)) {
-    throw new ManifestError('rope_factors are not one a pair')
-  }
-}
-
 function checkBlocks(manifest: ModelManifest): void {
   const { shape, blocks } = manifest
-  const tied = blocks.at(-1)!.tensors.at(-1)!.name === 'token_embd.weight'
+  const tied = blocks.at(-1)!.tensors.at(-1)!.name === EMBEDDING
   const plan = planBlocks(shape, tied)
   if (plan.length !== blocks.length) throw new ManifestError(`${blocks.length} blocks for ${shape.layers} layers`)
   for (const [index, block] of blocks.entries()) checkBlock(block, plan[index]!, index, shape)
@@ -123,7 +94,12 @@ function checkBlocks(manifest: ModelManifest): void {
   }
 }
 
-function checkBlock(block: Block, plan: ReturnType<typeof planBlocks>[number], index: number, shape: LlamaShape): void {
+function checkBlock(
+  block: Block,
+  plan: ReturnType<typeof planBlocks>[number],
+  index: number,
+  shape: DecoderShape,
+): void {
   if (block.kind !== plan.kind || block.tensors.length !== plan.tensors.length) {
     throw new ManifestError(`block ${index} is not the ${plan.kind} block that stands there`)
   }

@@ -3,12 +3,13 @@ import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../store/index.ts'
 import { ManifestError, ModelExistsError } from './errors.ts'
-import { checkManifest, MAX_MANIFEST_BYTES } from './manifest-check.ts'
-import type { ModelManifest } from './manifest.ts'
+import { checkAnyManifest } from './graph/check.ts'
+import { MAX_MANIFEST_BYTES } from './manifest-check.ts'
+import type { AnyManifest } from './graph/manifest.ts'
 import { manifestFileName } from './model-name.ts'
 
 export interface LoadedManifests {
-  readonly manifests: readonly ModelManifest[]
+  readonly manifests: readonly AnyManifest[]
   /** Files that are not what their name says, each with its reason: said, not hidden, and not fatal. */
   readonly refused: readonly { readonly file: string; readonly why: string }[]
 }
@@ -16,7 +17,7 @@ export interface LoadedManifests {
 /** All manifests of a folder, by name; a folder that is not there has none. */
 export async function loadManifests(directory: string): Promise<LoadedManifests> {
   const names = await readdir(directory).catch(() => [] as string[])
-  const manifests: ModelManifest[] = []
+  const manifests: AnyManifest[] = []
   const refused: { file: string; why: string }[] = []
   for (const file of names.filter((name) => name.endsWith('.json') && !name.startsWith('.')).toSorted()) {
     try {
@@ -28,11 +29,11 @@ export async function loadManifests(directory: string): Promise<LoadedManifests>
   return { manifests, refused }
 }
 
-async function readManifest(path: string, file: string): Promise<ModelManifest> {
+async function readManifest(path: string, file: string): Promise<AnyManifest> {
   const { size } = await stat(path)
   if (size > MAX_MANIFEST_BYTES) throw new ManifestError(`${size} bytes are over ${MAX_MANIFEST_BYTES}`)
   const text = await readFile(path, 'utf8')
-  const manifest = checkManifest(parseJson(text))
+  const manifest = checkAnyManifest(parseJson(text))
   if (manifestFileName(manifest.model) !== file) throw new ManifestError(`it is that of ${manifest.model}`)
   return manifest
 }
@@ -46,7 +47,7 @@ function parseJson(text: string): unknown {
 }
 
 /** The manifest of one model, or null when the folder has none. @throws ManifestError when it is damaged */
-export async function loadManifest(directory: string, model: string): Promise<ModelManifest | null> {
+export async function loadManifest(directory: string, model: string): Promise<AnyManifest | null> {
   const file = manifestFileName(model)
   const there = await stat(join(directory, file)).catch(() => null)
   return there === null ? null : readManifest(join(directory, file), file)
@@ -58,7 +59,7 @@ export async function loadManifest(directory: string, model: string): Promise<Mo
  */
 export async function saveManifest(
   directory: string,
-  manifest: ModelManifest,
+  manifest: AnyManifest,
   options: { readonly force?: boolean } = {},
 ): Promise<void> {
   await mkdir(directory, { recursive: true })

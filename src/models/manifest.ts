@@ -46,9 +46,27 @@ export interface Block {
   readonly kv_bytes: number
 }
 
-/** The Llama family's shape. All sizes are counts of elements. */
-export interface LlamaShape {
-  readonly family: 'llama'
+/** Matrices of a layer that may have a bias, in the order of the tensors. */
+export const BIASED_MATRICES = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down'] as const
+export type BiasedMatrix = (typeof BIASED_MATRICES)[number]
+
+/** Layers whose rows see only the nearest ones. */
+export interface WindowShape {
+  /** Rows that a row sees, itself included. */
+  readonly size: number
+  /** From 0, rising. */
+  readonly layers: readonly number[]
+  /** Base of the rotary frequencies of these layers, without factors; absent where it is that of the others. */
+  readonly rope_base?: number
+}
+
+/**
+ * The shape of a decoder: all that its graph is made from. All sizes are counts of elements. Fields after
+ * `rope_factors` are absent where they are as a Llama has them, so that a Llama's digest does not know of them.
+ */
+export interface DecoderShape {
+  /** The architecture that it was read as; the graph asks the other fields. */
+  readonly family: string
   readonly layers: number
   readonly width: number
   readonly hidden: number
@@ -59,12 +77,36 @@ export interface LlamaShape {
   readonly context: number
   readonly norm_epsilon: number
   readonly rope_base: number
-  /** Elements of each head that are rotated. */
+  /** Elements of each head that are rotated, the first ones. */
   readonly rope_dim: number
   /** Adjacent pairs rotated (GGUF's llama layout), or halves. */
   readonly rope_interleaved: boolean
-  /** Divides the frequency of each pair: from `rope_freqs.weight` or linear scaling; empty where there is none. */
+  /** Divides the frequency of each pair: from `rope_freqs.weight` or a scaling; empty where there is none. */
   readonly rope_factors: readonly number[]
+  /** Multiplies cosines and sines (YaRN, LongRoPE). */
+  readonly rope_amplitude?: number
+  /** From 0, rising: layers without rotary positions. */
+  readonly unrotated_layers?: readonly number[]
+  readonly window?: WindowShape
+  /** Norms that take the mean away and have a bias, in place of RMS norms. */
+  readonly norm?: 'layer'
+  /** Added to the weights of all RMS norms when they are packed: the file has them less 1. */
+  readonly norm_offset?: 1
+  /** RMS norms of each head of q and k, before the rotation. */
+  readonly qk_norm?: true
+  /** RMS norms of what attention and feed-forward give, before it is added to the residual. */
+  readonly post_norms?: true
+  /** In place of x sigmoid(x). */
+  readonly activation?: 'gelu_tanh'
+  readonly biases?: readonly BiasedMatrix[]
+  /** Multiplies the rows of the embedding, before they are rounded to the boundary's type. */
+  readonly embedding_scale?: number
+  /** Multiplies q k, in place of 1 / sqrt(head_dim). */
+  readonly attention_scale?: number
+  /** c tanh(x / c) of each score before the softmax. */
+  readonly attention_softcap?: number
+  /** c tanh(x / c) of each logit. */
+  readonly logit_softcap?: number
 }
 
 export interface ModelManifest {
@@ -74,7 +116,7 @@ export interface ModelManifest {
   readonly digest: string
   readonly license: string
   readonly source: string
-  readonly shape: LlamaShape
+  readonly shape: DecoderShape
   readonly boundary: BoundaryType
   readonly tokenizer: { readonly address: BlobAddress; readonly bytes: number }
   /** Block 0 is the embedding, 1..layers the decoder layers, layers + 1 the head. */

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WeftError } from '../../src/errors.ts'
@@ -63,6 +64,22 @@ describe('checkManifest', () => {
     ['an infinite base', () => bent(['shape', 'rope_base'], 1e300)],
     ['a rotation over the head', () => bent(['shape', 'rope_dim'], 32)],
     ['an odd number of factors', () => bent(['shape', 'rope_factors'], [1, 2, 3])],
+    ['a family that is a path', () => bent(['shape', 'family'], '../llama')],
+    ['a feature that is not known', () => bent(['shape', 'experts'], 8)],
+    ['a feature that is off, not absent', () => bent(['shape', 'qk_norm'], false)],
+    ['norms of q and k without their tensors', () => bent(['shape', 'qk_norm'], true)],
+    ['biases without their tensors', () => bent(['shape', 'biases'], ['attn_q'])],
+    ['biases out of order', () => bent(['shape', 'biases'], ['attn_v', 'attn_q'])],
+    ['a window for a layer that is not there', () => bent(['shape', 'window'], { size: 8, layers: [2] })],
+    ['a window twice for one layer', () => bent(['shape', 'window'], { size: 8, layers: [1, 1] })],
+    ['a window of nothing', () => bent(['shape', 'window'], { size: 0, layers: [0] })],
+    ['layers without positions that fall', () => bent(['shape', 'unrotated_layers'], [1, 0])],
+    ['a soft cap of zero', () => bent(['shape', 'logit_softcap'], 0)],
+    ['a scale without end', () => bent(['shape', 'embedding_scale'], 1e30)],
+    [
+      'an offset of norms that have a mean',
+      () => bent(['shape'], { ...manifest.shape, norm: 'layer', norm_offset: 1 }),
+    ],
     ['a width that the tensors do not have', () => bent(['shape', 'width'], 128)],
     ['an unknown boundary', () => bent(['boundary'], 'f8')],
     ['a tokenizer of a terabyte', () => bent(['tokenizer', 'bytes'], 2 ** 40)],
@@ -113,6 +130,23 @@ describe('the digest', () => {
     const other = { ...manifest, model: 'other', source: 'elsewhere', license: 'MIT' }
     expect(checkManifest(other).digest).toBe(manifest.digest)
     expect(manifestDigest({ ...manifest, boundary: 'f32' })).not.toBe(manifest.digest)
+  })
+})
+
+describe('a manifest of before there were other architectures than Llama', () => {
+  it('is the one that an import makes today', async () => {
+    const store = await createBlobStore({ directory: join(base, 'bundled') })
+    const needs = {
+      store,
+      clock: systemClock(),
+      directory: join(base, 'bundled-partitions'),
+      downloads: join(base, 'downloads'),
+    }
+    const source = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
+    const { digest, shape } = await importModel(needs, { source })
+    // Recorded with version 0.1, before shapes had optional fields.
+    expect(digest).toBe('2d697c1b801b982eb5678bb2b753cb4bbcfc1952be44d882ba49cfc251e62ad2')
+    expect(Object.keys(shape)).toHaveLength(14)
   })
 })
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { mostPositions } from '../../src/models/llama/head-width.ts'
 import { rotaryTable } from '../../src/models/llama/rotary.ts'
-import { readGgufLlama } from '../../src/models/readers/gguf-llama.ts'
+import { readGgufDecoder } from '../../src/models/readers/gguf-decoder.ts'
 import { memoryAccess } from '../../src/models/readers/random-access.ts'
 import { SMALL } from '../pipeline/support/random-model.ts'
 import { judge } from './support/fuzz/oracle.ts'
@@ -42,10 +42,10 @@ describe('a context that no stage could have tables for', () => {
 
   it('is served up to where they end, and the manifest is one that others take', async () => {
     const most = mostPositions({ head_dim: 16 })
-    const { shape } = await readGgufLlama(memoryAccess(announced(2 ** 24)))
+    const { shape } = await readGgufDecoder(memoryAccess(announced(2 ** 24)))
     expect(shape.context).toBe(most)
     expect(await judge(announced(2 ** 24))).toMatchObject({ code: null, manifest: { shape: { context: most } } })
-    expect((await readGgufLlama(memoryAccess(announced(8192)))).shape.context).toBe(8192)
+    expect((await readGgufDecoder(memoryAccess(announced(8192)))).shape.context).toBe(8192)
   })
 
   it('is over a million tokens for the heads of the Llama family', () => {

@@ -6,7 +6,7 @@
 import { BlobDamagedError, verifyBlob } from '../../store/index.ts'
 import type { BlobAddress, BlobStore } from '../../store/index.ts'
 import type { ModelManifest } from '../manifest.ts'
-import { stageCache } from './stage-files.ts'
+import { ROTARY_FILES, stageCache } from './stage-files.ts'
 
 export interface StageCheckNeeds {
   readonly store: BlobStore
@@ -29,7 +29,7 @@ export async function checkStageFiles(
   const cache = stageCache(needs.directory, manifest)
   const names = [...blocks].filter((block) => block > 0).map((block) => `block-${block}`)
   const damaged: string[] = []
-  for (const name of [...names, 'rotary']) if (!(await cache.check(name, signal))) damaged.push(name)
+  for (const name of [...names, ...ROTARY_FILES]) if (!(await cache.check(name, signal))) damaged.push(name)
   if (blocks.has(0)) {
     const [bad] = await damagedBlobs(needs.store, [manifest.blocks[0]!.tensors[0]!.address], signal)
     if (bad !== undefined) throw new BlobDamagedError(bad)

@@ -9,17 +9,19 @@
  * Outputs: `y` [rows, width], and the new rows `nk.l.s`, `nv.l.s` [1, kv heads, slot's rows, head dim].
  */
 import { GraphBuilder } from '../../onnx/index.ts'
-import type { BoundaryType, LlamaShape } from '../manifest.ts'
+import type { BoundaryType, DecoderShape } from '../manifest.ts'
 import { kernelHeadDim } from './head-width.ts'
 import { decoderLayer, groupedAttention } from './layer.ts'
-import type { PackedLayer, Rotary } from './layer.ts'
+import type { PackedLayer, RotaryTables } from './layer.ts'
 import { fromBoundary, roundBoundary } from './nodes.ts'
 
 export interface DecoderInit {
-  readonly shape: LlamaShape
+  readonly shape: DecoderShape
   readonly boundary: BoundaryType
+  /** Number of the first layer in the model, from 0. */
+  readonly first: number
   readonly layers: readonly PackedLayer[]
-  readonly rotary: Rotary
+  readonly rotary: RotaryTables
   readonly slots: number
 }
 
@@ -83,7 +85,7 @@ function slotAttention(
 ): string {
   const { shape, rotary } = init
   const cache = [1, shape.kv_heads, `capacity.${slot}`, kernelHeadDim(shape)]
-  const present = groupedAttention(graph, shape, rotary, {
+  const present = groupedAttention(graph, shape, init.first + layer, rotary, {
     qkv,
     pastKeys: graph.input(`k.${layer}.${slot}`, 'f32', cache),
     pastValues: graph.input(`v.${layer}.${slot}`, 'f32', cache),

@@ -3,8 +3,11 @@
  * The system's page cache keeps what is used often.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
+import type { StoredTensor, WeightFile } from '../../onnx/index.ts'
+import { BlobDamagedError, verifyBlob } from '../../store/index.ts'
+import type { BlobStore } from '../../store/index.ts'
 import { dequantize, floatsToHalves, sourceBytes } from '../dequantize/index.ts'
-import type { BoundaryType, TensorRef } from '../manifest.ts'
+import type { BoundaryType, DecoderShape, SourceType, TensorRef } from '../manifest.ts'
 
 export interface Embedding {
   /** Rows of the tokens in the boundary's type, one after another. */
@@ -13,7 +16,7 @@ export interface Embedding {
 }
 
 /** @param path the file with exactly the tensor's source bytes. */
-export function openEmbedding(path: string, ref: TensorRef, boundary: BoundaryType): Embedding {
+export function openEmbedding(path: string, shape: DecoderShape, ref: TensorRef, boundary: BoundaryType): Embedding {
   const [vocabulary, width] = ref.shape as [number, number]
   const rowBytes = sourceBytes(ref.type, width)
   const file = openSync(path, 'r')
@@ -28,10 +31,46 @@ export function openEmbedding(path: string, ref: TensorRef, boundary: BoundaryTy
           if (read === 0) throw new RangeError(`the embedding's file ends inside row ${id}`)
           done += read
         }
-        out.set(dequantize(ref.type, raw, width), index * width)
+        out.set(scaledRows(shape, ref.type, raw, width), index * width)
       }
       return new Uint8Array((boundary === 'f16' ? floatsToHalves(out) : out).buffer)
     },
     close: () => closeSync(file),
   }
+}
+
+/** Source bytes of the embedding that are de-quantised at once. */
+const EMBEDDING_STEP = 1 << 20
+
+/**
+ * All rows of the embedding in the boundary's type, rounded as `openEmbedding` rounds each of them.
+ * @throws BlobDamagedError
+ */
+export async function packEmbedding(
+  store: BlobStore,
+  shape: DecoderShape,
+  ref: TensorRef,
+  boundary: BoundaryType,
+  file: WeightFile,
+): Promise<StoredTensor> {
+  if (!(await verifyBlob(store, ref.address))) throw new BlobDamagedError(ref.address)
+  const [rows, width] = ref.shape as [number, number]
+  const table = boundary === 'f16' ? new Uint16Array(rows * width) : new Float32Array(rows * width)
+  const rowBytes = sourceBytes(ref.type, width)
+  const step = Math.max(1, Math.floor(EMBEDDING_STEP / rowBytes))
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row)
+    const bytes = await store.read(ref.address, row * rowBytes, count * rowBytes)
+    const values = scaledRows(shape, ref.type, bytes, count * width)
+    table.set(boundary === 'f16' ? floatsToHalves(values) : values, row * width)
+  }
+  return file.append(boundary, [rows, width], table)
+}
+
+/** In float32, and scaled before anything is rounded to the boundary's type. */
+function scaledRows(shape: DecoderShape, type: SourceType, bytes: Uint8Array, count: number): Float32Array {
+  const values = dequantize(type, bytes, count)
+  if (shape.embedding_scale === undefined) return values
+  const scale = Math.fround(shape.embedding_scale)
+  return values.map((value) => value * scale)
 }

@@ -8,16 +8,16 @@
  * [1, kv heads, total, head dim]: past and new rows, the next run's past.
  */
 import type { Dim, ElementType, GraphBuilder, StoredTensor } from '../../onnx/index.ts'
-import type { BoundaryType, LlamaShape } from '../manifest.ts'
+import type { BoundaryType, DecoderShape } from '../manifest.ts'
 import { kernelHeadDim } from './head-width.ts'
 import { headLogits } from './head.ts'
 import type { PackedHead } from './head.ts'
 import { decoderLayer, groupedAttention } from './layer.ts'
-import type { PackedLayer, Rotary } from './layer.ts'
+import type { PackedLayer, RotaryTables } from './layer.ts'
 import { fromBoundary, roundBoundary } from './nodes.ts'
 
 export interface PartitionInit {
-  readonly shape: LlamaShape
+  readonly shape: DecoderShape
   readonly boundary: BoundaryType
   /** Number of the first block; 0 is the embedding. */
   readonly from: number
@@ -27,7 +27,7 @@ export interface PartitionInit {
   /** Of the decoder blocks in the range, in order. */
   readonly layers: readonly PackedLayer[]
   /** One position longer than the context: the row that stands beside a single one is rotated too. */
-  readonly rotary: Rotary | null
+  readonly rotary: RotaryTables | null
   readonly head: PackedHead | null
 }
 
@@ -143,7 +143,7 @@ function attention(
   const last = graph.node('Sub', [total, one])
   const totalScalar = graph.node('Squeeze', [total])
   return (block, qkv) => {
-    const present = groupedAttention(graph, shape, init.rotary!, {
+    const present = groupedAttention(graph, shape, block - 1, init.rotary!, {
       qkv: graph.node('Unsqueeze', [qkv, graph.int64s([0])]),
       pastKeys: `past.key.${block}`,
       pastValues: `past.value.${block}`,

@@ -1,17 +1,18 @@
 /** The head: final norm and the projection onto the vocabulary, for the rows that are asked for. */
 import { GraphBuilder } from '../../onnx/index.ts'
 import type { StoredTensor } from '../../onnx/index.ts'
-import type { BoundaryType, LlamaShape } from '../manifest.ts'
-import { fromBoundary, matmul, rmsNorm } from './nodes.ts'
+import type { BoundaryType, DecoderShape } from '../manifest.ts'
+import { fromBoundary, matmul, norm, softcap } from './nodes.ts'
 import type { PackedMatrix } from './pack.ts'
 
 export interface PackedHead {
   readonly norm: StoredTensor
+  readonly normBias?: StoredTensor
   readonly projection: PackedMatrix
 }
 
 export interface HeadInit extends PackedHead {
-  readonly shape: LlamaShape
+  readonly shape: DecoderShape
   readonly boundary: BoundaryType
 }
 
@@ -26,6 +27,8 @@ export function headGraph(init: HeadInit): Uint8Array {
 }
 
 /** From the residual [rows, width], float32, to logits [rows, vocabulary]. */
-export function headLogits(graph: GraphBuilder, shape: LlamaShape, head: PackedHead, residual: string): string {
-  return matmul(graph, 'head', rmsNorm(graph, 'final', residual, head.norm, shape.norm_epsilon), head.projection)
+export function headLogits(graph: GraphBuilder, shape: DecoderShape, head: PackedHead, residual: string): string {
+  const final = { weight: head.norm, bias: head.normBias }
+  const logits = matmul(graph, 'head', norm(graph, 'final', residual, final, shape.norm_epsilon), head.projection)
+  return shape.logit_softcap === undefined ? logits : softcap(graph, logits, shape.logit_softcap)
 }

@@ -5,8 +5,13 @@ import type { BoundaryType } from '../manifest.ts'
 import type { PackedMatrix } from './pack.ts'
 import { rowMatmul } from './row-matmul.ts'
 
-/** y[rows, outputs] = x[rows, inputs] times the matrix, each row for itself. */
+/** y[rows, outputs] = x[rows, inputs] times the matrix, and its bias where it has one; each row for itself. */
 export function matmul(graph: GraphBuilder, name: string, x: string, matrix: PackedMatrix): string {
+  const y = product(graph, name, x, matrix)
+  return matrix.bias === undefined ? y : graph.node('Add', [y, graph.stored(`${name}.bias`, matrix.bias)])
+}
+
+function product(graph: GraphBuilder, name: string, x: string, matrix: PackedMatrix): string {
   if (matrix.kind === 'float') return graph.node('MatMul', [x, graph.stored(`${name}.weight`, matrix.weights)])
   if (matrix.kind === 'rows') return rowMatmul(graph, name, x, matrix)
   const y = graph.node(
@@ -37,33 +42,57 @@ function blockSums(graph: GraphBuilder, x: string, blocks: number, block: number
   return sums
 }
 
-/** RMS norm over the last axis (SimplifiedLayerNormalization of ONNX Runtime). */
-export function rmsNorm(graph: GraphBuilder, name: string, x: string, weight: StoredTensor, epsilon: number): string {
-  return graph.node('SimplifiedLayerNormalization', [x, graph.stored(`${name}.norm`, weight)], {
+/** With a bias a layer norm, which takes the mean away first; else an RMS norm. */
+export interface PackedNorm {
+  readonly weight: StoredTensor
+  readonly bias?: StoredTensor | undefined
+}
+
+/** Over the last axis. An RMS norm is SimplifiedLayerNormalization in ONNX Runtime. */
+export function norm(graph: GraphBuilder, name: string, x: string, packed: PackedNorm, epsilon: number): string {
+  const [kind, weights] = normWeights(graph, name, packed)
+  return graph.node(`${kind}LayerNormalization`, [x, ...weights], {
     axis: -1,
     epsilon: { float: epsilon },
     stash_type: 1,
   })
 }
 
-/** x + skip and its RMS norm, in one kernel: [norm, sum]. */
+/** x + skip and its norm, in one kernel: [norm, sum]. */
 export function skipNorm(
   graph: GraphBuilder,
   name: string,
   x: string,
   skip: string,
-  weight: StoredTensor,
+  packed: PackedNorm,
   epsilon: number,
 ): readonly [norm: string, sum: string] {
   const norm = graph.value('norm')
   const sum = graph.value('sum')
+  const [kind, weights] = normWeights(graph, name, packed)
   graph.node(
-    'SkipSimplifiedLayerNormalization',
-    [x, skip, graph.stored(`${name}.norm`, weight)],
+    `Skip${kind}LayerNormalization`,
+    [x, skip, ...weights],
     { epsilon: { float: epsilon } },
     { domain: MICROSOFT, outputs: [norm, '', '', sum] },
   )
   return [norm, sum]
+}
+
+function normWeights(graph: GraphBuilder, name: string, { weight, bias }: PackedNorm): [kind: string, string[]] {
+  const scale = graph.stored(`${name}.norm`, weight)
+  return bias === undefined ? ['Simplified', [scale]] : ['', [scale, graph.stored(`${name}.shift`, bias)]]
+}
+
+/** c tanh(x / c): values stay within -c and c. */
+export function softcap(graph: GraphBuilder, x: string, cap: number): string {
+  const limit = graph.constant('softcap', 'f32', [], Float32Array.of(cap))
+  return graph.node('Mul', [graph.node('Tanh', [graph.node('Div', [x, limit])]), limit])
+}
+
+/** 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). */
+export function geluTanh(graph: GraphBuilder, x: string): string {
+  return graph.node('Gelu', [x], { approximate: 'tanh' })
 }
 
 /** x * sigmoid(x): QuickGelu with alpha 1. */

@@ -1,20 +1,22 @@
 /** Packs the tensors of one block into a weight file, as the graphs take them. */
 import type { StoredTensor, WeightFile } from '../../onnx/index.ts'
-import { BlobDamagedError, verifyBlob } from '../../store/index.ts'
 import type { BlobStore } from '../../store/index.ts'
-import { dequantize, floatsToHalves, sourceBytes } from '../dequantize/index.ts'
-import type { Block, BoundaryType, LlamaShape, TensorRef } from '../manifest.ts'
-import { kernelHeadDim, padHeadColumns, padHeadRows } from './head-width.ts'
+import { OUTPUT_NORM } from '../decoder-tensors.ts'
+import { dequantize } from '../dequantize/index.ts'
+import type { Block, DecoderShape, TensorRef } from '../manifest.ts'
+import { kernelHeadDim, padHeadColumns, padHeadRows, rotatedHeadRows } from './head-width.ts'
 import type { PackedHead } from './head.ts'
 import type { PackedLayer, Rotary } from './layer.ts'
 import { matrixForm } from './matrix-forms.ts'
-import type { MatrixForm, MatrixPart } from './matrix-forms.ts'
+import type { MatrixPart } from './matrix-forms.ts'
 import { packMatrix, packsTogether } from './pack.ts'
 import type { PackedMatrix, SourceMatrix } from './pack.ts'
 import { rotaryTable } from './rotary.ts'
+import type { RotaryShape } from './rotary.ts'
 
-function tensor(block: Block, suffix: string): TensorRef {
-  return block.tensors.find((ref) => ref.name.endsWith(suffix))!
+/** The tensor `blk.<n>.<name>` of a block, or one of the head's; undefined where the model has none. */
+function tensor(block: Block, name: string): TensorRef | undefined {
+  return block.tensors.find((ref) => ref.name.replace(/^blk\.\d+\./, '') === name)
 }
 
 async function matrix(store: BlobStore, ref: TensorRef): Promise<SourceMatrix> {
@@ -22,84 +24,163 @@ async function matrix(store: BlobStore, ref: TensorRef): Promise<SourceMatrix> {
   return { type: ref.type, bytes, outputs: ref.shape[0]!, inputs: ref.shape[1]! }
 }
 
-async function norm(store: BlobStore, ref: TensorRef, file: WeightFile): Promise<StoredTensor> {
-  const width = ref.shape[0]!
-  return file.append('f32', [width], dequantize(ref.type, await store.readAll(ref.address), width))
+async function values(store: BlobStore, ref: TensorRef): Promise<Float32Array> {
+  return dequantize(ref.type, await store.readAll(ref.address), ref.shape[0]!)
+}
+
+/** Of one block, into its file. */
+interface Packing {
+  readonly store: BlobStore
+  readonly shape: DecoderShape
+  readonly block: Block
+  readonly file: WeightFile
+}
+
+/** A vector as [elements, 1], to be treated as the rows of a matrix are. */
+function column(vector: Float32Array): SourceMatrix {
+  return { type: 'F32', bytes: new Uint8Array(vector.buffer), outputs: vector.length, inputs: 1 }
+}
+
+function vectorOf({ bytes, outputs }: SourceMatrix): Float32Array {
+  return new Float32Array(bytes.buffer, bytes.byteOffset, outputs)
+}
+
+async function norm({ store, shape, block, file }: Packing, name: string): Promise<StoredTensor> {
+  const ref = tensor(block, name)!
+  const weights = await values(store, ref)
+  if (shape.norm_offset !== undefined) for (const [at, weight] of weights.entries()) weights[at] = weight + 1
+  return file.append('f32', [ref.shape[0]!], weights)
+}
+
+/**
+ * A norm of q's or k's heads, in the kernel's order and width. Zeros behind a padded head make its mean square smaller;
+ * smaller weights, and a smaller epsilon (layer.ts), take that back.
+ */
+async function headNorm({ store, shape, block, file }: Packing, name: string): Promise<StoredTensor> {
+  const weights = await values(store, tensor(block, name)!)
+  const wide = kernelHeadDim(shape)
+  const share = Math.sqrt(shape.head_dim / wide)
+  const scaled = weights.map((weight) => (weight + (shape.norm_offset ?? 0)) * share)
+  return file.append('f32', [wide], vectorOf(rotatedHeadRows(column(scaled), shape)))
+}
+
+/** Spread into a packed block, so that what a model does not have is not there at all. */
+async function optional<K extends string, T>(
+  packing: Packing,
+  key: K,
+  name: string,
+  pack: (packing: Packing, name: string) => Promise<T>,
+): Promise<{ readonly [key in K]?: T }> {
+  if (tensor(packing.block, name) === undefined) return {}
+  return { [key]: await pack(packing, name) } as { readonly [key in K]: T }
+}
+
+async function shift({ store, block, file }: Packing, name: string): Promise<StoredTensor> {
+  const ref = tensor(block, name)!
+  return file.append('f32', [ref.shape[0]!], await values(store, ref))
+}
+
+/** What a part of q, k and v has to have its rows done to. */
+const HEAD_ROWS = { attn_q: rotatedHeadRows, attn_k: rotatedHeadRows, attn_v: padHeadRows } as const
+const QKV = ['attn_q', 'attn_k', 'attn_v'] as const
+
+async function packQkv(packing: Packing): Promise<PackedMatrix[]> {
+  const { store, shape, block, file } = packing
+  const form = matrixForm('attn_q', block.weights)
+  const sources = await Promise.all(
+    QKV.map(async (part) => HEAD_ROWS[part](await matrix(store, tensor(block, `${part}.weight`)!), shape)),
+  )
+  const groups = packsTogether(sources, form) ? [[0, 1, 2]] : [[0], [1], [2]]
+  const packed: PackedMatrix[] = []
+  for (const group of groups) {
+    const weights = await packMatrix(
+      file,
+      group.map((index) => sources[index]!),
+      form,
+    )
+    packed.push({ ...weights, ...(await qkvBias(packing, group)) })
+  }
+  return packed
+}
+
+/** One bias for the matrices of a group; where only some have one, the others' is zero. */
+async function qkvBias(
+  { store, shape, block, file }: Packing,
+  group: readonly number[],
+): Promise<{ readonly bias?: StoredTensor }> {
+  const parts = group.map((index) => QKV[index]!)
+  if (parts.every((part) => tensor(block, `${part}.bias`) === undefined)) return {}
+  const pieces: Float32Array[] = []
+  for (const part of parts) {
+    const ref = tensor(block, `${part}.bias`)
+    const own = ref && (await values(store, ref))
+    pieces.push(vectorOf(HEAD_ROWS[part](column(own ?? new Float32Array(outputsOf(block, part))), shape)))
+  }
+  const all = Float32Array.from(pieces.flatMap((piece) => [...piece]))
+  return { bias: await file.append('f32', [all.length], all) }
+}
+
+function outputsOf(block: Block, part: string): number {
+  return tensor(block, `${part}.weight`)!.shape[0]!
+}
+
+async function packOne(packing: Packing, part: MatrixPart): Promise<PackedMatrix> {
+  const { store, shape, block, file } = packing
+  const source = await matrix(store, tensor(block, `${part}.weight`)!)
+  const form = matrixForm(part, block.weights)
+  const weights = await packMatrix(file, [part === 'attn_output' ? padHeadColumns(source, shape) : source], form)
+  return { ...weights, ...(await optional(packing, 'bias', `${part}.bias`, shift)) }
 }
 
 /** The weights of a decoder block. */
 export async function packLayer(
   store: BlobStore,
-  shape: LlamaShape,
+  shape: DecoderShape,
   block: Block,
   file: WeightFile,
 ): Promise<PackedLayer> {
-  const form = (part: MatrixPart): MatrixForm => matrixForm(part, block.weights)
-  const one = async (part: MatrixPart): Promise<PackedMatrix> =>
-    packMatrix(file, [await matrix(store, tensor(block, `${part}.weight`))], form(part))
-  const qkvSources = await Promise.all(
-    ['attn_q.weight', 'attn_k.weight', 'attn_v.weight'].map(async (suffix) =>
-      padHeadRows(await matrix(store, tensor(block, suffix)), shape),
-    ),
-  )
-  const groups = packsTogether(qkvSources, form('attn_q')) ? [qkvSources] : qkvSources.map((source) => [source])
-  const qkv: PackedMatrix[] = []
-  for (const group of groups) qkv.push(await packMatrix(file, group, form('attn_q')))
+  const packing: Packing = { store, shape, block, file }
   return {
-    attentionNorm: await norm(store, tensor(block, 'attn_norm.weight'), file),
-    qkv,
-    output: await packMatrix(
-      file,
-      [padHeadColumns(await matrix(store, tensor(block, 'attn_output.weight')), shape)],
-      form('attn_output'),
-    ),
-    feedForwardNorm: await norm(store, tensor(block, 'ffn_norm.weight'), file),
-    gate: await one('ffn_gate'),
-    up: await one('ffn_up'),
-    down: await one('ffn_down'),
+    // In this order they lie in the file.
+    qkv: await packQkv(packing),
+    attentionNorm: await norm(packing, 'attn_norm.weight'),
+    ...(await optional(packing, 'attentionNormBias', 'attn_norm.bias', shift)),
+    ...(await optional(packing, 'queryNorm', 'attn_q_norm.weight', headNorm)),
+    ...(await optional(packing, 'keyNorm', 'attn_k_norm.weight', headNorm)),
+    output: await packOne(packing, 'attn_output'),
+    ...(await optional(packing, 'postAttentionNorm', 'post_attention_norm.weight', norm)),
+    feedForwardNorm: await norm(packing, 'ffn_norm.weight'),
+    ...(await optional(packing, 'feedForwardNormBias', 'ffn_norm.bias', shift)),
+    gate: await packOne(packing, 'ffn_gate'),
+    up: await packOne(packing, 'ffn_up'),
+    down: await packOne(packing, 'ffn_down'),
+    ...(await optional(packing, 'postFeedForwardNorm', 'post_ffw_norm.weight', norm)),
   }
 }
 
 /** The final norm and the projection. */
-export async function packHead(store: BlobStore, block: Block, file: WeightFile): Promise<PackedHead> {
-  const projection = block.tensors.find((ref) => ref.name !== 'output_norm.weight')!
+export async function packHead(
+  store: BlobStore,
+  shape: DecoderShape,
+  block: Block,
+  file: WeightFile,
+): Promise<PackedHead> {
+  const packing: Packing = { store, shape, block, file }
   return {
-    norm: await norm(store, tensor(block, 'output_norm.weight'), file),
-    projection: await packMatrix(file, [await matrix(store, projection)], matrixForm('head', block.weights)),
+    norm: await norm(packing, OUTPUT_NORM),
+    ...(await optional(packing, 'normBias', 'output_norm.bias', shift)),
+    projection: await packMatrix(file, [await matrix(store, block.tensors.at(-1)!)], matrixForm('head', block.weights)),
   }
 }
 
-/** Cosines and sines of the positions below `positions`. */
-export async function packRotary(shape: LlamaShape, positions: number, file: WeightFile): Promise<Rotary> {
+/** Cosines and sines of the positions below `positions`, for heads of the shape. */
+export async function packRotary(
+  shape: RotaryShape & Pick<DecoderShape, 'head_dim'>,
+  positions: number,
+  file: WeightFile,
+): Promise<Rotary> {
   const pairs = kernelHeadDim(shape) / 2
   const table = (of: 'cos' | 'sin'): Promise<StoredTensor> =>
     file.append('f32', [positions, pairs], rotaryTable(of, shape, positions, pairs))
   return { cos: await table('cos'), sin: await table('sin') }
-}
-
-/** Source bytes of the embedding that are de-quantised at once. */
-const EMBEDDING_STEP = 1 << 20
-
-/**
- * All rows of the embedding in the boundary's type, rounded as `openEmbedding` rounds each of them.
- * @throws BlobDamagedError
- */
-export async function packEmbedding(
-  store: BlobStore,
-  ref: TensorRef,
-  boundary: BoundaryType,
-  file: WeightFile,
-): Promise<StoredTensor> {
-  if (!(await verifyBlob(store, ref.address))) throw new BlobDamagedError(ref.address)
-  const [rows, width] = ref.shape as [number, number]
-  const table = boundary === 'f16' ? new Uint16Array(rows * width) : new Float32Array(rows * width)
-  const rowBytes = sourceBytes(ref.type, width)
-  const step = Math.max(1, Math.floor(EMBEDDING_STEP / rowBytes))
-  for (let row = 0; row < rows; row += step) {
-    const count = Math.min(step, rows - row)
-    const bytes = await store.read(ref.address, row * rowBytes, count * rowBytes)
-    const values = dequantize(ref.type, bytes, count * width)
-    table.set(boundary === 'f16' ? floatsToHalves(values) : values, row * width)
-  }
-  return file.append(boundary, [rows, width], table)
 }

@@ -23,8 +23,10 @@ import type { MatrixForm } from './matrix-forms.ts'
 import { packRows, rotationOf } from './row-weights.ts'
 import type { PackedRows } from './row-weights.ts'
 
-/** A matrix [outputs, inputs] as the graph uses it. */
-export type PackedMatrix =
+/** A matrix [outputs, inputs] as the graph uses it, and what is added to its outputs. */
+export type PackedMatrix = MatrixWeights & { readonly bias?: StoredTensor }
+
+type MatrixWeights =
   | {
       readonly kind: 'blocks'
       readonly bits: 4 | 8

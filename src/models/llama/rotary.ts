@@ -1,13 +1,20 @@
 /** Rotary position tables (Su et al., arXiv 2104.09864), computed in float64 and stored as float32. */
-import type { LlamaShape } from '../manifest.ts'
+import type { DecoderShape } from '../manifest.ts'
 
 /** Elements that are made at once. */
 const PIECE = 1 << 20
 
+export type RotaryShape = Pick<DecoderShape, 'rope_base' | 'rope_dim' | 'rope_factors' | 'rope_amplitude'>
+
+/** What the layers with a window are rotated by, where that is not what the others are. */
+export function windowRotary({ window, rope_dim }: DecoderShape): RotaryShape | null {
+  return window?.rope_base === undefined ? null : { rope_base: window.rope_base, rope_dim, rope_factors: [] }
+}
+
 /** The table [positions, pairs of a head] of cosines or sines, in pieces; pairs that are not rotated have 1 and 0. */
 export function* rotaryTable(
   of: 'cos' | 'sin',
-  shape: LlamaShape,
+  shape: RotaryShape,
   positions: number,
   pairs: number,
 ): Iterable<Float32Array> {
@@ -19,7 +26,8 @@ export function* rotaryTable(
       const factor = shape.rope_factors[pair] ?? 1
       const rotated = 2 * pair < shape.rope_dim
       const frequency = rotated ? shape.rope_base ** ((-2 * pair) / shape.rope_dim) / factor : 0
-      for (let row = 0; row < count; row++) piece[row * pairs + pair] = Math[of]((first + row) * frequency)
+      const amplitude = rotated ? (shape.rope_amplitude ?? 1) : 1
+      for (let row = 0; row < count; row++) piece[row * pairs + pair] = amplitude * Math[of]((first + row) * frequency)
     }
     yield piece
   }

@@ -10,12 +10,17 @@ import type { ModelManifest } from '../manifest.ts'
 import { decoderGraph } from './decoder.ts'
 import { headGraph } from './head.ts'
 import type { PackedHead } from './head.ts'
-import type { PackedLayer, Rotary } from './layer.ts'
+import type { PackedLayer, RotaryTables } from './layer.ts'
 import { packHead, packLayer, packRotary } from './pack-block.ts'
+import { windowRotary } from './rotary.ts'
 import { WeightCache, replaceFile } from './weight-cache.ts'
 
 /** Changes whenever the packed form does, so that an older cache is not taken for a newer one. */
 const FORM = 4
+
+/** Cached files beside those of the blocks. */
+const WINDOW_ROTARY = 'rotary-window'
+export const ROTARY_FILES: readonly string[] = ['rotary', WINDOW_ROTARY]
 
 export interface StageFiles {
   /** Path of the graph that runs decoder blocks [from, to) for so many session slots. */
@@ -43,8 +48,14 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
       needs.packed?.(block)
       return packLayer(needs.store, manifest.shape, manifest.blocks[block]!, file)
     })
-  const rotary = (): Promise<Rotary> =>
-    cache.plain('rotary', (file) => packRotary(manifest.shape, manifest.shape.context, file))
+  const rotary = async (): Promise<RotaryTables> => {
+    const { shape } = manifest
+    const window = windowRotary(shape)
+    const full = await cache.plain('rotary', (file) => packRotary(shape, shape.context, file))
+    if (window === null) return { full }
+    const own = { ...window, head_dim: shape.head_dim }
+    return { full, window: await cache.plain(WINDOW_ROTARY, (file) => packRotary(own, shape.context, file)) }
+  }
   return {
     async decoder(from, to, slots) {
       const layers: PackedLayer[] = []
@@ -52,6 +63,7 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
       const graph = decoderGraph({
         shape: manifest.shape,
         boundary: manifest.boundary,
+        first: from - 1,
         layers,
         rotary: await rotary(),
         slots,
@@ -60,15 +72,11 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
     },
     async head() {
       const block = manifest.blocks.length - 1
-      const { norm, projection } = await cache.block<PackedHead>(`block-${block}`, (file) => {
+      const head = await cache.block<PackedHead>(`block-${block}`, (file) => {
         needs.packed?.(block)
-        return packHead(needs.store, manifest.blocks[block]!, file)
+        return packHead(needs.store, manifest.shape, manifest.blocks[block]!, file)
       })
-      return writeGraph(
-        directory,
-        'head',
-        headGraph({ shape: manifest.shape, boundary: manifest.boundary, norm, projection }),
-      )
+      return writeGraph(directory, 'head', headGraph({ shape: manifest.shape, boundary: manifest.boundary, ...head }))
     },
   }
 }

@@ -21,7 +21,8 @@ export function checkTokenizerDefinition(definition: TokenizerDefinition): void 
     throw new TokenizerDataError(`the chat template has ${chat_template.length} characters, over ${MAX_TEMPLATE}`)
   }
   checkIds(definition)
-  if (kind === 'spm') checkPieces(definition)
+  if (kind === 'spm') checkBytes(definition)
+  if (kind === 'spm' && definition.merges === undefined) checkPieces(definition)
   else checkMerges(definition)
 }
 
@@ -38,12 +39,15 @@ function checkIds(definition: TokenizerDefinition): void {
 }
 
 function checkPieces(definition: TokenizerDefinition): void {
-  const { tokens, types, scores, unk } = definition
+  const { tokens, scores } = definition
   if (scores === undefined || scores.length !== tokens.length) {
     throw new TokenizerDataError(`the tokenizer has ${tokens.length} tokens and ${scores?.length ?? 'no'} scores`)
   }
   const bad = scores.findIndex((score) => !Number.isFinite(score))
   if (bad >= 0) throw new TokenizerDataError(`the score of token ${bad} is not a number`)
+}
+
+function checkBytes({ tokens, types, unk }: TokenizerDefinition): void {
   const bytes = new Set<string>()
   for (const [id, type] of types.entries()) {
     if (type !== TOKEN_TYPE.byte) continue

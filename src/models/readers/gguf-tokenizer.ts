@@ -1,4 +1,5 @@
 /** GGUF's tokenizer keys as a tokenizer definition, with llama.cpp's defaults where a file is silent. */
+import type { Architecture } from '../architectures/index.ts'
 import { UnsupportedModelError } from '../errors.ts'
 import { TOKEN_TYPE, TOKENIZER_SCHEMA } from '../tokenizer/definition.ts'
 import type { TokenizerDefinition } from '../tokenizer/definition.ts'
@@ -28,7 +29,10 @@ const END_NAMES = [
 ] as const
 
 /** @throws TokenizerDataError, UnsupportedModelError, ModelFileError */
-export function ggufTokenizer(metadata: MetadataAccess): TokenizerDefinition {
+export function ggufTokenizer(
+  metadata: MetadataAccess,
+  architecture: Pick<Architecture, 'ggufTokensTakeSpace'> = {},
+): TokenizerDefinition {
   const kind = kindOf(metadata)
   const tokens = metadata.texts('tokenizer.ggml.tokens')
   if (tokens === undefined) throw new TokenizerDataError('tokenizer.ggml.tokens is missing')
@@ -61,9 +65,16 @@ export function ggufTokenizer(metadata: MetadataAccess): TokenizerDefinition {
     add_eos: metadata.flag('tokenizer.ggml.add_eos_token') ?? false,
     add_space_prefix: metadata.flag('tokenizer.ggml.add_space_prefix') ?? spm,
     chat_template: metadata.text('tokenizer.chat_template') ?? null,
+    ...(spm && architecture.ggufTokensTakeSpace === true ? { strip_right: takingSpace(tokens, typeList) } : {}),
   }
   checkTokenizerDefinition(definition)
   return definition
+}
+
+/** All control tokens but those that begin or pad a text (llama-vocab.cpp has the same exceptions). */
+function takingSpace(tokens: readonly string[], types: readonly number[]): number[] {
+  const plain = new Set(['<unk>', '<s>', '<|endoftext|>'])
+  return [...tokens.keys()].filter((id) => types[id] === TOKEN_TYPE.control && !plain.has(tokens[id]!))
 }
 
 function kindOf(metadata: MetadataAccess): TokenizerDefinition['kind'] {

@@ -6,6 +6,12 @@ export const MAX_KEY_BYTES = 65_535
 export const MAX_TENSOR_NAME_BYTES = 63
 /** GGML_MAX_DIMS. */
 export const MAX_DIMENSIONS = 4
+/** A name in a safetensors file: of models the longest are near 100. */
+export const MAX_HUB_NAME_BYTES = 256
+/** The format's own limit for its header. */
+export const MAX_SAFETENSORS_HEADER = 100_000_000
+/** The largest models come in under 200 files. */
+export const MAX_SHARDS = 1_024
 /** Known files have 20 to 60 keys; those of adapters and multimodal models a few hundred. */
 export const MAX_KEYS = 16_384
 /** The largest Llama has 1,138 tensors, mixtures that are split by expert some ten thousand. */
@@ -24,6 +30,13 @@ export const MAX_WIDTH = 1 << 17
 export const MAX_HIDDEN = 1 << 19
 export const MAX_HEADS = 1_024
 export const MAX_VOCABULARY = 1 << 20
+export const MAX_ROPE_BASE = 1e12
+/** Of linear scaling and its kin; published ones lie between 1 and 64. */
+export const MIN_ROPE_FACTOR = 1e-3
+export const MAX_ROPE_FACTOR = 1e6
+/** Scales and soft caps of published models lie between 0.04 and 200. */
+export const MIN_FACTOR = 1e-4
+export const MAX_FACTOR = 1e4
 /** Ten million tokens are the longest context that was ever announced. */
 export const MAX_CONTEXT = 1 << 24
 /**

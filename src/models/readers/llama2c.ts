@@ -2,22 +2,23 @@
  * Checkpoints of llama2.c, version 0 (its README and `export.py: legacy_export`): seven int32, then float32 matrices,
  * each kind for all layers in a row. There is no magic number: the size that the header asks for is the check.
  */
+import { EMBEDDING, OUTPUT, OUTPUT_NORM, partShapes } from '../decoder-tensors.ts'
+import type { LayerPart } from '../decoder-tensors.ts'
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
 import { mostPositions } from '../llama/head-width.ts'
-import type { LlamaShape } from '../manifest.ts'
+import type { DecoderShape } from '../manifest.ts'
 import type { TokenizerDefinition } from '../tokenizer/definition.ts'
 import type { FileTensor } from './gguf-tensors.ts'
 import * as limits from './limits.ts'
 import type { RandomAccess } from './random-access.ts'
-import { layerShapes } from './source-model.ts'
-import type { LayerTensor, SourceModel } from './source-model.ts'
+import type { SourceModel } from './source-model.ts'
 
 const HEADER_BYTES = 28
 /** `ak42`: versions 1 and 2. */
 const VERSIONED_MAGIC = 0x616b3432
 
 /** The order in the file; `freqs` are the two tables of cosines and sines, which weft makes itself. */
-const ORDER: readonly (LayerTensor | 'embedding' | 'norm' | 'freqs')[] = [
+const ORDER: readonly (LayerPart | 'embedding' | 'norm' | 'freqs')[] = [
   'embedding',
   'attn_norm',
   'attn_q',
@@ -49,7 +50,7 @@ export async function readLlama2c(
   return { format: 'llama2c', license: 'unknown', shape: served, tensors, tokenizer: await tokenizer(shape.vocabulary) }
 }
 
-async function readHeader(source: RandomAccess): Promise<{ shape: LlamaShape; tied: boolean }> {
+async function readHeader(source: RandomAccess): Promise<{ shape: DecoderShape; tied: boolean }> {
   const bytes = await source.read(0, Math.min(HEADER_BYTES, source.size))
   if (bytes.length < HEADER_BYTES) throw new ModelFileError('header', `${bytes.length} bytes are no model file`)
   const view = new DataView(bytes.buffer, bytes.byteOffset)
@@ -75,7 +76,7 @@ async function readHeader(source: RandomAccess): Promise<{ shape: LlamaShape; ti
     throw new ModelFileError('n_heads', `${heads} heads do not divide ${width} into even parts`)
   }
   if (heads % kv_heads !== 0) throw new ModelFileError('n_kv_heads', `${kv_heads} does not divide ${heads}`)
-  const shape: LlamaShape = {
+  const shape: DecoderShape = {
     family: 'llama',
     layers: field(2, 'n_layers', limits.MAX_LAYERS),
     width,
@@ -95,10 +96,10 @@ async function readHeader(source: RandomAccess): Promise<{ shape: LlamaShape; ti
   return { shape, tied: signed > 0 }
 }
 
-function layOut(shape: LlamaShape, tied: boolean): { tensors: Map<string, FileTensor>; end: number } {
+function layOut(shape: DecoderShape, tied: boolean): { tensors: Map<string, FileTensor>; end: number } {
   const { layers, width, vocabulary, context, head_dim } = shape
   const tensors = new Map<string, FileTensor>()
-  const shapes = layerShapes(shape)
+  const shapes = partShapes(shape)
   let offset = HEADER_BYTES
   const add = (name: string, dimensions: readonly number[]): void => {
     const bytes = 4 * dimensions.reduce((product, size) => product * size, 1)
@@ -106,11 +107,11 @@ function layOut(shape: LlamaShape, tied: boolean): { tensors: Map<string, FileTe
     offset += bytes
   }
   for (const part of ORDER) {
-    if (part === 'embedding') add('token_embd.weight', [vocabulary, width])
-    else if (part === 'norm') add('output_norm.weight', [width])
+    if (part === 'embedding') add(EMBEDDING, [vocabulary, width])
+    else if (part === 'norm') add(OUTPUT_NORM, [width])
     else if (part === 'freqs') offset += 4 * context * head_dim
     else for (let layer = 0; layer < layers; layer++) add(`blk.${layer}.${part}.weight`, shapes[part])
   }
-  if (!tied) add('output.weight', [vocabulary, width])
+  if (!tied) add(OUTPUT, [vocabulary, width])
   return { tensors, end: offset }
 }

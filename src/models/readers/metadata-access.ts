@@ -13,6 +13,8 @@ export interface MetadataAccess {
   flag(key: string): boolean | undefined
   texts(key: string): readonly string[] | undefined
   numbers(key: string): Float64Array | undefined
+  /** A whole number up to `most`, or a list. */
+  countOrNumbers(key: string, most: number): number | Float64Array
 }
 
 /** The member of the union that has this type; numbers share one member. */
@@ -39,10 +41,13 @@ export function metadataAccess(metadata: ReadonlyMap<string, GgufValue>): Metada
     if (found === undefined) throw new ModelFileError(key, 'it is missing')
     return Number(found)
   }
+  const count: MetadataAccess['count'] = (key, least, most, fallback) =>
+    bounded(key, need(key, numberOf(key, ['u32', 'u64', 'i32', 'u16', 'u8']), fallback), least, most)
   return {
     has: (key) => metadata.has(key),
-    count: (key, least, most, fallback) =>
-      bounded(key, need(key, numberOf(key, ['u32', 'u64', 'i32', 'u16', 'u8']), fallback), least, most),
+    count,
+    countOrNumbers: (key, most) =>
+      metadata.get(key)?.type === 'numbers' ? get(key, ['numbers'])!.value : count(key, 0, most),
     real: (key, least, most, fallback) => bounded(key, need(key, numberOf(key, ['f32', 'f64']), fallback), least, most),
     text: (key) => get(key, ['string'])?.value,
     flag: (key) => get(key, ['bool'])?.value,

@@ -1,8 +1,9 @@
 /** Finds out what kind of model file lies there, by its content and not its name, and reads it. */
 import { stat } from 'node:fs/promises'
 import { ModelFileError, SourceFileError, UnsupportedModelError } from '../errors.ts'
-import { readGgufLlama } from './gguf-llama.ts'
+import { readGgufDecoder } from './gguf-decoder.ts'
 import { GGUF_MAGIC } from './gguf.ts'
+import { openHubDecoder } from './hub-decoder.ts'
 import { findLlama2cTokenizer } from './llama2c-tokenizer.ts'
 import { readLlama2c } from './llama2c.ts'
 import { openFileAccess } from './random-access.ts'
@@ -23,7 +24,7 @@ export async function openModel(path: string, tokenizer?: string): Promise<OpenM
   const stats = await stat(path).catch((cause: unknown) => {
     throw new SourceFileError(path, cause instanceof Error ? cause.message : String(cause), cause)
   })
-  if (stats.isDirectory()) throw notYet('safetensors folders')
+  if (stats.isDirectory()) return openHubDecoder(path)
   const access = await openFileAccess(path)
   try {
     return { access, model: await readModel(access, path, tokenizer) }
@@ -37,9 +38,13 @@ async function readModel(access: RandomAccess, path: string, tokenizer: string |
   if (access.size === 0) throw new SourceFileError(path, 'it is empty')
   const head = await access.read(0, Math.min(16, access.size))
   const view = new DataView(head.buffer)
-  if (head.length >= 4 && view.getUint32(0, true) === GGUF_MAGIC) return readGgufLlama(access)
+  if (head.length >= 4 && view.getUint32(0, true) === GGUF_MAGIC) return readGgufDecoder(access)
   if (head.length >= 4 && view.getUint32(0, false) === GGUF_MAGIC) throw notYet('big-endian GGUF files')
-  if (looksLikeSafetensors(head, access.size)) throw notYet('safetensors files')
+  if (looksLikeSafetensors(head, access.size)) {
+    throw new UnsupportedModelError('a safetensors file alone is no model', {
+      hint: 'Name the folder that it lies in, with its config.json and tokenizer.json.',
+    })
+  }
   if (/\.onnx$/i.test(path) || looksLikeOnnx(head)) throw notYet('ONNX files')
   try {
     return await readLlama2c(access, (vocabulary) => findLlama2cTokenizer(path, vocabulary, tokenizer))
@@ -62,7 +67,7 @@ function looksLikeSafetensors(head: Uint8Array, size: number): boolean {
 
 function notYet(what: string): UnsupportedModelError {
   return new UnsupportedModelError(`${what} are not yet supported`, {
-    why: 'this release imports GGUF and llama2.c files',
+    why: 'this release imports GGUF files, llama2.c files and folders of safetensors',
     hint: 'Take the GGUF file of the model.',
   })
 }

@@ -14,7 +14,7 @@ import { cachedByWord } from './word-cache.ts'
 /** Appends the ids of a text without special tokens. */
 export type PlainEncoder = (text: string, ids: number[]) => void
 
-interface Merges {
+export interface Merges {
   readonly ranks: PairTable
   /** The token that the merge of each rank makes. */
   readonly products: Int32Array
@@ -87,7 +87,8 @@ function byteIds({ plain, definition, isControl }: Vocabulary): Int32Array {
   return ids
 }
 
-function readMerges({ plain, definition, size }: Vocabulary): Merges {
+/** @throws TokenizerDefinitionError */
+export function readMerges({ plain, definition, size }: Vocabulary): Merges {
   const merges = definition.merges ?? []
   const ranks = createPairTable(merges.length)
   const products = new Int32Array(merges.length)

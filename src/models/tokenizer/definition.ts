@@ -15,9 +15,9 @@ export interface TokenizerDefinition {
   readonly tokens: readonly string[]
   /** One `TOKEN_TYPE` a token. */
   readonly types: readonly number[]
-  /** One a token, `spm` only. */
+  /** One a token, `spm` only; none where it has merges. */
   readonly scores?: readonly number[]
-  /** `left right`, best first, `bpe` only. */
+  /** `left right`, best first: `bpe`, and `spm` of the hub's files, which have these in place of scores. */
   readonly merges?: readonly string[]
   readonly bos: number | null
   readonly eos: number | null
@@ -28,6 +28,18 @@ export interface TokenizerDefinition {
   readonly add_bos: boolean
   readonly add_eos: boolean
   readonly add_space_prefix: boolean
+  /**
+   * Where the prefix goes, if not in front of every piece of text between special tokens: of each that does not begin
+   * with a space (`metaspace`), or of one that the text begins with and that does not (`metaspace-first`).
+   */
+  readonly space_prefix?: 'metaspace' | 'metaspace-first'
+  /** Unicode normal form of texts; absent: as they come. */
+  readonly normal_form?: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'
+  /** Special tokens that take the white space before them, and behind them. */
+  readonly strip_left?: readonly number[]
+  readonly strip_right?: readonly number[]
+  /** Further tokens that end an answer. */
+  readonly ends?: readonly number[]
   /** Jinja source, or null: the model takes raw text only. */
   readonly chat_template: string | null
 }

@@ -1,8 +1,9 @@
 /**
  * SentencePiece BPE (Kudo and Richardson, 2018) as the Llama family has it: characters are merged by the score of the
- * token that two neighbours make, the highest first; what no token covers becomes byte tokens. Serves llama2.c's
- * tokenizers too, which are the same algorithm.
+ * token that two neighbours make, the highest first, or by a list of merges, which is how the hub's files have it; what
+ * no token covers becomes byte tokens. Serves llama2.c's tokenizers too, which are the same algorithm.
  */
+import { readMerges } from './bpe.ts'
 import type { PlainEncoder } from './bpe.ts'
 import { TOKEN_TYPE } from './definition.ts'
 import { TokenizerDefinitionError } from './errors.ts'
@@ -18,7 +19,7 @@ const WORDS = new RegExp(`${SPACE_MARK}*[^${SPACE_MARK}]+|${SPACE_MARK}+`, 'g')
 /** Spaces in the text become U+2581 here; the space prefix is the caller's. @throws TokenizerDefinitionError */
 export function createSpmEncoder(vocabulary: Vocabulary): PlainEncoder {
   const encodeUncovered = fallback(vocabulary)
-  const merge = merger(vocabulary, encodeUncovered)
+  const merge = (vocabulary.definition.merges === undefined ? scoreMerger : listMerger)(vocabulary, encodeUncovered)
   const { unk } = vocabulary.definition
   const joinUnknown = vocabulary.byteTokens.every((id) => id < 0)
   // No token goes across the start of a word, so words can be encoded apart, and remembered.
@@ -38,11 +39,14 @@ export function createSpmEncoder(vocabulary: Vocabulary): PlainEncoder {
   }
 }
 
-function merger(vocabulary: Vocabulary, encodeUncovered: (text: string, ids: number[]) => void) {
+type Uncovered = (text: string, ids: number[]) => void
+type WordEncoder = (word: string) => readonly number[]
+
+function scoreMerger(vocabulary: Vocabulary, encodeUncovered: Uncovered): WordEncoder {
   const { plain } = vocabulary
   const rankOf = scoreRanks(vocabulary)
   const longest = [...plain.keys()].reduce((length, text) => Math.max(length, text.length), 0)
-  return (word: string): readonly number[] => {
+  return (word) => {
     const { starts, count } = characters(word)
     const ends = starts.slice(1)
     const next = mergeSymbols(count, {
@@ -63,6 +67,30 @@ function merger(vocabulary: Vocabulary, encodeUncovered: (text: string, ids: num
       const id = plain.get(piece)
       if (id === undefined) encodeUncovered(piece, ids)
       else ids.push(id)
+    }
+    return ids
+  }
+}
+
+function listMerger(vocabulary: Vocabulary, encodeUncovered: Uncovered): WordEncoder {
+  const { plain } = vocabulary
+  const { ranks, products } = readMerges(vocabulary)
+  return (word) => {
+    const { starts, count } = characters(word)
+    const symbols = new Int32Array(count)
+    for (let at = 0; at < count; at++) symbols[at] = plain.get(word.slice(starts[at], starts[at + 1])) ?? -1
+    const next = mergeSymbols(count, {
+      // What no token covers is in no merge: its -1 finds nothing.
+      rank: (left, right) => ranks.get(symbols[left] as number, symbols[right] as number),
+      join: (left, _right, rank) => {
+        symbols[left] = products[rank] as number
+      },
+    })
+    const ids: number[] = []
+    for (let at = 0; at < count; at = next[at] as number) {
+      const id = symbols[at] as number
+      if (id >= 0) ids.push(id)
+      else encodeUncovered(word.slice(starts[at], starts[at + 1]), ids)
     }
     return ids
   }
@@ -91,7 +119,7 @@ function scoreRanks({ definition, size }: Vocabulary): Int32Array {
 }
 
 /** What a piece becomes that is no token: the tokens of its bytes, or the unknown token where the model has no bytes. */
-function fallback({ byteTokens, definition }: Vocabulary): (text: string, ids: number[]) => void {
+function fallback({ byteTokens, definition }: Vocabulary): Uncovered {
   const { unk } = definition
   const missing = byteTokens.filter((id) => id < 0).length
   if (missing === 0) {

@@ -9,6 +9,10 @@ import { createTextStream, decodeIds } from './stream.ts'
 import type { EncodeOptions, Tokenizer, TokenizerNeeds } from './types.ts'
 import { createVocabulary } from './vocabulary.ts'
 
+const FIRST_BLANKS = /^\p{White_Space}+/u
+const LAST_BLANKS = /\p{White_Space}+$/u
+const blanks = (where: RegExp, text: string): number => where.exec(text)?.[0].length ?? 0
+
 const everywhere = (): boolean => true
 const nowhere = (): boolean => false
 
@@ -22,6 +26,9 @@ export function createTokenizer(definition: TokenizerDefinition, needs: Tokenize
   const encodePlain = kind === 'bpe' ? createBpeEncoder(vocabulary) : createSpmEncoder(vocabulary)
   const finder = createSpecialFinder(vocabulary.special)
   const spacePrefix = kind === 'spm' && addsSpace ? ' ' : ''
+  const { normal_form: form, space_prefix: scheme } = definition
+  const left = new Set(definition.strip_left)
+  const right = new Set(definition.strip_right)
 
   const encodeSpans = (text: string, spans: readonly SpecialSpan[], options: EncodeOptions): number[] => {
     const ids: number[] = []
@@ -30,15 +37,18 @@ export function createTokenizer(definition: TokenizerDefinition, needs: Tokenize
     // SentencePiece's prefix goes before text that begins, or that follows a special token (llama.cpp, `tokenize`).
     let prefix = spacePrefix
     const plainUpTo = (end: number): void => {
-      if (end === done) return
-      encodePlain(prefix + text.slice(done, end), ids)
+      if (end <= done) return
+      const piece = text.slice(done, end)
+      const prefixed = scheme !== undefined && piece.startsWith(' ') ? piece : prefix + piece
+      encodePlain(form === undefined ? prefixed : prefixed.normalize(form), ids)
       prefix = ''
     }
-    for (const { id, start, end } of spans) {
-      plainUpTo(start)
+    for (const [index, { id, start, end }] of spans.entries()) {
+      plainUpTo(left.has(id) ? start - blanks(LAST_BLANKS, text.slice(done, start)) : start)
       ids.push(id)
-      prefix = spacePrefix
-      done = end
+      prefix = scheme === 'metaspace-first' ? '' : spacePrefix
+      const next = spans[index + 1]?.start ?? text.length
+      done = right.has(id) ? end + blanks(FIRST_BLANKS, text.slice(end, next)) : end
     }
     plainUpTo(text.length)
     if ((options.addEos ?? addsEos) && eos !== null) ids.push(eos)

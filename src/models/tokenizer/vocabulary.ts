@@ -93,7 +93,7 @@ function checkDefinition(definition: TokenizerDefinition): void {
   if (wrongText !== -1) {
     throw new TokenizerDefinitionError(`token ${wrongText} is no text of up to ${MAX_TOKEN_LENGTH} characters`)
   }
-  if (kind === 'spm') checkScores(size, scores)
+  if (kind === 'spm' && merges === undefined) checkScores(size, scores)
   if (kind === 'bpe' && merges === undefined) throw new TokenizerDefinitionError('it has no list of merges')
   if (merges !== undefined && merges.length > MAX_MERGES) {
     throw new TokenizerDefinitionError(`${merges.length} merges, more than ${MAX_MERGES}`)
@@ -116,6 +116,10 @@ function checkNamedTokens(definition: TokenizerDefinition): void {
     if (id !== null && !(Number.isInteger(id) && id >= 0 && id < size)) {
       throw new TokenizerDefinitionError(`${name} is token ${id}, but there are ${size} tokens`, { name, id, size })
     }
+  }
+  for (const name of ['ends', 'strip_left', 'strip_right'] as const) {
+    const strange = definition[name]?.find((id) => !(Number.isInteger(id) && id >= 0 && id < size))
+    if (strange !== undefined) throw new TokenizerDefinitionError(`${name} has a token ${strange} of ${size} tokens`)
   }
   if (definition.add_bos && definition.bos === null) throw new TokenizerDefinitionError('add_bos, but no bos token')
   if (definition.add_eos && definition.eos === null) throw new TokenizerDefinitionError('add_eos, but no eos token')
@@ -157,8 +161,8 @@ function byteTokens({ tokens, types }: TokenizerDefinition): Int32Array {
   return table
 }
 
-function endTokens({ tokens, types, eos, eot }: TokenizerDefinition): ReadonlySet<number> {
-  const ends = new Set<number>()
+function endTokens({ tokens, types, eos, eot, ends: further }: TokenizerDefinition): ReadonlySet<number> {
+  const ends = new Set(further)
   for (const id of [eos, eot ?? null]) if (id !== null) ends.add(id)
   for (const [id, text] of tokens.entries()) {
     // llama2.c names its tokens with line ends around them.

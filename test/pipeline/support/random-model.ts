@@ -1,15 +1,17 @@
-/** Small Llama models with random weights of any source type, in a store of their own: for the laws of exactness. */
+/** Small decoders with random weights of any source type, in a store of their own: for the laws of exactness. */
 import { createHash } from 'node:crypto'
 import { SOURCE_TYPES, manifestDigest, sourceBytes } from '../../../src/models/index.ts'
 import type {
   Block,
   BoundaryType,
-  LlamaShape,
+  DecoderShape,
   ModelManifest,
   SourceType,
   TensorRef,
   WeightFormat,
 } from '../../../src/models/index.ts'
+import { headNorms, layerTensors } from '../../../src/models/decoder-tensors.ts'
+import type { PlannedTensor } from '../../../src/models/decoder-tensors.ts'
 import type { BlobStore } from '../../../src/store/index.ts'
 
 /** Where the float16 scales of a block lie: what must not be random bits. */
@@ -29,7 +31,7 @@ const SCALES: Readonly<Record<SourceType, readonly number[]>> = {
   Q6_K: [208],
 }
 
-export const SMALL: LlamaShape = {
+export const SMALL: DecoderShape = {
   family: 'llama',
   layers: 3,
   width: 256,
@@ -96,7 +98,7 @@ export interface RandomModelInit {
   readonly type: SourceType
   readonly weights?: WeightFormat
   readonly boundary?: BoundaryType
-  readonly shape?: Partial<LlamaShape>
+  readonly shape?: Partial<DecoderShape>
 }
 
 export async function randomModel(store: BlobStore, init: RandomModelInit): Promise<ModelManifest> {
@@ -111,7 +113,7 @@ export async function randomModel(store: BlobStore, init: RandomModelInit): Prom
     const { address } = await store.put(bytes)
     return { name, type, shape: dims, bytes: bytes.length, address }
   }
-  const { width, hidden, heads, kv_heads, head_dim } = shape
+  const { width } = shape
   const block = (kind: Block['kind'], tensors: readonly TensorRef[]): Block => ({
     kind,
     tensors,
@@ -123,23 +125,18 @@ export async function randomModel(store: BlobStore, init: RandomModelInit): Prom
   })
   const embedding = await put('token_embd.weight', init.type, [shape.vocabulary, width], 1)
   const blocks = [block('embedding', [embedding])]
-  for (let layer = 0; layer < shape.layers; layer++) {
-    const name = (suffix: string): string => `blk.${layer}.${suffix}.weight`
-    blocks.push(
-      block('decoder', [
-        await put(name('attn_norm'), 'F32', [width], 1),
-        await put(name('attn_q'), init.type, [heads * head_dim, width], 0.2),
-        await put(name('attn_k'), init.type, [kv_heads * head_dim, width], 0.2),
-        await put(name('attn_v'), init.type, [kv_heads * head_dim, width], 0.2),
-        await put(name('attn_output'), init.type, [width, heads * head_dim], 0.2),
-        await put(name('ffn_norm'), 'F32', [width], 1),
-        await put(name('ffn_gate'), init.type, [hidden, width], 0.2),
-        await put(name('ffn_up'), init.type, [hidden, width], 0.2),
-        await put(name('ffn_down'), init.type, [width, hidden], 0.2),
-      ]),
-    )
+  const vectorOrMatrix = (prefix: string, { name, shape: dims }: PlannedTensor): Promise<TensorRef> => {
+    if (dims.length === 2) return put(prefix + name, init.type, dims, 0.2)
+    return put(prefix + name, 'F32', dims, name.endsWith('bias') ? 0.2 : 1)
   }
-  blocks.push(block('head', [await put('output_norm.weight', 'F32', [width], 1), embedding]))
+  for (let layer = 0; layer < shape.layers; layer++) {
+    const tensors: TensorRef[] = []
+    for (const tensor of layerTensors(shape)) tensors.push(await vectorOrMatrix(`blk.${layer}.`, tensor))
+    blocks.push(block('decoder', tensors))
+  }
+  const norms: TensorRef[] = []
+  for (const tensor of headNorms(shape)) norms.push(await vectorOrMatrix('', tensor))
+  blocks.push(block('head', [...norms, embedding]))
   const manifest: ModelManifest = {
     schema: 'weft.manifest/1',
     model: `random-${init.type.toLowerCase()}`,

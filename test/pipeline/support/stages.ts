@@ -23,7 +23,7 @@ export function testModel(store: BlobStore, directory: string, manifest: ModelMa
   const files = stageFiles({ store, directory, ...(prepacks === undefined ? {} : { engine: prepacks }) }, manifest)
   const { shape, boundary } = manifest
   const ref = manifest.blocks[0]!.tensors[0]!
-  const embedding = openEmbedding(store.path(ref.address), ref, boundary)
+  const embedding = openEmbedding(store.path(ref.address), shape, ref, boundary)
   return {
     manifest,
     rowBytes: shape.width * (boundary === 'f16' ? 2 : 4),

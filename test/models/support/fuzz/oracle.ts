@@ -3,7 +3,7 @@ import { WeftError } from '../../../../src/errors.ts'
 import { makeBlock, planBlocks } from '../../../../src/models/blocks.ts'
 import { checkManifest, createTokenizer, manifestDigest } from '../../../../src/models/index.ts'
 import type { ModelManifest, TensorRef, Tokenizer } from '../../../../src/models/index.ts'
-import { readGgufLlama } from '../../../../src/models/readers/gguf-llama.ts'
+import { readGgufDecoder } from '../../../../src/models/readers/gguf-decoder.ts'
 import { parseLlama2cTokenizer } from '../../../../src/models/readers/llama2c-tokenizer.ts'
 import { memoryAccess } from '../../../../src/models/readers/random-access.ts'
 import type { SourceModel } from '../../../../src/models/readers/source-model.ts'
@@ -22,7 +22,7 @@ export interface Verdict {
 /** @throws a finding */
 export async function judge(bytes: Uint8Array): Promise<Verdict> {
   try {
-    const model = await readGgufLlama(memoryAccess(bytes))
+    const model = await readGgufDecoder(memoryAccess(bytes))
     const manifest = manifestOf(model)
     useTokenizer(createTokenizer(model.tokenizer), model.shape.vocabulary)
     return { code: null, model, manifest }

@@ -1,0 +1,72 @@
+/** How rotary positions are stretched beyond the context that a model was first trained for: a factor for each pair. */
+import { ModelFileError } from '../errors.ts'
+
+export interface RopeScaling {
+  /** Divides the frequency of each pair; empty where none is changed. */
+  readonly factors: readonly number[]
+  /** Multiplies cosines and sines; absent: 1. */
+  readonly amplitude?: number
+}
+
+export interface Llama3Scaling {
+  readonly factor: number
+  readonly lowFrequencyFactor: number
+  readonly highFrequencyFactor: number
+  /** Positions that the model was first trained for. */
+  readonly original: number
+}
+
+export interface YarnScaling {
+  readonly factor: number
+  readonly original: number
+  readonly betaFast: number
+  readonly betaSlow: number
+  /** @default 0.1 ln(factor) + 1 */
+  readonly amplitude?: number
+}
+
+/** Positions divided by one factor (Chen et al., arXiv 2306.15595). */
+export function linearRope(pairs: number, factor: number): RopeScaling {
+  return { factors: factor === 1 ? [] : Array.from({ length: pairs }, () => factor) }
+}
+
+/** Llama 3.1: long waves are stretched, short ones kept, those between blended. */
+export function llama3Factors(base: number, pairs: number, scaling: Llama3Scaling): readonly number[] {
+  const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, original } = scaling
+  return Array.from({ length: pairs }, (_, pair) => {
+    const wave = 2 * Math.PI * base ** (pair / pairs)
+    if (wave < original / high) return 1
+    if (wave > original / low) return factor
+    const smooth = (original / wave - low) / (high - low)
+    return 1 / ((1 - smooth) / factor + smooth)
+  })
+}
+
+/** YaRN (Peng et al., arXiv 2309.00071), with the bounds of the ramp rounded outward as in its first implementation. */
+export function yarnRope(base: number, pairs: number, scaling: YarnScaling): RopeScaling {
+  const { factor, original, betaFast, betaSlow } = scaling
+  const pairOf = (turns: number): number => (pairs * Math.log(original / (turns * 2 * Math.PI))) / Math.log(base)
+  const low = Math.max(Math.floor(pairOf(betaFast)), 0)
+  const high = Math.min(Math.ceil(pairOf(betaSlow)), 2 * pairs - 1)
+  const span = high === low ? 0.001 : high - low
+  const factors = Array.from({ length: pairs }, (_, pair) => {
+    const stretched = Math.min(Math.max((pair - low) / span, 0), 1)
+    return 1 / (stretched / factor + (1 - stretched))
+  })
+  const amplitude = scaling.amplitude ?? (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1)
+  return { factors, ...(amplitude === 1 ? {} : { amplitude }) }
+}
+
+/** LongRoPE (Ding et al., arXiv 2402.13753): what cosines and sines are multiplied by for `factor` times the context. */
+export function longRopeAmplitude(factor: number, original: number): number {
+  return factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original))
+}
+
+/** @throws ModelFileError */
+export function checkFactors(where: string, factors: readonly number[], pairs: number): readonly number[] {
+  if (factors.length !== pairs) throw new ModelFileError(where, `it has ${factors.length} factors for ${pairs} pairs`)
+  if (!factors.every((factor) => Number.isFinite(factor) && factor > 0)) {
+    throw new ModelFileError(where, 'not all of its factors are positive numbers')
+  }
+  return factors
+}
