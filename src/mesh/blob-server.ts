@@ -1,6 +1,7 @@
 /** Serves manifests and blobs to other peers: a few channels each, a bounded number in all. */
 import type { Channel, Network } from '../net/index.ts'
-import { BLOB_PROTOCOL, refusalFrame } from './blob-wire.ts'
+import { BLOB_PROTOCOLS, refusalFrame } from './blob-wire.ts'
+import type { BlobVersion } from './blob-wire.ts'
 import { MAX_CHANNELS, MAX_CHANNELS_PER_PEER, MAX_CHUNKS_IN_MEMORY } from './limits.ts'
 import { serveChannel } from './served-channel.ts'
 import type { ServingNeeds } from './served-channel.ts'
@@ -20,7 +21,7 @@ export function createBlobServer(needs: BlobServerNeeds): BlobServer {
   const channels = new Set<Channel>()
   let running = false
 
-  const accept = (channel: Channel): void => {
+  const accept = (channel: Channel, version: BlobVersion): void => {
     const ofPeer = [...channels].filter(({ remote }) => remote === channel.remote).length
     if (!running || channels.size >= MAX_CHANNELS || ofPeer >= MAX_CHANNELS_PER_PEER) {
       void turnAway(channel)
@@ -28,13 +29,15 @@ export function createBlobServer(needs: BlobServerNeeds): BlobServer {
     }
     channels.add(channel)
     void channel.closed.then(() => channels.delete(channel))
-    serveChannel(needs, channel, slots)
+    serveChannel(needs, channel, version, slots)
   }
 
   return {
     start() {
       running = true
-      needs.network.handle(BLOB_PROTOCOL, 'fetch', accept)
+      for (const [version, protocol] of BLOB_PROTOCOLS) {
+        needs.network.handle(protocol, 'fetch', (channel) => accept(channel, version))
+      }
     },
     async stop() {
       running = false

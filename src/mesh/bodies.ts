@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { checkPlacement } from '../placement/index.ts'
 import type { Stage } from '../placement/index.ts'
-import { MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_BLOCKS, MAX_EPOCH, MAX_NAME } from './limits.ts'
+import { MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_BLOCKS, MAX_EPOCH, MAX_IMPORTS, MAX_NAME } from './limits.ts'
 import type { RecordKind } from './types.ts'
 
 const text = z.string().max(MAX_NAME)
@@ -54,6 +54,17 @@ const manifest = z.object({
   license: text,
 })
 
+const importing = z.object({
+  source: digest,
+  serial: size,
+  state: z.enum(['waiting', 'fetching', 'done', 'failed']),
+  done: size,
+  total: size.nullable(),
+  digest: digest.nullable(),
+})
+
+const imports = z.object({ imports: z.array(importing).max(MAX_IMPORTS) })
+
 const placement = z.object({
   epoch: z.number().int().min(1).max(MAX_EPOCH),
   digest,
@@ -80,6 +91,7 @@ export const BODIES = {
   holdings: holdings,
   manifest: manifest.nullable(),
   placement: placement,
+  imports: imports,
 } as const satisfies Record<RecordKind, z.ZodType>
 
 export type BodyOf<Kind extends RecordKind> = z.infer<(typeof BODIES)[Kind]>
@@ -96,9 +108,9 @@ export function checkBody(kind: RecordKind, key: string, body: unknown): BodyOf<
   return result.data
 }
 
-/** One profile and one holdings record an author; a manifest's key is its digest, a placement's its model. */
+/** One profile, one holdings and one imports record an author; a manifest's key is its digest, a placement's its model. */
 function keyFits(kind: RecordKind, key: string, body: BodyOf<RecordKind>): boolean {
-  if (kind === 'profile' || kind === 'holdings') return key === ''
+  if (kind === 'profile' || kind === 'holdings' || kind === 'imports') return key === ''
   if (kind === 'placement') return model.safeParse(key).success
   return body === null ? digest.safeParse(key).success : 'license' in body && body.digest === key
 }

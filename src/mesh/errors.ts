@@ -119,6 +119,25 @@ export class MeshStoppedError extends WeftError {
   }
 }
 
+/** A chunk came wrong so often that asking on makes no sense. */
+export class ChunkUnobtainableError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-107',
+    title: 'No holder has the chunk',
+    meaning: 'One chunk of a tensor failed its hash ten times: the holders are damaged, or lie.',
+    remedy: 'Import the model again from its source at a peer that you trust (weft rm, weft import), then try again.',
+    exit: EXIT.integrity,
+    http: 502,
+  }
+
+  constructor(address: string, index: number, times: number, peers: readonly string[]) {
+    super(ChunkUnobtainableError.info, `chunk ${index} of blob ${address} failed its hash ${times} times`, {
+      why: `it came wrong from ${peers.join(', ')}`,
+      details: { address, index, times, peers },
+    })
+  }
+}
+
 export const MESH_ERRORS: readonly ErrorInfo[] = [
   MeshProtocolError.info,
   RecordTooLargeError.info,
@@ -126,4 +145,5 @@ export const MESH_ERRORS: readonly ErrorInfo[] = [
   FetchFailedError.info,
   HolderError.info,
   MeshStoppedError.info,
+  ChunkUnobtainableError.info,
 ]

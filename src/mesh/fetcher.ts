@@ -1,22 +1,30 @@
 /** Fetching from other peers: tensors by address, manifests by digest. */
-import { checkManifest, MAX_MANIFEST_BYTES } from '../models/index.ts'
-import type { ModelManifest } from '../models/index.ts'
+import { checkAnyManifest, MAX_MANIFEST_BYTES } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
+import { ChunkMismatchError } from '../store/index.ts'
+import { createChunkFailures } from './chunk-failures.ts'
 import { createClaims } from './claims.ts'
 import { FetchFailedError, HolderError } from './errors.ts'
 import { runFetch } from './fetch-job.ts'
 import { Holder } from './holder.ts'
-import { LIAR_KEEP_MS, MANIFEST_TIMEOUT_MS } from './limits.ts'
+import type { HolderOptions } from './holder.ts'
+import { haveBatches } from './have-map.ts'
+import { KEEP_WAIT_MS, LIAR_KEEP_MS, MANIFEST_TIMEOUT_MS } from './limits.ts'
 import type { MeshNeeds } from './needs.ts'
 import { shuffled } from './shuffle.ts'
 import type { BlobRequest, FetchOptions } from './types.ts'
 
 export interface Fetcher {
   tensors(blobs: readonly BlobRequest[], holders: readonly string[], options: FetchOptions): Promise<void>
+  /** See `Mesh`. */
+  askToKeep(blobs: readonly BlobRequest[], peers: readonly string[]): Promise<ReadonlySet<string>>
   /** From the first holder that sends the right one. @throws FetchFailedError */
-  manifest(digest: string, holders: readonly string[], signal?: AbortSignal): Promise<ModelManifest>
+  manifest(digest: string, holders: readonly string[], signal?: AbortSignal): Promise<AnyManifest>
 }
 
-type FetcherNeeds = Pick<MeshNeeds, 'network' | 'clock' | 'random' | 'store' | 'telemetry' | 'logger'>
+interface FetcherNeeds extends Pick<MeshNeeds, 'network' | 'clock' | 'random' | 'store' | 'telemetry' | 'logger'> {
+  readonly lied: (peer: string, address: string, index: number, why: string) => void
+}
 
 export function createFetcher(needs: FetcherNeeds): Fetcher {
   const { clock, logger, store } = needs
@@ -24,9 +32,13 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
   const liars = new Map<string, number>()
   const claims = createClaims()
 
-  const lied = (peer: string): void => {
-    logger.warn({ peer }, 'a peer sent a chunk that does not have its hash; it is not asked again for a while')
+  const failures = createChunkFailures()
+
+  const lied = (peer: string, address: string, index: number, why: string): void => {
+    const code = ChunkMismatchError.info.code
+    logger.warn({ code, peer, address, index, why }, 'a peer sent something wrong; it is not asked again for a while')
     liars.set(peer, clock.now())
+    needs.lied(peer, address, index, why)
   }
   /** Whom to ask, in this order: the connected ones by lot, so that the work is shared; then those that may be dialled. */
   const askable = (peers: readonly string[]): string[] => {
@@ -36,14 +48,29 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
     const near = honest.filter((peer) => connected.has(peer))
     return [...shuffled(near, needs.random), ...honest.filter((peer) => !connected.has(peer))]
   }
-  const openHolder = (peer: string): Holder => new Holder(needs, peer)
+  const openHolder = (peer: string, options: HolderOptions = {}): Holder => new Holder(needs, peer, options)
+  const job = { store, clock, random: needs.random, count, openHolder, askable, lied, claims, failures }
 
-  const manifestFrom = async (digest: string, peer: string, signal?: AbortSignal): Promise<ModelManifest> => {
+  const askOneToKeep = async (blobs: readonly BlobRequest[], holder: Holder, promised: Set<string>): Promise<void> => {
+    const cancel = clock.after(KEEP_WAIT_MS, () => holder.close())
+    try {
+      if ((await holder.version()) === 1) return
+      for (const batch of haveBatches(blobs)) {
+        const answer = await holder.ask({ kind: 'keep', blobs: batch }, batch.length)
+        for (const [at, [address]] of batch.entries()) if (answer[at] === 1) promised.add(address)
+      }
+    } finally {
+      cancel()
+      holder.close()
+    }
+  }
+
+  const manifestFrom = async (digest: string, peer: string, signal?: AbortSignal): Promise<AnyManifest> => {
     const holder = openHolder(peer)
     try {
       const asked = holder.ask({ kind: 'manifest', digest }, { most: MAX_MANIFEST_BYTES })
       const bytes = await withDeadline(asked, needs, peer, signal)
-      const manifest = checkManifest(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
+      const manifest = checkAnyManifest(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
       if (manifest.digest !== digest) throw new HolderError(peer, 'lied', 'it sent the manifest of another model')
       return manifest
     } finally {
@@ -52,8 +79,20 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
   }
 
   return {
-    tensors: (blobs, holders, options) =>
-      runFetch({ store, clock, count, openHolder, lied, claims }, blobs, askable(holders), options),
+    tensors: (blobs, holders, options) => runFetch(job, blobs, askable(holders), options),
+    async askToKeep(blobs, peers) {
+      const promised = new Set<string>()
+      const begin = clock.now()
+      for (const peer of askable(peers)) {
+        const left = blobs.filter(({ address }) => !promised.has(address))
+        // Who asks waits for this, and "no" is always a safe answer.
+        if (left.length === 0 || clock.now() - begin > KEEP_WAIT_MS) break
+        await askOneToKeep(left, openHolder(peer), promised).catch((error: unknown) => {
+          logger.debug({ err: error, peer }, 'a peer did not say whether it keeps blobs')
+        })
+      }
+      return promised
+    },
     async manifest(digest, holders, signal) {
       const reasons: Record<string, string> = {}
       for (const peer of askable(holders)) {

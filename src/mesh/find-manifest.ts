@@ -1,5 +1,5 @@
 /** From a model's name or digest to its manifest: ours, or that of a holder. */
-import type { ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import { ManifestUnavailableError } from './errors.ts'
 import type { Fetcher } from './fetcher.ts'
 import type { MeshNeeds } from './needs.ts'
@@ -18,7 +18,7 @@ const DIGEST = /^[0-9a-f]{64}$/
  * Of several models under one name: ours first, then the one that most reachable peers hold.
  * @throws ManifestUnavailableError, FetchFailedError
  */
-export async function findManifest(needs: FindNeeds, name: string, signal?: AbortSignal): Promise<ModelManifest> {
+export async function findManifest(needs: FindNeeds, name: string, signal?: AbortSignal): Promise<AnyManifest> {
   const isDigest = DIGEST.test(name)
   if (isDigest) {
     const mine = await needs.loadManifest(name)

@@ -1,5 +1,6 @@
 /** What all peers must agree on: signed, versioned records, who is there, and the blobs that they give each other. */
 export {
+  ChunkUnobtainableError,
   FetchFailedError,
   HolderError,
   ManifestUnavailableError,
@@ -16,6 +17,7 @@ export type {
   FetchProgress,
   GuestLimits,
   HardwareProfile,
+  ImportRecord,
   KnownManifest,
   ManifestAnnouncement,
   Mesh,
@@ -29,4 +31,5 @@ export type {
   PlacementInit,
   ReadyStage,
   RecordKind,
+  SeenImport,
 } from './types.ts'

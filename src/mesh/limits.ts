@@ -17,6 +17,8 @@ export const MAX_PLACED_MODELS = 256
 export const MAX_SHADOWS = 4096
 
 export const MAX_NAME = 200
+/** Imports that a peer tells of: those under way, and the last that have ended. */
+export const MAX_IMPORTS = 16
 export const MAX_ADDRESSES = 16
 export const MAX_ADDRESS_LENGTH = 300
 /** A model of 1,000 layers has more than any that exists. */
@@ -72,15 +74,46 @@ export const PIECE_BYTES = 256 << 10
 export const CREDIT_PIECES = 8
 /** Credits that a client may pile up. */
 export const MAX_CREDITS = 64
-/** Chunk requests that wait at one holder at a time, so that the line never idles. */
+/** Chunk requests that wait at a holder whose speed is not known yet. */
 export const CHUNKS_IN_FLIGHT = 3
+/** At a fast one; below MAX_WAITING_REQUESTS by the questions that are not for chunks. */
+export const MAX_CHUNKS_IN_FLIGHT = 12
+/** Requests of so many milliseconds wait at a holder, so that its line never idles: twice a round trip around the world. */
+export const FLIGHT_MS = 500
 /** Holders that one fetch asks at a time; more would not fill the line better, and each costs a channel. */
 export const HOLDERS_AT_ONCE = 8
-/** Requests of one channel that wait in the server; a client of ours has at most CHUNKS_IN_FLIGHT + 1. */
+/** Where those have nothing of what is left, others are asked beside them, up to so many. */
+export const MAX_HOLDERS = 24
+/** How often a fetch looks whether somebody is slow, or somebody new is there. */
+export const FETCH_TICK_MS = 250
+/** A holder that lacks something that is wanted is asked so often what it has by now. */
+export const HAVE_POLL_MS = 500
+/** Blobs of one `have` question: its control map stays far below that of a frame. */
+export const MAX_HAVE_BLOBS = 256
+/** Chunk maps of one answer: half a million chunks, 512 GiB. */
+export const MAX_HAVE_BYTES = 64 << 10
+/** A chunk is fetched from a second holder when the first is so many times slower than that one would be. */
+export const RESCUE_FACTOR = 2
+/** Before a holder has delivered anything it is given so long. */
+export const RESCUE_FIRST_MS = 2_000
+/** Chunks that one fetch asks for twice: enough for the end of a transfer, too little to load a line. */
+export const MAX_RESCUES = 32
+/** Wrong answers for one chunk, from whomever, after which the fetch ends: the manifest or every holder is wrong. */
+export const MAX_CHUNK_FAILURES = 10
+/** Chunks whose failures are remembered. */
+export const MAX_FAILED_CHUNKS = 1024
+/** A peer that is asked whether it keeps blobs, so that another may drop them, is not waited for longer. */
+export const KEEP_WAIT_MS = 4_000
+/** What a holder may take to look at a chunk that it is told about. */
+export const COMPLAINT_MS = 5_000
+/** Tells a client in mid-answer from one that is done: credits go out in groups, half as many frames. */
+export const CREDITS_AT_ONCE = 2
+/** Requests of one channel that wait in the server. */
 export const MAX_WAITING_REQUESTS = 16
-export const MAX_CHANNELS_PER_PEER = 2
+/** Two fetches at a time, each with a lane and the stream on which it asked for that. */
+export const MAX_CHANNELS_PER_PEER = 4
 /** Over all peers; further ones are told to come back. */
-export const MAX_CHANNELS = 32
+export const MAX_CHANNELS = 64
 /** Chunks in the server's memory at once, 1 MiB each. */
 export const MAX_CHUNKS_IN_MEMORY = 16
 /** Hash list of a blob: 2^40 bytes have 32 MiB of hashes, a 64 GiB tensor has 2 MiB. */
@@ -95,5 +128,5 @@ export const HOLDER_RETRIES = 3
 /** A holder that sent a wrong chunk is not asked again for so long. */
 export const LIAR_KEEP_MS = 10 * 60_000
 export const MANIFEST_TIMEOUT_MS = 15_000
-/** Blobs that are open at a time: small tensors would else wait for a round trip each. */
-export const BLOBS_IN_FLIGHT = 8
+/** Blobs that are open at a time: small tensors would else wait for a round trip each, and the rarest chunk be in none. */
+export const BLOBS_IN_FLIGHT = 16

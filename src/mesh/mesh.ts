@@ -1,6 +1,7 @@
 /** The mesh: records, gossip, liveness and blobs of one peer put together. */
-import type { ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import type { Membership } from '../net/index.ts'
+import { createTokenBucket } from '../util/index.ts'
 import { createAcquaint } from './acquaint.ts'
 import { createBlobServer } from './blob-server.ts'
 import { MeshStoppedError } from './errors.ts'
@@ -72,8 +73,22 @@ export function createMesh(needs: MeshNeeds): Mesh {
   const publisher = createPublisher({ self, clock, own, book })
   const upkeep = new Upkeep({ network, clock, book, publisher, logger, isNear })
   const acquaint = createAcquaint(network, book, liveness)
-  const fetcher = createFetcher(needs)
-  const server = createBlobServer({ ...needs, count, serves: needs.serves ?? (() => true) })
+  const fetcher = createFetcher({
+    ...needs,
+    lied: (peer, address, index, why) => listeners.emit('lied', peer, address, index, why),
+  })
+  const server = createBlobServer({
+    ...needs,
+    count,
+    serves: needs.serves ?? (() => true),
+    promise: needs.promise ?? (() => true),
+    upload: createTokenBucket(clock, needs.uploadLimit ?? Infinity),
+    rotten(address, index) {
+      count('chunks_rotten')
+      logger.warn({ address, index }, 'a chunk in the store of this peer has gone bad')
+      listeners.emit('rotten', address, index)
+    },
+  })
 
   const offer = (bytes: Uint8Array, age: number, from: string): Judged => {
     const judged = intake.offer(bytes, age, from)
@@ -140,10 +155,10 @@ export function createMesh(needs: MeshNeeds): Mesh {
     withdrawPlacement: (model) => whileRunning(() => publisher.withdrawPlacement(model)),
     announceManifest: (manifest) => whileRunning(() => publisher.manifest(manifest)),
     withdrawManifest: (digest) => whileRunning(() => publisher.withdrawManifest(digest)),
+    publishImport: (source, record) => whileRunning(() => publisher.importing(source, record)),
     fetchManifest: (name, options = {}) =>
-      whileRunning((): Promise<ModelManifest> =>
-        findManifest({ ...needs, self, views, fetcher }, name, options.signal),
-      ),
+      whileRunning((): Promise<AnyManifest> => findManifest({ ...needs, self, views, fetcher }, name, options.signal)),
+    askToKeep: (blobs, peers) => whileRunning(() => fetcher.askToKeep(blobs, peers)),
     fetchTensors: (blobs, holders, options = {}) => whileRunning(() => fetcher.tensors(blobs, holders, options)),
     on: listeners.on,
   }

@@ -1,5 +1,5 @@
 /** What the mesh needs of the rooms below it, and of the peer that it is part of. */
-import type { ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import type { Membership, Network } from '../net/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import type { CounterName } from '../telemetry/index.ts'
@@ -35,7 +35,11 @@ export interface MeshNeeds {
   /** Purposes asked: `connect` of every author, `place` of who publishes placements. @default everyone may */
   readonly membership?: Membership
   /** A manifest that this peer has, to serve it and so as not to fetch it. */
-  readonly loadManifest: (digest: string) => Promise<ModelManifest | undefined>
+  readonly loadManifest: (digest: string) => Promise<AnyManifest | undefined>
   /** Blobs that others may fetch. @default all that are in the store */
   readonly serves?: (address: string) => boolean
+  /** Promises another peer, which is about to drop a blob, not to do so too. @default this peer drops none by itself */
+  readonly promise?: (address: string) => boolean
+  /** Bytes a second that blobs may take to other peers, all together. @default no limit */
+  readonly uploadLimit?: number
 }

@@ -1,23 +1,25 @@
 /** What this peer says of itself and decides for models, as records. */
-import type { ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import { checkPlacement } from '../placement/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { OwnRecords } from './own-records.ts'
 import { asPlacement, standingPlacement } from './placements.ts'
-import { RECLAIM_MS } from './limits.ts'
+import type { BodyOf } from './bodies.ts'
+import { MAX_IMPORTS, RECLAIM_MS } from './limits.ts'
 import type { RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
 import type { MeshRecord } from './records.ts'
-import type { MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
+import type { ImportRecord, MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
 
 export interface Publisher {
   profile(profile: PeerProfile): Promise<void>
   holdings(models: readonly ModelHoldings[]): Promise<void>
-  manifest(manifest: ModelManifest): Promise<void>
+  manifest(manifest: AnyManifest): Promise<void>
   withdrawManifest(digest: string): Promise<void>
   /** @throws PlacementGapError and its kin */
   placement(model: string, init: PlacementInit): Promise<MeshPlacement>
   withdrawPlacement(model: string): Promise<void>
+  importing(source: string, record: ImportRecord | null): Promise<void>
   /** A record of ours from an earlier life came back: it is said anew, or taken back when it holds no longer. */
   reclaim(record: MeshRecord): void
 }
@@ -31,6 +33,8 @@ export interface PublisherNeeds {
 
 export function createPublisher({ self, clock, own, book }: PublisherNeeds): Publisher {
   const reclaimed = new Map<string, number>()
+  const imports = new Map<string, BodyOf<'imports'>['imports'][number]>()
+  let serial = 0
   const publisher: Publisher = {
     async profile(profile) {
       await own.publish('profile', '', () => ({ ...profile, addresses: [...profile.addresses] }))
@@ -64,6 +68,15 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
         return { digest, kind, stages: [], epoch: (standingPlacement(book, model)?.body.epoch ?? 0) + 1 }
       })
     },
+    async importing(source, record) {
+      if (record === null && !imports.has(source)) return
+      imports.delete(source)
+      if (record !== null) imports.set(source, { ...record, source, serial: ++serial })
+      const over = (state: string): boolean => state === 'done' || state === 'failed'
+      const spare = [...imports.values()].find(({ state }) => over(state)) ?? imports.values().next().value
+      if (imports.size > MAX_IMPORTS && spare !== undefined) imports.delete(spare.source)
+      await own.publish('imports', '', () => ({ imports: [...imports.values()] }))
+    },
     reclaim(record) {
       own.observe(record)
       const { kind, key } = record
@@ -71,7 +84,10 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
       if (clock.now() - (reclaimed.get(id) ?? -Infinity) < RECLAIM_MS) return
       for (const [other, at] of reclaimed) if (clock.now() - at >= RECLAIM_MS) reclaimed.delete(other)
       reclaimed.set(id, clock.now())
-      if (kind === 'manifest') {
+      if (kind === 'imports') {
+        // Nothing of an earlier life is under way any more.
+        void own.publish('imports', '', () => ({ imports: [...imports.values()] })).catch(() => undefined)
+      } else if (kind === 'manifest') {
         void own.publish('manifest', key, () => book.find('manifest', self, key)?.body ?? null).catch(() => undefined)
       } else if (kind === 'profile' || kind === 'holdings') {
         const said = book.find(kind, self)?.body
@@ -98,7 +114,7 @@ function copyHoldings({ model, digest, tensors, stages }: ModelHoldings): {
 }
 
 /** A tensor that two blocks share (tied embedding and head) is stored once. */
-function sizeOf(blocks: ModelManifest['blocks']): number {
+function sizeOf(blocks: AnyManifest['blocks']): number {
   const sizes = new Map(blocks.flatMap(({ tensors }) => tensors.map(({ address, bytes }) => [address, bytes] as const)))
   return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0)
 }

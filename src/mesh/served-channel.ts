@@ -1,10 +1,10 @@
 /** One client of our blobs: its questions in a row, one answer at a time, as many pieces as it has asked for. */
 import type { Channel, Frame } from '../net/index.ts'
-import type { CancelTimer, Clock } from '../util/index.ts'
+import type { CancelTimer, Clock, TokenBucket } from '../util/index.ts'
 import { answerQuestion } from './blob-answers.ts'
 import type { AnswerNeeds } from './blob-answers.ts'
 import { BLOB, pieceFrames, readQuestion, refusalFrame } from './blob-wire.ts'
-import type { BlobQuestion } from './blob-wire.ts'
+import type { BlobQuestion, BlobVersion } from './blob-wire.ts'
 import { MeshProtocolError } from './errors.ts'
 import { CREDIT_PIECES, HOLDER_STALL_MS, IDLE_CHANNEL_MS, MAX_CREDITS, MAX_WAITING_REQUESTS } from './limits.ts'
 import type { MeshCount, MeshLogger } from './needs.ts'
@@ -14,6 +14,8 @@ export interface ServingNeeds extends AnswerNeeds {
   readonly clock: Clock
   readonly count: MeshCount
   readonly logger: MeshLogger
+  /** Bytes of blobs that may go out. */
+  readonly upload: TokenBucket
 }
 
 interface Asked {
@@ -22,14 +24,15 @@ interface Asked {
 }
 
 /** Ends when the channel does. `slots`: answers in memory at once, over all clients. */
-export function serveChannel(needs: ServingNeeds, channel: Channel, slots: Slots): void {
-  const served = new ServedChannel(needs, channel, slots)
+export function serveChannel(needs: ServingNeeds, channel: Channel, version: BlobVersion, slots: Slots): void {
+  const served = new ServedChannel(needs, channel, version, slots)
   channel.onFrame((message) => served.onFrame(message))
 }
 
 class ServedChannel {
   readonly #needs: ServingNeeds
   readonly #channel: Channel
+  readonly #version: BlobVersion
   readonly #slots: Slots
   readonly #waiting: Asked[] = []
   /** The request that is being answered. */
@@ -40,9 +43,10 @@ class ServedChannel {
   #credited: (() => void) | undefined
   #idle: CancelTimer | undefined
 
-  constructor(needs: ServingNeeds, channel: Channel, slots: Slots) {
+  constructor(needs: ServingNeeds, channel: Channel, version: BlobVersion, slots: Slots) {
     this.#needs = needs
     this.#channel = channel
+    this.#version = version
     this.#slots = slots
     this.#rest()
     void channel.closed.then(() => {
@@ -64,11 +68,14 @@ class ServedChannel {
 
   #ask(message: Frame): void {
     const { remote } = this.#channel
-    const question = readQuestion(message)
+    const question = readQuestion(message, this.#version)
     if (question === undefined) throw new MeshProtocolError(remote, 'its question is malformed')
     if (this.#waiting.length >= MAX_WAITING_REQUESTS) throw new MeshProtocolError(remote, 'it asks too much at once')
     this.#rest()
-    this.#waiting.push({ request: message.request, question })
+    // What is small and decides what is asked next does not wait behind megabytes.
+    const before = question.kind === 'chunk' ? -1 : this.#waiting.findIndex((asked) => asked.question.kind === 'chunk')
+    const place = before < 0 ? this.#waiting.length : before
+    this.#waiting.splice(place, 0, { request: message.request, question })
     if (this.#current === undefined) void this.#work()
   }
 
@@ -93,7 +100,7 @@ class ServedChannel {
   async #answer({ request, question }: Asked): Promise<void> {
     const release = await this.#slots.take()
     try {
-      const reply = await answerQuestion(this.#needs, question)
+      const reply = await answerQuestion(this.#needs, question, this.#version)
       if (this.#ended || this.#cancelled) return
       if ('reason' in reply) await this.#channel.send(refusalFrame(request, reply))
       else if ((await this.#send(request, reply.content)) && reply.last) this.#needs.count('blobs_served')
@@ -112,6 +119,8 @@ class ServedChannel {
       await this.#credit()
       if (this.#ended || this.#cancelled) return false
       this.#credits -= 1
+      await this.#needs.upload.take(piece.payload.length)
+      if (this.#ended || this.#cancelled) return false
       await this.#channel.send(piece)
       this.#needs.count('blob_bytes_served', piece.payload.length)
     }

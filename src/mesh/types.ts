@@ -1,5 +1,5 @@
 /** The mesh as the other rooms see it: what every peer knows of every other, as checked plain data. */
-import type { BoundaryType, ModelManifest } from '../models/index.ts'
+import type { BoundaryType, AnyManifest } from '../models/index.ts'
 import type { PlacementKind, Stage } from '../placement/index.ts'
 import type { BlobAddress } from '../store/index.ts'
 
@@ -79,7 +79,22 @@ export interface MeshPlacement {
   readonly stages: readonly Stage[]
 }
 
-export type RecordKind = 'profile' | 'holdings' | 'manifest' | 'placement'
+/** How far a peer is with bringing a model in from its source, for others that want the same. */
+export interface ImportRecord {
+  readonly state: 'waiting' | 'fetching' | 'done' | 'failed'
+  readonly done: number
+  readonly total: number | null
+  /** Of the manifest that came of it. */
+  readonly digest: string | null
+}
+
+export interface SeenImport extends ImportRecord {
+  readonly peer: string
+  /** Rises with each time that the peer says something of it. */
+  readonly serial: number
+}
+
+export type RecordKind = 'profile' | 'holdings' | 'manifest' | 'placement' | 'imports'
 
 export interface MeshPeer {
   readonly id: string
@@ -103,13 +118,15 @@ export interface BlobRequest {
   readonly bytes: number
 }
 
-/** Bytes that are in the store, of all that was asked for; never goes back. */
-export type FetchProgress = (done: number, total: number) => void
+/** Bytes that are in the store, of all that was asked for; never goes back. `holders`: those that are sending now. */
+export type FetchProgress = (done: number, total: number, holders: number) => void
 
 export interface FetchOptions {
   readonly onProgress?: FetchProgress
   /** Milliseconds without a verified byte after which the fetch gives up. @default 60 s */
   readonly stall?: number
+  /** Holders as they are known by now: asked again and again, so that newcomers are asked too. */
+  readonly more?: () => readonly string[]
   readonly signal?: AbortSignal
 }
 
@@ -119,6 +136,10 @@ export interface MeshEvents {
   joined?(peer: string): void
   /** `farewell`: it said goodbye; else it was lost. */
   left?(peer: string, farewell: boolean): void
+  /** What a peer sent of a blob was wrong; it is not asked again for a while. */
+  lied?(peer: string, address: string, index: number, why: string): void
+  /** A chunk of this peer's own store had gone bad; the blob is an interrupted transfer now. */
+  rotten?(address: string, index: number): void
 }
 
 export interface Mesh {
@@ -140,16 +161,25 @@ export interface Mesh {
   profiles(): ReadonlyMap<string, PeerProfile>
   /** By peer id, this one included; of peers that are away without stages. */
   holdings(): ReadonlyMap<string, readonly ModelHoldings[]>
-  announceManifest(manifest: ModelManifest): Promise<void>
+  announceManifest(manifest: AnyManifest): Promise<void>
   withdrawManifest(digest: string): Promise<void>
   manifests(): readonly KnownManifest[]
+  /** `source`: 64 hex digits that name it. Null takes it back. */
+  publishImport(source: string, record: ImportRecord | null): Promise<void>
+  /** What connected peers, and this one, say of that source. */
+  imports(source: string): readonly SeenImport[]
   /** From this peer or from a holder, checked. @throws ManifestUnavailableError, FetchFailedError */
-  fetchManifest(modelOrDigest: string, options?: { readonly signal?: AbortSignal }): Promise<ModelManifest>
+  fetchManifest(modelOrDigest: string, options?: { readonly signal?: AbortSignal }): Promise<AnyManifest>
   /**
    * Brings blobs into the store, in parallel from `holders`, each chunk verified; what is there already is not fetched.
-   * An interrupted fetch goes on where it stopped. @throws FetchFailedError
+   * An interrupted fetch goes on where it stopped. @throws FetchFailedError, ChunkUnobtainableError
    */
   fetchTensors(blobs: readonly BlobRequest[], holders: readonly string[], options?: FetchOptions): Promise<void>
+  /**
+   * Asks peers to keep blobs that this one would like to drop. The addresses for which somebody has promised it: they
+   * have them whole, and do not drop them by themselves for a while. Peers of older versions promise nothing.
+   */
+  askToKeep(blobs: readonly BlobRequest[], peers: readonly string[]): Promise<ReadonlySet<string>>
   /** Every other peer that is known, by id. */
   peers(): readonly MeshPeer[]
   state(peer: string): PeerState

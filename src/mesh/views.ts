@@ -5,7 +5,10 @@ import { asPlacement, standingPlacement, standingPlacements } from './placements
 import type { RecordBook } from './record-book.ts'
 import type { KnownManifest, ManifestAnnouncement, Mesh, MeshPeer, ModelHoldings, PeerProfile } from './types.ts'
 
-export type Views = Pick<Mesh, 'placement' | 'placements' | 'profiles' | 'holdings' | 'manifests' | 'peers' | 'state'>
+export type Views = Pick<
+  Mesh,
+  'imports' | 'placement' | 'placements' | 'profiles' | 'holdings' | 'manifests' | 'peers' | 'state'
+>
 
 export function createViews(self: string, book: RecordBook, liveness: Liveness): Views {
   const profileOf = (peer: string): PeerProfile | undefined => book.find('profile', peer)?.body
@@ -44,6 +47,12 @@ export function createViews(self: string, book: RecordBook, liveness: Liveness):
       return new Map(all.map(({ author, body }) => [author, isHere(author) ? body.models : withoutStages(body.models)]))
     },
     manifests: () => manifestsOf(self, book),
+    imports: (source) =>
+      book
+        .ofKind('imports')
+        .filter(({ author }) => isHere(author))
+        .flatMap(({ author, body }) => body.imports.map((one) => ({ ...one, peer: author })))
+        .filter((one) => one.source === source),
     peers() {
       // A placement outlives its author; that alone does not make it a peer that is known.
       const ids = new Set([...book.ofKind('profile').map(({ author }) => author), ...liveness.known()])

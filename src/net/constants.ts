@@ -51,8 +51,8 @@ export const CROSSED_MS = 5_000
 
 /** From the question for a lane to its first frame: five round trips, and the time to agree on a key. */
 export const LANE_WAIT_MS = 1_500
-/** One a neighbour and protocol is what the ring needs. */
-export const MAX_LANES_PER_LINK = 8
+/** One a neighbour is what the ring needs; the rest are for fetches of weights, up to four each way. */
+export const MAX_LANES_PER_LINK = 16
 /** All lanes that arrived here, those that have not shown a ticket included. */
 export const MAX_LANE_SOCKETS = 1_024
 

@@ -1,14 +1,16 @@
 /** The store: one file a blob under its address, in a folder that any number of processes may read. */
-import { open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { open, readFile, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
-import { addressOfHashes, checkAddress, createChunkHasher, HASH_BYTES, isAddress, chunkCount } from './address.ts'
+import { addressOfHashes, checkAddress, chunkCount, createChunkHasher, HASH_BYTES, isAddress } from './address.ts'
 import { createTemporary, errorCode, explainDisk, writeAll, writeFileAtomic } from './disk.ts'
 import { BlobDamagedError, BlobMissingError, BlobRangeError } from './errors.ts'
 import { makeFolder, prepareLayout, storeLayout } from './layout.ts'
 import type { StoreLayout } from './layout.ts'
 import { createReceivers } from './receiver.ts'
+import { holdStore, isStoreHeld } from './hold.ts'
+import { isChunkSound, reopenBlob } from './reopen.ts'
 import { needRoom } from './room.ts'
+import { listBlobs, storeUsage, touchBlobs } from './usage.ts'
 import { CHUNK_BYTES } from './types.ts'
 import type { BlobAddress, BlobStore } from './types.ts'
 
@@ -30,8 +32,8 @@ export async function createBlobStore(init: BlobStoreInit): Promise<BlobStore> {
       throw await explainDisk(error, init.directory, 0)
     })
   }
-  const receive = createReceivers(layout)
-  return {
+  const { receive, partial } = createReceivers(layout)
+  const store: BlobStore = {
     has: async (address) => isAddress(address) && (await sizeOf(layout, address)) !== null,
     size: (address) => existingSize(layout, address),
     read: (address, offset, length) => readRange(layout, address, offset, length),
@@ -43,13 +45,21 @@ export async function createBlobStore(init: BlobStoreInit): Promise<BlobStore> {
     chunkHashes: (address) => chunkHashes(layout, address),
     put: (bytes, before) => put(layout, bytes, before),
     receive,
+    partial,
+    isChunkSound: (address, index) => isChunkSound(store, address, index),
+    reopen: (address) => reopenBlob(layout, address),
     async remove(address) {
       checkAddress(address)
       await rm(layout.blob(address), { force: true })
       await rm(layout.sidecar(address), { force: true })
     },
-    list: () => list(layout),
+    list: () => listBlobs(layout),
+    touch: (addresses) => touchBlobs(layout, addresses),
+    usage: () => storeUsage(layout),
+    hold: () => holdStore(layout),
+    held: () => isStoreHeld(layout),
   }
+  return store
 }
 
 async function sizeOf(layout: StoreLayout, address: BlobAddress): Promise<number | null> {
@@ -180,15 +190,4 @@ async function put(
 async function* pieces(source: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   if (!(source instanceof Uint8Array)) yield* source
   else for (let at = 0; at < source.length; at += CHUNK_BYTES) yield source.subarray(at, at + CHUNK_BYTES)
-}
-
-async function* list(layout: StoreLayout): AsyncIterable<{ address: BlobAddress; bytes: number }> {
-  for (const folder of (await readdir(layout.blobs)).sort()) {
-    const names: string[] = await readdir(join(layout.blobs, folder)).catch(() => [])
-    for (const address of names.sort()) {
-      if (!isAddress(address)) continue
-      const bytes = await sizeOf(layout, address)
-      if (bytes !== null) yield { address, bytes }
-    }
-  }
 }

@@ -104,7 +104,8 @@ export class DiskFullError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-STO-007',
     title: 'Disk full',
-    meaning: 'There is not enough room on the disk; nothing half-written was left.',
+    meaning:
+      'There is not enough room on the disk. Nothing half-written was left but downloads, which go on where they stopped.',
     remedy: 'Free space, remove a model with weft rm, or set WEFT_HOME to a larger disk.',
     exit: EXIT.noResources,
     http: 507,

@@ -1,6 +1,6 @@
 /** Content-addressed blobs, and files that are written whole or not at all. */
 export { CHUNK_BYTES } from './types.ts'
-export type { BlobAddress, BlobReceiver, BlobStore } from './types.ts'
+export type { BlobAddress, BlobReceiver, BlobStore, PartialBlob, StoredBlob } from './types.ts'
 export { addressOfHashes, chunkCount, createChunkHasher, isAddress } from './address.ts'
 export type { ChunkHasher } from './address.ts'
 export { createBlobStore } from './blob-store.ts'

@@ -11,7 +11,7 @@ import { makeFolder } from './layout.ts'
 import type { StoreLayout } from './layout.ts'
 import { needRoom } from './room.ts'
 import { CHUNK_BYTES } from './types.ts'
-import type { BlobAddress, BlobReceiver } from './types.ts'
+import type { BlobAddress, BlobReceiver, PartialBlob } from './types.ts'
 
 /** Larger than any single tensor that exists (a 1 M x 64 Ki float32 embedding is 2^38): more is a lie, not a model. */
 const MAX_BLOB_BYTES = 2 ** 40
@@ -22,29 +22,52 @@ interface Transfer {
   readonly hashes: Uint8Array
   /** One a chunk: is it on disk, and right? Shared by all receivers of the same blob in this process. */
   readonly present: Uint8Array
+  /** Chunks that were on disk when it was opened. */
+  recovered: number
   /** Ends of the transfer run one after the other. */
   ending: Promise<void>
 }
 
-type Receive = (address: BlobAddress, bytes: number, hashes: Uint8Array) => Promise<BlobReceiver>
+export interface Receivers {
+  readonly receive: (address: BlobAddress, bytes: number, hashes: Uint8Array) => Promise<BlobReceiver>
+  readonly partial: (address: BlobAddress) => PartialBlob | undefined
+}
 
-export function createReceivers(layout: StoreLayout): Receive {
+export function createReceivers(layout: StoreLayout): Receivers {
   const transfers = new Map<BlobAddress, Promise<Transfer>>()
-  return async (address, bytes, hashes) => {
-    checkAnnounced(address, bytes, hashes)
-    let opening = transfers.get(address)
-    if (opening === undefined) {
-      opening = openTransfer(layout, address, bytes, hashes)
-      transfers.set(address, opening)
-      opening.catch(() => transfers.delete(address))
-    }
-    const transfer = await opening
-    return {
-      missing: () => [...transfer.present.keys()].filter((index) => transfer.present[index] === 0),
-      chunk: (index, content) => keepChunk(layout, transfer, index, content),
-      finish: () => inTurn(transfer, () => finish(layout, transfer).then(() => void transfers.delete(address))),
-      abandon: () => inTurn(transfer, () => abandon(layout, transfer).then(() => void transfers.delete(address))),
-    }
+  const open = new Map<BlobAddress, Transfer>()
+  const forget = (address: BlobAddress): void => {
+    transfers.delete(address)
+    open.delete(address)
+  }
+  return {
+    async receive(address, bytes, hashes) {
+      checkAnnounced(address, bytes, hashes)
+      let opening = transfers.get(address)
+      const isFirst = opening === undefined
+      if (opening === undefined) {
+        opening = openTransfer(layout, address, bytes, hashes)
+        transfers.set(address, opening)
+        opening.catch(() => forget(address))
+      }
+      const transfer = await opening
+      open.set(address, transfer)
+      return {
+        resumed: isFirst ? transfer.recovered : 0,
+        missing: () => [...transfer.present.keys()].filter((index) => transfer.present[index] === 0),
+        chunk: (index, content) => keepChunk(layout, transfer, index, content),
+        finish: () => inTurn(transfer, () => finish(layout, transfer).then(() => forget(address))),
+        abandon: () => inTurn(transfer, () => abandon(layout, transfer).then(() => forget(address))),
+      }
+    },
+    partial(address) {
+      const transfer = open.get(address)
+      if (transfer === undefined) return undefined
+      const { bytes, hashes, present } = transfer
+      const has = (index: number): boolean => present[index] === 1
+      const read = (index: number): Promise<Uint8Array | undefined> => readChunk(layout, transfer, index)
+      return { bytes, hashes, has, read }
+    },
   }
 }
 
@@ -73,7 +96,7 @@ async function openTransfer(
 ): Promise<Transfer> {
   const own = Uint8Array.from(hashes)
   const present = new Uint8Array(chunkCount(bytes))
-  const transfer = { address, bytes, hashes: own, present, ending: Promise.resolve() }
+  const transfer = { address, bytes, hashes: own, present, recovered: 0, ending: Promise.resolve() }
   const there = await stat(layout.blob(address)).catch(() => null)
   if (there?.size === bytes) {
     present.fill(1)
@@ -81,6 +104,7 @@ async function openTransfer(
   }
   try {
     await recoverChunks(layout, transfer)
+    transfer.recovered = present.reduce((sum, flag) => sum + flag, 0)
     const left = present.reduce((sum, flag) => sum + (flag === 0 ? CHUNK_BYTES : 0), 0)
     await needRoom(layout.partial, Math.min(left, bytes))
   } catch (error) {
@@ -119,7 +143,21 @@ function isChunk(transfer: Transfer, index: number, bytes: Uint8Array): boolean 
   return Buffer.compare(sha256(bytes), transfer.hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES)) === 0
 }
 
-async function keepChunk(layout: StoreLayout, transfer: Transfer, index: number, bytes: Uint8Array): Promise<void> {
+/** Undefined as well when the transfer has become a blob meanwhile: whoever asks looks there. */
+async function readChunk(layout: StoreLayout, transfer: Transfer, index: number): Promise<Uint8Array | undefined> {
+  if (transfer.present[index] !== 1) return undefined
+  const handle = await open(layout.transfer(transfer.address), 'r').catch(() => undefined)
+  if (handle === undefined) return undefined
+  try {
+    const chunk = new Uint8Array(chunkLength(transfer, index))
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, index * CHUNK_BYTES)
+    return bytesRead === chunk.length ? chunk : undefined
+  } finally {
+    await handle.close()
+  }
+}
+
+async function keepChunk(layout: StoreLayout, transfer: Transfer, index: number, bytes: Uint8Array): Promise<boolean> {
   const { address, present } = transfer
   if (!Number.isInteger(index) || index < 0 || index >= present.length) {
     throw new ChunkMismatchError(address, index, `the blob has ${present.length} chunks`)
@@ -129,7 +167,7 @@ async function keepChunk(layout: StoreLayout, transfer: Transfer, index: number,
     throw new ChunkMismatchError(address, index, `expected ${length} bytes, got ${bytes.length}`)
   }
   if (!isChunk(transfer, index, bytes)) throw new ChunkMismatchError(address, index, 'its SHA-256 is another one')
-  if (present[index] === 1) return
+  if (present[index] === 1) return false
   try {
     // Opened for each chunk: a receiver that is dropped, not ended, then holds no handle.
     const handle = await open(layout.transfer(address), constants.O_RDWR | constants.O_CREAT, 0o644)
@@ -143,7 +181,9 @@ async function keepChunk(layout: StoreLayout, transfer: Transfer, index: number,
     if (explained instanceof DiskFullError) await abandon(layout, transfer)
     throw explained
   }
+  const isNew = present[index] === 0
   present[index] = 1
+  return isNew
 }
 
 async function finish(layout: StoreLayout, transfer: Transfer): Promise<void> {

@@ -34,15 +34,50 @@ export interface BlobStore {
    * goes on where it stopped.
    */
   receive(address: BlobAddress, bytes: number, hashes: Uint8Array): Promise<BlobReceiver>
+  /** A transfer that this process has open: what of the blob is here already, for others who want it too. */
+  partial(address: BlobAddress): PartialBlob | undefined
+  /** Is this chunk of a whole blob still what its hash says? False for a blob that is not here. */
+  isChunkSound(address: BlobAddress, index: number): Promise<boolean>
+  /** Makes an interrupted transfer of a whole blob that is damaged: its sound chunks need not be fetched again. */
+  reopen(address: BlobAddress): Promise<void>
   remove(address: BlobAddress): Promise<void>
-  list(): AsyncIterable<{ address: BlobAddress; bytes: number }>
+  list(): AsyncIterable<StoredBlob>
+  /** Says that these are in use now: what was used last is evicted last. */
+  touch(addresses: Iterable<BlobAddress>): Promise<void>
+  /** Bytes of all blobs and transfers. */
+  usage(): Promise<number>
+  /**
+   * While it is held, blobs may be here that no manifest names yet (an import). Returns how to let go; the death of this
+   * process does so too.
+   */
+  hold(): Promise<() => Promise<void>>
+  /** Does any living process hold it? */
+  held(): Promise<boolean>
+}
+
+export interface StoredBlob {
+  readonly address: BlobAddress
+  readonly bytes: number
+  /** When it was stored or touched last, in milliseconds of the file system's clock. */
+  readonly used: number
+}
+
+export interface PartialBlob {
+  readonly bytes: number
+  /** SHA-256 of each chunk, concatenated. */
+  readonly hashes: Uint8Array
+  readonly has: (index: number) => boolean
+  /** A chunk that is here; undefined when it is not. */
+  readonly read: (index: number) => Promise<Uint8Array | undefined>
 }
 
 export interface BlobReceiver {
+  /** Chunks that an interrupted transfer had left, for whoever opened it first; 0 for others. */
+  readonly resumed: number
   /** Chunks that are still missing, rising. */
   missing(): number[]
-  /** @throws ChunkMismatchError when the chunk's hash is not the one announced. */
-  chunk(index: number, bytes: Uint8Array): Promise<void>
+  /** False when it was here already. @throws ChunkMismatchError when the chunk's hash is not the one announced. */
+  chunk(index: number, bytes: Uint8Array): Promise<boolean>
   /** All chunks are here: the blob appears under its address. */
   finish(): Promise<void>
   abandon(): Promise<void>

@@ -41,15 +41,15 @@ describe('serving', () => {
   it('tells who opens too many channels to come back, and goes on serving', async () => {
     const [a, , c] = await three(world)
     const channels = []
-    for (let index = 0; index < 2; index++) {
+    for (let index = 0; index < 4; index++) {
       const channel = await c.network.open(a.id, '/weft/blobs/1')
       channel.onFrame(() => undefined)
       channels.push(channel)
     }
-    const third = await c.network.open(a.id, '/weft/blobs/1')
+    const further = await c.network.open(a.id, '/weft/blobs/1')
     const answers: number[] = []
-    third.onFrame((message) => void answers.push(message.type))
-    await third.closed
+    further.onFrame((message) => void answers.push(message.type))
+    await further.closed
     expect(answers).toEqual([7])
     for (const channel of channels) await channel.close()
     const blob = await put(content(1, 10), a)

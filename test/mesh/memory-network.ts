@@ -2,7 +2,7 @@
  * A double of the transport only: peers of one process, channels that carry encoded frames in order, with delay, cuts
  * and damage on request. Everything above it is the real thing.
  */
-import { encodeFrame, FrameDecoder } from '../../src/net/index.ts'
+import { encodeFrame, FrameDecoder, ProtocolUnsupportedError } from '../../src/net/index.ts'
 import type { Channel, ConnectedPeer, Frame, Network, NetworkEvents } from '../../src/net/index.ts'
 import type { Clock } from '../../src/util/index.ts'
 
@@ -63,9 +63,8 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
 
   const open = (from: string, to: string, protocol: string): Promise<Channel> => {
     const handler = nodes.get(to)?.handlers.get(protocol)
-    if (!nodes.get(from)!.peers.has(to) || handler === undefined) {
-      return Promise.reject(new Error(`${to} does not answer ${protocol}`))
-    }
+    if (!nodes.get(from)!.peers.has(to)) return Promise.reject(new Error(`${to} does not answer`))
+    if (handler === undefined) return Promise.reject(new ProtocolUnsupportedError(to, protocol))
     const near = new End(from, to, { carry, later, passage })
     const far = new End(to, from, { carry, later, passage })
     near.other = far

@@ -24,10 +24,8 @@ export async function runGuardedProgram(work: (task: GuardedTask) => Promise<unk
   // Ctrl-C in a terminal reaches the whole process group; the parent decides when its children end.
   process.on('SIGINT', () => undefined)
   const gone = new AbortController()
-  const guardian = startGuardian({ memory: Number(process.argv[2]) })
+  const guardian = guardProcess({ memory: Number(process.argv[2]) })
   guardian.once('message', (why: string) => gone.abort(new Error(why)))
-  // Without its guardian the program must not go on.
-  guardian.once('error', () => process.exit(1))
   try {
     const input: unknown = JSON.parse(await text(process.stdin))
     const emit = (value: unknown): void => tell({ type: 'event', value })
@@ -39,13 +37,19 @@ export async function runGuardedProgram(work: (task: GuardedTask) => Promise<unk
   process.exit(0)
 }
 
-function startGuardian(init: GuardianInit): Worker {
+/**
+ * Ends this process when it holds more than `memory`, and 2 s after its parent is gone, which is told as a message
+ * before: the end of file descriptor 4 says so. For programs of other kinds than one task.
+ */
+export function guardProcess(init: GuardianInit): Worker {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const guardian = new Worker(fileURLToPath(new URL(`./guardian.${extension}`, import.meta.url)), {
     workerData: init,
     resourceLimits: { maxOldGenerationSizeMb: GUARDIAN_HEAP_MB },
   })
   guardian.unref()
+  // Without its guardian the program must not go on.
+  guardian.once('error', () => process.exit(1))
   return guardian
 }
 

@@ -69,7 +69,7 @@ export function createWorld(init: { readonly delay?: () => number } = {}): World
       const files = options.files ?? memoryFiles()
       const counters = new Map<string, number>()
       const events: string[] = []
-      const network = hub.network(identity.id)
+      const network = options.network ?? hub.network(identity.id)
       const store = options.store ?? (await createBlobStore({ directory }))
       const mesh = createMesh({
         network,
