@@ -18,6 +18,8 @@ export interface CatalogueEntry {
   readonly model: string
   readonly license: string
   readonly about: string
+  /** Of the manifest that an import with default weights makes: what peers of the mesh offer is held against it. */
+  readonly digest?: string | undefined
   readonly sources: readonly CatalogueSource[]
 }
 
@@ -35,20 +37,20 @@ export interface Catalogue {
 /** A page of text and some sources. */
 const MAX_FILE_BYTES = 1 << 16
 
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+
 const entrySchema = z.strictObject({
   schema: z.literal('weft.catalogue/1'),
   model: z.string().refine(isModelName, 'not a model name'),
   license: z.string().min(1).max(200),
   about: z.string().max(2000),
+  digest: sha256.optional(),
   sources: z
     .array(
       z.strictObject({
         from: z.string().refine(isRemote, 'not a source that a catalogue may name'),
         bytes: z.number().int().min(1).optional(),
-        sha256: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/)
-          .optional(),
+        sha256: sha256.optional(),
       }),
     )
     .min(1)
@@ -57,7 +59,7 @@ const entrySchema = z.strictObject({
 
 function isRemote(from: string): boolean {
   try {
-    return parseSource(from).kind !== 'plain'
+    return !['plain', 'ollama'].includes(parseSource(from).kind)
   } catch {
     return false
   }

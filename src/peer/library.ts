@@ -1,13 +1,17 @@
 /** The models that this home knows: manifests by name and digest, their tokenizers, and what of them is in the store. */
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   createCatalogue,
+  besideBlocks,
   createTokenizer,
   damagedBlobs,
-  importInChild,
+  importAnyInChild,
+  languageModel,
   loadManifests,
   manifestFileName,
   removeManifest,
+  removeUnused,
   removeStageFiles,
   saveManifest,
 } from '../models/index.ts'
@@ -17,10 +21,12 @@ import type {
   ChildLimits,
   ChildNeeds,
   ModelImportRequest,
+  AnyManifest,
   ModelManifest,
   Tokenizer,
   TokenizerDefinition,
 } from '../models/index.ts'
+import type { FetchProgress } from '../mesh/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -40,14 +46,17 @@ export interface LibraryNeeds {
   /** Of the children that open model files. @default those of models/ */
   readonly importLimits?: ChildLimits
   /** From the mesh, when the home does not have it. */
-  fetchManifest(modelOrDigest: string, signal?: AbortSignal): Promise<ModelManifest | null>
+  fetchManifest(modelOrDigest: string, signal?: AbortSignal): Promise<AnyManifest | null>
   fetchBlobs(
-    manifest: ModelManifest,
+    manifest: AnyManifest,
     blobs: readonly { address: string; bytes: number }[],
     signal?: AbortSignal,
+    onProgress?: FetchProgress,
   ): Promise<void>
+  /** Before so many bytes come in. @throws DiskQuotaError */
+  makeRoom?(bytes: number, keep: ReadonlySet<string>): Promise<void>
   /** A manifest of the mesh is kept here now: others may get it, and what is fetched of it, from this peer. */
-  adopted(manifest: ModelManifest): void
+  adopted(manifest: AnyManifest): void
   /** A model has come or gone. */
   changed(): void
 }
@@ -56,10 +65,12 @@ export class Library {
   readonly catalogue: Catalogue
   readonly #needs: LibraryNeeds
   /** By name. */
-  readonly #models = new Map<string, ModelManifest>()
+  readonly #models = new Map<string, AnyManifest>()
   readonly #tokenizers = new Map<string, Promise<Tokenizer>>()
   readonly #ending = new AbortController()
-  readonly #imports = new Set<Promise<ModelManifest>>()
+  /** No manifest of the home was refused. */
+  #hasAll = true
+  readonly #imports = new Set<Promise<AnyManifest>>()
 
   private constructor(needs: LibraryNeeds) {
     this.#needs = needs
@@ -70,35 +81,41 @@ export class Library {
     const library = new Library(needs)
     const { manifests, refused } = await loadManifests(needs.paths.partitions)
     for (const manifest of manifests) library.#models.set(manifest.model, manifest)
+    library.#hasAll = refused.length === 0
     for (const { file, why } of refused) needs.log(`the manifest ${file} is not used: ${why}`)
     return library
   }
 
-  list(): readonly ModelManifest[] {
+  list(): readonly AnyManifest[] {
     return [...this.#models.values()]
   }
 
-  named(model: string): ModelManifest | undefined {
+  named(model: string): AnyManifest | undefined {
     return this.#models.get(model)
   }
 
-  path(manifest: ModelManifest): string {
+  path(manifest: AnyManifest): string {
     return join(this.#needs.paths.partitions, manifestFileName(manifest.model))
   }
 
-  byDigest(digest: string): ModelManifest | undefined {
+  byDigest(digest: string): AnyManifest | undefined {
     return this.list().find((manifest) => manifest.digest === digest)
   }
 
   /** By name, from here or from the mesh. @throws ModelUnknownError */
-  async resolve(model: string, signal?: AbortSignal): Promise<ModelManifest> {
+  async resolve(model: string, signal?: AbortSignal): Promise<AnyManifest> {
     const known = this.named(model) ?? this.byDigest(model) ?? (await this.#adopt(model, signal))
     if (known !== undefined) return known
     throw new ModelUnknownError(model, (await this.catalogue.find(model).catch(() => null)) !== null)
   }
 
-  async #adopt(model: string, signal?: AbortSignal): Promise<ModelManifest | undefined> {
-    const manifest = await this.#needs.fetchManifest(model, signal)
+  /** What a name of the catalogue stands for, where the entry says so: whoever in the mesh gives it to another model is not believed. */
+  async listedDigest(model: string): Promise<string | undefined> {
+    return (await this.catalogue.find(model).catch(() => null))?.digest
+  }
+
+  async #adopt(model: string, signal?: AbortSignal): Promise<AnyManifest | undefined> {
+    const manifest = await this.#needs.fetchManifest((await this.listedDigest(model)) ?? model, signal)
     if (manifest === null) return undefined
     await saveManifest(this.#needs.paths.partitions, manifest)
     this.#models.set(manifest.model, manifest)
@@ -108,28 +125,83 @@ export class Library {
   }
 
   /** Has the tensors of blocks [from, to) in the store. */
-  async fetch(manifest: ModelManifest, from: number, to: number, signal?: AbortSignal): Promise<void> {
+  async fetch(
+    manifest: AnyManifest,
+    from: number,
+    to: number,
+    signal?: AbortSignal,
+    onProgress?: FetchProgress,
+  ): Promise<void> {
     const missing = new Map<string, { address: string; bytes: number }>()
+    const wanted = new Set<string>()
     for (const block of manifest.blocks.slice(from, to)) {
       for (const { address, bytes } of block.tensors) {
+        wanted.add(address)
         if (!(await this.#needs.store.has(address))) missing.set(address, { address, bytes })
       }
     }
-    if (missing.size > 0) await this.#needs.fetchBlobs(manifest, [...missing.values()], signal)
+    await this.#needs.store.touch(wanted)
+    if (missing.size === 0) return
+    const bytes = [...missing.values()].reduce((sum, blob) => sum + blob.bytes, 0)
+    await this.#needs.makeRoom?.(bytes, wanted)
+    await this.#needs.fetchBlobs(manifest, [...missing.values()], signal, onProgress)
+    this.#needs.changed()
   }
 
-  async hasBlocks(manifest: ModelManifest, from: number, to: number): Promise<boolean> {
+  /** Has these blobs of a model in the store. */
+  async fetchSome(
+    manifest: AnyManifest,
+    blobs: readonly { readonly address: string; readonly bytes: number }[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const missing = new Map<string, { address: string; bytes: number }>()
+    for (const blob of blobs) if (!(await this.#needs.store.has(blob.address))) missing.set(blob.address, blob)
+    const wanted = new Set(blobs.map(({ address }) => address))
+    await this.#needs.store.touch(wanted)
+    if (missing.size === 0) return
+    const bytes = [...missing.values()].reduce((sum, blob) => sum + blob.bytes, 0)
+    await this.#needs.makeRoom?.(bytes, wanted)
+    await this.#needs.fetchBlobs(manifest, [...missing.values()], signal)
+    this.#needs.changed()
+  }
+
+  /** A blob of this store has gone bad: its sound chunks are kept, the others fetched again. */
+  async mend(address: string, signal?: AbortSignal): Promise<void> {
+    for (const manifest of this.list()) {
+      const refs = [...besideBlocks(manifest), ...manifest.blocks.flatMap(({ tensors }) => tensors)]
+      const ref = refs.find((one) => one.address === address)
+      if (ref === undefined) continue
+      this.#needs.changed()
+      await this.#needs.fetchBlobs(manifest, [{ address, bytes: ref.bytes }], signal)
+      this.#needs.changed()
+      return
+    }
+  }
+
+  /** Removes blobs that no model here has: a killed import left them. Returns the bytes that it freed. */
+  async collect(): Promise<number> {
+    const { store } = this.#needs
+    // Of a manifest that cannot be read nobody knows what it needs, and an import writes its manifest last.
+    if (!this.#hasAll || (await store.held())) return 0
+    let removed = 0
+    const counted: BlobStore = { ...store, remove: (address) => store.remove(address).then(() => void (removed += 1)) }
+    const freed = await removeUnused(counted, this.list())
+    if (removed > 0) this.#needs.count('blobs_collected', removed)
+    return freed
+  }
+
+  async hasBlocks(manifest: AnyManifest, from: number, to: number): Promise<boolean> {
     for (const block of manifest.blocks.slice(from, to)) {
       for (const { address } of block.tensors) if (!(await this.#needs.store.has(address))) return false
     }
     return true
   }
 
-  tokenizer(manifest: ModelManifest, signal?: AbortSignal): Promise<Tokenizer> {
-    const { address } = manifest.tokenizer
+  tokenizer(manifest: AnyManifest, signal?: AbortSignal): Promise<Tokenizer> {
+    const { address } = languageModel(manifest).tokenizer
     const known = this.#tokenizers.get(address)
     if (known !== undefined) return known
-    const loading = this.#loadTokenizer(manifest, signal)
+    const loading = this.#loadTokenizer(languageModel(manifest), signal)
     this.#tokenizers.set(address, loading)
     loading.catch(() => this.#tokenizers.delete(address))
     return loading
@@ -149,18 +221,30 @@ export class Library {
 
   /**
    * Imports a model; its file is opened in a child process.
-   * @throws what `importInChild` does
+   * @throws what `importAnyInChild` does
    */
-  async import(request: ImportRequest, progress: ProgressSink, signal?: AbortSignal): Promise<ModelManifest> {
+  async import(request: ImportRequest, progress: ProgressSink, signal?: AbortSignal): Promise<AnyManifest> {
     const ended = this.#ending.signal
     const either = signal === undefined ? ended : AbortSignal.any([signal, ended])
-    const importing = importInChild(this.#importNeeds(), requestOf(request), progress, either)
+    const importing = this.#importHeld(request, progress, either)
     this.#imports.add(importing)
     const manifest = await importing.finally(() => this.#imports.delete(importing))
     this.#models.set(manifest.model, manifest)
     this.#needs.count('models_imported')
     this.#needs.changed()
     return manifest
+  }
+
+  async #importHeld(request: ImportRequest, progress: ProgressSink, signal: AbortSignal): Promise<AnyManifest> {
+    const listed = await this.catalogue.find(request.source).catch(() => null)
+    const bytes = listed?.sources[0]?.bytes ?? (await stat(request.source).catch(() => null))?.size ?? 0
+    await this.#needs.makeRoom?.(bytes, new Set())
+    const release = await this.#needs.store.hold()
+    try {
+      return await importAnyInChild(this.#importNeeds(), requestOf(request), progress, signal)
+    } finally {
+      await release()
+    }
   }
 
   /** Ends the imports that are under way; nothing of them is kept. */
@@ -188,6 +272,7 @@ export class Library {
       downloads: paths.downloads,
       catalogue: this.catalogue,
       log,
+      onReused: (blobs) => count('blobs_reused', blobs),
       fitsHalf: async (manifest, progress, signal) => {
         const range = await checkRange(child, manifest, progress as ProgressSink, signal)
         if (range === null) log(`the range of ${manifest.model} could not be measured`)
@@ -198,7 +283,7 @@ export class Library {
   }
 
   /** Removes the manifest, and the tensors that no other model here uses. */
-  async remove(manifest: ModelManifest): Promise<void> {
+  async remove(manifest: AnyManifest): Promise<void> {
     await removeManifest(this.#needs.paths.partitions, manifest.model)
     await removeStageFiles(this.#needs.paths.cache, manifest.digest)
     this.#models.delete(manifest.model)
@@ -218,6 +303,6 @@ function requestOf({ source, name, weights }: ImportRequest): ModelImportRequest
   }
 }
 
-export function addresses(manifest: ModelManifest): string[] {
-  return [manifest.tokenizer.address, ...manifest.blocks.flatMap((block) => block.tensors.map((ref) => ref.address))]
+export function addresses(manifest: AnyManifest): string[] {
+  return [...besideBlocks(manifest), ...manifest.blocks.flatMap(({ tensors }) => tensors)].map(({ address }) => address)
 }

@@ -105,6 +105,12 @@ describe('a URL', () => {
 
   it('that is no model leaves nothing', async () => {
     at.server.answer = serveBytes(Buffer.from('<html>Please log in to download this file</html>'), '"1"')
+    expect(await at.attempt(`${at.server.url}/m.gguf`)).toMatchObject({
+      code: 'WEFT-MOD-010',
+      why: 'the server answered with a page for people, not with the file',
+    })
+    expect(at.downloads()).toEqual([])
+    at.server.answer = serveBytes(Buffer.from('Please log in to download this file'), '"1"')
     expect(await at.attempt(`${at.server.url}/m.gguf`)).toMatchObject({ code: 'WEFT-MOD-002' })
     expect(at.downloads()).toEqual([])
   })
@@ -147,6 +153,8 @@ describe('a hub', () => {
       why: expect.stringContaining('a.gguf, b.gguf') as string,
     })
     files = ['model.safetensors']
-    expect(await at.attempt('hf:owner/name')).toMatchObject({ why: 'the repository has no GGUF file' })
+    expect(await at.attempt('hf:owner/name')).toMatchObject({
+      why: 'the repository has no GGUF file, and no config.json with safetensors',
+    })
   })
 })

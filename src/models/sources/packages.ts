@@ -133,7 +133,7 @@ function watch(
   }
 }
 
-async function folderBytes(folder: string): Promise<number> {
+export async function folderBytes(folder: string): Promise<number> {
   let sum = 0
   const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => [])
   for (const entry of entries) {

@@ -1,10 +1,15 @@
 /** What a source says, as data. Names are checked here: they end up in URLs and on command lines. */
+import { isAbsolute } from 'node:path'
 import { SourceSyntaxError } from '../errors.ts'
+import { parseOllamaName } from './ollama.ts'
+import type { OllamaName } from './ollama.ts'
 
 export type Source =
   | { readonly kind: 'url'; readonly url: URL }
   | { readonly kind: 'hub'; readonly repository: string; readonly file: string | null }
   | { readonly kind: 'npm' | 'pypi'; readonly package: string; readonly version: string | null; readonly path: string }
+  /** `folder`: of ollama's models, where it is named. */
+  | { readonly kind: 'ollama'; readonly name: OllamaName; readonly folder: string | null }
   | { readonly kind: 'bundled'; readonly path: string }
   /** A file, or a name of the catalogue: whichever is there. */
   | { readonly kind: 'plain'; readonly text: string }
@@ -36,6 +41,8 @@ export function parseSource(source: string): Source {
       return parsePackage('npm', source, rest, '@', NPM_PACKAGE)
     case 'pypi':
       return parsePackage('pypi', source, rest, '==', PYPI_PACKAGE)
+    case 'ollama':
+      return parseOllama(source, rest)
     case 'bundled':
       return { kind: 'bundled', path: innerPath(source, rest) }
     default:
@@ -60,6 +67,17 @@ function parseHub(source: string, rest: string): Source {
   const repository = colon < 0 ? rest : rest.slice(0, colon)
   if (!HUB_REPOSITORY.test(repository)) throw new SourceSyntaxError(source, 'expected hf:owner/name[:file]')
   return { kind: 'hub', repository, file: colon < 0 ? null : innerPath(source, rest.slice(colon + 1)) }
+}
+
+function parseOllama(source: string, rest: string): Source {
+  const at = rest.indexOf('@')
+  const name = parseOllamaName(at < 0 ? rest : rest.slice(0, at))
+  const folder = at < 0 ? null : rest.slice(at + 1)
+  if (name === null) throw new SourceSyntaxError(source, 'expected ollama:name[:tag][@FOLDER]')
+  if (folder !== null && !isAbsolute(folder)) {
+    throw new SourceSyntaxError(source, 'the folder of ollama after the @ must begin at the root')
+  }
+  return { kind: 'ollama', name, folder }
 }
 
 function parsePackage(kind: 'npm' | 'pypi', source: string, rest: string, mark: string, shape: RegExp): Source {

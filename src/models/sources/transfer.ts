@@ -1,6 +1,8 @@
 /** One HTTP request for the rest of a file (RFC 9110: Range and If-Range), or for all of it when it has changed. */
 import { FetchError } from '../errors.ts'
 import type { DownloadRequest } from './download.ts'
+import { announcesPage, pageInstead } from './error-page.ts'
+import { followRedirects } from './redirects.ts'
 
 /** A strong entity tag or a date, as `If-Range` takes it. */
 export interface Validator {
@@ -32,7 +34,7 @@ export async function planTransfer(
     ...request.headers,
     ...(resume ? { range: `bytes=${have}-`, 'if-range': validator.value } : {}),
   }
-  const response = await fetcher(request.url, { headers, signal, redirect: 'follow' })
+  const response = await followRedirects(fetcher, { ...request, headers }, signal)
   if (response.status === 416 && resume) {
     await response.body?.cancel()
     return planTransfer(fetcher, request, 0, null, signal)
@@ -41,8 +43,12 @@ export async function planTransfer(
     await response.body?.cancel()
     throw refused(request.source, response)
   }
+  if (announcesPage(response, request.url)) {
+    await response.body?.cancel()
+    throw pageInstead(request.source)
+  }
   const range = response.status === 206 ? contentRange(response) : null
-  if (response.status === 206 && range?.from !== have) {
+  if (response.status === 206 && (range?.from !== have || isOther(response, validator))) {
     await response.body?.cancel()
     return planTransfer(fetcher, request, 0, null, signal)
   }
@@ -54,9 +60,15 @@ export async function planTransfer(
   }
 }
 
-export async function* bodyChunks(response: Response): AsyncIterable<Uint8Array> {
+export async function* bodyChunks(response: Response): AsyncGenerator<Uint8Array, void> {
   if (response.body === null) return
   for await (const chunk of response.body as AsyncIterable<Uint8Array>) yield chunk
+}
+
+/** Some servers know ranges and not `If-Range`: the tag says whether the rest is that of the same file. */
+function isOther(response: Response, validator: Validator | null): boolean {
+  const tag = validatorOf(response)
+  return validator !== null && tag !== null && validator.value.startsWith('"') && tag.value !== validator.value
 }
 
 function refused(source: string, response: Response): FetchError {

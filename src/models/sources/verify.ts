@@ -16,6 +16,7 @@ export async function verifyFile(
   source: string,
   expected: Expected,
   signal?: AbortSignal,
+  moved: (bytes: number) => void = () => {},
 ): Promise<void> {
   const { size } = await stat(path)
   if (expected.bytes !== undefined && size !== expected.bytes) {
@@ -24,7 +25,11 @@ export async function verifyFile(
   if (expected.sha256 === undefined) return
   const hash = createHash('sha256')
   const stream = createReadStream(path, { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) })
-  for await (const chunk of stream as AsyncIterable<Buffer>) hash.update(chunk)
+  let done = 0
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    hash.update(chunk)
+    moved((done += chunk.length))
+  }
   const got = hash.digest('hex')
   if (got !== expected.sha256) throw new ChecksumError(source, `SHA-256 ${expected.sha256}`, got)
 }
