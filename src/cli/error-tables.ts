@@ -11,6 +11,7 @@ const ROOMS_OF_AREA: Readonly<Record<string, readonly string[]>> = {
   STO: ['store'],
   TRU: ['trust'],
   MOD: ['models'],
+  DAT: ['data'],
   PLN: ['placement', 'pipeline'],
   INF: ['pipeline', 'onnx'],
   NET: ['net', 'mesh'],

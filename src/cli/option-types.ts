@@ -10,6 +10,8 @@ export type ValueKind =
   | 'duration'
   /** `2GB 512MiB`, as bytes. */
   | 'size'
+  /** `10MB/s`, as bytes a second. */
+  | 'rate'
   /** `1,2,3` */
   | 'list'
 

@@ -1,14 +1,17 @@
 /** One way to a peer for every command: the running one over its socket, or one inside this process. */
-import type { ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import type {
   DeployTarget,
   ImportRequest,
+  InferFilesRequest,
+  InferredFiles,
   ModelInfo,
   ModelSummary,
   PeerStatus,
   PingReply,
   PlacementStatus,
   ProgressSink,
+  RemoveOptions,
 } from '../peer/index.ts'
 import type { GenerateEvent, GenerateRequest, PromptInput } from '../pipeline/index.ts'
 import { socketPath } from '../util/index.ts'
@@ -22,12 +25,14 @@ export interface PeerAccess {
   readonly kind: 'running' | 'local'
   status(signal?: AbortSignal): Promise<PeerStatus>
   models(signal?: AbortSignal): Promise<readonly ModelSummary[]>
-  manifest(model: string, signal?: AbortSignal): Promise<ModelManifest>
+  manifest(model: string, signal?: AbortSignal): Promise<AnyManifest>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent>
+  inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles>
   tokenize(model: string, input: PromptInput, signal?: AbortSignal): Promise<{ ids: readonly number[] }>
   detokenize(model: string, ids: readonly number[], signal?: AbortSignal): Promise<string>
   importModel(request: ImportRequest, progress: ProgressSink, signal?: AbortSignal): Promise<ModelInfo>
-  removeModel(model: string, signal?: AbortSignal): Promise<void>
+  removeModel(model: string, options?: RemoveOptions, signal?: AbortSignal): Promise<void>
+  pinModel(model: string, pinned: boolean, signal?: AbortSignal): Promise<void>
   deploy(
     model: string,
     placement: DeployTarget | undefined,

@@ -1,6 +1,14 @@
 /** The running peer of a home, through the control API on its socket. */
-import type { ModelManifest } from '../models/index.ts'
-import type { ModelInfo, ModelSummary, PeerStatus, PingReply, PlacementStatus, Progress } from '../peer/index.ts'
+import type { AnyManifest } from '../models/index.ts'
+import type {
+  InferredFiles,
+  ModelInfo,
+  ModelSummary,
+  PeerStatus,
+  PingReply,
+  PlacementStatus,
+  Progress,
+} from '../peer/index.ts'
 import type { GenerateEvent } from '../pipeline/index.ts'
 import { PeerSilentError } from './errors.ts'
 import type { PeerAccess } from './peer-access.ts'
@@ -35,12 +43,14 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       if (!Array.isArray(list)) throw new PeerSilentError('/api/v1/models', 'it is no list')
       return list as ModelSummary[]
     },
-    manifest: async (model, signal) => (await client.json('GET', modelPath(model), { signal })) as ModelManifest,
+    manifest: async (model, signal) => (await client.json('GET', modelPath(model), { signal })) as AnyManifest,
     async *generate(request, signal) {
       for await (const line of client.jsonLines('POST', '/api/v1/generate', { body: request, signal })) {
         yield line as GenerateEvent
       }
     },
+    inferFiles: async (request, signal) =>
+      (await client.json('POST', '/api/v1/infer', { body: request, signal })) as InferredFiles,
     tokenize: async (model, input, signal) =>
       (await client.json('POST', '/api/v1/tokenize', { body: { model, input }, signal })) as { ids: number[] },
     async detokenize(model, ids, signal) {
@@ -51,7 +61,12 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
     },
     importModel: async (request, progress, signal) =>
       (await resultOf('/api/v1/import', { body: request, signal }, progress)) as ModelInfo,
-    removeModel: async (model, signal) => void (await client.json('DELETE', modelPath(model), { signal })),
+    async removeModel(model, options, signal) {
+      const query = options?.last === true ? '?last=true' : ''
+      await client.json('DELETE', `${modelPath(model)}${query}`, { signal })
+    },
+    pinModel: async (model, pinned, signal) =>
+      void (await client.json('POST', '/api/v1/pin', { body: { model, pinned }, signal })),
     async deploy(model, placement, progress, signal) {
       const body = placement === undefined ? { model } : { model, placement }
       return (await resultOf('/api/v1/deploy', { body, signal }, progress)) as PlacementStatus

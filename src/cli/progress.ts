@@ -8,6 +8,8 @@ import { printable } from './text.ts'
 const BAR_CELLS = 24
 /** A terminal is redrawn at most this often. */
 const REDRAW_MS = 80
+/** The rate is that of the last few seconds. */
+const RATE_MS = 3_000
 
 export interface ProgressDisplay {
   readonly sink: ProgressSink
@@ -23,13 +25,15 @@ export function createProgress(io: CliIo, out: Output): ProgressDisplay {
 function barDisplay(io: CliIo): ProgressDisplay {
   let drawn = false
   let last = Number.NEGATIVE_INFINITY
+  const rateOf = createRate()
   return {
     sink: (progress) => {
       const now = io.clock.now()
+      const rate = rateOf(progress, now)
       if (now - last < REDRAW_MS && progress.done !== progress.total) return
       last = now
       drawn = true
-      io.stderr.write(`\r\u001B[2K${barLine(progress).slice(0, columnsOf(io) - 1)}`)
+      io.stderr.write(`\r\u001B[2K${barLine(progress, rate).slice(0, columnsOf(io) - 1)}`)
     },
     end: () => {
       if (drawn) io.stderr.write('\r\u001B[2K')
@@ -38,13 +42,30 @@ function barDisplay(io: CliIo): ProgressDisplay {
   }
 }
 
-function barLine(progress: Progress): string {
+/** Bytes a second of the task, over the time since it was first seen in the last few seconds; 0 until that can be said. */
+function createRate(): (progress: Progress, now: number) => number {
+  let task = ''
+  let marks: { readonly at: number; readonly done: number }[] = []
+  return (progress, now) => {
+    if (progress.unit !== 'bytes') return 0
+    if (progress.task !== task) marks = []
+    task = progress.task
+    marks.push({ at: now, done: progress.done })
+    while (marks.length > 2 && now - marks[0]!.at > RATE_MS) marks.shift()
+    const elapsed = now - marks[0]!.at
+    return elapsed < RATE_MS / 10 ? 0 : ((progress.done - marks[0]!.done) / elapsed) * 1000
+  }
+}
+
+function barLine(progress: Progress, rate: number): string {
+  const speed = rate > 0 ? `, ${formatBytes(rate)}/s` : ''
   const task = printable(progress.task)
-  if (progress.total === null || progress.total <= 0) return `${task}  ${counts(progress)}`
+  if (progress.total === null || progress.total <= 0) return `${task}  ${counts(progress)}${speed}`
   const share = Math.min(1, progress.done / progress.total)
   const full = Math.round(share * BAR_CELLS)
   const bar = `${'█'.repeat(full)}${'░'.repeat(BAR_CELLS - full)}`
-  return `${bar} ${String(Math.floor(share * 100)).padStart(3)} %  ${task}  ${counts(progress)}`
+  const detail = progress.detail === undefined ? '' : `, ${printable(progress.detail)}`
+  return `${bar} ${String(Math.floor(share * 100)).padStart(3)} %  ${task}  ${counts(progress)}${speed}${detail}`
 }
 
 function lineDisplay(out: Output): ProgressDisplay {

@@ -22,6 +22,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
   const [name, network, key] = [flags.text('name'), flags.text('network'), flags.text('network-key')]
   const [lan, http] = [flags.text('lan') as UpInit['lan'] | undefined, flags.text('http')]
   const [memory, threads] = [flags.number('memory'), flags.number('threads')]
+  const [disk, uploadLimit] = [flags.number('disk'), flags.number('upload-limit')]
   return {
     home,
     ...(name === undefined ? {} : { name: nameOf('--name', name) }),
@@ -32,6 +33,8 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
     ...(lan === undefined ? {} : { lan }),
     ...(memory === undefined ? {} : { memory }),
     ...(threads === undefined ? {} : { threads }),
+    ...(disk === undefined ? {} : { disk }),
+    ...(uploadLimit === undefined ? {} : { uploadLimit }),
     ...(http === undefined ? {} : { http: httpAddress(http) }),
     ...httpAccess(flags, http),
   }

@@ -47,7 +47,7 @@ interface NumberReader {
   readonly read: (text: string) => number | undefined
 }
 
-const NUMBERS: Readonly<Record<'whole' | 'number' | 'duration' | 'size', NumberReader>> = {
+const NUMBERS: Readonly<Record<'whole' | 'number' | 'duration' | 'size' | 'rate', NumberReader>> = {
   whole: { expected: 'a whole number', read: (text) => (/^[+-]?\d{1,16}$/.test(text) ? Number(text) : undefined) },
   number: {
     expected: 'a number',
@@ -55,6 +55,7 @@ const NUMBERS: Readonly<Record<'whole' | 'number' | 'duration' | 'size', NumberR
   },
   duration: { expected: 'a time such as 30s, 5m or 1h', read: parseDuration },
   size: { expected: 'a size such as 2GB or 512MiB', read: parseSize },
+  rate: { expected: 'a rate such as 10MB/s', read: (text) => parseSize(text.replace(/\/s$/i, '')) },
 }
 
 /** @throws BadValueError naming the option, what it takes and what it was given. */
@@ -91,6 +92,7 @@ function bounded(option: string, text: string, value: number | undefined, spec: 
 
 function range(spec: ValueSpec, low: boolean): string {
   const bound = (low ? spec.min : spec.max) ?? 0
-  const shown = spec.kind === 'duration' ? `${bound} ms` : spec.kind === 'size' ? `${bound} bytes` : String(bound)
+  const units = { duration: ' ms', size: ' bytes', rate: ' bytes a second' } as const
+  const shown = `${bound}${spec.kind in units ? units[spec.kind as keyof typeof units] : ''}`
   return `${low ? 'at least' : 'at most'} ${shown}`
 }

@@ -1,7 +1,7 @@
 /** Tables of what a peer knows; the same ones in `status`, `peers`, `ls` and `ps`. */
-import type { KnownPeer, ModelSummary, PeerStatus, RequestStatus, StageStatus } from '../peer/index.ts'
+import type { KnownPeer, ModelSummary, PeerStatus, RequestStatus, StageStatus, TransferStatus } from '../peer/index.ts'
 import type { PlacementFile } from '../pipeline/index.ts'
-import { formatBytes, formatMs, shortId } from './format.ts'
+import { formatBytes, formatMs, plural, shortId } from './format.ts'
 import { printable, table } from './text.ts'
 import type { Column } from './text.ts'
 
@@ -117,6 +117,29 @@ export function requestsTable(requests: readonly RequestStatus[]): string[] {
       row.state,
       String(row.prompt_tokens),
       String(row.tokens),
+      formatMs(row.age_ms),
+    ]),
+  )
+}
+
+export function transfersTable(transfers: readonly TransferStatus[]): string[] {
+  return table(
+    [
+      { head: 'MODEL' },
+      { head: 'TRANSFER' },
+      { head: 'DONE', right: true },
+      { head: 'OF', right: true },
+      { head: 'RATE', right: true },
+      { head: 'FROM', right: true },
+      { head: 'AGE', right: true },
+    ],
+    transfers.map((row) => [
+      printable(row.model),
+      row.kind,
+      formatBytes(row.done),
+      row.total === null ? '-' : formatBytes(row.total),
+      row.rate > 0 ? `${formatBytes(row.rate)}/s` : '-',
+      row.kind === 'fetch' ? plural(row.holders, 'peer') : '-',
       formatMs(row.age_ms),
     ]),
   )

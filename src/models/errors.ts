@@ -39,7 +39,7 @@ export class UnsupportedModelError extends WeftError {
     title: 'Model not supported',
     meaning: 'The file is sound, but of a format, architecture or storage type that weft does not run.',
     remedy:
-      'Take another file of the model: GGUF of the Llama family in F32, F16, BF16, Q8_0, Q4_0 to Q5_1 or Q2_K to Q6_K.',
+      'Take another file of the model: GGUF in F32, F16, BF16, Q8_0, Q4_0 to Q5_1 or Q2_K to Q6_K, or a folder of safetensors. docs/models.md lists the architectures.',
     exit: EXIT.usage,
     http: 400,
   }
@@ -127,7 +127,7 @@ export class SourceSyntaxError extends WeftError {
     title: 'Source not understood',
     meaning: 'The source of a model is written in a way that weft does not know.',
     remedy:
-      'Name a file, a URL, hf:owner/name[:file], npm:name[@version]:path, pypi:name[==version]:path or a model of the catalogue.',
+      'Name a file, a URL, hf:owner/name[:file], npm:name[@version]:path, pypi:name[==version]:path, ollama:name[:tag] or a model of the catalogue.',
     exit: EXIT.usage,
     http: 400,
   }
@@ -165,7 +165,8 @@ export class ChecksumError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-MOD-011',
     title: 'File is not the one that was announced',
-    meaning: 'The SHA-256 or the size of a fetched file is not that of the catalogue or the hub. The file was removed.',
+    meaning:
+      'The SHA-256 or the size of a file is not that of the catalogue, the hub or its manifest. What was fetched was removed.',
     remedy: 'Try again or take another source; somebody on the way changed the file.',
     exit: EXIT.integrity,
     http: 502,

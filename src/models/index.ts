@@ -1,5 +1,13 @@
 /** Model sources turned into blocks; tokenizers and chat templates. */
-export type { Block, BoundaryType, LlamaShape, ModelManifest, SourceType, TensorRef, WeightFormat } from './manifest.ts'
+export type {
+  Block,
+  BoundaryType,
+  DecoderShape,
+  ModelManifest,
+  SourceType,
+  TensorRef,
+  WeightFormat,
+} from './manifest.ts'
 export { TOKEN_TYPE, TOKENIZER_SCHEMA } from './tokenizer/definition.ts'
 export type { TokenizerDefinition } from './tokenizer/definition.ts'
 export { dequantize } from './dequantize/index.ts'
@@ -13,7 +21,7 @@ export { checkStageFiles, damagedBlobs } from './llama/check-stage.ts'
 export type { StageCheckNeeds } from './llama/check-stage.ts'
 export { removeStageFiles, stageFiles } from './llama/stage-files.ts'
 export type { StageFiles } from './llama/stage-files.ts'
-export { importInChild, importModel } from './import/import.ts'
+export { importAnyInChild, importInChild, importModel } from './import/import.ts'
 export type { ChildImportNeeds, ImportNeeds, ModelImportRequest } from './import/import.ts'
 export { IMPORT_MEMORY, IMPORT_SILENCE_MS, runInChild } from './import/child.ts'
 export type { ChildEvent, ChildLimits, ChildNeeds, ChildWork } from './import/child.ts'
@@ -23,6 +31,13 @@ export { checkManifest, manifestDigest, MAX_MANIFEST_BYTES } from './manifest-ch
 export { loadManifest, loadManifests, removeManifest, saveManifest } from './manifest-files.ts'
 export type { LoadedManifests } from './manifest-files.ts'
 export { manifestAddresses, removeUnused } from './garbage.ts'
+export { checkAnyManifest, checkGraphManifest, graphDigest } from './graph/check.ts'
+export { GRAPH_MODEL_ERRORS, languageModel, ModelKindError } from './graph/errors.ts'
+export { besideBlocks, isGraphManifest } from './graph/manifest.ts'
+export type { AnyManifest, GraphBlock, GraphManifest, GraphShape, GraphTensor } from './graph/manifest.ts'
+export { graphFile } from './graph/open-graph.ts'
+export { keepStageRows, readStageParts, skeletonFile, stageTask } from './graph/stage.ts'
+export type { StageParts, StageTask, StageWeightRow } from './graph/stage.ts'
 export { checkModelName, isModelName, manifestFileName } from './model-name.ts'
 export { createCatalogue } from './catalogue.ts'
 export type { Catalogue, CatalogueEntry, CatalogueInit, CatalogueModel, CatalogueSource } from './catalogue.ts'
@@ -65,6 +80,17 @@ export {
   UnknownTokenError,
 } from './tokenizer/errors.ts'
 export { kernelHeadDim } from './llama/head-width.ts'
+export { writeBundle } from './bundle/write-bundle.ts'
+export type { BundleRequest, WrittenBundle } from './bundle/write-bundle.ts'
+export {
+  BUNDLE_ERRORS,
+  BundleChoiceError,
+  BundleFileError,
+  BundleIncompleteError,
+  BundleTargetError,
+  BundleUnwritableError,
+} from './bundle/errors.ts'
+export { MANIFEST as SPLIT_MANIFEST, openSplitDirectory } from './split/directory.ts'
 export { splitModelFiles } from './split/split.ts'
 export type { SplitNeeds, SplitProgress, SplitRequest } from './split/split.ts'
 export type { SplitCheck, SplitManifest, SplitOutput, SplitPartition, SplitValue } from './split/types.ts'

@@ -20,11 +20,12 @@ export function manifestFileName(model: string): string {
   return `${model.replace(':', '@')}.json`
 }
 
-/** A model name made of a file's: `SmolLM2-135M-Instruct.Q4_1.gguf` becomes `smollm2-135m-instruct.q4_1`. */
+/** A model name made of a file's or a folder's: `SmolLM2-135M-Instruct.Q4_1.gguf` becomes `smollm2-135m-instruct.q4_1`. */
 export function modelNameOf(file: string): string {
   const base = file
+    .replace(/[/\\]+$/, '')
     .replace(/^.*[/\\]/, '')
-    .replace(/\.(gguf|bin)$/i, '')
+    .replace(/\.(gguf|bin|onnx)$/i, '')
     .toLowerCase()
   const name = base
     .replaceAll(/[^a-z0-9._-]+/g, '-')

@@ -1,10 +1,12 @@
 /** The composition root: builds the parts of a peer in order, and ends them in the reverse one. */
 import { join } from 'node:path'
-import type { Mesh } from '../mesh/index.ts'
+import type { FetchProgress, Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
-import { RingService, Stages } from '../pipeline/index.ts'
+import { languageModel } from '../models/index.ts'
+import { FlowService, GraphStages, RingService, Stages } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
+import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
 import { Holdings } from './holdings.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
@@ -13,9 +15,11 @@ import { Library } from './library.ts'
 import { LocalPeer } from './local-peer.ts'
 import { fetchBlobs, fetchManifest, lowerParts, meshOf, startNetwork } from './parts.ts'
 import type { CreatePeerInit, Parts } from './parts.ts'
+import { Pins } from './pins.ts'
 import { Placing } from './placing.ts'
 import { hardwareProfile } from './profile.ts'
 import { Requests } from './requests.ts'
+import { Transfers } from './transfers.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { packageRoot, VERSION } from './version.ts'
 
@@ -65,8 +69,32 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     for (const listener of listeners) listener({ event, at: new Date(clock.wall()).toISOString(), data })
   }
   // The parts below need each other's changes: each is reached through `wired` once all of them are there.
-  const wired: { mesh: Mesh | null; library?: Library; holdings?: Holdings } = { mesh: null }
-  const mesh = network === null ? null : meshOf(parts, network, () => wired.library)
+  const wired: { mesh: Mesh | null; library?: Library; holdings?: Holdings; stages?: Stages } = { mesh: null }
+  const transfers = new Transfers(clock)
+  const pins = await Pins.open(paths.state, (line) => logger.warn({}, line))
+  const keeper = new DiskKeeper({
+    clock,
+    store,
+    paths,
+    pins,
+    quota: init.disk ?? (await defaultQuota(store, paths)),
+    count: (counter, by, labels) => telemetry.count(counter, by, labels),
+    log: (fields, text) => logger.info(fields, text),
+    models: () => wired.library?.list() ?? [],
+    loaded: () => new Set(wired.stages?.list().map(({ digest }) => digest)),
+    askToKeep: async (blobs) =>
+      (await wired.mesh?.askToKeep(blobs, holdersNear(wired.mesh, wired.library))) ?? new Set<string>(),
+    changed: () => wired.holdings?.changed(),
+  })
+  const mesh =
+    network === null
+      ? null
+      : meshOf(
+          parts,
+          network,
+          () => wired.library,
+          (address) => keeper.promise(address),
+        )
   wired.mesh = mesh
   const library = await Library.open({
     clock,
@@ -76,7 +104,19 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     log: (line) => logger.warn({}, line),
     count: (name, by, labels) => telemetry.count(name, by, labels),
     fetchManifest: async (model, signal) => fetchManifest(wired.mesh, model, signal),
-    fetchBlobs: async (manifest, blobs, signal) => fetchBlobs(wired.mesh, manifest.digest, blobs, signal),
+    fetchBlobs: async (manifest, blobs, signal, onProgress) => {
+      const entry = transfers.begin(manifest.model, 'fetch')
+      const listen: FetchProgress = (done, total, holders) => {
+        entry.update(done, total, holders)
+        onProgress?.(done, total, holders)
+      }
+      try {
+        await fetchBlobs(wired.mesh, manifest, blobs, listen, signal)
+      } finally {
+        entry.end()
+      }
+    },
+    makeRoom: (bytes, keep) => keeper.makeRoom(bytes, keep),
     adopted: (manifest) => void wired.mesh?.announceManifest(manifest).catch(() => undefined),
     changed: () => wired.holdings?.changed(),
   })
@@ -93,6 +133,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       emit('stage.lost', { model, why: error.message })
     },
   })
+  wired.stages = stages
   undo.push(() => stages.stop())
   const holdings = new Holdings({ clock, mesh, library, stages })
   wired.holdings = holdings
@@ -114,6 +155,25 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => ring.stop())
+  const graphStages = new GraphStages({
+    clock,
+    cache: paths.cache,
+    codeCache: join(paths.cache, 'code'),
+    storeDirectory: paths.store,
+    threads,
+    memory: profile().memory_quota,
+    fetch: async (digest, blobs) => library.fetchSome(await library.resolve(digest), blobs),
+    count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
+  })
+  undo.push(() => graphStages.stop())
+  const flow = new FlowService({
+    self,
+    network,
+    clock,
+    stages: graphStages,
+    count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
+  })
+  undo.push(() => flow.stop())
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
   const requests = new Requests({ self, clock, random, telemetry, ring, library, placing, watch, emit })
@@ -123,7 +183,9 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     holdings.stop()
     await parts.book.save()
     await ring.stop()
+    await flow.stop()
     await stages.stop()
+    await graphStages.stop()
     await mesh?.stop().catch((error: unknown) => logger.warn({ err: error }, 'the mesh did not end in order'))
     await network?.stop().catch((error: unknown) => logger.warn({ err: error }, 'the network did not end in order'))
     await runAll(undo.splice(0))
@@ -145,16 +207,29 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     holdings,
     requests,
     telemetry,
+    transfers,
+    keeper,
+    pins,
     profile,
     listeners,
     book: parts.book,
+    inferring: { self, clock, random, paths, store, mesh, library, placing, flow, watch },
     shutdown,
   })
+  // Alone, the home may be shared with an import of another process.
+  if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
-    undo.push(await joinMesh(parts, { mesh, network, library, placing, ring, profile, emit }))
+    undo.push(await joinMesh(parts, { mesh, network, library, placing, lost: [ring, flow], profile, emit }))
   }
   holdings.start()
   return peer
+}
+
+/** Connected peers that have the manifest of a model that is here. */
+function holdersNear(mesh: Mesh, library: Library | undefined): string[] {
+  const here = new Set(library?.list().map(({ digest }) => digest))
+  const holders = mesh.manifests().flatMap((known) => (here.has(known.digest) ? known.holders : []))
+  return [...new Set(holders)].filter((peer) => mesh.state(peer) === 'connected')
 }
 
 /** The stages of this peer: their tensors from the library, their files in the home. */
@@ -173,7 +248,7 @@ function stagesOf(
     storeDirectory: paths.store,
     cacheDirectory: paths.cache,
     model: async (digest) => {
-      const manifest = await library.resolve(digest)
+      const manifest = languageModel(await library.resolve(digest))
       return { manifest, path: library.path(manifest) }
     },
     fetch: (manifest, from, to, signal) => library.fetch(manifest, from, to, signal),

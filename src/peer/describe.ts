@@ -1,15 +1,18 @@
 /** What a peer tells about itself and the mesh: the documents of `weft status` and `weft ls`. */
 import type { Mesh } from '../mesh/index.ts'
-import type { ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
+import type { DiskKeeper } from './disk-keeper.ts'
 import type { Holdings } from './holdings.ts'
 import type { Library } from './library.ts'
+import type { Pins } from './pins.ts'
 import type { Placing } from './placing.ts'
 import type { Requests } from './requests.ts'
+import type { Transfers } from './transfers.ts'
 import type { HardwareProfile, KnownPeer, ModelSummary, PeerStatus, SeenNotJoined, StageStatus } from './types.ts'
 
 export interface StatusNeeds {
@@ -29,6 +32,9 @@ export interface StatusNeeds {
   readonly holdings: Holdings
   readonly requests: Requests
   readonly telemetry: Telemetry
+  readonly transfers: Transfers
+  readonly keeper: DiskKeeper
+  readonly pins: Pins
   profile(): HardwareProfile
 }
 
@@ -58,6 +64,14 @@ export function describeStatus(
     interfaces: needs.network?.interfaces() ?? [],
     models: needs.library.list().map((manifest) => summary(needs, manifest)),
     requests: needs.requests.list(),
+    transfers: needs.transfers.list(),
+    disk: {
+      quota: needs.keeper.quota,
+      pinned: needs.library
+        .list()
+        .filter(({ digest }) => needs.pins.has(digest))
+        .map(({ model }) => model),
+    },
     counters: needs.telemetry.counters(),
   }
 }
@@ -90,14 +104,14 @@ function seen(refusal: ReturnType<Network['refusals']>[number]): SeenNotJoined {
   return { id, address, code, why, hint, seen_at: new Date(at).toISOString() }
 }
 
-export function manifestBytes(manifest: ModelManifest): number {
+export function manifestBytes(manifest: AnyManifest): number {
   const tensors = new Map(
     manifest.blocks.flatMap((block) => block.tensors.map((ref) => [ref.address, ref.bytes] as const)),
   )
   return [...tensors.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
-function summary(needs: StatusNeeds, manifest: ModelManifest): ModelSummary {
+function summary(needs: StatusNeeds, manifest: AnyManifest): ModelSummary {
   const announced = needs.mesh?.manifests().find((known) => known.digest === manifest.digest)
   const held = needs.mesh
     ?.holdings()
@@ -117,7 +131,7 @@ function summary(needs: StatusNeeds, manifest: ModelManifest): ModelSummary {
   }
 }
 
-function coveredBlocks(needs: StatusNeeds, manifest: ModelManifest): number {
+function coveredBlocks(needs: StatusNeeds, manifest: AnyManifest): number {
   const placement = needs.placing.placement(manifest.model)
   const ready = allStages(needs).filter((stage) => stage.model === manifest.model && stage.state === 'ready')
   const atOrigin = placement?.stages.filter((stage) => stage.peer === ORIGIN) ?? []

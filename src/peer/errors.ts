@@ -120,6 +120,42 @@ export class StoppingError extends WeftError {
   }
 }
 
+/** More would be stored than the quota allows, and nothing can go. */
+export class DiskQuotaError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-STO-020',
+    title: 'Disk quota reached',
+    meaning: 'The home is at its disk quota, and what is in it is pinned, in use, or held by no other peer.',
+    remedy: 'Remove a model (weft rm), unpin one (weft unpin), or start the peer with more (weft up --disk 40GB).',
+    exit: EXIT.noResources,
+    http: 507,
+  }
+
+  constructor(quota: number, used: number, needed: number) {
+    super(DiskQuotaError.info, `${needed} bytes more do not fit: ${used} of ${quota} bytes are used`, {
+      details: { quota, used, needed },
+    })
+  }
+}
+
+/** Nobody else has promised to keep what would be removed. */
+export class LastCopyError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-STO-021',
+    title: 'Last copy in the mesh',
+    meaning: 'This peer is the only one that holds tensors of the model; after the removal no peer could load it.',
+    remedy: 'weft rm MODEL --last removes it all the same; or let another peer import it first.',
+    exit: EXIT.denied,
+    http: 409,
+  }
+
+  constructor(model: string, tensors: number, bytes: number) {
+    super(LastCopyError.info, `${model} has ${tensors} tensors (${bytes} bytes) that no other peer holds`, {
+      details: { model, tensors, bytes },
+    })
+  }
+}
+
 /** A program gave `createPeer` or `generate` a value that cannot be meant. */
 export class OptionError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -158,6 +194,8 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   ModelInUseError.info,
   DeployFailedError.info,
   OfflineError.info,
+  DiskQuotaError.info,
+  LastCopyError.info,
   StoppingError.info,
   OptionError.info,
   NotInThisVersionError.info,

@@ -1,6 +1,6 @@
 /** What this peer holds, told to the mesh: tensors in the store, stages that are ready, and their memory. */
 import type { Mesh, ModelHoldings } from '../mesh/index.ts'
-import type { ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 import type { Library } from './library.ts'
@@ -55,7 +55,7 @@ export class Holdings {
     await this.#needs.mesh?.publishHoldings(holdings)
   }
 
-  async #of(manifest: ModelManifest): Promise<ModelHoldings> {
+  async #of(manifest: AnyManifest): Promise<ModelHoldings> {
     const { library, stages } = this.#needs
     const tensors: [number, number][] = []
     for (let block = 0; block < manifest.blocks.length; block++) {

@@ -14,10 +14,12 @@ export type {
   PlacementStatus,
   Progress,
   ProgressSink,
+  RemoveOptions,
   RequestStatus,
   SeenNotJoined,
   StageStatus,
   StreamLine,
+  TransferStatus,
 } from './types.ts'
 export { createPeer, runPeer } from './create-peer.ts'
 export type { RunningPeer } from './create-peer.ts'
@@ -27,6 +29,15 @@ export { homePaths, lockHolder } from './home.ts'
 export type { HomePaths } from './home.ts'
 export type { LocalPeer } from './local-peer.ts'
 export { packageRoot, VERSION } from './version.ts'
+export { exportModel } from './export.ts'
+export type { ExportInit } from './export.ts'
+export type { InferFilesRequest, InferredFiles } from './infer-files.ts'
+export { inferNamed } from './infer-named.ts'
+export type { InferAnswer, InferOptions, NamedTensors } from './infer-named.ts'
+export type { InferRequest } from './infer-mesh.ts'
+export { inferModel } from './infer.ts'
+export type { InferInit } from './infer.ts'
 export { splitModel } from './split.ts'
+export type { FilePartition, FileSplitManifest } from './split-file.ts'
 export type { SplitInit } from './split.ts'
 export { readTokenizer } from './read-tokenizer.ts'

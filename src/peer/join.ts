@@ -1,7 +1,6 @@
 /** What ties a peer to its mesh: what it hears of others reaches the parts that care, and they hear of it. */
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
-import type { RingService } from '../pipeline/index.ts'
 import type { CancelTimer } from '../util/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
@@ -18,28 +17,37 @@ export interface Joining {
   readonly network: Network
   readonly library: Library
   readonly placing: Placing
-  readonly ring: RingService
+  /** What goes over other peers, and hears when one is lost. */
+  readonly lost: readonly { peerLost(peer: string, why?: string): void }[]
   readonly profile: () => HardwareProfile
   readonly emit: (event: string, data: PeerEvent['data']) => void
 }
 
 /** @returns how to end what it keeps doing */
 export async function joinMesh(parts: Parts, joining: Joining): Promise<CancelTimer> {
-  const { mesh, network, library, placing, ring, profile, emit } = joining
+  const { mesh, network, library, placing, lost, profile, emit } = joining
   mesh.on({
     changed: (kind, key) => {
       if (kind === 'placement') placing.reconcile()
       if (kind === 'placement') emit('placement.changed', { model: key })
     },
     joined: (peer) => emit('peer.joined', { peer }),
+    lied: (peer, address, index, why) => emit('peer.lied', { peer, code: 'WEFT-STO-003', why, address, index }),
+    rotten: (address) => {
+      library.mend(address).catch((error: unknown) => {
+        parts.logger.error({ address, err: error }, 'a tensor that went bad on the disk could not be fetched again')
+      })
+    },
     left: (peer, farewell) => {
-      ring.peerLost(peer, farewell ? 'it left the mesh' : 'it stopped answering')
+      for (const each of lost) each.peerLost(peer, farewell ? 'it left the mesh' : 'it stopped answering')
       emit('peer.left', { peer, farewell })
     },
   })
   network.on({
     reachable: (peer, addresses) => parts.book.reachable(peer, addresses),
-    disconnected: (peer) => ring.peerLost(peer),
+    disconnected: (peer) => {
+      for (const each of lost) each.peerLost(peer)
+    },
     refused: (refusal) =>
       emit('peer.refused', { id: refusal.id, address: refusal.address, code: refusal.code, why: refusal.why }),
     pending: (peer, name) => emit('peer.pending', { peer, name }),

@@ -1,15 +1,21 @@
 /** A running peer behind the face of `types.ts`. */
+import { importInto } from './import-into.ts'
 import type { AddressBook } from './address-book.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
-import { ModelInUseError, OfflineError } from './errors.ts'
+import { LastCopyError, ModelInUseError, OfflineError } from './errors.ts'
+import { inferFiles } from './infer-files.ts'
+import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
+import { inferOverPeers } from './infer-mesh.ts'
+import type { InferMeshNeeds, InferRequest } from './infer-mesh.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
-import type { ModelManifest } from '../models/index.ts'
-import type { GenerateEvent, GenerateRequest, Stages } from '../pipeline/index.ts'
+import type { AnyManifest } from '../models/index.ts'
+import type { AnyTensor } from '../onnx/index.ts'
+import type { GenerateEvent, GenerateRequest, Inference, Stages } from '../pipeline/index.ts'
 import { PeerUnreachableError } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
@@ -24,6 +30,7 @@ import type {
   PingReply,
   PlacementStatus,
   ProgressSink,
+  RemoveOptions,
 } from './types.ts'
 
 const PING_COUNT = 5
@@ -42,6 +49,7 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly telemetry: Telemetry
   readonly book: AddressBook
   readonly listeners: Set<(event: PeerEvent) => void>
+  readonly inferring: InferMeshNeeds
   /** Ends everything below, in order. */
   shutdown(): Promise<void>
 }
@@ -69,12 +77,25 @@ export class LocalPeer implements Peer {
     return describeModels(this.#needs)
   }
 
-  manifest(model: string): Promise<ModelManifest> {
+  manifest(model: string): Promise<AnyManifest> {
     return this.#needs.library.resolve(model)
   }
 
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent> {
     return this.#needs.requests.generate(request, signal)
+  }
+
+  infer(
+    model: string,
+    inputs: ReadonlyMap<string, AnyTensor>,
+    request: InferRequest = {},
+    signal?: AbortSignal,
+  ): Promise<Inference> {
+    return inferOverPeers(this.#needs.inferring, model, inputs, request, signal)
+  }
+
+  inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles> {
+    return inferFiles(this.#needs.inferring, request, signal)
   }
 
   async tokenize(
@@ -96,7 +117,7 @@ export class LocalPeer implements Peer {
     progress: ProgressSink = () => undefined,
     signal?: AbortSignal,
   ): Promise<ModelInfo> {
-    const manifest = await this.#needs.library.import(request, progress, signal)
+    const manifest = await importInto(this.#needs, request, progress, signal)
     await this.#needs.mesh?.announceManifest(manifest)
     const { model, digest, blocks, boundary, license, source } = manifest
     return {
@@ -111,14 +132,26 @@ export class LocalPeer implements Peer {
     }
   }
 
-  async removeModel(model: string): Promise<void> {
-    const { library, placing, stages, mesh } = this.#needs
+  async removeModel(model: string, options: RemoveOptions = {}): Promise<void> {
+    const { keeper, library, placing, pins, stages, mesh } = this.#needs
     const manifest = await library.resolve(model)
     const serves = placing.placement(model)?.stages.some((stage) => stage.peer === this.id)
     if (serves === true) throw new ModelInUseError(model)
+    // Alone there is nobody who could miss it.
+    if (options.last !== true && mesh?.peers().some(({ state }) => state === 'connected') === true) {
+      const last = await keeper.lastCopies(manifest)
+      const bytes = last.reduce((sum, blob) => sum + blob.bytes, 0)
+      if (last.length > 0) throw new LastCopyError(model, last.length, bytes)
+    }
+    await pins.set(manifest.digest, false)
     await stages.retain(manifest.digest, [])
     await mesh?.withdrawManifest(manifest.digest)
     await library.remove(manifest)
+  }
+
+  async pinModel(model: string, pinned: boolean, signal?: AbortSignal): Promise<void> {
+    const { digest } = await this.#needs.library.resolve(model, signal)
+    await this.#needs.pins.set(digest, pinned)
   }
 
   async deploy(

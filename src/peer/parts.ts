@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createMesh } from '../mesh/index.ts'
-import type { Mesh } from '../mesh/index.ts'
-import type { ModelManifest } from '../models/index.ts'
+import type { BlobRequest, FetchProgress, Mesh } from '../mesh/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import { createNetwork } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
 import type { KernelTrial } from '../pipeline/index.ts'
@@ -38,6 +38,10 @@ export interface CreatePeerInit {
   readonly lan?: 'open' | 'confirm' | 'off'
   /** Bytes for weights and KV caches. @default 60 % of what is free */
   readonly memory?: number
+  /** Bytes on the disk for models. @default what is there, and four fifths of what is free at the start */
+  readonly disk?: number
+  /** Bytes a second that tensors may take to other peers. @default no limit */
+  readonly uploadLimit?: number
   /** Threads of each stage. @default the machine's cores */
   readonly threads?: number
   /** No mesh at all: no listening, no dialling. */
@@ -110,8 +114,13 @@ export async function startNetwork(parts: Parts): Promise<Network> {
   return network
 }
 
-export function meshOf(parts: Parts, network: Network, library: () => Library | undefined): Mesh {
-  const { identity, clock, random, store, logger, telemetry, paths } = parts
+export function meshOf(
+  parts: Parts,
+  network: Network,
+  library: () => Library | undefined,
+  promise: (address: string) => boolean,
+): Mesh {
+  const { init, identity, clock, random, store, logger, telemetry, paths } = parts
   return createMesh({
     network,
     identity,
@@ -120,6 +129,8 @@ export function meshOf(parts: Parts, network: Network, library: () => Library | 
     store,
     logger,
     telemetry,
+    promise,
+    ...(init.uploadLimit === undefined ? {} : { uploadLimit: init.uploadLimit }),
     loadManifest: (digest) => Promise.resolve(library()?.byDigest(digest)),
     files: {
       read: (file) => readFile(join(paths.state, file)).catch(() => undefined),
@@ -132,18 +143,25 @@ export async function fetchManifest(
   mesh: Mesh | null,
   model: string,
   signal?: AbortSignal,
-): Promise<ModelManifest | null> {
+): Promise<AnyManifest | null> {
   const known = mesh?.manifests().some((entry) => entry.model === model || entry.digest === model)
   if (mesh === null || known !== true) return null
   return mesh.fetchManifest(model, signal === undefined ? {} : { signal })
 }
 
+/** Peers by whom a model's manifest is announced, as known now. */
+function holdersOf(mesh: Mesh, digest: string): readonly string[] {
+  return mesh.manifests().find((entry) => entry.digest === digest)?.holders ?? []
+}
+
 export async function fetchBlobs(
   mesh: Mesh | null,
-  digest: string,
-  blobs: readonly { address: string; bytes: number }[],
+  manifest: AnyManifest,
+  blobs: readonly BlobRequest[],
+  onProgress: FetchProgress,
   signal?: AbortSignal,
 ): Promise<void> {
-  const holders = mesh?.manifests().find((entry) => entry.digest === digest)?.holders ?? []
-  await mesh?.fetchTensors(blobs, holders, signal === undefined ? {} : { signal })
+  if (mesh === null) return
+  const more = (): readonly string[] => holdersOf(mesh, manifest.digest)
+  await mesh.fetchTensors(blobs, more(), { more, onProgress, ...(signal === undefined ? {} : { signal }) })
 }

@@ -3,7 +3,8 @@
  * peer is loaded here. The placement that stands is a record of the mesh; this part makes it so.
  */
 import type { Mesh, MeshPlacement, ModelHoldings } from '../mesh/index.ts'
-import type { ModelManifest } from '../models/index.ts'
+import { languageModel } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import { CancelledError } from '../pipeline/index.ts'
 import type { BlockRange, PlacementFile, PlacementStage, Stages } from '../pipeline/index.ts'
 import { checkPlacement, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
@@ -52,7 +53,8 @@ export class Placing {
   }
 
   /** @throws NoPlacementError when the model fits nowhere */
-  plan(manifest: ModelManifest, objective: Objective): Plan {
+  plan(model: AnyManifest, objective: Objective): Plan {
+    const manifest = languageModel(model)
     const context = Math.min(PLAN_CONTEXT, manifest.shape.context)
     const rowBytes = manifest.shape.width * (manifest.boundary === 'f16' ? 2 : 4)
     const plan = planPlacement({
@@ -100,11 +102,12 @@ export class Placing {
 
   /** Publishes the placement and waits until all its stages are ready. */
   async deploy(
-    manifest: ModelManifest,
+    manifest: AnyManifest,
     placement: PlacementFile | Objective | undefined,
     progress: ProgressSink,
     signal?: AbortSignal,
   ): Promise<PlacementStatus> {
+    languageModel(manifest)
     const byHand = typeof placement === 'object'
     const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
     this.check(manifest, stages)
@@ -120,7 +123,7 @@ export class Placing {
   }
 
   /** @throws a coded error that names the entry that is wrong */
-  check(manifest: ModelManifest, stages: readonly PlacementStage[]): void {
+  check(manifest: AnyManifest, stages: readonly PlacementStage[]): void {
     const { mesh, self } = this.#needs
     const known = new Set([self, ORIGIN, ...(mesh?.peers() ?? []).map((peer) => peer.id)])
     checkPlacement(stages, manifest.blocks.length, known)
@@ -134,7 +137,7 @@ export class Placing {
   }
 
   async #ready(
-    manifest: ModelManifest,
+    manifest: AnyManifest,
     placement: MeshPlacement,
     progress: ProgressSink,
     signal?: AbortSignal,
@@ -220,7 +223,7 @@ export class Placing {
   }
 
   /** The stages that a request for this model takes: the placement that stands, or what this peer can do by itself. */
-  async stagesFor(manifest: ModelManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
+  async stagesFor(manifest: AnyManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
     const placement = this.placement(manifest.model)
     if (placement?.digest === manifest.digest && this.#reachable(placement)) return placement.stages
     const plan = this.plan(manifest, 'latency')

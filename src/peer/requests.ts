@@ -1,4 +1,5 @@
 /** The requests that this peer takes: from prompt to events, counted, listed while they run, ended when it stops. */
+import { languageModel } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, routeOf } from '../pipeline/index.ts'
 import type { GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
@@ -101,7 +102,7 @@ export class Requests {
 
   async *#run(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
     const { library, placing, self } = this.#needs
-    const manifest = await library.resolve(request.model, signal)
+    const manifest = languageModel(await library.resolve(request.model, signal))
     const tokenizer = await library.tokenizer(manifest, signal)
     const promptIds = promptOf(tokenizer, request)
     const stages = await this.#stages(manifest, request, placing, signal)

@@ -1,6 +1,13 @@
 /** `weft split`: a model of a mesh home, or of the catalogue, as ONNX files. It works beside a running peer or without. */
-import { join } from 'node:path'
-import { createCatalogue, loadManifests, splitModelFiles } from '../models/index.ts'
+import { basename, join } from 'node:path'
+import {
+  createCatalogue,
+  graphFile,
+  isGraphManifest,
+  languageModel,
+  loadManifests,
+  splitModelFiles,
+} from '../models/index.ts'
 import type { ModelManifest, SplitManifest } from '../models/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
 import { createBlobStore } from '../store/index.ts'
@@ -9,12 +16,14 @@ import { ModelUnknownError, OfflineError } from './errors.ts'
 import { homePaths, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
 import { Library } from './library.ts'
+import { isFile, splitFileInto } from './split-file.ts'
+import type { FileSplitManifest } from './split-file.ts'
 import type { ProgressSink } from './types.ts'
 import { packageRoot } from './version.ts'
 
 export interface SplitInit {
   readonly home: string
-  /** By name or digest. */
+  /** By name or digest, or the path of an ONNX file. */
   readonly model: string
   /** @default 2, where cuts are not given */
   readonly parts?: number | undefined
@@ -34,14 +43,21 @@ export async function splitModel(
   init: SplitInit,
   progress: ProgressSink = () => undefined,
   signal?: AbortSignal,
-): Promise<SplitManifest> {
+): Promise<SplitManifest | FileSplitManifest> {
   signal?.throwIfAborted()
+  if (await isFile(init.model))
+    return splitFileInto(init, { path: init.model, name: basename(init.model) }, progress, signal)
   const { home, model, parts, cuts, out, check } = init
   const paths = homePaths(home, process.env)
   const { manifests } = await loadManifests(paths.partitions)
   const known = manifests.find((manifest) => manifest.model === model || manifest.digest === model)
-  const manifest = known ?? (await importListed(paths, model, progress, signal))
+  const found = known ?? (await importListed(paths, model, progress, signal))
   const store = await createBlobStore({ directory: paths.store })
+  if (isGraphManifest(found)) {
+    const path = await graphFile(store, found, join(paths.cache, 'graphs'))
+    return splitFileInto(init, { path, name: found.model, license: found.license }, progress, signal)
+  }
+  const manifest = found
   return splitModelFiles({ store, engine: createOrtEngine }, { manifest, parts, cuts, out, check }, progress, signal)
 }
 
@@ -68,5 +84,5 @@ async function importListed(
     adopted: () => undefined,
     changed: () => undefined,
   })
-  return library.import({ source: model }, progress, signal)
+  return languageModel(await library.import({ source: model }, progress, signal))
 }

@@ -1,7 +1,10 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
 import type { ErrorData } from '../errors.ts'
-import type { BoundaryType, ModelManifest, WeightFormat } from '../models/index.ts'
-import type { GenerateEvent, GenerateRequest, PlacementFile } from '../pipeline/index.ts'
+import type { BoundaryType, AnyManifest, WeightFormat } from '../models/index.ts'
+import type { AnyTensor } from '../onnx/index.ts'
+import type { GenerateEvent, GenerateRequest, Inference, PlacementFile } from '../pipeline/index.ts'
+import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
+import type { InferRequest } from './infer-mesh.ts'
 
 export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
 
@@ -78,7 +81,31 @@ export interface PeerStatus {
   }[]
   readonly models: readonly ModelSummary[]
   readonly requests: readonly RequestStatus[]
+  readonly transfers: readonly TransferStatus[]
+  readonly disk: DiskStatus
   readonly counters: Readonly<Record<string, number>>
+}
+
+/** Tensors or a source on their way to this peer. */
+export interface TransferStatus {
+  readonly transfer: string
+  readonly model: string
+  /** `fetch`: from peers; `import`: from a source; `wait`: another peer fetches the source. */
+  readonly kind: 'fetch' | 'import' | 'wait'
+  readonly done: number
+  readonly total: number | null
+  /** Bytes a second, over the last few seconds. */
+  readonly rate: number
+  /** Peers that are sending now. */
+  readonly holders: number
+  readonly age_ms: number
+}
+
+export interface DiskStatus {
+  /** Bytes that this home may take for models. */
+  readonly quota: number
+  /** Models that stay whatever the quota. */
+  readonly pinned: readonly string[]
 }
 
 export interface RequestStatus {
@@ -121,6 +148,8 @@ export interface ImportRequest {
   readonly source: string
   readonly name?: string
   readonly weights?: WeightFormat
+  /** From the source itself, also where a peer has it or fetches it. @default false */
+  readonly alone?: boolean
 }
 
 export interface Progress {
@@ -130,6 +159,8 @@ export interface Progress {
   readonly done: number
   readonly total: number | null
   readonly unit: 'bytes' | 'tensors' | 'blocks' | 'steps'
+  /** What changes while it is done, e.g. `from 3 peers`. */
+  readonly detail?: string
 }
 
 export type ProgressSink = (progress: Progress) => void
@@ -152,19 +183,38 @@ export interface PingReply {
   readonly ms: number
 }
 
+export interface RemoveOptions {
+  readonly last?: boolean
+}
+
 /** Every method takes a signal last and throws `WeftError`s only. */
 export interface Peer {
   readonly id: string
   readonly home: string
   status(): PeerStatus
   models(): Promise<readonly ModelSummary[]>
-  manifest(model: string): Promise<ModelManifest>
+  manifest(model: string): Promise<AnyManifest>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent>
+  /**
+   * A model of the library that was an ONNX file, on tensors by name: in parts, one a peer, values between them
+   * directly, and the same bits as whole.
+   */
+  infer(
+    model: string,
+    inputs: ReadonlyMap<string, AnyTensor>,
+    request?: InferRequest,
+    signal?: AbortSignal,
+  ): Promise<Inference>
+  /** The same on files of this machine, in NumPy's format: for the command line. */
+  inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles>
   /** Text with the chat template applied, as `generate` would see it, and its ids. */
   tokenize(model: string, input: GenerateRequest['input'], signal?: AbortSignal): Promise<{ ids: readonly number[] }>
   detokenize(model: string, ids: readonly number[], signal?: AbortSignal): Promise<string>
   importModel(request: ImportRequest, progress?: ProgressSink, signal?: AbortSignal): Promise<ModelInfo>
-  removeModel(model: string, signal?: AbortSignal): Promise<void>
+  /** `last`: also what no other peer holds. @throws LastCopyError without it */
+  removeModel(model: string, options?: RemoveOptions, signal?: AbortSignal): Promise<void>
+  /** A pinned model stays on this disk, whatever the quota. */
+  pinModel(model: string, pinned: boolean, signal?: AbortSignal): Promise<void>
   deploy(
     model: string,
     placement?: DeployTarget,

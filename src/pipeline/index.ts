@@ -13,6 +13,7 @@ export type {
   TokenLogprob,
 } from './types.ts'
 import { STAGE_ERRORS } from './errors.ts'
+import { GRAPH_ERRORS } from './graph/errors.ts'
 import { HOST_ERRORS } from './host/errors.ts'
 import { StageHostError, StageHostLostError } from './host/host-errors.ts'
 import { ORIGIN_ERRORS } from './origin/errors.ts'
@@ -20,6 +21,19 @@ import { RING_ERRORS } from './ring/errors.ts'
 import type { ErrorInfo } from '../errors.ts'
 
 export { CancelledError, MemoryQuotaError } from './errors.ts'
+export { GraphUncheckedError } from './graph/errors.ts'
+export { splitFile } from './graph/prepare/child.ts'
+export { GraphPipeline } from './graph/graph-pipeline.ts'
+export type { GraphPipelineNeeds, Inference, InferenceHop, InferenceStats, OpenGraph } from './graph/graph-pipeline.ts'
+export { inferOverMesh } from './graph/mesh/infer.ts'
+export type { MeshPart } from './graph/mesh/infer.ts'
+export { FlowService } from './graph/mesh/service.ts'
+export { GraphStages } from './graph/mesh/stages.ts'
+export { runOnFile } from './graph/prepare/child.ts'
+export { prepareGraph } from './graph/prepare/prepare.ts'
+export { runRequest } from './graph/request.ts'
+export type { GraphRequest } from './graph/request.ts'
+export type { Tensors } from './graph/tensors.ts'
 export type { HostStats } from './host/protocol.ts'
 export { generate } from './origin/generate.ts'
 export { formatRoute, routeOf } from './origin/route.ts'
@@ -36,6 +50,7 @@ export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   ...HOST_ERRORS,
   StageHostError.info,
   StageHostLostError.info,
+  ...GRAPH_ERRORS,
   ...RING_ERRORS,
   ...ORIGIN_ERRORS,
 ]

@@ -80,6 +80,8 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     models: () => Promise.resolve([summary()]),
     manifest: (model) => (model === MODEL ? Promise.resolve(fakeManifest()) : Promise.reject(missing(model))),
     generate: (request, signal) => generate(peer, request, signal ?? new AbortController().signal),
+    infer: (model) => Promise.reject(missing(model)),
+    inferFiles: ({ model }) => Promise.reject(missing(model)),
     tokenize: (model, input) => {
       if (model !== MODEL) return Promise.reject(missing(model))
       return Promise.resolve({ ids: input.kind === 'ids' ? input.ids : [0, 1, 2] })
@@ -91,9 +93,10 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
       if (request.source === 'bad') throw new FakeError(MODEL_MISSING, 'no such source')
       return info(request.name ?? MODEL)
     },
-    removeModel: async (model) => {
+    pinModel: async (model, pinned) => void peer.calls.push(`${pinned ? 'pin' : 'unpin'} ${model}`),
+    removeModel: async (model, options) => {
       if (model !== MODEL) throw missing(model)
-      peer.calls.push(`remove ${model}`)
+      peer.calls.push(`remove ${model}${options?.last === true ? ' last' : ''}`)
     },
     deploy: async (model, placement, progress) => {
       progress?.(step(1))
@@ -282,6 +285,10 @@ function fakeStatus(): PeerStatus {
       { ...stage, from: 0, to: 2, peer: '12D3KooWFake' },
       { ...stage, from: 2, to: 4, peer: other.id },
     ],
+    transfers: [
+      { transfer: 't1', model: MODEL, kind: 'fetch', done: 5e6, total: 2e7, rate: 1e6, holders: 3, age_ms: 5000 },
+    ],
+    disk: { quota: 1e10, pinned: [] },
     seen_not_joined: [
       {
         id: null,

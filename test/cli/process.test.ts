@@ -23,6 +23,8 @@ describe('wrong usage', () => {
     [['run', 'm'], 'WEFT-CLI-007', 'nothing came on standard input'],
     [['up', '--lan', 'opn'], 'WEFT-CLI-004', 'did you mean open?'],
     [['up', '--memory', '2 apples'], 'WEFT-CLI-004', '2GB or 512MiB'],
+    [['up', '--upload-limit', '10MB/h'], 'WEFT-CLI-004', '10MB/s'],
+    [['up', '--upload-limit', '1kB/s'], 'WEFT-CLI-004', 'at least 256000 bytes a second'],
     [['up', '--listen', 'localhost'], 'WEFT-CLI-004', 'a multiaddr'],
     [['up', '--http', 'localhost:99999'], 'WEFT-CLI-004', 'HOST:PORT'],
     [['up', '--foreground', '--detach'], 'WEFT-CLI-003', 'exclude each other'],

@@ -221,7 +221,11 @@ describe('the other verbs', () => {
       schema: 'weft.models/1',
       models: [{ model: MODEL }],
     })
-    expect(json((await here(['ps', '--json'])).stdout)).toMatchObject({ schema: 'weft.ps/1' })
+    expect(json((await here(['ps', '--json'])).stdout)).toMatchObject({
+      schema: 'weft.ps/1',
+      transfers: [{ holders: 3 }],
+    })
+    expect((await here(['ps'])).stdout).toMatch(/fetch +4\.8 MiB +19\.1 MiB +977 KiB\/s +3 peers/)
     expect(json((await here(['show', MODEL, '--json'])).stdout)).toMatchObject({ schema: 'weft.manifest/1' })
   })
 
@@ -245,6 +249,13 @@ describe('the other verbs', () => {
     expect((await here(['deploy', MODEL])).stdout).toMatch(/\[0:4\].*epoch 1/)
     expect((await here(['undeploy', MODEL])).status).toBe(0)
     expect((await here(['rm', MODEL])).status).toBe(0)
+    for (const args of [
+      ['rm', MODEL, '--last'],
+      ['pin', MODEL],
+      ['unpin', MODEL],
+    ])
+      expect((await here(args)).status).toBe(0)
+    expect(it.peer.calls.slice(-3)).toEqual([`remove ${MODEL} last`, `pin ${MODEL}`, `unpin ${MODEL}`])
     expect(it.peer.calls).toEqual(expect.arrayContaining([`undeploy ${MODEL}`, `remove ${MODEL}`]))
   })
 

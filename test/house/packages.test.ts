@@ -12,7 +12,16 @@ interface Manifest {
 const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Manifest
 
 /** Tools that are run and not imported, and types. */
-const RUN = new Set(['@types/multicast-dns', '@types/node', 'node', 'oxfmt', 'oxlint', 'oxlint-tsgolint', 'typescript'])
+const RUN = new Set([
+  '@types/multicast-dns',
+  '@types/node',
+  '@types/yauzl',
+  'node',
+  'oxfmt',
+  'oxlint',
+  'oxlint-tsgolint',
+  'typescript',
+])
 
 function packagesOf(...folders: readonly string[]): Set<string> {
   const specifiers = sourceFiles(...folders).flatMap((file) => importsOf(file, read(file)).map((one) => one.specifier))

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createPeer, Token, WeftError } from '../../src/index.ts'
 import type { Peer, PeerOptions } from '../../src/index.ts'
+import { crossing, f32, write } from '../pipeline/graph/support/models.ts'
 
 const MODEL = 'weft-tiny'
 const PROMPT = 'The captain looked at the sea and said that'
@@ -106,7 +107,21 @@ describe('one peer', () => {
 
   test('says with a code what does not exist', async () => {
     expect(await codeOf(() => peer.generate({ model: 'nobody', prompt: 'a' }).answer())).toBe('WEFT-MOD-050')
-    expect(await codeOf(() => peer.infer(MODEL, {}))).toBe('WEFT-INF-090')
+    expect(await codeOf(() => peer.infer(MODEL, {}))).toBe('WEFT-MOD-090')
+  })
+
+  test('runs any other model on tensors by name', async () => {
+    await peer.importModel(await write(folder, 'crossing.onnx', crossing()))
+    const [x, late] = [f32([2, 8]), f32([2, 8], 5)]
+    const { outputs, route, stats } = await peer.infer('crossing', { x, late })
+    expect(Object.keys(outputs)).toEqual(['y', 'early'])
+    expect(outputs['y']).toMatchObject({ type: 'float32', dims: [2, 8] })
+    expect(route).toMatchObject([{ peer: peer.id, from: 0 }])
+    expect(stats.counters).toMatchObject({ runs: 1, parts_here: 1 })
+    expect((await peer.infer('crossing', { x, late }, { placement: 'local' })).outputs).toEqual(outputs)
+    expect(await codeOf(() => peer.infer('crossing', { x }))).toBe('WEFT-INF-100')
+    const signal = AbortSignal.abort(new Error('no'))
+    await expect(peer.infer('crossing', { x, late }, { signal })).rejects.toThrow('no')
   })
 
   test('shares its home with another that has no mesh, and keeps its identity', async () => {

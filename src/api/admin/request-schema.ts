@@ -65,6 +65,7 @@ export const importSchema = z
     source: z.string().min(1).max(MAX_SOURCE),
     name: name.optional(),
     weights: z.enum(['auto', 'q4', 'int8', 'f16', 'f32']).optional(),
+    alone: z.boolean().optional(),
   })
   .transform((fields) => defined(fields))
 
@@ -73,7 +74,30 @@ const deployTarget = z.union([z.enum(['latency', 'memory', 'spread']), placement
 })
 
 export const deploySchema = z.strictObject({ model: name, placement: deployTarget.optional() })
+/** Of a tensor: exporters make paths of them. */
+const MAX_TENSOR_NAME = 1_024
+const tensorName = z.string().max(MAX_TENSOR_NAME)
+const path = z.string().min(1).max(MAX_SOURCE)
+
+export const inferSchema = z
+  .strictObject({
+    model: name,
+    in: path,
+    out: path,
+    stages: placementFile.shape.stages.optional(),
+    parts: whole(1, 1_024).optional(),
+    carries: z.array(z.tuple([tensorName, tensorName])).optional(),
+    frames: whole(0, 63).optional(),
+    microBatch: whole(0, 1 << 24).optional(),
+    optimization: z.enum(['off', 'basic', 'extended', 'all']).optional(),
+    deadline: whole(1, MAX_DEADLINE_MS).optional(),
+  })
+  .transform((fields) => defined(fields))
+
 export const undeploySchema = z.strictObject({ model: name })
+export const pinSchema = z.strictObject({ model: name, pinned: z.boolean() })
+/** Of a query: its values are texts. */
+export const removeSchema = z.strictObject({ last: z.enum(['true', 'false']).optional() })
 
 export const pingSchema = z
   .strictObject({

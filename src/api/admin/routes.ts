@@ -3,12 +3,22 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { within } from '../abortable.ts'
 import { SocketOnlyError } from '../access-errors.ts'
 import { check } from '../check.ts'
+import type { RemoveOptions } from '../../peer/index.ts'
 import { NoSuchRouteError } from '../request-errors.ts'
 import type { ServerParts } from '../server-parts.ts'
 import type { Scope } from '../types.ts'
 import { answerEvents } from './event-stream.ts'
 import { answerDeploy, answerGenerate, answerImport, answerPing, errorLine } from './jobs.ts'
-import { detokenizeSchema, emptySchema, shutdownSchema, tokenizeSchema, undeploySchema } from './request-schema.ts'
+import {
+  detokenizeSchema,
+  emptySchema,
+  inferSchema,
+  pinSchema,
+  removeSchema,
+  shutdownSchema,
+  tokenizeSchema,
+  undeploySchema,
+} from './request-schema.ts'
 
 const READ = { config: { scope: 'read' satisfies Scope } } as const
 const GENERATE = { config: { scope: 'generate' satisfies Scope } } as const
@@ -17,6 +27,7 @@ const ADMIN = { config: { scope: 'admin' satisfies Scope } } as const
 export function addAdminRoutes(app: FastifyInstance, parts: ServerParts, local: boolean): void {
   addReading(app, parts)
   addJobs(app, parts)
+  addInfer(app, parts, local)
   addChanges(app, parts)
   addShutdown(app, parts, local)
 }
@@ -67,13 +78,33 @@ function addJobs(app: FastifyInstance, parts: ServerParts): void {
   })
 }
 
+/** It reads and writes files of this machine, so it is for whoever may do so anyway. */
+function addInfer(app: FastifyInstance, parts: ServerParts, local: boolean): void {
+  const { needs, exchanges } = parts
+  app.post('/api/v1/infer', ADMIN, (request, reply) => {
+    if (!local) throw new SocketOnlyError()
+    const body = check(inferSchema, request.body)
+    return exchanges.run(request, reply, ({ signal }) => needs.peer.inferFiles(body, signal), errorLine)
+  })
+}
+
 function addChanges(app: FastifyInstance, parts: ServerParts): void {
   const { needs, exchanges } = parts
   const { peer } = needs
   const done = { ok: true }
   app.delete('/api/v1/models/*', ADMIN, (request, reply) => {
-    const work = (signal: AbortSignal): Promise<void> => peer.removeModel(param(request, '*'), signal)
+    const work = (signal: AbortSignal): Promise<void> =>
+      peer.removeModel(param(request, '*'), removeOptions(request), signal)
     return exchanges.run(request, reply, ({ signal }) => work(signal).then(() => done), errorLine)
+  })
+  app.post('/api/v1/pin', ADMIN, (request, reply) => {
+    const { model, pinned } = check(pinSchema, request.body)
+    return exchanges.run(
+      request,
+      reply,
+      ({ signal }) => peer.pinModel(model, pinned, signal).then(() => done),
+      errorLine,
+    )
   })
   app.post('/api/v1/undeploy', ADMIN, (request, reply) => {
     const { model } = check(undeploySchema, request.body)
@@ -103,6 +134,10 @@ function addShutdown(app: FastifyInstance, parts: ServerParts, local: boolean): 
     void reply.code(202)
     return { stopping: true, pid: process.pid }
   })
+}
+
+function removeOptions(request: FastifyRequest): RemoveOptions {
+  return { last: check(removeSchema, request.query).last === 'true' }
 }
 
 function param(request: FastifyRequest, key: string): string {

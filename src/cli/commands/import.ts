@@ -22,6 +22,7 @@ export const command: Command = async (context) => {
     source: absolute(flags.required(0)),
     ...(name === undefined ? {} : { name }),
     ...(weights === undefined ? {} : { weights }),
+    ...(flags.flag('alone') ? { alone: true } : {}),
   }
   const info = await access.importModel(
     request,
@@ -41,5 +42,7 @@ export const command: Command = async (context) => {
 
 /** The running peer has another working directory; whatever is a file here is named from the root. */
 function absolute(source: string): string {
+  const ollama = /^(ollama:[^@]*@)(.+)$/s.exec(source)
+  if (ollama !== null) return `${ollama[1]}${resolve(ollama[2]!)}`
   return existsSync(source) ? resolve(source) : source
 }

@@ -3,12 +3,14 @@ import type { Block, ModelManifest } from '../../models/index.ts'
 import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
 import { formatBytes, plural } from '../format.ts'
+import { graphLines } from '../graph-view.ts'
 import { printable, table } from '../text.ts'
 
 export const command: Command = async (context) => {
   const { flags, out, signal } = context
   const manifest = await (await openFor(context, 'never')).manifest(flags.required(0), signal)
   if (out.structured) out.document({ ...manifest, schema: 'weft.manifest/1' })
+  else if ('kind' in manifest) out.lines(graphLines(manifest))
   else out.lines([...facts(manifest), '', ...blocks(manifest)])
 }
 

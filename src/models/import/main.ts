@@ -4,27 +4,28 @@
  */
 import { createBlobStore } from '../../store/index.ts'
 import { runGuardedProgram } from '../../util/index.ts'
+import { storeBundle } from '../bundle/store-bundle.ts'
+import { storeGraph } from '../graph/store-graph.ts'
 import type { ImportEvent, ImportTask } from './protocol.ts'
 import { storeModelFile } from './store-file.ts'
+import type { StoreFileEvents } from './store-file.ts'
 
 await runGuardedProgram(async ({ input, emit, signal }) => {
   const { storeDirectory, job } = input as ImportTask
   const tell = (event: ImportEvent): void => emit(event)
   const added: string[] = []
   const store = await createBlobStore({ directory: storeDirectory })
+  const events: StoreFileEvents = {
+    progress: (done, total) => tell({ type: 'progress', done, total }),
+    added: (address) => {
+      added.push(address)
+      tell({ type: 'added', address })
+    },
+  }
   try {
-    return await storeModelFile(
-      store,
-      job,
-      {
-        progress: (done, total) => tell({ type: 'progress', done, total }),
-        added: (address) => {
-          added.push(address)
-          tell({ type: 'added', address })
-        },
-      },
-      signal,
-    )
+    if ('onnx' in job) return await storeGraph(store, job, events, signal)
+    if ('bundle' in job) return await storeBundle(store, job, events, signal)
+    return await storeModelFile(store, job, events, signal)
   } catch (error) {
     // Nobody is left who would take back what was begun.
     if (signal.aborted) for (const address of added) await store.remove(address)

@@ -1,10 +1,12 @@
 /** What a peer and the child that opens a model file for it say to each other. */
 import type { BlobAddress } from '../../store/index.ts'
+import type { StoreBundleJob } from '../bundle/store-bundle.ts'
+import type { StoreGraphJob } from '../graph/store-graph.ts'
 import type { StoreFileJob } from './store-file.ts'
 
 export interface ImportTask {
   readonly storeDirectory: string
-  readonly job: StoreFileJob
+  readonly job: StoreFileJob | StoreBundleJob | StoreGraphJob
 }
 
 export type ImportEvent =

@@ -59,12 +59,13 @@ export async function storeModelFile(
   }
 }
 
-async function storeModel(
+/** The tensors and the tokenizer of a model that is open. @throws DiskFullError, StoreUnwritableError */
+export async function storeModel(
   store: BlobStore,
   { model, access }: OpenModel,
   job: StoreFileJob,
   events: StoreFileEvents,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<StoredFile['content']> {
   const added = (address: BlobAddress): void => events.added(address)
   const moved = progressOf(model.tensors.values(), events)

@@ -6,6 +6,7 @@ import type { Engine } from '../../onnx/index.ts'
 import { availableBytes, DiskFullError } from '../../store/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { kernelHeadDim } from '../llama/head-width.ts'
+import { windowRotary } from '../llama/rotary.ts'
 import { partitionGraph, partitionValues } from '../llama/export.ts'
 import type { PartitionInit } from '../llama/export.ts'
 import type { ModelManifest } from '../manifest.ts'
@@ -99,7 +100,8 @@ async function requireBlocks(store: BlobStore, manifest: ModelManifest): Promise
 /** @throws DiskFullError before anything is written */
 async function requireRoom(manifest: ModelManifest, parts: number, out: string): Promise<number> {
   const { shape, blocks } = manifest
-  const rotary = 4 * (shape.context + 1) * kernelHeadDim(shape)
+  const tables = windowRotary(shape) === null ? 1 : 2
+  const rotary = 4 * (shape.context + 1) * kernelHeadDim(shape) * tables
   const bytes = blocks.reduce((sum, _, block) => sum + blockBytes(manifest, block), parts * rotary)
   const free = await availableBytes(out)
   if (free < bytes) throw new DiskFullError(out, bytes, free)

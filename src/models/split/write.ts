@@ -8,9 +8,11 @@ import type { StoredTensor } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { partitionGraph } from '../llama/export.ts'
 import type { PartitionInit, PartitionValue } from '../llama/export.ts'
-import type { PackedLayer } from '../llama/layer.ts'
-import { packEmbedding, packHead, packLayer, packRotary } from '../llama/pack-block.ts'
-import type { ModelManifest } from '../manifest.ts'
+import { packEmbedding } from '../llama/embedding.ts'
+import type { PackedLayer, RotaryTables } from '../llama/layer.ts'
+import { packHead, packLayer, packRotary } from '../llama/pack-block.ts'
+import { windowRotary } from '../llama/rotary.ts'
+import type { DecoderShape, ModelManifest } from '../manifest.ts'
 import type { SplitPartition, SplitValue } from './types.ts'
 
 /** Weights up to this size stay in the graph's own file, which is then all there is of the partition. */
@@ -65,13 +67,21 @@ async function packBlocks(
   for (let block = from; block < to; block++) {
     needs.signal?.throwIfAborted()
     const { kind } = blocks[block]!
-    if (kind === 'embedding') embedding = await packEmbedding(store, blocks[block]!.tensors[0]!, boundary, weights)
+    if (kind === 'embedding')
+      embedding = await packEmbedding(store, shape, blocks[block]!.tensors[0]!, boundary, weights)
     else if (kind === 'decoder') layers.push(await packLayer(store, shape, blocks[block]!, weights))
-    else head = await packHead(store, blocks[block]!, weights)
+    else head = await packHead(store, shape, blocks[block]!, weights)
     needs.packed(block)
   }
-  const rotary = layers.length === 0 ? null : await packRotary(shape, shape.context + 1, weights)
+  const rotary = layers.length === 0 ? null : await packTables(shape, weights)
   return { shape, boundary, from, to, embedding, layers, rotary, head }
+}
+
+async function packTables(shape: DecoderShape, weights: WeightFile): Promise<RotaryTables> {
+  const window = windowRotary(shape)
+  const full = await packRotary(shape, shape.context + 1, weights)
+  if (window === null) return { full }
+  return { full, window: await packRotary({ ...window, head_dim: shape.head_dim }, shape.context + 1, weights) }
 }
 
 /** A graph that has its weights in its own file. */

@@ -5,7 +5,7 @@
  */
 import type { Engine, Graph, LoadOptions, Tensor } from '../../onnx/index.ts'
 import { kernelHeadDim } from '../../models/index.ts'
-import type { BoundaryType, LlamaShape } from '../../models/index.ts'
+import type { BoundaryType, DecoderShape } from '../../models/index.ts'
 import { KvCache } from './kv-cache.ts'
 import type { KvShape } from './kv-cache.ts'
 import { sameBits, trialRow } from './one-row.ts'
@@ -34,7 +34,7 @@ export interface DecoderStage {
 export interface DecoderStageInit {
   readonly engine: Engine
   readonly options: LoadOptions
-  readonly shape: LlamaShape
+  readonly shape: DecoderShape
   readonly boundary: BoundaryType
   readonly layers: number
   /** Path of the graph for so many slots. */

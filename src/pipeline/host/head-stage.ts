@@ -1,6 +1,6 @@
 /** Final norm and projection for chosen rows of several sessions at once. */
 import type { Engine, LoadOptions, Tensor } from '../../onnx/index.ts'
-import type { BoundaryType, LlamaShape } from '../../models/index.ts'
+import type { BoundaryType, DecoderShape } from '../../models/index.ts'
 import { sameBits, trialRow } from './one-row.ts'
 
 export interface HeadStage {
@@ -14,7 +14,7 @@ export interface HeadStage {
 export interface HeadStageInit {
   readonly engine: Engine
   readonly options: LoadOptions
-  readonly shape: LlamaShape
+  readonly shape: DecoderShape
   readonly boundary: BoundaryType
   readonly graph: string
 }

@@ -54,7 +54,7 @@ export class Parts {
     const { blocks, shape, boundary } = this.#manifest
     if (from === 0 && this.#embedding === null) {
       const ref = blocks[0]!.tensors[0]!
-      this.#embedding = openEmbedding(this.#needs.store.path(ref.address), ref, boundary)
+      this.#embedding = openEmbedding(this.#needs.store.path(ref.address), shape, ref, boundary)
     }
     const files = this.#files()
     const first = Math.max(from, 1)

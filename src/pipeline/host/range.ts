@@ -37,7 +37,7 @@ async function measure({ input, emit, signal }: GuardedTask): Promise<RangeResul
   const store = await createBlobStore({ directory: storeDirectory, readOnly: true })
   const tokens = await idsOf(store, manifest, text)
   const ref = manifest.blocks[0]!.tensors[0]!
-  let rows = openEmbedding(store.path(ref.address), ref, 'f32').rows(tokens)
+  let rows = openEmbedding(store.path(ref.address), manifest.shape, ref, 'f32').rows(tokens)
   let largest = magnitude(rows)
   try {
     for (let block = 1; block < manifest.blocks.length - 1; block++) {

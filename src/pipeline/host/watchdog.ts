@@ -12,8 +12,15 @@ const SLOWDOWN = 8
 const GRACE_MS = 2_000
 const LOOK_MS = 250
 
+/** How long a host may take: for its first row, and how much slower than the slowest since. */
+export interface Patience {
+  readonly firstMs: number
+  readonly slowdown: number
+}
+
 export class Watchdog {
   readonly #clock: Clock
+  readonly #patience: Patience
   readonly #wedged: (silentMs: number) => void
   /** Rows given and not answered, oldest first. */
   readonly #open: { readonly rows: number; readonly at: number }[] = []
@@ -21,8 +28,13 @@ export class Watchdog {
   #heard = 0
   #timer: CancelTimer | undefined
 
-  constructor(clock: Clock, wedged: (silentMs: number) => void) {
+  constructor(
+    clock: Clock,
+    wedged: (silentMs: number) => void,
+    patience: Patience = { firstMs: FIRST_ROW_MS, slowdown: SLOWDOWN },
+  ) {
     this.#clock = clock
+    this.#patience = patience
     this.#wedged = wedged
   }
 
@@ -54,7 +66,8 @@ export class Watchdog {
     this.#timer = undefined
     if (this.#open.length === 0) return
     const rows = this.#open.reduce((sum, work) => sum + work.rows, 0)
-    const allowed = GRACE_MS + SLOWDOWN * rows * (this.#slowest === 0 ? FIRST_ROW_MS : this.#slowest)
+    const { firstMs, slowdown } = this.#patience
+    const allowed = GRACE_MS + slowdown * rows * (this.#slowest === 0 ? firstMs : this.#slowest)
     const silent = this.#clock.now() - this.#heard
     if (silent > allowed) this.#wedged(silent)
     else this.#timer = this.#clock.after(LOOK_MS, () => this.#look())

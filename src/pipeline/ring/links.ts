@@ -1,5 +1,5 @@
 /**
- * The ring's channels: one kept open to each neighbour, opened when it is first needed. An answer goes back over the
+ * Channels between peers that compute: one kept open to each neighbour, opened when it is first needed. An answer goes back over the
  * channel that its question came by: after a cut, another channel to the same peer may be one that is dead already.
  */
 import { frame } from '../../net/index.ts'
@@ -25,6 +25,8 @@ const OPEN_DEADLINE_MS = 2_500
 
 export interface LinksInit {
   readonly clock: Clock
+  /** @default the ring's */
+  readonly protocol?: string
   readonly self: string
   /** Null: this peer alone. */
   readonly network: Network | null
@@ -34,6 +36,7 @@ export interface LinksInit {
 }
 
 export function createLinks(init: LinksInit): Links {
+  const { protocol = RING_PROTOCOL } = init
   const channels = new Map<string, Promise<Link>>()
   const opened = new Set<Channel>()
   const accept = (channel: Channel, own: boolean): Link => {
@@ -51,7 +54,7 @@ export function createLinks(init: LinksInit): Links {
     })
     return link
   }
-  init.network?.handle(RING_PROTOCOL, 'compute', (channel) => void accept(channel, false))
+  init.network?.handle(protocol, 'compute', (channel) => void accept(channel, false))
 
   const open = async (network: Network, peer: string): Promise<Link> => {
     const late = new AbortController()
@@ -59,7 +62,7 @@ export function createLinks(init: LinksInit): Links {
       late.abort(new PeerLostError(peer, `it was not reached in ${OPEN_DEADLINE_MS / 1000} s`)),
     )
     try {
-      const channel = await network.openLane(peer, RING_PROTOCOL, late.signal)
+      const channel = await network.openLane(peer, protocol, late.signal)
       void channel.closed.then(() => channels.delete(peer))
       return accept(channel, true)
     } finally {

@@ -1,0 +1,118 @@
+/** weft infer MODEL --in X.npz --out Y.npz: any model on named arrays. */
+import { resolve } from 'node:path'
+import type { InferFilesRequest, InferredFiles } from '../../peer/index.ts'
+import type { Inference, InferenceStats, PlacementFile, Tensors } from '../../pipeline/index.ts'
+import { openFor } from '../context.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { deadlineSignal } from '../deadline.ts'
+import { UsageError } from '../errors.ts'
+import { formatMs, plural, shortId } from '../format.ts'
+import { placementOption } from '../placement-file.ts'
+import { createProgress } from '../progress.ts'
+import { loadFunction } from '../rooms.ts'
+import { printable, table } from '../text.ts'
+
+const USAGE = 'usage: weft infer MODEL --in X.npz --out Y.npz'
+
+export const command: Command = async (context) => {
+  const { flags } = context
+  const [source, target] = [flags.text('in'), flags.text('out')]
+  if (source === undefined || target === undefined) throw new UsageError('weft infer needs --in and --out', USAGE)
+  const model = flags.required(0)
+  const placement = await placementOption(flags.text('placement'), model)
+  const request: Asked = {
+    model,
+    in: resolve(source),
+    out: resolve(target),
+    carries: flags.texts('carry').map(pairOf),
+    parts: flags.number('parts'),
+    optimization: flags.text('optimization') as Asked['optimization'],
+    frames: flags.number('frames'),
+    microBatch: flags.number('micro-batch'),
+  }
+  const signal = deadlineSignal(context, 'the inference')
+  const overMesh = placement !== undefined && placement !== 'local'
+  if (overMesh && flags.number('threads') !== undefined) {
+    throw new UsageError('--threads is for processes here: each peer gives its own (weft up --threads)')
+  }
+  print(
+    context,
+    await (overMesh ? inferAtPeers(context, request, placement, signal) : inferHere(context, request, signal)),
+  )
+}
+
+/** Options that were left out are undefined, and are not sent. */
+type Asked = { -readonly [Key in keyof InferFilesRequest]: InferFilesRequest[Key] | undefined } & {
+  readonly model: string
+  readonly in: string
+  readonly out: string
+}
+
+async function inferAtPeers(
+  context: CommandContext,
+  request: Asked,
+  placement: 'auto' | PlacementFile,
+  signal: AbortSignal,
+): Promise<InferredFiles> {
+  const access = await openFor(context, 'never')
+  const timeout = context.flags.number('timeout')
+  const stages = placement === 'auto' ? {} : { stages: placement.stages }
+  return access.inferFiles({ ...request, ...stages, ...(timeout === undefined ? {} : { deadline: timeout }) }, signal)
+}
+
+async function inferHere(context: CommandContext, request: Asked, signal: AbortSignal): Promise<InferredFiles> {
+  const { flags, home, io, out } = context
+  const [readNpz, writeNpz] = [await loadFunction('data', 'readNpz'), await loadFunction('data', 'writeNpz')]
+  const inputs = (await readNpz(request.in, signal)) as Tensors
+  const inferModel = await loadFunction('peer', 'inferModel')
+  const progress = createProgress(io, out)
+  context.defer(() => progress.end())
+  const init = { ...request, home, inputs, threads: flags.number('threads') }
+  const { outputs, route, stats } = (await inferModel(init, progress.sink, signal)) as Inference
+  progress.end()
+  signal.throwIfAborted()
+  await writeNpz(request.out, outputs)
+  const arrays = [...outputs].map(([name, { type, dims }]) => ({ name, type, shape: dims }))
+  return { schema: 'weft.inference/1', model: request.model, outputs: arrays, route, stats }
+}
+
+/** `OUT=IN`: names may hold any character but the first `=` of an output's. */
+function pairOf(text: string): readonly [string, string] {
+  const at = text.indexOf('=')
+  if (at <= 0 || at === text.length - 1) {
+    throw new UsageError(
+      `--carry takes OUT=IN, not "${text}"`,
+      'an output, and the input that takes it in the next frame',
+    )
+  }
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+function print({ flags, out }: CommandContext, inferred: InferredFiles): void {
+  const { outputs, route, stats } = inferred
+  if (out.structured) out.document(inferred)
+  else {
+    const rows = outputs.map(({ name, type, shape }) => [printable(name), type, `[${shape.join(', ')}]`])
+    out.lines(table([{ head: 'OUTPUT' }, { head: 'TYPE' }, { head: 'SHAPE' }], rows))
+  }
+  if (stats.verdict !== null) out.note(`${printable(stats.verdict)}: ${printable(stats.why ?? '')}`)
+  if (stats.batch_equal === false && stats.kind === 'micro-batches') {
+    out.note('micro-batches of this size do not give the bits that the whole batch gives')
+  }
+  if (flags.flag('stats')) for (const line of statsLines(stats, route)) out.note(line)
+}
+
+function statsLines(stats: InferenceStats, route: Inference['route']): string[] {
+  const { parts, threads, optimization, units, kind, whole_because: whole, load_ms: load, run_ms: run } = stats
+  const where = (peer: string | undefined): string => (peer === undefined ? '' : `${shortId(peer)} `)
+  const chain = route.map(({ peer, pid, from, to }) => `${where(peer)}process ${pid}[${from}:${to}]`).join(' -> ')
+  const cut = kind === 'whole' ? `whole${whole === null ? '' : ` (${printable(whole)})`}` : `${units} ${kind}`
+  return [
+    `${plural(parts, 'part')}, ${threads === 0 ? 'threads as each peer gives' : `${plural(threads, 'thread')} each`}, optimization ${optimization}; ${cut}`,
+    `loaded in ${formatMs(load)}, run in ${formatMs(run)}`,
+    chain,
+    Object.entries(stats.counters)
+      .map(([name, value]) => `${name} ${Number.isInteger(value) ? value : value.toFixed(1)}`)
+      .join(', '),
+  ]
+}

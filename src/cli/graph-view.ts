@@ -1,0 +1,50 @@
+/** `weft show` of a model that was an ONNX file: what goes in and out, and its blocks. */
+import type { GraphBlock, GraphManifest, GraphShape } from '../models/index.ts'
+import { formatBytes } from './format.ts'
+import { printable, table } from './text.ts'
+
+/** More rows tell nobody anything; `--json` has them all. */
+const MOST_ROWS = 40
+
+export function graphLines(manifest: GraphManifest): string[] {
+  const { graph, blocks } = manifest
+  const weights = new Map(blocks.flatMap(({ tensors }) => tensors.map(({ address, bytes }) => [address, bytes])))
+  const stored = [...weights.values()].reduce((sum, bytes) => sum + bytes, 0)
+  const proven = graph.proven.length === 0 ? 'no cut was compared' : `proven at ${graph.proven.join(', ')}`
+  const facts = table(
+    [{ head: printable(manifest.model) }, { head: '' }],
+    [
+      ['digest', manifest.digest],
+      ['licence', printable(manifest.license)],
+      ['source', printable(manifest.source)],
+      ['size', `${formatBytes(stored)} stored`],
+      ['inputs', valuesText(graph.inputs)],
+      ['outputs', valuesText(graph.outputs)],
+      ['optimization', graph.optimization],
+      ['cuts', proven],
+    ],
+  )
+  const rows = blocks.slice(0, MOST_ROWS).map(blockRow)
+  const more = blocks.length - rows.length
+  const columns = ['BLOCK', 'TENSORS', 'STORED', 'MFLOP', 'CROSSES BEFORE'].map((head, at) => ({ head, right: at > 0 }))
+  return [...facts, '', ...table(columns, rows), ...(more > 0 ? [`and ${more} more blocks (--json)`] : [])]
+}
+
+function valuesText(values: GraphShape['inputs']): string {
+  return values
+    .map(
+      ({ name, type, shape }) =>
+        `${printable(name)} ${type}[${(shape ?? ['?']).map((size) => size ?? '?').join(', ')}]`,
+    )
+    .join(', ')
+}
+
+function blockRow({ tensors, bytes, flops, boundary_bytes: crossing }: GraphBlock, index: number): string[] {
+  return [
+    String(index),
+    String(tensors.length - 1),
+    formatBytes(bytes),
+    (flops / 1e6).toFixed(1),
+    index === 0 ? '-' : formatBytes(crossing),
+  ]
+}

@@ -1,0 +1,196 @@
+/** An ONNX file turned into blobs and blocks, its cuts proven: a task of the child that opens model files. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  assignParts,
+  blocksOf,
+  checkInChild,
+  checkModel,
+  factsOf,
+  inlineFunctions,
+  nodeCosts,
+  NOMINAL_SIZES,
+  inferShapes,
+  OnnxSplitDiffersError,
+  RangeSource,
+  readModel,
+  splitOnnx,
+  writeModel,
+} from '../../onnx/index.ts'
+import type { Model, Optimization, PlannedValue, SplitPlan, TensorValue, ValueInfo } from '../../onnx/index.ts'
+import type { BlobStore } from '../../store/index.ts'
+import { systemClock } from '../../util/index.ts'
+import type { StoreFileEvents } from '../import/store-file.ts'
+import type { GraphBlock, GraphManifest, GraphTensor } from './manifest.ts'
+import { fromSkeleton, toSkeleton, weightsOf } from './skeleton.ts'
+
+/** JSON-safe. */
+export interface StoreGraphJob {
+  readonly onnx: string
+  /** Folder for what is only there for the proof; it is there. */
+  readonly scratch: string
+  readonly codeCache: string
+}
+
+export interface StoredGraph {
+  readonly license: string
+  readonly content: Pick<GraphManifest, 'graph' | 'blocks' | 'boundary'>
+}
+
+/** Cuts that are proven at once: as many partitions as a mesh makes of a model, and each is a session to load. */
+const PROVEN_PARTS = 8
+
+/** @throws what reading and checking a file throw, DiskFullError, StoreUnwritableError */
+export async function storeGraph(
+  store: BlobStore,
+  job: StoreGraphJob,
+  events: StoreFileEvents,
+  signal?: AbortSignal,
+): Promise<StoredGraph> {
+  const folder = await mkdtemp(join(job.scratch, 'import-'))
+  try {
+    const model = inlineFunctions(checkModel(await readModel(job.onnx)))
+    const weights = weightsOf(model)
+    const tensors = await storeWeights(store, weights, events, signal)
+    const path = join(folder, 'skeleton.onnx')
+    await writeModel(toSkeleton(model, weights), path, { external: 'never' })
+    const put = await store.put(await readFile(path), (address) => events.added(address))
+    const skeleton: GraphTensor = { name: '', type: 'graph', shape: [], ...put }
+    // As every peer will have it: the numbers of blocks are those of the model that comes of the skeleton.
+    const restored = fromSkeleton(checkModel(await readModel(path)), tensors, ({ address }) => store.path(address))
+    const facts = factsOf(restored)
+    const blocks = numberedBlocks(restored, facts)
+    const plan = await proven(job, folder, blocks.starts.length - 1, signal)
+    return {
+      license: licenseOf(model),
+      content: contentOf({ model: restored, facts, blocks, skeleton, tensors, plan }),
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function storeWeights(
+  store: BlobStore,
+  weights: readonly TensorValue[],
+  events: StoreFileEvents,
+  signal?: AbortSignal,
+): Promise<readonly GraphTensor[]> {
+  const source = new RangeSource()
+  const total = weights.reduce((sum, { data }) => sum + lengthOf(data), 0)
+  const tensors: GraphTensor[] = []
+  let done = 0
+  try {
+    for (const { name, type, dims, data } of weights) {
+      signal?.throwIfAborted()
+      if (data.kind === 'strings') continue
+      const bytes = data.kind === 'bytes' ? data.bytes : copies(source.pieces(data))
+      const stored = await store.put(bytes, (address) => events.added(address))
+      tensors.push({ name, type, shape: dims, ...stored })
+      events.progress((done += stored.bytes), total)
+    }
+  } finally {
+    await source.close()
+  }
+  return tensors
+}
+
+/** A piece of a range is overwritten by the next. */
+async function* copies(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) yield piece.slice()
+}
+
+function lengthOf(data: TensorValue['data']): number {
+  if (data.kind === 'strings') return 0
+  return data.kind === 'bytes' ? data.bytes.length : data.length
+}
+
+/** Null: no cut gave the bits of the whole. */
+async function proven(
+  job: StoreGraphJob,
+  folder: string,
+  blocks: number,
+  signal?: AbortSignal,
+): Promise<SplitPlan | null> {
+  const needs = { clock: systemClock(), codeCache: job.codeCache }
+  try {
+    const check = {
+      check: (task: Parameters<typeof checkInChild>[1], end?: AbortSignal) => checkInChild(needs, task, end),
+    }
+    return await splitOnnx(check, job.onnx, { out: folder, parts: Math.min(PROVEN_PARTS, blocks) }, signal)
+  } catch (error) {
+    if (error instanceof OnnxSplitDiffersError) return null
+    throw error
+  }
+}
+
+/** As `weft split --cuts` counts them: blocks that keep whole what the engine fuses, where there are two of them. */
+function numberedBlocks(model: Model, facts: Facts): Blocks {
+  const fused = blocksOf(model, facts, true)
+  return fused.starts.length > 2 ? fused : blocksOf(model, facts, false)
+}
+
+type Facts = ReturnType<typeof factsOf>
+type Blocks = ReturnType<typeof blocksOf>
+
+interface Content {
+  readonly model: Model
+  readonly facts: Facts
+  readonly blocks: Blocks
+  readonly skeleton: GraphTensor
+  readonly tensors: readonly GraphTensor[]
+  readonly plan: SplitPlan | null
+}
+
+function contentOf({ model, facts, blocks, skeleton, tensors, plan }: Content): StoredGraph['content'] {
+  const optimization: Optimization = plan?.optimization ?? 'off'
+  const costs = nodeCosts(model, inferShapes(model), NOMINAL_SIZES)
+  const starts = blocks.starts.slice(1, -1).map((_, index) => index + 1)
+  const known = new Map(tensors.map((tensor) => [tensor.name, tensor]))
+  const parts = assignParts(blocks, facts, starts)
+  const isEqual = plan?.check?.kind === 'equal' && plan.blocks === blocks.starts.length - 1
+  return {
+    boundary: 'f32',
+    graph: {
+      inputs: inputsOf(model).map(plannedValue),
+      outputs: model.graph.outputs.map(plannedValue),
+      optimization,
+      proven: isEqual ? plan.partitions.slice(1).map(({ blocks: [from] }) => from) : [],
+      half_as_float: plan?.halfAsFloat ?? false,
+    },
+    blocks: parts.map((part, index): GraphBlock => {
+      const own = [...part.initializers].flatMap((name) => known.get(name) ?? []).toSorted(byName)
+      const bytes = own.reduce((sum, tensor) => sum + tensor.bytes, 0)
+      const flops = part.nodes.reduce((sum, node) => sum + finite(costs[node]?.flops ?? 0), 0)
+      return {
+        kind: 'graph',
+        tensors: [skeleton, ...own],
+        bytes,
+        memory: bytes,
+        flops: Math.round(flops),
+        kv_bytes: 0,
+        boundary_bytes: Math.round(finite(blocks.crossing[index] ?? 0)),
+      }
+    }),
+  }
+}
+
+function byName(one: GraphTensor, other: GraphTensor): number {
+  return one.name < other.name ? -1 : 1
+}
+
+function finite(value: number): number {
+  return Number.isFinite(value) ? Math.min(value, Number.MAX_SAFE_INTEGER) : 0
+}
+
+export function inputsOf({ graph }: Model): readonly ValueInfo[] {
+  return graph.inputs.filter(({ name }) => !graph.initializers.has(name) && !graph.sparseInitializers.has(name))
+}
+
+function plannedValue({ name, type }: ValueInfo): PlannedValue {
+  return type?.kind === 'tensor' ? { name, type: type.type, shape: type.shape } : { name, type: 'unknown', shape: null }
+}
+
+function licenseOf({ metadata }: Model): string {
+  return metadata.get('license') ?? metadata.get('License') ?? 'unknown'
+}

@@ -1,0 +1,153 @@
+/** A request over peers, as its origin: opens each part, lets units in, takes the results, closes everything. */
+import type { Optimization } from '../../../onnx/index.ts'
+import type { Clock, RandomSource } from '../../../util/index.ts'
+import { DeadlineError } from '../../ring/errors.ts'
+import { FlowRefusedError } from '../errors.ts'
+import { FlowOrigin } from '../flow/origin.ts'
+import type { FlowUnits } from '../flow/origin.ts'
+import { stageRoutes } from '../flow/routes.ts'
+import type { FlowPart, Target } from '../flow/routes.ts'
+import type { KeptPair } from '../host/protocol.ts'
+import type { Tensors } from '../tensors.ts'
+import { FLOW, SKELETON } from './protocol.ts'
+import type { FlowOpen, StageWeight } from './protocol.ts'
+import type { FlowService } from './service.ts'
+
+/** A part as its peer needs it. */
+export interface MeshPart extends FlowPart {
+  readonly peer: string
+  readonly skeleton: Uint8Array
+  readonly weights: readonly StageWeight[]
+}
+
+export interface MeshInferNeeds {
+  readonly self: string
+  readonly clock: Clock
+  readonly flow: FlowService
+  readonly random: RandomSource
+  /** While watched, a peer that freezes is known within 2.5 s. */
+  readonly watch: (peer: string) => () => void
+}
+
+export interface MeshInferInit {
+  readonly digest: string
+  readonly parts: readonly MeshPart[]
+  readonly optimization: Optimization
+  readonly carries: readonly KeptPair[]
+  readonly units: FlowUnits
+  /** Milliseconds. */
+  readonly deadline: number
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface MeshInference {
+  readonly results: readonly Tensors[]
+  /** Of the process that computed each part. */
+  readonly pids: readonly number[]
+  readonly counters: { readonly bytes_sent: number; readonly bytes_received: number }
+}
+
+/** @throws PeerLostError, RemoteError, FlowRefusedError, the signal's reason */
+export async function inferOverMesh(needs: MeshInferNeeds, init: MeshInferInit): Promise<MeshInference> {
+  init.signal?.throwIfAborted()
+  const request = new MeshRequest(needs, init)
+  const abort = (): void => request.fail(init.signal!.reason)
+  init.signal?.addEventListener('abort', abort, { once: true })
+  try {
+    return await request.run()
+  } finally {
+    init.signal?.removeEventListener('abort', abort)
+    request.end()
+  }
+}
+
+class MeshRequest {
+  readonly #needs: MeshInferNeeds
+  readonly #init: MeshInferInit
+  readonly #request: number
+  readonly #origin: FlowOrigin
+  readonly #pids: number[]
+  readonly #opened = Promise.withResolvers<void>()
+  readonly #undo: (() => void)[] = []
+  #sent = 0
+  #received = 0
+
+  constructor(needs: MeshInferNeeds, init: MeshInferInit) {
+    this.#needs = needs
+    this.#init = init
+    this.#request = numberOf(needs.random.bytes(REQUEST_BYTES))
+    this.#pids = init.parts.map(() => 0)
+    this.#opened.promise.catch(() => undefined)
+    this.#origin = new FlowOrigin({
+      ...init,
+      feed: (part, unit, tensors) => this.#send(part, FLOW.values, unit, { origin: needs.self }, tensors),
+    })
+  }
+
+  async run(): Promise<MeshInference> {
+    const { flow, watch } = this.#needs
+    const { parts, deadline } = this.#init
+    const route = parts.map(({ peer }) => peer)
+    this.#undo.push(
+      flow.listen(this.#request, route, {
+        opened: (part, pid) => {
+          this.#pids[part] = pid
+          if (this.#pids.every((each) => each !== 0)) this.#opened.resolve()
+        },
+        results: (_part, unit, tensors, bytes) => {
+          this.#received += bytes
+          if (!this.#origin.take(unit, tensors)) this.fail(new FlowRefusedError('a result was not asked for', { unit }))
+        },
+        failed: (error) => this.fail(error),
+      }),
+      ...[...new Set(route)].map((peer) => watch(peer)),
+      this.#needs.clock.after(deadline, () => this.fail(new DeadlineError(deadline))),
+    )
+    for (const [part, { skeleton }] of parts.entries()) {
+      const tensor = { type: 'uint8', dims: [skeleton.length], data: skeleton } as const
+      this.#send(part, FLOW.open, 0, { ...this.#openOf(part) }, new Map([[SKELETON, tensor]]))
+    }
+    await this.#opened.promise
+    const results = await this.#origin.run()
+    return { results, pids: this.#pids, counters: { bytes_sent: this.#sent, bytes_received: this.#received } }
+  }
+
+  fail(error: unknown): void {
+    this.#opened.reject(error)
+    this.#origin.fail(error)
+  }
+
+  end(): void {
+    for (const [part, { peer }] of this.#init.parts.entries()) this.#needs.flow.close(peer, this.#request, part)
+    for (const action of this.#undo) action()
+  }
+
+  #openOf(part: number): FlowOpen {
+    const { digest, parts, carries, optimization, units, deadline } = this.#init
+    const routes = stageRoutes(parts, carries)
+    const sources = parts[part]!.inputs.map(({ name, from }): [string, Target[]] => {
+      const carrier = carries.find(([, input]) => input === name)?.[0]
+      const producers = parts.flatMap(({ outputs }, index) =>
+        outputs.some((output) => output.ofGraph && output.name === carrier) ? index : [],
+      )
+      return [name, from === 'graph' ? ['origin', ...producers] : [from]]
+    })
+    const route = parts.map(({ peer }) => peer)
+    const { weights } = parts[part]!
+    return { digest, route, routes: routes[part]!, sources, weights, optimization, units: units.count, deadline }
+  }
+
+  #send(part: number, type: number, step: number, control: Record<string, unknown>, tensors: Tensors): void {
+    const { peer } = this.#init.parts[part]!
+    for (const { type: kind, data } of tensors.values()) if (kind !== 'string') this.#sent += data.byteLength
+    const head = { type, request: this.#request, hop: part, step, control }
+    this.#needs.flow.send(peer, head, tensors).catch((error: unknown) => this.fail(error))
+  }
+}
+
+/** Below 2^53, and no other origin of this peer's has it. */
+const REQUEST_BYTES = 6
+
+function numberOf(bytes: Uint8Array): number {
+  return bytes.reduce((sum, byte) => sum * 256 + byte, 0)
+}
