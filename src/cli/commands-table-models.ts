@@ -107,7 +107,6 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
   {
     verb: 'infer',
     group: 'models',
-    everyday: true,
     summary: 'run any ONNX model on named arrays',
     arguments: [{ label: 'MODEL', required: true, offers: 'files' }],
     options: [
@@ -157,7 +156,7 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     ],
     examples: [
       'weft infer detector.onnx --in frames.npz --out boxes.npz --parts 3 --stats',
-      'weft infer denoise.onnx --in speech.npz --out clean.npz --carry cache_out=cache',
+      'weft infer denoise.onnx --in x.npz --out y.npz --carry cache_out=cache',
     ],
   },
   {

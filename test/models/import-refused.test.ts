@@ -140,12 +140,6 @@ describe('a model that weft cannot run', () => {
 
   it.each([
     [
-      'an ONNX file',
-      Uint8Array.of(8, 10, 18, 7, 112, 121, 116, 111, 114, 99, 104, 1, 2, 3, 4, 5),
-      'm',
-      /ONNX files are not yet supported/,
-    ],
-    [
       'a safetensors file',
       Buffer.from('\u0010\0\0\0\0\0\0\0{"a":1}         data'),
       'm',
@@ -162,6 +156,13 @@ describe('a model that weft cannot run', () => {
     const error = await importModel(needs, { source: file(bytes, name) }).catch((thrown: unknown) => thrown)
     expect((error as WeftError).message).toMatch(says)
     expect((error as WeftError).code).toMatch(/^WEFT-MOD-00[23]$/)
+  })
+
+  it('is refused with the place where it breaks: an ONNX file', async () => {
+    const bytes = Uint8Array.of(8, 10, 18, 7, 112, 121, 116, 111, 114, 99, 104, 1, 2, 3, 4, 5)
+    const error = await importModel(needs, { source: file(bytes, 'm'), name: 'x' }).catch((thrown: unknown) => thrown)
+    expect((error as WeftError).message).toMatch(/^malformed ONNX file: .* byte 11/)
+    expect((error as WeftError).code).toMatch(/^WEFT-INF-06\d$/)
   })
 
   it('is refused when it is a folder, is not there, or has a name that cannot be', async () => {
