@@ -13,6 +13,9 @@ const OPTIONS = {
   encodeUndefinedAsNil: true,
 } as const
 
+/** A map without entries. Each token comes with one, and the code for all others has left the caches by then. */
+const EMPTY_MAP = 0x80
+
 const packr = new Packr(OPTIONS)
 const unpackr = new Unpackr(OPTIONS)
 
@@ -22,6 +25,7 @@ const unpackr = new Unpackr(OPTIONS)
  * @throws ControlError for what `decodeControl` would refuse
  */
 export function encodeControl(value: unknown): Uint8Array {
+  if (isEmpty(value)) return Uint8Array.of(EMPTY_MAP)
   const bytes = new Uint8Array(packr.pack(value))
   scan(bytes)
   return bytes
@@ -33,8 +37,14 @@ export function encodeControl(value: unknown): Uint8Array {
  * built then
  */
 export function decodeControl(bytes: Uint8Array): unknown {
+  if (bytes.length === 1 && bytes[0] === EMPTY_MAP) return {}
   scan(bytes)
   return unpackr.unpack(bytes) as unknown
+}
+
+function isEmpty(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return false
+  return Object.keys(value).length === 0
 }
 
 /** Fixed lengths by first byte (after it), for the types that have no length of their own. */

@@ -40,6 +40,14 @@ describe('control maps', () => {
     )
   })
 
+  test("without entries are one byte, and a map of one's own each time", () => {
+    expect([...encodeControl({})]).toEqual([0x80])
+    const first = decodeControl(encodeControl({})) as Record<string, unknown>
+    first['kept'] = true
+    expect(decodeControl(Uint8Array.of(0x80))).toEqual({})
+    expect(decodeControl(encodeControl([]))).toEqual([])
+  })
+
   test('know one zero, as JSON does', () => {
     expect(decodeControl(encodeControl(-0))).toBe(0)
   })
