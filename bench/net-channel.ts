@@ -12,7 +12,7 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { channelOverSocket, DTYPE, frame } from '../src/net/index.ts'
+import { channelToOwn, DTYPE, frame } from '../src/net/index.ts'
 import type { Channel } from '../src/net/index.ts'
 import { bareTrip } from './support/bare-tcp.ts'
 import { startNetwork } from './support/network.ts'
@@ -39,7 +39,7 @@ function echo(channel: Channel): void {
 /** The other process: echoes on all three. */
 async function serve(): Promise<void> {
   const raw = createServer((socket) => void socket.setNoDelay(true).on('data', (bytes) => void socket.write(bytes)))
-  const local = createServer((socket) => echo(channelOverSocket(socket, 'bench')))
+  const local = createServer((socket) => echo(channelToOwn(socket, 'bench')))
   const socket = join(tmpdir(), `weft-bench-${process.pid}.sock`)
   await Promise.all([listen(raw, { port: 0, host: '127.0.0.1' }), listen(local, { path: socket })])
   const network = await startNetwork([])
@@ -105,7 +105,7 @@ async function main(): Promise<void> {
     ['bare TCP', (size) => bare(payloads.get(size)!)],
     ['channel, TCP + noise', channelTrip(await network.open(there.id, ECHO))],
     ['channel, lane', channelTrip(await network.openLane(there.id, ECHO))],
-    ['channel, local socket', channelTrip(channelOverSocket(local, 'bench'))],
+    ['channel, local socket', channelTrip(channelToOwn(local, 'bench'))],
   ]
   const best = new Map<string, Result>()
   for (let round = 0; round <= Number(values.rounds); round++) {

@@ -140,7 +140,7 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
       },
       {
         ...PLACEMENT,
-        help: 'parts at peers: as a JSON file says, or one at each (auto); local: here, which is the default',
+        help: 'parts at peers: as a JSON file says, or one at each (auto); local: here (default: where it is deployed, else here)',
       },
       { name: 'threads', value: { label: 'N', kind: 'whole', min: 1, max: 1024 }, help: 'threads of each process' },
       {

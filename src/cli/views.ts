@@ -115,8 +115,8 @@ export function requestsTable(requests: readonly RequestStatus[]): string[] {
       shortId(printable(row.request)),
       printable(row.model),
       row.state,
-      String(row.prompt_tokens),
-      String(row.tokens),
+      row.state === 'running' ? '-' : String(row.prompt_tokens),
+      row.state === 'running' ? '-' : String(row.tokens),
       formatMs(row.age_ms),
     ]),
   )

@@ -12,11 +12,13 @@ import {
 import { ChannelBusyError, ChannelClosedError, FrameError } from './errors.ts'
 import { encodeFrame, FrameDecoder, HEADER_BYTES } from './frame.ts'
 import type { Telemetry } from '../telemetry/index.ts'
-import type { Frame } from './frame.ts'
+import type { Frame, FrameTrust } from './frame.ts'
 import type { Channel } from './types.ts'
 
 /** What a channel needs of its carrier. None of these may throw. */
 export interface Wire {
+  /** `own`: frames without checksums, each in one write. @default 'peers' */
+  readonly trust?: FrameTrust
   /** Takes all parts, as one write; false when the next must wait for `FrameChannel.drained`. */
   write(parts: readonly Uint8Array[]): boolean
   pause(): void
@@ -39,7 +41,8 @@ export class FrameChannel implements Channel {
   readonly closed: Promise<Error | undefined>
   readonly #wire: Wire
   readonly #meter: Meter | undefined
-  readonly #decoder = new FrameDecoder()
+  readonly #decoder: FrameDecoder
+  readonly #pieceBytes: number
   readonly #end = Promise.withResolvers<Error | undefined>()
   #handler: Handler | undefined
   /** Received and not yet handed over: no handler yet, or too many at work. */
@@ -59,13 +62,16 @@ export class FrameChannel implements Channel {
     this.remote = remote
     this.#meter = meter
     this.#wire = wire
+    this.#decoder = new FrameDecoder(wire.trust)
+    // on a socket of one's own nothing else waits behind a frame, whose bytes its sender holds anyway
+    this.#pieceBytes = wire.trust === 'own' ? Infinity : SEND_PIECE_BYTES
     this.closed = this.#end.promise
   }
 
   send(frame: Frame): Promise<void> {
     if (this.#state !== 'open') return rejected(new ChannelClosedError(this.remote))
-    const parts = encodeFrame(frame)
-    const small = frame.payload.length + frame.control.length <= SEND_PIECE_BYTES
+    const parts = encodeFrame(frame, this.#wire.trust)
+    const small = frame.payload.length + frame.control.length <= this.#pieceBytes
     this.#meter?.count('frames_sent')
     this.#meter?.count('bytes_sent', HEADER_BYTES + frame.payload.length + frame.control.length)
     if (this.#tail === undefined && small) return this.#wire.write(parts) ? DONE : this.#wait(this.#drain())
@@ -206,7 +212,7 @@ export class FrameChannel implements Channel {
 
   async #sendLater(before: Promise<void> | undefined, parts: Uint8Array[]): Promise<void> {
     await before?.catch(ignore)
-    for (const piece of pieces(parts)) {
+    for (const piece of pieces(parts, this.#pieceBytes)) {
       if (this.#state === 'ended') throw new ChannelClosedError(this.remote)
       if (!this.#wire.write(piece)) await this.#drain()
     }
@@ -226,10 +232,10 @@ function rejected(reason: Error): Promise<void> {
   return promise
 }
 
-/** The parts in writes of at most `SEND_PIECE_BYTES` each, the header with the first. */
-function* pieces(parts: readonly Uint8Array[]): Generator<Uint8Array[]> {
+/** The parts in writes of at most `most` bytes each, the header with the first. */
+function* pieces(parts: readonly Uint8Array[], most: number): Generator<Uint8Array[]> {
   let piece: Uint8Array[] = []
-  let room = SEND_PIECE_BYTES
+  let room = most
   for (const part of parts) {
     for (let at = 0; at < part.length;) {
       const take = Math.min(room, part.length - at)
@@ -239,7 +245,7 @@ function* pieces(parts: readonly Uint8Array[]): Generator<Uint8Array[]> {
       if (room > 0) continue
       yield piece
       piece = []
-      room = SEND_PIECE_BYTES
+      room = most
     }
   }
   if (piece.length > 0) yield piece

@@ -1,5 +1,5 @@
 /** The libp2p node, discovery and framed channels. */
-export { channelOverSocket, channelOverStream } from './channel-carriers.ts'
+export { channelOverSocket, channelOverStream, channelToOwn } from './channel-carriers.ts'
 export { decodeControl, encodeControl } from './control.ts'
 export {
   BadAddressError,

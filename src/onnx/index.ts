@@ -40,6 +40,7 @@ export {
   readModel,
   shown,
   shownList,
+  tensorBytes,
   writeModel,
 } from './ir/index.ts'
 export type { DataType, Dimension, Model, Shape, TensorValue, ValueInfo, ValueType } from './ir/index.ts'

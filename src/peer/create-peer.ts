@@ -69,7 +69,9 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     for (const listener of listeners) listener({ event, at: new Date(clock.wall()).toISOString(), data })
   }
   // The parts below need each other's changes: each is reached through `wired` once all of them are there.
-  const wired: { mesh: Mesh | null; library?: Library; holdings?: Holdings; stages?: Stages } = { mesh: null }
+  const wired: { mesh: Mesh | null; library?: Library; holdings?: Holdings; stages?: Stages; placing?: Placing } = {
+    mesh: null,
+  }
   const transfers = new Transfers(clock)
   const pins = await Pins.open(paths.state, (line) => logger.warn({}, line))
   const keeper = new DiskKeeper({
@@ -135,26 +137,6 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   })
   wired.stages = stages
   undo.push(() => stages.stop())
-  const holdings = new Holdings({ clock, mesh, library, stages })
-  wired.holdings = holdings
-  const placing = new Placing({
-    self,
-    clock,
-    mesh,
-    library,
-    stages,
-    threads,
-    profile,
-    log: (fields, text) => logger.error(fields, text),
-  })
-  const ring = new RingService({
-    self,
-    network,
-    clock,
-    stages,
-    count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
-  })
-  undo.push(() => ring.stop())
   const graphStages = new GraphStages({
     clock,
     cache: paths.cache,
@@ -164,8 +146,39 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     memory: profile().memory_quota,
     fetch: async (digest, blobs) => library.fetchSome(await library.resolve(digest), blobs),
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
+    model: (digest) => {
+      const manifest = library.byDigest(digest)
+      return manifest === undefined ? undefined : { model: manifest.model, blocks: manifest.blocks.length }
+    },
+    isPlaced: (digest, blocks) => wired.placing?.gives(digest, blocks) === true,
+    changed: () => {
+      wired.holdings?.changed()
+      emit('stage.changed', { stages: stages.list().length + graphStages.list().length })
+    },
   })
   undo.push(() => graphStages.stop())
+  const holdings = new Holdings({ clock, mesh, library, stages, graphStages })
+  wired.holdings = holdings
+  const placing = new Placing({
+    self,
+    clock,
+    mesh,
+    library,
+    stages,
+    graphStages,
+    threads,
+    profile,
+    log: (fields, text) => logger.error(fields, text),
+  })
+  wired.placing = placing
+  const ring = new RingService({
+    self,
+    network,
+    clock,
+    stages,
+    count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
+  })
+  undo.push(() => ring.stop())
   const flow = new FlowService({
     self,
     network,
@@ -204,6 +217,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     library,
     placing,
     stages,
+    graphStages,
     holdings,
     requests,
     telemetry,

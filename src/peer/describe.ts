@@ -1,8 +1,9 @@
 /** What a peer tells about itself and the mesh: the documents of `weft status` and `weft ls`. */
 import type { Mesh } from '../mesh/index.ts'
+import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
-import type { Stages } from '../pipeline/index.ts'
+import type { GraphStages, Stages } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -29,6 +30,7 @@ export interface StatusNeeds {
   readonly library: Library
   readonly placing: Placing
   readonly stages: Stages
+  readonly graphStages: GraphStages
   readonly holdings: Holdings
   readonly requests: Requests
   readonly telemetry: Telemetry
@@ -82,7 +84,7 @@ function knownPeers(needs: StatusNeeds): KnownPeer[] {
 
 /** The stages of the whole mesh, as far as this peer has been told. */
 function allStages(needs: StatusNeeds): StageStatus[] {
-  const own = needs.stages.list().map(({ model, from, to, pid, state }) => ({
+  const own = [...needs.stages.list(), ...needs.graphStages.list()].map(({ model, from, to, pid, state }) => ({
     model,
     from,
     to,
@@ -133,6 +135,8 @@ function summary(needs: StatusNeeds, manifest: AnyManifest): ModelSummary {
 
 function coveredBlocks(needs: StatusNeeds, manifest: AnyManifest): number {
   const placement = needs.placing.placement(manifest.model)
+  // What a request has loaded is kept for a while; it serves nobody by itself.
+  if (isGraphManifest(manifest) && placement?.digest !== manifest.digest) return 0
   const ready = allStages(needs).filter((stage) => stage.model === manifest.model && stage.state === 'ready')
   const atOrigin = placement?.stages.filter((stage) => stage.peer === ORIGIN) ?? []
   return manifest.blocks.filter((_, block) =>

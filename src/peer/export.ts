@@ -1,6 +1,6 @@
 /** `weft export`: a model of a mesh home as one file. It works beside a running peer or without. */
 import { join } from 'node:path'
-import { createCatalogue, languageModel, loadManifests, manifestAddresses, writeBundle } from '../models/index.ts'
+import { createCatalogue, loadManifests, manifestAddresses, writeBundle } from '../models/index.ts'
 import type { WrittenBundle } from '../models/index.ts'
 import { createBlobStore } from '../store/index.ts'
 import { ModelUnknownError } from './errors.ts'
@@ -41,5 +41,5 @@ export async function exportModel(
   const store = await createBlobStore({ directory: paths.store, readOnly: true })
   // A running peer that needs room takes what was used longest ago.
   await store.touch(manifestAddresses(manifest)).catch(() => undefined)
-  return writeBundle(store, { manifest: languageModel(manifest), path: file, force: force === true }, progress, signal)
+  return writeBundle(store, { manifest, path: file, force: force === true }, progress, signal)
 }

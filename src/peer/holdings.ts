@@ -1,7 +1,7 @@
 /** What this peer holds, told to the mesh: tensors in the store, stages that are ready, and their memory. */
 import type { Mesh, ModelHoldings } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
-import type { Stages } from '../pipeline/index.ts'
+import type { GraphStages, Stages } from '../pipeline/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 import type { Library } from './library.ts'
 
@@ -15,6 +15,7 @@ export interface HoldingsNeeds {
   readonly mesh: Mesh | null
   readonly library: Library
   readonly stages: Stages
+  readonly graphStages: GraphStages
 }
 
 export class Holdings {
@@ -56,7 +57,7 @@ export class Holdings {
   }
 
   async #of(manifest: AnyManifest): Promise<ModelHoldings> {
-    const { library, stages } = this.#needs
+    const { library, stages, graphStages } = this.#needs
     const tensors: [number, number][] = []
     for (let block = 0; block < manifest.blocks.length; block++) {
       if (!(await library.hasBlocks(manifest, block, block + 1))) continue
@@ -64,7 +65,7 @@ export class Holdings {
       if (last?.[1] === block) last[1] = block + 1
       else tensors.push([block, block + 1])
     }
-    const own = stages.list().filter((stage) => stage.digest === manifest.digest)
+    const own = [...stages.list(), ...graphStages.list()].filter((stage) => stage.digest === manifest.digest)
     return {
       model: manifest.model,
       digest: manifest.digest,
@@ -74,8 +75,11 @@ export class Holdings {
   }
 
   #readMemory(): void {
+    const { stages, graphStages } = this.#needs
     void Promise.allSettled(
-      this.#needs.stages.hosts().map(async ({ host }) => this.#setMemory(host.pid, (await host.stats()).rss)),
+      [...stages.hosts(), ...graphStages.hosts()].map(async ({ host }) =>
+        this.#setMemory(host.pid, (await host.stats()).rss),
+      ),
     ).then(() => {
       // Asked before the stop and answered after it: a timer that is set now would never be cancelled.
       if (this.#stopped) return

@@ -4,6 +4,7 @@ import type { AddressBook } from './address-book.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
+import { deployGraph } from './deploy-graph.ts'
 import { LastCopyError, ModelInUseError, OfflineError } from './errors.ts'
 import { inferFiles } from './infer-files.ts'
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
@@ -13,6 +14,7 @@ import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
+import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
 import type { GenerateEvent, GenerateRequest, Inference, Stages } from '../pipeline/index.ts'
@@ -91,11 +93,14 @@ export class LocalPeer implements Peer {
     request: InferRequest = {},
     signal?: AbortSignal,
   ): Promise<Inference> {
-    return inferOverPeers(this.#needs.inferring, model, inputs, request, signal)
+    const run = (end: AbortSignal): Promise<Inference> =>
+      inferOverPeers(this.#needs.inferring, model, inputs, request, end)
+    return this.#needs.requests.infer(model, run, signal)
   }
 
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles> {
-    return inferFiles(this.#needs.inferring, request, signal)
+    const run = (end: AbortSignal): Promise<InferredFiles> => inferFiles(this.#needs.inferring, request, end)
+    return this.#needs.requests.infer(request.model, run, signal)
   }
 
   async tokenize(
@@ -133,7 +138,7 @@ export class LocalPeer implements Peer {
   }
 
   async removeModel(model: string, options: RemoveOptions = {}): Promise<void> {
-    const { keeper, library, placing, pins, stages, mesh } = this.#needs
+    const { graphStages, keeper, library, placing, pins, stages, mesh } = this.#needs
     const manifest = await library.resolve(model)
     const serves = placing.placement(model)?.stages.some((stage) => stage.peer === this.id)
     if (serves === true) throw new ModelInUseError(model)
@@ -145,6 +150,7 @@ export class LocalPeer implements Peer {
     }
     await pins.set(manifest.digest, false)
     await stages.retain(manifest.digest, [])
+    await graphStages.release(manifest.digest)
     await mesh?.withdrawManifest(manifest.digest)
     await library.remove(manifest)
   }
@@ -161,7 +167,9 @@ export class LocalPeer implements Peer {
     signal?: AbortSignal,
   ): Promise<PlacementStatus> {
     const manifest = await this.#needs.library.resolve(model, signal)
-    return this.#needs.placing.deploy(manifest, placement, progress, signal)
+    return isGraphManifest(manifest)
+      ? deployGraph(this.#needs.inferring, manifest, placement, progress, signal)
+      : this.#needs.placing.deploy(manifest, placement, progress, signal)
   }
 
   async undeploy(model: string, signal?: AbortSignal): Promise<void> {

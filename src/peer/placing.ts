@@ -3,10 +3,10 @@
  * peer is loaded here. The placement that stands is a record of the mesh; this part makes it so.
  */
 import type { Mesh, MeshPlacement, ModelHoldings } from '../mesh/index.ts'
-import { languageModel } from '../models/index.ts'
+import { isGraphManifest, languageModel } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { CancelledError } from '../pipeline/index.ts'
-import type { BlockRange, PlacementFile, PlacementStage, Stages } from '../pipeline/index.ts'
+import type { BlockRange, GraphStages, PlacementFile, PlacementStage, Stages } from '../pipeline/index.ts'
 import { checkPlacement, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
 import type { Objective, Plan, PlanPeer } from '../placement/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -27,6 +27,7 @@ export interface PlacingNeeds {
   readonly mesh: Mesh | null
   readonly library: Library
   readonly stages: Stages
+  readonly graphStages: GraphStages
   readonly threads: number
   profile(): HardwareProfile
   log(fields: object, message: string): void
@@ -111,15 +112,42 @@ export class Placing {
     const byHand = typeof placement === 'object'
     const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
     this.check(manifest, stages)
-    const init = { digest: manifest.digest, kind: byHand ? 'hand' : 'chosen', stages } as const
-    const { mesh, self } = this.#needs
-    if (mesh === null) this.#alone.set(manifest.model, { model: manifest.model, epoch: 1, author: self, ...init })
-    const published =
-      mesh === null ? this.#alone.get(manifest.model)! : await mesh.publishPlacement(manifest.model, init)
-    this.reconcile()
+    const published = await this.publish(manifest, byHand ? 'hand' : 'chosen', stages)
     await this.#ready(manifest, published, progress, signal)
     const { model, epoch, author, kind } = published
     return { schema: 'weft.placement/1', model, epoch, author, kind, stages: published.stages }
+  }
+
+  /** It stands from now on, and takes the place of the one before. */
+  async publish(
+    { digest, model }: AnyManifest,
+    kind: MeshPlacement['kind'],
+    stages: readonly PlacementStage[],
+  ): Promise<MeshPlacement> {
+    const { mesh, self } = this.#needs
+    const init = { digest, kind, stages }
+    if (mesh === null) this.#alone.set(model, { model, epoch: 1, author: self, ...init })
+    const published = mesh === null ? this.#alone.get(model)! : await mesh.publishPlacement(model, init)
+    this.reconcile()
+    return published
+  }
+
+  /** Whether a placement that stands gives exactly these blocks to this peer, or to whoever asks. */
+  gives(digest: string, [from, to]: BlockRange): boolean {
+    return this.placements().some(
+      (placement) =>
+        placement.digest === digest &&
+        placement.stages.some(
+          (stage) =>
+            (stage.peer === this.#needs.self || stage.peer === ORIGIN) && stage.from === from && stage.to === to,
+        ),
+    )
+  }
+
+  /** The stages of the placement that stands, where all of its peers can be reached. */
+  standing({ digest, model }: AnyManifest): readonly PlacementStage[] | undefined {
+    const placement = this.placement(model)
+    return placement?.digest === digest && this.#reachable(placement) ? placement.stages : undefined
   }
 
   /** @throws a coded error that names the entry that is wrong */
@@ -191,6 +219,7 @@ export class Placing {
       if (!placed.has(digest) && this.#dropped.has(digest)) await this.#needs.stages.retain(digest, [])
     }
     this.#dropped = placed
+    await this.#needs.graphStages.reconcile()
   }
 
   /** Digests that a placement gave to this peer before: only these are released when it goes. */
@@ -209,7 +238,8 @@ export class Placing {
     try {
       const loaded = stages.list().filter((stage) => stage.digest === placement.digest)
       if (ranges.length === 0 && loaded.length === 0) return
-      if (ranges.length > 0) await library.resolve(placement.digest)
+      // The parts of a graph are loaded by whoever deploys it: it has the cut.
+      if (ranges.length > 0 && isGraphManifest(await library.resolve(placement.digest))) return
       await stages.retain(placement.digest, [...own, ...origin])
       await stages.prepare(placement.digest, ranges)
       this.#failures.delete(placement.digest)
@@ -224,8 +254,8 @@ export class Placing {
 
   /** The stages that a request for this model takes: the placement that stands, or what this peer can do by itself. */
   async stagesFor(manifest: AnyManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
-    const placement = this.placement(manifest.model)
-    if (placement?.digest === manifest.digest && this.#reachable(placement)) return placement.stages
+    const standing = this.standing(manifest)
+    if (standing !== undefined) return standing
     const plan = this.plan(manifest, 'latency')
     if (
       plan.verdict === 'do-not-split' &&

@@ -53,22 +53,8 @@ export class Requests {
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent> {
-    if (this.#draining) throw new StoppingError()
-    const id = `r${this.#next++}`
-    const abort = new AbortController()
-    const onAbort = (): void => abort.abort(signal?.reason)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    if (signal?.aborted === true) onAbort()
-    const running: Running = {
-      model: request.model,
-      started: this.#needs.clock.now(),
-      abort,
-      state: 'waiting',
-      prompt: 0,
-      tokens: 0,
-    }
-    this.#running.set(id, running)
-    this.#needs.emit('request.started', { request: id, model: request.model })
+    const { running, end } = this.#begin(request.model, 'waiting', signal)
+    const { abort } = running
     let outcome = 'cancelled'
     try {
       for await (const event of this.#run(request, abort.signal)) {
@@ -78,15 +64,54 @@ export class Requests {
         yield event
       }
     } catch (error) {
-      if (!abort.signal.aborted) outcome = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+      if (!abort.signal.aborted) outcome = codeOf(error)
       if (outcome !== 'cancelled') this.#needs.telemetry.count('requests_failed', 1, { code: outcome })
       throw error
     } finally {
       if (outcome === 'cancelled') this.#needs.telemetry.count('cancelled_sessions')
-      signal?.removeEventListener('abort', onAbort)
-      this.#running.delete(id)
-      this.#needs.emit('request.ended', { request: id, model: request.model, outcome, tokens: running.tokens })
+      end(outcome)
     }
+  }
+
+  /** Work on named arrays, listed and ended like a text. */
+  async infer<Result>(
+    model: string,
+    work: (signal: AbortSignal) => Promise<Result>,
+    signal?: AbortSignal,
+  ): Promise<Result> {
+    const { running, end } = this.#begin(model, 'running', signal)
+    let outcome = 'done'
+    try {
+      return await work(running.abort.signal)
+    } catch (error) {
+      outcome = running.abort.signal.aborted ? 'cancelled' : codeOf(error)
+      throw error
+    } finally {
+      end(outcome)
+    }
+  }
+
+  /** @throws StoppingError */
+  #begin(
+    model: string,
+    state: Running['state'],
+    signal: AbortSignal | undefined,
+  ): { readonly running: Running; readonly end: (outcome: string) => void } {
+    if (this.#draining) throw new StoppingError()
+    const request = `r${this.#next++}`
+    const abort = new AbortController()
+    const onAbort = (): void => abort.abort(signal?.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    if (signal?.aborted === true) onAbort()
+    const running: Running = { model, started: this.#needs.clock.now(), abort, state, prompt: 0, tokens: 0 }
+    this.#running.set(request, running)
+    this.#needs.emit('request.started', { request, model })
+    const end = (outcome: string): void => {
+      signal?.removeEventListener('abort', onAbort)
+      this.#running.delete(request)
+      this.#needs.emit('request.ended', { request, model, outcome, tokens: running.tokens })
+    }
+    return { running, end }
   }
 
   #count(event: GenerateEvent, model: string): void {
@@ -142,6 +167,10 @@ export function promptOf(
   if (input.kind === 'ids') return [...input.ids]
   if (input.kind === 'text') return tokenizer.encode(input.text, { special: input.special === true })
   return tokenizer.encodeChat(input.messages).ids
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'failed'
 }
 
 function track(running: Running, event: GenerateEvent): void {

@@ -111,7 +111,8 @@ export interface DiskStatus {
 export interface RequestStatus {
   readonly request: string
   readonly model: string
-  readonly state: 'waiting' | 'prefill' | 'decode'
+  /** `running`: named arrays through a graph, which has no tokens. */
+  readonly state: 'waiting' | 'prefill' | 'decode' | 'running'
   readonly prompt_tokens: number
   readonly tokens: number
   readonly age_ms: number

@@ -1,4 +1,4 @@
-/** One suite for all that carries a channel: a local socket, and a libp2p stream over TCP and noise. */
+/** One suite for all that carries a channel: a socket, one to a process of one's own, and a libp2p stream over TCP and noise. */
 import { connect, createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { createHash } from 'node:crypto'
@@ -8,11 +8,13 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
   channelOverSocket,
+  channelToOwn,
   ChannelBusyError,
   ChannelClosedError,
   DTYPE,
   encodeFrame,
   frame,
+  MAX_PAYLOAD_BYTES,
 } from '../../src/net/index.ts'
 import type { Channel, Frame, Network } from '../../src/net/index.ts'
 import { joined, networkPool, until } from './helpers.ts'
@@ -22,6 +24,7 @@ interface Pair {
   readonly far: Channel
   /** Writes raw bytes to the far end, past the near channel. */
   readonly raw?: (bytes: Uint8Array) => void
+  readonly trust?: 'peers' | 'own'
   /** Cuts the carrier without a farewell. */
   readonly cut: () => void
 }
@@ -32,7 +35,8 @@ interface Carrier {
   stop(): Promise<void>
 }
 
-function socketCarrier(): Carrier {
+function socketCarrier(trust: 'peers' | 'own'): Carrier {
+  const over = trust === 'own' ? channelToOwn : channelOverSocket
   let server: Server
   let directory: string
   const sockets: Socket[] = []
@@ -53,8 +57,9 @@ function socketCarrier(): Carrier {
       const far = await accepted
       sockets.push(near, far)
       return {
-        near: channelOverSocket(near, 'host'),
-        far: channelOverSocket(far, 'peer'),
+        near: over(near, 'host'),
+        far: over(far, 'peer'),
+        trust,
         raw: (bytes) => void near.write(bytes),
         cut: () => void near.destroy(),
       }
@@ -91,7 +96,8 @@ const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 for (const [name, carrier] of [
-  ['a local socket', socketCarrier()],
+  ['a socket', socketCarrier('peers')],
+  ['a socket to a process of its own', socketCarrier('own')],
   ['a libp2p stream', streamCarrier()],
 ] as const) {
   describe(`a channel over ${name}`, () => {
@@ -235,11 +241,11 @@ for (const [name, carrier] of [
     })
 
     test('bytes that are no frame end it, with the field that was wrong', async () => {
-      const { near, far, raw } = await pair()
+      const { near, far, raw, trust } = await pair()
       if (raw === undefined) return
       const got: number[] = []
       far.onFrame((one) => void got.push(one.request))
-      const good = Buffer.concat(encodeFrame(tensor(100, 5)))
+      const good = Buffer.concat(encodeFrame(tensor(100, 5), trust))
       raw(good)
       raw(Buffer.alloc(200, 0x41))
       expect(await far.closed).toMatchObject({ code: 'WEFT-NET-001', details: { field: 'magic' } })
@@ -248,6 +254,79 @@ for (const [name, carrier] of [
     })
   })
 }
+
+describe('a channel to a process of its own', () => {
+  const carrier = socketCarrier('own')
+  const other = socketCarrier('peers')
+  beforeAll(() => Promise.all([carrier.start(), other.start()]))
+  afterAll(() => Promise.all([carrier.stop(), other.stop()]))
+
+  test('brings payloads of the largest size whole, each in memory of its own, twice', async () => {
+    const { near, far } = await carrier.open()
+    const got: Uint8Array[] = []
+    far.onFrame(({ payload }) => void got.push(payload))
+    for (const index of [0, 1]) await near.send(tensor(MAX_PAYLOAD_BYTES, index))
+    await until(() => got.length === 2)
+    expect(got.map(digest)).toEqual([0, 1].map((index) => digest(tensor(MAX_PAYLOAD_BYTES, index).payload)))
+    expect(got.every(({ byteOffset, buffer }) => byteOffset === 0 && buffer.byteLength === MAX_PAYLOAD_BYTES)).toBe(
+      true,
+    )
+  })
+
+  test('takes one large frame at a time while the reader is stuck, and all when it goes on', async () => {
+    const { near, far } = await carrier.open()
+    const gate = Promise.withResolvers<void>()
+    const got: number[] = []
+    far.onFrame(({ request }) => {
+      got.push(request)
+      return gate.promise
+    })
+    let sent = 0
+    const before = process.memoryUsage().arrayBuffers
+    const one = tensor(16 << 20)
+    const sends = [0, 1, 2, 3, 4].map((request) => near.send({ ...one, request }).then(() => sent++))
+    await until(() => got.length === 1)
+    await sleep(60)
+    expect(got).toEqual([0])
+    expect(sent).toBeLessThanOrEqual(2)
+    // What was sent, the frame that is held, and at most one more that has begun to arrive.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * (16 << 20))
+    gate.resolve()
+    await Promise.all(sends)
+    await until(() => got.length === 5)
+    expect(got).toEqual([0, 1, 2, 3, 4])
+  })
+
+  test('refuses what claims more than the limit, what is cut off, and frames with a checksum', async () => {
+    const bytes = (): Buffer => Buffer.concat(encodeFrame(tensor(100, 5), 'own'))
+    const cases: readonly (readonly [Buffer, string])[] = [
+      [Buffer.concat([bytes().subarray(0, 48), Buffer.alloc(80, 255)]), 'checksum'],
+      [Buffer.concat(encodeFrame(tensor(100, 5), 'peers')), 'checksum'],
+    ]
+    for (const [bad, field] of cases) {
+      const { far, near, raw } = await carrier.open()
+      far.onFrame(() => failNow())
+      raw!(bad)
+      expect(await far.closed).toMatchObject({ code: 'WEFT-NET-001', details: { field } })
+      await near.closed
+    }
+    const { far, near, raw, cut } = await carrier.open()
+    far.onFrame(() => failNow())
+    raw!(bytes().subarray(0, 200))
+    await sleep(20)
+    cut()
+    expect(await far.closed).toBeInstanceOf(ChannelClosedError)
+    await near.closed
+  })
+
+  test('is not taken for a channel between peers', async () => {
+    const { far, near, raw } = await other.open()
+    far.onFrame(() => failNow())
+    raw!(Buffer.concat(encodeFrame(tensor(100, 5), 'own')))
+    expect(await far.closed).toMatchObject({ code: 'WEFT-NET-001', details: { field: 'checksum' } })
+    await near.closed
+  })
+})
 
 function failNow(): never {
   throw new Error('now')

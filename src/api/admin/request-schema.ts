@@ -84,7 +84,7 @@ export const inferSchema = z
     model: name,
     in: path,
     out: path,
-    stages: placementFile.shape.stages.optional(),
+    stages: z.union([z.literal('auto'), placementFile.shape.stages]).optional(),
     parts: whole(1, 1_024).optional(),
     carries: z.array(z.tuple([tensorName, tensorName])).optional(),
     frames: whole(0, 63).optional(),

@@ -121,7 +121,8 @@ function peerRow(peer, colours) {
 }
 
 function requestRow(request) {
-  const told = `${request.prompt_tokens} tokens in, ${request.tokens} out, ${(request.age_ms / 1000).toFixed(1)} s`
+  const tokens = request.state === 'running' ? '' : `${request.prompt_tokens} tokens in, ${request.tokens} out, `
+  const told = `${tokens}${(request.age_ms / 1000).toFixed(1)} s`
   return element('li', {}, [
     element('strong', {}, [request.model]),
     ` ${request.state} `,

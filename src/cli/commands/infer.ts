@@ -5,7 +5,7 @@ import type { Inference, InferenceStats, PlacementFile, Tensors } from '../../pi
 import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
-import { UsageError } from '../errors.ts'
+import { PeerNotRunningError, UsageError } from '../errors.ts'
 import { formatMs, plural, shortId } from '../format.ts'
 import { placementOption } from '../placement-file.ts'
 import { createProgress } from '../progress.ts'
@@ -31,14 +31,27 @@ export const command: Command = async (context) => {
     microBatch: flags.number('micro-batch'),
   }
   const signal = deadlineSignal(context, 'the inference')
-  const overMesh = placement !== undefined && placement !== 'local'
-  if (overMesh && flags.number('threads') !== undefined) {
+  const threads = flags.number('threads')
+  const isPlain = placement === undefined && threads === undefined && request.parts === undefined
+  const overMesh = isPlain ? await isDeployed(context, model, signal) : placement !== undefined && placement !== 'local'
+  if (overMesh && threads !== undefined) {
     throw new UsageError('--threads is for processes here: each peer gives its own (weft up --threads)')
   }
   print(
     context,
     await (overMesh ? inferAtPeers(context, request, placement, signal) : inferHere(context, request, signal)),
   )
+}
+
+/** A model of this name that the running peer knows to be deployed. */
+async function isDeployed(context: CommandContext, model: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const { models } = await (await openFor(context, 'never')).status(signal)
+    return models.some((known) => known.model === model && known.covered > 0)
+  } catch (error) {
+    if (error instanceof PeerNotRunningError) return false
+    throw error
+  }
 }
 
 /** Options that were left out are undefined, and are not sent. */
@@ -51,13 +64,13 @@ type Asked = { -readonly [Key in keyof InferFilesRequest]: InferFilesRequest[Key
 async function inferAtPeers(
   context: CommandContext,
   request: Asked,
-  placement: 'auto' | PlacementFile,
+  placement: 'auto' | 'local' | PlacementFile | undefined,
   signal: AbortSignal,
 ): Promise<InferredFiles> {
   const access = await openFor(context, 'never')
   const timeout = context.flags.number('timeout')
-  const stages = placement === 'auto' ? {} : { stages: placement.stages }
-  return access.inferFiles({ ...request, ...stages, ...(timeout === undefined ? {} : { deadline: timeout }) }, signal)
+  const stages = typeof placement === 'object' ? placement.stages : placement === 'auto' ? placement : undefined
+  return access.inferFiles({ ...request, stages, ...(timeout === undefined ? {} : { deadline: timeout }) }, signal)
 }
 
 async function inferHere(context: CommandContext, request: Asked, signal: AbortSignal): Promise<InferredFiles> {

@@ -1,8 +1,9 @@
 /** What a bundle says that it holds, all of it checked before anything is stored: the file may be anybody's. */
 import { addressOfHashes, chunkCount } from '../../store/index.ts'
 import type { BlobAddress } from '../../store/index.ts'
-import { checkManifest, MAX_MANIFEST_BYTES } from '../manifest-check.ts'
-import type { ModelManifest } from '../manifest.ts'
+import { checkAnyManifest } from '../graph/check.ts'
+import type { AnyManifest } from '../graph/manifest.ts'
+import { MAX_MANIFEST_BYTES } from '../manifest-check.ts'
 import { openFileAccess } from '../readers/random-access.ts'
 import type { RandomAccess } from '../readers/random-access.ts'
 import { BundleFileError } from './errors.ts'
@@ -19,7 +20,7 @@ export interface BundleBlob {
 }
 
 export interface BundleContents {
-  readonly manifest: ModelManifest
+  readonly manifest: AnyManifest
   /** In the order of the file; all that the manifest names, once each. */
   readonly blobs: readonly BundleBlob[]
 }
@@ -99,7 +100,7 @@ async function checkEnd(access: RandomAccess, at: number): Promise<void> {
   if (bytes.some((byte) => byte !== 0)) throw new BundleFileError('archive', 'something follows its end')
 }
 
-async function readManifest(access: RandomAccess, { size, offset }: Entry): Promise<ModelManifest> {
+async function readManifest(access: RandomAccess, { size, offset }: Entry): Promise<AnyManifest> {
   if (size > MAX_MANIFEST_BYTES) {
     throw new BundleFileError(MANIFEST_ENTRY, `${size} bytes are over ${MAX_MANIFEST_BYTES}`)
   }
@@ -110,7 +111,7 @@ async function readManifest(access: RandomAccess, { size, offset }: Entry): Prom
   } catch {
     throw new BundleFileError(MANIFEST_ENTRY, 'it is not JSON')
   }
-  return checkManifest(value)
+  return checkAnyManifest(value)
 }
 
 /** Nothing but what the manifest names, once each, and all of it. */

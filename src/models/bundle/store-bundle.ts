@@ -1,10 +1,22 @@
 /** A bundle, checked and turned into blobs of the store: the part of its import that depends on what it says. */
 import { createHash } from 'node:crypto'
-import { dirname } from 'node:path'
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { WeftError } from '../../errors.ts'
-import { addressOfHashes, availableBytes, BlobDamagedError, CHUNK_BYTES, DiskFullError } from '../../store/index.ts'
+import {
+  addressOfHashes,
+  availableBytes,
+  BlobDamagedError,
+  CHUNK_BYTES,
+  DiskFullError,
+  explainDisk,
+} from '../../store/index.ts'
 import type { BlobAddress, BlobStore } from '../../store/index.ts'
+import { checkSkeleton } from '../graph/check-skeleton.ts'
+import { isGraphManifest } from '../graph/manifest.ts'
+import type { AnyManifest, GraphManifest } from '../graph/manifest.ts'
 import type { ModelManifest } from '../manifest.ts'
+import { ModelFileError } from '../errors.ts'
 import { openFileAccess } from '../readers/random-access.ts'
 import type { RandomAccess } from '../readers/random-access.ts'
 import type { TokenizerDefinition } from '../tokenizer/definition.ts'
@@ -18,11 +30,13 @@ import { shown } from './tar-header.ts'
 /** JSON-safe: it crosses to a child. */
 export interface StoreBundleJob {
   readonly bundle: string
+  /** Folder for what is only there while it is looked at; it is there. */
+  readonly scratch: string
 }
 
 /** JSON-safe. */
 export interface StoredBundle {
-  readonly manifest: ModelManifest
+  readonly manifest: AnyManifest
   /** Blobs that were in the store and sound, and their bytes. */
   readonly reused: { readonly blobs: number; readonly bytes: number }
 }
@@ -52,7 +66,8 @@ export async function storeBundle(
   const access = await openFileAccess(job.bundle)
   try {
     const { manifest, blobs } = await readBundle(access)
-    await checkTokenizer(access, manifest, blobs, signal)
+    if (isGraphManifest(manifest)) await checkGraph(access, manifest, blobs, job.scratch, signal)
+    else await checkTokenizer(access, manifest, blobs, signal)
     const total = blobs.reduce((sum, { bytes }) => sum + bytes, 0)
     let done = 0
     const moved = (bytes: number): void => events.progress((done += bytes), total)
@@ -146,5 +161,45 @@ async function checkTokenizer(
   } catch (error) {
     if (error instanceof WeftError) throw error
     throw new BundleFileError('tokenizer', 'it is not the definition of one')
+  }
+}
+
+/** Likewise: read where nothing lies beside it that it could refer to. */
+async function checkGraph(
+  access: RandomAccess,
+  manifest: GraphManifest,
+  blobs: readonly BundleBlob[],
+  scratch: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { address } = manifest.blocks[0]!.tensors[0]!
+  const blob = blobs.find((one) => one.address === address)!
+  const folder = await mkdtemp(join(scratch, 'bundle-')).catch(async (error: unknown) => {
+    throw await explainDisk(error, scratch, blob.bytes)
+  })
+  try {
+    const path = join(folder, 'skeleton')
+    await copyOut(
+      verified(access, blob, () => {}, signal),
+      path,
+    ).catch(async (error: unknown) => {
+      throw await explainDisk(error, scratch, blob.bytes)
+    })
+    await checkSkeleton(path, manifest).catch((error: unknown) => {
+      if (!(error instanceof WeftError)) throw error
+      const why = error.code === ModelFileError.info.code ? (error.why ?? error.message) : 'it is no graph'
+      throw new BundleFileError('skeleton', why, { code: error.code })
+    })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function copyOut(chunks: AsyncIterable<Uint8Array>, path: string): Promise<void> {
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    for await (const chunk of chunks) await handle.writeFile(chunk)
+  } finally {
+    await handle.close()
   }
 }

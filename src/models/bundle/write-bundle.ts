@@ -13,14 +13,15 @@ import {
   writeAll,
 } from '../../store/index.ts'
 import type { BlobAddress, BlobStore, TemporaryFile } from '../../store/index.ts'
-import type { ModelManifest } from '../manifest.ts'
+import { besideBlocks } from '../graph/manifest.ts'
+import type { AnyManifest } from '../graph/manifest.ts'
 import type { ProgressListener } from '../sources/progress.ts'
 import { BundleIncompleteError, BundleTargetError, BundleUnwritableError } from './errors.ts'
 import { blobEntry, blobSizes, HASH_BYTES, hashesEntry, hashesLength, MANIFEST_ENTRY, manifestBytes } from './layout.ts'
 import { padded, TAR_BLOCK, tarHeader } from './tar-header.ts'
 
 export interface BundleRequest {
-  readonly manifest: ModelManifest
+  readonly manifest: AnyManifest
   /** The file, in a folder that is there. */
   readonly path: string
   /** Replaces a file that is there. */
@@ -93,7 +94,7 @@ async function checkTarget(path: string, force: boolean): Promise<void> {
 /** @throws BundleIncompleteError naming the blocks */
 async function checkWhole(
   store: BlobStore,
-  manifest: ModelManifest,
+  manifest: AnyManifest,
   sizes: ReadonlyMap<BlobAddress, number>,
 ): Promise<void> {
   const missing = new Set<BlobAddress>()
@@ -107,7 +108,7 @@ async function checkWhole(
   const blocks = [...manifest.blocks.keys()].filter((index) =>
     manifest.blocks[index]!.tensors.some(({ address }) => missing.has(address)),
   )
-  const tokenizer = missing.has(manifest.tokenizer.address)
+  const tokenizer = besideBlocks(manifest).some(({ address }) => missing.has(address))
   throw new BundleIncompleteError(manifest.model, manifest.source, blocks, tokenizer, bytes)
 }
 

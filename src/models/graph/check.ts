@@ -1,7 +1,7 @@
 /** Manifests of graphs from peers and from disk: hostile until checked. Costs are claims; the skeleton has the facts. */
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
-import { DATA_TYPES, OPTIMIZATION_LEVELS } from '../../onnx/index.ts'
+import { DATA_TYPES, OPTIMIZATION_LEVELS, shown } from '../../onnx/index.ts'
 import { isAddress } from '../../store/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { ManifestError } from '../errors.ts'
@@ -82,6 +82,7 @@ export function checkGraphManifest(input: unknown): GraphManifest {
   }
   const manifest = parsed.data as GraphManifest
   const skeleton = manifest.blocks[0]!.tensors[0]!
+  const known = new Map<string, string>()
   for (const [index, { tensors, bytes }] of manifest.blocks.entries()) {
     const [first, ...weights] = tensors
     if (first!.name !== '' || first!.type !== 'graph' || first!.address !== skeleton.address) {
@@ -89,6 +90,12 @@ export function checkGraphManifest(input: unknown): GraphManifest {
     }
     const names = new Set(weights.map((weight) => weight.name))
     if (names.size !== weights.length || names.has('')) throw new ManifestError(`block ${index} names a tensor twice`)
+    for (const weight of weights) {
+      const text = canonicalJson(weight)
+      if ((known.get(weight.name) ?? text) !== text)
+        throw new ManifestError(`block ${index} names another ${shown(weight.name)}`)
+      known.set(weight.name, text)
+    }
     if (weights.reduce((sum, weight) => sum + weight.bytes, 0) !== bytes) {
       throw new ManifestError(`block ${index} says ${bytes} bytes, and its tensors have others`)
     }

@@ -2,6 +2,7 @@
  * The graph without its weights: each large initializer becomes an input of the same name, type and shape, so that the
  * skeleton is plain ONNX by itself, and gets its bytes back from wherever they lie.
  */
+import { shown } from '../../onnx/index.ts'
 import type { Model, TensorValue, ValueInfo } from '../../onnx/index.ts'
 import { ModelFileError } from '../errors.ts'
 import type { GraphTensor } from './manifest.ts'
@@ -51,7 +52,7 @@ export function fromSkeleton(
     const { name, shape, bytes } = tensor
     const type = inputs.get(name)?.type
     if (type?.kind !== 'tensor' || type.type !== tensor.type || type.shape?.join() !== shape.join())
-      throw new ModelFileError('skeleton', `it has no place for the tensor ${name}`)
+      throw new ModelFileError('skeleton', `it has no place for the tensor ${shown(name)}`)
     const data = { kind: 'range', path: path(tensor), offset: 0, length: bytes } as const
     initializers.set(name, { name, type: type.type, dims: shape, data })
   }

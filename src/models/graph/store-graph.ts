@@ -187,7 +187,7 @@ export function inputsOf({ graph }: Model): readonly ValueInfo[] {
   return graph.inputs.filter(({ name }) => !graph.initializers.has(name) && !graph.sparseInitializers.has(name))
 }
 
-function plannedValue({ name, type }: ValueInfo): PlannedValue {
+export function plannedValue({ name, type }: ValueInfo): PlannedValue {
   return type?.kind === 'tensor' ? { name, type: type.type, shape: type.shape } : { name, type: 'unknown', shape: null }
 }
 

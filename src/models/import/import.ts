@@ -5,7 +5,7 @@ import type { BlobStore } from '../../store/index.ts'
 import { BundleChoiceError } from '../bundle/errors.ts'
 import { isBundle } from '../bundle/read-bundle.ts'
 import { storeBundle } from '../bundle/store-bundle.ts'
-import { checkGraphManifest, graphDigest } from '../graph/check.ts'
+import { checkAnyManifest, checkGraphManifest, graphDigest } from '../graph/check.ts'
 import type { AnyManifest } from '../graph/manifest.ts'
 import { languageModel, ModelKindError } from '../graph/errors.ts'
 import { isOnnxFile } from '../graph/onnx-file.ts'
@@ -164,10 +164,10 @@ async function importFile(
     added: (address) => added.push(address),
   }
   try {
-    const manifest: AnyManifest = (await isOnnxFile(fetched.path))
-      ? await storeFromGraph(storing, needs, request, { ...fetched, name: model }, events, signal)
-      : bundled
-        ? await storeFromBundle(storing, needs, request, fetched, events, onProgress, signal)
+    const manifest: AnyManifest = bundled
+      ? await storeFromBundle(storing, needs, request, fetched, events, onProgress, signal)
+      : (await isOnnxFile(fetched.path))
+        ? await storeFromGraph(storing, needs, request, { ...fetched, name: model }, events, signal)
         : await storeFromFile(storing, needs, request, { ...fetched, name: model }, events, onProgress, signal)
     signal?.throwIfAborted()
     await saveManifest(needs.directory, manifest, { force: request.force === true })
@@ -239,15 +239,17 @@ async function storeFromBundle(
   events: StoreFileEvents,
   onProgress: ProgressListener,
   signal: AbortSignal | undefined,
-): Promise<ModelManifest> {
-  const { manifest, reused } = await storing.bundle({ bundle: fetched.path }, events, signal)
+): Promise<AnyManifest> {
+  await mkdir(needs.downloads, { recursive: true })
+  const job = { bundle: fetched.path, scratch: needs.downloads }
+  const { manifest, reused } = await storing.bundle(job, events, signal)
   if (reused.blobs > 0) {
     needs.onReused?.(reused.blobs, reused.bytes)
     const task = `keeping ${reused.blobs} blobs of ${manifest.model} that were here`
     onProgress({ type: 'progress', task, done: reused.bytes, total: reused.bytes, unit: 'bytes' })
   }
   const listed = fetched.catalogued === true ? fetched.name : undefined
-  return checkManifest({ ...manifest, model: request.name ?? listed ?? manifest.model })
+  return checkAnyManifest({ ...manifest, model: request.name ?? listed ?? manifest.model })
 }
 
 /** @throws BundleChoiceError */

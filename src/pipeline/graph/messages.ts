@@ -70,8 +70,15 @@ function* pieces(parts: readonly Uint8Array[]): Generator<Uint8Array> {
   if (length > 0) yield joined(held)
 }
 
+/** Values that are passed on lie side by side, as they came: they are not copied. */
 function joined(parts: readonly Uint8Array[]): Uint8Array {
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+  const [first] = parts as readonly [Uint8Array]
+  let end = first.byteOffset
+  for (const { buffer, byteOffset, length } of parts) {
+    if (buffer !== first.buffer || byteOffset !== end) return Buffer.concat(parts)
+    end += length
+  }
+  return new Uint8Array(first.buffer, first.byteOffset, end - first.byteOffset)
 }
 
 interface Begun {

@@ -7,7 +7,7 @@ import { flushCompileCache } from 'node:module'
 import { Socket } from 'node:net'
 import { errorData } from '../../errors.ts'
 import { checkManifest } from '../../models/index.ts'
-import { channelOverSocket, decodeControl, encodeControl, frame } from '../../net/index.ts'
+import { channelToOwn, decodeControl, encodeControl, frame } from '../../net/index.ts'
 import type { Channel, Frame } from '../../net/index.ts'
 import { createOrtEngine } from '../../onnx/index.ts'
 import type { Engine } from '../../onnx/index.ts'
@@ -22,7 +22,7 @@ import { StageRuntime } from './runtime.ts'
 const PEER_SOCKET = 3
 
 function main(): void {
-  const channel = channelOverSocket(new Socket({ fd: PEER_SOCKET }), 'peer')
+  const channel = channelToOwn(new Socket({ fd: PEER_SOCKET }), 'peer')
   const clock = systemClock()
   const host: Host = { channel, clock, emit: (value) => void channel.send(value).catch(() => undefined) }
   channel.onFrame(async (message) => {

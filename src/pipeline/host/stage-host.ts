@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { ErrorData } from '../../errors.ts'
-import { channelOverSocket, decodeControl, encodeControl, frame } from '../../net/index.ts'
+import { channelToOwn, decodeControl, encodeControl, frame } from '../../net/index.ts'
 import type { Channel, Frame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostError, StageHostLostError } from './host-errors.ts'
@@ -48,7 +48,7 @@ export function startStageHost(needs: StageHostNeeds): StageHost {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     env: { ...process.env, NODE_COMPILE_CACHE: needs.codeCache },
   })
-  const channel = channelOverSocket(child.stdio[3] as Socket, `stage host ${child.pid ?? '?'}`)
+  const channel = channelToOwn(child.stdio[3] as Socket, `stage host ${child.pid ?? '?'}`)
   const ended = endOf(child, channel)
   const calls = new Calls(needs.clock, channel, ended)
   let handler: (message: Frame) => void = () => undefined

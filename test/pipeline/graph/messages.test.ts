@@ -18,6 +18,9 @@ function through(tensors: ReadonlyMap<string, AnyTensor>): ReadonlyMap<string, A
   return messages.at(-1)!.tensors
 }
 
+const at32 = (memory: Float32Array): Float32Array =>
+  Float32Array.from([...memory.subarray(32, 48), ...memory.subarray(16, 32)])
+
 const types = Object.keys(TENSOR_ARRAYS) as (keyof typeof TENSOR_ARRAYS)[]
 const numbers = fc
   .record({ type: fc.constantFrom(...types), dims: fc.array(fc.nat(5), { maxLength: 3 }) })
@@ -42,6 +45,24 @@ describe('a message of tensors', () => {
         }
       }),
     )
+  })
+
+  it('does not copy values that lie side by side, and passes on nothing that lies between others', () => {
+    const memory = new Float32Array(64).map((_, index) => index)
+    const at = (from: number, to: number): AnyTensor => ({
+      type: 'float32',
+      dims: [to - from],
+      data: memory.subarray(from, to),
+    })
+    const payload = (...tensors: readonly AnyTensor[]): Uint8Array => {
+      const named = new Map(tensors.map((tensor, index) => [String(index), tensor]))
+      return [...messageFrames({ type: 3, request: 7, control: {} }, named)][0]!.payload
+    }
+    const together = payload(at(16, 32), at(32, 64))
+    expect([together.buffer, together.byteOffset, together.length]).toEqual([memory.buffer, 64, 192])
+    const apart = payload(at(0, 15), at(16, 32))
+    expect([apart.length, apart[60], apart[63]]).toEqual([128, 0, 0])
+    expect(Uint8Array.from(payload(at(32, 48), at(16, 32)))).toEqual(new Uint8Array(at32(memory).buffer))
   })
 
   it('is cut into frames where it is large, and put together again', () => {

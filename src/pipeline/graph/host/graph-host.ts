@@ -6,7 +6,7 @@ import { totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { ForwardedError, UnexpectedError } from '../../../errors.ts'
 import type { ErrorData } from '../../../errors.ts'
-import { channelOverSocket, decodeControl, encodeControl, frame } from '../../../net/index.ts'
+import { channelToOwn, decodeControl, encodeControl, frame } from '../../../net/index.ts'
 import type { Channel, Frame } from '../../../net/index.ts'
 import { ONNX_ERRORS } from '../../../onnx/index.ts'
 import type { Clock } from '../../../util/index.ts'
@@ -69,7 +69,7 @@ export function startGraphHost(needs: GraphHostNeeds): GraphHost {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
     env: { ...process.env, NODE_COMPILE_CACHE: needs.codeCache },
   })
-  const channel = channelOverSocket(child.stdio[3] as Socket, `graph host ${child.pid ?? '?'}`)
+  const channel = channelToOwn(child.stdio[3] as Socket, `graph host ${child.pid ?? '?'}`)
   const ended = endOf(child, channel)
   const calls = new Calls(needs.clock, channel, ended)
   const watchdog = new Watchdog(needs.clock, () => child.kill('SIGKILL'), PATIENCE)

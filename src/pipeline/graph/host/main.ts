@@ -5,7 +5,7 @@
  */
 import { Socket } from 'node:net'
 import { errorData } from '../../../errors.ts'
-import { channelOverSocket, decodeControl, encodeControl, frame } from '../../../net/index.ts'
+import { channelToOwn, decodeControl, encodeControl, frame } from '../../../net/index.ts'
 import type { Channel, Frame } from '../../../net/index.ts'
 import { createOrtEngine } from '../../../onnx/index.ts'
 import { guardProcess, systemClock } from '../../../util/index.ts'
@@ -18,7 +18,7 @@ const PEER_SOCKET = 3
 
 function main(): void {
   guardProcess({ memory: Number(process.argv[2]) })
-  const channel = channelOverSocket(new Socket({ fd: PEER_SOCKET }), 'peer')
+  const channel = channelToOwn(new Socket({ fd: PEER_SOCKET }), 'peer')
   const needs = { clock: systemClock(), engine: createOrtEngine(), send: (part: Frame) => channel.send(part) }
   const runtime = new GraphRuntime(needs)
   const reader = new MessageReader(MAX_RUN_BYTES)

@@ -16,6 +16,8 @@ import type { FlowService } from './service.ts'
 /** A part as its peer needs it. */
 export interface MeshPart extends FlowPart {
   readonly peer: string
+  /** Of the model: [from, to). */
+  readonly blocks: readonly [number, number]
   readonly skeleton: Uint8Array
   readonly weights: readonly StageWeight[]
 }
@@ -48,13 +50,31 @@ export interface MeshInference {
 }
 
 /** @throws PeerLostError, RemoteError, FlowRefusedError, the signal's reason */
-export async function inferOverMesh(needs: MeshInferNeeds, init: MeshInferInit): Promise<MeshInference> {
+export function inferOverMesh(needs: MeshInferNeeds, init: MeshInferInit): Promise<MeshInference> {
+  return overMesh(needs, init, (request) => request.run())
+}
+
+/** Has each part loaded at its peer, and runs nothing. @returns the processes. @throws as `inferOverMesh` */
+export function loadOverMesh(
+  needs: MeshInferNeeds,
+  init: Omit<MeshInferInit, 'carries' | 'units'>,
+  onOpened: (parts: number) => void,
+): Promise<readonly number[]> {
+  const nothing = { count: 1, feeds: (): Tensors => new Map() }
+  return overMesh(needs, { ...init, carries: [], units: nothing }, (request) => request.open(onOpened))
+}
+
+async function overMesh<Result>(
+  needs: MeshInferNeeds,
+  init: MeshInferInit,
+  work: (request: MeshRequest) => Promise<Result>,
+): Promise<Result> {
   init.signal?.throwIfAborted()
   const request = new MeshRequest(needs, init)
   const abort = (): void => request.fail(init.signal!.reason)
   init.signal?.addEventListener('abort', abort, { once: true })
   try {
-    return await request.run()
+    return await work(request)
   } finally {
     init.signal?.removeEventListener('abort', abort)
     request.end()
@@ -85,6 +105,13 @@ class MeshRequest {
   }
 
   async run(): Promise<MeshInference> {
+    const pids = await this.open(() => undefined)
+    const results = await this.#origin.run()
+    return { results, pids, counters: { bytes_sent: this.#sent, bytes_received: this.#received } }
+  }
+
+  /** @returns the process of each part, once all have it loaded */
+  async open(onOpened: (parts: number) => void): Promise<readonly number[]> {
     const { flow, watch } = this.#needs
     const { parts, deadline } = this.#init
     const route = parts.map(({ peer }) => peer)
@@ -92,7 +119,9 @@ class MeshRequest {
       flow.listen(this.#request, route, {
         opened: (part, pid) => {
           this.#pids[part] = pid
-          if (this.#pids.every((each) => each !== 0)) this.#opened.resolve()
+          const opened = this.#pids.filter((each) => each !== 0).length
+          onOpened(opened)
+          if (opened === this.#pids.length) this.#opened.resolve()
         },
         results: (_part, unit, tensors, bytes) => {
           this.#received += bytes
@@ -108,8 +137,7 @@ class MeshRequest {
       this.#send(part, FLOW.open, 0, { ...this.#openOf(part) }, new Map([[SKELETON, tensor]]))
     }
     await this.#opened.promise
-    const results = await this.#origin.run()
-    return { results, pids: this.#pids, counters: { bytes_sent: this.#sent, bytes_received: this.#received } }
+    return this.#pids
   }
 
   fail(error: unknown): void {
@@ -133,8 +161,18 @@ class MeshRequest {
       return [name, from === 'graph' ? ['origin', ...producers] : [from]]
     })
     const route = parts.map(({ peer }) => peer)
-    const { weights } = parts[part]!
-    return { digest, route, routes: routes[part]!, sources, weights, optimization, units: units.count, deadline }
+    const { blocks, weights } = parts[part]!
+    return {
+      digest,
+      blocks: [...blocks],
+      route,
+      routes: routes[part]!,
+      sources,
+      weights,
+      optimization,
+      units: units.count,
+      deadline,
+    }
   }
 
   #send(part: number, type: number, step: number, control: Record<string, unknown>, tensors: Tensors): void {

@@ -62,6 +62,8 @@ const tensorSchema = z.tuple([
 const openSchema = z.object({
   /** Of the model's manifest. */
   digest: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Of the model, that the part has: for people to see. */
+  blocks: z.tuple([size, size]).refine(([from, to]) => from < to, 'no blocks'),
   /** The peer of each part. */
   route: z.array(z.string().min(1).max(128)).min(1).max(MAX_PARTS),
   routes: routesSchema,

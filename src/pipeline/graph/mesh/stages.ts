@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import type { StageTask } from '../../../models/index.ts'
 import type { CancelTimer, Clock } from '../../../util/index.ts'
 import { MemoryQuotaError } from '../../errors.ts'
+import type { LoadedStage } from '../../stages.ts'
+import { FlowRefusedError } from '../errors.ts'
 import { startGraphHost } from '../host/graph-host.ts'
 import type { GraphHost } from '../host/graph-host.ts'
 import { runOnFile } from '../prepare/child.ts'
@@ -13,6 +15,8 @@ import type { GraphStageTable, LentHost } from './service.ts'
 
 /** A host that nobody needs is kept for the next request. */
 const IDLE_MS = 60_000
+/** Each is a process. */
+const MAX_HOSTS = 64
 
 export interface GraphStagesNeeds {
   readonly clock: Clock
@@ -28,12 +32,23 @@ export interface GraphStagesNeeds {
     blobs: readonly { readonly address: string; readonly bytes: number }[],
   ) => Promise<void>
   readonly count: (name: string, by?: number) => void
+  /** Name and number of blocks of a model that is known here. */
+  readonly model: (digest: string) => { readonly model: string; readonly blocks: number } | undefined
+  /** Whether these blocks are this peer's by a placement that stands: their host is kept. */
+  readonly isPlaced: (digest: string, blocks: readonly [from: number, to: number]) => boolean
+  /** Hosts were loaded, or have ended. */
+  readonly changed: () => void
 }
 
 interface Entry {
+  readonly digest: string
+  readonly blocks: readonly [from: number, to: number]
   readonly bytes: number
   readonly host: Promise<GraphHost>
+  loaded: GraphHost | null
   users: number
+  /** A placement gave it to this peer when that was last asked while nobody used it, or since. */
+  placed: boolean
   idle: CancelTimer | undefined
 }
 
@@ -54,12 +69,61 @@ export class GraphStages implements GraphStageTable {
     const entry = this.#entries.get(key) ?? this.#begin(key, open, skeleton)
     entry.users++
     entry.idle?.()
+    entry.idle = undefined
     try {
       return { host: await entry.host, done: once(() => this.#leave(key, entry)) }
     } catch (error) {
       this.#leave(key, entry)
       throw error
     }
+  }
+
+  /** As the peers that open them say which blocks they are, of models that are known here. */
+  list(): LoadedStage[] {
+    return [...this.#entries.values()].flatMap(({ digest, blocks: [from, end], loaded }) => {
+      const known = this.#needs.model(digest)
+      const to = Math.min(end, known?.blocks ?? 0)
+      if (known === undefined || from >= to) return []
+      return {
+        digest,
+        model: known.model,
+        from,
+        to,
+        pid: loaded?.pid ?? 0,
+        state: loaded === null ? 'loading' : 'ready',
+      }
+    })
+  }
+
+  hosts(): { readonly host: GraphHost }[] {
+    return [...this.#entries.values()].flatMap(({ loaded }) => (loaded === null ? [] : { host: loaded }))
+  }
+
+  /** The placements have changed: what they give to this peer is kept, what they gave ends. */
+  async reconcile(): Promise<void> {
+    const ends: Promise<void>[] = []
+    const kept = new Set<string>()
+    for (const [key, entry] of [...this.#entries].toReversed()) {
+      const isPlaced = this.#isPlaced(entry)
+      entry.placed ||= isPlaced
+      if (entry.users > 0 || entry.loaded === null) continue
+      const place = placeOf(entry)
+      if (!isPlaced) {
+        if (entry.idle === undefined) ends.push(this.#end(key, entry))
+      } else if (kept.has(place)) this.#keepAWhile(key, entry)
+      else {
+        kept.add(place)
+        entry.idle?.()
+        entry.idle = undefined
+      }
+    }
+    await Promise.all(ends)
+  }
+
+  /** Ends the hosts of a model that no request needs. */
+  async release(digest: string): Promise<void> {
+    const idle = [...this.#entries].filter(([, entry]) => entry.digest === digest && entry.users === 0)
+    await Promise.all(idle.map(([key, entry]) => this.#end(key, entry)))
   }
 
   async stop(): Promise<void> {
@@ -71,24 +135,65 @@ export class GraphStages implements GraphStageTable {
 
   #begin(key: string, open: FlowOpen, skeleton: Uint8Array): Entry {
     const bytes = skeleton.length + open.weights.reduce((sum, weight) => sum + weight[3], 0)
-    const held = [...this.#entries.values()].reduce((sum, entry) => sum + entry.bytes, 0)
-    if (held + bytes > this.#needs.memory) throw new MemoryQuotaError(open.digest, held + bytes, this.#needs.memory)
-    const entry: Entry = { bytes, host: this.#start(key, open, skeleton), users: 0, idle: undefined }
+    this.#makeRoom(open, bytes)
+    const { digest, blocks } = open
+    const host = this.#start(key, open, skeleton)
+    const entry: Entry = { digest, blocks, bytes, host, loaded: null, users: 0, placed: false, idle: undefined }
     this.#entries.set(key, entry)
+    this.#needs.changed()
     const forget = (): void => {
-      if (this.#entries.get(key) === entry) this.#entries.delete(key)
+      if (this.#entries.get(key) !== entry) return
+      this.#entries.delete(key)
+      entry.idle?.()
+      this.#needs.changed()
     }
-    entry.host.then((host) => host.ended.then(forget), forget)
+    host.then((one) => {
+      entry.loaded = one
+      if (this.#entries.get(key) === entry) this.#needs.changed()
+      return one.ended.then(forget)
+    }, forget)
     return entry
+  }
+
+  /** Hosts that are only kept make room, those first that were needed longest ago. */
+  #makeRoom({ digest }: FlowOpen, bytes: number): void {
+    const { memory } = this.#needs
+    const needed = (): number => bytes + [...this.#entries.values()].reduce((sum, entry) => sum + entry.bytes, 0)
+    for (const [key, entry] of this.#entries) {
+      if (needed() <= memory && this.#entries.size < MAX_HOSTS) return
+      if (entry.idle !== undefined) void this.#end(key, entry)
+    }
+    if (needed() > memory) throw new MemoryQuotaError(digest, needed(), memory)
+    if (this.#entries.size >= MAX_HOSTS) throw new FlowRefusedError(`${MAX_HOSTS} graph hosts run already`)
+  }
+
+  #isPlaced({ digest, blocks }: Entry): boolean {
+    return this.#needs.isPlaced(digest, blocks)
+  }
+
+  async #end(key: string, entry: Entry): Promise<void> {
+    entry.idle?.()
+    this.#entries.delete(key)
+    this.#needs.changed()
+    await entry.host.then((host) => host.stop()).catch(() => undefined)
   }
 
   #leave(key: string, entry: Entry): void {
     entry.users--
     if (entry.users > 0 || this.#entries.get(key) !== entry) return
-    entry.idle = this.#needs.clock.after(IDLE_MS, () => {
-      this.#entries.delete(key)
-      void entry.host.then((host) => host.stop()).catch(() => undefined)
-    })
+    this.#entries.delete(key)
+    this.#entries.set(key, entry)
+    const wasPlaced = entry.placed
+    entry.placed = this.#isPlaced(entry)
+    if (!entry.placed) return wasPlaced ? void this.#end(key, entry) : this.#keepAWhile(key, entry)
+    // One a place: who opens a part says what it is, and could fill the memory for good.
+    for (const [other, each] of this.#entries) {
+      if (each !== entry && each.users === 0 && placeOf(each) === placeOf(entry)) this.#keepAWhile(other, each)
+    }
+  }
+
+  #keepAWhile(key: string, entry: Entry): void {
+    entry.idle ??= this.#needs.clock.after(IDLE_MS, () => void this.#end(key, entry))
   }
 
   async #start(key: string, open: FlowOpen, skeleton: Uint8Array): Promise<GraphHost> {
@@ -130,6 +235,10 @@ export class GraphStages implements GraphStageTable {
       await rm(making, { recursive: true, force: true })
     }
   }
+}
+
+function placeOf({ digest, blocks }: Entry): string {
+  return `${digest} ${blocks.join(' ')}`
 }
 
 function once(action: () => void): () => void {
