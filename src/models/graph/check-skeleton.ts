@@ -4,18 +4,17 @@ import type { DataType } from '../../onnx/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { ModelFileError } from '../errors.ts'
 import type { GraphManifest, GraphTensor } from './manifest.ts'
-import { fromSkeleton } from './skeleton.ts'
+import { ALONE, fromSkeleton } from './skeleton.ts'
 import { inputsOf, plannedValue } from './store-graph.ts'
 
 /**
  * Each weight has its place and the bytes of its shape, and what is left to be given and gives is what the manifest says.
- * @param path of the skeleton, alone in its folder: what lies beside it could be taken for its weights
  * @throws ModelFileError, what reading and checking a file throw
  */
 export async function checkSkeleton(path: string, manifest: GraphManifest): Promise<void> {
   const weights = new Map<string, GraphTensor>()
   for (const { tensors } of manifest.blocks) for (const tensor of tensors.slice(1)) weights.set(tensor.name, tensor)
-  const model = fromSkeleton(checkModel(await readModel(path)), [...weights.values()], () => path)
+  const model = fromSkeleton(checkModel(await readModel(path, ALONE)), [...weights.values()], () => path)
   for (const { name, type, shape, bytes } of weights.values()) {
     // That the type is one, its place has said.
     const expected = tensorBytes(name, type as DataType, shape)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { checkModel, readModel, writeModel } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import type { GraphManifest, GraphTensor } from './manifest.ts'
-import { fromSkeleton } from './skeleton.ts'
+import { ALONE, fromSkeleton } from './skeleton.ts'
 
 /**
  * Writes the whole model into `cache` unless it is there, and returns its path. Its tensors are in the store.
@@ -20,7 +20,7 @@ export async function graphFile(store: BlobStore, manifest: GraphManifest, cache
   const skeleton = manifest.blocks[0]!.tensors[0]!
   // Held against their addresses before they are believed.
   await store.readAll(skeleton.address)
-  const model = checkModel(await readModel(store.path(skeleton.address)))
+  const model = checkModel(await readModel(store.path(skeleton.address), ALONE))
   await writeModel(
     fromSkeleton(model, [...weights.values()], ({ address }) => store.path(address)),
     path,

@@ -12,6 +12,9 @@ export const WEIGHT_BYTES = 1024
 /** From this version on an initializer need not be an input too. */
 const FREE_INITIALIZERS = 4
 
+/** A skeleton comes from a stranger, and what lies beside it is ours: other models' weights. */
+export const ALONE = { externalData: false } as const
+
 /** The initializers that become blobs, in the file's order. */
 export function weightsOf({ graph }: Model): readonly TensorValue[] {
   return [...graph.initializers.values()].filter(

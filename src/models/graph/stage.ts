@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { checkModel, RangeSource, readModel, writeModel } from '../../onnx/index.ts'
 import { createBlobStore } from '../../store/index.ts'
 import type { GraphTensor } from './manifest.ts'
-import { fromSkeleton, toSkeleton, weightsOf } from './skeleton.ts'
+import { ALONE, fromSkeleton, toSkeleton, weightsOf } from './skeleton.ts'
 
 export type StageWeightRow = readonly [
   name: string,
@@ -38,7 +38,7 @@ export async function stageTask(task: StageTask): Promise<readonly StageWeightRo
       bytes,
       address,
     }))
-    const skeleton = checkModel(await readModel(task.skeleton))
+    const skeleton = checkModel(await readModel(task.skeleton, ALONE))
     const model = fromSkeleton(skeleton, tensors, ({ address }) => store.path(address))
     await writeModel(model, task.path)
     return task.weights

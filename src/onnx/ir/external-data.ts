@@ -31,6 +31,15 @@ export function externalFiles(modelPath: string): ExternalFiles {
   }
 }
 
+/** For a file that must stand by itself. */
+export function noExternalFiles(modelPath: string): ExternalFiles {
+  return {
+    find(tensor, location) {
+      throw new ExternalDataOutsideError(modelPath, tensor, location, 'this file must stand by itself')
+    },
+  }
+}
+
 interface Place {
   readonly modelPath: string
   readonly folder: string

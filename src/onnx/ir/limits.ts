@@ -8,6 +8,8 @@ export interface ReadLimits {
   readonly heldBytes: number
   /** Raw bytes of a tensor from this many on stay in the file. */
   readonly rangeFrom: number
+  /** Whether tensors may lie in files beside the model's: not where the file is a stranger's and its folder is ours. */
+  readonly externalData: boolean
 }
 
 export const READ_LIMITS: ReadLimits = {
@@ -15,6 +17,7 @@ export const READ_LIMITS: ReadLimits = {
   tensors: 1_000_000,
   heldBytes: 512 * 2 ** 20,
   rangeFrom: 1024,
+  externalData: true,
 }
 
 /** The engine's own reader (protobuf) stops at 100 messages inside one another: 32 nested subgraphs. */

@@ -12,7 +12,7 @@ import {
   OnnxUnreadableError,
   OnnxUnsupportedError,
 } from './errors.ts'
-import { externalFiles } from './external-data.ts'
+import { externalFiles, noExternalFiles } from './external-data.ts'
 import { MOST_FILE_BYTES, READ_LIMITS } from './limits.ts'
 import type { ReadLimits } from './limits.ts'
 import { looksLike, looksLikeText } from './looks-like.ts'
@@ -56,7 +56,8 @@ async function readOpened(path: string, handle: FileHandle, limits: ReadLimits):
   if (other !== undefined) throw new NotOnnxError(path, other)
   if (before.size > MOST_FILE_BYTES) throw new OnnxUnsupportedError('the file is larger than 2 GiB', { path })
   const wire = new WireReader(realpathSync(path), handle.fd, before.size, limits)
-  const reading = { wire, limits, external: externalFiles(path), counts: { nodes: 0, tensors: 0 } }
+  const external = limits.externalData ? externalFiles(path) : noExternalFiles(path)
+  const reading = { wire, limits, external, counts: { nodes: 0, tensors: 0 } }
   let model: Model
   try {
     model = wire.within('model', { offset: 0, length: before.size }, () => readModelProto(reading))
