@@ -42,10 +42,14 @@ describe.skipIf(process.platform !== 'linux')('weft import (skipped: looks for i
     let during: string[] = []
     const stopped = await weft(args, {
       started: (child) => {
-        child.stderr?.once('data', () => {
+        // As soon as it is there: what is printed first comes before it or after it, as the machine likes.
+        const look = setInterval(() => {
           during = readers(home)
+          if (during.length === 0) return
+          clearInterval(look)
           child.kill('SIGINT')
-        })
+        }, 2)
+        child.once('exit', () => clearInterval(look))
       },
     })
     expect(stopped).toMatchObject({ status: 130, stdout: '' })
