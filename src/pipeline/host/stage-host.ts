@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { ErrorData } from '../../errors.ts'
-import { channelToOwn, decodeControl, encodeControl, frame } from '../../net/index.ts'
+import { ChannelClosedError, channelToOwn, decodeControl, encodeControl, frame } from '../../net/index.ts'
 import type { Channel, Frame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostError, StageHostLostError } from './host-errors.ts'
@@ -69,7 +69,12 @@ export function startStageHost(needs: StageHostNeeds): StageHost {
     send: (message) => {
       if (message.type === HOST.run) watchdog.given(message.dims[0] ?? 1)
       else if (message.type === HOST.close) watchdog.forget()
-      return channel.send(message)
+      return channel.send(message).catch(async (error: unknown) => {
+        if (!(error instanceof ChannelClosedError)) throw error
+        // Its socket can be gone before its end is told, and the end is the reason. Without one it is of no use.
+        child.kill('SIGKILL')
+        throw await ended
+      })
     },
     onFrame: (set) => (handler = set),
     stop: () => stop(needs.clock, child, channel, ended),
