@@ -28,6 +28,7 @@ it('names its end to all who send, from the first send that fails to those after
     }
     expect(failure).toMatchObject({ code: 'WEFT-INF-021' })
     await expect(host.send(frame({ type: HOST.close, request: 1 }))).rejects.toMatchObject({ code: 'WEFT-INF-021' })
+    await expect(host.stats()).rejects.toMatchObject({ code: 'WEFT-INF-021' })
     expect(await host.ended).toMatchObject({ code: 'WEFT-INF-021' })
   }
 })

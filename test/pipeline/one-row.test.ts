@@ -66,47 +66,34 @@ async function model(weights: WeightFormat): Promise<TestModel> {
   return testModel(store, join(directory, 'cache'), manifest)
 }
 
+/** Rows of each run that a session's single steps took, when their bits are those of one chunk. */
+async function rowsOfSteps(
+  weights: WeightFormat,
+  spoil: Parameters<typeof watched>[1],
+): Promise<{ readonly oneRow: boolean; readonly rows: readonly number[] }> {
+  const test = await model(weights)
+  const rows: number[] = []
+  const stage = await decoder(test.manifest, watched(rows, spoil))
+  const ids = someIds(STEPS, SMALL.vocabulary)
+  const chunk = await through(test, [stage], ids, [STEPS])
+  rows.length = 0
+  const steps = Array.from({ length: STEPS }, () => 1)
+  expect(await through(test, [stage], ids, steps)).toEqual(chunk)
+  await stage.release()
+  return { oneRow: stage.oneRow, rows }
+}
+
 describe('a row that is alone', () => {
-  it.each<WeightFormat>(['auto', 'int8', 'f32'])(
-    'goes through %s matrices once, with the bits of a chunk',
-    async (weights) => {
-      const test = await model(weights)
-      const rows: number[] = []
-      const stage = await decoder(
-        test.manifest,
-        watched(rows, () => undefined),
-      )
-      expect(stage.oneRow).toBe(true)
-      rows.length = 0
-      const ids = someIds(STEPS, SMALL.vocabulary)
-      const single = await through(
-        test,
-        [stage],
-        ids,
-        ids.map(() => 1),
-      )
-      expect(rows).toEqual(ids.map(() => 1))
-      expect(single).toEqual(await through(test, [stage], ids, [STEPS]))
-      await stage.release()
-    },
-  )
+  it.each<WeightFormat>(['auto', 'int8', 'f32'])('goes through %s matrices once', async (weights) => {
+    const { oneRow, rows } = await rowsOfSteps(weights, () => undefined)
+    expect(oneRow).toBe(true)
+    expect(rows).toEqual(Array.from({ length: STEPS }, () => 1))
+  })
 
   it('is given twice where a kernel has other bits for one row', async () => {
-    const test = await model('auto')
-    const rows: number[] = []
-    const stage = await decoder(test.manifest, watched(rows, otherBitsForOneRow(`nk.${SMALL.layers - 1}.0`)))
-    expect(stage.oneRow).toBe(false)
-    rows.length = 0
-    const ids = someIds(STEPS, SMALL.vocabulary)
-    const single = await through(
-      test,
-      [stage],
-      ids,
-      ids.map(() => 1),
-    )
-    expect(rows).toEqual(ids.map(() => 2))
-    expect(single).toEqual(await through(test, [stage], ids, [STEPS]))
-    await stage.release()
+    const { oneRow, rows } = await rowsOfSteps('auto', otherBitsForOneRow(`nk.${SMALL.layers - 1}.0`))
+    expect(oneRow).toBe(false)
+    expect(rows).toEqual(Array.from({ length: STEPS }, () => 2))
   })
 
   it('is given to the head once or twice by the same rule', async () => {

@@ -1,16 +1,16 @@
 /** A graph host as its peer sees it: a child process that is given a file and named tensors, watched and ended. */
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import type { Socket } from 'node:net'
 import { totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { ForwardedError, UnexpectedError } from '../../../errors.ts'
 import type { ErrorData } from '../../../errors.ts'
-import { channelToOwn, decodeControl, encodeControl, frame } from '../../../net/index.ts'
-import type { Channel, Frame } from '../../../net/index.ts'
+import { decodeControl, encodeControl, frame } from '../../../net/index.ts'
+import type { Frame } from '../../../net/index.ts'
 import { ONNX_ERRORS } from '../../../onnx/index.ts'
 import type { Clock } from '../../../util/index.ts'
-import { StageHostError, StageHostLostError } from '../../host/host-errors.ts'
+import { StageHostError } from '../../host/host-errors.ts'
+import type { StageHostLostError } from '../../host/host-errors.ts'
+import { startHostProcess } from '../../host/host-process.ts'
+import type { HostProcess, HostProcessNeeds } from '../../host/host-process.ts'
 import { Watchdog } from '../../host/watchdog.ts'
 import { GRAPH_ERRORS } from '../errors.ts'
 import { messageFrames, MessageReader } from '../messages.ts'
@@ -22,10 +22,6 @@ import type { GraphHostStats, LoadedGraph, LoadGraph, RunGraph } from './protoco
 /** Loading optimises the graph and packs weights, some 100 MB a second. */
 const LOAD_DEADLINE_MS = 600_000
 const STATS_DEADLINE_MS = 2_000
-/** Between the polite end and the certain one. */
-const STOP_GRACE_MS = 1_000
-/** Lines of a dying host that are worth keeping. */
-const STDERR_BYTES = 4_096
 /** Sizes of runs differ more than rows of a language model do, and time may grow with their square. */
 const PATIENCE = { firstMs: 5_000, slowdown: 64 }
 
@@ -54,29 +50,21 @@ export interface GraphHost {
   stop(): Promise<void>
 }
 
-export interface GraphHostNeeds {
-  readonly clock: Clock
-  /** Folder in which Node keeps the host's compiled program; of this user alone, since what lies there is run. */
-  readonly codeCache: string
+export interface GraphHostNeeds extends HostProcessNeeds {
   /** Bytes that the process may hold, mapped files not counted. @default all that the machine has */
   readonly memory?: number
 }
 
 /** Starts the child process; nothing is loaded yet. */
 export function startGraphHost(needs: GraphHostNeeds): GraphHost {
-  const memory = String(needs.memory ?? totalmem())
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', hostProgram(), memory], {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_COMPILE_CACHE: needs.codeCache },
-  })
-  const channel = channelToOwn(child.stdio[3] as Socket, `graph host ${child.pid ?? '?'}`)
-  const ended = endOf(child, channel)
-  const calls = new Calls(needs.clock, channel, ended)
-  const watchdog = new Watchdog(needs.clock, () => child.kill('SIGKILL'), PATIENCE)
-  void ended.then(() => watchdog.stop())
+  const args = [String(needs.memory ?? totalmem())]
+  const host = startHostProcess(needs, { name: 'graph host', path: hostProgram(), args, lifeline: true })
+  const calls = new Calls(needs.clock, host)
+  const watchdog = new Watchdog(needs.clock, () => host.kill(), PATIENCE)
+  void host.ended.then(() => watchdog.stop())
   return {
-    pid: child.pid ?? 0,
-    ended,
+    pid: host.pid,
+    ended: host.ended,
     load: async (graph) => (await calls.ask(GRAPH.load, LOAD_DEADLINE_MS, graph)) as LoadedGraph,
     stats: async () => (await calls.ask(GRAPH.stats, STATS_DEADLINE_MS, null)) as GraphHostStats,
     run: async (run) => {
@@ -87,8 +75,8 @@ export function startGraphHost(needs: GraphHostNeeds): GraphHost {
         watchdog.answered(1)
       }
     },
-    close: (session) => void channel.send(frame({ type: GRAPH.close, request: session })).catch(() => undefined),
-    stop: () => stop(needs.clock, child, channel, ended),
+    close: (session) => void host.send(frame({ type: GRAPH.close, request: session })).catch(() => undefined),
+    stop: () => host.stop(),
   }
 }
 
@@ -98,49 +86,22 @@ function hostProgram(): string {
   return fileURLToPath(new URL(`./main.${extension}`, import.meta.url))
 }
 
-function endOf(child: ChildProcess, channel: Channel): Promise<StageHostLostError> {
-  let stderr = ''
-  child.stderr!.on('data', (chunk: Buffer) => (stderr = `${stderr}${chunk.toString()}`.slice(-STDERR_BYTES)))
-  for (const stream of child.stdio) stream?.on('error', () => undefined)
-  return new Promise((resolve) => {
-    const end = (code: number | null, signal: string | null): void => {
-      const error = new StageHostLostError(child.pid ?? 0, code, signal, stderr)
-      child.stdio[4]?.destroy()
-      channel.abort(error)
-      resolve(error)
-    }
-    child.once('exit', end)
-    child.once('error', () => end(null, null))
-  })
-}
-
-async function stop(clock: Clock, child: ChildProcess, channel: Channel, ended: Promise<Error>): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  // The host ends when its socket does; one that computes does not hear of it, and is killed.
-  channel.close().catch(() => undefined)
-  const cancel = clock.after(STOP_GRACE_MS, () => child.kill('SIGKILL'))
-  await ended
-  cancel()
-}
-
 type Answer = Message | Frame
 
 class Calls {
   readonly #clock: Clock
-  readonly #channel: Channel
-  readonly #ended: Promise<StageHostLostError>
+  readonly #host: HostProcess
   readonly #reader = new MessageReader(MAX_RUN_BYTES)
   readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>()
   #next = 1
 
-  constructor(clock: Clock, channel: Channel, ended: Promise<StageHostLostError>) {
+  constructor(clock: Clock, host: HostProcess) {
     this.#clock = clock
-    this.#channel = channel
-    this.#ended = ended
-    void ended.then((error) => {
+    this.#host = host
+    void host.ended.then((error) => {
       for (const { reject } of this.#waiting.values()) reject(error)
     })
-    channel.onFrame((part) => {
+    host.onFrame((part) => {
       const answer = part.type === GRAPH.result ? this.#reader.take(part) : part
       if (answer !== null) this.#waiting.get(part.request)?.resolve(answer)
     })
@@ -178,9 +139,7 @@ class Calls {
     const waiter = Promise.withResolvers<Answer>()
     this.#waiting.set(request, waiter)
     try {
-      const sent = frames(request).map((part) => this.#channel.send(part))
-      // Its end tells more than that the socket is closed.
-      Promise.all(sent).catch(async () => waiter.reject(await this.#ended))
+      Promise.all(frames(request).map((part) => this.#host.send(part))).catch(waiter.reject)
       return await waiter.promise
     } finally {
       this.#waiting.delete(request)
