@@ -98,3 +98,9 @@ export function decodeFlowOpen(control: Readonly<Record<string, unknown>>): Flow
   }
   return parsed.data
 }
+
+/** The process that computes the part. @throws FlowRefusedError */
+export function decodeFlowOpened({ pid }: Readonly<Record<string, unknown>>): number {
+  if (typeof pid === 'number' && Number.isSafeInteger(pid) && pid >= 0) return pid
+  throw new FlowRefusedError('a part is said to be open in no process')
+}

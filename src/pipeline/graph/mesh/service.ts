@@ -3,13 +3,13 @@
  * that may send them, passes on what its parts make, and is the origin of its own requests.
  */
 import { errorData } from '../../../errors.ts'
-import type { ErrorData } from '../../../errors.ts'
-import { decodeControl, encodeControl, frame } from '../../../net/index.ts'
+import { encodeControl, frame } from '../../../net/index.ts'
 import type { Frame, Network } from '../../../net/index.ts'
 import type { CancelTimer, Clock } from '../../../util/index.ts'
 import { PeerLostError } from '../../ring/errors.ts'
 import { createLinks } from '../../ring/links.ts'
 import type { Link, Links } from '../../ring/links.ts'
+import { decodeRingError } from '../../ring/protocol.ts'
 import { RemoteError } from '../../ring/remote-error.ts'
 import { FlowRefusedError } from '../errors.ts'
 import { FlowStage } from '../flow/stage.ts'
@@ -18,7 +18,7 @@ import type { GraphHost } from '../host/graph-host.ts'
 import { messageFrames, MessageReader } from '../messages.ts'
 import type { Message, MessageHead } from '../messages.ts'
 import type { Tensors } from '../tensors.ts'
-import { decodeFlowOpen, FLOW, FLOW_PROTOCOL, MAX_MESSAGE_BYTES, SKELETON } from './protocol.ts'
+import { decodeFlowOpen, decodeFlowOpened, FLOW, FLOW_PROTOCOL, MAX_MESSAGE_BYTES, SKELETON } from './protocol.ts'
 import type { FlowOpen } from './protocol.ts'
 
 /** Parts that one other peer may have open here. */
@@ -135,10 +135,12 @@ export class FlowService {
   async #open(from: Link, { head, control, tensors }: Message): Promise<void> {
     const { request, hop: part } = head
     const key = keyOf(from.peer, request, part)
+    // The first of two stays; the second must not end what the first has begun.
+    if (this.#opening.has(key) || this.#parts.has(key)) return this.#needs.count('frames_refused')
     try {
       const open = decodeFlowOpen(control)
       const skeleton = tensors.get(SKELETON)
-      if (open.route[part] !== this.#needs.self || this.#parts.has(key) || skeleton?.type !== 'uint8') {
+      if (open.route[part] !== this.#needs.self || skeleton?.type !== 'uint8') {
         throw new FlowRefusedError('the route does not name this peer at this place', { from: from.peer, part })
       }
       const held = [...this.#parts.keys(), ...this.#opening.keys()].filter((each) => each.startsWith(`${from.peer}/`))
@@ -226,14 +228,14 @@ export class FlowService {
   #toOrigin(from: Link, { head, control, tensors, bytes }: Message): void {
     const origin = this.#origins.get(head.request)
     if (origin === undefined || origin.route[head.hop] !== from.peer) return this.#needs.count('frames_refused')
-    if (head.type === FLOW.opened) origin.listener.opened(head.hop, Number(control['pid']))
+    if (head.type === FLOW.opened) origin.listener.opened(head.hop, decodeFlowOpened(control))
     else if (head.type === FLOW.results) origin.listener.results(head.hop, head.step, tensors, bytes)
   }
 
   #failed(from: Link, part: Frame): void {
     const origin = this.#origins.get(part.request)
     if (origin === undefined || origin.route[part.hop] !== from.peer) return this.#needs.count('frames_refused')
-    origin.listener.failed(new RemoteError(from.peer, decodeControl(part.control) as ErrorData))
+    origin.listener.failed(new RemoteError(from.peer, decodeRingError(part)))
   }
 
   #close(from: Link, { request, hop }: Frame): void {
