@@ -92,10 +92,12 @@ describe('a bad peer', () => {
       deadline: 60_000,
     }
     const tensors = new Map([[SKELETON, { type: 'uint8', dims: [1], data: Uint8Array.of(1) } as const]])
-    for (let turn = 0; turn < 2; turn++) {
+    const open = async (): Promise<void> => {
       for (const part of messageFrames({ type: FLOW.open, request: REQUEST, control }, tensors))
         await channel.send(part)
     }
+    await open()
+    await open()
     await until(() => counted.get('frames_refused') === 1)
     expect(opening).toHaveLength(1)
     // The first is still being opened: its close must find it.
