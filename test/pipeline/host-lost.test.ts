@@ -19,7 +19,6 @@ afterAll(() => rm(directory, { recursive: true, force: true }))
 it('names its end to all who send, from the first send that fails to those after it', async () => {
   for (let round = 0; round < 3; round++) {
     const host = startStageHost({ clock: systemClock(), codeCache: join(directory, 'code') })
-    await host.stats().catch(() => undefined)
     process.kill(host.pid, 'SIGKILL')
     let failure: unknown
     while (failure === undefined) {
