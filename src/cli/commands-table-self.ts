@@ -1,5 +1,6 @@
 /** The verbs that diagnose, and those about weft itself. */
 import type { CommandSpec } from './option-types.ts'
+import { PEER_OPTIONS } from './peer-options.ts'
 
 export const SELF_VERBS: readonly CommandSpec[] = [
   {
@@ -61,7 +62,10 @@ export const SELF_VERBS: readonly CommandSpec[] = [
       { name: 'user', help: 'for this user (default)' },
       { name: 'system', help: 'for the machine; needs root' },
       { name: 'dry-run', help: 'print the unit, write nothing' },
+      ...PEER_OPTIONS,
     ],
+    notes: ['What weft up takes stands in the unit, and holds whenever the service starts.'],
+    examples: ['weft service install', 'weft service install --network-key mesh.key --memory 4GB --lan off'],
   },
   {
     verb: 'completion',

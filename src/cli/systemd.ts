@@ -10,6 +10,8 @@ export interface UnitInit {
   /** Command and first arguments that start weft. */
   readonly self: readonly string[]
   readonly home: string
+  /** Further arguments of `weft up`. */
+  readonly options: readonly string[]
 }
 
 /** systemd.syntax(7): a value in double quotes, with `\`, `"`, `%` and `$` escaped. */
@@ -17,8 +19,8 @@ export function quoteUnitValue(text: string): string {
   return `"${text.replace(/[\\"]/g, '\\$&').replaceAll('%', '%%').replaceAll('$', '$$$$')}"`
 }
 
-export function unitText({ home, scope, self }: UnitInit): string {
-  const start = [...self, 'up', '--foreground', '--home', home].map(quoteUnitValue).join(' ')
+export function unitText({ home, scope, self, options }: UnitInit): string {
+  const start = [...self, 'up', '--foreground', '--home', home, ...options].map(quoteUnitValue).join(' ')
   // A user's manager cannot take rights away in all the ways that the machine's can.
   const strict =
     scope === 'system'

@@ -131,6 +131,20 @@ describe('service', () => {
     expect((await call(['service', 'uninstall'], { env })).status).toBe(0)
     expect((await call(['service', 'uninstall'], { env })).status).toBe(4)
   })
+
+  test('the unit starts the peer with the options that were given, and none that weft up would refuse', async () => {
+    await using it = await emptyHome()
+    const env = { XDG_CONFIG_HOME: it.home }
+    const install = ['service', 'install', '--dry-run', '--json', '--home', it.home]
+    const options = ['--network-key', 'mesh.key', '--listen', '/ip4/0.0.0.0/tcp/7334', '--memory', '2GB', '--lan=off']
+    const { unit } = json((await call([...install, ...options], { env })).stdout) as { unit: string }
+    const start = /^ExecStart=(.*)$/m.exec(unit)?.[1]
+    expect(start).toContain('"--memory=2000000000" "--lan=off"')
+    expect(start).toContain('"--listen=/ip4/0.0.0.0/tcp/7334"')
+    expect(start).toMatch(/"--network-key=\/.*\/mesh\.key"$/)
+    expect((await call([...install, '--listen', 'here'], { env })).status).toBe(2)
+    expect((await call(['service', 'uninstall', '--memory', '2GB'], { env })).status).toBe(2)
+  })
 })
 
 describe('key', () => {

@@ -1,18 +1,29 @@
 /** weft service install|uninstall: writes or removes the systemd unit, and says what to run. */
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
-import type { Command } from '../context.ts'
+import { dirname, resolve } from 'node:path'
+import type { Command, Flags } from '../context.ts'
 import { CannotWriteError, NotHereError, UsageError } from '../errors.ts'
 import { nextCommands, unitPath, unitText } from '../systemd.ts'
 import type { Scope } from '../systemd.ts'
+import { peerInit } from '../up-options.ts'
 
-export const command: Command = async ({ flags, home, io, out }) => {
+/** Of this command; the home has its own place in the unit. */
+const NOT_OF_THE_PEER = ['user', 'system', 'dry-run', 'home', 'json', 'jsonl', 'quiet', 'verbose', 'no-color']
+
+export const command: Command = async (context) => {
+  const { flags, home, io, out } = context
   if (flags.flag('user') && flags.flag('system')) throw new UsageError('--user and --system exclude each other')
   const scope: Scope = flags.flag('system') ? 'system' : 'user'
   const action = flags.required(0) === 'install' ? 'install' : 'uninstall'
   const path = unitPath(scope, io.env)
-  const unit = unitText({ scope, self: io.self, home })
+  const options = peerOptions(flags)
+  if (action === 'uninstall' && options.length > 0) {
+    throw new UsageError(`${options[0]!.split('=')[0]!} is for weft service install`)
+  }
+  // What `weft up` would refuse is refused now, not when the machine starts.
+  peerInit(context)
+  const unit = unitText({ scope, self: io.self, home, options })
   const dry = flags.flag('dry-run')
   if (action === 'uninstall' && !existsSync(path))
     throw new NotHereError('unit', path, 'weft service install writes one')
@@ -33,6 +44,13 @@ export const command: Command = async ({ flags, home, io, out }) => {
     out.note(action === 'install' ? 'written. Now run:' : 'removed; it goes on until it is stopped. Now run:')
     for (const line of next) out.note(`  ${line}`)
   }
+}
+
+/** As arguments of `weft up`, which runs in another folder than this command. */
+function peerOptions(flags: Flags): string[] {
+  const key = flags.text('network-key')
+  const rest = flags.tokens([...NOT_OF_THE_PEER, 'network-key'])
+  return key === undefined ? rest : [...rest, `--network-key=${resolve(key)}`]
 }
 
 async function write(path: string, unit: string): Promise<void> {

@@ -1,0 +1,50 @@
+/** What a peer can be told when it starts: by `weft up`, and by the service that runs `weft up`. */
+import type { OptionSpec } from './option-types.ts'
+
+export const PEER_OPTIONS: readonly OptionSpec[] = [
+  { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'what others see (default: two words)' },
+  {
+    name: 'listen',
+    value: { label: 'MULTIADDR', kind: 'text' },
+    repeat: true,
+    help: 'where to listen, e.g. /ip4/0.0.0.0/tcp/7334',
+  },
+  {
+    name: 'bootstrap',
+    value: { label: 'MULTIADDR', kind: 'text' },
+    repeat: true,
+    help: 'a peer to dial, for other networks than this one',
+  },
+  { name: 'network', value: { label: 'NAME', kind: 'text' }, help: 'name of the mesh to join' },
+  {
+    name: 'network-key',
+    value: { label: 'FILE', kind: 'file' },
+    help: 'only peers with this key get in (weft key network makes one)',
+  },
+  {
+    name: 'lan',
+    value: { label: 'MODE', kind: 'text', choices: ['open', 'confirm', 'off'] },
+    help: 'peers found on this LAN: join, ask first, or do not look',
+  },
+  { name: 'memory', value: { label: '2GB', kind: 'size', min: 1 }, help: 'bytes for weights and context' },
+  { name: 'disk', value: { label: '20GB', kind: 'size', min: 1 }, help: 'bytes on the disk for models' },
+  {
+    name: 'upload-limit',
+    value: { label: '10MB/s', kind: 'rate', min: 256_000 },
+    help: 'bytes a second of models to other peers',
+  },
+  { name: 'threads', value: { label: 'N', kind: 'whole', min: 1, max: 1024 }, help: 'threads of a stage' },
+  { name: 'http', value: { label: 'HOST:PORT|off', kind: 'text' }, help: 'where the API listens' },
+  {
+    name: 'http-host',
+    value: { label: 'NAME', kind: 'text' },
+    repeat: true,
+    help: 'another name that the API is called by, e.g. that of a proxy before it',
+  },
+  {
+    name: 'cors',
+    value: { label: 'ORIGIN', kind: 'text' },
+    repeat: true,
+    help: 'pages of this origin may call the API, e.g. https://chat.example',
+  },
+]
