@@ -37,7 +37,8 @@ export async function checkInChild(
   )
   if (outcome.kind === 'result') return outcome.value as CheckResult
   if (outcome.kind === 'error') throw new UnexpectedError(outcome.error.message)
-  return { kind: 'unchecked', why: wordsFor(outcome.end) }
+  // The optimizer ends the process over some graphs; what takes all memory, or all time, is what the graph computes.
+  return { kind: 'unchecked', why: wordsFor(outcome.end), final: outcome.end.why !== 'died' }
 }
 
 function wordsFor({ why, signal, code, last }: GuardedEnd): string {

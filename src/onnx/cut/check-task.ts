@@ -12,6 +12,8 @@ export interface CheckTask {
   }
   readonly parts: readonly CheckedModel[]
   readonly optimization: Optimization
+  /** The parts' times are wanted. @default false */
+  readonly measured?: boolean | undefined
 }
 
 export type CheckResult =
@@ -21,7 +23,7 @@ export type CheckResult =
 
 export async function runCheck(needs: CheckNeeds, task: CheckTask): Promise<CheckResult> {
   const whole = await runWhole(needs, task.whole, task.optimization)
-  const outcome = await checkPartitions(needs, whole, task.parts)
+  const outcome = await checkPartitions(needs, whole, task.parts, task)
   if (outcome.kind !== 'differs' || (await isRepeatable(needs, task.whole.path, whole))) return outcome
   return { kind: 'unrepeatable' }
 }

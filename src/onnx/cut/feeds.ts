@@ -2,6 +2,7 @@
 import { TENSOR_ARRAYS } from '../engine.ts'
 import type { AnyTensor, Tensor } from '../engine.ts'
 import type { Dimension, ValueInfo } from '../ir/index.ts'
+import { decoderFeed, decoderSteps } from './decoder-feeds.ts'
 
 export type Feeds = Readonly<Record<string, AnyTensor>>
 
@@ -47,13 +48,32 @@ function isFeedable(type: string): boolean {
 
 /** Cases to try, one after another, none twice. */
 export function* feedCases(inputs: readonly ValueInfo[]): Generator<Feeds, undefined> {
+  yield* decoderCases(inputs)
   for (const [index, attempt] of ATTEMPTS.entries()) {
     const shapes = shapesOf(inputs, attempt)
-    const elements = shapes.reduce((sum, dims) => sum + dims.reduce((product, dim) => product * dim, 1), 0)
-    if (elements > MOST_ELEMENTS) continue
+    if (elementsOf(shapes) > MOST_ELEMENTS) continue
     const random = generator(index + 1)
     const feeds = Object.create(null) as Record<string, AnyTensor>
     for (const [at, info] of inputs.entries()) feeds[info.name] = tensorFor(info, shapes[at]!, attempt, random)
+    yield feeds
+  }
+}
+
+function elementsOf(shapes: readonly (readonly number[])[]): number {
+  return shapes.reduce((sum, dims) => sum + dims.reduce((product, dim) => product * dim, 1), 0)
+}
+
+/** What a decoder has beside caches and tokens is made up as for any model. */
+function* decoderCases(inputs: readonly ValueInfo[]): Generator<Feeds, undefined> {
+  const [attempt] = ATTEMPTS as readonly [Attempt, ...Attempt[]]
+  for (const [index, step] of decoderSteps(inputs).entries()) {
+    const random = generator(ATTEMPTS.length + index + 1)
+    const shapes = shapesOf(inputs, attempt)
+    if (elementsOf(shapes) > MOST_ELEMENTS) continue
+    const feeds = Object.create(null) as Record<string, AnyTensor>
+    for (const [at, info] of inputs.entries()) {
+      feeds[info.name] = decoderFeed(info, step, random) ?? tensorFor(info, shapes[at]!, attempt, random)
+    }
     yield feeds
   }
 }

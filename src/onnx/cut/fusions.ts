@@ -58,7 +58,8 @@ function fuses(near: Neighbours, node: number, next: number): boolean {
     return near.isSole(node) && (ACTIVATIONS.has(after) || (SCALINGS.has(after) && near.hasConstant(next)))
   }
   if (PRODUCTS.has(op)) {
-    if (after === 'Add' || after === 'Sum' || after === 'BatchNormalization') return true
+    // A bias. What is added to a residual is no part of the product: decoders are cut there.
+    if (after === 'BatchNormalization' || after === 'Sum' || (after === 'Add' && near.hasConstant(next))) return true
     return near.isSole(node) && (ACTIVATIONS.has(after) || (SCALINGS.has(after) && near.hasConstant(next)))
   }
   if (PRODUCTS.has(after)) return SCALINGS.has(op) && near.hasConstant(node)
@@ -87,24 +88,36 @@ function patternAt(near: Neighbours, node: number): FusionGroup | null {
     // Normalization: (x - mean) / sqrt(variance + epsilon) * weight + bias.
     case 'Sqrt': {
       const epsilon = near.before(node).some((source) => near.op(source) === 'Add')
-      const up = words('Add ReduceMean Pow Mul Sub Cast')
-      return epsilon ? around(near, node, [5, up], [3, words('Div Reciprocal Mul Add Cast')]) : null
+      const up = words('Bias ReduceMean Pow Mul Sub Cast')
+      const formula = epsilon ? around(near, node, [5, up], [3, words('Div Reciprocal Mul Bias Cast')]) : null
+      return formula === null ? null : [...formula, ...formula.flatMap((each) => addedBefore(near, each))]
     }
     case 'MatMulInteger':
     case 'ConvInteger':
       return around(near, node, [1, words('DynamicQuantizeLinear')], [3, words('Cast Mul Add')])
     case 'Add':
       return near.after(node).some((next) => NORMALIZATIONS.has(near.op(next)))
-        ? around(near, node, [2, words('Add MatMul Gemm Gather')], [1, NORMALIZATIONS])
+        ? around(near, node, [2, words('Bias MatMul Gemm Gather')], [1, NORMALIZATIONS])
         : null
     default:
       return null
   }
 }
 
+/** The sum that is normalised, of a residual and what comes to it with its bias: not the sums before it. */
+function addedBefore(near: Neighbours, node: number): readonly number[] {
+  const sums = near.before(node).filter((source) => near.op(source) === 'Add')
+  return sums.flatMap((sum) => [sum, ...near.before(sum).filter((source) => isBias(near, source))])
+}
+
+function isBias(near: Neighbours, node: number): boolean {
+  return near.op(node) === 'Add' && near.hasConstant(node)
+}
+
 /** No pattern is larger; what grows beyond is a hub, and would cost a walk over it from each of its readers. */
 const MOST_IN_GROUP = 64
 
+/** `Bias`: an addition of a constant. */
 type Reach = readonly [steps: number, ops: ReadonlySet<string>]
 
 function around(near: Neighbours, node: number, up: Reach, down: Reach): FusionGroup {
@@ -114,7 +127,8 @@ function around(near: Neighbours, node: number, up: Reach, down: Reach): FusionG
     for (let step = 0; step < steps && edge.length > 0; step++) {
       const next: number[] = []
       for (const each of edge.flatMap((from) => beside(from).slice(0, MOST_IN_GROUP))) {
-        if (!ops.has(near.op(each)) || group.has(each) || group.size === MOST_IN_GROUP) continue
+        const fits = ops.has(near.op(each)) || (ops.has('Bias') && isBias(near, each))
+        if (!fits || group.has(each) || group.size === MOST_IN_GROUP) continue
         group.add(each)
         next.push(each)
       }

@@ -1,7 +1,6 @@
 /** Parts as models of their own: plain ONNX, whose inputs and outputs chain by name. */
-import { subgraphs } from '../ir/index.ts'
-import type { Dimension, Model, Node, OnnxFunction, ValueInfo, ValueType } from '../ir/index.ts'
-import { NO_ENTRIES } from '../ir/index.ts'
+import { DATA_TYPES, NO_ENTRIES, subgraphs } from '../ir/index.ts'
+import type { DataType, Dimension, Model, Node, OnnxFunction, ValueInfo, ValueType } from '../ir/index.ts'
 import type { Part } from './assign.ts'
 import type { Structure } from './structure.ts'
 
@@ -99,7 +98,7 @@ function boundaryOf(context: Context, part: Part): Boundary {
     if (from === 'graph') return declared.get(name)!
     const carrier = carriers.get(name)
     if (carrier === undefined) return boundaryInfo(context, name)
-    before.push(castNode(carrier, name, FLOAT16))
+    before.push(castNode(carrier, name, 'float16'))
     return carrierInfo(context, name, carrier)
   })
   const outputs: ValueInfo[] = []
@@ -109,7 +108,7 @@ function boundaryOf(context: Context, part: Part): Boundary {
     if (ofGraph) outputs.push(results.get(name)!)
     else if (carrier === undefined) outputs.push(boundaryInfo(context, name))
     if (carrier === undefined) continue
-    after.push(castNode(name, carrier, FLOAT32))
+    after.push(castNode(name, carrier, 'float32'))
     outputs.push(carrierInfo(context, name, carrier))
     carries.set(carrier, name)
   }
@@ -143,9 +142,7 @@ function sentType(name: string, type: ValueType, { sizes }: PartitionOptions): V
   }
 }
 
-const [FLOAT32, FLOAT16] = [1n, 10n]
-
-function castNode(from: string, to: string, type: bigint): Node {
+export function castNode(from: string, to: string, type: DataType): Node {
   return {
     name: `weft.cast/${to}`,
     opType: 'Cast',
@@ -153,7 +150,7 @@ function castNode(from: string, to: string, type: bigint): Node {
     overload: '',
     inputs: [from],
     outputs: [to],
-    attributes: new Map([['to', { kind: 'int', value: type }]]),
+    attributes: new Map([['to', { kind: 'int', value: BigInt(DATA_TYPES[type]) }]]),
     metadata: NO_ENTRIES,
   }
 }

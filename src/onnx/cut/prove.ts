@@ -2,7 +2,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Optimization } from '../engine.ts'
-import type { Model } from '../ir/index.ts'
 import type { CheckResult, CheckTask } from './check-task.ts'
 import type { PartitionOptions } from './partition.ts'
 import type { Decision } from './verdict.ts'
@@ -14,11 +13,12 @@ export interface ProofWork extends WriteWork {
     check(task: CheckTask, signal?: AbortSignal): Promise<CheckResult>
     progress?(step: 'read' | 'cut' | 'write' | 'check'): void
   }
-  /** The whole model's file. */
-  readonly path: string
-  /** The engine would not take the file as it is: `model` is it, put right, and is what parts are held against. */
-  readonly repaired: boolean
-  readonly model: Model
+  /** What parts are held against: the model's file, or one made of it that the engine and its binding take. */
+  readonly whole: CheckTask['whole']
+  /** The check is to tell how long the parts take. */
+  readonly measured: boolean
+  /** The time for other cuts and other ways is over: one more try, and no more. */
+  spent(): boolean
 }
 
 export interface Proof {
@@ -29,11 +29,10 @@ export interface Proof {
   readonly result: CheckResult | null
 }
 
-/** Where `repaired` needs it, in the folder of the partitions. */
-export const WHOLE = 'whole.onnx'
-
 /** Choices of cuts at one level: each takes as long as the whole model twice. */
 const MOST_TRIES = 4
+/** Choices of which every cut changes bits: the model is such, at this level. */
+const MOST_HOPELESS = 2
 
 /** The last try, whether it agreed or not. @param fixed the cuts are given and not to be changed */
 export async function proveCuts(
@@ -43,14 +42,17 @@ export async function proveCuts(
   fixed: boolean,
 ): Promise<{ readonly decision: Decision; readonly proof: Proof }> {
   const banned = new Set<number>()
+  let hopeless = 0
   for (let attempt = 1; ; attempt++) {
     const decision = decideFor(banned)
     const { cuts } = decision.chosen
     const proof = await proveWays(work, optimization, cuts)
     const kind = proof.result?.kind
-    const hopeless = kind === 'equal' || kind === 'unchecked' || kind === 'unrepeatable' || cuts.length === 0
-    if (hopeless || fixed || attempt === MOST_TRIES) return { decision, proof }
-    for (const cut of await guiltyCuts(work, optimization, cuts)) banned.add(cut)
+    const isLast = kind === 'equal' || kind === 'unchecked' || kind === 'unrepeatable' || cuts.length === 0
+    if (isLast || fixed || attempt === MOST_TRIES || work.spent()) return { decision, proof }
+    const guilty = await guiltyCuts(work, optimization, cuts)
+    if (cuts.length > 1 && guilty.length === cuts.length && ++hopeless === MOST_HOPELESS) return { decision, proof }
+    for (const cut of guilty) banned.add(cut)
   }
 }
 
@@ -63,8 +65,9 @@ async function guiltyCuts(
   if (cuts.length === 1) return cuts
   const guilty: number[] = []
   for (const cut of cuts) {
+    if (work.spent()) return cuts
     const { written, result } = await proveWays(work, optimization, [cut], 'single')
-    await Promise.all(written.files.map((file) => rm(join(work.out, file), { force: true })))
+    await removeFiles(work, written.files)
     if (result?.kind !== 'equal') guilty.push(cut)
   }
   return guilty.length === 0 ? cuts : guilty
@@ -87,7 +90,7 @@ async function proveWays(
 ): Promise<Proof> {
   const first = await proveWay(work, optimization, cuts, { halfAsFloat: true }, stem)
   for (const { after, half, ...options } of WAYS) {
-    if (first.result?.kind !== after) continue
+    if (first.result?.kind !== after || work.spent()) continue
     if (half === true ? !first.written.hasHalf : after === 'differs' && optimization === 'off') continue
     const proof = await proveWay(work, optimization, cuts, options, stem)
     if (proof.result?.kind === 'equal') return proof
@@ -95,25 +98,26 @@ async function proveWays(
   return first
 }
 
-async function proveWay(
+/** Written, run and compared, in one way. */
+export async function proveWay(
   work: ProofWork,
   optimization: Optimization,
   cuts: readonly number[],
   options: PartitionOptions,
   stem?: string,
 ): Promise<Proof> {
-  const { needs, model, path, signal } = work
+  const { needs, whole, signal, measured } = work
   needs.progress?.('write')
   const written = await writeParts(work, cuts, options, stem)
   needs.progress?.('check')
-  const { graph } = model
-  const given = new Set([...graph.initializers.keys(), ...graph.sparseInitializers.keys()])
-  const whole = {
-    path: work.repaired ? join(work.out, WHOLE) : path,
-    // The binding does not know initializers as inputs.
-    inputs: graph.inputs.filter(({ name }) => !given.has(name)),
-    outputs: graph.outputs.map(({ name }) => name),
+  try {
+    const result = await needs.check({ whole, parts: written.checked, optimization, measured }, signal)
+    return { optimization, written, options, result }
+  } finally {
+    await removeFiles(work, written.temporary)
   }
-  const result = await needs.check({ whole, parts: written.checked, optimization }, signal)
-  return { optimization, written, options, result }
+}
+
+export async function removeFiles({ out }: WriteWork, files: readonly string[]): Promise<void> {
+  await Promise.all(files.map((file) => rm(join(out, file), { force: true })))
 }

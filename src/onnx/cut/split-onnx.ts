@@ -3,8 +3,10 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OPTIMIZATION_LEVELS } from '../engine.ts'
 import type { Optimization } from '../engine.ts'
+import type { Clock } from '../../util/index.ts'
 import { checkModel, inlineFunctions, readModel, shown, writeModel } from '../ir/index.ts'
 import type { Model } from '../ir/index.ts'
+import { bindableForm } from './bindable.ts'
 import { blocksOf } from './blocks.ts'
 import type { Blocks } from './blocks.ts'
 import type { CheckResult, CheckTask } from './check-task.ts'
@@ -13,17 +15,20 @@ import { OnnxCutsError, OnnxSplitDiffersError } from './errors.ts'
 import { factsOf } from './facts.ts'
 import type { NominalSizes } from './facts.ts'
 import type { CutFacts } from './types.ts'
-import { proveCuts, WHOLE } from './prove.ts'
+import { proveCuts, removeFiles } from './prove.ts'
 import type { Proof, ProofWork } from './prove.ts'
 import type { SplitPlan } from './split-plan.ts'
+import { rebalance } from './rebalance.ts'
 import { decide } from './verdict.ts'
 import type { Decision } from './verdict.ts'
-import { writeParts } from './write-parts.ts'
+import { feedsOf, writeParts } from './write-parts.ts'
 
 export interface SplitOnnxNeeds {
   /** `runCheck`, or better `checkInChild`: the engine's optimizer ends the process over some graphs. */
   check(task: CheckTask, signal?: AbortSignal): Promise<CheckResult>
   progress?(step: 'read' | 'cut' | 'write' | 'check'): void
+  /** Without one there is no end to the patience with a model whose cuts change bits. */
+  readonly clock?: Clock
 }
 
 export interface SplitOnnxRequest {
@@ -44,8 +49,17 @@ export interface SplitOnnxRequest {
   /** @default true */
   readonly check?: boolean | undefined
   readonly sizes?: NominalSizes | undefined
+  /** The parts will run side by side on this machine: the cuts follow what the parts took in the check. */
+  readonly measured?: boolean | undefined
 }
 
+/**
+ * For cuts that agree at the levels above `off`, where they nearly always do. A model of which most cuts change bits would
+ * take a hundred checks a level.
+ */
+const PATIENCE_MS = 90_000
+/** What parts are held against where it is not the file itself, in the folder of the partitions. */
+const WHOLE = 'whole.onnx'
 const DEFAULT_PARTS = 2
 /** More would be a hop for each: no mesh has them. */
 const MOST_PARTS = 1024
@@ -56,13 +70,13 @@ const MOST_PARTS = 1024
  */
 export async function splitOnnx(
   needs: SplitOnnxNeeds,
-  path: string,
+  file: string,
   request: SplitOnnxRequest,
   signal?: AbortSignal,
 ): Promise<SplitPlan> {
   const parts = partsOf(request)
   needs.progress?.('read')
-  const read = await readModel(path)
+  const read = await readModel(file)
   const checked = checkModel(read)
   const model = inlineFunctions(checked)
   signal?.throwIfAborted()
@@ -70,8 +84,8 @@ export async function splitOnnx(
   const facts = factsOf(model, request.sizes)
   const { blocks, levels } = blocksFor(model, facts, request, parts)
   if (request.cuts !== undefined) checkCuts(request.cuts, blocks)
-  const repaired = checked.graph !== read.graph
-  const work = { needs, path, model, repaired, facts, blocks, signal, out: request.out }
+  const { out, measured = false } = request
+  const writing = { facts, blocks, signal, out }
   const decideFor = (banned: ReadonlySet<number>): Decision =>
     request.cuts === undefined
       ? decide(blocks, { parts, memoryLimit: request.memoryLimit, banned })
@@ -80,36 +94,55 @@ export async function splitOnnx(
     const decision = decideFor(new Set())
     needs.progress?.('write')
     const options = { halfAsFloat: true }
-    const written = await writeParts(work, decision.chosen.cuts, options)
+    const written = await writeParts(writing, decision.chosen.cuts, options)
     return planOf(blocks, decision, { optimization: levels.at(-1)!, written, options, result: null })
   }
-  const written = repaired ? (await writeModel(checked, join(request.out, WHOLE))).files : []
+  const bindable = bindableForm(model, facts.types)
+  const held = bindable === null ? checked : bindable.apply(model)
+  const path = held.graph === read.graph ? file : join(out, WHOLE)
+  const whole = { path, inputs: feedsOf(held), outputs: held.graph.outputs.map(({ name }) => name) }
+  const written = path === file ? [] : (await writeModel(held, path)).files
   try {
-    return await provenPlan(work, levels, decideFor, request.cuts !== undefined)
+    const spent = patience(needs.clock)
+    return await provenPlan({ ...writing, needs, file, whole, bindable, measured, spent }, levels, decideFor, request)
   } finally {
-    for (const file of written) await rm(file.path, { force: true })
+    for (const each of written) await rm(each.path, { force: true })
   }
+}
+
+function patience(clock: Clock | undefined): () => boolean {
+  if (clock === undefined) return () => false
+  const until = clock.now() + PATIENCE_MS
+  return () => clock.now() >= until
 }
 
 /** The first level at which whole and parts agree. */
 async function provenPlan(
-  work: ProofWork,
+  work: ProofWork & { readonly file: string },
   levels: readonly Optimization[],
   decideFor: (banned: ReadonlySet<number>) => Decision,
-  fixed: boolean,
+  { cuts, memoryLimit }: SplitOnnxRequest,
 ): Promise<SplitPlan> {
+  const fixed = cuts !== undefined
   let last: Proof | null = null
   for (const optimization of levels) {
+    if (last !== null && work.spent() && optimization !== levels.at(-1)) continue
     const { decision, proof } = await proveCuts(work, optimization, decideFor, fixed)
     const kind = proof.result?.kind
-    if (kind === 'equal') return planOf(work.blocks, decision, proof)
-    if (kind === 'unchecked' && optimization === levels.at(-1)) return planOf(work.blocks, decision, proof)
+    if (kind === 'equal') {
+      const first = { decision, proof }
+      const moved = work.measured && !fixed ? await rebalance(work, optimization, first, memoryLimit) : first
+      return planOf(work.blocks, moved.decision, moved.proof)
+    }
+    if (proof.result?.kind === 'unchecked' && (proof.result.final === true || optimization === levels.at(-1))) {
+      return planOf(work.blocks, decision, { ...proof, optimization: levels.at(-1)! })
+    }
     // What was compared and differs tells more than what could not be compared.
     if (last === null || last.result?.kind === 'unchecked' || kind !== 'unchecked') last = proof
     if (kind === 'unrepeatable') break
   }
-  await Promise.all(last!.written.files.map((file) => rm(join(work.out, file), { force: true })))
-  throw new OnnxSplitDiffersError(work.path, wordsFor(last!), last!.written.cuts)
+  await removeFiles(work, last!.written.files)
+  throw new OnnxSplitDiffersError(work.file, wordsFor(last!), last!.written.cuts)
 }
 
 function partsOf({ parts, cuts }: SplitOnnxRequest): number {

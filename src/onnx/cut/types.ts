@@ -30,7 +30,7 @@ export type BoundaryType = Extract<
 >
 
 /** All tensors that pass the engine's binding (onnxruntime-node 1.30): not bfloat16, 4-bit, 8-bit floats, complex. */
-const BOUNDARY_TYPES: ReadonlySet<DataType> = new Set<BoundaryType>([
+export const BOUNDARY_TYPES: ReadonlySet<DataType> = new Set<BoundaryType>([
   'float32',
   'uint8',
   'int8',

@@ -1,9 +1,10 @@
 /** Partitions as files in a folder, named as `weft split` names them. */
 import { basename, join } from 'node:path'
 import { writeModel } from '../ir/index.ts'
-import type { ValueInfo } from '../ir/index.ts'
+import type { Model, ValueInfo } from '../ir/index.ts'
 import { assignParts } from './assign.ts'
 import type { Part } from './assign.ts'
+import type { Bindable } from './bindable.ts'
 import type { Blocks } from './blocks.ts'
 import type { CheckedModel } from './check.ts'
 import type { CutFacts } from './types.ts'
@@ -16,6 +17,8 @@ export interface WriteWork {
   readonly facts: CutFacts
   readonly out: string
   readonly signal?: AbortSignal | undefined
+  /** For parts of which the engine's binding cannot pass an input or an output. */
+  readonly bindable?: Bindable | null
 }
 
 export interface WrittenParts {
@@ -24,6 +27,8 @@ export interface WrittenParts {
   /** As the check takes them. */
   readonly checked: readonly CheckedModel[]
   readonly files: readonly string[]
+  /** Files that are there for the check alone. */
+  readonly temporary: readonly string[]
   /** A value of float16 goes from one partition to another. */
   readonly hasHalf: boolean
 }
@@ -32,7 +37,7 @@ export interface WrittenParts {
 const INLINE_BYTES = 16 << 20
 
 export async function writeParts(
-  { blocks, facts, out, signal }: WriteWork,
+  { blocks, facts, out, signal, bindable }: WriteWork,
   cuts: readonly number[],
   options: PartitionOptions,
   stem = 'partition',
@@ -43,6 +48,7 @@ export async function writeParts(
   const partitions: PlannedPartition[] = []
   const checked: CheckedModel[] = []
   const files: string[] = []
+  const temporary: string[] = []
   for (const [index, partition] of models.entries()) {
     signal?.throwIfAborted()
     const file = `${stem}-${String(index).padStart(digits, '0')}.onnx`
@@ -50,8 +56,13 @@ export async function writeParts(
     const names = written.files.map((each) => basename(each.path))
     const data = names.find((name) => name !== file)
     files.push(...names)
-    const [inputs, outputs] = [partition.inputs, partition.outputs].map((infos) => infos.map(({ name }) => name))
-    checked.push({ path: join(out, file), inputs: inputs!, outputs: outputs! })
+    if (bindable?.concerns(partition.model.graph) === true) {
+      const bound = bindable.apply(partition.model)
+      const path = join(out, `bound-${file}`)
+      const extra = await writeModel(bound, path, { inlineMost: INLINE_BYTES })
+      temporary.push(...extra.files.map((each) => basename(each.path)))
+      checked.push(checkedModel(path, feedsOf(bound), bound.graph.outputs))
+    } else checked.push(checkedModel(join(out, file), partition.inputs, partition.outputs))
     partitions.push({
       file,
       ...(data === undefined ? {} : { data }),
@@ -64,7 +75,16 @@ export async function writeParts(
       return to.length > 0 && type?.kind === 'tensor' && type.type === 'float16'
     }),
   )
-  return { cuts, partitions, checked, files, hasHalf }
+  return { cuts, partitions, checked, files, temporary, hasHalf }
+}
+
+function checkedModel(path: string, inputs: readonly ValueInfo[], outputs: readonly ValueInfo[]): CheckedModel {
+  return { path, inputs: inputs.map(({ name }) => name), outputs: outputs.map(({ name }) => name) }
+}
+
+/** What has to be fed: the binding does not know initializers as inputs. */
+export function feedsOf({ graph }: Model): readonly ValueInfo[] {
+  return graph.inputs.filter(({ name }) => !graph.initializers.has(name) && !graph.sparseInitializers.has(name))
 }
 
 function planned(

@@ -64,7 +64,8 @@ function locate({ modelPath, folder, roots }: Place, tensor: string, location: s
     return { path, size: stats.size }
   } catch (error) {
     if (error instanceof ExternalDataError || error instanceof ExternalDataOutsideError) throw error
-    throw unusable(error instanceof Error ? error.message : String(error), error)
+    // What follows is the path, as it is: the file chose it.
+    throw unusable(error instanceof Error ? error.message.split(',', 1)[0]! : String(error), error)
   }
 }
 

@@ -6,16 +6,23 @@ import { NO_ENTRIES } from './types.ts'
 import type { Attribute, Graph, Model, Node, OnnxFunction } from './types.ts'
 import { withSubgraphs } from './check-nodes.ts'
 
+/** Here the engine (1.30) takes its own operator of a function's name, if it has one, and not the function. */
+const ENGINE_DOMAINS: ReadonlySet<string> = new Set(['', 'ai.onnx.ml', 'com.microsoft'])
+
 /**
  * Functions inside functions too, and calls in subgraphs. A function that needs another version of an operator set than
- * the model has stays a function. Names of values and nodes in a body begin with that of the call.
+ * the model has stays a function, and so does one of a domain of the engine. Names of values and nodes in a body begin with that of the call.
  * @param model checked: no function calls itself, and what they come to is small
  */
 export function inlineFunctions(model: Model): Model {
   if (model.functions.length === 0) return model
   const table = new FunctionTable(model.functions)
   const opsets = new Map(model.opsets)
-  const inlined = new Set(model.functions.filter((definition) => takesOpsets(definition, table, opsets)))
+  const inlined = new Set(
+    model.functions.filter(
+      (definition) => !ENGINE_DOMAINS.has(definition.domain) && takesOpsets(definition, table, opsets),
+    ),
+  )
   const fresh = freshNames(model.graph)
   const inliner: Inliner = {
     fresh,

@@ -8,7 +8,7 @@ import { checkInChild, OnnxCutsError, OnnxSplitDiffersError, runCheck, splitOnnx
 import type { CheckTask, SplitOnnxNeeds, SplitOnnxRequest, SplitPlan } from '../../../src/onnx/index.ts'
 import { assignParts, blocksOf, factsOf, partitionModel } from '../../../src/onnx/cut/index.ts'
 import { checkModel, inlineFunctions, readModel, writeModel } from '../../../src/onnx/ir/index.ts'
-import type { Model, Node, TensorValue } from '../../../src/onnx/ir/index.ts'
+import type { Model, Node, TensorValue, ValueType } from '../../../src/onnx/ir/index.ts'
 import { systemClock } from '../../../src/util/index.ts'
 import { filled, floats, graph, int64s, model, node, tensor, tensorType } from './support/build.ts'
 import { chain, engine, whole } from './support/chain.ts'
@@ -233,6 +233,64 @@ describe('the proof', () => {
     expect(error).toBeInstanceOf(OnnxSplitDiffersError)
     expect((error as Error).message).toContain('the whole gives other results each time')
     expect(await readdir(out)).toEqual([])
+  })
+
+  it('holds what the binding cannot pass against the tensors that it is made of', async () => {
+    const sequence: ValueType = { kind: 'sequence', element: ROWS }
+    const narrow = tensorType('bfloat16', ['rows', 16])
+    const made = model({
+      inputs: { x: narrow, s: sequence },
+      outputs: { all: sequence, y: narrow },
+      initializers: [weights('w'), int64s('first', [0], [])],
+      nodes: [
+        node('Cast', ['x'], ['f'], { to: 1 }),
+        node('SequenceAt', ['s', 'first'], ['from']),
+        node('MatMul', ['f', 'w'], ['m']),
+        node('Softmax', ['m'], ['b']),
+        node('Add', ['b', 'from'], ['c']),
+        node('Cast', ['c'], ['y'], { to: 16 }),
+        node('Exp', ['c'], ['e']),
+        node('SequenceInsert', ['s', 'e'], ['all']),
+      ],
+    })
+    const plan = await splitModel(made, { optimization: 'off' })
+    expect(plan).toMatchObject({ partitions: { length: 2 }, check: { kind: 'equal', cases: 2 } })
+    const ends = plan.partitions.flatMap(({ inputs, outputs }) => [
+      ...inputs.filter(({ from }) => from === 'graph').map(({ name }) => name),
+      ...outputs.filter(({ ofGraph }) => ofGraph).map(({ name }) => name),
+    ])
+    expect([...new Set(ends)].toSorted()).toEqual(['all', 's', 'x', 'y'])
+    expect(await readdir(out)).toEqual(['partition-0.onnx', 'partition-1.onnx'])
+    // What only goes into the sequence is changed in one part.
+    const spoilt: SplitOnnxNeeds['check'] = async (task) => {
+      for (const { path } of task.parts) {
+        const part = await readModel(path)
+        const nodes = part.graph.nodes.map((each) => (each.opType === 'Exp' ? { ...each, opType: 'Abs' } : each))
+        await writeModel({ ...part, graph: { ...part.graph, nodes } }, path)
+      }
+      return runCheck({ engine }, task)
+    }
+    const cuts = [plan.partitions[1]!.blocks[0]]
+    const error: unknown = await splitModel(made, { optimization: 'off', cuts }, { check: spoilt }).catch(
+      (thrown: unknown) => thrown,
+    )
+    expect(error).toBeInstanceOf(OnnxSplitDiffersError)
+    expect((error as Error).message).toContain('"e.compared" of partition')
+    expect(await readdir(out)).toEqual([])
+  })
+
+  it('gives up on a model that takes all time or memory, at whatever level', async () => {
+    const tasks: CheckTask[] = []
+    const check: SplitOnnxNeeds['check'] = (task) => {
+      tasks.push(task)
+      return checkInChild({ clock: systemClock(), codeCache: join(directory, 'code'), silence: 1 }, task)
+    }
+    const plan = await splitModel(layered(4), {}, { check })
+    expect(plan).toMatchObject({
+      optimization: 'off',
+      check: { kind: 'unchecked', why: 'the engine did not come to an end' },
+    })
+    expect(tasks).toHaveLength(1)
   })
 
   it('says so where nothing can be compared', async () => {

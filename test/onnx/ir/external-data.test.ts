@@ -79,6 +79,7 @@ describe('data files that are not what the model says', () => {
     ['missing', { location: 'none.bin' }, /ENOENT/],
     ['not named', { offset: '0' }, /no file is named/],
     ['a folder', { location: 'sub' }, /no regular file/],
+    ['of a name with escapes', { location: '\u001b[31mno\n' }, /^\P{Cc}*ENOENT\P{Cc}*$/u],
     ['of an endless name', { location: 'x'.repeat(5000) }, /ENAMETOOLONG/],
     ['an address of the web', { location: 'file:///etc/passwd' }, /ENOENT/],
     ["memory of the engine's", { location: '*/_ORT_MEM_ADDR_/*', offset: '4096', length: '16' }, /ENOENT/],

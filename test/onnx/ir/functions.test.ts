@@ -161,6 +161,15 @@ describe('inlining', () => {
     expect(await run(inlined)).toEqual(await run(called))
   })
 
+  it('leaves a function with the name of an operator, which the engine takes in its place', async () => {
+    const called = calling(
+      [node('Neg', ['x'], ['p']), node('Neg', ['p'], ['y'])],
+      definition({ name: 'Neg', domain: '', nodes: [node('Abs', ['a'], ['b'])] }),
+    )
+    const inlined = inlineFunctions(checkModel(called))
+    expect(await run(inlined)).toEqual(await run(called))
+  })
+
   it('brings the operator sets that only a function has imported', async () => {
     const opsets = new Map([
       ['', 17],
