@@ -10,9 +10,15 @@ for (const file of readdirSync(own)
   .filter((name) => name.endsWith('.ts') && name !== 'all.ts')
   .toSorted()) {
   process.stdout.write(`\n# ${file}\n\n`)
-  const takesModel = !['graph-cut.ts', 'hop.ts', 'kernels.ts', 'net-channel.ts', 'pipeline.ts', 'swarm.ts'].includes(
-    file,
-  )
+  const takesModel = ![
+    'graph-cut.ts',
+    'hop.ts',
+    'import.ts',
+    'kernels.ts',
+    'net-channel.ts',
+    'pipeline.ts',
+    'swarm.ts',
+  ].includes(file)
   const { status } = spawnSync(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', join(own, file), ...(takesModel ? model : [])],

@@ -1,7 +1,8 @@
 /**
  * What a stage host costs to start and to keep, the whole model in one: first start (weights are packed for the
  * machine), second start from its cache, and the same with plain weights, in one run.
- * `node bench/load.ts [MODEL.gguf ...]`; the embedded model always comes first. Linux: memory is read from /proc.
+ * `node bench/load.ts [--made-up] [MODEL.gguf ...]`; the embedded model always comes first. `--made-up` adds a model of the
+ * shape of Llama 3.2 1B in Q4_0, made up by the bench. Linux: memory is read from /proc.
  */
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
@@ -18,6 +19,7 @@ import type { StageHost } from '../src/pipeline/host/stage-host.ts'
 import { createBlobStore } from '../src/store/index.ts'
 import { systemClock } from '../src/util/index.ts'
 import { TINY } from '../test/integration/support.ts'
+import { LLAMA_1B, writeMadeUp } from './support/made-up-model.ts'
 
 const ROUNDS = 5
 /** Of a prompt, and the most that a session may reach. */
@@ -155,6 +157,9 @@ async function bench(source: string, out: (text: string) => void): Promise<void>
     ] as const)
       out(`| ${name} | ${row(run)} |`)
     out('')
+    const share = (100 * again.idle.anonymous) / weights
+    out(`Second start: ${again.ready.toFixed(0)} ms, anonymous memory ${share.toFixed(0)} % of the weights`)
+    out('')
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
@@ -179,7 +184,7 @@ function mib(bytes: number): string {
 }
 
 async function main(): Promise<void> {
-  const { positionals } = parseArgs({ allowPositionals: true })
+  const { positionals, values } = parseArgs({ allowPositionals: true, options: { 'made-up': { type: 'boolean' } } })
   const out = (text: string): void => void process.stdout.write(`${text}\n`)
   const load = loadavg()[0]!.toFixed(1)
   out(
@@ -187,6 +192,15 @@ async function main(): Promise<void> {
   )
   out('')
   for (const source of [TINY, ...positionals]) await bench(source, out)
+  if (values['made-up'] !== true) return
+  const folder = await mkdtemp(join(tmpdir(), 'weft-bench-model-'))
+  try {
+    const path = join(folder, 'made-up-1b-q4_0.gguf')
+    await writeMadeUp(path, { ...LLAMA_1B, type: () => 'Q4_0' })
+    await bench(path, out)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 await main()

@@ -7,6 +7,7 @@ export type { AttributeValue, Dim, ElementType, NodeOptions, PrepackedForm, Stor
 export { prepackWeights } from './prepacked.ts'
 export type { PrepackJob } from './prepacked.ts'
 export { WeightFile } from './weight-file.ts'
+export type { WeightSink } from './weight-file.ts'
 export {
   assignParts,
   blocksOf,

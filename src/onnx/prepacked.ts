@@ -5,7 +5,7 @@
  * the whole is compared bit for bit with the ordinary weights before anybody gets it.
  */
 import { constants } from 'node:fs'
-import { copyFile, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Engine, Graph, Tensor } from './engine.ts'
@@ -27,7 +27,10 @@ export interface PrepackJob {
   readonly file: string
   /** How many bytes of it are weights; what comes after them is left behind. */
   readonly bytes: number
-  /** Name of the new file in `directory`: the weights of `file`, then the pre-packed parts. Replaced if it is there. */
+  /**
+   * Name of the new file in `directory`: the weights of `file`, then the pre-packed parts. Replaced if it is there. It may
+   * be `file` itself, where nobody else has it yet.
+   */
   readonly target: string
   /** Names of files that are made and removed again begin with it. */
   readonly scratch: string
@@ -55,7 +58,7 @@ interface Model {
 
 /**
  * Writes `target`, proven to give the same bits as `file`, and says which forms belong to the tensor that starts at an
- * offset. `target` is not synced yet; when this throws, it is gone.
+ * offset. `target` is not synced yet; when this throws, it is gone, or has its weights alone where it is `file`.
  * @throws PrepackedDiffersError, EngineError, and what the file system throws
  */
 export async function prepackWeights(
@@ -64,27 +67,34 @@ export async function prepackWeights(
 ): Promise<ReadonlyMap<number, readonly PrepackedForm[]>> {
   const path = (name: string): string => join(job.directory, `${job.scratch}.${name}`)
   const [source, saved, packed] = [path('source'), path('saved'), path('packed')]
-  const graphs: Graph[] = []
-  const load = async (file: string, savePrepacked?: string): Promise<Graph> => {
+  // One after the other: each holds all weights as its kernels pack them.
+  const answers = async (file: string, model: Model, savePrepacked?: string): Promise<readonly Answer[]> => {
     const graph = await engine.load(file, { threads: 1, ...(savePrepacked === undefined ? {} : { savePrepacked }) })
-    graphs.push(graph)
-    return graph
+    try {
+      return await trial(model, graph)
+    } finally {
+      await graph.release()
+    }
   }
   let proven = false
   try {
     const model = decode(job.graph)
     await writeFile(source, pointAt(model, job.file, new Map()), { mode: 0o600 })
-    const plain = await load(source, saved)
+    const expected = await answers(source, model, saved)
     const forms = await layOut(job, decode(await readFile(saved)), `${saved}.data`)
     await writeFile(packed, pointAt(model, job.target, forms), { mode: 0o600 })
-    await compare(model, plain, await load(packed))
+    compare(expected, await answers(packed, model))
     proven = true
     return byOffset(decode(job.graph), forms)
   } finally {
-    for (const graph of graphs) await graph.release()
     for (const name of [source, saved, `${saved}.data`, packed]) await rm(name, { force: true })
-    if (!proven) await rm(join(job.directory, job.target), { force: true })
+    if (!proven) await undo(job)
   }
+}
+
+async function undo({ directory, file, target, bytes }: PrepackJob): Promise<void> {
+  if (target !== file) await rm(join(directory, target), { force: true })
+  else await truncate(join(directory, file), bytes)
 }
 
 function decode(bytes: Uint8Array): Model {
@@ -94,7 +104,7 @@ function decode(bytes: Uint8Array): Model {
 /** Copies the weights and behind them each part that the engine has saved; the forms by tensor name. */
 async function layOut(job: PrepackJob, saved: Model, data: string): Promise<Map<string, PrepackedForm[]>> {
   const target = join(job.directory, job.target)
-  await copyFile(join(job.directory, job.file), target, constants.COPYFILE_FICLONE)
+  if (job.target !== job.file) await copyFile(join(job.directory, job.file), target, constants.COPYFILE_FICLONE)
   const from = await open(data, 'r')
   try {
     const to = await open(target, 'r+')
@@ -162,28 +172,37 @@ function byOffset(
   return found
 }
 
-/** @throws PrepackedDiffersError unless both give equal and finite numbers */
-async function compare(model: Model, plain: Graph, packed: Graph): Promise<void> {
+interface Answer {
+  readonly name: string
+  readonly rows: number
+  readonly values: Float32Array
+}
+
+async function trial(model: Model, graph: Graph): Promise<readonly Answer[]> {
   const outputs = model.graph.output.map(({ name }) => name)
+  const answers: Answer[] = []
   for (const rows of TRIAL_ROWS) {
     const feeds: Record<string, Tensor> = {}
     for (const { name, type } of model.graph.input) {
       const width = Number(type.tensorType.shape.dim[1]!.dimValue)
       feeds[name] = { type: 'float32', dims: [rows, width], data: trialValues(rows * width) }
     }
-    const expected = await plain.run(feeds, outputs)
-    const actual = await packed.run(feeds, outputs)
-    for (const name of outputs) {
-      const [left, right] = [bits(expected[name]!), bits(actual[name]!)]
-      if (left.compare(right) !== 0 || !(expected[name]!.data as Float32Array).every(Number.isFinite)) {
-        throw new PrepackedDiffersError(name, rows)
-      }
-    }
+    const made = await graph.run(feeds, outputs)
+    for (const name of outputs) answers.push({ name, rows, values: made[name]!.data as Float32Array })
+  }
+  return answers
+}
+
+/** @throws PrepackedDiffersError unless both are equal and finite numbers */
+function compare(expected: readonly Answer[], actual: readonly Answer[]): void {
+  for (const [index, { name, rows, values }] of expected.entries()) {
+    const same = bits(values).equals(bits(actual[index]!.values))
+    if (!same || !values.every(Number.isFinite)) throw new PrepackedDiffersError(name, rows)
   }
 }
 
-function bits({ data }: Tensor): Buffer {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+function bits({ buffer, byteOffset, byteLength }: Float32Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }
 
 /** Values in (-1, 1) of all sizes, the same each time: a linear congruential generator (Numerical Recipes, 7.1). */

@@ -25,15 +25,15 @@ export class WeightFile {
     return this.#offset
   }
 
-  /** Writes a tensor, whole or in pieces, and says where it lies. `file` is relative to the graph's own folder. */
+  /** Writes a tensor, whole or in pieces, each of which is needed until the next is asked for, and says where it lies. `file` is relative to the graph's own folder. */
   async append(
     type: ElementType,
     dims: readonly number[],
-    values: ArrayBufferView | Iterable<ArrayBufferView>,
+    values: ArrayBufferView | Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>,
   ): Promise<StoredTensor> {
     const offset = Math.ceil(this.#offset / WEIGHT_ALIGNMENT) * WEIGHT_ALIGNMENT
     let end = offset
-    for (const piece of ArrayBuffer.isView(values) ? [values] : values) {
+    for await (const piece of ArrayBuffer.isView(values) ? [values] : values) {
       await this.#write(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength), end)
       end += piece.byteLength
     }
@@ -58,3 +58,6 @@ export class WeightFile {
     await this.#handle.close()
   }
 }
+
+/** Where packed tensors go: a file, or memory. */
+export type WeightSink = Pick<WeightFile, 'append'>

@@ -2,7 +2,8 @@
 import { open, readFile, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { addressOfHashes, checkAddress, chunkCount, createChunkHasher, HASH_BYTES, isAddress } from './address.ts'
-import { createTemporary, errorCode, explainDisk, writeAll, writeFileAtomic } from './disk.ts'
+import { createTemporary, errorCode, explainDisk, syncDirectory, writeAll, writeFileAtomic } from './disk.ts'
+import type { TemporaryFile } from './disk.ts'
 import { BlobDamagedError, BlobMissingError, BlobRangeError } from './errors.ts'
 import { makeFolder, prepareLayout, storeLayout } from './layout.ts'
 import type { StoreLayout } from './layout.ts'
@@ -166,8 +167,10 @@ async function put(
     try {
       const hasher = createChunkHasher()
       for await (const piece of pieces(source)) {
+        // The disk takes it while it is hashed.
+        const writing = writeAll(file.handle, piece, bytes)
         hasher.update(piece)
-        await writeAll(file.handle, piece, bytes)
+        await writing
         bytes += piece.length
       }
       const hashes = hasher.finish()
@@ -175,15 +178,32 @@ async function put(
       if (await isSound(layout, address, bytes)) return { address, bytes }
       if ((await sizeOf(layout, address)) === null) before?.(address)
       await makeFolder(layout, address)
-      // The sidecar first: a blob that can be seen then has one, and a lone sidecar is removed at the next start.
-      if (hashes.length > HASH_BYTES) await writeFileAtomic(layout.sidecar(address), hashes)
-      await file.commit(layout.blob(address))
+      await placeBlob(layout, address, file, hashes)
       return { address, bytes }
     } finally {
       await file.discard()
     }
   } catch (error) {
     throw await explainDisk(error, layout.blobs, source instanceof Uint8Array ? source.length : bytes)
+  }
+}
+
+async function placeBlob(
+  layout: StoreLayout,
+  address: BlobAddress,
+  blob: TemporaryFile,
+  hashes: Uint8Array,
+): Promise<void> {
+  const sidecar = hashes.length > HASH_BYTES ? await createTemporary(layout.partial, 'hashes') : null
+  try {
+    if (sidecar !== null) await writeAll(sidecar.handle, hashes, 0)
+    await Promise.all([blob.handle.sync(), sidecar?.handle.sync()])
+    // The sidecar first: a blob that can be seen then has one, and a lone sidecar is removed at the next start.
+    await sidecar?.place(layout.sidecar(address))
+    await blob.place(layout.blob(address))
+    await syncDirectory(layout.folder(address))
+  } finally {
+    await sidecar?.discard()
   }
 }
 

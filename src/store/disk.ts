@@ -1,5 +1,5 @@
 /** Writing files so that a crash leaves the old content or the new, never half of one. */
-import { open, rename, rm, statfs } from 'node:fs/promises'
+import { lstat, open, readdir, rename, rm, statfs } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { threadId } from 'node:worker_threads'
@@ -22,6 +22,8 @@ export interface TemporaryFile {
   readonly handle: FileHandle
   /** Makes it durable under `target` (same directory or one below the same mount); the handle is closed. */
   commit(target: string): Promise<void>
+  /** The last step of `commit` alone: whoever takes it has synced the handle, and syncs the folder afterwards. */
+  place(target: string): Promise<void>
   /** Removes it; harmless after `commit`. */
   discard(): Promise<void>
 }
@@ -43,14 +45,18 @@ export async function createTemporary(directory: string, label: string, mode = 0
     if (isOpen) await handle.close()
     isOpen = false
   }
+  const place = async (target: string): Promise<void> => {
+    await close()
+    await rename(path, target)
+    live.delete(name)
+  }
   return {
     path,
     handle,
+    place,
     async commit(target) {
       await handle.sync()
-      await close()
-      await rename(path, target)
-      live.delete(name)
+      await place(target)
       await syncDirectory(dirname(target))
     },
     async discard() {
@@ -69,6 +75,23 @@ export function isAbandoned(name: string): boolean {
   if (pid !== process.pid) return !isProcessAlive(pid)
   // Our pid: either this thread writes it now, or another thread may, or it is of an earlier process with this pid.
   return Number(match[2]) === threadId && !live.has(name)
+}
+
+/** A process that writes touches its file more often: in a folder that machines share, its number says nothing here. */
+const SILENT_MS = 60_000
+
+/**
+ * Removes what killed processes of weft were writing to a folder that is not weft's own.
+ * @param now a file that was made just now, whose time is the file system's
+ */
+export async function removeAbandoned(directory: string, now: TemporaryFile): Promise<void> {
+  const { mtimeMs } = await now.handle.stat()
+  for (const name of await readdir(directory)) {
+    if (!isAbandoned(name)) continue
+    const path = join(directory, name)
+    const stats = await lstat(path).catch(() => null)
+    if (stats?.isFile() === true && mtimeMs - stats.mtimeMs > SILENT_MS) await rm(path, { force: true })
+  }
 }
 
 export function isProcessAlive(pid: number): boolean {

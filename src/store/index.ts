@@ -5,8 +5,16 @@ export { addressOfHashes, chunkCount, createChunkHasher, isAddress } from './add
 export type { ChunkHasher } from './address.ts'
 export { createBlobStore } from './blob-store.ts'
 export type { BlobStoreInit } from './blob-store.ts'
-export { verifyBlob } from './verify.ts'
-export { availableBytes, createTemporary, explainDisk, isProcessAlive, writeAll, writeFileAtomic } from './disk.ts'
+export { readInOrder, verifyBlob } from './verify.ts'
+export {
+  availableBytes,
+  createTemporary,
+  explainDisk,
+  isProcessAlive,
+  removeAbandoned,
+  writeAll,
+  writeFileAtomic,
+} from './disk.ts'
 export type { TemporaryFile } from './disk.ts'
 export {
   AddressMismatchError,

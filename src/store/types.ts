@@ -21,7 +21,8 @@ export interface BlobStore {
   /** SHA-256 of each chunk, concatenated. */
   chunkHashes(address: BlobAddress): Promise<Uint8Array>
   /**
-   * Stores bytes under the address that they have, and returns it. Safe against crashes: temp, fsync, rename. `before` is
+   * Stores bytes under the address that they have, and returns it. Safe against crashes: temp, fsync, rename. A piece is
+   * needed until the next is asked for. `before` is
    * called with the address just before the blob appears, and not at all when one is here already, sound or not: so a
    * caller knows what it would have to take back, whenever it is stopped.
    */

@@ -1,5 +1,8 @@
 /** Is a blob on disk still what its name says? */
-import { addressOfHashes, createChunkHasher } from './address.ts'
+import { open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { addressOfHashes, createChunkHasher, HASH_BYTES, sha256 } from './address.ts'
+import { BlobDamagedError, BlobRangeError } from './errors.ts'
 import { CHUNK_BYTES } from './types.ts'
 import type { BlobAddress, BlobStore } from './types.ts'
 
@@ -12,4 +15,48 @@ export async function verifyBlob(store: BlobStore, address: BlobAddress, signal?
     hasher.update(await store.read(address, at, Math.min(CHUNK_BYTES, size - at)))
   }
   return addressOfHashes(hasher.finish()) === address
+}
+
+/** The next so many bytes of a blob, in a buffer that is used again for the bytes after them. */
+export type OrderedReader = (length: number) => Promise<Uint8Array>
+
+/**
+ * A blob from its beginning to its end, in lengths as they are asked for, each chunk held against the blob's hashes before
+ * anything of it is given: for blobs that are too large for `readAll`.
+ * @throws BlobMissingError, and from the reader BlobDamagedError, BlobRangeError
+ */
+export async function readInOrder(store: BlobStore, address: BlobAddress): Promise<OrderedReader> {
+  const size = await store.size(address)
+  const hashes = await store.chunkHashes(address)
+  const chunk = new Uint8Array(Math.min(CHUNK_BYTES, size))
+  let out = new Uint8Array(0)
+  let left: Uint8Array = out
+  let index = 0
+  const next = async (file: FileHandle): Promise<Uint8Array> => {
+    const from = index * CHUNK_BYTES
+    const bytes = chunk.subarray(0, Math.min(CHUNK_BYTES, size - from))
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, from)
+    const expected = hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES)
+    if (bytesRead < bytes.length || Buffer.compare(sha256(bytes), expected) !== 0) throw new BlobDamagedError(address)
+    index++
+    return bytes
+  }
+  return async (length) => {
+    const at = Math.min(index * CHUNK_BYTES, size) - left.length
+    if (length < 0 || at + length > size) throw new BlobRangeError(address, at, length, size)
+    if (out.length < length) out = new Uint8Array(length)
+    const file = await open(store.path(address), 'r')
+    try {
+      for (let filled = 0; filled < length;) {
+        if (left.length === 0) left = await next(file)
+        const take = Math.min(left.length, length - filled)
+        out.set(left.subarray(0, take), filled)
+        left = left.subarray(take)
+        filled += take
+      }
+    } finally {
+      await file.close()
+    }
+    return out.subarray(0, length)
+  }
 }

@@ -1,6 +1,15 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -64,6 +73,17 @@ describe('a bundle', () => {
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     const blobs = manifestAddresses(manifest).size
     expect(written).toMatchObject({ schema: 'weft.export/1', bytes: bytes.length, blobs, sha256 })
+  })
+
+  it('collects what a killed export left beside it, and nothing else', async () => {
+    const folder = mkdtempSync(join(base, 'out-'))
+    const dead = spawnSync(process.execPath, ['-e', '']).pid
+    const [old, late, foreign] = [`.weft-${dead}-0-1-mine.tmp`, `.weft-${dead}-0-2-mine.tmp`, '.weft-notes.tmp']
+    const long = new Date(Date.now() - 3_600_000)
+    for (const name of [old, late, foreign]) writeFileSync(join(folder, name), 'half')
+    for (const name of [old, foreign]) utimesSync(join(folder, name), long, long)
+    await writeBundle(source.store, { manifest, path: join(folder, 'out.weft') })
+    expect(readdirSync(folder).toSorted()).toEqual([late, foreign, 'out.weft'].toSorted())
   })
 
   it('is a tar archive for other tools', ({ skip }) => {

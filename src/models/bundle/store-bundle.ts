@@ -13,9 +13,8 @@ import {
 } from '../../store/index.ts'
 import type { BlobAddress, BlobStore } from '../../store/index.ts'
 import { checkSkeleton } from '../graph/check-skeleton.ts'
-import { isGraphManifest } from '../graph/manifest.ts'
+import { besideBlocks, isGraphManifest } from '../graph/manifest.ts'
 import type { AnyManifest, GraphManifest } from '../graph/manifest.ts'
-import type { ModelManifest } from '../manifest.ts'
 import { ModelFileError } from '../errors.ts'
 import { openFileAccess } from '../readers/random-access.ts'
 import type { RandomAccess } from '../readers/random-access.ts'
@@ -66,8 +65,8 @@ export async function storeBundle(
   const access = await openFileAccess(job.bundle)
   try {
     const { manifest, blobs } = await readBundle(access)
+    for (const { address } of besideBlocks(manifest)) await checkTokenizer(access, address, blobs, signal)
     if (isGraphManifest(manifest)) await checkGraph(access, manifest, blobs, job.scratch, signal)
-    else await checkTokenizer(access, manifest, blobs, signal)
     const total = blobs.reduce((sum, { bytes }) => sum + bytes, 0)
     let done = 0
     const moved = (bytes: number): void => events.progress((done += bytes), total)
@@ -148,11 +147,11 @@ async function needRoom(store: BlobStore, blobs: readonly BundleBlob[]): Promise
 /** Before the tensors: a bundle whose tokenizer is none is not worth them. */
 async function checkTokenizer(
   access: RandomAccess,
-  manifest: ModelManifest,
+  address: BlobAddress,
   blobs: readonly BundleBlob[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const blob = blobs.find(({ address }) => address === manifest.tokenizer.address)!
+  const blob = blobs.find((one) => one.address === address)!
   const pieces: Uint8Array[] = []
   for await (const piece of verified(access, blob, () => {}, signal)) pieces.push(piece)
   try {

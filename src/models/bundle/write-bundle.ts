@@ -9,6 +9,7 @@ import {
   createTemporary,
   DiskFullError,
   explainDisk,
+  removeAbandoned,
   StoreUnwritableError,
   writeAll,
 } from '../../store/index.ts'
@@ -60,9 +61,11 @@ export async function writeBundle(
   const total = bundleLength(head.length, sizes.values())
   let file: TemporaryFile | undefined
   try {
+    file = await createTemporary(folder, basename(path).slice(0, 100))
+    // Only room is lost where it cannot be: this export is sound without it.
+    await removeAbandoned(folder, file).catch(() => undefined)
     const free = await availableBytes(folder)
     if (total > free) throw new DiskFullError(folder, total, free)
-    file = await createTemporary(folder, basename(path).slice(0, 100))
     const task = `exporting ${manifest.model}`
     const writer = createWriter(file, signal, (done) =>
       onProgress({ type: 'progress', task, done, total, unit: 'bytes' }),

@@ -36,6 +36,6 @@ function floats(type: FloatType, bytes: Uint8Array, elements: number): Float32Ar
   }
   if (type === 'F16') return halvesToFloats(bytes)
   if (type === 'BF16') return bfloatsToFloats(bytes)
-  const copy = Uint8Array.from(bytes)
+  const copy = new Uint8Array(bytes)
   return new Float32Array(copy.buffer)
 }

@@ -9,12 +9,12 @@ import { checkAnyManifest, checkGraphManifest, graphDigest } from '../graph/chec
 import type { AnyManifest } from '../graph/manifest.ts'
 import { languageModel, ModelKindError } from '../graph/errors.ts'
 import { isOnnxFile } from '../graph/onnx-file.ts'
+import { onnxOfFolder, tokenizerFolder } from '../readers/onnx-folder.ts'
 import { storeGraph } from '../graph/store-graph.ts'
 import type { StoredGraph, StoreGraphJob } from '../graph/store-graph.ts'
 import type { StoreBundleJob, StoredBundle } from '../bundle/store-bundle.ts'
-import { ModelExistsError } from '../errors.ts'
 import { checkManifest, manifestDigest } from '../manifest-check.ts'
-import { loadManifest, saveManifest } from '../manifest-files.ts'
+import { saveManifest } from '../manifest-files.ts'
 import type { BoundaryType, ModelManifest, WeightFormat } from '../manifest.ts'
 import { checkModelName, modelNameOf } from '../model-name.ts'
 import { fetchSource } from '../sources/fetch-source.ts'
@@ -22,22 +22,13 @@ import type { FetchedFile, SourceNeeds } from '../sources/fetch-source.ts'
 import type { ProgressListener } from '../sources/progress.ts'
 import { storeBundleInChild, storeGraphInChild, storeInChild } from './child.ts'
 import type { ChildNeeds } from './child.ts'
+import { settled } from './settle.ts'
+import type { SettleNeeds } from './settle.ts'
 import { storeModelFile } from './store-file.ts'
 import type { StoredFile, StoreFileEvents, StoreFileJob } from './store-file.ts'
 
-export interface ImportNeeds extends SourceNeeds {
+export interface ImportNeeds extends SourceNeeds, SettleNeeds {
   readonly store: BlobStore
-  /** Partitions folder of the mesh home: where the manifest goes. */
-  readonly directory: string
-  /**
-   * Whether float16 boundaries hold the model, whose tensors are in the store; null where that cannot be said: then they
-   * stay as they are. Not asked where the request names a boundary. @default nothing is measured
-   */
-  readonly fitsHalf?: (
-    manifest: ModelManifest,
-    onProgress: ProgressListener,
-    signal?: AbortSignal,
-  ) => Promise<boolean | null>
   /** Told how many blobs of a bundle were in the store already, sound, and so not read from it. */
   readonly onReused?: (blobs: number, bytes: number) => void
 }
@@ -49,8 +40,12 @@ export interface ModelImportRequest {
   readonly source: string
   /** @default the catalogue's name, or one made of the file's */
   readonly name?: string
-  /** @default 'auto' */
+  /** @default 'auto': of what the source has in more precision than kernels hold, each layer the format that is chosen */
   readonly weights?: WeightFormat
+  /** Whether the formats are measured. @default 'auto': where there is something to choose, or a format to be judged */
+  readonly measure?: 'auto' | 'always' | 'never'
+  /** Text to measure on, in place of weft's own page. */
+  readonly calibration?: string
   /** @default 'f16', or 'f32' where `fitsHalf` says so */
   readonly boundary?: BoundaryType
   /** File of the tokenizer, for llama2.c models whose tokenizer is not beside them. */
@@ -108,16 +103,6 @@ export function importAnyInChild(
   return importWith(storing, needs, request, onProgress, signal)
 }
 
-/** As `importAnyInChild`, for a caller that wants a language model. @throws as it does, ModelKindError */
-export function importInChild(
-  needs: ChildImportNeeds,
-  request: ModelImportRequest,
-  onProgress: ProgressListener = () => {},
-  signal?: AbortSignal,
-): Promise<ModelManifest> {
-  return importAnyInChild(needs, request, onProgress, signal).then(languageModel)
-}
-
 async function importWith(
   storing: Storing,
   needs: ImportNeeds,
@@ -157,6 +142,7 @@ async function importFile(
   const model = request.name ?? fetched.name ?? modelNameOf(fetched.path)
   checkModelName(model)
   const bundled = await isBundle(fetched.path)
+  const onnx = bundled ? null : await onnxOf(fetched.path)
   if (bundled) refuseChoices(request)
   const added: string[] = []
   const events: StoreFileEvents = {
@@ -166,8 +152,8 @@ async function importFile(
   try {
     const manifest: AnyManifest = bundled
       ? await storeFromBundle(storing, needs, request, fetched, events, onProgress, signal)
-      : (await isOnnxFile(fetched.path))
-        ? await storeFromGraph(storing, needs, request, { ...fetched, name: model }, events, signal)
+      : onnx !== null
+        ? await storeFromGraph(storing, needs, request, { ...fetched, path: onnx, name: model }, events, signal)
         : await storeFromFile(storing, needs, request, { ...fetched, name: model }, events, onProgress, signal)
     signal?.throwIfAborted()
     await saveManifest(needs.directory, manifest, { force: request.force === true })
@@ -176,6 +162,10 @@ async function importFile(
     for (const address of added) await needs.store.remove(address).catch(() => {})
     throw error
   }
+}
+
+async function onnxOf(path: string): Promise<string | null> {
+  return (await onnxOfFolder(path)) ?? ((await isOnnxFile(path)) ? path : null)
 }
 
 async function storeFromGraph(
@@ -190,7 +180,13 @@ async function storeFromGraph(
     throw new ModelKindError(fetched.name, 'is an ONNX file, whose weights stay as they are: leave --weights out')
   }
   await mkdir(needs.downloads, { recursive: true })
-  const job = { onnx: fetched.path, scratch: needs.downloads, codeCache: join(needs.downloads, 'code') }
+  const text = await tokenizerFolder(fetched.path)
+  const job: StoreGraphJob = {
+    onnx: fetched.path,
+    scratch: needs.downloads,
+    codeCache: join(needs.downloads, 'code'),
+    ...(text === null ? {} : { text }),
+  }
   const { license, content } = await storing.graph(job, events, signal)
   return checkGraphManifest({
     schema: 'weft.manifest/1',
@@ -227,7 +223,7 @@ async function storeFromFile(
     source: fetched.source,
     ...content,
   })
-  return withBoundary(needs, request, read, onProgress, signal)
+  return settled(needs, request, read, onProgress, signal)
 }
 
 /** The manifest as it was exported, its range measured where it was imported first; only the name may be another. */
@@ -257,24 +253,4 @@ function refuseChoices({ weights, boundary, tokenizer }: ModelImportRequest): vo
   if (weights !== undefined) throw new BundleChoiceError(`--weights ${weights}`)
   if (boundary !== undefined) throw new BundleChoiceError(`the boundary ${boundary}`)
   if (tokenizer !== undefined) throw new BundleChoiceError('a tokenizer of its own')
-}
-
-/** The manifest with float32 boundaries, where float16 would not hold its residual. */
-async function withBoundary(
-  needs: ImportNeeds,
-  request: ModelImportRequest,
-  manifest: ModelManifest,
-  onProgress: ProgressListener,
-  signal: AbortSignal | undefined,
-): Promise<ModelManifest> {
-  if (needs.fitsHalf === undefined || request.boundary !== undefined) return manifest
-  const content = { ...manifest, boundary: 'f32' as const }
-  const wide: ModelManifest = { ...content, digest: manifestDigest(content) }
-  const there = await loadManifest(needs.directory, manifest.model).catch(() => null)
-  // The same model was measured when it came.
-  for (const same of [manifest, wide]) if (there?.digest === same.digest) return same
-  if (there !== null && request.force !== true) {
-    throw new ModelExistsError(manifest.model, there.digest, manifest.digest)
-  }
-  return (await needs.fitsHalf(manifest, onProgress, signal)) === false ? wide : manifest
 }

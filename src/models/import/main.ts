@@ -6,12 +6,15 @@ import { createBlobStore } from '../../store/index.ts'
 import { runGuardedProgram } from '../../util/index.ts'
 import { storeBundle } from '../bundle/store-bundle.ts'
 import { storeGraph } from '../graph/store-graph.ts'
+import { outlineModel } from './outline.ts'
 import type { ImportEvent, ImportTask } from './protocol.ts'
 import { storeModelFile } from './store-file.ts'
 import type { StoreFileEvents } from './store-file.ts'
 
 await runGuardedProgram(async ({ input, emit, signal }) => {
-  const { storeDirectory, job } = input as ImportTask
+  const task = input as ImportTask
+  if (!('storeDirectory' in task)) return outlineModel(task.job)
+  const { storeDirectory, job } = task
   const tell = (event: ImportEvent): void => emit(event)
   const added: string[] = []
   const store = await createBlobStore({ directory: storeDirectory })

@@ -2,12 +2,13 @@
 import type { BlobAddress } from '../../store/index.ts'
 import type { StoreBundleJob } from '../bundle/store-bundle.ts'
 import type { StoreGraphJob } from '../graph/store-graph.ts'
+import type { OutlineJob } from './outline.ts'
 import type { StoreFileJob } from './store-file.ts'
 
-export interface ImportTask {
-  readonly storeDirectory: string
-  readonly job: StoreFileJob | StoreBundleJob | StoreGraphJob
-}
+export type ImportTask =
+  | { readonly storeDirectory: string; readonly job: StoreFileJob | StoreBundleJob | StoreGraphJob }
+  /** Nothing is stored. */
+  | { readonly job: OutlineJob }
 
 export type ImportEvent =
   | { readonly type: 'progress'; readonly done: number; readonly total: number }

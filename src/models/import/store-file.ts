@@ -32,6 +32,8 @@ export interface StoreFileEvents {
 
 /** Read at once from a model file: one chunk of the store. */
 const READ_BYTES = 1 << 20
+/** Tensors at once: while one is synced to the disk, another is read and hashed. */
+const LANES = 3
 /** What every tokenizer must be able to take: letters, digits, signs, another script. */
 const TRIAL_TEXT = 'One, 2 \u2014 \u4f60\u597d.\n'
 
@@ -70,10 +72,10 @@ export async function storeModel(
   const added = (address: BlobAddress): void => events.added(address)
   const moved = progressOf(model.tensors.values(), events)
   const refs = new Map<string, TensorRef>()
-  for (const [name, tensor] of model.tensors) {
+  await inLanes(model.tensors, LANES, async ([name, tensor]) => {
     const { address } = await store.put(tensorBytes(access, tensor, moved, signal), added)
     refs.set(name, { name, type: tensor.type, shape: tensor.shape, bytes: tensor.bytes, address })
-  }
+  })
   const tied = !refs.has('output.weight')
   const blocks = planBlocks(model.shape, tied).map(({ kind, tensors }) => {
     const own = tensors.map(({ name }) => refs.get(name)!)
@@ -90,16 +92,47 @@ function progressOf(tensors: Iterable<FileTensor>, events: StoreFileEvents): (by
   return (bytes) => events.progress((done += bytes), total)
 }
 
+/**
+ * Works on so many items at once. When one fails no other is begun, and those that were have ended.
+ * @throws what the first has thrown
+ */
+async function inLanes<Item>(items: Iterable<Item>, lanes: number, work: (item: Item) => Promise<void>): Promise<void> {
+  const waiting = [...items]
+  const failures: unknown[] = []
+  const lane = async (): Promise<void> => {
+    for (let item = waiting.shift(); item !== undefined && failures.length === 0; item = waiting.shift()) {
+      await work(item).catch((error: unknown) => failures.push(error))
+    }
+  }
+  await Promise.all(Array.from({ length: lanes }, lane))
+  if (failures.length > 0) throw failures[0]
+}
+
+/** Each piece holds until the next is asked for, which is read meanwhile. */
 async function* tensorBytes(
   access: RandomAccess,
   tensor: FileTensor,
   moved: (bytes: number) => void,
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> {
+  let [current, spare] = [1, 2].map(() => new Uint8Array(Math.min(READ_BYTES, tensor.bytes))) as [
+    Uint8Array,
+    Uint8Array,
+  ]
+  const read = async (into: Uint8Array, at: number): Promise<Uint8Array> => {
+    const bytes = into.subarray(0, Math.min(READ_BYTES, tensor.bytes - at))
+    if (bytes.length > 0) await access.fill(bytes, tensor.offset + at)
+    return bytes
+  }
+  let reading = read(current, 0)
   for (let at = 0; at < tensor.bytes; at += READ_BYTES) {
     signal?.throwIfAborted()
-    const length = Math.min(READ_BYTES, tensor.bytes - at)
-    yield await access.read(tensor.offset + at, length)
-    moved(length)
+    const bytes = await reading
+    ;[current, spare] = [spare, current]
+    reading = read(current, Math.min(at + READ_BYTES, tensor.bytes))
+    // Whoever stops here never hears how it ended.
+    reading.catch(() => undefined)
+    yield bytes
+    moved(bytes.length)
   }
 }

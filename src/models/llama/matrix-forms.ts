@@ -2,7 +2,7 @@
 import type { WeightFormat } from '../manifest.ts'
 
 /** A weight format as the packer knows it: `blocks8` in 8-bit blocks, `rows` as row int8. */
-export type MatrixForm = Exclude<WeightFormat, 'int8'> | 'blocks8' | 'rows'
+export type MatrixForm = Exclude<WeightFormat, 'int8' | 'q8'> | 'blocks8' | 'rows'
 
 export type MatrixPart = 'attn_q' | 'attn_k' | 'attn_v' | 'attn_output' | 'ffn_gate' | 'ffn_up' | 'ffn_down' | 'head'
 
@@ -37,6 +37,7 @@ const INT8_FORMS: Readonly<Record<MatrixPart, MatrixForm>> = {
 }
 
 export function matrixForm(part: MatrixPart, weights: WeightFormat): MatrixForm {
+  if (weights === 'q8') return 'blocks8'
   return weights === 'int8' ? INT8_FORMS[part] : weights
 }
 

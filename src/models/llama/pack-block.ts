@@ -1,8 +1,9 @@
 /** Packs the tensors of one block into a weight file, as the graphs take them. */
-import type { StoredTensor, WeightFile } from '../../onnx/index.ts'
+import type { StoredTensor, WeightSink } from '../../onnx/index.ts'
+import { readInOrder } from '../../store/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { OUTPUT_NORM } from '../decoder-tensors.ts'
-import { dequantize } from '../dequantize/index.ts'
+import { dequantize, sourceBytes } from '../dequantize/index.ts'
 import type { Block, DecoderShape, TensorRef } from '../manifest.ts'
 import { kernelHeadDim, padHeadColumns, padHeadRows, rotatedHeadRows } from './head-width.ts'
 import type { PackedHead } from './head.ts'
@@ -10,22 +11,47 @@ import type { PackedLayer, Rotary } from './layer.ts'
 import { matrixForm } from './matrix-forms.ts'
 import type { MatrixPart } from './matrix-forms.ts'
 import { packMatrix, packsTogether } from './pack.ts'
-import type { PackedMatrix, SourceMatrix } from './pack.ts'
+import type { MatrixSource, PackedMatrix, SourceMatrix } from './pack.ts'
 import { rotaryTable } from './rotary.ts'
 import type { RotaryShape } from './rotary.ts'
+
+/** Of a matrix that is packed in parts. */
+const PART_BYTES = 1 << 23
 
 /** The tensor `blk.<n>.<name>` of a block, or one of the head's; undefined where the model has none. */
 function tensor(block: Block, name: string): TensorRef | undefined {
   return block.tensors.find((ref) => ref.name.replace(/^blk\.\d+\./, '') === name)
 }
 
-async function matrix(store: BlobStore, ref: TensorRef): Promise<SourceMatrix> {
-  const bytes = await store.readAll(ref.address)
-  return { type: ref.type, bytes, outputs: ref.shape[0]!, inputs: ref.shape[1]! }
+async function matrix(store: BlobStore, ref: TensorRef, rows?: RowRange): Promise<SourceMatrix> {
+  const [all, inputs] = ref.shape as [number, number]
+  if (rows === undefined) return { type: ref.type, bytes: await store.readAll(ref.address), outputs: all, inputs }
+  const [rowBytes, outputs] = [sourceBytes(ref.type, inputs), rows.end - rows.from]
+  const bytes = await store.read(ref.address, rows.from * rowBytes, outputs * rowBytes)
+  return { type: ref.type, bytes, outputs, inputs }
+}
+
+/** A matrix of any size, in parts that are read and held against its address when it is their turn. */
+async function inParts(store: BlobStore, ref: TensorRef): Promise<MatrixSource[]> {
+  const [all, inputs] = ref.shape as [number, number]
+  const rowBytes = sourceBytes(ref.type, inputs)
+  const rows = Math.max(1, Math.floor(PART_BYTES / rowBytes))
+  if (rows >= all) return [await matrix(store, ref)]
+  const reader = await readInOrder(store, ref.address)
+  return Array.from({ length: Math.ceil(all / rows) }, (_, part) => {
+    const facts = { type: ref.type, outputs: Math.min(rows, all - part * rows), inputs }
+    return { ...facts, load: async () => ({ ...facts, bytes: await reader(facts.outputs * rowBytes) }) }
+  })
 }
 
 async function values(store: BlobStore, ref: TensorRef): Promise<Float32Array> {
   return dequantize(ref.type, await store.readAll(ref.address), ref.shape[0]!)
+}
+
+/** Outputs [from, end) of a matrix. */
+export interface RowRange {
+  readonly from: number
+  readonly end: number
 }
 
 /** Of one block, into its file. */
@@ -33,7 +59,7 @@ interface Packing {
   readonly store: BlobStore
   readonly shape: DecoderShape
   readonly block: Block
-  readonly file: WeightFile
+  readonly file: WeightSink
 }
 
 /** A vector as [elements, 1], to be treated as the rows of a matrix are. */
@@ -137,7 +163,7 @@ export async function packLayer(
   store: BlobStore,
   shape: DecoderShape,
   block: Block,
-  file: WeightFile,
+  file: WeightSink,
 ): Promise<PackedLayer> {
   const packing: Packing = { store, shape, block, file }
   return {
@@ -158,18 +184,25 @@ export async function packLayer(
   }
 }
 
-/** The final norm and the projection. */
+/** The final norm and the projection, or the part of it that gives the logits of these tokens. */
 export async function packHead(
   store: BlobStore,
   shape: DecoderShape,
   block: Block,
-  file: WeightFile,
+  file: WeightSink,
+  tokens?: RowRange,
 ): Promise<PackedHead> {
   const packing: Packing = { store, shape, block, file }
   return {
     norm: await norm(packing, OUTPUT_NORM),
     ...(await optional(packing, 'normBias', 'output_norm.bias', shift)),
-    projection: await packMatrix(file, [await matrix(store, block.tensors.at(-1)!)], matrixForm('head', block.weights)),
+    projection: await packMatrix(
+      file,
+      tokens === undefined
+        ? await inParts(store, block.tensors.at(-1)!)
+        : [await matrix(store, block.tensors.at(-1)!, tokens)],
+      matrixForm('head', block.weights),
+    ),
   }
 }
 
@@ -177,7 +210,7 @@ export async function packHead(
 export async function packRotary(
   shape: RotaryShape & Pick<DecoderShape, 'head_dim'>,
   positions: number,
-  file: WeightFile,
+  file: WeightSink,
 ): Promise<Rotary> {
   const pairs = kernelHeadDim(shape) / 2
   const table = (of: 'cos' | 'sin'): Promise<StoredTensor> =>

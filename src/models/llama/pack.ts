@@ -7,19 +7,13 @@
  * - `rows`: row int8 (row-weights.ts).
  * - `float`: MatMul in float32.
  */
-import type { WeightFile } from '../../onnx/index.ts'
+import type { WeightSink } from '../../onnx/index.ts'
 import type { StoredTensor } from '../../onnx/index.ts'
-import {
-  dequantize,
-  floatsToHalves,
-  halvesToFloats,
-  quantizeBlocks,
-  sourceBytes,
-  unpackQuants,
-} from '../dequantize/index.ts'
-import type { BlockQuants } from '../dequantize/index.ts'
+import { dequantize, floatsToHalves, halvesToFloats, sourceBytes } from '../dequantize/index.ts'
 import type { SourceType } from '../manifest.ts'
 import type { MatrixForm } from './matrix-forms.ts'
+import { packBlockRows, SOURCE_FORMS } from './pack-quants.ts'
+import type { BlockForm } from './pack-quants.ts'
 import { packRows, rotationOf } from './row-weights.ts'
 import type { PackedRows } from './row-weights.ts'
 
@@ -48,6 +42,22 @@ export interface SourceMatrix {
   readonly inputs: number
 }
 
+/** Rows of a matrix that are read when it is their turn: so a large one is never in memory as a whole. */
+export interface LaterMatrix extends Omit<SourceMatrix, 'bytes'> {
+  /** The bytes hold until the next one of the same matrix is loaded. */
+  load(): Promise<SourceMatrix>
+}
+
+export type MatrixSource = SourceMatrix | LaterMatrix
+
+function isLoaded(source: MatrixSource): source is SourceMatrix {
+  return 'bytes' in source
+}
+
+export function load(source: MatrixSource): Promise<SourceMatrix> {
+  return isLoaded(source) ? Promise.resolve(source) : source.load()
+}
+
 /** Inputs that a block kernel takes are whole blocks of this many elements. */
 const BLOCK = 32
 
@@ -62,8 +72,8 @@ export function usesBlocks(type: SourceType, format: MatrixForm, inputs: number)
 
 /** Matrices of the same inputs side by side: one kernel call for all their outputs. */
 export async function packMatrix(
-  file: WeightFile,
-  sources: readonly SourceMatrix[],
+  file: WeightSink,
+  sources: readonly MatrixSource[],
   format: MatrixForm,
 ): Promise<PackedMatrix> {
   const inputs = sources[0]!.inputs
@@ -71,12 +81,7 @@ export async function packMatrix(
   const rotation = rotationOf(inputs)
   if (format === 'rows' && rotation !== null) return packRows(file, sources, rotation)
   if (!usesBlocks(sources[0]!.type, format, inputs)) return packFloat(file, sources, outputs, inputs, format === 'f16')
-  return packBlocks(
-    file,
-    sources.map((source) => blockQuants(source, format)),
-    outputs,
-    inputs,
-  )
+  return packBlocks(file, sources, blockForm(sources[0]!.type, format), outputs, inputs)
 }
 
 /** Whether `packMatrix` can put them into one kernel call. */
@@ -90,25 +95,6 @@ export function packsTogether(sources: readonly SourceMatrix[], format: MatrixFo
   return new Set(keys).size === 1
 }
 
-interface BlockForm {
-  readonly bits: 4 | 8
-  readonly block: 16 | 32
-  readonly affine: boolean
-}
-
-const SOURCE_FORMS: Readonly<Partial<Record<SourceType, BlockForm>>> = {
-  Q4_0: { bits: 4, block: 32, affine: false },
-  Q4_1: { bits: 4, block: 32, affine: true },
-  Q5_0: { bits: 8, block: 32, affine: false },
-  Q5_1: { bits: 8, block: 32, affine: true },
-  Q8_0: { bits: 8, block: 32, affine: false },
-  Q2_K: { bits: 4, block: 16, affine: true },
-  Q3_K: { bits: 4, block: 16, affine: false },
-  Q4_K: { bits: 4, block: 32, affine: true },
-  Q5_K: { bits: 8, block: 32, affine: true },
-  Q6_K: { bits: 8, block: 16, affine: false },
-}
-
 /** How a matrix of this source type is held in blocks under a weight format. */
 export function blockForm(type: SourceType, format: MatrixForm): BlockForm {
   const own = SOURCE_FORMS[type]
@@ -117,43 +103,41 @@ export function blockForm(type: SourceType, format: MatrixForm): BlockForm {
   return own ?? { bits: 8, block: 32, affine: false }
 }
 
-function blockQuants(source: SourceMatrix, format: MatrixForm): BlockQuants {
-  const own = SOURCE_FORMS[source.type]
-  const wanted = blockForm(source.type, format)
-  if (
-    own === wanted ||
-    (own !== undefined &&
-      own.bits === 8 &&
-      wanted.bits === 8 &&
-      own.block === wanted.block &&
-      own.affine === wanted.affine)
-  ) {
-    return unpackQuants(source.type, source.bytes, source.outputs, source.inputs)
-  }
-  const values = dequantize(source.type, source.bytes, source.outputs * source.inputs)
-  return quantizeBlocks(values, source.outputs, source.inputs, wanted.bits)
-}
-
 async function packBlocks(
-  file: WeightFile,
-  parts: readonly BlockQuants[],
+  file: WeightSink,
+  sources: readonly MatrixSource[],
+  form: BlockForm,
   outputs: number,
   inputs: number,
 ): Promise<PackedMatrix> {
-  const { bits, block } = parts[0]!
+  const { bits, block, affine } = form
   const blocks = inputs / block
   const bytesPerRow = (inputs * bits) / 8
-  const packed = new Uint8Array(outputs * bytesPerRow)
   const scales = new Float32Array(outputs * blocks)
-  const offsets = parts[0]!.offsets === null ? null : new Float32Array(blocks * outputs)
+  const offsets = affine ? new Float32Array(blocks * outputs) : null
   let row = 0
-  for (const part of parts) {
-    const rows = part.scales.length / blocks
-    packQuants(part.quants, bits, packed.subarray(row * bytesPerRow))
-    scales.set(part.scales, row * blocks)
-    if (offsets !== null) transposeInto(part.offsets!, rows, blocks, offsets, row, outputs)
+  const pack = ({ type, bytes, outputs: rows }: SourceMatrix, quants: Uint8Array): void => {
+    const own = scales.subarray(row * blocks, (row + rows) * blocks)
+    const shifts = offsets === null ? null : new Float32Array(own.length)
+    packBlockRows({ type, bytes, rows, columns: inputs, quants, scales: own, offsets: shifts }, form)
+    if (offsets !== null) transposeInto(shifts!, rows, blocks, offsets, row, outputs)
     row += rows
   }
+  const pieces = async function* (): AsyncIterable<Uint8Array> {
+    const buffer = new Uint8Array(Math.max(...sources.map((source) => source.outputs)) * bytesPerRow)
+    for (const source of sources) {
+      const loaded = await load(source)
+      const packed = buffer.subarray(0, loaded.outputs * bytesPerRow)
+      pack(loaded, packed)
+      yield packed
+    }
+  }
+  const whole = (loaded: readonly SourceMatrix[]): Uint8Array => {
+    const packed = new Uint8Array(outputs * bytesPerRow)
+    for (const source of loaded) pack(source, packed.subarray(row * bytesPerRow, (row + source.outputs) * bytesPerRow))
+    return packed
+  }
+  const packed = sources.every(isLoaded) ? whole(sources) : pieces()
   return {
     kind: 'blocks',
     bits,
@@ -164,16 +148,6 @@ async function packBlocks(
     scales: await file.append('f32', [outputs, blocks], scales),
     offsets: offsets === null ? null : await file.append('f32', [blocks, outputs], offsets),
   }
-}
-
-/** MatMulNBits: two 4-bit weights a byte, the even one low. */
-function packQuants(quants: Uint8Array, bits: 4 | 8, into: Uint8Array): void {
-  if (bits === 8) {
-    into.set(quants)
-    return
-  }
-  const bytes = quants.length / 2
-  for (let at = 0; at < bytes; at++) into[at] = quants[2 * at]! | (quants[2 * at + 1]! << 4)
 }
 
 /** Rows that are written across together: a cache holds a line of each column's while they fill. */
@@ -198,15 +172,16 @@ function transposeInto(
 }
 
 async function packFloat(
-  file: WeightFile,
-  sources: readonly SourceMatrix[],
+  file: WeightSink,
+  sources: readonly MatrixSource[],
   outputs: number,
   inputs: number,
   half: boolean,
 ): Promise<PackedMatrix> {
   const weights = new Float32Array(inputs * outputs)
   let at = 0
-  for (const source of sources) {
+  for (const each of sources) {
+    const source = await load(each)
     const rowBytes = sourceBytes(source.type, inputs)
     for (let row = 0; row < source.outputs; row += TILE) {
       const count = Math.min(TILE, source.outputs - row)

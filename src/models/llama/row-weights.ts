@@ -7,9 +7,10 @@
  * Weights are unsigned with 128 for zero, like the activations: without VNNI, u8 x s8 saturates in pairs for weights
  * beyond [-64, 63], u8 x u8 nowhere (measured on AVX2: exact at all extremes and 10 to 20 % slower than u8 x s8).
  */
-import type { StoredTensor, WeightFile } from '../../onnx/index.ts'
+import type { StoredTensor, WeightSink } from '../../onnx/index.ts'
 import { dequantize, sourceBytes } from '../dequantize/index.ts'
-import type { SourceMatrix } from './pack.ts'
+import { load } from './pack.ts'
+import type { MatrixSource } from './pack.ts'
 
 /** A matrix [outputs, inputs], rotated. */
 export interface PackedRows {
@@ -43,8 +44,8 @@ export function rotationOf(inputs: number): number | null {
 
 /** Matrices of the same inputs side by side. */
 export async function packRows(
-  file: WeightFile,
-  sources: readonly SourceMatrix[],
+  file: WeightSink,
+  sources: readonly MatrixSource[],
   rotation: number,
 ): Promise<PackedRows> {
   const inputs = sources[0]!.inputs
@@ -52,7 +53,8 @@ export async function packRows(
   const quants = new Uint8Array(inputs * outputs)
   const scales = new Float32Array(outputs)
   let at = 0
-  for (const source of sources) {
+  for (const each of sources) {
+    const source = await load(each)
     const rowBytes = sourceBytes(source.type, inputs)
     for (let row = 0; row < source.outputs; row += TILE) {
       const count = Math.min(TILE, source.outputs - row)

@@ -12,6 +12,8 @@ import { headGraph } from './head.ts'
 import type { PackedHead } from './head.ts'
 import type { PackedLayer, RotaryTables } from './layer.ts'
 import { packHead, packLayer, packRotary } from './pack-block.ts'
+import { packInThreads } from './packers.ts'
+import type { PackerEvent } from './packers.ts'
 import { windowRotary } from './rotary.ts'
 import { WeightCache, replaceFile } from './weight-cache.ts'
 
@@ -23,6 +25,10 @@ const WINDOW_ROTARY = 'rotary-window'
 export const ROTARY_FILES: readonly string[] = ['rotary', WINDOW_ROTARY]
 
 export interface StageFiles {
+  /** Packs those of the blocks that are not in the cache, by several threads at once. With one thread, nothing. */
+  pack(blocks: readonly number[], storeDirectory: string, threads: number): Promise<void>
+  /** Has one block in the cache. */
+  block(block: number): Promise<void>
   /** Path of the graph that runs decoder blocks [from, to) for so many session slots. */
   decoder(from: number, to: number, slots: number): Promise<string>
   head(): Promise<string>
@@ -56,7 +62,34 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
     const own = { ...window, head_dim: shape.head_dim }
     return { full, window: await cache.plain(WINDOW_ROTARY, (file) => packRotary(own, shape.context, file)) }
   }
+  const head = (): Promise<PackedHead> => {
+    const block = manifest.blocks.length - 1
+    return cache.block<PackedHead>(`block-${block}`, (file) => {
+      needs.packed?.(block)
+      return packHead(needs.store, manifest.shape, manifest.blocks[block]!, file)
+    })
+  }
+  const block = async (index: number): Promise<void> => {
+    if (index === 0) return
+    await (index === manifest.blocks.length - 1 ? head() : layer(index))
+  }
   return {
+    block,
+    async pack(blocks, storeDirectory, threads) {
+      const missing: number[] = []
+      for (const index of blocks) if (index > 0 && !(await cache.has(`block-${index}`))) missing.push(index)
+      if (needs.engine === undefined || missing.length < 2 || threads < 2) return
+      const listen = (event: PackerEvent): void => {
+        if (event.type === 'packed') needs.packed?.(event.block)
+        else if (event.type === 'plain') needs.plain?.(event.name, event.error)
+      }
+      await packInThreads(
+        { manifest, storeDirectory, directory: needs.directory },
+        missing.toReversed(),
+        threads,
+        listen,
+      )
+    },
     async decoder(from, to, slots) {
       const layers: PackedLayer[] = []
       for (let block = from; block < to; block++) layers.push(await layer(block))
@@ -71,12 +104,8 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
       return writeGraph(directory, `decoder-${from}-${to}-${slots}`, graph)
     },
     async head() {
-      const block = manifest.blocks.length - 1
-      const head = await cache.block<PackedHead>(`block-${block}`, (file) => {
-        needs.packed?.(block)
-        return packHead(needs.store, manifest.shape, manifest.blocks[block]!, file)
-      })
-      return writeGraph(directory, 'head', headGraph({ shape: manifest.shape, boundary: manifest.boundary, ...head }))
+      const { shape, boundary } = manifest
+      return writeGraph(directory, 'head', headGraph({ shape, boundary, ...(await head()) }))
     },
   }
 }

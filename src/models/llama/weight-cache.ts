@@ -78,6 +78,14 @@ export class WeightCache {
     return this.#prepack(name, `${name}.weights`, { packed, weights: found.weights }, engine)
   }
 
+  /** Whether `block` would make nothing. */
+  async has(name: string): Promise<boolean> {
+    const found = await this.#find(name)
+    if (found === undefined) return false
+    const id = this.#needs.engine?.kernelId
+    return id === undefined || found.kernel === id || found.refused === id
+  }
+
   /** Reads a file through; a damaged one is forgotten, so that it is made again. @returns false when it was damaged */
   async check(name: string, signal?: AbortSignal): Promise<boolean> {
     const path = this.#path(`${name}.json`)
@@ -122,7 +130,8 @@ export class WeightCache {
   async #prepack<T extends PackedBlock>(name: string, file: string, made: Made<T>, engine: Engine): Promise<T> {
     const { directory } = this.#needs
     const scratch = `${name}.${process.pid}.tmp`
-    const target = `${scratch}.target`
+    // A file that is still being made is not copied.
+    const target = file === `${name}.weights` ? `${scratch}.target` : file
     const { packed, weights } = made
     try {
       const forms = await prepackBlock(engine, packed, { directory, file, bytes: weights, target, scratch })

@@ -1,7 +1,7 @@
 /** Imports a file through a child and tells the child's process id, to be killed over it. Arguments: home, file. */
 import { writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { importInChild } from '../../../src/models/index.ts'
+import { importAnyInChild } from '../../../src/models/index.ts'
 import { createBlobStore } from '../../../src/store/index.ts'
 import { systemClock } from '../../../src/util/index.ts'
 
@@ -9,7 +9,7 @@ const [home, source] = process.argv.slice(2) as [string, string]
 const storeDirectory = join(home, 'store')
 let child = 0
 let told = false
-await importInChild(
+await importAnyInChild(
   {
     store: await createBlobStore({ directory: storeDirectory }),
     storeDirectory,

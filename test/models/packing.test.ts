@@ -1,0 +1,140 @@
+/** Packing that moves blocks as they are, in parts and by several threads: always the bytes of the plain way. */
+import { createHash } from 'node:crypto'
+import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { stageFiles, unpackQuants } from '../../src/models/index.ts'
+import type { ModelManifest } from '../../src/models/index.ts'
+import { packMatrix } from '../../src/models/llama/pack.ts'
+import type { MatrixSource } from '../../src/models/llama/pack.ts'
+import { packBlockRows, SOURCE_FORMS } from '../../src/models/llama/pack-quants.ts'
+import { createOrtEngine, WeightFile } from '../../src/onnx/index.ts'
+import { BlobDamagedError, BlobRangeError, CHUNK_BYTES, createBlobStore, readInOrder } from '../../src/store/index.ts'
+import type { BlobStore } from '../../src/store/index.ts'
+import { randomModel } from '../pipeline/support/random-model.ts'
+import { randomBlocks } from './support/random-bytes.ts'
+
+let root: string
+let store: BlobStore
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'weft-packing-'))
+  store = await createBlobStore({ directory: join(root, 'store') })
+})
+afterAll(() => rm(root, { recursive: true, force: true }))
+
+const [ROWS, COLUMNS] = [24, 96]
+
+describe('rows of blocks', () => {
+  it.each(['Q4_0', 'Q4_1', 'Q8_0', 'Q5_0', 'Q5_1'] as const)('of %s are what their integers give', (type) => {
+    const form = SOURCE_FORMS[type]!
+    const bytes = randomBlocks(type, 7, (ROWS * COLUMNS) / 32)
+    const groups = (ROWS * COLUMNS) / form.block
+    const quants = new Uint8Array((ROWS * COLUMNS * form.bits) / 8)
+    const scales = new Float32Array(groups)
+    const offsets = form.affine ? new Float32Array(groups) : null
+    // At an odd place in its buffer, as a part of something larger may be.
+    const shifted = new Uint8Array(bytes.length + 1)
+    shifted.set(bytes, 1)
+    packBlockRows({ type, bytes: shifted.subarray(1), rows: ROWS, columns: COLUMNS, quants, scales, offsets }, form)
+    const expected = unpackQuants(type, bytes, ROWS, COLUMNS)
+    const pairs = expected.quants.length / 2
+    const [even, odd] = [0, 1].map((at) => (pair: number) => expected.quants[2 * pair + at]!)
+    const packed =
+      form.bits === 8
+        ? expected.quants
+        : Uint8Array.from({ length: pairs }, (_, pair) => even!(pair) | (odd!(pair) << 4))
+    expect(Buffer.compare(quants, packed)).toBe(0)
+    expect(scales).toEqual(expected.scales)
+    expect(offsets).toEqual(expected.offsets)
+  })
+
+  it('that are too few or too many are refused', () => {
+    const form = SOURCE_FORMS.Q8_0!
+    const [quants, scales] = [new Uint8Array(ROWS * COLUMNS), new Float32Array((ROWS * COLUMNS) / 32)]
+    const work = { type: 'Q8_0', rows: ROWS, columns: COLUMNS, quants, scales, offsets: null } as const
+    for (const blocks of [71, 73]) {
+      expect(() => packBlockRows({ ...work, bytes: randomBlocks('Q8_0', 1, blocks) }, form)).toThrow('elements of Q8_0')
+    }
+  })
+})
+
+describe('a matrix in parts', () => {
+  async function packed(name: string, sources: readonly MatrixSource[]): Promise<Buffer> {
+    const file = await WeightFile.create(join(root, name), name)
+    const matrix = await packMatrix(file, sources, 'auto')
+    await file.close(false)
+    expect(matrix).toMatchObject({ outputs: ROWS, inputs: COLUMNS })
+    return readFile(join(root, name))
+  }
+
+  it.each(['Q4_1', 'Q8_0', 'F16'] as const)('of %s becomes the file that it is as a whole', async (type) => {
+    const bytes = type === 'F16' ? new Uint8Array(2 * ROWS * COLUMNS).fill(0x31) : randomBlocks(type, 3, 72)
+    const whole = { type, bytes, outputs: ROWS, inputs: COLUMNS }
+    const rowBytes = bytes.length / ROWS
+    const parts = [5, 12, 7].map((outputs, part): MatrixSource => {
+      const from = [0, 5, 17][part]!
+      const part_ = { type, outputs, inputs: COLUMNS }
+      return {
+        ...part_,
+        load: async () => ({ ...part_, bytes: bytes.subarray(from * rowBytes, (from + outputs) * rowBytes) }),
+      }
+    })
+    expect((await packed('parts', parts)).equals(await packed('whole', [whole]))).toBe(true)
+  })
+
+  it('is read in any lengths, and not believed where a chunk is damaged', async () => {
+    const bytes = Uint8Array.from({ length: 2 * CHUNK_BYTES + 77 }, (_, at) => (at * 31 + (at >> 9)) & 255)
+    const { address } = await store.put(bytes)
+    const lengths = [0, 1, CHUNK_BYTES - 1, 5, CHUNK_BYTES]
+    const reader = await readInOrder(store, address)
+    let at = 0
+    for (const length of lengths) {
+      expect(Buffer.compare(await reader(length), bytes.subarray(at, at + length))).toBe(0)
+      at += length
+    }
+    await expect(reader(bytes.length - at + 1)).rejects.toMatchObject({ code: BlobRangeError.info.code })
+    expect(await reader(bytes.length - at)).toHaveLength(bytes.length - at)
+
+    const file = await open(store.path(address), 'r+')
+    await file.write(Uint8Array.of(bytes[CHUNK_BYTES]! ^ 1), 0, 1, CHUNK_BYTES)
+    await file.close()
+    const second = await readInOrder(store, address)
+    expect(await second(CHUNK_BYTES)).toHaveLength(CHUNK_BYTES)
+    await expect(second(1)).rejects.toMatchObject({ code: BlobDamagedError.info.code })
+  })
+})
+
+describe('blocks that several threads pack', () => {
+  async function contents(directory: string): Promise<Record<string, string>> {
+    const [folder] = await readdir(directory)
+    const names = (await readdir(join(directory, folder!))).toSorted()
+    const hashes = names.map(async (name) => {
+      const text = await readFile(join(directory, folder!, name))
+      // When it was written is its own.
+      const plain = name.endsWith('.json') ? text.toString('utf8').replace(/"written":"\d+"/, '') : text
+      return [name, createHash('sha256').update(plain).digest('hex')] as const
+    })
+    return Object.fromEntries(await Promise.all(hashes))
+  }
+
+  it('are what one thread makes of them, told of, and not packed again', async () => {
+    const manifest: ModelManifest = await randomModel(store, { type: 'Q8_0' })
+    const engine = createOrtEngine()
+    const all = [...manifest.blocks.keys()]
+    const made: Record<string, number[]> = { many: [], one: [] }
+    const files = (name: string): ReturnType<typeof stageFiles> =>
+      stageFiles(
+        { store, directory: join(root, name), engine, packed: (block) => void made[name]!.push(block) },
+        manifest,
+      )
+    await files('many').pack(all, join(root, 'store'), 2)
+    expect(made['many']!.toSorted((one, other) => one - other)).toEqual(all.slice(1))
+    for (const block of all) await files('one').block(block)
+    expect(await contents(join(root, 'many'))).toEqual(await contents(join(root, 'one')))
+    await files('many').pack(all, join(root, 'store'), 2)
+    for (const block of all) await files('many').block(block)
+    expect(made['many']).toHaveLength(all.length - 1)
+  })
+})
