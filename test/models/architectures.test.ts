@@ -121,6 +121,14 @@ const GGUF: Readonly<Record<string, (model: HubModel) => { keys: KeySpec[]; tens
     keys: [key(model, 'rope.freq_base', 'f32', 500_000)],
     tensors: [factors('rope_freqs.weight', llama31(16, 500_000))],
   }),
+  'llama, yarn as DeepSeek has it': (model) => ({
+    keys: [
+      key(model, 'rope.scaling.type', 'string', 'yarn'),
+      key(model, 'rope.scaling.factor', 'f32', 8),
+      key(model, 'rope.scaling.original_context_length', 'u32', 32),
+      key(model, 'rope.scaling.yarn_log_multiplier', 'f32', 0.5),
+    ],
+  }),
   'mistral, window': (model) => ({ keys: [key(model, 'attention.sliding_window', 'u32', 9)] }),
   qwen2: (model) => ({ keys: [key(model, 'rope.freq_base', 'f32', 1e6)] }),
   'qwen3, heads of 24': () => ({ keys: [] }),

@@ -46,6 +46,25 @@ const KNOWN: readonly (readonly [string, Config, Partial<DecoderShape>])[] = [
     { kv_heads: 8, rope_base: 500_000 },
   ],
   [
+    'a Llama with dynamic scaling, up to where it begins',
+    { model_type: 'llama', ...sizes(4096, 32, 32), rope_scaling: { type: 'dynamic', factor: 4 } },
+    { context: 8192, rope_factors: [], rope_base: 10_000 },
+  ],
+  [
+    'Mistral Small 3.1, which also sees',
+    {
+      model_type: 'mistral3',
+      text_config: {
+        model_type: 'mistral',
+        ...sizes(5120, 32, 8),
+        head_dim: 128,
+        rope_theta: 1e9,
+        sliding_window: null,
+      },
+    },
+    { head_dim: 128, rope_base: 1e9 },
+  ],
+  [
     'Mistral 7B v0.1',
     { model_type: 'mistral', ...sizes(4096, 32, 8), sliding_window: 4096 },
     { window: { size: 4096, layers: range(0, 12) } },

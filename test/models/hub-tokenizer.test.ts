@@ -169,7 +169,7 @@ describe('what is not understood is refused', () => {
       '003',
       /post-processor/,
     ],
-    ['words', changed(gpt2, 'model.type', 'WordPiece'), '003', /"WordPiece"/],
+    ['words', changed(gpt2, 'model.type', 'WordLevel'), '003', /"WordLevel"/],
     [
       'prefixes of subwords',
       changed(gpt2, 'model.continuing_subword_prefix', '##'),

@@ -60,6 +60,11 @@ const EPSILON = 'attention.layer_norm_rms_epsilon'
 const KV = 'attention.head_count_kv'
 const all = (value: number): number[] => TINY_TOKENS.map(() => value)
 
+const YARN: readonly Change[] = [
+  ['rope.scaling.type', 'string', 'yarn'],
+  ['rope.scaling.factor', 'f32', 4],
+]
+
 /** What is wrong with the model, the model, the code and what the refusal says. */
 const REFUSED: readonly (readonly [string, GgufSpec, string, RegExp])[] = [
   ['another architecture', changed(['general.architecture', 'string', 'mamba']), '003', /"mamba" is not supported/],
@@ -68,6 +73,13 @@ const REFUSED: readonly (readonly [string, GgufSpec, string, RegExp])[] = [
   ['experts', changed(['expert_count', 'u32', 8]), '003', /experts/],
   ['a scaling by length', changed(['rope.scaling.type', 'string', 'dynamic']), '003', /"dynamic"/],
   ['yarn without its factor', changed(['rope.scaling.type', 'string', 'yarn']), '002', /scaling.factor: it is missing/],
+  ['yarn without its blend', changed(...YARN, ['rope.scaling.yarn_ext_factor', 'f32', 0.5]), '003', /yarn_ext_factor/],
+  [
+    'both halves of a layer side by side',
+    changed(['use_parallel_residual', 'bool', true]),
+    '003',
+    /use_parallel_residual/,
+  ],
   ['a scale of logits', changed(['logit_scale', 'f32', 8]), '003', /logit_scale/],
   ['no width', changed(['embedding_length', null]), '002', /embedding_length: it is missing/],
   ['a width of another type', changed(['embedding_length', 'string', '64']), '002', /it is string, not/],

@@ -71,7 +71,7 @@ describe('readSafetensors', () => {
       'the same name twice',
       safetensorsFile(`{"a":${JSON.stringify(entry(0, 4))},"a":${JSON.stringify(entry(4, 8))}}`, new Uint8Array(8)),
       '002',
-      /hole/,
+      /a name stands there twice/,
     ],
     ['a shape that does not fit', table({ a: entry(0, 8, { shape: [3] }) }), '002', /\[3\] of F32 do not have 8 bytes/],
     ['a shape that overflows', table({ a: entry(0, 8, { shape: [2 ** 40, 2 ** 40] }) }), '002', /do not have 8 bytes/],
@@ -81,6 +81,12 @@ describe('readSafetensors', () => {
     ['a type that does not exist', table({ a: entry(0, 8, { dtype: 'Q4_K' }) }), '002', /none of the format/],
     ['no type', table({ a: { shape: [2], data_offsets: [0, 8] } }), '002', /none of the format/],
     ['a name of 300 bytes', table({ ['a'.repeat(300)]: entry(0, 8) }), '002', /of no use/],
+    [
+      '200,000 lists',
+      safetensorsFile(`{"a":[${'[],'.repeat(200_000)}[]]}`, new Uint8Array(0)),
+      '002',
+      /200003 objects/,
+    ],
     ['an entry that is a number', table({ a: 1 }), '002', /no JSON object/],
   ] as const)('refuses %s', async (_, bytes, code, says) => {
     const error = await read(bytes).catch((thrown: unknown) => thrown)
@@ -149,7 +155,7 @@ function linked(file: string): string {
 describe('a folder that weft cannot take', () => {
   it.each([
     ['no configuration', () => without('config.json'), '003', /no config.json/],
-    ['no tokenizer', () => without('tokenizer.json'), '003', /no tokenizer.json/],
+    ['no tokenizer', () => without('tokenizer.json'), '003', /neither tokenizer.json nor tokenizer.model/],
     ['no weights', () => without('model.safetensors.index.json'), '003', /neither model.safetensors nor/],
     ['a shard missing', () => without('model-2-of-2.safetensors'), '002', /not in the folder/],
     ['an index that is no object', () => index([]), '002', /no JSON object/],
@@ -184,7 +190,12 @@ describe('a folder that weft cannot take', () => {
     ['no architecture', () => config({ model_type: undefined }), '002', /model_type/],
     ['quantised weights', () => config({ quantization_config: { bits: 4 } }), '003', /quantised/],
     ['another activation', () => config({ hidden_act: 'relu' }), '003', /"relu"/],
-    ['a scaling by length', () => config({ rope_parameters: { rope_type: 'dynamic', factor: 2 } }), '003', /"dynamic"/],
+    [
+      'a scaling by length',
+      () => config({ rope_parameters: { rope_type: 'proportional', factor: 2 } }),
+      '003',
+      /"proportional"/,
+    ],
     [
       'layers of another type',
       () => config({ use_sliding_window: true, layer_types: ['chunked_attention', '', ''] }),
@@ -221,9 +232,9 @@ describe('a folder that weft cannot take', () => {
     ],
     [
       'a tokenizer of another kind',
-      () => folder({ tokenizer: { model: { type: 'Unigram', vocab: [] } } }),
+      () => folder({ tokenizer: { model: { type: 'WordLevel', vocab: {} } } }),
       '003',
-      /"Unigram"/,
+      /"WordLevel"/,
     ],
     [
       'a tokenizer with more tokens than rows',

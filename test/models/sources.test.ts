@@ -154,7 +154,7 @@ describe('a hub', () => {
     })
     files = ['model.safetensors']
     expect(await at.attempt('hf:owner/name')).toMatchObject({
-      why: 'the repository has no GGUF file, and no config.json with safetensors',
+      why: 'the repository has no GGUF file, no config.json with safetensors, and no ONNX file',
     })
   })
 })

@@ -17,8 +17,11 @@ export interface Architecture {
   readonly scaledEmbedding?: true
   /** In GGUF files: the pairs that are rotated lie side by side (ggml's NORM) or half a head apart (its NEOX). */
   readonly ggufPairs: 'adjacent' | 'halves'
-  /** Which layers a sliding window is for, where the file gives its size alone; absent: the architecture has none. */
-  readonly windowed?: LayerPattern
+  /**
+   * Which layers a sliding window is for, where the file gives its size alone; `unrotated`: those without positions.
+   * Absent: the architecture has none.
+   */
+  readonly windowed?: LayerPattern | 'unrotated'
   /** Rotary base of the layers with a window, where it is not that of the others. */
   readonly windowRopeBase?: number
   /** Layers without rotary positions. */

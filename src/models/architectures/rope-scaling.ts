@@ -21,8 +21,13 @@ export interface YarnScaling {
   readonly original: number
   readonly betaFast: number
   readonly betaSlow: number
-  /** @default 0.1 ln(factor) + 1 */
+  /** Bounds of the ramp are rounded outward. @default true */
+  readonly truncate?: boolean
+  /** @default 0.1 ln(factor) + 1, or the share of two such where both scales below are given */
   readonly amplitude?: number
+  /** `mscale` and `mscale_all_dim` (DeepSeek): multiply the logarithms above and below the line. */
+  readonly scale?: number
+  readonly scaleAllDim?: number
 }
 
 /** Positions divided by one factor (Chen et al., arXiv 2306.15595). */
@@ -42,19 +47,27 @@ export function llama3Factors(base: number, pairs: number, scaling: Llama3Scalin
   })
 }
 
-/** YaRN (Peng et al., arXiv 2309.00071), with the bounds of the ramp rounded outward as in its first implementation. */
+/** YaRN (Peng et al., arXiv 2309.00071); its first implementation rounds the bounds of the ramp outward. */
 export function yarnRope(base: number, pairs: number, scaling: YarnScaling): RopeScaling {
-  const { factor, original, betaFast, betaSlow } = scaling
+  const { factor, original, betaFast, betaSlow, truncate = true } = scaling
   const pairOf = (turns: number): number => (pairs * Math.log(original / (turns * 2 * Math.PI))) / Math.log(base)
-  const low = Math.max(Math.floor(pairOf(betaFast)), 0)
-  const high = Math.min(Math.ceil(pairOf(betaSlow)), 2 * pairs - 1)
+  const [first, last] = [pairOf(betaFast), pairOf(betaSlow)]
+  const low = Math.max(truncate ? Math.floor(first) : first, 0)
+  const high = Math.min(truncate ? Math.ceil(last) : last, 2 * pairs - 1)
   const span = high === low ? 0.001 : high - low
   const factors = Array.from({ length: pairs }, (_, pair) => {
     const stretched = Math.min(Math.max((pair - low) / span, 0), 1)
     return 1 / (stretched / factor + (1 - stretched))
   })
-  const amplitude = scaling.amplitude ?? (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1)
+  const amplitude = scaling.amplitude ?? yarnAmplitude(scaling)
   return { factors, ...(amplitude === 1 ? {} : { amplitude }) }
+}
+
+/** Either scale alone, or at 0, is as none. */
+function yarnAmplitude({ factor, scale = 0, scaleAllDim = 0 }: YarnScaling): number {
+  if (factor <= 1) return 1
+  const of = (by: number): number => 0.1 * by * Math.log(factor) + 1
+  return scale > 0 && scaleAllDim > 0 ? of(scale) / of(scaleAllDim) : of(1)
 }
 
 /** LongRoPE (Ding et al., arXiv 2402.13753): what cosines and sines are multiplied by for `factor` times the context. */

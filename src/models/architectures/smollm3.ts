@@ -7,7 +7,7 @@ export const SMOLLM3: Architecture = {
   hub: ['smollm3'],
   graph: {},
   ggufPairs: 'adjacent',
-  windowed: { lastOf: 4 },
+  windowed: 'unrotated',
   unrotated: { lastOf: 4 },
   defaults: { ropeBase: 2_000_000, normEpsilon: 1e-6 },
   safetensors: { tied: true, activations: ['silu'], windowSwitch: true },

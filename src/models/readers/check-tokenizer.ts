@@ -21,9 +21,9 @@ export function checkTokenizerDefinition(definition: TokenizerDefinition): void 
     throw new TokenizerDataError(`the chat template has ${chat_template.length} characters, over ${MAX_TEMPLATE}`)
   }
   checkIds(definition)
-  if (kind === 'spm') checkBytes(definition)
-  if (kind === 'spm' && definition.merges === undefined) checkPieces(definition)
-  else checkMerges(definition)
+  if (kind === 'spm' || kind === 'unigram') checkBytes(definition)
+  if ((kind === 'spm' && definition.merges === undefined) || kind === 'unigram') checkPieces(definition)
+  else if (kind !== 'wordpiece') checkMerges(definition)
 }
 
 function checkIds(definition: TokenizerDefinition): void {

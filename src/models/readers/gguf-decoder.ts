@@ -83,6 +83,9 @@ function checkGraph(metadata: MetadataAccess, prefix: string): void {
   if (metadata.count(`${prefix}.expert_count`, 0, 65_535, 0) > 0) {
     throw new UnsupportedModelError('a mixture of experts is not supported', { details: { architecture: prefix } })
   }
+  if (metadata.flag(`${prefix}.use_parallel_residual`) === true) {
+    throw new UnsupportedModelError(`${prefix}.use_parallel_residual changes the graph in a way that is not supported`)
+  }
   for (const name of GRAPH_CHANGES) {
     const key = `${prefix}.${name}`
     if (metadata.has(key)) throw new UnsupportedModelError(`${key} changes the graph in a way that is not supported`)

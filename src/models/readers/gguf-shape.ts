@@ -89,7 +89,9 @@ function windowFacts({ metadata, prefix, architecture }: GgufShapeNeeds, layers:
   if (architecture.windowed === undefined) {
     throw new UnsupportedModelError(`${key} changes the graph in a way that is not supported`)
   }
-  return { size, layers: windowedLayers(metadata, `${key}_pattern`, layers) ?? layersOf(architecture.windowed, layers) }
+  const { windowed, unrotated = 'all' } = architecture
+  const pattern = windowed === 'unrotated' ? unrotated : windowed
+  return { size, layers: windowedLayers(metadata, `${key}_pattern`, layers) ?? layersOf(pattern, layers) }
 }
 
 /** Newer files say it: a truth value a layer, or after how many layers one without a window comes. */
@@ -148,24 +150,16 @@ async function scalingOf(
   const key = (name: string): string => `${prefix}.rope.scaling.${name}`
   const amplitude = metadata.has(key('attn_factor')) ? { amplitude: metadata.real(key('attn_factor'), 0.1, 10) } : {}
   const short = await factorsOf(needs, 'rope_factors_short.weight', pairs)
-  const type = metadata.text(key('type')) ?? (short === null ? 'none' : 'longrope')
-  const factor = (): number => metadata.real(key('factor'), limits.MIN_ROPE_FACTOR, limits.MAX_ROPE_FACTOR)
-  const original = (): number => metadata.count(key('original_context_length'), 1, limits.MAX_CONTEXT)
+  const type = metadata.text(key('type')) ?? (short === null ? 'linear' : 'longrope')
+  const original = (): number => metadata.count(key('original_context_length'), 1, limits.MAX_CONTEXT, context)
   switch (type) {
     case 'none':
-      return {
-        scaling: linearRope(
-          pairs,
-          metadata.real(`${prefix}.rope.scale_linear`, limits.MIN_ROPE_FACTOR, limits.MAX_ROPE_FACTOR, 1),
-        ),
-        positions: context,
-      }
+      return { scaling: linearRope(pairs, 1), positions: context }
     case 'linear':
-      return { scaling: linearRope(pairs, factor()), positions: context }
+      return { scaling: linearRope(pairs, ropeFactor(metadata, prefix)), positions: context }
     case 'yarn': {
-      const beta = (name: string, fallback: number): number => metadata.real(key(name), 0.1, 1e4, fallback)
-      const betas = { betaFast: beta('yarn_beta_fast', 32), betaSlow: beta('yarn_beta_slow', 1) }
-      const scaling = yarnRope(base, pairs, { factor: factor(), original: original(), ...betas })
+      const factor = metadata.real(key('factor'), limits.MIN_ROPE_FACTOR, limits.MAX_ROPE_FACTOR)
+      const scaling = yarnOf(metadata, key, base, pairs, factor, original())
       // llama.cpp multiplies the two.
       const both = (scaling.amplitude ?? 1) * (amplitude.amplitude ?? 1)
       return { scaling: { ...scaling, ...(both === 1 ? {} : { amplitude: both }) }, positions: context }
@@ -179,4 +173,37 @@ async function scalingOf(
         why: 'weft knows none, linear, yarn, longrope and the factors of rope_freqs.weight',
       })
   }
+}
+
+/** By its newer key, or its older one; 0, or none, is as 1. */
+function ropeFactor(metadata: MetadataAccess, prefix: string): number {
+  const [newer, older] = [`${prefix}.rope.scaling.factor`, `${prefix}.rope.scale_linear`]
+  const key = metadata.has(newer) ? newer : older
+  return realOrNull(metadata, key, limits.MIN_ROPE_FACTOR, limits.MAX_ROPE_FACTOR, 1) ?? 1
+}
+
+function yarnOf(
+  metadata: MetadataAccess,
+  key: (name: string) => string,
+  base: number,
+  pairs: number,
+  factor: number,
+  original: number,
+): RopeScaling {
+  const real = (name: string, least: number, most: number, fallback: number): number =>
+    metadata.real(key(name), least, most, fallback)
+  if (real('yarn_ext_factor', -1, 1e6, 1) !== 1 && real('yarn_ext_factor', -1, 1e6, 1) >= 0) {
+    throw new UnsupportedModelError(`${key('yarn_ext_factor')} changes the graph in a way that is not supported`)
+  }
+  const total = key('yarn_attn_factor')
+  return yarnRope(base, pairs, {
+    factor,
+    original,
+    betaFast: real('yarn_beta_fast', 0.1, 1e4, 32),
+    betaSlow: real('yarn_beta_slow', 0.1, 1e4, 1),
+    scale: 1,
+    scaleAllDim: real('yarn_log_multiplier', 0, 100, 0),
+    // The converter writes what the hub calls `attention_factor`.
+    ...(metadata.has(total) ? { amplitude: metadata.real(total, 0.1, 10) } : {}),
+  })
 }

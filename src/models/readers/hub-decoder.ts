@@ -30,13 +30,14 @@ export async function openHubDecoder(
       hint: 'Name the folder of a model as the hub has it, or a GGUF file.',
     })
   }
-  const architecture = findArchitecture(outer, architectures)
   // Models that also see have the language model's part inside.
   const config = outer.object('text_config') ?? outer
+  const architecture = findArchitecture(outer, config, architectures)
   const { tensors, access } = await openShards(folder)
   try {
+    // Of two that differ, the whole model's counts.
     const tied =
-      config.flag('tie_word_embeddings') ?? outer.flag('tie_word_embeddings') ?? architecture.safetensors.tied
+      outer.flag('tie_word_embeddings') ?? config.flag('tie_word_embeddings') ?? architecture.safetensors.tied
     const byName = hubTensors(tensors, architecture, tied)
     const rows = byName.get(EMBEDDING)?.shape[0]
     if (rows === undefined) throw new ModelFileError('model.embed_tokens.weight', 'the tensor is missing')
@@ -57,13 +58,16 @@ export async function openHubDecoder(
   }
 }
 
-function findArchitecture(config: JsonObject, architectures: readonly Architecture[]): Architecture {
-  const type = config.text('model_type')
+/** Outer and inner type are one's, where there are two. */
+function findArchitecture(outer: JsonObject, config: JsonObject, architectures: readonly Architecture[]): Architecture {
+  const type = outer.text('model_type')
   if (type === undefined) throw new ModelFileError('config.json: model_type', 'it is missing')
-  const found = architectures.find(({ hub }) => hub.includes(type))
+  const inner = config.text('model_type') ?? type
+  const found = architectures.find(({ hub }) => hub.includes(type) && hub.includes(inner))
   if (found !== undefined) return found
-  throw new UnsupportedModelError(`model type ${JSON.stringify(type.slice(0, 40))} is not supported`, {
+  const named = (inner === type ? type : `${type.slice(0, 40)} of ${inner}`).slice(0, 80)
+  throw new UnsupportedModelError(`model type ${JSON.stringify(named)} is not supported`, {
     why: `weft runs ${architectures.flatMap(({ hub }) => hub).join(', ')}`,
-    details: { architecture: type.slice(0, 40) },
+    details: { architecture: named },
   })
 }

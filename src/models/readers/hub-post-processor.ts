@@ -6,6 +6,9 @@ import type { HubTokens } from './hub-tokens.ts'
 import { jsonObject } from './json-document.ts'
 import type { JsonObject } from './json-document.ts'
 
+/** One token before and one behind, which stand in the step itself. */
+const AROUND: ReadonlySet<string> = new Set(['BertProcessing', 'RobertaProcessing'])
+
 type Frame = Pick<TokenizerDefinition, 'bos' | 'eos' | 'add_bos' | 'add_eos'>
 
 /**
@@ -16,8 +19,13 @@ export function frameOf(file: JsonObject, own: JsonObject, named: NamedTokens, t
   const { bos, eos } = named
   const steps = stepsOf(file.raw('post_processor'))
   const template = steps.find((step) => step.text('type') === 'TemplateProcessing')
-  const strange = steps.find((step) => step !== template && step.text('type') !== 'ByteLevel')
-  if (strange !== undefined) throw notSupported()
+  const around = steps.find((step) => AROUND.has(step.text('type') ?? ''))
+  const strange = steps.find((step) => ![template, around].includes(step) && step.text('type') !== 'ByteLevel')
+  if (strange !== undefined || (around !== undefined && template !== undefined)) throw notSupported()
+  if (around !== undefined) {
+    const [first, last] = [namedId(around, 'cls', table), namedId(around, 'sep', table)]
+    return { bos: first, eos: last, add_bos: true, add_eos: true }
+  }
   if (template === undefined) {
     const says = (key: string, token: number | null): boolean => own.flag(key) === true && token !== null
     return { bos, eos, add_bos: says('add_bos_token', bos), add_eos: says('add_eos_token', eos) }
@@ -29,8 +37,10 @@ export function frameOf(file: JsonObject, own: JsonObject, named: NamedTokens, t
   const [first] = before
   const [last] = after
   if (text < 0 || before.length > 1 || after.length > 1 || first === null || last === null) throw notSupported()
-  if (last !== undefined && last !== eos) throw notSupported()
-  return { bos: first ?? bos, eos, add_bos: first !== undefined, add_eos: last !== undefined }
+  // Encoders of BERT's kind call it `sep_token`, and have none that is called `eos_token`.
+  const end = eos ?? last ?? null
+  if (last !== undefined && last !== end) throw notSupported()
+  return { bos: first ?? bos, eos: end, add_bos: first !== undefined, add_eos: last !== undefined }
 }
 
 function stepsOf(value: unknown): JsonObject[] {
@@ -38,6 +48,13 @@ function stepsOf(value: unknown): JsonObject[] {
   const step = jsonObject(value, 'post_processor')
   if (step.text('type') !== 'Sequence') return [step]
   return (step.list('processors') ?? []).map((inner) => jsonObject(inner, 'post_processor'))
+}
+
+/** `[text, id]`. */
+function namedId(step: JsonObject, key: string, { idOf }: HubTokens): number {
+  const [text, id] = step.list(key) ?? []
+  if (typeof text === 'string' && idOf.get(text) === id) return id as number
+  throw notSupported()
 }
 
 function idOf(piece: JsonObject, { idOf }: HubTokens): number | null {

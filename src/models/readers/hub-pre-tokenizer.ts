@@ -6,7 +6,10 @@ import { jsonObject } from './json-document.ts'
 import type { JsonObject } from './json-document.ts'
 
 /** What of the definition the two steps decide. */
-export type TextSteps = Pick<TokenizerDefinition, 'kind' | 'pre' | 'add_space_prefix' | 'space_prefix' | 'normal_form'>
+export type TextSteps = Pick<
+  TokenizerDefinition,
+  'kind' | 'pre' | 'add_space_prefix' | 'space_prefix' | 'normal_form' | 'unknown_apart'
+>
 
 const UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
 const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
@@ -42,14 +45,19 @@ export function textSteps(tokenizer: JsonObject, model: JsonObject): TextSteps {
   const normal = form === undefined ? {} : { normal_form: form }
   if (cutters.some((step) => typeOf(step) === 'ByteLevel')) {
     if (others.length > 0) throw notUnderstood('normalizers', others)
+    // Before each piece of text between special tokens that has none; with patterns before it, before each word.
+    const prefixed = cutters.length === 1 && cutters[0]!.flag('add_prefix_space') !== false
     return {
       kind: 'bpe',
-      pre: byteLevel(cutters, model.flag('ignore_merges') === true),
-      add_space_prefix: false,
+      pre: byteLevel(cutters, model.flag('ignore_merges') === true, prefixed),
+      ...(prefixed ? { add_space_prefix: true, space_prefix: 'metaspace' } : { add_space_prefix: false }),
       ...normal,
     }
   }
-  return { kind: 'spm', pre: 'default', ...marked(others, cutters, model), ...normal }
+  // Bytes leave nothing unknown.
+  const apart = model.flag('fuse_unk') !== true && model.flag('byte_fallback') !== true
+  const unknown = apart ? ({ unknown_apart: true } as const) : {}
+  return { kind: 'spm', pre: 'default', ...marked(others, cutters, model), ...unknown, ...normal }
 }
 
 function typeOf(step: JsonObject): string {
@@ -65,11 +73,11 @@ function sequence(value: unknown, where: string, member: string): JsonObject[] {
 }
 
 /** Of byte-level BPE: the name of the recipe that cuts as these steps do. */
-function byteLevel(steps: readonly JsonObject[], whole: boolean): string {
+function byteLevel(steps: readonly JsonObject[], whole: boolean, prefixed: boolean): string {
   const last = steps.at(-1)!
   const before = steps.slice(0, -1)
   const regex = last.flag('use_regex') !== false
-  if (typeOf(last) !== 'ByteLevel' || last.flag('add_prefix_space') !== false)
+  if (typeOf(last) !== 'ByteLevel' || (last.flag('add_prefix_space') !== false && !prefixed))
     throw notUnderstood('pre-tokenizers', steps)
   const [first] = before
   if (regex && first === undefined && !whole) return 'gpt-2'

@@ -57,12 +57,16 @@ interface ScalingNeeds {
 }
 
 function scalingOf(needs: ScalingNeeds): { scaling: RopeScaling; positions?: number } {
-  const { own, base, pairs } = needs
+  const { own, base, pairs, context } = needs
   const type = own.text('rope_type') ?? own.text('type') ?? 'default'
   const factor = (): number => own.real('factor', limits.MIN_ROPE_FACTOR, limits.MAX_ROPE_FACTOR)
   switch (type) {
     case 'default':
       return { scaling: { factors: [] } }
+    case 'dynamic':
+      // The base grows with a text that is longer than this; up to here it is as without scaling.
+      factor()
+      return { scaling: { factors: [] }, positions: context }
     case 'linear':
       return { scaling: linearRope(pairs, factor()) }
     case 'llama3': {
@@ -76,7 +80,8 @@ function scalingOf(needs: ScalingNeeds): { scaling: RopeScaling; positions?: num
     }
     case 'yarn':
       // Phi-3's first files say so and have the factors of LongRoPE.
-      return own.has('short_factor') ? longRope(needs) : { scaling: yarn(needs, factor()) }
+      if (own.has('short_factor')) return longRope(needs)
+      return { scaling: yarn(needs, own.has('factor') ? factor() : needs.context / originalContext(needs)) }
     case 'longrope':
     case 'su':
       return longRope(needs)
@@ -92,13 +97,14 @@ function originalContext({ own, config, context }: ScalingNeeds): number {
 
 function yarn(needs: ScalingNeeds, factor: number): RopeScaling {
   const { own, base, pairs } = needs
-  if (own.has('mscale') || own.has('mscale_all_dim') || own.flag('truncate') === false)
-    throw notSupported('yarn (mscale)')
   return yarnRope(base, pairs, {
     factor,
     original: originalContext(needs),
     betaFast: own.real('beta_fast', 1e-3, 1e6, 32),
     betaSlow: own.real('beta_slow', 1e-3, 1e6, 1),
+    truncate: own.flag('truncate') ?? true,
+    scale: own.real('mscale', 0, 100, 0),
+    scaleAllDim: own.real('mscale_all_dim', 0, 100, 0),
     ...(own.has('attention_factor') ? { amplitude: own.real('attention_factor', 0.1, 10) } : {}),
   })
 }
@@ -124,6 +130,6 @@ function longRope(needs: ScalingNeeds): { scaling: RopeScaling; positions: numbe
 
 function notSupported(type: string): UnsupportedModelError {
   return new UnsupportedModelError(`rope scaling of type ${JSON.stringify(type.slice(0, 40))} is not supported`, {
-    why: 'weft knows default, linear, llama3, yarn and longrope',
+    why: 'weft knows default, linear, dynamic, llama3, yarn and longrope',
   })
 }

@@ -1,6 +1,6 @@
 /** What a `config.json` of the hub says of a decoder's shape, in the words of transformers 4 and of 5. */
 import { layersOf } from '../architectures/index.ts'
-import type { Architecture, ShapeFacts, WindowFacts } from '../architectures/index.ts'
+import type { Architecture, LayerPattern, ShapeFacts, WindowFacts } from '../architectures/index.ts'
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
 import type { BiasedMatrix } from '../manifest.ts'
 import { hubRope } from './hub-rope.ts'
@@ -32,6 +32,7 @@ export function hubShapeFacts(
     return config.real(key, limits.MIN_FACTOR, limits.MAX_FACTOR, fallback)
   }
   const scalar = factor('query_pre_attn_scalar')
+  const unrotated = unrotatedLayers(config, architecture, layers)
   return {
     layers,
     width,
@@ -49,9 +50,9 @@ export function hubShapeFacts(
     norm_epsilon: config.real(graph.norm === 'layer' ? 'layer_norm_eps' : 'rms_norm_eps', 0, 1, defaults.normEpsilon),
     ...(safetensors.normOffset === undefined ? {} : { norm_offset: safetensors.normOffset }),
     rope,
-    window: windowFacts(config, architecture, layers),
+    window: windowFacts(config, architecture, layers, unrotated),
     windowRopeBase: windowBase,
-    unrotated: unrotatedLayers(config, architecture, layers),
+    unrotated,
     biases,
     attentionScale: scalar === null ? null : 1 / Math.sqrt(scalar),
     attentionSoftcap: factor('attn_logit_softcapping', defaults.attentionSoftcap),
@@ -77,14 +78,21 @@ function checkGraph(config: JsonObject, { safetensors, family }: Architecture): 
   }
 }
 
-function windowFacts(config: JsonObject, architecture: Architecture, layers: number): WindowFacts | null {
+function windowFacts(
+  config: JsonObject,
+  architecture: Architecture,
+  layers: number,
+  unrotated: readonly number[],
+): WindowFacts | null {
   const { windowed, defaults, safetensors } = architecture
   if (windowed === undefined) return null
   if (safetensors.windowSwitch === true && config.flag('use_sliding_window') !== true) return null
   const stated = config.stated('sliding_window')
   if (!config.has('sliding_window') && (stated || defaults.window === undefined)) return null
   const size = config.count('sliding_window', 1, limits.MAX_CONTEXT, defaults.window)
-  return { size, layers: listedLayers(config, layers) ?? patternLayers(config, architecture, layers) }
+  const listed = listedLayers(config, layers)
+  if (windowed === 'unrotated') return { size, layers: listed ?? unrotated }
+  return { size, layers: listed ?? patternLayers(config, windowed, safetensors, layers) }
 }
 
 /** `layer_types`: a word a layer. */
@@ -99,10 +107,15 @@ function listedLayers(config: JsonObject, layers: number): number[] | null {
   })
 }
 
-function patternLayers(config: JsonObject, { windowed, safetensors }: Architecture, layers: number): number[] {
+function patternLayers(
+  config: JsonObject,
+  windowed: LayerPattern,
+  safetensors: Architecture['safetensors'],
+  layers: number,
+): number[] {
   const key = ['sliding_window_pattern', '_sliding_window_pattern'].find((name) => config.has(name))
   if (key !== undefined) return layersOf({ allButLastOf: config.count(key, 1, limits.MAX_LAYERS) }, layers)
-  const all = layersOf(windowed!, layers)
+  const all = layersOf(windowed, layers)
   if (safetensors.windowSwitch !== true || windowed !== 'all') return all
   const first = config.count('max_window_layers', 0, 2 ** 31, FIRST_WINDOW_LAYER)
   return all.filter((layer) => layer >= first)

@@ -5,8 +5,10 @@ import type { TokenizerDefinition } from '../tokenizer/definition.ts'
 import { checkTokenizerDefinition } from './check-tokenizer.ts'
 import { chatTemplate } from './hub-chat-template.ts'
 import { bpeModel, textSteps } from './hub-pre-tokenizer.ts'
+import { encoderSteps, unigramScores } from './hub-encoder-steps.ts'
 import { frameOf } from './hub-post-processor.ts'
 import { namedTokens } from './hub-named-tokens.ts'
+import { sentencePieceTokenizer } from './hub-sentencepiece.ts'
 import { hubTokens } from './hub-tokens.ts'
 import { jsonObject } from './json-document.ts'
 import type { JsonObject } from './json-document.ts'
@@ -28,15 +30,17 @@ export async function hubTokenizer(
   rows: number,
 ): Promise<TokenizerDefinition> {
   const file = await folder.json('tokenizer.json', MAX_TOKENIZER_BYTES)
+  const own = (await folder.json('tokenizer_config.json', MAX_CONFIG_BYTES)) ?? NO_CONFIG
   if (file === null) {
-    throw new UnsupportedModelError('the folder has no tokenizer.json', {
-      why: 'weft reads no tokenizer.model from folders',
+    const pieces = await folder.read('tokenizer.model', MAX_TOKENIZER_BYTES)
+    if (pieces !== null) return sentencePieceTokenizer(folder, pieces, own, config, rows)
+    throw new UnsupportedModelError('the folder has neither tokenizer.json nor tokenizer.model', {
       hint: 'Save the tokenizer again with transformers, or take the GGUF file of the model.',
     })
   }
-  const own = (await folder.json('tokenizer_config.json', MAX_CONFIG_BYTES)) ?? NO_CONFIG
-  const model = bpeModel(file)
-  const steps = textSteps(file, model)
+  const encoder = encoderSteps(file)
+  const model = encoder === null ? bpeModel(file) : file.object('model')!
+  const steps = encoder ?? textSteps(file, model)
   const table = hubTokens(file, model, steps.kind, rows)
   const named = await namedTokens(folder, own, config, table)
   const frame = frameOf(file, own, named, table)
@@ -45,7 +49,8 @@ export async function hubTokenizer(
     ...steps,
     tokens: table.tokens,
     types: table.types,
-    merges: mergesOf(model),
+    ...(encoder === null ? { merges: mergesOf(model) } : {}),
+    ...(steps.kind === 'unigram' ? { scores: unigramScores(model, rows) } : {}),
     ...named,
     ...frame,
     ...(table.left.length === 0 ? {} : { strip_left: table.left }),

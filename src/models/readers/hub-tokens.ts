@@ -2,6 +2,7 @@
 import { ModelFileError, TokenizerDataError, UnsupportedModelError } from '../errors.ts'
 import { TOKEN_TYPE } from '../tokenizer/definition.ts'
 import type { TokenizerDefinition } from '../tokenizer/definition.ts'
+import { unigramPieces } from './hub-encoder-steps.ts'
 import { jsonObject } from './json-document.ts'
 import type { JsonObject } from './json-document.ts'
 import { MAX_VOCABULARY } from './limits.ts'
@@ -30,11 +31,8 @@ export function hubTokens(
   const tokens: string[] = Array.from({ length: rows }, () => '')
   const types: number[] = Array.from({ length: rows }, () => TOKEN_TYPE.unused)
   const idOf = new Map<string, number>()
-  const bytes = kind === 'spm' && model.flag('byte_fallback') === true
-  const vocab = model.object('vocab')
-  if (vocab === undefined) throw new TokenizerDataError('tokenizer.json has no vocabulary')
-  for (const text of vocab.keys()) {
-    const id = vocab.count(text, 0, MAX_VOCABULARY)
+  const bytes = (kind === 'spm' || kind === 'unigram') && model.flag('byte_fallback') === true
+  for (const [text, id] of kind === 'unigram' ? listed(model) : mapped(model)) {
     if (id >= rows)
       throw new ModelFileError('tokenizer.json', `token ${id} has no row among the ${rows} of the embedding`)
     if (types[id] !== TOKEN_TYPE.unused) throw new TokenizerDataError(`two tokens have the id ${id}`)
@@ -44,19 +42,45 @@ export function hubTokens(
   }
   const left: number[] = []
   const right: number[] = []
-  for (const entry of file.list('added_tokens') ?? []) {
-    const token = addedToken(jsonObject(entry, 'tokenizer.json: added_tokens'))
+  addTokens({ tokens, types, idOf, left, right }, file.list('added_tokens') ?? [])
+  const named = model.has('unk_id') ? model.count('unk_id', 0, rows - 1) : undefined
+  const unk = named ?? idOf.get(model.text('unk_token') ?? '') ?? null
+  if (unk !== null) types[unk] = TOKEN_TYPE.unknown
+  return { tokens, types, idOf, left, right, unk }
+}
+
+interface OpenTable {
+  readonly tokens: string[]
+  readonly types: number[]
+  readonly idOf: Map<string, number>
+  readonly left: number[]
+  readonly right: number[]
+}
+
+/** Puts added tokens, as `added_tokens` lists them, into a table. @throws TokenizerDataError, UnsupportedModelError */
+export function addTokens({ tokens, types, idOf, left, right }: OpenTable, entries: readonly unknown[]): void {
+  for (const entry of entries) {
+    const token = addedToken(jsonObject(entry, 'added_tokens'))
     // Tokens of other parts of a model, such as images, may have no row: nothing can become them.
-    if (token.id >= rows) continue
+    if (token.id >= tokens.length) continue
+    // Byte tokens that were added so that training keeps them are still what uncovered bytes become.
+    const stays = types[token.id] === TOKEN_TYPE.byte && tokens[token.id] === token.text
     tokens[token.id] = token.text
-    types[token.id] = token.special ? TOKEN_TYPE.control : TOKEN_TYPE.userDefined
+    if (!stays) types[token.id] = token.special ? TOKEN_TYPE.control : TOKEN_TYPE.userDefined
     idOf.set(token.text, token.id)
     if (token.left) left.push(token.id)
     if (token.right) right.push(token.id)
   }
-  const unk = idOf.get(model.text('unk_token') ?? '') ?? null
-  if (unk !== null) types[unk] = TOKEN_TYPE.unknown
-  return { tokens, types, idOf, left, right, unk }
+}
+
+function mapped(model: JsonObject): (readonly [text: string, id: number])[] {
+  const vocab = model.object('vocab')
+  if (vocab === undefined) throw new TokenizerDataError('tokenizer.json has no vocabulary')
+  return Array.from(vocab.keys(), (text) => [text, vocab.count(text, 0, MAX_VOCABULARY)])
+}
+
+function listed(model: JsonObject): (readonly [text: string, id: number])[] {
+  return unigramPieces(model).map(([text], id) => [text, id])
 }
 
 interface AddedToken {

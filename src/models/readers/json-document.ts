@@ -4,13 +4,33 @@ import { ModelFileError } from '../errors.ts'
 /** The deepest files in use, tokenizers, have eight levels. */
 const MAX_DEPTH = 64
 
-const [QUOTE, BACKSLASH] = [0x22, 0x5c]
-const OPEN: ReadonlySet<number> = new Set([0x5b, 0x7b])
-const CLOSE: ReadonlySet<number> = new Set([0x5d, 0x7d])
+const [QUOTE, BACKSLASH, COLON] = [0x22, 0x5c, 0x3a]
+/** By byte, for headers of up to 100 MB: 1 opens an object or a list, 2 closes one, 3 begins a text, 4 is a colon. */
+const KINDS = new Uint8Array(256)
+for (const byte of [0x5b, 0x7b]) KINDS[byte] = 1
+for (const byte of [0x5d, 0x7d]) KINDS[byte] = 2
+KINDS[QUOTE] = 3
+KINDS[COLON] = 4
 
 /** @param where the file, as messages name it. @throws ModelFileError */
 export function parseJson(bytes: Uint8Array, where: string): unknown {
-  checkDepth(bytes, where)
+  scanned(bytes, where)
+  return parsed(bytes, where)
+}
+
+/**
+ * An object none of whose own keys stands there twice: of two, a parser keeps one in silence.
+ * @param most objects and lists in it. @throws ModelFileError
+ */
+export function parseJsonTable(bytes: Uint8Array, where: string, most: number): JsonObject {
+  const { opened, keys } = scanned(bytes, where)
+  if (opened > most) throw new ModelFileError(where, `it has ${opened} objects and lists, over ${most}`)
+  const table = jsonObject(parsed(bytes, where), where)
+  if ([...table.keys()].length !== keys) throw new ModelFileError(where, 'a name stands there twice')
+  return table
+}
+
+function parsed(bytes: Uint8Array, where: string): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown
   } catch {
@@ -18,15 +38,22 @@ export function parseJson(bytes: Uint8Array, where: string): unknown {
   }
 }
 
-function checkDepth(bytes: Uint8Array, where: string): void {
-  let depth = 0
+/** How many objects and lists there are, and how many keys the outermost one has. */
+function scanned(bytes: Uint8Array, where: string): { readonly opened: number; readonly keys: number } {
+  let [depth, opened, keys] = [0, 0, 0]
   for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at]!
-    if (byte === QUOTE) at = stringEnd(bytes, at)
-    else if (OPEN.has(byte)) depth += 1
-    else if (CLOSE.has(byte)) depth -= 1
-    if (depth > MAX_DEPTH) throw new ModelFileError(where, `it is nested over ${MAX_DEPTH} levels deep`)
+    const kind = KINDS[bytes[at]!]
+    if (kind === 0) continue
+    if (kind === 3) at = stringEnd(bytes, at)
+    else if (kind === 2) depth -= 1
+    else if (kind === 4) keys += depth === 1 ? 1 : 0
+    else {
+      depth += 1
+      opened += 1
+      if (depth > MAX_DEPTH) throw new ModelFileError(where, `it is nested over ${MAX_DEPTH} levels deep`)
+    }
   }
+  return { opened, keys }
 }
 
 function stringEnd(bytes: Uint8Array, start: number): number {

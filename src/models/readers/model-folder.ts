@@ -17,6 +17,10 @@ export interface ModelFolder {
   read(name: string, most: number): Promise<Uint8Array | null>
   /** A JSON object, or null. */
   json(name: string, most: number): Promise<JsonObject | null>
+  /** A folder in it, with the same bounds; null when there is none. @throws ModelFileError as `open` */
+  inner(name: string): Promise<ModelFolder | null>
+  /** Path of a file in it, as it is named; null when there is none. @throws ModelFileError as `open` */
+  path(name: string): Promise<string | null>
 }
 
 /** Letters, digits and a few signs: what the hub's files are called. */
@@ -25,7 +29,11 @@ const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/
 /** @throws SourceFileError */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
   const root = await resolved(path)
-  const allowed = [root, ...cacheBlobs(root)]
+  return folderAt(root, [root, ...cacheBlobs(root)])
+}
+
+/** @param allowed folders that files may lie in */
+function folderAt(root: string, allowed: readonly string[]): ModelFolder {
   const locate = async (name: string): Promise<string | null> => {
     if (!FILE_NAME.test(name)) {
       throw new ModelFileError(JSON.stringify(name.slice(0, 80)), 'it is not the name of a file in the folder')
@@ -55,6 +63,11 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
       const bytes = await folder.read(name, most)
       return bytes === null ? null : jsonObject(parseJson(bytes, name), name)
     },
+    async inner(name) {
+      const there = await locate(name)
+      return there === null ? null : folderAt(join(root, name), allowed)
+    },
+    path: async (name) => ((await locate(name)) === null ? null : join(root, name)),
   }
   return folder
 }

@@ -8,6 +8,8 @@ export interface RandomAccess {
   readonly size: number
   /** Exactly `length` bytes at `offset`. @throws ModelFileError when they are not there */
   read(offset: number, length: number): Promise<Uint8Array>
+  /** As `read`, into all of `bytes`. */
+  fill(bytes: Uint8Array, offset: number): Promise<void>
   /** @throws ModelFileError when the bytes may have changed since it was opened */
   unchanged(): Promise<void>
   close(): Promise<void>
@@ -27,19 +29,28 @@ export async function openFileAccess(path: string): Promise<RandomAccess> {
     await handle.close()
     throw new SourceFileError(path, 'it is no regular file')
   }
+  const inside = (offset: number, length: number): void => {
+    if (offset >= 0 && length >= 0 && offset + length <= first.size) return
+    throw new ModelFileError('file', `it ends at byte ${first.size}, before ${offset + length}`)
+  }
+  const fill = async (bytes: Uint8Array, offset: number): Promise<void> => {
+    for (let at = 0; at < bytes.length;) {
+      const { bytesRead } = await handle.read(bytes, at, bytes.length - at, offset + at)
+      if (bytesRead === 0) throw new ModelFileError('file', `it was cut to ${offset + at} bytes while it was read`)
+      at += bytesRead
+    }
+  }
   return {
     size: first.size,
     async read(offset, length) {
-      if (offset < 0 || length < 0 || offset + length > first.size) {
-        throw new ModelFileError('file', `it ends at byte ${first.size}, before ${offset + length}`)
-      }
+      inside(offset, length)
       const bytes = new Uint8Array(length)
-      for (let at = 0; at < length;) {
-        const { bytesRead } = await handle.read(bytes, at, length - at, offset + at)
-        if (bytesRead === 0) throw new ModelFileError('file', `it was cut to ${offset + at} bytes while it was read`)
-        at += bytesRead
-      }
+      await fill(bytes, offset)
       return bytes
+    },
+    async fill(bytes, offset) {
+      inside(offset, bytes.length)
+      await fill(bytes, offset)
     },
     async unchanged() {
       const now = await handle.stat()
@@ -53,13 +64,19 @@ export async function openFileAccess(path: string): Promise<RandomAccess> {
 
 /** Bytes in memory, for tests and small files. */
 export function memoryAccess(bytes: Uint8Array): RandomAccess {
+  const part = (offset: number, length: number): Uint8Array => {
+    if (offset < 0 || length < 0 || offset + length > bytes.length) {
+      throw new ModelFileError('file', `it ends at byte ${bytes.length}, before ${offset + length}`)
+    }
+    return bytes.subarray(offset, offset + length)
+  }
   return {
     size: bytes.length,
-    read(offset, length) {
-      if (offset < 0 || length < 0 || offset + length > bytes.length) {
-        return Promise.reject(new ModelFileError('file', `it ends at byte ${bytes.length}, before ${offset + length}`))
-      }
-      return Promise.resolve(bytes.slice(offset, offset + length))
+    async read(offset, length) {
+      return part(offset, length).slice()
+    },
+    async fill(into, offset) {
+      into.set(part(offset, into.length))
     },
     unchanged: () => Promise.resolve(),
     close: () => Promise.resolve(),

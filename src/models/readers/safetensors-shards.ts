@@ -84,13 +84,21 @@ function joined(files: readonly RandomAccess[]): RandomAccess {
     starts.push(size)
     size += file.size
   }
+  const fileAt = (offset: number): [file: RandomAccess, start: number] => {
+    const index = starts.findLastIndex((start) => start <= offset)
+    const file = files[index]
+    if (file === undefined) throw new ModelFileError('file', `it has no byte ${offset}`)
+    return [file, starts[index]!]
+  }
   return {
     size,
-    read(offset, length) {
-      const index = starts.findLastIndex((start) => start <= offset)
-      const file = files[index]
-      if (file !== undefined) return file.read(offset - starts[index]!, length)
-      return Promise.reject(new ModelFileError('file', `it has no byte ${offset}`))
+    async read(offset, length) {
+      const [file, start] = fileAt(offset)
+      return file.read(offset - start, length)
+    },
+    async fill(bytes, offset) {
+      const [file, start] = fileAt(offset)
+      await file.fill(bytes, offset - start)
     },
     async unchanged() {
       for (const file of files) await file.unchanged()

@@ -6,12 +6,14 @@ import { sourceBytes } from '../dequantize/index.ts'
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
 import type { SourceType } from '../manifest.ts'
 import type { FileTensor } from './gguf-tensors.ts'
-import { jsonObject, parseJson } from './json-document.ts'
+import { jsonObject, parseJsonTable } from './json-document.ts'
 import type { JsonObject } from './json-document.ts'
 import { MAX_DIMENSIONS, MAX_HUB_NAME_BYTES, MAX_SAFETENSORS_HEADER, MAX_TENSORS } from './limits.ts'
 import type { RandomAccess } from './random-access.ts'
 
 const LENGTH_BYTES = 8
+/** An object and two lists for each tensor, one for the file's own words, and the table. */
+const MOST_OBJECTS = 3 * MAX_TENSORS + 2
 
 const TYPES: ReadonlyMap<string, SourceType> = new Map([
   ['F32', 'F32'],
@@ -32,7 +34,7 @@ export async function readSafetensors(access: RandomAccess, file: string): Promi
   const dataAt = LENGTH_BYTES + Number(length)
   if (dataAt > access.size)
     throw new ModelFileError(file, `its header ends at byte ${dataAt}, the file at ${access.size}`)
-  const header = jsonObject(parseJson(await access.read(LENGTH_BYTES, Number(length)), file), file)
+  const header = parseJsonTable(await access.read(LENGTH_BYTES, Number(length)), file, MOST_OBJECTS)
   const names = [...header.keys()].filter((name) => name !== '__metadata__')
   if (names.length > MAX_TENSORS) throw new ModelFileError(file, `${names.length} tensors are over ${MAX_TENSORS}`)
   const tensors = names.map((name) => entry(header, file, name, dataAt, access.size))

@@ -152,7 +152,8 @@ async function fetchOne(
       })
     case 'hub': {
       const hub = { ...needs, environment }
-      const found = await locateHub(hub, source.repository, source.file, signal)
+      // One file with a checksum is that file: others beside it have none.
+      const found = await locateHub(hub, source.repository, source.file, signal, expected.sha256 === undefined)
       if (found.kind === 'folder') return fetchFolder(needs, found, source.repository, label, onProgress, signal)
       const path = await download(needs, { ...found, source: label }, onProgress, signal)
       const sha256 = expected.sha256 ?? found.sha256
@@ -190,10 +191,11 @@ async function fetchFolder(
   onProgress: ProgressListener,
   signal: AbortSignal,
 ): Promise<FetchedFile> {
-  const path = await downloadHubFolder(needs, found, label, onProgress, signal)
-  const dispose = (): Promise<void> => rm(path, { recursive: true, force: true })
-  const { license } = found
-  return { path, source: label, name: modelNameOf(repository), ...(license === undefined ? {} : { license }), dispose }
+  const folder = await downloadHubFolder(needs, found, label, onProgress, signal)
+  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  const { license, model } = found
+  const [path, name] = model === undefined ? [folder, repository] : [join(folder, model), model]
+  return { path, source: label, name: modelNameOf(name), ...(license === undefined ? {} : { license }), dispose }
 }
 
 /** The file stays where it is: nothing is fetched, and nothing removed. */

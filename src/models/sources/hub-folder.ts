@@ -1,6 +1,6 @@
 /** The files of a hub's repository in a folder on this disk, each resumed where it stopped and verified. */
 import { mkdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { availableBytes, DiskFullError } from '../../store/index.ts'
 import { download, downloadKey } from './download.ts'
 import type { DownloadNeeds } from './download.ts'
@@ -29,6 +29,7 @@ export async function downloadHubFolder(
   let before = 0
   for (const { bytes, file, sha256, url } of files) {
     const target = join(folder, file)
+    if (file.includes('/')) await mkdir(dirname(target), { recursive: true })
     const told: ProgressListener = ({ done }) =>
       onProgress({ type: 'progress', task: `fetching ${source}`, done: before + done, total, unit: 'bytes' })
     await download(needs, { url, headers, source: `${source}:${file}`, target }, told, signal)

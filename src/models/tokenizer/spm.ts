@@ -20,8 +20,8 @@ const WORDS = new RegExp(`${SPACE_MARK}*[^${SPACE_MARK}]+|${SPACE_MARK}+`, 'g')
 export function createSpmEncoder(vocabulary: Vocabulary): PlainEncoder {
   const encodeUncovered = fallback(vocabulary)
   const merge = (vocabulary.definition.merges === undefined ? scoreMerger : listMerger)(vocabulary, encodeUncovered)
-  const { unk } = vocabulary.definition
-  const joinUnknown = vocabulary.byteTokens.every((id) => id < 0)
+  const { unk, unknown_apart: apart } = vocabulary.definition
+  const joinUnknown = apart !== true && vocabulary.byteTokens.every((id) => id < 0)
   // No token goes across the start of a word, so words can be encoded apart, and remembered.
   const wordly = ![...vocabulary.plain.keys()].some((text) => MARK_INSIDE.test(text))
   const encodeWord = cachedByWord(merge)

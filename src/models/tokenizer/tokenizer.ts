@@ -1,5 +1,6 @@
 /** The tokenizer of a model, built from its definition: text to ids and back, and conversations to prompts. */
 import { createBpeEncoder } from './bpe.ts'
+import type { PlainEncoder } from './bpe.ts'
 import { createChatEncoder } from './chat.ts'
 import type { TokenizerDefinition } from './definition.ts'
 import { createSpecialFinder } from './special-tokens.ts'
@@ -7,7 +8,17 @@ import type { SpecialSpan } from './special-tokens.ts'
 import { createSpmEncoder } from './spm.ts'
 import { createTextStream, decodeIds } from './stream.ts'
 import type { EncodeOptions, Tokenizer, TokenizerNeeds } from './types.ts'
+import { createUnigramEncoder } from './unigram.ts'
 import { createVocabulary } from './vocabulary.ts'
+import type { Vocabulary } from './vocabulary.ts'
+import { createWordPieceEncoder } from './wordpiece.ts'
+
+const ENCODERS: Readonly<Record<TokenizerDefinition['kind'], (vocabulary: Vocabulary) => PlainEncoder>> = {
+  bpe: createBpeEncoder,
+  spm: createSpmEncoder,
+  wordpiece: createWordPieceEncoder,
+  unigram: createUnigramEncoder,
+}
 
 const FIRST_BLANKS = /^\p{White_Space}+/u
 const LAST_BLANKS = /\p{White_Space}+$/u
@@ -23,10 +34,11 @@ const nowhere = (): boolean => false
 export function createTokenizer(definition: TokenizerDefinition, needs: TokenizerNeeds = {}): Tokenizer {
   const vocabulary = createVocabulary(definition)
   const { kind, bos, eos, add_bos: addsBos, add_eos: addsEos, add_space_prefix: addsSpace } = definition
-  const encodePlain = kind === 'bpe' ? createBpeEncoder(vocabulary) : createSpmEncoder(vocabulary)
+  const encodePlain = ENCODERS[kind](vocabulary)
   const finder = createSpecialFinder(vocabulary.special)
-  const spacePrefix = kind === 'spm' && addsSpace ? ' ' : ''
   const { normal_form: form, space_prefix: scheme } = definition
+  // GGUF files may ask for it in byte-level BPE, where llama.cpp has none.
+  const spacePrefix = addsSpace && (kind === 'spm' || (kind === 'bpe' && scheme !== undefined)) ? ' ' : ''
   const left = new Set(definition.strip_left)
   const right = new Set(definition.strip_right)
 

@@ -30,6 +30,8 @@ const END_TEXTS: ReadonlySet<string> = new Set([
   '<end_of_utterance>',
 ])
 
+const KINDS: ReadonlySet<string> = new Set<TokenizerDefinition['kind']>(['bpe', 'spm', 'wordpiece', 'unigram'])
+
 const BYTE_TEXT = /^<0x([0-9A-F]{2})>$/
 
 export interface Vocabulary {
@@ -84,7 +86,7 @@ function isControlType(type: number | undefined): boolean {
 function checkDefinition(definition: TokenizerDefinition): void {
   const { kind, tokens, types, scores, merges } = definition
   const size = tokens.length
-  if (kind !== 'bpe' && kind !== 'spm') throw new TokenizerDefinitionError(`kind ${JSON.stringify(kind)} is not known`)
+  if (!KINDS.has(kind)) throw new TokenizerDefinitionError(`kind ${JSON.stringify(kind)} is not known`)
   if (size === 0 || size > MAX_TOKENS) throw new TokenizerDefinitionError(`${size} tokens, not 1 to ${MAX_TOKENS}`)
   if (types.length !== size) throw new TokenizerDefinitionError(`${size} tokens, but ${types.length} token types`)
   const wrongType = types.findIndex((type) => !(Number.isInteger(type) && type >= 0 && type <= TOKEN_TYPE.byte))
@@ -93,7 +95,7 @@ function checkDefinition(definition: TokenizerDefinition): void {
   if (wrongText !== -1) {
     throw new TokenizerDefinitionError(`token ${wrongText} is no text of up to ${MAX_TOKEN_LENGTH} characters`)
   }
-  if (kind === 'spm' && merges === undefined) checkScores(size, scores)
+  if ((kind === 'spm' && merges === undefined) || kind === 'unigram') checkScores(size, scores)
   if (kind === 'bpe' && merges === undefined) throw new TokenizerDefinitionError('it has no list of merges')
   if (merges !== undefined && merges.length > MAX_MERGES) {
     throw new TokenizerDefinitionError(`${merges.length} merges, more than ${MAX_MERGES}`)
@@ -172,12 +174,17 @@ function endTokens({ tokens, types, eos, eot, ends: further }: TokenizerDefiniti
   return ends
 }
 
-function pieceBytes({ kind, tokens, types }: TokenizerDefinition, id: number): Uint8Array {
+function pieceBytes({ kind, tokens, types, wordpiece }: TokenizerDefinition, id: number): Uint8Array {
   const text = tokens[id] ?? ''
   const type = types[id]
   if (type === TOKEN_TYPE.userDefined) return Buffer.from(text)
   const digits = type === TOKEN_TYPE.byte ? BYTE_TEXT.exec(text)?.[1] : undefined
   if (digits !== undefined) return Uint8Array.of(Number.parseInt(digits, 16))
-  if (kind === 'spm') return Buffer.from(text.replaceAll(SPACE_MARK, ' '))
+  if (kind === 'spm' || kind === 'unigram') return Buffer.from(text.replaceAll(SPACE_MARK, ' '))
+  // Words have no spaces of their own: one is put before each, the first too.
+  if (kind === 'wordpiece') {
+    const inner = wordpiece?.inner ?? ''
+    return Buffer.from(inner !== '' && text.startsWith(inner) ? text.slice(inner.length) : ` ${text}`)
+  }
   return alphabetBytes(text) ?? Buffer.from(text)
 }

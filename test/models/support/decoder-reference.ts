@@ -138,7 +138,9 @@ class Reference {
     const types = this.#config['layer_types'] as readonly string[] | undefined
     const size = this.#number('sliding_window', 0)
     if (size === 0 || this.#config['use_sliding_window'] === false) return Number.POSITIVE_INFINITY
-    return types === undefined || types[layer] === 'sliding_attention' ? size : Number.POSITIVE_INFINITY
+    const full = (this.#config['no_rope_layers'] as readonly number[] | undefined)?.[layer] === 1
+    const own = types === undefined ? !full : types[layer] === 'sliding_attention'
+    return own ? size : Number.POSITIVE_INFINITY
   }
 
   /** Null in layers without positions. */
@@ -207,12 +209,19 @@ function scaledRope(
       const original = number('original_max_position_embeddings')
       const dim = 2 * plain.length
       const bound = (turns: number): number => (dim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(base))
-      const [low, high] = [Math.max(Math.floor(bound(32)), 0), Math.min(Math.ceil(bound(1)), dim - 1)]
+      const outward = own['truncate'] !== false
+      const [first, last] = [bound(32), bound(1)]
+      const [low, high] = [
+        Math.max(outward ? Math.floor(first) : first, 0),
+        Math.min(outward ? Math.ceil(last) : last, dim - 1),
+      ]
       const frequencies = plain.map((frequency, pair) => {
         const ramp = Math.min(Math.max((pair - low) / (high - low), 0), 1)
         return (frequency / factor) * ramp + frequency * (1 - ramp)
       })
-      return { frequencies, amplitude: 0.1 * Math.log(factor) + 1 }
+      const scale = (by: number): number => 0.1 * by * Math.log(factor) + 1
+      const apart = own['mscale'] !== undefined
+      return { frequencies, amplitude: apart ? scale(number('mscale')) / scale(number('mscale_all_dim')) : scale(1) }
     }
     case 'longrope': {
       const original = number('original_max_position_embeddings')

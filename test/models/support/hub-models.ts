@@ -59,7 +59,12 @@ export const CONFIGS: Readonly<Record<string, HubConfig>> = {
   'llama, yarn': {
     ...COMMON,
     model_type: 'llama',
-    ...rope({ rope_type: 'yarn', factor: 4, original_max_position_embeddings: 64 }),
+    ...rope({ rope_type: 'yarn', factor: 4, original_max_position_embeddings: 64, truncate: false }),
+  },
+  'llama, yarn as DeepSeek has it': {
+    ...COMMON,
+    model_type: 'llama',
+    ...rope({ rope_type: 'yarn', factor: 8, original_max_position_embeddings: 32, mscale: 1, mscale_all_dim: 0.5 }),
   },
   'mistral, window': { ...COMMON, model_type: 'mistral', sliding_window: 9, ...rope() },
   qwen2: { ...COMMON, model_type: 'qwen2', use_sliding_window: false, sliding_window: 8, ...rope({ rope_theta: 1e6 }) },
@@ -107,6 +112,14 @@ export const CONFIGS: Readonly<Record<string, HubConfig>> = {
     }),
   },
   smollm3: { ...COMMON, model_type: 'smollm3', num_hidden_layers: 5, no_rope_layers: [1, 1, 1, 0, 1], ...rope() },
+  'smollm3, windows where there are no positions': {
+    ...COMMON,
+    model_type: 'smollm3',
+    no_rope_layers: [1, 0, 1],
+    use_sliding_window: true,
+    sliding_window: 7,
+    ...rope(),
+  },
   'stablelm, biases': {
     ...COMMON,
     model_type: 'stablelm',
