@@ -33,13 +33,16 @@ export function planBlocks(shape: DecoderShape, tied: boolean): readonly BlockPl
   ]
 }
 
+/** A tensor as a file's header tells it: nothing is known of its bytes but how many they are. */
+export type OutlineTensor = Omit<TensorRef, 'address'>
+
 /** A block with its costs, from its tensors. */
-export function makeBlock(
+export function makeBlock<Tensor extends OutlineTensor>(
   kind: Block['kind'],
-  tensors: readonly TensorRef[],
+  tensors: readonly Tensor[],
   weights: WeightFormat,
   shape: DecoderShape,
-): Block {
+): Omit<Block, 'tensors'> & { readonly tensors: readonly Tensor[] } {
   const matrices = tensors.filter((tensor) => tensor.shape.length === 2)
   const macs = matrices.reduce((sum, tensor) => sum + elements(tensor), 0)
   return {
@@ -59,7 +62,7 @@ function elements(tensor: { readonly shape: readonly number[] }): number {
 }
 
 /** Bytes of a tensor as the kernels hold it: integers with a float32 scale (and offset) a group, or float32. */
-export function tensorMemory(tensor: TensorRef, weights: WeightFormat): number {
+export function tensorMemory(tensor: OutlineTensor | TensorRef, weights: WeightFormat): number {
   const count = elements(tensor)
   const columns = tensor.shape.at(-1)!
   const form = matrixForm(matrixPart(tensor.name), weights)

@@ -1,9 +1,11 @@
 /** Model sources turned into blocks; tokenizers and chat templates. */
 export type {
   Block,
+  BlockErrors,
   BoundaryType,
   DecoderShape,
   ModelManifest,
+  ModelQuality,
   SourceType,
   TensorRef,
   WeightFormat,
@@ -17,25 +19,34 @@ export { unpackQuants } from './dequantize/index.ts'
 export type { BlockQuants } from './dequantize/index.ts'
 export { openEmbedding } from './llama/embedding.ts'
 export type { Embedding } from './llama/embedding.ts'
+export { trialHead, trialLayer } from './llama/trial/trial-block.ts'
+export type { TrialBlock } from './llama/trial/trial-block.ts'
 export { checkStageFiles, damagedBlobs } from './llama/check-stage.ts'
 export type { StageCheckNeeds } from './llama/check-stage.ts'
 export { removeStageFiles, stageFiles } from './llama/stage-files.ts'
 export type { StageFiles } from './llama/stage-files.ts'
-export { importAnyInChild, importInChild, importModel } from './import/import.ts'
+export { importAnyInChild, importModel } from './import/import.ts'
 export type { ChildImportNeeds, ImportNeeds, ModelImportRequest } from './import/import.ts'
-export { IMPORT_MEMORY, IMPORT_SILENCE_MS, runInChild } from './import/child.ts'
+export type { WeightChoice, WeightChooser } from './import/settle.ts'
+export { IMPORT_MEMORY, IMPORT_SILENCE_MS, outlineInChild, runInChild } from './import/child.ts'
+export type { ModelOutline, OutlineBlock, OutlineJob } from './import/outline.ts'
 export type { ChildEvent, ChildLimits, ChildNeeds, ChildWork } from './import/child.ts'
 export type { ImportProgress, ProgressListener } from './sources/progress.ts'
-export { tensorMemory } from './blocks.ts'
+export { makeBlock, tensorMemory } from './blocks.ts'
 export { checkManifest, manifestDigest, MAX_MANIFEST_BYTES } from './manifest-check.ts'
 export { loadManifest, loadManifests, removeManifest, saveManifest } from './manifest-files.ts'
 export type { LoadedManifests } from './manifest-files.ts'
 export { manifestAddresses, removeUnused } from './garbage.ts'
 export { checkAnyManifest, checkGraphManifest, graphDigest } from './graph/check.ts'
-export { GRAPH_MODEL_ERRORS, languageModel, ModelKindError } from './graph/errors.ts'
+export { decoderLayout, decoderText, stateBytes } from './graph/decoder-inputs.ts'
+export type { CacheType, DecoderCache, DecoderInput, DecoderLayout, DecoderRole } from './graph/decoder-inputs.ts'
+export { DecoderInputsError, GRAPH_MODEL_ERRORS, languageModel, ModelKindError } from './graph/errors.ts'
 export { besideBlocks, isGraphManifest } from './graph/manifest.ts'
 export type { AnyManifest, GraphBlock, GraphManifest, GraphShape, GraphTensor } from './graph/manifest.ts'
 export { graphFile } from './graph/open-graph.ts'
+export { pooledVector } from './graph/pool-rows.ts'
+export { encoderOf, tokenizerOf } from './graph/text-of.ts'
+export type { DecoderText, EncoderText, GraphText, TextBlob } from './graph/text.ts'
 export { keepStageRows, readStageParts, skeletonFile, stageTask } from './graph/stage.ts'
 export type { StageParts, StageTask, StageWeightRow } from './graph/stage.ts'
 export { checkModelName, isModelName, manifestFileName } from './model-name.ts'

@@ -22,7 +22,7 @@ const whole = (least: number, most: number): z.ZodNumber => z.number().int().min
 const bytes = z.number().int().min(0)
 const address = z.string().refine(isAddress, 'not a blob address')
 const sourceType = z.enum(Object.keys(SOURCE_TYPES) as [SourceType, ...SourceType[]])
-const weights = z.enum(['auto', 'q4', 'int8', 'f16', 'f32'])
+const weights = z.enum(['auto', 'q4', 'int8', 'q8', 'f16', 'f32'])
 
 const tensorSchema = z.strictObject({
   name: z.string().min(1).max(limits.MAX_TENSOR_NAME_BYTES),
@@ -45,6 +45,25 @@ const blockSchema = z.strictObject({
   kv_bytes: bytes,
 })
 
+const figure = z.number().min(0)
+const share = figure.optional()
+
+const qualitySchema = z.strictObject({
+  asked: weights,
+  calibration: z.string().regex(/^[\w:.-]{1,80}$/),
+  calibration_tokens: bytes,
+  held_out_tokens: bytes,
+  perplexity: figure,
+  perplexity_float32: figure,
+  divergence: figure,
+  chance: figure,
+  passed: z.boolean(),
+  memory_float32: bytes,
+  errors: z
+    .array(z.strictObject({ auto: share, q4: share, int8: share, q8: share, f16: share, f32: share }))
+    .max(limits.MAX_LAYERS + 2),
+})
+
 const manifestSchema = z.strictObject({
   schema: z.literal('weft.manifest/1'),
   model: z.string().refine(isModelName, 'not a model name'),
@@ -58,6 +77,7 @@ const manifestSchema = z.strictObject({
     .array(blockSchema)
     .min(3)
     .max(limits.MAX_LAYERS + 2),
+  quality: qualitySchema.optional(),
 })
 
 /** SHA-256 of all that decides the numbers. */
@@ -76,9 +96,13 @@ export function checkManifest(value: unknown): ModelManifest {
     const issue = parsed.error.issues[0]!
     throw new ManifestError(`${issue.path.join('.') || 'manifest'}: ${issue.message}`)
   }
-  const manifest: ModelManifest = parsed.data
+  const manifest = parsed.data as ModelManifest
   checkShape(manifest.shape)
   checkBlocks(manifest)
+  const { blocks, quality } = manifest
+  if (quality !== undefined && quality.errors.length !== blocks.length) {
+    throw new ManifestError(`errors of ${quality.errors.length} blocks for ${blocks.length}`)
+  }
   if (manifestDigest(manifest) !== manifest.digest) throw new ManifestError('its digest is not that of its content')
   return manifest
 }

@@ -17,8 +17,8 @@ export type SourceType =
   | 'Q5_K'
   | 'Q6_K'
 
-/** How weights are held when a stage runs; `auto` keeps the source's own precision. */
-export type WeightFormat = 'auto' | 'q4' | 'int8' | 'f16' | 'f32'
+/** How weights are held when a stage runs; `auto` keeps the source's own precision, `q8` is 8 bits in blocks of 32. */
+export type WeightFormat = 'auto' | 'q4' | 'int8' | 'q8' | 'f16' | 'f32'
 
 export type BoundaryType = 'f16' | 'f32'
 
@@ -109,6 +109,31 @@ export interface DecoderShape {
   readonly logit_softcap?: number
 }
 
+/** Relative error of a block's output in each format that was tried. */
+export type BlockErrors = Readonly<Partial<Record<WeightFormat, number>>>
+
+/** What the weight formats of a model cost, by simulation in float32: the same figures on every machine. */
+export interface ModelQuality {
+  /** The format that was asked for; with `auto` each layer has the one that was chosen for it. */
+  readonly asked: WeightFormat
+  /** Name of the text, or its SHA-256. */
+  readonly calibration: string
+  readonly calibration_tokens: number
+  readonly held_out_tokens: number
+  readonly perplexity: number
+  readonly perplexity_float32: number
+  /** Mean Kullback-Leibler divergence of the next token's distribution from float32's, in nats. */
+  readonly divergence: number
+  /** Standard error of ln(perplexity / perplexity_float32). */
+  readonly chance: number
+  /** Within the bound of docs/weights.md. */
+  readonly passed: boolean
+  /** Bytes of weights in memory, were they all float32. */
+  readonly memory_float32: number
+  /** Of each block. */
+  readonly errors: readonly BlockErrors[]
+}
+
 export interface ModelManifest {
   readonly schema: 'weft.manifest/1'
   readonly model: string
@@ -121,4 +146,6 @@ export interface ModelManifest {
   readonly tokenizer: { readonly address: BlobAddress; readonly bytes: number }
   /** Block 0 is the embedding, 1..layers the decoder layers, layers + 1 the head. */
   readonly blocks: readonly Block[]
+  /** Where it was measured; no part of the digest. */
+  readonly quality?: ModelQuality | undefined
 }

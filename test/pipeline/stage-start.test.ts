@@ -9,6 +9,7 @@ import { manifestDigest } from '../../src/models/index.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
 import { startStageHost } from '../../src/pipeline/host/stage-host.ts'
 import type { StageHost } from '../../src/pipeline/host/stage-host.ts'
+import { MemoryQuotaError } from '../../src/pipeline/index.ts'
 import { Stages } from '../../src/pipeline/stages.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
@@ -42,6 +43,7 @@ function stagesOf(
   saving: { readonly manifest: ModelManifest; readonly path: string },
   counted: Record<string, number> = {},
   memory = 2 ** 30,
+  others?: (most: number) => number,
 ): Stages {
   return new Stages({
     clock,
@@ -54,10 +56,30 @@ function stagesOf(
     memory,
     count: (name, by = 1) => void (counted[name] = (counted[name] ?? 0) + by),
     changed: () => undefined,
+    ...(others === undefined ? {} : { others }),
   })
 }
 
 describe('the stages of a peer', () => {
+  it('share the memory with others, who give back what they only keep', async () => {
+    const saving = await saved(await randomModel(store, { type: 'Q5_0' }))
+    const { digest, blocks } = saving.manifest
+    const need = blocks.slice(1, 2).reduce((sum, block) => sum + block.memory, 0)
+    const asked: number[] = []
+    let held = 8
+    const others = (most: number): number => {
+      asked.push(most)
+      return held
+    }
+    const stages = stagesOf(saving, {}, need + 7, others)
+    await expect(stages.prepare(digest, [[1, 2]])).rejects.toMatchObject({ code: MemoryQuotaError.info.code })
+    held = 7
+    await stages.prepare(digest, [[1, 2]])
+    expect(asked).toEqual([7, 7])
+    expect(stages.digests()).toEqual([digest])
+    await stages.stop()
+  }, 60_000)
+
   it('count a block that stands in several ranges once: its weights are mapped, and graphs share them', async () => {
     const saving = await saved(await randomModel(store, { type: 'Q5_0' }))
     const { digest, blocks } = saving.manifest

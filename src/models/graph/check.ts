@@ -7,6 +7,7 @@ import { canonicalJson } from '../../util/index.ts'
 import { ManifestError } from '../errors.ts'
 import { checkManifest } from '../manifest-check.ts'
 import { isModelName } from '../model-name.ts'
+import { checkText, textSchema } from './check-text.ts'
 import type { AnyManifest, GraphManifest } from './manifest.ts'
 
 const MAX_TEXT = 2_000
@@ -58,13 +59,15 @@ const manifestSchema = z.strictObject({
     proven: z.array(z.number().int().min(1)).max(MAX_BLOCKS),
     half_as_float: z.boolean(),
   }),
+  text: textSchema.optional(),
   blocks: z.array(block).min(1).max(MAX_BLOCKS),
 })
 
 /** SHA-256 of what the model is. What was proven of it belongs to the processor that proved it. */
-export function graphDigest({ graph, blocks }: Pick<GraphManifest, 'graph' | 'blocks'>): string {
+export function graphDigest({ graph, text, blocks }: Pick<GraphManifest, 'graph' | 'text' | 'blocks'>): string {
   const { inputs, outputs } = graph
-  return createHash('sha256').update(canonicalJson({ inputs, outputs, blocks })).digest('hex')
+  const what = { inputs, outputs, blocks, ...(text === undefined ? {} : { text }) }
+  return createHash('sha256').update(canonicalJson(what)).digest('hex')
 }
 
 /** A manifest of either kind. @throws ManifestError */
@@ -104,6 +107,7 @@ export function checkGraphManifest(input: unknown): GraphManifest {
   if (proven.some((cut, at) => cut >= manifest.blocks.length || cut <= (proven[at - 1] ?? 0))) {
     throw new ManifestError('a cut that was proven is none')
   }
+  if (manifest.text !== undefined) checkText(manifest.graph, manifest.text)
   if (graphDigest(manifest) !== manifest.digest) throw new ManifestError('its digest is not that of its content')
   return manifest
 }

@@ -10,7 +10,8 @@ export class ModelKindError extends WeftError {
     code: 'WEFT-MOD-090',
     title: 'Another kind of model',
     meaning: 'A model that was an ONNX file was asked for what only a language model does, or the other way round.',
-    remedy: 'weft run answers with language models, weft infer runs any other model on named arrays.',
+    remedy:
+      'weft run answers with language models, weft embed takes encoders, weft infer runs any other model on named arrays.',
     exit: EXIT.usage,
     http: 400,
   }
@@ -21,8 +22,25 @@ export class ModelKindError extends WeftError {
 
 /** @throws ModelKindError */
 export function languageModel(manifest: AnyManifest): ModelManifest {
-  if (isGraphManifest(manifest)) throw new ModelKindError(manifest.model, 'is no language model: weft infer runs it')
-  return manifest
+  if (!isGraphManifest(manifest)) return manifest
+  const how = manifest.text?.kind === 'encoder' ? 'weft embed gives its vectors' : 'weft infer runs it'
+  throw new ModelKindError(manifest.model, `is no language model: ${how}`)
 }
 
-export const GRAPH_MODEL_ERRORS: readonly ErrorInfo[] = [ModelKindError.info]
+/** A decoder export that text could not be made with. */
+export class DecoderInputsError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-MOD-092',
+    title: 'Decoder export with unknown inputs',
+    meaning: 'A decoder in ONNX has an input or a cache that weft does not know what to give for.',
+    remedy:
+      'Import the .onnx file itself, not its folder: weft infer runs it on arrays. docs/decoders.md lists the inputs.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  constructor(why: string) {
+    super(DecoderInputsError.info, `the decoder cannot be run on text: ${why}`, { why })
+  }
+}
+
+export const GRAPH_MODEL_ERRORS: readonly ErrorInfo[] = [ModelKindError.info, DecoderInputsError.info]

@@ -5,6 +5,7 @@
 import type { Optimization, PlannedValue } from '../../onnx/index.ts'
 import type { BlobAddress } from '../../store/index.ts'
 import type { ModelManifest } from '../manifest.ts'
+import type { GraphText } from './text.ts'
 
 export interface GraphTensor {
   /** Of an initializer; empty for the skeleton. */
@@ -45,12 +46,14 @@ export interface GraphManifest {
   readonly schema: 'weft.manifest/1'
   readonly kind: 'graph'
   readonly model: string
-  /** SHA-256 (hex) of the canonical form of inputs, outputs and blocks; not of what was proven, and where. */
+  /** SHA-256 (hex) of the canonical form of inputs, outputs, text and blocks; not of what was proven, and where. */
   readonly digest: string
   readonly license: string
   readonly source: string
   readonly boundary: 'f32'
   readonly graph: GraphShape
+  /** Of a graph that reads text, imported with its tokenizer. */
+  readonly text?: GraphText
   /** The nodes between two neighbouring cuts that are offered, in the order in which `weft split` counts them. */
   readonly blocks: readonly GraphBlock[]
 }
@@ -66,5 +69,6 @@ export function isGraphManifest(manifest: AnyManifest): manifest is GraphManifes
 export function besideBlocks(
   manifest: AnyManifest,
 ): readonly { readonly address: BlobAddress; readonly bytes: number }[] {
-  return isGraphManifest(manifest) ? [] : [manifest.tokenizer]
+  const { tokenizer } = isGraphManifest(manifest) ? (manifest.text ?? {}) : manifest
+  return tokenizer === undefined ? [] : [tokenizer]
 }

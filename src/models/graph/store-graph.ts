@@ -22,11 +22,16 @@ import type { BlobStore } from '../../store/index.ts'
 import { systemClock } from '../../util/index.ts'
 import type { StoreFileEvents } from '../import/store-file.ts'
 import type { GraphBlock, GraphManifest, GraphTensor } from './manifest.ts'
+import { readGraphText } from '../readers/graph-text.ts'
+import { recogniseText } from './recognise-text.ts'
 import { fromSkeleton, toSkeleton, weightsOf } from './skeleton.ts'
+import type { GraphText } from './text.ts'
 
 /** JSON-safe. */
 export interface StoreGraphJob {
   readonly onnx: string
+  /** Folder of the tokenizer, if the graph may be one that reads text. */
+  readonly text?: string
   /** Folder for what is only there for the proof; it is there. */
   readonly scratch: string
   readonly codeCache: string
@@ -34,7 +39,7 @@ export interface StoreGraphJob {
 
 export interface StoredGraph {
   readonly license: string
-  readonly content: Pick<GraphManifest, 'graph' | 'blocks' | 'boundary'>
+  readonly content: Pick<GraphManifest, 'graph' | 'text' | 'blocks' | 'boundary'>
 }
 
 /** Cuts that are proven at once: as many partitions as a mesh makes of a model, and each is a session to load. */
@@ -51,6 +56,8 @@ export async function storeGraph(
   try {
     const model = inlineFunctions(checkModel(await readModel(job.onnx)))
     const weights = weightsOf(model)
+    // Before the weights: a tokenizer that is none is not worth them.
+    const text = await textOf(store, job, model, events)
     const tensors = await storeWeights(store, weights, events, signal)
     const path = join(folder, 'skeleton.onnx')
     await writeModel(toSkeleton(model, weights), path, { external: 'never' })
@@ -60,14 +67,34 @@ export async function storeGraph(
     const restored = fromSkeleton(checkModel(await readModel(path)), tensors, ({ address }) => store.path(address))
     const facts = factsOf(restored)
     const blocks = numberedBlocks(restored, facts)
-    const plan = await proven(job, folder, blocks.starts.length - 1, signal)
+    const bytes = weights.reduce((sum, { data }) => sum + lengthOf(data), 0)
+    const beat = (): void => events.progress(bytes, bytes)
+    const plan = await proven(job, folder, blocks.starts.length - 1, beat, signal)
     return {
       license: licenseOf(model),
-      content: contentOf({ model: restored, facts, blocks, skeleton, tensors, plan }),
+      content: {
+        ...contentOf({ model: restored, facts, blocks, skeleton, tensors, plan }),
+        ...(text === undefined ? {} : { text }),
+      },
     }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** @throws ModelFileError, UnsupportedModelError, TokenizerDataError */
+async function textOf(
+  store: BlobStore,
+  job: StoreGraphJob,
+  model: Model,
+  events: StoreFileEvents,
+): Promise<GraphText | undefined> {
+  const ends = { inputs: inputsOf(model).map(plannedValue), outputs: model.graph.outputs.map(plannedValue) }
+  const recognised = recogniseText(ends)
+  if (recognised === null || job.text === undefined) return undefined
+  const { text, tokenizer } = await readGraphText(job.text, recognised)
+  const stored = await store.put(Buffer.from(JSON.stringify(tokenizer)), (address) => events.added(address))
+  return { ...text, tokenizer: { address: stored.address, bytes: stored.bytes } }
 }
 
 async function storeWeights(
@@ -105,22 +132,34 @@ function lengthOf(data: TensorValue['data']): number {
   return data.kind === 'bytes' ? data.bytes.length : data.length
 }
 
+/** Far below the silence after which an import is ended: a check, which is watched by itself, says nothing meanwhile. */
+const BEAT_MS = 10_000
+
 /** Null: no cut gave the bits of the whole. */
 async function proven(
   job: StoreGraphJob,
   folder: string,
   blocks: number,
+  beat: () => void,
   signal?: AbortSignal,
 ): Promise<SplitPlan | null> {
   const needs = { clock: systemClock(), codeCache: job.codeCache }
+  let cancel = needs.clock.after(BEAT_MS, again)
+  function again(): void {
+    beat()
+    cancel = needs.clock.after(BEAT_MS, again)
+  }
   try {
     const check = {
+      clock: needs.clock,
       check: (task: Parameters<typeof checkInChild>[1], end?: AbortSignal) => checkInChild(needs, task, end),
     }
     return await splitOnnx(check, job.onnx, { out: folder, parts: Math.min(PROVEN_PARTS, blocks) }, signal)
   } catch (error) {
     if (error instanceof OnnxSplitDiffersError) return null
     throw error
+  } finally {
+    cancel()
   }
 }
 

@@ -4,9 +4,8 @@ import { createOrtEngine } from '../../onnx/index.ts'
 import type { Optimization } from '../../onnx/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostLostError } from '../host/host-errors.ts'
-import { runFlow } from './flow/flow.ts'
-import type { FlowCounters } from './flow/flow.ts'
-import { startGraphHost } from './host/graph-host.ts'
+import { flowCounters, runFlow } from './flow/flow.ts'
+import { startGraphHosts } from './host/graph-host.ts'
 import type { GraphHost } from './host/graph-host.ts'
 import { prepareGraph } from './prepare/prepare.ts'
 import type { Prepared } from './prepare/prepare.ts'
@@ -19,6 +18,8 @@ export interface GraphPipelineNeeds {
   /** Folders for what can be made again. */
   readonly cache: string
   readonly codeCache: string
+  /** Of the memory that the processes share; null: none. @default the system's, where it has one */
+  readonly sharedFolder?: string | null | undefined
   progress?(step: string): void
 }
 
@@ -80,7 +81,7 @@ export class GraphPipeline {
   static async open(needs: GraphPipelineNeeds, open: OpenGraph, signal?: AbortSignal): Promise<GraphPipeline> {
     const { path, parts = 1, optimization = null } = open
     const kernel = createOrtEngine().kernelId
-    const prepared = await prepareGraph({ ...needs, kernel }, { path, parts, optimization }, signal)
+    const prepared = await prepareGraph({ ...needs, kernel }, { path, parts, optimization, measured: true }, signal)
     needs.progress?.('load')
     const files = prepared.graph.parts.map(({ file }) => file)
     const threads = open.threads ?? Math.max(1, Math.floor(availableParallelism() / files.length))
@@ -108,7 +109,7 @@ export class GraphPipeline {
     const { prepared } = this
     const { parts } = prepared.graph
     const { threads, optimization, loadMs } = this.#loaded
-    const counters: FlowCounters = { runs: 0, boundary_bytes: 0, state_kept: 0, stages_at_once: 0, compute_ms: 0 }
+    const counters = flowCounters()
     const context: RequestContext = {
       clock: this.#clock,
       prepared,
@@ -144,7 +145,7 @@ async function startHosts(
   signal?: AbortSignal,
 ): Promise<readonly GraphHost[]> {
   signal?.throwIfAborted()
-  const hosts = files.map(() => startGraphHost(needs))
+  const hosts = startGraphHosts(needs, files.length)
   const stopped = Promise.withResolvers<never>()
   const abort = (): void => stopped.reject(signal!.reason)
   signal?.addEventListener('abort', abort, { once: true })

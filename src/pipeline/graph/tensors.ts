@@ -97,17 +97,28 @@ export function unpackTensors(table: readonly TensorRow[], bytes: Uint8Array): T
   if (packedBytes(table) !== bytes.length) {
     throw new TensorTableError(`the table needs ${packedBytes(table)} bytes, and ${bytes.length} are there`)
   }
-  const tensors = new Map<string, AnyTensor>()
+  const offsets = packedOffsets(table)
+  return new Map(
+    table.map((row, index) => [row[0], unpackTensor(row, bytes.subarray(offsets[index], offsets[index]! + row[3]))]),
+  )
+}
+
+/** Where each tensor of a table begins. */
+export function packedOffsets(table: readonly TensorRow[]): readonly number[] {
   let at = 0
-  for (const [name, type, dims, length] of table) {
-    if (length > 0) at += gapAfter(at)
-    // A view of nothing must be aligned as well.
-    const own = length > 0 ? bytes.subarray(at, at + length) : new Uint8Array(0)
-    at += length
-    if (type === 'string') tensors.set(name, { type, dims, data: textsOf(own, dims, name) })
-    else tensors.set(name, numbersOf(type as Tensor['type'], dims, own))
-  }
-  return tensors
+  return table.map(([, , , bytes]) => {
+    if (bytes > 0) at += gapAfter(at)
+    at += bytes
+    return at - bytes
+  })
+}
+
+/** One tensor, whose bytes are all of `bytes`. @throws TensorTableError */
+export function unpackTensor([name, type, dims]: TensorRow, bytes: Uint8Array): AnyTensor {
+  // A view of nothing must be aligned as well.
+  const own = bytes.length > 0 ? bytes : new Uint8Array(0)
+  if (type === 'string') return { type, dims, data: textsOf(own, dims, name) }
+  return numbersOf(type as Tensor['type'], dims, own)
 }
 
 function numbersOf(type: Tensor['type'], dims: readonly number[], bytes: Uint8Array): Tensor {

@@ -31,6 +31,9 @@ export interface HostProgram {
   readonly args?: readonly string[]
   /** A pipe on file descriptor 4 too, which closes with the peer: for a thread that the computing does not hold up. */
   readonly lifeline?: boolean
+  /** Open files that it gets, from file descriptor 5 on; with a lifeline only. */
+  readonly files?: readonly number[]
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface HostProcess {
@@ -47,8 +50,11 @@ export interface HostProcess {
 export function startHostProcess({ clock, codeCache }: HostProcessNeeds, program: HostProgram): HostProcess {
   const args = ['--disable-warning=ExperimentalWarning', program.path, ...(program.args ?? [])]
   const child = spawn(process.execPath, args, {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(program.lifeline === true ? (['pipe'] as const) : [])],
-    env: { ...process.env, NODE_COMPILE_CACHE: codeCache },
+    stdio: [
+      ...(['ignore', 'ignore', 'pipe', 'pipe'] as const),
+      ...(program.lifeline === true ? (['pipe', ...(program.files ?? [])] as const) : []),
+    ],
+    env: { ...program.env, ...process.env, NODE_COMPILE_CACHE: codeCache },
   })
   const channel = channelToOwn(child.stdio[3] as Socket, `${program.name} ${child.pid ?? '?'}`)
   const ended = endOf(child, channel)

@@ -72,7 +72,8 @@ async function createParts(host: Host, engine: Engine, control: LoadControl): Pr
   const manifest = checkManifest(JSON.parse(await readFile(control.manifestPath, 'utf8')))
   const store = await createBlobStore({ directory: control.storeDirectory })
   const options = { threads: control.threads, spin: control.spin }
-  const parts = new Parts({ engine, options, store, cacheDirectory: control.cacheDirectory }, manifest)
+  const { storeDirectory, cacheDirectory } = control
+  const parts = new Parts({ engine, options, store, storeDirectory, cacheDirectory }, manifest)
   host.runtime = new StageRuntime({ clock: host.clock, manifest, parts, kvBytes: control.kvBytes, emit: host.emit })
   return parts
 }

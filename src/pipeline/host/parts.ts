@@ -30,6 +30,7 @@ export interface PartsNeeds {
   readonly engine: Engine
   readonly options: LoadOptions
   readonly store: BlobStore
+  readonly storeDirectory: string
   readonly cacheDirectory: string
 }
 
@@ -59,6 +60,7 @@ export class Parts {
     const files = this.#files()
     const first = Math.max(from, 1)
     const end = Math.min(to, blocks.length - 1)
+    await files.pack([...blocks.keys()].slice(from, to), this.#needs.storeDirectory, this.#needs.options.threads)
     if (first < end && this.#tile(first, end) === undefined) {
       const stage = await createDecoderStage({
         engine: this.#needs.engine,

@@ -1,11 +1,9 @@
 /** One generation: the prompt in overlapping chunks, then token by token until something ends it. */
-import type { ModelManifest, Tokenizer } from '../../models/index.ts'
+import type { Tokenizer } from '../../models/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { GenerateEvent, GenerateRequest } from '../types.ts'
 import { ContextFullError, EmptyPromptError } from './errors.ts'
-import type { RouteSegment } from './route.ts'
-import { openSession } from './session.ts'
-import type { OriginSession, SessionNeeds, TokenArrival } from './session.ts'
+import type { OriginSession, SessionRequest, TokenArrival } from './session.ts'
 import { Timings } from './timings.ts'
 import { createStopStrings } from './stop-strings.ts'
 
@@ -15,17 +13,20 @@ const CHUNK_ROWS = 128
 const CHUNKS_AHEAD = 1
 const DEFAULT_DEADLINE_MS = 600_000
 
-export interface GenerateNeeds extends SessionNeeds {
+export interface GenerateNeeds {
   readonly clock: Clock
-  readonly manifest: ModelManifest
   readonly tokenizer: Tokenizer
+  /** Positions that the model can see. */
+  readonly context: number
+  /** Rows of a prompt that travel together. @default CHUNK_ROWS */
+  readonly chunkRows?: number
+  open(request: SessionRequest): Promise<OriginSession>
   counters(): Readonly<Record<string, number>>
 }
 
 export interface GenerateInit {
   readonly request: GenerateRequest
   readonly promptIds: readonly number[]
-  readonly route: readonly RouteSegment[]
   readonly signal: AbortSignal
 }
 
@@ -35,14 +36,12 @@ export interface GenerateInit {
  */
 export async function* generate(needs: GenerateNeeds, init: GenerateInit): AsyncGenerator<GenerateEvent> {
   const { request, promptIds } = init
-  const { context } = needs.manifest.shape
+  const { context } = needs
   if (promptIds.length === 0) throw new EmptyPromptError()
   if (promptIds.length >= context) throw new ContextFullError(promptIds.length, context)
   const limit = Math.min(request.maxTokens ?? context, context - promptIds.length)
-  const timings = new Timings(needs.clock, init.route.length, needs.counters())
-  const session = await openSession(needs, {
-    digest: needs.manifest.digest,
-    route: init.route,
+  const timings = new Timings(needs.clock, needs.counters())
+  const session = await needs.open({
     positions: promptIds.length + limit,
     deadline: request.deadline ?? DEFAULT_DEADLINE_MS,
     sampler: {
@@ -60,11 +59,11 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   try {
     yield { type: 'start', prompt_ids: promptIds, route: session.hops }
     let first: TokenArrival | undefined
-    for await (const step of prefill(session, promptIds)) {
+    for await (const step of prefill(session, promptIds, needs.chunkRows ?? CHUNK_ROWS)) {
       if ('token' in step) first = step.token
       else yield { type: 'prefill', done: step.takenTo, total: promptIds.length }
     }
-    timings.prefilled(promptIds.length)
+    timings.prefilled(promptIds.length, session.hops.length)
     yield* decode(needs, init, session, timings, first!, limit)
   } finally {
     session.close()
@@ -75,21 +74,22 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
 async function* prefill(
   session: OriginSession,
   ids: readonly number[],
+  rows: number,
 ): AsyncGenerator<{ readonly takenTo: number } | { readonly token: TokenArrival }> {
   const window = session.hops.length + CHUNKS_AHEAD
-  const chunks = Math.ceil(ids.length / CHUNK_ROWS)
+  const chunks = Math.ceil(ids.length / rows)
   let sent = 0
   let answered = 0
   while (answered < chunks) {
     while (sent < chunks && sent - answered < window) {
-      const start = sent * CHUNK_ROWS
+      const start = sent * rows
       sent++
-      await session.send(ids.slice(start, start + CHUNK_ROWS), start, sent === chunks)
+      await session.send(ids.slice(start, start + rows), start, sent === chunks)
     }
     const arrival = await session.take()
     answered++
     if ('token' in arrival) yield arrival
-    else yield { takenTo: Math.min(answered * CHUNK_ROWS, ids.length) }
+    else yield { takenTo: Math.min(answered * rows, ids.length) }
   }
 }
 

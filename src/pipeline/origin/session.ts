@@ -51,14 +51,18 @@ export interface SessionNeeds {
   watch(peer: string): () => void
 }
 
-export interface SessionInit {
-  readonly digest: string
-  readonly route: readonly RouteSegment[]
+/** What a generation asks of a session, whatever computes it. */
+export interface SessionRequest {
   readonly positions: number
   readonly deadline: number
   readonly sampler: SamplerInit
   readonly signal: AbortSignal
   readonly follow: Follow
+}
+
+export interface SessionInit extends SessionRequest {
+  readonly digest: string
+  readonly route: readonly RouteSegment[]
 }
 
 /** @throws PeerLostError, and whatever a hop refuses with */

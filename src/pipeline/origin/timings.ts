@@ -4,9 +4,9 @@ import type { GenerateStats } from '../types.ts'
 
 export class Timings {
   readonly #clock: Clock
-  readonly #hops: number
   readonly #before: Readonly<Record<string, number>>
   readonly #started: number
+  #hops = 1
   #prefillEnd = 0
   #prompt = 0
   #last = 0
@@ -14,16 +14,16 @@ export class Timings {
   readonly #overheads: number[] = []
 
   /** @param before counters when the request began: the answer's are the differences. */
-  constructor(clock: Clock, hops: number, before: Readonly<Record<string, number>>) {
+  constructor(clock: Clock, before: Readonly<Record<string, number>>) {
     this.#clock = clock
-    this.#hops = hops
     this.#before = before
     this.#started = clock.now()
   }
 
-  /** The first token is here. */
-  prefilled(promptTokens: number): void {
+  /** The first token is here, over so many hops. */
+  prefilled(promptTokens: number, hops: number): void {
     this.#prompt = promptTokens
+    this.#hops = hops
     this.#prefillEnd = this.#last = this.#clock.now()
   }
 

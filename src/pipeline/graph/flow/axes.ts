@@ -38,6 +38,8 @@ export function joinTensors(name: string, tensors: readonly AnyTensor[], axis: n
     tensors.reduce((sum, each) => sum + each.dims[axis]!, 0),
   )
   const [outer] = strides(first.dims, axis)
+  const lying = outer === 1 ? sideBySide(tensors) : null
+  if (lying !== null) return with_(first.type, dims, lying)
   const pieces: Values[] = []
   for (let row = 0; row < outer; row++) {
     for (const each of tensors) {
@@ -46,6 +48,19 @@ export function joinTensors(name: string, tensors: readonly AnyTensor[], axis: n
     }
   }
   return with_(first.type, dims, concatenated(first.type, pieces))
+}
+
+/** The values of all, where they lie one behind the other already. */
+function sideBySide(tensors: readonly AnyTensor[]): Values | null {
+  const [first] = tensors as readonly [AnyTensor]
+  if (first.type === 'string') return null
+  let end = first.data.byteOffset
+  for (const { type, data } of tensors) {
+    if (type === 'string' || data.buffer !== first.data.buffer || data.byteOffset !== end) return null
+    end += data.byteLength
+  }
+  const { buffer, byteOffset, BYTES_PER_ELEMENT } = first.data
+  return new TENSOR_ARRAYS[first.type](buffer as ArrayBuffer, byteOffset, (end - byteOffset) / BYTES_PER_ELEMENT)
 }
 
 /** One behind the other along a new first axis. @throws GraphOutputError when shapes differ */

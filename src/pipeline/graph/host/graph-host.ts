@@ -1,22 +1,21 @@
 /** A graph host as its peer sees it: a child process that is given a file and named tensors, watched and ended. */
 import { totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { ForwardedError, UnexpectedError } from '../../../errors.ts'
-import type { ErrorData } from '../../../errors.ts'
-import { decodeControl, encodeControl, frame } from '../../../net/index.ts'
-import type { Frame } from '../../../net/index.ts'
-import { ONNX_ERRORS } from '../../../onnx/index.ts'
+import { frame } from '../../../net/index.ts'
 import type { Clock } from '../../../util/index.ts'
-import { StageHostError } from '../../host/host-errors.ts'
+import type { AnyTensor } from '../../../onnx/index.ts'
 import type { StageHostLostError } from '../../host/host-errors.ts'
 import { startHostProcess } from '../../host/host-process.ts'
 import type { HostProcess, HostProcessNeeds } from '../../host/host-process.ts'
 import { Watchdog } from '../../host/watchdog.ts'
-import { GRAPH_ERRORS } from '../errors.ts'
-import { messageFrames, MessageReader } from '../messages.ts'
-import type { Message } from '../messages.ts'
+import { TensorTableError } from '../errors.ts'
+import { GroupMemory } from '../shared/group-memory.ts'
+import { SHARED_FOLDER } from '../shared/segment.ts'
+import { isShared } from '../shared/shared-tensor.ts'
+import type { FlowValue, FlowValues, SharedRow, SharedTensor } from '../shared/shared-tensor.ts'
 import type { Tensors } from '../tensors.ts'
-import { GRAPH, MAX_RUN_BYTES } from './protocol.ts'
+import { Calls } from './calls.ts'
+import { GRAPH } from './protocol.ts'
 import type { GraphHostStats, LoadedGraph, LoadGraph, RunGraph } from './protocol.ts'
 
 /** Loading optimises the graph and packs weights, some 100 MB a second. */
@@ -24,25 +23,52 @@ const LOAD_DEADLINE_MS = 600_000
 const STATS_DEADLINE_MS = 2_000
 /** Sizes of runs differ more than rows of a language model do, and time may grow with their square. */
 const PATIENCE = { firstMs: 5_000, slowdown: 64 }
+/**
+ * What a run frees is kept for the next one: glibc gives larger blocks back to the system each time, and new pages were
+ * a fifth of the processor time of a small detector (measured). The largest that glibc takes, and what may lie free.
+ */
+const KEEP_FREED = { MALLOC_MMAP_THRESHOLD_: String(32 << 20), MALLOC_TRIM_THRESHOLD_: String(128 << 20) }
 
 export interface GraphRun extends RunGraph {
   readonly feeds: Tensors
 }
 
-export interface GraphResult {
-  readonly outputs: Tensors
+export interface RunStats {
   readonly runMs: number
-  /** Of inputs and outputs that went over the socket. */
+  /** Of all threads of the host. */
+  readonly cpuMs: number
+  /** Of inputs and outputs. */
   readonly bytes: number
+  /** Of these, what went through shared memory. */
+  readonly sharedBytes: number
+}
+
+export interface GraphResult extends RunStats {
+  readonly outputs: Tensors
+}
+
+export interface DirectRun extends RunGraph {
+  /** Also what other hosts of the group have made, where it lies. */
+  readonly feeds: FlowValues
+}
+
+export interface DirectResult extends RunStats {
+  readonly outputs: FlowValues
 }
 
 export interface GraphHost {
   readonly pid: number
   /** @throws EngineError's code forwarded, StageHostError, StageHostLostError */
   load(graph: LoadGraph): Promise<LoadedGraph>
-  /** Runs go in the order of these calls; one that fails leaves the host alive. @throws as `load` */
+  /** Runs go in the order of these calls; one that fails leaves the host alive. @throws as `load`, TensorTableError */
   run(run: GraphRun): Promise<GraphResult>
-  /** Drops a session's state, and its runs that have not begun. */
+  /** As `run`, but outputs stay in the host's memory where they can, until `free`. @throws as `run` */
+  runDirect(run: DirectRun): Promise<DirectResult>
+  /** Of this host. @param into memory for its bytes, which the copy then holds. @throws TensorTableError */
+  read(tensor: SharedTensor, into?: Uint8Array): AnyTensor
+  /** Nobody reads this tensor, and those that were made with it, any more. */
+  free(tensor: SharedTensor): void
+  /** Drops a session's state, and its runs that have not begun: these fail. */
   close(session: number): void
   stats(): Promise<GraphHostStats>
   /** Resolves with the reason when the process has ended, whoever ended it. */
@@ -53,31 +79,22 @@ export interface GraphHost {
 export interface GraphHostNeeds extends HostProcessNeeds {
   /** Bytes that the process may hold, mapped files not counted. @default all that the machine has */
   readonly memory?: number
+  /** Folder of the shared memory; null: none, and values go over sockets. @default the system's, where it has one */
+  readonly sharedFolder?: string | null | undefined
 }
 
 /** Starts the child process; nothing is loaded yet. */
 export function startGraphHost(needs: GraphHostNeeds): GraphHost {
-  const args = [String(needs.memory ?? totalmem())]
-  const host = startHostProcess(needs, { name: 'graph host', path: hostProgram(), args, lifeline: true })
-  const calls = new Calls(needs.clock, host)
-  const watchdog = new Watchdog(needs.clock, () => host.kill(), PATIENCE)
-  void host.ended.then(() => watchdog.stop())
-  return {
-    pid: host.pid,
-    ended: host.ended,
-    load: async (graph) => (await calls.ask(GRAPH.load, LOAD_DEADLINE_MS, graph)) as LoadedGraph,
-    stats: async () => (await calls.ask(GRAPH.stats, STATS_DEADLINE_MS, null)) as GraphHostStats,
-    run: async (run) => {
-      watchdog.given(1)
-      try {
-        return await calls.run(run)
-      } finally {
-        watchdog.answered(1)
-      }
-    },
-    close: (session) => void host.send(frame({ type: GRAPH.close, request: session })).catch(() => undefined),
-    stop: () => host.stop(),
-  }
+  return startGraphHosts(needs, 1)[0]!
+}
+
+/** Several that read what the others make. */
+export function startGraphHosts(needs: GraphHostNeeds, count: number): readonly GraphHost[] {
+  const { sharedFolder = SHARED_FOLDER } = needs
+  const memory = sharedFolder === null ? null : GroupMemory.open(sharedFolder, count)
+  const hosts = Array.from({ length: count }, (_, index) => new ChildGraphHost(needs, index, memory))
+  memory?.started()
+  return hosts
 }
 
 /** In a checkout the TypeScript file, in the package the JavaScript one beside this file. */
@@ -86,71 +103,110 @@ function hostProgram(): string {
   return fileURLToPath(new URL(`./main.${extension}`, import.meta.url))
 }
 
-type Answer = Message | Frame
-
-class Calls {
-  readonly #clock: Clock
+class ChildGraphHost implements GraphHost {
+  readonly ended: Promise<StageHostLostError>
   readonly #host: HostProcess
-  readonly #reader = new MessageReader(MAX_RUN_BYTES)
-  readonly #waiting = new Map<number, PromiseWithResolvers<Answer>>()
-  #next = 1
+  readonly #calls: Calls
+  readonly #watchdog: Watchdog
+  readonly #index: number
+  readonly #memory: GroupMemory | null
+  /** Blocks of the host's, to be told with the next run. */
+  #freed: number[] = []
 
-  constructor(clock: Clock, host: HostProcess) {
-    this.#clock = clock
-    this.#host = host
-    void host.ended.then((error) => {
-      for (const { reject } of this.#waiting.values()) reject(error)
-    })
-    host.onFrame((part) => {
-      const answer = part.type === GRAPH.result ? this.#reader.take(part) : part
-      if (answer !== null) this.#waiting.get(part.request)?.resolve(answer)
+  constructor(needs: GraphHostNeeds & { readonly clock: Clock }, index: number, memory: GroupMemory | null) {
+    const files = memory?.descriptorsFor(index) ?? []
+    const args = [needs.memory ?? totalmem(), files.length, index + 1].map(String)
+    const program = { name: 'graph host', path: hostProgram(), args, lifeline: true, files, env: KEEP_FREED }
+    this.#index = index
+    this.#memory = memory
+    this.#host = startHostProcess(needs, program)
+    this.#calls = new Calls(needs.clock, this.#host)
+    this.#watchdog = new Watchdog(needs.clock, () => this.#host.kill(), PATIENCE)
+    this.ended = this.#host.ended
+    void this.ended.then(() => {
+      this.#watchdog.stop()
+      memory?.ended()
     })
   }
 
-  async ask(type: number, deadline: number, control: unknown): Promise<unknown> {
-    const late = Promise.withResolvers<never>()
-    const cancel = this.#clock.after(deadline, () =>
-      late.reject(new StageHostError('the graph host does not answer', { seconds: deadline / 1000 })),
-    )
+  get pid(): number {
+    return this.#host.pid
+  }
+
+  async load(graph: LoadGraph): Promise<LoadedGraph> {
+    return (await this.#calls.ask(GRAPH.load, LOAD_DEADLINE_MS, graph)) as LoadedGraph
+  }
+
+  async stats(): Promise<GraphHostStats> {
+    return (await this.#calls.ask(GRAPH.stats, STATS_DEADLINE_MS, null)) as GraphHostStats
+  }
+
+  async run(run: GraphRun): Promise<GraphResult> {
+    const { outputs, ...stats } = await this.runDirect(run)
+    const shared = [...outputs.values()].find(isShared)
     try {
-      const question = (request: number): Frame => frame({ type, request, control: encodeControl(control) })
-      const answer = (await Promise.race([this.#call((request) => [question(request)]), late.promise])) as Frame
-      if (answer.type === GRAPH.refused) throw forwarded(answer)
-      return decodeControl(answer.control)
+      const read = (value: FlowValue): AnyTensor => (isShared(value) ? this.read(value) : value)
+      return { outputs: new Map([...outputs].map(([name, value]) => [name, read(value)])), ...stats }
     } finally {
-      cancel()
+      if (shared !== undefined) this.free(shared)
     }
   }
 
-  async run({ feeds, session, fetch, kept }: GraphRun): Promise<GraphResult> {
-    const control = { session, fetch, kept }
-    let sent = 0
-    const answer = await this.#call((request) => {
-      const frames = [...messageFrames({ type: GRAPH.run, request, control }, feeds)]
-      sent = frames.reduce((sum, { payload }) => sum + payload.length, 0)
-      return frames
-    })
-    if (!('tensors' in answer)) throw forwarded(answer)
-    return { outputs: answer.tensors, runMs: Number(answer.control['runMs']), bytes: sent + answer.bytes }
+  async runDirect(run: DirectRun): Promise<DirectResult> {
+    const { own, shared } = this.#placed(run.feeds)
+    const mine = shared.find(([, , , , segment]) => segment === 0)
+    this.#watchdog.given(1)
+    try {
+      const { answer, sent } = await this.#calls.run(run, { shared, free: this.#freed.splice(0) }, own)
+      const made = this.#memory?.check(this.#index, answer.control['shared']) ?? []
+      const outputs = new Map<string, FlowValue>(answer.tensors)
+      for (const row of made) outputs.set(row[0], { row })
+      const missing = run.fetch.find((name) => !outputs.has(name))
+      if (missing !== undefined) throw new TensorTableError('an output is missing', { name: missing })
+      const sharedBytes = bytesOf(shared) + bytesOf(made)
+      const { runMs, cpuMs } = answer.control
+      return {
+        outputs,
+        runMs: Number(runMs),
+        cpuMs: Number(cpuMs),
+        bytes: sent + answer.bytes + sharedBytes,
+        sharedBytes,
+      }
+    } finally {
+      this.#watchdog.answered(1)
+      if (mine !== undefined) this.#memory?.free(mine[5])
+    }
   }
 
-  async #call(frames: (request: number) => readonly Frame[]): Promise<Answer> {
-    const request = this.#next++
-    const waiter = Promise.withResolvers<Answer>()
-    this.#waiting.set(request, waiter)
-    try {
-      Promise.all(frames(request).map((part) => this.#host.send(part))).catch(waiter.reject)
-      return await waiter.promise
-    } finally {
-      this.#waiting.delete(request)
+  /** What is not in shared memory yet goes there in one block, or with the message. */
+  #placed(feeds: FlowValues): { readonly own: Tensors; readonly shared: readonly SharedRow[] } {
+    const shared: SharedRow[] = []
+    const own = new Map<string, AnyTensor>()
+    for (const [name, value] of feeds) {
+      if (isShared(value)) shared.push([name, ...value.row.slice(1)] as unknown as SharedRow)
+      else own.set(name, value)
     }
+    const written = this.#memory?.write(own) ?? null
+    return written === null ? { own, shared } : { own: new Map(), shared: [...shared, ...written] }
+  }
+
+  read({ row }: SharedTensor, into?: Uint8Array): AnyTensor {
+    return this.#memory!.read(row, into)
+  }
+
+  free({ row }: SharedTensor): void {
+    this.#freed.push(row[5])
+  }
+
+  close(session: number): void {
+    this.#host.send(frame({ type: GRAPH.close, request: session })).catch(() => undefined)
+  }
+
+  stop(): Promise<void> {
+    return this.#host.stop()
   }
 }
 
-const KNOWN = new Map([...ONNX_ERRORS, ...GRAPH_ERRORS].map((info) => [info.code, info]))
-
-function forwarded(answer: Frame): Error {
-  const data = decodeControl(answer.control) as ErrorData
-  const info = KNOWN.get(data.code)
-  return info === undefined ? new UnexpectedError(data.message) : new ForwardedError(info, data)
+function bytesOf(rows: readonly SharedRow[]): number {
+  return rows.reduce((sum, [, , , bytes]) => sum + bytes, 0)
 }

@@ -10,16 +10,24 @@ import type { Channel, Frame } from '../../../net/index.ts'
 import { createOrtEngine } from '../../../onnx/index.ts'
 import { guardProcess, systemClock } from '../../../util/index.ts'
 import { MessageReader } from '../messages.ts'
+import { HostMemory } from '../shared/host-memory.ts'
 import { GRAPH, MAX_RUN_BYTES } from './protocol.ts'
 import type { LoadGraph } from './protocol.ts'
 import { GraphRuntime } from './runtime.ts'
 
 const PEER_SOCKET = 3
+/** Of the segments of shared memory: after the socket and the lifeline. */
+const FIRST_SEGMENT = 5
 
 function main(): void {
   guardProcess({ memory: Number(process.argv[2]) })
   const channel = channelToOwn(new Socket({ fd: PEER_SOCKET }), 'peer')
-  const needs = { clock: systemClock(), engine: createOrtEngine(), send: (part: Frame) => channel.send(part) }
+  const needs = {
+    clock: systemClock(),
+    engine: createOrtEngine(),
+    memory: sharedMemory(),
+    send: (part: Frame) => channel.send(part),
+  }
   const runtime = new GraphRuntime(needs)
   const reader = new MessageReader(MAX_RUN_BYTES)
   channel.onFrame(async (part) => {
@@ -30,6 +38,16 @@ function main(): void {
   void channel.closed.then(() => process.exit(0))
   // Ctrl-C in a terminal reaches the whole process group; the peer decides when its hosts end.
   process.on('SIGINT', () => undefined)
+}
+
+/** Arguments after the limit on memory: the number of segments, and which is this host's own. */
+function sharedMemory(): HostMemory | null {
+  const [segments, own] = process.argv.slice(3).map(Number) as [number?, number?]
+  if (segments === undefined || segments === 0) return null
+  return new HostMemory(
+    own!,
+    Array.from({ length: segments }, (_, index) => FIRST_SEGMENT + index),
+  )
 }
 
 async function load(channel: Channel, runtime: GraphRuntime, part: Frame): Promise<void> {

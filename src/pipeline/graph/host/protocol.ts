@@ -1,5 +1,7 @@
 /** What a peer and its graph host say to each other: frames over a socket pair, as with a stage host. */
 import type { Optimization } from '../../../onnx/index.ts'
+import type { SamplerInit } from '../../host/sampler.ts'
+import type { SharedRow } from '../shared/shared-tensor.ts'
 
 /** What the peer asks is odd, what the host answers even; an answer has the question's request number. */
 export const GRAPH = {
@@ -42,10 +44,39 @@ export interface RunGraph {
   /** Outputs that are wanted. */
   readonly fetch: readonly string[]
   readonly kept: readonly KeptPair[]
+  /** The run is a step of a decoder. */
+  readonly decode?: DecodeRun | undefined
+}
+
+export interface DecodeRun {
+  /** Bytes that the session's state may have. */
+  readonly most: number
+  /** Where the logits are made: a token leaves the host in their place. */
+  readonly head?:
+    | {
+        readonly logits: string
+        /** Of the token that is to be chosen; null: none is, more of the prompt follows. */
+        readonly position: number | null
+        /** With the first token of a session. */
+        readonly sampler: SamplerInit | null
+      }
+    | undefined
+}
+
+/** What the message of a run says of the shared memory. */
+export interface RunMemory {
+  /** Inputs that lie there. */
+  readonly shared: readonly SharedRow[]
+  /** Blocks of the host's own segment that nobody reads any more. */
+  readonly free: readonly number[]
 }
 
 export interface RanGraph {
   readonly runMs: number
+  /** Processor time of all threads. */
+  readonly cpuMs: number
+  /** Outputs that lie in the host's segment, in place of the message. */
+  readonly shared: readonly SharedRow[]
 }
 
 export interface GraphHostStats {
@@ -55,6 +86,8 @@ export interface GraphHostStats {
   /** Sessions whose state is held, and its bytes. */
   readonly sessions: number
   readonly stateBytes: number
+  /** Runs whose outputs lie in shared memory for somebody who has not read them yet. */
+  readonly sharedBlocks: number
 }
 
 /** One run's tensors; what a graph takes or gives beyond it must be cut into batches. */

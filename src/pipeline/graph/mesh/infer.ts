@@ -95,7 +95,7 @@ class MeshRequest {
   constructor(needs: MeshInferNeeds, init: MeshInferInit) {
     this.#needs = needs
     this.#init = init
-    this.#request = numberOf(needs.random.bytes(REQUEST_BYTES))
+    this.#request = requestNumber(needs)
     this.#pids = init.parts.map(() => 0)
     this.#opened.promise.catch(() => undefined)
     this.#origin = new FlowOrigin({
@@ -134,7 +134,7 @@ class MeshRequest {
     )
     for (const [part, { skeleton }] of parts.entries()) {
       const tensor = { type: 'uint8', dims: [skeleton.length], data: skeleton } as const
-      this.#send(part, FLOW.open, 0, { ...this.#openOf(part) }, new Map([[SKELETON, tensor]]))
+      this.#send(part, FLOW.open, 0, { ...openingOf(this.#init, part) }, new Map([[SKELETON, tensor]]))
     }
     await this.#opened.promise
     return this.#pids
@@ -150,31 +150,6 @@ class MeshRequest {
     for (const action of this.#undo) action()
   }
 
-  #openOf(part: number): FlowOpen {
-    const { digest, parts, carries, optimization, units, deadline } = this.#init
-    const routes = stageRoutes(parts, carries)
-    const sources = parts[part]!.inputs.map(({ name, from }): [string, Target[]] => {
-      const carrier = carries.find(([, input]) => input === name)?.[0]
-      const producers = parts.flatMap(({ outputs }, index) =>
-        outputs.some((output) => output.ofGraph && output.name === carrier) ? index : [],
-      )
-      return [name, from === 'graph' ? ['origin', ...producers] : [from]]
-    })
-    const route = parts.map(({ peer }) => peer)
-    const { blocks, weights } = parts[part]!
-    return {
-      digest,
-      blocks: [...blocks],
-      route,
-      routes: routes[part]!,
-      sources,
-      weights,
-      optimization,
-      units: units.count,
-      deadline,
-    }
-  }
-
   #send(part: number, type: number, step: number, control: Record<string, unknown>, tensors: Tensors): void {
     const { peer } = this.#init.parts[part]!
     for (const { type: kind, data } of tensors.values()) if (kind !== 'string') this.#sent += data.byteLength
@@ -183,9 +158,46 @@ class MeshRequest {
   }
 }
 
+/** What the peer of a part is told of it, and of the request. */
+export function openingOf(
+  {
+    digest,
+    parts,
+    carries,
+    optimization,
+    units,
+    deadline,
+  }: Omit<MeshInferInit, 'units'> & {
+    readonly units: Pick<FlowUnits, 'count'>
+  },
+  part: number,
+): FlowOpen {
+  const routes = stageRoutes(parts, carries)
+  const sources = parts[part]!.inputs.map(({ name, from }): [string, Target[]] => {
+    const carrier = carries.find(([, input]) => input === name)?.[0]
+    const producers = parts.flatMap(({ outputs }, index) =>
+      outputs.some((output) => output.ofGraph && output.name === carrier) ? index : [],
+    )
+    return [name, from === 'graph' ? ['origin', ...producers] : [from]]
+  })
+  const route = parts.map(({ peer }) => peer)
+  const { blocks, weights } = parts[part]!
+  return {
+    digest,
+    blocks: [...blocks],
+    route,
+    routes: routes[part]!,
+    sources,
+    weights,
+    optimization,
+    units: units.count,
+    deadline,
+  }
+}
+
 /** Below 2^53, and no other origin of this peer's has it. */
 const REQUEST_BYTES = 6
 
-function numberOf(bytes: Uint8Array): number {
-  return bytes.reduce((sum, byte) => sum * 256 + byte, 0)
+export function requestNumber({ random }: Pick<MeshInferNeeds, 'random'>): number {
+  return random.bytes(REQUEST_BYTES).reduce((sum, byte) => sum * 256 + byte, 0)
 }

@@ -5,6 +5,7 @@
 import * as z from 'zod'
 import { DATA_TYPES, OPTIMIZATION_LEVELS } from '../../../onnx/index.ts'
 import { isAddress } from '../../../store/index.ts'
+import { samplerSchema } from '../../ring/protocol.ts'
 import { FlowRefusedError } from '../errors.ts'
 import type { StageRoutes } from '../flow/routes.ts'
 
@@ -59,6 +60,22 @@ const tensorSchema = z.tuple([
   z.string().refine(isAddress, 'not a blob address'),
 ])
 
+const decodeSchema = z.strictObject({
+  most: z.number().int().min(0),
+  head: z
+    .strictObject({
+      logits: name,
+      sampler: samplerSchema,
+      first: size,
+      position: z
+        .number()
+        .int()
+        .min(1)
+        .max(1 << 24),
+    })
+    .nullable(),
+})
+
 const openSchema = z.object({
   /** Of the model's manifest. */
   digest: z.string().regex(/^[0-9a-f]{64}$/),
@@ -77,6 +94,8 @@ const openSchema = z.object({
     .int()
     .min(1)
     .max(2 ** 31),
+  /** Where the units are steps of a decoder. */
+  decode: decodeSchema.optional(),
   /** Milliseconds until the part may be freed, whatever happens. */
   deadline: z.number().int().min(1).max(86_400_000),
 })
@@ -97,6 +116,15 @@ export function decodeFlowOpen(control: Readonly<Record<string, unknown>>): Flow
     throw new FlowRefusedError(`the request is malformed: ${issue.path.join('.')}: ${issue.message}`)
   }
   return parsed.data
+}
+
+const partSchema = z.strictObject(
+  openSchema.pick({ digest: true, blocks: true, weights: true, optimization: true }).shape,
+)
+
+/** What is kept of a part that was opened. @throws ZodError when it is none */
+export function decodePart(kept: unknown): Pick<FlowOpen, 'digest' | 'blocks' | 'weights' | 'optimization'> {
+  return partSchema.parse(kept)
 }
 
 /** The process that computes the part. @throws FlowRefusedError */

@@ -36,8 +36,8 @@ export interface LentHost {
 }
 
 export interface GraphStageTable {
-  /** The host that has this part loaded, its weights fetched first. */
-  open(open: FlowOpen, skeleton: Uint8Array): Promise<LentHost>
+  /** The host that has this part loaded for `origin`, its weights fetched first. */
+  open(open: FlowOpen, skeleton: Uint8Array, origin: string): Promise<LentHost>
 }
 
 export interface FlowServiceNeeds {
@@ -148,7 +148,7 @@ export class FlowService {
         throw new FlowRefusedError(`${MAX_PARTS_A_PEER} parts of one peer are open already`, { from: from.peer })
       }
       this.#opening.set(key, true)
-      const { host, done } = await this.#needs.stages.open(open, skeleton.data as Uint8Array)
+      const { host, done } = await this.#needs.stages.open(open, skeleton.data as Uint8Array, from.peer)
       if (this.#opening.get(key) !== true) return done()
       this.#parts.set(key, this.#partOf(from, request, part, open, host, done))
       this.#needs.count('parts_opened')
@@ -179,12 +179,14 @@ export class FlowService {
       session: this.#nextSession++,
       routes: open.routes,
       units: open.units,
+      decode: open.decode,
       deliver,
       fail: (error) => this.#fail(own, error),
-      ran: ({ bytes }) => {
+      ran: ({ bytes, kept }) => {
         own.next++
         this.#needs.count('graph_runs')
         this.#needs.count('boundary_bytes', bytes)
+        this.#needs.count('state_kept', kept)
       },
       busy: () => undefined,
     })

@@ -1,77 +1,93 @@
 /** The parts of graphs that this peer serves for others: built from skeleton and weights, loaded, kept for a while. */
-import { createHash } from 'node:crypto'
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { StageTask } from '../../../models/index.ts'
-import type { CancelTimer, Clock } from '../../../util/index.ts'
+import type { CancelTimer } from '../../../util/index.ts'
 import { MemoryQuotaError } from '../../errors.ts'
+import { KvFullError } from '../../host/errors.ts'
 import type { LoadedStage } from '../../stages.ts'
 import { FlowRefusedError } from '../errors.ts'
-import { startGraphHost } from '../host/graph-host.ts'
 import type { GraphHost } from '../host/graph-host.ts'
-import { runOnFile } from '../prepare/child.ts'
+import { startPart } from './build-part.ts'
+import type { BuildPartNeeds } from './build-part.ts'
 import type { FlowOpen } from './protocol.ts'
+import { partKey, placeOf, RememberedParts } from './remembered.ts'
+import type { PartFacts, Remembered } from './remembered.ts'
 import type { GraphStageTable, LentHost } from './service.ts'
 
 /** A host that nobody needs is kept for the next request. */
 const IDLE_MS = 60_000
 /** Each is a process. */
 const MAX_HOSTS = 64
+/** How often a part of a placement is loaded anew while no request asks for it, and after how long at first. */
+const MAX_TRIES = 5
+const RETRY_MS = 2_000
 
-export interface GraphStagesNeeds {
-  readonly clock: Clock
-  readonly cache: string
-  readonly codeCache: string
-  readonly storeDirectory: string
-  readonly threads: number
-  /** Bytes for weights. */
+export interface GraphStagesNeeds extends BuildPartNeeds {
+  /** Where the parts that placements gave to this peer are remembered. */
+  readonly parts: string
+  /** Bytes for weights and for what sessions keep. */
   readonly memory: number
-  /** Has these weights of a model in the store. @throws when no peer has them */
-  readonly fetch: (
-    digest: string,
-    blobs: readonly { readonly address: string; readonly bytes: number }[],
-  ) => Promise<void>
-  readonly count: (name: string, by?: number) => void
+  /** Of that, what others have taken. */
+  readonly taken: () => number
   /** Name and number of blocks of a model that is known here. */
   readonly model: (digest: string) => { readonly model: string; readonly blocks: number } | undefined
-  /** Whether these blocks are this peer's by a placement that stands: their host is kept. */
-  readonly isPlaced: (digest: string, blocks: readonly [from: number, to: number]) => boolean
+  /** The author of a placement that stands and gives these blocks to this peer: their host is kept. */
+  readonly placedBy: (digest: string, blocks: readonly [from: number, to: number]) => string | undefined
   /** Hosts were loaded, or have ended. */
   readonly changed: () => void
+  /** A part that this peer loads by itself could not be. */
+  readonly failed: (digest: string, error: unknown) => void
 }
 
 interface Entry {
   readonly digest: string
   readonly blocks: readonly [from: number, to: number]
-  readonly bytes: number
+  /** Of its weights, and of what sessions keep. */
+  bytes: number
   readonly host: Promise<GraphHost>
   loaded: GraphHost | null
   users: number
   /** A placement gave it to this peer when that was last asked while nobody used it, or since. */
   placed: boolean
   idle: CancelTimer | undefined
+  /** Whoever has opened it. */
+  readonly origins: Set<string>
+  /** What it was made of, until it is remembered. */
+  made: { readonly facts: PartFacts; readonly skeleton: Uint8Array } | null
 }
 
 export class GraphStages implements GraphStageTable {
   readonly #needs: GraphStagesNeeds
   readonly #entries = new Map<string, Entry>()
+  readonly #remembered: RememberedParts
+  /** By place, since a host of it was last asked for or had lived a while. */
+  readonly #tries = new Map<string, number>()
+  #restoring: Promise<void> = Promise.resolve()
+  #retry: CancelTimer | undefined
+  #stopped = false
 
   constructor(needs: GraphStagesNeeds) {
     this.#needs = needs
+    this.#remembered = new RememberedParts(needs.parts)
   }
 
   /** @throws MemoryQuotaError, what fetching, building and loading throw */
-  async open(open: FlowOpen, skeleton: Uint8Array): Promise<LentHost> {
-    const key = createHash('sha256')
-      .update(skeleton)
-      .update(JSON.stringify([open.weights, open.optimization]))
-      .digest('hex')
+  async open(open: FlowOpen, skeleton: Uint8Array, origin: string): Promise<LentHost> {
+    const key = partKey(open, skeleton)
     const entry = this.#entries.get(key) ?? this.#begin(key, open, skeleton)
+    entry.origins.add(origin)
     entry.users++
     entry.idle?.()
     entry.idle = undefined
     try {
-      return { host: await entry.host, done: once(() => this.#leave(key, entry)) }
+      const host = await entry.host
+      this.#tries.delete(placeOf(entry))
+      const free = this.#reserve(entry, open.decode?.most ?? 0)
+      return {
+        host,
+        done: once(() => {
+          free()
+          this.#leave(key, entry)
+        }),
+      }
     } catch (error) {
       this.#leave(key, entry)
       throw error
@@ -95,6 +111,11 @@ export class GraphStages implements GraphStageTable {
     })
   }
 
+  /** Of the models that are loaded, or about to be. */
+  digests(): string[] {
+    return [...this.#entries.values()].map(({ digest }) => digest)
+  }
+
   hosts(): { readonly host: GraphHost }[] {
     return [...this.#entries.values()].flatMap(({ loaded }) => (loaded === null ? [] : { host: loaded }))
   }
@@ -105,6 +126,7 @@ export class GraphStages implements GraphStageTable {
     const kept = new Set<string>()
     for (const [key, entry] of [...this.#entries].toReversed()) {
       const isPlaced = this.#isPlaced(entry)
+      if (entry.placed && !isPlaced) await this.#remembered.forget(entry)
       entry.placed ||= isPlaced
       if (entry.users > 0 || entry.loaded === null) continue
       const place = placeOf(entry)
@@ -115,9 +137,11 @@ export class GraphStages implements GraphStageTable {
         kept.add(place)
         entry.idle?.()
         entry.idle = undefined
+        this.#remember(entry)
       }
     }
     await Promise.all(ends)
+    this.#restore()
   }
 
   /** Ends the hosts of a model that no request needs. */
@@ -126,19 +150,35 @@ export class GraphStages implements GraphStageTable {
     await Promise.all(idle.map(([key, entry]) => this.#end(key, entry)))
   }
 
+  /** Bytes of the parts that are loaded: their weights, and what sessions keep. */
+  get bytes(): number {
+    return [...this.#entries.values()].reduce((sum, entry) => sum + entry.bytes, 0)
+  }
+
+  /** Ends hosts that are only kept, until no more than `most` bytes are held or none is left. @returns what is held */
+  giveBack(most: number): number {
+    this.#endIdle(() => this.bytes <= most)
+    return this.bytes
+  }
+
   async stop(): Promise<void> {
+    this.#stopped = true
+    this.#retry?.()
     const entries = [...this.#entries.values()]
     this.#entries.clear()
     for (const { idle } of entries) idle?.()
     await Promise.all(entries.map(({ host }) => host.then((one) => one.stop()).catch(() => undefined)))
   }
 
-  #begin(key: string, open: FlowOpen, skeleton: Uint8Array): Entry {
+  #begin(key: string, open: PartFacts, skeleton: Uint8Array): Entry {
     const bytes = skeleton.length + open.weights.reduce((sum, weight) => sum + weight[3], 0)
     this.#makeRoom(open, bytes)
     const { digest, blocks } = open
-    const host = this.#start(key, open, skeleton)
-    const entry: Entry = { digest, blocks, bytes, host, loaded: null, users: 0, placed: false, idle: undefined }
+    const host = startPart(this.#needs, key, open, skeleton)
+    const started = this.#needs.clock.now()
+    const made = { facts: open, skeleton }
+    const state = { loaded: null, users: 0, placed: false, idle: undefined, origins: new Set<string>(), made }
+    const entry: Entry = { digest, blocks, bytes, host, ...state }
     this.#entries.set(key, entry)
     this.#needs.changed()
     const forget = (): void => {
@@ -146,6 +186,10 @@ export class GraphStages implements GraphStageTable {
       this.#entries.delete(key)
       entry.idle?.()
       this.#needs.changed()
+      if (!entry.placed) return
+      if (entry.loaded !== null) this.#needs.count('stage_restarts')
+      if (entry.loaded !== null && this.#needs.clock.now() - started > IDLE_MS) this.#tries.delete(placeOf(entry))
+      this.#restore()
     }
     host.then((one) => {
       entry.loaded = one
@@ -155,20 +199,78 @@ export class GraphStages implements GraphStageTable {
     return entry
   }
 
+  /** Room for what a session keeps between its steps, counted as weights are. @throws KvFullError */
+  #reserve(entry: Entry, bytes: number): () => void {
+    if (bytes > 0) {
+      this.#endIdle(() => this.#total() + bytes <= this.#needs.memory)
+      const free = this.#needs.memory - this.#total()
+      if (bytes > free) throw new KvFullError(bytes, Math.max(0, free))
+      entry.bytes += bytes
+    }
+    return () => void (entry.bytes -= bytes)
+  }
+
+  #total(): number {
+    return this.bytes + this.#needs.taken()
+  }
+
   /** Hosts that are only kept make room, those first that were needed longest ago. */
-  #makeRoom({ digest }: FlowOpen, bytes: number): void {
-    const { memory } = this.#needs
-    const needed = (): number => bytes + [...this.#entries.values()].reduce((sum, entry) => sum + entry.bytes, 0)
+  #endIdle(enough: () => boolean): void {
     for (const [key, entry] of this.#entries) {
-      if (needed() <= memory && this.#entries.size < MAX_HOSTS) return
+      if (enough()) return
       if (entry.idle !== undefined) void this.#end(key, entry)
     }
+  }
+
+  #makeRoom({ digest }: PartFacts, bytes: number): void {
+    const { memory } = this.#needs
+    const needed = (): number => bytes + this.#total()
+    this.#endIdle(() => needed() <= memory && this.#entries.size < MAX_HOSTS)
     if (needed() > memory) throw new MemoryQuotaError(digest, needed(), memory)
     if (this.#entries.size >= MAX_HOSTS) throw new FlowRefusedError(`${MAX_HOSTS} graph hosts run already`)
   }
 
   #isPlaced({ digest, blocks }: Entry): boolean {
-    return this.#needs.isPlaced(digest, blocks)
+    return this.#needs.placedBy(digest, blocks) !== undefined
+  }
+
+  /** What whoever gave the place has opened, nobody else: what is remembered is loaded without being asked for. */
+  #remember(entry: Entry): void {
+    const { digest, blocks, made, origins } = entry
+    const author = this.#needs.placedBy(digest, blocks)
+    if (made === null || author === undefined || !origins.has(author)) return
+    entry.made = null
+    // On a full disk the part serves until this peer ends.
+    this.#remembered.keep(made.facts, made.skeleton).catch(() => undefined)
+  }
+
+  /** Loads what placements give to this peer and was loaded here before. */
+  #restore(): void {
+    this.#restoring = this.#restoring.then(async () => {
+      for (const part of await this.#remembered.list()) await this.#restoreOne(part)
+    })
+  }
+
+  async #restoreOne({ key, facts, skeleton }: Remembered): Promise<void> {
+    const place = placeOf(facts)
+    const tries = this.#tries.get(place) ?? 0
+    const isThere = [...this.#entries.values()].some((entry) => placeOf(entry) === place)
+    if (this.#stopped || isThere || tries >= MAX_TRIES) return
+    if (this.#needs.placedBy(facts.digest, facts.blocks) === undefined) return
+    this.#tries.set(place, tries + 1)
+    try {
+      const bytes = await skeleton()
+      if (partKey(facts, bytes) !== key) return await this.#remembered.forget(facts)
+      const entry = this.#begin(key, facts, bytes)
+      entry.placed = true
+      entry.made = null
+      await entry.host
+    } catch (error) {
+      if (this.#stopped) return
+      this.#needs.failed(facts.digest, error)
+      this.#retry?.()
+      this.#retry = this.#needs.clock.after(RETRY_MS * 2 ** tries, () => this.#restore())
+    }
   }
 
   async #end(key: string, entry: Entry): Promise<void> {
@@ -187,6 +289,7 @@ export class GraphStages implements GraphStageTable {
     entry.placed = this.#isPlaced(entry)
     if (!entry.placed) return wasPlaced ? void this.#end(key, entry) : this.#keepAWhile(key, entry)
     // One a place: who opens a part says what it is, and could fill the memory for good.
+    this.#remember(entry)
     for (const [other, each] of this.#entries) {
       if (each !== entry && each.users === 0 && placeOf(each) === placeOf(entry)) this.#keepAWhile(other, each)
     }
@@ -195,50 +298,6 @@ export class GraphStages implements GraphStageTable {
   #keepAWhile(key: string, entry: Entry): void {
     entry.idle ??= this.#needs.clock.after(IDLE_MS, () => void this.#end(key, entry))
   }
-
-  async #start(key: string, open: FlowOpen, skeleton: Uint8Array): Promise<GraphHost> {
-    const { clock, codeCache, threads, count } = this.#needs
-    const path = await this.#build(key, open, skeleton)
-    const host = startGraphHost({ clock, codeCache })
-    try {
-      await host.load({ path, threads, optimization: open.optimization })
-    } catch (error) {
-      await host.stop()
-      throw error
-    }
-    count('graph_stages_loaded')
-    return host
-  }
-
-  async #build(key: string, open: FlowOpen, skeleton: Uint8Array): Promise<string> {
-    const { cache, storeDirectory, fetch } = this.#needs
-    const folder = join(cache, 'graphs', 'stages', key)
-    const path = join(folder, 'partition.onnx')
-    if ((await stat(path).catch(() => null)) !== null) return path
-    await fetch(
-      open.digest,
-      open.weights.map(([, , , bytes, address]) => ({ address, bytes })),
-    )
-    const making = `${folder}.making-${process.pid}`
-    await rm(making, { recursive: true, force: true })
-    await mkdir(making, { recursive: true, mode: 0o700 })
-    try {
-      const from = join(making, 'skeleton.onnx')
-      await writeFile(from, skeleton)
-      const into = join(making, 'partition.onnx')
-      const { weights } = open
-      const task: StageTask = { kind: 'put-together', skeleton: from, path: into, store: storeDirectory, weights }
-      await runOnFile(this.#needs, 'stage-main', task)
-      await rename(making, folder).catch(() => undefined)
-      return path
-    } finally {
-      await rm(making, { recursive: true, force: true })
-    }
-  }
-}
-
-function placeOf({ digest, blocks }: Entry): string {
-  return `${digest} ${blocks.join(' ')}`
 }
 
 function once(action: () => void): () => void {

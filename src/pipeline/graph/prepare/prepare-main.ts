@@ -50,6 +50,9 @@ async function prepared(task: PrepareTask, model: Model, plan: SplitPlan | null)
     batch: batchAxes(model),
     external: await externalFiles(task.path, model),
     checked: isSplit ? (check === 'equal' ? 'equal' : 'unchecked') : null,
+    ...(isSplit && plan.check?.kind === 'equal' && plan.check.seconds !== undefined
+      ? { measured: plan.check.seconds.map((seconds) => 1000 * seconds) }
+      : {}),
     ...(plan?.verdict === undefined ? {} : { verdict: plan.verdict }),
     ...(plan?.why === undefined ? {} : { why: plan.why }),
   }

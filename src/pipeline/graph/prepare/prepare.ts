@@ -28,6 +28,8 @@ export interface PrepareRequest {
   readonly cuts?: readonly number[] | undefined
   /** Null: the highest that is proven, or where nothing is cut, the engine's highest. */
   readonly optimization: Optimization | null
+  /** The parts run side by side on this machine: what they take decides where the cuts are. */
+  readonly measured?: boolean | undefined
 }
 
 export interface Prepared {
@@ -49,7 +51,14 @@ export async function prepareGraph(
   const root = join(needs.cache, 'graphs')
   const hash = createHash('sha256').update(await hashOf(path, signal))
   hash.update(
-    JSON.stringify([PREPARED_SCHEMA, needs.kernel, request.parts, request.optimization, ...(request.cuts ?? [])]),
+    JSON.stringify([
+      PREPARED_SCHEMA,
+      needs.kernel,
+      request.parts,
+      request.optimization,
+      ...(request.measured === true ? ['measured'] : []),
+      ...(request.cuts ?? []),
+    ]),
   )
   const folder = join(root, hash.digest('hex').slice(0, 32))
   const known = await readPrepared(folder, path)

@@ -12,6 +12,8 @@ export interface SplitTask {
   /** Null: the highest that is proven. */
   readonly optimization: Optimization | null
   readonly check: boolean
+  /** For parts that run side by side on this machine. */
+  readonly measured?: boolean | undefined
   readonly codeCache: string
 }
 
@@ -20,15 +22,16 @@ const BEAT_MS = 10_000
 
 /** @param emit the step that has begun; null while a check is at work, which says nothing */
 export function splitTask(task: SplitTask, emit: (step: unknown) => void, signal: AbortSignal): Promise<SplitPlan> {
-  const { path, out, parts, cuts, check } = task
+  const { path, out, parts, cuts, check, measured } = task
   const needs = { clock: systemClock(), codeCache: task.codeCache }
   return splitOnnx(
     {
       check: (job, checkSignal) => checkInChild(needs, job, checkSignal).finally(beating(emit)),
       progress: emit,
+      clock: needs.clock,
     },
     path,
-    { out, parts, cuts, check, optimization: task.optimization ?? 'auto' },
+    { out, parts, cuts, check, measured, optimization: task.optimization ?? 'auto' },
     signal,
   )
 }

@@ -31,6 +31,8 @@ export interface PreparedGraph {
   /** Other files that the model's weights lie in. */
   readonly external: readonly { readonly path: string; readonly size: number; readonly mtimeMs: number }[]
   readonly checked: 'equal' | 'unchecked' | null
+  /** Processor time of each part in the check, in milliseconds; where the cuts followed it. */
+  readonly measured?: readonly number[]
   readonly verdict?: string
   readonly why?: string
 }
@@ -42,6 +44,7 @@ export interface PrepareTask {
   readonly parts: number
   readonly cuts?: readonly number[] | undefined
   readonly optimization: Optimization | null
+  readonly measured?: boolean | undefined
   readonly codeCache: string
 }
 
