@@ -1,116 +1,111 @@
 /**
- * A convolutional net in micro-batches over several processes against one, with one thread each, in turns within one
- * run. Each is held against the time that its work alone takes: all stages once, and then the slowest stage for each
- * further micro-batch, or all work shared by the cores, whichever is longer.
+ * A convolutional net over several processes against one, with one thread each, in turns within one run: micro-batches,
+ * or frames. Each is held against what its work alone takes. The work of a stage is the processor time of the engine for
+ * one unit, run alone; the limit is all stages once and then the slowest one for each further unit, or all work shared by
+ * the cores, whichever is longer. `reached` holds the time that passed against it, which other load on the machine makes
+ * worse; `of processor time` holds what all processes together spent against it: what is reached where nothing else runs
+ * and nobody waits.
  *
- *   node bench/pipeline.ts [MODEL.onnx] [--parts 1,2,3] [--units 32] [--rounds 5] [--json]
+ *   node bench/pipeline.ts [MODEL.onnx] [--parts 1,2,3] [--units 32] [--rounds 5] [--frames] [--sockets] [--json]
+ *
+ * `--sockets` adds each number of parts again without shared memory.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { GraphBuilder } from '../src/onnx/index.ts'
-import type { AnyTensor } from '../src/onnx/index.ts'
 import { GraphPipeline } from '../src/pipeline/index.ts'
-import type { Tensors } from '../src/pipeline/index.ts'
 import { systemClock } from '../src/util/index.ts'
+import { convolutions, FRAMES, inputsOf } from './support/convolutions.ts'
+import { spentBy } from './support/processor-time.ts'
+import type { Tensors } from '../src/pipeline/index.ts'
 
 const TARGET = 0.85
-const CHANNELS = 48
-const SIDE = 64
-const LAYERS = 9
 const clock = systemClock()
 
-/** Nine convolutions of 3 by 3 over 48 channels, ReLU behind each; 340 million products a row, 0.8 MB between two. */
-function net(): Uint8Array {
-  const builder = new GraphBuilder()
-  const weight = (name: string, inputs: number): string => {
-    const values = Float32Array.from(
-      { length: CHANNELS * inputs * 9 },
-      (_, index) => Math.sin(index * 12.9898) / inputs,
-    )
-    return builder.constant(name, 'f32', [CHANNELS, inputs, 3, 3], values)
-  }
-  let x = builder.input('images', 'f32', ['batch', 3, SIDE, SIDE])
-  for (let layer = 0; layer < LAYERS; layer++) {
-    const wide = layer === 0 ? 3 : CHANNELS
-    const sums = builder.node('Conv', [x, weight(`w${layer}`, wide)], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] })
-    const outputs = layer === LAYERS - 1 ? { outputs: ['features'] } : {}
-    x = builder.node('Relu', [sums], {}, outputs)
-  }
-  builder.output(x, 'f32', ['batch', CHANNELS, SIDE, SIDE])
-  return builder.finish('bench')
-}
-
-/** Rows of ones of all inputs, a row a micro-batch. */
-function inputsOf({ prepared }: GraphPipeline, units: number): Tensors {
-  return new Map(
-    prepared.graph.inputs.map(({ name, type, shape }): [string, AnyTensor] => {
-      if (type !== 'float32' || shape === null) throw new Error(`${name} is not a tensor of float32 with a shape`)
-      const dims = shape.map((size, axis) => (axis === 0 ? units : Number(size)))
-      const length = dims.reduce((product, size) => product * size, 1)
-      return [name, { type, dims, data: Float32Array.from({ length }, (_, index) => (index % 255) / 255) }]
-    }),
-  )
-}
-
 interface Alone {
-  /** Milliseconds of each stage. */
+  /** Processor time of each stage's engine, milliseconds. */
   readonly stages: readonly number[]
-  /** What a micro-batch takes besides: to, between and from the processes. */
+  /** What a unit takes besides: to, between and from the processes. */
   readonly transport: number
 }
 
 let session = 1e6
 
-/** A micro-batch through the stages with nothing else at work. */
+/** A unit through the stages with nothing else at work. */
 async function alone({ prepared, hosts }: GraphPipeline, inputs: Tensors): Promise<Alone> {
   const values = new Map(inputs)
   const stages: number[] = []
+  let computed = 0
   const started = clock.now()
   for (const [part, { inputs: reads, outputs }] of prepared.graph.parts.entries()) {
     const feeds = new Map(reads.map(({ name }) => [name, values.get(name)!]))
     const fetch = outputs.map(({ name }) => name)
     const result = await hosts[part]!.run({ session: session++, feeds, fetch, kept: [] })
-    stages.push(result.runMs)
+    stages.push(result.cpuMs)
+    computed += result.runMs
     for (const [name, tensor] of result.outputs) values.set(name, tensor)
   }
-  return { stages, transport: clock.now() - started - sum(stages) }
+  return { stages, transport: clock.now() - started - computed }
 }
 
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0)
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
 
+/** All units once: milliseconds that passed, and of processor time. */
+interface Round {
+  readonly wall: number
+  readonly hosts: readonly number[]
+  readonly origin: number
+  readonly counters: Readonly<Record<string, number>>
+}
+
 interface Contender {
   readonly pipeline: GraphPipeline
+  readonly carrier: 'memory' | 'sockets'
   readonly alone: Alone[]
-  /** Milliseconds of all micro-batches, a round each. */
-  readonly walls: number[]
+  readonly rounds: Round[]
 }
 
 interface Row {
   readonly processes: number
+  readonly carrier: string
   readonly wall: number
   readonly limit: number
   readonly ratio: number
+  readonly busyRatio: number
   readonly stages: readonly number[]
+  readonly spent: number
+  readonly origin: number
   readonly transport: number
   readonly megabytes: number
   readonly speedup: number
 }
 
-/** Milliseconds a micro-batch. The median of the rounds counts. */
-function rowOf({ pipeline, alone: singles, walls }: Contender, units: number, one: number, bytes: number): Row {
-  const stages = pipeline.hosts.map((_, part) => median(singles.map((each) => each.stages[part]!)))
-  const wall = median(walls)
+/** The time that so much work takes on this machine, for `units` units. */
+function limitOf(stages: readonly number[], units: number): number {
   const filled = sum(stages) + (units - 1) * Math.max(...stages)
-  const limit = Math.max(filled, (units * sum(stages)) / availableParallelism())
+  return Math.max(filled, (units * sum(stages)) / availableParallelism())
+}
+
+/** Milliseconds a unit. The median of the rounds counts. */
+function rowOf({ pipeline, carrier, alone: singles, rounds }: Contender, units: number, one: number): Row {
+  const stages = pipeline.hosts.map((_, part) => median(singles.map((each) => each.stages[part]!)))
+  const wall = median(rounds.map((round) => round.wall))
+  const hosts = pipeline.hosts.map((_, part) => median(rounds.map((round) => round.hosts[part]!)) / units)
+  const origin = median(rounds.map((round) => round.origin)) / units
+  const limit = limitOf(stages, units)
+  const bytes = rounds[0]!.counters['boundary_bytes']!
   return {
     processes: pipeline.hosts.length,
+    carrier,
     wall: wall / units,
     limit: limit / units,
     ratio: limit / wall,
+    busyRatio: limit / Math.max(limitOf(hosts, units), (units * sum([...hosts, origin])) / availableParallelism()),
     stages,
+    spent: sum([...hosts, origin]),
+    origin,
     transport: median(singles.map(({ transport }) => transport)),
     megabytes: bytes / units / 1e6,
     speedup: one / wall,
@@ -124,70 +119,91 @@ async function main(): Promise<void> {
       parts: { type: 'string', default: '1,2,3' },
       units: { type: 'string', default: '32' },
       rounds: { type: 'string', default: '5' },
+      frames: { type: 'boolean', default: false },
+      sockets: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   })
-  const [units, rounds] = [Number(values.units), Number(values.rounds)]
   const folder = await mkdtemp(join(tmpdir(), 'weft-bench-pipeline-'))
   const contenders: Contender[] = []
   try {
     const path = positionals[0] ?? join(folder, 'net.onnx')
-    if (positionals.length === 0) await writeFile(path, net())
+    if (positionals.length === 0) await writeFile(path, convolutions())
     const needs = { clock, cache: join(folder, 'cache'), codeCache: join(folder, 'code') }
     for (const parts of values.parts.split(',').map(Number)) {
-      const pipeline = await GraphPipeline.open(needs, { path, parts, threads: 1 })
-      contenders.push({ pipeline, alone: [], walls: [] })
+      for (const carrier of values.sockets ? (['memory', 'sockets'] as const) : (['memory'] as const)) {
+        const shared = carrier === 'memory' ? {} : { sharedFolder: null }
+        const pipeline = await GraphPipeline.open({ ...needs, ...shared }, { path, parts, threads: 1 })
+        contenders.push({ pipeline, carrier, alone: [], rounds: [] })
+      }
     }
-    const bytes = await measure(contenders, units, rounds)
-    const one = median(contenders[0]!.walls)
-    const rows = contenders.map((each, index) => rowOf(each, units, one, bytes[index]!))
-    report(positionals.length === 0 ? `${LAYERS} convolutions` : basename(path), units, rows, values.json)
+    const units = Number(values.units)
+    await measure(contenders, units, Number(values.rounds), values.frames)
+    const one = median(contenders[0]!.rounds.map(({ wall }) => wall))
+    const model = positionals.length === 0 ? 'made-up convolutions' : basename(path)
+    report(
+      `${model}, ${units} ${values.frames ? 'frames' : 'micro-batches of one row'}`,
+      contenders.map((each) => rowOf(each, units, one)),
+      values.json,
+    )
   } finally {
     await Promise.all(contenders.map(({ pipeline }) => pipeline.close()))
     await rm(folder, { recursive: true })
   }
 }
 
-/** @returns bytes to and from the processes of each. The first round warms up, and proves the micro-batches. */
-async function measure(contenders: readonly Contender[], units: number, rounds: number): Promise<readonly number[]> {
-  const all = inputsOf(contenders[0]!.pipeline, units)
-  const single = inputsOf(contenders[0]!.pipeline, 1)
-  const bytes = contenders.map(() => 0)
+/** The first round warms up, and proves the micro-batches. */
+async function measure(
+  contenders: readonly Contender[],
+  units: number,
+  rounds: number,
+  frames: boolean,
+): Promise<void> {
+  const request = frames ? { frames: FRAMES } : { microBatch: 1 }
   for (let round = 0; round <= rounds; round++) {
-    for (const [index, contender] of contenders.entries()) {
-      const singles: Alone[] = []
-      for (let unit = 0; unit < 8; unit++) singles.push(await alone(contender.pipeline, single))
-      const { stats } = await contender.pipeline.infer(all, { microBatch: 1 })
+    for (const { pipeline, alone: singles, rounds: done } of contenders) {
+      const all = inputsOf(pipeline, units, frames)
+      const single = inputsOf(pipeline, 1, false)
+      const results: Alone[] = []
+      for (let unit = 0; unit < 8; unit++) results.push(await alone(pipeline, single))
+      const pids = pipeline.hosts.map(({ pid }) => pid)
+      const [before, own] = [pids.map(spentBy), process.cpuUsage()]
+      const { stats } = await pipeline.infer(all, request)
+      const { user, system } = process.cpuUsage(own)
+      const hosts = pids.map((pid, part) => spentBy(pid) - before[part]!)
       if (round === 0) continue
-      contender.alone.push(...singles)
-      contender.walls.push(stats.run_ms)
-      bytes[index] = stats.counters['boundary_bytes']!
+      singles.push(...results)
+      done.push({ wall: stats.run_ms, hosts, origin: (user + system) / 1000, counters: stats.counters })
     }
   }
-  return bytes
 }
 
-function report(model: string, units: number, rows: readonly Row[], json: boolean): void {
+function report(what: string, rows: readonly Row[], json: boolean): void {
   const out = (text: string): void => void process.stdout.write(`${text}\n`)
   const machine = `${cpus()[0]?.model ?? 'unknown'} x ${cpus().length}, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`
   if (json) {
-    out(JSON.stringify({ schema: 'weft.bench.pipeline/1', machine, unit: 'ms', model, units, target: TARGET, rows }))
+    out(JSON.stringify({ schema: 'weft.bench.pipeline/2', machine, unit: 'ms', what, target: TARGET, rows }))
     return
   }
-  out(`${model}, ${units} micro-batches of one row, milliseconds a micro-batch, median of the rounds. ${machine}`)
+  out(`${what}, milliseconds a unit, median of the rounds. ${machine}`)
   out('')
-  out('| processes | time | limit by work | reached | against the first | stages alone | transport alone | MB |')
-  out('|---|---|---|---|---|---|---|---|')
+  const heads = ['processes', 'by', 'time', 'limit by work', 'reached', 'of processor time', 'against the first']
+  out(`| ${[...heads, 'stages', 'processor', 'of these here', 'transport alone', 'MB'].join(' | ')} |`)
+  out(`|${'---|'.repeat(heads.length + 5)}`)
   for (const row of rows) {
     const stages = row.stages.map((ms) => ms.toFixed(1)).join(' + ')
-    const figures = [row.wall.toFixed(1), row.limit.toFixed(1), row.ratio.toFixed(2), `${row.speedup.toFixed(2)}x`]
-    out(
-      `| ${row.processes} | ${figures.join(' | ')} | ${stages} | ${row.transport.toFixed(1)} | ${row.megabytes.toFixed(1)} |`,
-    )
+    const ratios = [row.ratio.toFixed(2), row.busyRatio.toFixed(2), `${row.speedup.toFixed(2)}x`, stages]
+    const rest = [row.spent, row.origin, row.transport, row.megabytes].map((value) => value.toFixed(1))
+    const cells = [row.processes, row.carrier, row.wall.toFixed(1), row.limit.toFixed(1), ...ratios, ...rest]
+    out(`| ${cells.join(' | ')} |`)
   }
   out('')
-  const best = Math.max(...rows.filter(({ processes }) => processes > 1).map(({ ratio }) => ratio))
-  out(`Best of several processes: ${best.toFixed(2)} of the limit; the target is ${TARGET}.`)
+  const several = rows.filter(({ processes, carrier }) => processes > 1 && carrier === 'memory')
+  if (several.length === 0) return
+  const best = (ratio: (row: Row) => number): string => Math.max(...several.map(ratio)).toFixed(2)
+  out(
+    `Best of several processes: ${best(({ ratio }) => ratio)} of the limit, ${best(({ busyRatio }) => busyRatio)} by processor time; the target is ${TARGET}.`,
+  )
 }
 
 await main()

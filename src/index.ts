@@ -16,6 +16,11 @@ export { VERSION } from './peer/index.ts'
 export type {
   CreatePeerInit,
   DeployTarget,
+  Embed,
+  Embeddings,
+  EmbeddingStats,
+  EmbeddingText,
+  EmbedOptions,
   HardwareProfile,
   ImportRequest,
   InferAnswer,

@@ -6,6 +6,7 @@ import { createPeer as createBarePeer, inferNamed, OptionError } from './peer/in
 import type {
   CreatePeerInit,
   DeployTarget,
+  Embed,
   ImportRequest,
   InferAnswer,
   InferOptions,
@@ -118,6 +119,8 @@ export interface Peer extends AsyncDisposable {
   generate(options: GenerateOptions): Generation
   /** A model that was imported from an ONNX file, on tensors by name: in parts at peers, with the bits of the whole. */
   infer(model: string, inputs: NamedTensors, options?: InferOptions): Promise<InferAnswer>
+  /** A vector for each text, from an encoder: the same bits whichever other texts are asked with it. */
+  readonly embed: Embed
   status(): PeerStatus
   models(): Promise<readonly ModelSummary[]>
   /** A file, a name of the catalogue, `hf:`, `https:`, `npm:` or `pypi:`. */
@@ -172,6 +175,11 @@ class ProgramPeer implements Peer {
       this.#fetching.set(model, fetching)
     }
     await fetching
+  }
+
+  readonly embed: Embed = async (model, texts, { signal, ...options } = {}, end = signal) => {
+    await abortable(this.#ensure(model), end)
+    return this.#bare.embed(model, texts, options, end)
   }
 
   infer(model: string, inputs: NamedTensors, options: InferOptions = {}): Promise<InferAnswer> {

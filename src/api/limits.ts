@@ -3,6 +3,8 @@
 export interface ApiLimits {
   /** Bytes of a request body: the longest context we serve is near 500 KB of text. */
   readonly bodyBytes: number
+  /** Bytes of a request for embeddings: a thousand texts of some KB, which clients send at once. */
+  readonly embeddingBytes: number
   /** Nesting of a JSON body: ours needs 6; deep nesting costs stack in whatever reads it later. */
   readonly jsonDepth: number
   /** Milliseconds for the headers of a request: a browser needs one packet. Slow-loris ends here. */
@@ -38,6 +40,7 @@ export interface ApiLimits {
 
 export const DEFAULT_LIMITS: ApiLimits = {
   bodyBytes: 1 << 20,
+  embeddingBytes: 4 << 20,
   jsonDepth: 32,
   headersMs: 10_000,
   requestMs: 30_000,
@@ -56,6 +59,10 @@ export const DEFAULT_LIMITS: ApiLimits = {
 
 /** Answers to one request: they are made one after another, each with a session. */
 export const MAX_CHOICES = 8
+/** As OpenAI has it. */
+export const MAX_EMBEDDING_INPUTS = 2_048
+/** More than any encoder has. */
+export const MAX_DIMENSIONS = 1 << 17
 /** Prompts in one completions request. */
 export const MAX_PROMPTS = 32
 /** OpenAI allows 4; agents use more. */

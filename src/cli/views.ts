@@ -50,8 +50,10 @@ export function peersTable(status: PeerStatus, wide: boolean): string[] {
 }
 
 export function modelsTable(models: readonly ModelSummary[], wide: boolean): string[] {
+  const kinds = models.some(({ text }) => text !== undefined)
   const columns: Column[] = [
     { head: 'MODEL' },
+    ...(kinds ? [{ head: 'KIND' }] : []),
     { head: 'SIZE', right: true },
     { head: 'BLOCKS', right: true },
     { head: 'SERVED', right: true },
@@ -65,10 +67,17 @@ export function modelsTable(models: readonly ModelSummary[], wide: boolean): str
       const served = model.covered === 0 ? '-' : `${model.covered}/${model.blocks}`
       const size = model.bytes > 0 ? formatBytes(model.bytes) : '-'
       const blocks = model.blocks > 0 ? String(model.blocks) : '-'
-      const cells = [printable(model.model), size, blocks, served, whereText(model), printable(model.license)]
+      const kind = kinds ? [kindText(model)] : []
+      const cells = [printable(model.model), ...kind, size, blocks, served, whereText(model), printable(model.license)]
       return wide ? [...cells, model.digest] : cells
     }),
   )
+}
+
+/** A language model in blocks, and a graph whose manifest is elsewhere, say nothing. */
+function kindText({ text }: ModelSummary): string {
+  if (text === undefined) return '-'
+  return text.kind === 'encoder' ? `encoder, ${text.dimensions} dimensions` : 'decoder'
 }
 
 function whereText(model: ModelSummary): string {

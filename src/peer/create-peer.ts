@@ -4,6 +4,7 @@ import type { FetchProgress, Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
 import { languageModel } from '../models/index.ts'
 import { FlowService, GraphStages, RingService, Stages } from '../pipeline/index.ts'
+import type { StagesNeeds } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
@@ -11,6 +12,7 @@ import { Holdings } from './holdings.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
 import { joinMesh } from './join.ts'
+import { KeptParts } from './kept-parts.ts'
 import { Library } from './library.ts'
 import { LocalPeer } from './local-peer.ts'
 import { fetchBlobs, fetchManifest, lowerParts, meshOf, startNetwork } from './parts.ts'
@@ -69,9 +71,14 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     for (const listener of listeners) listener({ event, at: new Date(clock.wall()).toISOString(), data })
   }
   // The parts below need each other's changes: each is reached through `wired` once all of them are there.
-  const wired: { mesh: Mesh | null; library?: Library; holdings?: Holdings; stages?: Stages; placing?: Placing } = {
-    mesh: null,
-  }
+  const wired: {
+    mesh: Mesh | null
+    library?: Library
+    holdings?: Holdings
+    stages?: Stages
+    graphStages?: GraphStages
+    placing?: Placing
+  } = { mesh: null }
   const transfers = new Transfers(clock)
   const pins = await Pins.open(paths.state, (line) => logger.warn({}, line))
   const keeper = new DiskKeeper({
@@ -83,7 +90,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     count: (counter, by, labels) => telemetry.count(counter, by, labels),
     log: (fields, text) => logger.info(fields, text),
     models: () => wired.library?.list() ?? [],
-    loaded: () => new Set(wired.stages?.list().map(({ digest }) => digest)),
+    loaded: () => new Set([wired.stages, wired.graphStages].flatMap((each) => each?.digests() ?? [])),
     askToKeep: async (blobs) =>
       (await wired.mesh?.askToKeep(blobs, holdersNear(wired.mesh, wired.library))) ?? new Set<string>(),
     changed: () => wired.holdings?.changed(),
@@ -134,6 +141,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       logger.error({ model, err: error }, 'a stage host was lost')
       emit('stage.lost', { model, why: error.message })
     },
+    others: (most) => wired.graphStages?.giveBack(most) ?? 0,
   })
   wired.stages = stages
   undo.push(() => stages.stop())
@@ -143,19 +151,25 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     codeCache: join(paths.cache, 'code'),
     storeDirectory: paths.store,
     threads,
+    parts: join(paths.state, 'graph-parts'),
     memory: profile().memory_quota,
+    taken: () => stages.weights,
     fetch: async (digest, blobs) => library.fetchSome(await library.resolve(digest), blobs),
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
     model: (digest) => {
       const manifest = library.byDigest(digest)
       return manifest === undefined ? undefined : { model: manifest.model, blocks: manifest.blocks.length }
     },
-    isPlaced: (digest, blocks) => wired.placing?.gives(digest, blocks) === true,
+    placedBy: (digest, blocks) => wired.placing?.giver(digest, blocks),
+    failed: (digest, error) => {
+      logger.error({ digest, err: error }, 'a part of the placement could not be loaded')
+    },
     changed: () => {
       wired.holdings?.changed()
       emit('stage.changed', { stages: stages.list().length + graphStages.list().length })
     },
   })
+  wired.graphStages = graphStages
   undo.push(() => graphStages.stop())
   const holdings = new Holdings({ clock, mesh, library, stages, graphStages })
   wired.holdings = holdings
@@ -189,7 +203,10 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   undo.push(() => flow.stop())
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
-  const requests = new Requests({ self, clock, random, telemetry, ring, library, placing, watch, emit })
+  const keptParts = new KeptParts({ clock, paths, store, library })
+  const inferring = { self, clock, random, paths, store, mesh, library, placing, flow, watch }
+  const decoding = { ...inferring, keptParts }
+  const requests = new Requests({ self, clock, random, telemetry, ring, library, placing, decoding, watch, emit })
   const shutdown = async (): Promise<void> => {
     await library.stop()
     placing.stop()
@@ -227,7 +244,8 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     profile,
     listeners,
     book: parts.book,
-    inferring: { self, clock, random, paths, store, mesh, library, placing, flow, watch },
+    keptParts,
+    inferring,
     shutdown,
   })
   // Alone, the home may be shared with an import of another process.
@@ -251,7 +269,7 @@ function stagesOf(
   parts: Parts,
   library: Library,
   memory: number,
-  events: { changed(): void; lost(model: string, error: Error): void },
+  events: Pick<StagesNeeds, 'changed' | 'lost' | 'others'>,
 ): Stages {
   const { clock, threads, paths, telemetry } = parts
   return new Stages({

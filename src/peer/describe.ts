@@ -130,7 +130,17 @@ function summary(needs: StatusNeeds, manifest: AnyManifest): ModelSummary {
     holders: announced?.holders ?? [needs.self],
     covered: coveredBlocks(needs, manifest),
     available: true,
+    ...textOf(manifest),
   }
+}
+
+function textOf(manifest: AnyManifest): Pick<ModelSummary, 'text'> {
+  const text = isGraphManifest(manifest) ? manifest.text : undefined
+  if (text === undefined) return {}
+  const { context } = text
+  return text.kind === 'encoder'
+    ? { text: { kind: text.kind, dimensions: text.dimensions, context } }
+    : { text: { kind: text.kind, context } }
 }
 
 function coveredBlocks(needs: StatusNeeds, manifest: AnyManifest): number {

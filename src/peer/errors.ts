@@ -1,6 +1,7 @@
 /** What a peer as a whole refuses. */
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
+import { EMBED_ERRORS } from './embed-errors.ts'
 
 export class HomeBusyError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -188,6 +189,7 @@ export class NotInThisVersionError extends WeftError {
 }
 
 export const PEER_ERRORS: readonly ErrorInfo[] = [
+  ...EMBED_ERRORS,
   HomeBusyError.info,
   HomeUnwritableError.info,
   ModelUnknownError.info,

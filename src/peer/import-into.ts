@@ -1,6 +1,6 @@
 /** `weft import`: from the source, or from peers that have it or fetch it already, and seen in `weft ps` meanwhile. */
 import type { Mesh } from '../mesh/index.ts'
-import { isGraphManifest } from '../models/index.ts'
+import { besideBlocks } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -84,6 +84,6 @@ async function fromMesh(
     const detail = holders === 1 ? 'from 1 peer' : `from ${holders} peers`
     progress({ type: 'progress', task: `fetching ${manifest.model} from the mesh`, detail, done, total, unit: 'bytes' })
   })
-  if (!isGraphManifest(manifest)) await library.tokenizer(manifest, signal)
+  if (besideBlocks(manifest).length > 0) await library.tokenizer(manifest, signal)
   return manifest
 }

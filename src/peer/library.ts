@@ -4,16 +4,14 @@ import { join } from 'node:path'
 import {
   createCatalogue,
   besideBlocks,
-  createTokenizer,
-  damagedBlobs,
   importAnyInChild,
-  languageModel,
   loadManifests,
   manifestFileName,
   removeManifest,
   removeUnused,
   removeStageFiles,
   saveManifest,
+  tokenizerOf,
 } from '../models/index.ts'
 import type {
   Catalogue,
@@ -22,17 +20,18 @@ import type {
   ChildNeeds,
   ModelImportRequest,
   AnyManifest,
-  ModelManifest,
   Tokenizer,
-  TokenizerDefinition,
 } from '../models/index.ts'
 import type { FetchProgress } from '../mesh/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
+import { checkCalibrationText, createWeightChooser } from '../compress/index.ts'
+import type { FormatSpeed } from '../pipeline/index.ts'
 import { ModelUnknownError, StoppingError } from './errors.ts'
-import { checkRange } from './range-check.ts'
+import { checkRange, fitsHalf, RANGE_TEXT } from './range-check.ts'
 import type { HomePaths } from './home.ts'
+import { loadTokenizer } from './load-tokenizer.ts'
 import type { ImportRequest, ProgressSink } from './types.ts'
 
 export interface LibraryNeeds {
@@ -71,6 +70,8 @@ export class Library {
   /** No manifest of the home was refused. */
   #hasAll = true
   readonly #imports = new Set<Promise<AnyManifest>>()
+  /** Of the formats that were measured at an import, by model. */
+  readonly #speeds = new Map<string, readonly FormatSpeed[]>()
 
   private constructor(needs: LibraryNeeds) {
     this.#needs = needs
@@ -198,25 +199,13 @@ export class Library {
   }
 
   tokenizer(manifest: AnyManifest, signal?: AbortSignal): Promise<Tokenizer> {
-    const { address } = languageModel(manifest).tokenizer
+    const { address } = tokenizerOf(manifest)
     const known = this.#tokenizers.get(address)
     if (known !== undefined) return known
-    const loading = this.#loadTokenizer(languageModel(manifest), signal)
+    const loading = loadTokenizer(this.#needs, manifest, signal)
     this.#tokenizers.set(address, loading)
     loading.catch(() => this.#tokenizers.delete(address))
     return loading
-  }
-
-  async #loadTokenizer(manifest: ModelManifest, signal?: AbortSignal): Promise<Tokenizer> {
-    const { store } = this.#needs
-    const { address } = manifest.tokenizer
-    for (const damaged of await damagedBlobs(store, [address], signal)) {
-      this.#needs.count('blobs_damaged')
-      await store.remove(damaged)
-    }
-    if (!(await store.has(address))) await this.#needs.fetchBlobs(manifest, [manifest.tokenizer], signal)
-    const text = Buffer.from(await store.readAll(address)).toString('utf8')
-    return createTokenizer(JSON.parse(text) as TokenizerDefinition)
   }
 
   /**
@@ -224,6 +213,7 @@ export class Library {
    * @throws what `importAnyInChild` does
    */
   async import(request: ImportRequest, progress: ProgressSink, signal?: AbortSignal): Promise<AnyManifest> {
+    if (request.calibration !== undefined) checkCalibrationText(request.calibration)
     const ended = this.#ending.signal
     const either = signal === undefined ? ended : AbortSignal.any([signal, ended])
     const importing = this.#importHeld(request, progress, either)
@@ -245,6 +235,11 @@ export class Library {
     } finally {
       await release()
     }
+  }
+
+  /** How fast this machine was in each format that the import of a model has measured. */
+  speedsOf({ model }: AnyManifest): readonly FormatSpeed[] {
+    return this.#speeds.get(model) ?? []
   }
 
   /** Ends the imports that are under way; nothing of them is kept. */
@@ -279,6 +274,16 @@ export class Library {
         else if (!range.fits) log(`${manifest.model} reaches ${range.largest}: its boundaries are float32`)
         return range?.fits ?? null
       },
+      weights: createWeightChooser({
+        child,
+        range: RANGE_TEXT,
+        fitsHalf,
+        onSpeeds: (model, speeds) => {
+          count('models_measured')
+          this.#speeds.set(model, speeds)
+        },
+        onUnmeasured: (why) => log(`the weight formats could not be measured: ${why}`),
+      }),
     }
   }
 
@@ -293,11 +298,13 @@ export class Library {
   }
 }
 
-function requestOf({ source, name, weights }: ImportRequest): ModelImportRequest {
+function requestOf({ source, name, weights, measure, calibration }: ImportRequest): ModelImportRequest {
   return {
     source,
     ...(name === undefined ? {} : { name }),
     ...(weights === undefined ? {} : { weights }),
+    ...(measure === undefined ? {} : { measure }),
+    ...(calibration === undefined ? {} : { calibration }),
     // The reference format keeps float32 at the boundaries as well (docs/decisions.md).
     ...(weights === 'f32' ? { boundary: 'f32' as const } : {}),
   }

@@ -6,14 +6,18 @@ import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
 import { deployGraph } from './deploy-graph.ts'
 import { LastCopyError, ModelInUseError, OfflineError } from './errors.ts'
+import { embedTexts } from './embed.ts'
+import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import { inferFiles } from './infer-files.ts'
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
 import { inferOverPeers } from './infer-mesh.ts'
 import type { InferMeshNeeds, InferRequest } from './infer-mesh.ts'
+import type { KeptParts } from './kept-parts.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
+import { qualityReport } from '../compress/index.ts'
 import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
@@ -52,6 +56,7 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly book: AddressBook
   readonly listeners: Set<(event: PeerEvent) => void>
   readonly inferring: InferMeshNeeds
+  readonly keptParts: KeptParts
   /** Ends everything below, in order. */
   shutdown(): Promise<void>
 }
@@ -98,6 +103,18 @@ export class LocalPeer implements Peer {
     return this.#needs.requests.infer(model, run, signal)
   }
 
+  embed(
+    model: string,
+    texts: readonly EmbeddingText[],
+    options: EmbedOptions = {},
+    signal?: AbortSignal,
+  ): Promise<Embeddings> {
+    const { inferring, keptParts: parts, telemetry } = this.#needs
+    const count: Telemetry['count'] = (name, by) => telemetry.count(name, by)
+    const needs = { ...inferring, parts, count }
+    return this.#needs.requests.infer(model, (end) => embedTexts(needs, model, texts, options, end), signal)
+  }
+
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles> {
     const run = (end: AbortSignal): Promise<InferredFiles> => inferFiles(this.#needs.inferring, request, end)
     return this.#needs.requests.infer(request.model, run, signal)
@@ -125,6 +142,8 @@ export class LocalPeer implements Peer {
     const manifest = await importInto(this.#needs, request, progress, signal)
     await this.#needs.mesh?.announceManifest(manifest)
     const { model, digest, blocks, boundary, license, source } = manifest
+    const speeds = this.#needs.library.speedsOf(manifest)
+    const quality = isGraphManifest(manifest) ? undefined : qualityReport(manifest, speeds)
     return {
       schema: 'weft.model/1',
       model,
@@ -134,6 +153,7 @@ export class LocalPeer implements Peer {
       boundary,
       license,
       source,
+      ...(quality === undefined ? {} : { quality }),
     }
   }
 

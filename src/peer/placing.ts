@@ -132,16 +132,16 @@ export class Placing {
     return published
   }
 
-  /** Whether a placement that stands gives exactly these blocks to this peer, or to whoever asks. */
-  gives(digest: string, [from, to]: BlockRange): boolean {
-    return this.placements().some(
+  /** Who wrote a placement that stands and gives exactly these blocks to this peer, or to whoever asks. */
+  giver(digest: string, [from, to]: BlockRange): string | undefined {
+    return this.placements().find(
       (placement) =>
         placement.digest === digest &&
         placement.stages.some(
           (stage) =>
             (stage.peer === this.#needs.self || stage.peer === ORIGIN) && stage.from === from && stage.to === to,
         ),
-    )
+    )?.author
   }
 
   /** The stages of the placement that stands, where all of its peers can be reached. */

@@ -12,8 +12,13 @@ import type { ProgressSink } from './types.ts'
  * activations, arXiv 2402.17762; SmolLM2-135M: 25,095), so another text hardly goes further.
  */
 const LIMIT = 65_504 / 2
+
+export function fitsHalf(largest: number): boolean {
+  return largest < LIMIT
+}
+
 /** Ordinary prose and what upsets models: digits, repeats, brackets, other scripts. */
-const RANGE_TEXT =
+export const RANGE_TEXT =
   'The quick brown fox jumps over the lazy dog. In 1984, 3.14159 and 2,718 were printed {"a": [1, 2, 3]}; ' +
   'aaaa aaaa aaaa \u2014 \u0416\u0443\u043a, \u4f60\u597d, \u00fcber. What is the capital of France? The capital of France is Paris.\n\n'
 /** Node, the engine and the tokenizer, before a block is loaded. */
@@ -52,7 +57,7 @@ export async function checkRange(
       onEvent: (event: unknown) => tell((event as { readonly done: number }).done),
     }
     const { largest } = (await runInChild(needs, work, signal)) as { readonly largest: number }
-    return { largest, fits: largest < LIMIT }
+    return { largest, fits: fitsHalf(largest) }
   } catch (error) {
     signal?.throwIfAborted()
     if (error instanceof ImportMemoryError || error instanceof ImportSilentError || error instanceof ImportProcessError)

@@ -1,5 +1,5 @@
 /** The tokenizer of a model in a mesh home, whether a peer runs there or not; nothing is made or changed. */
-import { languageModel, loadManifests } from '../models/index.ts'
+import { loadManifests, tokenizerOf } from '../models/index.ts'
 import type { TokenizerDefinition } from '../models/index.ts'
 import { createBlobStore } from '../store/index.ts'
 import { homePaths } from './home.ts'
@@ -11,6 +11,6 @@ export async function readTokenizer(home: string, model: string): Promise<Tokeni
   const manifest = manifests.find((one) => one.model === model || one.digest === model)
   if (manifest === undefined) return null
   const store = await createBlobStore({ directory: paths.store })
-  const bytes = await store.readAll(languageModel(manifest).tokenizer.address)
+  const bytes = await store.readAll(tokenizerOf(manifest).address)
   return JSON.parse(Buffer.from(bytes).toString('utf8')) as TokenizerDefinition
 }

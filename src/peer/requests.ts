@@ -1,10 +1,12 @@
 /** The requests that this peer takes: from prompt to events, counted, listed while they run, ended when it stops. */
-import { languageModel } from '../models/index.ts'
+import { isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
-import { CancelledError, generate, routeOf } from '../pipeline/index.ts'
+import { CancelledError, generate, openSession, routeOf } from '../pipeline/index.ts'
 import type { GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
+import { graphDecoder } from './decoding.ts'
+import type { Decoder, DecodingNeeds } from './decoding.ts'
 import { StoppingError } from './errors.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
@@ -18,6 +20,7 @@ export interface RequestsNeeds {
   readonly ring: RingService
   readonly library: Library
   readonly placing: Placing
+  readonly decoding: DecodingNeeds
   watch(peer: string): () => void
   emit(event: PeerEvent['event'], data: PeerEvent['data']): void
 }
@@ -126,15 +129,22 @@ export class Requests {
   }
 
   async *#run(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
-    const { library, placing, self } = this.#needs
-    const manifest = languageModel(await library.resolve(request.model, signal))
+    const { clock, library, telemetry } = this.#needs
+    const manifest = await library.resolve(request.model, signal)
+    const decoder = isGraphManifest(manifest)
+      ? await graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
+      : await this.#decoder(manifest, request, signal)
     const tokenizer = await library.tokenizer(manifest, signal)
     const promptIds = promptOf(tokenizer, request)
-    const stages = await this.#stages(manifest, request, placing, signal)
-    yield* generate(
-      { ...this.#needs, manifest, tokenizer, counters: () => this.#needs.telemetry.counters() },
-      { request, promptIds, route: routeOf(stages, self), signal },
-    )
+    const counters = (): Record<string, number> => telemetry.counters()
+    yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal })
+  }
+
+  async #decoder(manifest: ModelManifest, request: GenerateRequest, signal: AbortSignal): Promise<Decoder> {
+    const { placing, self } = this.#needs
+    const route = routeOf(await this.#stages(manifest, request, placing, signal), self)
+    const { digest, shape } = manifest
+    return { context: shape.context, open: (session) => openSession(this.#needs, { digest, route, ...session }) }
   }
 
   async #stages(

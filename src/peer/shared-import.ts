@@ -62,7 +62,9 @@ export async function sharedImport(
   signal?: AbortSignal,
 ): Promise<AnyManifest> {
   const isShared = REMOTE.test(request.source) || (await needs.isListed(request.source))
-  if (request.alone === true || !isShared) return needs.fromSource(request, progress, signal)
+  // What a peer measures for itself is not what the others wait for.
+  const own = request.alone === true || request.measure !== undefined || request.calibration !== undefined
+  if (own || !isShared) return needs.fromSource(request, progress, signal)
   return new SharedImport(needs, request, progress, signal).run()
 }
 

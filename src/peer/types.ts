@@ -1,9 +1,11 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
 import type { ErrorData } from '../errors.ts'
-import type { BoundaryType, AnyManifest, WeightFormat } from '../models/index.ts'
+import type { QualityReport } from '../compress/index.ts'
+import type { BoundaryType, AnyManifest, DecoderText, EncoderText, WeightFormat } from '../models/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
 import type { GenerateEvent, GenerateRequest, Inference, PlacementFile } from '../pipeline/index.ts'
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
+import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import type { InferRequest } from './infer-mesh.ts'
 
 export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
@@ -132,6 +134,8 @@ export interface ModelSummary {
   readonly covered: number
   /** The catalogue could fetch it. */
   readonly available: boolean
+  /** What it does with text, where it was an ONNX file with a tokenizer and its manifest is here. */
+  readonly text?: Pick<EncoderText, 'kind' | 'dimensions' | 'context'> | Pick<DecoderText, 'kind' | 'context'>
 }
 
 export interface ModelInfo {
@@ -143,12 +147,18 @@ export interface ModelInfo {
   readonly boundary: BoundaryType
   readonly license: string
   readonly source: string
+  /** What the weight formats cost, where that was measured. */
+  readonly quality?: QualityReport
 }
 
 export interface ImportRequest {
   readonly source: string
   readonly name?: string
   readonly weights?: WeightFormat
+  /** Whether the weight formats are measured. @default 'auto': where there is one to choose, or one to be judged */
+  readonly measure?: 'auto' | 'always' | 'never'
+  /** Text to measure on: 1,000 to 200,000 characters. @default a page of weft's own */
+  readonly calibration?: string
   /** From the source itself, also where a peer has it or fetches it. @default false */
   readonly alone?: boolean
 }
@@ -206,6 +216,16 @@ export interface Peer {
     request?: InferRequest,
     signal?: AbortSignal,
   ): Promise<Inference>
+  /**
+   * A vector for each text, from an encoder of the library: the same bits whichever other texts are asked with it.
+   * @throws ModelKindError, EmbeddingInputError
+   */
+  embed(
+    model: string,
+    texts: readonly EmbeddingText[],
+    options?: EmbedOptions,
+    signal?: AbortSignal,
+  ): Promise<Embeddings>
   /** The same on files of this machine, in NumPy's format: for the command line. */
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles>
   /** Text with the chat template applied, as `generate` would see it, and its ids. */

@@ -23,6 +23,7 @@ import type { ErrorInfo } from '../errors.ts'
 export { CancelledError, MemoryQuotaError } from './errors.ts'
 export { GraphUncheckedError } from './graph/errors.ts'
 export { splitFile } from './graph/prepare/child.ts'
+export { openDecoding } from './graph/decode/session.ts'
 export { GraphPipeline } from './graph/graph-pipeline.ts'
 export type { GraphPipelineNeeds, Inference, InferenceHop, InferenceStats, OpenGraph } from './graph/graph-pipeline.ts'
 export { inferOverMesh, loadOverMesh } from './graph/mesh/infer.ts'
@@ -36,14 +37,25 @@ export type { GraphRequest } from './graph/request.ts'
 export type { Tensors } from './graph/tensors.ts'
 export type { HostStats } from './host/protocol.ts'
 export { generate } from './origin/generate.ts'
+export { openSession } from './origin/session.ts'
+export type { OriginSession, SessionRequest } from './origin/session.ts'
 export { formatRoute, routeOf } from './origin/route.ts'
 export type { RouteSegment } from './origin/route.ts'
-export { kernelTrial, rangeProgram } from './programs.ts'
+export type {
+  Candidate,
+  FormatSpeed,
+  MeasuredText,
+  QualityEvent,
+  QualityResult,
+  QualityTask,
+  WholeResult,
+} from './host/quality/protocol.ts'
+export { kernelTrial, qualityProgram, rangeProgram } from './programs.ts'
 export type { KernelTrial } from './programs.ts'
 export { DeadlineError, PeerLostError } from './ring/errors.ts'
 export { RingService } from './ring/service.ts'
 export { Stages } from './stages.ts'
-export type { BlockRange, LoadedStage } from './stages.ts'
+export type { BlockRange, LoadedStage, StagesNeeds } from './stages.ts'
 
 export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   ...STAGE_ERRORS,

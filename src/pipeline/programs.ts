@@ -30,8 +30,13 @@ export function rangeProgram(): string {
   return program('range')
 }
 
+/** File of the guarded program that measures weight formats (host/quality.ts says what it takes). */
+export function qualityProgram(): string {
+  return program('quality')
+}
+
 /** In a checkout the TypeScript file, in the package the JavaScript one. */
-function program(name: 'trial' | 'range'): string {
+function program(name: 'trial' | 'range' | 'quality'): string {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   return fileURLToPath(new URL(`./host/${name}.${extension}`, import.meta.url))
 }

@@ -37,6 +37,11 @@ export interface StagesNeeds {
   readonly spin: boolean
   /** Bytes for weights and KV caches together. */
   readonly memory: number
+  /**
+   * Others use that memory too: they give back what they only keep, down to `most` bytes.
+   * @returns what they hold then. @default nobody does
+   */
+  others?(most: number): number
   count(name: string, by?: number): void
   /** The stages have changed: loaded, lost, released. */
   changed(): void
@@ -112,6 +117,11 @@ export class Stages implements StageTable {
     return stages
   }
 
+  /** Of the models that are loaded, or about to be. */
+  digests(): string[] {
+    return [...this.#entries.keys()]
+  }
+
   hosts(): { readonly model: string; readonly host: StageHost }[] {
     return [...this.#entries.values()].flatMap((entry) =>
       entry.host === null ? [] : [{ model: entry.manifest.model, host: entry.host }],
@@ -159,7 +169,8 @@ export class Stages implements StageTable {
   async #load(entry: Entry, wanted: readonly BlockRange[], signal?: AbortSignal): Promise<void> {
     const { manifest } = entry
     const ranges = [...(entry.host === null ? [] : entry.ranges), ...wanted]
-    const need = this.weightsBeside(manifest.digest) + weightBytes(manifest, ranges, isMapped(entry))
+    const own = this.weightsBeside(manifest.digest) + weightBytes(manifest, ranges, isMapped(entry))
+    const need = own + (this.#needs.others?.(Math.max(0, this.#needs.memory - own)) ?? 0)
     if (need > this.#needs.memory) throw new MemoryQuotaError(manifest.model, need, this.#needs.memory)
     entry.state = 'loading'
     for (const [from, to] of wanted) await this.#needs.fetch(manifest, from, to, signal)

@@ -32,7 +32,10 @@ export const COUNTERS = {
   rows: { help: 'Rows that stages of this peer computed.' },
   graph_runs: { help: 'Runs of parts of other models than language models on this peer.' },
   graph_stages_loaded: { help: 'Parts of such models that were built and loaded here.' },
+  embedded_texts: { help: 'Texts that encoders made vectors of, as origin.' },
+  embedded_tokens: { help: 'Tokens of these texts.' },
   boundary_bytes: { help: 'Bytes of tensors that went in and out of these parts.', unit: 'bytes' },
+  state_kept: { help: 'Tensors of state (KV caches) that stayed in the part that computes with them.' },
   parts_opened: { help: 'Such parts opened for requests.' },
   parts_freed: { help: 'Such parts freed again.' },
   stage_runs: { help: 'Runs of a stage graph on this peer.' },
@@ -85,6 +88,7 @@ export const COUNTERS = {
   imports_shared: { help: 'Imports that came from the mesh because another peer fetched the source.' },
   imports_taken_over: { help: 'Imports begun because the peer that fetched the source before had gone.' },
   models_imported: { help: 'Models imported.' },
+  models_measured: { help: 'Models whose weight formats were measured at import.' },
   import_children: { help: 'Child processes started to open model files and to measure their range.' },
   import_children_ended: {
     help: 'Such processes that ended before their work: over their memory, without progress, or by themselves.',

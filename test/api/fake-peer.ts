@@ -81,6 +81,14 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     manifest: (model) => (model === MODEL ? Promise.resolve(fakeManifest()) : Promise.reject(missing(model))),
     generate: (request, signal) => generate(peer, request, signal ?? new AbortController().signal),
     infer: (model) => Promise.reject(missing(model)),
+    embed: (model, texts, options, signal) => {
+      if (model !== MODEL) return Promise.reject(missing(model))
+      if (texts[0] === 'wait') return new Promise((_, reject) => hangUntil(peer, signal, reject))
+      const route = [{ peer: peer.id, pid: 1, from: 0, to: 4 }]
+      const counters = { texts: texts.length, runs: texts.length, bytes_sent: 0, bytes_received: 0 }
+      const vectors = texts.map((text) => Float32Array.from([text.length, 0.1, -2].slice(0, options?.dimensions ?? 3)))
+      return Promise.resolve({ vectors, tokens: 3 * texts.length, route, stats: { load_ms: 0, run_ms: 1, counters } })
+    },
     inferFiles: ({ model }) => Promise.reject(missing(model)),
     tokenize: (model, input) => {
       if (model !== MODEL) return Promise.reject(missing(model))
@@ -121,6 +129,14 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
   return peer
+}
+
+function hangUntil(peer: FakePeer, signal: AbortSignal | undefined, reject: (error: unknown) => void): void {
+  const end = (): void => {
+    peer.aborted += 1
+    reject(signal?.reason)
+  }
+  signal?.addEventListener('abort', end, { once: true })
 }
 
 async function* generate(peer: FakePeer, request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {

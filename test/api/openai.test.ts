@@ -307,10 +307,64 @@ describe("OpenAI's own client: completions", () => {
       expect(await failure(answer)).toMatchObject({ error: { code: 'unsupported_parameter', param } })
     }
   })
+})
 
-  test('embeddings say that they are not there yet', async () => {
-    const ask = client.embeddings.create({ model: MODEL, input: 'x' })
-    await expect(ask).rejects.toMatchObject({ status: 400, code: 'unsupported_parameter' })
+describe("OpenAI's own client: embeddings", () => {
+  test('gives a vector each, as numbers and as base64, with usage and route', async () => {
+    const input = ['x', 'longer']
+    // The client asks for base64 where nothing is said, and decodes it.
+    const { data, response } = await client.embeddings.create({ model: MODEL, input }).withResponse()
+    const wanted = [1, 6].map((length) => Array.from(Float32Array.of(length, 0.1, -2)))
+    expect(data).toMatchObject({ object: 'list', model: MODEL, usage: { prompt_tokens: 6, total_tokens: 6 } })
+    expect(data.data.map(({ index, object }) => [index, object])).toEqual([
+      [0, 'embedding'],
+      [1, 'embedding'],
+    ])
+    expect(data.data.map(({ embedding }) => Array.from(embedding))).toEqual(wanted)
+    expect(response.headers.get('x-weft-route')).toBe('12D3KooWFake[0:4]')
+    const numbers = await client.embeddings.create({ model: MODEL, input, encoding_format: 'float', dimensions: 3 })
+    expect(numbers.data.map(({ embedding }) => embedding)).toEqual(wanted)
+    for (const one of [
+      [1, 2],
+      [[1, 2], [3]],
+    ]) {
+      const { data: given } = await client.embeddings.create({ model: MODEL, input: one, dimensions: 1 })
+      expect(given.length).toBe(Array.isArray(one[0]) ? 2 : 1)
+    }
+  })
+
+  test("refuses what is no text, in OpenAI's words, and ends when the client goes", async () => {
+    const bad = [
+      {},
+      { input: '' },
+      { input: [] },
+      { input: ['a', ''] },
+      { input: [[]] },
+      { input: [1.5] },
+      { input: ['a', 1] },
+      { input: 'a', encoding_format: 'int8' },
+      { input: 'a', dimensions: 0 },
+      { input: Array.from({ length: 2_049 }, () => 'a') },
+    ]
+    for (const body of bad) {
+      const answer = await post(running.url, '/v1/embeddings', { model: MODEL, ...body })
+      expect(answer.status, JSON.stringify(body).slice(0, 80)).toBe(400)
+      expect(await failure(answer)).toMatchObject({ error: { code: 'invalid_value' }, weft: { code: 'WEFT-API-010' } })
+    }
+    const large = await post(running.url, '/v1/embeddings', { model: MODEL, input: 'a'.repeat(2 << 20) })
+    expect(large.status).toBe(200)
+    const larger = await post(running.url, '/v1/embeddings', { model: MODEL, input: 'a'.repeat(5 << 20) })
+    expect(larger.status).toBe(413)
+    const nothing = client.embeddings.create({ model: 'nope', input: 'x' })
+    await expect(nothing).rejects.toMatchObject({ status: 404, code: 'model_not_found' })
+    const before = running.peer.aborted
+    const end = new AbortController()
+    const asked = client.embeddings.create({ model: MODEL, input: 'wait' }, { signal: end.signal })
+    asked.catch(() => undefined)
+    await until(async () => (await (await fetch(`${running.url}/metrics`)).text()).includes('weft_http_in_flight 1'))
+    end.abort()
+    await expect(asked).rejects.toThrow()
+    await until(() => running.peer.aborted > before)
   })
 })
 

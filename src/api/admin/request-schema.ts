@@ -59,6 +59,8 @@ export const detokenizeSchema = z.strictObject({ model: name, ids: tokenIds })
 
 /** A path, an address or a package name. */
 const MAX_SOURCE = 4_096
+/** Characters; what is less than the peer wants, it refuses itself. */
+const MAX_CALIBRATION = 200_000
 
 export const importSchema = z
   .strictObject({
@@ -66,6 +68,8 @@ export const importSchema = z
     name: name.optional(),
     weights: z.enum(['auto', 'q4', 'int8', 'f16', 'f32']).optional(),
     alone: z.boolean().optional(),
+    measure: z.enum(['auto', 'always', 'never']).optional(),
+    calibration: z.string().max(MAX_CALIBRATION).optional(),
   })
   .transform((fields) => defined(fields))
 

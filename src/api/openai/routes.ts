@@ -1,10 +1,10 @@
 /** The `/v1` routes. */
 import type { FastifyInstance } from 'fastify'
 import { within } from '../abortable.ts'
-import { UnsupportedParameterError } from '../request-errors.ts'
 import type { ServerParts } from '../server-parts.ts'
 import { answerChat } from './chat.ts'
 import { answerCompletion } from './completions.ts'
+import { answerEmbeddings } from './embeddings.ts'
 import { sseError } from './generation.ts'
 import { getModel, listModels } from './models.ts'
 
@@ -24,7 +24,7 @@ export function addOpenAiRoutes(app: FastifyInstance, parts: ServerParts): void 
   app.post('/v1/completions', { config }, (request, reply) =>
     exchanges.run(request, reply, (exchange) => answerCompletion(openAi, exchange, request.body), sseError),
   )
-  app.post('/v1/embeddings', { config }, () => {
-    throw new UnsupportedParameterError('embeddings', 'this version makes no embeddings')
-  })
+  app.post('/v1/embeddings', { config, bodyLimit: limits.embeddingBytes }, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerEmbeddings(openAi, exchange, request.body), sseError),
+  )
 }

@@ -4,6 +4,7 @@ import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
 import { formatBytes, plural } from '../format.ts'
 import { graphLines } from '../graph-view.ts'
+import { qualityLine } from '../quality-view.ts'
 import { printable, table } from '../text.ts'
 
 export const command: Command = async (context) => {
@@ -34,6 +35,7 @@ function facts(manifest: ModelManifest): string[] {
       ['context', `${shape.context} tokens, ${formatBytes(sum((block) => block.kv_bytes))} a token`],
       ['vocabulary', `${shape.vocabulary} tokens`],
       ['boundary', manifest.boundary],
+      ...(manifest.quality === undefined ? [] : [['quality', qualityLine(manifest.quality)]]),
     ],
   )
 }

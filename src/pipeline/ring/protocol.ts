@@ -34,7 +34,7 @@ const peerId = z.string().min(1).max(MAX_PEER_ID)
 
 const hopSchema = z.strictObject({ peer: peerId, from: block, to: block })
 
-const samplerSchema = z.strictObject({
+export const samplerSchema = z.strictObject({
   sampling: z.strictObject({
     temperature: z.number().min(0).max(1000),
     topK: z.number().int().min(0),
