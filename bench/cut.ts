@@ -115,7 +115,6 @@ async function main(): Promise<void> {
         cacheDirectory: join(directory, 'cache'),
         ranges: ranges(blocks, count),
         threads: 1,
-        spin: false,
         kvBytes: 2 ** 31,
       })
     }

@@ -65,7 +65,6 @@ async function start(home: Home, cache: string): Promise<Start> {
       cacheDirectory: cache,
       ranges: all,
       threads: 1,
-      spin: false,
       kvBytes: 2 ** 31,
     })
     const ready = clock.now() - started

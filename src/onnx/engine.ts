@@ -69,7 +69,7 @@ export type Optimization = (typeof OPTIMIZATION_LEVELS)[number]
 
 export interface LoadOptions {
   readonly threads: number
-  /** Idle threads spin for work: only where nothing else wants the cores. */
+  /** Idle threads of a run spin for work until it ends: only where nothing else wants the cores. */
   readonly spin?: boolean
   /** @default 'off': what a cut makes of a graph must not decide how it is fused */
   readonly optimization?: Optimization
@@ -126,6 +126,7 @@ function sessionOptions(options: LoadOptions): ort.InferenceSession.SessionOptio
     ...(saved === undefined ? {} : { optimizedModelFilePath: saved }),
     extra: nested({
       'session.intra_op.allow_spinning': options.spin === true ? '1' : '0',
+      ...(options.spin === true ? { 'session.force_spinning_stop': '1' } : {}),
       ...(saved === undefined ? {} : savedPrepacked(saved)),
       ...options.extra,
     }),

@@ -276,7 +276,6 @@ function stagesOf(
     clock,
     threads,
     memory,
-    spin: false,
     storeDirectory: paths.store,
     cacheDirectory: paths.cache,
     model: async (digest) => {

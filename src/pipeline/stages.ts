@@ -34,7 +34,6 @@ export interface StagesNeeds {
   readonly storeDirectory: string
   readonly cacheDirectory: string
   readonly threads: number
-  readonly spin: boolean
   /** Bytes for weights and KV caches together. */
   readonly memory: number
   /**
@@ -203,9 +202,9 @@ export class Stages implements StageTable {
   }
 
   #control(entry: Entry, ranges: readonly BlockRange[], weights: number): LoadControl {
-    const { storeDirectory, cacheDirectory, threads, spin, memory } = this.#needs
+    const { storeDirectory, cacheDirectory, threads, memory } = this.#needs
     const kvBytes = Math.max(0, memory - weights)
-    return { manifestPath: entry.path, storeDirectory, cacheDirectory, ranges, threads, spin, kvBytes }
+    return { manifestPath: entry.path, storeDirectory, cacheDirectory, ranges, threads, kvBytes }
   }
 
   async #files(): Promise<StageCheckNeeds> {

@@ -79,7 +79,6 @@ async function tokens(): Promise<readonly number[]> {
     storeDirectory: join(directory, 'store'),
     cacheDirectory: join(directory, 'cache'),
     threads: 1,
-    spin: false,
     memory: 2 ** 30,
     count: (name, by = 1) => void (counted[name] = (counted[name] ?? 0) + by),
     changed: () => undefined,
@@ -174,7 +173,7 @@ describe('cached weights that have rotted unseen', () => {
     await rotWeights('block-4', 4096, 20_000)
     const host = startStageHost({ clock: systemClock(), codeCache: join(directory, 'cache', 'code') })
     const [storeDirectory, cacheDirectory] = [join(directory, 'store'), join(directory, 'cache')]
-    const options = { threads: 1, spin: false, kvBytes: 2 ** 28 }
+    const options = { threads: 1, kvBytes: 2 ** 28 }
     await host.load({ manifestPath: path, storeDirectory, cacheDirectory, ranges: [[0, END]], ...options })
     expect(await ask(host)).not.toEqual(expected)
     await host.stop()

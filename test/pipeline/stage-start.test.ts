@@ -52,7 +52,6 @@ function stagesOf(
     storeDirectory: join(root, 'store'),
     cacheDirectory: join(root, 'cache'),
     threads: 1,
-    spin: false,
     memory,
     count: (name, by = 1) => void (counted[name] = (counted[name] ?? 0) + by),
     changed: () => undefined,
@@ -140,7 +139,6 @@ describe.skipIf(!existsSync('/proc/self/smaps_rollup'))('the memory of a stage h
         cacheDirectory: join(root, 'wide'),
         ranges,
         threads: 1,
-        spin: false,
         kvBytes: 2 ** 28,
       })
     const packs = start()

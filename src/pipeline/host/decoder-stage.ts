@@ -6,6 +6,9 @@
 import type { Engine, Graph, LoadOptions, Tensor } from '../../onnx/index.ts'
 import { kernelHeadDim } from '../../models/index.ts'
 import type { BoundaryType, DecoderShape } from '../../models/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { loadEager } from './eager-graph.ts'
+import type { EagerGraph } from './eager-graph.ts'
 import { KvCache } from './kv-cache.ts'
 import type { KvShape } from './kv-cache.ts'
 import { sameBits, trialRow } from './one-row.ts'
@@ -25,6 +28,8 @@ export interface DecoderStage {
   readonly layers: number
   /** A row that is alone goes through the matrices once: their kernels give it the bits that it has in company. */
   readonly oneRow: boolean
+  /** Threads of the last run spun. */
+  readonly spun: boolean
   newCache(positions: number): KvCache
   /** At most MAX_SLOTS jobs of different sessions; advances their caches; the rows that leave, in the same order. */
   run(jobs: readonly DecoderJob[]): Promise<Uint8Array[]>
@@ -33,6 +38,8 @@ export interface DecoderStage {
 
 export interface DecoderStageInit {
   readonly engine: Engine
+  /** Without one it is not measured whether threads should spin, and they do not. */
+  readonly clock?: Clock
   readonly options: LoadOptions
   readonly shape: DecoderShape
   readonly boundary: BoundaryType
@@ -44,25 +51,31 @@ export interface DecoderStageInit {
 export async function createDecoderStage(init: DecoderStageInit): Promise<DecoderStage> {
   const { shape, layers } = init
   const kvShape = { layers, heads: shape.kv_heads, headDim: kernelHeadDim(shape) }
-  const variants = new Map<number, Promise<Graph>>()
-  const variant = (slots: number): Promise<Graph> => {
+  const { engine, clock, options } = init
+  const variants = new Map<number, Promise<EagerGraph>>()
+  const variant = (slots: number): Promise<EagerGraph> => {
     const known = variants.get(slots)
     if (known !== undefined) return known
-    const loading = init.graph(slots).then((path) => init.engine.load(path, init.options))
+    const loading = init.graph(slots).then((path) => loadEager(engine, clock, path, options))
     variants.set(slots, loading)
     return loading
   }
+  let spun = false
   const idle = new KvCache(kvShape)
   const oneRow = await triedOneRow(init, await variant(1), kvShape, idle)
   return {
     layers,
     oneRow,
+    get spun() {
+      return spun
+    },
     newCache: (positions) => new KvCache(kvShape, positions),
     async run(jobs) {
       const slots = SLOT_VARIANTS.find((size) => size >= jobs.length)!
       const graph = await variant(slots)
       const batch = layOut(jobs, oneRow ? 1 : 2)
       const outputs = await graph.run(feeds(init, jobs, batch, slots, idle), fetches(layers, jobs.length))
+      spun = graph.spun
       return collect(init, jobs, batch, outputs)
     },
     async release() {

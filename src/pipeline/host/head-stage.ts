@@ -1,6 +1,8 @@
 /** Final norm and projection for chosen rows of several sessions at once. */
 import type { Engine, LoadOptions, Tensor } from '../../onnx/index.ts'
 import type { BoundaryType, DecoderShape } from '../../models/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { loadEager } from './eager-graph.ts'
 import { sameBits, trialRow } from './one-row.ts'
 
 export interface HeadStage {
@@ -13,6 +15,8 @@ export interface HeadStage {
 
 export interface HeadStageInit {
   readonly engine: Engine
+  /** Without one it is not measured whether threads should spin, and they do not. */
+  readonly clock?: Clock
   readonly options: LoadOptions
   readonly shape: DecoderShape
   readonly boundary: BoundaryType
@@ -21,7 +25,7 @@ export interface HeadStageInit {
 
 export async function createHeadStage(init: HeadStageInit): Promise<HeadStage> {
   const { shape } = init
-  const graph = await init.engine.load(init.graph, init.options)
+  const graph = await loadEager(init.engine, init.clock, init.graph, init.options)
   const compute = async (rows: readonly Uint8Array[], least: number): Promise<Readonly<Record<string, Tensor>>> =>
     graph.run({ x: input(init, rows, Math.max(rows.length, least)) }, ['logits'])
   const oneRow = await triedOneRow(init, compute)

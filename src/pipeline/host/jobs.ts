@@ -29,7 +29,7 @@ export interface Job {
   part: number
   rows: Uint8Array
   micros: number
-  /** What is told of how its rows ran: RUN.batched, RUN.single. */
+  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun. */
   ran: number
 }
 

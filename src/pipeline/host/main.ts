@@ -71,10 +71,11 @@ async function load(host: Host, message: Frame): Promise<void> {
 async function createParts(host: Host, engine: Engine, control: LoadControl): Promise<Parts> {
   const manifest = checkManifest(JSON.parse(await readFile(control.manifestPath, 'utf8')))
   const store = await createBlobStore({ directory: control.storeDirectory })
-  const options = { threads: control.threads, spin: control.spin }
+  const { clock } = host
+  const options = { threads: control.threads }
   const { storeDirectory, cacheDirectory } = control
-  const parts = new Parts({ engine, options, store, storeDirectory, cacheDirectory }, manifest)
-  host.runtime = new StageRuntime({ clock: host.clock, manifest, parts, kvBytes: control.kvBytes, emit: host.emit })
+  const parts = new Parts({ engine, clock, options, store, storeDirectory, cacheDirectory }, manifest)
+  host.runtime = new StageRuntime({ clock, manifest, parts, kvBytes: control.kvBytes, emit: host.emit })
   return parts
 }
 

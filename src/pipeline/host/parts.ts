@@ -3,6 +3,7 @@ import { kernelHeadDim, openEmbedding, stageFiles } from '../../models/index.ts'
 import type { Embedding, ModelManifest, StageFiles } from '../../models/index.ts'
 import type { Engine, LoadOptions } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
+import type { Clock } from '../../util/index.ts'
 import { createDecoderStage } from './decoder-stage.ts'
 import type { DecoderStage } from './decoder-stage.ts'
 import { KvFullError, StageMissingError } from './errors.ts'
@@ -28,6 +29,7 @@ export interface Segment {
 
 export interface PartsNeeds {
   readonly engine: Engine
+  readonly clock: Clock
   readonly options: LoadOptions
   readonly store: BlobStore
   readonly storeDirectory: string
@@ -64,6 +66,7 @@ export class Parts {
     if (first < end && this.#tile(first, end) === undefined) {
       const stage = await createDecoderStage({
         engine: this.#needs.engine,
+        clock: this.#needs.clock,
         options: this.#needs.options,
         shape,
         boundary,
@@ -73,8 +76,10 @@ export class Parts {
       this.#decoders.push({ from: first, to: end, stage })
     }
     if (to === blocks.length && this.#head === null) {
-      const { engine, options } = this.#needs
-      this.#head = { stage: await createHeadStage({ engine, options, shape, boundary, graph: await files.head() }) }
+      const { engine, clock, options } = this.#needs
+      this.#head = {
+        stage: await createHeadStage({ engine, clock, options, shape, boundary, graph: await files.head() }),
+      }
     }
   }
 

@@ -33,6 +33,8 @@ export const RUN = {
   batched: 2,
   /** A row that was alone went through the matrices once, without a dummy row beside it. */
   single: 4,
+  /** Threads spun between the nodes of the run. */
+  spun: 8,
 } as const
 
 export interface LoadControl {
@@ -43,7 +45,6 @@ export interface LoadControl {
   /** Block ranges to have ready. */
   readonly ranges: readonly (readonly [from: number, to: number])[]
   readonly threads: number
-  readonly spin: boolean
   /** Bytes that KV caches may take. */
   readonly kvBytes: number
 }

@@ -201,6 +201,7 @@ export class StageRuntime {
       jobs.map((job) => ({ cache: job.session.caches[job.part]!, rows: job.rows, count: job.count })),
     )
     if (part.stage.oneRow) markSingle(jobs)
+    if (part.stage.spun) for (const job of jobs) job.ran |= RUN.spun
     const micros = Math.round((this.#needs.clock.now() - started) * 1000)
     const going: Job[] = []
     for (const [index, job] of jobs.entries()) {

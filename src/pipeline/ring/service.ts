@@ -230,6 +230,7 @@ export class RingService {
     this.#needs.count('rows', message.rows)
     if ((message.flags & RUN.batched) !== 0) this.#needs.count('batched_rows', message.rows)
     if ((message.flags & RUN.single) !== 0) this.#needs.count('single_rows', message.rows)
+    if ((message.flags & RUN.spun) !== 0) this.#needs.count('spun_rows', message.rows)
     if (message.type === HOST.rows) this.#passOn(hop, message)
     else if (message.type === HOST.token) this.#answer(hop, message, RING.token)
     else if (message.type === HOST.taken) this.#answer(hop, message, RING.taken)
