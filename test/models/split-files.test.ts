@@ -255,6 +255,7 @@ function faulty(file: string, output: string): Engine {
   const real = createOrtEngine()
   return {
     kernelId: real.kernelId,
+    attention: real.attention,
     async load(path, options) {
       const graph = await real.load(path, options)
       if (!path.endsWith(file)) return graph

@@ -174,6 +174,7 @@ describe('pre-packed weights', () => {
     const { matrices, bytes } = await writeMatrices('w.weights')
     const spoiling: Engine = {
       kernelId: engine.kernelId,
+      attention: engine.attention,
       load: async (path, options) => {
         const graph = await engine.load(path, options)
         if (options.savePrepacked !== undefined) return graph

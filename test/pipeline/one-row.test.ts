@@ -33,6 +33,7 @@ function watched(rows: number[], spoil: (x: Tensor, outputs: Readonly<Record<str
   const engine = createOrtEngine()
   return {
     kernelId: engine.kernelId,
+    attention: engine.attention,
     load: async (path, how) => {
       const graph = await engine.load(path, how)
       const run: typeof graph.run = async (feeds, fetches) => {
@@ -94,6 +95,33 @@ describe('a row that is alone', () => {
     const { oneRow, rows } = await rowsOfSteps('auto', otherBitsForOneRow(`nk.${SMALL.layers - 1}.0`))
     expect(oneRow).toBe(false)
     expect(rows).toEqual(Array.from({ length: STEPS }, () => 2))
+  })
+
+  it('is padded in attention as the engine wants it, up to the end of the context, and the same bits', async () => {
+    const shape = { context: STEPS }
+    const manifest = await randomModel(store, { type: 'Q4_0', weights: 'f32', boundary: 'f32', shape })
+    const test = testModel(store, join(directory, 'short'), manifest)
+    const given: number[] = []
+    const watchful = { ...createOrtEngine(), attention: { rows: 2, multiple: 4 } }
+    const engine: Engine = {
+      ...watchful,
+      load: async (path, how) => {
+        const graph = await watchful.load(path, how)
+        const run: typeof graph.run = (feeds, fetches) => {
+          given.push(feeds['rows.0']!.dims[1]!)
+          return graph.run(feeds, fetches)
+        }
+        return { ...graph, run }
+      },
+    }
+    const stage = await decoder(manifest, engine)
+    const ids = someIds(STEPS, SMALL.vocabulary)
+    const chunk = await through(test, [stage], ids, [STEPS])
+    given.length = 0
+    const steps = [1, 1, 2, 1, 3, 1, 1, 1, 1]
+    expect(await through(test, [stage], ids, steps)).toEqual(chunk)
+    expect(given).toEqual([4, 3, 2, 4, 3, 4, 3, 2, 5])
+    await stage.release()
   })
 
   it('is given to the head once or twice by the same rule', async () => {

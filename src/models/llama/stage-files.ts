@@ -21,6 +21,8 @@ import { WeightCache, replaceFile } from './weight-cache.ts'
 const FORM = 4
 
 /** Cached files beside those of the blocks. */
+/** Rows that a stage puts behind the last one for its attention are rotated too: at most so many (AttentionRule). */
+const ROWS_BEHIND = 4
 const WINDOW_ROTARY = 'rotary-window'
 export const ROTARY_FILES: readonly string[] = ['rotary', WINDOW_ROTARY]
 
@@ -54,13 +56,14 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
       needs.packed?.(block)
       return packLayer(needs.store, manifest.shape, manifest.blocks[block]!, file)
     })
+  const positions = manifest.shape.context + ROWS_BEHIND
   const rotary = async (): Promise<RotaryTables> => {
     const { shape } = manifest
     const window = windowRotary(shape)
-    const full = await cache.plain('rotary', (file) => packRotary(shape, shape.context, file))
+    const full = await cache.plain('rotary', (file) => packRotary(shape, positions, file))
     if (window === null) return { full }
     const own = { ...window, head_dim: shape.head_dim }
-    return { full, window: await cache.plain(WINDOW_ROTARY, (file) => packRotary(own, shape.context, file)) }
+    return { full, window: await cache.plain(WINDOW_ROTARY, (file) => packRotary(own, positions, file)) }
   }
   const head = (): Promise<PackedHead> => {
     const block = manifest.blocks.length - 1

@@ -1,6 +1,6 @@
 /**
  * Runs a range of decoder layers for rows of several sessions at once. Whatever the company, a row's bits are the same
- * (DESIGN decision 3): attention always has a row twice if it is alone, because its kernel takes another path for one.
+ * (DESIGN decision 3): attention is given rows that count for nothing where its kernel would take another path.
  * The matrices too, where their kernels do: whether they do here, on these weights, is tried when the stage is made.
  */
 import type { Engine, Graph, LoadOptions, Tensor } from '../../onnx/index.ts'
@@ -73,7 +73,7 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
     async run(jobs) {
       const slots = SLOT_VARIANTS.find((size) => size >= jobs.length)!
       const graph = await variant(slots)
-      const batch = layOut(jobs, oneRow ? 1 : 2)
+      const batch = layOut(init, jobs, oneRow ? 1 : 2)
       const outputs = await graph.run(feeds(init, jobs, batch, slots, idle), fetches(layers, jobs.length))
       spun = graph.spun
       return collect(init, jobs, batch, outputs)
@@ -91,14 +91,14 @@ async function triedOneRow(init: DecoderStageInit, graph: Graph, kvShape: KvShap
     const results: Readonly<Record<string, Tensor>>[] = []
     for (const least of [1, 2]) {
       const job = { cache: new KvCache(kvShape), rows: trialRow(init.shape.width, init.boundary, seed), count: 1 }
-      results.push(await graph.run(feeds(init, [job], layOut([job], least), 1, idle), names))
+      results.push(await graph.run(feeds(init, [job], layOut(init, [job], least), 1, idle), names))
     }
     if (!sameBits(results[0]!, results[1]!)) return false
   }
   return true
 }
 
-/** Where each job's rows stand in the run, and how many rows its slot is given (at least two). */
+/** Where each job's rows stand in the run, and how many rows its slot is given, by the engine's rule for attention. */
 interface Batch {
   readonly rows: number
   readonly starts: readonly number[]
@@ -106,14 +106,25 @@ interface Batch {
 }
 
 /** @param least rows that the matrices must have */
-function layOut(jobs: readonly DecoderJob[], least: number): Batch {
+function layOut({ engine }: DecoderStageInit, jobs: readonly DecoderJob[], least: number): Batch {
   let rows = 0
   const starts: number[] = []
   for (const job of jobs) {
     starts.push(rows)
     rows += job.count
   }
-  return { rows: Math.max(rows, least), starts, given: jobs.map((job) => Math.max(job.count, 2)) }
+  return {
+    rows: Math.max(rows, least),
+    starts,
+    given: jobs.map((job) => givenRows(engine, job.cache.position, job.count)),
+  }
+}
+
+/** With rows behind the real ones that count for nothing. */
+function givenRows({ attention: { rows, multiple } }: Engine, position: number, count: number): number {
+  const least = Math.max(count, rows)
+  const over = (position + least) % multiple
+  return over === 0 ? least : least + multiple - over
 }
 
 function feeds(
@@ -127,7 +138,7 @@ function feeds(
   for (let slot = 0; slot < slots; slot++) {
     const job = jobs[slot]
     const cache = job?.cache ?? idle
-    const given = batch.given[slot] ?? 2
+    const given = batch.given[slot] ?? givenRows(init.engine, cache.position, 0)
     const total = cache.position + given
     cache.reserve(total)
     tensors[`past.${slot}`] = { type: 'int32', dims: [1], data: Int32Array.of(total - 1) }
