@@ -209,7 +209,8 @@ export class Stages implements StageTable {
 
   async #files(): Promise<StageCheckNeeds> {
     const { storeDirectory: directory, cacheDirectory } = this.#needs
-    return { store: await createBlobStore({ directory, readOnly: true }), directory: cacheDirectory }
+    const store = await createBlobStore({ directory, readOnly: true })
+    return { store, directory: cacheDirectory, verified: () => this.#needs.count('weights_verified') }
   }
 
   /** Damaged tensors go, and come again from another peer that has them. @throws BlobDamagedError when none has */

@@ -70,6 +70,9 @@ export const COUNTERS = {
   stages_loaded: { help: 'Stages loaded on this peer.' },
   stages_from_cache: { help: 'Stages loaded without packing a weight.' },
   stages_prepacked: { help: 'Stages whose weights are mapped as the kernels pack them, without a copy in memory.' },
+  weights_verified: {
+    help: 'Files of weights read through before they were used: once a start of the system, and when touched.',
+  },
   weights_damaged: { help: 'Cached weights that were not what had been written, and were made again.' },
   blobs_damaged: { help: 'Tensors on the disk that were not those of their address, and were thrown away.' },
   stage_restarts: { help: 'Stage hosts started again after they ended or hung.' },

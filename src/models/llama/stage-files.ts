@@ -15,7 +15,8 @@ import { packHead, packLayer, packRotary } from './pack-block.ts'
 import { packInThreads } from './packers.ts'
 import type { PackerEvent } from './packers.ts'
 import { windowRotary } from './rotary.ts'
-import { WeightCache, replaceFile } from './weight-cache.ts'
+import { replaceFile } from './replace-file.ts'
+import { WeightCache } from './weight-cache.ts'
 
 /** Changes whenever the packed form does, so that an older cache is not taken for a newer one. */
 const FORM = 4
@@ -114,8 +115,13 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
 }
 
 /** The packed weights of a model, to be checked: nothing is pre-packed through it. */
-export function stageCache(directory: string, manifest: ModelManifest): WeightCache {
-  return new WeightCache({ directory: cacheFolder(directory, manifest) })
+export function stageCache(directory: string, manifest: ModelManifest, verified?: () => void): WeightCache {
+  return new WeightCache({ directory: cacheFolder(directory, manifest), verified })
+}
+
+/** Where it is remembered that the embedding was sound. */
+export function sealFile(directory: string, manifest: ModelManifest): string {
+  return join(cacheFolder(directory, manifest), 'embedding.seal')
 }
 
 function cacheFolder(directory: string, manifest: ModelManifest): string {

@@ -5,13 +5,15 @@
  * that was touched is read through, and made again unless the checksum agrees. `check` reads one through in any case:
  * whoever is to serve a stage does so before it is loaded (check-stage.ts), so that nothing has to be synced here.
  */
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { EngineError, PrepackedDiffersError, WeightFile } from '../../onnx/index.ts'
 import type { Engine } from '../../onnx/index.ts'
 import { isProcessAlive } from '../../store/index.ts'
 import { fileCrc } from './file-crc.ts'
+import { isSealedOr } from './seal.ts'
+import { replaceFile } from './replace-file.ts'
 import { prepackBlock, withoutForms } from './prepack-block.ts'
 import type { PackedBlock } from './prepack-block.ts'
 
@@ -21,6 +23,8 @@ export interface WeightCacheNeeds {
   readonly engine?: Engine | undefined
   /** A block is used as plain weights, because it cannot be pre-packed; `error` if that has shown itself just now. */
   readonly plain?: ((name: string, error?: unknown) => void) | undefined
+  /** A file is read through, since nobody remembers that it was sound. */
+  readonly verified?: (() => void) | undefined
 }
 
 interface Description<T> {
@@ -101,7 +105,12 @@ export class WeightCache {
 
   async #isSound(name: string, text: string, signal: AbortSignal | undefined): Promise<boolean> {
     const description = JSON.parse(text) as Description<unknown>
-    return (await fileCrc(this.#path(`${name}.weights`), seedOf(description), signal)) === description.crc
+    const path = this.#path(`${name}.weights`)
+    const seed = seedOf(description)
+    return isSealedOr(path, this.#path(`${name}.seal`), `${seed} ${description.crc}`, async () => {
+      this.#needs.verified?.()
+      return (await fileCrc(path, seed, signal)) === description.crc
+    })
   }
 
   async #made<T>(
@@ -197,11 +206,4 @@ export class WeightCache {
 /** CRC-32 of what places the weights; what else a description says is harmless when it is wrong, or may change. */
 function seedOf({ packed, bytes, weights }: Pick<Description<unknown>, 'packed' | 'bytes' | 'weights'>): number {
   return crc32(JSON.stringify([packed, bytes, weights]))
-}
-
-/** Not synced: what a power cut may leave of it is noticed by whoever reads it. */
-export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
-  await writeFile(temporary, content, { mode: 0o600 })
-  await rename(temporary, path)
 }
