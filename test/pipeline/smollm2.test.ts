@@ -34,8 +34,11 @@ const PROMPTS = JSON.parse(
   readFileSync(new URL('./fixtures/smollm2-float32.json', import.meta.url), 'utf8'),
 ) as readonly Prompt[]
 
-/** Every third, of all lengths; all of them (a minute) with `WEFT_TEST_ALL=1 npm test -- test/pipeline/smollm2.test.ts`. */
-const SAMPLED = process.env['WEFT_TEST_ALL'] === '1' ? PROMPTS : PROMPTS.filter((_, index) => index % 3 === 0)
+/** Every third, of all lengths, or fewer; all of them (a minute) with `WEFT_TEST_ALL=1 npm test -- test/pipeline/smollm2.test.ts`. */
+function sampled(weights: string): readonly Prompt[] {
+  if (process.env['WEFT_TEST_ALL'] === '1') return PROMPTS
+  return PROMPTS.filter((_, index) => index % (weights === 'int8' ? 9 : 3) === 0)
+}
 
 const promptIds = ({ prompt_ids, passage }: Prompt): readonly number[] =>
   prompt_ids ?? SMOL_PASSAGE.ids.slice(0, passage)
@@ -87,7 +90,7 @@ describe.skipIf(!existsSync(SMOL))('SmolLM2-135M (skipped: ../shared/models is n
       await expectReference(scored, SMOL_CASES, exact)
       await expectReference(
         scored,
-        SAMPLED.map((prompt) => ({ ...prompt, prompt_ids: promptIds(prompt) })),
+        sampled(weights).map((prompt) => ({ ...prompt, prompt_ids: promptIds(prompt) })),
         exact,
       )
       if (exact) expect(await tokenized(scored)).toEqual(PROMPTS.map(promptIds))

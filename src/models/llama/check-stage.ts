@@ -45,14 +45,15 @@ export async function checkStageFiles(
 
 /** One that is not there is nobody's damage. */
 async function isEmbeddingSound(
-  { store, verified }: StageCheckNeeds,
+  needs: StageCheckNeeds,
   address: BlobAddress,
   seal: string,
   signal?: AbortSignal,
 ): Promise<boolean> {
+  const { store } = needs
   if (!(await store.has(address))) return true
   return isSealedOr(store.path(address), seal, address, () => {
-    verified?.()
+    needs.verified?.()
     return verifyBlob(store, address, signal)
   })
 }
