@@ -78,8 +78,11 @@ function graphOf(matrices: readonly Matrix[], forms?: ReadonlyMap<number, readon
   return graph.finish('matrices')
 }
 
+let files = 0
+
 async function results(bytes: Uint8Array, rows: number): Promise<Buffer[]> {
-  const path = join(directory, 'run.onnx')
+  // Several run at once, each from a file of its own.
+  const path = join(directory, `run-${++files}.onnx`)
   await writeFile(path, bytes)
   const graph = await engine.load(path, { threads: 2 })
   const feeds: Record<string, Tensor> = {}
