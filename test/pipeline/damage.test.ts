@@ -141,6 +141,12 @@ async function rotWeights(name: string, at: number, bytes?: number): Promise<voi
   await writeFile(await cached(`${name}.json`), JSON.stringify({ ...description, written: String(mtimeNs) }))
 }
 
+/** What was counted, but for what was read through: that depends on what is remembered. */
+function changed(): Record<string, number> {
+  const { weights_verified: _, ...rest } = counted
+  return rest
+}
+
 const blob = (block: number, name: string): string =>
   store.path(manifest.blocks[block]!.tensors.find((ref) => ref.name.endsWith(name))!.address)
 
@@ -149,11 +155,10 @@ describe('cached weights that have rotted unseen', () => {
     const again = { stages_loaded: 1, stages_prepacked: 1 }
     await rotWeights('block-2', 4096)
     expect(await tokens()).toEqual(expected)
-    expect(counted).toMatchObject({ ...again, weights_damaged: 1 })
+    expect(changed()).toEqual({ ...again, weights_damaged: 1 })
     counted = {}
     expect(await tokens()).toEqual(expected)
-    expect(counted).toMatchObject({ ...again, stages_from_cache: 1 })
-    expect(counted['weights_damaged']).toBe(undefined)
+    expect(changed()).toEqual({ ...again, stages_from_cache: 1 })
   })
 
   it.runIf(process.platform === 'linux')(
@@ -166,11 +171,9 @@ describe('cached weights that have rotted unseen', () => {
       const file = await cached('block-2.weights')
       await utimes(file, 0, 0)
       await rot(file, 4096, 1)
-      await rot(blob(0, 'token_embd.weight'), 500, 1)
-      await rot(blob(0, 'token_embd.weight'), 500, 1)
       counted = {}
       expect(await tokens()).toEqual(expected)
-      expect(counted).toMatchObject({ weights_verified: 2, weights_damaged: 1 })
+      expect(counted).toEqual({ stages_loaded: 1, stages_prepacked: 1, weights_verified: 1, weights_damaged: 1 })
       // Another start of the system: nothing is remembered.
       const seal = await cached('block-1.seal')
       await writeFile(seal, (await readFile(seal, 'utf8')).replace(/^\S+/, 'another'))
@@ -213,7 +216,7 @@ describe('stored tensors that have rotted', () => {
     await rot(blob(2, 'ffn_down.weight'), 0, 1)
     await rot(blob(3, 'ffn_norm.weight'), 3, 1)
     expect(await tokens()).toEqual(expected)
-    expect(counted).toMatchObject({ stages_loaded: 1, stages_prepacked: 1, blobs_damaged: 3 })
+    expect(counted).toEqual({ stages_loaded: 1, stages_prepacked: 1, blobs_damaged: 3 })
   })
 
   it('are the embedding: found although its rows are only read when they are asked for', async () => {
@@ -227,7 +230,7 @@ describe('stored tensors that have rotted', () => {
     await rot(blob(2, 'attn_k.weight'), 1000, 1)
     others = false
     await expect(tokens()).rejects.toMatchObject({ code: 'WEFT-STO-009', why: 'nobody has it' })
-    expect(counted).toMatchObject({ blobs_damaged: 1 })
+    expect(changed()).toEqual({ blobs_damaged: 1 })
     await expect(tokens()).rejects.toThrow('nobody has it')
     for await (const { address } of sound.list()) await store.put(await sound.readAll(address))
     expect(await tokens()).toEqual(expected)

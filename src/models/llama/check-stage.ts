@@ -6,14 +6,13 @@
 import { BlobDamagedError, verifyBlob } from '../../store/index.ts'
 import type { BlobAddress, BlobStore } from '../../store/index.ts'
 import type { ModelManifest } from '../manifest.ts'
-import { isSealedOr } from './seal.ts'
-import { ROTARY_FILES, sealFile, stageCache } from './stage-files.ts'
+import { ROTARY_FILES, stageCache } from './stage-files.ts'
 
 export interface StageCheckNeeds {
   readonly store: BlobStore
   /** The cache, as `stageFiles` has it. */
   readonly directory: string
-  /** A file is read through, since nobody remembers that it was sound. */
+  /** A cached file is read through, since nobody remembers that it was sound. */
   verified?(): void
 }
 
@@ -35,27 +34,10 @@ export async function checkStageFiles(
   const damaged: string[] = []
   for (const name of [...names, ...ROTARY_FILES]) if (!(await cache.check(name, signal))) damaged.push(name)
   if (blocks.has(0)) {
-    const { address } = manifest.blocks[0]!.tensors[0]!
-    if (!(await isEmbeddingSound(needs, address, sealFile(needs.directory, manifest), signal))) {
-      throw new BlobDamagedError(address)
-    }
+    const [bad] = await damagedBlobs(needs.store, [manifest.blocks[0]!.tensors[0]!.address], signal)
+    if (bad !== undefined) throw new BlobDamagedError(bad)
   }
   return damaged
-}
-
-/** One that is not there is nobody's damage. */
-async function isEmbeddingSound(
-  needs: StageCheckNeeds,
-  address: BlobAddress,
-  seal: string,
-  signal?: AbortSignal,
-): Promise<boolean> {
-  const { store } = needs
-  if (!(await store.has(address))) return true
-  return isSealedOr(store.path(address), seal, address, () => {
-    needs.verified?.()
-    return verifyBlob(store, address, signal)
-  })
 }
 
 /** Those of the blobs that are in the store and not what their names say. */

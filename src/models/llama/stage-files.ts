@@ -119,11 +119,6 @@ export function stageCache(directory: string, manifest: ModelManifest, verified?
   return new WeightCache({ directory: cacheFolder(directory, manifest), verified })
 }
 
-/** Where it is remembered that the embedding was sound. */
-export function sealFile(directory: string, manifest: ModelManifest): string {
-  return join(cacheFolder(directory, manifest), 'embedding.seal')
-}
-
 function cacheFolder(directory: string, manifest: ModelManifest): string {
   return join(directory, `${folderStem(manifest.digest)}${FORM}`)
 }
