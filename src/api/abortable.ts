@@ -1,4 +1,5 @@
 /** Waiting that ends when it must: at a signal, or after a time. */
+import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
 import { AnswerTimeoutError } from './errors.ts'
 
@@ -21,16 +22,6 @@ export async function* untilAborted<Value>(source: AsyncIterable<Value>, signal:
   } finally {
     if (!ended) void Promise.resolve(iterator.return?.()).catch(() => undefined)
   }
-}
-
-/** The promise's own result, or a rejection with the signal's reason, whichever is first. */
-export function orAbort<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason as Error)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
 }
 
 /** @throws AnswerTimeoutError */

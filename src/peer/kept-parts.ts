@@ -1,6 +1,7 @@
 /** Models cut for their places, kept: preparing one reads and hashes the whole of its file, which is too much a text. */
 import type { GraphManifest } from '../models/index.ts'
 import type { Optimization } from '../onnx/index.ts'
+import { orAbort } from '../util/index.ts'
 import { graphParts } from './graph-parts.ts'
 import type { GraphParts, GraphPartsNeeds, GraphPlaces } from './graph-parts.ts'
 
@@ -27,15 +28,6 @@ export class KeptParts {
     this.#known.set(key, known)
     known.catch(() => this.#known.delete(key))
     for (const oldest of this.#known.keys()) if (this.#known.size > KEPT) this.#known.delete(oldest)
-    return signal === undefined ? known : untilAborted(known, signal)
+    return signal === undefined ? known : orAbort(known, signal)
   }
-}
-
-function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const end = (): void => reject(signal.reason as Error)
-    if (signal.aborted) end()
-    signal.addEventListener('abort', end, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', end))
-  })
 }

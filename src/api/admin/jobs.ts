@@ -2,13 +2,14 @@
 import type { ErrorData } from '../../errors.ts'
 import { errorData } from '../../errors.ts'
 import type { Peer, Progress, ProgressSink, StreamLine } from '../../peer/index.ts'
-import { orAbort, untilAborted } from '../abortable.ts'
+import { untilAborted } from '../abortable.ts'
 import { check } from '../check.ts'
 import { publicError } from '../error-body.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Measure } from '../measure.ts'
 import { routeHeader } from '../openai/shapes.ts'
 import { deploySchema, generateSchema, importSchema, pingSchema } from './request-schema.ts'
+import { orAbort } from '../../util/index.ts'
 
 export function line(value: StreamLine | object): string {
   return `${JSON.stringify(value)}\n`

@@ -1,6 +1,5 @@
 /** `POST /v1/embeddings`: a vector for each text. */
 import type { Embeddings } from '../../peer/index.ts'
-import { orAbort } from '../abortable.ts'
 import { check } from '../check.ts'
 import { publicError } from '../error-body.ts'
 import type { Exchange } from '../exchange.ts'
@@ -8,6 +7,7 @@ import { embeddingSchema, embeddingTexts } from './embedding-schema.ts'
 import type { EmbeddingBody } from './embedding-schema.ts'
 import type { OpenAiNeeds } from './needs.ts'
 import { routeHeader } from './shapes.ts'
+import { orAbort } from '../../util/index.ts'
 
 type Needs = Pick<OpenAiNeeds, 'peer' | 'measure'>
 

@@ -183,8 +183,11 @@ class ChildGraphHost implements GraphHost {
     const shared: SharedRow[] = []
     const own = new Map<string, AnyTensor>()
     for (const [name, value] of feeds) {
-      if (isShared(value)) shared.push([name, ...value.row.slice(1)] as unknown as SharedRow)
-      else own.set(name, value)
+      if (!isShared(value)) own.set(name, value)
+      else {
+        const [, type, dims, bytes, segment, block, offset] = value.row
+        shared.push([name, type, dims, bytes, segment, block, offset])
+      }
     }
     const written = this.#memory?.write(own) ?? null
     return written === null ? { own, shared } : { own: new Map(), shared: [...shared, ...written] }
