@@ -1,8 +1,7 @@
 /** Imports that choose weight formats: real models, with random weights, measured in real children. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createWeightChooser, qualityReport } from '../../src/compress/index.ts'
 import { checkManifest, importModel } from '../../src/models/index.ts'
 import type { ModelImportRequest, ModelManifest, ProgressListener } from '../../src/models/index.ts'
@@ -14,18 +13,10 @@ import { systemClock } from '../../src/util/index.ts'
 import { writeGguf } from '../models/support/gguf-writer.ts'
 import { CONFIGS, tensorsOf, TOKENIZER } from '../models/support/hub-models.ts'
 import { writeHubFolder } from '../models/support/hub-writer.ts'
+import { ownTemporary } from '../models/support/scratch.ts'
 import { tinyLlama } from '../models/support/tiny-llama.ts'
 
-const base = mkdtempSync(join(tmpdir(), 'weft-measured-'))
-const scratch = join(base, 'tmp')
-mkdirSync(scratch)
-const before = process.env['TMPDIR']
-process.env['TMPDIR'] = scratch
-afterAll(() => {
-  if (before === undefined) delete process.env['TMPDIR']
-  else process.env['TMPDIR'] = before
-  rmSync(base, { recursive: true, force: true })
-})
+const { base, scratch } = ownTemporary('weft-measured-')
 
 /** Layer, from 0, of which each block of weights has one that is far larger than the others. */
 const ROUGH = 1

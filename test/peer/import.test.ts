@@ -1,8 +1,7 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createPeer } from '../../src/peer/index.ts'
 import type { ModelInfo, Progress } from '../../src/peer/index.ts'
 import { homePaths, prepareHome } from '../../src/peer/home.ts'
@@ -11,20 +10,12 @@ import type { LocalPeer } from '../../src/peer/local-peer.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { writeGguf } from '../models/support/gguf-writer.ts'
+import { ownTemporary } from '../models/support/scratch.ts'
 import { tinyLlama } from '../models/support/tiny-llama.ts'
 import { childrenOf } from './support/children.ts'
 
 const TINY = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
-const base = mkdtempSync(join(tmpdir(), 'weft-peer-import-'))
-const scratch = join(base, 'tmp')
-mkdirSync(scratch)
-const before = process.env['TMPDIR']
-process.env['TMPDIR'] = scratch
-afterAll(() => {
-  if (before === undefined) delete process.env['TMPDIR']
-  else process.env['TMPDIR'] = before
-  rmSync(base, { recursive: true, force: true })
-})
+const { base, scratch } = ownTemporary('weft-peer-import-')
 
 let home: string
 let peer: LocalPeer
