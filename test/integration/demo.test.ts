@@ -138,7 +138,7 @@ describe('npm start', () => {
   })
 
   it('is ended by Ctrl-C at any moment, and leaves nothing', async () => {
-    for (const moment of ['weft: ', 'they found each other']) {
+    for (const moment of ['weft: ', 'peers started', 'they found each other']) {
       let sent = false
       const { status } = await demo(LONG_OF_TWO, (text, kill) => {
         if (sent || !text.includes(moment)) return

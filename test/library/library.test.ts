@@ -36,6 +36,16 @@ async function codeOf(action: () => unknown): Promise<string> {
   return 'no error'
 }
 
+describe('a peer with two threads', () => {
+  test('tries its steps with threads that sleep and threads that spin, and the text is that of one thread', async () => {
+    await using one = await alone('one-thread')
+    await using two = await alone('two-threads', { threads: 2 })
+    expect(await text(two, 24)).toBe(await text(one, 24))
+    expect(two.status().counters['spun_rows']).toBeGreaterThan(0)
+    expect(one.status().counters['spun_rows']).toBe(0)
+  })
+})
+
 describe('one peer', () => {
   let peer: Peer
 

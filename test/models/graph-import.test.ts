@@ -1,5 +1,5 @@
 /** ONNX files as models of a home: skeleton and weights by content, blocks at the cuts that are offered. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -11,6 +11,7 @@ import {
   loadManifests,
   removeUnused,
 } from '../../src/models/index.ts'
+import { isOnnxFile } from '../../src/models/graph/onnx-file.ts'
 import type { GraphManifest } from '../../src/models/index.ts'
 import { createPeer, inferModel, splitModel } from '../../src/peer/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
@@ -46,6 +47,22 @@ beforeAll(async () => {
 })
 
 afterAll(() => rm(folder, { recursive: true }))
+
+describe('a file without the name of one', () => {
+  it.each([
+    ['a producer', [0x08, 8, 0x12], true],
+    ['its graph', [0x08, 8, 0x3a], true],
+    ['operator sets', [0x08, 10, 0x42], true],
+    ['a field that no model has', [0x08, 8, 0x4a], false],
+    ['a version of no format', [0x08, 200, 0x12], false],
+    ['GGUF', [...Buffer.from('GGUF')], false],
+    ['too little', [0x08, 8], false],
+  ] as const)('is ONNX or not by how it begins: with %s', async (name, bytes, isOnnx) => {
+    const file = join(folder, `beginning of ${name}`)
+    await writeFile(file, Uint8Array.from(bytes))
+    expect(await isOnnxFile(file)).toBe(isOnnx)
+  })
+})
 
 describe('an ONNX file that is imported', () => {
   it('has its weights by content, and blocks that each name the skeleton and the weights of their own nodes', () => {

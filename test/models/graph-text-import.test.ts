@@ -94,7 +94,7 @@ describe('a folder with an encoder', () => {
 
   it('has another digest than the graph alone, which has none of it', async () => {
     const { text: _, ...graph } = manifest
-    // What it was before there was any text: digests of models that are out there stay.
+    // Of a graph without text: its ends and its blocks alone, as in every manifest that is out there.
     const { inputs, outputs } = graph.graph
     const before = createHash('sha256')
       .update(canonicalJson({ inputs, outputs, blocks: graph.blocks }))

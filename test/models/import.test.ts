@@ -215,7 +215,8 @@ describe('an import that is killed', () => {
       readdirSync(join(home, 'store'), { recursive: true })
         .map(String)
         .filter((name) => name.endsWith('.tmp'))
-    expect(temporary()).not.toEqual([])
+    // Of the tensors that were under way, no more.
+    expect([1, 2, 3]).toContain(temporary().length)
     expect(existsSync(needs.directory)).toBe(false)
     const again = await createBlobStore({ directory: join(home, 'store') })
     expect(temporary()).toEqual([])

@@ -121,11 +121,13 @@ describe('a decoder export', () => {
     expect((await told('llama', { sampling, placement: await halves('llama') })).end.ids).toEqual(first.end.ids)
     const tokens = first.events.filter((event) => event.type === 'token')
     expect(tokens).toHaveLength(TOKENS)
-    for (const { id, logprob, top } of tokens) {
+    for (const { logprob, top } of tokens) {
       expect(logprob).toBeLessThanOrEqual(0)
       expect(top).toHaveLength(2)
-      if (id === top![0]!.id) expect(logprob).toBe(top![0]!.logprob)
     }
+    const likely = tokens.filter(({ id, top }) => id === top![0]!.id)
+    expect(likely).not.toEqual([])
+    for (const { logprob, top } of likely) expect(logprob).toBe(top![0]!.logprob)
   }, 60_000)
 
   it('ends at a stop string, at the end of the context, and when nobody listens any more', async () => {
@@ -133,8 +135,7 @@ describe('a decoder export', () => {
     const stop = all.end.text.slice(4, 6)
     const stopped = await told('llama', { stop: [stop] })
     expect(stopped.end).toMatchObject({ finish: 'stop', text: all.end.text.slice(0, all.end.text.indexOf(stop)) })
-    const { maxTokens: _, ...unlimited } = { maxTokens: 0 }
-    const full = await told('llama', { ...unlimited, maxTokens: 10 * CONTEXT })
+    const full = await told('llama', { maxTokens: 10 * CONTEXT })
     expect(full.end.ids).toHaveLength(CONTEXT - PROMPT.length)
     expect(full.end.ids.slice(0, TOKENS)).toEqual(all.end.ids)
     const long = { kind: 'ids', ids: Array.from({ length: CONTEXT }, () => 5) } as const
@@ -143,9 +144,11 @@ describe('a decoder export', () => {
     const abort = new AbortController()
     const request = { model: 'llama', input: { kind: 'ids', ids: PROMPT }, sampling: GREEDY, ignoreEnd: true } as const
     const cut = async (): Promise<void> => {
-      for await (const event of peer.generate(request, abort.signal)) if (event.type === 'token') abort.abort()
+      for await (const event of peer.generate(request, abort.signal)) {
+        if (event.type === 'token') abort.abort(new Error('enough'))
+      }
     }
-    await expect(cut()).rejects.toBeDefined()
+    await expect(cut()).rejects.toThrow('enough')
     await vi.waitFor(() => {
       const { parts_opened: opened, parts_freed: freed, cancelled_sessions: ended } = peer.status().counters
       expect(freed).toBe(opened)

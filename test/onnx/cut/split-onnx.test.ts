@@ -279,6 +279,28 @@ describe('the proof', () => {
     expect(await readdir(out)).toEqual([])
   })
 
+  it('looks for cuts that agree for so long, and then runs without optimisation', async () => {
+    const seen: string[] = []
+    const split = async (hours: number): Promise<SplitPlan> => {
+      seen.length = 0
+      let now = 0
+      const check: SplitOnnxNeeds['check'] = async (task) => {
+        seen.push(task.optimization)
+        now += hours * 3_600_000
+        const result = await runCheck({ engine }, task)
+        return task.optimization === 'off' ? result : { kind: 'differs', output: 'x8', part: 1, case: 0 }
+      }
+      const clock = { ...systemClock(), now: () => now }
+      return splitModel(layered(8), { parts: 3 }, { check, clock })
+    }
+    expect(await split(0)).toMatchObject({ optimization: 'off', check: { kind: 'equal' } })
+    const patient = seen.length
+    expect(new Set(seen)).toEqual(new Set(['all', 'extended', 'basic', 'off']))
+    expect(await split(1)).toMatchObject({ optimization: 'off', check: { kind: 'equal' } })
+    expect(seen).toEqual(['all', 'off'])
+    expect(patient).toBeGreaterThan(10)
+  })
+
   it('gives up on a model that takes all time or memory, at whatever level', async () => {
     const tasks: CheckTask[] = []
     const check: SplitOnnxNeeds['check'] = (task) => {
