@@ -1,16 +1,10 @@
 /** Cuts a row of blocks into contiguous ranges over peers in a given order: exact, by dynamic programming. */
-import type { PlanPeer } from './types.ts'
 
 export interface Range {
   /** Place of the peer in the order. */
   readonly peer: number
   readonly from: number
   readonly to: number
-}
-
-export interface Assignment {
-  readonly order: readonly PlanPeer[]
-  readonly ranges: readonly Range[]
 }
 
 export interface AssignInput {

@@ -33,6 +33,18 @@ export function checkPlacement(
   if (end < blockCount) throw new PlacementGapError(end, blockCount, stages.length)
 }
 
+/** Blocks that more peers hold ready: any ranges, none of them need be there. @throws BlockRangeError, UnknownPeerError */
+export function checkReplicas(
+  replicas: readonly Stage[],
+  blockCount: number,
+  knownPeers: { has(peer: string): boolean },
+): void {
+  for (const [entry, replica] of replicas.entries()) {
+    if (!isRange(replica, blockCount)) throw new BlockRangeError(replica, entry, blockCount)
+    if (replica.peer !== ORIGIN && !knownPeers.has(replica.peer)) throw new UnknownPeerError(replica, entry)
+  }
+}
+
 function isRange({ from, to }: Stage, blockCount: number): boolean {
   return Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= blockCount
 }

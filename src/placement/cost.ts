@@ -1,13 +1,14 @@
 /** The figures behind a plan: memory, time of blocks, time of hops. All predictions, all from measured profiles. */
+import { BATCH_CURVE, batchFactor } from './curve.ts'
+import { linksOf } from './links.ts'
+import type { Links } from './links.ts'
 import type { PlanBlock, PlanInput, PlanPeer } from './types.ts'
 
-/** What a hop costs beside the wire: measured from stage host to stage host on loopback. */
-const HOP_MS = 0.5
-/** A wired LAN; for pairs that nobody has measured. */
-const UNKNOWN_RTT_MS = 1
-const UNKNOWN_BANDWIDTH = 100e6
 /** When no peer has been measured, all count the same. */
 const UNKNOWN_SPEED = 1e9
+/** Rows that the origin sends round the ring at once while it reads a prompt. */
+export const CHUNK_ROWS = 128
+const PROMPT_TOKENS = 512
 
 export interface Figures {
   /** Decoder blocks, and where they begin in the model. */
@@ -24,10 +25,25 @@ export interface Figures {
   room(peer: PlanPeer): number
   /** Multiply-adds a second. */
   rate(peer: PlanPeer): number
-  /** Milliseconds to hand one row from the block before `block` over to another peer. */
-  hop(from: string, to: string, block: number): number
+  /** Milliseconds of this block on this peer, one row of one session. */
+  blockMs(peer: PlanPeer, block: PlanBlock): number
+  /** Milliseconds of this block for each row of a prefill chunk of so many rows. */
+  prefillMs(peer: PlanPeer, block: PlanBlock, rows: number): number
+  /** Whether reading the weights takes longer than the arithmetic. */
+  memoryBound(peer: PlanPeer, block: PlanBlock): boolean
+  /** Decoder block `index`. */
+  decoder(index: number): PlanBlock
+  /** Milliseconds of decoder blocks [from, to) on this peer, one row of one session. */
+  partMs(peer: PlanPeer, from: number, to: number): number
+  /** Bytes of one row that go to decoder block `block` from the one before. */
+  boundary(block: number): number
+  readonly links: Links
+  /** Factor of a run of so many rows against one. */
+  batch(rows: number): number
+  readonly promptTokens: number
   /** Every speed has been measured. */
   readonly measured: boolean
+  isMeasured(peer: PlanPeer): boolean
 }
 
 export function figuresOf(input: PlanInput): Figures {
@@ -37,57 +53,82 @@ export function figuresOf(input: PlanInput): Figures {
   const decoders = blocks.slice(first, end)
   const outer = [...blocks.slice(0, first), ...blocks.slice(end)]
   const kvOf = (block: PlanBlock): number => block.kv_bytes * input.context * input.concurrency
-  const workOf = (block: PlanBlock): number => block.flops / 2
-  const weights = prefixSums(decoders.map((block) => block.memory))
-  const kv = prefixSums(decoders.map(kvOf))
-  const work = prefixSums(decoders.map(workOf))
+  const weights = between(decoders.map((block) => block.memory))
+  const kv = between(decoders.map(kvOf))
+  const speeds = speedsOf(input, decoders)
   const ends = {
-    weights: sum(outer.map((block) => block.memory)),
+    weights: sum(outer.map(({ memory }) => memory)),
     kv: sum(outer.map(kvOf)),
     work: sum(outer.map(workOf)),
   }
-  const measuredRates = input.peers.map(({ speed, threads }) => speed * threads).filter((rate) => rate > 0)
-  const usual = median(measuredRates) ?? UNKNOWN_SPEED
-  const links = linkTable(input)
   return {
     first,
     count: decoders.length,
-    weights: between(weights),
-    need: (from, to) => between(weights)(from, to) + between(kv)(from, to),
-    work: between(work),
+    weights,
+    need: (from, to) => weights(from, to) + kv(from, to),
+    work: between(decoders.map(workOf)),
     ends,
     room: (peer) => peer.memory - peer.reserved - (peer.id === input.origin ? ends.weights + ends.kv : 0),
-    rate: ({ speed, threads }) => (speed * threads > 0 ? speed * threads : usual),
-    hop: (from, to, block) => {
-      if (from === to) return 0
-      const link = links.get(`${from} ${to}`) ?? links.get(`${to} ${from}`)
-      const bytes = blocks[first + block - 1]?.boundaryBytes ?? 0
-      const bandwidth = link === undefined || link.bandwidth === 0 ? UNKNOWN_BANDWIDTH : link.bandwidth
-      return HOP_MS + (link?.rtt ?? UNKNOWN_RTT_MS) / 2 + (bytes / bandwidth) * 1000
-    },
-    measured: measuredRates.length === input.peers.length,
+    decoder: (index) => decoders[index]!,
+    partMs: (peer, from, to) => sum(decoders.slice(from, to).map((block) => speeds.blockMs(peer, block))),
+    boundary: (block) => blocks[first + block - 1]?.boundaryBytes ?? 0,
+    links: linksOf(input),
+    promptTokens: Math.max(1, Math.min(input.prompt ?? PROMPT_TOKENS, Math.max(1, input.context))),
+    ...speeds,
   }
 }
 
-/** The slowest of several measurements of one direction stands, so that the order of listing does not matter. */
-function linkTable(input: PlanInput): Map<string, { rtt: number; bandwidth: number }> {
-  const table = new Map<string, { rtt: number; bandwidth: number }>()
-  for (const { from, to, rtt, bandwidth } of input.links ?? []) {
-    const other = table.get(`${from} ${to}`)
-    if (other !== undefined && other.rtt > rtt) continue
-    const slower = other !== undefined && other.rtt === rtt ? Math.min(other.bandwidth, bandwidth) : bandwidth
-    table.set(`${from} ${to}`, { rtt, bandwidth: slower })
+type Speeds = Pick<Figures, 'rate' | 'blockMs' | 'prefillMs' | 'memoryBound' | 'batch' | 'measured' | 'isMeasured'>
+
+/**
+ * A block takes what was measured of this model on this peer, scaled by its own arithmetic; else its arithmetic at the
+ * peer's speed (corrected by what others of whom both are known show), and no less than reading its weights takes.
+ */
+function speedsOf(input: PlanInput, decoders: readonly PlanBlock[]): Speeds {
+  const usual = median(input.peers.map(rawRate).filter((rate) => rate > 0)) ?? UNKNOWN_SPEED
+  const rate = (peer: PlanPeer): number => rawRate(peer) || usual
+  const meanWork = sum(decoders.map(workOf)) / (decoders.length || 1)
+  const ratios = input.peers
+    .filter((peer) => (peer.blockMs ?? 0) > 0 && rawRate(peer) > 0 && meanWork > 0)
+    .map((peer) => peer.blockMs! / ((meanWork / rawRate(peer)) * 1000))
+  const correction = median(ratios) ?? 1
+  const usualBlock = median(input.peers.map(({ blockMs = 0 }) => blockMs).filter((ms) => ms > 0))
+  const share = (block: PlanBlock): number => (meanWork > 0 ? workOf(block) / meanWork : 1)
+  const arithmetic = (peer: PlanPeer, block: PlanBlock): number => {
+    if ((peer.blockMs ?? 0) > 0) return peer.blockMs! * share(block)
+    if (rawRate(peer) === 0 && usualBlock !== undefined) return usualBlock * share(block)
+    return (workOf(block) / rate(peer)) * 1000 * correction
   }
-  return table
+  const reading = ({ bandwidth = 0, blockMs = 0 }: PlanPeer, block: PlanBlock): number =>
+    bandwidth > 0 && blockMs === 0 ? (block.memory / bandwidth) * 1000 : 0
+  const blockMs = (peer: PlanPeer, block: PlanBlock): number => Math.max(arithmetic(peer, block), reading(peer, block))
+  const curve = input.batchCurve ?? BATCH_CURVE
+  const isMeasured = (peer: PlanPeer): boolean => (peer.blockMs ?? 0) > 0 || rawRate(peer) > 0
+  return {
+    rate,
+    blockMs,
+    memoryBound: (peer, block) => reading(peer, block) > arithmetic(peer, block),
+    prefillMs: (peer, block, rows) =>
+      (peer.prefillMs ?? 0) > 0
+        ? peer.prefillMs! * share(block)
+        : (blockMs(peer, block) * batchFactor(curve, rows)) / rows,
+    batch: (rows) => batchFactor(curve, rows),
+    measured: input.peers.every(isMeasured),
+    isMeasured,
+  }
 }
 
-function prefixSums(values: readonly number[]): number[] {
+function workOf(block: PlanBlock): number {
+  return block.flops / 2
+}
+
+function rawRate({ speed, threads }: PlanPeer): number {
+  return speed * threads
+}
+
+function between(values: readonly number[]): (from: number, to: number) => number {
   const sums = [0]
   for (const value of values) sums.push(sums.at(-1)! + value)
-  return sums
-}
-
-function between(sums: readonly number[]): (from: number, to: number) => number {
   return (from, to) => sums[to]! - sums[from]!
 }
 

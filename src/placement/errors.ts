@@ -135,6 +135,68 @@ export class PlanInputError extends WeftError {
   }
 }
 
+export class FleetFileError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-PLN-009',
+    title: 'Not a fleet file',
+    meaning:
+      'A fleet file is no JSON, has another shape, a negative or impossible figure, or is larger than any fleet.',
+    remedy: 'peers/README.md describes the file field by field, and peers/fleets/ has a dozen examples.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  /** @param where the field, e.g. `peers.3.speed` */
+  constructor(file: string, why: string, where = '') {
+    super(FleetFileError.info, `${file} is no fleet: ${where === '' ? '' : `${where}: `}${why}`, {
+      details: { file, where },
+    })
+  }
+}
+
+export class FleetPeerError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-PLN-010',
+    title: 'Fleet with a peer that cannot be',
+    meaning:
+      'In a fleet file two peers or sites have one name, the origin is no peer of it, or a device or site is unknown.',
+    remedy: 'Give each peer a name of its own, name one of them as origin, and take devices from peers/README.md.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  constructor(file: string, peer: string, why: string) {
+    super(FleetPeerError.info, `${file}: ${peer} ${why}`, { details: { file, peer } })
+  }
+}
+
+export class FleetLinkError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-PLN-011',
+    title: 'Fleet with a link that cannot be',
+    meaning: 'In a fleet file a link names no peer and no site of it, joins a peer to itself, or stands twice.',
+    remedy: 'Name peers or sites of the file at both ends, and each pair once; the reverse direction may differ.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  constructor(file: string, from: string, to: string, why: string) {
+    super(FleetLinkError.info, `${file}: the link from ${from} to ${to} ${why}`, { details: { file, from, to } })
+  }
+}
+
+export class WhatIfError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-PLN-012',
+    title: 'Not a change of the mesh',
+    meaning: 'A --what-if names a peer that is not there, or says something that cannot be changed.',
+    remedy:
+      'Write add:NAME=DEVICE, remove:NAME, memory:NAME=8GB, speed:NAME=2 or link:A-B=rtt:5,bandwidth:125M; docs/placement.md.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  constructor(change: string, why: string) {
+    super(WhatIfError.info, `--what-if ${change}: ${why}`, { details: { change } })
+  }
+}
+
 export const PLACEMENT_ERRORS: readonly ErrorInfo[] = [
   PlacementFileError.info,
   PlacementEmptyError.info,
@@ -144,4 +206,8 @@ export const PLACEMENT_ERRORS: readonly ErrorInfo[] = [
   UnknownPeerError.info,
   NoPlacementError.info,
   PlanInputError.info,
+  FleetFileError.info,
+  FleetPeerError.info,
+  FleetLinkError.info,
+  WhatIfError.info,
 ]

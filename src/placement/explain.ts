@@ -1,18 +1,21 @@
 /** Why the plan is as it is, in sentences for people. */
-import type { Assignment } from './assign.ts'
 import type { Figures } from './cost.ts'
-import type { PlanInput } from './types.ts'
+import { usualOrder } from './order.ts'
+import type { PlanInput, Stage } from './types.ts'
 
 const LEAST_CONTEXT = 128
 
-export function explainFit(input: PlanInput, figures: Figures, { order, ranges }: Assignment): string[] {
+/** So many peers that are left out are named; of more, how many. */
+const MOST_NAMED = 4
+
+export function explainFit(input: PlanInput, figures: Figures, parts: readonly Stage[]): string[] {
   const why: string[] = []
-  const used = ranges.map(({ peer }) => order[peer]!.id)
+  const used = new Set(parts.map(({ peer }) => peer))
   const [only] = used
-  if (only !== undefined && used.length === 1) why.push(singleReason(input, figures, only))
-  else if (used.length > 1) why.push(splitReason(input, used.length))
-  for (const peer of order) {
-    if (used.includes(peer.id)) continue
+  if (only !== undefined && parts.length === 1) why.push(singleReason(input, figures, only))
+  else if (parts.length > 1) why.push(splitReason(input, used.size))
+  const others = usualOrder(input.peers, input.origin, figures).filter(({ id }) => !used.has(id))
+  for (const peer of others.slice(0, MOST_NAMED)) {
     const room = figures.room(peer)
     why.push(
       room < smallest(figures)
@@ -20,6 +23,7 @@ export function explainFit(input: PlanInput, figures: Figures, { order, ranges }
         : `${peer.id} is left out: the plan is better without it`,
     )
   }
+  if (others.length > MOST_NAMED) why.push(`${others.length - MOST_NAMED} more peers are left out`)
   if (!figures.measured) why.push('some speeds are not measured yet: those peers count as average')
   return why
 }
@@ -27,14 +31,26 @@ export function explainFit(input: PlanInput, figures: Figures, { order, ranges }
 function singleReason({ objective, peers }: PlanInput, figures: Figures, peer: string): string {
   if (peers.length === 1) return `${peer} is the only peer`
   if (figures.count === 1) return `there is one decoder block, and ${peer} holds it`
-  if (objective !== 'latency') return `only ${peer} has room for a block`
-  return `${peer} holds all ${figures.count} decoder blocks: with every further peer a token would take longer`
+  if (objective === 'memory' || objective === 'spread') return `only ${peer} has room for a block`
+  return `${peer} holds all ${figures.count} decoder blocks: with every further peer ${WORSE[objective]}`
 }
+
+const WORSE = {
+  latency: 'a token would take longer',
+  'first-token': 'the first token would take longer',
+  throughput: 'there would be fewer tokens a second',
+} as const
+
+const BEST = {
+  latency: 'the soonest next token',
+  'first-token': 'the soonest first token',
+  throughput: 'the most tokens a second',
+} as const
 
 function splitReason({ objective }: PlanInput, peers: number): string {
   if (objective === 'spread') return `divided over ${peers} peers in proportion to their measured speed`
   if (objective === 'memory') return `divided over ${peers} peers in proportion to their free memory`
-  return `the soonest next token: ${peers} peers together, since fewer cannot hold the blocks or are slower`
+  return `${BEST[objective]}: ${peers} peers together, since fewer cannot hold the blocks or are slower`
 }
 
 function smallest(figures: Figures): number {
@@ -52,7 +68,7 @@ export function explainNoFit(
 ): string[] {
   const why: string[] = []
   const origin = input.peers.find((peer) => peer.id === input.origin)!
-  if (needBytes > haveBytes) why.push(`${needBytes - haveBytes} bytes are missing`)
+  if (needBytes > haveBytes) why.push(`${Math.ceil(needBytes - haveBytes)} bytes are missing`)
   if (figures.room(origin) < 0) {
     why.push(`the origin ${origin.id} lacks ${-figures.room(origin)} bytes for embedding and head, which stay with it`)
   } else if (needBytes <= haveBytes) why.push('the free memory lies in pieces that no block fits into')

@@ -1,7 +1,12 @@
 /** The planner: pure functions over profiles of peers and links, and the check of placements that people write. */
-export { checkPlacement } from './check.ts'
+export { checkPlacement, checkReplicas } from './check.ts'
+export { planDocument } from './document.ts'
+export type { PlanAsked, PlanDocument } from './document.ts'
 export {
   BlockRangeError,
+  FleetFileError,
+  FleetLinkError,
+  FleetPeerError,
   NoPlacementError,
   PLACEMENT_ERRORS,
   PlacementEmptyError,
@@ -10,11 +15,23 @@ export {
   PlacementOverlapError,
   PlanInputError,
   UnknownPeerError,
+  WhatIfError,
 } from './errors.ts'
 export { checkPlacementFile, parsePlacementFile } from './file.ts'
-export { planPlacement } from './plan.ts'
+export { DEVICES } from './devices.ts'
+export type { Device } from './devices.ts'
+export { MAX_FLEET_BYTES, parseFleet } from './fleet.ts'
+export type { Fleet } from './fleet.ts'
+export { adviceFor } from './advice.ts'
+export type { Advice } from './advice.ts'
+export { runnersUp } from './runners-up.ts'
+export type { RunnerUp } from './runners-up.ts'
+export { applyWhatIf } from './what-if.ts'
+export { planInOrder, planPlacement, predictStages } from './plan.ts'
+export { planRange } from './range.ts'
 export { ORIGIN } from './types.ts'
 export type {
+  BatchPoint,
   Objective,
   PeerShare,
   PlacementFile,
@@ -25,5 +42,7 @@ export type {
   PlanLink,
   Planner,
   PlanPeer,
+  PlanTerm,
+  Prediction,
   Stage,
 } from './types.ts'

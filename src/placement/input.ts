@@ -1,12 +1,14 @@
 /** What the planner is given, checked: profiles come from other peers, and one NaN would spoil every sum. */
 import { PlanInputError } from './errors.ts'
-import type { PlanInput } from './types.ts'
+import type { BatchPoint, PlanInput } from './types.ts'
 
 /** @throws PlanInputError */
 export function checkPlanInput(input: PlanInput): void {
   if (input.blocks.length === 0) throw new PlanInputError('blocks', 'are none')
   amount('context', input.context)
   amount('concurrency', input.concurrency)
+  amount('prompt', input.prompt ?? 0)
+  amount('hopMs', input.hopMs ?? 0)
   for (const [index, block] of input.blocks.entries()) {
     amount(`blocks.${index}.memory`, block.memory)
     amount(`blocks.${index}.flops`, block.flops)
@@ -25,11 +27,30 @@ export function checkPlanInput(input: PlanInput): void {
     amount(`threads of ${peer.id}`, peer.threads)
     amount(`memory of ${peer.id}`, peer.memory)
     amount(`reserved of ${peer.id}`, peer.reserved)
+    amount(`blockMs of ${peer.id}`, peer.blockMs ?? 0)
+    amount(`prefillMs of ${peer.id}`, peer.prefillMs ?? 0)
+    amount(`bandwidth of ${peer.id}`, peer.bandwidth ?? 0)
   }
   if (!ids.has(input.origin)) throw new PlanInputError('origin', `${input.origin} is not among the peers`)
   for (const link of input.links ?? []) {
     amount(`rtt of ${link.from} to ${link.to}`, link.rtt)
     amount(`bandwidth of ${link.from} to ${link.to}`, link.bandwidth)
+    amount(`jitter of ${link.from} to ${link.to}`, link.jitter ?? 0)
+    amount(`loss of ${link.from} to ${link.to}`, link.loss ?? 0)
+    if ((link.loss ?? 0) >= 1) throw new PlanInputError(`loss of ${link.from} to ${link.to}`, `is ${link.loss}`)
+  }
+  checkCurve(input.batchCurve ?? [])
+}
+
+function checkCurve(curve: readonly BatchPoint[]): void {
+  for (const [index, { rows, factor }] of curve.entries()) {
+    amount(`batchCurve.${index}.rows`, rows)
+    amount(`batchCurve.${index}.factor`, factor)
+    const before = curve[index - 1]
+    if (rows < 1 || factor <= 0) throw new PlanInputError(`batchCurve.${index}`, 'is no point of a curve')
+    if (before !== undefined && (rows <= before.rows || factor < before.factor)) {
+      throw new PlanInputError(`batchCurve.${index}`, 'does not rise')
+    }
   }
 }
 

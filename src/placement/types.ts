@@ -39,6 +39,12 @@ export interface PlanPeer {
   readonly memory: number
   /** Of these, bytes that are taken already. */
   readonly reserved: number
+  /** Measured milliseconds of one decoder block of this model for one row, one session; goes before `speed`. */
+  readonly blockMs?: number
+  /** Measured milliseconds of one decoder block for one row of a prefill chunk. @default from the batch curve */
+  readonly prefillMs?: number
+  /** Bytes of memory read a second: the least time of a block whose time is not measured. */
+  readonly bandwidth?: number
 }
 
 export interface PlanLink {
@@ -48,10 +54,25 @@ export interface PlanLink {
   readonly rtt: number
   /** Bytes a second; 0: not measured. */
   readonly bandwidth: number
+  /** Mean deviation of the round trip, in milliseconds. @default 0 */
+  readonly jitter?: number
+  /** Share of packets that are lost, from 0 to below 1. @default 0 */
+  readonly loss?: number
+  /** Through a third peer. @default false */
+  readonly relayed?: boolean
 }
 
-/** `latency`: soonest next token. `memory`: every peer equally full. `spread`: all peers, by their speed. */
-export type Objective = 'latency' | 'memory' | 'spread'
+/**
+ * `latency`: soonest next token of one session. `first-token`: soonest first token of a prompt. `throughput`: most
+ * tokens a second of all sessions. `memory`: every peer equally full. `spread`: all peers, by their speed.
+ */
+export type Objective = 'latency' | 'first-token' | 'throughput' | 'memory' | 'spread'
+
+/** A run of `rows` rows takes `factor` times as long as one of a single row. */
+export interface BatchPoint {
+  readonly rows: number
+  readonly factor: number
+}
 
 export interface PlanInput {
   readonly blocks: readonly PlanBlock[]
@@ -65,6 +86,12 @@ export interface PlanInput {
   /** Id of the peer that keeps embedding and head: one of `peers`. */
   readonly origin: string
   readonly objective: Objective
+  /** Tokens of the prompt whose first token is predicted. @default 512, at most the context */
+  readonly prompt?: number
+  /** Milliseconds of a hop beside the wire. @default 0.5, as measured between stage hosts on loopback */
+  readonly hopMs?: number
+  /** By rising rows; between points it is linear, beyond the last by the row. @default as measured */
+  readonly batchCurve?: readonly BatchPoint[]
 }
 
 export interface PeerShare {
@@ -73,6 +100,39 @@ export interface PeerShare {
   /** Weights. */
   readonly bytes: number
   readonly kvBytes: number
+}
+
+/** What the prediction of a token is made of, in the order of the ring. */
+export interface PlanTerm {
+  readonly kind: 'compute' | 'hop'
+  /** Who computes, or who sends. */
+  readonly peer: string
+  /** Of a hop: who receives. */
+  readonly to?: string
+  /** Of a stage: its blocks. The ends on the origin have none. */
+  readonly blocks?: readonly [number, number]
+  readonly ms: number
+  /** `compute`: arithmetic or a measured time. `memory`: reading the weights. `latency`, `bandwidth`: of the link. */
+  readonly bound: 'compute' | 'memory' | 'latency' | 'bandwidth'
+  /** From figures that were measured, not assumed. */
+  readonly measured: boolean
+}
+
+export interface Prediction {
+  /** One token of one session. */
+  readonly msPerToken: number
+  /** Until the first token of a prompt of `promptTokens`. */
+  readonly firstTokenMs: number
+  readonly promptTokens: number
+  /** Of all sessions together. */
+  readonly tokensPerSecond: number
+  readonly sessions: number
+  /** Rows that a stage runs at once when all sessions go. */
+  readonly batchRows: number
+  /** What tokens a second wait for: a peer, a link, or the time round the ring. */
+  readonly bottleneck: { readonly kind: 'peer' | 'link' | 'ring'; readonly peer?: string; readonly to?: string }
+  /** They add up to `msPerToken`. */
+  readonly terms: readonly PlanTerm[]
 }
 
 export interface Plan {
@@ -88,6 +148,10 @@ export interface Plan {
   readonly haveBytes: number
   /** Predicted milliseconds of one token of one session; null while a speed is not measured. */
   readonly msPerToken: number | null
+  /** What memory is left for: further holders of the stages, which can stand in. In the order of the blocks. */
+  readonly replicas: readonly Stage[]
+  /** Peers whose speed is not measured count as average in it; null when nothing fits. */
+  readonly prediction: Prediction | null
 }
 
 /** The face that every planner has: pure, the same answer for the same input in any order of listing. */

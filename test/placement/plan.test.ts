@@ -210,7 +210,8 @@ describe('laws of the planner', () => {
         }
         expect(placed).toBe(plan.needBytes)
         const decoding = plan.stages.filter(({ peer: id }) => id !== ORIGIN).map(({ peer: id }) => id)
-        expect(new Set(decoding).size).toBe(decoding.length)
+        // A peer may come twice, but not after itself.
+        expect(decoding.every((id, place) => id !== decoding[place - 1])).toBe(true)
         expect(plan.verdict).toBe(decoding.length > 1 ? 'split' : 'do-not-split')
       }),
       { numRuns: 300 },
