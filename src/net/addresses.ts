@@ -1,9 +1,14 @@
-/** Multiaddrs as weft uses them: TCP over an IP address or a name, with or without the id of the peer behind it. */
+/**
+ * Multiaddrs as weft uses them: TCP over an IP address or a name, with or without the id of the peer behind it; and
+ * circuits, which lead to a peer through another one: `/ip4/../tcp/../p2p/RELAY/p2p-circuit`.
+ */
 import { CODE_P2P, multiaddr } from '@multiformats/multiaddr'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { MAX_ADDRESS_LENGTH } from './constants.ts'
 
-const SHAPE = /^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(\/p2p\/[1-9A-HJ-NP-Za-km-z]{40,60})?$/
+const CIRCUIT = '/p2p-circuit'
+const ID = String.raw`\/p2p\/[1-9A-HJ-NP-Za-km-z]{40,60}`
+const SHAPE = new RegExp(String.raw`^\/(ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(${ID}\/p2p-circuit)?(${ID})?$`)
 
 export interface DialAddress {
   readonly multiaddr: Multiaddr
@@ -17,8 +22,8 @@ export function parseAddress(text: string): DialAddress | undefined {
   if (text.length > MAX_ADDRESS_LENGTH || !SHAPE.test(text)) return undefined
   try {
     const parsed = multiaddr(text)
-    const peer = parsed.getComponents().findLast((part) => part.code === CODE_P2P)?.value ?? null
-    return { multiaddr: parsed, plain: text.replace(/\/p2p\/.*$/, ''), peer }
+    const last = parsed.getComponents().at(-1)
+    return { multiaddr: parsed, plain: withoutPeer(text), peer: last?.code === CODE_P2P ? (last.value ?? null) : null }
   } catch {
     return undefined
   }
@@ -26,6 +31,27 @@ export function parseAddress(text: string): DialAddress | undefined {
 
 export function withPeer(plain: string, peer: string): string {
   return `${plain}/p2p/${peer}`
+}
+
+/** Without the id of the peer that it leads to; a circuit keeps its relay's. */
+export function withoutPeer(address: string): string {
+  const circuit = address.indexOf(CIRCUIT)
+  return circuit < 0 ? address.replace(/\/p2p\/.*$/, '') : address.slice(0, circuit + CIRCUIT.length)
+}
+
+export function isCircuit(address: string): boolean {
+  return address.includes(CIRCUIT)
+}
+
+/** The relay of a circuit: its id, and where it is dialled. */
+export function relayOf(circuit: string): { readonly peer: string; readonly address: string } | undefined {
+  const relay = parseAddress(circuit.slice(0, circuit.indexOf(CIRCUIT)))
+  return relay === undefined || relay.peer === null ? undefined : { peer: relay.peer, address: relay.plain }
+}
+
+/** The way to a peer through a relay that is dialled at `address`, without the id of that peer. */
+export function circuitThrough(address: string, relay: string): string {
+  return `${withPeer(address, relay)}${CIRCUIT}`
 }
 
 /** Only this machine can use it. */

@@ -89,3 +89,84 @@ export const LAST_RETRY_MS = 60_000
 export const MAX_TARGETS = 2_048
 /** A stranger that has not been announced for this long is not dialled any more. */
 export const STRANGER_KEEP_MS = 10 * 60_000
+
+/** What a relay carries. */
+export interface RelayLimits {
+  /** Peers that may announce themselves as reachable through this one. */
+  readonly reservations: number
+  /** Circuits in all, and those that have one peer at either end. */
+  readonly circuits: number
+  readonly circuitsPerPeer: number
+  /** Of one circuit, both ways together; undefined: without end. */
+  readonly bytes?: number
+  readonly milliseconds?: number
+}
+
+/** In a mesh with a key. A circuit whose reader stands still holds 8 MiB at most: two windows. */
+export const MEMBER_LIMITS: RelayLimits = { reservations: 128, circuits: 64, circuitsPerPeer: 16 }
+/** In an open mesh, where whoever comes is a stranger: enough for a model of a gigabyte, and not for ever. */
+export const GUEST_LIMITS: RelayLimits = {
+  reservations: 32,
+  circuits: 16,
+  circuitsPerPeer: 4,
+  bytes: 1 << 30,
+  milliseconds: 60 * 60_000,
+}
+/** A question or an answer before a circuit carries bytes. */
+export const MAX_CIRCUIT_MESSAGE = 1_024
+/** Both halves of a circuit are made in this, or it is not made. */
+export const CIRCUIT_WAIT_MS = 5_000
+/** A circuit whose bytes nobody has taken for this long is ended: they are held in memory. */
+export const CIRCUIT_STALL_MS = 30_000
+/** Relays that a peer which cannot be dialled keeps a place at. */
+export const WANTED_RELAYS = 2
+/** How much later the second of two that lose each other looks for a relay. */
+export const RELAY_TURN_MS = 300
+/** Relays that are asked for one way to a peer. */
+export const MAX_RELAYS_TRIED = 6
+/** Who has refused a place is asked again after this. */
+export const RESERVE_AGAIN_MS = 60_000
+
+/** Addresses of one peer that are dialled for it, and how often it may ask. */
+export const DIAL_BACK_ADDRESSES = 3
+export const DIAL_BACK_WAIT_MS = 3_000
+export const DIAL_BACK_EVERY_MS = 30_000
+/** Who could not dial this peer is asked again after this. */
+export const DIAL_BACK_AGAIN_MS = 10 * 60_000
+/** Dials for others that are under way. */
+export const MAX_DIAL_BACKS = 4
+/** Peers that are asked whether they can dial this one. */
+export const VANTAGES = 3
+
+/** When ways are tried and left; tests have shorter ones. */
+export interface PathTimes {
+  /** What the direct addresses get before relays are tried beside them. */
+  readonly headStart: number
+  /** Between two looks at whether a direct way still answers, and how long the answer may take. */
+  readonly look: number
+  readonly patience: number
+  /** Before the first try to return to a direct way, and between the last ones. */
+  readonly firstReturn: number
+  readonly lastReturn: number
+  /** A relayed connection that a direct one has replaced ends when nothing was asked over it for this long, or at last. */
+  readonly quiet: number
+  readonly drain: number
+}
+
+/**
+ * A way that is lost without a sign is noticed within a look and the wait for its answer. Before it is given up it is
+ * asked once more, beside the new one: 7 s in all, where 10 are promised.
+ */
+export const PATH_TIMES: PathTimes = {
+  headStart: 750,
+  look: 3_000,
+  patience: WATCHED_WAIT_MS,
+  firstReturn: 1_000,
+  lastReturn: 30_000,
+  quiet: 10_000,
+  drain: 5 * 60_000,
+}
+/** With very many connections a look comes after this for each of them: 66 pings a second at most. */
+export const LOOK_PER_LINK_MS = 15
+/** After this machine's addresses have changed: who does not answer in this is dialled anew. */
+export const MOVED_WAIT_MS = 200

@@ -1,7 +1,7 @@
 /** Finding peers nearby: multicast DNS on the used interfaces, files on this machine, and a watch on the interfaces. */
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
-import { isLoopback, parseAddress } from './addresses.ts'
+import { isLoopback, parseAddress, plainAddresses } from './addresses.ts'
 import { keyedCodec, MAX_ANNOUNCED_ADDRESSES, OPEN_TAG, openCodec } from './announcement.ts'
 import type { Announcement, AnnouncementCodec } from './announcement.ts'
 import { MAX_TARGETS } from './constants.ts'
@@ -13,7 +13,8 @@ import type { Rendezvous } from './rendezvous.ts'
 import type { NetworkSecrets } from './secrets.ts'
 import type { InterfaceChoice } from './types.ts'
 
-const LOOK_AT_INTERFACES_MS = 3_000
+/** A look takes a tenth of a millisecond; who moves to another network is away from all others until it is noticed. */
+const LOOK_AT_INTERFACES_MS = 250
 
 export interface DiscoveryNeeds {
   readonly clock: Clock
@@ -38,6 +39,8 @@ export interface DiscoveryInit {
   readonly secrets: NetworkSecrets
   /** Multiaddrs with their real ports. */
   readonly listening: readonly string[]
+  /** Told to others in place of those. */
+  readonly announce?: readonly string[] | undefined
   /** Announce, ask and look; the interfaces are watched in any case. */
   readonly active: boolean
   readonly mdnsPort?: number | undefined
@@ -53,6 +56,8 @@ export class Discovery {
   #sockets = new Map<string, MdnsSocket>()
   /** Why an interface is not asked on, by address. */
   readonly #troubles = new Map<string, string>()
+  /** Peers that were heard by multicast DNS, by the address of the interface. */
+  readonly #heardOn = new Map<string, Set<string>>()
   /** Peers and ways that are counted; whoever announces thousands of ids is counted no further. */
   readonly #counted = new Set<string>()
   #rendezvous: Rendezvous | undefined
@@ -92,13 +97,22 @@ export class Discovery {
   interfaces(): readonly InterfaceChoice[] {
     return this.#choices.map((choice) => {
       const trouble = this.#troubles.get(choice.address)
-      return trouble === undefined ? choice : { ...choice, why: `${choice.why}; no multicast DNS: ${trouble}` }
+      if (trouble !== undefined) return { ...choice, heard: null, why: `${choice.why}; no multicast DNS: ${trouble}` }
+      return {
+        ...choice,
+        heard: this.#sockets.has(choice.address) ? (this.#heardOn.get(choice.address)?.size ?? 0) : null,
+      }
     })
   }
 
   /** Without the peer id; the loopback's last. */
   addresses(): readonly string[] {
-    return announced(this.#init.listening, this.#choices, true)
+    return this.#announced(true)
+  }
+
+  #announced(local: boolean): readonly string[] {
+    const { announce = [], listening } = this.#init
+    return announce.length > 0 ? plainAddresses(announce) : announced(listening, this.#choices, local)
   }
 
   async stop(): Promise<void> {
@@ -146,10 +160,10 @@ export class Discovery {
         ...this.#needs,
         codec: this.#codec,
         announcement: () => {
-          const addresses = local ? this.#forThisMachine() : announced(this.#init.listening, this.#choices, false)
+          const addresses = local ? this.#forThisMachine() : this.#announced(false)
           return addresses.length === 0 ? undefined : this.#announcement(addresses)
         },
-        heard: (bytes, from) => this.#heard(bytes, 'mdns', this.#isOurs(from)),
+        heard: (bytes, from) => this.#heard(bytes, 'mdns', this.#isOurs(from), address),
         trouble: (why) => {
           if (this.#troubles.get(address) !== why)
             this.#needs.logger.warn({ interface: address, why }, 'peers nearby are not looked for on an interface')
@@ -184,10 +198,12 @@ export class Discovery {
     })
   }
 
-  #heard(bytes: Uint8Array, by: 'mdns' | 'rendezvous', sameMachine: boolean): void {
+  /** @param on address of the interface that it came by */
+  #heard(bytes: Uint8Array, by: 'mdns' | 'rendezvous', sameMachine: boolean, on?: string): void {
     if (this.#stopped) return
     const one = this.#codec.decode(bytes)
     if (one === undefined || one.instance === this.#init.instance) return
+    if (on !== undefined) this.#noteHeard(on, one.peer)
     const name = this.#init.secrets.announce === undefined ? this.#init.networkName : ''
     if (one.network !== name) this.#stranger(one, sameMachine)
     else if (one.peer === this.#init.self) this.#needs.copy(usable(one, sameMachine))
@@ -195,6 +211,12 @@ export class Discovery {
       this.#count(one.peer, by)
       this.#needs.found(one.peer, usable(one, sameMachine))
     }
+  }
+
+  #noteHeard(on: string, peer: string): void {
+    const peers = this.#heardOn.get(on) ?? new Set()
+    this.#heardOn.set(on, peers)
+    if (peers.size < MAX_TARGETS) peers.add(peer)
   }
 
   #count(peer: string, by: 'mdns' | 'rendezvous'): void {

@@ -19,6 +19,9 @@ export type { DType, Frame, FrameInit } from './frame.ts'
 export { createNetwork } from './create-network.ts'
 export type { NetworkInit, NetworkNeeds } from './network-init.ts'
 export type { LanPolicy } from './admission.ts'
+export { createProber } from './probe.ts'
+export type { Prober, ProbeResult } from './probe.ts'
+export { serveProbes } from './probe-service.ts'
 export {
   HelloFailedError,
   IncompatibleVersionError,
@@ -30,4 +33,14 @@ export {
   PendingApprovalError,
   TooManyNewcomersError,
 } from './discovery-errors.ts'
-export type { Channel, ConnectedPeer, InterfaceChoice, Membership, Network, NetworkEvents, Refusal } from './types.ts'
+export type {
+  Channel,
+  ConnectedPeer,
+  InterfaceChoice,
+  Membership,
+  Network,
+  NetworkEvents,
+  Reachability,
+  ReachView,
+  Refusal,
+} from './types.ts'

@@ -19,7 +19,7 @@ import { frame } from './frame.ts'
 import type { Frame } from './frame.ts'
 import { createLaneDoor, LANE_TLS } from './lane-door.ts'
 import type { Link } from './links.ts'
-import { remoteAddress } from './link-view.ts'
+import { isRelayed, remoteAddress } from './link-view.ts'
 import type { Channel } from './types.ts'
 
 export const LANE_PROTOCOL = '/weft/lane/1'
@@ -118,8 +118,15 @@ export function createLanes(needs: LanesNeeds): Lanes {
       })
     },
     async open(link, protocol, signal) {
+      if (without.has(link)) return undefined
+      if (isRelayed(link)) {
+        // its address is the relay's, where nobody waits for a lane of ours
+        without.add(link)
+        needs.telemetry?.count('lanes_missed')
+        return undefined
+      }
       const host = hostOf(`${remoteAddress(link)}/`)
-      if (host === undefined || without.has(link)) return undefined
+      if (host === undefined) return undefined
       const late = AbortSignal.timeout(LANE_WAIT_MS)
       const either = signal === undefined ? late : AbortSignal.any([late, signal])
       try {

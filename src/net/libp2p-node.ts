@@ -1,5 +1,5 @@
 /** The libp2p node with weft's settings (shared/reference/libp2p.md, A5 and A10): TCP, noise, yamux, nothing that dials by itself. */
-import type { Libp2p, PrivateKey } from '@libp2p/interface'
+import type { Libp2p, PrivateKey, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
@@ -38,16 +38,18 @@ interface NodeInit {
 
 export interface RunningNode {
   readonly libp2p: Libp2p
+  /** What makes a connection out of bytes both ways: for circuits, which come over streams. */
+  readonly upgrader: Upgrader
   /** What is listened on, with the real ports. */
   readonly listening: readonly string[]
 }
 
 /**
- * Starts on the addresses that were named, all of them; or on the default port, else on a free one.
+ * Starts on the addresses that were named, all of them; or on the default port, else on a free one. Null: on none.
  * @throws PortInUseError, ListenError
  */
-export async function startNode(init: NodeInit, listen: readonly string[]): Promise<RunningNode> {
-  if (listen.length > 0) return start(init, listen)
+export async function startNode(init: NodeInit, listen: readonly string[] | null): Promise<RunningNode> {
+  if (listen === null || listen.length > 0) return start(init, listen ?? [])
   try {
     return await start(init, [`/ip4/0.0.0.0/tcp/${DEFAULT_PORT}`])
   } catch (error) {
@@ -57,7 +59,8 @@ export async function startNode(init: NodeInit, listen: readonly string[]): Prom
 }
 
 async function start(init: NodeInit, listen: readonly string[]): Promise<RunningNode> {
-  const libp2p = await create(init, listen)
+  let upgrader: Upgrader
+  const libp2p = await create(init, listen, (found) => (upgrader = found))
   init.prepare(libp2p)
   try {
     await libp2p.start()
@@ -66,15 +69,20 @@ async function start(init: NodeInit, listen: readonly string[]): Promise<Running
     throw explain(error as Error, listen)
   }
   const actual = libp2p.getMultiaddrs().map((one) => one.toString().replace(/\/p2p\/.*$/, ''))
-  return { libp2p, listening: listen.map((one) => withRealPort(one, listen, actual)) }
+  return { libp2p, upgrader: upgrader!, listening: listen.map((one) => withRealPort(one, listen, actual)) }
 }
 
-function create(init: NodeInit, listen: readonly string[]): Promise<Libp2p> {
+function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrader: Upgrader) => void): Promise<Libp2p> {
   return createLibp2p({
     start: false,
     privateKey: init.privateKey,
     addresses: { listen: [...listen] },
-    transports: [tcp()],
+    transports: [
+      (components) => {
+        useUpgrader(components.upgrader)
+        return tcp()(components)
+      },
+    ],
     connectionEncrypters: [weftNoise(init)],
     streamMuxers: [
       yamux({

@@ -1,12 +1,13 @@
 /** A joined connection as the other rooms see it: the peer, and where it can be dialled. */
-import { isLoopback, plainAddresses } from './addresses.ts'
+import { isCircuit, isLoopback, plainAddresses, withoutPeer } from './addresses.ts'
 import { MAX_ADDRESSES } from './constants.ts'
+import type { LinkQuality } from './link-quality.ts'
 import type { Link } from './links.ts'
 import type { ConnectedPeer, InterfaceChoice } from './types.ts'
 
 /** Of the other end, without its id; the port is one that can be dialled on outbound connections only. */
 export function remoteAddress(link: Link): string {
-  return link.connection.remoteAddr.toString().replace(/\/p2p\/.*$/, '')
+  return withoutPeer(link.connection.remoteAddr.toString())
 }
 
 /** What reached it, and what it says of itself; its loopback only where it is on this machine. */
@@ -17,13 +18,25 @@ export function dialAddresses(link: Link, interfaces: readonly InterfaceChoice[]
   return [...new Set(link.connection.direction === 'outbound' ? [reached, ...said] : said)].slice(0, MAX_ADDRESSES)
 }
 
-export function describeLink(link: Link, interfaces: readonly InterfaceChoice[], rtt: number | null): ConnectedPeer {
+/** Its frames go through a third peer. */
+export function isRelayed(link: Link): boolean {
+  return isCircuit(link.connection.remoteAddr.toString())
+}
+
+export function describeLink(
+  link: Link,
+  interfaces: readonly InterfaceChoice[],
+  { rtt, jitter, loss }: LinkQuality,
+): ConnectedPeer {
   const { about, protocol } = link.outcome!
   const addresses = dialAddresses(link, interfaces)
   return {
     id: link.peer,
     addresses: addresses.length > 0 ? addresses : [remoteAddress(link)],
     rtt,
+    jitter,
+    loss,
+    relayed: isRelayed(link),
     version: about.software,
     name: about.name,
     direction: link.connection.direction,

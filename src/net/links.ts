@@ -19,6 +19,7 @@ import { DISCOVERY_ERRORS, HelloFailedError, NotAdmittedError, OwnIdentityError 
 import { PendingApprovalError, TooManyNewcomersError } from './discovery-errors.ts'
 import { greet } from './hello-stream.ts'
 import { HELLO_PROTOCOL, NONCE_BYTES } from './hello.ts'
+import { isRelayed } from './link-view.ts'
 import type { About, HelloInit, HelloOutcome, Verdict, Versions } from './hello.ts'
 
 export interface Link {
@@ -120,9 +121,14 @@ export class Links {
     return [...this.#all.values()].filter((link) => link.peer === peer)
   }
 
-  /** The connection to use: the newest, of two that crossed the one that both sides choose. */
+  /** The connection to use: a direct one; the newest, of two that crossed the one that both sides choose. */
   primary(peer: string): Link | undefined {
-    return choose(this.of(peer).filter((link) => link.state === 'joined'))
+    return this.direct(peer) ?? choose(this.of(peer).filter((link) => link.state === 'joined'))
+  }
+
+  /** The same among those that no relay is part of. */
+  direct(peer: string): Link | undefined {
+    return choose(this.of(peer).filter((link) => link.state === 'joined' && !isRelayed(link)))
   }
 
   joined(): Link[] {
@@ -248,7 +254,8 @@ export class Links {
   #endSurplus(peer: string): void {
     const keep = this.primary(peer)
     for (const link of this.of(peer)) {
-      if (link.state !== 'joined' || link === keep) continue
+      // a relayed one ends when it is not used any more
+      if (link.state !== 'joined' || link === keep || isRelayed(link)) continue
       void link.connection.close().catch((error: Error) => link.connection.abort(error))
     }
   }

@@ -2,8 +2,9 @@
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
-import { parseAddress } from './addresses.ts'
+import { isCircuit, parseAddress } from './addresses.ts'
 import type { LanPolicy } from './admission.ts'
+import type { PathTimes, RelayLimits } from './constants.ts'
 import { BadAddressError, ListenError } from './errors.ts'
 import type { Versions } from './hello.ts'
 import type { Membership } from './types.ts'
@@ -21,8 +22,16 @@ export interface NetworkInit {
   readonly networkName: string
   /** 32 bytes; none in an open mesh. */
   readonly networkKey?: Uint8Array
-  /** Multiaddrs; empty: port 7334 on every interface, or a free port if that is taken. */
-  readonly listen: readonly string[]
+  /** Multiaddrs; empty: port 7334 on every interface, or a free port if that is taken; null: nothing, only dialling. */
+  readonly listen: readonly string[] | null
+  /** What others are told in place of what is listened on, e.g. a port that a router forwards. */
+  readonly announce?: readonly string[]
+  /** Whether other members' traffic is carried. @default 'on' */
+  readonly relay?: 'on' | 'off'
+  /** @default by kind of mesh: MEMBER_LIMITS, GUEST_LIMITS */
+  readonly relayLimits?: Partial<RelayLimits>
+  /** @default PATH_TIMES */
+  readonly pathTimes?: Partial<PathTimes>
   /** Multiaddrs that are dialled for as long as it takes. */
   readonly bootstrap: readonly string[]
   readonly lan: LanPolicy
@@ -46,9 +55,15 @@ export interface NetworkInit {
 }
 
 /** @throws BadAddressError, ListenError */
-export function checkAddresses(init: Pick<NetworkInit, 'listen' | 'bootstrap'>): void {
-  for (const address of [...init.listen, ...init.bootstrap])
-    if (parseAddress(address) === undefined) throw new BadAddressError(address)
-  const named = init.listen.find((address) => address.startsWith('/dns'))
+export function checkAddresses(init: Pick<NetworkInit, 'listen' | 'bootstrap' | 'announce'>): void {
+  const { listen, bootstrap, announce = [] } = init
+  for (const address of [...(listen ?? []), ...bootstrap, ...announce]) {
+    const parsed = parseAddress(address)
+    if (parsed === undefined || (isCircuit(address) && parsed.peer === null)) throw new BadAddressError(address)
+  }
+  const own = [...(listen ?? []), ...announce]
+  const through = own.find(isCircuit)
+  if (through !== undefined) throw new BadAddressError(through)
+  const named = listen?.find((address) => address.startsWith('/dns'))
   if (named !== undefined) throw new ListenError([named], 'a name cannot be listened on, an IP address can')
 }

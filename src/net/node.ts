@@ -1,14 +1,14 @@
 /** The network of a peer: finds, dials, greets, keeps and watches the other peers, and opens channels between them. */
 import type { Connection } from '@libp2p/interface'
-import { parseAddress, plainAddresses, withPeer } from './addresses.ts'
+import { isCircuit, parseAddress, plainAddresses, withPeer } from './addresses.ts'
 import { createAdmission } from './admission.ts'
 import type { Admission } from './admission.ts'
-import { HELLO_WAIT_MS, MAX_ADDRESSES, SPOKEN } from './constants.ts'
+import { MAX_ADDRESSES, PATH_TIMES, SPOKEN } from './constants.ts'
 import { createReacher } from './dial.ts'
 import type { Reacher } from './dial.ts'
 import { Dialler } from './dialler.ts'
-import { NotAdmittedError, OtherNetworkError, OwnIdentityError, PeerUnreachableError } from './discovery-errors.ts'
-import { Discovery } from './discovery.ts'
+import { NotAdmittedError } from './discovery-errors.ts'
+import type { Discovery } from './discovery.ts'
 import { BadAddressError, NetworkStoppedError } from './errors.ts'
 import { PING_PROTOCOL, servePings } from './heartbeat.ts'
 import { HELLO_PROTOCOL } from './hello.ts'
@@ -21,16 +21,18 @@ import { createEventHub } from './network-events.ts'
 import type { EventHub } from './network-events.ts'
 import { checkAddresses } from './network-init.ts'
 import type { NetworkInit, NetworkNeeds } from './network-init.ts'
-import type { HandshakeNote } from './noise.ts'
-import { createRefusalBook } from './refusals.ts'
-import type { RefusalBook } from './refusals.ts'
+import { createNearby } from './nearby.ts'
+import { createReach } from './reach.ts'
+import type { Reach } from './reach.ts'
+import { createRefuser } from './refuser.ts'
+import type { Refuser } from './refuser.ts'
 import { networkSecrets } from './secrets.ts'
 import { createServing, register } from './serving.ts'
 import type { Serving } from './serving.ts'
 import type { NetworkSecrets } from './secrets.ts'
 import { trackTimers } from './timers.ts'
 import type { TrackedClock } from './timers.ts'
-import type { Channel, ConnectedPeer, InterfaceChoice, Network, NetworkEvents, Refusal } from './types.ts'
+import type { Channel, ConnectedPeer, InterfaceChoice, Network, NetworkEvents, ReachView, Refusal } from './types.ts'
 import { Vitals } from './vitals.ts'
 
 /** @throws PortInUseError, ListenError, BadAddressError */
@@ -43,18 +45,20 @@ export async function createNetwork(needs: NetworkNeeds, init: NetworkInit): Pro
 
 class WeftNetwork implements Network {
   readonly id: string
+  readonly #own: { readonly self: string; stopping(): boolean }
   readonly #needs: NetworkNeeds
   readonly #init: NetworkInit
   readonly #secrets: NetworkSecrets
   readonly #instance: Uint8Array
   readonly #hub: EventHub
-  readonly #refusals: RefusalBook
+  readonly #refuser: Refuser
   readonly #admission: Admission
   readonly #vitals: Vitals
   readonly #links: Links
   readonly #dialler: Dialler
   readonly #reacher: Reacher
   readonly #serving: Serving
+  readonly #reach: Reach
   readonly #clock: TrackedClock
   #node!: RunningNode
   #discovery: Discovery | undefined
@@ -62,21 +66,29 @@ class WeftNetwork implements Network {
 
   constructor(needs: NetworkNeeds, init: NetworkInit) {
     this.id = needs.identity.id
+    this.#own = { self: this.id, stopping: () => this.#stopping !== undefined }
     this.#clock = trackTimers(needs.clock)
     this.#needs = { ...needs, clock: this.#clock }
     this.#init = init
     this.#secrets = networkSecrets(init.networkName, init.networkKey)
     this.#instance = needs.random.bytes(16)
     this.#hub = createEventHub(needs.logger)
-    this.#refusals = createRefusalBook({ ...this.#needs, tell: (refusal) => this.#tellRefusal(refusal) })
+    this.#refuser = createRefuser({
+      ...this.#needs,
+      ...this.#own,
+      tell: (refusal) => this.#hub.emit('refused', refusal),
+    })
     this.#admission = createAdmission({ ...init, approved: init.approved ?? [] })
     this.#vitals = new Vitals(this.#needs)
     this.#links = this.#createLinks()
     this.#reacher = createReacher({
       ...this.#needs,
       libp2p: () => this.#node.libp2p,
+      circuits: () => this.#reach.circuits,
+      listening: () => this.#discovery?.addresses() ?? [],
+      headStart: { ...PATH_TIMES, ...init.pathTimes }.headStart,
       links: this.#links,
-      refuse: (peer, address, error) => this.#refuse(peer, address, error),
+      refuse: (peer, address, error) => this.#refuser.refuse(peer, address, error),
       self: this.id,
     })
     this.#serving = createServing({
@@ -95,16 +107,19 @@ class WeftNetwork implements Network {
       },
       this.id,
     )
+    this.#reach = this.#createReach()
   }
 
   async start(): Promise<void> {
-    const { identity } = this.#needs
     this.#node = await startNode(
       {
-        privateKey: identity.privateKey,
+        privateKey: this.#needs.identity.privateKey,
         secrets: this.#secrets,
         instance: this.#instance,
-        note: (note) => this.#onHandshakeNote(note),
+        note: (note) => {
+          this.#reacher.noted(note)
+          this.#refuser.handshake(note)
+        },
         prepare: (libp2p) => {
           libp2p.addEventListener('connection:open', ({ detail }) => this.#onConnection(detail))
           libp2p.addEventListener('connection:close', ({ detail }) => this.#links.closed(detail))
@@ -118,6 +133,7 @@ class WeftNetwork implements Network {
     this.#discovery = this.#createDiscovery()
     this.#serving.start()
     this.handle(PING_PROTOCOL, 'connect', servePings)
+    this.#reach.start()
     this.#discovery.start()
     for (const address of this.#init.bootstrap) this.keep(address)
     for (const { id, addresses } of this.#init.knownPeers ?? [])
@@ -133,12 +149,16 @@ class WeftNetwork implements Network {
     return this.#discovery?.interfaces() ?? []
   }
 
+  reach(): ReachView {
+    return this.#reach.view()
+  }
+
   connected(): readonly ConnectedPeer[] {
-    return this.#links.joined().map((link) => describeLink(link, this.interfaces(), this.#vitals.rtt(link)))
+    return this.#links.joined().map((link) => describeLink(link, this.interfaces(), this.#vitals.quality(link)))
   }
 
   refusals(): readonly Refusal[] {
-    return this.#refusals.list()
+    return this.#refuser.book.list()
   }
 
   handle(protocol: string, purpose: string, handler: (channel: Channel) => void): void {
@@ -146,17 +166,17 @@ class WeftNetwork implements Network {
   }
 
   async open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
-    return this.#serving.open(await this.#reach(peer, signal), protocol, signal)
+    return this.#serving.open(await this.#reach.link(peer, signal), protocol, signal)
   }
 
   async openLane(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
-    return this.#serving.openLane(await this.#reach(peer, signal), protocol, signal)
+    return this.#serving.openLane(await this.#reach.link(peer, signal), protocol, signal)
   }
 
   keep(address: string): void {
     if (this.#stopping !== undefined) throw new NetworkStoppedError()
     const parsed = parseAddress(address)
-    if (parsed === undefined) throw new BadAddressError(address)
+    if (parsed === undefined || (isCircuit(address) && parsed.peer === null)) throw new BadAddressError(address)
     if (parsed.peer === null) this.#reacher.chosen(parsed.plain)
     else this.#admission.approve(parsed.peer)
     this.#dialler.add('named', parsed.peer ?? undefined, [parsed.plain])
@@ -167,16 +187,16 @@ class WeftNetwork implements Network {
   }
 
   async ping(peer: string, bytes: number, signal?: AbortSignal): Promise<number> {
-    return this.#vitals.ping(await this.#reach(peer, signal), bytes, signal)
+    return this.#vitals.ping(await this.#reach.link(peer, signal), bytes, signal)
   }
 
   decide(peer: string, admit: boolean): void {
     this.#admission.decide(peer, admit)
-    if (admit) this.#refusals.forget(peer, [])
+    if (admit) this.#refuser.book.forget(peer, [])
     else this.#dialler.forget(peer)
     if (admit || this.#links.primary(peer) === undefined) return
     const error = new NotAdmittedError(peer, 'a person here said no')
-    this.#refuse(peer, null, error)
+    this.#refuser.refuse(peer, null, error)
     this.#links.drop(peer, error)
   }
 
@@ -191,6 +211,7 @@ class WeftNetwork implements Network {
 
   async #stop(): Promise<void> {
     this.#dialler.stop()
+    this.#reach.stop()
     await this.#discovery?.stop()
     this.#vitals.stop()
     this.#links.stop()
@@ -199,26 +220,10 @@ class WeftNetwork implements Network {
     this.#clock.cancelAll()
   }
 
-  async #reach(peer: string, signal: AbortSignal | undefined): Promise<Link> {
-    signal?.throwIfAborted()
-    if (this.#stopping !== undefined) throw new NetworkStoppedError()
-    const link = this.#links.primary(peer)
-    if (link !== undefined) return link
-    const addresses = this.#dialler.addressesOf(peer).map((address) => withPeer(address, peer))
-    if (peer === this.id) throw new PeerUnreachableError(peer, 'it is this peer itself')
-    if (addresses.length === 0) throw new PeerUnreachableError(peer, 'no address of it is known')
-    const signals = [AbortSignal.timeout(HELLO_WAIT_MS), ...(signal === undefined ? [] : [signal])]
-    await this.#reacher.dial(addresses, peer, undefined, AbortSignal.any(signals))
-    signal?.throwIfAborted()
-    const reached = this.#links.primary(peer)
-    if (reached !== undefined) return reached
-    throw new PeerUnreachableError(peer, this.#refusals.list().find((one) => one.id === peer)?.why)
-  }
-
   #onConnection(connection: Connection): void {
     if (this.#stopping !== undefined) return connection.abort(new NetworkStoppedError())
-    const peer = connection.remotePeer.toString()
-    if (connection.direction === 'outbound' && this.#reacher.isChosen(connection)) this.#admission.approve(peer)
+    if (this.#reach.isTrial(connection)) return
+    if (this.#reacher.isChosen(connection)) this.#admission.approve(connection.remotePeer.toString())
     this.#links.opened(connection)
   }
 
@@ -226,19 +231,21 @@ class WeftNetwork implements Network {
     const first = this.#links.of(link.peer).filter((one) => one.state === 'joined').length === 1
     const addresses = dialAddresses(link, this.interfaces())
     this.#vitals.begin(link)
-    this.#refusals.forget(link.peer, addresses)
+    this.#refuser.book.forget(link.peer, addresses)
     this.#dialler.add('known', link.peer, addresses)
     this.#dialler.joined(link.peer)
+    this.#reach.joined(link)
     if (!first) return
     this.#needs.telemetry?.count('peers_joined')
     this.#needs.logger.info({ peer: link.peer, name: link.outcome?.about.name }, 'peer joined')
-    this.#hub.emit('connected', describeLink(link, this.interfaces(), this.#vitals.rtt(link)))
+    this.#hub.emit('connected', describeLink(link, this.interfaces(), this.#vitals.quality(link)))
     if (addresses.length > 0) this.#hub.emit('reachable', link.peer, addresses)
   }
 
   #onLeft(link: Link): void {
     const frozen = this.#vitals.end(link)
     this.#serving.left(link)
+    this.#reach.left(link)
     if (this.#links.primary(link.peer) !== undefined) return
     const why = this.#stopping !== undefined ? 'stopped' : frozen ? 'frozen' : 'lost'
     if (why !== 'stopped') this.#needs.telemetry?.count('peers_lost')
@@ -247,22 +254,25 @@ class WeftNetwork implements Network {
     this.#dialler.lost(link.peer)
   }
 
-  #onHandshakeNote(note: HandshakeNote): void {
-    this.#reacher.noted(note)
-    const parsed = note.address === null ? undefined : parseAddress(note.address)
-    const address = parsed?.plain ?? note.address
-    if (note.failure === 'other-network')
-      this.#refuse(parsed?.peer ?? null, address, new OtherNetworkError(parsed?.peer ?? address ?? 'a peer'))
-    else if (note.failure === 'own-identity') this.#refuse(this.id, address, new OwnIdentityError(this.id))
-  }
-
-  #refuse(peer: string | null, address: string | null, error: Error): void {
-    if (this.#stopping === undefined) this.#refusals.add({ id: peer, address }, error)
-  }
-
-  #tellRefusal(refusal: Refusal): void {
-    this.#needs.logger.warn({ ...refusal }, 'seen and not joined')
-    this.#hub.emit('refused', refusal)
+  #createReach(): Reach {
+    return createReach(
+      {
+        ...this.#needs,
+        admission: this.#admission,
+        links: this.#links,
+        serving: this.#serving,
+        vitals: this.#vitals,
+        refuser: this.#refuser,
+        ...this.#own,
+        libp2p: () => this.#node.libp2p,
+        upgrader: () => this.#node.upgrader,
+        reacher: () => this.#reacher,
+        dialler: () => this.#dialler,
+        interfaces: () => this.interfaces(),
+        changed: () => this.#hub.emit('addresses', this.addresses()),
+      },
+      this.#init,
+    )
   }
 
   #createLinks(): Links {
@@ -274,7 +284,7 @@ class WeftNetwork implements Network {
         joined: (link) => this.#onJoined(link),
         left: (link) => this.#onLeft(link),
         pending: (peer, name) => this.#hub.emit('pending', peer, name),
-        refused: (link, error) => this.#refuse(link.peer, remoteAddress(link), error),
+        refused: (link, error) => this.#refuser.refuse(link.peer, remoteAddress(link), error),
       },
       {
         self: this.id,
@@ -286,34 +296,23 @@ class WeftNetwork implements Network {
           network: this.#init.networkName,
           instance: Buffer.from(this.#instance).toString('hex'),
           epoch: this.#init.membership.epoch,
-          addresses: (this.#discovery?.addresses() ?? []).slice(0, MAX_ADDRESSES),
+          addresses: [...(this.#discovery?.addresses() ?? []), ...this.#reach.view().circuits].slice(0, MAX_ADDRESSES),
         }),
       },
     )
   }
 
   #createDiscovery(): Discovery {
-    return new Discovery(
-      {
-        ...this.#needs,
-        found: (peer, addresses) => {
-          if (!this.#admission.isDenied(peer)) this.#dialler.add('announced', peer, addresses)
-        },
-        stranger: (peer, address, network) => {
-          const where = network === '' ? 'a network with a key' : `the open network '${network}'`
-          this.#refuse(peer, address, new OtherNetworkError(`${peer} (of ${where})`))
-        },
-        copy: (addresses) => this.#reacher.verifyCopy(addresses),
-        changed: () => this.#hub.emit('addresses', this.addresses()),
+    const run = { self: this.id, instance: this.#instance, secrets: this.#secrets, listening: this.#node.listening }
+    return createNearby(this.#needs, this.#init, run, {
+      admission: this.#admission,
+      dialler: this.#dialler,
+      reacher: this.#reacher,
+      refuser: this.#refuser,
+      changed: () => {
+        this.#hub.emit('addresses', this.addresses())
+        this.#reach.moved()
       },
-      {
-        ...this.#init,
-        self: this.id,
-        instance: Buffer.from(this.#instance).toString('hex'),
-        secrets: this.#secrets,
-        listening: this.#node.listening,
-        active: this.#init.discovery && this.#init.lan !== 'off',
-      },
-    )
+    })
   }
 }

@@ -7,6 +7,7 @@ import { HELLO_WAIT_MS, MAX_STREAMS_PER_PROTOCOL } from './constants.ts'
 import { NotAdmittedError, PeerUnreachableError } from './discovery-errors.ts'
 import { ProtocolUnsupportedError } from './errors.ts'
 import { createLanes, LANE_PROTOCOL } from './lanes.ts'
+import { isRelayed } from './link-view.ts'
 import type { Link, Links } from './links.ts'
 import type { Channel, Membership } from './types.ts'
 
@@ -24,7 +25,11 @@ interface ServingNeeds {
 
 export interface Serving {
   start(): void
-  handle(protocol: string, purpose: string, handler: (channel: Channel) => void): void
+  handle(protocol: string, purpose: string, handler: (channel: Channel, link: Link) => void): void
+  /** The same for streams that carry no frames. */
+  handleStreams(protocol: string, purpose: string, handler: (stream: Stream, link: Link) => void): void
+  /** Milliseconds since anything but upkeep (protocols that every connection has) went over a relayed connection. */
+  quietFor(link: Link): number
   /** @throws ProtocolUnsupportedError, PeerUnreachableError, or the reason of the signal */
   open(link: Link, protocol: string, signal: AbortSignal | undefined): Promise<Channel>
   /** The same, over a lane where one can be had. */
@@ -69,27 +74,42 @@ export function createServing(needs: ServingNeeds): Serving {
       channel.abort(error as Error)
     }
   }
-  const accept = (stream: Stream, link: Link, purpose: string, handler: Handler): void => {
-    if (!needs.membership.admits(link.peer, purpose)) {
+  const used = new WeakMap<Link, number>()
+  const watchUse = (stream: Stream, link: Link, purpose: string): void => {
+    if (purpose === 'connect' || !isRelayed(link)) return
+    const use = (): void => void used.set(link, needs.clock.now())
+    const send = stream.send.bind(stream)
+    stream.send = (data) => {
+      use()
+      return send(data)
+    }
+    stream.addEventListener('message', use)
+    use()
+  }
+  const handleStreams: Serving['handleStreams'] = (protocol, purpose, handler) => {
+    const { logger, links } = needs
+    const accept = (stream: Stream, link: Link): void => {
+      if (needs.membership.admits(link.peer, purpose)) return handler(stream, link)
       needs.telemetry?.count('frames_refused')
       stream.abort(new NotAdmittedError(link.peer, `not for ${purpose}`))
-      return
     }
-    hand(channelOverStream(stream, link.peer, needs.telemetry), link, stream.protocol, handler)
-  }
-  const handle = (protocol: string, purpose: string, handler: Handler): void => {
-    const { logger, links } = needs
-    served.set(protocol, { purpose, handler })
     register({ logger, libp2p: needs.libp2p() }, protocol, MAX_STREAMS_PER_PROTOCOL, async (stream, connection) => {
       const link = links.link(connection)
-      if (link?.state === 'joined') return accept(stream, link, purpose, handler)
+      if (link?.state === 'joined') return accept(stream, link)
       // its greeting is about to end: what the dialler sends behind it waits in the window
       stream.pause()
       const joined = await links.admits(connection)
       if (!joined || link === undefined)
         return stream.abort(new NotAdmittedError(connection.remotePeer.toString(), 'it has not greeted'))
-      accept(stream, link, purpose, handler)
+      accept(stream, link)
       if (stream.readStatus === 'paused') stream.resume()
+    })
+  }
+  const handle = (protocol: string, purpose: string, handler: Handler): void => {
+    served.set(protocol, { purpose, handler })
+    handleStreams(protocol, purpose, (stream, link) => {
+      watchUse(stream, link, purpose)
+      hand(channelOverStream(stream, link.peer, needs.telemetry), link, protocol, handler)
     })
   }
   const open: Serving['open'] = async (link, protocol, signal) => {
@@ -97,7 +117,9 @@ export function createServing(needs: ServingNeeds): Serving {
     const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
     const options = { signal: either, maxOutboundStreams: MAX_STREAMS_PER_PROTOCOL }
     try {
-      return channelOverStream(await link.connection.newStream(protocol, options), link.peer, needs.telemetry)
+      const stream = await link.connection.newStream(protocol, options)
+      watchUse(stream, link, served.get(protocol)?.purpose ?? 'unknown')
+      return channelOverStream(stream, link.peer, needs.telemetry)
     } catch (error) {
       signal?.throwIfAborted()
       const { name, message } = error as Error
@@ -108,6 +130,8 @@ export function createServing(needs: ServingNeeds): Serving {
   return {
     start: () => handle(LANE_PROTOCOL, 'connect', (channel, link) => lanes.serve(channel, link)),
     handle,
+    handleStreams,
+    quietFor: (link) => needs.clock.now() - (used.get(link) ?? link.openedAt),
     open,
     openLane: async (link, protocol, signal) =>
       (await lanes.open(link, protocol, signal)) ?? (await open(link, protocol, signal)),

@@ -31,6 +31,12 @@ export interface ConnectedPeer {
   /** Multiaddrs that reached it, or from which it reached us. */
   readonly addresses: readonly string[]
   readonly rtt: number | null
+  /** Milliseconds by which a round trip differs from the one before, smoothed. */
+  readonly jitter?: number | null
+  /** Share of the last heart-beats that were not answered in time. */
+  readonly loss?: number | null
+  /** Its frames go through a third peer. */
+  readonly relayed?: boolean
   /** Software version that it named in the hello. */
   readonly version: string
   readonly name: string
@@ -59,7 +65,7 @@ export interface NetworkEvents {
   refused?(refusal: Refusal): void
   /** Waits for a person (`--lan confirm`). */
   pending?(peer: string, name: string): void
-  /** Our own listening addresses changed. */
+  /** Our own listening addresses changed, or the circuits by which others reach us. */
   addresses?(addresses: readonly string[]): void
   /** A joined peer can be reached at these: what a caller keeps and gives back as `knownPeers` at the next start. */
   reachable?(peer: string, addresses: readonly string[]): void
@@ -70,12 +76,29 @@ export interface InterfaceChoice {
   readonly address: string
   readonly used: boolean
   readonly why: string
+  /** Peers heard on it by multicast DNS; null where they are not asked for. */
+  readonly heard?: number | null
+}
+
+/**
+ * Whether others can dial this peer: `public` when all who tried could, `private` when one could not or nothing is
+ * listened on.
+ */
+export type Reachability = 'public' | 'private' | 'unknown'
+
+export interface ReachView {
+  readonly reachability: Reachability
+  /** Multiaddrs through relays, by which others reach this peer. */
+  readonly circuits: readonly string[]
+  /** What it does for others: places that it keeps, circuits that it carries now. */
+  readonly relaying: { readonly reservations: number; readonly circuits: number }
 }
 
 export interface Network {
   readonly id: string
   addresses(): readonly string[]
   interfaces(): readonly InterfaceChoice[]
+  reach(): ReachView
   connected(): readonly ConnectedPeer[]
   refusals(): readonly Refusal[]
   /** Serves a protocol (`/weft/ring/1`); the membership is asked for `purpose` before the handler sees anything. */

@@ -7,6 +7,8 @@ import { PeerUnreachableError } from './discovery-errors.ts'
 import { PeerFrozenError } from './errors.ts'
 import { createPinger, PING_PROTOCOL, startHeartbeat } from './heartbeat.ts'
 import type { Pinger } from './heartbeat.ts'
+import { BeatHistory, RoundTrips } from './link-quality.ts'
+import type { LinkQuality } from './link-quality.ts'
 import type { Link } from './links.ts'
 
 interface Vital {
@@ -15,7 +17,7 @@ interface Vital {
   pinger: Promise<Pinger>
   /** Of pings on request, which may be large: the heart-beat does not wait behind them. */
   measure: Promise<Pinger> | undefined
-  rtt: number | null
+  readonly trips: RoundTrips
   frozen: boolean
 }
 
@@ -29,6 +31,7 @@ export class Vitals {
   readonly #links = new Map<Link, Vital>()
   /** Watches by peer. */
   readonly #watches = new Map<string, number>()
+  readonly #beats = new BeatHistory()
 
   constructor(needs: VitalsNeeds) {
     this.#needs = needs
@@ -39,7 +42,7 @@ export class Vitals {
       beats: undefined,
       pinger: this.#openPinger(link),
       measure: undefined,
-      rtt: null,
+      trips: new RoundTrips(),
       frozen: false,
     }
     this.#links.set(link, vital)
@@ -60,9 +63,9 @@ export class Vitals {
     return vital?.frozen === true
   }
 
-  /** Milliseconds, smoothed; null until measured. */
-  rtt(link: Link): number | null {
-    return this.#links.get(link)?.rtt ?? null
+  quality(link: Link): LinkQuality {
+    const trips = this.#links.get(link)?.trips
+    return { rtt: trips?.rtt ?? null, jitter: trips?.jitter ?? null, loss: this.#beats.loss(link.peer) }
   }
 
   /** Whether the other end of a link still answers. */
@@ -139,6 +142,7 @@ export class Vitals {
   #frozen(link: Link, vital: Vital, silent: number): void {
     if (this.#links.get(link) !== vital || vital.frozen) return
     this.#needs.telemetry?.count('heartbeats_missed')
+    this.#beats.add(link.peer, false)
     vital.frozen = true
     link.connection.abort(new PeerFrozenError(link.peer, silent))
   }
@@ -154,7 +158,8 @@ export class Vitals {
       pinger,
       watched: () => this.#watches.has(link.peer),
       measured: (rtt) => {
-        vital.rtt = vital.rtt === null ? rtt : vital.rtt + (rtt - vital.rtt) / 4
+        vital.trips.add(rtt)
+        this.#beats.add(link.peer, true)
         this.#needs.telemetry?.observe('peer_rtt', rtt / 1000)
       },
       frozen: (silent) => this.#frozen(link, vital, silent),

@@ -101,6 +101,7 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
           id,
           addresses: () => [`/memory/${id}`],
           interfaces: () => [],
+          reach: () => ({ reachability: 'unknown', circuits: [], relaying: { reservations: 0, circuits: 0 } }),
           connected: () => [...node.peers.values()],
           refusals: () => [],
           handle: (protocol, _purpose, handler) => void node.handlers.set(protocol, handler),

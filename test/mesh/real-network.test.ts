@@ -43,10 +43,16 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function realPeer(options: Partial<MeshNeeds> & { bootstrap?: readonly string[] } = {}): Promise<RealPeer> {
+interface RealPeerOptions extends Partial<MeshNeeds> {
+  readonly bootstrap?: readonly string[]
+  /** Null: it only dials. */
+  readonly listen?: null
+}
+
+async function realPeer(options: RealPeerOptions = {}): Promise<RealPeer> {
   const identity = newIdentity()
-  const { bootstrap = [], ...needs } = options
-  const network = await pool.add({ identity, bootstrap })
+  const { bootstrap = [], listen, ...needs } = options
+  const network = await pool.add({ identity, bootstrap, ...(listen === null ? { listen } : {}) })
   const store = options.store ?? (await createBlobStore({ directory: join(folder, identity.id) }))
   const counters = new Map<string, number>()
   const left: string[] = []
@@ -82,6 +88,19 @@ async function holder(): Promise<RealPeer> {
 }
 
 describe('over real connections', () => {
+  it('brings together two that only dial: each says in its profile through whom it is reached', async () => {
+    const relay = await realPeer()
+    const bootstrap = [relay.network.addresses()[0]!]
+    const [a, b] = [await realPeer({ bootstrap, listen: null }), await realPeer({ bootstrap, listen: null })]
+    for (const { mesh } of [a, b]) await mesh.publishProfile(profile('dials only'))
+    await until(() => [a, b].every(({ network }) => network.connected().some((one) => one.relayed === true)))
+    await until(() => a.mesh.profiles().get(b.id)?.circuits?.length === 1)
+    expect(a.mesh.profiles().get(b.id)).toMatchObject({
+      addresses: [],
+      circuits: [`${bootstrap[0]}/p2p-circuit/p2p/${b.id}`],
+    })
+  })
+
   it('peers that know one bootstrap peer learn of each other and connect', async () => {
     const first = await realPeer()
     const others = []

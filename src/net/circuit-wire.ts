@@ -1,0 +1,40 @@
+/**
+ * What is said on a stream before it carries a circuit: one question, one answer, each a control map with its length
+ * before it. `to`: the dialler asks a relay for a peer; `from`: the relay tells that peer who it is.
+ */
+import type { Stream } from '@libp2p/interface'
+import { lpStream } from '@libp2p/utils'
+import { z } from 'zod'
+import { CIRCUIT_WAIT_MS, MAX_CIRCUIT_MESSAGE } from './constants.ts'
+import { decodeControl, encodeControl } from './control.ts'
+
+export const CIRCUIT_PROTOCOL = '/weft/circuit/1'
+
+const peerId = z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{40,60}$/)
+
+export const questionSchema = z.union([z.object({ to: peerId }), z.object({ from: peerId })])
+export const answerSchema = z.object({ ok: z.boolean(), why: z.string().max(128).nullish() })
+
+export type CircuitAnswer = z.infer<typeof answerSchema>
+
+export interface CircuitTalk {
+  /** @throws what the stream or the schema says, or when nothing comes in time */
+  hear<T>(schema: z.ZodType<T>): Promise<T>
+  say(message: z.infer<typeof questionSchema> | CircuitAnswer): Promise<void>
+  /** The stream as it is after the talk: what follows is the circuit's. */
+  bytes(): Stream
+}
+
+export function talkOver(stream: Stream, signal = AbortSignal.timeout(CIRCUIT_WAIT_MS)): CircuitTalk {
+  const messages = lpStream(stream, { maxDataLength: MAX_CIRCUIT_MESSAGE })
+  // a stream that ends while it is waited for rejects with an event in place of an error
+  const inOrder = <T>(step: Promise<T>): Promise<T> =>
+    step.catch((reason: unknown) => {
+      throw reason instanceof Error ? reason : new Error('the stream has ended')
+    })
+  return {
+    hear: async (schema) => schema.parse(decodeControl((await inOrder(messages.read({ signal }))).subarray())),
+    say: (message) => inOrder(messages.write(encodeControl(message), { signal })),
+    bytes: () => messages.unwrap(),
+  }
+}

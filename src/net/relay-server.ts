@@ -1,0 +1,145 @@
+/**
+ * This peer as a relay: it keeps places for members that cannot be dialled, and carries circuits between members that
+ * it is connected to directly. What goes through is sealed between the two ends (noise, with the network key).
+ */
+import type { Stream } from '@libp2p/interface'
+import type { Logger, Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
+import { answerSchema, CIRCUIT_PROTOCOL, talkOver } from './circuit-wire.ts'
+import type { CircuitTalk } from './circuit-wire.ts'
+import { CIRCUIT_WAIT_MS } from './constants.ts'
+import type { RelayLimits } from './constants.ts'
+import { encodeControl } from './control.ts'
+import { FrameError } from './errors.ts'
+import { frame } from './frame.ts'
+import type { Link, Links } from './links.ts'
+import { isRelayed } from './link-view.ts'
+import { splice } from './splice.ts'
+import type { Channel, Membership } from './types.ts'
+
+/** A channel that stays open for as long as the place is kept. */
+export const RELAY_PROTOCOL = '/weft/relay/1'
+export const RELAY_FRAME = { reserve: 1, reserved: 2, refused: 3 } as const
+/** What a member must be admitted to, at the relay, to be either end of a circuit. */
+export const RELAY_PURPOSE = 'relay'
+
+interface RelayServerNeeds {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly telemetry?: Pick<Telemetry, 'count'> | undefined
+  readonly membership: Membership
+  readonly links: Links
+  /** Undefined: this peer is no relay. */
+  readonly limits: RelayLimits | undefined
+}
+
+export interface RelayServer {
+  /** Somebody wants to be reachable through this peer. */
+  reserve(channel: Channel, link: Link): void
+  /** Somebody wants to be carried to `to`. The stream is answered in any case; never rejects. */
+  connect(talk: CircuitTalk, link: Link, to: string): Promise<void>
+  readonly reservations: number
+  readonly circuits: number
+  stop(): void
+}
+
+export function createRelayServer(needs: RelayServerNeeds): RelayServer {
+  const { links, limits, membership, telemetry } = needs
+  const reserved = new Map<string, Channel>()
+  /** Made or being made: who is at its ends, and how to end it. */
+  const circuits = new Set<{ readonly ends: readonly string[]; end(why: string): void }>()
+  const ofPeer = (peer: string): number => [...circuits].filter(({ ends }) => ends.includes(peer)).length
+
+  const refusal = (from: Link, to: string): string | undefined => {
+    if (limits === undefined) return 'it is no relay'
+    if (isRelayed(from)) return 'it relays for direct connections only'
+    const target = links.direct(to)
+    if (target === undefined || from.peer === to) return 'it is not connected to that peer'
+    if (![from.peer, to].every((peer) => membership.admits(peer, RELAY_PURPOSE))) return 'not for this peer'
+    if (circuits.size >= limits.circuits) return 'it carries as many circuits as it may'
+    if ([from.peer, to].some((peer) => ofPeer(peer) >= limits.circuitsPerPeer)) return 'too many circuits of one peer'
+    return undefined
+  }
+
+  const arriveAt = async (target: Link, from: string): Promise<Stream | string> => {
+    const signal = AbortSignal.timeout(CIRCUIT_WAIT_MS)
+    const stream = await target.connection.newStream(CIRCUIT_PROTOCOL, { signal })
+    try {
+      const talk = talkOver(stream, signal)
+      await talk.say({ from })
+      const { ok, why } = await talk.hear(answerSchema)
+      if (ok) return talk.bytes()
+      stream.abort(new Error('refused'))
+      return why ?? 'that peer said no'
+    } catch (error) {
+      stream.abort(error as Error)
+      throw error
+    }
+  }
+
+  const carry = (near: Stream, far: Stream, ends: readonly string[]): void => {
+    telemetry?.count('relay_circuits')
+    const joint = splice(near, far, {
+      clock: needs.clock,
+      bytes: limits?.bytes,
+      milliseconds: limits?.milliseconds,
+      carried: (bytes) => telemetry?.count('relay_bytes', bytes),
+      ended: () => void circuits.delete(circuit),
+    })
+    const circuit = { ends, end: (why: string) => joint.end(why) }
+    circuits.add(circuit)
+  }
+
+  return {
+    get reservations() {
+      return reserved.size
+    },
+    get circuits() {
+      return circuits.size
+    },
+    reserve(channel, link) {
+      channel.onFrame(async ({ type }) => {
+        if (type !== RELAY_FRAME.reserve) throw new FrameError('type', `frame ${type} where a place is asked for`)
+        const full = limits !== undefined && reserved.size >= limits.reservations && !reserved.has(link.peer)
+        const why =
+          limits === undefined ? 'it is no relay' : isRelayed(link) ? 'not over a relay' : full ? 'full' : null
+        if (why !== null) {
+          telemetry?.count('relay_refused')
+          return channel.send(frame({ type: RELAY_FRAME.refused, control: encodeControl({ why }) }))
+        }
+        const before = reserved.get(link.peer)
+        if (before !== channel) telemetry?.count('relay_reservations')
+        reserved.set(link.peer, channel)
+        if (before !== undefined && before !== channel) void before.close().catch(() => undefined)
+        await channel.send(frame({ type: RELAY_FRAME.reserved, control: encodeControl({ ...limits }) }))
+      })
+      void channel.closed.then(() => {
+        if (reserved.get(link.peer) === channel) reserved.delete(link.peer)
+      })
+    },
+    async connect(talk, link, to) {
+      const why = refusal(link, to)
+      if (why !== undefined) {
+        telemetry?.count('relay_refused')
+        return talk.say({ ok: false, why })
+      }
+      const making = { ends: [link.peer, to], end: () => undefined }
+      circuits.add(making)
+      try {
+        const far = await arriveAt(links.direct(to)!, link.peer)
+        if (typeof far === 'string') return await talk.say({ ok: false, why: far })
+        await talk.say({ ok: true })
+        carry(talk.bytes(), far, making.ends)
+      } catch (error) {
+        needs.logger.info({ err: error, from: link.peer, to }, 'a circuit could not be made')
+        await talk.say({ ok: false, why: 'that peer does not answer' }).catch(() => undefined)
+      } finally {
+        circuits.delete(making)
+      }
+    },
+    stop() {
+      for (const circuit of circuits) circuit.end('the relay stops')
+      for (const channel of reserved.values()) channel.close().catch(() => undefined)
+    },
+  }
+}
