@@ -30,6 +30,8 @@ export interface FetchJobNeeds {
   readonly lied: (peer: string, address: string, index: number, why: string) => void
   readonly claims: Claims
   readonly failures: ChunkFailures
+  /** A holder has sent for a while at so many bytes a second. */
+  readonly delivered: (peer: string, rate: number) => void
 }
 
 const PIECES_A_CHUNK = 4
@@ -135,7 +137,7 @@ class FetchJob {
 
   #hire(peer: string): void {
     const { clock, count } = this.#needs
-    const pace = new Pace(clock)
+    const pace = new Pace(clock, (rate) => this.#needs.delivered(peer, rate))
     const options = {
       lane: true,
       received: (bytes: number) => pace.received(bytes),

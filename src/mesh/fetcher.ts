@@ -22,7 +22,10 @@ export interface Fetcher {
   manifest(digest: string, holders: readonly string[], signal?: AbortSignal): Promise<AnyManifest>
 }
 
-interface FetcherNeeds extends Pick<MeshNeeds, 'network' | 'clock' | 'random' | 'store' | 'telemetry' | 'logger'> {
+interface FetcherNeeds extends Pick<
+  MeshNeeds,
+  'network' | 'clock' | 'random' | 'store' | 'telemetry' | 'logger' | 'delivered'
+> {
   readonly lied: (peer: string, address: string, index: number, why: string) => void
 }
 
@@ -49,7 +52,8 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
     return [...shuffled(near, needs.random), ...honest.filter((peer) => !connected.has(peer))]
   }
   const openHolder = (peer: string, options: HolderOptions = {}): Holder => new Holder(needs, peer, options)
-  const job = { store, clock, random: needs.random, count, openHolder, askable, lied, claims, failures }
+  const delivered = needs.delivered ?? ((): void => undefined)
+  const job = { store, clock, random: needs.random, count, openHolder, askable, lied, claims, failures, delivered }
 
   const askOneToKeep = async (blobs: readonly BlobRequest[], holder: Holder, promised: Set<string>): Promise<void> => {
     const cancel = clock.after(KEEP_WAIT_MS, () => holder.close())

@@ -19,6 +19,10 @@ export const MAX_SHADOWS = 4096
 export const MAX_NAME = 200
 /** Imports that a peer tells of: those under way, and the last that have ended. */
 export const MAX_IMPORTS = 16
+/** Models whose speed a peer tells: more than it can have loaded. */
+export const MAX_PROFILE_MODELS = 64
+/** Pairs that a peer tells of: those that it has used. With all of these a profile is a third of a record. */
+export const MAX_PROFILE_LINKS = 64
 export const MAX_ADDRESSES = 16
 export const MAX_ADDRESS_LENGTH = 300
 /** A model of 1,000 layers has more than any that exists. */

@@ -9,12 +9,15 @@ const MEASURE_MS = 250
 
 export class Pace {
   readonly #clock: Clock
+  readonly #measured: (rate: number) => void
   #rate: number | undefined
   #since: number
   #bytes = 0
 
-  constructor(clock: Clock) {
+  /** @param measured called with each new measure, bytes a second */
+  constructor(clock: Clock, measured: (rate: number) => void = () => undefined) {
     this.#clock = clock
+    this.#measured = measured
     this.#since = clock.now()
   }
 
@@ -33,6 +36,7 @@ export class Pace {
     this.#rate = this.#rate === undefined ? measured : this.#rate + WEIGHT * (measured - this.#rate)
     this.#since = now
     this.#bytes = 0
+    this.#measured(measured)
   }
 
   /** Bytes a second; undefined until it has delivered a chunk. */

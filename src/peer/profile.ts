@@ -1,33 +1,90 @@
-/** What this device is: processor, memory, and how fast its kernels are. */
-import { readFile } from 'node:fs/promises'
+/** What this device is and what the ways from it are: all that it tells others of itself, and how it comes to know. */
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
-import { join } from 'node:path'
+import type { AnyManifest } from '../models/index.ts'
+import { createProber, serveProbes } from '../net/index.ts'
+import type { Network, Prober } from '../net/index.ts'
 import { kernelTrial } from '../pipeline/index.ts'
-import type { KernelTrial } from '../pipeline/index.ts'
-import { writeFileAtomic } from '../store/index.ts'
+import type { Logger, Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
+import { LinkBook } from './link-book.ts'
+import { DeviceMeasures } from './profile-measures.ts'
 import type { HardwareProfile } from './types.ts'
 
 /** Share of the free memory that weft takes by itself; others need the rest. */
 const MEMORY_SHARE = 0.6
+const SYSTEM = '/sys/class'
 
-export interface ProfileInit {
+export interface ProfilingNeeds {
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly logger: Logger
+  /** Where measures are kept. */
+  readonly directory: string
+  /** Threads of each stage. */
+  readonly threads: number
   /** Bytes that the user allows. */
-  readonly memory?: number
+  readonly memory: number | undefined
 }
 
-/** @param speed multiply-adds a second and kernel id, once measured */
-export function hardwareProfile(init: ProfileInit, trial: KernelTrial | null): HardwareProfile {
-  const free = freeMemory()
-  return {
-    platform: process.platform,
-    arch: process.arch,
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: availableParallelism(),
-    memory_total: totalmem(),
-    memory_free: free,
-    memory_quota: init.memory ?? Math.floor(free * MEMORY_SHARE),
-    speed: trial?.speed ?? 0,
-    kernel: trial?.kernel ?? '',
+export class Profiling {
+  readonly #needs: ProfilingNeeds
+  readonly measures: DeviceMeasures
+  readonly links: LinkBook
+  #idle: () => boolean = () => true
+  #prober: Prober | undefined
+
+  constructor(needs: ProfilingNeeds) {
+    const { clock, directory, logger, telemetry, threads } = needs
+    this.#needs = needs
+    this.links = new LinkBook(clock)
+    this.measures = new DeviceMeasures({
+      clock,
+      directory,
+      threads,
+      telemetry,
+      system: SYSTEM,
+      trial: (signal) => kernelTrial(signal),
+      idle: () => this.#idle(),
+      log: (fields, message) => logger.warn(fields, message),
+    })
+  }
+
+  /** @param models of which the speed is told */
+  hardware(models: readonly AnyManifest[] = []): HardwareProfile {
+    const { measures } = this
+    const free = freeMemory()
+    return {
+      platform: process.platform,
+      arch: process.arch,
+      cpu: cpus()[0]?.model ?? 'unknown',
+      cores: availableParallelism(),
+      memory_total: totalmem(),
+      memory_free: free,
+      memory_quota: this.#needs.memory ?? Math.floor(free * MEMORY_SHARE),
+      speed: measures.trial?.speed ?? 0,
+      kernel: measures.trial?.kernel ?? '',
+      memory_bandwidth: measures.trial?.bandwidth ?? 0,
+      ...measures.power,
+      models: measures.speeds(models),
+    }
+  }
+
+  /**
+   * Measures, and answers probes of others; resolves with the first figures.
+   * @param idle nothing is computed now
+   */
+  async start(network: Network, idle: () => boolean): Promise<void> {
+    const { clock, telemetry } = this.#needs
+    this.#idle = idle
+    this.#prober = createProber({ network, clock, telemetry })
+    serveProbes({ network, clock, telemetry })
+    network.on({ addresses: () => this.links.forget() })
+    await this.measures.start()
+  }
+
+  /** Undefined before the start, and for a peer that is alone. */
+  get prober(): Prober | undefined {
+    return this.#prober
   }
 }
 
@@ -35,21 +92,4 @@ export function hardwareProfile(init: ProfileInit, trial: KernelTrial | null): H
 function freeMemory(): number {
   const available = process.availableMemory()
   return available > 0 ? Math.min(available, totalmem()) : freemem()
-}
-
-/** The quick kernel trial; its result is kept in the mesh home for this processor. Null when it could not be made. */
-export async function knownTrial(stateDirectory: string): Promise<KernelTrial | null> {
-  const path = join(stateDirectory, 'kernel-trial.json')
-  const cpu = cpus()[0]?.model ?? 'unknown'
-  const kept = await readFile(path, 'utf8')
-    .then((text) => JSON.parse(text) as KernelTrial & { cpu: string })
-    .catch(() => null)
-  if (kept?.cpu === cpu && kept.speed > 0) return { speed: kept.speed, kernel: kept.kernel }
-  try {
-    const trial = await kernelTrial()
-    await writeFileAtomic(path, Buffer.from(JSON.stringify({ cpu, ...trial })))
-    return trial
-  } catch {
-    return null
-  }
 }

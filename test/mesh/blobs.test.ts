@@ -45,6 +45,19 @@ describe('fetching tensors', () => {
     expect([steps[0], steps.at(-1)]).toEqual([0, 2 * CHUNK_BYTES + 5])
   })
 
+  it('tells how fast each holder delivers: what the way from it can carry', async () => {
+    const a = await world.peer()
+    const rates: [string, number][] = []
+    const c = await world.peer({ delivered: (peer, rate) => void rates.push([peer, rate]) })
+    world.hub.connectAll()
+    await pump(world, fetchInto(c, [await put(content(1, 4 * CHUNK_BYTES), a)], [a]))
+    expect(rates.length).toBeGreaterThan(0)
+    for (const [peer, rate] of rates) {
+      expect(peer).toBe(a.id)
+      expect(rate).toBeGreaterThan(0)
+    }
+  })
+
   it('fetches nothing the second time, and a blob that is listed twice once', async () => {
     const [a, , c] = await three(world)
     const blob = await put(content(1, 100_000), a)

@@ -29,12 +29,23 @@ beforeEach(() => {
   intake = createIntake({ self: self.id, clock, book, membership })
 })
 
+const SPEED = {
+  digest: DIGEST,
+  block_ms: 0.6,
+  prefill_ms: null,
+  predicted_block_ms: 0.5,
+  predicted_prefill_ms: 0.1,
+  error: 0.5,
+}
+const LINK = { peer: 'b', rtt_ms: 1, jitter_ms: null, loss: 0, down: 1e8, up: null, relayed: false }
 const PROFILE = { ...profile('anna'), addresses: ['/ip4/10.0.0.1/tcp/1'] }
 
 async function sealed(changes: Partial<Omit<MeshRecord, 'author'>> = {}, by = author): Promise<Uint8Array> {
   const record = { kind: 'profile', key: '', version: clock.wall(), body: PROFILE, ...changes }
   return (await sealRecord(by, record)).bytes
 }
+
+const measured = (hardware: object): object => ({ ...PROFILE, hardware: { ...PROFILE.hardware, ...hardware } })
 
 const placement = (epoch: number, stages: unknown[] = [{ peer: 'origin', from: 0, to: 2 }]): object => {
   return { epoch, digest: DIGEST, kind: 'chosen', stages }
@@ -119,6 +130,19 @@ describe('a record that arrives', () => {
     ['profile', '', { ...PROFILE, addresses: Array(100).fill('/ip4/1.1.1.1/tcp/1') }],
     ['profile', 'second', PROFILE],
     ['profile', '', null],
+    ['profile', '', measured({ memory_bandwidth: -1 })],
+    ['profile', '', measured({ memory_bandwidth: 1e300 })],
+    ['profile', '', measured({ memory_bandwidth: null })],
+    ['profile', '', measured({ thermal: { celsius: 1e9, limit_celsius: null, limited: false } })],
+    ['profile', '', measured({ battery: { percent: 101, discharging: true } })],
+    ['profile', '', measured({ models: [{ ...SPEED, block_ms: -1 }] })],
+    ['profile', '', measured({ models: [{ ...SPEED, error: 1e300 }] })],
+    ['profile', '', measured({ models: [{ ...SPEED, digest: 'x' }] })],
+    ['profile', '', measured({ models: Array.from({ length: 65 }, () => SPEED) })],
+    ['profile', '', { ...PROFILE, links: [{ ...LINK, loss: 2 }] }],
+    ['profile', '', { ...PROFILE, links: [{ ...LINK, rtt_ms: 'soon' }] }],
+    ['profile', '', { ...PROFILE, links: [{ ...LINK, down: 1e300 }] }],
+    ['profile', '', { ...PROFILE, links: Array.from({ length: 65 }, () => LINK) }],
     ['holdings', '', { models: [{ model: 'm', digest: DIGEST, tensors: [[4, 2]], stages: [] }] }],
     ['holdings', '', { models: [{ model: 'm', digest: 'short', tensors: [], stages: [] }] }],
     ['manifest', 'cd'.repeat(32), { model: 'm', digest: DIGEST, bytes: 1, blocks: 3, boundary: 'f16', license: '' }],
@@ -138,6 +162,16 @@ describe('a record that arrives', () => {
     expect(book.find('profile', author.id)?.body).toEqual(PROFILE)
     // What is passed on is what was signed.
     expect(book.find('profile', author.id)?.bytes).toEqual(bytes)
+  })
+
+  it('may tell what was measured, or nothing of it as the version before did', async () => {
+    const hardware = { memory_bandwidth: 1e10, thermal: null, battery: { percent: 61, discharging: true } }
+    const body = { ...measured({ ...hardware, models: [{ ...SPEED, mood: 1 }] }), links: [LINK] }
+    expect(intake.offer(await sealed({ body }), 0, author.id).verdict).toBe('accepted')
+    const kept = { ...PROFILE, hardware: { ...PROFILE.hardware, ...hardware, models: [SPEED] }, links: [LINK] }
+    expect(book.find('profile', author.id)?.body).toEqual(kept)
+    expect(intake.offer(await sealed({ version: clock.wall() + 1 }), 0, author.id).verdict).toBe('accepted')
+    expect(book.find('profile', author.id)?.body).toEqual(PROFILE)
   })
 
   it('from the far future is refused, and the next one from now is fine', async () => {

@@ -1,13 +1,20 @@
 /** weft peers [ls|approve|deny]: members of the mesh. */
+import type { PeerStatus } from '../../peer/index.ts'
 import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
+import { blocksTable, linksTable } from '../link-view.ts'
 import { printable } from '../text.ts'
 import { peersTable } from '../views.ts'
 
 /** Whoever waits for a person here, or here for a person elsewhere (`--lan confirm`). */
 const PENDING = 'WEFT-DSC-005'
+
+/** Tables below the one of peers: what was measured of ways and devices, then of blocks. */
+function measured(status: PeerStatus): string[][] {
+  return [linksTable(status), blocksTable(status)].filter((lines) => lines.length > 0)
+}
 
 export const command: Command = async (context) => {
   const { flags, out, signal } = context
@@ -23,6 +30,7 @@ export const command: Command = async (context) => {
     else if (out.json) out.document({ schema: 'weft.peers/1', peers: status.peers })
     else {
       out.lines(peersTable(status, flags.flag('wide')))
+      if (flags.flag('wide')) for (const lines of measured(status)) out.lines(['', ...lines])
       for (const { code, why, hint } of status.seen_not_joined)
         if (code === PENDING) out.note(printable(`${why}. ${hint}`))
     }

@@ -1,8 +1,12 @@
-/** The quick kernel trial: multiply-adds a second of one thread in the kernel that decoding spends its time in. */
+/**
+ * The quick trial: multiply-adds a second of one thread in the kernel that decoding spends its time in, and how fast
+ * memory is read.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createOrtEngine, GraphBuilder, MICROSOFT } from '../../onnx/index.ts'
+import { memorySpeed } from './memory-speed.ts'
 
 const SIZE = 1024
 const BLOCK = 32
@@ -23,7 +27,9 @@ async function main(): Promise<void> {
       times.push(Number(process.hrtime.bigint() - started))
     }
     const best = times.sort((a, b) => a - b)[Math.floor(ROUNDS / 4)]!
-    process.stdout.write(JSON.stringify({ speed: Math.round((SIZE * SIZE * 1e9) / best), kernel: engine.kernelId }))
+    const speed = Math.round((SIZE * SIZE * 1e9) / best)
+    const bandwidth = await memorySpeed().catch(() => 0)
+    process.stdout.write(JSON.stringify({ speed, kernel: engine.kernelId, bandwidth }))
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

@@ -1,0 +1,102 @@
+/** What the planner is asked: the model's blocks, and the peers of the mesh as they are now. */
+import type { Mesh } from '../mesh/index.ts'
+import { languageModel } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
+import type { Stages } from '../pipeline/index.ts'
+import { planRange } from '../placement/index.ts'
+import type { Objective, PlanBlock, PlanInput, PlanPeer, Stage } from '../placement/index.ts'
+import type { PlanMeasures } from './profile-plan.ts'
+import type { HardwareProfile } from './types.ts'
+
+/** Context and sessions for which a chosen placement leaves room. */
+const PLAN_CONTEXT = 2_048
+const PLAN_CONCURRENCY = 1
+
+export interface PlanNeeds {
+  readonly self: string
+  readonly mesh: Mesh | null
+  readonly stages: Stages
+  readonly threads: number
+  /** What was measured of blocks and links. @default nothing but the speed that each peer tells */
+  readonly measured?: PlanMeasures
+  profile(): HardwareProfile
+}
+
+/** What a person wishes; what is left out is as for a placement that weft chooses. */
+export interface PlanWishes {
+  readonly objective?: Objective
+  /** Tokens; no more than the model has. */
+  readonly context?: number
+  readonly concurrency?: number
+  /** Tokens of the prompt whose first token is predicted. */
+  readonly prompt?: number
+}
+
+export interface PlanRequest extends PlanWishes {
+  /** Changes of the mesh, as `--what-if` has them. */
+  readonly whatIf?: readonly string[]
+  /** With every term, what bounds it, and what would help. */
+  readonly explain?: boolean
+}
+
+/** @throws ModelKindError for what is no language model */
+export function planInput(needs: PlanNeeds, model: AnyManifest, wishes: PlanWishes = {}): PlanInput {
+  const manifest = languageModel(model)
+  return {
+    blocks: planBlocks(manifest),
+    peers: planPeers(needs, manifest.digest),
+    links: needs.measured?.links() ?? [],
+    context: Math.min(wishes.context ?? PLAN_CONTEXT, manifest.shape.context),
+    concurrency: wishes.concurrency ?? PLAN_CONCURRENCY,
+    origin: needs.self,
+    objective: wishes.objective ?? 'latency',
+    ...(wishes.prompt === undefined ? {} : { prompt: wishes.prompt }),
+  }
+}
+
+/**
+ * Peers for blocks [from, to) of a model whose other stages stay where they are; undefined: they have no room for them, all
+ * together. Any two neighbours count the same: who stands before and behind is the origin's to know.
+ * @throws ModelKindError for what is no language model
+ */
+export function divideRange(needs: PlanNeeds, model: AnyManifest, from: number, to: number): Stage[] | undefined {
+  const { mesh, self, stages } = needs
+  const input = planInput(needs, model)
+  const held = (peer: string): number =>
+    peer === self
+      ? stages.weights - stages.weightsBeside(model.digest)
+      : (mesh?.holdings().get(peer) ?? [])
+          .filter(({ digest }) => digest === model.digest)
+          .reduce((sum, { stages: ready }) => sum + Math.max(0, ...ready.map(({ memory }) => memory)), 0)
+  const peers = input.peers.map((peer) => ({ ...peer, reserved: peer.reserved + held(peer.id) }))
+  return planRange({ ...input, peers }, from, to, self, self)
+}
+
+/** @throws ModelKindError for what is no language model */
+export function planBlocks(model: AnyManifest): PlanBlock[] {
+  const { blocks, boundary, shape } = languageModel(model)
+  const boundaryBytes = shape.width * (boundary === 'f16' ? 2 : 4)
+  return blocks.map(({ kind, memory, flops, kv_bytes }) => ({ kind, memory, flops, kv_bytes, boundaryBytes }))
+}
+
+/** Memory that the same model takes now would be free for its new placement. */
+function planPeers(needs: PlanNeeds, digest: string): PlanPeer[] {
+  const { self, mesh, stages, threads } = needs
+  const own = needs.profile()
+  const measured = needs.measured?.speeds(digest) ?? ((): object => ({}))
+  const reservedHere = stages.weightsBeside(digest)
+  const peers: PlanPeer[] = [
+    { id: self, speed: own.speed, threads, memory: own.memory_quota, reserved: reservedHere, ...measured(self) },
+  ]
+  for (const peer of mesh?.peers() ?? []) {
+    if (peer.state !== 'connected' || peer.profile === null) continue
+    const { speed, memory_quota, cores } = peer.profile
+    const their = mesh?.profiles().get(peer.id)
+    const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)
+    const hosts = new Map(others.flatMap((held) => held.stages).map((stage) => [stage.pid, stage.memory]))
+    const reserved = [...hosts.values()].reduce((sum, memory) => sum + memory, 0)
+    const device = { speed, threads: their?.threads ?? cores, memory: memory_quota, reserved }
+    peers.push({ id: peer.id, ...device, ...measured(peer.id) })
+  }
+  return peers
+}

@@ -1,0 +1,84 @@
+/** Is what would be told of this peer now worth a new record? Figures that are measured move all the time. */
+import type { HardwareProfile, MeasuredLink, ModelSpeed } from '../mesh/index.ts'
+
+export interface Told {
+  readonly hardware: HardwareProfile
+  readonly links: readonly MeasuredLink[]
+}
+
+const MEMORY = 1 / 16
+const SPEED = 0.2
+const BANDWIDTH = 0.3
+/** Of a round trip, and by a millisecond at least: on one machine it doubles with every breath. */
+const ROUND_TRIP = 0.5
+const LEAST_MS = 1
+const LOSS = 0.05
+const PERCENT = 5
+const CELSIUS = 5
+
+/** `soon`: figures of pairs that were told of have moved; they do so all the time, and in a large mesh of somebody. */
+export function newsOf(told: Told, now: Told): 'now' | 'soon' | null {
+  if (told.links.length < now.links.length || hardwareDiffers(told.hardware, now.hardware)) return 'now'
+  return linksDiffer(told.links, now.links) ? 'soon' : null
+}
+
+function hardwareDiffers(told: HardwareProfile, now: HardwareProfile): boolean {
+  return (
+    differs(told.memory_free, now.memory_free, MEMORY) ||
+    differs(told.speed, now.speed, SPEED) ||
+    differs(told.memory_bandwidth, now.memory_bandwidth, BANDWIDTH) ||
+    told.thermal?.limited !== now.thermal?.limited ||
+    apart(told.thermal?.celsius, now.thermal?.celsius, CELSIUS) ||
+    told.battery?.discharging !== now.battery?.discharging ||
+    apart(told.battery?.percent, now.battery?.percent, PERCENT) ||
+    modelsDiffer(told.models ?? [], now.models ?? [])
+  )
+}
+
+function modelsDiffer(told: readonly ModelSpeed[], now: readonly ModelSpeed[]): boolean {
+  const before = new Map(told.map((model) => [model.digest, model]))
+  return (
+    told.length !== now.length ||
+    now.some((model) => {
+      const old = before.get(model.digest)
+      return (
+        old === undefined ||
+        differs(old.block_ms, model.block_ms, SPEED) ||
+        differs(old.prefill_ms, model.prefill_ms, SPEED) ||
+        differs(old.predicted_block_ms, model.predicted_block_ms, SPEED)
+      )
+    })
+  )
+}
+
+function linksDiffer(told: readonly MeasuredLink[], now: readonly MeasuredLink[]): boolean {
+  const before = new Map(told.map((link) => [link.peer, link]))
+  return (
+    told.length !== now.length ||
+    now.some((link) => {
+      const old = before.get(link.peer)
+      return (
+        old === undefined ||
+        old.relayed !== link.relayed ||
+        (differs(old.rtt_ms, link.rtt_ms, ROUND_TRIP) && apart(old.rtt_ms, link.rtt_ms, LEAST_MS)) ||
+        differs(old.down, link.down, BANDWIDTH) ||
+        differs(old.up, link.up, BANDWIDTH) ||
+        apart(old.loss, link.loss, LOSS)
+      )
+    })
+  )
+}
+
+type Figure = number | null | undefined
+
+/** By more than a share of what was told. */
+function differs(told: Figure, now: Figure, share: number): boolean {
+  if (typeof told !== 'number' || typeof now !== 'number') return told !== now
+  return Math.abs(now - told) > told * share
+}
+
+/** By so much or more. */
+function apart(told: Figure, now: Figure, least: number): boolean {
+  if (typeof told !== 'number' || typeof now !== 'number') return (told ?? null) !== (now ?? null)
+  return Math.abs(now - told) >= least
+}

@@ -1,0 +1,141 @@
+/**
+ * How fast other peers are, as this one sees it. A peer may claim any speed, and its frames say what it computed by its own
+ * word too: what cannot be talked away is the time that an answer takes. Each step of a route is divided over its peers
+ * by least squares, a step at a time (Kaczmarz): several routes over the same peers tell them apart.
+ */
+import type { GenerateEvent, RouteHop } from '../pipeline/index.ts'
+import type { Clock } from '../util/index.ts'
+
+/** Answers with fewer steps say more of their start than of their pace. */
+const LEAST_TOKENS = 8
+/** Answers before this counts against what a peer says of itself. */
+const LEAST_ANSWERS = 2
+/** What was seen longer ago is not held against anybody. */
+const KEEP_MS = 3_600_000
+/** A newer answer counts for so much of the difference. */
+const STEP = 0.5
+/** A peer knows its own blocks better than we can see them, as long as the two agree so far. */
+const AGREES = 0.25
+const MAX_ENTRIES = 4_096
+/** Beside the wire, from stage host to stage host. */
+const HOP_MS = 0.5
+
+export interface SeenAnswer {
+  readonly digest: string
+  readonly route: readonly Pick<RouteHop, 'peer' | 'from' | 'to'>[]
+  /** Decoder blocks are [first, last). */
+  readonly first: number
+  readonly last: number
+  /** Milliseconds of one step, from token to token. */
+  readonly stepMs: number
+}
+
+export interface SeenNeeds {
+  readonly self: string
+  readonly clock: Clock
+  /** Milliseconds of one block, and of the head, here; null while not measured. */
+  own(digest: string): { readonly block: number; readonly head: number } | null
+  /** Milliseconds of one block that a peer claims, or that is predicted of it; null where nothing is known. */
+  claimed(peer: string, digest: string): number | null
+  /** Milliseconds of the round trip between two peers. */
+  rtt(one: string, other: string): number
+}
+
+interface Entry {
+  readonly ms: number
+  readonly answers: number
+  readonly at: number
+}
+
+export class SeenPeers {
+  readonly #needs: SeenNeeds
+  readonly #entries = new Map<string, Entry>()
+
+  constructor(needs: SeenNeeds) {
+    this.#needs = needs
+  }
+
+  answered({ digest, route, first, last, stepMs }: SeenAnswer): void {
+    const { self, clock } = this.#needs
+    const shares = new Map<string, number>()
+    for (const { peer, from, to } of route) {
+      const blocks = Math.min(to, last) - Math.max(from, first)
+      if (blocks > 0) shares.set(peer, (shares.get(peer) ?? 0) + blocks)
+    }
+    const here = shares.get(self) ?? 0
+    shares.delete(self)
+    if (shares.size === 0) return
+    const own = this.#needs.own(digest)
+    const headHere = route.some(({ peer, to }) => peer === self && to > last)
+    // Without figures of our own part the others would be blamed for it.
+    if (own === null && (here > 0 || headHere)) return
+    const mine = own === null ? 0 : here * own.block + (headHere ? own.head : 0)
+    const rest = stepMs - mine - this.#transit(route.map(({ peer }) => peer))
+    const before = [...shares].map(([peer, blocks]) => ({ peer, blocks, ms: this.#estimate(peer, digest) }))
+    const known = before.filter(({ ms }) => ms !== null)
+    const guess = known.length === 0 ? 0 : Math.max(...known.map(({ ms }) => ms!))
+    const off = rest - before.reduce((sum, { blocks, ms }) => sum + blocks * (ms ?? guess), 0)
+    const norm = before.reduce((sum, { blocks }) => sum + blocks * blocks, 0)
+    for (const { peer, blocks, ms } of before) {
+      const key = `${peer} ${digest}`
+      const answers = (this.#fresh(key)?.answers ?? 0) + 1
+      // The first answer is all there is to go by, where nothing was claimed.
+      const step = ms === null ? 1 : STEP
+      this.#set(key, { ms: Math.max(0, (ms ?? guess) + (step * off * blocks) / norm), answers, at: clock.now() })
+    }
+  }
+
+  /** What a peer should be planned with: its own word while that agrees with what was seen. */
+  judge(peer: string, digest: string, claimed: number | null): number | null {
+    const seen = this.#fresh(`${peer} ${digest}`)
+    if (seen === undefined || seen.answers < LEAST_ANSWERS) return claimed
+    return claimed !== null && Math.abs(seen.ms - claimed) <= AGREES * claimed ? claimed : seen.ms
+  }
+
+  #estimate(peer: string, digest: string): number | null {
+    return this.#fresh(`${peer} ${digest}`)?.ms ?? this.#needs.claimed(peer, digest)
+  }
+
+  #fresh(key: string): Entry | undefined {
+    const entry = this.#entries.get(key)
+    return entry !== undefined && this.#needs.clock.now() - entry.at < KEEP_MS ? entry : undefined
+  }
+
+  #set(key: string, entry: Entry): void {
+    this.#entries.delete(key)
+    this.#entries.set(key, entry)
+    const [oldest] = this.#entries.keys()
+    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest)
+  }
+
+  /** Once round the ring: half a round trip from each to the next, and from the last to the origin. */
+  #transit(peers: readonly string[]): number {
+    const { self } = this.#needs
+    const stops = [self, ...peers, self]
+    return stops
+      .slice(1)
+      .map((peer, index) => (peer === stops[index] ? 0 : HOP_MS + this.#needs.rtt(stops[index]!, peer) / 2))
+      .reduce((sum, ms) => sum + ms, 0)
+  }
+}
+
+/**
+ * The events of an answer as they come, told to `answered` at its end: once, and only if it went its way undisturbed, by
+ * one token a step.
+ */
+export async function* watchAnswer(
+  events: AsyncIterable<GenerateEvent>,
+  answered: (route: readonly RouteHop[], stepMs: number) => void,
+): AsyncGenerator<GenerateEvent> {
+  let route: readonly RouteHop[] | undefined
+  for await (const event of events) {
+    if (event.type === 'start') route = event.route
+    else if (event.type === 'reroute') route = undefined
+    else if (event.type === 'end' && route !== undefined) {
+      const { counters, decode_tokens: tokens, ms_per_token_p50: stepMs } = event.stats
+      const disturbed = ['batched_rows', 'draft_tokens', 'failovers'].some((name) => (counters[name] ?? 0) > 0)
+      if (tokens >= LEAST_TOKENS && stepMs > 0 && !disturbed) answered(route, stepMs)
+    }
+    yield event
+  }
+}
