@@ -1,27 +1,29 @@
 /**
  * What it costs to bring a model in, on files that the bench makes up and removes: a GGUF file of 1 GB as blobs and a
- * manifest, and packed for this machine's kernels, each against copying and hashing (SHA-256) the file as it is, in
- * turns within one run; and what the header alone of a 70B model tells. Each is a process of its own, watched with all
- * that it starts. Linux: memory and processor time are read from /proc.
+ * manifest, by `weft import`, which measures its range too, and packed for this machine's kernels, each against copying
+ * and hashing (SHA-256) the file as it is, in turns within one run; and what the header alone of a 70B model tells. Each
+ * is a process of its own, watched with all that it starts. Linux: memory and processor time are read from /proc.
  *
  *   node bench/import.ts [--rounds 3] [--layers 16] [--threads N] [--json]
  */
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { parseArgs, promisify } from 'node:util'
 import { importAnyInChild, languageModel, outlineInChild, stageFiles } from '../src/models/index.ts'
 import { createOrtEngine } from '../src/onnx/index.ts'
 import { createBlobStore } from '../src/store/index.ts'
 import { systemClock } from '../src/util/index.ts'
+import { TINY } from '../test/integration/support.ts'
 import { LLAMA_1B, LLAMA_70B, writeMadeUp } from './support/made-up-model.ts'
 import { watchMemory } from './support/memory-watch.ts'
 import type { PeakMemory } from './support/memory-watch.ts'
 
 const SELF = fileURLToPath(import.meta.url)
+const WEFT = fileURLToPath(new URL('../bin/weft', import.meta.url))
 const MIB = 2 ** 20
 const COPY_BYTES = 1 << 20
 /** Of the system's clock ticks (proc(5)). */
@@ -31,13 +33,14 @@ const clock = systemClock()
 const WORK = {
   copy: 'copy and hash, as it is',
   import: 'import: blobs and manifest',
+  cli: '`weft import`, whole: its start, the import, the range',
   pack: 'import, then packed and pre-packed',
   outline: 'header of 70B alone: blocks and costs',
 } as const
 type Work = keyof typeof WORK
 
 /** The issue's targets: of the speed of `copy`, and memory. */
-const TARGETS: Readonly<Partial<Record<Work, number>>> = { import: 0.6, pack: 0.25 }
+const TARGETS: Readonly<Partial<Record<Work, number>>> = { import: 0.6, cli: 0.6, pack: 0.25 }
 
 interface Run extends PeakMemory {
   readonly ms: number
@@ -80,12 +83,22 @@ async function bringIn(directory: string, source: string, threads: number): Prom
   await files.head()
 }
 
+/** In a home of its own, but for what Node has compiled. */
+async function byCommand(directory: string, source: string): Promise<void> {
+  const compiled = join(directory, '../compiled')
+  const env = { ...process.env, WEFT_HOME: directory, XDG_CACHE_HOME: compiled, NODE_COMPILE_CACHE: compiled }
+  await promisify(execFile)(process.execPath, [WEFT, 'import', source, '--name', 'made-up', '--quiet', '--local'], {
+    env,
+  })
+}
+
 /** What a process of its own does: its command line says it. */
 async function work(kind: Work, directory: string, source: string, threads: number): Promise<void> {
   const [started, spent] = [clock.now(), await processorTime()]
   if (kind === 'copy') await copyAndHash(source, join(directory, 'copy'))
   else if (kind === 'outline')
     await outlineInChild({ clock, codeCache: join(directory, '../code') }, { outline: source, weights: 'auto' })
+  else if (kind === 'cli') await byCommand(directory, source)
   else await bringIn(directory, source, kind === 'pack' ? threads : 0)
   const ms = clock.now() - started
   process.stdout.write(JSON.stringify({ ms, cpu: (await processorTime()) - spent }))
@@ -144,7 +157,8 @@ async function main(): Promise<void> {
     await writeMadeUp(large, { ...LLAMA_70B, type: () => 'Q4_0' }, true)
     // Compiles the programs of the children, so that every run below finds them compiled.
     await measure('outline', root, large, threads)
-    const runs: Record<Work, Run[]> = { copy: [], import: [], pack: [], outline: [] }
+    await measure('cli', root, TINY, threads)
+    const runs: Record<Work, Run[]> = { copy: [], import: [], cli: [], pack: [], outline: [] }
     for (let round = 0; round < Number(values.rounds); round++) {
       for (const kind of Object.keys(WORK) as Work[]) {
         runs[kind].push(await measure(kind, root, kind === 'outline' ? large : small, threads))

@@ -1,8 +1,9 @@
 /**
  * What a stage host costs to start and to keep, the whole model in one: first start (weights are packed for the
- * machine), second start from its cache, and the same with plain weights, in one run.
- * `node bench/load.ts [--made-up] [MODEL.gguf ...]`; the embedded model always comes first. `--made-up` adds a model of the
- * shape of Llama 3.2 1B in Q4_0, made up by the bench. Linux: memory is read from /proc.
+ * machine), second start from its cache, and the same with plain weights, in one run. A second start is taken apart too:
+ * until the host's program runs, until its files were held against their checksums, loaded, and until a token comes.
+ * `node bench/load.ts [--made-up] [--rounds N] [--threads N] [MODEL.gguf ...]`; the embedded model always comes first.
+ * `--made-up` adds a model of the shape of Llama 3.2 1B in Q4_0, made up by the bench. Linux: memory is read from /proc.
  */
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
@@ -21,7 +22,6 @@ import { systemClock } from '../src/util/index.ts'
 import { TINY } from '../test/integration/support.ts'
 import { LLAMA_1B, writeMadeUp } from './support/made-up-model.ts'
 
-const ROUNDS = 5
 /** Of a prompt, and the most that a session may reach. */
 const ROWS = 32
 const POSITIONS = 256
@@ -36,11 +36,15 @@ interface Start {
   readonly loaded: LoadedControl
   /** From spawning the process until it can serve. */
   readonly ready: number
+  /** Of these: until the files were checked. */
+  readonly checked: number
+  /** From then on, until the token behind a prompt of one session. */
+  readonly token: number
   readonly idle: Memory
   /** After a prompt of one session. */
   readonly one: Memory
-  /** After 17 sessions at once: all graph variants are loaded. */
-  readonly many: Memory
+  /** After 17 sessions at once, when all graph variants are loaded; null where that was not tried. */
+  readonly many: Memory | null
   readonly peak: number
 }
 
@@ -50,7 +54,12 @@ interface Home {
   readonly manifestPath: string
 }
 
-async function start(home: Home, cache: string): Promise<Start> {
+interface Options {
+  readonly rounds: number
+  readonly threads: number
+}
+
+async function start(home: Home, cache: string, threads: number, many: boolean): Promise<Start> {
   const clock = systemClock()
   const started = clock.now()
   const host = startStageHost({ clock, codeCache: join(home.directory, 'code') })
@@ -59,20 +68,24 @@ async function start(home: Home, cache: string): Promise<Start> {
     const store = await createBlobStore({ directory: join(home.directory, 'store'), readOnly: true })
     const all = [[0, home.manifest.blocks.length]] as const
     await checkStageFiles({ store, directory: cache }, home.manifest, all)
+    const checked = clock.now() - started
     const loaded = await host.load({
       manifestPath: home.manifestPath,
       storeDirectory: join(home.directory, 'store'),
       cacheDirectory: cache,
       ranges: all,
-      threads: 1,
+      threads,
       kvBytes: 2 ** 31,
     })
     const ready = clock.now() - started
     const idle = await memory(host.pid)
+    const served = clock.now()
     await serve(host, home.manifest, 1)
+    const token = clock.now() - served
     const one = await memory(host.pid)
-    await serve(host, home.manifest, 17)
-    return { loaded, ready, idle, one, many: await memory(host.pid), peak: await peak(host.pid) }
+    if (many) await serve(host, home.manifest, 17)
+    const after = many ? await memory(host.pid) : null
+    return { loaded, ready, checked, token, idle, one, many: after, peak: await peak(host.pid) }
   } finally {
     await host.stop()
   }
@@ -127,7 +140,7 @@ async function sizeOf(directory: string): Promise<number> {
   return sum
 }
 
-async function bench(source: string, out: (text: string) => void): Promise<void> {
+async function bench(source: string, { rounds, threads }: Options, out: (text: string) => void): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'weft-bench-load-'))
   try {
     const store = await createBlobStore({ directory: join(directory, 'store') })
@@ -138,20 +151,22 @@ async function bench(source: string, out: (text: string) => void): Promise<void>
     const home = { directory, manifest, manifestPath }
     const cache = join(directory, 'cache')
     // Compiles the program of the host, so that every start below finds it compiled.
-    await start(home, join(directory, 'warm-up'))
-    const first = await start(home, cache)
-    const again = await repeat(() => start(home, cache))
+    if (source === TINY) await start(home, join(directory, 'warm-up'), threads, false)
+    const first = await start(home, cache, threads, true)
+    const again = await repeat(rounds, () => start(home, cache, threads, false))
     const disk = await sizeOf(cache)
     await makePlain(cache, first.loaded.kernel)
-    const plain = await repeat(() => start(home, cache))
+    const plain = await repeat(rounds, () => start(home, cache, threads, false))
     const weights = manifest.blocks.reduce((sum, block) => sum + block.memory, 0)
     out(`**${basename(source)}**: ${mib(weights)} MiB of weights as kernels hold them; cache on disk ${mib(disk)} MiB`)
     out('')
-    out('| | ready, ms | load, ms | packed | pre-packed | RSS / anonymous, MiB | one session | 17 sessions | peak |')
-    out('|---|---|---|---|---|---|---|---|---|')
+    out(
+      `| | ready, ms | of it checked | load | first token | packed | pre-packed | RSS / anonymous, MiB | one session | 17 sessions | peak |`,
+    )
+    out('|---|---|---|---|---|---|---|---|---|---|---|')
     for (const [name, run] of [
       ['first start', first],
-      [`second start, median of ${ROUNDS}`, again],
+      [`second start, median of ${rounds}`, again],
       ['the same, plain weights', plain],
     ] as const)
       out(`| ${name} | ${row(run)} |`)
@@ -165,16 +180,16 @@ async function bench(source: string, out: (text: string) => void): Promise<void>
 }
 
 /** The run in the middle. */
-async function repeat(run: () => Promise<Start>): Promise<Start> {
+async function repeat(rounds: number, run: () => Promise<Start>): Promise<Start> {
   const runs: Start[] = []
-  for (let round = 0; round < ROUNDS; round++) runs.push(await run())
-  return runs.toSorted((x, y) => x.ready - y.ready)[Math.floor(ROUNDS / 2)]!
+  for (let round = 0; round < rounds; round++) runs.push(await run())
+  return runs.toSorted((x, y) => x.ready - y.ready)[Math.floor(rounds / 2)]!
 }
 
-function row({ loaded, ready, idle, one, many, peak: most }: Start): string {
-  const both = ({ rss, anonymous }: Memory): string => `${mib(rss)} / ${mib(anonymous)}`
+function row({ loaded, ready, checked, token, idle, one, many, peak: most }: Start): string {
+  const both = (seen: Memory | null): string => (seen === null ? '' : `${mib(seen.rss)} / ${mib(seen.anonymous)}`)
   const path = loaded.prepacked ? 'yes' : 'no'
-  const times = [ready.toFixed(0), loaded.loadMs.toFixed(0), loaded.packed, path]
+  const times = [...[ready, checked, loaded.loadMs, token].map((ms) => ms.toFixed(0)), loaded.packed, path]
   return [...times, both(idle), both(one), both(many), mib(most)].join(' | ')
 }
 
@@ -183,20 +198,28 @@ function mib(bytes: number): string {
 }
 
 async function main(): Promise<void> {
-  const { positionals, values } = parseArgs({ allowPositionals: true, options: { 'made-up': { type: 'boolean' } } })
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      'made-up': { type: 'boolean' },
+      rounds: { type: 'string', default: '3' },
+      threads: { type: 'string', default: '1' },
+    },
+  })
+  const options = { rounds: Number(values.rounds), threads: Number(values.threads) }
   const out = (text: string): void => void process.stdout.write(`${text}\n`)
   const load = loadavg()[0]!.toFixed(1)
   out(
     `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores, node ${process.version}, load average ${load}`,
   )
   out('')
-  for (const source of [TINY, ...positionals]) await bench(source, out)
+  for (const source of [TINY, ...positionals]) await bench(source, options, out)
   if (values['made-up'] !== true) return
   const folder = await mkdtemp(join(tmpdir(), 'weft-bench-model-'))
   try {
     const path = join(folder, 'made-up-1b-q4_0.gguf')
     await writeMadeUp(path, { ...LLAMA_1B, type: () => 'Q4_0' })
-    await bench(path, out)
+    await bench(path, options, out)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -1,6 +1,6 @@
 /** `weft show` of a model that was an ONNX file: what goes in and out, and its blocks. */
-import type { GraphBlock, GraphManifest, GraphShape } from '../models/index.ts'
-import { formatBytes } from './format.ts'
+import type { GraphManifest, GraphOutline, GraphShape } from '../models/index.ts'
+import { formatBytes, plural } from './format.ts'
 import { printable, table } from './text.ts'
 
 /** More rows tell nobody anything; `--json` has them all. */
@@ -25,10 +25,33 @@ export function graphLines(manifest: GraphManifest): string[] {
       ['cuts', proven],
     ],
   )
+  // The first tensor is the skeleton.
+  const own = blocks.map(({ tensors, ...block }) => ({ ...block, tensors: tensors.length - 1 }))
+  return [...facts, '', ...blockLines(own)]
+}
+
+/** Of a file that is no model here. */
+export function outlineLines(outline: GraphOutline & { readonly path: string }): string[] {
+  const opsets = Object.entries(outline.opsets).map(([domain, version]) => `${printable(domain)} ${version}`)
+  const facts = table(
+    [{ head: printable(outline.path) }, { head: '' }],
+    [
+      ['licence', printable(outline.license)],
+      ...(outline.text === null ? [] : [['text', `${outline.text}, with the tokenizer of its folder`]]),
+      ['size', `${formatBytes(outline.bytes)} of weights, ${plural(outline.nodes, 'node')}`],
+      ['inputs', valuesText(outline.inputs)],
+      ['outputs', valuesText(outline.outputs)],
+      ['operators', opsets.join(', ')],
+    ],
+  )
+  return [...facts, '', ...blockLines(outline.blocks)]
+}
+
+function blockLines(blocks: GraphOutline['blocks']): string[] {
   const rows = blocks.slice(0, MOST_ROWS).map(blockRow)
   const more = blocks.length - rows.length
   const columns = ['BLOCK', 'TENSORS', 'STORED', 'MFLOP', 'CROSSES BEFORE'].map((head, at) => ({ head, right: at > 0 }))
-  return [...facts, '', ...table(columns, rows), ...(more > 0 ? [`and ${more} more blocks (--json)`] : [])]
+  return [...table(columns, rows), ...(more > 0 ? [`and ${more} more blocks (--json)`] : [])]
 }
 
 function textRows(text: GraphManifest['text']): string[][] {
@@ -53,10 +76,11 @@ function valuesText(values: GraphShape['inputs']): string {
     .join(', ')
 }
 
-function blockRow({ tensors, bytes, flops, boundary_bytes: crossing }: GraphBlock, index: number): string[] {
+function blockRow(block: GraphOutline['blocks'][number], index: number): string[] {
+  const { tensors, bytes, flops, boundary_bytes: crossing } = block
   return [
     String(index),
-    String(tensors.length - 1),
+    String(tensors),
     formatBytes(bytes),
     (flops / 1e6).toFixed(1),
     index === 0 ? '-' : formatBytes(crossing),

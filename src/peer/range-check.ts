@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { ImportMemoryError, ImportProcessError, ImportSilentError, runInChild } from '../models/index.ts'
 import type { ChildNeeds, ModelManifest } from '../models/index.ts'
 import { rangeProgram } from '../pipeline/index.ts'
+import type { RangeEvent, RangeResult, RangeTask } from '../pipeline/index.ts'
 import type { ProgressSink } from './types.ts'
 
 /**
  * Half of the largest float16. The largest elements belong to the first token of a text, whatever follows (massive
- * activations, arXiv 2402.17762; SmolLM2-135M: 25,095), so another text hardly goes further.
+ * activations, arXiv 2402.17762; SmolLM2-135M: 27,347), so another text hardly goes further.
  */
 const LIMIT = 65_504 / 2
 
@@ -17,18 +18,23 @@ export function fitsHalf(largest: number): boolean {
   return largest < LIMIT
 }
 
-/** Ordinary prose and what upsets models: digits, repeats, brackets, other scripts. */
-export const RANGE_TEXT =
-  'The quick brown fox jumps over the lazy dog. In 1984, 3.14159 and 2,718 were printed {"a": [1, 2, 3]}; ' +
-  'aaaa aaaa aaaa \u2014 \u0416\u0443\u043a, \u4f60\u597d, \u00fcber. What is the capital of France? The capital of France is Paris.\n\n'
+/** Ordinary prose and what upsets models: digits, brackets, other scripts, repeats. Each begins in another way. */
+const RANGE_TEXTS: readonly string[] = [
+  'The capital of France is Paris.\n\nThe quick brown fox jumps over the lazy dog.',
+  '1984, 3.14159 and 2,718 were printed {"a": [1, 2, 3]};',
+  '\u4f60\u597d, \u0416\u0443\u043a \u2014 \u00fcber. aaaa aaaa aaaa',
+]
+export const RANGE_TEXT = RANGE_TEXTS.join('\n')
 /** Node, the engine and the tokenizer, before a block is loaded. */
 const BASE_MEMORY = 768 << 20
-/** A block is there as float32 while it is packed, packed, as the engine lays it out, and as what it computes with. */
-const BLOCK_COPIES = 4
+/** A block is there as float32 while it is packed, packed, as the engine lays it out, and as what it computes with; and two are. */
+const BLOCK_COPIES = 8
 
 export interface RangeCheck {
   readonly largest: number
   readonly fits: boolean
+  /** Threads that loaded blocks while others were measured. */
+  readonly threads: number
 }
 
 export type RangeNeeds = Pick<ChildNeeds, 'clock' | 'storeDirectory' | 'codeCache' | 'onChild' | 'limits'>
@@ -49,15 +55,16 @@ export async function checkRange(
   tell(0)
   const workDirectory = await mkdtemp(join(tmpdir(), 'weft-range-'))
   try {
+    const input: RangeTask = { manifest, storeDirectory: needs.storeDirectory, workDirectory, texts: RANGE_TEXTS }
     const work = {
       program: rangeProgram(),
-      input: { manifest, storeDirectory: needs.storeDirectory, workDirectory, text: RANGE_TEXT },
+      input,
       what: 'measuring the range of the model',
       memory: memoryFor(manifest),
-      onEvent: (event: unknown) => tell((event as { readonly done: number }).done),
+      onEvent: (event: unknown) => tell((event as RangeEvent).done),
     }
-    const { largest } = (await runInChild(needs, work, signal)) as { readonly largest: number }
-    return { largest, fits: fitsHalf(largest) }
+    const { largest, threads } = (await runInChild(needs, work, signal)) as RangeResult
+    return { largest, threads, fits: fitsHalf(largest) }
   } catch (error) {
     signal?.throwIfAborted()
     if (error instanceof ImportMemoryError || error instanceof ImportSilentError || error instanceof ImportProcessError)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { writeGguf } from '../models/support/gguf-writer.ts'
 import { tinyLlama } from '../models/support/tiny-llama.ts'
-import { json, weft } from './support.ts'
+import { call, json, weft } from './support.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'weft-cli-import-'))
 afterAll(() => rmSync(base, { recursive: true, force: true }))
@@ -34,6 +34,28 @@ function left(home: string): string[] {
       .map(({ name }) => name),
   )
 }
+
+describe('weft show of a file', () => {
+  it('says which blocks a model would have, without a peer and again without keeping anything', async () => {
+    const home = join(base, 'shown')
+    for (let round = 0; round < 2; round++) {
+      const { status, stdout } = await call(['show', source, '--home', home])
+      expect(status).toBe(0)
+      expect(stdout).toMatch(/^shape +llama, 6 layers of 256, .*^1\.\.6 +decoder +auto /ms)
+      expect(left(home)).toEqual([])
+    }
+    const { stdout } = await call(['show', source, '--home', home, '--json'])
+    expect(json(stdout)).toMatchObject({ schema: 'weft.outline/1', path: source, shape: { layers: 6 } })
+  })
+
+  it('refuses what is none with its code', async () => {
+    const broken = join(base, 'broken.gguf')
+    writeFileSync(broken, readFileSync(source).subarray(0, 3000))
+    const { status, stderr } = await call(['show', broken, '--home', join(base, 'shown')])
+    expect(status).not.toBe(0)
+    expect(stderr).toContain('WEFT-MOD-002')
+  })
+})
 
 describe.skipIf(process.platform !== 'linux')('weft import (skipped: looks for its child in /proc)', () => {
   it('ends with Ctrl-C, child and all, keeps nothing, and works the next time', async () => {

@@ -12,7 +12,8 @@ import {
   removeUnused,
 } from '../../src/models/index.ts'
 import { isOnnxFile } from '../../src/models/graph/onnx-file.ts'
-import type { GraphManifest } from '../../src/models/index.ts'
+import { outlineAny } from '../../src/models/import/outline.ts'
+import type { GraphManifest, GraphOutline } from '../../src/models/index.ts'
 import { createPeer, inferModel, splitModel } from '../../src/peer/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
@@ -78,6 +79,18 @@ describe('an ONNX file that is imported', () => {
     expect(graph.inputs.map(({ name }) => name)).toEqual(['x', 'late'])
     expect(graph.outputs.map(({ name }) => name)).toEqual(['y', 'early'])
     expect(graph.proven.length).toBeGreaterThan(0)
+  })
+
+  it('says before that which blocks it will have', async () => {
+    const outline = (await outlineAny({ outline: path, weights: 'auto' })) as GraphOutline
+    const { blocks, graph, license } = manifest
+    const nodes = crossing(WIDTH).graph.nodes.length
+    expect(outline).toMatchObject({ kind: 'graph', license, nodes, text: null, bytes: 8 * 4 * WIDTH * WIDTH })
+    expect([outline.inputs, outline.outputs]).toEqual([graph.inputs, graph.outputs])
+    const bare = blocks.map(({ tensors, bytes, flops, boundary_bytes: crossed }) => {
+      return { tensors: tensors.length - 1, bytes, flops, boundary_bytes: crossed }
+    })
+    expect(outline.blocks).toEqual(bare)
   })
 
   it('is the same on another machine, and under another name', async () => {

@@ -1,14 +1,17 @@
 /** Packing that moves blocks as they are, in parts and by several threads: always the bytes of the plain way. */
 import { createHash } from 'node:crypto'
-import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { stageFiles, unpackQuants } from '../../src/models/index.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
+import { headGraph } from '../../src/models/llama/head.ts'
+import { packHead } from '../../src/models/llama/pack-block.ts'
 import { packMatrix } from '../../src/models/llama/pack.ts'
 import type { MatrixSource } from '../../src/models/llama/pack.ts'
 import { packBlockRows, SOURCE_FORMS } from '../../src/models/llama/pack-quants.ts'
+import { prepackBlock } from '../../src/models/llama/prepack-block.ts'
 import { createOrtEngine, WeightFile } from '../../src/onnx/index.ts'
 import { BlobDamagedError, BlobRangeError, CHUNK_BYTES, createBlobStore, readInOrder } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
@@ -56,6 +59,47 @@ describe('rows of blocks', () => {
     const work = { type: 'Q8_0', rows: ROWS, columns: COLUMNS, quants, scales, offsets: null } as const
     for (const blocks of [71, 73]) {
       expect(() => packBlockRows({ ...work, bytes: randomBlocks('Q8_0', 1, blocks) }, form)).toThrow('elements of Q8_0')
+    }
+  })
+})
+
+describe('a head in slices', () => {
+  const ROWS_IN = 3
+
+  async function logits(manifest: ModelManifest, name: string, slice: number | undefined, prepacks: boolean) {
+    const { shape, blocks } = manifest
+    const directory = join(root, name)
+    await mkdir(directory)
+    const engine = createOrtEngine()
+    const file = await WeightFile.create(join(directory, 'head.weights'), 'head.weights')
+    const plain = await packHead(store, shape, blocks.at(-1)!, file, undefined, slice)
+    await file.close(false)
+    const job = { directory, file: 'head.weights', bytes: file.bytes, target: 'head.weights', scratch: 'tmp' }
+    const head = prepacks ? await prepackBlock(engine, plain, job) : plain
+    await writeFile(join(directory, 'head.onnx'), headGraph({ shape, boundary: 'f32', ...head }))
+    const graph = await engine.load(join(directory, 'head.onnx'), { threads: 2 })
+    const data = Float32Array.from({ length: ROWS_IN * shape.width }, (_, at) => Math.sin(at))
+    const x = { type: 'float32', dims: [ROWS_IN, shape.width], data } as const
+    const made = (await graph.run({ x }, ['logits']))['logits']!
+    await graph.release()
+    const forms = head.projections.map((own) => ('quants' in own ? own.quants.prepacked : undefined))
+    return { slices: head.projections.length, forms, data: made.data, left: await readdir(directory) }
+  }
+
+  it.each(['Q4_0', 'Q8_0'] as const)('of %s gives the same bits, and each slice is pre-packed', async (type) => {
+    const manifest = await randomModel(store, { type, shape: { layers: 1 } })
+    const { vocabulary, width } = manifest.shape
+    const whole = await logits(manifest, `whole-${type}`, undefined, false)
+    expect(whole.slices).toBe(1)
+    // 128, 128 and 64 of 320.
+    expect(vocabulary).toBe(320)
+    const most = 150 * width
+    for (const prepacks of [false, true]) {
+      const sliced = await logits(manifest, `sliced-${type}-${prepacks}`, most, prepacks)
+      expect(sliced.slices).toBe(3)
+      expect(sliced.data).toEqual(whole.data)
+      expect(sliced.forms.filter((form) => form !== undefined)).toHaveLength(prepacks ? 3 : 0)
+      expect(sliced.left.toSorted()).toEqual(['head.onnx', 'head.weights'])
     }
   })
 })
@@ -109,7 +153,8 @@ describe('a matrix in parts', () => {
 describe('blocks that several threads pack', () => {
   async function contents(directory: string): Promise<Record<string, string>> {
     const [folder] = await readdir(directory)
-    const names = (await readdir(join(directory, folder!))).toSorted()
+    // A seal names its own file.
+    const names = (await readdir(join(directory, folder!))).filter((name) => !name.endsWith('.seal')).toSorted()
     const hashes = names.map(async (name) => {
       const text = await readFile(join(directory, folder!, name))
       // When it was written is its own.

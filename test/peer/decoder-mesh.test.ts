@@ -1,4 +1,7 @@
-/** A decoder export over two peers (`WEFT_TEST_ALL=1`): the tokens of one, caches that stay, and a peer that is lost. */
+/**
+ * Graphs that read text, over two peers: a decoder export gives the tokens of one and its caches stay, an encoder's
+ * vectors; with `WEFT_TEST_ALL=1` longer, and with a peer that is lost.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createPeer } from '../../src/peer/index.ts'
 import type { LocalPeer } from '../../src/peer/index.ts'
 import { GREEDY } from '../../src/pipeline/index.ts'
-import type { GenerateEvent, GenerateRequest } from '../../src/pipeline/index.ts'
+import type { GenerateEvent, GenerateRequest, PlacementFile } from '../../src/pipeline/index.ts'
+import { writeEncoderFolder } from '../models/support/tiny-encoder.ts'
 import { llamaLike, writeDecoderFolder } from '../pipeline/graph/support/decoders.ts'
 
 const all = process.env['WEFT_TEST_ALL'] === '1'
@@ -29,16 +33,15 @@ async function start(name: string, bootstrap: readonly string[]): Promise<LocalP
 }
 
 beforeAll(async () => {
-  if (!all) return
   folder = await mkdtemp(join(tmpdir(), 'weft-decoder-mesh-'))
   a = await start('a', [])
   b = await start('b', a.status().peer.addresses)
   await vi.waitFor(() => expect(a.status().peers).toMatchObject([{ state: 'connected' }]), WAIT)
-  await a.importModel({ source: await writeDecoderFolder(join(folder, 'llama'), llamaLike()), name: 'llama' })
+  const source = await writeDecoderFolder(join(folder, 'llama'), llamaLike())
+  await a.importModel({ source, name: 'llama' })
 }, 300_000)
 
 afterAll(async () => {
-  if (!all) return
   await Promise.all([a, b].map((peer) => peer.stop({ drain: 0 })))
   await rm(folder, { recursive: true })
 })
@@ -48,29 +51,56 @@ function request(more: Partial<GenerateRequest> = {}): GenerateRequest {
   return { model: 'llama', input, sampling: GREEDY, maxTokens: 16, ignoreEnd: true, ...more }
 }
 
-async function over(count: number): Promise<GenerateRequest> {
-  const { length } = (await a.manifest('llama')).blocks
+async function halves(model: string): Promise<PlacementFile> {
+  const { length } = (await a.manifest(model)).blocks
   const half = Math.floor(length / 2)
   const stages = [
     { peer: b.id, from: 0, to: half },
     { peer: a.id, from: half, to: length },
   ]
-  return request({ placement: { model: 'llama', stages }, maxTokens: count })
+  return { model, stages }
 }
 
-describe.skipIf(!all)('a decoder export over two peers', () => {
+async function over(count: number): Promise<GenerateRequest> {
+  return request({ placement: await halves('llama'), maxTokens: count })
+}
+
+describe('a decoder export over two peers', () => {
+  const TOKENS = all ? 16 : 4
+
   it('gives the tokens of one process, and keeps its caches where they are made', async () => {
     const ends: (GenerateEvent & { readonly type: 'end' })[] = []
-    for (const asked of [request(), await over(16), await over(16)]) {
+    for (const asked of [request({ maxTokens: TOKENS }), await over(TOKENS), await over(TOKENS)]) {
       for await (const event of a.generate(asked)) if (event.type === 'end') ends.push(event)
     }
+    expect(ends[0]!.ids).toHaveLength(TOKENS)
     expect(ends.map(({ ids }) => ids)).toEqual([ends[0]!.ids, ends[0]!.ids, ends[0]!.ids])
-    expect(b.status().counters).toMatchObject({ parts_opened: 2, graph_stages_loaded: 1, graph_runs: 32 })
+    expect(b.status().counters).toMatchObject({ parts_opened: 2, graph_stages_loaded: 1, graph_runs: 2 * TOKENS })
     expect(b.status().counters['state_kept']).toBeGreaterThan(0)
     await vi.waitFor(() => expect(b.status().counters['parts_freed']).toBe(2), WAIT)
   }, 300_000)
+})
 
-  it('ends with the peer that computes a part of it, and frees what it had here', async () => {
+describe('an encoder over two peers', () => {
+  it('gives the vectors of one, the first time and the second, and both have run a part of it', async () => {
+    await a.importModel({ source: await writeEncoderFolder(join(folder, 'encoder')) })
+    const texts = ['the sea is blue', 'dog']
+    const one = await a.embed('encoder', texts)
+    const { stages } = await halves('encoder')
+    const before = b.status().counters['graph_runs']!
+    for (let round = 1; round <= 2; round++) {
+      const two = await a.embed('encoder', texts, { stages })
+      expect(two.route.map(({ peer }) => peer)).toEqual([b.id, a.id])
+      for (const [index, vector] of two.vectors.entries()) {
+        for (const [at, value] of vector.entries()) expect(value).toBeCloseTo(one.vectors[index]![at]!, 5)
+      }
+      expect(b.status().counters['graph_runs']! - before).toBe(texts.length * round)
+    }
+  }, 300_000)
+})
+
+describe.skipIf(!all)('a decoder export whose peer is lost', () => {
+  it('ends with it, and frees what it had here', async () => {
     const run = async (): Promise<void> => {
       for await (const event of a.generate(await over(80))) if (event.type === 'token') await b.stop({ drain: 0 })
     }

@@ -72,6 +72,7 @@ describe.skipIf(process.platform !== 'linux')('an import by a peer (skipped: chi
     const info = await peer.importModel({ source: TINY, name: 'tiny' }, (step) => steps.push(step))
     expect(info).toMatchObject({ model: 'tiny', blocks: 8, boundary: 'f16' })
     expect(peer.status().counters).toMatchObject({ import_children: 2, import_children_ended: 0, models_imported: 1 })
+    expect(await peer.metrics()).toMatch(/^weft_ranges_measured_total\{threads="1"\} 1$/m)
     expect(children()).toEqual([])
     const range = steps.filter(({ task }) => task === 'checking the range of tiny')
     expect(range.map(({ done, total }) => [done, total])).toEqual([0, 1, 2, 3, 4, 5, 6].map((done) => [done, 6]))

@@ -1,11 +1,13 @@
 /** When threads of a step spin: as long as that is measured to be faster, and with the same bits. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
-import { createOrtEngine } from '../../src/onnx/index.ts'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createOrtEngine, GraphBuilder } from '../../src/onnx/index.ts'
+import type { Engine } from '../../src/onnx/index.ts'
 import { createDecoderStage } from '../../src/pipeline/host/decoder-stage.ts'
 import type { DecoderStage } from '../../src/pipeline/host/decoder-stage.ts'
+import { loadEager } from '../../src/pipeline/host/eager-graph.ts'
 import { SpinChoice } from '../../src/pipeline/host/spin-choice.ts'
 import { stageFiles } from '../../src/models/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
@@ -44,6 +46,60 @@ describe('the choice', () => {
     choice.ran(100)
     choice.ran(100)
     expect(choice.way).toBe('spinning')
+  })
+})
+
+describe('a graph', () => {
+  let directory: string
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'weft-eager-'))
+    const graph = new GraphBuilder()
+    graph.node('Neg', [graph.input('x', 'f32', ['rows', 1])], {}, { outputs: ['y'] })
+    graph.output('y', 'f32', ['rows', 1])
+    await writeFile(join(directory, 'g.onnx'), graph.finish('g'))
+  })
+
+  afterAll(() => rm(directory, { recursive: true, force: true }))
+
+  /** Which ways it is loaded, by a clock on which a load takes as long as given and a run 10 ms. */
+  async function loaded(loadMs: number) {
+    const loads: boolean[] = []
+    let [now, step] = [0, loadMs]
+    const engine = createOrtEngine()
+    const counting: Engine = {
+      ...engine,
+      load: (path, options) => {
+        loads.push(options.spin === true)
+        return engine.load(path, options)
+      },
+    }
+    const clock = { now: () => (now += step) } as Clock
+    const graph = await loadEager(counting, clock, join(directory, 'g.onnx'), { threads: 2 })
+    step = 10
+    const run = async (): Promise<boolean> => {
+      const x = { type: 'float32', dims: [1, 1], data: Float32Array.of(3) } as const
+      expect((await graph.run({ x }, ['y']))['y']!.data).toEqual(Float32Array.of(-3))
+      return graph.spun
+    }
+    return { loads, run, release: () => graph.release() }
+  }
+
+  it('that is loaded quickly is loaded both ways at once', async () => {
+    const { loads, release } = await loaded(100)
+    expect(loads).toEqual([false, true])
+    await release()
+  })
+
+  it('that takes long is loaded once, and a second time when runs have taken twenty times as long', async () => {
+    const { loads, run, release } = await loaded(400)
+    for (let count = 0; count < 800; count++) expect(await run()).toBe(false)
+    expect(loads).toEqual([false])
+    const spun: boolean[] = []
+    for (let count = 0; count < 20; count++) spun.push(await run())
+    expect(loads).toEqual([false, true])
+    expect(spun).toContain(true)
+    await release()
   })
 })
 

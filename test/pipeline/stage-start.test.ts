@@ -111,21 +111,22 @@ describe('the stages of a peer', () => {
     const { manifest, path } = await saved(await randomModel(store, { type: 'Q4_1' }))
     const counted: Record<string, number> = {}
     const stages = (): Stages => stagesOf({ manifest, path }, counted)
+    const rest = (): Record<string, number> =>
+      Object.fromEntries(Object.entries(counted).filter(([name]) => name !== 'weights_verified'))
     const first = stages()
     await first.prepare(manifest.digest, [[0, 3]])
     expect(counted).toEqual({ stages_loaded: 1, stages_prepacked: 1 })
     await first.prepare(manifest.digest, [[3, SMALL.layers + 2]])
-    // The rotary table is there already, and was not read since.
-    expect(counted).toEqual({ stages_loaded: 2, stages_prepacked: 2, weights_verified: 1 })
+    expect(rest()).toEqual({ stages_loaded: 2, stages_prepacked: 2 })
     await first.stop()
     const second = stages()
     await second.prepare(manifest.digest, [
       [0, 3],
       [3, SMALL.layers + 2],
     ])
-    // Each block, the head and the rotary table, for the first time since they were made.
-    const files = SMALL.layers + 2
-    expect(counted).toEqual({ stages_loaded: 3, stages_prepacked: 3, stages_from_cache: 1, weights_verified: files })
+    expect(rest()).toEqual({ stages_loaded: 3, stages_prepacked: 3, stages_from_cache: 1 })
+    // Whoever makes a file reads it through: where that is remembered, nobody does a second time.
+    if (process.platform === 'linux') expect(counted['weights_verified']).toBeUndefined()
     await second.stop()
     expect(await readdir(join(root, 'cache'))).toContain('code')
   })

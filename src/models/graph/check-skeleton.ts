@@ -5,7 +5,7 @@ import { canonicalJson } from '../../util/index.ts'
 import { ModelFileError } from '../errors.ts'
 import type { GraphManifest, GraphTensor } from './manifest.ts'
 import { ALONE, fromSkeleton } from './skeleton.ts'
-import { inputsOf, plannedValue } from './store-graph.ts'
+import { inputsOf, plannedValue } from './ends.ts'
 
 /**
  * Each weight has its place and the bytes of its shape, and what is left to be given and gives is what the manifest says.

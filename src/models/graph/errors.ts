@@ -20,11 +20,16 @@ export class ModelKindError extends WeftError {
   }
 }
 
+const WHAT_ELSE = {
+  encoder: 'is no language model: weft embed gives its vectors',
+  decoder: 'is a decoder in ONNX: weft run answers with it, and its placement is given by hand (--placement FILE)',
+  other: 'is no language model: weft infer runs it',
+} as const
+
 /** @throws ModelKindError */
 export function languageModel(manifest: AnyManifest): ModelManifest {
   if (!isGraphManifest(manifest)) return manifest
-  const how = manifest.text?.kind === 'encoder' ? 'weft embed gives its vectors' : 'weft infer runs it'
-  throw new ModelKindError(manifest.model, `is no language model: ${how}`)
+  throw new ModelKindError(manifest.model, WHAT_ELSE[manifest.text?.kind ?? 'other'])
 }
 
 /** A decoder export that text could not be made with. */

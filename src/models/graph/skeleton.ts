@@ -22,6 +22,12 @@ export function weightsOf({ graph }: Model): readonly TensorValue[] {
   )
 }
 
+/** Bytes, none of which are read. */
+export function lengthOf(data: TensorValue['data']): number {
+  if (data.kind === 'strings') return 0
+  return data.kind === 'bytes' ? data.bytes.length : data.length
+}
+
 export function toSkeleton(model: Model, weights: readonly TensorValue[]): Model {
   const { graph } = model
   const taken = new Set(weights.map(({ name }) => name))

@@ -2,29 +2,26 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
-  assignParts,
-  blocksOf,
   checkInChild,
   checkModel,
   factsOf,
   inlineFunctions,
-  nodeCosts,
-  NOMINAL_SIZES,
-  inferShapes,
   OnnxSplitDiffersError,
   RangeSource,
   readModel,
   splitOnnx,
   writeModel,
 } from '../../onnx/index.ts'
-import type { Model, Optimization, PlannedValue, SplitPlan, TensorValue, ValueInfo } from '../../onnx/index.ts'
+import type { Model, Optimization, SplitPlan, TensorValue } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { systemClock } from '../../util/index.ts'
 import type { StoreFileEvents } from '../import/store-file.ts'
+import { blockCosts, numberedBlocks } from './block-costs.ts'
+import { inputsOf, licenseOf, plannedValue } from './ends.ts'
 import type { GraphBlock, GraphManifest, GraphTensor } from './manifest.ts'
 import { readGraphText } from '../readers/graph-text.ts'
 import { recogniseText } from './recognise-text.ts'
-import { fromSkeleton, toSkeleton, weightsOf } from './skeleton.ts'
+import { fromSkeleton, lengthOf, toSkeleton, weightsOf } from './skeleton.ts'
 import type { GraphText } from './text.ts'
 
 /** JSON-safe. */
@@ -127,11 +124,6 @@ async function* copies(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   for await (const piece of pieces) yield piece.slice()
 }
 
-function lengthOf(data: TensorValue['data']): number {
-  if (data.kind === 'strings') return 0
-  return data.kind === 'bytes' ? data.bytes.length : data.length
-}
-
 /** Far below the silence after which an import is ended: a check, which is watched by itself, says nothing meanwhile. */
 const BEAT_MS = 10_000
 
@@ -163,14 +155,8 @@ async function proven(
   }
 }
 
-/** As `weft split --cuts` counts them: blocks that keep whole what the engine fuses, where there are two of them. */
-function numberedBlocks(model: Model, facts: Facts): Blocks {
-  const fused = blocksOf(model, facts, true)
-  return fused.starts.length > 2 ? fused : blocksOf(model, facts, false)
-}
-
 type Facts = ReturnType<typeof factsOf>
-type Blocks = ReturnType<typeof blocksOf>
+type Blocks = ReturnType<typeof numberedBlocks>
 
 interface Content {
   readonly model: Model
@@ -183,10 +169,7 @@ interface Content {
 
 function contentOf({ model, facts, blocks, skeleton, tensors, plan }: Content): StoredGraph['content'] {
   const optimization: Optimization = plan?.optimization ?? 'off'
-  const costs = nodeCosts(model, inferShapes(model), NOMINAL_SIZES)
-  const starts = blocks.starts.slice(1, -1).map((_, index) => index + 1)
   const known = new Map(tensors.map((tensor) => [tensor.name, tensor]))
-  const parts = assignParts(blocks, facts, starts)
   const isEqual = plan?.check?.kind === 'equal' && plan.blocks === blocks.starts.length - 1
   return {
     boundary: 'f32',
@@ -197,18 +180,17 @@ function contentOf({ model, facts, blocks, skeleton, tensors, plan }: Content): 
       proven: isEqual ? plan.partitions.slice(1).map(({ blocks: [from] }) => from) : [],
       half_as_float: plan?.halfAsFloat ?? false,
     },
-    blocks: parts.map((part, index): GraphBlock => {
-      const own = [...part.initializers].flatMap((name) => known.get(name) ?? []).toSorted(byName)
+    blocks: blockCosts(model, facts, blocks).map(({ initializers, flops, boundaryBytes }): GraphBlock => {
+      const own = [...initializers].flatMap((name) => known.get(name) ?? []).toSorted(byName)
       const bytes = own.reduce((sum, tensor) => sum + tensor.bytes, 0)
-      const flops = part.nodes.reduce((sum, node) => sum + finite(costs[node]?.flops ?? 0), 0)
       return {
         kind: 'graph',
         tensors: [skeleton, ...own],
         bytes,
         memory: bytes,
-        flops: Math.round(flops),
+        flops,
         kv_bytes: 0,
-        boundary_bytes: Math.round(finite(blocks.crossing[index] ?? 0)),
+        boundary_bytes: boundaryBytes,
       }
     }),
   }
@@ -216,20 +198,4 @@ function contentOf({ model, facts, blocks, skeleton, tensors, plan }: Content): 
 
 function byName(one: GraphTensor, other: GraphTensor): number {
   return one.name < other.name ? -1 : 1
-}
-
-function finite(value: number): number {
-  return Number.isFinite(value) ? Math.min(value, Number.MAX_SAFE_INTEGER) : 0
-}
-
-export function inputsOf({ graph }: Model): readonly ValueInfo[] {
-  return graph.inputs.filter(({ name }) => !graph.initializers.has(name) && !graph.sparseInitializers.has(name))
-}
-
-export function plannedValue({ name, type }: ValueInfo): PlannedValue {
-  return type?.kind === 'tensor' ? { name, type: type.type, shape: type.shape } : { name, type: 'unknown', shape: null }
-}
-
-function licenseOf({ metadata }: Model): string {
-  return metadata.get('license') ?? metadata.get('License') ?? 'unknown'
 }

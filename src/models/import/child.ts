@@ -11,6 +11,7 @@ import type { StoredGraph, StoreGraphJob } from '../graph/store-graph.ts'
 import { CUT_ERRORS, ONNX_ERRORS } from '../../onnx/index.ts'
 import { ImportMemoryError, ImportProcessError, ImportSilentError, MODELS_ERRORS } from '../errors.ts'
 import { TOKENIZER_ERRORS } from '../tokenizer/errors.ts'
+import type { GraphOutline } from '../graph/outline-graph.ts'
 import type { ModelOutline, OutlineJob } from './outline.ts'
 import type { ImportEvent, ImportTask } from './protocol.ts'
 import type { StoredFile, StoreFileEvents, StoreFileJob } from './store-file.ts'
@@ -81,18 +82,16 @@ export async function storeGraphInChild(
   return (await storeWith(needs, job, 'reading the ONNX file', events, signal)) as StoredGraph
 }
 
-/** As `outlineModel`, in a child process. */
+/** As `outlineAny`, in a child process. */
 export async function outlineInChild(
   needs: Pick<ChildNeeds, 'clock' | 'codeCache' | 'onChild' | 'limits'>,
   job: OutlineJob,
   signal?: AbortSignal,
-): Promise<ModelOutline> {
+): Promise<ModelOutline | GraphOutline> {
   const input: ImportTask = { job }
-  return (await runInChild(
-    needs,
-    { program: program(), input, what: 'reading the model file' },
-    signal,
-  )) as ModelOutline
+  return (await runInChild(needs, { program: program(), input, what: 'reading the model file' }, signal)) as
+    | ModelOutline
+    | GraphOutline
 }
 
 async function storeWith(

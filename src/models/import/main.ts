@@ -6,14 +6,14 @@ import { createBlobStore } from '../../store/index.ts'
 import { runGuardedProgram } from '../../util/index.ts'
 import { storeBundle } from '../bundle/store-bundle.ts'
 import { storeGraph } from '../graph/store-graph.ts'
-import { outlineModel } from './outline.ts'
+import { outlineAny } from './outline.ts'
 import type { ImportEvent, ImportTask } from './protocol.ts'
 import { storeModelFile } from './store-file.ts'
 import type { StoreFileEvents } from './store-file.ts'
 
 await runGuardedProgram(async ({ input, emit, signal }) => {
   const task = input as ImportTask
-  if (!('storeDirectory' in task)) return outlineModel(task.job)
+  if (!('storeDirectory' in task)) return outlineAny(task.job)
   const { storeDirectory, job } = task
   const tell = (event: ImportEvent): void => emit(event)
   const added: string[] = []

@@ -5,11 +5,15 @@
 import { makeBlock, planBlocks } from '../blocks.ts'
 import type { OutlineTensor } from '../blocks.ts'
 import type { Block, DecoderShape, WeightFormat } from '../manifest.ts'
+import { isOnnxFile } from '../graph/onnx-file.ts'
+import { outlineGraph } from '../graph/outline-graph.ts'
+import type { GraphOutline } from '../graph/outline-graph.ts'
+import { onnxOfFolder } from '../readers/onnx-folder.ts'
 import { openModel } from '../readers/open-model.ts'
 
 /** JSON-safe: it crosses to a child. */
 export interface OutlineJob {
-  /** A model file, or a folder of a hub's layout. */
+  /** A model file or an ONNX file, or a folder of a hub's layout. */
   readonly outline: string
   /** File of the tokenizer, for llama2.c models whose tokenizer is not beside them. */
   readonly tokenizer?: string
@@ -25,6 +29,13 @@ export interface ModelOutline {
   readonly license: string
   readonly shape: DecoderShape
   readonly blocks: readonly OutlineBlock[]
+}
+
+/** @throws what `outlineModel` and `outlineGraph` do */
+export async function outlineAny(job: OutlineJob): Promise<ModelOutline | GraphOutline> {
+  const { outline } = job
+  const onnx = (await onnxOfFolder(outline)) ?? ((await isOnnxFile(outline)) ? outline : null)
+  return onnx === null ? outlineModel(job) : outlineGraph(onnx)
 }
 
 /** @throws SourceFileError, ModelFileError, UnsupportedModelError, TokenizerDataError */

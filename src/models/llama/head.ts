@@ -8,7 +8,8 @@ import type { PackedMatrix } from './pack.ts'
 export interface PackedHead {
   readonly norm: StoredTensor
   readonly normBias?: StoredTensor
-  readonly projection: PackedMatrix
+  /** The logits of all tokens, in slices of the vocabulary: what packs a matrix holds it several times. */
+  readonly projections: readonly PackedMatrix[]
 }
 
 export interface HeadInit extends PackedHead {
@@ -29,6 +30,10 @@ export function headGraph(init: HeadInit): Uint8Array {
 /** From the residual [rows, width], float32, to logits [rows, vocabulary]. */
 export function headLogits(graph: GraphBuilder, shape: DecoderShape, head: PackedHead, residual: string): string {
   const final = { weight: head.norm, bias: head.normBias }
-  const logits = matmul(graph, 'head', norm(graph, 'final', residual, final, shape.norm_epsilon), head.projection)
+  const normed = norm(graph, 'final', residual, final, shape.norm_epsilon)
+  const [first, ...others] = head.projections.map((matrix, index) =>
+    matmul(graph, index === 0 ? 'head' : `head.${index}`, normed, matrix),
+  )
+  const logits = others.length === 0 ? first! : graph.node('Concat', [first!, ...others], { axis: -1 })
   return shape.logit_softcap === undefined ? logits : softcap(graph, logits, shape.logit_softcap)
 }

@@ -17,6 +17,10 @@ import type { RotaryShape } from './rotary.ts'
 
 /** Of a matrix that is packed in parts. */
 const PART_BYTES = 1 << 23
+/** Kernels compute so many outputs together; another number at the end of a matrix goes another way, with other bits. */
+const TILE_ROWS = 64
+/** Of a head's slice: one of 8 bits is as large as what two layers of a model of a billion parameters are together. */
+const SLICE_ELEMENTS = 1 << 26
 
 /** The tensor `blk.<n>.<name>` of a block, or one of the head's; undefined where the model has none. */
 function tensor(block: Block, name: string): TensorRef | undefined {
@@ -31,11 +35,12 @@ async function matrix(store: BlobStore, ref: TensorRef, rows?: RowRange): Promis
   return { type: ref.type, bytes, outputs, inputs }
 }
 
-/** A matrix of any size, in parts that are read and held against its address when it is their turn. */
-async function inParts(store: BlobStore, ref: TensorRef): Promise<MatrixSource[]> {
+/** A matrix of any size, in parts of at most so many elements that are read and held against its address when it is their turn. */
+async function inParts(store: BlobStore, ref: TensorRef, most: number): Promise<MatrixSource[]> {
   const [all, inputs] = ref.shape as [number, number]
   const rowBytes = sourceBytes(ref.type, inputs)
-  const rows = Math.max(1, Math.floor(PART_BYTES / rowBytes))
+  const fitting = Math.floor(Math.min(PART_BYTES / rowBytes, most / inputs))
+  const rows = Math.max(TILE_ROWS, fitting - (fitting % TILE_ROWS))
   if (rows >= all) return [await matrix(store, ref)]
   const reader = await readInOrder(store, ref.address)
   return Array.from({ length: Math.ceil(all / rows) }, (_, part) => {
@@ -184,26 +189,59 @@ export async function packLayer(
   }
 }
 
-/** The final norm and the projection, or the part of it that gives the logits of these tokens. */
+/**
+ * The final norm and the projection, or the part of it that gives the logits of these tokens.
+ * @param slice elements of a matrix, at most, that the projection is put together of
+ */
 export async function packHead(
   store: BlobStore,
   shape: DecoderShape,
   block: Block,
   file: WeightSink,
   tokens?: RowRange,
+  slice = SLICE_ELEMENTS,
 ): Promise<PackedHead> {
   const packing: Packing = { store, shape, block, file }
   return {
     norm: await norm(packing, OUTPUT_NORM),
     ...(await optional(packing, 'normBias', 'output_norm.bias', shift)),
-    projection: await packMatrix(
-      file,
-      tokens === undefined
-        ? await inParts(store, block.tensors.at(-1)!)
-        : [await matrix(store, block.tensors.at(-1)!, tokens)],
-      matrixForm('head', block.weights),
-    ),
+    projections: await packProjections(packing, tokens, slice),
   }
+}
+
+async function packProjections(
+  { store, block, file }: Packing,
+  tokens: RowRange | undefined,
+  most: number,
+): Promise<PackedMatrix[]> {
+  const ref = block.tensors.at(-1)!
+  const form = matrixForm('head', block.weights)
+  if (tokens !== undefined) return [await packMatrix(file, [await matrix(store, ref, tokens)], form)]
+  const packed: PackedMatrix[] = []
+  for (const slice of slicesOf(await inParts(store, ref, most), most)) packed.push(await packMatrix(file, slice, form))
+  return packed
+}
+
+/** Parts that follow each other, in groups that are as large as a slice may be. */
+function slicesOf(parts: readonly MatrixSource[], most: number): MatrixSource[][] {
+  const slices: MatrixSource[][] = [[]]
+  let elements = 0
+  for (const part of parts) {
+    const own = part.outputs * part.inputs
+    if (elements > 0 && elements + own > most) {
+      slices.push([])
+      elements = 0
+    }
+    slices.at(-1)!.push(part)
+    elements += own
+  }
+  return slices
+}
+
+/** How many slices the head of a model is packed in, about. */
+export function headSlices({ tensors }: Block): number {
+  const elements = tensors.at(-1)!.shape.reduce((product, size) => product * size, 1)
+  return Math.ceil(elements / SLICE_ELEMENTS)
 }
 
 /** Cosines and sines of the positions below `positions`, for heads of the shape. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { ErrorData } from '../../errors.ts'
 import type { ModelManifest } from '../manifest.ts'
+import { headSlices } from './pack-block.ts'
 
 export interface PackerInit {
   readonly manifest: ModelManifest
@@ -38,10 +39,11 @@ export async function packInThreads(
   threads: number,
   listen: (event: PackerEvent) => void,
 ): Promise<void> {
-  const size = (block: number): number => init.manifest.blocks[block]!.memory
+  const all = init.manifest.blocks
   const queue = new Queue(
-    blocks.toSorted((one, other) => size(other) - size(one)),
-    size,
+    blocks.toSorted((one, other) => all[other]!.memory - all[one]!.memory),
+    // Of a head, a slice at a time.
+    (index) => all[index]!.memory / (all[index]!.kind === 'head' ? headSlices(all[index]!) : 1),
   )
   await Promise.all(Array.from({ length: Math.min(threads, blocks.length) }, () => runThread(init, queue, listen)))
 }

@@ -1,6 +1,8 @@
-/** The matrices of a packed block alone in a graph, so that the engine pre-packs them; and what it made noted on them. */
+/** The matrices of a packed block alone in graphs, so that the engine pre-packs them; and what it made noted on them. */
+import { rm, stat, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
 import { GraphBuilder, prepackWeights } from '../../onnx/index.ts'
-import type { Engine, PrepackJob, StoredTensor } from '../../onnx/index.ts'
+import type { Engine, PrepackedForm, PrepackJob, StoredTensor } from '../../onnx/index.ts'
 import type { PackedHead } from './head.ts'
 import type { PackedLayer } from './layer.ts'
 import { matmul } from './nodes.ts'
@@ -18,7 +20,22 @@ export async function prepackBlock<T extends PackedBlock>(
   packed: T,
   job: Omit<PrepackJob, 'graph'>,
 ): Promise<T> {
-  const forms = await prepackWeights(engine, { ...job, graph: matrixGraph(matricesOf(packed)) })
+  const forms = new Map<number, readonly PrepackedForm[]>()
+  const target = join(job.directory, job.target)
+  let { bytes, file } = job
+  try {
+    for (const matrices of together(packed)) {
+      const made = await prepackWeights(engine, { ...job, bytes, file, graph: matrixGraph(matrices) })
+      for (const [offset, own] of made) forms.set(offset, own)
+      // The next ones come behind these.
+      file = job.target
+      bytes = (await stat(target)).size
+    }
+  } catch (error) {
+    if (job.target === job.file) await truncate(target, job.bytes)
+    else await rm(target, { force: true })
+    throw error
+  }
   return eachTensor(packed, (tensor) => {
     const own = forms.get(tensor.offset)
     return own === undefined ? tensor : { ...tensor, prepacked: own }
@@ -30,9 +47,10 @@ export function withoutForms<T>(packed: T): T {
   return eachTensor(packed, ({ type, dims, file, offset, length }) => ({ type, dims, file, offset, length }))
 }
 
-function matricesOf(packed: PackedBlock): readonly PackedMatrix[] {
-  if ('projection' in packed) return [packed.projection]
-  return [...packed.qkv, packed.output, packed.gate, packed.up, packed.down]
+/** What the engine packs at once, and holds twice: a layer, or a slice of the head. */
+function together(packed: PackedBlock): readonly (readonly PackedMatrix[])[] {
+  if ('projections' in packed) return packed.projections.map((matrix) => [matrix])
+  return [[...packed.qkv, packed.output, packed.gate, packed.up, packed.down]]
 }
 
 /** Each matrix with an input `x.<n>` [rows, inputs] and an output `y.<n>` [rows, outputs] of its own. */

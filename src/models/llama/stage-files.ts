@@ -19,7 +19,7 @@ import { replaceFile } from './replace-file.ts'
 import { WeightCache } from './weight-cache.ts'
 
 /** Changes whenever the packed form does, so that an older cache is not taken for a newer one. */
-const FORM = 4
+const FORM = 5
 
 /** Cached files beside those of the blocks. */
 /** Rows that a stage puts behind the last one for its attention are rotated too: at most so many (AttentionRule). */

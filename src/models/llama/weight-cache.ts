@@ -2,8 +2,9 @@
  * Packed weights on the disk, a file of weights and one that describes it for each block. Whatever moment a process is
  * killed at, a file is found whole or made again: it is renamed into its place before its description is, which says
  * how long it is, when it was written, and its checksum. A file that has its length and time is taken as it is; one
- * that was touched is read through, and made again unless the checksum agrees. `check` reads one through in any case:
- * whoever is to serve a stage does so before it is loaded (check-stage.ts), so that nothing has to be synced here.
+ * that was touched is read through, and made again unless the checksum agrees. `check` reads one through unless it is
+ * remembered that somebody has, whoever made it for one: what is to serve a stage is checked before it is loaded
+ * (check-stage.ts), so that nothing has to be synced here.
  */
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -107,7 +108,7 @@ export class WeightCache {
     const description = JSON.parse(text) as Description<unknown>
     const path = this.#path(`${name}.weights`)
     const seed = seedOf(description)
-    return isSealedOr(path, this.#path(`${name}.seal`), `${seed} ${description.crc}`, async () => {
+    return isSealedOr(path, this.#path(`${name}.seal`), meaningOf(seed, description.crc), async () => {
       this.#needs.verified?.()
       return (await fileCrc(path, seed, signal)) === description.crc
     })
@@ -162,9 +163,13 @@ export class WeightCache {
     const path = this.#path(file)
     const { size, mtimeNs } = await stat(path, { bigint: true })
     const described = { ...facts, bytes: Number(size), written: String(mtimeNs) }
-    const crc = await fileCrc(path, seedOf(described))
-    await rename(path, this.#path(`${name}.weights`))
+    const seed = seedOf(described)
+    const crc = await fileCrc(path, seed)
+    const weights = this.#path(`${name}.weights`)
+    await rename(path, weights)
     await this.#describe(name, { ...described, crc })
+    // It has just been read through.
+    await isSealedOr(weights, this.#path(`${name}.seal`), meaningOf(seed, crc), () => Promise.resolve(true))
     return facts.packed
   }
 
@@ -201,6 +206,11 @@ export class WeightCache {
   #path(file: string): string {
     return join(this.#needs.directory, file)
   }
+}
+
+/** What a seal says of a file. */
+function meaningOf(seed: number, crc: number): string {
+  return `${seed} ${crc}`
 }
 
 /** CRC-32 of what places the weights; what else a description says is harmless when it is wrong, or may change. */

@@ -2,14 +2,11 @@
 import type { Tensor } from '../../../onnx/index.ts'
 import type { BlobStore } from '../../../store/index.ts'
 import type { Block, DecoderShape } from '../../manifest.ts'
-import { kernelHeadDim } from '../head-width.ts'
 import { headLogits } from '../head.ts'
-import { decoderLayer, groupedAttention } from '../layer.ts'
-import type { RotaryTables } from '../layer.ts'
-import { packHead, packLayer, packRotary } from '../pack-block.ts'
+import { packHead, packLayer } from '../pack-block.ts'
 import type { RowRange } from '../pack-block.ts'
-import { windowRotary } from '../rotary.ts'
 import { MemoryWeights } from './memory-weights.ts'
+import { textFeeds, textLayer, textRotary } from './text-layer.ts'
 import { TrialGraph } from './trial-graph.ts'
 
 export interface TrialBlock {
@@ -33,48 +30,15 @@ export async function trialLayer(
 ): Promise<TrialBlock> {
   const weights = new MemoryWeights()
   const packed = await packLayer(store, shape, block, weights)
-  const rotary = await rotaryTables(shape, positions, weights)
+  const rotary = await textRotary(shape, positions, weights)
   const graph = new TrialGraph(weights, layer)
-  const cache = [1, shape.kv_heads, positions, kernelHeadDim(shape)]
-  const residual = decoderLayer(
-    graph,
-    shape,
-    'layer',
-    packed,
-    graph.input('x', 'f32', ['rows', shape.width]),
-    (qkv) => {
-      const { attended } = groupedAttention(graph, shape, layer, rotary, {
-        qkv: graph.node('Unsqueeze', [qkv, graph.int64s([0])]),
-        pastKeys: graph.input('past.k', 'f32', cache),
-        pastValues: graph.input('past.v', 'f32', cache),
-        last: graph.input('last', 'i32', [1]),
-        total: graph.input('total', 'i32', []),
-      })
-      return graph.node('Squeeze', [attended, graph.int64s([0])])
-    },
-  )
-  graph.node('Identity', [residual], {}, { outputs: ['y'] })
-  graph.output('y', 'f32', ['rows', shape.width])
-  const empty = new Float32Array(cache.reduce((product, size) => product * size, 1))
-  const past: Tensor = { type: 'float32', dims: cache, data: empty }
+  const texts = { count: 1, positions }
+  textLayer(graph, shape, { packed, rotary, layer, texts })
   return {
     graph: graph.finish('trial'),
     output: 'y',
-    feeds: (rows) => ({
-      ...graph.feeds(rows),
-      'past.k': past,
-      'past.v': past,
-      last: { type: 'int32', dims: [1], data: Int32Array.of(rows - 1) },
-      total: { type: 'int32', dims: [], data: Int32Array.of(rows) },
-    }),
+    feeds: (rows) => ({ ...graph.feeds(rows), ...textFeeds(shape, texts, rows) }),
   }
-}
-
-async function rotaryTables(shape: DecoderShape, positions: number, weights: MemoryWeights): Promise<RotaryTables> {
-  const window = windowRotary(shape)
-  const full = await packRotary(shape, positions, weights)
-  if (window === null) return { full }
-  return { full, window: await packRotary({ ...window, head_dim: shape.head_dim }, positions, weights) }
 }
 
 /** From the residual [rows, width] to the logits of some tokens, [rows, tokens]. */
