@@ -11,6 +11,7 @@ import { DEFAULT_LIMITS } from './limits.ts'
 import type { ApiLimits } from './limits.ts'
 import { bindSocket, bindTcp } from './listen.ts'
 import { createMeasure } from './measure.ts'
+import { Streams } from './resume/streams.ts'
 import { buildServer } from './server.ts'
 import type { HttpServer, Place } from './server.ts'
 import type { EventStreams, ServerParts } from './server-parts.ts'
@@ -38,6 +39,7 @@ export function createApi(needs: ApiNeeds, init: ApiInit): Api {
     stopEvents()
     parts.eventStreams.endAll()
     parts.exchanges.refuse()
+    parts.streams.close()
     const ended = servers.map(({ server }) => serverClosed(server))
     for (const { server } of servers) server.closeIdleConnections()
     const timers: CancelTimer[] = []
@@ -60,6 +62,7 @@ export function createApi(needs: ApiNeeds, init: ApiInit): Api {
     cutSoon()
     await Promise.all(ended)
     for (const cancel of timers) cancel()
+    await parts.streams.settled()
     await Promise.all(servers.map(({ app }) => app.close()))
   }
   const closeOnce = (drain: number): Promise<void> => (closed ??= close(drain))
@@ -93,6 +96,7 @@ function createParts(needs: ApiNeeds, init: ApiInit): Omit<ServerParts, 'dashboa
   const random = needs.random ?? systemRandom()
   const letters = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex')
   const measure = createMeasure(clock, telemetry)
+  const streams = new Streams({ clock, telemetry, random, limits, peer, journal: needs.journal })
   const admission = createAdmission(limits)
   telemetry.gauge('http_in_flight', () => admission.inFlight())
   const created = (): number => Math.floor(clock.wall() / 1000)
@@ -105,12 +109,14 @@ function createParts(needs: ApiNeeds, init: ApiInit): Omit<ServerParts, 'dashboa
     openAi: {
       peer,
       clock,
+      streams,
       measure,
       waitCommentMs: limits.waitCommentMs,
       created,
       id: () => letters(12),
       seed: () => Buffer.from(random.bytes(4)).readUInt32LE(),
     },
+    streams,
     events: createEvents({ boot: letters(4) }),
     eventStreams: createEventStreams(limits.eventStreams),
     started: created(),

@@ -16,6 +16,6 @@ export async function authorize(message: IncomingMessage, keys: KeyVerifier, nee
   throw new KeyScopeError(needed)
 }
 
-function bearerOf(header: string | undefined): string | null {
+export function bearerOf(header: string | undefined): string | null {
   return /^Bearer[ ]+(\S+)$/i.exec(header ?? '')?.[1] ?? null
 }

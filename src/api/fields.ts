@@ -28,12 +28,13 @@ export const stop = z.preprocess((value) => (typeof value === 'string' ? [value]
 
 export const tokenIds = z.array(whole(0, MAX_TOKEN_ID))
 
+const stage = z.strictObject({ peer: name, from: whole(0, MAX_BLOCKS), to: whole(1, MAX_BLOCKS) })
+
 const placementFile = z.strictObject({
   model: name,
-  stages: z
-    .array(z.strictObject({ peer: name, from: whole(0, MAX_BLOCKS), to: whole(1, MAX_BLOCKS) }))
-    .min(1)
-    .max(MAX_STAGES),
+  stages: z.array(stage).min(1).max(MAX_STAGES),
+  /** Held ready for when a stage is lost. */
+  replicas: z.array(stage).max(MAX_STAGES).exactOptional(),
 })
 
 export { placementFile }

@@ -34,6 +34,20 @@ export interface ApiLimits {
    * first of them errors have a status, after it they stand in the stream; what fails fast has failed by then.
    */
   readonly waitCommentMs: number
+  /** Milliseconds that a streamed answer waits for its client to come back, where the request does not say: a hiccup. */
+  readonly resumeMs: number
+  /** Answers that wait for their clients at once: each holds a session in every stage. */
+  readonly waitingStreams: number
+  /** Events of one answer that are kept for who comes back: more tokens than most answers have. */
+  readonly keptEvents: number
+  /** Bytes of these. */
+  readonly keptBytes: number
+  /** Bytes of these of all answers; beyond it each keeps a sixteenth, and those that have ended go. */
+  readonly keptBytesInAll: number
+  /** Milliseconds that an answer is kept after its end, for a client that lost the last of it. */
+  readonly tailMs: number
+  /** Answers that are kept after their end. */
+  readonly endedStreams: number
   /** Milliseconds for the answers that are looked up, not computed. */
   readonly answerMs: number
 }
@@ -54,6 +68,13 @@ export const DEFAULT_LIMITS: ApiLimits = {
   stallMs: 30_000,
   keepAliveCommentMs: 15_000,
   waitCommentMs: 2_000,
+  resumeMs: 5_000,
+  waitingStreams: 64,
+  keptEvents: 4_096,
+  keptBytes: 1 << 20,
+  keptBytesInAll: 64 << 20,
+  tailMs: 30_000,
+  endedStreams: 256,
   answerMs: 15_000,
 }
 
@@ -73,6 +94,8 @@ export const MAX_TOP_LOGPROBS = 20
 export const MAX_TOKENS = 1 << 20
 /** A day. */
 export const MAX_DEADLINE_MS = 86_400_000
+/** Ten minutes: a laptop's lid, a train's tunnel. */
+export const MAX_RESUME_S = 600
 /** Blocks in any model, and stages in any placement. */
 export const MAX_BLOCKS = 4_096
 export const MAX_STAGES = 256

@@ -5,6 +5,7 @@ import type { Exchanges } from './exchange.ts'
 import type { ApiLimits } from './limits.ts'
 import type { Measure } from './measure.ts'
 import type { OpenAiNeeds } from './openai/needs.ts'
+import type { Streams } from './resume/streams.ts'
 import type { ApiInit, ApiNeeds } from './types.ts'
 
 export interface ServerParts {
@@ -14,6 +15,7 @@ export interface ServerParts {
   readonly exchanges: Exchanges
   readonly measure: Measure
   readonly openAi: OpenAiNeeds
+  readonly streams: Streams
   readonly events: EventBus
   readonly eventStreams: EventStreams
   readonly dashboard: Dashboard

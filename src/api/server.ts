@@ -15,7 +15,9 @@ import type { ApiLimits } from './limits.ts'
 import { addOpenAiRoutes } from './openai/routes.ts'
 import { answerError, onParserError, translateError } from './server-errors.ts'
 import { NoSuchRouteError } from './request-errors.ts'
+import type { Entrance } from './resume/asked.ts'
 import type { ServerParts } from './server-parts.ts'
+import { addStreamedRoutes } from './streamed-routes.ts'
 import type { Scope } from './types.ts'
 
 declare module 'fastify' {
@@ -30,6 +32,11 @@ declare module 'fastify' {
 export type Place =
   /** A Unix socket that only its owner can open. */
   { readonly kind: 'socket' } | { readonly kind: 'tcp'; readonly loopback: boolean }
+
+function entranceOf(place: Place): Entrance {
+  if (place.kind === 'socket') return 'socket'
+  return place.loopback ? 'loopback' : 'keyed'
+}
 
 export interface HttpServer {
   readonly app: FastifyInstance
@@ -58,6 +65,7 @@ export async function buildServer(parts: ServerParts, place: Place): Promise<Htt
   addAnswers(app, parts)
   addHealthRoutes(app, parts)
   addOpenAiRoutes(app, parts)
+  addStreamedRoutes(app, parts, entranceOf(place))
   addAdminRoutes(app, parts, place.kind === 'socket')
   addDashboardRoutes(app, parts.dashboard)
   await app.ready()

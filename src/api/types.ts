@@ -1,6 +1,6 @@
 /** What the HTTP side needs, what it can be told, and what it gives. */
 import type { ErrorInfo } from '../errors.ts'
-import type { Peer } from '../peer/index.ts'
+import type { Peer, StreamJournal } from '../peer/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import type { ApiLimits } from './limits.ts'
@@ -23,6 +23,8 @@ export interface ApiNeeds {
   readonly random?: RandomSource
   /** What `POST /api/v1/shutdown` starts. @default peer.stop */
   readonly shutdown?: (options: { readonly drain: number }) => Promise<void>
+  /** Keeps requests of streamed answers over a restart. @default none */
+  readonly journal?: StreamJournal
   /** Answers `GET /api/v1/errors/{code}`. */
   readonly catalogueErrors?: readonly ErrorInfo[]
 }

@@ -115,6 +115,7 @@ describe('admin routes', () => {
     ['/api/v1/undeploy', {}, 'model'],
     ['/api/v1/ping', { peer: 'p', count: -1 }, 'count'],
     ['/api/v1/ping', { peer: 'p', bytes: 1e9 }, 'bytes'],
+    ['/api/v1/netcheck', { peers: 'p' }, 'peers'],
     ['/api/v1/peers/p/approve', { admit: false }, 'admit'],
   ])('%s with %j names %s', async (path, body, param) => {
     const answer = await post(running.url, path, body)
@@ -152,6 +153,8 @@ describe('admin routes', () => {
     expect(spread.at(-1)?.type).toBe('result')
     const pings = await lines(await post(running.url, '/api/v1/ping', { peer: 'p', count: 3 }))
     expect(pings.map((line) => line['seq'])).toEqual([0, 1, 2])
+    const checked = await lines(await post(running.url, '/api/v1/netcheck', {}))
+    expect(checked.at(-1)).toMatchObject({ type: 'result', result: { schema: 'weft.netcheck/1' } })
     await post(running.url, '/api/v1/undeploy', { model: MODEL })
     await fetch(`${running.url}/api/v1/models/${MODEL}`, { method: 'DELETE' })
     await post(running.url, '/api/v1/peers/12D3/approve', {})

@@ -5,9 +5,10 @@
 import type { ErrorInfo } from '../../src/errors.ts'
 import { WeftError } from '../../src/errors.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
-import type { KnownPeer, ModelSummary, Peer, PeerEvent, PeerStatus, Progress } from '../../src/peer/index.ts'
+import type { KnownPeer, ModelSummary, NetCheck, Peer, PeerEvent, PeerStatus, Progress } from '../../src/peer/index.ts'
 import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../src/pipeline/index.ts'
 import type { Telemetry } from '../../src/telemetry/index.ts'
+import { planDocument } from '../../src/placement/index.ts'
 
 export const MODEL = 'tiny:1m'
 export const DIGEST = 'abcdef0123456789'.repeat(4)
@@ -114,9 +115,25 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
       ]
       return { schema: 'weft.placement/1', model, epoch: 1, author: peer.id, kind: 'hand', stages }
     },
+    plan: async (model, { whatIf, ...asked } = {}) => {
+      if (model !== MODEL) throw missing(model)
+      const blocks = [{ kind: 'decoder', memory: 1, flops: 2, kv_bytes: 0 } as const]
+      const peers = [{ id: peer.id, speed: 1, threads: 1, memory: 9, reserved: 0 }]
+      const input = { blocks, peers, origin: peer.id, context: 8, concurrency: 1, objective: 'latency' } as const
+      return planDocument({
+        model,
+        input: { ...input, ...asked },
+        whatIf: whatIf ?? [],
+        explain: asked.explain === true,
+      })
+    },
     undeploy: async (model) => void peer.calls.push(`undeploy ${model}`),
     ping: async function* ping(_target, options) {
       for (let seq = 0; seq < (options?.count ?? 2); seq += 1) yield { seq, ms: 0.5 }
+    },
+    netcheck: async (_options, progress) => {
+      progress?.(step(1))
+      return fakeNetcheck(peer.id)
     },
     approve: async (id, admit) => void peer.calls.push(`${admit ? 'approve' : 'deny'} ${id}`),
     onEvent: (listener) => {
@@ -227,7 +244,37 @@ function info(model: string): object & { schema: 'weft.model/1' } & Awaited<Retu
   }
 }
 
-function fakeManifest(): ModelManifest {
+function fakeNetcheck(peer: string): NetCheck {
+  const bandwidth = { down: 1.1e8, up: 9e7, from: 'probe', age_s: 0 } as const
+  const link = { path: 'direct', jitter_ms: 0.05, loss: 0, bandwidth } as const
+  return {
+    schema: 'weft.netcheck/1',
+    peer,
+    network: 'home',
+    lan: 'open',
+    interfaces: [
+      { name: 'eth0', address: '192.0.2.1', used: true, why: 'network', heard: 1 },
+      { name: 'docker0', address: '172.17.0.1', used: false, why: 'container bridge', heard: null },
+    ],
+    addresses: ['/ip4/192.0.2.1/tcp/7334/p2p/12D3KooWFake'],
+    reachability: 'unknown',
+    circuits: [],
+    relaying: { reservations: 0, circuits: 0 },
+    pairs: [
+      {
+        peer: '12D3KooWOther',
+        name: 'mint-hare',
+        rtt_ms: 0.42,
+        ...link,
+        probe: { rtt_ms: 0.4, down: 1.1e8, up: 9e7, bytes: 1_966_080, ms: 60, why: null },
+      },
+    ],
+    seen_not_joined: 0,
+    verdict: { state: 'good', text: '1 peer is connected, and nothing is in the way', advice: [] },
+  }
+}
+
+export function fakeManifest(): ModelManifest {
   return {
     schema: 'weft.manifest/1',
     model: MODEL,
@@ -268,6 +315,22 @@ const profile = {
   kernel: 'k',
 }
 
+const measured = {
+  memory_bandwidth: 1e10,
+  thermal: { celsius: 79.2, limit_celsius: 80, limited: false },
+  battery: { percent: 61, discharging: true },
+  models: [
+    {
+      digest: DIGEST,
+      block_ms: 0.6,
+      prefill_ms: null,
+      predicted_block_ms: 0.5,
+      predicted_prefill_ms: 0.1,
+      error: 0.3,
+    },
+  ],
+}
+
 function fakeStatus(): PeerStatus {
   const other: KnownPeer = {
     id: '12D3KooWOther',
@@ -276,8 +339,14 @@ function fakeStatus(): PeerStatus {
     addresses: ['/ip4/192.0.2.7/tcp/7000'],
     rtt_ms: 0.42,
     version: '0.1.0',
-    profile,
+    profile: { ...profile, ...measured },
     models: [MODEL],
+    link: {
+      path: 'direct',
+      jitter_ms: 0.05,
+      loss: 0,
+      bandwidth: { down: 1.1e8, up: null, from: 'transfer', age_s: 9 },
+    },
   }
   const stage = { model: MODEL, pid: 1, memory: 3e7, state: 'ready' } as const
   return {

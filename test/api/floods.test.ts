@@ -3,11 +3,15 @@ import type { Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { MODEL } from './fake-peer.ts'
 import { failure, manualClock, open, post, raw, start, until } from './support.ts'
-import type { Running } from './support.ts'
+import type { Running, StartOptions } from './support.ts'
 
 const CHAT = '/v1/chat/completions'
 const body = { model: MODEL, messages: [{ role: 'user', content: 'hi' }] }
 const streamed = JSON.stringify({ ...body, stream: true })
+
+/** What waits for clients that have gone is tested in resume.test.ts. */
+const begin = ({ init, ...rest }: StartOptions = {}): Promise<Running> =>
+  start({ ...rest, init: { limits: { resumeMs: 0, ...init?.limits } } })
 
 let running: Running | undefined
 afterEach(() => running?.api.close())
@@ -39,7 +43,7 @@ describe('a client that vanishes', () => {
   test.each(['reset', 'end'] as const)(
     'in the middle of a stream (%s): the signal fires, the generator ends',
     async (how) => {
-      running = await start()
+      running = await begin()
       const { peer, port, telemetry } = running
       peer.hold = (index, signal) => (index < 2 ? Promise.resolve() : never(index, signal))
       const socket = await open(port)
@@ -57,7 +61,7 @@ describe('a client that vanishes', () => {
   )
 
   test('before the first byte, and while it waits for a whole answer', async () => {
-    running = await start()
+    running = await begin()
     const { peer, port } = running
     peer.hold = never
     for (const [index, json] of [streamed, JSON.stringify(body)].entries()) {
@@ -70,7 +74,7 @@ describe('a client that vanishes', () => {
   })
 
   test('a peer that does not heed the signal holds no place for long', async () => {
-    running = await start({ init: { limits: { inFlight: 1 } } })
+    running = await begin({ init: { limits: { inFlight: 1 } } })
     const { peer, port, url } = running
     let release = (): void => undefined
     peer.hold = () => new Promise((resolve) => (release = resolve))
@@ -86,7 +90,7 @@ describe('a client that vanishes', () => {
   })
 
   test('the admin stream and a job stop as well', async () => {
-    running = await start()
+    running = await begin()
     const { peer, port } = running
     peer.hold = never
     const socket = await open(port)
@@ -101,7 +105,7 @@ describe('a client that vanishes', () => {
 describe('a client that does not read', () => {
   test('memory stays bounded while it sleeps, and it is cut after the stated time', async () => {
     const clock = manualClock()
-    running = await start({ clock })
+    running = await begin({ clock })
     const { peer, port, telemetry } = running
     peer.tokens = 1_000_000
     peer.word = 'x'.repeat(10_000)
@@ -128,7 +132,7 @@ describe('a client that does not read', () => {
   })
 
   test('a slow reader gets all of it, however slow', async () => {
-    running = await start()
+    running = await begin()
     const { peer, port } = running
     peer.tokens = 400
     peer.word = 'y'.repeat(20_000)
@@ -146,7 +150,7 @@ describe('a client that does not read', () => {
 
 test('silence is filled with comments each fifteen seconds, which clients skip', async () => {
   const clock = manualClock()
-  running = await start({ clock })
+  running = await begin({ clock })
   const { peer, port } = running
   let release = (): void => undefined
   peer.hold = (index) => (index === 1 ? new Promise((resolve) => (release = resolve)) : Promise.resolve())
@@ -167,7 +171,7 @@ test('silence is filled with comments each fifteen seconds, which clients skip',
 
 describe('floods', () => {
   test('slow-loris: two hundred connections that never finish their headers are closed, others are served meanwhile', async () => {
-    running = await start({ init: { limits: { headersMs: 400, requestMs: 600, checkMs: 100 } } })
+    running = await begin({ init: { limits: { headersMs: 400, requestMs: 600, checkMs: 100 } } })
     const { port, url } = running
     const sockets = await Promise.all(Array.from({ length: 200 }, () => open(port)))
     const closed = sockets.map((socket) => new Promise((resolve) => socket.on('close', resolve).resume()))
@@ -182,7 +186,7 @@ describe('floods', () => {
   })
 
   test('a body that never ends, and a chunked one without its end, are given up', async () => {
-    running = await start({ init: { limits: { headersMs: 300, requestMs: 400, checkMs: 100 } } })
+    running = await begin({ init: { limits: { headersMs: 300, requestMs: 400, checkMs: 100 } } })
     const { port, peer } = running
     const head = `POST ${CHAT} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\n`
     const answers = await Promise.all([
@@ -194,7 +198,7 @@ describe('floods', () => {
   })
 
   test('one address may have so many in flight, then 429; a place that is given back is used again', async () => {
-    running = await start({ init: { limits: { inFlightPerAddress: 3 } } })
+    running = await begin({ init: { limits: { inFlightPerAddress: 3 } } })
     const { peer, port, url } = running
     peer.hold = never
     const sockets = await Promise.all([1, 2, 3].map(() => open(port)))
@@ -217,7 +221,7 @@ describe('floods', () => {
   })
 
   test('the peer as a whole takes so many, then 503 with Retry-After', async () => {
-    running = await start({ init: { limits: { inFlight: 2 } } })
+    running = await begin({ init: { limits: { inFlight: 2 } } })
     const { peer, port, url } = running
     peer.hold = never
     const sockets = await Promise.all([1, 2].map(() => open(port)))
@@ -229,7 +233,7 @@ describe('floods', () => {
   })
 
   test('a thousand idle connections do not keep others out, and are closed', async () => {
-    running = await start({ init: { limits: { connections: 300, keepAliveMs: 1_000, checkMs: 100 } } })
+    running = await begin({ init: { limits: { connections: 300, keepAliveMs: 1_000, checkMs: 100 } } })
     const { port, url } = running
     let closed = 0
     const sockets: Socket[] = []
@@ -250,7 +254,7 @@ describe('floods', () => {
   })
 
   test('one connection may ask so many times', async () => {
-    running = await start({ init: { limits: { requestsPerConnection: 5, keepAliveMs: 300 } } })
+    running = await begin({ init: { limits: { requestsPerConnection: 5, keepAliveMs: 300 } } })
     const { port } = running
     const one = `GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`
     const { head, body: rest } = await raw(port, one.repeat(9))

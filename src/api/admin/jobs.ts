@@ -8,7 +8,10 @@ import { publicError } from '../error-body.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Measure } from '../measure.ts'
 import { routeHeader } from '../openai/shapes.ts'
-import { deploySchema, generateSchema, importSchema, pingSchema } from './request-schema.ts'
+import type { GenerateRequest } from '../../pipeline/index.ts'
+import type { Asked } from '../resume/asked.ts'
+import type { Streams } from '../resume/streams.ts'
+import { deploySchema, generateSchema, importSchema, netcheckSchema, pingSchema } from './request-schema.ts'
 import { orAbort } from '../../util/index.ts'
 
 export function line(value: StreamLine | object): string {
@@ -22,11 +25,23 @@ export function errorLine(error: unknown): string {
 
 /** An error before the first line is an HTTP status; later it is the last line. */
 export async function answerGenerate(
-  needs: { readonly peer: Peer; readonly measure: Measure },
+  needs: { readonly peer: Peer; readonly measure: Measure; readonly streams: Streams },
   exchange: Exchange,
   body: unknown,
+  asked: Asked,
 ): Promise<undefined> {
-  const request = check(generateSchema, body)
+  const { request, resumeS } = check(generateSchema, body)
+  const { model } = request
+  return needs.streams.open(exchange, { route: 'generate', kind: 'jsonl', model, body, asked, resumeS }, (within) =>
+    generateLines(needs, within, request),
+  )
+}
+
+async function generateLines(
+  needs: { readonly peer: Peer; readonly measure: Measure },
+  exchange: Exchange,
+  request: GenerateRequest,
+): Promise<void> {
   const meter = needs.measure.begin('generate')
   try {
     for await (const event of untilAborted(needs.peer.generate(request, exchange.signal), exchange.signal)) {
@@ -59,6 +74,11 @@ export async function answerPing(peer: Peer, exchange: Exchange, body: unknown):
   for await (const reply of untilAborted(peer.ping(target, options, exchange.signal), exchange.signal))
     await exchange.stream('jsonl').write(line(reply))
   exchange.stream('jsonl').end()
+}
+
+export function answerNetcheck(peer: Peer, exchange: Exchange, body: unknown): Promise<undefined> {
+  const options = check(netcheckSchema, body)
+  return runJob(exchange, (progress) => peer.netcheck(options, progress, exchange.signal))
 }
 
 /** Only the newest progress is kept while the client is slow: a fast job cannot fill memory. */

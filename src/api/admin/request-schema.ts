@@ -4,7 +4,7 @@ import { GREEDY } from '../../pipeline/index.ts'
 import type { GenerateRequest } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
 import { name, placement, placementFile, real, stopList, text, tokenIds, whole } from '../fields.ts'
-import { MAX_DEADLINE_MS, MAX_PING_BYTES, MAX_PINGS, MAX_TOKENS, MAX_TOP_LOGPROBS } from '../limits.ts'
+import { MAX_DEADLINE_MS, MAX_PING_BYTES, MAX_PINGS, MAX_RESUME_S, MAX_TOKENS, MAX_TOP_LOGPROBS } from '../limits.ts'
 
 /** Penalties and temperatures beyond these have no use; they only overflow. */
 const MOST_TEMPERATURE = 100
@@ -40,10 +40,14 @@ const generateFields = z.strictObject({
   placement: placement.optional(),
   deadline: whole(1, MAX_DEADLINE_MS).optional(),
   ignoreEnd: z.boolean().optional(),
+  resume_s: whole(0, MAX_RESUME_S).optional(),
 })
 
-export const generateSchema = generateFields.transform(({ input, ...rest }): GenerateRequest =>
-  defined({ ...rest, input: cleanInput(input) }),
+export const generateSchema = generateFields.transform(
+  ({ input, resume_s: resumeS, ...rest }): { request: GenerateRequest; resumeS: number | undefined } => ({
+    request: defined({ ...rest, input: cleanInput(input) }),
+    resumeS,
+  }),
 )
 
 export const tokenizeSchema = z
@@ -98,6 +102,21 @@ export const inferSchema = z
   })
   .transform((fields) => defined(fields))
 
+/** As many as the planner takes. */
+const MAX_CHANGES = 64
+
+export const planSchema = z
+  .strictObject({
+    model: name,
+    objective: z.enum(['latency', 'first-token', 'throughput', 'memory', 'spread']).optional(),
+    context: whole(1, MAX_TOKENS).optional(),
+    concurrency: whole(1, 4_096).optional(),
+    prompt: whole(1, MAX_TOKENS).optional(),
+    what_if: z.array(z.string().min(1).max(400)).max(MAX_CHANGES).optional(),
+    explain: z.boolean().optional(),
+  })
+  .transform(({ model, what_if: whatIf, ...rest }) => ({ model, request: defined({ ...rest, whatIf }) }))
+
 export const undeploySchema = z.strictObject({ model: name })
 export const pinSchema = z.strictObject({ model: name, pinned: z.boolean() })
 /** Of a query: its values are texts. */
@@ -110,6 +129,8 @@ export const pingSchema = z
     bytes: whole(0, MAX_PING_BYTES).optional(),
   })
   .transform((fields) => defined(fields))
+
+export const netcheckSchema = z.strictObject({ peer: name.optional() }).transform((fields) => defined(fields))
 
 export const emptySchema = z.strictObject({})
 export const shutdownSchema = z.strictObject({ drain_ms: whole(0, MAX_DEADLINE_MS).optional() })

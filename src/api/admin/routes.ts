@@ -8,12 +8,13 @@ import { NoSuchRouteError } from '../request-errors.ts'
 import type { ServerParts } from '../server-parts.ts'
 import type { Scope } from '../types.ts'
 import { answerEvents } from './event-stream.ts'
-import { answerDeploy, answerGenerate, answerImport, answerPing, errorLine } from './jobs.ts'
+import { answerDeploy, answerImport, answerNetcheck, answerPing, errorLine } from './jobs.ts'
 import {
   detokenizeSchema,
   emptySchema,
   inferSchema,
   pinSchema,
+  planSchema,
   removeSchema,
   shutdownSchema,
   tokenizeSchema,
@@ -53,11 +54,8 @@ function addReading(app: FastifyInstance, parts: ServerParts): void {
 }
 
 function addJobs(app: FastifyInstance, parts: ServerParts): void {
-  const { needs, exchanges, measure } = parts
+  const { needs, exchanges } = parts
   const { peer } = needs
-  app.post('/api/v1/generate', GENERATE, (request, reply) =>
-    exchanges.run(request, reply, (exchange) => answerGenerate({ peer, measure }, exchange, request.body), errorLine),
-  )
   app.post('/api/v1/import', ADMIN, (request, reply) =>
     exchanges.run(request, reply, (exchange) => answerImport(peer, exchange, request.body), errorLine),
   )
@@ -67,6 +65,13 @@ function addJobs(app: FastifyInstance, parts: ServerParts): void {
   app.post('/api/v1/ping', READ, (request, reply) =>
     exchanges.run(request, reply, (exchange) => answerPing(peer, exchange, request.body), errorLine),
   )
+  app.post('/api/v1/netcheck', ADMIN, (request, reply) =>
+    exchanges.run(request, reply, (exchange) => answerNetcheck(peer, exchange, request.body), errorLine),
+  )
+  app.post('/api/v1/plan', READ, (request, reply) => {
+    const { model, request: asked } = check(planSchema, request.body)
+    return exchanges.run(request, reply, ({ signal }) => peer.plan(model, asked, signal), errorLine)
+  })
   app.post('/api/v1/tokenize', GENERATE, (request, reply) => {
     const { model, input } = check(tokenizeSchema, request.body)
     return exchanges.run(request, reply, ({ signal }) => peer.tokenize(model, input, signal), errorLine)

@@ -4,19 +4,25 @@ import { check } from '../check.ts'
 import type { Exchange } from '../exchange.ts'
 import { chatLogprobs, chatMessages, chatSchema } from './chat-schema.ts'
 import type { ChatBody } from './chat-schema.ts'
+import type { Asked, Given } from '../resume/asked.ts'
 import { answerGeneration } from './generation.ts'
 import type { Finished, GenerationShape, Piece } from './generation.ts'
 import type { OpenAiNeeds } from './needs.ts'
 import { checkStreamOptions, refuseUnsupported, requestOf, samplingOf } from './sampling.ts'
 import type { ChatLogprobs, Envelope } from './shapes.ts'
 
-export async function answerChat(needs: OpenAiNeeds, exchange: Exchange, body: unknown): Promise<unknown> {
+export async function answerChat(
+  needs: OpenAiNeeds,
+  exchange: Exchange,
+  body: unknown,
+  asked: Asked,
+): Promise<unknown> {
   refuseUnsupported(body)
   const fields = check(chatSchema, body)
   checkStreamOptions(fields)
-  const requests = chatRequests(fields, fields.seed ?? needs.seed())
+  const requests = chatRequests(fields, fields.seed ?? asked.given.seed)
   const includeUsage = fields.stream_options?.include_usage === true
-  const shape = chatShape(needs, fields, includeUsage)
+  const shape = chatShape(asked.given, fields, includeUsage)
   return answerGeneration(
     needs,
     exchange,
@@ -27,6 +33,9 @@ export async function answerChat(needs: OpenAiNeeds, exchange: Exchange, body: u
       choicesPerPrompt: requests.length,
       stream: fields.stream === true,
       includeUsage,
+      body,
+      asked,
+      resumeS: fields.weft?.resume_s,
     },
     shape,
   )
@@ -41,9 +50,8 @@ function chatRequests(fields: ChatBody, seed: number): GenerateRequest[] {
   )
 }
 
-function chatShape(needs: OpenAiNeeds, fields: ChatBody, includeUsage: boolean): GenerationShape {
-  const id = `chatcmpl-${needs.id()}`
-  const created = needs.created()
+function chatShape({ answer, created }: Given, fields: ChatBody, includeUsage: boolean): GenerationShape {
+  const id = `chatcmpl-${answer}`
   let fingerprint: string | null = null
   const envelope = (object: string): Envelope => ({
     id,

@@ -2,6 +2,7 @@
 import type { GenerateRequest, PromptInput } from '../../pipeline/index.ts'
 import { check } from '../check.ts'
 import type { Exchange } from '../exchange.ts'
+import type { Asked, Given } from '../resume/asked.ts'
 import { checkCompletion, completionPrompts, completionSchema, DEFAULT_COMPLETION_TOKENS } from './completion-schema.ts'
 import type { CompletionBody } from './completion-schema.ts'
 import { answerGeneration } from './generation.ts'
@@ -11,7 +12,12 @@ import { checkStreamOptions, refuseUnsupported, requestOf, samplingOf } from './
 import type { CompletionLogprobs, Envelope } from './shapes.ts'
 import type { TokenText } from './token-texts.ts'
 
-export async function answerCompletion(needs: OpenAiNeeds, exchange: Exchange, body: unknown): Promise<unknown> {
+export async function answerCompletion(
+  needs: OpenAiNeeds,
+  exchange: Exchange,
+  body: unknown,
+  asked: Asked,
+): Promise<unknown> {
   refuseUnsupported(body)
   const fields = check(completionSchema, body)
   checkStreamOptions(fields)
@@ -25,12 +31,15 @@ export async function answerCompletion(needs: OpenAiNeeds, exchange: Exchange, b
     {
       model: fields.model,
       operation: 'text_completion',
-      requests: completionRequests(fields, prompts, fields.seed ?? needs.seed()),
+      requests: completionRequests(fields, prompts, fields.seed ?? asked.given.seed),
       choicesPerPrompt: fields.n ?? 1,
       stream: fields.stream === true,
       includeUsage,
+      body,
+      asked,
+      resumeS: fields.weft?.resume_s,
     },
-    completionShape(needs, fields, includeUsage, echoes),
+    completionShape(asked.given, fields, includeUsage, echoes),
   )
 }
 
@@ -63,13 +72,12 @@ async function echoTexts(
 }
 
 function completionShape(
-  needs: OpenAiNeeds,
+  { answer, created }: Given,
   fields: CompletionBody,
   includeUsage: boolean,
   echoes: readonly string[],
 ): GenerationShape {
-  const id = `cmpl-${needs.id()}`
-  const created = needs.created()
+  const id = `cmpl-${answer}`
   let fingerprint: string | null = null
   const envelope = (): Envelope => ({
     id,

@@ -6,7 +6,8 @@ import type { GenerateEvent, GenerateRequest, GenerateStats, RouteHop } from '..
 import type { CancelTimer } from '../../util/index.ts'
 import { untilAborted } from '../abortable.ts'
 import { errorBody, publicError } from '../error-body.ts'
-import type { Exchange } from '../exchange.ts'
+import type { Exchange, Work } from '../exchange.ts'
+import type { Asked } from '../resume/asked.ts'
 import type { OpenAiNeeds } from './needs.ts'
 import { routeHeader, usageOf } from './shapes.ts'
 import type { Extension, Usage } from './shapes.ts'
@@ -36,6 +37,11 @@ export interface GenerationPlan {
   readonly choicesPerPrompt: number
   readonly stream: boolean
   readonly includeUsage: boolean
+  /** As it came, for a journal. */
+  readonly body: unknown
+  readonly asked: Asked
+  /** Seconds that a stream waits for a client that went away. */
+  readonly resumeS: number | undefined
 }
 
 /** Chunks of a stream in this order for each choice (undefined: none); `whole` builds the answer that does not stream. */
@@ -53,9 +59,21 @@ export interface Head {
   readonly fingerprint: string | null
 }
 
-type Needs = Pick<OpenAiNeeds, 'peer' | 'clock' | 'measure' | 'waitCommentMs'>
+type Needs = Pick<OpenAiNeeds, 'peer' | 'clock' | 'measure' | 'waitCommentMs' | 'streams'>
 
 export async function answerGeneration(
+  needs: Needs,
+  exchange: Exchange,
+  plan: GenerationPlan,
+  shape: GenerationShape,
+): Promise<unknown> {
+  const work: Work = (within) => measured(needs, within, plan, shape)
+  if (!plan.stream) return work(exchange)
+  const route = plan.operation === 'chat' ? 'chat' : 'completions'
+  return needs.streams.open(exchange, { ...plan, route, kind: 'sse' }, work)
+}
+
+async function measured(
   needs: Needs,
   exchange: Exchange,
   plan: GenerationPlan,
@@ -191,11 +209,21 @@ function createChoice(
     result = { text: event.text, finish: event.finish, pieces }
     if (plan.stream) await send(shape.chunkEnd(index, event.finish, extensionOf(state)))
   }
+  // Comments, which every client passes over: the text goes on where it stopped.
+  const comment = async (text: string): Promise<void> => {
+    if (plan.stream) await exchange.stream('sse').write(`: ${text}\n\n`)
+  }
+  const rerouted = (event: Extract<GenerateEvent, { type: 'reroute' }>): Promise<void> => {
+    state.route = event.route
+    return comment(`a stage was replaced, attempt ${event.attempt}`)
+  }
   return {
     take: async (event) => {
       if (event.type === 'start') await start(event)
       else if (event.type === 'token') await token(event)
       else if (event.type === 'end') await end(event)
+      else if (event.type === 'reroute') await rerouted(event)
+      else if (event.type === 'waiting') await comment(`waiting for a stage: ${event.code}`)
     },
     finished: () => {
       if (result === null) throw new Error('the peer ended an answer without its end event')

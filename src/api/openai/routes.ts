@@ -1,9 +1,7 @@
-/** The `/v1` routes. */
+/** The `/v1` routes that do not stream. */
 import type { FastifyInstance } from 'fastify'
 import { within } from '../abortable.ts'
 import type { ServerParts } from '../server-parts.ts'
-import { answerChat } from './chat.ts'
-import { answerCompletion } from './completions.ts'
 import { answerEmbeddings } from './embeddings.ts'
 import { sseError } from './generation.ts'
 import { getModel, listModels } from './models.ts'
@@ -17,12 +15,6 @@ export function addOpenAiRoutes(app: FastifyInstance, parts: ServerParts): void 
   app.get('/v1/models', { config }, () => quick('models', listModels(needs.peer, started)))
   app.get('/v1/models/*', { config }, (request) =>
     quick('models', getModel(needs.peer, started, (request.params as { '*': string })['*'])),
-  )
-  app.post('/v1/chat/completions', { config }, (request, reply) =>
-    exchanges.run(request, reply, (exchange) => answerChat(openAi, exchange, request.body), sseError),
-  )
-  app.post('/v1/completions', { config }, (request, reply) =>
-    exchanges.run(request, reply, (exchange) => answerCompletion(openAi, exchange, request.body), sseError),
   )
   app.post('/v1/embeddings', { config, bodyLimit: limits.embeddingBytes }, (request, reply) =>
     exchanges.run(request, reply, (exchange) => answerEmbeddings(openAi, exchange, request.body), sseError),

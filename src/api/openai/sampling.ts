@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
 import { name, placement, real, stop, whole } from '../fields.ts'
-import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_TOKENS } from '../limits.ts'
+import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_RESUME_S, MAX_TOKENS } from '../limits.ts'
 import { InvalidParameterError, UnsupportedParameterError } from '../request-errors.ts'
 
 /** Above a million tokens of a vocabulary nothing is cut: no vocabulary is that large. */
@@ -25,7 +25,11 @@ export const SHARED_FIELDS = {
   presence_penalty: real(-2, 2).nullish(),
   frequency_penalty: real(-2, 2).nullish(),
   weft: z
-    .strictObject({ placement: placement.optional(), deadline_ms: whole(1, MAX_DEADLINE_MS).optional() })
+    .strictObject({
+      placement: placement.optional(),
+      deadline_ms: whole(1, MAX_DEADLINE_MS).optional(),
+      resume_s: whole(0, MAX_RESUME_S).optional(),
+    })
     .nullish(),
 } as const
 
