@@ -17,6 +17,7 @@ for (const file of readdirSync(own)
     'kernels.ts',
     'net-channel.ts',
     'pipeline.ts',
+    'plan.ts',
     'swarm.ts',
   ].includes(file)
   const { status } = spawnSync(

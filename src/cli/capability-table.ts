@@ -107,6 +107,14 @@ export const CAPABILITIES: readonly Capability[] = [
     sees: '"schema":"weft.completion/1"',
   },
   {
+    id: 'plan',
+    claim: 'a placement is planned and explained, also over peers that are not there',
+    show: ['plan', EMBEDDED, '--local', '--what-if', 'add:pi=pi5', '--explain', '--json'],
+    needs: 'nothing',
+    status: 0,
+    sees: '"schema":"weft.plan/1".*"advice":',
+  },
+  {
     id: 'greedy',
     claim: 'temperature 0 gives the same tokens each time',
     show: GREEDY,
@@ -163,5 +171,13 @@ export const CAPABILITIES: readonly Capability[] = [
     needs: 'mesh',
     status: 0,
     sees: '"median_ms":',
+  },
+  {
+    id: 'netcheck',
+    claim: 'each pair of peers is measured: round trip, jitter, loss, both ways, and a verdict',
+    show: ['netcheck', 'PEER', '--json'],
+    needs: 'mesh',
+    status: 0,
+    sees: '"schema":"weft.netcheck/1".*"verdict":\\{"state":"(good|warning)"',
   },
 ]

@@ -31,6 +31,10 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     summary: "one model's blocks, sizes and licence",
     arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
     options: [LOCAL],
+    notes: [
+      'The path of a model file or folder is taken too: from its header alone, the blocks that the model would have.',
+    ],
+    examples: ['weft show weft-tiny', 'weft show ./model.gguf'],
   },
   {
     verb: 'rm',
@@ -193,6 +197,56 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
       'weft infer detector.onnx --in frames.npz --out boxes.npz --parts 3 --stats',
       'weft infer denoise.onnx --in x.npz --out y.npz --carry cache_out=cache',
     ],
+  },
+  {
+    verb: 'plan',
+    group: 'models',
+    summary: 'the placement weft would choose, what it predicts, and why',
+    arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
+    options: [
+      {
+        name: 'fleet',
+        value: { label: 'FILE', kind: 'file' },
+        help: 'over the peers of a fleet file, not those that are there',
+      },
+      {
+        name: 'objective',
+        value: {
+          label: 'WHAT',
+          kind: 'text',
+          choices: ['latency', 'first-token', 'throughput', 'memory', 'spread'],
+        },
+        help: 'latency (a token, the default), first-token, throughput, memory or spread',
+      },
+      {
+        name: 'context',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1 << 24 },
+        help: 'tokens for which the caches must fit (default 2048)',
+      },
+      {
+        name: 'concurrency',
+        value: { label: 'N', kind: 'whole', min: 1, max: 4096 },
+        help: 'sessions at a time (default 1)',
+      },
+      {
+        name: 'prompt-tokens',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1 << 24 },
+        help: 'length of the prompt whose first token is predicted (default 512)',
+      },
+      {
+        name: 'what-if',
+        value: { label: 'CHANGE', kind: 'text' },
+        repeat: true,
+        help: 'with the mesh changed: add:NAME=pi5, remove:NAME, memory:NAME=8GB, speed:NAME=2, link:A-B=rtt:5,bandwidth:125M',
+      },
+      { name: 'explain', help: 'every term, what bounds it, what would help most, and the runners-up' },
+      LOCAL,
+      TIMEOUT,
+    ],
+    notes: [
+      'Nothing is loaded or changed. docs/placement.md has the formulas and --what-if, peers/README.md the fleet files.',
+    ],
+    examples: ['weft plan smollm2:135m --explain', 'weft plan smollm2:135m --fleet peers/fleets/home-pis.json'],
   },
   {
     verb: 'deploy',

@@ -134,6 +134,18 @@ const PEER_VERBS: readonly CommandSpec[] = [
     ],
   },
   {
+    verb: 'netcheck',
+    group: 'diagnose',
+    summary: 'what the network looks like from here, and what to do',
+    arguments: [{ label: 'PEER', offers: 'peers' }],
+    options: [],
+    notes: [
+      'Each pair is probed: less than 2 MB and about a second, 24 peers at most, the same one no more than once in 10 s. ' +
+        'With PEER only that one.',
+    ],
+    examples: ['weft netcheck', 'weft netcheck --json'],
+  },
+  {
     verb: 'key',
     group: 'peers',
     summary: 'keys for the HTTP API; the key of a private mesh',

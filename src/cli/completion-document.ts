@@ -10,6 +10,7 @@ export interface CompletionDocument {
   readonly finish: 'stop' | 'length'
   /** One list a token, the likeliest first; null where none were asked for. */
   readonly logprobs: readonly (readonly TokenLogprob[])[] | null
+  /** The last, where stages were replaced on the way. */
   readonly route: readonly RouteHop[]
   readonly stats: GenerateStats
 }
@@ -23,9 +24,11 @@ export interface AnswerCollector {
 export function collectAnswer(model: string, logprobs: boolean): AnswerCollector {
   let start: Extract<GenerateEvent, { type: 'start' }> | undefined
   let end: Extract<GenerateEvent, { type: 'end' }> | undefined
+  let route: readonly RouteHop[] = []
   const lists: TokenLogprob[][] = []
   return {
     add(event) {
+      if (event.type === 'start' || event.type === 'reroute') route = event.route
       if (event.type === 'start') start = event
       else if (event.type === 'end') end = event
       else if (event.type === 'token' && logprobs) lists.push(logprobsOf(event))
@@ -33,8 +36,14 @@ export function collectAnswer(model: string, logprobs: boolean): AnswerCollector
     document() {
       if (end === undefined) return undefined
       const { text, ids, finish, stats } = end
-      const [promptIds, route] = [start?.prompt_ids ?? [], start?.route ?? []]
-      const head = { schema: 'weft.completion/1', model, text, prompt_ids: promptIds, ids, finish } as const
+      const head = {
+        schema: 'weft.completion/1',
+        model,
+        text,
+        prompt_ids: start?.prompt_ids ?? [],
+        ids,
+        finish,
+      } as const
       return { ...head, logprobs: logprobs ? lists : null, route, stats }
     },
   }

@@ -8,12 +8,15 @@ import type {
   InferredFiles,
   ModelInfo,
   ModelSummary,
+  NetCheck,
   PeerStatus,
   PingReply,
   PlacementStatus,
+  PlanRequest,
   ProgressSink,
   RemoveOptions,
 } from '../peer/index.ts'
+import type { PlanDocument } from '../placement/index.ts'
 import type { GenerateEvent, GenerateRequest, PromptInput } from '../pipeline/index.ts'
 import { socketPath } from '../util/index.ts'
 import type { Clock, Environment } from '../util/index.ts'
@@ -47,11 +50,13 @@ export interface PeerAccess {
     signal?: AbortSignal,
   ): Promise<PlacementStatus>
   undeploy(model: string, signal?: AbortSignal): Promise<void>
+  plan(model: string, request: PlanRequest, signal?: AbortSignal): Promise<PlanDocument>
   ping(
     peer: string,
     options: { readonly count?: number; readonly bytes?: number },
     signal?: AbortSignal,
   ): AsyncIterable<PingReply>
+  netcheck(options: { readonly peer?: string }, progress: ProgressSink, signal?: AbortSignal): Promise<NetCheck>
   approve(peer: string, admit: boolean, signal?: AbortSignal): Promise<void>
   /** Asks the peer to stop; it goes on until what is in flight has ended, or `drain` ms. */
   shutdown(drain: number, signal?: AbortSignal): Promise<void>

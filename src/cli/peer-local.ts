@@ -10,6 +10,8 @@ export interface UpInit extends CreatePeerInit {
   readonly httpHosts?: readonly string[]
   /** Web origins that may call the API. */
   readonly cors?: readonly string[]
+  /** Whether requests of streamed answers are kept on the disk, for clients that come back after a restart. */
+  readonly journal?: boolean
 }
 
 export async function openLocalPeer(home: string, signal?: AbortSignal): Promise<PeerAccess> {
@@ -33,7 +35,9 @@ export function localAccess(peer: Peer): PeerAccess {
     pinModel: (model, pinned, signal) => peer.pinModel(model, pinned, signal),
     deploy: (model, placement, progress, signal) => peer.deploy(model, placement, progress, signal),
     undeploy: (model, signal) => peer.undeploy(model, signal),
+    plan: (model, request, signal) => peer.plan(model, request, signal),
     ping: (id, options, signal) => peer.ping(id, options, signal),
+    netcheck: (options, progress, signal) => peer.netcheck(options, progress, signal),
     approve: (id, admit) => peer.approve(id, admit),
     shutdown: (drain) => peer.stop({ drain }),
     close: () => peer.stop({ drain: 0 }),

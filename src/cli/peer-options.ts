@@ -7,7 +7,13 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
     name: 'listen',
     value: { label: 'MULTIADDR', kind: 'text' },
     repeat: true,
-    help: 'where to listen, e.g. /ip4/0.0.0.0/tcp/7334',
+    help: 'where to listen, e.g. /ip4/0.0.0.0/tcp/7334, or none: dial only',
+  },
+  {
+    name: 'announce',
+    value: { label: 'MULTIADDR', kind: 'text' },
+    repeat: true,
+    help: 'told to others in place of that, e.g. a port that a router forwards',
   },
   {
     name: 'bootstrap',
@@ -25,6 +31,11 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
     name: 'lan',
     value: { label: 'MODE', kind: 'text', choices: ['open', 'confirm', 'off'] },
     help: 'peers found on this LAN: join, ask first, or do not look',
+  },
+  {
+    name: 'relay',
+    value: { label: 'on|off', kind: 'text', choices: ['on', 'off'] },
+    help: 'carry traffic of members that cannot dial each other (default: on, up to 64 pairs)',
   },
   { name: 'memory', value: { label: '2GB', kind: 'size', min: 1 }, help: 'bytes for weights and context' },
   { name: 'disk', value: { label: '20GB', kind: 'size', min: 1 }, help: 'bytes on the disk for models' },
@@ -46,5 +57,9 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
     value: { label: 'ORIGIN', kind: 'text' },
     repeat: true,
     help: 'pages of this origin may call the API, e.g. https://chat.example',
+  },
+  {
+    name: 'journal',
+    help: 'clients get their streamed answers also after a restart; prompts lie on this disk until then, at most a day',
   },
 ]

@@ -5,11 +5,13 @@ import type {
   InferredFiles,
   ModelInfo,
   ModelSummary,
+  NetCheck,
   PeerStatus,
   PingReply,
   PlacementStatus,
   Progress,
 } from '../peer/index.ts'
+import type { PlanDocument } from '../placement/index.ts'
 import type { GenerateEvent } from '../pipeline/index.ts'
 import { PeerSilentError } from './errors.ts'
 import type { PeerAccess } from './peer-access.ts'
@@ -46,7 +48,9 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
     },
     manifest: async (model, signal) => (await client.json('GET', modelPath(model), { signal })) as AnyManifest,
     async *generate(request, signal) {
-      for await (const line of client.jsonLines('POST', '/api/v1/generate', { body: request, signal })) {
+      // A command that has ended does not come back for its answer.
+      const body = { ...request, resume_s: 0 }
+      for await (const line of client.jsonLines('POST', '/api/v1/generate', { body, signal })) {
         yield line as GenerateEvent
       }
     },
@@ -78,11 +82,17 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
     },
     undeploy: async (model, signal) =>
       void (await client.json('POST', '/api/v1/undeploy', { body: { model }, signal })),
+    async plan(model, { whatIf, ...rest }, signal) {
+      const body = { model, ...rest, what_if: whatIf }
+      return (await client.json('POST', '/api/v1/plan', { body, signal, deadline: null })) as PlanDocument
+    },
     async *ping(peer, options, signal) {
       for await (const line of client.jsonLines('POST', '/api/v1/ping', { body: { peer, ...options }, signal })) {
         yield line as PingReply
       }
     },
+    netcheck: async (options, progress, signal) =>
+      (await resultOf('/api/v1/netcheck', { body: options, signal }, progress)) as NetCheck,
     async approve(peer, admit, signal) {
       const path = `/api/v1/peers/${encodeURIComponent(peer)}/${admit ? 'approve' : 'deny'}`
       await client.json('POST', path, { body: {}, signal })

@@ -22,7 +22,7 @@ export async function readPlacement(path: string, model: string): Promise<Placem
   } catch (error) {
     throw new PlacementMalformedError(path, `it is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
-  const file = value as { model?: unknown; stages?: unknown } | null
+  const file = value as { model?: unknown; stages?: unknown; replicas?: unknown } | null
   if (typeof file !== 'object' || file === null) throw new PlacementMalformedError(path, 'it is no object')
   if (file.model !== undefined && file.model !== model) {
     throw new PlacementMalformedError(path, `it places ${JSON.stringify(file.model)}, not ${model}`)
@@ -30,7 +30,12 @@ export async function readPlacement(path: string, model: string): Promise<Placem
   if (!Array.isArray(file.stages) || file.stages.length === 0) {
     throw new PlacementMalformedError(path, '"stages" is no list, or empty')
   }
-  return { model, stages: file.stages.map((stage, index) => stageOf(path, stage, index)) }
+  const { replicas = [] } = file
+  if (!Array.isArray(replicas)) throw new PlacementMalformedError(path, '"replicas" is no list')
+  const read = (stages: readonly unknown[], what: string): PlacementStage[] =>
+    stages.map((stage, index) => stageOf(path, stage, `${what} ${index}`))
+  const spare = read(replicas, 'replica')
+  return { model, stages: read(file.stages, 'stage'), ...(spare.length === 0 ? {} : { replicas: spare }) }
 }
 
 async function readText(path: string): Promise<string> {
@@ -43,9 +48,8 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-function stageOf(path: string, value: unknown, index: number): PlacementStage {
+function stageOf(path: string, value: unknown, where: string): PlacementStage {
   const stage = value as Partial<Record<keyof PlacementStage, unknown>> | null
-  const where = `stage ${index}`
   if (typeof stage?.peer !== 'string' || stage.peer === '')
     throw new PlacementMalformedError(path, `${where} names no "peer"`)
   const { from, to } = stage

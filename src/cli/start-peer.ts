@@ -1,8 +1,9 @@
 /** The seam between `weft up` and the composition root: a peer with its API on the socket and on HTTP. */
+import { join } from 'node:path'
 import { createApi, PortInUseError } from '../api/index.ts'
 import type { Api } from '../api/index.ts'
-import { runPeer, VERSION } from '../peer/index.ts'
-import type { Peer } from '../peer/index.ts'
+import { Journal, runPeer, VERSION } from '../peer/index.ts'
+import type { HomePaths, JournalNeeds, Peer } from '../peer/index.ts'
 import { createApiKeys } from '../trust/index.ts'
 import { systemRandom } from '../util/index.ts'
 import type { CommandContext } from './context.ts'
@@ -15,14 +16,15 @@ const CLOSE_DRAIN_MS = 1_000
 
 /** Resolves when the peer listens, its socket answers, and what it was asked to serve can be served. */
 export async function startPeer(_context: CommandContext, init: UpInit, signal: AbortSignal): Promise<Peer> {
-  const { http, httpHosts = [], cors = [], ...rest } = init
+  const { http, httpHosts = [], cors = [], journal: wanted = false, ...rest } = init
   const { peer, paths, clock, telemetry, logger } = await runPeer(rest, signal)
   const keys = createApiKeys({ clock, random: systemRandom() }, { directory: paths.keys })
+  const journal = await openJournal({ clock, log: (line) => logger.warn({}, line) }, paths, wanted)
   const api = createApi(
-    { peer, clock, telemetry, logger, keys, catalogueErrors: await allErrorInfos() },
+    { peer, clock, telemetry, logger, keys, catalogueErrors: await allErrorInfos(), ...journal },
     { version: VERSION, hosts: httpHosts, cors },
   )
-  peer.beforeShutdown(() => api.close({ drain: CLOSE_DRAIN_MS }))
+  peer.beforeShutdown(() => api.close({ drain: CLOSE_DRAIN_MS }).finally(() => journal.journal?.close()))
   try {
     await api.listenSocket(paths.socket)
     if (http !== null) peer.http = await listenHttp(api, http)
@@ -31,6 +33,17 @@ export async function startPeer(_context: CommandContext, init: UpInit, signal: 
     throw error
   }
   return peer
+}
+
+async function openJournal(
+  needs: JournalNeeds,
+  { state }: HomePaths,
+  wanted: boolean,
+): Promise<{ readonly journal?: Journal }> {
+  const directory = join(state, 'journal')
+  if (wanted) return { journal: await Journal.open(needs, directory) }
+  await Journal.discard(directory)
+  return {}
 }
 
 /** The address that was asked for, or no other; without one the usual port, and a free one when that is taken. */

@@ -19,6 +19,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
       'a peer in the background has no standard input',
     )
   }
+  const relay = flags.text('relay') as UpInit['relay'] | undefined
   const [name, network, key] = [flags.text('name'), flags.text('network'), flags.text('network-key')]
   const [lan, http] = [flags.text('lan') as UpInit['lan'] | undefined, flags.text('http')]
   const [memory, threads] = [flags.number('memory'), flags.number('threads')]
@@ -28,15 +29,18 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
     ...(name === undefined ? {} : { name: nameOf('--name', name) }),
     ...(network === undefined ? {} : { network: nameOf('--network', network) }),
     ...(key === undefined ? {} : { networkKey: resolve(key) }),
-    ...addresses(flags.texts('listen'), 'listen'),
+    ...listening(flags.texts('listen')),
+    ...addresses(flags.texts('announce'), 'announce'),
     ...addresses(flags.texts('bootstrap'), 'bootstrap'),
     ...(lan === undefined ? {} : { lan }),
+    ...(relay === undefined ? {} : { relay }),
     ...(memory === undefined ? {} : { memory }),
     ...(threads === undefined ? {} : { threads }),
     ...(disk === undefined ? {} : { disk }),
     ...(uploadLimit === undefined ? {} : { uploadLimit }),
     ...(http === undefined ? {} : { http: httpAddress(http) }),
     ...httpAccess(flags, http),
+    ...(flags.flag('journal') ? { journal: true } : {}),
   }
 }
 
@@ -76,7 +80,13 @@ function nameOf(option: string, text: string): string {
   throw new BadValueError(option, text, `1 to ${NAME_MAX} printable characters`)
 }
 
-function addresses(texts: readonly string[], option: 'listen' | 'bootstrap'): Partial<UpInit> {
+function listening(texts: readonly string[]): Partial<UpInit> {
+  if (!texts.includes('none')) return addresses(texts, 'listen')
+  if (texts.length > 1) throw new UsageError('--listen none and --listen MULTIADDR exclude each other')
+  return { listen: null }
+}
+
+function addresses(texts: readonly string[], option: 'listen' | 'announce' | 'bootstrap'): Partial<UpInit> {
   const wrong = texts.find((text) => !/^\/[a-z0-9]+\/./.test(text))
   if (wrong !== undefined) {
     throw new BadValueError(`--${option}`, wrong, 'a multiaddr', 'for example /ip4/192.0.2.7/tcp/7334')

@@ -18,7 +18,7 @@ export function createAcquaint(network: Network, book: RecordBook, liveness: Liv
     look() {
       for (const { author, body } of book.ofKind('profile')) {
         if (author === network.id || body.state === 'draining' || liveness.state(author) !== 'away') continue
-        for (const address of body.addresses) {
+        for (const address of [...body.addresses, ...(body.circuits ?? [])]) {
           if (!address.endsWith(`/p2p/${author}`) || kept.has(address)) continue
           if (kept.size >= MAX_LEARNT_ADDRESSES) return
           kept.add(address)

@@ -2,7 +2,16 @@
 import { z } from 'zod'
 import { checkPlacement } from '../placement/index.ts'
 import type { Stage } from '../placement/index.ts'
-import { MAX_ADDRESS_LENGTH, MAX_ADDRESSES, MAX_BLOCKS, MAX_EPOCH, MAX_IMPORTS, MAX_NAME } from './limits.ts'
+import {
+  MAX_ADDRESS_LENGTH,
+  MAX_ADDRESSES,
+  MAX_BLOCKS,
+  MAX_EPOCH,
+  MAX_IMPORTS,
+  MAX_NAME,
+  MAX_PROFILE_LINKS,
+  MAX_PROFILE_MODELS,
+} from './limits.ts'
 import type { RecordKind } from './types.ts'
 
 const text = z.string().max(MAX_NAME)
@@ -10,6 +19,35 @@ const size = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const block = z.number().int().min(0).max(MAX_BLOCKS)
 const digest = z.string().regex(/^[0-9a-f]{64}$/)
 const model = z.string().min(1).max(MAX_NAME)
+
+/** A day: nothing that is slower or farther is of use. */
+const milliseconds = z.number().min(0).max(86_400_000)
+const share = z.number().min(0).max(1)
+const bytesPerSecond = z.number().min(0).max(1e15)
+const celsius = z.number().min(-273).max(1_000)
+
+const thermal = z.object({ celsius, limit_celsius: celsius.nullable(), limited: z.boolean() })
+
+const battery = z.object({ percent: z.number().min(0).max(100).nullable(), discharging: z.boolean() })
+
+const modelSpeed = z.object({
+  digest,
+  block_ms: milliseconds.nullable(),
+  prefill_ms: milliseconds.nullable(),
+  predicted_block_ms: milliseconds,
+  predicted_prefill_ms: milliseconds,
+  error: z.number().min(0).max(1_000),
+})
+
+const link = z.object({
+  peer: text.min(1),
+  rtt_ms: milliseconds.nullable(),
+  jitter_ms: milliseconds.nullable(),
+  loss: share.nullable(),
+  down: bytesPerSecond.nullable(),
+  up: bytesPerSecond.nullable(),
+  relayed: z.boolean(),
+})
 
 const hardware = z.object({
   platform: text,
@@ -21,6 +59,10 @@ const hardware = z.object({
   memory_quota: size,
   speed: z.number().min(0).max(1e18),
   kernel: text,
+  memory_bandwidth: bytesPerSecond.optional(),
+  thermal: thermal.nullable().optional(),
+  battery: battery.nullable().optional(),
+  models: z.array(modelSpeed).max(MAX_PROFILE_MODELS).readonly().optional(),
 })
 
 const profile = z.object({
@@ -29,8 +71,10 @@ const profile = z.object({
   state: z.enum(['running', 'draining']),
   threads: size.max(4096),
   addresses: z.array(z.string().max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES),
+  circuits: z.array(z.string().max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES).readonly().optional(),
   hardware,
   guests: z.object({ memory: size, sessions: size }),
+  links: z.array(link).max(MAX_PROFILE_LINKS).readonly().optional(),
 })
 
 const range = z.tuple([block, block]).refine(([from, to]) => from < to)
@@ -74,6 +118,11 @@ const placement = z.object({
     .array(z.object({ peer: text.min(1), from: block, to: block }))
     .max(1024)
     .refine((stages) => stages.length === 0 || isContiguous(stages)),
+  // Of a release before this one there are none.
+  replicas: z
+    .array(z.object({ peer: text.min(1), from: block, to: block }).refine((replica) => replica.from < replica.to))
+    .max(1024)
+    .exactOptional(),
 })
 
 function isContiguous(stages: readonly Stage[]): boolean {

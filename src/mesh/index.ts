@@ -11,7 +11,9 @@ export {
 } from './errors.ts'
 export { createMesh } from './mesh.ts'
 export type { MeshFiles, MeshLogger, MeshNeeds } from './needs.ts'
+export { MAX_PROFILE_MODELS } from './limits.ts'
 export type {
+  BatteryState,
   BlobRequest,
   FetchOptions,
   FetchProgress,
@@ -20,11 +22,13 @@ export type {
   ImportRecord,
   KnownManifest,
   ManifestAnnouncement,
+  MeasuredLink,
   Mesh,
   MeshEvents,
   MeshPeer,
   MeshPlacement,
   ModelHoldings,
+  ModelSpeed,
   OwnProfile,
   PeerProfile,
   PeerState,
@@ -32,4 +36,5 @@ export type {
   ReadyStage,
   RecordKind,
   SeenImport,
+  ThermalState,
 } from './types.ts'

@@ -149,6 +149,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
       liveness.stop()
       await state.flush()
     },
+    announceLeaving: () => whileRunning(() => upkeep.drain()),
     publishProfile: (profile) => whileRunning(() => upkeep.publishProfile(profile)),
     publishHoldings: (holdings) => whileRunning(() => publisher.holdings(holdings)),
     publishPlacement: (model, init) => whileRunning(() => publisher.placement(model, init)),

@@ -40,6 +40,8 @@ export interface MeshNeeds {
   readonly serves?: (address: string) => boolean
   /** Promises another peer, which is about to drop a blob, not to do so too. @default this peer drops none by itself */
   readonly promise?: (address: string) => boolean
+  /** A holder has delivered for a while at so many bytes a second: that much the way from it can carry. */
+  readonly delivered?: (peer: string, rate: number) => void
   /** Bytes a second that blobs may take to other peers, all together. @default no limit */
   readonly uploadLimit?: number
 }

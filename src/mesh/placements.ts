@@ -24,5 +24,13 @@ export function standingPlacement(book: RecordBook, model: string): PlacementRec
 }
 
 export function asPlacement({ key, author, body }: PlacementRecord): MeshPlacement {
-  return { model: key, digest: body.digest, epoch: body.epoch, author, kind: body.kind, stages: body.stages }
+  return {
+    model: key,
+    digest: body.digest,
+    epoch: body.epoch,
+    author,
+    kind: body.kind,
+    stages: body.stages,
+    replicas: body.replicas ?? [],
+  }
 }

@@ -54,11 +54,20 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
       const standing = book.find('manifest', self, digest)
       if (standing !== undefined && standing.body !== null) await own.publish('manifest', digest, () => null)
     },
-    async placement(model, { digest, kind, stages }) {
+    async placement(model, { digest, kind, stages, replicas = [] }) {
       checkPlacement(stages, stages.at(-1)?.to ?? 1)
-      const copy = stages.map(({ peer, from, to }) => ({ peer, from, to }))
+      const plain = (list: PlacementInit['stages']) => list.map(({ peer, from, to }) => ({ peer, from, to }))
+      const spare = replicas.length === 0 ? {} : { replicas: plain(replicas) }
       const epoch = (): number => (standingPlacement(book, model)?.body.epoch ?? 0) + 1
-      return asPlacement(await own.publish('placement', model, () => ({ digest, kind, stages: copy, epoch: epoch() })))
+      return asPlacement(
+        await own.publish('placement', model, () => ({
+          digest,
+          kind,
+          stages: plain(stages),
+          ...spare,
+          epoch: epoch(),
+        })),
+      )
     },
     async withdrawPlacement(model) {
       const standing = standingPlacement(book, model)?.body

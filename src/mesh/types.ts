@@ -5,6 +5,47 @@ import type { BlobAddress } from '../store/index.ts'
 
 export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
 
+export interface ThermalState {
+  /** Of the hottest sensor. */
+  readonly celsius: number
+  /** At which the system slows the processor down; null where it does not say. */
+  readonly limit_celsius: number | null
+  /** That is so now. */
+  readonly limited: boolean
+}
+
+export interface BatteryState {
+  readonly percent: number | null
+  /** It is what the device runs on now. */
+  readonly discharging: boolean
+}
+
+/** What a decoder block of one model takes at a peer. Milliseconds. */
+export interface ModelSpeed {
+  readonly digest: string
+  /** For one row, and for a row of a prompt, as seen in real runs; null until there were some. */
+  readonly block_ms: number | null
+  readonly prefill_ms: number | null
+  /** The same as predicted from its kernels and its memory. */
+  readonly predicted_block_ms: number
+  readonly predicted_prefill_ms: number
+  /** Share by which such predictions may be off. */
+  readonly error: number
+}
+
+/** A pair of peers as one of the two has measured it. */
+export interface MeasuredLink {
+  readonly peer: string
+  readonly rtt_ms: number | null
+  readonly jitter_ms: number | null
+  /** Share of heart-beats that were not answered in time. */
+  readonly loss: number | null
+  /** Bytes a second that came from it, and that went to it; null until measured. */
+  readonly down: number | null
+  readonly up: number | null
+  readonly relayed: boolean
+}
+
 export interface HardwareProfile {
   readonly platform: string
   readonly arch: string
@@ -18,6 +59,12 @@ export interface HardwareProfile {
   /** Multiply-adds a second of one thread in the quick kernel trial; 0 until measured. */
   readonly speed: number
   readonly kernel: string
+  /** Bytes a second that all its threads together read from memory. Absent, as what follows: an older version. */
+  readonly memory_bandwidth?: number | undefined
+  /** Null: its system does not tell. */
+  readonly thermal?: ThermalState | null | undefined
+  readonly battery?: BatteryState | null | undefined
+  readonly models?: readonly ModelSpeed[] | undefined
 }
 
 /** What this peer does at most for peers that it does not know. */
@@ -26,7 +73,7 @@ export interface GuestLimits {
   readonly sessions: number
 }
 
-/** What a peer says about itself; `addresses` are filled in by the mesh. */
+/** What a peer says about itself; `addresses` and `circuits` are filled in by the mesh. */
 export interface PeerProfile {
   readonly name: string
   readonly version: string
@@ -35,11 +82,14 @@ export interface PeerProfile {
   readonly threads: number
   /** Multiaddrs at which it listens. */
   readonly addresses: readonly string[]
+  /** Multiaddrs through relays; apart from those, since peers of a version before dial all that stand there. */
+  readonly circuits?: readonly string[] | undefined
   readonly hardware: HardwareProfile
   readonly guests: GuestLimits
+  readonly links?: readonly MeasuredLink[] | undefined
 }
 
-export type OwnProfile = Omit<PeerProfile, 'addresses'>
+export type OwnProfile = Omit<PeerProfile, 'addresses' | 'circuits'>
 
 export interface ReadyStage {
   readonly from: number
@@ -77,6 +127,8 @@ export interface MeshPlacement {
   readonly kind: PlacementKind
   /** Empty: withdrawn. */
   readonly stages: readonly Stage[]
+  /** Blocks that more peers hold ready, for when one of the stages is lost. */
+  readonly replicas: readonly Stage[]
 }
 
 /** How far a peer is with bringing a model in from its source, for others that want the same. */
@@ -146,6 +198,8 @@ export interface Mesh {
   readonly id: string
   /** Reads what was kept, serves the protocols and begins to talk to connected peers. */
   start(): Promise<void>
+  /** From now on this peer is known as one that is about to leave: it serves what it has, and takes nothing new. */
+  announceLeaving(): Promise<void>
   /** Says goodbye to all, flushes what must survive, ends all channels. */
   stop(): Promise<void>
   /** Also published again by itself as a heartbeat, and when our addresses change. */
@@ -190,4 +244,5 @@ export interface PlacementInit {
   readonly digest: string
   readonly kind: PlacementKind
   readonly stages: readonly Stage[]
+  readonly replicas?: readonly Stage[]
 }

@@ -23,6 +23,8 @@ export class Upkeep {
   readonly #needs: UpkeepNeeds
   #profile: { readonly own: OwnProfile; readonly at: number } | undefined
 
+  #leaving = false
+
   constructor(needs: UpkeepNeeds) {
     this.#needs = needs
   }
@@ -30,7 +32,10 @@ export class Upkeep {
   async publishProfile(own: OwnProfile): Promise<void> {
     const { clock, network, publisher } = this.#needs
     this.#profile = { own, at: clock.now() }
-    await publisher.profile({ ...own, addresses: dialable(network).slice(0, MAX_ADDRESSES) })
+    const state = this.#leaving ? 'draining' : own.state
+    const circuits = network.reach().circuits.slice(0, MAX_ADDRESSES)
+    const addresses = dialable(network).slice(0, MAX_ADDRESSES)
+    await publisher.profile({ ...own, state, addresses, ...(circuits.length === 0 ? {} : { circuits }) })
   }
 
   /** The same again, with the addresses of now. */
@@ -41,10 +46,11 @@ export class Upkeep {
     })
   }
 
-  /** The last word before the end. */
+  /** The last word before the end: no later profile takes it back. */
   async drain(): Promise<void> {
     if (this.#profile === undefined) return
-    await this.publishProfile({ ...this.#profile.own, state: 'draining' }).catch(() => undefined)
+    this.#leaving = true
+    await this.publishProfile(this.#profile.own).catch(() => undefined)
   }
 
   /** At each round of anti-entropy. */

@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import type { FetchProgress, Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
 import { languageModel } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import { FlowService, GraphStages, RingService, Stages } from '../pipeline/index.ts'
 import type { StagesNeeds } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
 import { Holdings } from './holdings.ts'
+import { Replacements } from './failover.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
 import { joinMesh } from './join.ts'
@@ -18,8 +20,9 @@ import { LocalPeer } from './local-peer.ts'
 import { fetchBlobs, fetchManifest, lowerParts, meshOf, startNetwork } from './parts.ts'
 import type { CreatePeerInit, Parts } from './parts.ts'
 import { Pins } from './pins.ts'
+import { divideRange } from './plan-input.ts'
 import { Placing } from './placing.ts'
-import { hardwareProfile } from './profile.ts'
+import { PlanMeasures } from './profile-plan.ts'
 import { Requests } from './requests.ts'
 import { Transfers } from './transfers.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
@@ -64,7 +67,7 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
 }
 
 async function upperParts(parts: Parts, network: Network | null, undo: (() => unknown)[]): Promise<LocalPeer> {
-  const { init, paths, clock, random, identity, logger, telemetry, store, name, threads, trial } = parts
+  const { init, paths, clock, random, identity, logger, telemetry, store, name, threads, profiling } = parts
   const self = identity.id
   const listeners = new Set<(event: PeerEvent) => void>()
   const emit = (event: string, data: PeerEvent['data']): void => {
@@ -130,8 +133,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     changed: () => wired.holdings?.changed(),
   })
   wired.library = library
-  const profile = (): HardwareProfile =>
-    hardwareProfile(init.memory === undefined ? {} : { memory: init.memory }, trial.value)
+  const profile = (): HardwareProfile => profiling.hardware(library.list())
   const stages = stagesOf(parts, library, profile().memory_quota, {
     changed: () => {
       wired.holdings?.changed()
@@ -171,17 +173,24 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   })
   wired.graphStages = graphStages
   undo.push(() => graphStages.stop())
-  const holdings = new Holdings({ clock, mesh, library, stages, graphStages })
+  const holdings = new Holdings({ clock, mesh, library, stages, graphStages, measures: profiling.measures })
   wired.holdings = holdings
-  const placing = new Placing({
+  const manifest = (digest: string): AnyManifest | undefined => library.byDigest(digest)
+  const measured = new PlanMeasures({ self, clock, mesh, network, profiling, threads, manifest, profile })
+  const planning = { self, mesh, stages, threads, measured, profile }
+  const replacements = new Replacements({
     self,
     clock,
     mesh,
-    library,
-    stages,
-    graphStages,
-    threads,
     profile,
+    divide: (model, from, to) => divideRange(planning, model, from, to),
+  })
+  const placing = new Placing({
+    ...planning,
+    clock,
+    library,
+    graphStages,
+    repair: (manifest, placed) => replacements.repair(manifest, placed),
     log: (fields, text) => logger.error(fields, text),
   })
   wired.placing = placing
@@ -190,6 +199,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     network,
     clock,
     stages,
+    directory: paths.cache,
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => ring.stop())
@@ -204,9 +214,23 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
   const keptParts = new KeptParts({ clock, paths, store, library })
-  const inferring = { self, clock, random, paths, store, mesh, library, placing, flow, watch }
+  const count: Telemetry['count'] = (counter, by, labels) => telemetry.count(counter, by, labels)
+  const isReachable = (peer: string): boolean => replacements.isReachable(peer)
+  const inferring = { count, isReachable, self, clock, random, paths, store, mesh, library, placing, flow, watch }
   const decoding = { ...inferring, keptParts }
-  const requests = new Requests({ self, clock, random, telemetry, ring, library, placing, decoding, watch, emit })
+  const requests = new Requests({
+    self,
+    clock,
+    random,
+    telemetry,
+    ring,
+    library,
+    placing,
+    replacements,
+    decoding,
+    watch,
+    emit,
+  })
   const shutdown = async (): Promise<void> => {
     await library.stop()
     placing.stop()
@@ -237,11 +261,14 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     graphStages,
     holdings,
     requests,
+    ring,
     telemetry,
     transfers,
     keeper,
     pins,
     profile,
+    profiling,
+    measured,
     listeners,
     book: parts.book,
     keptParts,
@@ -251,7 +278,10 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   // Alone, the home may be shared with an import of another process.
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
-    undo.push(await joinMesh(parts, { mesh, network, library, placing, lost: [ring, flow], profile, emit }))
+    const idle = (): boolean => ring.guests === 0 && requests.list().length === 0
+    undo.push(
+      await joinMesh(parts, { mesh, network, library, placing, lost: [replacements, ring, flow], profile, idle, emit }),
+    )
   }
   holdings.start()
   return peer

@@ -12,6 +12,7 @@ import type { Holdings } from './holdings.ts'
 import type { Library } from './library.ts'
 import type { Pins } from './pins.ts'
 import type { Placing } from './placing.ts'
+import type { Profiling } from './profile.ts'
 import type { Requests } from './requests.ts'
 import type { Transfers } from './transfers.ts'
 import type { HardwareProfile, KnownPeer, ModelSummary, PeerStatus, SeenNotJoined, StageStatus } from './types.ts'
@@ -38,6 +39,7 @@ export interface StatusNeeds {
   readonly keeper: DiskKeeper
   readonly pins: Pins
   profile(): HardwareProfile
+  readonly profiling: Profiling
 }
 
 export function describeStatus(
@@ -51,6 +53,7 @@ export function describeStatus(
       name: needs.name,
       pid: process.pid,
       addresses: needs.network?.addresses() ?? [],
+      reach: needs.network?.reach() ?? null,
       home: needs.home,
       network: needs.networkName,
       lan: needs.lan,
@@ -79,7 +82,11 @@ export function describeStatus(
 }
 
 function knownPeers(needs: StatusNeeds): KnownPeer[] {
-  return (needs.mesh?.peers() ?? []).map((peer) => ({ ...peer }))
+  const connected = new Map((needs.network?.connected() ?? []).map((peer) => [peer.id, peer]))
+  return (needs.mesh?.peers() ?? []).map((peer) => {
+    const connection = connected.get(peer.id)
+    return { ...peer, link: connection === undefined ? null : needs.profiling.links.status(connection) }
+  })
 }
 
 /** The stages of the whole mesh, as far as this peer has been told. */

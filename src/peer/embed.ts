@@ -14,6 +14,7 @@ import { placesOf } from './graph-parts.ts'
 import type { GraphParts, GraphPlaces } from './graph-parts.ts'
 import type { InferMeshNeeds } from './infer-mesh.ts'
 import type { KeptParts } from './kept-parts.ts'
+import { withSurvivors } from './survivors.ts'
 
 /** A text, or the ids that the model's own tokenizer makes of one, with those around it. */
 export type EmbeddingText = string | readonly number[]
@@ -91,10 +92,14 @@ export async function embedTexts(
   const rows = await tokenRows(needs, encoder, await library.tokenizer(manifest, signal), texts, signal)
   const tokens = rows.reduce((sum, { length }) => sum + length, 0)
   const distinct = [...new Map(rows.map((ids) => [ids.join(), ids])).values()]
-  const parts = await needs.parts.of(manifest, placesFor(needs, manifest, options), signal)
-  const loadMs = clock.now() - started
-  const run = new EmbeddingRun(needs, manifest, encoder, parts, options)
-  for (const group of grouped(distinct)) await run.add(group, signal)
+  let loadMs = 0
+  const { result: run } = await withSurvivors(needs, placesFor(needs, manifest, options), async (places) => {
+    const parts = await needs.parts.of(manifest, places, signal)
+    loadMs = clock.now() - started
+    const made = new EmbeddingRun(needs, manifest, encoder, parts, options)
+    for (const group of grouped(distinct)) await made.add(group, signal)
+    return made
+  })
   count('embedded_texts', texts.length)
   count('embedded_tokens', tokens)
   return {

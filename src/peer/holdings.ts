@@ -4,6 +4,7 @@ import type { AnyManifest } from '../models/index.ts'
 import type { GraphStages, Stages } from '../pipeline/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 import type { Library } from './library.ts'
+import type { DeviceMeasures } from './profile-measures.ts'
 
 /** Changes come in bursts while a stage loads; others need the state, not each step. */
 const SETTLE_MS = 20
@@ -16,6 +17,8 @@ export interface HoldingsNeeds {
   readonly library: Library
   readonly stages: Stages
   readonly graphStages: GraphStages
+  /** Told what hosts have seen of their blocks. */
+  readonly measures: Pick<DeviceMeasures, 'seen' | 'loaded'>
 }
 
 export class Holdings {
@@ -75,12 +78,16 @@ export class Holdings {
   }
 
   #readMemory(): void {
-    const { stages, graphStages } = this.#needs
-    void Promise.allSettled(
-      [...stages.hosts(), ...graphStages.hosts()].map(async ({ host }) =>
-        this.#setMemory(host.pid, (await host.stats()).rss),
-      ),
-    ).then(() => {
+    const { stages, graphStages, measures } = this.#needs
+    void Promise.allSettled([
+      ...graphStages.hosts().map(async ({ host }) => this.#setMemory(host.pid, (await host.stats()).rss)),
+      ...stages.hosts().map(async ({ digest, kernel, host }) => {
+        const { rss, blocks } = await host.stats()
+        this.#setMemory(host.pid, rss)
+        measures.seen(digest, blocks)
+        if (kernel !== null) measures.loaded(kernel)
+      }),
+    ]).then(() => {
       // Asked before the stop and answered after it: a timer that is set now would never be cancelled.
       if (this.#stopped) return
       this.#poll = this.#needs.clock.after(MEMORY_MS, () => this.#readMemory())

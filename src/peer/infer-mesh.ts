@@ -9,9 +9,10 @@ import type { RandomSource } from '../util/index.ts'
 import { graphParts, placesOf } from './graph-parts.ts'
 import type { GraphPartsNeeds, GraphPlaces } from './graph-parts.ts'
 import type { Placing } from './placing.ts'
+import { withSurvivors } from './survivors.ts'
+import type { SurvivorsNeeds } from './survivors.ts'
 
-export interface InferMeshNeeds extends GraphPartsNeeds {
-  readonly self: string
+export interface InferMeshNeeds extends GraphPartsNeeds, SurvivorsNeeds {
   readonly random: RandomSource
   readonly mesh: Mesh | null
   readonly placing: Placing
@@ -42,10 +43,24 @@ export async function inferOverPeers(
   request: InferRequest = {},
   signal?: AbortSignal,
 ): Promise<Inference> {
-  const { clock, library, self } = needs
-  const manifest = await library.resolve(model, signal)
+  const manifest = await needs.library.resolve(model, signal)
   if (!isGraphManifest(manifest)) throw new ModelKindError(model, 'is a language model: generate answers with it')
-  const where = placed(needs, manifest, request)
+  const { result, moved } = await withSurvivors(needs, placed(needs, manifest, request), (where) =>
+    inferAt(needs, manifest, where, inputs, request, signal),
+  )
+  const { counters, ...stats } = result.stats
+  return moved === 0 ? result : { ...result, stats: { ...stats, counters: { ...counters, failovers: moved } } }
+}
+
+async function inferAt(
+  needs: InferMeshNeeds,
+  manifest: GraphManifest,
+  where: GraphPlaces,
+  inputs: Tensors,
+  request: InferRequest,
+  signal?: AbortSignal,
+): Promise<Inference> {
+  const { clock, self } = needs
   const { peers } = where
   const started = clock.now()
   const cut = await graphParts(needs, manifest, { ...where, optimization: request.optimization }, signal)

@@ -1,16 +1,19 @@
 /** What ties a peer to its mesh: what it hears of others reaches the parts that care, and they hear of it. */
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
-import type { CancelTimer } from '../util/index.ts'
+import type { CancelTimer, Clock } from '../util/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 import type { Placing } from './placing.ts'
-import { knownTrial } from './profile.ts'
+import { newsOf } from './profile-news.ts'
+import type { Told } from './profile-news.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { VERSION } from './version.ts'
 
-/** How often free memory is looked at. */
+/** How often it is looked whether there is something new to tell. */
 const FRESH_MS = 10_000
+/** Links that have changed go out no more often than a profile does anyway, as a sign of life. */
+const LINKS_MS = 30_000
 
 export interface Joining {
   readonly mesh: Mesh
@@ -20,12 +23,15 @@ export interface Joining {
   /** What goes over other peers, and hears when one is lost. */
   readonly lost: readonly { peerLost(peer: string, why?: string): void }[]
   readonly profile: () => HardwareProfile
+  /** Nothing is computed now. */
+  readonly idle: () => boolean
   readonly emit: (event: string, data: PeerEvent['data']) => void
 }
 
 /** @returns how to end what it keeps doing */
-export async function joinMesh(parts: Parts, joining: Joining): Promise<CancelTimer> {
-  const { mesh, network, library, placing, lost, profile, emit } = joining
+export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Promise<void>> {
+  const { mesh, network, library, placing, lost, profile, emit, idle } = joining
+  const { profiling } = parts
   mesh.on({
     changed: (kind, key) => {
       if (kind === 'placement') placing.reconcile()
@@ -53,38 +59,56 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<CancelTi
     pending: (peer, name) => emit('peer.pending', { peer, name }),
   })
   await mesh.start()
-  const publish = (): Promise<void> =>
+  const now = (): Told => ({ hardware: profile(), links: profiling.links.told(network.connected()) })
+  const publish = ({ hardware, links }: Told): Promise<void> =>
     mesh.publishProfile({
       name: parts.name,
       version: VERSION,
       state: 'running',
       threads: parts.threads,
-      hardware: profile(),
-      guests: { memory: profile().memory_quota, sessions: 64 },
+      hardware,
+      guests: { memory: hardware.memory_quota, sessions: 64 },
+      links,
     })
-  await publish()
-  const stopFresh = keepFresh(parts, profile, publish)
+  await publish(now())
+  const fresh = keepFresh(parts.clock, now, publish)
   for (const manifest of library.list()) await mesh.announceManifest(manifest)
   placing.reconcile()
-  void knownTrial(parts.paths.state).then((trial) => {
-    parts.trial.value = trial
-    return publish().catch(() => undefined)
-  })
-  return stopFresh
+  void profiling.start(network, idle).then(() => fresh.look())
+  return async () => {
+    fresh.stop()
+    await profiling.measures.stop()
+  }
 }
 
-/** Free memory moves; a change of a sixteenth is worth telling. Returns how to end it. */
-function keepFresh(parts: Parts, profile: () => HardwareProfile, publish: () => Promise<void>): CancelTimer {
-  let told = profile().memory_free
-  let cancel: CancelTimer
+/** Tells what is new whenever it is worth a record. */
+function keepFresh(
+  clock: Clock,
+  now: () => Told,
+  publish: (told: Told) => Promise<void>,
+): { look(): void; stop(): void } {
+  let told = now()
+  let toldAt = clock.now()
+  let stopped = false
+  let cancel: CancelTimer = () => undefined
   const look = (): void => {
-    const free = profile().memory_free
-    if (Math.abs(free - told) > told / 16) {
-      told = free
-      publish().catch(() => undefined)
+    cancel()
+    if (stopped) return
+    const next = now()
+    const news = newsOf(told, next)
+    if (news === 'now' || (news === 'soon' && clock.now() - toldAt >= LINKS_MS)) {
+      told = next
+      toldAt = clock.now()
+      publish(next).catch(() => undefined)
     }
-    cancel = parts.clock.after(FRESH_MS, look)
+    cancel = clock.after(FRESH_MS, look)
   }
-  cancel = parts.clock.after(FRESH_MS, look)
-  return () => cancel()
+  look()
+  return {
+    look,
+    stop: () => {
+      stopped = true
+      cancel()
+    },
+  }
 }

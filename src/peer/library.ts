@@ -270,6 +270,7 @@ export class Library {
       onReused: (blobs) => count('blobs_reused', blobs),
       fitsHalf: async (manifest, progress, signal) => {
         const range = await checkRange(child, manifest, progress as ProgressSink, signal)
+        if (range !== null) count('ranges_measured', 1, { threads: String(range.threads) })
         if (range === null) log(`the range of ${manifest.model} could not be measured`)
         else if (!range.fits) log(`${manifest.model} reaches ${range.largest}: its boundaries are float32`)
         return range?.fits ?? null

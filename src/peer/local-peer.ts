@@ -14,14 +14,21 @@ import { inferOverPeers } from './infer-mesh.ts'
 import type { InferMeshNeeds, InferRequest } from './infer-mesh.ts'
 import type { KeptParts } from './kept-parts.ts'
 import type { Library } from './library.ts'
+import { checkNetwork } from './link-check.ts'
+import type { NetCheck } from './link-types.ts'
 import type { Placing } from './placing.ts'
+import type { PlanRequest } from './plan-input.ts'
+import { planDocument } from '../placement/index.ts'
+import type { PlanDocument } from '../placement/index.ts'
+import type { PlanMeasures } from './profile-plan.ts'
+import { watchAnswer } from './profile-seen.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
 import { qualityReport } from '../compress/index.ts'
 import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
-import type { GenerateEvent, GenerateRequest, Inference, Stages } from '../pipeline/index.ts'
+import type { GenerateEvent, GenerateRequest, Inference, RingService, Stages } from '../pipeline/index.ts'
 import { PeerUnreachableError } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
@@ -44,6 +51,8 @@ const PING_BYTES = 64
 const PING_PAUSE_MS = 200
 const PING_DEADLINE_MS = 5_000
 const DRAIN_MS = 10_000
+/** Between two looks at whether the sessions of others have gone. */
+const LOOK_MS = 25
 
 export interface LocalPeerNeeds extends StatusNeeds {
   readonly network: Network | null
@@ -52,11 +61,14 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly placing: Placing
   readonly stages: Stages
   readonly requests: Requests
+  readonly ring: RingService
   readonly telemetry: Telemetry
   readonly book: AddressBook
   readonly listeners: Set<(event: PeerEvent) => void>
   readonly inferring: InferMeshNeeds
   readonly keptParts: KeptParts
+  /** Told how long answers take, by their route. */
+  readonly measured: PlanMeasures
   /** Ends everything below, in order. */
   shutdown(): Promise<void>
 }
@@ -89,7 +101,11 @@ export class LocalPeer implements Peer {
   }
 
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent> {
-    return this.#needs.requests.generate(request, signal)
+    const { library, measured, requests } = this.#needs
+    return watchAnswer(requests.generate(request, signal), (route, stepMs) => {
+      const manifest = library.list().find(({ model, digest }) => [model, digest].includes(request.model))
+      if (manifest !== undefined) measured.answered(manifest, route, stepMs)
+    })
   }
 
   infer(
@@ -197,6 +213,14 @@ export class LocalPeer implements Peer {
     await this.#needs.placing.undeploy(model)
   }
 
+  async plan(model: string, request: PlanRequest = {}, signal?: AbortSignal): Promise<PlanDocument> {
+    const { library, placing, mesh, name } = this.#needs
+    const manifest = await library.resolve(model, signal)
+    const { whatIf = [], explain = false, ...wishes } = request
+    const names = new Map([[this.id, name], ...(mesh?.peers() ?? []).map((peer) => [peer.id, peer.name] as const)])
+    return planDocument({ model, input: placing.question(manifest, wishes), names, whatIf, explain })
+  }
+
   async *ping(
     peer: string,
     options: { readonly count?: number; readonly bytes?: number } = {},
@@ -219,6 +243,19 @@ export class LocalPeer implements Peer {
       }
       yield { seq, ms }
     }
+  }
+
+  async netcheck(
+    options: { readonly peer?: string } = {},
+    progress: ProgressSink = () => undefined,
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<NetCheck> {
+    const { network, mesh, networkName, lan, profiling } = this.#needs
+    const { links, prober } = profiling
+    if (network === null || prober === undefined) throw new OfflineError('netcheck')
+    const nameOf = (id: string): string => mesh?.peers().find((peer) => peer.id === id)?.name ?? id
+    const needs = { network, prober, links, networkName, lan, nameOf, refused: network.refusals().length }
+    return checkNetwork(needs, options.peer, progress, signal)
   }
 
   async approve(peer: string, admit: boolean): Promise<void> {
@@ -255,7 +292,13 @@ export class LocalPeer implements Peer {
 
   async #stop(drain: number): Promise<void> {
     this.#draining = true
-    await this.#needs.requests.drain(drain)
+    const { clock, requests, mesh, ring } = this.#needs
+    const until = clock.now() + drain
+    // Others look for another route while it still serves them.
+    await mesh?.announceLeaving()
+    ring.leave()
+    await requests.drain(drain)
+    while (ring.guests > 0 && clock.now() < until) await clock.sleep(LOOK_MS)
     for (const action of this.#beforeShutdown) await action()
     await this.#needs.shutdown()
     for (const listener of this.#needs.listeners) {

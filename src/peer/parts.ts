@@ -1,12 +1,12 @@
 /** The lower parts of a peer: what needs nothing of the others, and the network under all of them. */
 import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createMesh } from '../mesh/index.ts'
 import type { BlobRequest, FetchProgress, Mesh } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { createNetwork } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
-import type { KernelTrial } from '../pipeline/index.ts'
 import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
@@ -19,15 +19,19 @@ import { AddressBook } from './address-book.ts'
 import type { HomePaths } from './home.ts'
 import type { Library } from './library.ts'
 import { nameOf } from './names.ts'
-import { hardwareProfile } from './profile.ts'
+import { Profiling } from './profile.ts'
 import { VERSION } from './version.ts'
 
 export interface CreatePeerInit {
   readonly home: string
   /** @default two words made of the PeerId */
   readonly name?: string
-  /** Multiaddrs. @default all interfaces, port 7334 or a free one */
-  readonly listen?: readonly string[]
+  /** Multiaddrs; null: nothing, only dialling. @default all interfaces, port 7334 or a free one */
+  readonly listen?: readonly string[] | null
+  /** Multiaddrs that others are told in place of those that are listened on. */
+  readonly announce?: readonly string[]
+  /** Whether other members' traffic is carried. @default 'on' */
+  readonly relay?: 'on' | 'off'
   /** Multiaddrs of peers on other networks. */
   readonly bootstrap?: readonly string[]
   /** @default 'weft' */
@@ -60,7 +64,7 @@ export interface Parts {
   readonly logger: Logger
   readonly store: BlobStore
   readonly threads: number
-  readonly trial: { value: KernelTrial | null }
+  readonly profiling: Profiling
   readonly book: AddressBook
 }
 
@@ -73,7 +77,7 @@ export async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (
   const logger = createLogger({ name, level: init.logLevel ?? 'info', destination: file })
   const telemetry = createTelemetry({ clock }, { version: VERSION })
   const store = await createBlobStore({ directory: paths.store })
-  const profile = hardwareProfile({}, null)
+  const threads = init.threads ?? availableParallelism()
   const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
   return {
     init,
@@ -85,8 +89,8 @@ export async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (
     telemetry,
     logger,
     store,
-    threads: init.threads ?? profile.cores,
-    trial: { value: null },
+    threads,
+    profiling: new Profiling({ clock, telemetry, logger, directory: paths.state, threads, memory: init.memory }),
     book,
   }
 }
@@ -103,7 +107,9 @@ export async function startNetwork(parts: Parts): Promise<Network> {
       lan: init.lan ?? 'open',
       membership: { epoch: 0, admits: () => true },
       bootstrap: init.bootstrap ?? [],
-      listen: init.listen ?? [],
+      listen: init.listen === undefined ? [] : init.listen,
+      ...(init.announce === undefined ? {} : { announce: init.announce }),
+      ...(init.relay === undefined ? {} : { relay: init.relay }),
       discovery: init.lan !== 'off',
       knownPeers: parts.book.peers,
       approved: parts.book.approved,
@@ -130,6 +136,7 @@ export function meshOf(
     logger,
     telemetry,
     promise,
+    delivered: (peer, rate) => parts.profiling.links.delivered(peer, rate),
     ...(init.uploadLimit === undefined ? {} : { uploadLimit: init.uploadLimit }),
     loadManifest: (digest) => Promise.resolve(library()?.byDigest(digest)),
     files: {

@@ -2,34 +2,31 @@
  * Where models run: placements are planned or taken from a person, published to the mesh, and what they give to this
  * peer is loaded here. The placement that stands is a record of the mesh; this part makes it so.
  */
-import type { Mesh, MeshPlacement, ModelHoldings } from '../mesh/index.ts'
+import type { MeshPlacement, ModelHoldings } from '../mesh/index.ts'
 import { isGraphManifest, languageModel } from '../models/index.ts'
-import type { AnyManifest } from '../models/index.ts'
+import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import { CancelledError } from '../pipeline/index.ts'
-import type { BlockRange, GraphStages, PlacementFile, PlacementStage, Stages } from '../pipeline/index.ts'
-import { checkPlacement, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
-import type { Objective, Plan, PlanPeer } from '../placement/index.ts'
+import type { BlockRange, GraphStages, PlacementFile, PlacementStage } from '../pipeline/index.ts'
+import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
+import type { Objective, Plan, PlanInput } from '../placement/index.ts'
+import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
 import { DeployFailedError } from './errors.ts'
 import type { Library } from './library.ts'
-import type { HardwareProfile, PlacementStatus, ProgressSink } from './types.ts'
+import { planInput } from './plan-input.ts'
+import type { PlanNeeds, PlanWishes } from './plan-input.ts'
+import type { PlacementStatus, ProgressSink } from './types.ts'
 
 /** A peer that has to fetch its blocks over a slow link takes long; one that says nothing is not waited for. */
 const DEPLOY_DEADLINE_MS = 600_000
 const RETRY_MS = 2_000
-/** Context and sessions for which a chosen placement leaves room. */
-const PLAN_CONTEXT = 2_048
-const PLAN_CONCURRENCY = 1
 
-export interface PlacingNeeds {
-  readonly self: string
+export interface PlacingNeeds extends PlanNeeds {
   readonly clock: Clock
-  readonly mesh: Mesh | null
   readonly library: Library
-  readonly stages: Stages
   readonly graphStages: GraphStages
-  readonly threads: number
-  profile(): HardwareProfile
+  /** A placement with others in the place of peers that are gone; undefined: nobody could take their blocks. */
+  repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined
   log(fields: object, message: string): void
 }
 
@@ -38,6 +35,7 @@ export class Placing {
   /** Alone, placements are this peer's own. */
   readonly #alone = new Map<string, MeshPlacement>()
   readonly #failures = new Map<string, string>()
+  readonly #repairs = new Map<string, Promise<void>>()
   #stopped = false
   #reconciling: Promise<void> = Promise.resolve()
 
@@ -55,50 +53,13 @@ export class Placing {
 
   /** @throws NoPlacementError when the model fits nowhere */
   plan(model: AnyManifest, objective: Objective): Plan {
-    const manifest = languageModel(model)
-    const context = Math.min(PLAN_CONTEXT, manifest.shape.context)
-    const rowBytes = manifest.shape.width * (manifest.boundary === 'f16' ? 2 : 4)
-    const plan = planPlacement({
-      blocks: manifest.blocks.map(({ kind, memory, flops, kv_bytes }) => ({
-        kind,
-        memory,
-        flops,
-        kv_bytes,
-        boundaryBytes: rowBytes,
-      })),
-      peers: this.#planPeers(manifest.digest),
-      context,
-      concurrency: PLAN_CONCURRENCY,
-      origin: this.#needs.self,
-      objective,
-    })
-    if (plan.verdict === 'no-fit') throw new NoPlacementError(manifest.model, plan)
+    const plan = planPlacement(planInput(this.#needs, model, { objective }))
+    if (plan.verdict === 'no-fit') throw new NoPlacementError(model.model, plan)
     return plan
   }
 
-  /** Memory that the same model takes now would be free for its new placement. */
-  #planPeers(digest: string): PlanPeer[] {
-    const { self, mesh, threads } = this.#needs
-    const own = this.#needs.profile()
-    const peers: PlanPeer[] = [
-      {
-        id: self,
-        speed: own.speed,
-        threads,
-        memory: own.memory_quota,
-        reserved: this.#needs.stages.weightsBeside(digest),
-      },
-    ]
-    for (const peer of mesh?.peers() ?? []) {
-      if (peer.state !== 'connected' || peer.profile === null) continue
-      const { speed, memory_quota, cores } = peer.profile
-      const their = mesh?.profiles().get(peer.id)
-      const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)
-      const hosts = new Map(others.flatMap((held) => held.stages).map((stage) => [stage.pid, stage.memory]))
-      const reserved = [...hosts.values()].reduce((sum, memory) => sum + memory, 0)
-      peers.push({ id: peer.id, speed, threads: their?.threads ?? cores, memory: memory_quota, reserved })
-    }
-    return peers
+  question(model: AnyManifest, wishes: PlanWishes): PlanInput {
+    return planInput(this.#needs, model, wishes)
   }
 
   /** Publishes the placement and waits until all its stages are ready. */
@@ -111,8 +72,9 @@ export class Placing {
     languageModel(manifest)
     const byHand = typeof placement === 'object'
     const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
-    this.check(manifest, stages)
-    const published = await this.publish(manifest, byHand ? 'hand' : 'chosen', stages)
+    const replicas = byHand ? (placement.replicas ?? []) : []
+    this.check(manifest, stages, replicas)
+    const published = await this.publish(manifest, byHand ? 'hand' : 'chosen', stages, replicas)
     await this.#ready(manifest, published, progress, signal)
     const { model, epoch, author, kind } = published
     return { schema: 'weft.placement/1', model, epoch, author, kind, stages: published.stages }
@@ -123,9 +85,10 @@ export class Placing {
     { digest, model }: AnyManifest,
     kind: MeshPlacement['kind'],
     stages: readonly PlacementStage[],
+    replicas: readonly PlacementStage[] = [],
   ): Promise<MeshPlacement> {
     const { mesh, self } = this.#needs
-    const init = { digest, kind, stages }
+    const init = { digest, kind, stages, replicas }
     if (mesh === null) this.#alone.set(model, { model, epoch: 1, author: self, ...init })
     const published = mesh === null ? this.#alone.get(model)! : await mesh.publishPlacement(model, init)
     this.reconcile()
@@ -151,10 +114,11 @@ export class Placing {
   }
 
   /** @throws a coded error that names the entry that is wrong */
-  check(manifest: AnyManifest, stages: readonly PlacementStage[]): void {
+  check(manifest: AnyManifest, stages: readonly PlacementStage[], replicas: readonly PlacementStage[] = []): void {
     const { mesh, self } = this.#needs
     const known = new Set([self, ORIGIN, ...(mesh?.peers() ?? []).map((peer) => peer.id)])
     checkPlacement(stages, manifest.blocks.length, known)
+    checkReplicas(replicas, manifest.blocks.length, known)
   }
 
   async undeploy(model: string): Promise<void> {
@@ -171,7 +135,7 @@ export class Placing {
     signal?: AbortSignal,
   ): Promise<void> {
     const { clock } = this.#needs
-    const wanted = placement.stages.map((stage) => ({
+    const wanted = [...placement.stages, ...placement.replicas].map((stage) => ({
       ...stage,
       peer: stage.peer === ORIGIN ? this.#needs.self : stage.peer,
     }))
@@ -227,7 +191,7 @@ export class Placing {
 
   async #takeUp(placement: MeshPlacement): Promise<void> {
     const { self, stages, library } = this.#needs
-    const own: BlockRange[] = placement.stages
+    const own: BlockRange[] = [...placement.stages, ...placement.replicas]
       .filter((stage) => stage.peer === self)
       .map((stage) => [stage.from, stage.to])
     const origin: BlockRange[] = placement.stages
@@ -256,6 +220,8 @@ export class Placing {
   async stagesFor(manifest: AnyManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
     const standing = this.standing(manifest)
     if (standing !== undefined) return standing
+    const repaired = await this.#repaired(manifest, signal)
+    if (repaired !== undefined) return repaired
     const plan = this.plan(manifest, 'latency')
     if (
       plan.verdict === 'do-not-split' &&
@@ -266,11 +232,45 @@ export class Placing {
     return (await this.deploy(manifest, undefined, () => undefined, signal)).stages
   }
 
-  #reachable(placement: MeshPlacement): boolean {
-    const { self, mesh } = this.#needs
-    return placement.stages.every(
-      (stage) => stage.peer === ORIGIN || stage.peer === self || mesh?.state(stage.peer) === 'connected',
+  /**
+   * The placement that stands, with others in the place of peers that are gone. What the others hold stays where it is, and
+   * their running sessions with it. One repair of a model at a time: requests that come meanwhile wait for it.
+   */
+  async #repaired(manifest: AnyManifest, signal?: AbortSignal): Promise<readonly PlacementStage[] | undefined> {
+    const placement = this.placement(manifest.model)
+    if (placement?.digest !== manifest.digest || isGraphManifest(manifest)) return undefined
+    const stages = this.#needs.repair(manifest, placement.stages)
+    if (stages === undefined) return undefined
+    const { digest } = manifest
+    const running =
+      this.#repairs.get(digest) ??
+      this.#repair(manifest, stages, placement.replicas).finally(() => this.#repairs.delete(digest))
+    this.#repairs.set(digest, running)
+    await (signal === undefined ? running : orAbort(running, signal))
+    return this.standing(manifest)
+  }
+
+  async #repair(
+    manifest: ModelManifest,
+    stages: readonly PlacementStage[],
+    replicas: readonly PlacementStage[],
+  ): Promise<void> {
+    const left = replicas.filter(({ peer }) => this.#isHere(peer))
+    const published = await this.publish(manifest, 'chosen', stages, left)
+    this.#needs.log(
+      { model: manifest.model, epoch: published.epoch },
+      'peers of the placement are gone: others took their blocks',
     )
+    await this.#ready(manifest, published, () => undefined)
+  }
+
+  #reachable(placement: MeshPlacement): boolean {
+    return placement.stages.every(({ peer }) => this.#isHere(peer))
+  }
+
+  #isHere(peer: string): boolean {
+    const { self, mesh } = this.#needs
+    return peer === ORIGIN || peer === self || mesh?.state(peer) === 'connected'
   }
 
   stop(): void {

@@ -2,15 +2,21 @@
 import { isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, openSession, routeOf } from '../pipeline/index.ts'
-import type { GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
+import type { Failover, GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import { graphDecoder } from './decoding.ts'
 import type { Decoder, DecodingNeeds } from './decoding.ts'
 import { StoppingError } from './errors.ts'
+import type { Replacements } from './failover.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
 import type { PeerEvent, RequestStatus } from './types.ts'
+
+/** For which a request without a deadline of its own waits for somebody to take lost blocks. */
+const PATIENCE_MS = 2_500
+
+type CounterName = Parameters<Telemetry['count']>[0]
 
 export interface RequestsNeeds {
   readonly self: string
@@ -20,6 +26,7 @@ export interface RequestsNeeds {
   readonly ring: RingService
   readonly library: Library
   readonly placing: Placing
+  readonly replacements: Replacements
   readonly decoding: DecodingNeeds
   watch(peer: string): () => void
   emit(event: PeerEvent['event'], data: PeerEvent['data']): void
@@ -141,10 +148,23 @@ export class Requests {
   }
 
   async #decoder(manifest: ModelManifest, request: GenerateRequest, signal: AbortSignal): Promise<Decoder> {
-    const { placing, self } = this.#needs
+    const { placing, self, telemetry } = this.#needs
     const route = routeOf(await this.#stages(manifest, request, placing, signal), self)
     const { digest, shape } = manifest
-    return { context: shape.context, open: (session) => openSession(this.#needs, { digest, route, ...session }) }
+    const failover = this.#failover(manifest, request)
+    const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
+    return { context: shape.context, open: (session) => openSession(needs, { digest, route, failover, ...session }) }
+  }
+
+  #failover(manifest: ModelManifest, { placement, deadline }: GenerateRequest): Failover {
+    const { replacements, self } = this.#needs
+    const allowed = allowedPeers(placement, self)
+    return {
+      replace: (lost, avoid) => Promise.resolve(replacements.replace(manifest, lost, avoid, allowed)),
+      isReachable: (peer) => replacements.isReachable(peer),
+      kernel: (peer) => replacements.kernel(peer),
+      patience: deadline ?? PATIENCE_MS,
+    }
   }
 
   async #stages(
@@ -167,6 +187,12 @@ export class Requests {
     while (this.#running.size > 0 && this.#needs.clock.now() < until) await this.#needs.clock.sleep(25)
     for (const { abort } of this.#running.values()) abort.abort(new CancelledError('the peer is stopping'))
   }
+}
+
+/** Peers that may take over: those that the request itself names, where it does, and this one. */
+function allowedPeers(placement: GenerateRequest['placement'], self: string): ReadonlySet<string> | undefined {
+  if (placement === 'local') return new Set([self])
+  return typeof placement === 'object' ? new Set([self, ...placement.stages.map(({ peer }) => peer)]) : undefined
 }
 
 export function promptOf(

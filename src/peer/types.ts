@@ -1,12 +1,17 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
 import type { ErrorData } from '../errors.ts'
 import type { QualityReport } from '../compress/index.ts'
+import type { BatteryState, ModelSpeed, ThermalState } from '../mesh/index.ts'
 import type { BoundaryType, AnyManifest, DecoderText, EncoderText, WeightFormat } from '../models/index.ts'
+import type { ReachView } from '../net/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
 import type { GenerateEvent, GenerateRequest, Inference, PlacementFile } from '../pipeline/index.ts'
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import type { InferRequest } from './infer-mesh.ts'
+import type { PlanRequest } from './plan-input.ts'
+import type { PlanDocument } from '../placement/index.ts'
+import type { LinkStatus, NetCheck } from './link-types.ts'
 
 export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
 
@@ -22,6 +27,13 @@ export interface HardwareProfile {
   /** Multiply-adds a second of one thread in the quick kernel trial; 0 until measured. */
   readonly speed: number
   readonly kernel: string
+  /** Bytes a second that all its threads together read from memory. Absent, as what follows: an older version. */
+  readonly memory_bandwidth?: number | undefined
+  /** Null: its system does not tell. */
+  readonly thermal?: ThermalState | null | undefined
+  readonly battery?: BatteryState | null | undefined
+  /** Milliseconds a block of the models that it has. */
+  readonly models?: readonly ModelSpeed[] | undefined
 }
 
 export interface StageStatus {
@@ -44,6 +56,8 @@ export interface KnownPeer {
   readonly version: string
   readonly profile: HardwareProfile | null
   readonly models: readonly string[]
+  /** Null while it is not connected. */
+  readonly link?: LinkStatus | null
 }
 
 /** Something was seen and not joined; never silence. */
@@ -63,6 +77,8 @@ export interface PeerStatus {
     readonly name: string
     readonly pid: number
     readonly addresses: readonly string[]
+    /** How others reach it; null where there is no network. */
+    readonly reach?: ReachView | null
     readonly home: string
     readonly network: string
     readonly lan: 'open' | 'confirm' | 'off'
@@ -80,6 +96,8 @@ export interface PeerStatus {
     readonly address: string
     readonly used: boolean
     readonly why: string
+    /** Peers heard on it by multicast DNS; null where they are not asked for. */
+    readonly heard?: number | null
   }[]
   readonly models: readonly ModelSummary[]
   readonly requests: readonly RequestStatus[]
@@ -243,11 +261,15 @@ export interface Peer {
     signal?: AbortSignal,
   ): Promise<PlacementStatus>
   undeploy(model: string, signal?: AbortSignal): Promise<void>
+  /** What weft would choose over the peers that are there, what it predicts, and why. Nothing is changed. */
+  plan(model: string, request?: PlanRequest, signal?: AbortSignal): Promise<PlanDocument>
   ping(
     peer: string,
     options?: { readonly count?: number; readonly bytes?: number },
     signal?: AbortSignal,
   ): AsyncIterable<PingReply>
+  /** What the network looks like, each pair probed; `peer`: this pair alone. @throws OfflineError */
+  netcheck(options?: { readonly peer?: string }, progress?: ProgressSink, signal?: AbortSignal): Promise<NetCheck>
   /** Lets a newcomer in, or keeps it out, where joining needs a person (`--lan confirm`). */
   approve(peer: string, admit: boolean): Promise<void>
   /** Calls back at every change that `/api/v1/events` shows; returns how to stop. */

@@ -35,10 +35,11 @@ export { prepareGraph } from './graph/prepare/prepare.ts'
 export { runRequest } from './graph/request.ts'
 export type { GraphRequest } from './graph/request.ts'
 export type { Tensors } from './graph/tensors.ts'
+export type { BlockTimes } from './host/block-times.ts'
 export type { HostStats } from './host/protocol.ts'
 export { generate } from './origin/generate.ts'
 export { openSession } from './origin/session.ts'
-export type { OriginSession, SessionRequest } from './origin/session.ts'
+export type { Failover, OriginSession, Rerouted, SessionRequest } from './origin/session.ts'
 export { formatRoute, routeOf } from './origin/route.ts'
 export type { RouteSegment } from './origin/route.ts'
 export type {
@@ -50,11 +51,13 @@ export type {
   QualityTask,
   WholeResult,
 } from './host/quality/protocol.ts'
+export type { RangeEvent, RangeResult, RangeTask } from './host/range/protocol.ts'
+export { StageHostLostError } from './host/host-errors.ts'
 export { kernelTrial, qualityProgram, rangeProgram } from './programs.ts'
 export type { KernelTrial } from './programs.ts'
-export { DeadlineError, PeerLostError } from './ring/errors.ts'
+export { DeadlineError, NoRouteError, PeerLostError } from './ring/errors.ts'
 export { RingService } from './ring/service.ts'
-export { Stages } from './stages.ts'
+export { servesRange, Stages } from './stages.ts'
 export type { BlockRange, LoadedStage, StagesNeeds } from './stages.ts'
 
 export const PIPELINE_ERRORS: readonly ErrorInfo[] = [

@@ -10,10 +10,12 @@ export interface KernelTrial {
   /** Multiply-adds a second of one thread. */
   readonly speed: number
   readonly kernel: string
+  /** Bytes a second that all threads together read from memory; 0 where that could not be measured. */
+  readonly bandwidth: number
 }
 
 /**
- * The quick kernel trial, in a process of its own: it computes, and its caller is to stay awake.
+ * The quick trial of kernel and memory, in a process of its own: it computes, and its caller is to stay awake.
  * @throws what starting a process does, and when the trial fails or takes too long
  */
 export async function kernelTrial(signal?: AbortSignal): Promise<KernelTrial> {

@@ -69,8 +69,12 @@ export class Stages implements StageTable {
 
   /** @throws MemoryQuotaError, StageHostError, and what fetching throws */
   async host(digest: string, from: number, to: number): Promise<StageHost> {
-    await this.prepare(digest, [[from, to]])
-    return this.#entries.get(digest)!.host!
+    for (;;) {
+      await this.prepare(digest, [[from, to]])
+      // A change of the placement may have ended it in the meantime.
+      const host = this.#entries.get(digest)?.host
+      if (host !== undefined && host !== null) return host
+    }
   }
 
   /** Has these ranges loaded, fetched first where they are not here. */
@@ -78,7 +82,7 @@ export class Stages implements StageTable {
     if (this.#stopped) throw new CancelledError('the peer is stopping')
     const entry = this.#entries.get(digest) ?? (await this.#newEntry(digest))
     const missing = (): BlockRange[] =>
-      ranges.filter((range) => entry.host === null || !covered(range, entry.ranges, entry.manifest.blocks.length))
+      ranges.filter((range) => entry.host === null || !servesRange(range, entry.ranges, entry.manifest.blocks.length))
     if (missing().length === 0) return
     const turn = entry.last.then(async () => {
       const wanted = missing()
@@ -121,9 +125,10 @@ export class Stages implements StageTable {
     return [...this.#entries.keys()]
   }
 
-  hosts(): { readonly model: string; readonly host: StageHost }[] {
-    return [...this.#entries.values()].flatMap((entry) =>
-      entry.host === null ? [] : [{ model: entry.manifest.model, host: entry.host }],
+  /** `kernel` is null until something is loaded. */
+  hosts(): { readonly digest: string; readonly kernel: string | null; readonly host: StageHost }[] {
+    return [...this.#entries].flatMap(([digest, { host, loaded }]) =>
+      host === null ? [] : [{ digest, kernel: loaded?.kernel ?? null, host }],
     )
   }
 
@@ -261,7 +266,7 @@ export class Stages implements StageTable {
  * Whether loaded ranges make up [from, to) exactly: a range of layers is one graph and cannot be entered in the middle.
  * Embedding and head stand by themselves.
  */
-function covered([from, to]: BlockRange, ranges: readonly BlockRange[], last: number): boolean {
+export function servesRange([from, to]: BlockRange, ranges: readonly BlockRange[], last: number): boolean {
   const embedding = from > 0 || ranges.some(([start]) => start === 0)
   const head = to < last || ranges.some(([, end]) => end === last)
   const layers = ranges.map(([start, end]) => [Math.max(start, 1), Math.min(end, last - 1)] as const)

@@ -4,6 +4,8 @@
 export interface PlacementFile {
   readonly model: string
   readonly stages: readonly PlacementStage[]
+  /** Blocks that more peers hold ready, for when one of `stages` is lost: any ranges. @default none */
+  readonly replicas?: readonly PlacementStage[]
 }
 
 export interface PlacementStage {
@@ -97,6 +99,20 @@ export type GenerateEvent =
   | { readonly type: 'start'; readonly prompt_ids: readonly number[]; readonly route: readonly RouteHop[] }
   /** Rows of the prompt that the last stage has seen. */
   | { readonly type: 'prefill'; readonly done: number; readonly total: number }
+  /**
+   * Stages were replaced in mid-answer, and the text goes on where it stopped. `exact`: the replacements have the kernels of
+   * the lost, so it is the text that would have come without.
+   */
+  | {
+      readonly type: 'reroute'
+      readonly attempt: number
+      readonly lost: readonly string[]
+      readonly route: readonly RouteHop[]
+      readonly replayed_rows: number
+      readonly exact: boolean
+    }
+  /** A stage was lost and nobody can take its blocks now; the answer goes on by itself if somebody comes in time. */
+  | { readonly type: 'waiting'; readonly code: string; readonly message: string }
   /** `text` may be empty while a character or a possible stop string is incomplete. */
   | {
       readonly type: 'token'

@@ -23,6 +23,9 @@ const STATUSES = 40
 export const COUNTERS = {
   failovers: { help: 'Stages replaced in the middle of a request.' },
   replayed_rows: { help: 'Boundary rows fed again to a replacement stage.' },
+  failovers_inexact: { help: 'Of these, by a peer with other kernels: the text may differ from here on.' },
+  hand_overs: { help: 'Stages of running requests that moved because their peer was about to leave.' },
+  rows_spilled: { help: 'Kept boundary rows that went to the disk, since memory for them is bounded.' },
   retries: { help: 'Frames or requests sent again.' },
   prefix_hits: { help: 'Prompt rows that were found in a cache of prefixes.' },
   draft_tokens: { help: 'Tokens proposed by speculation.' },
@@ -63,6 +66,24 @@ export const COUNTERS = {
   dials: { help: 'Dials to other peers.', labels: { outcome: ['ok', 'failed'] } },
   lanes_opened: { help: 'Lanes (connections of their own for a channel between two peers) that were opened.' },
   lanes_missed: { help: 'Channels that became an ordinary stream because no lane could be had.' },
+  relayed_connections: { help: 'Connections to other peers that joined through a relay.' },
+  direct_returns: { help: 'Direct connections that took over from a relayed one.' },
+  relay_reservations: { help: 'Places that this peer keeps as a relay for peers that cannot be dialled.' },
+  relay_circuits: { help: 'Circuits that this peer has carried as a relay.' },
+  relay_refused: { help: 'Places and circuits that this peer refused as a relay.' },
+  relay_bytes: { help: 'Bytes that this peer has carried as a relay, both ways.', unit: 'bytes' },
+  dial_backs: {
+    help: 'Dials to find out for another peer whether it can be dialled.',
+    labels: { outcome: ['ok', 'failed'] },
+  },
+  probes: {
+    help: 'Probes of the bandwidth to another peer: sent, and of others served or refused.',
+    labels: { outcome: ['sent', 'served', 'refused'] },
+  },
+  measurements: {
+    help: 'Measurements of this device that were made; what was kept from before is not measured again.',
+    labels: { what: ['kernel', 'blocks'] },
+  },
   heartbeats_missed: { help: 'Heartbeats on active routes that did not come in time.' },
   records_accepted: { help: 'Signed records taken from other peers.' },
   records_refused: { help: 'Records refused: bad signature, stale, oversized.' },
@@ -93,6 +114,10 @@ export const COUNTERS = {
   imports_taken_over: { help: 'Imports begun because the peer that fetched the source before had gone.' },
   models_imported: { help: 'Models imported.' },
   models_measured: { help: 'Models whose weight formats were measured at import.' },
+  ranges_measured: {
+    help: 'Models whose range was measured at import, by the threads that loaded layers in turn.',
+    labels: { threads: ['1', '2'] },
+  },
   import_children: { help: 'Child processes started to open model files and to measure their range.' },
   import_children_ended: {
     help: 'Such processes that ended before their work: over their memory, without progress, or by themselves.',
@@ -102,6 +127,10 @@ export const COUNTERS = {
   http_refused: { help: 'HTTP requests refused before any work.', labels: { code: CODES } },
   http_clients_gone: { help: 'Clients that closed the connection before the end of their answer.' },
   http_clients_stalled: { help: 'Clients cut because they did not read.' },
+  streams_orphaned: { help: 'Streamed answers that waited for a client that had gone.' },
+  streams_resumed: { help: 'Streamed answers that a client went on with after it had been cut off.' },
+  events_replayed: { help: 'Events sent again, or for the first time, to such clients.' },
+  journal_restored: { help: 'Of these answers, those computed again after a restart, from the journal.' },
   log_lines_lost: { help: 'Log lines that could not be written.' },
 } as const satisfies Record<string, MetricRow>
 

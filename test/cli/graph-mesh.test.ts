@@ -55,6 +55,57 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
+describe('weft netcheck', () => {
+  it('measures the pair of two real peers, and whoever asks within ten seconds is told the same', async () => {
+    const check = async (...args: readonly string[]): Promise<Record<string, unknown>> =>
+      json(await run('a', 'netcheck', ...args, '--json'))
+    await vi.waitFor(
+      async () =>
+        expect(json(await run('a', 'status', '--json'))).toMatchObject({ peers: [{ name: 'b', state: 'connected' }] }),
+      { timeout: 20_000, interval: 200 },
+    )
+    // At once, since ten seconds are short on a machine that is busy.
+    const [first, second] = await Promise.all([check(), check('b')])
+    const figure = expect.any(Number) as number
+    expect(first).toMatchObject({
+      schema: 'weft.netcheck/1',
+      peer: a!.peer,
+      lan: 'off',
+      addresses: a!.addresses,
+      pairs: [
+        {
+          peer: b!.peer,
+          name: 'b',
+          path: 'direct',
+          loss: 0,
+          bandwidth: { from: 'probe' },
+          probe: { rtt_ms: figure, down: figure, up: figure, why: null },
+        },
+      ],
+    })
+    const probe = (document: Record<string, unknown>): { bytes: number } =>
+      (document['pairs'] as { probe: { bytes: number } }[])[0]!.probe
+    expect(probe(first).bytes).toBeLessThanOrEqual(2e6)
+    expect(second).toMatchObject({ pairs: [{ probe: { ...probe(first), rtt_ms: figure } }] })
+    const counted = async (name: string): Promise<unknown> => json(await run(name, 'status', '--json'))['counters']
+    expect(await counted('a')).toMatchObject({ probes: 1 })
+    expect(await counted('b')).toMatchObject({ probes: 1 })
+    const { peers } = json(await run('a', 'peers', '--json')) as { peers: readonly unknown[] }
+    expect(peers).toMatchObject([{ link: { path: 'direct', bandwidth: { from: 'probe', down: figure, up: figure } } }])
+    // What the trial has shown is in the home, and told to the mesh.
+    await vi.waitFor(
+      async () => {
+        const { peers: others } = json(await run('b', 'peers', '--json')) as { peers: readonly { profile: unknown }[] }
+        expect(others[0]!.profile).toMatchObject({ memory_bandwidth: figure })
+        expect(others[0]!.profile).toHaveProperty('battery')
+        expect((others[0]!.profile as { speed: number }).speed).toBeGreaterThan(0)
+      },
+      { timeout: 30_000, interval: 300 },
+    )
+    expect(json(await readFile(at('a/state/measures.json'), 'utf8'))).toMatchObject({ schema: 'weft.measures/1' })
+  }, 90_000)
+})
+
 describe('weft deploy of an ONNX model', () => {
   it('loads its parts ahead; ps and status show them, infer obeys, undeploy frees', async () => {
     const imported = await run('a', 'import', await write(folder, 'crossing.onnx', crossing(32)), '--json')

@@ -26,6 +26,9 @@ describe('wrong usage', () => {
     [['up', '--upload-limit', '10MB/h'], 'WEFT-CLI-004', '10MB/s'],
     [['up', '--upload-limit', '1kB/s'], 'WEFT-CLI-004', 'at least 256000 bytes a second'],
     [['up', '--listen', 'localhost'], 'WEFT-CLI-004', 'a multiaddr'],
+    [['up', '--listen', 'none', '--listen', '/ip4/127.0.0.1/tcp/1'], 'WEFT-CLI-003', 'exclude each other'],
+    [['up', '--announce', 'here'], 'WEFT-CLI-004', 'a multiaddr'],
+    [['up', '--relay', 'maybe'], 'WEFT-CLI-004', 'one of on, off'],
     [['up', '--http', 'localhost:99999'], 'WEFT-CLI-004', 'HOST:PORT'],
     [['up', '--foreground', '--detach'], 'WEFT-CLI-003', 'exclude each other'],
     [['peers', 'aprove', 'x'], 'WEFT-CLI-004', 'did you mean approve?'],
@@ -70,6 +73,7 @@ describe('no peer is running', () => {
     ['deploy', 'm'],
     ['undeploy', 'm'],
     ['ping', 'x'],
+    ['netcheck'],
     ['rm', 'm'],
   ])('weft %s has status 3', async (...argv) => {
     await using it = await emptyHome()

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { MODEL, WORDS } from '../api/fake-peer.ts'
+import { width } from '../../src/cli/text.ts'
 import { call, json, jsonLines, runningHome } from './support.ts'
 import type { InProcess, InProcessOptions, TestHome } from './support.ts'
 
@@ -257,6 +258,42 @@ describe('the other verbs', () => {
       expect((await here(args)).status).toBe(0)
     expect(it.peer.calls.slice(-3)).toEqual([`remove ${MODEL} last`, `pin ${MODEL}`, `unpin ${MODEL}`])
     expect(it.peer.calls).toEqual(expect.arrayContaining([`undeploy ${MODEL}`, `remove ${MODEL}`]))
+  })
+
+  test('peers --wide has tables of ways, devices and blocks below the peers, and 80 columns without it', async () => {
+    const narrow = (await here(['peers'])).stdout
+    expect(narrow.split('\n').filter((line) => width(line) > 80)).toEqual([])
+    const wide = (await here(['peers', '--wide'])).stdout
+    expect(wide).toContain(
+      narrow
+        .split('\n')[0]!
+        .trimEnd()
+        .replace(/SERVES.*/, ''),
+    )
+    expect(wide).toMatch(
+      /^mint-hare +0\.42 ms +0\.05 ms +0 % +105 MiB\/s +- +direct +9\.3 GiB\/s +on battery 61 %, 79 °C of 80$/m,
+    )
+    expect(wide).toMatch(/^mint-hare +tiny:1m +0\.60 ms +- +0\.50 ms +0\.10 ms +30 %$/m)
+    expect(wide).toMatch(/^calm-otter\* +- +- +- +- +- +- +- +-$/m)
+    expect(json((await here(['peers', '--json'])).stdout)).toMatchObject({
+      schema: 'weft.peers/1',
+      peers: [{ rtt_ms: 0.42, link: { path: 'direct', loss: 0 }, profile: { models: [{ block_ms: 0.6 }] } }],
+    })
+  })
+
+  test('netcheck shows interfaces, pairs and a verdict, each in its line', async () => {
+    const { status, stdout } = await here(['netcheck'])
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^eth0 +192\.0\.2\.1 +yes +1 answered +network$/m)
+    expect(stdout).toMatch(/^docker0 +172\.17\.0\.1 +no +- +container bridge$/m)
+    expect(stdout).toMatch(/^mint-hare +0\.40 ms +0\.05 ms +0 % +105 MiB\/s +85\.8 MiB\/s +direct +probed$/m)
+    expect(stdout).toMatch(/^VERDICT +1 peer is connected, and nothing is in the way$/m)
+    expect(stdout.split('\n').filter((line) => width(line) > 80)).toEqual([])
+    expect(json((await here(['netcheck', 'mint-hare', '--json'])).stdout)).toMatchObject({
+      schema: 'weft.netcheck/1',
+      pairs: [{ peer: '12D3KooWOther', probe: { bytes: 1_966_080 } }],
+    })
+    expect((await here(['netcheck', 'nobody', '--json'])).status).not.toBe(0)
   })
 
   test('wait returns at once for what is so, and has status 9 for what does not come', async () => {

@@ -7,7 +7,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { request } from '../api/support.ts'
 import { BIN, emptyHome, json, weft } from './support.ts'
 
@@ -89,12 +89,36 @@ describe('weft up', () => {
     expect((one['route'] as { peer: string }[])[0]?.peer).toBe(first.ready['peer'])
   })
 
+  interface Measured {
+    readonly peer: { readonly profile: { readonly speed: number; readonly models: readonly { block_ms: unknown }[] } }
+    readonly counters: Readonly<Record<string, number>>
+  }
+  const measured = async (): Promise<Measured> =>
+    json((await weft(['status', '--home', home, '--json'])).stdout) as never
+
+  test('what its blocks took is measured beside what was predicted', async () => {
+    const model = {
+      block_ms: expect.any(Number) as number,
+      predicted_block_ms: expect.any(Number) as number,
+      error: expect.any(Number) as number,
+    }
+    await vi.waitFor(async () => expect((await measured()).peer.profile.models).toMatchObject([model]), {
+      timeout: 20_000,
+      interval: 300,
+    })
+  }, 30_000)
+
   test('SIGTERM ends it with status 0, and the home is free again', async () => {
     first.child.kill('SIGTERM')
     expect(await ended(first.child)).toBe(0)
     expect((await weft(['status', '--home', home])).status).toBe(3)
     first = await up(home)
     expect(first.ready).toMatchObject({ schema: 'weft.ready/1' })
+    // What was measured before is known, and is not measured again.
+    const { peer, counters } = await measured()
+    expect(peer.profile.speed).toBeGreaterThan(0)
+    expect(peer.profile.models).toMatchObject([{ block_ms: expect.any(Number) as number }])
+    expect(counters['measurements']).toBe(0)
   })
 
   test('down returns when the process has ended', async () => {

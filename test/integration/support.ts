@@ -144,6 +144,11 @@ export interface Answer {
   readonly ids: number[]
   readonly route: readonly { readonly peer: string; readonly pid: number; readonly from: number; readonly to: number }[]
   readonly end: Extract<GenerateEvent, { type: 'end' }> | undefined
+  /** Of each token, where they were asked for. */
+  readonly logprobs: readonly unknown[]
+  readonly reroutes: readonly Extract<GenerateEvent, { type: 'reroute' }>[]
+  /** It said that it waits for somebody to take a stage. */
+  readonly waited: boolean
   readonly error: unknown
 }
 
@@ -153,22 +158,30 @@ export async function answer(
   request: GenerateRequest,
   onToken: (count: number) => void = () => undefined,
   signal?: AbortSignal,
+  onEvent: (event: GenerateEvent) => unknown = () => undefined,
 ): Promise<Answer> {
   const ids: number[] = []
   let route: Answer['route'] = []
   let end: Answer['end']
+  const reroutes: Extract<GenerateEvent, { type: 'reroute' }>[] = []
+  let waited = false
+  const logprobs: unknown[] = []
   try {
     for await (const event of peer.access.generate(request, signal)) {
+      onEvent(event)
       if (event.type === 'start') route = event.route
       else if (event.type === 'end') end = event
+      else if (event.type === 'reroute') reroutes.push(event)
+      else if (event.type === 'waiting') waited = true
       else if (event.type === 'token') {
         ids.push(event.id)
+        logprobs.push(event.top)
         onToken(ids.length)
       }
     }
-    return { ids, route, end, error: undefined }
+    return { ids, route, end, logprobs, reroutes, waited, error: undefined }
   } catch (error) {
-    return { ids, route, end, error }
+    return { ids, route, end, logprobs, reroutes, waited, error }
   }
 }
 

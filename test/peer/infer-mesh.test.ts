@@ -156,13 +156,20 @@ describe('a model in parts at three peers', () => {
     await expect(running).rejects.toThrow('enough')
   }, 60_000)
 
-  it('a peer that goes away in the middle is told of', async () => {
+  it('a peer that goes away in the middle is replaced by the one that asks', async () => {
     const stages = [{ peer: c!.id, from: 0, to: ((await a!.manifest('endless')) as GraphManifest).blocks.length }]
     const before = counters(c!)['parts_opened']!
-    const running = a!.infer('endless', forEver(), { stages })
-    const told = expect(running).rejects.toMatchObject({ code: 'WEFT-INF-030' })
+    const own = counters(a!)
+    const enough = new AbortController()
+    const running = a!.infer('endless', forEver(), { stages }, enough.signal)
+    const told = expect(running).rejects.toThrow('enough')
     await vi.waitFor(() => expect(counters(c!)['parts_opened']).toBe(before + 1), { timeout: 20_000, interval: 20 })
     await c!.stop({ drain: 0 })
+    await vi.waitFor(() => expect(counters(a!)['parts_opened']).toBe((own['parts_opened'] ?? 0) + 1), {
+      timeout: 20_000,
+    })
+    expect(counters(a!)['failovers']).toBe((own['failovers'] ?? 0) + 1)
+    enough.abort(new Error('enough'))
     await told
     expect((await a!.infer('crossing', inputs(2))).route).toHaveLength(2)
   }, 60_000)

@@ -7,7 +7,8 @@ import { kernelTrial, rangeProgram } from '../../src/pipeline/index.ts'
 describe('the kernel trial', () => {
   it('runs in a process of its own and measures the kernels of this machine, the first time and the second', async () => {
     for (let round = 0; round < 2; round++) {
-      const { speed, kernel } = await kernelTrial()
+      const { speed, kernel, bandwidth } = await kernelTrial()
+      expect(bandwidth).toBeGreaterThan(1e6)
       expect(speed).toBeGreaterThan(1e6)
       expect(kernel).toBe(createOrtEngine().kernelId)
     }

@@ -9,6 +9,7 @@ import { ensureModel } from '../ensure-model.ts'
 import { InterruptedError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
+import { noteRoute } from '../route-notes.ts'
 import { samplingOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { textPrinter } from '../text-printer.ts'
@@ -101,7 +102,8 @@ async function turn(
   let text = ''
   try {
     for await (const event of access.generate(request, signal)) {
-      if (event.type !== 'prefill' && event.type !== 'start') wait.end()
+      if (event.type === 'token' || event.type === 'end') wait.end()
+      noteRoute(out, event)
       if (event.type === 'token') {
         text += event.text
         if (!out.structured) printer.print(event.text)

@@ -10,6 +10,7 @@ import { BadValueError, PeerSilentError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { promptOf } from '../prompt.ts'
+import { noteRoute } from '../route-notes.ts'
 import { samplingOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { printable } from '../text.ts'
@@ -67,6 +68,7 @@ async function stream(
       if (out.jsonl && event.type === 'token') out.document({ id: event.id, text: event.text })
       if (!out.structured && event.type === 'token') printer.print(event.text)
       if (!out.structured && event.type === 'end') printer.finish(event.text)
+      noteRoute(out, event)
     }
   } finally {
     wait.end()

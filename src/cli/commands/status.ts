@@ -17,6 +17,7 @@ export const command: Command = async (context) => {
   const warnings = warningsOf(status)
   out.line(headLine(status, warnings.length, out))
   out.lines(peersTable(status, flags.flag('wide')))
+  out.lines(reachLines(status))
   out.lines(modelLines(status, out))
   out.lines(unjoinedLines(status, out))
   for (const warning of warnings) out.line(out.paint('yellow', `# warning: ${warning}`))
@@ -32,6 +33,18 @@ function headLine(status: PeerStatus, warnings: number, out: Output): string {
     `API ${peer.http ?? 'off'}`,
     `health: ${warnings === 0 ? 'good' : plural(warnings, 'warning')}`,
   ].join('  ')
+}
+
+/** Only what is out of the ordinary: others cannot dial this peer, or it carries their traffic. */
+function reachLines({ peer: { reach } }: PeerStatus): string[] {
+  const lines = []
+  if (reach?.reachability === 'private') {
+    const ways = reach.circuits.length === 0 ? 'no relay keeps a place for it yet' : 'it is reached through a relay'
+    lines.push(`REACH  others cannot dial this peer; ${ways}`)
+  }
+  const carried = reach?.relaying.circuits ?? 0
+  if (carried > 0) lines.push(`RELAY  carries ${plural(carried, 'circuit')} between other peers`)
+  return lines
 }
 
 function modelLines(status: PeerStatus, out: Output): string[] {

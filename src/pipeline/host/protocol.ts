@@ -1,4 +1,5 @@
 /** What a peer and its stage host say to each other: frames over a socket pair. */
+import type { BlockTimes } from './block-times.ts'
 import type { SamplerInit } from './sampler.ts'
 
 /**
@@ -79,4 +80,5 @@ export interface HostStats {
   /** Rows that ran together with rows of another session. */
   readonly batchedRows: number
   readonly computeMs: number
+  readonly blocks: BlockTimes
 }

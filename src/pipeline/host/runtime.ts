@@ -7,6 +7,7 @@ import type { Frame } from '../../net/index.ts'
 import { errorData } from '../../errors.ts'
 import type { Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
+import { BlockMeter } from './block-times.ts'
 import { MAX_SLOTS } from './decoder-stage.ts'
 import { NotFiniteError, OutOfStepError } from './errors.ts'
 import { answer, markSingle, nextPart, sessionKey, tokenControl } from './jobs.ts'
@@ -37,6 +38,7 @@ export class StageRuntime {
   #runs = 0
   #batchedRows = 0
   #computeMs = 0
+  readonly #meter = new BlockMeter()
 
   constructor(needs: StageRuntimeNeeds) {
     this.#needs = needs
@@ -97,6 +99,7 @@ export class StageRuntime {
       runs: this.#runs,
       batchedRows: this.#batchedRows,
       computeMs: this.#computeMs,
+      blocks: this.#meter.times(),
     }
   }
 
@@ -202,7 +205,10 @@ export class StageRuntime {
     )
     if (part.stage.oneRow) markSingle(jobs)
     if (part.stage.spun) for (const job of jobs) job.ran |= RUN.spun
-    const micros = Math.round((this.#needs.clock.now() - started) * 1000)
+    const spent = this.#needs.clock.now() - started
+    const rows = jobs.reduce((sum, job) => sum + job.count, 0)
+    this.#meter.decoded(part.to - part.from, jobs.length, rows, spent)
+    const micros = Math.round(spent * 1000)
     const going: Job[] = []
     for (const [index, job] of jobs.entries()) {
       if (job.session.closed) continue
@@ -244,8 +250,9 @@ export class StageRuntime {
     const started = this.#needs.clock.now()
     const rowBytes = this.#needs.manifest.shape.width * (this.#needs.manifest.boundary === 'f16' ? 2 : 4)
     const logits = await head.stage.run(jobs.map((job) => job.rows.subarray(job.rows.length - rowBytes)))
-    const micros = Math.round((this.#needs.clock.now() - started) * 1000)
-    for (const job of jobs) job.micros += micros
+    const spent = this.#needs.clock.now() - started
+    this.#meter.projected(jobs.length, spent)
+    for (const job of jobs) job.micros += Math.round(spent * 1000)
     return logits
   }
 

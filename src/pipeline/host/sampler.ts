@@ -22,19 +22,25 @@ export interface SamplerInit {
   readonly logprobs: number
   /** The prompt's tokens, when a repetition penalty needs them. */
   readonly history: readonly number[]
+  /** Tokens that a head before this one has chosen for the same text. @default none */
+  readonly generated?: readonly number[]
 }
 
 export function createSampler(init: SamplerInit): Sampler {
   const { sampling } = init
   const seen = new Set(init.history)
   const generated = new Map<number, number>()
+  const chosen = (id: number): void => {
+    seen.add(id)
+    generated.set(id, (generated.get(id) ?? 0) + 1)
+  }
+  for (const id of init.generated ?? []) chosen(id)
   return {
     sample(logits, position) {
       const penalized = penalize(logits, sampling, seen, generated)
       const id =
         sampling.temperature === 0 ? argmax(penalized) : draw(penalized, sampling, uniform(sampling.seed, position))
-      seen.add(id)
-      generated.set(id, (generated.get(id) ?? 0) + 1)
+      chosen(id)
       if (init.logprobs < 0) return { id }
       const total = logSumExp(logits)
       const top = largest(logits, init.logprobs).map((token) => ({ id: token, logprob: logits[token]! - total }))

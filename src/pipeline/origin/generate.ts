@@ -3,7 +3,7 @@ import type { Tokenizer } from '../../models/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { GenerateEvent, GenerateRequest } from '../types.ts'
 import { ContextFullError, EmptyPromptError } from './errors.ts'
-import type { OriginSession, SessionRequest, TokenArrival } from './session.ts'
+import type { Arrival, OriginSession, SessionRequest, TokenArrival } from './session.ts'
 import { Timings } from './timings.ts'
 import { createStopStrings } from './stop-strings.ts'
 
@@ -61,6 +61,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
     let first: TokenArrival | undefined
     for await (const step of prefill(session, promptIds, needs.chunkRows ?? CHUNK_ROWS)) {
       if ('token' in step) first = step.token
+      else if (!('takenTo' in step)) yield routeEvent(step)
       else yield { type: 'prefill', done: step.takenTo, total: promptIds.length }
     }
     timings.prefilled(promptIds.length, session.hops.length)
@@ -70,26 +71,25 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   }
 }
 
-/** Sends the prompt with a bounded number of chunks under way; the last thing to arrive is the first token. */
-async function* prefill(
-  session: OriginSession,
-  ids: readonly number[],
-  rows: number,
-): AsyncGenerator<{ readonly takenTo: number } | { readonly token: TokenArrival }> {
-  const window = session.hops.length + CHUNKS_AHEAD
-  const chunks = Math.ceil(ids.length / rows)
+/** Sends the prompt with a bounded number of rows under way; the last thing to arrive is the first token. */
+async function* prefill(session: OriginSession, ids: readonly number[], rows: number): AsyncGenerator<Arrival> {
+  const window = (session.hops.length + CHUNKS_AHEAD) * rows
   let sent = 0
-  let answered = 0
-  while (answered < chunks) {
-    while (sent < chunks && sent - answered < window) {
-      const start = sent * rows
-      sent++
-      await session.send(ids.slice(start, start + rows), start, sent === chunks)
+  let taken = 0
+  for (;;) {
+    while (sent < ids.length && sent - taken < window) {
+      const end = Math.min(sent + rows, ids.length)
+      await session.send(ids.slice(sent, end), sent, end === ids.length)
+      sent = end
     }
     const arrival = await session.take()
-    answered++
-    if ('token' in arrival) yield arrival
-    else yield { takenTo: Math.min(answered * rows, ids.length) }
+    // After a reroute the last stage may say again what it has.
+    if ('takenTo' in arrival) {
+      if (arrival.takenTo <= taken) continue
+      taken = arrival.takenTo
+    }
+    yield arrival
+    if ('token' in arrival) return
   }
 }
 
@@ -119,21 +119,26 @@ async function* decode(
     if (shown.stopped) finish = 'stop'
     else if (ids.length >= limit) finish = 'length'
     yield tokenEvent(token, shown.text)
-    if (finish === undefined) {
-      token = await nextToken(session)
-      timings.token(token.computeMs)
+    if (finish !== undefined) break
+    for (;;) {
+      const arrival = await session.take()
+      if ('token' in arrival) {
+        token = arrival.token
+        break
+      }
+      if (!('takenTo' in arrival)) yield routeEvent(arrival)
     }
+    timings.token(token.computeMs)
   }
   const rest = finish === 'stop' && stops.stopped ? '' : stops.push(stream.end()).text + stops.end()
   if (rest !== '') yield { type: 'token', id: ids.at(-1)!, text: rest }
   yield { type: 'end', finish, text: text + rest, ids, stats: timings.stats(ids.length, needs.counters()) }
 }
 
-async function nextToken(session: OriginSession): Promise<TokenArrival> {
-  for (;;) {
-    const arrival = await session.take()
-    if ('token' in arrival) return arrival.token
-  }
+function routeEvent(arrival: Exclude<Arrival, { token: unknown } | { takenTo: unknown }>): GenerateEvent {
+  if ('waiting' in arrival) return { type: 'waiting', code: arrival.waiting.code, message: arrival.waiting.message }
+  const { attempt, lost, route, replayedRows, exact } = arrival.rerouted
+  return { type: 'reroute', attempt, lost, route, replayed_rows: replayedRows, exact }
 }
 
 function tokenEvent(token: TokenArrival, text: string): GenerateEvent {

@@ -54,4 +54,58 @@ export class DeadlineError extends WeftError {
   }
 }
 
-export const RING_ERRORS: readonly ErrorInfo[] = [PeerLostError.info, SessionRefusedError.info, DeadlineError.info]
+/** A stage has gone, and nobody is there who could take its blocks. */
+export class NoRouteError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-033',
+    title: 'No route',
+    meaning:
+      'A peer that computed a part of the answer was lost, and no other peer holds its blocks, or could fetch and load them, in time. The tokens so far stand in the answer.',
+    remedy:
+      'Bring the peer back, or another one with memory for its blocks: weft status shows who is there. With a deadline of its own a request waits until then.',
+    exit: EXIT.unreachable,
+    http: 503,
+    retryable: true,
+  }
+
+  /** @param seconds for which somebody was looked for */
+  constructor(
+    lost: { readonly peer: string; readonly from: number; readonly to: number },
+    why: string,
+    seconds: number,
+  ) {
+    const { peer, from, to } = lost
+    const waited = Math.round(seconds * 10) / 10
+    super(NoRouteError.info, `nobody has taken the blocks [${from}, ${to}) of the lost peer ${peer} in ${waited} s`, {
+      why,
+      details: { from, to, peer, seconds: waited },
+    })
+  }
+}
+
+/** What a replacement needs is not kept any more. The origin feeds it from further up. */
+export class KeptRowsError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-034',
+    title: 'Boundary rows not kept',
+    meaning: 'Rows that a replaced stage needs again were not kept: the disk had no room for what goes beyond memory.',
+    remedy: 'Make room on the disk of that peer; the session is fed from a stage before it meanwhile.',
+    exit: EXIT.noResources,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(wanted: number, first: number) {
+    super(KeptRowsError.info, `row ${wanted} is not kept any more; the first that is has position ${first}`, {
+      details: { wanted, first },
+    })
+  }
+}
+
+export const RING_ERRORS: readonly ErrorInfo[] = [
+  PeerLostError.info,
+  SessionRefusedError.info,
+  DeadlineError.info,
+  NoRouteError.info,
+  KeptRowsError.info,
+]

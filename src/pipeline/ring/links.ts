@@ -2,7 +2,7 @@
  * Channels between peers that compute: one kept open to each neighbour, opened when it is first needed. An answer goes back over the
  * channel that its question came by: after a cut, another channel to the same peer may be one that is dead already.
  */
-import { frame } from '../../net/index.ts'
+import { DTYPE, frame } from '../../net/index.ts'
 import type { Channel, Frame, Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { PeerLostError } from './errors.ts'
@@ -92,6 +92,9 @@ export function createLinks(init: LinksInit): Links {
     },
   }
 }
+
+/** Of a frame that answers one with rows. */
+export const NO_PAYLOAD = { dtype: DTYPE.none, dims: [], payload: new Uint8Array(0) } as const
 
 /** A frame of the ring out of one of another type, for another request and hop. */
 export function forward(message: Frame, change: Partial<Frame> & Pick<Frame, 'type'>): Frame {

@@ -2,6 +2,10 @@
  * The ring (DESIGN decision 6): rows go from hop to hop, one network step a stage, and the last hop answers the origin
  * directly. The origin opens and closes each hop itself, so that what only one of them needs (the sampler, and with it
  * perhaps the prompt's tokens) goes to that one alone.
+ *
+ * A route may change in the middle of a session. The origin then begins another attempt: hops that stay are told their new
+ * route (`reroute`) and answer how many rows they have (`rerouted`), hops that are new are opened, and once all have
+ * answered, each is told from which row the next one needs what it kept (`resume`). Frames of an older attempt are fenced.
  */
 import { z } from 'zod'
 import type { WeftError } from '../../errors.ts'
@@ -24,7 +28,22 @@ export const RING = {
   close: 38,
   /** Hop to origin: the session has ended here. */
   error: 39,
+  /** Origin to a hop that stays, by the block that it begins with: another attempt, over this route. */
+  reroute: 40,
+  /** Hop to origin: rows of older attempts are fenced; how many rows were taken in. */
+  rerouted: 41,
+  /** Origin to each hop: send the next hop what was kept, from this row on, and go on. */
+  resume: 42,
+  /** Hop to origin: the session is well here, but a neighbour cannot be reached; it waits for another route. */
+  broken: 43,
+  /** Hop to origin: this peer is about to leave, and serves until it has been replaced, or its patience ends. */
+  leaving: 44,
+  /** Origin to a hop: send kept rows to a shadow too, a hop that is to take the next one's place. */
+  feed: 45,
 } as const
+
+/** Attempts of one session: a frame's field has 16 bits, and a session that needs more is not going anywhere. */
+export const MAX_ATTEMPTS = 1_000
 
 /** Hops of a route: far more than is ever sensible; bounds what a peer can make others hold. */
 const MAX_HOPS = 256
@@ -47,6 +66,10 @@ export const samplerSchema = z.strictObject({
   }),
   logprobs: z.number().int().min(-1).max(64),
   history: z.array(z.number().int().min(0)).max(1 << 15),
+  generated: z
+    .array(z.number().int().min(0))
+    .max(1 << 15)
+    .default([]),
 })
 
 const openSchema = z.strictObject({
@@ -60,9 +83,46 @@ const openSchema = z.strictObject({
   /** Milliseconds until the session may be freed, whatever happens. */
   deadline: z.number().min(0).max(86_400_000),
   sampler: samplerSchema.nullable(),
+  /** It follows the session until a reroute takes it in: nothing is sent on, its origin hears what it has computed. */
+  shadow: z.boolean().default(false),
 })
 
 export type RouteOpen = z.infer<typeof openSchema>
+
+const position = z
+  .number()
+  .int()
+  .min(0)
+  .max(1 << 24)
+
+const requestNumber = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER)
+
+const rerouteSchema = z.strictObject({
+  from: block,
+  route: z.array(hopSchema).min(1).max(MAX_HOPS),
+  /** Under which the hop is known until now, when it was a shadow. */
+  of: requestNumber.optional(),
+})
+const feedSchema = z.strictObject({
+  peer: peerId,
+  place: z
+    .number()
+    .int()
+    .min(0)
+    .max(MAX_HOPS - 1),
+  request: requestNumber,
+  from: position,
+  to: position,
+})
+const reroutedSchema = z.object({ taken: position })
+const resumeSchema = z.strictObject({ from: position, tokensFrom: position })
+const brokenSchema = z.object({ peer: peerId, why: z.string().max(4096), gone: z.boolean().default(false) })
+const closeSchema = z.object({ from: block.optional() })
+
+export type Reroute = z.infer<typeof rerouteSchema>
+/** Rows [from, to) for the hop at a place of another request's route. */
+export type Feed = z.infer<typeof feedSchema>
+export type Resume = z.infer<typeof resumeSchema>
 
 const openedSchema = z.strictObject({ pid: z.number().int().min(0) })
 const errorSchema = z.object({
@@ -89,6 +149,14 @@ function decode<T>(schema: z.ZodType<T>, message: Frame): T {
 }
 
 export const decodeOpen = (message: Frame): RouteOpen => decode(openSchema, message)
+export const decodeReroute = (message: Frame): Reroute => decode(rerouteSchema, message)
+export const decodeRerouted = (message: Frame): z.infer<typeof reroutedSchema> => decode(reroutedSchema, message)
+export const decodeResume = (message: Frame): Resume => decode(resumeSchema, message)
+export const decodeFeed = (message: Frame): Feed => decode(feedSchema, message)
+export const decodeBroken = (message: Frame): z.infer<typeof brokenSchema> => decode(brokenSchema, message)
+/** Without a control map all of the request's hops at the receiver are closed. */
+export const decodeClose = (message: Frame): z.infer<typeof closeSchema> =>
+  message.control.length === 0 ? {} : decode(closeSchema, message)
 export const decodeOpened = (message: Frame): z.infer<typeof openedSchema> => decode(openedSchema, message)
 export const decodeRingError = (message: Frame): z.infer<typeof errorSchema> => decode(errorSchema, message)
 export const decodeToken = (message: Frame): z.infer<typeof tokenSchema> => decode(tokenSchema, message)

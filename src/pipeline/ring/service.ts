@@ -1,28 +1,35 @@
 /**
- * A peer's part of the ring: it opens segments in its stage hosts for origins that ask, passes rows on, and tells the
- * origin when something here is lost. Sessions belong to the peer that opened them: another peer's frames do not reach
- * them, whatever number they carry.
+ * A peer's part of the ring: it opens segments in its stage hosts for origins that ask, passes rows on, keeps what it
+ * passed on, and tells the origin when something here is lost. Sessions belong to the peer that opened them: another
+ * peer's frames do not reach them, whatever number they carry.
  */
 import { errorData } from '../../errors.ts'
-import { RemoteError } from './remote-error.ts'
-import { DTYPE, encodeControl, frame } from '../../net/index.ts'
+import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
-import type { CancelTimer, Clock } from '../../util/index.ts'
-import { HOST, RUN } from '../host/protocol.ts'
+import type { Clock } from '../../util/index.ts'
+import { HOST } from '../host/protocol.ts'
 import type { OpenControl } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
-import { PeerLostError, SessionRefusedError } from './errors.ts'
-import { RowDigest } from './digest.ts'
-import { createLinks, forward } from './links.ts'
+import { admitOpen, admitReroute } from './admission.ts'
+import { SessionRefusedError } from './errors.ts'
+import { Hop } from './hop.ts'
+import { HopTable, hopKey } from './hop-table.ts'
+import { KeptRows } from './kept-rows.ts'
+import { createLinks, forward, NO_PAYLOAD } from './links.ts'
 import type { Link, Links } from './links.ts'
-import { decodeOpen, decodeOpened, decodeRingError, decodeToken, RING } from './protocol.ts'
+import { feedShadow, passOn, resume } from './onward.ts'
+import type { OnwardNeeds } from './onward.ts'
+import { Origins } from './origins.ts'
+import type { OriginListener } from './origins.ts'
+import { decodeClose, decodeFeed, decodeOpen, decodeReroute, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
+import { countRows } from './row-counters.ts'
 
-/** Sessions that one other peer may have open here: keeps a guest from taking all the KV memory in small pieces. */
-const MAX_SESSIONS_A_PEER = 64
 /** Sessions end this long after their own deadline, in case the origin's close was lost. */
 const DEADLINE_MARGIN_MS = 5_000
+/** An origin whose connection ended may come back by another way: it has roamed, or fell back to a relay. */
+const ORPHAN_MS = 5_000
 const ENDED = 'its connection ended'
 
 export interface StageTable {
@@ -35,45 +42,31 @@ export interface RingNeeds {
   readonly network: Network | null
   readonly clock: Clock
   readonly stages: StageTable
+  /** For kept rows that are too many for memory. */
+  readonly directory: string
   count(name: string, by?: number): void
-}
-
-/** What an origin hears of its session. */
-export interface OriginListener {
-  opened(hop: number, pid: number): void
-  token(message: Frame, control: ReturnType<typeof decodeToken>): void
-  taken(message: Frame): void
-  failed(error: Error): void
-}
-
-interface Hop {
-  readonly origin: Link
-  /** By which its rows come. */
-  previous: Link | undefined
-  readonly request: number
-  readonly hop: number
-  readonly open: RouteOpen
-  readonly host: StageHost
-  /** Number of the session in the host: origins choose theirs freely, so they may collide. */
-  readonly local: number
-  readonly received: RowDigest
-  readonly sent: RowDigest
-  readonly expire: CancelTimer
 }
 
 export class RingService {
   readonly #needs: RingNeeds
   readonly #links: Links
-  readonly #hops = new Map<string, Hop>()
-  readonly #byLocal = new Map<number, Hop>()
-  readonly #origins = new Map<number, { readonly peers: ReadonlySet<string>; readonly listener: OriginListener }>()
+  readonly #hops = new HopTable()
+  readonly #onward: OnwardNeeds = {
+    send: (peer, message) => this.send(peer, message),
+    sayAgain: (hop) => hop.answered !== undefined && this.#answer(hop, hop.answered),
+    failed: (hop, error) => this.#fail(hop, error),
+    broken: (hop, peer, error) => this.#break(hop, peer, error instanceof Error ? error.message : String(error)),
+  }
+  readonly #origins: Origins
   readonly #hosts = new WeakSet<StageHost>()
-  /** Sessions that are being opened; false once the origin has closed them again. */
-  readonly #opening = new Map<string, boolean>()
+  /** Sessions that are being opened, by the attempt that opens them; none once the origin has closed them again. */
+  readonly #opening = new Map<string, number>()
   #nextLocal = 1
+  #leaving = false
 
   constructor(needs: RingNeeds) {
     this.#needs = needs
+    this.#origins = new Origins((name) => needs.count(name))
     this.#links = createLinks({
       self: needs.self,
       network: needs.network,
@@ -83,48 +76,49 @@ export class RingService {
     })
   }
 
-  /** Sessions of other peers and of this one that have a segment here. */
-  get sessions(): number {
-    return this.#hops.size
+  /** Sessions of other peers that have a segment here. */
+  get guests(): number {
+    return this.#hops.size - this.#hops.ofOrigin(this.#needs.self).length
   }
 
   /** This peer is the origin of `request` from now on. Returns how to end that. */
-  listen(request: number, peers: readonly string[], listener: OriginListener): () => void {
-    this.#origins.set(request, { peers: new Set(peers), listener })
-    return () => this.#origins.delete(request)
+  listen(request: number, listener: OriginListener): () => void {
+    return this.#origins.listen(request, listener)
   }
 
   send(peer: string, message: Frame): Promise<void> {
     return this.#links.send(peer, message)
   }
 
-  /** Nothing more comes from this peer: its sessions here are freed, our own over it fail. */
+  /** Nothing more comes from this peer: its sessions here are freed unless it comes back, our own look for another route. */
   peerLost(peer: string, why = ENDED): void {
-    for (const hop of this.#hops.values()) {
-      // It may be back by another way and wait for an answer: it is told, which costs nothing if it is not.
-      if (hop.origin.peer === peer) this.#fail(hop, new PeerLostError(peer, why))
-      else if (neighbours(hop).includes(peer)) this.#fail(hop, new PeerLostError(peer, why))
+    for (const hop of this.#hops) {
+      if (hop.origin.peer === peer) this.#orphan(hop)
+      else if (hop.before === peer || hop.next === peer) this.#break(hop, peer, why, true)
     }
-    for (const [, origin] of this.#origins)
-      if (origin.peers.has(peer)) origin.listener.failed(new PeerLostError(peer, why))
+    this.#origins.lost(peer, why, true)
   }
 
   /** What came or went by this channel is lost; other channels to the same peer may live. */
   #linkEnded(link: Link, own: boolean): void {
     const { peer } = link
-    for (const hop of this.#hops.values()) {
-      const next = hop.open.route[hop.hop + 1]?.peer
-      if (hop.origin === link) this.#free(hop)
-      else if (hop.previous === link || (own && next === peer)) this.#fail(hop, new PeerLostError(peer, ENDED))
+    for (const hop of this.#hops) {
+      if (hop.origin === link) this.#orphan(hop)
+      else if (hop.previous === link || (own && hop.next === peer)) this.#break(hop, peer, ENDED)
     }
-    if (!own) return
-    for (const [, origin] of this.#origins) {
-      if (origin.peers.has(peer)) origin.listener.failed(new PeerLostError(peer, ENDED))
-    }
+    if (own) this.#origins.lost(peer, ENDED, false)
+  }
+
+  /** No session is opened any more; those of others are asked to go on elsewhere. */
+  leave(): void {
+    this.#leaving = true
+    for (const hop of this.#hops)
+      if (hop.origin.peer !== this.#needs.self)
+        hop.origin.send(hop.frame({ type: RING.leaving })).catch(() => undefined)
   }
 
   async stop(): Promise<void> {
-    for (const hop of this.#hops.values()) this.#free(hop)
+    for (const hop of this.#hops) this.#free(hop)
     await this.#links.stop()
   }
 
@@ -132,58 +126,60 @@ export class RingService {
     if (message.type === RING.open) void this.#open(from, message)
     else if (message.type === RING.rows) this.#rows(from, message)
     else if (message.type === RING.close) this.#close(from, message)
-    else this.#toOrigin(from, message)
+    else if (message.type === RING.reroute) this.#reroute(from, message)
+    else if (message.type === RING.resume) void this.#resume(from, message)
+    else if (message.type === RING.feed) void this.#feed(from, message)
+    else this.#origins.receive(from.peer, message)
   }
 
   async #open(from: Link, message: Frame): Promise<void> {
-    const key = hopKey(from.peer, message)
+    let key: string | undefined
     try {
       const open = decodeOpen(message)
-      const own = open.route[message.hop]
-      if (own === undefined || own.peer !== this.#needs.self || this.#hops.has(key)) {
-        throw new SessionRefusedError('the route does not name this peer at this place', {
-          from: from.peer,
-          hop: message.hop,
-        })
-      }
-      if (this.#sessionsOf(from.peer) >= MAX_SESSIONS_A_PEER && from.peer !== this.#needs.self) {
-        throw new SessionRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`, {
-          from: from.peer,
-        })
-      }
-      this.#opening.set(key, true)
+      if (this.#leaving && from.peer !== this.#needs.self)
+        throw new SessionRefusedError('it is about to leave', { peer: this.#needs.self })
+      const { own, replaces } = admitOpen(this.#hops, this.#needs.self, from.peer, message, open)
+      if (replaces !== undefined) this.#free(replaces)
+      key = hopKey(from.peer, message.request, own.from)
+      this.#opening.set(key, message.attempt)
       const host = await this.#needs.stages.host(open.digest, own.from, own.to)
-      if (this.#opening.get(key) !== true) return
-      this.#attach(host)
-      const hop: Hop = {
-        origin: from,
-        previous: undefined,
-        request: message.request,
-        hop: message.hop,
-        open,
-        host,
-        local: this.#nextLocal++,
-        received: new RowDigest(),
-        sent: new RowDigest(),
-        expire: this.#needs.clock.after(open.deadline + DEADLINE_MARGIN_MS, () => this.#free(hop)),
-      }
-      this.#hops.set(key, hop)
-      this.#byLocal.set(hop.local, hop)
-      this.#needs.count('sessions_opened')
-      const control: OpenControl = { from: own.from, to: own.to, positions: open.positions, sampler: open.sampler }
-      await host.send(frame({ type: HOST.open, request: hop.local, hop: hop.hop, control: encodeControl(control) }))
+      if (this.#opening.get(key) !== message.attempt) return
+      await this.#begin(from, message, open, host)
       await from.send(forward(message, { type: RING.opened, control: encodeControl({ pid: host.pid }) }))
     } catch (error) {
       this.#refuse(from, message, error)
     } finally {
-      this.#opening.delete(key)
+      if (key !== undefined && this.#opening.get(key) === message.attempt) this.#opening.delete(key)
     }
   }
 
-  #sessionsOf(origin: string): number {
-    let count = 0
-    for (const hop of this.#hops.values()) if (hop.origin.peer === origin) count++
-    return count
+  async #begin(from: Link, message: Frame, open: RouteOpen, host: StageHost): Promise<void> {
+    this.#attach(host)
+    const { directory, clock } = this.#needs
+    const count: RingNeeds['count'] = (name, by) => this.#needs.count(name, by)
+    const local = this.#nextLocal++
+    const hop = new Hop({
+      origin: from,
+      request: message.request,
+      attempt: message.attempt,
+      place: message.hop,
+      route: open.route,
+      host,
+      local,
+      shadow: open.shadow,
+      kept: new KeptRows({
+        directory,
+        name: `${process.pid}-${local}`,
+        spilled: (rows) => count('rows_spilled', rows),
+      }),
+    })
+    hop.expire = clock.after(open.deadline + DEADLINE_MARGIN_MS, () => this.#free(hop))
+    this.#hops.add(hop)
+    hop.watchNext(this.#needs.self, this.#needs.network)
+    count('sessions_opened')
+    const { from: first, to } = hop
+    const control: OpenControl = { from: first, to, positions: open.positions, sampler: open.sampler }
+    await host.send(frame({ type: HOST.open, request: local, control: encodeControl(control) }))
   }
 
   #attach(host: StageHost): void {
@@ -191,124 +187,132 @@ export class RingService {
     this.#hosts.add(host)
     host.onFrame((message) => this.#fromHost(message))
     void host.ended.then((error) => {
-      for (const hop of this.#hops.values()) if (hop.host === host) this.#fail(hop, error)
+      for (const hop of this.#hops) if (hop.host === host) this.#fail(hop, error)
     })
   }
 
+  /** Another attempt for a session that stays here. */
+  #reroute(from: Link, message: Frame): void {
+    try {
+      const reroute = decodeReroute(message)
+      const hop = admitReroute(this.#hops, this.#needs.self, from.peer, message, reroute)
+      const { route } = reroute
+      if (reroute.of !== undefined) this.#hops.rename(hop, message.request)
+      hop.reroute(from, message.attempt, message.hop, route)
+      hop.watchNext(this.#needs.self, this.#needs.network)
+      const control = encodeControl({ taken: hop.taken })
+      from.send(forward(message, { type: RING.rerouted, control })).catch(() => this.#orphan(hop))
+    } catch (error) {
+      this.#refuse(from, message, error)
+    }
+  }
+
+  async #resume(from: Link, message: Frame): Promise<void> {
+    const hop = this.#hops.ofFrame(from.peer, message)
+    if (hop?.paused === true) await resume(this.#onward, hop, message)
+  }
+
+  /** What fails here costs the shadow, and not the session. */
+  async #feed(from: Link, message: Frame): Promise<void> {
+    const hop = this.#hops.ofFrame(from.peer, message)
+    if (hop === undefined) return
+    await feedShadow(this.#onward, hop, decodeFeed(message)).catch(() => undefined)
+  }
+
   #rows(from: Link, message: Frame): void {
-    const hop = this.#findHop(from, message)
-    if (hop === undefined) {
-      this.#needs.count('frames_refused')
+    const hop = this.#hops.ofRows(from.peer, message)
+    if (hop === undefined || hop === 'fenced') {
+      this.#needs.count(hop === undefined ? 'frames_refused' : 'frames_fenced')
       return
     }
+    if (hop.deaf) return
     hop.previous = from
-    if (!hop.received.matches(message.payload, message.digest)) {
-      this.#fail(
-        hop,
-        new OutOfStepError('rows do not match their running digest', { from: from.peer, position: message.position }),
-      )
+    const matches = hop.received.matches(message.payload, message.digest)
+    if (!matches || message.position !== hop.taken) {
+      hop.deaf = true
+      const why = matches ? 'rows do not continue the session' : 'rows do not match their running digest'
+      this.#break(hop, from.peer, why)
       return
     }
+    hop.taken += message.dims[0] ?? 0
     hop.host
-      .send(forward(message, { type: HOST.run, request: hop.local }))
+      .send(forward(message, { type: HOST.run, request: hop.local, hop: 0 }))
       .catch((error: unknown) => this.#fail(hop, error))
   }
 
-  /** The hop's session if `from` is the neighbour that its rows come from. */
-  #findHop(from: Link, message: Frame): Hop | undefined {
-    for (const hop of this.#hops.values()) {
-      if (hop.request !== message.request || hop.hop !== message.hop) continue
-      const before = hop.hop === 0 ? hop.origin.peer : hop.open.route[hop.hop - 1]!.peer
-      if (before === from.peer) return hop
-    }
-    return undefined
-  }
-
   #fromHost(message: Frame): void {
-    const hop = this.#byLocal.get(message.request)
+    const hop = this.#hops.byLocal(message.request)
     if (hop === undefined) return
-    this.#needs.count('rows', message.rows)
-    if ((message.flags & RUN.batched) !== 0) this.#needs.count('batched_rows', message.rows)
-    if ((message.flags & RUN.single) !== 0) this.#needs.count('single_rows', message.rows)
-    if ((message.flags & RUN.spun) !== 0) this.#needs.count('spun_rows', message.rows)
+    countRows(message, (name, by) => this.#needs.count(name, by))
     if (message.type === HOST.rows) this.#passOn(hop, message)
-    else if (message.type === HOST.token) this.#answer(hop, message, RING.token)
-    else if (message.type === HOST.taken) this.#answer(hop, message, RING.taken)
+    else if (message.type === HOST.token) this.#answer(hop, { ...message, type: RING.token })
+    else if (message.type === HOST.taken) this.#answer(hop, { ...message, type: RING.taken })
     else if (message.type === HOST.error) {
-      this.#answer(hop, message, RING.error)
+      hop.origin
+        .send(forward(message, { type: RING.error, request: hop.request, hop: hop.place, attempt: hop.attempt }))
+        .catch(() => undefined)
       this.#free(hop)
     }
   }
 
   #passOn(hop: Hop, message: Frame): void {
-    const next = hop.open.route[hop.hop + 1]
+    const { next } = hop
     if (next === undefined) {
-      this.#fail(hop, new OutOfStepError('rows leave the last stage of a route', { hop: hop.hop }))
+      this.#fail(hop, new OutOfStepError('rows leave the last stage of a route', { hop: hop.place }))
       return
     }
-    const digest = hop.sent.next(message.payload)
-    const flags = message.flags & RUN.token
-    const rows = forward(message, { type: RING.rows, request: hop.request, hop: hop.hop + 1, flags, digest })
-    this.send(next.peer, rows).catch((error: unknown) => this.#fail(hop, error))
+    passOn(this.#onward, hop, next, message)
+    if (hop.shadow) this.#answer(hop, { ...message, type: RING.taken, ...NO_PAYLOAD })
   }
 
-  #answer(hop: Hop, message: Frame, type: number): void {
-    hop.origin.send(forward(message, { type, request: hop.request, hop: hop.hop })).catch(() => this.#free(hop))
+  #answer(hop: Hop, message: Frame): void {
+    hop.answered = message
+    const { request, attempt } = hop
+    hop.origin
+      .send(forward(message, { type: message.type, request, attempt, hop: hop.place }))
+      .catch(() => this.#orphan(hop))
+  }
+
+  /** A neighbour is gone, the session stays: its origin finds another route, or ends it. */
+  #break(hop: Hop, peer: string, why: string, gone = false): void {
+    hop.paused = true
+    if (hop.told) return
+    hop.told = true
+    hop.origin
+      .send(hop.frame({ type: RING.broken, control: encodeControl({ peer, why, gone }) }))
+      .catch(() => this.#orphan(hop))
+  }
+
+  #orphan(hop: Hop): void {
+    if (hop.origin.peer === this.#needs.self) return
+    hop.orphaned ??= this.#needs.clock.after(ORPHAN_MS, () => this.#free(hop))
   }
 
   #close(from: Link, message: Frame): void {
-    const key = hopKey(from.peer, message)
-    if (this.#opening.has(key)) this.#opening.set(key, false)
-    const hop = this.#hops.get(key)
-    if (hop !== undefined) this.#free(hop)
+    const { from: block } = decodeClose(message)
+    const prefix = `${from.peer}/${message.request}/`
+    for (const key of this.#opening.keys())
+      if (block === undefined ? key.startsWith(prefix) : key === prefix + block) this.#opening.delete(key)
+    for (const hop of this.#hops) {
+      if (hop.origin.peer !== from.peer || hop.request !== message.request) continue
+      if (block === undefined || hop.from === block) this.#free(hop)
+    }
   }
 
   #free(hop: Hop): void {
-    const key = `${hop.origin.peer}/${hop.request}/${hop.hop}`
-    if (this.#hops.get(key) !== hop) return
-    this.#hops.delete(key)
-    this.#byLocal.delete(hop.local)
-    hop.expire()
+    if (!this.#hops.delete(hop)) return
+    hop.close()
     this.#needs.count('sessions_freed')
-    hop.host.send(frame({ type: HOST.close, request: hop.local, hop: hop.hop })).catch(() => undefined)
+    hop.host.send(frame({ type: HOST.close, request: hop.local })).catch(() => undefined)
   }
 
   #fail(hop: Hop, error: unknown): void {
     this.#free(hop)
-    this.#refuse(hop.origin, frame({ type: RING.error, request: hop.request, hop: hop.hop }), error)
+    this.#refuse(hop.origin, hop.frame({ type: RING.error }), error)
   }
 
   #refuse(origin: Link, message: Frame, error: unknown): void {
     const control = encodeControl(errorData(error))
-    const answer = forward(message, {
-      type: RING.error,
-      dtype: DTYPE.none,
-      dims: [],
-      payload: new Uint8Array(0),
-      control,
-    })
-    origin.send(answer).catch(() => undefined)
+    origin.send(forward(message, { type: RING.error, ...NO_PAYLOAD, control })).catch(() => undefined)
   }
-
-  #toOrigin(from: Link, message: Frame): void {
-    const origin = this.#origins.get(message.request)
-    if (origin === undefined || !origin.peers.has(from.peer)) {
-      this.#needs.count('frames_refused')
-      return
-    }
-    const { listener } = origin
-    if (message.type === RING.opened) listener.opened(message.hop, decodeOpened(message).pid)
-    else if (message.type === RING.token) listener.token(message, decodeToken(message))
-    else if (message.type === RING.taken) listener.taken(message)
-    else if (message.type === RING.error) listener.failed(new RemoteError(from.peer, decodeRingError(message)))
-  }
-}
-
-function hopKey(origin: string, message: Frame): string {
-  return `${origin}/${message.request}/${message.hop}`
-}
-
-function neighbours(hop: Hop): string[] {
-  const { route } = hop.open
-  return [route[hop.hop - 1]?.peer, route[hop.hop + 1]?.peer].filter((peer) => peer !== undefined)
 }

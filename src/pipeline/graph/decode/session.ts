@@ -7,10 +7,11 @@ import type { DecoderLayout } from '../../../models/index.ts'
 import { Inbox } from '../../../util/index.ts'
 import { createFollower } from '../../origin/follower.ts'
 import type { Arrival, OriginSession, SessionRequest } from '../../origin/session.ts'
+import { requestNumber } from '../../origin/token-frames.ts'
 import { DeadlineError } from '../../ring/errors.ts'
 import { FlowRefusedError, GraphRequestError } from '../errors.ts'
 import { originFeeds } from '../flow/routes.ts'
-import { openingOf, requestNumber } from '../mesh/infer.ts'
+import { openingOf } from '../mesh/infer.ts'
 import type { MeshInferInit, MeshInferNeeds, MeshPart } from '../mesh/infer.ts'
 import { FLOW, SKELETON } from '../mesh/protocol.ts'
 import type { FlowOpen } from '../mesh/protocol.ts'
@@ -60,7 +61,7 @@ class Decoding implements OriginSession {
     this.#parts = init.parts.map((part) => onlyWanted(part, init.layout))
     this.#head = this.#parts.findIndex(({ outputs }) => outputs.some(({ name }) => name === init.layout.logits))
     if (this.#head < 0) throw new GraphRequestError('no part of the model makes its logits')
-    this.#request = requestNumber(needs)
+    this.#request = requestNumber(needs.random)
     this.#follower = createFollower(init.session.follow, (id, position) => void this.send([id], position))
   }
 
@@ -161,7 +162,7 @@ class Decoding implements OriginSession {
     const most = kept.reduce((sum, cache) => sum + stateBytes(cache, session.positions), 0)
     const { sampler, follow } = session
     if (part !== this.#head) return { most, head: null }
-    const own = { ...sampler, history: [...sampler.history] }
+    const own = { ...sampler, history: [...sampler.history], generated: [] }
     return { most, head: { logits, sampler: own, first, position: follow.start } }
   }
 

@@ -1,6 +1,7 @@
 /** A request over peers, as its origin: opens each part, lets units in, takes the results, closes everything. */
 import type { Optimization } from '../../../onnx/index.ts'
 import type { Clock, RandomSource } from '../../../util/index.ts'
+import { requestNumber } from '../../origin/token-frames.ts'
 import { DeadlineError } from '../../ring/errors.ts'
 import { FlowRefusedError } from '../errors.ts'
 import { FlowOrigin } from '../flow/origin.ts'
@@ -95,7 +96,7 @@ class MeshRequest {
   constructor(needs: MeshInferNeeds, init: MeshInferInit) {
     this.#needs = needs
     this.#init = init
-    this.#request = requestNumber(needs)
+    this.#request = requestNumber(needs.random)
     this.#pids = init.parts.map(() => 0)
     this.#opened.promise.catch(() => undefined)
     this.#origin = new FlowOrigin({
@@ -193,11 +194,4 @@ export function openingOf(
     units: units.count,
     deadline,
   }
-}
-
-/** Below 2^53, and no other origin of this peer's has it. */
-const REQUEST_BYTES = 6
-
-export function requestNumber({ random }: Pick<MeshInferNeeds, 'random'>): number {
-  return random.bytes(REQUEST_BYTES).reduce((sum, byte) => sum * 256 + byte, 0)
 }

@@ -1,0 +1,51 @@
+/**
+ * Runs of graphs in parts that outlive their peers: a run has its inputs here until it ends, so what was lost with a peer is
+ * computed again, with that peer's parts at this one. The cut stays, and with it the bits.
+ */
+import { PeerLostError, StageHostLostError } from '../pipeline/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
+import type { GraphPlaces } from './graph-parts.ts'
+
+/** Losses of one run after which it is not begun again: something is wrong with more than one peer. */
+const MOST_LOSSES = 3
+
+const LOSSES: ReadonlySet<string> = new Set([PeerLostError.info.code, StageHostLostError.info.code])
+
+export interface SurvivorsNeeds {
+  readonly self: string
+  isReachable(peer: string): boolean
+  count: Telemetry['count']
+}
+
+/**
+ * @param run the whole of it, at these places
+ * @returns what it gave, and how many parts moved here on the way
+ * @throws what `run` throws
+ */
+export async function withSurvivors<Result>(
+  needs: SurvivorsNeeds,
+  places: GraphPlaces,
+  run: (places: GraphPlaces) => Promise<Result>,
+): Promise<{ readonly result: Result; readonly moved: number }> {
+  let moved = 0
+  for (let losses = 0, now = places; ; losses++) {
+    try {
+      return { result: await run(now), moved }
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+      if (losses >= MOST_LOSSES || !LOSSES.has(code)) throw error
+      const peers = now.peers.map((peer) => (isHere(needs, peer, error) ? peer : needs.self))
+      const gone = peers.filter((peer, part) => peer !== now.peers[part]).length
+      moved += gone
+      needs.count('failovers', gone)
+      needs.count('retries')
+      now = { ...now, peers }
+    }
+  }
+}
+
+/** Whom the loss names is gone, whatever others have not heard yet; this peer starts what it has lost again. */
+function isHere(needs: SurvivorsNeeds, peer: string, error: unknown): boolean {
+  const named = error instanceof PeerLostError ? error.details['peer'] : undefined
+  return peer === needs.self || (peer !== named && needs.isReachable(peer))
+}

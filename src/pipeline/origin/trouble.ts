@@ -1,0 +1,99 @@
+/** What a session knows of its route's troubles: which segments are lost, which channels broke, whom not to ask again. */
+import { NotFiniteError } from '../host/errors.ts'
+import { StageHostLostError } from '../host/host-errors.ts'
+import { PeerLostError } from '../ring/errors.ts'
+import type { RouteSegment } from './route.ts'
+
+export interface LostSegment {
+  readonly segment: RouteSegment
+  readonly why: string
+  /** Who takes it is known already, and ready. */
+  readonly by?: RouteSegment
+}
+
+/** A channel that breaks so often between two peers that can both be reached is not tried again. */
+const BREAKS = 2
+/** Failures of one peer in one session, for a reason of its own, after which others are asked. */
+const FAILURES = 2
+
+const ALWAYS_RECOVERABLE: ReadonlySet<string> = new Set([PeerLostError.info.code, StageHostLostError.info.code])
+/** Another peer would compute the same. */
+const NEVER_RECOVERABLE: ReadonlySet<string> = new Set([NotFiniteError.info.code])
+
+/** @param begun the session has been open: a refusal now is one of a replacement, not of the request */
+export function isRecoverable(error: Error, begun: boolean): boolean {
+  const code = 'code' in error ? String(error.code) : ''
+  if (ALWAYS_RECOVERABLE.has(code)) return true
+  return begun && !NEVER_RECOVERABLE.has(code)
+}
+
+export class Trouble {
+  /** By the block that the segment begins with. */
+  readonly #lost = new Map<number, LostSegment>()
+  readonly #breaks = new Map<string, number>()
+  readonly #failures = new Map<string, number>()
+  readonly avoid = new Set<string>()
+  readonly #self: string
+  readonly #isReachable: (peer: string) => boolean
+  /** Grows with everything that is noted. */
+  version = 0
+
+  constructor(self: string, isReachable: (peer: string) => boolean) {
+    this.#self = self
+    this.#isReachable = isReachable
+  }
+
+  get lost(): LostSegment[] {
+    return [...this.#lost.values()]
+  }
+
+  lose(segment: RouteSegment, why: string, by?: RouteSegment): void {
+    if (this.#lost.has(segment.from)) return
+    this.#lost.set(segment.from, { segment, why, ...(by === undefined ? {} : { by }) })
+    this.version++
+  }
+
+  /** The peer itself failed at this, for whatever reason. */
+  fail(segment: RouteSegment, why: string): void {
+    const failures = (this.#failures.get(segment.peer) ?? 0) + 1
+    this.#failures.set(segment.peer, failures)
+    if (failures >= FAILURES) this.avoid.add(segment.peer)
+    this.lose(segment, why)
+  }
+
+  /**
+   * A hop cannot reach its neighbour, though the origin may reach both. When only a channel has ended, it is tried again over
+   * new ones before the neighbour is replaced.
+   * @param gone the neighbour is gone for the hop: it does not answer heartbeats
+   */
+  broken(route: readonly RouteSegment[], hop: number, peer: string, why: string, gone: boolean): void {
+    const at = route[hop]
+    if (at === undefined) return
+    const next = route[hop + 1]
+    const other = next?.peer === peer ? next : route[hop - 1]
+    // The origin does not replace itself.
+    const segment = peer === this.#self ? at : other
+    const isOften = this.#breaksOften(at.peer, peer)
+    if (segment !== undefined && (gone || isOften || !this.#isReachable(peer))) this.lose(segment, why)
+  }
+
+  /** @param gone nothing more comes from it; otherwise a channel to it has ended, with what it carried */
+  lostPeer(route: readonly RouteSegment[], peer: string, why: string, gone: boolean): void {
+    if (gone || !this.#isReachable(peer)) {
+      for (const segment of route) if (segment.peer === peer) this.lose(segment, why)
+    } else this.version++
+  }
+
+  #breaksOften(from: string, to: string): boolean {
+    const key = `${from} ${to}`
+    const count = (this.#breaks.get(key) ?? 0) + 1
+    this.#breaks.set(key, count)
+    this.version++
+    return count >= BREAKS
+  }
+
+  /** These were replaced. */
+  settle(lost: readonly LostSegment[]): void {
+    for (const { segment } of lost) this.#lost.delete(segment.from)
+  }
+}

@@ -1,0 +1,41 @@
+/** What an origin may open and reroute at a peer: its own sessions, at the place that the route gives to this peer. */
+import type { Frame } from '../../net/index.ts'
+import { SessionRefusedError } from './errors.ts'
+import type { Hop } from './hop.ts'
+import type { HopTable } from './hop-table.ts'
+import type { Reroute, RouteOpen } from './protocol.ts'
+
+/** Sessions that one other peer may have open here: keeps a guest from taking all the KV memory in small pieces. */
+const MAX_SESSIONS_A_PEER = 64
+
+export interface Admission {
+  readonly own: RouteOpen['route'][number]
+  /** The same session of an older attempt: its origin takes it for lost, and will feed it again. */
+  readonly replaces: Hop | undefined
+}
+
+/** @throws SessionRefusedError */
+export function admitOpen(hops: HopTable, self: string, origin: string, message: Frame, open: RouteOpen): Admission {
+  const facts = { from: origin, hop: message.hop }
+  const own = open.route[message.hop]
+  if (own?.peer !== self) throw new SessionRefusedError('the route does not name this peer at this place', facts)
+  const replaces = hops.find(origin, message.request, own.from)
+  if (replaces !== undefined && replaces.attempt >= message.attempt)
+    throw new SessionRefusedError('the session is open already', facts)
+  const others = hops.ofOrigin(origin).length - (replaces === undefined ? 0 : 1)
+  if (others >= MAX_SESSIONS_A_PEER && origin !== self)
+    throw new SessionRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`, facts)
+  return { own, replaces }
+}
+
+/** The hop that stays. @throws SessionRefusedError */
+export function admitReroute(hops: HopTable, self: string, origin: string, message: Frame, reroute: Reroute): Hop {
+  const facts = { from: origin, hop: message.hop }
+  const hop = hops.find(origin, reroute.of ?? message.request, reroute.from)
+  if (hop === undefined) throw new SessionRefusedError('the session is not here any more', facts)
+  const own = reroute.route[message.hop]
+  if (own?.peer !== self || own.from !== hop.from || own.to !== hop.to)
+    throw new SessionRefusedError('the route does not name this peer at this place', facts)
+  if (message.attempt <= hop.attempt) throw new SessionRefusedError('the attempt is not a later one', facts)
+  return hop
+}

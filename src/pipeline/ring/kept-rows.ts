@@ -1,0 +1,159 @@
+/**
+ * The boundary rows that a hop has sent, kept so that a replacement of the next hop can be fed again (DESIGN decision 11).
+ * Up to a bound they lie in memory; older ones go to a file that has no name any more, so nothing is left of it whatever
+ * ends the process.
+ */
+import { open, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { KeptRowsError } from './errors.ts'
+
+/** 14,000 rows of a width of 2,304 in float16: the context of most requests. */
+export const KEPT_BYTES = 64 << 20
+/** What goes to the file at once. */
+const SPILL_BYTES = 4 << 20
+
+export interface KeptChunk {
+  readonly position: number
+  readonly count: number
+  readonly payload: Uint8Array
+}
+
+export interface KeptRowsNeeds {
+  /** For the file of what is beyond `memory`. */
+  readonly directory: string
+  /** Bytes. @default KEPT_BYTES */
+  readonly memory?: number
+  readonly name: string
+  /** So many rows went to the file. */
+  spilled?(rows: number): void
+}
+
+export class KeptRows {
+  readonly #needs: KeptRowsNeeds
+  /** Rows [#fileEnd, end), in order. */
+  #chunks: KeptChunk[] = []
+  #bytes = 0
+  #end = 0
+  #fileEnd = 0
+  #rowBytes = 0
+  #file: Promise<FileHandle> | undefined
+  #last: Promise<void> = Promise.resolve()
+  #spilling = false
+  #failed = false
+  #closed = false
+
+  constructor(needs: KeptRowsNeeds) {
+    this.#needs = needs
+  }
+
+  /** Rows [0, end) are here. */
+  get end(): number {
+    return this.#end
+  }
+
+  /** Rows that follow the last. The bytes are copied: a frame's payload may be a piece of a larger buffer. */
+  add({ position, count, payload }: KeptChunk): void {
+    if (position !== this.#end || count === 0) return
+    this.#rowBytes = payload.length / count
+    this.#chunks.push({ position, count, payload: payload.slice() })
+    this.#bytes += payload.length
+    this.#end += count
+    if (this.#bytes > (this.#needs.memory ?? KEPT_BYTES)) this.#spill()
+  }
+
+  /** The first row that can still be given: 0, unless the disk had no room. */
+  get start(): number {
+    return this.#failed ? (this.#chunks[0]?.position ?? this.#end) : 0
+  }
+
+  /** Rows from `from` on, those included that come meanwhile, in pieces of at most `rows`. @throws KeptRowsError */
+  async *from(from: number, rows: number): AsyncGenerator<KeptChunk> {
+    let position = from
+    while (position < this.#end) {
+      await this.#last
+      if (position < this.start) throw new KeptRowsError(position, this.start)
+      const count = Math.min(rows, (position < this.#fileEnd ? this.#fileEnd : this.#end) - position)
+      const payload = position < this.#fileEnd ? await this.#read(position, count) : this.#copy(position, count)
+      yield { position, count, payload }
+      position += count
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#chunks = []
+    const file = this.#file
+    void this.#last.then(async () => (await file)?.close()).catch(() => undefined)
+  }
+
+  #copy(position: number, count: number): Uint8Array {
+    const out = new Uint8Array(count * this.#rowBytes)
+    for (const chunk of this.#chunks) {
+      const start = Math.max(position, chunk.position)
+      const end = Math.min(position + count, chunk.position + chunk.count)
+      if (start >= end) continue
+      const bytes = chunk.payload.subarray(
+        (start - chunk.position) * this.#rowBytes,
+        (end - chunk.position) * this.#rowBytes,
+      )
+      out.set(bytes, (start - position) * this.#rowBytes)
+    }
+    return out
+  }
+
+  async #read(position: number, count: number): Promise<Uint8Array> {
+    const out = new Uint8Array(count * this.#rowBytes)
+    const file = await this.#file!
+    const { bytesRead } = await file.read(out, 0, out.length, position * this.#rowBytes)
+    if (bytesRead !== out.length) throw new KeptRowsError(position, this.#fileEnd)
+    return out
+  }
+
+  /** The oldest rows go to the file, in order; until they are there they stay in memory. */
+  #spill(): void {
+    if (this.#spilling || this.#failed) return
+    this.#spilling = true
+    this.#last = this.#spillAll().finally(() => (this.#spilling = false))
+  }
+
+  async #spillAll(): Promise<void> {
+    while (!this.#closed && this.#bytes > (this.#needs.memory ?? KEPT_BYTES)) {
+      const going: KeptChunk[] = []
+      let bytes = 0
+      for (const chunk of this.#chunks) {
+        if (bytes >= SPILL_BYTES) break
+        going.push(chunk)
+        bytes += chunk.payload.length
+      }
+      try {
+        await this.#write(going, bytes)
+      } catch {
+        // No room on the disk: the rows are let go, and whoever needs them is fed from further up.
+        this.#failed = true
+      }
+      this.#chunks = this.#chunks.slice(going.length)
+      this.#bytes -= bytes
+      if (this.#failed) return
+    }
+  }
+
+  async #write(going: readonly KeptChunk[], bytes: number): Promise<void> {
+    this.#file ??= openNameless(join(this.#needs.directory, `${this.#needs.name}.rows`))
+    const file = await this.#file
+    const out = Buffer.concat(
+      going.map(({ payload }) => payload),
+      bytes,
+    )
+    await file.write(out, 0, out.length, going[0]!.position * this.#rowBytes)
+    const last = going.at(-1)!
+    this.#fileEnd = last.position + last.count
+    this.#needs.spilled?.(going.reduce((sum, { count }) => sum + count, 0))
+  }
+}
+
+async function openNameless(path: string): Promise<FileHandle> {
+  const file = await open(path, 'wx+', 0o600)
+  await unlink(path)
+  return file
+}

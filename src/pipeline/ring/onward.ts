@@ -1,0 +1,100 @@
+/** Rows on their way to the next hop: as they are computed, and again out of what is kept when that hop was replaced. */
+import { DTYPE } from '../../net/index.ts'
+import type { Frame } from '../../net/index.ts'
+import { RUN } from '../host/protocol.ts'
+import { RowDigest } from './digest.ts'
+import { KeptRowsError } from './errors.ts'
+import { flagged, rowsFrom } from './hop.ts'
+import type { FlaggedRows, Hop } from './hop.ts'
+import { decodeResume, RING } from './protocol.ts'
+import type { Feed, Resume } from './protocol.ts'
+
+/** Kept rows that travel together: as many as rows of a prompt. */
+const REPLAY_ROWS = 128
+
+export interface OnwardNeeds {
+  send(peer: string, message: Frame): Promise<void>
+  /** The head says again what it said last. */
+  sayAgain(hop: Hop): void
+  /** The session cannot go on at this hop. */
+  failed(hop: Hop, error: unknown): void
+  /** The next hop cannot be reached. */
+  broken(hop: Hop, peer: string, error: unknown): void
+}
+
+/** Rows that the host of a hop has computed. */
+export function passOn(needs: OnwardNeeds, hop: Hop, next: string, message: Frame): void {
+  hop.wire = message.dtype
+  const computed = { position: message.position, count: message.dims[0] ?? 0, payload: message.payload }
+  hop.kept.add(computed)
+  const rows = hop.paused ? undefined : rowsFrom(computed, hop.sendFrom)
+  if (rows === undefined) return
+  const { attempt } = hop
+  const flags = message.flags & RUN.token
+  const { step, micros } = message
+  needs.send(next, rowsFrame(hop, { ...rows, flags }, { step, micros })).catch((error: unknown) => {
+    if (hop.attempt === attempt) needs.broken(hop, next, error)
+  })
+}
+
+/** What the next hop lacks is sent again, then what comes. */
+export async function resume(needs: OnwardNeeds, hop: Hop, message: Frame): Promise<void> {
+  const { attempt, next } = hop
+  try {
+    if (next === undefined) needs.sayAgain(hop)
+    else if (!(await sendKept(needs, hop, next, decodeResume(message)))) return
+    hop.paused = false
+  } catch (error) {
+    if (hop.attempt !== attempt) return
+    if (next === undefined || error instanceof KeptRowsError) needs.failed(hop, error)
+    else needs.broken(hop, next, error)
+  }
+}
+
+/** False when another attempt has begun meanwhile. @throws KeptRowsError, and what sending throws */
+async function sendKept(needs: OnwardNeeds, hop: Hop, next: string, { from, tokensFrom }: Resume): Promise<boolean> {
+  const { attempt } = hop
+  hop.sendFrom = from
+  let sent = from
+  while (sent < hop.kept.end) {
+    for await (const chunk of hop.kept.from(sent, REPLAY_ROWS)) {
+      for (const rows of flagged(chunk, tokensFrom)) {
+        if (hop.attempt !== attempt) return false
+        await needs.send(next, rowsFrame(hop, rows, {}))
+      }
+      sent = chunk.position + chunk.count
+    }
+  }
+  return hop.attempt === attempt
+}
+
+/** Kept rows to a hop that is to take the next one's place, beside what goes to that. */
+export async function feedShadow(needs: OnwardNeeds, hop: Hop, feed: Feed): Promise<void> {
+  const { attempt } = hop
+  const digest = hop.fed.get(feed.request) ?? new RowDigest()
+  hop.fed.set(feed.request, digest)
+  for await (const chunk of hop.kept.from(feed.from, REPLAY_ROWS)) {
+    const count = Math.min(chunk.count, feed.to - chunk.position)
+    if (count <= 0 || hop.attempt !== attempt) return
+    const payload = chunk.payload.subarray(0, (chunk.payload.length / chunk.count) * count)
+    const rows = rowsFrame(hop, { ...chunk, count, payload, flags: 0 }, {}, digest)
+    await needs.send(feed.peer, { ...rows, request: feed.request, hop: feed.place, attempt: 0 })
+  }
+}
+
+function rowsFrame(hop: Hop, rows: FlaggedRows, more: Partial<Frame>, digest = hop.sent): Frame {
+  const dtype = hop.wire ?? DTYPE.f16
+  const width = rows.payload.length / rows.count / (dtype === DTYPE.f16 ? 2 : 4)
+  return hop.frame({
+    ...more,
+    type: RING.rows,
+    hop: hop.place + 1,
+    position: rows.position,
+    rows: rows.count,
+    flags: rows.flags,
+    dtype,
+    dims: [rows.count, width],
+    digest: digest.next(rows.payload),
+    payload: rows.payload,
+  })
+}

@@ -1,0 +1,70 @@
+/** What comes back to the origins on this peer: each hears of its own sessions, from the peers of its route alone. */
+import type { Frame } from '../../net/index.ts'
+import { decodeBroken, decodeOpened, decodeRerouted, decodeRingError, decodeToken, RING } from './protocol.ts'
+import { RemoteError } from './remote-error.ts'
+
+/** What an origin hears of its session. */
+export interface OriginListener {
+  /** Frames of other attempts are fenced. */
+  readonly attempt: number
+  /** Peers of the route. */
+  readonly peers: ReadonlySet<string>
+  opened(hop: number, pid: number): void
+  /** A hop that stays has its new route, and so many rows. */
+  rerouted(hop: number, taken: number): void
+  token(message: Frame, control: ReturnType<typeof decodeToken>): void
+  taken(message: Frame): void
+  /** The session has ended at this hop. */
+  failed(hop: number, error: Error): void
+  /** The session is well at this hop, but its neighbour is gone for it, or a channel to it has ended. */
+  broken(hop: number, peer: string, why: string, gone: boolean): void
+  /** The peer of this hop is about to leave. */
+  leaving(hop: number): void
+  /** `gone`: nothing more comes from this peer. Otherwise a channel to it has ended, with what it carried. */
+  lost(peer: string, why: string, gone: boolean): void
+}
+
+export class Origins {
+  readonly #listeners = new Map<number, OriginListener>()
+  readonly #count: (name: string) => void
+
+  constructor(count: (name: string) => void) {
+    this.#count = count
+  }
+
+  listen(request: number, listener: OriginListener): () => void {
+    this.#listeners.set(request, listener)
+    return () => this.#listeners.delete(request)
+  }
+
+  lost(peer: string, why: string, gone: boolean): void {
+    for (const listener of this.#listeners.values()) if (listener.peers.has(peer)) listener.lost(peer, why, gone)
+  }
+
+  receive(from: string, message: Frame): void {
+    const listener = this.#listeners.get(message.request)
+    if (listener === undefined) {
+      this.#count('frames_refused')
+      return
+    }
+    // A peer that was replaced is not of the route any more; what it sends late is of its attempt.
+    if (message.attempt !== listener.attempt) {
+      this.#count('frames_fenced')
+      return
+    }
+    if (!listener.peers.has(from)) {
+      this.#count('frames_refused')
+      return
+    }
+    if (message.type === RING.opened) listener.opened(message.hop, decodeOpened(message).pid)
+    else if (message.type === RING.rerouted) listener.rerouted(message.hop, decodeRerouted(message).taken)
+    else if (message.type === RING.token) listener.token(message, decodeToken(message))
+    else if (message.type === RING.taken) listener.taken(message)
+    else if (message.type === RING.error) listener.failed(message.hop, new RemoteError(from, decodeRingError(message)))
+    else if (message.type === RING.leaving) listener.leaving(message.hop)
+    else if (message.type === RING.broken) {
+      const { peer, why, gone } = decodeBroken(message)
+      listener.broken(message.hop, peer, why, gone)
+    }
+  }
+}

@@ -1,0 +1,14 @@
+/** What a host says of how rows ran, as counters. */
+import type { Frame } from '../../net/index.ts'
+import { RUN } from '../host/protocol.ts'
+
+const COUNTERS = [
+  [RUN.batched, 'batched_rows'],
+  [RUN.single, 'single_rows'],
+  [RUN.spun, 'spun_rows'],
+] as const
+
+export function countRows({ flags, rows }: Frame, count: (name: string, by: number) => void): void {
+  count('rows', rows)
+  for (const [flag, name] of COUNTERS) if ((flags & flag) !== 0) count(name, rows)
+}
