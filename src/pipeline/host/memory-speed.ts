@@ -4,14 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 
 /** More than the caches of most processors, and an eighth of what is free at most. */
-const MOST_BYTES = 256 << 20
+const MOST_BYTES = 128 << 20
 const LEAST_BYTES = 16 << 20
 const SHARE = 1 / 8
 /** Beyond it memory is no faster on any machine that was measured. */
 const MOST_THREADS = 16
-const ROUNDS = 5
+const ROUNDS = 3
 
-/** Bytes a second, the second best of five rounds. Takes 0.2 to 0.5 s, and 256 MiB of memory meanwhile. */
+/** Bytes a second, the median of three rounds. Takes 0.1 to 0.3 s, and 128 MiB of memory meanwhile. */
 export async function memorySpeed(): Promise<number> {
   const threads = Math.min(availableParallelism(), MOST_THREADS)
   const bytes = Math.max(LEAST_BYTES, Math.min(MOST_BYTES, process.availableMemory() * SHARE))

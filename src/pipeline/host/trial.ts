@@ -19,6 +19,8 @@ async function main(): Promise<void> {
     await writeFile(path, trialGraph())
     const engine = createOrtEngine()
     const graph = await engine.load(path, { threads: 1 })
+    // A peer that stops ends its trial: nothing is to be left of it then.
+    await rm(directory, { recursive: true, force: true })
     const x = { type: 'float32', dims: [2, SIZE], data: new Float32Array(2 * SIZE).fill(0.5) } as const
     const times: number[] = []
     for (let round = 0; round < ROUNDS; round++) {
