@@ -69,10 +69,9 @@ export class Trouble {
   broken(route: readonly RouteSegment[], hop: number, peer: string, why: string, gone: boolean): void {
     const at = route[hop]
     if (at === undefined) return
-    const next = route[hop + 1]
-    const other = next?.peer === peer ? next : route[hop - 1]
+    const neighbour = [route[hop + 1], route[hop - 1]].find((segment) => segment?.peer === peer)
     // The origin does not replace itself.
-    const segment = peer === this.#self ? at : other
+    const segment = peer === this.#self ? at : neighbour
     const isOften = this.#breaksOften(at.peer, peer)
     if (segment !== undefined && (gone || isOften || !this.#isReachable(peer))) this.lose(segment, why)
   }

@@ -1,0 +1,69 @@
+/** Who is taken for lost: by the origin's own connections, by a neighbour's word, and not by anybody's. */
+import { beforeEach, describe, expect, it } from 'vitest'
+import { isRecoverable, Trouble } from '../../src/pipeline/origin/trouble.ts'
+import { NotFiniteError } from '../../src/pipeline/host/errors.ts'
+import { PeerLostError, SessionRefusedError } from '../../src/pipeline/ring/errors.ts'
+
+const ROUTE = ['self', 'b', 'c', 'self'].map((peer, from) => ({ peer, from, to: from + 1 }))
+
+let reachable: Set<string>
+let trouble: Trouble
+const lost = (): string[] => trouble.lost.map(({ segment }) => `${segment.peer}${segment.from}`)
+
+beforeEach(() => {
+  reachable = new Set(['self', 'b', 'c'])
+  trouble = new Trouble('self', (peer) => reachable.has(peer))
+})
+
+describe('a channel between two that are well', () => {
+  it('is tried again once, and then the neighbour is replaced', () => {
+    trouble.broken(ROUTE, 1, 'c', 'ended', false)
+    expect(lost()).toEqual([])
+    expect(trouble.version).toBe(1)
+    trouble.broken(ROUTE, 1, 'c', 'ended', false)
+    expect(lost()).toEqual(['c2'])
+  })
+
+  it('to a neighbour that is gone for one of them is not: the neighbour is replaced at once', () => {
+    trouble.broken(ROUTE, 1, 'c', 'silent', true)
+    expect(lost()).toEqual(['c2'])
+  })
+
+  it('never costs the origin its own stage: whoever cannot reach it is replaced', () => {
+    trouble.broken(ROUTE, 2, 'self', 'silent', true)
+    expect(lost()).toEqual(['c2'])
+  })
+
+  it('to somebody who is no neighbour costs nobody anything', () => {
+    for (let time = 0; time < 3; time++) trouble.broken(ROUTE, 2, 'stranger', 'silent', true)
+    expect(lost()).toEqual([])
+  })
+})
+
+describe('a peer', () => {
+  it('that is gone loses all its stages, one whose channel ended only if it cannot be reached', () => {
+    trouble.lostPeer(ROUTE, 'b', 'ended', false)
+    expect(lost()).toEqual([])
+    reachable.delete('b')
+    trouble.lostPeer(ROUTE, 'b', 'ended', false)
+    trouble.lostPeer(ROUTE, 'c', 'gone', true)
+    expect(lost()).toEqual(['b1', 'c2'])
+    trouble.settle(trouble.lost)
+    expect(lost()).toEqual([])
+  })
+
+  it('that fails twice is asked last from then on', () => {
+    trouble.fail(ROUTE[1]!, 'no room')
+    expect(trouble.avoid).toEqual(new Set())
+    trouble.settle(trouble.lost)
+    trouble.fail(ROUTE[1]!, 'no room')
+    expect(trouble.avoid).toEqual(new Set(['b']))
+  })
+})
+
+it('a refusal is one of the request at first, and one of a replacement later; what others would compute too ends it', () => {
+  const refused = new SessionRefusedError('no room', {})
+  expect([isRecoverable(refused, false), isRecoverable(refused, true)]).toEqual([false, true])
+  expect(isRecoverable(new PeerLostError('b', 'gone'), false)).toBe(true)
+  expect(isRecoverable(new NotFiniteError('the logits'), true)).toBe(false)
+})
