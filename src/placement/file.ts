@@ -9,10 +9,9 @@ const MAX_STAGES = 1024
 
 const block = z.number().int().min(0).max(1_000_000)
 
-const file = z.strictObject({
-  model: z.string().min(1).max(200),
-  stages: z.array(z.strictObject({ peer: z.string().min(1).max(200), from: block, to: block })).max(MAX_STAGES),
-})
+const stages = z.array(z.strictObject({ peer: z.string().min(1).max(200), from: block, to: block })).max(MAX_STAGES)
+
+const file = z.strictObject({ model: z.string().min(1).max(200), stages, replicas: stages.exactOptional() })
 
 /** Shape only: `checkPlacement` then holds it against a model. @throws PlacementFileError */
 export function parsePlacementFile(text: string): PlacementFile {

@@ -16,6 +16,8 @@ export type PlacementKind = 'chosen' | 'hand'
 export interface PlacementFile {
   readonly model: string
   readonly stages: readonly Stage[]
+  /** Blocks that more peers hold ready. @default none */
+  readonly replicas?: readonly Stage[]
 }
 
 export interface PlanBlock {

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { WeftError } from '../../src/errors.ts'
-import { checkPlacement, parsePlacementFile, PLACEMENT_ERRORS } from '../../src/placement/index.ts'
+import { checkPlacement, checkReplicas, parsePlacementFile, PLACEMENT_ERRORS } from '../../src/placement/index.ts'
 import type { Stage } from '../../src/placement/index.ts'
 
 const stage = (peer: string, from: number, to: number): Stage => ({ peer, from, to })
@@ -58,10 +58,35 @@ describe('a placement by hand', () => {
   })
 })
 
+describe('replicas', () => {
+  const known = new Set(['a', 'b'])
+
+  it('may overlap, leave gaps and stand on the origin', () => {
+    const replicas = [
+      { peer: 'a', from: 1, to: 4 },
+      { peer: 'b', from: 2, to: 4 },
+      { peer: 'origin', from: 0, to: 8 },
+    ]
+    expect(() => checkReplicas(replicas, 8, known)).not.toThrow()
+    expect(() => checkReplicas([], 8, known)).not.toThrow()
+  })
+
+  it.each([
+    [{ peer: 'a', from: 1, to: 9 }, 'WEFT-PLN-003'],
+    [{ peer: 'a', from: 4, to: 4 }, 'WEFT-PLN-003'],
+    [{ peer: 'a', from: -1, to: 2 }, 'WEFT-PLN-003'],
+    [{ peer: 'c', from: 1, to: 2 }, 'WEFT-PLN-006'],
+  ])('%j is refused', (replica, code) => {
+    expect(() => checkReplicas([replica], 8, known)).toThrow(expect.objectContaining({ code }))
+  })
+})
+
 describe('a placement file', () => {
   it('is read as it is written', () => {
     const file = { model: 'm', stages: [stage('a', 0, 2)] }
     expect(parsePlacementFile(JSON.stringify(file))).toEqual(file)
+    const spared = { ...file, replicas: [{ peer: 'b', from: 0, to: 1 }] }
+    expect(parsePlacementFile(JSON.stringify(spared))).toEqual(spared)
     expect(parsePlacementFile(`\uFEFF${JSON.stringify(file)}`)).toEqual(file)
   })
 
