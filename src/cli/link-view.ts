@@ -5,22 +5,21 @@ import type { Output } from './output.ts'
 import { printable, table } from './text.ts'
 
 const UNKNOWN = '-'
+/** Of what `linkCells` gives. */
+const LINK_COLUMNS = [
+  { head: 'RTT', right: true },
+  { head: 'JITTER', right: true },
+  { head: 'LOSS', right: true },
+  { head: 'DOWN', right: true },
+  { head: 'UP', right: true },
+  { head: 'PATH' },
+]
 
 /** The ways from this peer to the others, and what their devices are. */
 export function linksTable(status: PeerStatus): string[] {
   const own = { ...status.peer, name: `${status.peer.name}*`, rtt_ms: null, link: null }
   return table(
-    [
-      { head: 'PEER' },
-      { head: 'RTT', right: true },
-      { head: 'JITTER', right: true },
-      { head: 'LOSS', right: true },
-      { head: 'DOWN', right: true },
-      { head: 'UP', right: true },
-      { head: 'PATH' },
-      { head: 'MEM READ', right: true },
-      { head: 'POWER' },
-    ],
+    [{ head: 'PEER' }, ...LINK_COLUMNS, { head: 'MEM READ', right: true }, { head: 'POWER' }],
     [own, ...status.peers].map((peer: Pick<KnownPeer, 'name' | 'rtt_ms' | 'link' | 'profile'>) => [
       printable(peer.name),
       ...linkCells(peer.rtt_ms, peer.link ?? null),
@@ -111,16 +110,7 @@ function pairsTable(check: NetCheck): string[] {
     pair.probe === null ? 'not probed' : (pair.probe.why ?? 'probed'),
   ])
   return table(
-    [
-      { head: 'PEER' },
-      { head: 'RTT', right: true },
-      { head: 'JITTER', right: true },
-      { head: 'LOSS', right: true },
-      { head: 'DOWN', right: true },
-      { head: 'UP', right: true },
-      { head: 'PATH' },
-      { head: 'PROBE' },
-    ],
+    [{ head: 'PEER' }, ...LINK_COLUMNS, { head: 'PROBE' }],
     rows.map((row) => row.map((cell) => printable(cell))),
   )
 }

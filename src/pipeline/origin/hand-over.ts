@@ -1,5 +1,4 @@
 /** Stages that move while they serve, because their peer is about to leave. */
-import type { FirstHop } from './first-hop.ts'
 import { countsTokens } from './opening.ts'
 import type { RouteSegment } from './route.ts'
 import type { SessionInit, SessionNeeds } from './session.ts'
@@ -7,7 +6,6 @@ import { openShadow } from './shadow.ts'
 import type { Followed } from './shadow.ts'
 
 export interface HandingOver extends Followed {
-  readonly first: FirstHop
   readonly route: readonly RouteSegment[]
   readonly avoid: ReadonlySet<string>
 }
