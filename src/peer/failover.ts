@@ -21,7 +21,7 @@ const FORGET_MS = 300_000
 export interface FailoverNeeds {
   readonly self: string
   readonly clock: Clock
-  readonly mesh: Mesh | null
+  readonly mesh: Pick<Mesh, 'state' | 'peers' | 'profiles' | 'holdings'> | null
   profile(): HardwareProfile
   /** Several peers that take blocks together which no single one has room for. */
   divide(manifest: ModelManifest, from: number, to: number): readonly RouteSegment[] | undefined

@@ -42,6 +42,8 @@ export interface FakePeer extends Peer {
   hold: ((index: number, signal: AbortSignal) => Promise<void>) | null
   /** Token before which the answer fails. */
   failAt: number | null
+  /** Nobody can take a lost stage at first, then a third peer does. */
+  losesStage: boolean
   failure: unknown
   isReady: { ready: boolean; reasons: string[] }
   progressLines: number
@@ -65,6 +67,7 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     loading: null,
     hold: null,
     failAt: null,
+    losesStage: false,
     failure: new FakeError(PEER_LOST, 'peer lost in the middle'),
     isReady: { ready: true, reasons: [] },
     progressLines: 3,
@@ -169,6 +172,11 @@ async function* generate(peer: FakePeer, request: GenerateRequest, signal: Abort
     ]
     yield { type: 'start', prompt_ids: [0, 1, 2], route }
     yield { type: 'prefill', done: 3, total: 3 }
+    if (peer.losesStage) {
+      yield { type: 'waiting', code: PEER_LOST.code, message: 'nobody has taken the blocks' }
+      const other = [route[0]!, { peer: '12D3KooWThird', pid: 3, from: 2, to: 4 }]
+      yield { type: 'reroute', attempt: 1, lost: ['12D3KooWOther'], route: other, replayed_rows: 3, exact: true }
+    }
     const count = Math.min(peer.tokens, request.maxTokens ?? Infinity)
     const ids: number[] = []
     let text = ''

@@ -172,3 +172,33 @@ describe('a stream that waits for its model', () => {
     expect(await (await whole).json()).toMatchObject({ choices: [{ message: { content: TEXT } }] })
   })
 })
+
+describe('a stream that loses a stage', () => {
+  test('says so in comments, has the whole text, and names the last route at its end', async () => {
+    running.peer.losesStage = true
+    loaded.resolve()
+    const stream = streamed({})
+    await stream.done
+    expect(comments(stream.text())).toEqual([
+      ': waiting for a stage: WEFT-INF-503',
+      ': a stage was replaced, attempt 1',
+    ])
+    const chunks = stream
+      .text()
+      .split('\n')
+      .filter((line) => line.startsWith('data: {'))
+      .map(
+        (line) => JSON.parse(line.slice('data: '.length)) as OpenAI.ChatCompletionChunk & { weft?: { route: unknown } },
+      )
+    expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe(TEXT)
+    expect(chunks.at(-1)?.weft?.route).toMatchObject([{ from: 0 }, { peer: '12D3KooWThird', from: 2 }])
+  })
+
+  test('says nothing where nobody streams, and the route is the last all the same', async () => {
+    running.peer.losesStage = true
+    loaded.resolve()
+    const answer = await post(running.url, '/v1/chat/completions', { model: MODEL, messages })
+    expect(answer.status).toBe(200)
+    expect(await answer.json()).toMatchObject({ weft: { route: [{}, { peer: '12D3KooWThird' }] } })
+  })
+})

@@ -1,0 +1,128 @@
+/** Who takes the blocks of a lost peer. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { MeshPeer, ModelHoldings } from '../../src/mesh/index.ts'
+import type { ModelManifest } from '../../src/models/index.ts'
+import { Replacements } from '../../src/peer/failover.ts'
+import type { FailoverNeeds } from '../../src/peer/failover.ts'
+import { createBlobStore } from '../../src/store/index.ts'
+import { profile } from '../mesh/support/make-mesh.ts'
+import { virtualClock } from '../mesh/support/virtual-clock.ts'
+import type { VirtualClock } from '../mesh/support/virtual-clock.ts'
+import { randomModel } from '../pipeline/support/random-model.ts'
+
+const LOST = { peer: 'lost', from: 1, to: 3 }
+const { hardware } = profile('any')
+
+let directory: string
+let manifest: ModelManifest
+let clock: VirtualClock
+let peers: Map<string, { readonly rtt: number; readonly held: ModelHoldings[]; readonly quota?: number }>
+let several: ReturnType<FailoverNeeds['divide']>
+let replacements: Replacements
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'weft-failover-'))
+  manifest = await randomModel(await createBlobStore({ directory }), { type: 'Q8_0' })
+})
+afterAll(() => rm(directory, { recursive: true, force: true }))
+
+function holding(
+  tensors: ModelHoldings['tensors'],
+  ready: readonly (readonly [number, number])[] = [],
+): ModelHoldings[] {
+  const stages = ready.map(([from, to]) => ({ from, to, pid: 1, memory: 1, state: 'ready' as const }))
+  return [{ model: manifest.model, digest: manifest.digest, tensors, stages }]
+}
+
+beforeEach(() => {
+  clock = virtualClock()
+  several = undefined
+  peers = new Map([
+    ['near', { rtt: 1, held: [] }],
+    ['kept', { rtt: 2, held: holding([[0, 4]]) }],
+    ['ready', { rtt: 3, held: holding([[1, 3]], [[1, 3]]) }],
+    ['whole', { rtt: 0.5, held: holding([[0, 4]], [[0, 4]]) }],
+  ])
+  replacements = new Replacements({
+    self: 'self',
+    clock,
+    mesh: {
+      state: (peer) => (peers.has(peer) ? 'connected' : 'away'),
+      profiles: () => new Map(),
+      holdings: () => new Map([...peers].map(([id, { held }]) => [id, held])),
+      peers: () => [...peers].map(([id, { rtt, quota }]) => meshPeer(id, rtt, quota)),
+    },
+    profile: () => ({ ...hardware, memory_quota: 0 }),
+    divide: () => several,
+  })
+})
+
+function meshPeer(id: string, rtt: number, quota = 1e12): MeshPeer {
+  const own = { ...hardware, memory_quota: quota }
+  return { id, name: id, state: 'connected', addresses: [], rtt_ms: rtt, version: '1', profile: own, models: [] }
+}
+
+const chosen = (avoid: readonly string[] = [], allowed?: readonly string[]): string | undefined =>
+  replacements.replace(manifest, LOST, new Set(avoid), allowed === undefined ? undefined : new Set(allowed))?.[0]?.peer
+
+describe('the blocks of a lost peer go', () => {
+  it('to whoever has exactly them loaded, then to the nearest with their tensors, then to the nearest with room', () => {
+    expect(chosen()).toBe('ready')
+    peers.delete('ready')
+    // In the middle of what is one graph there, it would load again like others that have the tensors.
+    expect(chosen()).toBe('whole')
+    peers.set('whole', { rtt: 9, held: holding([[0, 4]]) })
+    expect(chosen()).toBe('kept')
+    peers.set('kept', { rtt: 2, held: holding([[0, 4]]), quota: 0 })
+    peers.set('whole', { rtt: 9, held: holding([[0, 4]]), quota: 0 })
+    expect(chosen()).toBe('near')
+  })
+
+  it('to nobody when their tensors are nowhere, however much room there is', () => {
+    for (const peer of ['kept', 'ready', 'whole']) peers.delete(peer)
+    several = [{ peer: 'near', from: 1, to: 3 }]
+    expect(chosen()).toBeUndefined()
+  })
+
+  it('to nobody whom the request has not named', () => {
+    expect(chosen([], ['self', 'kept'])).toBe('kept')
+    expect(chosen([], ['self'])).toBeUndefined()
+    several = [{ peer: 'near', from: 1, to: 3 }]
+    expect(chosen([], ['self'])).toBeUndefined()
+  })
+
+  it('to several where no single one has room', () => {
+    for (const [id, peer] of peers) peers.set(id, { ...peer, held: holding([[0, 4]]), quota: 0 })
+    several = [
+      { peer: 'near', from: 1, to: 2 },
+      { peer: 'kept', from: 2, to: 3 },
+    ]
+    expect(replacements.replace(manifest, LOST, new Set())).toEqual(several)
+  })
+
+  it('last to whoever failed or was lost lately, and not never', async () => {
+    expect(chosen(['ready'])).toBe('whole')
+    replacements.peerLost('ready')
+    expect(chosen()).toBe('whole')
+    await clock.advance(1_000)
+    expect(chosen()).toBe('whole')
+    await clock.advance(1_500)
+    expect(chosen()).toBe('ready')
+    replacements.peerLost('ready')
+    await clock.advance(2_500)
+    expect(chosen()).toBe('whole')
+    for (const peer of ['near', 'kept', 'whole']) peers.delete(peer)
+    expect(chosen()).toBe('ready')
+  })
+})
+
+it('a placement is repaired where peers of it are gone, and left alone elsewhere', () => {
+  const stages = [{ peer: 'origin', from: 0, to: 1 }, LOST, { peer: 'kept', from: 3, to: 4 }]
+  expect(replacements.repair(manifest, stages)).toEqual([stages[0], { ...LOST, peer: 'ready' }, stages[2]])
+  for (const peer of [...peers.keys()].filter((id) => id !== 'kept')) peers.delete(peer)
+  peers.set('kept', { rtt: 2, held: [] })
+  expect(replacements.repair(manifest, stages)).toBeUndefined()
+})
