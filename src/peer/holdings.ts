@@ -52,6 +52,7 @@ export class Holdings {
   }
 
   async #publish(): Promise<void> {
+    await this.#readNew()
     const holdings = await Promise.all(this.#needs.library.list().map((manifest) => this.#of(manifest)))
     const text = JSON.stringify(holdings)
     if (text === this.#last) return
@@ -75,6 +76,19 @@ export class Holdings {
       tensors,
       stages: own.map(({ from, to, pid, state }) => ({ from, to, pid, state, memory: this.memory.get(pid) ?? 0 })),
     }
+  }
+
+  /** A stage that has just become ready is told with its memory, not two seconds before it; one that is gone is forgotten. */
+  async #readNew(): Promise<void> {
+    const { stages, graphStages } = this.#needs
+    const all = [...stages.list(), ...graphStages.list()]
+    const present = new Set(all.map(({ pid }) => pid))
+    for (const pid of this.memory.keys()) if (!present.has(pid)) this.memory.delete(pid)
+    const ready = new Set(all.filter(({ state }) => state === 'ready').map(({ pid }) => pid))
+    const fresh = [...stages.hosts(), ...graphStages.hosts()].filter(
+      ({ host }) => ready.has(host.pid) && !this.memory.has(host.pid),
+    )
+    await Promise.allSettled(fresh.map(async ({ host }) => this.memory.set(host.pid, (await host.stats()).rss)))
   }
 
   #readMemory(): void {

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { writeNpz } from '../../src/data/index.ts'
 import { crossing, f32, write } from '../pipeline/graph/support/models.ts'
+import { isWhole } from '../whole.ts'
 import { BIN, json, weft } from './support.ts'
 
 interface Stage {
@@ -107,54 +108,58 @@ describe('weft netcheck', () => {
 })
 
 describe('weft deploy of an ONNX model', () => {
-  it('loads its parts ahead; ps and status show them, infer obeys, undeploy frees', async () => {
-    const imported = await run('a', 'import', await write(folder, 'crossing.onnx', crossing(32)), '--json')
-    const inputs = new Map([
-      ['x', f32([3, 32])],
-      ['late', f32([3, 32], 9)],
-    ])
-    await writeNpz(at('x.npz'), inputs)
-    const infer = async (out: string): Promise<readonly Stage[]> =>
-      json(await run('a', 'infer', 'crossing', '-i', at('x.npz'), '-o', at(out), '--micro-batch', '0', '--json'))[
-        'route'
-      ] as never
-    const [here] = await infer('whole.npz')
-    expect(here).not.toHaveProperty('peer')
-    const { blocks } = json(imported) as { blocks: number }
-    const stages = [
-      { peer: b!.peer, from: 0, to: 5 },
-      { peer: a!.peer, from: 5, to: blocks },
-    ]
-    await writeFile(at('where.json'), JSON.stringify({ model: 'crossing', stages }))
-    await vi.waitFor(
-      async () => {
-        const { peers } = json(await run('a', 'status', '--json')) as { peers: readonly { state: string }[] }
-        expect(peers).toMatchObject([{ state: 'connected' }])
-      },
-      { timeout: 20_000, interval: 200 },
-    )
-    const said = await run('a', 'deploy', 'crossing', '--placement', at('where.json'))
-    expect(said).toMatch(/^crossing +b\[0:5\] -> a\[5:\d+\] +\(hand, epoch 1\)$/m)
-    const route = await infer('parts.npz')
-    expect(route).toMatchObject(stages)
-    expect(await readFile(at('parts.npz'))).toEqual(await readFile(at('whole.npz')))
-    const shown = async (name: string, verb: string): Promise<readonly Stage[]> => {
-      const { stages: rows } = json(await run(name, verb, '--json')) as { stages: Stage[] }
-      return rows.toSorted((one, other) => one.from - other.from)
-    }
-    for (const name of ['a', 'b']) {
+  it.runIf(isWhole)(
+    'loads its parts ahead; ps and status show them, infer obeys, undeploy frees',
+    async () => {
+      const imported = await run('a', 'import', await write(folder, 'crossing.onnx', crossing(32)), '--json')
+      const inputs = new Map([
+        ['x', f32([3, 32])],
+        ['late', f32([3, 32], 9)],
+      ])
+      await writeNpz(at('x.npz'), inputs)
+      const infer = async (out: string): Promise<readonly Stage[]> =>
+        json(await run('a', 'infer', 'crossing', '-i', at('x.npz'), '-o', at(out), '--micro-batch', '0', '--json'))[
+          'route'
+        ] as never
+      const [here] = await infer('whole.npz')
+      expect(here).not.toHaveProperty('peer')
+      const { blocks } = json(imported) as { blocks: number }
+      const stages = [
+        { peer: b!.peer, from: 0, to: 5 },
+        { peer: a!.peer, from: 5, to: blocks },
+      ]
+      await writeFile(at('where.json'), JSON.stringify({ model: 'crossing', stages }))
       await vi.waitFor(
         async () => {
-          expect(await shown(name, 'ps')).toMatchObject(route.map((hop) => ({ ...hop, model: 'crossing' })))
-          expect(await shown(name, 'status')).toEqual(await shown(name, 'ps'))
+          const { peers } = json(await run('a', 'status', '--json')) as { peers: readonly { state: string }[] }
+          expect(peers).toMatchObject([{ state: 'connected' }])
         },
         { timeout: 20_000, interval: 200 },
       )
-    }
-    expect(await run('b', 'ps')).toMatch(/^crossing +0:5 +b +\d+ .* ready$/m)
-    expect(await run('a', 'status')).toMatch(/MODELS +crossing +(\d+)\/\1 blocks served/)
-    await run('a', 'undeploy', 'crossing')
-    await vi.waitFor(async () => expect(await shown('b', 'ps')).toEqual([]), { timeout: 20_000, interval: 200 })
-    expect((await infer('again.npz'))[0]).not.toHaveProperty('peer')
-  }, 90_000)
+      const said = await run('a', 'deploy', 'crossing', '--placement', at('where.json'))
+      expect(said).toMatch(/^crossing +b\[0:5\] -> a\[5:\d+\] +\(hand, epoch 1\)$/m)
+      const route = await infer('parts.npz')
+      expect(route).toMatchObject(stages)
+      expect(await readFile(at('parts.npz'))).toEqual(await readFile(at('whole.npz')))
+      const shown = async (name: string, verb: string): Promise<readonly Stage[]> => {
+        const { stages: rows } = json(await run(name, verb, '--json')) as { stages: Stage[] }
+        return rows.toSorted((one, other) => one.from - other.from)
+      }
+      for (const name of ['a', 'b']) {
+        await vi.waitFor(
+          async () => {
+            expect(await shown(name, 'ps')).toMatchObject(route.map((hop) => ({ ...hop, model: 'crossing' })))
+            expect(await shown(name, 'status')).toEqual(await shown(name, 'ps'))
+          },
+          { timeout: 20_000, interval: 200 },
+        )
+      }
+      expect(await run('b', 'ps')).toMatch(/^crossing +0:5 +b +\d+ .* ready$/m)
+      expect(await run('a', 'status')).toMatch(/MODELS +crossing +(\d+)\/\1 blocks served/)
+      await run('a', 'undeploy', 'crossing')
+      await vi.waitFor(async () => expect(await shown('b', 'ps')).toEqual([]), { timeout: 20_000, interval: 200 })
+      expect((await infer('again.npz'))[0]).not.toHaveProperty('peer')
+    },
+    90_000,
+  )
 })

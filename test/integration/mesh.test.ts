@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { sampled } from '../whole.ts'
 import { answer, counter, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
@@ -39,7 +40,7 @@ describe('three real peers and one model', () => {
         [a, 6, 8],
       ]),
     ]
-    for (const cut of cuts) {
+    for (const cut of sampled(cuts.toReversed(), 2)) {
       await a.access.deploy('tiny', cut, () => undefined)
       for (const origin of [a, b]) {
         const split = await answer(origin, greedy('tiny', 24))

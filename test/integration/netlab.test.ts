@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createNetworkKey } from '../../src/trust/index.ts'
+import { isWhole } from '../whole.ts'
 import { netlabFor } from './netlab.ts'
 import { answer, createLab, greedy, joined, placement, TINY } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
@@ -10,7 +11,6 @@ const { why, netlab, on } = netlabFor('int')
 
 const LONG = 120
 /** The second and third cut only where the long suites run. */
-const isWhole = process.env['WEFT_TEST_ALL'] === '1'
 
 function deployOver([one, two, three]: readonly [RealPeer, RealPeer, RealPeer]): Promise<unknown> {
   const stages = placement('tiny', [

@@ -6,9 +6,10 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
+import { isWhole } from '../whole.ts'
 
 const SEED = Number(process.env['WEFT_FUZZ_SEED'] ?? 20_261_124)
-const CASES = Number(process.env['WEFT_FUZZ_CASES'] ?? 2_000)
+const CASES = Number(process.env['WEFT_FUZZ_CASES'] ?? (isWhole ? 2_000 : 800))
 /** What V8 may hoard before it collects, so that what is left of the measure is the readers'. */
 const HEAP_MB = 160
 /** The engine has 70 MB for itself, and the collector is lazy. */

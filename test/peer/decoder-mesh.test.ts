@@ -12,8 +12,8 @@ import { GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateEvent, GenerateRequest, PlacementFile } from '../../src/pipeline/index.ts'
 import { writeEncoderFolder } from '../models/support/tiny-encoder.ts'
 import { llamaLike, writeDecoderFolder } from '../pipeline/graph/support/decoders.ts'
+import { isWhole } from '../whole.ts'
 
-const all = process.env['WEFT_TEST_ALL'] === '1'
 const WAIT = { timeout: 60_000, interval: 50 }
 let folder: string
 let a: LocalPeer
@@ -66,7 +66,7 @@ async function over(count: number): Promise<GenerateRequest> {
 }
 
 describe('a decoder export over two peers', () => {
-  const TOKENS = all ? 16 : 4
+  const TOKENS = isWhole ? 16 : 4
 
   it('gives the tokens of one process, and keeps its caches where they are made', async () => {
     const ends: (GenerateEvent & { readonly type: 'end' })[] = []
@@ -99,7 +99,7 @@ describe('an encoder over two peers', () => {
   }, 300_000)
 })
 
-describe.skipIf(!all)('a decoder export whose peer is lost', () => {
+describe.skipIf(!isWhole)('a decoder export whose peer is lost', () => {
   it('ends with it, and frees what it had here', async () => {
     const run = async (): Promise<void> => {
       for await (const event of a.generate(await over(80))) if (event.type === 'token') await b.stop({ drain: 0 })

@@ -11,6 +11,7 @@ import { GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateEvent, GenerateRequest, PlacementFile } from '../../src/pipeline/index.ts'
 import { inHalf, merged } from '../pipeline/graph/support/decoder-variants.ts'
 import { CONTEXT, gpt2Like, groupedLike, llamaLike, writeDecoderFolder } from '../pipeline/graph/support/decoders.ts'
+import { isWhole } from '../whole.ts'
 
 const PROMPT = [1, 20, 33, 47, 5, 260, 281, 12, 99, 140, 7]
 const TOKENS = 12
@@ -108,16 +109,20 @@ describe('a decoder export', () => {
     expect(parts.end.stats.counters['boundary_bytes']).toBeLessThan(70_000)
   }, 60_000)
 
-  it('in float16, and with a branch for the first step, is imported at once and answers as well', async () => {
-    const half = await writeDecoderFolder(join(folder, 'half'), inHalf(llamaLike(1)))
-    await peer.importModel({ source: half, name: 'half' })
-    const [one, parts] = [await told('half'), await told('half', { placement: await halves('half') })]
-    expect(parts.end.ids).toEqual(one.end.ids)
-    expect(parts.end.stats.counters).toMatchObject({ graph_runs: 2 * TOKENS, state_kept: 2 * TOKENS })
-    const branches = await writeDecoderFolder(join(folder, 'merged'), merged(llamaLike()))
-    await peer.importModel({ source: branches, name: 'merged' })
-    expect((await told('merged')).end.ids).toEqual((await told('llama')).end.ids)
-  }, 60_000)
+  it.runIf(isWhole)(
+    'in float16, and with a branch for the first step, is imported at once and answers as well',
+    async () => {
+      const half = await writeDecoderFolder(join(folder, 'half'), inHalf(llamaLike(1)))
+      await peer.importModel({ source: half, name: 'half' })
+      const [one, parts] = [await told('half'), await told('half', { placement: await halves('half') })]
+      expect(parts.end.ids).toEqual(one.end.ids)
+      expect(parts.end.stats.counters).toMatchObject({ graph_runs: 2 * TOKENS, state_kept: 2 * TOKENS })
+      const branches = await writeDecoderFolder(join(folder, 'merged'), merged(llamaLike()))
+      await peer.importModel({ source: branches, name: 'merged' })
+      expect((await told('merged')).end.ids).toEqual((await told('llama')).end.ids)
+    },
+    60_000,
+  )
 
   it('samples by a seed, reports log-probabilities, and keeps sessions apart', async () => {
     const sampling = { ...GREEDY, temperature: 1.5, topK: 40, seed: 7 }
@@ -171,7 +176,7 @@ describe('a decoder export', () => {
 
   it.each([
     ['grouped', () => groupedLike(1), pairs(1)],
-    ...(process.env['WEFT_TEST_ALL'] === '1'
+    ...(isWhole
       ? ([['gpt2', () => gpt2Like(2), { past_0: [2, 1, 4, 0, 16], past_1: [2, 1, 4, 0, 16] }]] as const)
       : []),
   ] as const)(

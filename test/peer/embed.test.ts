@@ -8,6 +8,7 @@ import type { EncoderText } from '../../src/models/index.ts'
 import { createPeer } from '../../src/peer/index.ts'
 import type { LocalPeer } from '../../src/peer/index.ts'
 import { CONTEXT, VOCABULARY, WIDTH, writeEncoderFolder } from '../models/support/tiny-encoder.ts'
+import { isWhole } from '../whole.ts'
 
 let base: string
 let peer: LocalPeer
@@ -78,7 +79,7 @@ describe('vectors of texts', () => {
     expect((await peer.embed('encoder', [])).vectors).toEqual([])
   })
 
-  it.runIf(process.env['WEFT_TEST_ALL'] === '1')('are given by two processes, nearly the same', async () => {
+  it.runIf(isWhole)('are given by two processes, nearly the same', async () => {
     const [one, two] = [await peer.embed('encoder', TEXTS), await peer.embed('encoder', TEXTS, { parts: 2 })]
     expect(two.route.length).toBeGreaterThanOrEqual(1)
     for (const [index, vector] of two.vectors.entries()) {

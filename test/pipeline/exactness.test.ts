@@ -7,6 +7,7 @@ import type { SourceType, WeightFormat } from '../../src/models/index.ts'
 import type { DecoderStage } from '../../src/pipeline/host/decoder-stage.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
+import { isWhole } from '../whole.ts'
 import { randomModel, SMALL } from './support/random-model.ts'
 import { someIds, testModel, through } from './support/stages.ts'
 import type { TestModel } from './support/stages.ts'
@@ -29,8 +30,7 @@ const TYPES: readonly SourceType[] = [
   'Q6_K',
 ]
 /** Those that meet kernels of their own; with `WEFT_TEST_ALL=1` all. */
-const SAMPLED =
-  process.env['WEFT_TEST_ALL'] === '1' ? TYPES : TYPES.filter((type) => !/^(BF16|Q5_|Q[345]_K)/.test(type))
+const SAMPLED = isWhole ? TYPES : TYPES.filter((type) => !/^(BF16|Q5_|Q[345]_K)/.test(type))
 const FORMATS: readonly WeightFormat[] = ['q4', 'int8', 'f16', 'f32']
 
 let directory: string

@@ -11,6 +11,7 @@ import { createCatalogue, createTokenizer } from '../../src/models/index.ts'
 import type { TokenizerDefinition } from '../../src/models/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
+import { isWhole } from '../whole.ts'
 import { expectReference, likelihood, scorer } from './support/scorer.ts'
 import type { Case, Scorer } from './support/scorer.ts'
 import { SMOL_CASES, SMOL_PASSAGE } from './support/smollm2-reference.ts'
@@ -36,7 +37,7 @@ const PROMPTS = JSON.parse(
 
 /** Every third, of all lengths, or fewer; all of them (a minute) with `WEFT_TEST_ALL=1 npm test -- test/pipeline/smollm2.test.ts`. */
 function sampled(weights: string): readonly Prompt[] {
-  if (process.env['WEFT_TEST_ALL'] === '1') return PROMPTS
+  if (isWhole) return PROMPTS
   return PROMPTS.filter((_, index) => index % (weights === 'int8' ? 9 : 3) === 0)
 }
 

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { checkPlacement, planInOrder, planPlacement, predictStages } from '../../src/placement/index.ts'
 import type { Plan, PlanInput } from '../../src/placement/index.ts'
+import { isWhole } from '../whole.ts'
 import { bruteForce } from './brute-force.ts'
 import { instance } from './instances.ts'
 
 const GOALS = ['latency', 'first-token', 'throughput'] as const
 /** `bench/plan.ts` has thousands of them. */
-const MESHES = process.env['WEFT_TEST_ALL'] === '1' ? 1_000 : 90
+const MESHES = isWhole ? 1_000 : 90
 
 function valueOf({ prediction }: Plan, goal: (typeof GOALS)[number]): number {
   if (goal === 'latency') return prediction!.msPerToken

@@ -1,0 +1,10 @@
+/**
+ * The suites run whole with `WEFT_TEST_ALL=1 npm test`. Without it, so that they take minutes on two cores, what is
+ * tested twice is tested once: fewer moments, weight types, seeds, and the smaller of two tests that take one path.
+ */
+export const isWhole = process.env['WEFT_TEST_ALL'] === '1'
+
+/** All of them in a whole run, else the first few. */
+export function sampled<T>(all: readonly T[], few: number): readonly T[] {
+  return isWhole ? all : all.slice(0, few)
+}
