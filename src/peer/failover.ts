@@ -91,6 +91,29 @@ export class Replacements {
     return isSound === true ? several : undefined
   }
 
+  /**
+   * Others in the place of a peer that is there, and has no room for a session. Embedding and head stay where they are: they
+   * need no room, and whoever has them is meant to see the tokens.
+   */
+  relieve(
+    manifest: ModelManifest,
+    refused: RouteSegment,
+    full: ReadonlySet<string>,
+    allowed?: ReadonlySet<string>,
+  ): readonly RouteSegment[] | undefined {
+    const { peer } = refused
+    const from = Math.max(refused.from, 1)
+    const to = Math.min(refused.to, manifest.blocks.length - 1)
+    if (from >= to) return undefined
+    const by = this.replace(manifest, { peer, from, to }, full, allowed)
+    if (by === undefined || by.some((segment) => full.has(segment.peer))) return undefined
+    const kept = [
+      { peer, from: refused.from, to: from },
+      { peer, from: to, to: refused.to },
+    ].filter((segment) => segment.from < segment.to)
+    return [...kept.filter((segment) => segment.to <= from), ...by, ...kept.filter((segment) => segment.from >= to)]
+  }
+
   /** A placement with others in the place of peers that are gone; undefined: nobody could take their blocks. */
   repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined {
     const repaired: PlacementStage[] = []

@@ -161,6 +161,7 @@ export class Requests {
     const allowed = allowedPeers(placement, self)
     return {
       replace: (lost, avoid) => Promise.resolve(replacements.replace(manifest, lost, avoid, allowed)),
+      relieve: (refused, full) => replacements.relieve(manifest, refused, full, allowed),
       isReachable: (peer) => replacements.isReachable(peer),
       kernel: (peer) => replacements.kernel(peer),
       patience: deadline ?? PATIENCE_MS,

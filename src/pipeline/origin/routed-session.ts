@@ -11,30 +11,27 @@ import type { OriginListener } from '../ring/origins.ts'
 import { MAX_ATTEMPTS, RING } from '../ring/protocol.ts'
 import type { decodeToken } from '../ring/protocol.ts'
 import type { RouteHop } from '../types.ts'
-import { answerWithin, collectAnswers } from './answers.ts'
+import { collectAnswers } from './answers.ts'
 import type { Answers } from './answers.ts'
+import { runAttempt } from './attempt.ts'
+import type { AttemptInit } from './attempt.ts'
 import { FirstHop } from './first-hop.ts'
 import { findSuccessor } from './hand-over.ts'
 import { findRoute } from './next-route.ts'
-import { openingOf, plainRoute } from './opening.ts'
+import { Relief } from './relief.ts'
 import { Replaced } from './replaced.ts'
 import { SessionText } from './session-text.ts'
 import { requestNumber } from './token-frames.ts'
 import type { RouteSegment } from './route.ts'
 import type { Arrival, OriginSession, SessionInit, SessionNeeds } from './session.ts'
-import { isRecoverable, Trouble } from './trouble.ts'
+import { isRecoverable, isWantOfRoom, Trouble } from './trouble.ts'
 import type { LostSegment } from './trouble.ts'
 import { Watches } from './watches.ts'
 
-/** A hop that has to fetch and pack its blocks first takes this long at most. */
-const OPEN_DEADLINE_MS = 300_000
-/** A hop that stays has nothing to do for its answer. */
-const STAY_DEADLINE_MS = 2_500
 /** Without a route, and after attempts that came to nothing, the next look waits. */
 const LOOK_MS = 200
 const MOST_PAUSE_MS = 2_000
 const LEAVES = 'it is about to leave'
-const SILENT = 'it does not answer'
 /** Attempts that came to nothing before a session may be given up. */
 const FRUITLESS = 4
 
@@ -45,6 +42,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   readonly #init: SessionInit
   readonly #request: number
   readonly #replaced = new Replaced()
+  readonly #relief = new Relief()
   readonly #trouble: Trouble
   readonly #text: SessionText
   readonly #stop = new AbortController()
@@ -61,9 +59,9 @@ export class RoutedSession implements OriginSession, OriginListener {
   #paused = true
   #begun = false
   #recovering = false
+  #error: Error | undefined
   /** Attempts since the last row or token came through. */
   #fruitless = 0
-  #error: Error | undefined
 
   constructor(needs: SessionNeeds, init: SessionInit) {
     this.#needs = needs
@@ -92,13 +90,24 @@ export class RoutedSession implements OriginSession, OriginListener {
       () => this.#watches.set([]),
     )
     const seen = this.#trouble.version
-    let cause: Error | undefined
-    await this.#attempt(this.#route, new Set(this.#route)).catch((error: unknown) => (cause = error as Error))
+    const cause = await this.#relief.open(this.#route, this.#init.failover, async (route, isAgain) => {
+      if (isAgain) this.#startOver()
+      const taken = await this.#attempt(route, new Set(route))
+      // Hops of a later attempt wait for it.
+      if (isAgain) await this.#resume(taken)
+    })
     if (this.#error !== undefined) throw this.#error
     if (cause !== undefined || seen !== this.#trouble.version)
       await this.#recoverAll(cause ?? new PeerLostError(this.#route[0]!.peer, 'a channel ended'))
     this.#paused = false
     this.#begun = true
+  }
+
+  #startOver(): void {
+    for (const segment of this.#route) this.#closeAt(segment)
+    this.#open.clear()
+    this.attempt++
+    this.#needs.count('retries')
   }
 
   take(): Promise<Arrival> {
@@ -146,6 +155,10 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   failed(hop: number, error: Error): void {
     const segment = this.#route[hop]
+    if (segment !== undefined && !this.#begun && !this.#recovering && isWantOfRoom(error)) {
+      this.#relief.refuse(segment, error)
+      return this.#answers?.fail(error)
+    }
     if (segment === undefined || !isRecoverable(error, this.#begun)) return this.#end(error)
     this.#trouble.fail(segment, error.message)
     this.#recover(error)
@@ -237,8 +250,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     const seen = this.#trouble.version
     try {
       this.attempt++
-      const taken = await this.#attempt(route, fresh)
-      await this.#resume(taken)
+      await this.#resume(await this.#attempt(route, fresh))
       if (this.#trouble.version !== seen) return error
       this.#paused = false
       const told = this.#replaced.take(route, this.#first.rows, this.#needs)
@@ -254,41 +266,27 @@ export class RoutedSession implements OriginSession, OriginListener {
   #dismiss(replaced: readonly LostSegment[]): void {
     for (const { segment } of replaced) {
       this.#open.delete(segment)
-      const control = encodeControl({ from: segment.from })
-      if (this.#init.failover.isReachable(segment.peer)) this.#give(segment.peer, { type: RING.close, control })
+      this.#closeAt(segment)
     }
+  }
+
+  #closeAt({ peer, from }: RouteSegment): void {
+    if (this.#init.failover.isReachable(peer)) this.#give(peer, { type: RING.close, control: encodeControl({ from }) })
   }
 
   /** Opens hops that are new and reroutes those that stay. Returns the rows that each has. @throws what went wrong */
   async #attempt(route: readonly RouteSegment[], fresh: ReadonlySet<RouteSegment>): Promise<readonly number[]> {
-    const { clock } = this.#needs
     this.#route = route
     this.peers = new Set(route.map(({ peer }) => peer))
     this.#replaced.joined(this.peers, (peer) => this.#init.failover.kernel(peer))
     this.#watches.set(this.peers)
-    const answers = collectAnswers(route.length)
-    this.#answers = answers
-    const late = (hop: number): Error => {
-      this.#trouble.fail(route[hop]!, SILENT)
-      return new PeerLostError(route[hop]!.peer, SILENT)
-    }
-    const all = [...route.keys()]
-    const stay = all.filter((hop) => !fresh.has(route[hop]!))
-    const cancel = [
-      answerWithin(clock, answers, STAY_DEADLINE_MS, stay, late),
-      answerWithin(clock, answers, OPEN_DEADLINE_MS, all, late),
-    ]
+    const answers = (this.#answers = collectAnswers(route.length))
+    const silent = (segment: RouteSegment, why: string): void => this.#trouble.fail(segment, why)
+    const give: AttemptInit['give'] = (peer, message) => this.#give(peer, message)
+    const [session, shadows, { tokens }, { clock }] = [this.#init, this.#shadows, this.#text, this.#needs]
     try {
-      for (const [hop, segment] of route.entries()) {
-        const isFresh = fresh.has(segment)
-        const of = this.#shadows.get(segment)
-        const reroute = { from: segment.from, route: plainRoute(route), ...(of === undefined ? {} : { of }) }
-        const control = encodeControl(isFresh ? openingOf(this.#init, route, hop, this.#text.tokens) : reroute)
-        this.#give(segment.peer, { type: isFresh ? RING.open : RING.reroute, hop, control })
-      }
-      return await answers.all
+      return await runAttempt({ clock, session, route, fresh, shadows, tokens, give, silent }, answers)
     } finally {
-      for (const each of cancel) each()
       this.#answers = undefined
     }
   }

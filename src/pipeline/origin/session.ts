@@ -59,6 +59,11 @@ export interface Failover {
     avoid: ReadonlySet<string>,
     signal: AbortSignal,
   ): Promise<readonly RouteSegment[] | undefined>
+  /**
+   * Segments in the place of one whose peer has no room for the session now; undefined: nobody else can take it.
+   * @param full peers that have no room
+   */
+  relieve(refused: RouteSegment, full: ReadonlySet<string>): readonly RouteSegment[] | undefined
   isReachable(peer: string): boolean
   /** Id of the kernels that a peer computes with; '' while it is not known. */
   kernel(peer: string): string
@@ -73,7 +78,7 @@ export interface SessionNeeds {
   readonly random: RandomSource
   /** Has a peer's heartbeat watched while the session lasts; returns how to end that. */
   watch(peer: string): () => void
-  count(name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs', by?: number): void
+  count(name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs' | 'retries', by?: number): void
 }
 
 /** What a generation asks of a session, whatever computes it. */

@@ -1,5 +1,5 @@
 /** What a session knows of its route's troubles: which segments are lost, which channels broke, whom not to ask again. */
-import { NotFiniteError } from '../host/errors.ts'
+import { KvFullError, NotFiniteError } from '../host/errors.ts'
 import { StageHostLostError } from '../host/host-errors.ts'
 import { PeerLostError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
@@ -25,6 +25,11 @@ export function isRecoverable(error: Error, begun: boolean): boolean {
   const code = 'code' in error ? String(error.code) : ''
   if (ALWAYS_RECOVERABLE.has(code)) return true
   return begun && !NEVER_RECOVERABLE.has(code)
+}
+
+/** The peer is sound and would take the session, had it room for it. */
+export function isWantOfRoom(error: Error): boolean {
+  return 'code' in error && error.code === KvFullError.info.code
 }
 
 export class Trouble {

@@ -1,0 +1,44 @@
+/** The first route of a session, with others in the place of peers that have no room for it. */
+import type { RouteSegment } from './route.ts'
+import type { Failover } from './session.ts'
+
+interface Refused {
+  readonly segment: RouteSegment
+  readonly error: Error
+}
+
+export class Relief {
+  readonly #full = new Set<string>()
+  #refused: Refused | undefined
+
+  refuse(segment: RouteSegment, error: Error): void {
+    this.#refused ??= { segment, error }
+  }
+
+  /**
+   * Peers without room are passed over while others have it.
+   * @returns what went wrong at last. @throws the refusal when nobody else has room
+   */
+  async open(
+    route: readonly RouteSegment[],
+    failover: Failover,
+    attempt: (route: readonly RouteSegment[], isAgain: boolean) => Promise<unknown>,
+  ): Promise<Error | undefined> {
+    for (let now = route; ;) {
+      const wrong = await attempt(now, now !== route).then(
+        () => undefined,
+        (error: Error) => error,
+      )
+      if (this.#refused === undefined) return wrong
+      now = this.#without(this.#refused, now, failover)
+    }
+  }
+
+  #without({ segment, error }: Refused, route: readonly RouteSegment[], failover: Failover): readonly RouteSegment[] {
+    this.#refused = undefined
+    this.#full.add(segment.peer)
+    const by = failover.relieve(segment, this.#full)
+    if (by === undefined) throw error
+    return route.flatMap((each) => (each === segment ? by : [each]))
+  }
+}
