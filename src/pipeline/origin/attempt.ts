@@ -25,7 +25,7 @@ export interface AttemptInit {
   readonly shadows: ReadonlyMap<RouteSegment, number>
   /** Chosen so far. */
   readonly tokens: readonly number[]
-  give(peer: string, message: Partial<Frame> & Pick<Frame, 'type'>): void
+  readonly give: (peer: string, message: Partial<Frame> & Pick<Frame, 'type'>) => void
   /** A hop does not answer. */
   silent(segment: RouteSegment, why: string): void
 }
