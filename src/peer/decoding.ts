@@ -2,12 +2,13 @@
 import { decoderLayout, ModelKindError } from '../models/index.ts'
 import type { DecoderLayout, GraphManifest } from '../models/index.ts'
 import type { Optimization } from '../onnx/index.ts'
-import { openDecoding } from '../pipeline/index.ts'
+import { openDecoding, openSurviving } from '../pipeline/index.ts'
 import type { GenerateRequest, OriginSession, SessionRequest } from '../pipeline/index.ts'
 import { placesOf } from './graph-parts.ts'
 import type { GraphPlaces } from './graph-parts.ts'
 import type { InferMeshNeeds } from './infer-mesh.ts'
 import type { KeptParts } from './kept-parts.ts'
+import { isLoss, MOST_LOSSES, withoutLost } from './survivors.ts'
 
 export interface DecodingNeeds extends InferMeshNeeds {
   readonly keptParts: KeptParts
@@ -35,11 +36,51 @@ export async function graphDecoder(
 ): Promise<Decoder> {
   const { context, layout } = decoderOf(manifest)
   const places = placesFor(needs, manifest, placement)
+  const at = { manifest, layout, chunkRows: rowsOf(manifest, layout) }
+  // What cannot be placed or cut is told before anything is opened.
+  await partsAt(needs, manifest, places, signal)
+  return {
+    context,
+    chunkRows: at.chunkRows,
+    open: (session) => openSurviving(survivingNeeds(needs, at, places, session)),
+  }
+}
+
+/** Its parts go home with the loss of their peer, and the generation begins there again; the cut stays, and with it the bits. */
+function survivingNeeds(
+  needs: DecodingNeeds,
+  { manifest, layout, chunkRows }: { manifest: GraphManifest; layout: DecoderLayout; chunkRows: number },
+  first: GraphPlaces,
+  session: SessionRequest,
+): Parameters<typeof openSurviving>[0] {
+  const { clock, count } = needs
+  const until = clock.now() + session.deadline
+  let [places, losses] = [first, 0]
+  return {
+    count,
+    open: async (replay) => {
+      const { parts, optimization } = await partsAt(needs, manifest, places, session.signal)
+      const left = { ...session, deadline: Math.max(1, Math.ceil(until - clock.now())) }
+      const init = { digest: manifest.digest, parts, optimization, layout, chunkRows }
+      return openDecoding(needs, { ...init, session: left, replay })
+    },
+    relocate: (error) => {
+      if (losses++ >= MOST_LOSSES || !isLoss(error)) throw error
+      const before = places.peers
+      places = { ...places, peers: withoutLost(needs, places, error).peers }
+      return [...new Set(before.filter((peer, part) => peer !== places.peers[part]))]
+    },
+  }
+}
+
+function partsAt(
+  needs: DecodingNeeds,
+  manifest: GraphManifest,
+  places: GraphPlaces,
+  signal: AbortSignal,
+): ReturnType<KeptParts['of']> {
   const level = places.parts === 1 ? levelFor(manifest) : {}
-  const { parts, optimization } = await needs.keptParts.of(manifest, { ...places, ...level }, signal)
-  const chunkRows = rowsOf(manifest, layout)
-  const init = { digest: manifest.digest, parts, optimization, layout, chunkRows }
-  return { context, chunkRows, open: (session) => openDecoding(needs, { ...init, session }) }
+  return needs.keptParts.of(manifest, { ...places, ...level }, signal)
 }
 
 /** @throws DecoderInputsError, ModelKindError */

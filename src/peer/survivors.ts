@@ -7,7 +7,7 @@ import type { Telemetry } from '../telemetry/index.ts'
 import type { GraphPlaces } from './graph-parts.ts'
 
 /** Losses of one run after which it is not begun again: something is wrong with more than one peer. */
-const MOST_LOSSES = 3
+export const MOST_LOSSES = 3
 
 const LOSSES: ReadonlySet<string> = new Set([PeerLostError.info.code, StageHostLostError.info.code])
 
@@ -32,10 +32,8 @@ export async function withSurvivors<Result>(
     try {
       return { result: await run(now), moved }
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-      if (losses >= MOST_LOSSES || !LOSSES.has(code)) throw error
-      const peers = now.peers.map((peer) => (isHere(needs, peer, error) ? peer : needs.self))
-      const gone = peers.filter((peer, part) => peer !== now.peers[part]).length
+      if (losses >= MOST_LOSSES || !isLoss(error)) throw error
+      const { peers, gone } = withoutLost(needs, now, error)
       moved += gone
       needs.count('failovers', gone)
       needs.count('retries')
@@ -44,8 +42,23 @@ export async function withSurvivors<Result>(
   }
 }
 
+/** A peer or a process of one was lost, and what it computed can be computed elsewhere. */
+export function isLoss(error: unknown): boolean {
+  return LOSSES.has(error instanceof Error && 'code' in error ? String(error.code) : '')
+}
+
+/** Where the parts are then, and how many of them have moved here. */
+export function withoutLost(
+  needs: Pick<SurvivorsNeeds, 'self' | 'isReachable'>,
+  places: GraphPlaces,
+  error: unknown,
+): { readonly peers: readonly string[]; readonly gone: number } {
+  const peers = places.peers.map((peer) => (isHere(needs, peer, error) ? peer : needs.self))
+  return { peers, gone: peers.filter((peer, part) => peer !== places.peers[part]).length }
+}
+
 /** Whom the loss names is gone, whatever others have not heard yet; this peer starts what it has lost again. */
-function isHere(needs: SurvivorsNeeds, peer: string, error: unknown): boolean {
+function isHere(needs: Pick<SurvivorsNeeds, 'self' | 'isReachable'>, peer: string, error: unknown): boolean {
   const named = error instanceof PeerLostError ? error.details['peer'] : undefined
   return peer === needs.self || (peer !== named && needs.isReachable(peer))
 }

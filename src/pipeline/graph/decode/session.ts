@@ -18,6 +18,7 @@ import type { FlowOpen } from '../mesh/protocol.ts'
 import type { Tensors } from '../tensors.ts'
 import { decodeSampled } from './sampled.ts'
 import { carriesOf, stepFeeds } from './steps.ts'
+import type { Replay } from './surviving.ts'
 
 export interface DecodeInit extends Pick<MeshInferInit, 'digest' | 'optimization'> {
   readonly parts: readonly MeshPart[]
@@ -25,6 +26,7 @@ export interface DecodeInit extends Pick<MeshInferInit, 'digest' | 'optimization
   /** Rows of a prompt that one step takes in. */
   readonly chunkRows: number
   readonly session: SessionRequest
+  readonly replay?: Replay | undefined
 }
 
 /** @throws PeerLostError, RemoteError, FlowRefusedError, DeadlineError, the signal's reason */
@@ -52,6 +54,7 @@ class Decoding implements OriginSession {
   readonly #undo: (() => void)[] = []
   readonly #follower
   #unit = 0
+  #replayed = 0
   /** By unit that is not answered yet: the position behind its rows. */
   readonly #sent = new Map<number, number>()
 
@@ -128,12 +131,23 @@ class Decoding implements OriginSession {
     try {
       const token = decodeSampled(logits)
       if (token === null) return this.#arrivals.push({ takenTo })
+      if (this.#replay(token.id)) return
       this.#follower.arrived(token.id, this.#arrivals.length)
       const { runMs, ...rest } = token
       this.#arrivals.push({ token: { ...rest, computeMs: runMs } })
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  #replay(chosen: number): boolean {
+    const { tokens, differs } = this.#init.replay ?? { tokens: [] }
+    const known = tokens[this.#replayed]
+    if (known === undefined) return false
+    this.#replayed++
+    if (known !== chosen) differs?.()
+    this.#follower.arrived(known, 0)
+    return true
   }
 
   #fail(reason: unknown): void {
