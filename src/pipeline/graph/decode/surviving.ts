@@ -9,7 +9,7 @@ import type { Arrival, OriginSession, Rerouted } from '../../origin/session.ts'
 export interface Replay {
   readonly tokens: readonly number[]
   /** The head would have chosen another. */
-  differs(): void
+  readonly differs: () => unknown
 }
 
 export interface SurvivingNeeds {
@@ -30,6 +30,12 @@ export async function openSurviving(needs: SurvivingNeeds): Promise<OriginSessio
   return session
 }
 
+interface Untold {
+  readonly lost: Set<string>
+  rows: number
+  exact: boolean
+}
+
 class SurvivingDecoding implements OriginSession {
   readonly #needs: SurvivingNeeds
   #inner!: OriginSession
@@ -39,7 +45,7 @@ class SurvivingDecoding implements OriginSession {
   #attempt = 0
   #isClosed = false
   /** A loss that is made good and not told of yet. */
-  #untold: { readonly lost: Set<string>; rows: number; exact: boolean } | undefined
+  #untold: Untold | undefined
   #next: Arrival | undefined
 
   constructor(needs: SurvivingNeeds) {
@@ -80,30 +86,38 @@ class SurvivingDecoding implements OriginSession {
   }
 
   async #arrival(): Promise<Arrival> {
-    for (let error: unknown; ;) {
+    for (;;) {
       try {
-        if (error !== undefined) await this.#recover(error)
         const arrival = await this.#inner.take()
         if (!('takenTo' in arrival) || arrival.takenTo > this.#takenTo) return arrival
-        error = undefined
-      } catch (reason) {
-        if (this.#isClosed) throw reason
-        error = reason
+      } catch (error) {
+        await this.#recover(error)
       }
     }
   }
 
+  /** @throws the error when it is no loss, or there were too many */
   async #recover(error: unknown): Promise<void> {
-    const lost = this.#needs.relocate(error)
-    this.#untold ??= { lost: new Set(), rows: 0, exact: true }
-    const { lost: all } = this.#untold
-    for (const peer of lost) all.add(peer)
-    this.#needs.count('failovers', Math.max(1, lost.length))
+    for (let cause = error; ;) {
+      if (this.#isClosed) throw cause
+      const lost = this.#needs.relocate(cause)
+      this.#needs.count('failovers', Math.max(1, lost.length))
+      const untold = (this.#untold ??= { lost: new Set(), rows: 0, exact: true })
+      for (const peer of lost) untold.lost.add(peer)
+      try {
+        await this.#beginAgain(untold)
+        return
+      } catch (reason) {
+        cause = reason
+      }
+    }
+  }
+
+  async #beginAgain(untold: Untold): Promise<void> {
     this.#inner.close()
-    const differs = (): void => void (this.#untold !== undefined && (this.#untold.exact = false))
-    this.#inner = await this.#needs.open({ tokens: [...this.#tokens], differs })
+    this.#inner = await this.#needs.open({ tokens: [...this.#tokens], differs: () => (untold.exact = false) })
     for (const { ids, position, wantToken } of this.#sent) await this.#inner.send(ids, position, wantToken)
-    this.#untold.rows = this.#sent.reduce((sum, { ids }) => sum + ids.length, this.#tokens.length)
+    untold.rows = this.#sent.reduce((sum, { ids }) => sum + ids.length, this.#tokens.length)
   }
 
   #given(arrival: Arrival): Arrival {
@@ -112,7 +126,7 @@ class SurvivingDecoding implements OriginSession {
     return arrival
   }
 
-  #tell({ lost, rows, exact }: { lost: Set<string>; rows: number; exact: boolean }): Rerouted {
+  #tell({ lost, rows, exact }: Untold): Rerouted {
     this.#untold = undefined
     this.#needs.count('replayed_rows', rows)
     if (!exact) this.#needs.count('failovers_inexact')
