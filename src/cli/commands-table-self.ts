@@ -43,8 +43,13 @@ export const SELF_VERBS: readonly CommandSpec[] = [
     group: 'diagnose',
     summary: "run one of weft's algorithms on given inputs",
     arguments: [{ label: 'SUITE', required: true }],
-    options: [{ name: 'in', value: { label: 'FILE', kind: 'file' }, help: 'the inputs' }],
-    notes: ['Suites: frame, tokenizer, weights. docs/vectors.md has their formats.'],
+    options: [
+      { name: 'in', value: { label: 'FILE', kind: 'file' }, help: 'the inputs; for gradient: an ONNX model' },
+      { name: 'inputs', value: { label: 'X.npz', kind: 'file' }, help: 'gradient: arrays by name of input' },
+      { name: 'loss', value: { label: 'OUTPUT', kind: 'text' }, help: 'gradient: the value that is differentiated' },
+      { name: 'out', value: { label: 'G.npz', kind: 'file' }, help: 'gradient: where the gradients are written' },
+    ],
+    notes: ['Suites: frame, gradient, tokenizer, weights. docs/vectors.md has their formats.'],
   },
   {
     verb: 'capabilities',

@@ -35,14 +35,38 @@ export type {
 } from './cut/index.ts'
 export {
   checkModel,
+  constantsToInitializers,
   DATA_TYPES,
+  dataTypeOf,
+  definedValues,
+  freshNames,
+  heldElements,
   inlineFunctions,
+  NO_ENTRIES,
+  nodeReads,
   RangeSource,
   readModel,
+  readTensor,
+  renameValues,
   shown,
   shownList,
+  subgraphs,
   tensorBytes,
+  withSubgraphs,
   writeModel,
 } from './ir/index.ts'
-export type { DataType, Dimension, Model, Shape, TensorValue, ValueInfo, ValueType } from './ir/index.ts'
-export { inferShapes, nodeCosts } from './shapes/index.ts'
+export type {
+  Attribute,
+  DataType,
+  Dimension,
+  FreshNames,
+  Graph as GraphForm,
+  Model,
+  Node,
+  Shape,
+  TensorValue,
+  ValueInfo,
+  ValueType,
+} from './ir/index.ts'
+export { dimensionSize, inferShapes, nodeCosts } from './shapes/index.ts'
+export type { InferenceOptions, InferredGraph, KnownTensor } from './shapes/index.ts'

@@ -1,0 +1,163 @@
+/** Operators that pick elements, or put them in their places. */
+import type { GradientRule, GradientSite } from '../gradient-site.ts'
+import type { RuleFamily } from './registry.ts'
+
+const product = (sizes: readonly number[]): number => sizes.reduce((total, size) => total * size, 1)
+
+/** [before, axis, after] of a shape, as int64 [1] each. */
+function threeParts(site: GradientSite, name: string, axis: number): readonly string[] {
+  const sizes = site.sizes(name)
+  if (sizes !== undefined) {
+    const parts = [product(sizes.slice(0, axis)), sizes[axis]!, product(sizes.slice(axis + 1))]
+    return parts.map((size) => site.builder.int64s([size]))
+  }
+  const shape = site.shapeTensor(name)
+  const many = (start: number, end?: number): string => {
+    const [from, to] = [start, end ?? 2 ** 31].map((at) => site.builder.int64s([at]))
+    return site.op('ReduceProd', [site.op('Slice', [shape, from, to])], { keepdims: 1 })
+  }
+  const one = site.builder.int64s([1])
+  return [axis === 0 ? one : many(0, axis), many(axis, axis + 1), many(axis + 1)]
+}
+
+/** Rows that were taken several times get the sum: [before, indices, after] added into [before, axis, after]. */
+const gather: GradientRule = (site) => {
+  const [x, indices] = [site.input(0), site.input(1)]
+  const axis = site.axis(site.int('axis', 0), site.needRank(x))
+  const [before, size, after] = threeParts(site, x, axis)
+  const shapeOf = (middle: string): string => site.op('Concat', [before, middle, after], { axis: 0 })
+  const flat = site.reshape(indices, [1, -1, 1])
+  const places = site.op('Shape', [flat], { start: 1, end: 2 })
+  const whole = shapeOf(places)
+  const zeros = site.filled(site.floatType(x), 0, shapeOf(size!))
+  const updates = site.op('Reshape', [site.gradient, whole], { allowzero: 1 })
+  const at = site.op('Expand', [flat, whole])
+  const added = site.op('ScatterElements', [zeros, at, updates], { axis: 1, reduction: 'add' })
+  return [site.reshapeLike(added, x)]
+}
+
+const gatherElements: GradientRule = (site) => {
+  const zeros = site.zerosLike(site.input(0))
+  const attributes = { axis: site.int('axis', 0), reduction: 'add' }
+  return [site.op('ScatterElements', [zeros, site.input(1), site.gradient], attributes)]
+}
+
+/** Positions of all elements of a value, in its shape: int64. */
+function positions(site: GradientSite, name: string): string {
+  const size = site.op('Size', [name])
+  const range = site.op('Range', [site.builder.int64(0), size, site.builder.int64(1)])
+  return site.reshapeLike(range, name)
+}
+
+/** Whatever an operator picks: it picks from the positions too, and there the gradient belongs. */
+export function scattered(site: GradientSite, pick: (positions: string) => string): string {
+  const x = site.input(0)
+  const size = site.op('Reshape', [site.op('Size', [x]), site.builder.int64s([1])])
+  const zeros = site.filled(site.floatType(x), 0, size)
+  const at = site.reshape(pick(positions(site, x)), [-1])
+  const updates = site.reshape(site.gradient, [-1])
+  const added = site.op('ScatterElements', [zeros, at, updates], { axis: 0, reduction: 'add' })
+  return site.reshapeLike(added, x)
+}
+
+const gatherNd: GradientRule = (site) => [
+  scattered(site, (all) => site.op('GatherND', [all, site.input(1)], { batch_dims: site.int('batch_dims', 0) })),
+]
+
+const compress: GradientRule = (site) => {
+  const axis = site.attribute('axis')
+  return [scattered(site, (all) => site.op('Compress', [all, site.input(1)], axis === undefined ? {} : { axis }))]
+}
+
+/** Steps of 1 with known bounds: zeros around. Else by position. */
+const slice: GradientRule = (site) => {
+  const pads = slicePads(site)
+  if (pads === undefined) {
+    return [scattered(site, (all) => site.op('Slice', [all, ...site.node.inputs.slice(1)]))]
+  }
+  if (pads.every((size) => size === 0)) return [site.gradient]
+  return [site.op('Pad', [site.gradient, site.builder.int64s(pads)])]
+}
+
+function slicePads(site: GradientSite): readonly number[] | undefined {
+  const shape = site.shape(site.input(0))
+  const [starts, ends] = [site.numbers(1), site.numbers(2)]
+  if (shape === null || starts === undefined || ends === undefined) return undefined
+  const axes = site.given(3) ? site.numbers(3) : starts.map((_, index) => index)
+  const steps = site.given(4) ? site.numbers(4) : starts.map(() => 1)
+  if (axes === undefined || steps?.every((step) => step === 1) !== true) return undefined
+  const pads = Array.from({ length: 2 * shape.length }, () => 0)
+  for (const [index, given] of axes.entries()) {
+    const axis = given < 0 ? given + shape.length : given
+    const size = shape[axis]
+    if (typeof size !== 'number') return undefined
+    const clamp = (at: number): number => Math.min(Math.max(at < 0 ? at + size : at, 0), size)
+    const [start, end] = [clamp(starts[index]!), clamp(ends[index]!)]
+    pads[axis] = start
+    pads[axis + shape.length] = size - Math.max(start, end)
+  }
+  return pads
+}
+
+/** Into the data where it was not overwritten, into the updates from their places. */
+const scatterElements: GradientRule = (site) => {
+  const [indices, axis] = [site.input(1), site.int('axis', 0)]
+  const reduction = site.text('reduction', 'none')
+  if (reduction !== 'none' && reduction !== 'add') throw site.refusal(`its reduction is "${reduction}"`)
+  const toData = (): string =>
+    reduction === 'add'
+      ? site.gradient
+      : site.op('ScatterElements', [site.gradient, indices, site.zerosLike(site.input(2))], { axis })
+  return [
+    site.wants(0) ? toData() : undefined,
+    undefined,
+    site.wants(2) ? site.op('GatherElements', [site.gradient, indices], { axis }) : undefined,
+  ]
+}
+
+const scatterNd: GradientRule = (site) => {
+  const indices = site.input(1)
+  const reduction = site.text('reduction', 'none')
+  if (reduction !== 'none' && reduction !== 'add') throw site.refusal(`its reduction is "${reduction}"`)
+  const toData = (): string =>
+    reduction === 'add' ? site.gradient : site.op('ScatterND', [site.gradient, indices, site.zerosLike(site.input(2))])
+  return [
+    site.wants(0) ? toData() : undefined,
+    undefined,
+    site.wants(2) ? site.op('GatherND', [site.gradient, indices]) : undefined,
+  ]
+}
+
+const topK: GradientRule = (site) => {
+  const zeros = site.zerosLike(site.input(0))
+  const attributes = { axis: site.int('axis', -1), reduction: 'add' }
+  return [site.op('ScatterElements', [zeros, site.needOutput(1), site.gradient], attributes)]
+}
+
+/** Zeros (or a constant) around are dropped; copies go back to what they are copies of. */
+const pad: GradientRule = (site) => {
+  const mode = site.text('mode', 'constant')
+  const axes = site.input(3)
+  if (mode !== 'constant') {
+    return [scattered(site, (all) => site.op('Pad', [all, site.input(1), undefined, axes], { mode }))]
+  }
+  const back = site.numbers(1)
+  const pads = back === undefined ? site.neg(site.input(1)) : site.builder.int64s(back.map((size) => -size))
+  const inside = site.op('Pad', [site.gradient, pads, undefined, axes])
+  if (!site.wants(2)) return [inside]
+  const total = (value: string): string => site.op('ReduceSum', [value], { keepdims: 0 })
+  const outside = site.sub(total(site.gradient), total(inside))
+  return [inside, undefined, site.reshapeLike(outside, site.input(2))]
+}
+
+export const INDEXING: readonly RuleFamily[] = [
+  { operators: 'Gather', rule: gather },
+  { operators: 'GatherElements', rule: gatherElements },
+  { operators: 'GatherND', rule: gatherNd },
+  { operators: 'Compress', rule: compress },
+  { operators: 'Slice', rule: slice },
+  { operators: 'ScatterElements', rule: scatterElements },
+  { operators: 'ScatterND', rule: scatterNd },
+  { operators: 'TopK', rule: topK },
+  { operators: 'Pad', rule: pad },
+]
