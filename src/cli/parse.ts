@@ -3,8 +3,8 @@ import { COMMANDS, findCommand } from './commands-table.ts'
 import { UnknownCommandError, UnknownOptionError, UsageError } from './errors.ts'
 import type { ArgumentSpec, CommandSpec, OptionSpec, OptionValue, ParsedCommand } from './option-types.ts'
 import { GLOBAL_OPTIONS } from './options.ts'
-import { nearest } from './suggest.ts'
 import { parseValue } from './values.ts'
+import { nearest } from '../util/index.ts'
 
 /** Old spellings and habits from other tools. */
 const ALIASES: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 /** Reads what people type as values: durations, sizes, numbers, lists. */
 import { BadValueError } from './errors.ts'
 import type { OptionValue, ValueSpec } from './option-types.ts'
-import { nearest } from './suggest.ts'
+import { nearest } from '../util/index.ts'
 
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 

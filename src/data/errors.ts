@@ -2,6 +2,7 @@
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
 import { shown } from '../onnx/index.ts'
+import { TABLE_ERRORS } from './table/errors.ts'
 
 type Details = Readonly<Record<string, unknown>>
 
@@ -108,4 +109,5 @@ export const DATA_ERRORS: readonly ErrorInfo[] = [
   ArrayTooLargeError.info,
   ArrayUnreadableError.info,
   ArrayUnwritableError.info,
+  ...TABLE_ERRORS,
 ]

@@ -4,8 +4,8 @@ import { findCommand, COMMANDS } from '../commands-table.ts'
 import { allErrorInfos, findErrorInfo } from '../error-tables.ts'
 import { NotHereError, UnknownCommandError } from '../errors.ts'
 import { commandHelp, fullHelp, helpDocument } from '../help.ts'
-import { nearest } from '../suggest.ts'
 import { table, wrap } from '../text.ts'
+import { nearest } from '../../util/index.ts'
 
 export const command: Command = async (context) => {
   const { flags, out } = context

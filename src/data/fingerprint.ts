@@ -1,0 +1,38 @@
+/** Files of examples, told from changed ones: by size and time while a run goes on, by their bytes when it is resumed. */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { DataChangedError, TableUnreadableError } from './table/errors.ts'
+
+export interface Fingerprint {
+  readonly path: string
+  readonly bytes: number
+  /** Milliseconds since 1970, with their fraction. */
+  readonly modified: number
+  /** Of the content, in hexadecimal. */
+  readonly sha256: string
+}
+
+/** @throws TableUnreadableError */
+export async function fingerprint(path: string, signal?: AbortSignal): Promise<Fingerprint> {
+  try {
+    const { size, mtimeMs } = await stat(path)
+    const hash = createHash('sha256')
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      signal?.throwIfAborted()
+      hash.update(chunk as Buffer)
+    }
+    return { path, bytes: size, modified: mtimeMs, sha256: hash.digest('hex') }
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw new TableUnreadableError(path, error)
+  }
+}
+
+/** @throws DataChangedError when the file is no longer as it was */
+export async function checkUnchanged({ path, bytes, modified }: Fingerprint): Promise<void> {
+  const now = await stat(path).catch(() => undefined)
+  if (now === undefined) throw new DataChangedError(path, 'it is gone')
+  if (now.size !== bytes) throw new DataChangedError(path, `it had ${bytes} bytes and has ${now.size}`)
+  if (now.mtimeMs !== modified) throw new DataChangedError(path, 'it was written again')
+}
