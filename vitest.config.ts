@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 /** Suites that leave nothing behind in their process: their files share it, which saves each its start and its imports. */
-const TOGETHER = 'api cli compress data library mesh models net onnx peer pipeline placement store telemetry trust util'
+const TOGETHER =
+  'api cli compress data federated library mesh models net onnx peer pipeline placement store telemetry training trust util'
   .split(' ')
   .map((room) => `test/${room}/**/*.test.ts`)
 

@@ -19,6 +19,7 @@ for (const file of readdirSync(own)
     'pipeline.ts',
     'plan.ts',
     'swarm.ts',
+    'training.ts',
   ].includes(file)
   const { status } = spawnSync(
     process.execPath,

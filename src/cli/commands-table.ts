@@ -4,6 +4,7 @@ import { LOCAL, PLACEMENT, SAMPLING, TIMEOUT, WIDE } from './options.ts'
 import { PEER_OPTIONS } from './peer-options.ts'
 import { MODEL_VERBS } from './commands-table-models.ts'
 import { SELF_VERBS } from './commands-table-self.ts'
+import { TRAINING_VERBS } from './commands-table-training.ts'
 
 const EVERYDAY_VERBS: readonly CommandSpec[] = [
   {
@@ -171,7 +172,13 @@ const PEER_VERBS: readonly CommandSpec[] = [
   },
 ]
 
-export const COMMANDS: readonly CommandSpec[] = [...EVERYDAY_VERBS, ...MODEL_VERBS, ...PEER_VERBS, ...SELF_VERBS]
+export const COMMANDS: readonly CommandSpec[] = [
+  ...EVERYDAY_VERBS,
+  ...MODEL_VERBS,
+  ...TRAINING_VERBS,
+  ...PEER_VERBS,
+  ...SELF_VERBS,
+]
 
 export function findCommand(verb: string): CommandSpec | undefined {
   return COMMANDS.find((spec) => spec.verb === verb)

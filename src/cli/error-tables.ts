@@ -13,7 +13,7 @@ const ROOMS_OF_AREA: Readonly<Record<string, readonly string[]>> = {
   MOD: ['models', 'compress'],
   DAT: ['data'],
   PLN: ['placement', 'pipeline'],
-  INF: ['pipeline', 'onnx'],
+  INF: ['pipeline', 'onnx', 'training'],
   NET: ['net', 'mesh'],
   DSC: ['net', 'mesh'],
   CFG: ['peer'],

@@ -22,6 +22,8 @@ export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
   split: () => import('./commands/split.ts'),
   embed: () => import('./commands/embed.ts'),
   infer: () => import('./commands/infer.ts'),
+  train: () => import('./commands/train.ts'),
+  eval: () => import('./commands/eval.ts'),
   deploy: () => import('./commands/deploy.ts'),
   plan: () => import('./commands/plan.ts'),
   undeploy: () => import('./commands/undeploy.ts'),

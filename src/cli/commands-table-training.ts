@@ -1,0 +1,61 @@
+/** Verbs about training, as data. */
+import type { CommandSpec } from './option-types.ts'
+
+export const TRAINING_VERBS: readonly CommandSpec[] = [
+  {
+    verb: 'train',
+    group: 'models',
+    summary: 'train a model as a plan says',
+    arguments: [{ label: 'PLAN', required: true, offers: 'files' }],
+    options: [
+      {
+        name: 'out',
+        short: 'o',
+        value: { label: 'DIR', kind: 'file' },
+        help: 'folder of the run, new or empty (default: the name of the plan)',
+      },
+      { name: 'resume', help: 'go on with the run of the folder, from its last checkpoint' },
+      {
+        name: 'seed',
+        value: { label: 'N', kind: 'whole', min: 0, max: Number.MAX_SAFE_INTEGER },
+        help: 'in place of the seed of the plan: equal seeds give equal bits on one machine',
+      },
+      {
+        name: 'threads',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1024 },
+        help: 'threads (default: all cores)',
+      },
+    ],
+    notes: [
+      'PLAN: a JSON file; docs/training.md has one for each task. The folder gets model.onnx, which weft import, split and ' +
+        'infer take, curve.json and curve.svg, checkpoints, and result.json.',
+    ],
+    examples: ['weft train heart.json --out heart', 'weft train heart.json --out heart --resume'],
+  },
+  {
+    verb: 'eval',
+    group: 'models',
+    summary: 'metrics of a trained model, on its own examples or others',
+    arguments: [{ label: 'DIR|MODEL', required: true, offers: 'files' }],
+    options: [
+      {
+        name: 'data',
+        value: { label: 'FILE', kind: 'file' },
+        repeat: true,
+        help: 'other files of the same kind, all their rows; for idx the images, then the labels',
+      },
+      {
+        name: 'part',
+        value: { label: 'PART', kind: 'text', choices: ['train', 'validation', 'test'] },
+        help: 'of the examples of the plan: train, validation or test (default test)',
+      },
+      { name: 'plan', value: { label: 'PLAN', kind: 'file' }, help: 'the plan (default: plan.json beside the model)' },
+      {
+        name: 'threads',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1024 },
+        help: 'threads (default: all cores)',
+      },
+    ],
+    examples: ['weft eval heart', 'weft eval heart --data new-patients.csv --json'],
+  },
+]

@@ -1,0 +1,130 @@
+/** Parameters and state of a run, and the steps that change them. */
+import type { Checkpointing } from '../autodiff/types.ts'
+import { heldElements } from '../../onnx/index.ts'
+import type { Tensor } from '../../onnx/index.ts'
+import { OUTPUT } from '../graph/names.ts'
+import type { Forward } from '../graph/forward.ts'
+import { dimsOf, gradientGraph, SHARE, stepGraph, summed, updateGraph } from '../graph/step.ts'
+import { next, stepInputs } from '../optimizers/index.ts'
+import type { StateTensor } from '../optimizers/index.ts'
+import type { TrainPlan } from '../plan/schema.ts'
+import { openSession, scalarTensor } from './sessions.ts'
+import type { Session, SessionNeeds } from './sessions.ts'
+
+export type Tensors = Readonly<Record<string, Tensor>>
+
+/** What a step is made for. */
+export interface StepPlace {
+  /** Of the run, from 0. */
+  readonly step: number
+  readonly rate: number
+}
+
+export interface Batch {
+  readonly feeds: Tensors
+  readonly rows: number
+}
+
+export interface Stepper {
+  /** The values now; replaced by each step, never changed. */
+  parameters: Tensors
+  state: Tensors
+  /** One step over these batches. Returns their mean loss; the values stay as they were when it is not finite. */
+  step(batches: readonly Batch[], place: StepPlace): Promise<number>
+  close(): Promise<void>
+}
+
+/** @param activations what those may take that the backward pass needs; all of them without it */
+export async function createStepper(
+  needs: SessionNeeds,
+  plan: TrainPlan,
+  forward: Forward,
+  activations?: Checkpointing,
+): Promise<Stepper> {
+  const isSummed = (plan.accumulate ?? 1) > 1
+  const { model, state } = isSummed ? updateGraph(plan, forward) : stepGraph(plan, forward, activations)
+  const session = await openSession(needs, 'step', model)
+  const gradients = isSummed
+    ? await openSession(needs, 'gradient', gradientGraph(plan, forward, activations))
+    : undefined
+  const init = { plan, forward, state, session, gradients }
+  return new GraphStepper(init)
+}
+
+interface StepperInit {
+  readonly plan: TrainPlan
+  readonly forward: Forward
+  readonly state: readonly StateTensor[]
+  readonly session: Session
+  readonly gradients: Session | undefined
+}
+
+class GraphStepper implements Stepper {
+  parameters: Tensors
+  state: Tensors
+  readonly #init: StepperInit
+
+  constructor(init: StepperInit) {
+    this.#init = init
+    const { forward, state } = init
+    this.parameters = Object.fromEntries(forward.parameters.map((name) => [name, firstValue(forward, name)]))
+    this.state = Object.fromEntries(state.map(({ name, dims }) => [name, zeros(dims)]))
+  }
+
+  async step(batches: readonly Batch[], { step, rate }: StepPlace): Promise<number> {
+    const { plan, session, gradients } = this.#init
+    const scalars = [...stepInputs(plan.optimizer, step, rate)].map(([name, value]) => [name, scalarTensor(value)])
+    const common = { ...this.parameters, ...this.state, ...(Object.fromEntries(scalars) as Tensors) }
+    if (gradients === undefined) {
+      const results = await session.run({ ...common, ...batches[0]!.feeds })
+      const loss = lossIn(results)
+      if (Number.isFinite(loss)) this.#take(results)
+      return loss
+    }
+    const { loss, sums } = await this.#sumGradients(gradients, batches)
+    if (Number.isFinite(loss)) this.#take(await session.run({ ...common, ...sums }))
+    return loss
+  }
+
+  async close(): Promise<void> {
+    await this.#init.session.close()
+    await this.#init.gradients?.close()
+  }
+
+  async #sumGradients(
+    session: Session,
+    batches: readonly Batch[],
+  ): Promise<{ readonly loss: number; readonly sums: Tensors }> {
+    const { parameters } = this.#init.forward
+    const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
+    let sums: Tensors = Object.fromEntries(parameters.map((name) => [summed(name), zeros(this.parameters[name]!.dims)]))
+    let loss = 0
+    for (const batch of batches) {
+      const share = batch.rows / rows
+      const results = await session.run({ ...this.parameters, ...sums, ...batch.feeds, [SHARE]: scalarTensor(share) })
+      loss += share * lossIn(results)
+      sums = Object.fromEntries(parameters.map((name) => [summed(name), results[next(summed(name))]!]))
+    }
+    return { loss, sums }
+  }
+
+  #take(results: Tensors): void {
+    const taken = (before: Tensors): Tensors =>
+      Object.fromEntries(Object.keys(before).map((name) => [name, results[next(name)]!]))
+    this.parameters = taken(this.parameters)
+    this.state = taken(this.state)
+  }
+}
+
+function lossIn(results: Tensors): number {
+  return Number(results[OUTPUT.loss]!.data[0])
+}
+
+function firstValue({ model }: Forward, name: string): Tensor {
+  const data = heldElements(model.graph.initializers.get(name)!) as Float32Array
+  return { type: 'float32', dims: dimsOf(model, name), data }
+}
+
+function zeros(dims: readonly number[]): Tensor {
+  return { type: 'float32', dims, data: new Float32Array(dims.reduce((product, size) => product * size, 1)) }
+}

@@ -1,0 +1,261 @@
+/** `weft train`: a plan in, a folder with a model out. */
+import { join, resolve } from 'node:path'
+import { availableParallelism } from 'node:os'
+import { writeModel } from '../../onnx/index.ts'
+import type { LoadOptions } from '../../onnx/index.ts'
+import { DataChangedError, NoRowsError } from '../../data/index.ts'
+import { absoluteData, loadExamples } from '../data/index.ts'
+import type { Examples } from '../data/index.ts'
+import { CheckpointError, PlanFieldError, TrainingMemoryError } from '../errors.ts'
+import { openModelFile } from '../foreign/model-file.ts'
+import type { Checkpointing } from '../autodiff/types.ts'
+import { buildForward } from '../graph/forward.ts'
+import type { Forward } from '../graph/forward.ts'
+import { evaluationGraph } from '../graph/step.ts'
+import { trainedModel } from '../graph/trained.ts'
+import { metricsOf } from '../metrics/index.ts'
+import type { TrainPlan } from '../plan/schema.ts'
+import { readPlan } from '../plan/read-plan.ts'
+import { lastCheckpoint } from './checkpoint.ts'
+import type { Checkpoint, CheckpointMeta } from './checkpoint.ts'
+import { curveSvg } from './curve.ts'
+import { openRunFolder, RUN_FILES } from './folder.ts'
+import type { RunFolder } from './folder.ts'
+import { BEGINNING } from './progress.ts'
+import { Run } from './run.ts'
+import { runId } from './run-id.ts'
+import { openSession } from './sessions.ts'
+import { createStepper } from './stepper.ts'
+import type { Stepper, Tensors } from './stepper.ts'
+import type { TrainNeeds, TrainOutcome, TrainProgressSink, TrainRequest, TrainResult } from './types.ts'
+
+/** Bytes, where the plan says nothing. */
+const MEMORY = 2 ** 30
+/** Of the memory, for rows; the rest is for parameters, state and activations. */
+const ROWS_SHARE = 0.5
+
+/** @throws the errors of plans, data, graphs, the disk and the run; the signal's reason */
+export async function trainPlan(
+  needs: TrainNeeds,
+  request: TrainRequest,
+  sink: TrainProgressSink,
+  signal?: AbortSignal,
+): Promise<TrainOutcome> {
+  const read = await readPlan(request.plan)
+  const { plan } = read
+  const metrics = metricsOf(plan, read.path)
+  const seed = request.seed ?? plan.seed ?? 0
+  const memory = plan.memory ?? MEMORY
+  const folder = await openRunFolder(request.out, request.resume)
+  let examples: Examples | undefined
+  try {
+    const load = { folder: read.folder, scratch: folder.work, memory: memory * ROWS_SHARE, seed, planPath: read.path }
+    examples = await loadExamples(plan, load, signal)
+    checkParts(plan, examples, read.path)
+    const threads = request.threads ?? plan.threads ?? availableParallelism()
+    const options: LoadOptions = { threads, optimization: 'basic' }
+    const open = { clock: needs.clock, folder: read.folder, work: folder.work, memory, options }
+    const file = plan.model.kind === 'onnx' ? await openModelFile(open, plan.model.path, signal) : undefined
+    const built = {
+      plain: buildForward(plan, examples, seed, false, file),
+      trained: buildForward(plan, examples, seed, true, file),
+    }
+    const forward = built.trained
+    checkMemory(plan, forward, memory)
+    const job: Job = {
+      needs,
+      plan,
+      metrics,
+      seed,
+      folder,
+      examples,
+      forward,
+      plain: built.plain,
+      options,
+      sink,
+      source: read.folder,
+    }
+    return await runJob(job, signal)
+  } finally {
+    await examples?.close()
+    await folder.close()
+  }
+}
+
+interface Job {
+  readonly needs: TrainNeeds
+  readonly plan: TrainPlan
+  readonly metrics: ReturnType<typeof metricsOf>
+  readonly seed: number
+  readonly folder: RunFolder
+  readonly examples: Examples
+  readonly forward: Forward
+  /** Without what only training needs. */
+  readonly plain: Forward
+  readonly options: LoadOptions
+  readonly sink: TrainProgressSink
+  /** Folder of the plan. */
+  readonly source: string
+}
+
+async function runJob(job: Job, signal?: AbortSignal): Promise<TrainOutcome> {
+  const { needs, plan, folder, examples, forward, seed } = job
+  const run = runId(plan, forward, seed)
+  const checkpoint = folder.isOld ? await lastCheckpoint(folder.path, run) : undefined
+  if (checkpoint !== undefined) checkData(checkpoint.meta, examples)
+  const threads = checkpoint?.meta.threads ?? job.options.threads
+  const options: LoadOptions = { ...job.options, threads }
+  const sessions = { engine: needs.engine, folder: folder.work, options }
+  const evaluationModel = evaluationGraph(plan, job.plain)
+  const stepper = await createStepper(sessions, plan, forward, activationsOf(job))
+  const evaluation = await openSession(sessions, 'evaluation', evaluationModel)
+  try {
+    if (checkpoint !== undefined) restore(stepper, checkpoint, folder.path)
+    if (!folder.isOld) await folder.write(RUN_FILES.plan, `${JSON.stringify(storedPlan(job), null, 2)}\n`)
+    const data = examples.files.map(({ sha256 }) => sha256)
+    const meta = { schema: 'weft.checkpoint/1', run, data, threads } as const
+    const progress = checkpoint?.meta.progress ?? BEGINNING
+    const { clock } = needs
+    const best = checkpoint?.best
+    const loop = new Run({
+      ...job,
+      clock,
+      folder: folder.path,
+      stepper,
+      evaluation,
+      evaluationModel,
+      sessions,
+      meta,
+      progress,
+      best,
+    })
+    await loop.toEnd(signal)
+    const result = await finish(job, loop, loop.best ?? stepper.parameters, signal)
+    return { result, curve: loop.progress.curve, resumed: checkpoint?.meta.progress.step ?? null }
+  } finally {
+    await stepper.close()
+    await evaluation.close()
+  }
+}
+
+/** The model first, the result last: who finds a result finds all. */
+async function finish(job: Job, loop: Run, parameters: Tensors, signal?: AbortSignal): Promise<TrainResult> {
+  const { plan, folder, examples, forward, seed } = job
+  const [train, validation, test] = [
+    await loop.evaluated('train', signal),
+    await loop.evaluated('validation', signal),
+    await loop.evaluated('test', signal),
+  ]
+  const model = trainedModel(job.plain, parameters)
+  const written = await writeModel(model, join(folder.path, RUN_FILES.model))
+  const name = plan.name ?? 'model'
+  const { curve } = loop.progress
+  if (examples.features !== undefined) {
+    const preprocessing = { schema: 'weft.preprocessing/1', input: 'x', features: examples.features }
+    await folder.write(RUN_FILES.preprocessing, `${JSON.stringify(preprocessing, null, 2)}\n`)
+  }
+  await folder.write(RUN_FILES.curve, `${JSON.stringify({ schema: 'weft.curve/1', name, points: curve }, null, 2)}\n`)
+  await folder.write(RUN_FILES.drawing, curveSvg(name, curve))
+  const { parts } = examples
+  const result: TrainResult = {
+    schema: 'weft.train-result/1',
+    name,
+    task: plan.task,
+    seed,
+    parameters: countOf(forward),
+    examples: {
+      train: parts.train.index.length,
+      validation: parts.validation.index.length,
+      test: parts.test.index.length,
+    },
+    steps: loop.progress.step,
+    epochs: loop.progress.epoch,
+    stopped: loop.progress.stopped,
+    best_epoch: loop.progress.best?.epoch ?? loop.progress.epoch,
+    metrics: {
+      train: train ?? {},
+      ...(validation === undefined ? {} : { validation }),
+      ...(test === undefined ? {} : { test }),
+    },
+    files: [
+      ...written.files.map(({ path }) => path.slice(folder.path.length + 1)),
+      ...(examples.features === undefined ? [] : [RUN_FILES.preprocessing]),
+      RUN_FILES.curve,
+      RUN_FILES.drawing,
+    ],
+  }
+  await folder.write(RUN_FILES.result, `${JSON.stringify(result, null, 2)}\n`)
+  return result
+}
+
+/** With the seed that was used, and paths that hold from the folder of the run too. */
+function storedPlan({ plan, seed, source }: Job): TrainPlan {
+  const { data, test, model } = plan
+  const file = model.kind === 'onnx' ? { ...model, path: resolve(source, model.path) } : model
+  const moved = { ...plan, seed, model: file, data: absoluteData(data, source) }
+  return test === undefined ? moved : { ...moved, test: absoluteData(test, source) }
+}
+
+function countOf({ model, parameters }: Forward): number {
+  return parameters.reduce((sum, name) => {
+    const dims = model.graph.initializers.get(name)?.dims ?? []
+    return sum + dims.reduce((product, size) => product * size, 1)
+  }, 0)
+}
+
+/** Tensors of each optimizer for a parameter. */
+const STATE_TENSORS = { sgd: 1, adam: 2, adamw: 2, adagrad: 1, lion: 1 } as const
+
+/** Bytes of parameters before and after a step, gradients, state before and after: what no batch size makes smaller. */
+function fixedBytes(plan: TrainPlan, forward: Forward): number {
+  return 4 * countOf(forward) * (3 + 2 * STATE_TENSORS[plan.optimizer.kind])
+}
+
+function checkMemory(plan: TrainPlan, forward: Forward, budget: number): void {
+  const needed = fixedBytes(plan, forward)
+  if (needed > budget) throw new TrainingMemoryError(needed, budget)
+}
+
+/** What is left of a budget that the plan names: where activations need more, some are computed again. */
+function activationsOf({ plan, forward, examples }: Job): Checkpointing | undefined {
+  if (plan.memory === undefined) return undefined
+  const rows = plan.batch === 'full' ? examples.parts.train.index.length : plan.batch
+  const bytes = Math.max(0, plan.memory * (1 - ROWS_SHARE) - fixedBytes(plan, forward))
+  return {
+    bytes,
+    sizes: new Map([
+      ['batch', rows],
+      ['length', examples.length],
+    ]),
+  }
+}
+
+function checkParts(plan: TrainPlan, { parts }: Examples, planPath: string): void {
+  if (parts.train.index.length === 0) throw new NoRowsError('the part for training')
+  if (plan.early_stopping !== undefined && parts.validation.index.length === 0) {
+    throw new PlanFieldError(planPath, 'early_stopping', 'there is no part for validation: "split" has to name one')
+  }
+}
+
+function checkData(meta: CheckpointMeta, { files }: Examples): void {
+  for (const [index, { path, sha256 }] of files.entries()) {
+    if (meta.data[index] !== sha256) throw new DataChangedError(path, 'it has other bytes than when the run began')
+  }
+}
+
+/** @throws CheckpointError when a tensor is missing or of another shape */
+function restore(stepper: Stepper, { parameters, state, best }: Checkpoint, path: string): void {
+  const taken = (now: Tensors, kept: Tensors): Tensors => {
+    const entries = Object.entries(now).map(([name, tensor]) => {
+      const found = kept[name]
+      if (found === undefined || found.dims.join() !== tensor.dims.join() || found.type !== tensor.type) {
+        throw new CheckpointError(path, `the tensor ${name} is missing, or has another shape`)
+      }
+      return [name, found] as const
+    })
+    return Object.fromEntries(entries)
+  }
+  if (best !== undefined) taken(stepper.parameters, best)
+  stepper.parameters = taken(stepper.parameters, parameters)
+  stepper.state = taken(stepper.state, state)
+}

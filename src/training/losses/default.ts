@@ -1,0 +1,17 @@
+/** The loss of a task whose plan names none. */
+import type { TrainPlan } from '../plan/schema.ts'
+import type { LossSpec } from './types.ts'
+
+const DEFAULTS: Readonly<Record<TrainPlan['task'], LossSpec>> = {
+  binary: { kind: 'binary-cross-entropy' },
+  multiclass: { kind: 'cross-entropy' },
+  regression: { kind: 'mse' },
+  survival: { kind: 'cox' },
+  autoencoder: { kind: 'mse' },
+  ranking: { kind: 'bpr' },
+  language: { kind: 'cross-entropy' },
+}
+
+export function lossOf(plan: TrainPlan): LossSpec {
+  return plan.loss ?? DEFAULTS[plan.task]
+}
