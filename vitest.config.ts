@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config'
 /** Suites that leave nothing behind in their process: their files share it, which saves each its start and its imports. */
 const TOGETHER =
   'api cli compress data federated library mesh models net onnx peer pipeline placement store telemetry training trust util'
-  .split(' ')
-  .map((room) => `test/${room}/**/*.test.ts`)
+    .split(' ')
+    .map((room) => `test/${room}/**/*.test.ts`)
 
 const limits = { testTimeout: 60_000, hookTimeout: 60_000 }
 

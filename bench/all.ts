@@ -18,6 +18,7 @@ for (const file of readdirSync(own)
     'net-channel.ts',
     'pipeline.ts',
     'plan.ts',
+    'secagg.ts',
     'swarm.ts',
     'training.ts',
   ].includes(file)

@@ -28,6 +28,7 @@ const AREAS = {
   DAT: 'Data in files',
   PLN: 'Placement',
   INF: 'Inference',
+  FED: 'Federated training',
   API: 'The HTTP API',
   INT: 'Unforeseen',
 }

@@ -49,7 +49,10 @@ export const SELF_VERBS: readonly CommandSpec[] = [
       { name: 'loss', value: { label: 'OUTPUT', kind: 'text' }, help: 'gradient: the value that is differentiated' },
       { name: 'out', value: { label: 'G.npz', kind: 'file' }, help: 'gradient: where the gradients are written' },
     ],
-    notes: ['Suites: frame, gradient, tokenizer, weights. docs/vectors.md has their formats.'],
+    notes: [
+      'Suites: aggregate, clip, dp-distributed, dp-gauss, dp-pld, dp-rdp, dp-sampler, frame, gradient, quantize, secagg, shamir,',
+      'tokenizer, weights. docs/vectors.md has their formats.',
+    ],
   },
   {
     verb: 'capabilities',

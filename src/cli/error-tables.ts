@@ -16,6 +16,7 @@ const ROOMS_OF_AREA: Readonly<Record<string, readonly string[]>> = {
   INF: ['pipeline', 'onnx', 'training'],
   NET: ['net', 'mesh'],
   DSC: ['net', 'mesh'],
+  FED: ['federated'],
   CFG: ['peer'],
   API: ['api'],
 }

@@ -47,7 +47,7 @@ describe('errors', () => {
   const declared = /\bclass (\w+) extends (?:WeftError|\w+Error)\b/g
   const room = (path: string): string => path.split('/')[1]!
   /** Carries the code of another error, or is the error without a cause of its own. */
-  const withoutCode = new Set(['WeftError', 'ForwardedError', 'RemoteError', 'InterruptedError'])
+  const withoutCode = new Set(['WeftError', 'ForwardedError', 'RemoteError', 'InterruptedError', 'FederatedError'])
 
   async function classesOf(path: string): Promise<Found[]> {
     const names = [...codeOf(read(path)).matchAll(declared)]
@@ -74,7 +74,7 @@ describe('errors', () => {
     const codes = found.map(({ info }) => info.code)
     expect(codes.filter((code, index) => codes.indexOf(code) !== index)).toEqual([])
     expect(
-      codes.filter((code) => !/^WEFT-(?:CLI|CFG|NET|DSC|TRU|MOD|DAT|STO|PLN|INF|API|INT)-\d{3}$/.test(code)),
+      codes.filter((code) => !/^WEFT-(?:CLI|CFG|NET|DSC|TRU|MOD|DAT|STO|PLN|INF|FED|API|INT)-\d{3}$/.test(code)),
     ).toEqual([])
     const missing: string[] = []
     for (const name of new Set(found.map((entry) => entry.room))) {

@@ -8,7 +8,17 @@ import type { Suite } from './vectors/suite.ts'
 
 /** Suites of this version by name; each is loaded when it is asked for. */
 const SUITES: ReadonlyMap<string, () => Promise<Suite>> = new Map([
+  ['aggregate', async () => (await import('./vectors/aggregate.ts')).aggregateSuite],
+  ['clip', async () => (await import('./vectors/clip.ts')).clipSuite],
+  ['dp-distributed', async () => (await import('./vectors/privacy.ts')).distributedSuite],
+  ['dp-gauss', async () => (await import('./vectors/privacy.ts')).gaussSuite],
+  ['dp-pld', async () => (await import('./vectors/privacy.ts')).pldSuite],
+  ['dp-rdp', async () => (await import('./vectors/privacy.ts')).rdpSuite],
+  ['dp-sampler', async () => (await import('./vectors/sampler.ts')).samplerSuite],
   ['frame', async () => (await import('./vectors/frame.ts')).frameSuite],
+  ['quantize', async () => (await import('./vectors/quantize.ts')).quantizeSuite],
+  ['secagg', async () => (await import('./vectors/secagg.ts')).secaggSuite],
+  ['shamir', async () => (await import('./vectors/shamir.ts')).shamirSuite],
   ['tokenizer', async () => (await import('./vectors/tokenizer.ts')).tokenizerSuite],
   ['weights', async () => (await import('./vectors/weights.ts')).weightsSuite],
 ])

@@ -1,5 +1,6 @@
 /** One result a case, in order: its values, or why it was refused. */
 import { WeftError } from '../../../errors.ts'
+import { FederatedError } from '../../../federated/index.ts'
 import type { CommandContext } from '../../context.ts'
 import { Refusal } from './suite.ts'
 import type { Suite, VectorCase } from './suite.ts'
@@ -25,7 +26,11 @@ export async function computeCases(
 
 /** What is no refusal of weft's is a fault of weft's, and ends the command. */
 function refusalOf(error: unknown): { kind: string; message: string; code?: string } {
-  if (error instanceof Refusal) return { kind: error.kind, message: error.message }
+  if (error instanceof Refusal) return { kind: error.kind, ...error.place, message: error.message }
+  if (error instanceof FederatedError) {
+    const { kind, party, index, message, code } = error
+    return { kind, ...(party === undefined ? {} : { party }), ...(index === undefined ? {} : { index }), message, code }
+  }
   if (error instanceof WeftError) return { kind: 'refused', message: error.message, code: error.code }
   throw error
 }

@@ -14,12 +14,20 @@ export type Suite = (context: CommandContext) => Compute
 export class Refusal extends Error {
   /** A word that does not change (docs/vectors.md). */
   readonly kind: string
+  readonly place: RefusalPlace
 
-  constructor(kind: string, message: string) {
+  constructor(kind: string, message: string, place: RefusalPlace = {}) {
     super(message)
     this.name = 'Refusal'
     this.kind = kind
+    this.place = place
   }
+}
+
+/** Whom and what it is about. */
+export interface RefusalPlace {
+  readonly party?: string | number
+  readonly index?: number
 }
 
 export function textOf(input: VectorCase, field: string): string {
@@ -53,9 +61,17 @@ export function wholesOf(input: VectorCase, field: string, least: number, most: 
 
 /** Bytes as lower-case hex. */
 export function bytesOf(input: VectorCase, field: string): Uint8Array {
-  const text = textOf(input, field)
-  if (!/^([0-9a-f]{2})*$/.test(text)) throw new Refusal('malformed', `"${field}" is not lower-case hex`)
+  return asBytes(textOf(input, field), field)
+}
+
+export function asBytes(text: unknown, what: string): Uint8Array {
+  if (typeof text !== 'string' || !isHex(text)) throw new Refusal('malformed', `"${what}" is not lower-case hex`)
   return Uint8Array.from(Buffer.from(text, 'hex'))
+}
+
+/** A repeated group in the pattern would overflow the stack on megabytes. */
+function isHex(text: string): boolean {
+  return text.length % 2 === 0 && /^[0-9a-f]*$/.test(text)
 }
 
 export function hexOf(bytes: Uint8Array): string {

@@ -1,0 +1,102 @@
+/** Federated training that keeps its secrets: secure sums, privacy and its accounting, strategies of aggregation. */
+export {
+  DigestMismatchError,
+  EmptyInputError,
+  FEDERATED_ERRORS,
+  FederatedError,
+  ModulusError,
+  NotFiniteError,
+  OutOfBoundError,
+  PaddingError,
+  ParameterRangeError,
+  VectorLengthError,
+} from './errors.ts'
+export type { Place } from './errors.ts'
+export { planHash } from './plan-hash.ts'
+export {
+  CiphertextError,
+  DuplicateIdentityError,
+  DuplicateKeyError,
+  DuplicateShareError,
+  MinimumRecordsError,
+  NotMemberError,
+  OrderError,
+  OwnKeysError,
+  ReplayError,
+  SECAGG_ERRORS,
+  ShareError,
+  SignatureError,
+  SurvivorsError,
+  ThresholdError,
+  WeakKeyError,
+} from './secagg/errors.ts'
+export { addVector, SecureAggregator, sumDigest } from './secagg/aggregator.ts'
+export type { AggregatorInit, AggregatorNeeds, SecureSum } from './secagg/aggregator.ts'
+export { auditRound } from './secagg/audit.ts'
+export type { Transcript } from './secagg/audit.ts'
+export { ascii, compareBytes, concat, equalBytes } from './secagg/bytes.ts'
+export { SecureClient } from './secagg/client.ts'
+export type { ClientInit, ClientNeeds, RoundSecrets } from './secagg/client.ts'
+export { checkEncoding, checkSum, decodeWords, integerBound, leastBits, roundStochastic } from './secagg/encoding.ts'
+export type { Encoding, SumParameters } from './secagg/encoding.ts'
+export { COMPLETE, createGraph } from './secagg/graph.ts'
+export type { Graph, GraphChoice } from './secagg/graph.ts'
+export { channelKeys, maskStream, pairKey, selfKey, shareContext } from './secagg/keys.ts'
+export type { KeyPair } from './secagg/keys.ts'
+export { headerBytes, sessionId } from './secagg/layout.ts'
+export type { Advertisement, RoundHeader } from './secagg/layout.ts'
+export type {
+  Consistency,
+  MaskedTrailer,
+  Reveal,
+  RevealedShare,
+  SealedShares,
+  SharesMessage,
+  Survivor,
+} from './secagg/messages.ts'
+export { checkPacked, pack, packedBytes, unpack } from './secagg/packing.ts'
+export { nodePrimitives } from './secagg/primitives.ts'
+export type { Hash, KeyStream, Primitives } from './secagg/primitives.ts'
+export { leastMembers } from './secagg/roster.ts'
+export { checkShares, combine, split } from './secagg/shamir.ts'
+export type { Share } from './secagg/shamir.ts'
+export { volatileSignedRounds } from './secagg/signed-rounds.ts'
+export type { SignedRounds } from './secagg/signed-rounds.ts'
+export { uniformOf, updateOfIntegers, updateOfReals } from './secagg/update.ts'
+export type { Uniform, UpdateSource } from './secagg/update.ts'
+export type { CommittedMember } from './secagg/unmask.ts'
+export { createStrategy, STRATEGIES } from './aggregation/strategies.ts'
+export { bearableAttackers, bucketsOf } from './aggregation/bucketed.ts'
+export type {
+  Aggregation,
+  AggregationInput,
+  ClientUpdate,
+  Sight,
+  Strategy,
+  StrategyParameters,
+} from './aggregation/types.ts'
+export { clipToNorm, l2Norm, nextBound, splitNoise } from './privacy/clipping.ts'
+export type { AdaptiveClipping, Clipped } from './privacy/clipping.ts'
+export { discreteGaussian } from './privacy/discrete-gaussian.ts'
+export { distributedEpsilon, distributedRdp, INTEGER_ORDERS, noiseBounds, shareSigmaOf } from './privacy/distributed.ts'
+export type { DistributedNoise, NoiseBounds, Rounding } from './privacy/distributed.ts'
+export type { GaussianEvent, Spending } from './privacy/events.ts'
+export { gaussianEpsilon } from './privacy/gaussian.ts'
+export { composedEpsilon } from './privacy/loss-composition.ts'
+export { composedRdp, DEFAULT_ORDERS, epsilonOfRdp, rdpEpsilon } from './privacy/renyi.ts'
+export { wordsFrom } from './privacy/words.ts'
+export type { Words } from './privacy/words.ts'
+export { openPrivacyLedger } from './privacy/ledger.ts'
+export type { Budget, LedgerNeeds, PrivacyLedger, Receipt } from './privacy/ledger.ts'
+export type { Cap, Charge, LedgerEvent, LedgerHead, PrivacyUnit } from './privacy/ledger-entries.ts'
+export {
+  BudgetExceededError,
+  ClockBackError,
+  LEDGER_ERRORS,
+  LedgerBusyError,
+  LedgerDamagedError,
+  LedgerRolledBackError,
+  LedgerUnwritableError,
+  NoBudgetError,
+} from './privacy/ledger-errors.ts'
+export type { LedgerPlaces, LedgerSigner } from './privacy/ledger-file.ts'

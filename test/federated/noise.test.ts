@@ -1,0 +1,164 @@
+import { describe, expect, test } from 'vitest'
+import {
+  clipToNorm,
+  discreteGaussian,
+  FederatedError,
+  l2Norm,
+  nextBound,
+  nodePrimitives,
+  splitNoise,
+  wordsFrom,
+} from '../../src/federated/index.ts'
+import type { Words } from '../../src/federated/index.ts'
+import { coin, rationalOf } from '../../src/federated/privacy/discrete-gaussian.ts'
+import { hash } from './support/round.ts'
+
+function words(seed: string): Words {
+  const stream = nodePrimitives.chacha20(hash(seed), new Uint8Array(12))
+  return wordsFrom((length) => stream.next(length))
+}
+
+function kindOf(action: () => unknown): string | undefined {
+  try {
+    action()
+    return undefined
+  } catch (error) {
+    return error instanceof FederatedError ? error.kind : String(error)
+  }
+}
+
+describe('the discrete Gaussian', () => {
+  test.each([0.5, 1, 2, 10])('has its probabilities at sigma %d', (sigma) => {
+    const count = 100_000
+    const sample = discreteGaussian(words(`sigma ${sigma}`), sigma)
+    const reach = Math.ceil(3 * sigma)
+    const counts = new Map<number, number>()
+    for (let index = 0; index < count; index++) {
+      const value = sample()
+      const cell = Math.max(-reach - 1, Math.min(reach + 1, value))
+      counts.set(cell, (counts.get(cell) ?? 0) + 1)
+    }
+    const weight = (x: number): number => Math.exp((-x * x) / (2 * sigma * sigma))
+    const total = Array.from({ length: 401 }, (_, index) => weight(index - 200)).reduce((sum, one) => sum + one, 0)
+    let statistic = 0
+    let inside = 0
+    for (let x = -reach; x <= reach; x++) {
+      const expected = (count * weight(x)) / total
+      inside += expected
+      statistic += ((counts.get(x) ?? 0) - expected) ** 2 / expected
+    }
+    const outside = (counts.get(-reach - 1) ?? 0) + (counts.get(reach + 1) ?? 0)
+    if (count - inside > 5) statistic += (outside - (count - inside)) ** 2 / (count - inside)
+    // Wilson-Hilferty: five standard deviations of a chi-square with 2 reach + 1 degrees of freedom.
+    const freedom = 2 * reach + 1
+    expect(statistic).toBeLessThan(freedom * (1 - 2 / (9 * freedom) + 5 * Math.sqrt(2 / (9 * freedom))) ** 3)
+  })
+
+  test('has mean 0 and the variance of its parameter, where cells are too many to count', () => {
+    const sigma = 82_897.21
+    const sample = discreteGaussian(words('wide'), sigma)
+    const values = Array.from({ length: 20_000 }, sample)
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+    const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length
+    expect(Math.abs(mean)).toBeLessThan((4 * sigma) / Math.sqrt(values.length))
+    expect(variance / sigma ** 2).toBeGreaterThan(0.96)
+    expect(variance / sigma ** 2).toBeLessThan(1.04)
+    expect(values.every(Number.isSafeInteger)).toBe(true)
+  })
+
+  test('is the same from the same seed, and another from another', () => {
+    const head = (seed: string): number[] => Array.from({ length: 64 }, discreteGaussian(words(seed), 30))
+    expect(head('a')).toEqual(head('a'))
+    expect(head('a')).not.toEqual(head('b'))
+    expect(discreteGaussian(words('a'), 0)()).toBe(0)
+  })
+
+  test.each([-1, Number.NaN, 2 ** 41])('refuses sigma %d', (sigma) => {
+    expect(kindOf(() => discreteGaussian(words('a'), sigma))).toBe('range')
+  })
+
+  test('decides a coin on its edge by exact numbers, however wrong the guess beside it', () => {
+    const bits = (drawn: bigint): Words => {
+      const list = [Number((drawn >> 32n) << 11n), Number(drawn & 0xffffffffn), 0, 0, 1]
+      return { next: () => list.shift()!, below: () => 0 }
+    }
+    const third = { numerator: 1n, denominator: 3n }
+    const edge = 2n ** 53n / 3n
+    // floor(2^53 / 3) = 0b0101..: the bits after it decide, and they are 0, below those of a third.
+    expect(coin(bits(edge), 1 / 3, () => third)).toBe(true)
+    expect(coin(bits(edge + 1n), 1 / 3, () => third)).toBe(false)
+    expect(coin(bits(edge - 1n), 1 / 3, () => third)).toBe(true)
+    expect(rationalOf(0.375)).toEqual({ numerator: 3n, denominator: 8n })
+  })
+})
+
+describe('uniform integers', () => {
+  test('are without bias where the bound does not divide the words', () => {
+    const source = words('below')
+    const counts = [0, 0, 0]
+    for (let index = 0; index < 30_000; index++) counts[source.below(3)]!++
+    for (const count of counts) expect(Math.abs(count - 10_000)).toBeLessThan(400)
+    // Two thirds of 2^32: half of all words are thrown away, and the rest is even.
+    const bound = 2 ** 33
+    const halves = Array.from({ length: 2000 }, () => source.below(bound)).filter((value) => value < bound / 2).length
+    expect(Math.abs(halves - 1000)).toBeLessThan(150)
+  })
+})
+
+describe('clipping', () => {
+  test('leaves what fits, scales what does not, and knows zero', () => {
+    expect(clipToNorm([3, 4], 5)).toMatchObject({ norm: 5, factor: 1, fits: true })
+    const clipped = clipToNorm([3, 4], 1)
+    expect(clipped).toMatchObject({ norm: 5, factor: 0.2, fits: false })
+    expect(l2Norm(clipped.values)).toBeCloseTo(1, 15)
+    expect(clipToNorm([0, 0], 1)).toMatchObject({ norm: 0, factor: 1, fits: true })
+  })
+
+  test('is right where squares overflow or vanish', () => {
+    expect(clipToNorm([3e200, 4e200], 1).norm / 5e200).toBeCloseTo(1, 14)
+    expect(l2Norm(clipToNorm([3e200, 4e200], 1).values)).toBeCloseTo(1, 14)
+    expect(l2Norm([3e-200, 4e-200]) / 5e-200).toBeCloseTo(1, 14)
+    const huge = clipToNorm([1.7e308, 1.7e308], 1)
+    expect(huge.norm).toBe(Number.POSITIVE_INFINITY)
+    expect(l2Norm(huge.values)).toBeCloseTo(1, 14)
+  })
+
+  test('refuses what is no number, and a bound that is none', () => {
+    expect(kindOf(() => clipToNorm([1, Number.NaN], 1))).toBe('not-finite')
+    for (const bound of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(kindOf(() => clipToNorm([1], bound))).toBe('range')
+    }
+  })
+})
+
+describe('adaptive clipping', () => {
+  const settings = { eta: 0.2, quantile: 0.5 }
+  const trajectory = (start: number, rounds: number, norm = 1): number[] => {
+    let bound = start
+    return Array.from({ length: rounds }, () => (bound = nextBound(bound, norm <= bound ? 4 : 0, 4, settings)))
+  }
+
+  test('finds constant norms from below and from above; with the wrong sign it would run away', () => {
+    const up = trajectory(0.1, 60)
+    expect(up[9]).toBeCloseTo(0.271828, 6)
+    expect(up[22]).toBeCloseTo(0.997418, 6)
+    expect(Math.abs(Math.log(up.at(-1)!))).toBeLessThan(0.11)
+    expect(Math.abs(Math.log(trajectory(10, 60).at(-1)!))).toBeLessThan(0.11)
+  })
+
+  test('counts a share of the members expected, and takes noise', () => {
+    expect(nextBound(1, 5, 10, settings)).toBe(1)
+    expect(nextBound(1, 5 - 5, 10, settings)).toBeCloseTo(Math.exp(0.1), 12)
+    expect(kindOf(() => nextBound(1, 0, 0, settings))).toBe('empty')
+    expect(kindOf(() => nextBound(1, Number.NaN, 3, settings))).toBe('not-finite')
+    expect(kindOf(() => nextBound(1, 1, 3, { eta: 1, quantile: 2 }))).toBe('range')
+  })
+
+  test('splits its noise as published, and refuses a split that leaves none', () => {
+    expect(splitNoise(1, 5)).toBeCloseTo(1.005037815, 9)
+    expect(splitNoise(0.5, 0.5)).toBeCloseTo(0.577350269, 9)
+    expect(splitNoise(4, 2.5)).toBeCloseTo(6.666666667, 9)
+    expect(kindOf(() => splitNoise(1, 0.5))).toBe('range')
+    expect(kindOf(() => splitNoise(0, 1))).toBe('range')
+  })
+})
