@@ -2,8 +2,9 @@
  * weft in a program: a peer with flat options, and text that comes token by token. What stands below it (rooms, wire,
  * stage hosts) is the same as under `weft up`; nothing is shared between two peers of one process.
  */
-import { createPeer as createBarePeer, inferNamed, OptionError } from './peer/index.ts'
+import { auditWishes, createPeer as createBarePeer, inferNamed, OptionError } from './peer/index.ts'
 import type {
+  AuditWishes,
   CreatePeerInit,
   DeployTarget,
   Embed,
@@ -43,7 +44,7 @@ export interface Tracked extends Cancellable {
   readonly onProgress?: ProgressSink
 }
 
-export interface GenerateOptions extends Cancellable {
+export interface GenerateOptions extends Cancellable, AuditWishes {
   /** A model here, in the mesh or in the catalogue; one of the catalogue is fetched first. */
   readonly model: string
   /** Text that the model goes on from, without chat template. Exactly one of `prompt`, `messages`, `ids`. */
@@ -285,6 +286,7 @@ function requestOf(options: GenerateOptions): GenerateRequest {
     ...(placement === undefined
       ? {}
       : { placement: typeof placement === 'string' ? placement : { model, stages: placement } }),
+    ...auditWishes(options),
     ...(deadline === undefined ? {} : { deadline: within(options, 'deadline', 1, 2 ** 31 - 1, 1) }),
   }
 }

@@ -239,6 +239,10 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
         repeat: true,
         help: 'with the mesh changed: add:NAME=pi5, remove:NAME, memory:NAME=8GB, speed:NAME=2, link:A-B=rtt:5,bandwidth:125M',
       },
+      {
+        name: 'running',
+        help: 'the placement that stands: what would be better, what it would cost, why it moves or not',
+      },
       { name: 'explain', help: 'every term, what bounds it, what would help most, and the runners-up' },
       LOCAL,
       TIMEOUT,
@@ -261,6 +265,7 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
         value: { label: 'latency|memory|spread', kind: 'text', choices: ['latency', 'memory', 'spread'] },
         help: 'what a chosen placement is good for (default latency)',
       },
+      { name: 'pin', help: 'what is chosen now stays, as if it had been written by hand' },
       TIMEOUT,
     ],
     notes: ['FILE: {"model":M,"stages":[{"peer":PEER,"from":0,"to":16},…]}, blocks [from, to) in order, covering all.'],

@@ -1,6 +1,6 @@
 /** Every verb of weft, as data. `main` runs commands/<verb>.ts; help and completion read this table alone. */
 import type { CommandSpec } from './option-types.ts'
-import { LOCAL, PLACEMENT, SAMPLING, TIMEOUT, WIDE } from './options.ts'
+import { AUDIT, LOCAL, PLACEMENT, SAMPLING, TIMEOUT, WIDE } from './options.ts'
 import { PEER_OPTIONS } from './peer-options.ts'
 import { MODEL_VERBS } from './commands-table-models.ts'
 import { SELF_VERBS } from './commands-table-self.ts'
@@ -70,6 +70,7 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
         help: 'with --json: the K likeliest tokens of each step',
       },
       PLACEMENT,
+      ...AUDIT,
       { name: 'stats', help: 'times, rates, hops and counters on stderr' },
       LOCAL,
       TIMEOUT,
@@ -83,7 +84,7 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
     everyday: true,
     summary: 'talk with a model',
     arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
-    options: [...SAMPLING, PLACEMENT, { name: 'stats', help: 'times and rates after each answer' }, LOCAL],
+    options: [...SAMPLING, PLACEMENT, ...AUDIT, { name: 'stats', help: 'times and rates after each answer' }, LOCAL],
     notes: ['/exit leaves, /clear forgets what was said. Ctrl-C stops an answer; at the prompt it leaves.'],
   },
   {
@@ -110,10 +111,11 @@ const PEER_VERBS: readonly CommandSpec[] = [
     everyday: true,
     summary: 'members of the mesh; let newcomers in or keep them out',
     arguments: [
-      { label: 'ACTION', choices: ['ls', 'approve', 'deny'] },
+      { label: 'ACTION', choices: ['ls', 'approve', 'deny', 'trust'] },
       { label: 'PEER', offers: 'peers' },
     ],
     options: [WIDE],
+    notes: ['trust takes a peer out of quarantine, into which an audit has put it (docs/audit.md).'],
   },
   {
     verb: 'ping',

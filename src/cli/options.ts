@@ -32,6 +32,19 @@ export const PLACEMENT: OptionSpec = {
   help: 'where the blocks are computed: a JSON file, or weft chooses, or here',
 }
 
+export const AUDIT: readonly OptionSpec[] = [
+  {
+    name: 'audit',
+    value: { label: 'MODE', kind: 'text', choices: ['off', 'sample', 'hold'] },
+    help: 'check what others compute: not, by chance, or before a word is shown (default: as weft up says, off)',
+  },
+  {
+    name: 'audit-rate',
+    value: { label: 'SHARE', kind: 'number', min: 0, max: 1 },
+    help: 'of sample: chance of a row that a check follows it (default 0.05)',
+  },
+]
+
 export const SAMPLING: readonly OptionSpec[] = [
   {
     name: 'max-tokens',

@@ -58,6 +58,8 @@ export interface PeerAccess {
   ): AsyncIterable<PingReply>
   netcheck(options: { readonly peer?: string }, progress: ProgressSink, signal?: AbortSignal): Promise<NetCheck>
   approve(peer: string, admit: boolean, signal?: AbortSignal): Promise<void>
+  /** Out of quarantine; false: it was in none. */
+  trust(peer: string, signal?: AbortSignal): Promise<boolean>
   /** Asks the peer to stop; it goes on until what is in flight has ended, or `drain` ms. */
   shutdown(drain: number, signal?: AbortSignal): Promise<void>
   /** Frees what this access holds; a running peer goes on. */

@@ -39,6 +39,7 @@ export function localAccess(peer: Peer): PeerAccess {
     ping: (id, options, signal) => peer.ping(id, options, signal),
     netcheck: (options, progress, signal) => peer.netcheck(options, progress, signal),
     approve: (id, admit) => peer.approve(id, admit),
+    trust: (id) => peer.trust(id),
     shutdown: (drain) => peer.stop({ drain }),
     close: () => peer.stop({ drain: 0 }),
   }

@@ -37,6 +37,16 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
     value: { label: 'on|off', kind: 'text', choices: ['on', 'off'] },
     help: 'carry traffic of members that cannot dial each other (default: on, up to 64 pairs)',
   },
+  {
+    name: 'replan',
+    value: { label: 'MODE', kind: 'text', choices: ['on', 'preview', 'off'] },
+    help: 'move placements when another is better by more than it costs (on), show it only, or do not look',
+  },
+  {
+    name: 'replan-quiet',
+    value: { label: 'SECONDS', kind: 'whole', min: 0, max: 86_400 },
+    help: 'for which no placement moves after a change (default: 60)',
+  },
   { name: 'memory', value: { label: '2GB', kind: 'size', min: 1 }, help: 'bytes for weights and context' },
   { name: 'disk', value: { label: '20GB', kind: 'size', min: 1 }, help: 'bytes on the disk for models' },
   {
@@ -57,6 +67,16 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
     value: { label: 'ORIGIN', kind: 'text' },
     repeat: true,
     help: 'pages of this origin may call the API, e.g. https://chat.example',
+  },
+  {
+    name: 'audit',
+    value: { label: 'MODE', kind: 'text', choices: ['off', 'sample', 'hold'] },
+    help: 'whether what others compute for requests of this peer is checked, where they do not say (default: off)',
+  },
+  {
+    name: 'audit-rate',
+    value: { label: 'SHARE', kind: 'number', min: 0, max: 1 },
+    help: 'of sample: chance of a row that a check follows it (default: 0.05)',
   },
   {
     name: 'journal',

@@ -97,6 +97,11 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       const path = `/api/v1/peers/${encodeURIComponent(peer)}/${admit ? 'approve' : 'deny'}`
       await client.json('POST', path, { body: {}, signal })
     },
+    async trust(peer, signal) {
+      const path = `/api/v1/peers/${encodeURIComponent(peer)}/trust`
+      const { lifted } = (await client.json('POST', path, { body: {}, signal })) as { readonly lifted: boolean }
+      return lifted
+    },
     shutdown: async (drain, signal) =>
       void (await client.json('POST', '/api/v1/shutdown', { body: { drain_ms: drain }, signal })),
     close: () => Promise.resolve(),

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { CommandContext, Flags } from './context.ts'
 import { BadValueError, UsageError } from './errors.ts'
 import type { UpInit } from './peer-local.ts'
+import { auditOf } from './sampling-options.ts'
 
 /** Names travel in every record of the mesh and stand in tables. */
 const NAME_MAX = 64
@@ -24,6 +25,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
   const [lan, http] = [flags.text('lan') as UpInit['lan'] | undefined, flags.text('http')]
   const [memory, threads] = [flags.number('memory'), flags.number('threads')]
   const [disk, uploadLimit] = [flags.number('disk'), flags.number('upload-limit')]
+  const [replan, quiet] = [flags.text('replan') as UpInit['replan'] | undefined, flags.number('replan-quiet')]
   return {
     home,
     ...(name === undefined ? {} : { name: nameOf('--name', name) }),
@@ -34,6 +36,8 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
     ...addresses(flags.texts('bootstrap'), 'bootstrap'),
     ...(lan === undefined ? {} : { lan }),
     ...(relay === undefined ? {} : { relay }),
+    ...(replan === undefined ? {} : { replan }),
+    ...(quiet === undefined ? {} : { replanQuiet: quiet * 1000 }),
     ...(memory === undefined ? {} : { memory }),
     ...(threads === undefined ? {} : { threads }),
     ...(disk === undefined ? {} : { disk }),
@@ -41,6 +45,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
     ...(http === undefined ? {} : { http: httpAddress(http) }),
     ...httpAccess(flags, http),
     ...(flags.flag('journal') ? { journal: true } : {}),
+    ...auditOf(flags),
   }
 }
 

@@ -8,15 +8,17 @@ import type { Liveness } from './liveness.ts'
 import type { RecordBook } from './record-book.ts'
 
 export interface Acquaint {
-  /** Looks through the profiles for peers that nobody dials yet. */
-  look(): void
+  /** Looks through the profiles for peers that nobody dials yet. @param author of this one alone */
+  look(author?: string): void
 }
 
 export function createAcquaint(network: Network, book: RecordBook, liveness: Liveness): Acquaint {
   const kept = new Set<string>()
   return {
-    look() {
-      for (const { author, body } of book.ofKind('profile')) {
+    look(newcomer) {
+      const one = newcomer === undefined ? undefined : book.find('profile', newcomer)
+      const profiles = newcomer === undefined ? book.ofKind('profile') : one === undefined ? [] : [one]
+      for (const { author, body } of profiles) {
         if (author === network.id || body.state === 'draining' || liveness.state(author) !== 'away') continue
         for (const address of [...body.addresses, ...(body.circuits ?? [])]) {
           if (!address.endsWith(`/p2p/${author}`) || kept.has(address)) continue

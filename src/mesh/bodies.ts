@@ -11,6 +11,7 @@ import {
   MAX_NAME,
   MAX_PROFILE_LINKS,
   MAX_PROFILE_MODELS,
+  MAX_SHUNNED,
 } from './limits.ts'
 import type { RecordKind } from './types.ts'
 
@@ -49,6 +50,11 @@ const link = z.object({
   relayed: z.boolean(),
 })
 
+const seenSpeed = z.object({ peer: text.min(1), digest, block_ms: milliseconds })
+
+/** A million tokens a minute: more than any mesh of such devices. */
+const modelUse = z.object({ digest, tokens_per_minute: z.number().min(0).max(1e6) })
+
 const hardware = z.object({
   platform: text,
   arch: text,
@@ -75,6 +81,8 @@ const profile = z.object({
   hardware,
   guests: z.object({ memory: size, sessions: size }),
   links: z.array(link).max(MAX_PROFILE_LINKS).readonly().optional(),
+  seen: z.array(seenSpeed).max(MAX_PROFILE_MODELS).readonly().optional(),
+  use: z.array(modelUse).max(MAX_PROFILE_MODELS).readonly().optional(),
 })
 
 const range = z.tuple([block, block]).refine(([from, to]) => from < to)
@@ -109,20 +117,31 @@ const importing = z.object({
 
 const imports = z.object({ imports: z.array(importing).max(MAX_IMPORTS) })
 
+const stages = z.array(z.object({ peer: text.min(1), from: block, to: block })).max(1024)
+
+/** How a placement changes by itself; of a release before there is nothing of it. */
+const living = z.object({
+  origin: text.min(1),
+  objective: z.enum(['latency', 'first-token', 'throughput', 'memory', 'spread']),
+  next: stages.refine(isContiguous).exactOptional(),
+  before: stages.refine(isContiguous).exactOptional(),
+  refused: stages.refine(isContiguous).exactOptional(),
+  pinned: stages.refine(isContiguous).exactOptional(),
+  without: z.array(text.min(1)).max(MAX_SHUNNED).exactOptional(),
+})
+
 const placement = z.object({
   epoch: z.number().int().min(1).max(MAX_EPOCH),
   digest,
   kind: z.enum(['chosen', 'hand']),
   // None: withdrawn. Whether they cover the model is known to whoever has its manifest.
-  stages: z
-    .array(z.object({ peer: text.min(1), from: block, to: block }))
-    .max(1024)
-    .refine((stages) => stages.length === 0 || isContiguous(stages)),
+  stages: stages.refine((list) => list.length === 0 || isContiguous(list)),
   // Of a release before this one there are none.
   replicas: z
     .array(z.object({ peer: text.min(1), from: block, to: block }).refine((replica) => replica.from < replica.to))
     .max(1024)
     .exactOptional(),
+  living: living.exactOptional(),
 })
 
 function isContiguous(stages: readonly Stage[]): boolean {

@@ -15,6 +15,8 @@ export interface GossipLinkNeeds {
   readonly ageOf: (author: string) => number
   readonly received: (bytes: Uint8Array, age: number, link: GossipLink) => void
   readonly farewell: (peer: string) => void
+  /** All that is known may be told once more: it is long. */
+  readonly mayTell: () => boolean
 }
 
 export class GossipLink {
@@ -100,7 +102,8 @@ export class GossipLink {
   #onFrame(message: Frame): Promise<void> | undefined {
     switch (message.type) {
       case GOSSIP.summary:
-        if (Buffer.compare(message.digest, this.#needs.book.hash()) !== 0) this.sendDigest(true)
+        if (Buffer.compare(message.digest, this.#needs.book.hash()) !== 0 && this.#needs.mayTell())
+          this.sendDigest(true)
         return undefined
       case GOSSIP.digest:
         this.#onDigestPart(message.control)

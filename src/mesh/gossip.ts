@@ -10,6 +10,9 @@ import type { Judged } from './intake.ts'
 import {
   ANTI_ENTROPY_MS,
   ASK_AGAIN_MS,
+  COMPARE_FANOUT,
+  DIGESTS_TOLD,
+  DIRECT_FANOUT,
   FAREWELL_MS,
   FORWARD_FANOUT,
   REOPEN_FIRST_MS,
@@ -18,6 +21,7 @@ import {
 import type { RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
 import { shuffled } from './shuffle.ts'
+import { createTurns } from './turns.ts'
 
 export interface GossipNeeds {
   readonly network: Network
@@ -40,11 +44,15 @@ export class Gossip {
   /** Milliseconds to the next try, a peer; grows while channels do not last, anew with each connection. */
   readonly #patience = new Map<string, number>()
   readonly #ending = new AbortController()
+  readonly #mayCompare: () => boolean
+  readonly #mayTell: () => boolean
   #cancelRound: CancelTimer | undefined
   #running = false
 
   constructor(needs: GossipNeeds) {
     this.#needs = needs
+    this.#mayCompare = createTurns(needs.clock, COMPARE_FANOUT, ANTI_ENTROPY_MS)
+    this.#mayTell = createTurns(needs.clock, DIGESTS_TOLD, ANTI_ENTROPY_MS)
   }
 
   start(): void {
@@ -124,10 +132,11 @@ export class Gossip {
     const ageOf = (author: string): number =>
       author === network.id || isConnected(author) ? 0 : Math.max(0, book.silence(author))
     const received = this.#received.bind(this)
-    const link = new GossipLink({ channel, clock, book, ageOf, received, farewell })
+    const link = new GossipLink({ channel, clock, book, ageOf, received, farewell, mayTell: this.#mayTell })
     const since = clock.now()
     this.#links.set(peer, link)
-    link.compare()
+    // Who meets many at once knows after the first few what all of them know; the rounds find what is lacking.
+    if (this.#mayCompare()) link.compare()
     void link.closed.then(() => {
       if (clock.now() - since > REOPEN_LAST_MS) this.#patience.delete(peer)
       if (this.#links.get(peer) !== link) return
@@ -143,7 +152,9 @@ export class Gossip {
     if (verdict !== 'accepted' || record === undefined) return
     const others = [...this.#links.keys()].filter((peer) => peer !== from.peer && peer !== record.author)
     const lots = shuffled(others, this.#needs.random)
-    for (const peer of lots.slice(0, FORWARD_FANOUT)) this.#links.get(peer)?.push(recordId(record))
+    // Who has it from its author hears it as all do whom the author knows: a few are told, in case it does not know them.
+    const fanout = from.peer === record.author ? DIRECT_FANOUT : FORWARD_FANOUT
+    for (const peer of lots.slice(0, fanout)) this.#links.get(peer)?.push(recordId(record))
   }
 
   /** The last of a burst must not wait for the next round. */
@@ -163,7 +174,9 @@ export class Gossip {
     // Plus or minus a quarter, so that a hundred peers that started together do not speak together.
     this.#cancelRound = clock.after(ANTI_ENTROPY_MS * (0.75 + (0.5 * draw) / 255), () => {
       this.#needs.round()
-      for (const link of this.#links.values()) link.compare()
+      // With some at a time: what one was not asked this time another has, and a mesh of 1,000 costs no more than one of 8.
+      const lots = shuffled([...this.#links.values()], random)
+      for (const link of lots.slice(0, COMPARE_FANOUT)) link.compare()
       this.#nextRound()
     })
   }

@@ -29,6 +29,7 @@ export type {
   MeshPlacement,
   ModelHoldings,
   ModelSpeed,
+  ModelUse,
   OwnProfile,
   PeerProfile,
   PeerState,
@@ -36,5 +37,6 @@ export type {
   ReadyStage,
   RecordKind,
   SeenImport,
+  SeenSpeed,
   ThermalState,
 } from './types.ts'

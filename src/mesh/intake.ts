@@ -75,6 +75,7 @@ export function createIntake(needs: IntakeNeeds): Intake {
 
   return {
     offer(bytes, age, from) {
+      if (book.has(bytes)) return { verdict: 'known', why: '' }
       const sealed = readRecord(bytes)
       if (sealed === undefined) return { verdict: 'forged', why: 'the bytes are no record' }
       const [verdict, why] = judge(sealed, age, from)

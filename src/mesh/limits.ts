@@ -23,6 +23,8 @@ export const MAX_IMPORTS = 16
 export const MAX_PROFILE_MODELS = 64
 /** Pairs that a peer tells of: those that it has used. With all of these a profile is a third of a record. */
 export const MAX_PROFILE_LINKS = 64
+/** Peers that a placement leaves out for its origin's sake. */
+export const MAX_SHUNNED = 64
 export const MAX_ADDRESSES = 16
 export const MAX_ADDRESS_LENGTH = 300
 /** A model of 1,000 layers has more than any that exists. */
@@ -50,6 +52,12 @@ export const AWAY_KEEP_MS = 15 * 60_000
 export const SHADOW_KEEP_MS = 2 * AWAY_KEEP_MS
 /** An epidemic over 8 others reaches a mesh of 1,000 in four hops; anti-entropy finds who was left out. */
 export const FORWARD_FANOUT = 8
+/** Peers that a round of anti-entropy compares with: each may cost a digest of all that is known, 340 KB in a mesh of 1,000. */
+export const COMPARE_FANOUT = 8
+/** Digests that a peer sends when asked, in the time of a round: a newcomer asks several, and many may come at once. */
+export const DIGESTS_TOLD = 32
+/** Of what comes from its author itself: that tells all whom it is connected to. */
+export const DIRECT_FANOUT = 2
 /** Digest entries of one frame: near 170 bytes each. */
 export const DIGEST_ENTRIES_PER_FRAME = 1000
 export const MAX_DIGEST_ENTRIES = MAX_RECORDS + MAX_SHADOWS

@@ -99,7 +99,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
       logger.debug({ peer: from, verdict, why, kind: record?.kind, author: record?.author }, 'a record was not taken')
     }
     if (verdict === 'own' && record !== undefined) publisher.reclaim(record)
-    if (verdict === 'accepted' && record?.kind === 'profile') acquaint.look()
+    if (verdict === 'accepted' && record?.kind === 'profile') acquaint.look(record.author)
     return judged
   }
 

@@ -1,4 +1,4 @@
-/** Which placement of a model stands: the highest epoch, ties by the author's id. */
+/** Which placement of a model stands: the highest epoch; of equal ones first those by hand, then by the author's id. */
 import type { RecordBook, StoredRecord } from './record-book.ts'
 import type { MeshPlacement } from './types.ts'
 
@@ -6,6 +6,8 @@ type PlacementRecord = StoredRecord<'placement'>
 
 function beats(left: PlacementRecord, right: PlacementRecord): boolean {
   if (left.body.epoch !== right.body.epoch) return left.body.epoch > right.body.epoch
+  // What a person says at the same moment is not undone by a decision that had not heard of it.
+  if (left.body.kind !== right.body.kind) return left.body.kind === 'hand'
   return left.author > right.author
 }
 
@@ -32,5 +34,6 @@ export function asPlacement({ key, author, body }: PlacementRecord): MeshPlaceme
     kind: body.kind,
     stages: body.stages,
     replicas: body.replicas ?? [],
+    ...(body.living === undefined ? {} : { note: body.living }),
   }
 }

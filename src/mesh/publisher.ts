@@ -5,8 +5,8 @@ import type { Clock } from '../util/index.ts'
 import type { OwnRecords } from './own-records.ts'
 import { asPlacement, standingPlacement } from './placements.ts'
 import type { BodyOf } from './bodies.ts'
-import { MAX_IMPORTS, RECLAIM_MS } from './limits.ts'
-import type { RecordBook } from './record-book.ts'
+import { MAX_IMPORTS, MAX_SHUNNED, RECLAIM_MS } from './limits.ts'
+import type { RecordBook, StoredRecord } from './record-book.ts'
 import { recordId } from './records.ts'
 import type { MeshRecord } from './records.ts'
 import type { ImportRecord, MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
@@ -54,19 +54,21 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
       const standing = book.find('manifest', self, digest)
       if (standing !== undefined && standing.body !== null) await own.publish('manifest', digest, () => null)
     },
-    async placement(model, { digest, kind, stages, replicas = [] }) {
+    async placement(model, init) {
+      const { stages, after } = init
       checkPlacement(stages, stages.at(-1)?.to ?? 1)
-      const plain = (list: PlacementInit['stages']) => list.map(({ peer, from, to }) => ({ peer, from, to }))
-      const spare = replicas.length === 0 ? {} : { replicas: plain(replicas) }
-      const epoch = (): number => (standingPlacement(book, model)?.body.epoch ?? 0) + 1
+      const body = placementBody(init)
+      const isOvertaken = (standing: StoredRecord<'placement'> | undefined): boolean =>
+        after !== undefined && (standing?.body.epoch !== after.epoch || standing.author !== after.author)
+      const before = standingPlacement(book, model)
+      if (before !== undefined && isOvertaken(before)) return asPlacement(before)
       return asPlacement(
-        await own.publish('placement', model, () => ({
-          digest,
-          kind,
-          stages: plain(stages),
-          ...spare,
-          epoch: epoch(),
-        })),
+        await own.publish('placement', model, () => {
+          const standing = standingPlacement(book, model)
+          const epoch = (standing?.body.epoch ?? 0) + 1
+          // What has come in the meantime is said again, by us, and not undone.
+          return standing !== undefined && isOvertaken(standing) ? { ...standing.body, epoch } : { ...body, epoch }
+        }),
       )
     },
     async withdrawPlacement(model) {
@@ -106,6 +108,38 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
     },
   }
   return publisher
+}
+
+function placementBody({
+  digest,
+  kind,
+  stages,
+  replicas = [],
+  note,
+}: PlacementInit): Omit<BodyOf<'placement'>, 'epoch'> {
+  const plain = (list: PlacementInit['stages']) => list.map(({ peer, from, to }) => ({ peer, from, to }))
+  return {
+    digest,
+    kind,
+    stages: plain(stages),
+    ...(replicas.length === 0 ? {} : { replicas: plain(replicas) }),
+    ...(note === undefined ? {} : { living: plainNote(note, plain) }),
+  }
+}
+
+function plainNote(
+  { origin, objective, next, before, refused, pinned, without = [] }: NonNullable<PlacementInit['note']>,
+  plain: (list: PlacementInit['stages']) => { peer: string; from: number; to: number }[],
+): NonNullable<BodyOf<'placement'>['living']> {
+  return {
+    origin,
+    objective,
+    ...(next === undefined ? {} : { next: plain(next) }),
+    ...(before === undefined ? {} : { before: plain(before) }),
+    ...(refused === undefined ? {} : { refused: plain(refused) }),
+    ...(without.length === 0 ? {} : { without: without.slice(0, MAX_SHUNNED) }),
+    ...(pinned === undefined ? {} : { pinned: plain(pinned) }),
+  }
 }
 
 function copyHoldings({ model, digest, tensors, stages }: ModelHoldings): {

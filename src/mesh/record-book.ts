@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../util/index.ts'
 import type { BodyOf } from './bodies.ts'
 import { MAX_AUTHORS, MAX_BOOK_BYTES, MAX_BYTES_PER_AUTHOR, MAX_RECORDS, MAX_RECORDS_PER_AUTHOR } from './limits.ts'
-import { recordId } from './records.ts'
+import { recordId, SIGNATURE_BYTES } from './records.ts'
 import type { SealedRecord } from './records.ts'
 import { Shadows } from './shadows.ts'
 import type { RecordKind } from './types.ts'
@@ -39,6 +39,8 @@ export class RecordBook {
   readonly shadows: Shadows
   readonly #needs: RecordBookNeeds
   readonly #records = new Map<string, StoredRecord>()
+  /** By signature, so that a copy is known without being read. */
+  readonly #signed = new Map<string, StoredRecord>()
   readonly #authors = new Map<string, Author>()
   #bytes = 0
   #hash: Uint8Array | undefined
@@ -46,6 +48,12 @@ export class RecordBook {
   constructor(needs: RecordBookNeeds) {
     this.#needs = needs
     this.shadows = new Shadows(needs.clock, () => (this.#hash = undefined))
+  }
+
+  /** The record of exactly these bytes is kept here: most that come are copies, one from each who passes it on. */
+  has(bytes: Uint8Array): boolean {
+    const known = this.#signed.get(signatureOf(bytes))
+    return known !== undefined && Buffer.compare(known.bytes, bytes) === 0
   }
 
   get(id: string): StoredRecord | undefined {
@@ -87,7 +95,9 @@ export class RecordBook {
     this.shadows.remove(id)
     this.shadows.recall(name)
     const record = { id, kind: kind as RecordKind, key, author: name, version, body, bytes: sealed.bytes }
+    this.#unsign(this.#records.get(id))
     this.#records.set(id, record)
+    this.#signed.set(signatureOf(sealed.bytes), record)
     this.#changed(record)
     return true
   }
@@ -97,6 +107,7 @@ export class RecordBook {
     if (record === undefined) return
     const author = this.#authors.get(record.author)!
     this.#records.delete(id)
+    this.#unsign(record)
     author.ids.delete(id)
     author.bytes -= record.bytes.length
     this.#bytes -= record.bytes.length
@@ -154,10 +165,18 @@ export class RecordBook {
     return !this.#authors.has(name) && this.#authors.size >= MAX_AUTHORS
   }
 
+  #unsign(record: StoredRecord | undefined): void {
+    if (record !== undefined) this.#signed.delete(signatureOf(record.bytes))
+  }
+
   #changed(record: StoredRecord): void {
     this.#hash = undefined
     this.#needs.changed(record)
   }
+}
+
+function signatureOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(SIGNATURE_BYTES, bytes.length)).toString('latin1')
 }
 
 function hashOf(entries: readonly DigestEntry[]): Uint8Array {

@@ -9,7 +9,7 @@ import { canonicalJson } from '../util/index.ts'
 import { RecordTooLargeError } from './errors.ts'
 import { MAX_NAME, MAX_RECORD_BYTES } from './limits.ts'
 
-const SIGNATURE_BYTES = 64
+export const SIGNATURE_BYTES = 64
 /** Keeps these signatures from ever standing for anything else that the identity signs. */
 const DOMAIN = Buffer.from('weft mesh record 1\n')
 

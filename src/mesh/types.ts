@@ -1,6 +1,6 @@
 /** The mesh as the other rooms see it: what every peer knows of every other, as checked plain data. */
 import type { BoundaryType, AnyManifest } from '../models/index.ts'
-import type { PlacementKind, Stage } from '../placement/index.ts'
+import type { LivingNote, PlacementKind, Stage } from '../placement/index.ts'
 import type { BlobAddress } from '../store/index.ts'
 
 export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
@@ -87,6 +87,21 @@ export interface PeerProfile {
   readonly hardware: HardwareProfile
   readonly guests: GuestLimits
   readonly links?: readonly MeasuredLink[] | undefined
+  readonly seen?: readonly SeenSpeed[] | undefined
+  readonly use?: readonly ModelUse[] | undefined
+}
+
+/** What this peer saw another take for a block of a model, where that is not what the other says. Milliseconds. */
+export interface SeenSpeed {
+  readonly peer: string
+  readonly digest: string
+  readonly block_ms: number
+}
+
+/** Tokens of a model that were asked of this peer. */
+export interface ModelUse {
+  readonly digest: string
+  readonly tokens_per_minute: number
 }
 
 export type OwnProfile = Omit<PeerProfile, 'addresses' | 'circuits'>
@@ -129,6 +144,8 @@ export interface MeshPlacement {
   readonly stages: readonly Stage[]
   /** Blocks that more peers hold ready, for when one of the stages is lost. */
   readonly replicas: readonly Stage[]
+  /** How it changes by itself; absent in records of an earlier release. */
+  readonly note?: LivingNote | undefined
 }
 
 /** How far a peer is with bringing a model in from its source, for others that want the same. */
@@ -245,4 +262,7 @@ export interface PlacementInit {
   readonly kind: PlacementKind
   readonly stages: readonly Stage[]
   readonly replicas?: readonly Stage[]
+  readonly note?: LivingNote
+  /** The placement that this one was decided upon; where another stands by now, nothing is published. */
+  readonly after?: { readonly epoch: number; readonly author: string }
 }

@@ -12,7 +12,7 @@ export type {
 } from './manifest.ts'
 export { TOKEN_TYPE, TOKENIZER_SCHEMA } from './tokenizer/definition.ts'
 export type { TokenizerDefinition } from './tokenizer/definition.ts'
-export { dequantize } from './dequantize/index.ts'
+export { dequantize, floatsToHalves, halvesToFloats } from './dequantize/index.ts'
 export { isFloatType, SOURCE_TYPES, sourceBytes } from './dequantize/index.ts'
 export type { FloatType, QuantizedType, SourceTypeInfo } from './dequantize/index.ts'
 export { unpackQuants } from './dequantize/index.ts'

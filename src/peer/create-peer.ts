@@ -2,14 +2,14 @@
 import { join } from 'node:path'
 import type { FetchProgress, Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
-import { languageModel } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
-import { FlowService, GraphStages, RingService, Stages } from '../pipeline/index.ts'
-import type { StagesNeeds } from '../pipeline/index.ts'
+import { FlowService, GraphStages, RingService } from '../pipeline/index.ts'
+import type { Stages } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
+import { auditMode } from './audit.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
-import { Holdings } from './holdings.ts'
+import { Holdings, holdersNear } from './holdings.ts'
 import { Replacements } from './failover.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
@@ -17,13 +17,16 @@ import { joinMesh } from './join.ts'
 import { KeptParts } from './kept-parts.ts'
 import { Library } from './library.ts'
 import { LocalPeer } from './local-peer.ts'
-import { fetchBlobs, fetchManifest, lowerParts, meshOf, startNetwork } from './parts.ts'
-import type { CreatePeerInit, Parts } from './parts.ts'
+import { fetchBlobs, fetchManifest, lowerParts, meshOf, realNeeds, startNetwork } from './parts.ts'
+import type { CreatePeerInit, Parts, PeerNeeds } from './parts.ts'
 import { Pins } from './pins.ts'
 import { divideRange } from './plan-input.ts'
 import { Placing } from './placing.ts'
 import { PlanMeasures } from './profile-plan.ts'
+import { createReplanning } from './create-replanning.ts'
+import { Quarantine } from './quarantine.ts'
 import { Requests } from './requests.ts'
+import { stagesOf } from './stages-of.ts'
 import { Transfers } from './transfers.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { packageRoot, VERSION } from './version.ts'
@@ -38,13 +41,17 @@ export interface RunningPeer {
 }
 
 /** @throws HomeBusyError, HomeUnwritableError, and what keys, store and network refuse with */
-export async function runPeer(init: CreatePeerInit, signal?: AbortSignal): Promise<RunningPeer> {
+export async function runPeer(
+  init: CreatePeerInit,
+  signal?: AbortSignal,
+  needs: PeerNeeds = realNeeds(),
+): Promise<RunningPeer> {
   const paths = homePaths(init.home, process.env)
   await prepareHome(paths)
   // Alone, a home may be shared: store, cache and manifests are written whole or not at all, and no identity is shown.
   const undo: (() => unknown)[] = init.offline === true ? [] : [await lockHome(paths)]
   try {
-    const parts = await lowerParts(init, paths, undo)
+    const parts = await lowerParts(init, needs, paths, undo)
     signal?.throwIfAborted()
     const network = init.offline === true ? null : await startNetwork(parts)
     if (network !== null) undo.push(() => network.stop())
@@ -81,6 +88,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     stages?: Stages
     graphStages?: GraphStages
     placing?: Placing
+    busy?: () => boolean
   } = { mesh: null }
   const transfers = new Transfers(clock)
   const pins = await Pins.open(paths.state, (line) => logger.warn({}, line))
@@ -177,12 +185,15 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   wired.holdings = holdings
   const manifest = (digest: string): AnyManifest | undefined => library.byDigest(digest)
   const measured = new PlanMeasures({ self, clock, mesh, network, profiling, threads, manifest, profile })
-  const planning = { self, mesh, stages, threads, measured, profile }
+  const quarantine = await Quarantine.open(paths.state, clock, (line) => logger.warn({}, line))
+  undo.push(() => quarantine.settled())
+  const planning = { self, mesh, stages, threads, measured, profile, quarantine }
   const replacements = new Replacements({
     self,
     clock,
     mesh,
     profile,
+    quarantine,
     divide: (model, from, to) => divideRange(planning, model, from, to),
   })
   const placing = new Placing({
@@ -191,6 +202,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     library,
     graphStages,
     repair: (manifest, placed) => replacements.repair(manifest, placed),
+    busy: () => wired.busy?.() ?? false,
     log: (fields, text) => logger.error(fields, text),
   })
   wired.placing = placing
@@ -200,6 +212,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     clock,
     stages,
     directory: paths.cache,
+    sign: (bytes) => identity.sign(bytes),
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => ring.stop())
@@ -228,11 +241,22 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     placing,
     replacements,
     decoding,
+    quarantine,
+    audit: { mode: auditMode(init.audit ?? 'off'), rate: init.auditRate },
     watch,
     emit,
   })
+  const replanning = createReplanning({
+    mode: init.replan ?? 'on',
+    quiet: init.replanQuiet,
+    parts: { ...planning, clock, placing, telemetry, manifest, emit },
+    requests,
+    log: (fields, text) => logger.info(fields, text),
+  })
+  wired.busy = () => ring.guests + requests.list().length > 0
   const shutdown = async (): Promise<void> => {
     await library.stop()
+    replanning?.stop()
     placing.stop()
     holdings.stop()
     await parts.book.save()
@@ -257,6 +281,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     mesh,
     library,
     placing,
+    replanning,
     stages,
     graphStages,
     holdings,
@@ -272,48 +297,18 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     listeners,
     book: parts.book,
     keptParts,
+    quarantine,
     inferring,
     shutdown,
   })
+  const lost = [replacements, ring, flow]
   // Alone, the home may be shared with an import of another process.
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
-    const idle = (): boolean => ring.guests === 0 && requests.list().length === 0
-    undo.push(
-      await joinMesh(parts, { mesh, network, library, placing, lost: [replacements, ring, flow], profile, idle, emit }),
-    )
+    const idle = (): boolean => wired.busy?.() !== true
+    undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))
   }
   holdings.start()
+  replanning?.start()
   return peer
-}
-
-/** Connected peers that have the manifest of a model that is here. */
-function holdersNear(mesh: Mesh, library: Library | undefined): string[] {
-  const here = new Set(library?.list().map(({ digest }) => digest))
-  const holders = mesh.manifests().flatMap((known) => (here.has(known.digest) ? known.holders : []))
-  return [...new Set(holders)].filter((peer) => mesh.state(peer) === 'connected')
-}
-
-/** The stages of this peer: their tensors from the library, their files in the home. */
-function stagesOf(
-  parts: Parts,
-  library: Library,
-  memory: number,
-  events: Pick<StagesNeeds, 'changed' | 'lost' | 'others'>,
-): Stages {
-  const { clock, threads, paths, telemetry } = parts
-  return new Stages({
-    clock,
-    threads,
-    memory,
-    storeDirectory: paths.store,
-    cacheDirectory: paths.cache,
-    model: async (digest) => {
-      const manifest = languageModel(await library.resolve(digest))
-      return { manifest, path: library.path(manifest) }
-    },
-    fetch: (manifest, from, to, signal) => library.fetch(manifest, from, to, signal),
-    count: (counter, by) => telemetry.count(counter as 'stage_restarts', by),
-    ...events,
-  })
 }

@@ -34,6 +34,6 @@ export async function deployGraph(
   const shown = (done: number): void => progress({ type: 'progress', task, done, total: parts.length, unit: 'steps' })
   shown(0)
   await loadOverMesh(needs, { digest, parts, optimization, deadline: DEADLINE_MS, signal }, shown)
-  const { epoch, author, kind, stages: published } = await placing.publish(manifest, 'hand', stages)
+  const { epoch, author, kind, stages: published } = await placing.publish(manifest, { kind: 'hand', stages })
   return { schema: 'weft.placement/1', model, epoch, author, kind, stages: published }
 }

@@ -13,6 +13,9 @@ import type { Library } from './library.ts'
 import type { Pins } from './pins.ts'
 import type { Placing } from './placing.ts'
 import type { Profiling } from './profile.ts'
+import { describePlacements } from './describe-placements.ts'
+import type { Replanning } from './replanning.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { Requests } from './requests.ts'
 import type { Transfers } from './transfers.ts'
 import type { HardwareProfile, KnownPeer, ModelSummary, PeerStatus, SeenNotJoined, StageStatus } from './types.ts'
@@ -30,6 +33,8 @@ export interface StatusNeeds {
   readonly mesh: Mesh | null
   readonly library: Library
   readonly placing: Placing
+  /** Null: alone. */
+  readonly replanning: Replanning | null
   readonly stages: Stages
   readonly graphStages: GraphStages
   readonly holdings: Holdings
@@ -38,6 +43,7 @@ export interface StatusNeeds {
   readonly transfers: Transfers
   readonly keeper: DiskKeeper
   readonly pins: Pins
+  readonly quarantine: Quarantine
   profile(): HardwareProfile
   readonly profiling: Profiling
 }
@@ -68,6 +74,8 @@ export function describeStatus(
     seen_not_joined: (needs.network?.refusals() ?? []).map(seen),
     interfaces: needs.network?.interfaces() ?? [],
     models: needs.library.list().map((manifest) => summary(needs, manifest)),
+    placements: describePlacements(needs),
+    quarantine: needs.quarantine.list(),
     requests: needs.requests.list(),
     transfers: needs.transfers.list(),
     disk: {

@@ -1,6 +1,7 @@
 /** What a peer as a whole refuses. */
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
+import type { QuarantineEntry } from './quarantine.ts'
 import { EMBED_ERRORS } from './embed-errors.ts'
 
 export class HomeBusyError extends WeftError {
@@ -173,6 +174,28 @@ export class OptionError extends WeftError {
   }
 }
 
+/** A placement names a peer that was found to lie. */
+export class PeerQuarantinedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-060',
+    title: 'Peer in quarantine',
+    meaning:
+      'A placement names a peer that computed something else than it should, as an audit here found; nothing was sent to it.',
+    remedy: 'Leave it out. weft peers --json shows the evidence; weft peers trust PEER lifts the quarantine.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(entry: QuarantineEntry) {
+    const { peer, reason, since, until, evidence } = entry
+    const day = (at: number): string => new Date(at).toISOString().slice(0, 10)
+    super(PeerQuarantinedError.info, `the peer ${peer} is in quarantine since ${day(since)}, until ${day(until)}`, {
+      why: reason,
+      details: { peer, since, until, signature: evidence.at(-1)?.signature ?? '' },
+    })
+  }
+}
+
 export class NotInThisVersionError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-INF-090',
@@ -200,5 +223,6 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   LastCopyError.info,
   StoppingError.info,
   OptionError.info,
+  PeerQuarantinedError.info,
   NotInThisVersionError.info,
 ]

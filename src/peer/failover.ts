@@ -5,9 +5,10 @@
 import type { Mesh, ModelHoldings } from '../mesh/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { servesRange } from '../pipeline/index.ts'
-import type { PlacementStage, RouteSegment } from '../pipeline/index.ts'
+import type { AuditorChoice, PlacementStage, RouteSegment } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { Clock } from '../util/index.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { HardwareProfile } from './types.ts'
 
 /** A peer that was lost is asked last for so long; twice as long with every further loss. */
@@ -22,6 +23,7 @@ export interface FailoverNeeds {
   readonly self: string
   readonly clock: Clock
   readonly mesh: Pick<Mesh, 'state' | 'peers' | 'profiles' | 'holdings'> | null
+  readonly quarantine?: Pick<Quarantine, 'has'>
   profile(): HardwareProfile
   /** Several peers that take blocks together which no single one has room for. */
   divide(manifest: ModelManifest, from: number, to: number): readonly RouteSegment[] | undefined
@@ -119,12 +121,35 @@ export class Replacements {
     const repaired: PlacementStage[] = []
     for (const stage of stages) {
       const { self, mesh } = this.#needs
-      const isHere = stage.peer === ORIGIN || stage.peer === self || mesh?.state(stage.peer) === 'connected'
+      const isKeptOut = this.#needs.quarantine?.has(stage.peer) === true
+      const isHere =
+        stage.peer === ORIGIN || stage.peer === self || (!isKeptOut && mesh?.state(stage.peer) === 'connected')
       const by = isHere ? [stage] : this.replace(manifest, stage, new Set())
       if (by === undefined) return undefined
       repaired.push(...by)
     }
     return repaired
+  }
+
+  /**
+   * Who could compute blocks again to check `of`: those with the same kernels, that have them loaded, before others; this
+   * peer, whose memory is its own, after all that have them ready.
+   * @param isHead it ends with a token: other kernels may choose another one
+   */
+  auditors(
+    manifest: ModelManifest,
+    of: RouteSegment,
+    exclude: ReadonlySet<string>,
+    isHead: boolean,
+  ): readonly AuditorChoice[] {
+    const kernel = this.kernel(of.peer)
+    return this.#candidates(manifest, of.from, of.to)
+      .filter(({ peer }) => !exclude.has(peer) && (!isHead || this.kernel(peer) === kernel))
+      .map(({ peer, rank, isBackedOff }) => {
+        const isOther = this.kernel(peer) !== kernel
+        const isHome = peer === this.#needs.self && rank > 0
+        return { peer, level: Number(isOther) * 16 + Number(isBackedOff) * 8 + rank * 2 + Number(isHome) }
+      })
   }
 
   #candidates(manifest: ModelManifest, from: number, to: number): Candidate[] {
@@ -136,8 +161,8 @@ export class Replacements {
     })
   }
 
-  /** Who could be asked: this peer, and the connected ones. */
-  #there(): { readonly id: string; readonly rtt: number; readonly quota: number }[] {
+  /** Who could be asked: this peer, and the connected ones. @param quarantined those too that were found to lie */
+  #there(quarantined = false): { readonly id: string; readonly rtt: number; readonly quota: number }[] {
     const { self, mesh } = this.#needs
     const others = (mesh?.peers() ?? [])
       .filter(({ state }) => state === 'connected')
@@ -145,7 +170,7 @@ export class Replacements {
         their === null ? [] : [{ id, rtt: rtt ?? 1, quota: their.memory_quota }],
       )
     return [{ id: self, rtt: 0, quota: this.#needs.profile().memory_quota }, ...others].filter(
-      ({ id }) => !(this.#sinceLoss(id) < SETTLE_MS),
+      ({ id }) => !(this.#sinceLoss(id) < SETTLE_MS) && (quarantined || this.#needs.quarantine?.has(id) !== true),
     )
   }
 
@@ -156,7 +181,8 @@ export class Replacements {
   /** The tensors of these blocks are on disks of peers that are here. */
   #areKept(manifest: ModelManifest, from: number, to: number): boolean {
     if (this.#needs.mesh === null) return true
-    const kept = this.#there().flatMap(({ id }) => tensorsOf(this.#held(id), manifest))
+    // Tensors are checked by their hashes, whoever has them.
+    const kept = this.#there(true).flatMap(({ id }) => tensorsOf(this.#held(id), manifest))
     return tiles(kept, from, to)
   }
 

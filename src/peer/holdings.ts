@@ -116,3 +116,10 @@ export class Holdings {
     this.changed()
   }
 }
+
+/** Connected peers that have the manifest of a model that is here. */
+export function holdersNear(mesh: Mesh, library: Library | undefined): string[] {
+  const here = new Set(library?.list().map(({ digest }) => digest))
+  const holders = mesh.manifests().flatMap((known) => (here.has(known.digest) ? known.holders : []))
+  return [...new Set(holders)].filter((peer) => mesh.state(peer) === 'connected')
+}

@@ -7,6 +7,7 @@ import type { Parts } from './parts.ts'
 import type { Placing } from './placing.ts'
 import { newsOf } from './profile-news.ts'
 import type { Told } from './profile-news.ts'
+import type { PlanMeasures } from './profile-plan.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { VERSION } from './version.ts'
 
@@ -20,6 +21,7 @@ export interface Joining {
   readonly network: Network
   readonly library: Library
   readonly placing: Placing
+  readonly measured: PlanMeasures
   /** What goes over other peers, and hears when one is lost. */
   readonly lost: readonly { peerLost(peer: string, why?: string): void }[]
   readonly profile: () => HardwareProfile
@@ -30,7 +32,7 @@ export interface Joining {
 
 /** @returns how to end what it keeps doing */
 export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Promise<void>> {
-  const { mesh, network, library, placing, lost, profile, emit, idle } = joining
+  const { mesh, network, library, placing, measured, lost, profile, emit, idle } = joining
   const { profiling } = parts
   mesh.on({
     changed: (kind, key) => {
@@ -59,8 +61,12 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Pr
     pending: (peer, name) => emit('peer.pending', { peer, name }),
   })
   await mesh.start()
-  const now = (): Told => ({ hardware: profile(), links: profiling.links.told(network.connected()) })
-  const publish = ({ hardware, links }: Told): Promise<void> =>
+  const now = (): Told => ({
+    hardware: profile(),
+    links: profiling.links.told(network.connected()),
+    ...measured.told(),
+  })
+  const publish = ({ hardware, links, seen = [], use = [] }: Told): Promise<void> =>
     mesh.publishProfile({
       name: parts.name,
       version: VERSION,
@@ -69,9 +75,12 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Pr
       hardware,
       guests: { memory: hardware.memory_quota, sessions: 64 },
       links,
+      ...(seen.length === 0 ? {} : { seen }),
+      ...(use.length === 0 ? {} : { use }),
     })
   await publish(now())
   const fresh = keepFresh(parts.clock, now, publish)
+  measured.onNews(() => fresh.look())
   for (const manifest of library.list()) await mesh.announceManifest(manifest)
   placing.reconcile()
   void profiling.start(network, idle).then(() => fresh.look())

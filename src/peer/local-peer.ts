@@ -21,7 +21,7 @@ import type { PlanRequest } from './plan-input.ts'
 import { planDocument } from '../placement/index.ts'
 import type { PlanDocument } from '../placement/index.ts'
 import type { PlanMeasures } from './profile-plan.ts'
-import { watchAnswer } from './profile-seen.ts'
+import { watchedAnswer } from './watched-answer.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
 import { qualityReport } from '../compress/index.ts'
@@ -101,11 +101,7 @@ export class LocalPeer implements Peer {
   }
 
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent> {
-    const { library, measured, requests } = this.#needs
-    return watchAnswer(requests.generate(request, signal), (route, stepMs) => {
-      const manifest = library.list().find(({ model, digest }) => [model, digest].includes(request.model))
-      if (manifest !== undefined) measured.answered(manifest, route, stepMs)
-    })
+    return watchedAnswer(this.#needs, request, signal)
   }
 
   infer(
@@ -262,6 +258,10 @@ export class LocalPeer implements Peer {
     if (this.#needs.network === null) throw new OfflineError('approving a peer')
     this.#needs.network.decide(peer, admit)
     await this.#needs.book.decide(peer, admit)
+  }
+
+  trust(peer: string): Promise<boolean> {
+    return this.#needs.quarantine.lift(peer)
   }
 
   onEvent(listener: (event: PeerEvent) => void): () => void {

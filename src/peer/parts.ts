@@ -1,12 +1,12 @@
 /** The lower parts of a peer: what needs nothing of the others, and the network under all of them. */
 import { readFile } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createMesh } from '../mesh/index.ts'
 import type { BlobRequest, FetchProgress, Mesh } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { createNetwork } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
+import type { AuditMode, RunHostProcess } from '../pipeline/index.ts'
 import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
@@ -18,8 +18,11 @@ import type { Clock, RandomSource } from '../util/index.ts'
 import { AddressBook } from './address-book.ts'
 import type { HomePaths } from './home.ts'
 import type { Library } from './library.ts'
+import { thisMachine } from './machine.ts'
+import type { Machine } from './machine.ts'
 import { nameOf } from './names.ts'
 import { Profiling } from './profile.ts'
+import type { ReplanMode } from './replanning.ts'
 import { VERSION } from './version.ts'
 
 export interface CreatePeerInit {
@@ -48,13 +51,37 @@ export interface CreatePeerInit {
   readonly uploadLimit?: number
   /** Threads of each stage. @default the machine's cores */
   readonly threads?: number
+  /** Whether placements move by themselves when another is better by more than it costs. @default 'on' */
+  readonly replan?: ReplanMode
+  /** Milliseconds for which nothing moves after a change. @default a minute */
+  readonly replanQuiet?: number
+  /** Whether what other peers compute for requests of this one is checked, where they do not say. @default 'off' */
+  readonly audit?: AuditMode
+  /** Of `sample`: chance of a row of a stage that a check follows it, 0 to 1. @default 0.05 */
+  readonly auditRate?: number
   /** No mesh at all: no listening, no dialling. */
   readonly offline?: boolean
   readonly logLevel?: LogLevel
 }
 
+/** What a peer takes from the world around it. A simulation hands in another world; the peer is the same. */
+export interface PeerNeeds {
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly machine: Machine
+  /** @throws what `createNetwork` does */
+  readonly createNetwork: typeof createNetwork
+  /** Undefined: stage hosts are child processes. */
+  readonly runHost: RunHostProcess | undefined
+}
+
+export function realNeeds(): PeerNeeds {
+  return { clock: systemClock(), random: systemRandom(), machine: thisMachine(), createNetwork, runHost: undefined }
+}
+
 export interface Parts {
   readonly init: CreatePeerInit
+  readonly needs: PeerNeeds
   readonly paths: HomePaths
   readonly clock: Clock
   readonly random: RandomSource
@@ -68,8 +95,13 @@ export interface Parts {
   readonly book: AddressBook
 }
 
-export async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (() => unknown)[]): Promise<Parts> {
-  const clock = systemClock()
+export async function lowerParts(
+  init: CreatePeerInit,
+  needs: PeerNeeds,
+  paths: HomePaths,
+  undo: (() => unknown)[],
+): Promise<Parts> {
+  const { clock, machine, random } = needs
   const file = createRotatingFile({ path: join(paths.logs, init.offline === true ? 'weft-local.log' : 'weft.log') })
   undo.push(() => file.close())
   const identity = await loadOrCreateIdentity({ directory: paths.keys })
@@ -77,20 +109,29 @@ export async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (
   const logger = createLogger({ name, level: init.logLevel ?? 'info', destination: file })
   const telemetry = createTelemetry({ clock }, { version: VERSION })
   const store = await createBlobStore({ directory: paths.store })
-  const threads = init.threads ?? availableParallelism()
+  const threads = init.threads ?? machine.cores
   const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
   return {
     init,
+    needs,
     paths,
     clock,
-    random: systemRandom(),
+    random,
     identity,
     name,
     telemetry,
     logger,
     store,
     threads,
-    profiling: new Profiling({ clock, telemetry, logger, directory: paths.state, threads, memory: init.memory }),
+    profiling: new Profiling({
+      clock,
+      machine,
+      telemetry,
+      logger,
+      directory: paths.state,
+      threads,
+      memory: init.memory,
+    }),
     book,
   }
 }
@@ -98,7 +139,7 @@ export async function lowerParts(init: CreatePeerInit, paths: HomePaths, undo: (
 export async function startNetwork(parts: Parts): Promise<Network> {
   const { init, clock, random, identity, logger, telemetry, name } = parts
   const networkKey = init.networkKey === undefined ? undefined : await loadNetworkKey(init.networkKey)
-  const network = await createNetwork(
+  const network = await parts.needs.createNetwork(
     { clock, random, identity, logger, telemetry },
     {
       name,

@@ -2,10 +2,9 @@
  * Where models run: placements are planned or taken from a person, published to the mesh, and what they give to this
  * peer is loaded here. The placement that stands is a record of the mesh; this part makes it so.
  */
-import type { MeshPlacement, ModelHoldings } from '../mesh/index.ts'
+import type { MeshPlacement, ModelHoldings, PlacementInit } from '../mesh/index.ts'
 import { isGraphManifest, languageModel } from '../models/index.ts'
 import type { AnyManifest, ModelManifest } from '../models/index.ts'
-import { CancelledError } from '../pipeline/index.ts'
 import type { BlockRange, GraphStages, PlacementFile, PlacementStage } from '../pipeline/index.ts'
 import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
@@ -15,11 +14,11 @@ import { DeployFailedError } from './errors.ts'
 import type { Library } from './library.ts'
 import { planInput } from './plan-input.ts'
 import type { PlanNeeds, PlanWishes } from './plan-input.ts'
+import { TakingUp } from './take-up.ts'
 import type { PlacementStatus, ProgressSink } from './types.ts'
 
 /** A peer that has to fetch its blocks over a slow link takes long; one that says nothing is not waited for. */
 const DEPLOY_DEADLINE_MS = 600_000
-const RETRY_MS = 2_000
 
 export interface PlacingNeeds extends PlanNeeds {
   readonly clock: Clock
@@ -27,6 +26,8 @@ export interface PlacingNeeds extends PlanNeeds {
   readonly graphStages: GraphStages
   /** A placement with others in the place of peers that are gone; undefined: nobody could take their blocks. */
   repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined
+  /** Sessions have stages here. */
+  busy(): boolean
   log(fields: object, message: string): void
 }
 
@@ -34,13 +35,18 @@ export class Placing {
   readonly #needs: PlacingNeeds
   /** Alone, placements are this peer's own. */
   readonly #alone = new Map<string, MeshPlacement>()
-  readonly #failures = new Map<string, string>()
+  readonly #takingUp: TakingUp
   readonly #repairs = new Map<string, Promise<void>>()
   #stopped = false
   #reconciling: Promise<void> = Promise.resolve()
 
   constructor(needs: PlacingNeeds) {
     this.#needs = needs
+    this.#takingUp = new TakingUp({
+      ...needs,
+      isStopped: () => this.#stopped,
+      again: (milliseconds) => void needs.clock.after(milliseconds, () => this.reconcile()),
+    })
   }
 
   placement(model: string): MeshPlacement | undefined {
@@ -74,22 +80,23 @@ export class Placing {
     const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
     const replicas = byHand ? (placement.replicas ?? []) : []
     this.check(manifest, stages, replicas)
-    const published = await this.publish(manifest, byHand ? 'hand' : 'chosen', stages, replicas)
+    const objective = byHand ? 'latency' : (placement ?? 'latency')
+    const published = await this.publish(manifest, {
+      kind: byHand ? 'hand' : 'chosen',
+      stages,
+      replicas,
+      note: { origin: this.#needs.self, objective, without: this.#without() },
+    })
     await this.#ready(manifest, published, progress, signal)
-    const { model, epoch, author, kind } = published
-    return { schema: 'weft.placement/1', model, epoch, author, kind, stages: published.stages }
+    const { model, epoch, author, kind, stages: standing } = this.placement(manifest.model) ?? published
+    return { schema: 'weft.placement/1', model, epoch, author, kind, stages: standing }
   }
 
   /** It stands from now on, and takes the place of the one before. */
-  async publish(
-    { digest, model }: AnyManifest,
-    kind: MeshPlacement['kind'],
-    stages: readonly PlacementStage[],
-    replicas: readonly PlacementStage[] = [],
-  ): Promise<MeshPlacement> {
+  async publish({ digest, model }: AnyManifest, wanted: Omit<PlacementInit, 'digest'>): Promise<MeshPlacement> {
     const { mesh, self } = this.#needs
-    const init = { digest, kind, stages, replicas }
-    if (mesh === null) this.#alone.set(model, { model, epoch: 1, author: self, ...init })
+    const init = { ...wanted, digest }
+    if (mesh === null) this.#alone.set(model, { model, epoch: 1, author: self, replicas: [], ...init })
     const published = mesh === null ? this.#alone.get(model)! : await mesh.publishPlacement(model, init)
     this.reconcile()
     return published
@@ -115,7 +122,8 @@ export class Placing {
 
   /** @throws a coded error that names the entry that is wrong */
   check(manifest: AnyManifest, stages: readonly PlacementStage[], replicas: readonly PlacementStage[] = []): void {
-    const { mesh, self } = this.#needs
+    const { mesh, self, quarantine } = this.#needs
+    quarantine?.refuse([...stages, ...replicas].map(({ peer }) => peer))
     const known = new Set([self, ORIGIN, ...(mesh?.peers() ?? []).map((peer) => peer.id)])
     checkPlacement(stages, manifest.blocks.length, known)
     checkReplicas(replicas, manifest.blocks.length, known)
@@ -149,14 +157,20 @@ export class Placing {
       const done = wanted.length - waiting.length
       if (done !== shown) progress({ type: 'progress', task, done, total: wanted.length, unit: 'steps' })
       shown = done
-      if (waiting.length === 0) return
+      // Of two that decide at once one stands, and nobody loads the other.
+      if (waiting.length === 0 || !this.#stands(placement)) return
       const names = waiting.map((stage) => `${stage.peer} [${stage.from}, ${stage.to})`)
-      const failure = this.#failures.get(manifest.digest)
+      const failure = this.#takingUp.failures.get(manifest.digest)
       if (failure !== undefined && waiting.some((stage) => stage.peer === this.#needs.self))
         throw new DeployFailedError(manifest.model, names, failure)
       if (clock.now() > until) throw new DeployFailedError(manifest.model, names, 'the time for it has passed')
       await clock.sleep(50, signal)
     }
+  }
+
+  #stands({ model, epoch, author }: MeshPlacement): boolean {
+    const standing = this.placement(model)
+    return standing?.epoch === epoch && standing.author === author
   }
 
   #isReady(digest: string, stage: PlacementStage): boolean {
@@ -177,7 +191,7 @@ export class Placing {
 
   async #reconcile(): Promise<void> {
     const placements = this.placements()
-    for (const placement of placements) await this.#takeUp(placement)
+    for (const placement of placements) await this.#takingUp.takeUp(placement)
     const placed = new Set(placements.map((placement) => placement.digest))
     for (const { digest } of this.#needs.stages.list()) {
       if (!placed.has(digest) && this.#dropped.has(digest)) await this.#needs.stages.retain(digest, [])
@@ -188,33 +202,6 @@ export class Placing {
 
   /** Digests that a placement gave to this peer before: only these are released when it goes. */
   #dropped: ReadonlySet<string> = new Set()
-
-  async #takeUp(placement: MeshPlacement): Promise<void> {
-    const { self, stages, library } = this.#needs
-    const own: BlockRange[] = [...placement.stages, ...placement.replicas]
-      .filter((stage) => stage.peer === self)
-      .map((stage) => [stage.from, stage.to])
-    const origin: BlockRange[] = placement.stages
-      .filter((stage) => stage.peer === ORIGIN)
-      .map((stage) => [stage.from, stage.to])
-    // Whoever deploys will ask: its embedding and head are loaded at once, others' with their first request.
-    const ranges = placement.author === self ? [...own, ...origin] : own
-    try {
-      const loaded = stages.list().filter((stage) => stage.digest === placement.digest)
-      if (ranges.length === 0 && loaded.length === 0) return
-      // The parts of a graph are loaded by whoever deploys it: it has the cut.
-      if (ranges.length > 0 && isGraphManifest(await library.resolve(placement.digest))) return
-      await stages.retain(placement.digest, [...own, ...origin])
-      await stages.prepare(placement.digest, ranges)
-      this.#failures.delete(placement.digest)
-    } catch (error) {
-      if (this.#stopped || error instanceof CancelledError) return
-      const why = error instanceof Error ? error.message : String(error)
-      this.#failures.set(placement.digest, why)
-      this.#needs.log({ model: placement.model, err: error }, 'a stage of the placement could not be loaded')
-      this.#needs.clock.after(RETRY_MS, () => this.reconcile())
-    }
-  }
 
   /** The stages that a request for this model takes: the placement that stands, or what this peer can do by itself. */
   async stagesFor(manifest: AnyManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
@@ -243,20 +230,31 @@ export class Placing {
     if (stages === undefined) return undefined
     const { digest } = manifest
     const running =
-      this.#repairs.get(digest) ??
-      this.#repair(manifest, stages, placement.replicas).finally(() => this.#repairs.delete(digest))
+      this.#repairs.get(digest) ?? this.#repair(manifest, stages, placement).finally(() => this.#repairs.delete(digest))
     this.#repairs.set(digest, running)
     await (signal === undefined ? running : orAbort(running, signal))
     return this.standing(manifest)
   }
 
+  /** Others would not know that this peer goes over nobody of these. */
+  #without(): string[] {
+    const { mesh, quarantine } = this.#needs
+    return (mesh?.peers() ?? []).flatMap(({ id }) => (quarantine?.has(id) === true ? [id] : []))
+  }
+
   async #repair(
     manifest: ModelManifest,
     stages: readonly PlacementStage[],
-    replicas: readonly PlacementStage[],
+    { stages: before, replicas, kind, note = { origin: this.#needs.self, objective: 'latency' } }: MeshPlacement,
   ): Promise<void> {
     const left = replicas.filter(({ peer }) => this.#isHere(peer))
-    const published = await this.publish(manifest, 'chosen', stages, left)
+    const { origin, objective, pinned = kind === 'hand' ? before : undefined } = note
+    const published = await this.publish(manifest, {
+      kind,
+      stages,
+      replicas: left,
+      note: { origin, objective, without: this.#without(), ...(pinned === undefined ? {} : { pinned }) },
+    })
     this.#needs.log(
       { model: manifest.model, epoch: published.epoch },
       'peers of the placement are gone: others took their blocks',
@@ -269,7 +267,8 @@ export class Placing {
   }
 
   #isHere(peer: string): boolean {
-    const { self, mesh } = this.#needs
+    const { self, mesh, quarantine } = this.#needs
+    if (quarantine?.has(peer) === true) return false
     return peer === ORIGIN || peer === self || mesh?.state(peer) === 'connected'
   }
 

@@ -6,11 +6,12 @@ import type { Stages } from '../pipeline/index.ts'
 import { planRange } from '../placement/index.ts'
 import type { Objective, PlanBlock, PlanInput, PlanPeer, Stage } from '../placement/index.ts'
 import type { PlanMeasures } from './profile-plan.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { HardwareProfile } from './types.ts'
 
 /** Context and sessions for which a chosen placement leaves room. */
-const PLAN_CONTEXT = 2_048
-const PLAN_CONCURRENCY = 1
+export const PLAN_CONTEXT = 2_048
+export const PLAN_CONCURRENCY = 1
 
 export interface PlanNeeds {
   readonly self: string
@@ -19,6 +20,8 @@ export interface PlanNeeds {
   readonly threads: number
   /** What was measured of blocks and links. @default nothing but the speed that each peer tells */
   readonly measured?: PlanMeasures
+  /** Peers that nothing is given to. */
+  readonly quarantine?: Quarantine
   profile(): HardwareProfile
 }
 
@@ -89,7 +92,7 @@ function planPeers(needs: PlanNeeds, digest: string): PlanPeer[] {
     { id: self, speed: own.speed, threads, memory: own.memory_quota, reserved: reservedHere, ...measured(self) },
   ]
   for (const peer of mesh?.peers() ?? []) {
-    if (peer.state !== 'connected' || peer.profile === null) continue
+    if (peer.state !== 'connected' || peer.profile === null || needs.quarantine?.has(peer.id) === true) continue
     const { speed, memory_quota, cores } = peer.profile
     const their = mesh?.profiles().get(peer.id)
     const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)

@@ -97,10 +97,12 @@ export class DeviceMeasures {
 
   /** What a stage host has seen of its blocks. */
   seen(digest: string, times: BlockTimes): void {
-    if (times.runs < ENOUGH_RUNS || (times.one === null && times.prefill === null)) return
+    const isEnough = times.runs >= ENOUGH_RUNS && (times.one !== null || times.prefill !== null)
+    // Who has the head and no block still has to know what its own part of a token takes.
+    if (!isEnough && times.head === null) return
     const before = this.#seen.get(digest)
-    const one = times.one ?? before?.one ?? null
-    const prefill = times.prefill ?? before?.prefill ?? null
+    const one = (isEnough ? times.one : null) ?? before?.one ?? null
+    const prefill = (isEnough ? times.prefill : null) ?? before?.prefill ?? null
     const isOld = before !== undefined && (before.head !== null || times.head === null)
     if (isOld && !moved(before.one, one) && !moved(before.prefill, prefill)) return
     this.#needs.telemetry.count('measurements', 1, { what: 'blocks' })
@@ -128,11 +130,10 @@ export class DeviceMeasures {
     }))
   }
 
-  /** Milliseconds of a block for one row, and of the head, here; null until both were seen. */
-  own(digest: string): { readonly block: number; readonly head: number } | null {
+  /** Milliseconds of a block for one row, and of the head, here; null until they were seen. */
+  own(digest: string): { readonly block: number | null; readonly head: number | null } | null {
     const seen = this.#seen.get(digest)
-    if (seen === undefined || seen.one === null || seen.head === null) return null
-    return { block: seen.one, head: seen.head }
+    return seen === undefined ? null : { block: seen.one, head: seen.head }
   }
 
   async stop(): Promise<void> {

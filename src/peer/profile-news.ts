@@ -1,9 +1,11 @@
 /** Is what would be told of this peer now worth a new record? Figures that are measured move all the time. */
-import type { HardwareProfile, MeasuredLink, ModelSpeed } from '../mesh/index.ts'
+import type { HardwareProfile, MeasuredLink, ModelSpeed, ModelUse, SeenSpeed } from '../mesh/index.ts'
 
 export interface Told {
   readonly hardware: HardwareProfile
   readonly links: readonly MeasuredLink[]
+  readonly seen?: readonly SeenSpeed[]
+  readonly use?: readonly ModelUse[]
 }
 
 const MEMORY = 1 / 16
@@ -19,7 +21,21 @@ const CELSIUS = 5
 /** `soon`: figures of pairs that were told of have moved; they do so all the time, and in a large mesh of somebody. */
 export function newsOf(told: Told, now: Told): 'now' | 'soon' | null {
   if (told.links.length < now.links.length || hardwareDiffers(told.hardware, now.hardware)) return 'now'
-  return linksDiffer(told.links, now.links) ? 'soon' : null
+  if (seenDiffers(told.seen ?? [], now.seen ?? [])) return 'now'
+  return linksDiffer(told.links, now.links) || useDiffers(told.use ?? [], now.use ?? []) ? 'soon' : null
+}
+
+function seenDiffers(told: readonly SeenSpeed[], now: readonly SeenSpeed[]): boolean {
+  const before = new Map(told.map(({ peer, digest, block_ms: ms }) => [`${peer} ${digest}`, ms]))
+  return (
+    told.length !== now.length ||
+    now.some(({ peer, digest, block_ms: ms }) => differs(before.get(`${peer} ${digest}`), ms, SPEED))
+  )
+}
+
+function useDiffers(told: readonly ModelUse[], now: readonly ModelUse[]): boolean {
+  const before = new Map(told.map(({ digest, tokens_per_minute: rate }) => [digest, rate]))
+  return told.length !== now.length || now.some(({ digest, tokens_per_minute: rate }) => before.get(digest) !== rate)
 }
 
 function hardwareDiffers(told: HardwareProfile, now: HardwareProfile): boolean {

@@ -1,5 +1,7 @@
 /** What was measured, as the planner reads it: blocks of one model at every peer, and the ways between all of them. */
-import type { MeasuredLink, Mesh, PeerProfile } from '../mesh/index.ts'
+import { MAX_PROFILE_MODELS } from '../mesh/index.ts'
+import type { MeasuredLink, Mesh, ModelUse, PeerProfile, SeenSpeed } from '../mesh/index.ts'
+import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
 import type { PlanLink, PlanPeer } from '../placement/index.ts'
@@ -9,7 +11,9 @@ import { blockSize, predictBlock } from './profile-predict.ts'
 import type { BlockPrediction } from './profile-predict.ts'
 import type { Profiling } from './profile.ts'
 import { SeenPeers } from './profile-seen.ts'
+import type { SeenAnswer } from './profile-seen.ts'
 import type { HardwareProfile } from './types.ts'
+import { UseMeter } from './use-meter.ts'
 
 /** The planner takes shares below 1; a pair whose every beat is lost is not connected for long. */
 const MOST_LOSS = 0.99
@@ -32,6 +36,8 @@ export interface PlanMeasuresNeeds {
 export class PlanMeasures {
   readonly #needs: PlanMeasuresNeeds
   readonly #seen: SeenPeers
+  readonly #use: UseMeter
+  #changed: () => void = () => undefined
 
   constructor(needs: PlanMeasuresNeeds) {
     const { self, clock, profiling } = needs
@@ -42,14 +48,35 @@ export class PlanMeasures {
       own: (digest) => profiling.measures.own(digest),
       claimed: (peer, digest) => this.#claimed(digest)(peer)?.one ?? null,
       rtt: (one, other) => this.#rtt(one, other),
+      changed: () => this.#changed(),
     })
+    this.#use = new UseMeter(clock)
+  }
+
+  /** What others should know of it: whom this peer saw at another pace than it says, and how much models are used here. */
+  told(): { readonly seen: readonly SeenSpeed[]; readonly use: readonly ModelUse[] } {
+    return { seen: this.#seen.told().slice(-MAX_PROFILE_MODELS), use: this.#use.told() }
+  }
+
+  /** Calls back when something is to be told at once. */
+  onNews(listener: () => void): void {
+    this.#changed = listener
+  }
+
+  used(model: AnyManifest, tokens: number): void {
+    if (!isGraphManifest(model)) this.#use.used(model.digest, tokens)
   }
 
   /** An answer over these hops took so long a token. */
-  answered(model: AnyManifest, route: readonly RouteHop[], stepMs: number): void {
+  answered(
+    model: AnyManifest,
+    route: readonly RouteHop[],
+    stepMs: number,
+    manner: SeenAnswer['manner'] = 'whole',
+  ): void {
     const first = model.blocks.findIndex(({ kind }) => kind === 'decoder')
     const last = model.blocks.findLastIndex(({ kind }) => kind === 'decoder') + 1
-    if (first >= 0) this.#seen.answered({ digest: model.digest, route, first, last, stepMs })
+    if (first >= 0) this.#seen.answered({ digest: model.digest, route, first, last, stepMs, manner })
   }
 
   /**
@@ -132,7 +159,8 @@ export class PlanMeasures {
   }
 }
 
-function bothWays(from: string, link: MeasuredLink): PlanLink[] {
+/** A pair as one end tells it, for either direction; nothing where its round trip is not known. */
+export function bothWays(from: string, link: MeasuredLink): PlanLink[] {
   if (link.rtt_ms === null) return []
   const both = {
     rtt: link.rtt_ms,

@@ -3,11 +3,10 @@
  * word too: what cannot be talked away is the time that an answer takes. Each step of a route is divided over its peers
  * by least squares, a step at a time (Kaczmarz): several routes over the same peers tell them apart.
  */
-import type { GenerateEvent, RouteHop } from '../pipeline/index.ts'
+import type { SeenSpeed } from '../mesh/index.ts'
+import type { RouteHop } from '../pipeline/index.ts'
 import type { Clock } from '../util/index.ts'
 
-/** Answers with fewer steps say more of their start than of their pace. */
-const LEAST_TOKENS = 8
 /** Answers before this counts against what a peer says of itself. */
 const LEAST_ANSWERS = 2
 /** What was seen longer ago is not held against anybody. */
@@ -17,6 +16,9 @@ const STEP = 0.5
 /** A peer knows its own blocks better than we can see them, as long as the two agree so far. */
 const AGREES = 0.25
 const MAX_ENTRIES = 4_096
+/** In the middle of an answer only what is so many times slower or faster counts, and only when it is so twice in a row. */
+const STRIKING = 2
+const IN_A_ROW = 2
 /** Beside the wire, from stage host to stage host. */
 const HOP_MS = 0.5
 
@@ -28,17 +30,24 @@ export interface SeenAnswer {
   readonly last: number
   /** Milliseconds of one step, from token to token. */
   readonly stepMs: number
+  /**
+   * `whole`: an answer. `part`: a few steps of one that goes on. `probe`: one that was asked to measure a peer anew. The
+   * latter two say something only of a route over one other peer. @default 'whole'
+   */
+  readonly manner?: 'whole' | 'part' | 'probe'
 }
 
 export interface SeenNeeds {
   readonly self: string
   readonly clock: Clock
   /** Milliseconds of one block, and of the head, here; null while not measured. */
-  own(digest: string): { readonly block: number; readonly head: number } | null
+  own(digest: string): { readonly block: number | null; readonly head: number | null } | null
   /** Milliseconds of one block that a peer claims, or that is predicted of it; null where nothing is known. */
   claimed(peer: string, digest: string): number | null
   /** Milliseconds of the round trip between two peers. */
   rtt(one: string, other: string): number
+  /** What is held against somebody has changed at once. */
+  changed?(): void
 }
 
 interface Entry {
@@ -50,13 +59,15 @@ interface Entry {
 export class SeenPeers {
   readonly #needs: SeenNeeds
   readonly #entries = new Map<string, Entry>()
+  /** Striking parts of answers in a row, slower ones above zero and faster ones below. */
+  readonly #striking = new Map<string, number>()
 
   constructor(needs: SeenNeeds) {
     this.#needs = needs
   }
 
-  answered({ digest, route, first, last, stepMs }: SeenAnswer): void {
-    const { self, clock } = this.#needs
+  answered({ digest, route, first, last, stepMs, manner = 'whole' }: SeenAnswer): void {
+    const { self } = this.#needs
     const shares = new Map<string, number>()
     for (const { peer, from, to } of route) {
       const blocks = Math.min(to, last) - Math.max(from, first)
@@ -68,9 +79,33 @@ export class SeenPeers {
     const own = this.#needs.own(digest)
     const headHere = route.some(({ peer, to }) => peer === self && to > last)
     // Without figures of our own part the others would be blamed for it.
-    if (own === null && (here > 0 || headHere)) return
-    const mine = own === null ? 0 : here * own.block + (headHere ? own.head : 0)
+    const block = here > 0 ? (own?.block ?? null) : 0
+    const head = headHere ? (own?.head ?? null) : 0
+    if (block === null || head === null) return
+    const mine = here * block + head
     const rest = stepMs - mine - this.#transit(route.map(({ peer }) => peer))
+    if (manner === 'whole') return this.#divide(digest, shares, rest)
+    const [only] = shares
+    if (only !== undefined && shares.size === 1)
+      this.#alone(`${only[0]} ${digest}`, only, digest, rest / only[1], manner)
+  }
+
+  /** One other peer did all that was not done here. */
+  #alone(key: string, [peer]: readonly [string, number], digest: string, ms: number, manner: 'part' | 'probe'): void {
+    const known = this.#estimate(peer, digest)
+    const sign = known === null ? 0 : Number(ms > STRIKING * known) - Number(ms < known / STRIKING)
+    const before = this.#striking.get(key) ?? 0
+    const striking = sign === 0 || before * sign < 0 ? sign : before + sign
+    this.#striking.set(key, striking)
+    if (manner === 'part' && Math.abs(striking) < IN_A_ROW) return
+    this.#striking.delete(key)
+    this.#set(key, { ms: Math.max(0, ms), answers: LEAST_ANSWERS, at: this.#needs.clock.now() })
+    this.#needs.changed?.()
+  }
+
+  /** @param shares blocks of each other peer */
+  #divide(digest: string, shares: ReadonlyMap<string, number>, rest: number): void {
+    const { clock } = this.#needs
     const before = [...shares].map(([peer, blocks]) => ({ peer, blocks, ms: this.#estimate(peer, digest) }))
     const known = before.filter(({ ms }) => ms !== null)
     const guess = known.length === 0 ? 0 : Math.max(...known.map(({ ms }) => ms!))
@@ -90,6 +125,16 @@ export class SeenPeers {
     const seen = this.#fresh(`${peer} ${digest}`)
     if (seen === undefined || seen.answers < LEAST_ANSWERS) return claimed
     return claimed !== null && Math.abs(seen.ms - claimed) <= AGREES * claimed ? claimed : seen.ms
+  }
+
+  /** What differs from what the peer says of itself, the newest last. */
+  told(): SeenSpeed[] {
+    return [...this.#entries.keys()].flatMap((key) => {
+      const [peer = '', digest = ''] = key.split(' ')
+      const claimed = this.#needs.claimed(peer, digest)
+      const judged = this.judge(peer, digest, claimed)
+      return judged === null || judged === claimed ? [] : [{ peer, digest, block_ms: Number(judged.toPrecision(3)) }]
+    })
   }
 
   #estimate(peer: string, digest: string): number | null {
@@ -116,26 +161,5 @@ export class SeenPeers {
       .slice(1)
       .map((peer, index) => (peer === stops[index] ? 0 : HOP_MS + this.#needs.rtt(stops[index]!, peer) / 2))
       .reduce((sum, ms) => sum + ms, 0)
-  }
-}
-
-/**
- * The events of an answer as they come, told to `answered` at its end: once, and only if it went its way undisturbed, by
- * one token a step.
- */
-export async function* watchAnswer(
-  events: AsyncIterable<GenerateEvent>,
-  answered: (route: readonly RouteHop[], stepMs: number) => void,
-): AsyncGenerator<GenerateEvent> {
-  let route: readonly RouteHop[] | undefined
-  for await (const event of events) {
-    if (event.type === 'start') route = event.route
-    else if (event.type === 'reroute') route = undefined
-    else if (event.type === 'end' && route !== undefined) {
-      const { counters, decode_tokens: tokens, ms_per_token_p50: stepMs } = event.stats
-      const disturbed = ['batched_rows', 'draft_tokens', 'failovers'].some((name) => (counters[name] ?? 0) > 0)
-      if (tokens >= LEAST_TOKENS && stepMs > 0 && !disturbed) answered(route, stepMs)
-    }
-    yield event
   }
 }

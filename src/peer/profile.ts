@@ -1,21 +1,20 @@
 /** What this device is and what the ways from it are: all that it tells others of itself, and how it comes to know. */
-import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import type { AnyManifest } from '../models/index.ts'
 import { createProber, serveProbes } from '../net/index.ts'
 import type { Network, Prober } from '../net/index.ts'
-import { kernelTrial } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { LinkBook } from './link-book.ts'
 import { DeviceMeasures } from './profile-measures.ts'
+import type { Machine } from './machine.ts'
 import type { HardwareProfile } from './types.ts'
 
 /** Share of the free memory that weft takes by itself; others need the rest. */
 const MEMORY_SHARE = 0.6
-const SYSTEM = '/sys/class'
 
 export interface ProfilingNeeds {
   readonly clock: Clock
+  readonly machine: Machine
   readonly telemetry: Telemetry
   readonly logger: Logger
   /** Where measures are kept. */
@@ -34,7 +33,7 @@ export class Profiling {
   #prober: Prober | undefined
 
   constructor(needs: ProfilingNeeds) {
-    const { clock, directory, logger, telemetry, threads } = needs
+    const { clock, directory, logger, machine, telemetry, threads } = needs
     this.#needs = needs
     this.links = new LinkBook(clock)
     this.measures = new DeviceMeasures({
@@ -42,8 +41,9 @@ export class Profiling {
       directory,
       threads,
       telemetry,
-      system: SYSTEM,
-      trial: (signal) => kernelTrial(signal),
+      system: machine.system,
+      trial: (signal) => machine.trial(signal),
+      ...(machine.load === undefined ? {} : { load: machine.load }),
       idle: () => this.#idle(),
       log: (fields, message) => logger.warn(fields, message),
     })
@@ -52,13 +52,14 @@ export class Profiling {
   /** @param models of which the speed is told */
   hardware(models: readonly AnyManifest[] = []): HardwareProfile {
     const { measures } = this
-    const free = freeMemory()
+    const { cpu, cores, memory } = this.#needs.machine
+    const { total, free } = memory()
     return {
       platform: process.platform,
       arch: process.arch,
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: availableParallelism(),
-      memory_total: totalmem(),
+      cpu,
+      cores,
+      memory_total: total,
       memory_free: free,
       memory_quota: this.#needs.memory ?? Math.floor(free * MEMORY_SHARE),
       speed: measures.trial?.speed ?? 0,
@@ -86,10 +87,4 @@ export class Profiling {
   get prober(): Prober | undefined {
     return this.#prober
   }
-}
-
-/** Memory that a process may get without hurting others, a container's limit included. */
-function freeMemory(): number {
-  const available = process.availableMemory()
-  return available > 0 ? Math.min(available, totalmem()) : freemem()
 }

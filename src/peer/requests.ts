@@ -4,14 +4,21 @@ import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, openSession, routeOf } from '../pipeline/index.ts'
 import type { Failover, GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
+import { orAbort } from '../util/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import { graphDecoder } from './decoding.ts'
+import { sessionAudit } from './audit.ts'
+import type { AuditDefaults } from './audit.ts'
 import type { Decoder, DecodingNeeds } from './decoding.ts'
+import { deadlineFrom } from './deadline.ts'
 import { StoppingError } from './errors.ts'
 import type { Replacements } from './failover.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { PeerEvent, RequestStatus } from './types.ts'
+import { UnderWay } from './under-way.ts'
+import type { Tracked } from './under-way.ts'
 
 /** For which a request without a deadline of its own waits for somebody to take lost blocks. */
 const PATIENCE_MS = 2_500
@@ -28,6 +35,9 @@ export interface RequestsNeeds {
   readonly placing: Placing
   readonly replacements: Replacements
   readonly decoding: DecodingNeeds
+  readonly quarantine: Quarantine
+  /** What a request does that does not say. */
+  readonly audit: AuditDefaults
   watch(peer: string): () => void
   emit(event: PeerEvent['event'], data: PeerEvent['data']): void
 }
@@ -44,11 +54,13 @@ interface Running {
 export class Requests {
   readonly #needs: RequestsNeeds
   readonly #running = new Map<string, Running>()
+  readonly underWay: UnderWay
   #draining = false
   #next = 1
 
   constructor(needs: RequestsNeeds) {
     this.#needs = needs
+    this.underWay = new UnderWay(needs.placing)
   }
 
   list(): RequestStatus[] {
@@ -135,12 +147,22 @@ export class Requests {
     }
   }
 
-  async *#run(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+  async *#run(request: GenerateRequest, ended: AbortSignal): AsyncGenerator<GenerateEvent> {
+    const { signal, stop } = deadlineFrom(this.#needs.clock, ended, request.deadline)
+    try {
+      yield* this.#runWithin(request, signal)
+    } finally {
+      stop()
+    }
+  }
+
+  async *#runWithin(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
     const { clock, library, telemetry } = this.#needs
     const manifest = await library.resolve(request.model, signal)
-    const decoder = isGraphManifest(manifest)
-      ? await graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
-      : await this.#decoder(manifest, request, signal)
+    const decoding = isGraphManifest(manifest)
+      ? graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
+      : this.#decoder(manifest, request, signal)
+    const decoder = await orAbort(decoding, signal)
     const tokenizer = await library.tokenizer(manifest, signal)
     const promptIds = promptOf(tokenizer, request)
     const counters = (): Record<string, number> => telemetry.counters()
@@ -151,17 +173,27 @@ export class Requests {
     const { placing, self, telemetry } = this.#needs
     const route = routeOf(await this.#stages(manifest, request, placing, signal), self)
     const { digest, shape } = manifest
-    const failover = this.#failover(manifest, request)
+    const tracked = this.underWay.track(manifest)
+    const failover = this.#failover(manifest, request, tracked)
+    const audit = sessionAudit(this.#needs, manifest, request, allowedPeers(request.placement, self))
     const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
-    return { context: shape.context, open: (session) => openSession(needs, { digest, route, failover, ...session }) }
+    const open: Decoder['open'] = async (session) =>
+      tracked.session(await openSession(needs, { digest, route, failover, audit, ...session }))
+    return { context: shape.context, open }
   }
 
-  #failover(manifest: ModelManifest, { placement, deadline }: GenerateRequest): Failover {
+  #failover(manifest: ModelManifest, { placement, deadline }: GenerateRequest, tracked: Tracked): Failover {
     const { replacements, self } = this.#needs
     const allowed = allowedPeers(placement, self)
     return {
-      replace: (lost, avoid) => Promise.resolve(replacements.replace(manifest, lost, avoid, allowed)),
-      relieve: (refused, full) => replacements.relieve(manifest, refused, full, allowed),
+      replace: (lost, avoid) => {
+        const moved = allowed === undefined ? tracked.successor(lost, avoid) : undefined
+        return Promise.resolve(moved ?? replacements.replace(manifest, lost, avoid, allowed))
+      },
+      relieve: (refused, full) => {
+        this.#needs.telemetry.count('retries')
+        return replacements.relieve(manifest, refused, full, allowed)
+      },
       isReachable: (peer) => replacements.isReachable(peer),
       kernel: (peer) => replacements.kernel(peer),
       patience: deadline ?? PATIENCE_MS,

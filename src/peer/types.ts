@@ -10,6 +10,8 @@ import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import type { InferRequest } from './infer-mesh.ts'
 import type { PlanRequest } from './plan-input.ts'
+import type { QuarantineEntry } from './quarantine.ts'
+import type { PlacementView } from './placement-view.ts'
 import type { PlanDocument } from '../placement/index.ts'
 import type { LinkStatus, NetCheck } from './link-types.ts'
 
@@ -100,6 +102,10 @@ export interface PeerStatus {
     readonly heard?: number | null
   }[]
   readonly models: readonly ModelSummary[]
+  /** Absent: of a release before. */
+  readonly placements?: readonly PlacementView[]
+  /** Peers that an audit of this one has found to compute something else than they should. */
+  readonly quarantine?: readonly QuarantineEntry[]
   readonly requests: readonly RequestStatus[]
   readonly transfers: readonly TransferStatus[]
   readonly disk: DiskStatus
@@ -272,6 +278,8 @@ export interface Peer {
   netcheck(options?: { readonly peer?: string }, progress?: ProgressSink, signal?: AbortSignal): Promise<NetCheck>
   /** Lets a newcomer in, or keeps it out, where joining needs a person (`--lan confirm`). */
   approve(peer: string, admit: boolean): Promise<void>
+  /** Takes a peer out of quarantine. False: it was in none. */
+  trust(peer: string): Promise<boolean>
   /** Calls back at every change that `/api/v1/events` shows; returns how to stop. */
   onEvent(listener: (event: PeerEvent) => void): () => void
   /** Prometheus text. */

@@ -1,6 +1,7 @@
 /** Routes, sessions, stages and batching. */
 export { GREEDY } from './types.ts'
 export type {
+  AuditMode,
   ChatMessage,
   GenerateEvent,
   GenerateRequest,
@@ -37,10 +38,12 @@ export { runRequest } from './graph/request.ts'
 export type { GraphRequest } from './graph/request.ts'
 export type { Tensors } from './graph/tensors.ts'
 export type { BlockTimes } from './host/block-times.ts'
+export type { RunHostProcess } from './host/host-process.ts'
 export type { HostStats } from './host/protocol.ts'
 export { generate } from './origin/generate.ts'
 export { openSession } from './origin/session.ts'
 export type { Failover, OriginSession, Rerouted, SessionRequest } from './origin/session.ts'
+export type { AuditEvidence, AuditorChoice, SessionAudit } from './origin/audit-types.ts'
 export { formatRoute, routeOf } from './origin/route.ts'
 export type { RouteSegment } from './origin/route.ts'
 export type {
@@ -58,8 +61,10 @@ export { kernelTrial, qualityProgram, rangeProgram } from './programs.ts'
 export type { KernelTrial } from './programs.ts'
 export { DeadlineError, NoRouteError, PeerLostError } from './ring/errors.ts'
 export { RingService } from './ring/service.ts'
-export { servesRange, Stages } from './stages.ts'
-export type { BlockRange, LoadedStage, StagesNeeds } from './stages.ts'
+export { servesRange } from './stage-ranges.ts'
+export type { BlockRange } from './stage-ranges.ts'
+export { Stages } from './stages.ts'
+export type { LoadedStage, StagesNeeds } from './stages.ts'
 
 export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   ...STAGE_ERRORS,

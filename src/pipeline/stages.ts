@@ -8,13 +8,14 @@ import type { ModelManifest, StageCheckNeeds } from '../models/index.ts'
 import { BlobDamagedError, createBlobStore } from '../store/index.ts'
 import { CancelledError, MemoryQuotaError } from './errors.ts'
 import { StageHostError } from './host/host-errors.ts'
+import { same, servesRange, weightBytes } from './stage-ranges.ts'
+import type { BlockRange } from './stage-ranges.ts'
 import { startStageHost } from './host/stage-host.ts'
+import type { RunHostProcess } from './host/host-process.ts'
 import type { StageHost } from './host/stage-host.ts'
 import type { LoadControl, LoadedControl } from './host/protocol.ts'
-import type { StageTable } from './ring/service.ts'
+import type { StageTable } from './ring/new-hop.ts'
 import type { Clock } from '../util/index.ts'
-
-export type BlockRange = readonly [from: number, to: number]
 
 export interface LoadedStage {
   readonly digest: string
@@ -41,6 +42,8 @@ export interface StagesNeeds {
    * @returns what they hold then. @default nobody does
    */
   others?(most: number): number
+  /** @default a child process */
+  readonly runHost?: RunHostProcess | undefined
   count(name: string, by?: number): void
   /** The stages have changed: loaded, lost, released. */
   changed(): void
@@ -53,7 +56,9 @@ interface Entry {
   host: StageHost | null
   ranges: BlockRange[]
   loaded: LoadedControl | null
-  state: LoadedStage['state']
+  /** On their way; what is loaded serves meanwhile. */
+  loading: readonly BlockRange[]
+  failed: readonly BlockRange[]
   /** Loads follow one another. */
   last: Promise<unknown>
 }
@@ -75,6 +80,10 @@ export class Stages implements StageTable {
       const host = this.#entries.get(digest)?.host
       if (host !== undefined && host !== null) return host
     }
+  }
+
+  kernel(digest: string): string | undefined {
+    return this.#entries.get(digest)?.loaded?.kernel
   }
 
   /** Has these ranges loaded, fetched first where they are not here. */
@@ -101,6 +110,7 @@ export class Stages implements StageTable {
       const host = entry.host
       entry.host = null
       entry.ranges = []
+      entry.failed = []
       await host?.stop()
       if (ranges.length > 0) await this.#load(entry, ranges)
       else this.#entries.delete(digest)
@@ -113,9 +123,14 @@ export class Stages implements StageTable {
   list(): LoadedStage[] {
     const stages: LoadedStage[] = []
     for (const [digest, entry] of this.#entries) {
-      for (const [from, to] of entry.ranges) {
-        stages.push({ digest, model: entry.manifest.model, from, to, pid: entry.host?.pid ?? 0, state: entry.state })
+      const add = (ranges: readonly BlockRange[], state: LoadedStage['state']): void => {
+        const { host, manifest } = entry
+        for (const [from, to] of ranges)
+          stages.push({ digest, model: manifest.model, from, to, pid: host?.pid ?? 0, state })
       }
+      add(entry.ranges, 'ready')
+      add(entry.loading, 'loading')
+      add(entry.failed, 'failed')
     }
     return stages
   }
@@ -163,7 +178,8 @@ export class Stages implements StageTable {
       host: null,
       ranges: [],
       loaded: null,
-      state: 'loading',
+      loading: [],
+      failed: [],
       last: Promise.resolve(),
     }
     this.#entries.set(digest, entry)
@@ -171,12 +187,26 @@ export class Stages implements StageTable {
   }
 
   async #load(entry: Entry, wanted: readonly BlockRange[], signal?: AbortSignal): Promise<void> {
+    entry.failed = entry.failed.filter((range) => !wanted.some((other) => same([range], [other])))
+    try {
+      await this.#loadRanges(entry, wanted, signal)
+    } catch (error) {
+      if (!this.#stopped && !(error instanceof CancelledError)) entry.failed = [...entry.failed, ...wanted]
+      throw error
+    } finally {
+      entry.loading = []
+      this.#needs.changed()
+    }
+  }
+
+  async #loadRanges(entry: Entry, wanted: readonly BlockRange[], signal?: AbortSignal): Promise<void> {
     const { manifest } = entry
     const ranges = [...(entry.host === null ? [] : entry.ranges), ...wanted]
     const own = this.weightsBeside(manifest.digest) + weightBytes(manifest, ranges, isMapped(entry))
     const need = own + (this.#needs.others?.(Math.max(0, this.#needs.memory - own)) ?? 0)
     if (need > this.#needs.memory) throw new MemoryQuotaError(manifest.model, need, this.#needs.memory)
-    entry.state = 'loading'
+    entry.loading = wanted
+    this.#needs.changed()
     for (const [from, to] of wanted) await this.#needs.fetch(manifest, from, to, signal)
     if (this.#stopped) throw new CancelledError('the peer is stopping')
     const host = entry.host ?? this.#start(entry)
@@ -193,16 +223,12 @@ export class Stages implements StageTable {
         return load()
       })
       entry.ranges = ranges
-      entry.state = 'ready'
       this.#needs.count('stages_loaded')
       if (entry.loaded.packed === 0) this.#needs.count('stages_from_cache')
       if (entry.loaded.prepacked) this.#needs.count('stages_prepacked')
     } catch (error) {
-      entry.state = 'failed'
       if (entry.ranges.length === 0) await host.stop()
       throw error
-    } finally {
-      this.#needs.changed()
     }
   }
 
@@ -240,7 +266,8 @@ export class Stages implements StageTable {
   }
 
   #start(entry: Entry): StageHost {
-    const host = startStageHost({ clock: this.#needs.clock, codeCache: join(this.#needs.cacheDirectory, 'code') })
+    const { cacheDirectory, clock, runHost } = this.#needs
+    const host = startStageHost({ clock, codeCache: join(cacheDirectory, 'code') }, runHost)
     entry.host = host
     void host.ended.then((error) => {
       if (entry.host !== host) return
@@ -262,28 +289,6 @@ export class Stages implements StageTable {
   }
 }
 
-/**
- * Whether loaded ranges make up [from, to) exactly: a range of layers is one graph and cannot be entered in the middle.
- * Embedding and head stand by themselves.
- */
-export function servesRange([from, to]: BlockRange, ranges: readonly BlockRange[], last: number): boolean {
-  const embedding = from > 0 || ranges.some(([start]) => start === 0)
-  const head = to < last || ranges.some(([, end]) => end === last)
-  const layers = ranges.map(([start, end]) => [Math.max(start, 1), Math.min(end, last - 1)] as const)
-  return embedding && head && tiled(Math.max(from, 1), Math.min(to, last - 1), layers)
-}
-
-function tiled(from: number, to: number, layers: readonly BlockRange[]): boolean {
-  if (from >= to) return true
-  return layers.some(([start, end]) => start === from && end > start && end <= to && tiled(end, to, layers))
-}
-
-function same(one: readonly BlockRange[], other: readonly BlockRange[]): boolean {
-  const key = (ranges: readonly BlockRange[]): string =>
-    [...new Set(ranges.map(([from, to]) => `${from}-${to}`))].sort().join(' ')
-  return key(one) === key(other)
-}
-
 /** Damaged tensors, found here before the load, or by the host as it packs them. */
 function isDamage(error: unknown): boolean {
   if (error instanceof BlobDamagedError) return true
@@ -293,17 +298,4 @@ function isDamage(error: unknown): boolean {
 /** Until a host says otherwise, its weights are pre-packed, and graphs share them. */
 function isMapped(entry: Entry): boolean {
   return entry.loaded?.prepacked !== false
-}
-
-/**
- * Memory of loaded ranges. A block that stands in several is there once: its weights are mapped. Where they are not, each
- * graph has a copy of its own; embedding and head are there once in any case.
- */
-function weightBytes(manifest: ModelManifest, ranges: readonly BlockRange[], mapped: boolean): number {
-  const graphs = [...new Map(ranges.map((range) => [range.join(), range])).values()]
-  return manifest.blocks.reduce((sum, block, index) => {
-    const times = graphs.filter(([from, to]) => from <= index && index < to).length
-    const copies = mapped || block.kind !== 'decoder' ? Math.min(times, 1) : times
-    return sum + copies * block.memory
-  }, 0)
 }

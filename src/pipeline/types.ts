@@ -53,6 +53,12 @@ export type PromptInput =
   | { readonly kind: 'ids'; readonly ids: readonly number[] }
   | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
 
+/**
+ * Whether what other peers compute is computed again, by a third one or here. `hold`: no token is given before what it came
+ * from was.
+ */
+export type AuditMode = 'off' | 'sample' | 'hold'
+
 export interface GenerateRequest {
   readonly model: string
   readonly input: PromptInput
@@ -65,6 +71,10 @@ export interface GenerateRequest {
   readonly placement?: 'auto' | 'local' | PlacementFile
   /** Milliseconds from now. */
   readonly deadline?: number
+  /** @default the peer's own: `off` unless it was told otherwise */
+  readonly audit?: AuditMode
+  /** Of `sample`: chance of a row of a stage that a check follows it, 0 to 1. @default the peer's own, 0.05 */
+  readonly auditRate?: number
   /** End-of-sequence tokens do not stop the text (benchmarks). */
   readonly ignoreEnd?: boolean
 }
@@ -110,6 +120,20 @@ export type GenerateEvent =
       readonly route: readonly RouteHop[]
       readonly replayed_rows: number
       readonly exact: boolean
+    }
+  /**
+   * What a stage sent was found to be wrong (`lie`), or nobody could decide whether it is (`disputed`): the answer goes on
+   * without that peer. `position`: the first wrong row; `affected`: tokens given before that came of such rows.
+   */
+  | {
+      readonly type: 'audit'
+      readonly verdict: 'lie' | 'disputed'
+      readonly peer: string
+      readonly from: number
+      readonly to: number
+      readonly position: number
+      readonly affected: number
+      readonly why: string
     }
   /** A stage was lost and nobody can take its blocks now; the answer goes on by itself if somebody comes in time. */
   | { readonly type: 'waiting'; readonly code: string; readonly message: string }

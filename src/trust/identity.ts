@@ -79,11 +79,21 @@ export function verify(peer: string, bytes: Uint8Array, signature: Uint8Array): 
   return key !== undefined && verifySignature(null, bytes, key, signature)
 }
 
+/** Of authors whose signatures come again and again: to make a key takes as long as to use it. */
+const MAX_KEYS = 1024
+const keys = new Map<string, KeyObject>()
+
 function publicKeyOf(peer: string): KeyObject | undefined {
+  const known = keys.get(peer)
+  if (known !== undefined) return known
   try {
     const id = peerIdFromString(peer)
     if (id.type !== 'Ed25519') return undefined
-    return createPublicKey({ key: Buffer.concat([SPKI_HEAD, id.publicKey.raw]), format: 'der', type: 'spki' })
+    const key = createPublicKey({ key: Buffer.concat([SPKI_HEAD, id.publicKey.raw]), format: 'der', type: 'spki' })
+    keys.set(peer, key)
+    const [oldest] = keys.keys()
+    if (keys.size > MAX_KEYS && oldest !== undefined) keys.delete(oldest)
+    return key
   } catch {
     return undefined
   }

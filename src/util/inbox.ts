@@ -14,6 +14,11 @@ export class Inbox<T> {
     this.#wake?.()
   }
 
+  /** What is here, and is here no more. */
+  clear(): T[] {
+    return this.#values.splice(0)
+  }
+
   /** What is already here can still be taken; then the error is thrown. The first one counts. */
   fail(error: Error): void {
     this.#error ??= error

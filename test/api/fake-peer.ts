@@ -139,6 +139,7 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
       return fakeNetcheck(peer.id)
     },
     approve: async (id, admit) => void peer.calls.push(`${admit ? 'approve' : 'deny'} ${id}`),
+    trust: async (id) => peer.calls.push(`trust ${id}`) > 0,
     onEvent: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)

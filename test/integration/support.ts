@@ -34,6 +34,10 @@ export interface Lab {
   home(name: string): string
   /** @param within command that runs it elsewhere, e.g. in a network namespace */
   start(name: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
+  /** Another program in the place of bin/weft. */
+  startProgram(name: string, program: string, args?: readonly string[]): Promise<RealPeer>
+  /** On another Node than this one. */
+  startOn(name: string, node: string, args?: readonly string[]): Promise<RealPeer>
   /** Told nothing but its home: it joins the open mesh of all peers nearby that were told nothing. */
   startBare(name: string, within?: readonly string[]): Promise<RealPeer>
   stop(): Promise<void>
@@ -49,11 +53,28 @@ export async function createLab(): Promise<Lab> {
     network,
     home,
     async start(name, args = [], within = []) {
+      const threads = args.includes('--threads') ? [] : ['--threads', '1']
+      const peer = await startPeer(
+        home(name),
+        ['--name', name, '--network', network, ...threads, '--http', 'off', ...args],
+        within,
+      )
+      peers.push(peer)
+      return peer
+    },
+    async startProgram(name, program, args = []) {
       const peer = await startPeer(
         home(name),
         ['--name', name, '--network', network, '--threads', '1', '--http', 'off', ...args],
-        within,
+        [],
+        program,
       )
+      peers.push(peer)
+      return peer
+    },
+    async startOn(name, node, args = []) {
+      const more = ['--name', name, '--network', network, '--threads', '1', '--http', 'off', ...args]
+      const peer = await startPeer(home(name), more, [], BIN, node)
       peers.push(peer)
       return peer
     },
@@ -69,8 +90,14 @@ export async function createLab(): Promise<Lab> {
   }
 }
 
-async function startPeer(home: string, args: readonly string[], within: readonly string[]): Promise<RealPeer> {
-  const [file, ...rest] = [...within, process.execPath, BIN, 'up', '--json', '--home', home, ...args]
+async function startPeer(
+  home: string,
+  args: readonly string[],
+  within: readonly string[],
+  program = BIN,
+  node = process.execPath,
+): Promise<RealPeer> {
+  const [file, ...rest] = [...within, node, program, 'up', '--json', '--home', home, ...args]
   const child = spawn(file!, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
   let stderr = ''
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
@@ -147,6 +174,7 @@ export interface Answer {
   /** Of each token, where they were asked for. */
   readonly logprobs: readonly unknown[]
   readonly reroutes: readonly Extract<GenerateEvent, { type: 'reroute' }>[]
+  readonly audits: readonly Extract<GenerateEvent, { type: 'audit' }>[]
   /** It said that it waits for somebody to take a stage. */
   readonly waited: boolean
   readonly error: unknown
@@ -164,6 +192,7 @@ export async function answer(
   let route: Answer['route'] = []
   let end: Answer['end']
   const reroutes: Extract<GenerateEvent, { type: 'reroute' }>[] = []
+  const audits: Extract<GenerateEvent, { type: 'audit' }>[] = []
   let waited = false
   const logprobs: unknown[] = []
   try {
@@ -172,6 +201,7 @@ export async function answer(
       if (event.type === 'start') route = event.route
       else if (event.type === 'end') end = event
       else if (event.type === 'reroute') reroutes.push(event)
+      else if (event.type === 'audit') audits.push(event)
       else if (event.type === 'waiting') waited = true
       else if (event.type === 'token') {
         ids.push(event.id)
@@ -179,9 +209,9 @@ export async function answer(
         onToken(ids.length)
       }
     }
-    return { ids, route, end, logprobs, reroutes, waited, error: undefined }
+    return { ids, route, end, logprobs, reroutes, audits, waited, error: undefined }
   } catch (error) {
-    return { ids, route, end, logprobs, reroutes, waited, error }
+    return { ids, route, end, logprobs, reroutes, audits, waited, error }
   }
 }
 

@@ -112,7 +112,7 @@ describe('a peer without room for another session', () => {
     const route = [{ peer: 'b', from: 0, to: 8 }]
     const full = new KvFullError(2, 1)
     const attempt = (): Promise<never> => {
-      relief.refuse(route[0]!, full)
+      expect(relief.refuses(route[0]!, full)).toBe(true)
       return Promise.reject(new Error('the attempt has ended'))
     }
     const nobody = { ...failover, relieve: () => undefined }

@@ -35,9 +35,9 @@ describe('the watchdog of a stage host', () => {
     const wedged: number[] = []
     const dog = new Watchdog(clock, (silent) => wedged.push(silent))
     for (let step = 0; step < 100; step++) {
-      dog.given(1)
+      dog.given(1, 1)
       clock.advance(20)
-      dog.answered(1)
+      dog.answered(1, 1)
     }
     clock.advance(600_000)
     expect(wedged).toEqual([])
@@ -47,10 +47,10 @@ describe('the watchdog of a stage host', () => {
     const clock = handClock()
     const wedged: number[] = []
     const dog = new Watchdog(clock, (silent) => wedged.push(silent))
-    dog.given(1)
+    dog.given(1, 1)
     clock.advance(20)
-    dog.answered(1)
-    dog.given(1)
+    dog.answered(1, 1)
+    dog.given(1, 1)
     clock.advance(2_000)
     expect(wedged).toEqual([])
     clock.advance(2_000)
@@ -63,13 +63,13 @@ describe('the watchdog of a stage host', () => {
     const clock = handClock()
     const wedged: number[] = []
     const dog = new Watchdog(clock, (silent) => wedged.push(silent))
-    dog.given(1)
+    dog.given(1, 1)
     clock.advance(100)
-    dog.answered(1)
-    dog.given(512)
+    dog.answered(1, 1)
+    dog.given(1, 512)
     clock.advance(51_200)
     expect(wedged).toEqual([])
-    dog.answered(512)
+    dog.answered(1, 512)
     clock.advance(600_000)
     expect(wedged).toEqual([])
   })
@@ -78,9 +78,56 @@ describe('the watchdog of a stage host', () => {
     const clock = handClock()
     const wedged: number[] = []
     const dog = new Watchdog(clock, (silent) => wedged.push(silent))
-    dog.given(4)
-    dog.forget()
+    dog.given(1, 4)
+    dog.forget(1)
     clock.advance(600_000)
     expect(wedged).toEqual([])
+  })
+
+  it('finds a host whose every session gives up before it would be found', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    dog.given(1, 1)
+    clock.advance(20)
+    dog.answered(1, 1)
+    for (let session = 2; session < 7; session++) {
+      dog.given(session, 1)
+      clock.advance(500)
+      dog.forget(session)
+      // Between them nobody waits, and that is no silence.
+      clock.advance(60_000)
+    }
+    expect(wedged).toHaveLength(1)
+    expect(wedged[0]).toBeLessThan(3_000)
+  })
+
+  it('still waits for one session when another is closed', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    dog.given(1, 1)
+    clock.advance(20)
+    dog.answered(1, 1)
+    dog.given(1, 1)
+    dog.given(2, 1)
+    dog.forget(2)
+    clock.advance(5_000)
+    expect(wedged).toHaveLength(1)
+  })
+
+  it('does not take the time that a row waits behind others for the time that it needs', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    dog.given(1, 100)
+    dog.given(2, 1)
+    clock.advance(1_000)
+    dog.answered(1, 100)
+    clock.advance(10)
+    dog.answered(2, 1)
+    dog.given(1, 1)
+    clock.advance(3_000)
+    expect(wedged).toHaveLength(1)
   })
 })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { GREEDY } from '../../pipeline/index.ts'
 import type { GenerateRequest } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
-import { name, placement, placementFile, real, stopList, text, tokenIds, whole } from '../fields.ts'
+import { auditMode, name, placement, placementFile, real, stopList, text, tokenIds, whole } from '../fields.ts'
 import { MAX_DEADLINE_MS, MAX_PING_BYTES, MAX_PINGS, MAX_RESUME_S, MAX_TOKENS, MAX_TOP_LOGPROBS } from '../limits.ts'
 
 /** Penalties and temperatures beyond these have no use; they only overflow. */
@@ -40,6 +40,8 @@ const generateFields = z.strictObject({
   placement: placement.optional(),
   deadline: whole(1, MAX_DEADLINE_MS).optional(),
   ignoreEnd: z.boolean().optional(),
+  audit: auditMode.optional(),
+  auditRate: real(0, 1).optional(),
   resume_s: whole(0, MAX_RESUME_S).optional(),
 })
 

@@ -124,6 +124,10 @@ function addChanges(app: FastifyInstance, parts: ServerParts): void {
       await peer.approve(param(request, 'id'), admit)
       return done
     })
+  app.post('/api/v1/peers/:id/trust', ADMIN, async (request) => {
+    check(emptySchema, request.body)
+    return { ...done, lifted: await peer.trust(param(request, 'id')) }
+  })
 }
 
 /** Answers first, then stops: the caller waits for the process to end, not for this answer. */

@@ -223,6 +223,7 @@ function createChoice(
       else if (event.type === 'token') await token(event)
       else if (event.type === 'end') await end(event)
       else if (event.type === 'reroute') await rerouted(event)
+      else if (event.type === 'audit') await comment(`audit: ${event.verdict} ${event.peer}, ${event.affected} tokens`)
       else if (event.type === 'waiting') await comment(`waiting for a stage: ${event.code}`)
     },
     finished: () => {

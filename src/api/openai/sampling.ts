@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
-import { name, placement, real, stop, whole } from '../fields.ts'
+import { auditMode, name, placement, real, stop, whole } from '../fields.ts'
 import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_RESUME_S, MAX_TOKENS } from '../limits.ts'
 import { InvalidParameterError, UnsupportedParameterError } from '../request-errors.ts'
 
@@ -29,6 +29,8 @@ export const SHARED_FIELDS = {
       placement: placement.optional(),
       deadline_ms: whole(1, MAX_DEADLINE_MS).optional(),
       resume_s: whole(0, MAX_RESUME_S).optional(),
+      audit: auditMode.optional(),
+      audit_rate: real(0, 1).optional(),
     })
     .nullish(),
 } as const
@@ -63,6 +65,8 @@ export function requestOf(
     stop: fields.stop ?? undefined,
     placement: fields.weft?.placement,
     deadline: fields.weft?.deadline_ms,
+    audit: fields.weft?.audit,
+    auditRate: fields.weft?.audit_rate,
   })
 }
 

@@ -1,6 +1,8 @@
 /** weft deploy MODEL [--placement FILE]: places a model and loads its stages. */
 import { openFor } from '../context.ts'
+import type { PlacementFile } from '../../pipeline/index.ts'
 import type { Command } from '../context.ts'
+import type { PeerAccess } from '../peer-access.ts'
 import { deadlineSignal } from '../deadline.ts'
 import { readPlacement } from '../placement-file.ts'
 import { createProgress } from '../progress.ts'
@@ -13,9 +15,11 @@ export const command: Command = async (context) => {
   const model = flags.required(0)
   const path = flags.text('placement')
   const objective = flags.text('objective') as 'latency' | 'memory' | 'spread' | undefined
-  const placement = path === undefined || path === 'auto' ? objective : await readPlacement(path, model)
+  const named = path === undefined || path === 'auto' ? objective : await readPlacement(path, model)
   const signal = deadlineSignal(context, `deploying ${model}`)
   const access = await openFor(context, 'never')
+  const isPinned = flags.flag('pin') && typeof named !== 'object'
+  const placement = isPinned ? await chosenNow(access, model, named, signal) : named
   const progress = createProgress(io, out)
   context.defer(() => progress.end())
   const wait = waiting(io, out, `the stages of ${model}`, flags.number('timeout'))
@@ -38,4 +42,16 @@ export const command: Command = async (context) => {
   }
   const names = namesOf(await access.status(signal))
   out.line(`${printable(model)}  ${placementText(result.stages, names)}  (${result.kind}, epoch ${result.epoch})`)
+}
+
+/** What weft would choose, as a placement by hand: without spares. @throws NoPlacementError when nothing fits */
+async function chosenNow(
+  access: PeerAccess,
+  model: string,
+  objective: 'latency' | 'memory' | 'spread' | undefined,
+  signal: AbortSignal,
+): Promise<PlacementFile | undefined> {
+  const { verdict, stages } = await access.plan(model, objective === undefined ? {} : { objective }, signal)
+  // Deploying refuses with what is missing.
+  return verdict === 'no-fit' ? undefined : { model, stages }
 }

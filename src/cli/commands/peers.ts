@@ -1,12 +1,14 @@
-/** weft peers [ls|approve|deny]: members of the mesh. */
+/** weft peers [ls|approve|deny|trust]: members of the mesh. */
 import type { PeerStatus } from '../../peer/index.ts'
 import { openFor } from '../context.ts'
-import type { Command } from '../context.ts'
+import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
 import { blocksTable, linksTable } from '../link-view.ts'
 import { printable } from '../text.ts'
+import type { PeerAccess } from '../peer-access.ts'
 import { peersTable } from '../views.ts'
+import { quarantineLines } from '../quarantine-view.ts'
 
 /** Whoever waits for a person here, or here for a person elsewhere (`--lan confirm`). */
 const PENDING = 'WEFT-DSC-005'
@@ -14,6 +16,16 @@ const PENDING = 'WEFT-DSC-005'
 /** Tables below the one of peers: what was measured of ways and devices, then of blocks. */
 function measured(status: PeerStatus): string[][] {
   return [linksTable(status), blocksTable(status)].filter((lines) => lines.length > 0)
+}
+
+/** A peer in quarantine may have gone: its id is taken as it is. */
+async function trust({ out, signal }: CommandContext, access: PeerAccess, wanted: string): Promise<void> {
+  const { peers, quarantine = [] } = await access.status(signal)
+  const kept = quarantine.map(({ peer }) => ({ id: peer, name: peers.find(({ id }) => id === peer)?.name ?? '' }))
+  const { id } = findPeer([...kept, ...peers.filter((peer) => !kept.some((each) => each.id === peer.id))], wanted)
+  const lifted = await access.trust(id, signal)
+  if (out.structured) out.document({ schema: 'weft.trust/1', peer: id, lifted })
+  else out.note(lifted ? `${id} is out of quarantine` : `${id} was in no quarantine`)
 }
 
 export const command: Command = async (context) => {
@@ -27,13 +39,19 @@ export const command: Command = async (context) => {
   const status = await access.status(signal)
   if (action === 'ls' || wanted === undefined) {
     if (out.jsonl) for (const peer of status.peers) out.document({ schema: 'weft.peer/1', ...peer })
-    else if (out.json) out.document({ schema: 'weft.peers/1', peers: status.peers })
+    else if (out.json)
+      out.document({ schema: 'weft.peers/1', peers: status.peers, quarantine: status.quarantine ?? [] })
     else {
       out.lines(peersTable(status, flags.flag('wide')))
       if (flags.flag('wide')) for (const lines of measured(status)) out.lines(['', ...lines])
+      out.lines(quarantineLines(status))
       for (const { code, why, hint } of status.seen_not_joined)
         if (code === PENDING) out.note(printable(`${why}. ${hint}`))
     }
+    return
+  }
+  if (action === 'trust') {
+    await trust(context, access, wanted)
     return
   }
   const admit = action === 'approve'

@@ -7,15 +7,19 @@ import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
 import { ensureModel } from '../ensure-model.ts'
-import { FileUnreadableError } from '../errors.ts'
+import { FileUnreadableError, UsageError } from '../errors.ts'
+import { runningLines } from '../living-view.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { planLines } from '../plan-view.ts'
+import { printable } from '../text.ts'
+import { namesOf } from '../views.ts'
 
 export const command: Command = async (context) => {
   const { flags, out } = context
   const model = flags.required(0)
   const fleet = flags.text('fleet')
   const signal = deadlineSignal(context, `planning ${model}`)
+  if (flags.flag('running')) return showRunning(context, model, signal)
   const plan =
     fleet === undefined
       ? await (await openWith(context, model, signal)).plan(model, requestOf(context), signal)
@@ -23,6 +27,20 @@ export const command: Command = async (context) => {
   if (out.structured) out.document(plan)
   else out.lines(planLines(plan))
   return plan.verdict === 'no-fit' ? EXIT.noResources : EXIT.ok
+}
+
+/** The placement that stands, and whether it is about to move. @throws UsageError */
+async function showRunning(context: CommandContext, model: string, signal: AbortSignal): Promise<number> {
+  const { flags, out } = context
+  if (flags.text('fleet') !== undefined || flags.texts('what-if').length > 0)
+    throw new UsageError('--running and --fleet or --what-if exclude each other')
+  const status = await (await openFor(context, 'never')).status(signal)
+  const placement = status.placements?.find((entry) => entry.model === model || entry.digest === model)
+  if (out.structured) out.document({ schema: 'weft.running/1', model, placement: placement ?? null })
+  else if (placement === undefined)
+    out.line(`${printable(model)} has no placement: the next request or weft deploy makes one`)
+  else out.lines(runningLines(placement, namesOf(status)))
+  return EXIT.ok
 }
 
 /** What the catalogue offers and nobody holds yet is fetched, as for `weft run`: its blocks are not known before. */

@@ -11,7 +11,7 @@ import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { promptOf } from '../prompt.ts'
 import { noteRoute } from '../route-notes.ts'
-import { samplingOf } from '../sampling-options.ts'
+import { auditOf, samplingOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { printable } from '../text.ts'
 import { textPrinter } from '../text-printer.ts'
@@ -35,6 +35,7 @@ export const command: Command = async (context) => {
     ...(logprobs === undefined ? {} : { logprobs }),
     ...(placement === undefined ? {} : { placement }),
     ...(timeout === undefined ? {} : { deadline: timeout }),
+    ...auditOf(flags),
   }
   const signal = deadlineSignal(context, 'the answer')
   const access = await openFor(context, 'fallback')

@@ -4,6 +4,7 @@ import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
 import { formatSpan, plural, shortId } from '../format.ts'
 import type { Output } from '../output.ts'
+import { quarantineLines } from '../quarantine-view.ts'
 import { printable } from '../text.ts'
 import { peersTable } from '../views.ts'
 
@@ -19,6 +20,7 @@ export const command: Command = async (context) => {
   out.lines(peersTable(status, flags.flag('wide')))
   out.lines(reachLines(status))
   out.lines(modelLines(status, out))
+  out.lines(quarantineLines(status))
   out.lines(unjoinedLines(status, out))
   for (const warning of warnings) out.line(out.paint('yellow', `# warning: ${warning}`))
 }

@@ -47,6 +47,9 @@ export interface HostProcess {
   stop(): Promise<void>
 }
 
+/** How a host is made to run: a need, so that a simulated peer has its hosts in its own process. */
+export type RunHostProcess = (needs: HostProcessNeeds, program: HostProgram) => HostProcess
+
 export function startHostProcess({ clock, codeCache }: HostProcessNeeds, program: HostProgram): HostProcess {
   const args = ['--disable-warning=ExperimentalWarning', program.path, ...(program.args ?? [])]
   const child = spawn(process.execPath, args, {

@@ -2,13 +2,14 @@
  * Whether kernels give a row the same bits alone as in company. Some do on one processor and not on another (the 4-bit
  * kernel of AVX2 does not, that of AVX512-VNNI does), so it is tried with the weights at hand.
  */
+import { floatsToHalves } from '../../models/index.ts'
 import type { BoundaryType } from '../../models/index.ts'
 import type { Tensor } from '../../onnx/index.ts'
 
 /** A row between -1 and 1 in the boundary's type, the same for the same seed, with no two elements alike. */
 export function trialRow(width: number, boundary: BoundaryType, seed: number): Uint8Array {
   const row = Float32Array.from({ length: width }, (_, index) => Math.sin(seed * 1000 + index * 1.7))
-  const typed = boundary === 'f16' ? new Float16Array(row) : row
+  const typed = boundary === 'f16' ? floatsToHalves(row) : row
   return new Uint8Array(typed.buffer)
 }
 

@@ -36,6 +36,9 @@ export interface PartsNeeds {
   readonly cacheDirectory: string
 }
 
+/** What a host needs of its parts, whatever computes them. */
+export type HostParts = Pick<Parts, 'admit' | 'kvBytes' | 'load' | 'packed' | 'plain' | 'segment'>
+
 export class Parts {
   readonly #needs: PartsNeeds
   readonly #manifest: ModelManifest

@@ -12,7 +12,7 @@ import { MAX_SLOTS } from './decoder-stage.ts'
 import { NotFiniteError, OutOfStepError } from './errors.ts'
 import { answer, markSingle, nextPart, sessionKey, tokenControl } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
-import type { DecoderPart, HeadPart, Parts } from './parts.ts'
+import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { HostStats, OpenControl } from './protocol.ts'
 import { createSampler } from './sampler.ts'
@@ -23,9 +23,11 @@ const MAX_ROWS = 512
 export interface StageRuntimeNeeds {
   readonly clock: Clock
   readonly manifest: ModelManifest
-  readonly parts: Parts
+  readonly parts: Pick<HostParts, 'admit' | 'kvBytes' | 'segment'>
   /** Bytes that KV caches may take together. */
   readonly kvBytes: number
+  /** Resident bytes. @default of this process */
+  resident?(): number
   emit(frame: Frame): void
 }
 
@@ -93,7 +95,7 @@ export class StageRuntime {
     let kvBytes = 0
     for (const session of this.#sessions.values()) for (const cache of session.caches) kvBytes += cache.bytes
     return {
-      rss: process.memoryUsage.rss(),
+      rss: this.#needs.resident?.() ?? process.memoryUsage.rss(),
       sessions: this.#sessions.size,
       kvBytes,
       runs: this.#runs,

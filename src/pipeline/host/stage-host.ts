@@ -7,7 +7,7 @@ import type { Clock } from '../../util/index.ts'
 import { StageHostError } from './host-errors.ts'
 import type { StageHostLostError } from './host-errors.ts'
 import { startHostProcess } from './host-process.ts'
-import type { HostProcess, HostProcessNeeds } from './host-process.ts'
+import type { HostProcess, HostProcessNeeds, RunHostProcess } from './host-process.ts'
 import { HOST } from './protocol.ts'
 import type { HostStats, LoadControl, LoadedControl } from './protocol.ts'
 import { Watchdog } from './watchdog.ts'
@@ -30,8 +30,8 @@ export interface StageHost {
 }
 
 /** Starts the child process; nothing is loaded yet. */
-export function startStageHost(needs: HostProcessNeeds): StageHost {
-  const host = startHostProcess(needs, { name: 'stage host', path: hostProgram() })
+export function startStageHost(needs: HostProcessNeeds, run: RunHostProcess = startHostProcess): StageHost {
+  const host = run(needs, { name: 'stage host', path: hostProgram() })
   const calls = new Calls(needs.clock, host)
   let handler: (message: Frame) => void = () => undefined
   // Its end tells the sessions; what follows is as after any other death of a host.
@@ -39,8 +39,8 @@ export function startStageHost(needs: HostProcessNeeds): StageHost {
   void host.ended.then(() => watchdog.stop())
   host.onFrame((message) => {
     if (calls.answer(message)) return
-    if (message.type === HOST.error) watchdog.forget()
-    else watchdog.answered(message.rows)
+    if (message.type === HOST.error) watchdog.forget(message.request)
+    else watchdog.answered(message.request, message.rows)
     handler(message)
   })
   return {
@@ -49,8 +49,8 @@ export function startStageHost(needs: HostProcessNeeds): StageHost {
     load: async (control) => (await calls.call(HOST.load, LOAD_DEADLINE_MS, control)) as LoadedControl,
     stats: async () => (await calls.call(HOST.stats, STATS_DEADLINE_MS, null)) as HostStats,
     send: (message) => {
-      if (message.type === HOST.run) watchdog.given(message.dims[0] ?? 1)
-      else if (message.type === HOST.close) watchdog.forget()
+      if (message.type === HOST.run) watchdog.given(message.request, message.dims[0] ?? 1)
+      else if (message.type === HOST.close) watchdog.forget(message.request)
       return host.send(message)
     },
     onFrame: (set) => (handler = set),

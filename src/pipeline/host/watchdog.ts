@@ -23,9 +23,11 @@ export class Watchdog {
   readonly #patience: Patience
   readonly #wedged: (silentMs: number) => void
   /** Rows given and not answered, oldest first. */
-  readonly #open: { readonly rows: number; readonly at: number }[] = []
+  #open: { readonly session: number; readonly rows: number; readonly at: number }[] = []
   #slowest = 0
   #heard = 0
+  /** Milliseconds of silence over work that was given up before it was answered. */
+  #owed = 0
   #timer: CancelTimer | undefined
 
   constructor(
@@ -38,23 +40,32 @@ export class Watchdog {
     this.#wedged = wedged
   }
 
-  given(rows: number): void {
+  given(session: number, rows: number): void {
     const now = this.#clock.now()
-    if (this.#open.length === 0) this.#heard = now
-    this.#open.push({ rows, at: now })
+    if (this.#open.length === 0) this.#heard = now - this.#owed
+    this.#owed = 0
+    this.#open.push({ session, rows, at: now })
     this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look())
   }
 
-  answered(rows: number): void {
+  answered(session: number, rows: number): void {
     const now = this.#clock.now()
-    const oldest = this.#open.shift()
+    const place = this.#open.findIndex((work) => work.session === session)
+    const [work] = place < 0 ? [] : this.#open.splice(place, 1)
+    // What came before it took its time, not this.
+    const since = Math.max(work?.at ?? now, this.#heard)
+    this.#slowest = Math.max(this.#slowest, (now - since) / Math.max(rows, 1))
     this.#heard = now
-    if (oldest !== undefined) this.#slowest = Math.max(this.#slowest, (now - oldest.at) / Math.max(rows, 1))
   }
 
-  /** A session was closed: what it still had open is not waited for. */
-  forget(): void {
-    this.#open.length = 0
+  /**
+   * A session was closed: what it still had open is not waited for. Who waits gives up, too, when nothing comes: that
+   * nothing came until then is not forgotten.
+   */
+  forget(session: number): void {
+    const wasOpen = this.#open.length > 0
+    this.#open = this.#open.filter((work) => work.session !== session)
+    if (wasOpen && this.#open.length === 0) this.#owed = this.#clock.now() - this.#heard
   }
 
   stop(): void {

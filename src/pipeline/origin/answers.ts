@@ -1,6 +1,11 @@
 /** What the hops of one attempt answer, each once; trouble ends the wait. */
 import type { Clock } from '../../util/index.ts'
 
+/** A hop that has to fetch and pack its blocks first takes this long at most. */
+const OPEN_DEADLINE_MS = 300_000
+/** A hop that stays has nothing to do for its answer. */
+const STAY_DEADLINE_MS = 2_500
+
 export interface Answers {
   /** @param taken rows that the hop has already */
   answered(hop: number, taken: number): void
@@ -11,7 +16,7 @@ export interface Answers {
   readonly all: Promise<readonly number[]>
 }
 
-export function collectAnswers(hops: number): Answers {
+function collectAnswers(hops: number): Answers {
   const taken = new Map<number, number>()
   const { promise, resolve, reject } = Promise.withResolvers<readonly number[]>()
   // It may fail before anybody waits for it.
@@ -29,8 +34,29 @@ export function collectAnswers(hops: number): Answers {
   }
 }
 
+/** @param stay hops that are open already @param late told of each hop that has not answered in time */
+export function answersOf(
+  clock: Clock,
+  hops: number,
+  stay: readonly number[],
+  late: (hop: number) => Error,
+): { readonly answers: Answers; readonly cancel: () => void } {
+  const answers = collectAnswers(hops)
+  const all = Array.from({ length: hops }, (_, hop) => hop)
+  const timers = [
+    answerWithin(clock, answers, STAY_DEADLINE_MS, stay, late),
+    answerWithin(clock, answers, OPEN_DEADLINE_MS, all, late),
+  ]
+  return {
+    answers,
+    cancel: () => {
+      for (const timer of timers) timer()
+    },
+  }
+}
+
 /** Fails the wait for those of `hops` that have not answered in time; returns how to call that off. */
-export function answerWithin(
+function answerWithin(
   clock: Clock,
   answers: Answers,
   milliseconds: number,

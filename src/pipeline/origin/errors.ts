@@ -34,4 +34,30 @@ export class ContextFullError extends WeftError {
   }
 }
 
-export const ORIGIN_ERRORS: readonly ErrorInfo[] = [EmptyPromptError.info, ContextFullError.info]
+/** Tokens are held until they are checked, and nobody can check them. */
+export class AuditUnavailableError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-042',
+    title: 'Nobody can check a stage',
+    meaning:
+      'The answer was to be held until what other peers computed had been checked, and no other peer, nor this one, has the blocks to check it.',
+    remedy:
+      'Give another peer the same blocks (replicas in a placement), or this one memory for them, or ask with --audit sample.',
+    exit: EXIT.noResources,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor({ peer, from, to }: { readonly peer: string; readonly from: number; readonly to: number }, why: string) {
+    super(AuditUnavailableError.info, `nobody can check the blocks [${from}, ${to}) of the peer ${peer}`, {
+      why,
+      details: { peer, from, to },
+    })
+  }
+}
+
+export const ORIGIN_ERRORS: readonly ErrorInfo[] = [
+  EmptyPromptError.info,
+  ContextFullError.info,
+  AuditUnavailableError.info,
+]

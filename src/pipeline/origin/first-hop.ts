@@ -24,6 +24,22 @@ export class FirstHop {
     return this.#ids.length
   }
 
+  /** Ids of the first rows. */
+  ids(rows: number): readonly number[] {
+    return this.#ids.slice(0, rows)
+  }
+
+  /** A shadow that is fed no more. */
+  forget(request: number): void {
+    this.#shadows.delete(request)
+  }
+
+  /** Rows from `rows` on never were. */
+  truncate(rows: number): void {
+    this.#ids.length = Math.min(this.#ids.length, rows)
+    this.#shadows.clear()
+  }
+
   append(ids: readonly number[]): void {
     for (const id of ids) this.#ids.push(id)
   }
@@ -67,11 +83,11 @@ export class FirstHop {
   }
 
   /** Rows [from, to) to a shadow of the first hop, under its own number. */
-  async giveShadow({ request, from, to }: Feed, send: (message: Frame) => Promise<void>): Promise<void> {
+  async giveShadow({ request, from, to, tokensFrom }: Feed, send: (message: Frame) => Promise<void>): Promise<void> {
     const shadow = this.#shadows.get(request) ?? new FirstHop(send)
     this.#shadows.set(request, shadow)
     shadow.append(this.#ids.slice(shadow.rows, to))
     for (let position = from; position < to; position += REPLAY_ROWS)
-      await shadow.give(request, 0, position, Math.min(position + REPLAY_ROWS, to), Infinity)
+      await shadow.give(request, 0, position, Math.min(position + REPLAY_ROWS, to), tokensFrom ?? Infinity)
   }
 }

@@ -22,9 +22,13 @@ export interface Follower {
   taken(unread: number): void
 }
 
-export function createFollower(follow: Follow, send: (id: number, position: number) => void): Follower {
-  let tokens = 0
-  let held: number | undefined
+/** @param begun tokens that were there before, and the last of them where it was not followed yet */
+export function createFollower(
+  follow: Follow,
+  send: (id: number, position: number) => void,
+  begun: { readonly tokens: number; readonly held: number | undefined } = { tokens: 0, held: undefined },
+): Follower {
+  let { tokens, held } = begun
   return {
     arrived(id, unread) {
       tokens++

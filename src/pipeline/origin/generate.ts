@@ -132,10 +132,13 @@ async function* decode(
   }
   const rest = finish === 'stop' && stops.stopped ? '' : stops.push(stream.end()).text + stops.end()
   if (rest !== '') yield { type: 'token', id: ids.at(-1)!, text: rest }
+  for (const late of (await session.settle?.()) ?? [])
+    if (!('token' in late) && !('takenTo' in late)) yield routeEvent(late)
   yield { type: 'end', finish, text: text + rest, ids, stats: timings.stats(ids.length, needs.counters()) }
 }
 
 function routeEvent(arrival: Exclude<Arrival, { token: unknown } | { takenTo: unknown }>): GenerateEvent {
+  if ('audit' in arrival) return { type: 'audit', ...arrival.audit }
   if ('waiting' in arrival) return { type: 'waiting', code: arrival.waiting.code, message: arrival.waiting.message }
   const { attempt, lost, route, replayedRows, exact } = arrival.rerouted
   return { type: 'reroute', attempt, lost, route, replayed_rows: replayedRows, exact }

@@ -1,5 +1,8 @@
 /** What a hop is told when it is opened. */
-import type { RouteOpen } from '../ring/protocol.ts'
+import { encodeControl } from '../../net/index.ts'
+import type { Frame } from '../../net/index.ts'
+import { RING } from '../ring/protocol.ts'
+import type { Reroute, RouteOpen } from '../ring/protocol.ts'
 import type { RouteSegment } from './route.ts'
 import type { SessionInit } from './session.ts'
 
@@ -13,10 +16,45 @@ export function openingOf(
   const { digest, positions, deadline, sampler } = init
   const isHead = hop === route.length - 1
   const own = { ...sampler, history: [...sampler.history], generated: countsTokens(sampler) ? [...tokens] : [] }
-  return { digest, route: plainRoute(route), positions, deadline, sampler: isHead ? own : null, shadow: false }
+  const audited = init.audit === undefined ? {} : { audited: true }
+  return {
+    digest,
+    route: plainRoute(route),
+    positions,
+    deadline,
+    sampler: isHead ? own : null,
+    shadow: false,
+    ...audited,
+  }
 }
 
-export function plainRoute(route: readonly RouteSegment[]): RouteOpen['route'] {
+export interface Known {
+  readonly fresh: ReadonlySet<RouteSegment>
+  /** Those that were fed beforehand, by the request under which they were. */
+  readonly shadows: ReadonlyMap<RouteSegment, number>
+  /** Chosen so far. */
+  readonly tokens: readonly number[]
+}
+
+/** The message to each hop at the beginning of an attempt. */
+export function openings(
+  init: SessionInit,
+  route: readonly RouteSegment[],
+  { fresh, shadows, tokens }: Known,
+): (Partial<Frame> & Pick<Frame, 'type'>)[] {
+  return route.map((segment, hop) => {
+    const isFresh = fresh.has(segment)
+    const opening = isFresh ? openingOf(init, route, hop, tokens) : reroutingOf(route, hop, shadows.get(segment))
+    return { type: isFresh ? RING.open : RING.reroute, hop, control: encodeControl(opening) }
+  })
+}
+
+/** What a hop that stays is told. @param of the number under which it was a shadow */
+function reroutingOf(route: readonly RouteSegment[], hop: number, of: number | undefined): Reroute {
+  return { from: route[hop]!.from, route: plainRoute(route), ...(of === undefined ? {} : { of }) }
+}
+
+function plainRoute(route: readonly RouteSegment[]): RouteOpen['route'] {
   return route.map(({ peer, from, to }) => ({ peer, from, to }))
 }
 

@@ -1,4 +1,5 @@
 /** The first route of a session, with others in the place of peers that have no room for it. */
+import { KvFullError } from '../host/errors.ts'
 import type { RouteSegment } from './route.ts'
 import type { Failover } from './session.ts'
 
@@ -11,8 +12,11 @@ export class Relief {
   readonly #full = new Set<string>()
   #refused: Refused | undefined
 
-  refuse(segment: RouteSegment, error: Error): void {
+  /** The peer is sound and would take the session, had it room for it. */
+  refuses(segment: RouteSegment, error: Error): boolean {
+    if (!('code' in error) || error.code !== KvFullError.info.code) return false
     this.#refused ??= { segment, error }
+    return true
   }
 
   /**

@@ -7,33 +7,29 @@ import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { OutOfStepError } from '../host/errors.ts'
 import { DeadlineError, PeerLostError } from '../ring/errors.ts'
+import type { NoRouteError } from '../ring/errors.ts'
 import type { OriginListener } from '../ring/origins.ts'
-import { MAX_ATTEMPTS, RING } from '../ring/protocol.ts'
-import type { decodeToken } from '../ring/protocol.ts'
+import { RING } from '../ring/protocol.ts'
+import type { Account, decodeToken } from '../ring/protocol.ts'
 import type { RouteHop } from '../types.ts'
-import { collectAnswers } from './answers.ts'
+import { answersOf } from './answers.ts'
 import type { Answers } from './answers.ts'
-import { runAttempt } from './attempt.ts'
-import type { AttemptInit } from './attempt.ts'
+import { Checks } from './checks.ts'
 import { FirstHop } from './first-hop.ts'
 import { findSuccessor } from './hand-over.ts'
 import { findRoute } from './next-route.ts'
+import { openings } from './opening.ts'
+import { Pacing } from './pacing.ts'
 import { Relief } from './relief.ts'
 import { Replaced } from './replaced.ts'
 import { SessionText } from './session-text.ts'
 import { requestNumber } from './token-frames.ts'
 import type { RouteSegment } from './route.ts'
 import type { Arrival, OriginSession, SessionInit, SessionNeeds } from './session.ts'
-import { isRecoverable, isWantOfRoom, Trouble } from './trouble.ts'
-import type { LostSegment } from './trouble.ts'
+import { isRecoverable, Trouble } from './trouble.ts'
 import { Watches } from './watches.ts'
 
-/** Without a route, and after attempts that came to nothing, the next look waits. */
-const LOOK_MS = 200
-const MOST_PAUSE_MS = 2_000
 const LEAVES = 'it is about to leave'
-/** Attempts that came to nothing before a session may be given up. */
-const FRUITLESS = 4
 
 export class RoutedSession implements OriginSession, OriginListener {
   attempt = 0
@@ -55,13 +51,13 @@ export class RoutedSession implements OriginSession, OriginListener {
   readonly #shadows = new Map<RouteSegment, number>()
   readonly #watches = new Watches((peer) => this.#needs.watch(peer))
   #answers: Answers | undefined
+  readonly #checks: Checks
+  readonly #pacing: Pacing
   readonly #first = new FirstHop((message) => this.#send(this.#route[0]!.peer, message))
   #paused = true
   #begun = false
   #recovering = false
   #error: Error | undefined
-  /** Attempts since the last row or token came through. */
-  #fruitless = 0
 
   constructor(needs: SessionNeeds, init: SessionInit) {
     this.#needs = needs
@@ -70,7 +66,18 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#trouble = new Trouble(needs.self, (peer) => init.failover.isReachable(peer))
     this.#route = init.route
     this.peers = new Set(init.route.map(({ peer }) => peer))
-    this.#text = new SessionText(init.follow, (id, position) => void this.send([id], position))
+    const isHeld = init.audit?.mode === 'hold'
+    this.#pacing = new Pacing(needs.clock, this.#stop.signal)
+    this.#text = new SessionText(init.follow, (id, position) => void this.send([id], position), isHeld)
+    this.#checks = new Checks(needs, init, {
+      request: this.#request,
+      first: this.#first,
+      text: this.#text,
+      signal: this.#stop.signal,
+      attempt: () => this.attempt,
+      condemned: (peer) => this.#recover(this.#trouble.condemn(this.#route, peer)),
+      fail: (error) => this.#end(error),
+    })
   }
 
   get hops(): readonly RouteHop[] {
@@ -91,23 +98,18 @@ export class RoutedSession implements OriginSession, OriginListener {
     )
     const seen = this.#trouble.version
     const cause = await this.#relief.open(this.#route, this.#init.failover, async (route, isAgain) => {
-      if (isAgain) this.#startOver()
-      const taken = await this.#attempt(route, new Set(route))
-      // Hops of a later attempt wait for it.
-      if (isAgain) await this.#resume(taken)
+      if (!isAgain) return this.#attempt(route, new Set(route))
+      this.#dismiss(this.#route)
+      this.attempt++
+      // Hops of a later attempt wait to be resumed.
+      return this.#resume(await this.#attempt(route, new Set(route)))
     })
     if (this.#error !== undefined) throw this.#error
     if (cause !== undefined || seen !== this.#trouble.version)
       await this.#recoverAll(cause ?? new PeerLostError(this.#route[0]!.peer, 'a channel ended'))
+    else this.#checks.begin(this.attempt, this.#route)
     this.#paused = false
     this.#begun = true
-  }
-
-  #startOver(): void {
-    for (const segment of this.#route) this.#closeAt(segment)
-    this.#open.clear()
-    this.attempt++
-    this.#needs.count('retries')
   }
 
   take(): Promise<Arrival> {
@@ -122,7 +124,10 @@ export class RoutedSession implements OriginSession, OriginListener {
     await this.#first.give(this.#request, this.attempt, position, this.#first.rows, this.#text.nextTokenRow)
   }
 
+  readonly settle = (): Promise<readonly Arrival[]> => this.#checks.settle()
+
   close(): void {
+    this.#checks.pause()
     this.#stop.abort()
     for (const action of this.#undo.splice(0)) action()
     for (const peer of this.peers) this.#give(peer, { type: RING.close })
@@ -143,28 +148,32 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   token(message: Frame, control: ReturnType<typeof decodeToken>): void {
-    this.#fruitless = 0
+    if (this.#checks.isFenced(this.attempt)) return
+    this.#pacing.fruit()
+    const row = this.#text.nextTokenRow
     if (!this.#text.token(message, control))
       this.failed(this.#route.length - 1, new OutOfStepError('a token came out of turn', {}))
+    else this.#checks.token(row, message, control)
   }
 
+  readonly accounted = (message: Frame, account: Account): void => this.#checks.accounted(message, account)
+
   taken(message: Frame): void {
-    this.#fruitless = 0
+    this.#pacing.fruit()
     this.#text.tell({ takenTo: message.position + message.rows })
   }
 
   failed(hop: number, error: Error): void {
     const segment = this.#route[hop]
-    if (segment !== undefined && !this.#begun && !this.#recovering && isWantOfRoom(error)) {
-      this.#relief.refuse(segment, error)
-      return this.#answers?.fail(error)
-    }
+    const isFirst = !this.#begun && !this.#recovering
+    if (segment !== undefined && isFirst && this.#relief.refuses(segment, error)) return this.#answers?.fail(error)
     if (segment === undefined || !isRecoverable(error, this.#begun)) return this.#end(error)
     this.#trouble.fail(segment, error.message)
     this.#recover(error)
   }
 
   broken(hop: number, peer: string, why: string, gone: boolean): void {
+    if (this.#checks.refused(this.#route, hop, peer, why)) return
     this.#trouble.broken(this.#route, hop, peer, why, gone)
     this.#recover(new PeerLostError(peer, why))
   }
@@ -175,15 +184,16 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   leaving(hop: number): void {
-    // What it holds it serves until then: if nobody is ready in time, it is lost like any other.
-    void this.#handOver(hop).catch(() => undefined)
+    // What it holds it serves until then: if nobody is ready in time, it is lost like any other. Tokens that wait for a check
+    // hang on rows that a successor has not sent.
+    if (!this.#checks.isHeld) void this.#handOver(hop).catch(() => undefined)
   }
 
   async #handOver(hop: number): Promise<void> {
     const { attempt } = this
-    const followed = { request: this.#request, attempt, first: this.#first, signal: this.#stop.signal }
-    const leaving = { ...followed, route: this.#route, avoid: this.#trouble.avoid }
-    const next = await findSuccessor(this.#needs, this.#init, leaving, hop)
+    const { avoid } = this.#trouble
+    const leaving = { request: this.#request, attempt, first: this.#first, signal: this.#stop.signal }
+    const next = await findSuccessor(this.#needs, this.#init, { ...leaving, route: this.#route, avoid }, hop)
     // Another attempt has begun meanwhile, or the session is over.
     if (this.attempt !== attempt || this.#recovering || this.#error !== undefined) return next?.close()
     if (next === undefined) return
@@ -204,6 +214,7 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   #recover(cause: Error): void {
     this.#paused = true
+    this.#checks.pause()
     this.#answers?.fail(cause)
     // While the first attempt is under way, whoever opens the session goes on from its failure.
     if (this.#recovering || !this.#begun || this.#error !== undefined) return
@@ -211,18 +222,13 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   async #recoverAll(cause: Error): Promise<void> {
-    const { clock } = this.#needs
-    const until = clock.now() + this.#init.failover.patience
+    const until = this.#needs.clock.now() + this.#init.failover.patience
     this.#recovering = true
     this.#paused = true
     try {
       let last = cause
       while (this.#paused && this.#error === undefined) {
-        const isHopeless = this.#fruitless >= FRUITLESS && clock.now() > until
-        if (isHopeless || this.attempt + 1 >= MAX_ATTEMPTS) throw last
-        const pause = Math.min(MOST_PAUSE_MS, LOOK_MS * 2 ** (this.#fruitless - 1))
-        if (this.#fruitless > 0) await clock.sleep(pause, this.#stop.signal)
-        this.#fruitless++
+        await this.#pacing.wait(this.attempt + 1, until, last)
         last = await this.#recoverOnce(last, until)
       }
     } finally {
@@ -232,19 +238,13 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   /** Returns what has gone wrong last. @throws NoRouteError */
   async #recoverOnce(error: Error, until: number): Promise<Error> {
-    const { route, replaced } = await findRoute(
-      {
-        clock: this.#needs.clock,
-        failover: this.#init.failover,
-        trouble: this.#trouble,
-        signal: this.#stop.signal,
-        until,
-        waiting: (nobody) => this.#text.tell({ waiting: nobody }),
-      },
-      this.#route,
-    )
-    const fresh = new Set(route.filter((segment) => !this.#open.has(segment)))
-    this.#dismiss(replaced)
+    const [{ clock }, { failover }, { signal }] = [this.#needs, this.#init, this.#stop]
+    const waiting = (nobody: NoRouteError): void => this.#text.tell({ waiting: nobody })
+    const seeking = { clock, failover, trouble: this.#trouble, signal, until, waiting }
+    const { route, replaced } = await findRoute(seeking, this.#route)
+    const isWhole = this.#checks.restarts()
+    const fresh = new Set(route.filter((segment) => isWhole || !this.#open.has(segment)))
+    this.#dismiss(replaced.map(({ segment }) => segment))
     this.#trouble.settle(replaced)
     this.#replaced.add(replaced)
     const seen = this.#trouble.version
@@ -253,6 +253,7 @@ export class RoutedSession implements OriginSession, OriginListener {
       await this.#resume(await this.#attempt(route, fresh))
       if (this.#trouble.version !== seen) return error
       this.#paused = false
+      this.#checks.begin(this.attempt, this.#route)
       const told = this.#replaced.take(route, this.#first.rows, this.#needs)
       if (this.#begun) this.#text.tell({ rerouted: { attempt: this.attempt, route: this.hops, ...told } })
       return error
@@ -263,30 +264,31 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   /** Whoever is replaced and may still be there frees the session; what it still sends is fenced. */
-  #dismiss(replaced: readonly LostSegment[]): void {
-    for (const { segment } of replaced) {
+  #dismiss(replaced: readonly RouteSegment[]): void {
+    for (const segment of replaced) {
       this.#open.delete(segment)
-      this.#closeAt(segment)
+      const control = encodeControl({ from: segment.from })
+      if (this.#init.failover.isReachable(segment.peer)) this.#give(segment.peer, { type: RING.close, control })
     }
-  }
-
-  #closeAt({ peer, from }: RouteSegment): void {
-    if (this.#init.failover.isReachable(peer)) this.#give(peer, { type: RING.close, control: encodeControl({ from }) })
   }
 
   /** Opens hops that are new and reroutes those that stay. Returns the rows that each has. @throws what went wrong */
   async #attempt(route: readonly RouteSegment[], fresh: ReadonlySet<RouteSegment>): Promise<readonly number[]> {
     this.#route = route
+    if (fresh.has(route.at(-1)!)) this.#checks.headOpens()
     this.peers = new Set(route.map(({ peer }) => peer))
     this.#replaced.joined(this.peers, (peer) => this.#init.failover.kernel(peer))
     this.#watches.set(this.peers)
-    const answers = (this.#answers = collectAnswers(route.length))
-    const silent = (segment: RouteSegment, why: string): void => this.#trouble.fail(segment, why)
-    const give: AttemptInit['give'] = (peer, message) => this.#give(peer, message)
-    const [session, shadows, { tokens }, { clock }] = [this.#init, this.#shadows, this.#text, this.#needs]
+    const late = (hop: number): Error => this.#trouble.silent(route[hop]!)
+    const stay = [...route.keys()].filter((hop) => !fresh.has(route[hop]!))
+    const { answers, cancel } = answersOf(this.#needs.clock, route.length, stay, late)
+    this.#answers = answers
     try {
-      return await runAttempt({ clock, session, route, fresh, shadows, tokens, give, silent }, answers)
+      const known = { fresh, shadows: this.#shadows, tokens: this.#text.tokens }
+      for (const [hop, message] of openings(this.#init, route, known).entries()) this.#give(route[hop]!.peer, message)
+      return await answers.all
     } finally {
+      cancel()
       this.#answers = undefined
     }
   }

@@ -4,6 +4,7 @@ import type { SamplerInit } from '../host/sampler.ts'
 import type { NoRouteError } from '../ring/errors.ts'
 import type { RingService } from '../ring/service.ts'
 import type { RouteHop, TokenLogprob } from '../types.ts'
+import type { AuditNews, SessionAudit } from './audit-types.ts'
 import type { Follow } from './follower.ts'
 import type { RouteSegment } from './route.ts'
 import { RoutedSession } from './routed-session.ts'
@@ -33,6 +34,8 @@ export type Arrival =
   | { readonly token: TokenArrival }
   | { readonly takenTo: number }
   | { readonly rerouted: Rerouted }
+  /** A stage was found to lie, or nobody could show that it does not. */
+  | { readonly audit: AuditNews }
   /** Nobody can take a lost stage now; the session waits for somebody. */
   | { readonly waiting: NoRouteError }
 
@@ -45,6 +48,10 @@ export interface OriginSession {
    * what follows that, as `Follow` says.
    */
   send(ids: readonly number[], position: number, wantToken: boolean): Promise<void>
+  /** The text has ended: what is being checked is waited for. Returns what there is to tell still. */
+  settle?(): Promise<readonly Arrival[]>
+  /** A hop goes elsewhere while it serves: whoever `failover` names is fed beforehand, and nothing happens where nobody can. */
+  leaving?(hop: number): void
   close(): void
 }
 
@@ -78,7 +85,7 @@ export interface SessionNeeds {
   readonly random: RandomSource
   /** Has a peer's heartbeat watched while the session lasts; returns how to end that. */
   watch(peer: string): () => void
-  count(name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs' | 'retries', by?: number): void
+  count(name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs', by?: number): void
 }
 
 /** What a generation asks of a session, whatever computes it. */
@@ -94,6 +101,8 @@ export interface SessionInit extends SessionRequest {
   readonly digest: string
   readonly route: readonly RouteSegment[]
   readonly failover: Failover
+  /** Undefined: nothing that others compute is computed again. */
+  readonly audit?: SessionAudit | undefined
 }
 
 /** @throws NoRouteError, PeerLostError, and whatever a hop refuses with */

@@ -1,13 +1,15 @@
 /**
- * A hop's replacement while the hop still serves: it is opened under a number of its own, fed what the predecessor kept,
- * and computes its KV cache beside the session. When it has caught up, a reroute takes it into the session, and what is
- * left to be fed is what came meanwhile.
+ * A hop beside a session: it is opened under a number of its own, fed what the predecessor kept, and computes the same rows.
+ * It is a hop's replacement while that still serves, taken into the session by a reroute when it has caught up; or it
+ * computes again what somebody else has sent, for an audit.
  */
 import { encodeControl, frame } from '../../net/index.ts'
+import type { Frame } from '../../net/index.ts'
 import { PeerLostError } from '../ring/errors.ts'
 import type { OriginListener } from '../ring/origins.ts'
 import { RING } from '../ring/protocol.ts'
-import type { Feed } from '../ring/protocol.ts'
+import type { decodeToken, RouteOpen } from '../ring/protocol.ts'
+import { Accounts } from './accounts.ts'
 import type { FirstHop } from './first-hop.ts'
 import { openingOf } from './opening.ts'
 import type { RouteSegment } from './route.ts'
@@ -36,6 +38,7 @@ export interface Shadow {
 }
 
 /**
+ * A replacement that has caught up.
  * @param route with the replacement at `place`
  * @throws what the peer refuses with, PeerLostError
  */
@@ -46,38 +49,126 @@ export async function openShadow(
   route: readonly RouteSegment[],
   place: number,
 ): Promise<Shadow> {
-  const { peer } = route[place]!
-  const request = requestNumber(needs.random)
-  const progress = new Progress()
-  const fail = (error: Error): void => progress.fail(error)
-  const stop = listen(needs, request, peer, progress)
-  const abort = (): void => fail(followed.signal.reason as Error)
-  followed.signal.addEventListener('abort', abort, { once: true })
-  const cancel = needs.clock.after(SHADOW_DEADLINE_MS, () => fail(new PeerLostError(peer, 'it does not catch up')))
-  const end = (): void => {
-    cancel()
-    followed.signal.removeEventListener('abort', abort)
-    stop()
-  }
-  const close = (): void => {
-    needs.ring.send(peer, frame({ type: RING.close, request })).catch(() => undefined)
-  }
+  const shadow = new ShadowHop(needs, followed, route, place)
   try {
-    const control = encodeControl({ ...openingOf(init, route, place, []), shadow: true })
-    await needs.ring.send(peer, frame({ type: RING.open, request, hop: place, control }))
-    await progress.reaches(0)
-    for (let round = 0, from = 0; round < ROUNDS && followed.first.rows - from > NEAR_ROWS; round++) {
-      const to = followed.first.rows
-      await feed(needs, followed, route, { peer, place, request, from, to })
-      await progress.reaches(to)
-      from = to
-    }
-    return { request, close }
+    await shadow.open(openingOf(init, route, place, []))
+    for (let round = 0; round < ROUNDS && followed.first.rows - shadow.fed > NEAR_ROWS; round++)
+      await shadow.feed(followed.first.rows)
+    return { request: shadow.request, close: () => shadow.close() }
   } catch (error) {
-    close()
+    shadow.close()
     throw error
   } finally {
-    end()
+    shadow.forget()
+  }
+}
+
+export interface ShadowToken {
+  readonly id: number
+  readonly message: Frame
+  readonly control: ReturnType<typeof decodeToken>
+}
+
+export class ShadowHop {
+  readonly request: number
+  readonly peer: string
+  readonly accounts: Accounts
+  /** By the row that each follows. */
+  readonly tokens = new Map<number, ShadowToken>()
+  readonly #needs: SessionNeeds
+  readonly #followed: Followed
+  readonly #route: readonly RouteSegment[]
+  readonly #place: number
+  readonly #progress = new Progress()
+  readonly #undo: (() => void)[] = []
+  fed = 0
+
+  constructor(needs: SessionNeeds, followed: Followed, route: readonly RouteSegment[], place: number) {
+    this.#needs = needs
+    this.#followed = followed
+    this.#route = route
+    this.#place = place
+    this.peer = route[place]!.peer
+    this.request = requestNumber(needs.random)
+    this.accounts = new Accounts(needs)
+    const abort = (): void => this.#fail(followed.signal.reason as Error)
+    followed.signal.addEventListener('abort', abort, { once: true })
+    this.#undo.push(
+      () => followed.signal.removeEventListener('abort', abort),
+      needs.ring.listen(this.request, this.#listener()),
+      needs.watch(this.peer),
+    )
+  }
+
+  /** @throws what the peer refuses with, PeerLostError */
+  async open(opening: RouteOpen): Promise<void> {
+    const control = encodeControl({ ...opening, shadow: true })
+    const { request } = this
+    await this.#needs.ring.send(this.peer, frame({ type: RING.open, request, hop: this.#place, control }))
+    await this.#reaches(0)
+  }
+
+  /** Rows up to `to` are computed when it resolves. @param tokensFrom the first row whose token is wanted */
+  async feed(to: number, tokensFrom?: number): Promise<void> {
+    const [from, place] = [this.fed, this.#place]
+    if (to <= from) return
+    const target = { peer: this.peer, place, request: this.request, from, to }
+    const wanted = tokensFrom === undefined ? target : { ...target, tokensFrom }
+    this.fed = to
+    if (place === 0) {
+      await this.#followed.first.giveShadow(wanted, (message) => this.#needs.ring.send(this.peer, message))
+    } else {
+      const { request, attempt } = this.#followed
+      const hop = place - 1
+      const message = frame({ type: RING.feed, request, attempt, hop, control: encodeControl(wanted) })
+      await this.#needs.ring.send(this.#route[hop]!.peer, message)
+    }
+    await this.#reaches(to)
+  }
+
+  /** Nothing that it says is heard any more. */
+  forget(): void {
+    for (const action of this.#undo.splice(0)) action()
+  }
+
+  close(): void {
+    this.forget()
+    this.#followed.first.forget(this.request)
+    this.#fail(new PeerLostError(this.peer, 'it was closed'))
+    this.#needs.ring.send(this.peer, frame({ type: RING.close, request: this.request })).catch(() => undefined)
+  }
+
+  async #reaches(rows: number): Promise<void> {
+    const late = (): void => this.#fail(new PeerLostError(this.peer, 'it does not catch up'))
+    const cancel = this.#needs.clock.after(SHADOW_DEADLINE_MS, late)
+    await this.#progress.reaches(rows).finally(cancel)
+  }
+
+  #fail(error: Error): void {
+    this.#progress.fail(error)
+    this.accounts.fail(error)
+  }
+
+  #listener(): OriginListener {
+    const nothing = (): void => undefined
+    return {
+      attempt: 0,
+      peers: new Set([this.peer]),
+      opened: () => this.#progress.at(0),
+      taken: (message) => this.#progress.at(message.position + message.rows),
+      token: (message, control) => {
+        const row = message.position + message.rows - 1
+        const id = new DataView(message.payload.buffer, message.payload.byteOffset).getInt32(0, true)
+        this.tokens.set(row, { id, message, control })
+        this.#progress.at(row + 1)
+      },
+      accounted: (message, account) => this.accounts.answered(message, account),
+      failed: (_hop, error) => this.#fail(error),
+      lost: (_peer, why) => this.#fail(new PeerLostError(this.peer, why)),
+      leaving: () => this.#fail(new PeerLostError(this.peer, 'it is about to leave')),
+      broken: (_hop, peer, why) => this.#fail(new PeerLostError(peer, why)),
+      rerouted: nothing,
+    }
   }
 }
 
@@ -101,40 +192,4 @@ class Progress {
     while (this.#error === undefined && this.#rows < rows) await new Promise<void>((resolve) => (this.#wake = resolve))
     if (this.#error !== undefined) throw this.#error
   }
-}
-
-function listen(needs: SessionNeeds, request: number, peer: string, progress: Progress): () => void {
-  const nothing = (): void => undefined
-  const listener: OriginListener = {
-    attempt: 0,
-    peers: new Set([peer]),
-    opened: () => progress.at(0),
-    taken: (message) => progress.at(message.position + message.rows),
-    failed: (_hop, error) => progress.fail(error),
-    lost: (_peer, why) => progress.fail(new PeerLostError(peer, why)),
-    leaving: () => progress.fail(new PeerLostError(peer, 'it is about to leave')),
-    broken: nothing,
-    rerouted: nothing,
-    token: nothing,
-  }
-  const undo = [needs.ring.listen(request, listener), needs.watch(peer)]
-  return () => {
-    for (const action of undo) action()
-  }
-}
-
-async function feed(
-  needs: SessionNeeds,
-  followed: Followed,
-  route: readonly RouteSegment[],
-  target: Feed,
-): Promise<void> {
-  if (target.place === 0) {
-    await followed.first.giveShadow(target, (message) => needs.ring.send(target.peer, message))
-    return
-  }
-  const { request, attempt } = followed
-  const hop = target.place - 1
-  const message = frame({ type: RING.feed, request, attempt, hop, control: encodeControl({ ...target }) })
-  await needs.ring.send(route[hop]!.peer, message)
 }

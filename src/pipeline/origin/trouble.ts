@@ -1,5 +1,5 @@
 /** What a session knows of its route's troubles: which segments are lost, which channels broke, whom not to ask again. */
-import { KvFullError, NotFiniteError } from '../host/errors.ts'
+import { NotFiniteError } from '../host/errors.ts'
 import { StageHostLostError } from '../host/host-errors.ts'
 import { PeerLostError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
@@ -15,6 +15,8 @@ export interface LostSegment {
 const BREAKS = 2
 /** Failures of one peer in one session, for a reason of its own, after which others are asked. */
 const FAILURES = 2
+const SILENT = 'it does not answer'
+const WRONG = 'its rows are not what others compute'
 
 const ALWAYS_RECOVERABLE: ReadonlySet<string> = new Set([PeerLostError.info.code, StageHostLostError.info.code])
 /** Another peer would compute the same. */
@@ -25,11 +27,6 @@ export function isRecoverable(error: Error, begun: boolean): boolean {
   const code = 'code' in error ? String(error.code) : ''
   if (ALWAYS_RECOVERABLE.has(code)) return true
   return begun && !NEVER_RECOVERABLE.has(code)
-}
-
-/** The peer is sound and would take the session, had it room for it. */
-export function isWantOfRoom(error: Error): boolean {
-  return 'code' in error && error.code === KvFullError.info.code
 }
 
 export class Trouble {
@@ -64,6 +61,20 @@ export class Trouble {
     this.#failures.set(segment.peer, failures)
     if (failures >= FAILURES) this.avoid.add(segment.peer)
     this.lose(segment, why)
+  }
+
+  /** It has not answered in time. Returns the loss. */
+  silent(segment: RouteSegment): PeerLostError {
+    this.fail(segment, SILENT)
+    return new PeerLostError(segment.peer, SILENT)
+  }
+
+  /** Nothing that it computes is used any more. Returns the loss. */
+  condemn(route: readonly RouteSegment[], peer: string): PeerLostError {
+    this.avoid.add(peer)
+    for (const segment of route) if (segment.peer === peer) this.lose(segment, WRONG)
+    this.version++
+    return new PeerLostError(peer, WRONG)
   }
 
   /**

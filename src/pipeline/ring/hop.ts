@@ -8,6 +8,7 @@ import { RowDigest } from './digest.ts'
 import type { KeptChunk, KeptRows } from './kept-rows.ts'
 import type { Link } from './links.ts'
 import type { RouteOpen } from './protocol.ts'
+import type { Witness } from './witness.ts'
 
 export interface HopInit {
   readonly origin: Link
@@ -20,6 +21,8 @@ export interface HopInit {
   readonly local: number
   readonly kept: KeptRows
   readonly shadow: boolean
+  /** Of an audited session. */
+  readonly witness?: Witness | undefined
 }
 
 export class Hop {
@@ -32,6 +35,7 @@ export class Hop {
   readonly host: StageHost
   readonly local: number
   readonly kept: KeptRows
+  readonly witness: Witness | undefined
   attempt: number
   /** It follows a session and is not yet part of it. */
   shadow: boolean
@@ -73,12 +77,18 @@ export class Hop {
     this.host = init.host
     this.local = init.local
     this.kept = init.kept
+    this.witness = init.witness
     this.shadow = init.shadow
     this.paused = init.shadow || init.attempt > 0
   }
 
   get next(): string | undefined {
     return this.route[this.place + 1]?.peer
+  }
+
+  /** Who sends it rows; undefined: its origin, token ids. */
+  get sender(): RouteOpen['route'][number] | undefined {
+    return this.route[this.place - 1]
   }
 
   get before(): string {

@@ -8,6 +8,7 @@ import { flagged, rowsFrom } from './hop.ts'
 import type { FlaggedRows, Hop } from './hop.ts'
 import { decodeResume, RING } from './protocol.ts'
 import type { Feed, Resume } from './protocol.ts'
+import { sealed } from './witness.ts'
 
 /** Kept rows that travel together: as many as rows of a prompt. */
 const REPLAY_ROWS = 128
@@ -27,6 +28,7 @@ export function passOn(needs: OnwardNeeds, hop: Hop, next: string, message: Fram
   hop.wire = message.dtype
   const computed = { position: message.position, count: message.dims[0] ?? 0, payload: message.payload }
   hop.kept.add(computed)
+  hop.witness?.give(computed.position, computed.payload, computed.count)
   const rows = hop.paused ? undefined : rowsFrom(computed, hop.sendFrom)
   if (rows === undefined) return
   const { attempt } = hop
@@ -77,14 +79,17 @@ export async function feedShadow(needs: OnwardNeeds, hop: Hop, feed: Feed): Prom
     const count = Math.min(chunk.count, feed.to - chunk.position)
     if (count <= 0 || hop.attempt !== attempt) return
     const payload = chunk.payload.subarray(0, (chunk.payload.length / chunk.count) * count)
-    const rows = rowsFrame(hop, { ...chunk, count, payload, flags: 0 }, {}, digest)
-    await needs.send(feed.peer, { ...rows, request: feed.request, hop: feed.place, attempt: 0 })
+    for (const rows of flagged({ ...chunk, count, payload }, feed.tokensFrom ?? Infinity)) {
+      const message = rowsFrame(hop, rows, {}, digest)
+      await needs.send(feed.peer, { ...message, request: feed.request, hop: feed.place, attempt: 0 })
+    }
   }
 }
 
 function rowsFrame(hop: Hop, rows: FlaggedRows, more: Partial<Frame>, digest = hop.sent): Frame {
   const dtype = hop.wire ?? DTYPE.f16
   const width = rows.payload.length / rows.count / (dtype === DTYPE.f16 ? 2 : 4)
+  const seal = hop.witness?.seal(hop.request, hop.attempt, rows.position, rows.count)
   return hop.frame({
     ...more,
     type: RING.rows,
@@ -96,5 +101,6 @@ function rowsFrame(hop: Hop, rows: FlaggedRows, more: Partial<Frame>, digest = h
     dims: [rows.count, width],
     digest: digest.next(rows.payload),
     payload: rows.payload,
+    ...(seal === undefined ? {} : { control: sealed(seal) }),
   })
 }

@@ -1,6 +1,15 @@
 /** What comes back to the origins on this peer: each hears of its own sessions, from the peers of its route alone. */
 import type { Frame } from '../../net/index.ts'
-import { decodeBroken, decodeOpened, decodeRerouted, decodeRingError, decodeToken, RING } from './protocol.ts'
+import {
+  decodeAccounted,
+  decodeBroken,
+  decodeOpened,
+  decodeRerouted,
+  decodeRingError,
+  decodeToken,
+  RING,
+} from './protocol.ts'
+import type { Account } from './protocol.ts'
 import { RemoteError } from './remote-error.ts'
 
 /** What an origin hears of its session. */
@@ -14,6 +23,8 @@ export interface OriginListener {
   rerouted(hop: number, taken: number): void
   token(message: Frame, control: ReturnType<typeof decodeToken>): void
   taken(message: Frame): void
+  /** A hop's account of rows; `message.step` is the number of the question. */
+  accounted(message: Frame, account: Account): void
   /** The session has ended at this hop. */
   failed(hop: number, error: Error): void
   /** The session is well at this hop, but its neighbour is gone for it, or a channel to it has ended. */
@@ -60,6 +71,7 @@ export class Origins {
     else if (message.type === RING.rerouted) listener.rerouted(message.hop, decodeRerouted(message).taken)
     else if (message.type === RING.token) listener.token(message, decodeToken(message))
     else if (message.type === RING.taken) listener.taken(message)
+    else if (message.type === RING.accounted) listener.accounted(message, decodeAccounted(message))
     else if (message.type === RING.error) listener.failed(message.hop, new RemoteError(from, decodeRingError(message)))
     else if (message.type === RING.leaving) listener.leaving(message.hop)
     else if (message.type === RING.broken) {

@@ -11,6 +11,7 @@ import { z } from 'zod'
 import type { WeftError } from '../../errors.ts'
 import { decodeControl, FrameError } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import { receiptSchema, sealSchema } from './statement.ts'
 
 export const RING_PROTOCOL = '/weft/ring/1'
 
@@ -40,7 +41,14 @@ export const RING = {
   leaving: 44,
   /** Origin to a hop: send kept rows to a shadow too, a hop that is to take the next one's place. */
   feed: 45,
+  /** Origin to a hop of an audited session: what came in, or went out, of these rows? */
+  account: 46,
+  /** Hop to origin: hashes, and what was signed of them; or the rows themselves. */
+  accounted: 47,
 } as const
+
+/** Rows of one account: hashes of 32 bytes, or the rows themselves, in one frame. */
+export const MAX_ACCOUNT_ROWS = 512
 
 /** Attempts of one session: a frame's field has 16 bits, and a session that needs more is not going anywhere. */
 export const MAX_ATTEMPTS = 1_000
@@ -85,6 +93,8 @@ const openSchema = z.strictObject({
   sampler: samplerSchema.nullable(),
   /** It follows the session until a reroute takes it in: nothing is sent on, its origin hears what it has computed. */
   shadow: z.boolean().default(false),
+  /** Rows are signed, and refused where they are not: any of them may be computed again. Absent: they are not. */
+  audited: z.boolean().optional(),
 })
 
 export type RouteOpen = z.infer<typeof openSchema>
@@ -113,6 +123,8 @@ const feedSchema = z.strictObject({
   request: requestNumber,
   from: position,
   to: position,
+  /** What follows rows from this one on is wanted; of an audit. Absent: nothing is. */
+  tokensFrom: position.optional(),
 })
 const reroutedSchema = z.object({ taken: position })
 const resumeSchema = z.strictObject({ from: position, tokensFrom: position })
@@ -123,6 +135,8 @@ export type Reroute = z.infer<typeof rerouteSchema>
 /** Rows [from, to) for the hop at a place of another request's route. */
 export type Feed = z.infer<typeof feedSchema>
 export type Resume = z.infer<typeof resumeSchema>
+export type AccountQuery = z.infer<typeof accountSchema>
+export type Account = z.infer<typeof accountedSchema>
 
 const openedSchema = z.strictObject({ pid: z.number().int().min(0) })
 const errorSchema = z.object({
@@ -138,6 +152,20 @@ const tokenSchema = z.object({
     .array(z.tuple([z.number().int(), z.number()]))
     .max(64)
     .optional(),
+  seal: sealSchema.optional(),
+})
+const accountSchema = z.strictObject({
+  /** The hop's first block. */
+  block,
+  side: z.enum(['taken', 'given', 'rows', 'receipt']),
+  position,
+  count: z.number().int().min(1).max(MAX_ACCOUNT_ROWS),
+})
+const accountedSchema = z.object({
+  position,
+  count: position,
+  receipt: receiptSchema.optional(),
+  seal: sealSchema.optional(),
 })
 
 /** @throws FrameError when the control map is not of its schema. */
@@ -153,6 +181,8 @@ export const decodeReroute = (message: Frame): Reroute => decode(rerouteSchema, 
 export const decodeRerouted = (message: Frame): z.infer<typeof reroutedSchema> => decode(reroutedSchema, message)
 export const decodeResume = (message: Frame): Resume => decode(resumeSchema, message)
 export const decodeFeed = (message: Frame): Feed => decode(feedSchema, message)
+export const decodeAccount = (message: Frame): AccountQuery => decode(accountSchema, message)
+export const decodeAccounted = (message: Frame): Account => decode(accountedSchema, message)
 export const decodeBroken = (message: Frame): z.infer<typeof brokenSchema> => decode(brokenSchema, message)
 /** Without a control map all of the request's hops at the receiver are closed. */
 export const decodeClose = (message: Frame): z.infer<typeof closeSchema> =>

@@ -11,13 +11,15 @@ import { HOST } from '../host/protocol.ts'
 import type { OpenControl } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
+import { accountOf } from './accounts.ts'
 import { admitOpen, admitReroute } from './admission.ts'
 import { SessionRefusedError } from './errors.ts'
-import { Hop } from './hop.ts'
+import type { Hop } from './hop.ts'
 import { HopTable, hopKey } from './hop-table.ts'
-import { KeptRows } from './kept-rows.ts'
 import { createLinks, forward, NO_PAYLOAD } from './links.ts'
 import type { Link, Links } from './links.ts'
+import { newHop } from './new-hop.ts'
+import type { NewHopNeeds } from './new-hop.ts'
 import { feedShadow, passOn, resume } from './onward.ts'
 import type { OnwardNeeds } from './onward.ts'
 import { Origins } from './origins.ts'
@@ -25,26 +27,19 @@ import type { OriginListener } from './origins.ts'
 import { decodeClose, decodeFeed, decodeOpen, decodeReroute, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
 import { countRows } from './row-counters.ts'
+import { signedToken } from './witness.ts'
 
 /** Sessions end this long after their own deadline, in case the origin's close was lost. */
 const DEADLINE_MARGIN_MS = 5_000
 /** An origin whose connection ended may come back by another way: it has roamed, or fell back to a relay. */
 const ORPHAN_MS = 5_000
 const ENDED = 'its connection ended'
+const OUT_OF_TURN = 'rows do not continue the session'
 
-export interface StageTable {
-  /** The host that serves these blocks, loading them first where the placement says so. @throws StageMissingError */
-  host(digest: string, from: number, to: number): Promise<StageHost>
-}
-
-export interface RingNeeds {
+export interface RingNeeds extends NewHopNeeds {
   readonly self: string
   readonly network: Network | null
   readonly clock: Clock
-  readonly stages: StageTable
-  /** For kept rows that are too many for memory. */
-  readonly directory: string
-  count(name: string, by?: number): void
 }
 
 export class RingService {
@@ -129,6 +124,7 @@ export class RingService {
     else if (message.type === RING.reroute) this.#reroute(from, message)
     else if (message.type === RING.resume) void this.#resume(from, message)
     else if (message.type === RING.feed) void this.#feed(from, message)
+    else if (message.type === RING.account) void this.#account(from, message)
     else this.#origins.receive(from.peer, message)
   }
 
@@ -155,28 +151,13 @@ export class RingService {
 
   async #begin(from: Link, message: Frame, open: RouteOpen, host: StageHost): Promise<void> {
     this.#attach(host)
-    const { directory, clock } = this.#needs
-    const count: RingNeeds['count'] = (name, by) => this.#needs.count(name, by)
+    const { clock } = this.#needs
     const local = this.#nextLocal++
-    const hop = new Hop({
-      origin: from,
-      request: message.request,
-      attempt: message.attempt,
-      place: message.hop,
-      route: open.route,
-      host,
-      local,
-      shadow: open.shadow,
-      kept: new KeptRows({
-        directory,
-        name: `${process.pid}-${local}`,
-        spilled: (rows) => count('rows_spilled', rows),
-      }),
-    })
+    const hop = newHop(this.#needs, from, message, open, host, local)
     hop.expire = clock.after(open.deadline + DEADLINE_MARGIN_MS, () => this.#free(hop))
     this.#hops.add(hop)
     hop.watchNext(this.#needs.self, this.#needs.network)
-    count('sessions_opened')
+    this.#needs.count('sessions_opened')
     const { from: first, to } = hop
     const control: OpenControl = { from: first, to, positions: open.positions, sampler: open.sampler }
     await host.send(frame({ type: HOST.open, request: local, control: encodeControl(control) }))
@@ -219,18 +200,34 @@ export class RingService {
     await feedShadow(this.#onward, hop, decodeFeed(message)).catch(() => undefined)
   }
 
+  /** What cannot be answered costs the session nothing. */
+  async #account(from: Link, message: Frame): Promise<void> {
+    const hop = this.#hops.ofFrame(from.peer, message)
+    if (hop !== undefined)
+      await accountOf(hop, message).then(
+        (answer) => from.send(answer),
+        () => undefined,
+      )
+  }
+
   #rows(from: Link, message: Frame): void {
     const hop = this.#hops.ofRows(from.peer, message)
     if (hop === undefined || hop === 'fenced') {
       this.#needs.count(hop === undefined ? 'frames_refused' : 'frames_fenced')
       return
     }
+    // What this attempt has brought before is taken in once, however often it comes.
+    if (message.position < hop.taken && message.position + (message.dims[0] ?? 0) <= hop.taken) {
+      this.#needs.count('frames_repeated')
+      return
+    }
     if (hop.deaf) return
     hop.previous = from
     const matches = hop.received.matches(message.payload, message.digest)
-    if (!matches || message.position !== hop.taken) {
+    let why = matches ? undefined : 'rows do not match their running digest'
+    if (matches) why = message.position === hop.taken ? hop.witness?.take(message, hop.sender) : OUT_OF_TURN
+    if (why !== undefined) {
       hop.deaf = true
-      const why = matches ? 'rows do not continue the session' : 'rows do not match their running digest'
       this.#break(hop, from.peer, why)
       return
     }
@@ -245,7 +242,7 @@ export class RingService {
     if (hop === undefined) return
     countRows(message, (name, by) => this.#needs.count(name, by))
     if (message.type === HOST.rows) this.#passOn(hop, message)
-    else if (message.type === HOST.token) this.#answer(hop, { ...message, type: RING.token })
+    else if (message.type === HOST.token) this.#answer(hop, { ...signedToken(hop, message), type: RING.token })
     else if (message.type === HOST.taken) this.#answer(hop, { ...message, type: RING.taken })
     else if (message.type === HOST.error) {
       hop.origin

@@ -155,7 +155,7 @@ class ChildGraphHost implements GraphHost {
   async runDirect(run: DirectRun): Promise<DirectResult> {
     const { own, shared } = this.#placed(run.feeds)
     const mine = shared.find(([, , , , segment]) => segment === 0)
-    this.#watchdog.given(1)
+    this.#watchdog.given(0, 1)
     try {
       const { answer, sent } = await this.#calls.run(run, { shared, free: this.#freed.splice(0) }, own)
       const made = this.#memory?.check(this.#index, answer.control['shared']) ?? []
@@ -173,7 +173,7 @@ class ChildGraphHost implements GraphHost {
         sharedBytes,
       }
     } finally {
-      this.#watchdog.answered(1)
+      this.#watchdog.answered(0, 1)
       if (mine !== undefined) this.#memory?.free(mine[5])
     }
   }

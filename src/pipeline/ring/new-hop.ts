@@ -1,0 +1,57 @@
+/** A hop out of what its origin asks to open. */
+import type { Frame } from '../../net/index.ts'
+import type { StageHost } from '../host/stage-host.ts'
+import { Hop } from './hop.ts'
+import { KeptRows } from './kept-rows.ts'
+import type { Link } from './links.ts'
+import type { RouteOpen } from './protocol.ts'
+import { Witness } from './witness.ts'
+
+export interface StageTable {
+  /** The host that serves these blocks, loading them first where the placement says so. @throws StageMissingError */
+  host(digest: string, from: number, to: number): Promise<StageHost>
+  /** Id of the kernels that compute a model here, once it is loaded. */
+  kernel?(digest: string): string | undefined
+}
+
+export interface NewHopNeeds {
+  readonly stages: StageTable
+  /** For kept rows that are too many for memory. */
+  readonly directory: string
+  /** By this peer's identity: what its stages say of rows in audited sessions. */
+  sign(bytes: Uint8Array): Uint8Array
+  count(name: string, by?: number): void
+}
+
+/** @param local number of the session in the host */
+export function newHop(
+  needs: NewHopNeeds,
+  from: Link,
+  message: Frame,
+  open: RouteOpen,
+  host: StageHost,
+  local: number,
+): Hop {
+  return new Hop({
+    origin: from,
+    request: message.request,
+    attempt: message.attempt,
+    place: message.hop,
+    route: open.route,
+    host,
+    local,
+    shadow: open.shadow,
+    witness: open.audited === true ? witnessOf(needs, from.peer, message.hop, open) : undefined,
+    kept: new KeptRows({
+      directory: needs.directory,
+      name: `${process.pid}-${local}`,
+      spilled: (rows) => needs.count('rows_spilled', rows),
+    }),
+  })
+}
+
+function witnessOf(needs: NewHopNeeds, origin: string, place: number, { digest: model, route }: RouteOpen): Witness {
+  const { from, to } = route[place]!
+  const kernel = needs.stages.kernel?.(model) ?? ''
+  return new Witness({ origin, model, from, to, kernel, sign: (bytes) => needs.sign(bytes) })
+}

@@ -1,0 +1,97 @@
+/**
+ * Small scenes, each of which the product once got wrong: what a run out of a seed showed, made so that it happens every
+ * time. Run as `node --import ./test/simulation/hooks.ts test/simulation/scenes.ts`; prints what became of each as JSON.
+ */
+import { WeftError } from '../../src/errors.ts'
+import { GREEDY } from '../../src/pipeline/index.ts'
+import { setDiskClock, wipe } from './disk/memory-disk.ts'
+import { guard } from './guards.ts'
+import { RunLog } from './log.ts'
+import { Hub } from './net/hub.ts'
+import { SimulatedPeer } from './peer.ts'
+import { Chance } from './random.ts'
+import { Scheduler, START } from './scheduler.ts'
+import { makeModel, MODEL, VOCABULARY } from './toy/model.ts'
+import { Reference } from './toy/mix.ts'
+
+const LAYERS = 4
+const PROMPT = [1, 20, 33, 40]
+const COUNT = 12
+/** Room for half of the model. */
+const HALF = 1_450_000
+
+interface Scene {
+  readonly scheduler: Scheduler
+  readonly hub: Hub
+  readonly peers: readonly SimulatedPeer[]
+  /** Milliseconds that a text took, and `exact` or the code of what it ended with. */
+  readonly ask: (by: SimulatedPeer, deadline: number) => Promise<{ readonly ms: number; readonly outcome: string }>
+}
+
+type Ended = Readonly<Record<string, unknown>>
+
+async function scene(count: number, play: (scene: Scene) => Promise<Ended>): Promise<Ended> {
+  wipe('/sim')
+  const scheduler = new Scheduler()
+  setDiskClock(() => START + scheduler.now)
+  guard(scheduler)
+  const chance = new Chance('scene')
+  const hub = new Hub(scheduler, chance.of('network'))
+  await makeModel(chance.of('model'), LAYERS)
+  let pid = 1_000
+  const peers: SimulatedPeer[] = []
+  const log = new RunLog(scheduler)
+  const world = { scheduler, hub, log, nextPid: () => pid++, bootstrap: () => [peers[0]!.address] }
+  for (let index = 0; index < count; index++) {
+    const device = { speed: { layerMs: 2, headMs: 1 }, memory: HALF, skew: 0 }
+    const access = { latency: 1, jitter: 0, rate: 10_000, loss: 0 }
+    peers.push(
+      new SimulatedPeer(world, { index, device, access, lan: undefined, hasModel: true }, chance.of(`peer ${index}`)),
+    )
+  }
+  for (const peer of peers) void peer.start()
+  await scheduler.run(5_000)
+  const expected = new Reference(LAYERS, VOCABULARY).answer(PROMPT, COUNT).join()
+  const ask: Scene['ask'] = async (by, deadline) => {
+    const since = scheduler.now
+    const input = { kind: 'ids', ids: PROMPT } as const
+    const request = { model: MODEL, input, sampling: GREEDY, maxTokens: COUNT, ignoreEnd: true, deadline }
+    let outcome = 'no end'
+    try {
+      for await (const event of by.peer!.generate(request))
+        if (event.type === 'end') outcome = event.ids.join() === expected ? 'exact' : 'wrong'
+    } catch (error) {
+      outcome = error instanceof WeftError ? error.info.code : String(error)
+    }
+    return { ms: Math.round(scheduler.now - since), outcome }
+  }
+  const ended = await play({ scheduler, hub, peers, ask })
+  for (const peer of peers) if (!peer.process.isDead) peer.kill(true)
+  await scheduler.run(0)
+  return ended
+}
+
+/** What of it has come by then. */
+async function within<Result>(scheduler: Scheduler, milliseconds: number, promise: Promise<Result>): Promise<unknown> {
+  let came: Result | undefined
+  void promise.then((result) => (came = result))
+  await scheduler.run(milliseconds, () => came !== undefined)
+  return came ?? 'nothing'
+}
+
+/** A stage of the placement is frozen while it should load: the deadline holds then too. */
+const deadline = scene(3, async ({ scheduler, peers, ask }) => {
+  for (const peer of peers.slice(1)) peer.freeze()
+  return { text: await within(scheduler, 60_000, ask(peers[0]!, 4_000)) }
+})
+
+/** All place the same model in the same moment: one placement stands, and nobody waits for another. */
+const together = deadline.then(() =>
+  scene(4, async ({ scheduler, peers, ask }) => {
+    const all = Promise.all(peers.map((peer) => ask(peer, 30_000)))
+    return { texts: await within(scheduler, 60_000, all) }
+  }),
+)
+
+process.stdout.write(`${JSON.stringify({ deadline: await deadline, together: await together })}\n`)
+process.exit(0)

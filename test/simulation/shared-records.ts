@@ -1,0 +1,33 @@
+/**
+ * Records of the mesh are read and their signatures verified once for all peers of the process, and kept once: the same
+ * bytes give the same answer. What is read, how, and what is refused is the product's.
+ */
+import { checkBody as check } from '../../src/mesh/bodies.ts'
+import { isGenuine as genuine, readRecord as read } from '../../src/mesh/records.ts'
+import type { SealedRecord } from '../../src/mesh/records.ts'
+
+export * from '../../src/mesh/bodies.ts'
+export * from '../../src/mesh/records.ts'
+
+const records = new WeakMap<Uint8Array, { readonly sealed: SealedRecord | undefined }>()
+const genuineness = new WeakMap<SealedRecord, boolean>()
+const bodies = new WeakMap<object, { readonly body: ReturnType<typeof check> }>()
+
+export function readRecord(bytes: Uint8Array): SealedRecord | undefined {
+  const known = records.get(bytes) ?? { sealed: read(bytes) }
+  records.set(bytes, known)
+  return known.sealed
+}
+
+export function isGenuine(sealed: SealedRecord): boolean {
+  const known = genuineness.get(sealed) ?? genuine(sealed)
+  genuineness.set(sealed, known)
+  return known
+}
+
+export function checkBody(...[kind, key, body]: Parameters<typeof check>): ReturnType<typeof check> {
+  if (typeof body !== 'object' || body === null) return check(kind, key, body)
+  const known = bodies.get(body) ?? { body: check(kind, key, body) }
+  bodies.set(body, known)
+  return known.body
+}
