@@ -191,8 +191,9 @@ export class Requests {
         return Promise.resolve(moved ?? replacements.replace(manifest, lost, avoid, allowed))
       },
       relieve: (refused, full) => {
-        this.#needs.telemetry.count('retries')
-        return replacements.relieve(manifest, refused, full, allowed)
+        const by = replacements.relieve(manifest, refused, full, allowed)
+        if (by !== undefined) this.#needs.telemetry.count('retries')
+        return by
       },
       isReachable: (peer) => replacements.isReachable(peer),
       kernel: (peer) => replacements.kernel(peer),
