@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createPeer, Token, WeftError } from '../../src/index.ts'
 import type { Peer, PeerOptions } from '../../src/index.ts'
 import { crossing, f32, write } from '../pipeline/graph/support/models.ts'
+import { isWhole } from '../whole.ts'
 
 const MODEL = 'weft-tiny'
 const PROMPT = 'The captain looked at the sea and said that'
@@ -37,13 +38,16 @@ async function codeOf(action: () => unknown): Promise<string> {
 }
 
 describe('a peer with two threads', () => {
-  test('tries its steps with threads that sleep and threads that spin, and the text is that of one thread', async () => {
-    await using one = await alone('one-thread')
-    await using two = await alone('two-threads', { threads: 2 })
-    expect(await text(two, 24)).toBe(await text(one, 24))
-    expect(two.status().counters['spun_rows']).toBeGreaterThan(0)
-    expect(one.status().counters['spun_rows']).toBe(0)
-  })
+  test.runIf(isWhole)(
+    'tries its steps with threads that sleep and threads that spin, and the text is that of one thread',
+    async () => {
+      await using one = await alone('one-thread')
+      await using two = await alone('two-threads', { threads: 2 })
+      expect(await text(two, 24)).toBe(await text(one, 24))
+      expect(two.status().counters['spun_rows']).toBeGreaterThan(0)
+      expect(one.status().counters['spun_rows']).toBe(0)
+    },
+  )
 })
 
 describe('one peer', () => {
@@ -175,7 +179,7 @@ test('ten peers in one process do not see each other', async () => {
   }
 })
 
-test('two peers in one process divide a model, and the text is that of one', async () => {
+test.runIf(isWhole)('two peers in one process divide a model, and the text is that of one', async () => {
   const mesh = { offline: false, lan: 'off', network: 'library-test', listen: ['/ip4/127.0.0.1/tcp/0'] } as const
   await using first = await alone('mesh-1', mesh)
   await using second = await alone('mesh-2', { ...mesh, bootstrap: first.status().peer.addresses })

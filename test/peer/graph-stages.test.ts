@@ -8,6 +8,7 @@ import { MemoryQuotaError } from '../../src/pipeline/index.ts'
 import { createPeer, inferModel } from '../../src/peer/index.ts'
 import type { LocalPeer, PeerEvent } from '../../src/peer/index.ts'
 import { crossing, endless, f32, write } from '../pipeline/graph/support/models.ts'
+import { isWhole } from '../whole.ts'
 
 const WIDTH = 32
 const WAIT = { timeout: 20_000, interval: 50 }
@@ -203,27 +204,38 @@ describe('a graph that is deployed by hand', () => {
 })
 
 describe('a peer with little memory', () => {
-  it('ends a host that is only kept when another needs its room, and none that is deployed', async () => {
-    const home = await homeOf('little')
-    // Weights and skeleton of one, and not of two.
-    const little = await createPeer({ home, offline: true, lan: 'off', memory: 60_000, threads: 1, logLevel: 'error' })
-    running.push(little)
-    await little.importModel({ source: join(folder, 'crossing.onnx') })
-    const pids = (): readonly number[] => little.status().stages.map(({ pid }) => pid)
-    const first = await little.infer('crossing', inputs(1), { optimization: 'off' })
-    expect(pids()).toEqual([first.route[0]!.pid])
-    const second = await little.infer('crossing', inputs(1), { optimization: 'basic' })
-    expect(pids()).toEqual([second.route[0]!.pid])
-    await little.deploy('crossing', { model: 'crossing', stages: [{ peer: little.id, from: 0, to: last }] })
-    const kept = pids()
-    await expect(little.infer('crossing', inputs(1), { optimization: 'off' })).rejects.toMatchObject({
-      code: MemoryQuotaError.info.code,
-    })
-    expect(pids()).toEqual(kept)
-    expect((await little.infer('crossing', inputs(1))).route).toMatchObject([{ pid: kept[0], from: 0, to: last }])
-    await little.undeploy('crossing')
-    expect(pids()).toEqual([])
-    await little.stop({ drain: 0 })
-    running.pop()
-  }, 60_000)
+  it.runIf(isWhole)(
+    'ends a host that is only kept when another needs its room, and none that is deployed',
+    async () => {
+      const home = await homeOf('little')
+      // Weights and skeleton of one, and not of two.
+      const little = await createPeer({
+        home,
+        offline: true,
+        lan: 'off',
+        memory: 60_000,
+        threads: 1,
+        logLevel: 'error',
+      })
+      running.push(little)
+      await little.importModel({ source: join(folder, 'crossing.onnx') })
+      const pids = (): readonly number[] => little.status().stages.map(({ pid }) => pid)
+      const first = await little.infer('crossing', inputs(1), { optimization: 'off' })
+      expect(pids()).toEqual([first.route[0]!.pid])
+      const second = await little.infer('crossing', inputs(1), { optimization: 'basic' })
+      expect(pids()).toEqual([second.route[0]!.pid])
+      await little.deploy('crossing', { model: 'crossing', stages: [{ peer: little.id, from: 0, to: last }] })
+      const kept = pids()
+      await expect(little.infer('crossing', inputs(1), { optimization: 'off' })).rejects.toMatchObject({
+        code: MemoryQuotaError.info.code,
+      })
+      expect(pids()).toEqual(kept)
+      expect((await little.infer('crossing', inputs(1))).route).toMatchObject([{ pid: kept[0], from: 0, to: last }])
+      await little.undeploy('crossing')
+      expect(pids()).toEqual([])
+      await little.stop({ drain: 0 })
+      running.pop()
+    },
+    60_000,
+  )
 })

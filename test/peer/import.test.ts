@@ -12,6 +12,7 @@ import { systemClock } from '../../src/util/index.ts'
 import { writeGguf } from '../models/support/gguf-writer.ts'
 import { ownTemporary } from '../models/support/scratch.ts'
 import { tinyLlama } from '../models/support/tiny-llama.ts'
+import { isWhole } from '../whole.ts'
 import { childrenOf } from './support/children.ts'
 
 const TINY = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
@@ -108,7 +109,7 @@ describe.skipIf(process.platform !== 'linux')('an import by a peer (skipped: chi
     expect(left()).toEqual([])
   })
 
-  it('ends a measurement that stands still', async () => {
+  it.runIf(isWhole)('ends a measurement that stands still', async () => {
     const paths = homePaths(join(base, 'library'), process.env)
     await prepareHome(paths)
     const counted: unknown[] = []

@@ -30,7 +30,7 @@ const TYPES: readonly SourceType[] = [
   'Q6_K',
 ]
 /** Those that meet kernels of their own; with `WEFT_TEST_ALL=1` all. */
-const SAMPLED = isWhole ? TYPES : TYPES.filter((type) => !/^(BF16|Q5_|Q[345]_K)/.test(type))
+const SAMPLED = isWhole ? TYPES : TYPES.filter((type) => !/^(BF16|Q5_|Q[3456]_K|Q4_1)/.test(type))
 const FORMATS: readonly WeightFormat[] = ['q4', 'int8', 'f16', 'f32']
 
 let directory: string

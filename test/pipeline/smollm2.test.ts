@@ -35,10 +35,10 @@ const PROMPTS = JSON.parse(
   readFileSync(new URL('./fixtures/smollm2-float32.json', import.meta.url), 'utf8'),
 ) as readonly Prompt[]
 
-/** Every third, of all lengths, or fewer; all of them (a minute) with `WEFT_TEST_ALL=1 npm test -- test/pipeline/smollm2.test.ts`. */
+/** Every sixth, of all lengths, or fewer; all of them (a minute) with `WEFT_TEST_ALL=1 npm test -- test/pipeline/smollm2.test.ts`. */
 function sampled(weights: string): readonly Prompt[] {
   if (isWhole) return PROMPTS
-  return PROMPTS.filter((_, index) => index % (weights === 'int8' ? 9 : 3) === 0)
+  return PROMPTS.filter((_, index) => index % (weights === 'int8' ? 18 : 6) === 0)
 }
 
 const promptIds = ({ prompt_ids, passage }: Prompt): readonly number[] =>
