@@ -11,6 +11,7 @@ import {
   shareSigmaOf,
 } from '../../src/federated/index.ts'
 import type { DistributedNoise } from '../../src/federated/index.ts'
+import { isWhole } from '../whole.ts'
 
 /** q, sigma, steps, delta; by the Renyi accountant at its best order, and by numeric composition. */
 const SAMPLED: readonly (readonly [number, number, number, number, number, number, number])[] = [
@@ -141,7 +142,7 @@ describe('the exact curve', () => {
 })
 
 /** The finest grids take a second each. */
-const COMPOSED = process.env['WEFT_TEST_ALL'] === '1' ? SAMPLED : SAMPLED.slice(1, -1)
+const COMPOSED = isWhole ? SAMPLED : SAMPLED.slice(1, -1)
 
 describe('numeric composition', () => {
   test.each(COMPOSED)('q %d, sigma %d, %d steps, delta %d', (q, sigma, steps, delta, renyi, _order, tight) => {

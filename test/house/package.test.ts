@@ -10,7 +10,6 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { isWhole } from '../whole.ts'
 import { read, ROOT } from './repository.ts'
 
 const run = promisify(execFile)
@@ -98,17 +97,13 @@ test('it explains the errors of every room', async () => {
   }
 })
 
-test.runIf(isWhole)(
-  "the README's program runs as it stands, and ends by itself",
-  async () => {
-    const block = /^```ts\n([\s\S]*?)^```$/m.exec(read('README.md'))![1]!
-    await writeFile(join(project, 'readme.ts'), block)
-    const { stdout } = await run(process.execPath, ['readme.ts'], { cwd: project, timeout: 60_000 })
-    expect(stdout.trim()).not.toBe('')
-    await expect(compile('readme.ts')).resolves.toBeDefined()
-  },
-  120_000,
-)
+test("the README's program runs as it stands, and ends by itself", async () => {
+  const block = /^```ts\n([\s\S]*?)^```$/m.exec(read('README.md'))![1]!
+  await writeFile(join(project, 'readme.ts'), block)
+  const { stdout } = await run(process.execPath, ['readme.ts'], { cwd: project, timeout: 60_000 })
+  expect(stdout.trim()).not.toBe('')
+  await expect(compile('readme.ts')).resolves.toBeDefined()
+}, 120_000)
 
 test('its types are complete for a program in TypeScript', async () => {
   await writeFile(

@@ -15,6 +15,7 @@ import { writeMeasures } from '../../src/peer/profile-cache.ts'
 import { alive } from '../integration/support.ts'
 import { GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateEvent, GenerateRequest } from '../../src/pipeline/index.ts'
+import { isWhole } from '../whole.ts'
 
 const TINY = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
 const DIGEST = '2d697c1b801b982eb5678bb2b753cb4bbcfc1952be44d882ba49cfc251e62ad2'
@@ -23,7 +24,6 @@ const WAIT = { timeout: 90_000, interval: 50 }
 const ENDS = 1_200_000
 const LONG = 40
 const VERY_LONG = 400
-const all = process.env['WEFT_TEST_ALL'] === '1'
 
 let folder: string
 const peers: LocalPeer[] = []
@@ -127,7 +127,7 @@ describe('placements live', () => {
     await home.importModel({ source: TINY, name: 'tiny' })
     await using one = await createPeer({ home: join(folder, 'one'), offline: true, threads: 1, logLevel: 'error' })
     await one.importModel({ source: TINY, name: 'tiny' })
-    alone = await answer(one, all ? VERY_LONG : LONG)
+    alone = await answer(one, isWhole ? VERY_LONG : LONG)
     await home.deploy('tiny', 'latency')
   }, 180_000)
 
@@ -160,7 +160,7 @@ describe('placements live', () => {
     expect(sum('moves_bytes')).toBeGreaterThan(0)
   }, 180_000)
 
-  it.runIf(all)(
+  it.runIf(isWhole)(
     'one becomes slow in the middle of an answer, which goes on at another; and it is looked at again',
     async () => {
       const spare = await start('spare', 0.05)

@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { isWhole } from '../whole.ts'
 
 const run = promisify(execFile)
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
@@ -94,7 +95,7 @@ describe('scenes that were wrong once', () => {
   })
 })
 
-describe.runIf(process.env['WEFT_TEST_ALL'] === '1')('many seeds', () => {
+describe.runIf(isWhole)('many seeds', () => {
   it('hold', async () => {
     const many = await simulate('--minutes', '2', '--seeds', '100..139')
     expect(many.flatMap(({ seed, violations }) => violations.map((what) => `seed ${seed}: ${what}`))).toEqual([])

@@ -8,6 +8,7 @@ import { splitModel, inferModel } from '../../../src/peer/index.ts'
 import { emptyModel, GraphMaker } from '../../../src/training/graph/graph-maker.ts'
 import { evalModel } from '../../../src/training/index.ts'
 import { systemClock } from '../../../src/util/index.ts'
+import { isWhole } from '../../whole.ts'
 import { CLOUDS, cloudsCsv, engine, floats, run, temporaryFolder, train, writeClouds, writePlan } from './support.ts'
 import type { Folder } from './support.ts'
 
@@ -65,7 +66,7 @@ test('the model is one like any other: missing values, categories and batches of
 }, 60_000)
 
 // Longer, and the way of any graph.
-test.skipIf(process.env['WEFT_TEST_ALL'] !== '1')(
+test.runIf(isWhole)(
   'the model is split, and the parts give its bits',
   async () => {
     await using folder = await temporaryFolder()
