@@ -23,7 +23,7 @@ export class NoBudgetError extends WeftError {
     code: 'WEFT-FED-041',
     title: 'Data set without a budget',
     meaning: 'A round asks for data for which nobody at this site has set a privacy budget.',
-    remedy: 'Set one: weft fed budget DATA --epsilon E --delta D.',
+    remedy: 'Whoever answers for the data sets one, with setCap of the ledger.',
     exit: EXIT.denied,
     http: 403,
   }

@@ -13,7 +13,7 @@ import {
   sign,
   verify,
 } from 'node:crypto'
-import type { CipherGCMTypes, KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 
 /** A stream of pseudo-random bytes. */
 export interface KeyStream {
@@ -56,8 +56,7 @@ const SIGNATURE_BYTES = 64
 const TAG_BYTES = 16
 const TAG = { authTagLength: TAG_BYTES }
 const NONCE = new Uint8Array(12)
-/** node:crypto types authenticated ciphers by their GCM names. */
-const AEAD = 'chacha20-poly1305' as unknown as CipherGCMTypes
+const AEAD = 'chacha20-poly1305'
 
 type Curve = keyof typeof DER
 
@@ -109,13 +108,13 @@ export const nodePrimitives: Primitives = {
   },
   seal(key, plain, additional) {
     const cipher = createCipheriv(AEAD, key, NONCE, TAG)
-    cipher.setAAD(additional)
+    cipher.setAAD(additional, { plaintextLength: plain.length })
     return Buffer.concat([cipher.update(plain), cipher.final(), cipher.getAuthTag()])
   },
   open(key, sealed, additional) {
     if (sealed.length < TAG_BYTES) return undefined
     const decipher = createDecipheriv(AEAD, key, NONCE, TAG)
-    decipher.setAAD(additional)
+    decipher.setAAD(additional, { plaintextLength: sealed.length - TAG_BYTES })
     decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
     try {
       return Buffer.concat([decipher.update(sealed.subarray(0, -TAG_BYTES)), decipher.final()])

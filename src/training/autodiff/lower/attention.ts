@@ -57,7 +57,6 @@ const groupQuery: Rewrite = (site) => {
   value = withPast(site, 4, value)
   const keys = sizeOf(site, key, 2)
   const seen = [...causal(site, past, length, keys, site.int('local_window_size', -1)), ...unpadded(site, 5, keys)]
-  const scale = site.float('scale', 0)
   const result = attend(site, {
     query,
     key,
@@ -66,8 +65,7 @@ const groupQuery: Rewrite = (site) => {
     keyHeads,
     seen,
     softcap: site.float('softcap', 0),
-    ...(scale === 0 ? {} : { scale }),
-    ...(site.given(10) ? { bias: site.input(10) } : {}),
+    ...scaleAndBias(site, 10),
   })
   site.returns(0, joinHeads(site, result))
   site.returns(1, key)
@@ -98,7 +96,6 @@ const multiHead: Rewrite = (site) => {
   const [key, value] = [withPast(site, 6, inHeads(1)), withPast(site, 7, inHeads(2))]
   const [length, keys] = [sizeOf(site, query, 2), sizeOf(site, key, 2)]
   const seen = site.int('unidirectional', 0) === 1 ? causal(site, pastLength(site, 6), length, keys) : []
-  const scale = site.float('scale', 0)
   const result = attend(site, {
     query,
     key,
@@ -106,12 +103,17 @@ const multiHead: Rewrite = (site) => {
     heads,
     keyHeads: heads,
     seen: [...seen, ...keyMask(site, 4, keys)],
-    ...(scale === 0 ? {} : { scale }),
-    ...(site.given(5) ? { bias: site.input(5) } : {}),
+    ...scaleAndBias(site, 5),
   })
   site.returns(0, joinHeads(site, result))
   site.returns(1, key)
   site.returns(2, value)
+}
+
+/** Of com.microsoft: a scale of 0 is the usual one; `input` is where the bias comes in. */
+function scaleAndBias(site: RewriteSite, input: number): { readonly scale?: number; readonly bias?: string } {
+  const scale = site.float('scale', 0)
+  return { ...(scale === 0 ? {} : { scale }), ...(site.given(input) ? { bias: site.input(input) } : {}) }
 }
 
 /** int32 [batch, keys], 1 for those that are seen; or [batch]: how many are. */
@@ -146,7 +148,6 @@ const projected: Rewrite = (site) => {
   ) as [string, string, string]
   const keys = sizeOf(site, key, 2)
   const seen = site.int('unidirectional', 0) === 1 ? causal(site, site.int64s([0]), keys, keys) : []
-  const scale = site.float('scale', 0)
   const result = attend(site, {
     query,
     key,
@@ -154,8 +155,7 @@ const projected: Rewrite = (site) => {
     heads,
     keyHeads: heads,
     seen: [...seen, ...keyMask(site, 3, keys)],
-    ...(scale === 0 ? {} : { scale }),
-    ...(site.given(5) ? { bias: site.input(5) } : {}),
+    ...scaleAndBias(site, 5),
   })
   site.returns(0, joinHeads(site, result))
 }
