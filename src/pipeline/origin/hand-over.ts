@@ -27,7 +27,9 @@ export async function findSuccessor(
   const leaving = route[place]!
   // A head that counts tokens would have to be told of those that came while it was fed.
   if (place === route.length - 1 && countsTokens(init.sampler)) return undefined
-  const found = await init.failover.replace(leaving, avoid, followed.signal)
+  // That it leaves may not have gone round the mesh yet: until then nobody is as ready for its blocks as itself.
+  const others = new Set([...avoid, leaving.peer])
+  const found = await init.failover.replace(leaving, others, followed.signal)
   const segment = found?.[0]
   if (segment === undefined || found?.length !== 1 || segment.peer === leaving.peer) return undefined
   const next = route.map((each) => (each === leaving ? segment : each))
