@@ -42,6 +42,8 @@ export class KeptRows {
   #spilling = false
   #failed = false
   #closed = false
+  /** Of those that wait for rows that are still on their way here. */
+  #wake: (() => void)[] = []
 
   constructor(needs: KeptRowsNeeds) {
     this.#needs = needs
@@ -54,12 +56,18 @@ export class KeptRows {
 
   /** Rows that follow the last. The bytes are copied: a frame's payload may be a piece of a larger buffer. */
   add({ position, count, payload }: KeptChunk): void {
-    if (position !== this.#end || count === 0) return
+    if (this.#closed || position !== this.#end || count === 0) return
     this.#rowBytes = payload.length / count
     this.#chunks.push({ position, count, payload: payload.slice() })
     this.#bytes += payload.length
     this.#end += count
+    this.#tell()
     if (this.#bytes > (this.#needs.memory ?? KEPT_BYTES)) this.#spill()
+  }
+
+  /** Rows up to `end` are here, or none come any more. */
+  async reaches(end: number): Promise<void> {
+    while (!this.#closed && this.#end < end) await new Promise<void>((resolve) => this.#wake.push(resolve))
   }
 
   /** The first row that can still be given: 0, unless the disk had no room. */
@@ -83,8 +91,14 @@ export class KeptRows {
   close(): void {
     this.#closed = true
     this.#chunks = []
+    this.#end = 0
+    this.#tell()
     const file = this.#file
     void this.#last.then(async () => (await file)?.close()).catch(() => undefined)
+  }
+
+  #tell(): void {
+    for (const wake of this.#wake.splice(0)) wake()
   }
 
   #copy(position: number, count: number): Uint8Array {

@@ -75,6 +75,8 @@ export async function feedShadow(needs: OnwardNeeds, hop: Hop, feed: Feed): Prom
   const { attempt } = hop
   const digest = hop.fed.get(feed.request) ?? new RowDigest()
   hop.fed.set(feed.request, digest)
+  // The origin counts rows from when it sends them: the last may still be on their way through the stages before.
+  await hop.kept.reaches(feed.to)
   for await (const chunk of hop.kept.from(feed.from, REPLAY_ROWS)) {
     const count = Math.min(chunk.count, feed.to - chunk.position)
     if (count <= 0 || hop.attempt !== attempt) return

@@ -1,0 +1,76 @@
+/** A hop that feeds the shadow of the next one, while the session goes on. */
+import { tmpdir } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
+import { expect, it } from 'vitest'
+import { DTYPE, frame } from '../../src/net/index.ts'
+import type { Frame } from '../../src/net/index.ts'
+import { HOST } from '../../src/pipeline/host/protocol.ts'
+import type { StageHost } from '../../src/pipeline/host/stage-host.ts'
+import { Hop } from '../../src/pipeline/ring/hop.ts'
+import { KeptRows } from '../../src/pipeline/ring/kept-rows.ts'
+import { feedShadow, passOn } from '../../src/pipeline/ring/onward.ts'
+import type { OnwardNeeds } from '../../src/pipeline/ring/onward.ts'
+
+const WIDTH = 4
+const FEED = { peer: 'd', place: 2, request: 77, from: 0, to: 6 }
+
+function hopOf(): Hop {
+  const route = ['a', 'b', 'c'].map((peer, at) => ({ peer, from: at, to: at + 1 }))
+  const origin = { peer: 'a', send: () => Promise.resolve() }
+  const kept = new KeptRows({ directory: tmpdir(), name: 'unused' })
+  const host = {} as StageHost
+  return new Hop({ origin, request: 5, attempt: 0, place: 1, route, host, local: 1, kept, shadow: false })
+}
+
+/** What the host of the hop has computed. */
+function computed(position: number, rows: number): Frame {
+  const payload = new Uint8Array(rows * WIDTH * 2).fill(position + 1)
+  return frame({ type: HOST.rows, request: 1, position, rows, dtype: DTYPE.f16, dims: [rows, WIDTH], payload })
+}
+
+function watched(): { readonly needs: OnwardNeeds; rowsOf(peer: string): number } {
+  const sent = new Map<string, number>()
+  const ignore = (): void => undefined
+  const send = (peer: string, message: Frame): Promise<void> => {
+    expect(message.position).toBe(sent.get(peer) ?? 0)
+    sent.set(peer, message.position + message.rows)
+    return Promise.resolve()
+  }
+  return {
+    needs: { send, sayAgain: ignore, failed: ignore, broken: ignore },
+    rowsOf: (peer) => sent.get(peer) ?? 0,
+  }
+}
+
+it('gives it the rows that were on their way here when they were asked for', async () => {
+  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  passOn(needs, hop, 'c', computed(0, 4))
+  const fed = feedShadow(needs, hop, FEED)
+  await setImmediate()
+  passOn(needs, hop, 'c', computed(4, 1))
+  await setImmediate()
+  passOn(needs, hop, 'c', computed(5, 1))
+  passOn(needs, hop, 'c', computed(6, 1))
+  await fed
+  expect(rowsOf('d')).toBe(6)
+  expect(rowsOf('c')).toBe(7)
+})
+
+it('waits no longer than the session lasts, and sends nothing that is not there', async () => {
+  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  passOn(needs, hop, 'c', computed(0, 4))
+  const fed = feedShadow(needs, hop, FEED)
+  hop.kept.close()
+  await fed
+  expect(rowsOf('d')).toBe(0)
+})
+
+it('feeds nobody by a route that is no longer the session’s', async () => {
+  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  passOn(needs, hop, 'c', computed(0, 4))
+  const fed = feedShadow(needs, hop, FEED)
+  hop.reroute(hop.origin, 1, 1, hop.route)
+  passOn(needs, hop, 'c', computed(4, 2))
+  await fed
+  expect(rowsOf('d')).toBe(0)
+})
