@@ -22,11 +22,14 @@ describe('a channel between two that are well', () => {
     expect(trouble.version).toBe(1)
     trouble.broken(ROUTE, 1, 'c', 'ended', false)
     expect(lost()).toEqual(['c2'])
+    expect(trouble.avoid).toEqual(new Set(['c']))
   })
 
   it('to a neighbour that is gone for one of them is not: the neighbour is replaced at once', () => {
     trouble.broken(ROUTE, 1, 'c', 'silent', true)
     expect(lost()).toEqual(['c2'])
+    // Though the origin reaches it, and nobody is as ready for these blocks: its neighbour would lose it again.
+    expect(trouble.avoid).toEqual(new Set(['c']))
   })
 
   it('never costs the origin its own stage: whoever cannot reach it is replaced', () => {

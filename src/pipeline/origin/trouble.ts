@@ -89,7 +89,10 @@ export class Trouble {
     // The origin does not replace itself.
     const segment = peer === this.#self ? at : neighbour
     const isOften = this.#breaksOften(at.peer, peer)
-    if (segment !== undefined && (gone || isOften || !this.#isReachable(peer))) this.lose(segment, why)
+    if (segment === undefined || !(gone || isOften || !this.#isReachable(peer))) return
+    // Who is ready for these blocks is whom the hop does not reach: it would be lost there again.
+    this.avoid.add(segment.peer)
+    this.lose(segment, why)
   }
 
   /** @param gone nothing more comes from it; otherwise a channel to it has ended, with what it carried */
