@@ -2,12 +2,13 @@
  * weft in a program: a peer with flat options, and text that comes token by token. What stands below it (rooms, wire,
  * stage hosts) is the same as under `weft up`; nothing is shared between two peers of one process.
  */
-import { auditWishes, createPeer as createBarePeer, inferNamed, OptionError } from './peer/index.ts'
+import { createPeer as createBarePeer, generateRequest, inferNamed, OptionError } from './peer/index.ts'
 import type {
-  AuditWishes,
+  Cancellable,
   CreatePeerInit,
   DeployTarget,
   Embed,
+  GenerateOptions,
   ImportRequest,
   InferAnswer,
   InferOptions,
@@ -20,60 +21,21 @@ import type {
   PlacementStatus,
   ProgressSink,
 } from './peer/index.ts'
-import { GREEDY } from './pipeline/index.ts'
 import type {
-  ChatMessage,
   GenerateEvent,
   GenerateRequest,
   GenerateStats,
-  PlacementStage,
-  PromptInput,
   RouteHop,
   TokenLogprob,
 } from './pipeline/index.ts'
 import { resolveHomePath } from './util/index.ts'
 
-export interface Cancellable {
-  /** Ends the call; it rejects with a coded error or the signal's reason. */
-  readonly signal?: AbortSignal
-}
+export type { Cancellable, GenerateOptions } from './peer/index.ts'
 
 export interface PeerOptions extends Partial<CreatePeerInit>, Cancellable {}
 
 export interface Tracked extends Cancellable {
   readonly onProgress?: ProgressSink
-}
-
-export interface GenerateOptions extends Cancellable, AuditWishes {
-  /** A model here, in the mesh or in the catalogue; one of the catalogue is fetched first. */
-  readonly model: string
-  /** Text that the model goes on from, without chat template. Exactly one of `prompt`, `messages`, `ids`. */
-  readonly prompt?: string
-  /** A conversation; the model's chat template makes the prompt. */
-  readonly messages?: readonly ChatMessage[]
-  readonly ids?: readonly number[]
-  /** @default until the model ends the text or its context is full */
-  readonly maxTokens?: number
-  /** 0 is greedy. @default 0 */
-  readonly temperature?: number
-  /** 0 keeps all. @default 0 */
-  readonly topK?: number
-  /** @default 1 */
-  readonly topP?: number
-  /** @default 0 */
-  readonly minP?: number
-  /** 1 is none. @default 1 */
-  readonly repetitionPenalty?: number
-  /** The same seed gives the same text. @default 0 */
-  readonly seed?: number
-  /** The text ends before any of these. */
-  readonly stop?: string | readonly string[]
-  /** How many of the likeliest tokens to report with each; 0: its own log-probability alone. */
-  readonly logprobs?: number
-  /** `auto`: the placement that stands, or one that weft chooses; `local`: this peer alone; or stages by hand. */
-  readonly placement?: 'auto' | 'local' | readonly PlacementStage[]
-  /** Milliseconds for the whole answer. @default 600000 */
-  readonly deadline?: number
 }
 
 /** One token; as a string it is its text, which is empty while a character is incomplete. */
@@ -157,7 +119,7 @@ class ProgramPeer implements Peer {
   }
 
   generate(options: GenerateOptions): Generation {
-    return new TokenStream(this.#events(requestOf(options), options.signal))
+    return new TokenStream(this.#events(generateRequest(options), options.signal))
   }
 
   async *#events(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent> {
@@ -257,54 +219,6 @@ class TokenStream implements Generation {
       throw error
     }
   }
-}
-
-/** @throws OptionError */
-function requestOf(options: GenerateOptions): GenerateRequest {
-  const { model, stop, logprobs, placement, deadline } = options
-  const maxTokens = options.maxTokens
-  if (maxTokens !== undefined && !(Number.isSafeInteger(maxTokens) && maxTokens >= 1)) {
-    throw new OptionError('maxTokens', `a whole number of at least 1 is needed, not ${maxTokens}`)
-  }
-  const stops = typeof stop === 'string' ? [stop] : stop
-  if (stops?.includes('') === true) throw new OptionError('stop', 'an empty text would end every answer at once')
-  return {
-    model,
-    input: inputOf(options),
-    sampling: {
-      ...GREEDY,
-      temperature: within(options, 'temperature', 0, 100, 0),
-      topK: within(options, 'topK', 0, 1_000_000, 0),
-      topP: within(options, 'topP', 0, 1, 1),
-      minP: within(options, 'minP', 0, 1, 0),
-      repetitionPenalty: within(options, 'repetitionPenalty', 0.01, 100, 1),
-      seed: within(options, 'seed', 0, Number.MAX_SAFE_INTEGER, 0),
-    },
-    ...(maxTokens === undefined ? {} : { maxTokens }),
-    ...(stops === undefined ? {} : { stop: stops }),
-    ...(logprobs === undefined ? {} : { logprobs: within(options, 'logprobs', 0, 20, 0) }),
-    ...(placement === undefined
-      ? {}
-      : { placement: typeof placement === 'string' ? placement : { model, stages: placement } }),
-    ...auditWishes(options),
-    ...(deadline === undefined ? {} : { deadline: within(options, 'deadline', 1, 2 ** 31 - 1, 1) }),
-  }
-}
-
-function inputOf({ prompt, messages, ids }: GenerateOptions): PromptInput {
-  if ([prompt, messages, ids].filter((input) => input !== undefined).length !== 1) {
-    throw new OptionError('prompt', 'exactly one of prompt, messages and ids is needed')
-  }
-  if (prompt !== undefined) return { kind: 'text', text: prompt }
-  return messages === undefined ? { kind: 'ids', ids: ids! } : { kind: 'chat', messages }
-}
-
-type NumberOption = 'temperature' | 'topK' | 'topP' | 'minP' | 'repetitionPenalty' | 'seed' | 'logprobs' | 'deadline'
-
-function within(options: GenerateOptions, name: NumberOption, low: number, high: number, fallback: number): number {
-  const value = options[name] ?? fallback
-  if (value >= low && value <= high) return value
-  throw new OptionError(name, `a number from ${low} to ${high} is needed, not ${value}`)
 }
 
 /** Leaves work that others share going on, when this caller's signal ends the wait for it. */

@@ -83,6 +83,11 @@ export const SAMPLING: readonly OptionSpec[] = [
     help: 'the same seed gives the same answer (default: a random one)',
   },
   {
+    name: 'schema',
+    value: { label: 'FILE|json', kind: 'text' },
+    help: 'the answer is JSON that this JSON Schema allows; json: any object',
+  },
+  {
     name: 'system',
     value: { label: 'TEXT', kind: 'text' },
     help: 'the system message of the chat',

@@ -1,7 +1,9 @@
 /** The flags of a generation as the pipeline wants them. */
-import { GREEDY } from '../pipeline/index.ts'
+import { readFile } from 'node:fs/promises'
+import { checkedSchema, GREEDY } from '../pipeline/index.ts'
 import type { AuditMode, GenerateRequest, SamplingOptions } from '../pipeline/index.ts'
 import type { CommandContext, Flags } from './context.ts'
+import { BadValueError, FileUnreadableError } from './errors.ts'
 
 /** For people who give no flag: varied, but seldom off the track. `repeatPenalty` 1 leaves greedy answers exact. */
 const DEFAULTS = { temperature: 0.7, topK: 40, topP: 0.95 } as const
@@ -10,6 +12,23 @@ const DEFAULTS = { temperature: 0.7, topK: 40, topP: 0.95 } as const
 export function auditOf(flags: Flags): Pick<GenerateRequest, 'audit' | 'auditRate'> {
   const [audit, auditRate] = [flags.text('audit') as AuditMode | undefined, flags.number('audit-rate')]
   return { ...(audit === undefined ? {} : { audit }), ...(auditRate === undefined ? {} : { auditRate }) }
+}
+
+/** `--schema FILE|json`. @throws FileUnreadableError, BadValueError, AnswerFormatError */
+export async function formatOf(flags: Flags): Promise<Pick<GenerateRequest, 'format'>> {
+  const asked = flags.text('schema')
+  if (asked === undefined) return {}
+  if (asked === 'json') return { format: { kind: 'json' } }
+  const written = await readFile(asked, 'utf8').catch((error: unknown) => {
+    throw new FileUnreadableError(asked, error)
+  })
+  let schema: unknown
+  try {
+    schema = JSON.parse(written)
+  } catch (error) {
+    throw new BadValueError('--schema', asked, `a file of JSON: ${error instanceof Error ? error.message : ''}`)
+  }
+  return { format: { kind: 'schema', text: checkedSchema(schema) } }
 }
 
 export function samplingOf({ flags, io }: Pick<CommandContext, 'flags' | 'io'>): SamplingOptions {

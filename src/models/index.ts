@@ -75,6 +75,7 @@ export {
   UnknownModelError,
   UnsupportedModelError,
 } from './errors.ts'
+export { byteText } from './tokenizer/byte-alphabet.ts'
 export { createTokenizer } from './tokenizer/tokenizer.ts'
 export type {
   ChatMessage,
@@ -85,6 +86,8 @@ export type {
   TextStream,
   Tokenizer,
   TokenizerNeeds,
+  Tool,
+  ToolCall,
 } from './tokenizer/types.ts'
 export {
   ChatMessageError,

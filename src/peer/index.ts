@@ -22,7 +22,8 @@ export type {
   TransferStatus,
 } from './types.ts'
 export type { LinkProbe, LinkStatus, NetCheck, NetVerdict } from './link-types.ts'
-export { auditWishes } from './audit.ts'
+export { generateRequest } from './generate-options.ts'
+export type { Cancellable, GenerateOptions } from './generate-options.ts'
 export type { AuditWishes } from './audit.ts'
 export { createPeer, runPeer } from './create-peer.ts'
 export type { RunningPeer } from './create-peer.ts'

@@ -13,6 +13,7 @@ import type { Decoder, DecodingNeeds } from './decoding.ts'
 import { deadlineFrom } from './deadline.ts'
 import { StoppingError } from './errors.ts'
 import type { Replacements } from './failover.ts'
+import { checkRequest } from './checked-request.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
 import type { Quarantine } from './quarantine.ts'
@@ -159,11 +160,12 @@ export class Requests {
   async *#runWithin(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
     const { clock, library, telemetry } = this.#needs
     const manifest = await library.resolve(request.model, signal)
+    const tokenizer = await library.tokenizer(manifest, signal)
+    checkRequest(request, { vocabulary: tokenizer.vocabulary, isGraph: isGraphManifest(manifest) })
     const decoding = isGraphManifest(manifest)
       ? graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
       : this.#decoder(manifest, request, signal)
     const decoder = await orAbort(decoding, signal)
-    const tokenizer = await library.tokenizer(manifest, signal)
     const promptIds = promptOf(tokenizer, request)
     const counters = (): Record<string, number> => telemetry.counters()
     yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal })
@@ -236,7 +238,8 @@ export function promptOf(
   const { input } = request
   if (input.kind === 'ids') return [...input.ids]
   if (input.kind === 'text') return tokenizer.encode(input.text, { special: input.special === true })
-  return tokenizer.encodeChat(input.messages).ids
+  const { messages, tools = [] } = input
+  return tokenizer.encodeChat(messages, { tools }).ids
 }
 
 function codeOf(error: unknown): string {

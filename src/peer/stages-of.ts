@@ -23,6 +23,7 @@ export function stagesOf(
       const manifest = languageModel(await library.resolve(digest))
       return { manifest, path: library.path(manifest) }
     },
+    text: async (manifest) => void (await library.tokenizer(manifest)),
     fetch: (manifest, from, to, signal) => library.fetch(manifest, from, to, signal),
     count: (counter, by) => telemetry.count(counter as 'stage_restarts', by),
     ...events,

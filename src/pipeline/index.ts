@@ -1,6 +1,7 @@
 /** Routes, sessions, stages and batching. */
 export { GREEDY } from './types.ts'
 export type {
+  AnswerFormat,
   AuditMode,
   ChatMessage,
   GenerateEvent,
@@ -12,10 +13,13 @@ export type {
   RouteHop,
   SamplingOptions,
   TokenLogprob,
+  Tool,
+  ToolCall,
 } from './types.ts'
 import { STAGE_ERRORS } from './errors.ts'
 import { GRAPH_ERRORS } from './graph/errors.ts'
 import { HOST_ERRORS } from './host/errors.ts'
+import { GRAMMAR_ERRORS } from './host/grammar/errors.ts'
 import { StageHostError, StageHostLostError } from './host/host-errors.ts'
 import { ORIGIN_ERRORS } from './origin/errors.ts'
 import { RING_ERRORS } from './ring/errors.ts'
@@ -40,6 +44,10 @@ export type { Tensors } from './graph/tensors.ts'
 export type { BlockTimes } from './host/block-times.ts'
 export type { RunHostProcess } from './host/host-process.ts'
 export type { HostStats } from './host/protocol.ts'
+export { CALL_BEGIN, CALL_TAIL, MAX_TOOLS, TOOL_NAME } from './host/grammar/calls.ts'
+export type { CallsFormat } from './host/grammar/calls.ts'
+export { AnswerFormatError, FormatUnsupportedError } from './host/grammar/errors.ts'
+export { checkedSchema, MAX_SCHEMA_TEXT } from './host/grammar/schema.ts'
 export { generate } from './origin/generate.ts'
 export { openSession } from './origin/session.ts'
 export type { Failover, OriginSession, Rerouted, SessionRequest } from './origin/session.ts'
@@ -60,6 +68,7 @@ export { StageHostLostError } from './host/host-errors.ts'
 export { kernelTrial, qualityProgram, rangeProgram } from './programs.ts'
 export type { KernelTrial } from './programs.ts'
 export { DeadlineError, NoRouteError, PeerLostError } from './ring/errors.ts'
+export { MAX_BIASES } from './ring/protocol.ts'
 export { RingService } from './ring/service.ts'
 export { servesRange } from './stage-ranges.ts'
 export type { BlockRange } from './stage-ranges.ts'
@@ -69,6 +78,7 @@ export type { LoadedStage, StagesNeeds } from './stages.ts'
 export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   ...STAGE_ERRORS,
   ...HOST_ERRORS,
+  ...GRAMMAR_ERRORS,
   StageHostError.info,
   StageHostLostError.info,
   ...GRAPH_ERRORS,

@@ -32,6 +32,8 @@ export interface StagesNeeds {
   model(digest: string): Promise<{ readonly manifest: ModelManifest; readonly path: string }>
   /** Has the tensors of blocks [from, to) in the store. */
   fetch(manifest: ModelManifest, from: number, to: number, signal?: AbortSignal): Promise<void>
+  /** Has the tokenizer in the store. @default it is there, or answers have no format */
+  text?(manifest: ModelManifest): Promise<void>
   readonly storeDirectory: string
   readonly cacheDirectory: string
   readonly threads: number
@@ -80,6 +82,11 @@ export class Stages implements StageTable {
       const host = this.#entries.get(digest)?.host
       if (host !== undefined && host !== null) return host
     }
+  }
+
+  async text(digest: string): Promise<void> {
+    const { manifest } = this.#entries.get(digest) ?? (await this.#needs.model(digest))
+    await this.#needs.text?.(manifest)
   }
 
   kernel(digest: string): string | undefined {

@@ -1,5 +1,9 @@
 /** What a caller asks of the pipeline and what it gets back: plain data, the same in the library, CLI and API. */
 
+import type { ChatMessage, Tool } from '../models/index.ts'
+
+export type { ChatMessage, Tool, ToolCall } from '../models/index.ts'
+
 /** Stages as a person writes them; blocks [from, to) in order, covering all. */
 export interface PlacementFile {
   readonly model: string
@@ -28,9 +32,20 @@ export interface SamplingOptions {
   readonly presencePenalty: number
   readonly frequencyPenalty: number
   readonly seed: number
+  /** Added to the logits of these tokens. @default none */
+  readonly logitBias?: readonly (readonly [id: number, bias: number])[] | undefined
 }
 
-export const GREEDY: SamplingOptions = {
+/**
+ * What an answer must look like; the tokens that would leave it are not chosen. `schema`: one value that a JSON Schema
+ * allows, as checkedSchema writes it. `calls`: text in which each `<tool_call>` is one of these (CallsFormat, as JSON).
+ */
+export type AnswerFormat =
+  | { readonly kind: 'json' }
+  | { readonly kind: 'schema'; readonly text: string }
+  | { readonly kind: 'calls'; readonly text: string }
+
+export const GREEDY: Omit<SamplingOptions, 'logitBias'> = {
   temperature: 0,
   topK: 0,
   topP: 1,
@@ -41,17 +56,11 @@ export const GREEDY: SamplingOptions = {
   seed: 0,
 }
 
-export interface ChatMessage {
-  readonly role: string
-  readonly content: string
-  readonly name?: string
-}
-
 export type PromptInput =
   /** Raw text without chat template. `special`: text of special tokens is parsed as control. */
   | { readonly kind: 'text'; readonly text: string; readonly special?: boolean }
   | { readonly kind: 'ids'; readonly ids: readonly number[] }
-  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[] }
+  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[]; readonly tools?: readonly Tool[] }
 
 /**
  * Whether what other peers compute is computed again, by a third one or here. `hold`: no token is given before what it came
@@ -63,6 +72,8 @@ export interface GenerateRequest {
   readonly model: string
   readonly input: PromptInput
   readonly sampling: SamplingOptions
+  /** @default any text */
+  readonly format?: AnswerFormat
   /** Undefined: until the model stops or the context is full. */
   readonly maxTokens?: number
   readonly stop?: readonly string[]

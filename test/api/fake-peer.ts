@@ -36,6 +36,8 @@ export interface FakePeer extends Peer {
   tokens: number
   /** Text of every token, where the words do not do. */
   word: string | null
+  /** What the answer is, word by word, in place of `tokens` and `word`. */
+  script: readonly string[] | null
   /** Waited for before the answer begins: a model that is loaded first. */
   loading: ((signal: AbortSignal) => Promise<void>) | null
   /** Waited for before each token. */
@@ -64,6 +66,7 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     home: '/nowhere',
     tokens: 6,
     word: null,
+    script: null,
     loading: null,
     hold: null,
     failAt: null,
@@ -178,21 +181,22 @@ async function* generate(peer: FakePeer, request: GenerateRequest, signal: Abort
       const other = [route[0]!, { peer: '12D3KooWThird', pid: 3, from: 2, to: 4 }]
       yield { type: 'reroute', attempt: 1, lost: ['12D3KooWOther'], route: other, replayed_rows: 3, exact: true }
     }
-    const count = Math.min(peer.tokens, request.maxTokens ?? Infinity)
+    const all = peer.script?.length ?? peer.tokens
+    const count = Math.min(all, request.maxTokens ?? Infinity)
     const ids: number[] = []
     let text = ''
     for (let index = 0; index < count; index += 1) {
       await peer.hold?.(index, signal)
       if (peer.failAt === index) throw peer.failure
       const id = index % WORDS.length
-      const word = peer.word ?? WORDS[id] ?? ''
+      const word = peer.script?.[index] ?? peer.word ?? WORDS[id] ?? ''
       ids.push(id)
       text += word
       peer.produced += 1
       // The second token is held back and comes with the end, as the beginning of a stop string would be.
       yield { type: 'token', id, text: index === count - 1 ? '' : word, ...logprobs(request, id) }
     }
-    yield { type: 'end', finish: count < peer.tokens ? 'length' : 'stop', text, ids, stats: stats(count) }
+    yield { type: 'end', finish: count < all ? 'length' : 'stop', text, ids, stats: stats(count) }
   } finally {
     peer.ended += 1
   }

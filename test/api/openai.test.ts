@@ -185,11 +185,9 @@ describe("OpenAI's own client: chat", () => {
 
   test('what this version does not do is refused by name, never ignored', async () => {
     const wanted = {
-      tools: [{ type: 'function', function: { name: 'f' } }],
-      tool_choice: 'required',
       functions: [{ name: 'f' }],
-      response_format: { type: 'json_object' },
-      logit_bias: { 1: 2 },
+      function_call: { name: 'f' },
+      audio: { voice: 'any' },
     }
     for (const [param, value] of Object.entries(wanted)) {
       const answer = await post(running.url, '/v1/chat/completions', { model: MODEL, messages, [param]: value })

@@ -28,7 +28,7 @@ function computed(position: number, rows: number): Frame {
   return frame({ type: HOST.rows, request: 1, position, rows, dtype: DTYPE.f16, dims: [rows, WIDTH], payload })
 }
 
-function watched(): { readonly needs: OnwardNeeds; rowsOf(peer: string): number } {
+function watched(): { readonly needs: OnwardNeeds; rowsOf: (peer: string) => number } {
   const sent = new Map<string, number>()
   const ignore = (): void => undefined
   const send = (peer: string, message: Frame): Promise<void> => {

@@ -1,21 +1,43 @@
 /** Bodies of the `/api/v1` routes: ours alone, so an unknown field is a mistake. */
 import { z } from 'zod'
-import { GREEDY } from '../../pipeline/index.ts'
+import { GREEDY, MAX_BIASES, MAX_SCHEMA_TEXT, MAX_TOOLS } from '../../pipeline/index.ts'
 import type { GenerateRequest } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
 import { auditMode, name, placement, placementFile, real, stopList, text, tokenIds, whole } from '../fields.ts'
-import { MAX_DEADLINE_MS, MAX_PING_BYTES, MAX_PINGS, MAX_RESUME_S, MAX_TOKENS, MAX_TOP_LOGPROBS } from '../limits.ts'
+import {
+  MAX_DEADLINE_MS,
+  MAX_PING_BYTES,
+  MAX_PINGS,
+  MAX_RESUME_S,
+  MAX_TOKEN_ID,
+  MAX_TOKENS,
+  MAX_TOP_LOGPROBS,
+} from '../limits.ts'
 
 /** Penalties and temperatures beyond these have no use; they only overflow. */
 const MOST_TEMPERATURE = 100
 const MOST_PENALTY = 100
+
+const toolCall = z.strictObject({ id: name, name, arguments: z.unknown() })
+const tool = z.strictObject({ name, description: text.exactOptional(), parameters: z.unknown() })
 
 const promptInput = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('text'), text, special: z.boolean().optional() }),
   z.strictObject({ kind: z.literal('ids'), ids: tokenIds }),
   z.strictObject({
     kind: z.literal('chat'),
-    messages: z.array(z.strictObject({ role: name, content: text, name: name.optional() })).min(1),
+    messages: z
+      .array(
+        z.strictObject({
+          role: name,
+          content: text,
+          name: name.optional(),
+          toolCalls: z.array(toolCall).max(MAX_TOOLS).optional(),
+          toolCallId: name.optional(),
+        }),
+      )
+      .min(1),
+    tools: z.array(tool).max(MAX_TOOLS).optional(),
   }),
 ])
 
@@ -28,12 +50,24 @@ const sampling = z.strictObject({
   presencePenalty: real(-MOST_PENALTY, MOST_PENALTY).default(GREEDY.presencePenalty),
   frequencyPenalty: real(-MOST_PENALTY, MOST_PENALTY).default(GREEDY.frequencyPenalty),
   seed: whole(0, Number.MAX_SAFE_INTEGER).default(GREEDY.seed),
+  logitBias: z
+    .array(z.tuple([whole(0, MAX_TOKEN_ID), real(-MOST_PENALTY, MOST_PENALTY)]).readonly())
+    .max(MAX_BIASES)
+    .readonly()
+    .exactOptional(),
 })
+
+const format = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('json') }),
+  z.strictObject({ kind: z.literal('schema'), text: z.string().max(MAX_SCHEMA_TEXT) }),
+  z.strictObject({ kind: z.literal('calls'), text: z.string().max(MAX_SCHEMA_TEXT) }),
+])
 
 const generateFields = z.strictObject({
   model: name,
   input: promptInput,
-  sampling: sampling.default(GREEDY),
+  sampling: sampling.default({ ...GREEDY }),
+  format: format.optional(),
   maxTokens: whole(0, MAX_TOKENS).optional(),
   stop: stopList.optional(),
   logprobs: whole(0, MAX_TOP_LOGPROBS).optional(),
@@ -57,7 +91,8 @@ export const tokenizeSchema = z
   .transform(({ model, input }) => ({ model, input: cleanInput(input) }))
 
 function cleanInput(input: z.output<typeof promptInput>): GenerateRequest['input'] {
-  if (input.kind === 'chat') return { kind: 'chat', messages: input.messages.map((one) => defined(one)) }
+  if (input.kind === 'chat')
+    return defined({ kind: 'chat', messages: input.messages.map((one) => defined(one)), tools: input.tools })
   return input.kind === 'text' ? defined(input) : input
 }
 

@@ -103,8 +103,8 @@ function completionShape(
       const echo = echoes[index] ?? ''
       return echo === '' ? undefined : chunk(index, echo, null, [])
     },
-    chunkPiece: (index, piece) => chunk(index, piece.text, null, [piece]),
-    chunkEnd: (index, finish, weft) => ({ ...chunk(index, '', finish, []), weft }),
+    chunkPiece: (index, piece) => [chunk(index, piece.text, null, [piece])],
+    chunkEnd: (index, finish, weft) => [{ ...chunk(index, '', finish, []), weft }],
     chunkUsage: (total) => ({ ...envelope(), choices: [], usage: total }),
     whole: (choices, total, weft) => ({
       ...envelope(),

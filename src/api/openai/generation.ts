@@ -48,8 +48,8 @@ export interface GenerationPlan {
 export interface GenerationShape {
   begin(head: Head): void
   chunkStart(index: number): unknown
-  chunkPiece(index: number, piece: Piece): unknown
-  chunkEnd(index: number, finish: 'stop' | 'length', extension: Extension): unknown
+  chunkPiece(index: number, piece: Piece): readonly unknown[]
+  chunkEnd(index: number, finish: 'stop' | 'length', extension: Extension): readonly unknown[]
   chunkUsage(usage: Usage): unknown
   whole(choices: readonly Finished[], usage: Usage, extension: Extension): unknown
 }
@@ -188,10 +188,13 @@ function createChoice(
     const writer = exchange.stream('sse')
     if (chunk !== undefined) await writer.write(sse(chunk))
   }
+  const sendAll = async (chunks: readonly unknown[]): Promise<void> => {
+    for (const chunk of chunks) await send(chunk)
+  }
   const addText = async (piece: Piece): Promise<void> => {
     sent += piece.text
     if (!plan.stream) pieces.push(piece)
-    else if (piece.text !== '' || piece.token !== null) await send(shape.chunkPiece(index, piece))
+    else if (piece.text !== '' || piece.token !== null) await sendAll(shape.chunkPiece(index, piece))
   }
   const token = async (event: Extract<GenerateEvent, { type: 'token' }>): Promise<void> => {
     meter.token()
@@ -207,7 +210,7 @@ function createChoice(
     state.completionTokens += event.ids.length
     state.stats.push(event.stats)
     result = { text: event.text, finish: event.finish, pieces }
-    if (plan.stream) await send(shape.chunkEnd(index, event.finish, extensionOf(state)))
+    if (plan.stream) await sendAll(shape.chunkEnd(index, event.finish, extensionOf(state)))
   }
   // Comments, which every client passes over: the text goes on where it stopped.
   const comment = async (text: string): Promise<void> => {

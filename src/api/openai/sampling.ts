@@ -1,5 +1,6 @@
 /** The fields that chat and text completions share, and how they become ours. */
 import { z } from 'zod'
+import { MAX_BIASES } from '../../pipeline/index.ts'
 import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
 import { auditMode, name, placement, real, stop, whole } from '../fields.ts'
@@ -8,6 +9,11 @@ import { InvalidParameterError, UnsupportedParameterError } from '../request-err
 
 /** Above a million tokens of a vocabulary nothing is cut: no vocabulary is that large. */
 const MAX_TOP_K = 1 << 20
+
+/** Token ids as the keys of an object, as OpenAI has them. */
+const logitBias = z
+  .record(z.string().regex(/^(?:0|[1-9]\d{0,8})$/, { error: 'expected a token id' }), real(-100, 100))
+  .refine((biases) => Object.keys(biases).length <= MAX_BIASES, { error: `more than ${MAX_BIASES} tokens` })
 
 export const SHARED_FIELDS = {
   model: name,
@@ -24,6 +30,7 @@ export const SHARED_FIELDS = {
   repetition_penalty: real(0.01, 10).nullish(),
   presence_penalty: real(-2, 2).nullish(),
   frequency_penalty: real(-2, 2).nullish(),
+  logit_bias: logitBias.nullish(),
   weft: z
     .strictObject({
       placement: placement.optional(),
@@ -52,12 +59,21 @@ export function samplingOf(fields: SharedFields, seed: number): SamplingOptions 
     presencePenalty: fields.presence_penalty ?? 0,
     frequencyPenalty: fields.frequency_penalty ?? 0,
     seed,
+    ...biasOf(fields),
   }
+}
+
+function biasOf({ logit_bias: biases }: SharedFields): Pick<SamplingOptions, 'logitBias'> {
+  const all = Object.entries(biases ?? {}).map(([id, bias]) => [Number(id), bias] as const)
+  return all.length === 0 ? {} : { logitBias: all }
 }
 
 export function requestOf(
   fields: SharedFields,
-  rest: Pick<GenerateRequest, 'input' | 'sampling'> & { maxTokens: number | undefined; logprobs: number | undefined },
+  rest: Pick<GenerateRequest, 'input' | 'sampling' | 'format'> & {
+    maxTokens: number | undefined
+    logprobs: number | undefined
+  },
 ): GenerateRequest {
   return defined({
     model: fields.model,
@@ -77,12 +93,8 @@ export function checkStreamOptions(fields: SharedFields): void {
 
 /** What is not done yet, and the values under which leaving it undone changes nothing. */
 const UNSUPPORTED: readonly (readonly [field: string, harmless: (value: unknown) => boolean, why: string])[] = [
-  ['tools', isEmpty, 'this version calls no tools'],
-  ['tool_choice', (value) => value === 'none' || value === 'auto', 'this version calls no tools'],
-  ['functions', isEmpty, 'this version calls no functions'],
-  ['function_call', (value) => value === 'none' || value === 'auto', 'this version calls no functions'],
-  ['response_format', (value) => typeOf(value) === 'text', 'answers are plain text'],
-  ['logit_bias', isEmpty, 'logits are not biased'],
+  ['functions', isEmpty, 'tools took its place'],
+  ['function_call', (value) => value === 'none' || value === 'auto', 'tool_choice took its place'],
   ['audio', isEmpty, 'answers are plain text'],
   ['modalities', (value) => JSON.stringify(value) === '["text"]', 'answers are plain text'],
   ['web_search_options', () => false, 'this version does not search'],
@@ -99,8 +111,4 @@ export function refuseUnsupported(body: unknown): void {
 
 function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.keys(value).length === 0
-}
-
-function typeOf(value: unknown): unknown {
-  return typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined
 }

@@ -10,7 +10,7 @@ import { InterruptedError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { noteRoute } from '../route-notes.ts'
-import { auditOf, samplingOf } from '../sampling-options.ts'
+import { auditOf, formatOf, samplingOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { textPrinter } from '../text-printer.ts'
 import { namesOf } from '../views.ts'
@@ -20,6 +20,7 @@ export const command: Command = async (context) => {
   const { flags, io, out } = context
   const model = flags.required(0)
   const placement = await placementOption(flags.text('placement'), model)
+  const format = await formatOf(flags)
   const access = await openFor(context, 'fallback')
   await ensureModel(context, access, model, context.signal)
   const terminal = io.stdin.isTTY === true && io.stdout.isTTY === true
@@ -44,6 +45,7 @@ export const command: Command = async (context) => {
         model,
         input: { kind: 'chat', messages: [...messages] },
         sampling: samplingOf(context),
+        ...format,
         ...(maxTokens === undefined ? {} : { maxTokens }),
         ...(placement === undefined ? {} : { placement }),
         ...auditOf(flags),

@@ -11,7 +11,7 @@ import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { promptOf } from '../prompt.ts'
 import { noteRoute } from '../route-notes.ts'
-import { auditOf, samplingOf } from '../sampling-options.ts'
+import { auditOf, formatOf, samplingOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { printable } from '../text.ts'
 import { textPrinter } from '../text-printer.ts'
@@ -30,6 +30,7 @@ export const command: Command = async (context) => {
     model,
     input,
     sampling: samplingOf(context),
+    ...(await formatOf(flags)),
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(stop.length === 0 ? {} : { stop }),
     ...(logprobs === undefined ? {} : { logprobs }),

@@ -15,6 +15,11 @@ function makeAlphabet(): readonly string[] {
 /** The character of each byte. */
 export const BYTE_TO_CHARACTER: readonly string[] = makeAlphabet()
 
+/** Bytes as text in this alphabet. */
+export function byteText(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => BYTE_TO_CHARACTER[byte]!).join('')
+}
+
 const CHARACTER_TO_BYTE: ReadonlyMap<number, number> = new Map(
   BYTE_TO_CHARACTER.map((character, byte) => [character.charCodeAt(0), byte]),
 )

@@ -16,7 +16,7 @@ import { formatDate } from './format-date.ts'
 import { Environment, parse, tokenize } from './jinja.ts'
 import type { TemplateEnvironment } from './jinja.ts'
 import { createBoundedInterpreter } from './template-bounds.ts'
-import type { ChatMessage } from './types.ts'
+import type { TemplateMessage, TemplateTool } from './chat-tools.ts'
 
 /** Where a model has ChatML's tokens but no template. */
 export const CHATML_TEMPLATE =
@@ -29,7 +29,8 @@ export const PLAIN_TEMPLATE =
   "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 
 export interface TemplateVariables {
-  readonly messages: readonly ChatMessage[]
+  readonly messages: readonly TemplateMessage[]
+  readonly tools?: readonly TemplateTool[]
   readonly add_generation_prompt: boolean
   readonly bos_token: string
   readonly eos_token: string
@@ -59,7 +60,8 @@ export function compileChatTemplate(source: string, clock?: Pick<Clock, 'wall'>)
   return {
     source,
     render(variables) {
-      const length = variables.messages.reduce((sum, message) => sum + messageLength(message), source.length)
+      const told = source.length + (variables.tools === undefined ? 0 : JSON.stringify(variables.tools).length)
+      const length = variables.messages.reduce((sum, message) => sum + messageLength(message), told)
       const interpreter = createBoundedInterpreter(createEnvironment(variables, clock), {
         work: TEMPLATE_BASE_WORK + TEMPLATE_WORK_PER_MESSAGE * variables.messages.length + length,
         value: MAX_TEMPLATE_VALUE + 2 * length,
@@ -69,8 +71,8 @@ export function compileChatTemplate(source: string, clock?: Pick<Clock, 'wall'>)
   }
 }
 
-function messageLength({ role, content, name }: ChatMessage): number {
-  return role.length + content.length + (name ?? '').length
+function messageLength({ role, content, name, tool_calls: calls }: TemplateMessage): number {
+  return role.length + content.length + (name ?? '').length + (calls === undefined ? 0 : JSON.stringify(calls).length)
 }
 
 /** Whatever the interpreter throws, a stack overflow of a deep template included, is the template's fault. */

@@ -16,6 +16,8 @@
 import type { Clock } from '../../util/index.ts'
 import { CHATML_TEMPLATE, compileChatTemplate, PLAIN_TEMPLATE } from './chat-template.ts'
 import type { ChatTemplate, TemplateVariables } from './chat-template.ts'
+import { checkedCalls, hideTexts, prepareChat } from './chat-tools.ts'
+import type { PreparedChat, TemplateMessage } from './chat-tools.ts'
 import { ChatMessageError } from './errors.ts'
 import type { SpecialFinder, SpecialSpan } from './special-tokens.ts'
 import { createTwins } from './twins.ts'
@@ -38,11 +40,11 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
   const controls = vocabulary.special.filter((token) => !token.userDefined).map((token) => token.text)
   let template: ChatTemplate | undefined
 
-  const protect = (text: string, messages: readonly ChatMessage[], render: Render, source: string): EncodedSpans => {
-    const used = [text, source, ...messages.flatMap(({ role, content, name }) => [role, content, name ?? ''])]
+  const protect = (text: string, chat: PreparedChat, render: Render, source: string): EncodedSpans => {
+    const used = [text, source, JSON.stringify(chat.tools), ...chat.messages.flatMap(textsOf)]
     const twins = createTwins(controls, used)
     const renderHidden = (hide: Hide): EncodedSpans => {
-      const marked = render(twinMessages(messages, hide, source))
+      const marked = render(twinChat(chat, hide, source))
       return ownSpans(finder, twins.reveal(marked), marked)
     }
     for (const hide of [twins.hideAll, twins.hideSigns]) {
@@ -59,12 +61,14 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
     const checked = messages.map(checkMessage)
     const compiled = (template ??= compileChatTemplate(templateSource(vocabulary), clock))
     const variables = templateVariables(vocabulary, options.addGenerationPrompt ?? true)
-    const render: Render = (given) => compiled.render({ ...variables, messages: given }).toWellFormed()
-    const text = render(checked)
+    const render: Render = ({ messages: given, tools }) =>
+      compiled.render({ ...variables, messages: given, ...(tools.length === 0 ? {} : { tools }) }).toWellFormed()
+    const chat = prepareChat(compiled.source, checked, options.tools ?? [])
+    const text = render(chat)
     const encoded =
       options.special === true || controls.length === 0
         ? { text, spans: finder.find(text, () => true) }
-        : protect(text, checked, render, compiled.source)
+        : protect(text, chat, render, compiled.source)
     const first = encoded.spans[0]
     const hasBos = first !== undefined && first.start === 0 && first.id === bos
     const ids = encodeSpans(encoded.text, encoded.spans, { addEos: false, ...(hasBos ? { addBos: false } : {}) })
@@ -72,7 +76,7 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
   }
 }
 
-type Render = (messages: readonly ChatMessage[]) => string
+type Render = (chat: PreparedChat) => string
 type Hide = (text: string) => string
 
 interface EncodedSpans {
@@ -99,12 +103,21 @@ function attempt<T>(action: () => T): T | undefined {
   }
 }
 
-function twinMessages(messages: readonly ChatMessage[], hide: Hide, templateSource: string): readonly ChatMessage[] {
-  return messages.map(({ role, content, name }) => ({
-    role: isTemplateRole(role, templateSource) ? role : hide(role),
-    content: hide(content),
-    ...(name === undefined ? {} : { name: hide(name) }),
-  }))
+function twinChat({ messages, tools }: PreparedChat, hide: Hide, templateSource: string): PreparedChat {
+  return {
+    messages: messages.map(({ role, content, name, ...calls }) => ({
+      role: isTemplateRole(role, templateSource) ? role : hide(role),
+      content: hide(content),
+      ...(name === undefined ? {} : { name: hide(name) }),
+      ...hideTexts(calls, hide),
+    })),
+    tools: hideTexts(tools, hide),
+  }
+}
+
+/** All that a message could bring a private-use character by. */
+function textsOf({ role, content, name, tool_calls: calls, tool_call_id: id }: TemplateMessage): string[] {
+  return [role, content, name ?? '', id ?? '', calls === undefined ? '' : JSON.stringify(calls)]
 }
 
 function isTemplateRole(role: string, templateSource: string): boolean {
@@ -120,6 +133,7 @@ function checkMessage(message: ChatMessage, index: number): ChatMessage {
     role: role.toWellFormed(),
     content: content.toWellFormed(),
     ...(name === undefined ? {} : { name: name.toWellFormed() }),
+    ...checkedCalls(message, index),
   }
 }
 
@@ -129,7 +143,7 @@ function templateSource({ definition, special }: Vocabulary): string {
   return texts.has('<|im_start|>') && texts.has('<|im_end|>') ? CHATML_TEMPLATE : PLAIN_TEMPLATE
 }
 
-function templateVariables({ definition }: Vocabulary, prompt: boolean): Omit<TemplateVariables, 'messages'> {
+function templateVariables({ definition }: Vocabulary, prompt: boolean): Omit<TemplateVariables, 'messages' | 'tools'> {
   const text = (id: number | null): string => (id === null ? '' : (definition.tokens[id] ?? ''))
   return {
     add_generation_prompt: prompt,

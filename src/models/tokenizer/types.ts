@@ -5,6 +5,24 @@ export interface ChatMessage {
   readonly role: string
   readonly content: string
   readonly name?: string
+  /** Of an assistant's message: what it called. */
+  readonly toolCalls?: readonly ToolCall[]
+  /** Of a tool's message: the call that it answers. */
+  readonly toolCallId?: string
+}
+
+export interface ToolCall {
+  readonly id: string
+  readonly name: string
+  readonly arguments: unknown
+}
+
+/** A function that the model may ask for. */
+export interface Tool {
+  readonly name: string
+  readonly description?: string
+  /** JSON Schema of an object. */
+  readonly parameters: unknown
 }
 
 export interface EncodeOptions {
@@ -26,6 +44,8 @@ export interface EncodeChatOptions {
   readonly addGenerationPrompt?: boolean
   /** Control tokens that are typed inside messages count as such (`--special`): trusted input only. @default false */
   readonly special?: boolean
+  /** @default none */
+  readonly tools?: readonly Tool[]
 }
 
 export interface EncodedChat {

@@ -8,6 +8,8 @@ import { channelToOwn } from '../../net/index.ts'
 import { createOrtEngine } from '../../onnx/index.ts'
 import { createBlobStore } from '../../store/index.ts'
 import { systemClock } from '../../util/index.ts'
+import { Grammars } from './grammar/grammars.ts'
+import { readVocabulary } from './grammar/vocabulary.ts'
 import { Parts } from './parts.ts'
 import { HostServer } from './serve.ts'
 
@@ -25,6 +27,7 @@ function main(): void {
       const store = await createBlobStore({ directory: storeDirectory })
       return new Parts({ engine, clock, options: { threads }, store, storeDirectory, cacheDirectory }, manifest)
     },
+    grammars: ({ storeDirectory }, manifest) => new Grammars(() => readVocabulary(storeDirectory, manifest)),
     // Node does so at the end of a process, and few hosts end by themselves.
     loaded: () => flushCompileCache(),
   })

@@ -16,6 +16,9 @@ import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { HostStats, OpenControl } from './protocol.ts'
 import { createSampler } from './sampler.ts'
+import type { Sampler, SamplerInit } from './sampler.ts'
+import { FormatUnsupportedError } from './grammar/errors.ts'
+import type { Grammars } from './grammar/grammars.ts'
 
 /** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
 const MAX_ROWS = 512
@@ -29,6 +32,8 @@ export interface StageRuntimeNeeds {
   /** Resident bytes. @default of this process */
   resident?(): number
   emit(frame: Frame): void
+  /** For answers that have a format. @default refused */
+  readonly grammars?: Pick<Grammars, 'mask'> | undefined
 }
 
 export class StageRuntime {
@@ -60,7 +65,7 @@ export class StageRuntime {
         reserved,
         positions: control.positions,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
-        sampler: control.sampler === null ? null : createSampler(control.sampler),
+        sampler: control.sampler === null ? null : this.#sampler(control.sampler),
         expected: 0,
         closed: false,
       })
@@ -86,9 +91,18 @@ export class StageRuntime {
     const session = this.#sessions.get(key)
     if (session === undefined) return
     session.closed = true
+    session.sampler?.close?.()
     this.#sessions.delete(key)
     this.#reserved -= session.reserved
     this.#waiting = this.#waiting.filter((job) => job.session !== session)
+  }
+
+  #sampler(init: SamplerInit): Sampler {
+    const { format, generated = [] } = init
+    if (format === undefined) return createSampler(init)
+    const { grammars } = this.#needs
+    if (grammars === undefined) throw new FormatUnsupportedError('its host knows no tokens')
+    return createSampler(init, grammars.mask(format, generated))
   }
 
   stats(): HostStats {
@@ -244,7 +258,7 @@ export class StageRuntime {
       const index = wanted.indexOf(job)
       if (head === null) this.#emitRows(job)
       else if (index < 0) this.#needs.emit({ ...answer(job), type: HOST.taken })
-      else this.#emitToken(job, logits[index]!)
+      else await this.#emitToken(job, logits[index]!)
     }
   }
 
@@ -258,7 +272,17 @@ export class StageRuntime {
     return logits
   }
 
-  #emitToken(job: Job, logits: Float32Array): void {
+  async #emitToken(job: Job, logits: Float32Array): Promise<void> {
+    const ready = job.session.sampler?.ready?.()
+    // One that waits for nothing stays in step with the others of its run.
+    if (ready !== undefined) {
+      const error: unknown = await ready.then(
+        () => undefined,
+        (reason: unknown) => reason ?? new Error('no format'),
+      )
+      if (job.session.closed) return
+      if (error !== undefined) return this.#fail(job.frame, error)
+    }
     this.#guard(job.frame, () => {
       const position = job.frame.position + job.count
       const sampled = job.session.sampler!.sample(logits, position)

@@ -1,9 +1,11 @@
 /**
  * Chooses a token from logits. Order, as in Hugging Face's processors: repetition penalty (Keskar et al., arXiv
- * 1909.05858), presence and frequency (OpenAI), temperature, top-k, top-p (arXiv 1904.09751), min-p (arXiv 2407.01082).
+ * 1909.05858), presence, frequency and bias (OpenAI), the answer's format, temperature, top-k, top-p (arXiv 1904.09751), min-p (arXiv 2407.01082).
  * The random number of a position comes from seed and position alone, so a replay draws the same.
  */
-import type { SamplingOptions, TokenLogprob } from '../types.ts'
+import type { AnswerFormat, SamplingOptions, TokenLogprob } from '../types.ts'
+import { FormatUnsupportedError } from './grammar/errors.ts'
+import type { GrammarMask } from './grammar/mask.ts'
 
 export interface Sampled {
   readonly id: number
@@ -14,6 +16,9 @@ export interface Sampled {
 export interface Sampler {
   /** @param logits [vocabulary]; not changed. */
   sample(logits: Float32Array, position: number): Sampled
+  /** Before each sample: what the choice waits for is there. @throws AnswerFormatError */
+  ready?(): Promise<void>
+  close?(): void
 }
 
 export interface SamplerInit {
@@ -24,10 +29,14 @@ export interface SamplerInit {
   readonly history: readonly number[]
   /** Tokens that a head before this one has chosen for the same text. @default none */
   readonly generated?: readonly number[]
+  /** @default any text */
+  readonly format?: AnswerFormat | undefined
 }
 
-export function createSampler(init: SamplerInit): Sampler {
+/** @param mask of the answer's format. @throws FormatUnsupportedError where there is a format and no mask */
+export function createSampler(init: SamplerInit, mask?: GrammarMask): Sampler {
   const { sampling } = init
+  if (init.format !== undefined && mask === undefined) throw new FormatUnsupportedError('whoever computes it cannot')
   const seen = new Set(init.history)
   const generated = new Map<number, number>()
   const chosen = (id: number): void => {
@@ -36,10 +45,13 @@ export function createSampler(init: SamplerInit): Sampler {
   }
   for (const id of init.generated ?? []) chosen(id)
   return {
+    ...(mask === undefined ? {} : { ready: () => mask.ready(), close: () => mask.close() }),
     sample(logits, position) {
       const penalized = penalize(logits, sampling, seen, generated)
+      const allowed = mask?.apply(penalized) ?? penalized
       const id =
-        sampling.temperature === 0 ? argmax(penalized) : draw(penalized, sampling, uniform(sampling.seed, position))
+        sampling.temperature === 0 ? argmax(allowed) : draw(allowed, sampling, uniform(sampling.seed, position))
+      mask?.accept(id)
       chosen(id)
       if (init.logprobs < 0) return { id }
       const total = logSumExp(logits)
@@ -55,13 +67,15 @@ function penalize(
   seen: ReadonlySet<number>,
   generated: ReadonlyMap<number, number>,
 ): Float32Array {
-  const { repetitionPenalty, presencePenalty, frequencyPenalty } = sampling
-  if (repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0) return logits
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias = [] } = sampling
+  const isPlain = repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0
+  if (isPlain && logitBias.length === 0) return logits
   const out = logits.slice()
   if (repetitionPenalty !== 1) {
     for (const id of seen) out[id] = out[id]! > 0 ? out[id]! / repetitionPenalty : out[id]! * repetitionPenalty
   }
   for (const [id, count] of generated) out[id] = out[id]! - presencePenalty - frequencyPenalty * count
+  for (const [id, bias] of logitBias) if (id < out.length) out[id] = out[id]! + bias
   return out
 }
 

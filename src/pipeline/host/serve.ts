@@ -10,6 +10,7 @@ import type { HostParts } from './parts.ts'
 import { HOST } from './protocol.ts'
 import type { LoadControl, LoadedControl, OpenControl } from './protocol.ts'
 import { StageRuntime } from './runtime.ts'
+import type { Grammars } from './grammar/grammars.ts'
 
 export interface HostNeeds {
   readonly clock: Clock
@@ -17,6 +18,8 @@ export interface HostNeeds {
   readonly emit: (value: Frame) => void
   /** Made with the first load; later ones add ranges to them. */
   createParts(control: LoadControl, manifest: ModelManifest): Promise<HostParts>
+  /** For answers that have a format. @default they are refused */
+  grammars?(control: LoadControl, manifest: ModelManifest): Grammars
   /** @default of this process */
   readonly resident?: () => number
   /** A load has been answered. */
@@ -67,7 +70,9 @@ export class HostServer {
     const parts = await this.#needs.createParts(control, manifest)
     this.#parts = parts
     const memory = resident === undefined ? {} : { resident }
-    this.#runtime = new StageRuntime({ clock, manifest, parts, kvBytes: control.kvBytes, emit, ...memory })
+    const { kvBytes } = control
+    const grammars = this.#needs.grammars?.(control, manifest)
+    this.#runtime = new StageRuntime({ clock, manifest, parts, kvBytes, emit, grammars, ...memory })
     return parts
   }
 

@@ -48,6 +48,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
       sampling: request.sampling,
       logprobs: request.logprobs ?? -1,
       history: request.sampling.repetitionPenalty === 1 ? [] : promptIds,
+      ...(request.format === undefined ? {} : { format: request.format }),
     },
     signal: init.signal,
     follow: {

@@ -59,7 +59,8 @@ function plainRoute(route: readonly RouteSegment[]): RouteOpen['route'] {
 }
 
 /** What is chosen hangs on the tokens that were chosen before. */
-export function countsTokens({ sampling }: SessionInit['sampler']): boolean {
+export function countsTokens({ sampling, format }: SessionInit['sampler']): boolean {
   const { repetitionPenalty, presencePenalty, frequencyPenalty } = sampling
+  if (format !== undefined) return true
   return repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0
 }

@@ -1,5 +1,6 @@
 /** What a session knows of its route's troubles: which segments are lost, which channels broke, whom not to ask again. */
 import { NotFiniteError } from '../host/errors.ts'
+import { AnswerFormatError, FormatUnsupportedError } from '../host/grammar/errors.ts'
 import { StageHostLostError } from '../host/host-errors.ts'
 import { PeerLostError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
@@ -19,8 +20,12 @@ const SILENT = 'it does not answer'
 const WRONG = 'its rows are not what others compute'
 
 const ALWAYS_RECOVERABLE: ReadonlySet<string> = new Set([PeerLostError.info.code, StageHostLostError.info.code])
-/** Another peer would compute the same. */
-const NEVER_RECOVERABLE: ReadonlySet<string> = new Set([NotFiniteError.info.code])
+/** Another peer would compute the same, or refuse the same. */
+const NEVER_RECOVERABLE: ReadonlySet<string> = new Set([
+  NotFiniteError.info.code,
+  AnswerFormatError.info.code,
+  FormatUnsupportedError.info.code,
+])
 
 /** @param begun the session has been open: a refusal now is one of a replacement, not of the request */
 export function isRecoverable(error: Error, begun: boolean): boolean {

@@ -10,6 +10,8 @@ import { Witness } from './witness.ts'
 export interface StageTable {
   /** The host that serves these blocks, loading them first where the placement says so. @throws StageMissingError */
   host(digest: string, from: number, to: number): Promise<StageHost>
+  /** Has the tokenizer of a model in the store, for answers that have a format. */
+  text?(digest: string): Promise<void>
   /** Id of the kernels that compute a model here, once it is loaded. */
   kernel?(digest: string): string | undefined
 }

@@ -11,6 +11,7 @@ import { z } from 'zod'
 import type { WeftError } from '../../errors.ts'
 import { decodeControl, FrameError } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import { MAX_SCHEMA_TEXT } from '../host/grammar/schema.ts'
 import { receiptSchema, sealSchema } from './statement.ts'
 
 export const RING_PROTOCOL = '/weft/ring/1'
@@ -61,6 +62,9 @@ const peerId = z.string().min(1).max(MAX_PEER_ID)
 
 const hopSchema = z.strictObject({ peer: peerId, from: block, to: block })
 
+/** Tokens whose logits a request moves: as many as OpenAI takes. */
+export const MAX_BIASES = 300
+
 export const samplerSchema = z.strictObject({
   sampling: z.strictObject({
     temperature: z.number().min(0).max(1000),
@@ -71,6 +75,11 @@ export const samplerSchema = z.strictObject({
     presencePenalty: z.number().min(-100).max(100),
     frequencyPenalty: z.number().min(-100).max(100),
     seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+    logitBias: z
+      .array(z.tuple([z.number().int().min(0), z.number().min(-1000).max(1000)]).readonly())
+      .max(MAX_BIASES)
+      .readonly()
+      .optional(),
   }),
   logprobs: z.number().int().min(-1).max(64),
   history: z.array(z.number().int().min(0)).max(1 << 15),
@@ -78,6 +87,13 @@ export const samplerSchema = z.strictObject({
     .array(z.number().int().min(0))
     .max(1 << 15)
     .default([]),
+  format: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('json') }),
+      z.strictObject({ kind: z.literal('schema'), text: z.string().max(MAX_SCHEMA_TEXT) }),
+      z.strictObject({ kind: z.literal('calls'), text: z.string().max(MAX_SCHEMA_TEXT) }),
+    ])
+    .optional(),
 })
 
 const openSchema = z.strictObject({

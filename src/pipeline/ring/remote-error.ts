@@ -4,13 +4,20 @@ import type { ErrorData, ErrorInfo } from '../../errors.ts'
 import { ONNX_ERRORS } from '../../onnx/index.ts'
 import { GRAPH_ERRORS } from '../graph/errors.ts'
 import { HOST_ERRORS } from '../host/errors.ts'
+import { GRAMMAR_ERRORS } from '../host/grammar/errors.ts'
 import { StageHostError, StageHostLostError } from '../host/host-errors.ts'
 import { RING_ERRORS } from './errors.ts'
 
 const KNOWN = new Map(
-  [...HOST_ERRORS, ...RING_ERRORS, ...GRAPH_ERRORS, ...ONNX_ERRORS, StageHostError.info, StageHostLostError.info].map(
-    (info) => [info.code, info],
-  ),
+  [
+    ...HOST_ERRORS,
+    ...GRAMMAR_ERRORS,
+    ...RING_ERRORS,
+    ...GRAPH_ERRORS,
+    ...ONNX_ERRORS,
+    StageHostError.info,
+    StageHostLostError.info,
+  ].map((info) => [info.code, info]),
 )
 
 export class RemoteError extends ForwardedError {

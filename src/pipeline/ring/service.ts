@@ -138,6 +138,7 @@ export class RingService {
       if (replaces !== undefined) this.#free(replaces)
       key = hopKey(from.peer, message.request, own.from)
       this.#opening.set(key, message.attempt)
+      if (open.sampler?.format !== undefined) await this.#needs.stages.text?.(open.digest)
       const host = await this.#needs.stages.host(open.digest, own.from, own.to)
       if (this.#opening.get(key) !== message.attempt) return
       await this.#begin(from, message, open, host)

@@ -1,0 +1,60 @@
+/**
+ * Answers that may call tools, in the form that Hermes' and Qwen's models were trained on and that others follow:
+ * `<tool_call>`, a line with one JSON object of name and arguments, `</tool_call>`.
+ */
+import type { StructuralTag } from '@mlc-ai/web-xgrammar'
+import { z } from 'zod'
+import { AnswerFormatError } from './errors.ts'
+import { checkedSchema } from './schema.ts'
+
+export const CALL_BEGIN = '<tool_call>'
+export const CALL_END = '</tool_call>'
+/** As many as OpenAI takes. */
+export const MAX_TOOLS = 128
+export const TOOL_NAME: RegExp = /^[\w-]{1,64}$/
+
+const callsSchema = z.strictObject({
+  calls: z
+    .array(z.strictObject({ name: z.string().regex(TOOL_NAME), parameters: z.unknown() }))
+    .min(1)
+    .max(MAX_TOOLS),
+  /** The answer is calls, at least one. */
+  required: z.boolean(),
+  /** One at most. */
+  single: z.boolean(),
+})
+
+export type CallsFormat = z.infer<typeof callsSchema>
+
+/** Before the arguments of a call. */
+export function callHead(name: string): string {
+  return `${CALL_BEGIN}\n{"name": ${JSON.stringify(name)}, "arguments": `
+}
+
+/** After them. */
+export const CALL_TAIL = `}\n${CALL_END}`
+
+/** @throws AnswerFormatError */
+export function callsGrammar(text: string): StructuralTag {
+  const parsed = callsSchema.safeParse(parseJson(text))
+  if (!parsed.success) throw new AnswerFormatError('', 'the calls of tools are malformed')
+  const { calls, required, single } = parsed.data
+  const tags = calls.map(({ name, parameters }) => ({
+    type: 'tag' as const,
+    begin: callHead(name),
+    content: { type: 'json_schema' as const, json_schema: JSON.parse(checkedSchema(parameters)) as object as never },
+    end: CALL_TAIL,
+  }))
+  return {
+    type: 'structural_tag',
+    format: { type: 'triggered_tags', triggers: [CALL_BEGIN], tags, at_least_one: required, stop_after_first: single },
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new AnswerFormatError('', 'the calls of tools are no JSON')
+  }
+}
