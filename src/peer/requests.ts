@@ -1,7 +1,7 @@
 /** The requests that this peer takes: from prompt to events, counted, listed while they run, ended when it stops. */
 import { isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
-import { CancelledError, generate, openSession, routeOf } from '../pipeline/index.ts'
+import { CancelledError, generate, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
 import type { Failover, GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { orAbort } from '../util/index.ts'
@@ -56,12 +56,15 @@ export class Requests {
   readonly #needs: RequestsNeeds
   readonly #running = new Map<string, Running>()
   readonly underWay: UnderWay
+  /** Of this life of the peer: nobody else's prefixes have the names of its own. */
+  readonly #prefixSecret: Uint8Array
   #draining = false
   #next = 1
 
   constructor(needs: RequestsNeeds) {
     this.#needs = needs
     this.underWay = new UnderWay(needs.placing)
+    this.#prefixSecret = needs.random.bytes(32)
   }
 
   list(): RequestStatus[] {
@@ -178,9 +181,10 @@ export class Requests {
     const tracked = this.underWay.track(manifest)
     const failover = this.#failover(manifest, request, tracked)
     const audit = sessionAudit(this.#needs, manifest, request, allowedPeers(request.placement, self))
+    const names = new PrefixNames(this.#prefixSecret, digest)
     const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
     const open: Decoder['open'] = async (session) =>
-      tracked.session(await openSession(needs, { digest, route, failover, audit, ...session }))
+      tracked.session(await openSession(needs, { digest, route, failover, audit, names, ...session }))
     return { context: shape.context, open }
   }
 

@@ -36,6 +36,7 @@ export class UnderWay {
           get hops() {
             return opened.hops
           },
+          ...(opened.reused === undefined ? {} : { reused: opened.reused }),
           take: () => opened.take(),
           send: (ids, position, wantToken) => opened.send(ids, position, wantToken),
           settle: () => opened.settle?.() ?? Promise.resolve([]),

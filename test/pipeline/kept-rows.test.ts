@@ -1,7 +1,8 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { assert, integer, nat, property } from 'fast-check'
+import { setImmediate } from 'node:timers/promises'
+import { array, assert, asyncProperty, boolean, integer, nat, property, tuple } from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { RUN } from '../../src/pipeline/host/protocol.ts'
 import { flagged, rowsFrom } from '../../src/pipeline/ring/hop.ts'
@@ -10,6 +11,7 @@ import { KeptRows } from '../../src/pipeline/ring/kept-rows.ts'
 const ROW_BYTES = 64 << 10
 
 let directory: string
+let names = 0
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'weft-kept-'))
@@ -106,5 +108,33 @@ describe('pieces of rows', () => {
     expect(rowsFrom(chunk, 3)).toEqual(chunk)
     expect(rowsFrom(chunk, 12)).toEqual({ position: 12, count: 2, payload: rows(12, 2, 2) })
     expect(rowsFrom(chunk, 14)).toBeUndefined()
+  })
+})
+
+describe('rows that never were', () => {
+  it('give way to those that come in their place, in memory and in the file, also while it is written', async () => {
+    await assert(
+      asyncProperty(
+        array(tuple(integer({ min: 1, max: 9 }), integer({ min: 0, max: 6 }), boolean()), { maxLength: 40 }),
+        async (steps) => {
+          const kept = new KeptRows({ directory, name: `cut-${names++}`, memory: 20 * 1024 })
+          const expected: number[] = []
+          for (const [index, [count, back, waits]] of steps.entries()) {
+            const position = Math.max(0, expected.length - back)
+            kept.truncate(position)
+            expected.length = position
+            for (let row = 0; row < count; row++) expected.push(index)
+            kept.add({ position, count, payload: new Uint8Array(count * 1024).fill(index) })
+            if (waits) await setImmediate()
+          }
+          const got: number[] = []
+          for await (const chunk of kept.from(0, 7))
+            for (let row = 0; row < chunk.count; row++) got.push(chunk.payload[row * 1024]!)
+          expect(got).toEqual(expected)
+          kept.close()
+        },
+      ),
+      { numRuns: 60 },
+    )
   })
 })

@@ -3,6 +3,7 @@ import { DTYPE } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
+import type { SessionPrefix } from './prefix-cache.ts'
 import { RUN } from './protocol.ts'
 import type { TokenControl } from './protocol.ts'
 import type { Sampled, Sampler } from './sampler.ts'
@@ -19,6 +20,8 @@ export interface Session {
   /** Position that the next rows must have. */
   expected: number
   closed: boolean
+  /** Undefined: nothing of it is kept for others. */
+  prefix: SessionPrefix | undefined
 }
 
 export interface Job {
@@ -45,7 +48,7 @@ export function markSingle(jobs: readonly Job[]): void {
 
 /** The frame that answers a job, but for its type and payload. */
 export function answer(job: Job): Frame {
-  const flags = (job.frame.flags & RUN.token) | job.ran
+  const flags = (job.frame.flags & (RUN.token | RUN.rewind)) | job.ran
   return {
     ...job.frame,
     flags,

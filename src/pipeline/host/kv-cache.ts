@@ -78,6 +78,33 @@ export class KvCache {
     }
   }
 
+  /** A copy of rows [from, from + count): of each layer the keys, then the values, both [heads, count, head dim]. */
+  read(from: number, count: number): Float32Array {
+    const { layers, heads, headDim } = this.shape
+    const piece = count * headDim
+    const out = new Float32Array(2 * layers * heads * piece)
+    let at = 0
+    for (let layer = 0; layer < layers; layer++) {
+      for (const buffer of [this.#keys[layer]!, this.#values[layer]!]) {
+        for (let head = 0; head < heads; head++, at += piece) {
+          const start = (head * this.#capacity + from) * headDim
+          out.set(buffer.subarray(start, start + piece), at)
+        }
+      }
+    }
+    return out
+  }
+
+  /** Puts rows that were read behind the valid ones. */
+  append(rows: Float32Array, count: number): void {
+    const { layers, heads, headDim } = this.shape
+    this.reserve(this.position + count)
+    const piece = heads * count * headDim
+    for (let layer = 0, at = 0; layer < layers; layer++, at += 2 * piece)
+      this.write(layer, rows.subarray(at, at + piece), rows.subarray(at + piece, at + 2 * piece), count, count)
+    this.position += count
+  }
+
   #allocate(): Float32Array[] {
     const { layers, heads, headDim } = this.shape
     return Array.from({ length: layers }, () => new Float32Array(heads * this.#capacity * headDim))

@@ -20,10 +20,14 @@ export const HOST = {
   taken: 8,
   stats: 9,
   statsReply: 10,
+  /** What a session computes from now on is not kept for others: it may not be what they would compute. */
+  apart: 11,
   /** Control: ErrorData; the session of this request and hop has ended. */
   error: 12,
   /** Control: ErrorData; answer to a `load` that failed. */
   refused: 14,
+  /** Answer to an `open` with the names of a prefix: `position` rows of it are here. */
+  opened: 16,
 } as const
 
 /** Flags of `run` and of its answers. */
@@ -36,6 +40,8 @@ export const RUN = {
   single: 4,
   /** Threads spun between the nodes of the run. */
   spun: 8,
+  /** Rows of the session from this position on never were. */
+  rewind: 16,
 } as const
 
 export interface LoadControl {
@@ -65,6 +71,13 @@ export interface OpenControl {
   /** Positions that the session may reach. */
   readonly positions: number
   readonly sampler: SamplerInit | null
+  /** Names of the runs that its text begins with; `most`: no more of them than so many are of use. */
+  readonly prefix?: { readonly scope: string; readonly names: Uint8Array; readonly most: number } | undefined
+}
+
+/** Of `close`: names of further runs of the text, which is kept. */
+export interface CloseControl {
+  readonly names?: Uint8Array
 }
 
 export interface TokenControl {

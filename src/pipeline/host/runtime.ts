@@ -14,7 +14,8 @@ import { answer, markSingle, nextPart, sessionKey, tokenControl } from './jobs.t
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
-import type { HostStats, OpenControl } from './protocol.ts'
+import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
+import { PrefixCache } from './prefix-cache.ts'
 import { createSampler } from './sampler.ts'
 import type { Sampler, SamplerInit } from './sampler.ts'
 import { FormatUnsupportedError } from './grammar/errors.ts'
@@ -46,18 +47,26 @@ export class StageRuntime {
   #batchedRows = 0
   #computeMs = 0
   readonly #meter = new BlockMeter()
+  readonly #prefixes: PrefixCache
 
   constructor(needs: StageRuntimeNeeds) {
     this.#needs = needs
+    this.#prefixes = new PrefixCache(needs.kvBytes)
+  }
+
+  /** Bytes of KV that no session has claimed. */
+  get #free(): number {
+    return this.#needs.kvBytes - this.#reserved
   }
 
   open(message: Frame, control: OpenControl): void {
     this.#guard(message, () => {
       const segment = this.#needs.parts.segment(control.from, control.to)
       const reserved = this.#needs.parts.kvBytes(segment, control.positions)
-      this.#needs.parts.admit(reserved, this.#needs.kvBytes - this.#reserved)
+      this.#needs.parts.admit(reserved, this.#free)
+      this.#prefixes.yieldTo(this.#free - reserved)
       const key = sessionKey(message)
-      this.#sessions.set(key, {
+      const session: Session = {
         key,
         request: message.request,
         hop: message.hop,
@@ -68,9 +77,26 @@ export class StageRuntime {
         sampler: control.sampler === null ? null : this.#sampler(control.sampler),
         expected: 0,
         closed: false,
-      })
+        prefix: undefined,
+      }
+      this.#sessions.set(key, session)
       this.#reserved += reserved
+      if (control.prefix !== undefined) this.#begin(message, session, control.prefix)
     })
+  }
+
+  /** With what is here of its text. */
+  #begin(message: Frame, session: Session, wanted: NonNullable<OpenControl['prefix']>): void {
+    const { prefix, rows } = this.#prefixes.open(wanted, session.caches)
+    session.prefix = prefix
+    session.expected = rows
+    this.#needs.emit(frame({ type: HOST.opened, request: message.request, hop: message.hop, position: rows }))
+  }
+
+  /** What a session computes from now on is its own. */
+  apart(message: Frame): void {
+    const session = this.#sessions.get(sessionKey(message))
+    if (session !== undefined) session.prefix = undefined
   }
 
   run(message: Frame): void {
@@ -86,7 +112,8 @@ export class StageRuntime {
     })
   }
 
-  close(message: Frame): void {
+  /** @param names of further runs of its text, which are kept */
+  close(message: Frame, { names }: CloseControl = {}): void {
     const key = sessionKey(message)
     const session = this.#sessions.get(key)
     if (session === undefined) return
@@ -94,6 +121,8 @@ export class StageRuntime {
     session.sampler?.close?.()
     this.#sessions.delete(key)
     this.#reserved -= session.reserved
+    if (session.prefix !== undefined && names !== undefined) this.#prefixes.more(session.prefix, names)
+    this.#keep(session)
     this.#waiting = this.#waiting.filter((job) => job.session !== session)
   }
 
@@ -105,8 +134,12 @@ export class StageRuntime {
     return createSampler(init, grammars.mask(format, generated))
   }
 
+  #keep({ prefix, caches }: Session): void {
+    if (prefix !== undefined && caches.length > 0) this.#prefixes.keep(prefix, caches, this.#free)
+  }
+
   stats(): HostStats {
-    let kvBytes = 0
+    let kvBytes = this.#prefixes.bytes
     for (const session of this.#sessions.values()) for (const cache of session.caches) kvBytes += cache.bytes
     return {
       rss: this.#needs.resident?.() ?? process.memoryUsage.rss(),
@@ -137,10 +170,7 @@ export class StageRuntime {
 
   #checkStep(session: Session, message: Frame, count: number): void {
     const { position } = message
-    if (position < session.expected && this.#idle(session)) {
-      for (const cache of session.caches) cache.position = position
-      session.expected = position
-    }
+    if (position < session.expected && (message.flags & RUN.rewind) !== 0) session.expected = position
     if (position !== session.expected || count === 0) {
       throw new OutOfStepError('rows do not continue their session', { position, expected: session.expected, count })
     }
@@ -162,10 +192,6 @@ export class StageRuntime {
         dtype: message.dtype,
         dims: message.dims,
       })
-  }
-
-  #idle(session: Session): boolean {
-    return !this.#waiting.some((job) => job.session === session) && !this.#running
   }
 
   #embed(session: Session, message: Frame): Uint8Array {
@@ -217,7 +243,12 @@ export class StageRuntime {
 
   async #decode(part: DecoderPart, jobs: readonly Job[], started: number): Promise<void> {
     const outputs = await part.stage.run(
-      jobs.map((job) => ({ cache: job.session.caches[job.part]!, rows: job.rows, count: job.count })),
+      jobs.map((job) => {
+        const cache = job.session.caches[job.part]!
+        // Here and not when it was given: what was given before it has run until now.
+        cache.position = job.frame.position
+        return { cache, rows: job.rows, count: job.count }
+      }),
     )
     if (part.stage.oneRow) markSingle(jobs)
     if (part.stage.spun) for (const job of jobs) job.ran |= RUN.spun
@@ -234,6 +265,7 @@ export class StageRuntime {
       const { segment } = job.session
       if (job.part < segment.decoders.length || segment.head !== null) going.push(job)
       else this.#emitRows(job)
+      if (job.part === segment.decoders.length) this.#keep(job.session)
     }
     this.#waiting = [...going, ...this.#waiting]
   }

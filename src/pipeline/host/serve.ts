@@ -8,7 +8,7 @@ import type { Frame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { HostParts } from './parts.ts'
 import { HOST } from './protocol.ts'
-import type { LoadControl, LoadedControl, OpenControl } from './protocol.ts'
+import type { CloseControl, LoadControl, LoadedControl, OpenControl } from './protocol.ts'
 import { StageRuntime } from './runtime.ts'
 import type { Grammars } from './grammar/grammars.ts'
 
@@ -81,10 +81,15 @@ export class HostServer {
     if (runtime === undefined) return
     if (message.type === HOST.open) runtime.open(message, decodeControl(message.control) as OpenControl)
     else if (message.type === HOST.run) runtime.run(message)
-    else if (message.type === HOST.close) runtime.close(message)
+    else if (message.type === HOST.close) runtime.close(message, closeControl(message))
+    else if (message.type === HOST.apart) runtime.apart(message)
     else if (message.type === HOST.stats) {
       const control = encodeControl(runtime.stats())
       this.#needs.emit(frame({ type: HOST.statsReply, request: message.request, control }))
     }
   }
+}
+
+function closeControl({ control }: Frame): CloseControl {
+  return control.length === 0 ? {} : (decodeControl(control) as CloseControl)
 }

@@ -40,7 +40,7 @@ export function startStageHost(needs: HostProcessNeeds, run: RunHostProcess = st
   host.onFrame((message) => {
     if (calls.answer(message)) return
     if (message.type === HOST.error) watchdog.forget(message.request)
-    else watchdog.answered(message.request, message.rows)
+    else if (message.type !== HOST.opened) watchdog.answered(message.request, message.rows)
     handler(message)
   })
   return {

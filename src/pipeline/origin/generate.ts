@@ -42,6 +42,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   const limit = Math.min(request.maxTokens ?? context, context - promptIds.length)
   const timings = new Timings(needs.clock, needs.counters())
   const session = await needs.open({
+    prompt: promptIds,
     positions: promptIds.length + limit,
     deadline: request.deadline ?? DEFAULT_DEADLINE_MS,
     sampler: {
@@ -75,8 +76,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
 /** Sends the prompt with a bounded number of rows under way; the last thing to arrive is the first token. */
 async function* prefill(session: OriginSession, ids: readonly number[], rows: number): AsyncGenerator<Arrival> {
   const window = (session.hops.length + CHUNKS_AHEAD) * rows
-  let sent = 0
-  let taken = 0
+  let { sent, taken } = session.reused ?? { sent: 0, taken: 0 }
   for (;;) {
     while (sent < ids.length && sent - taken < window) {
       const end = Math.min(sent + rows, ids.length)

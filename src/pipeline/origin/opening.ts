@@ -6,12 +6,13 @@ import type { Reroute, RouteOpen } from '../ring/protocol.ts'
 import type { RouteSegment } from './route.ts'
 import type { SessionInit } from './session.ts'
 
-/** @param tokens chosen so far, by a head that was there before */
+/** @param tokens chosen so far, by a head that was there before @param prefix names of the runs that the prompt begins with */
 export function openingOf(
   init: SessionInit,
   route: readonly RouteSegment[],
   hop: number,
   tokens: readonly number[],
+  prefix?: Uint8Array<ArrayBuffer>,
 ): RouteOpen {
   const { digest, positions, deadline, sampler } = init
   const isHead = hop === route.length - 1
@@ -25,6 +26,7 @@ export function openingOf(
     sampler: isHead ? own : null,
     shadow: false,
     ...audited,
+    ...(prefix === undefined ? {} : { prefix }),
   }
 }
 
@@ -34,17 +36,20 @@ export interface Known {
   readonly shadows: ReadonlyMap<RouteSegment, number>
   /** Chosen so far. */
   readonly tokens: readonly number[]
+  readonly prefix: Uint8Array<ArrayBuffer> | undefined
 }
 
 /** The message to each hop at the beginning of an attempt. */
 export function openings(
   init: SessionInit,
   route: readonly RouteSegment[],
-  { fresh, shadows, tokens }: Known,
+  { fresh, shadows, tokens, prefix }: Known,
 ): (Partial<Frame> & Pick<Frame, 'type'>)[] {
   return route.map((segment, hop) => {
     const isFresh = fresh.has(segment)
-    const opening = isFresh ? openingOf(init, route, hop, tokens) : reroutingOf(route, hop, shadows.get(segment))
+    const opening = isFresh
+      ? openingOf(init, route, hop, tokens, prefix)
+      : reroutingOf(route, hop, shadows.get(segment))
     return { type: isFresh ? RING.open : RING.reroute, hop, control: encodeControl(opening) }
   })
 }

@@ -15,17 +15,19 @@ import type { RouteHop } from '../types.ts'
 import { answersOf } from './answers.ts'
 import type { Answers } from './answers.ts'
 import { Checks } from './checks.ts'
-import { FirstHop } from './first-hop.ts'
+import { Giving } from './giving.ts'
 import { findSuccessor } from './hand-over.ts'
 import { findRoute } from './next-route.ts'
 import { openings } from './opening.ts'
 import { Pacing } from './pacing.ts'
 import { Relief } from './relief.ts'
 import { Replaced } from './replaced.ts'
-import { SessionText } from './session-text.ts'
+import type { SessionText } from './session-text.ts'
 import { requestNumber } from './token-frames.ts'
+import { resumptionOf } from './resumption.ts'
+import { RouteHops } from './route-hops.ts'
 import type { RouteSegment } from './route.ts'
-import type { Arrival, OriginSession, SessionInit, SessionNeeds } from './session.ts'
+import type { Arrival, OriginSession, Reused, SessionInit, SessionNeeds } from './session.ts'
 import { isRecoverable, Trouble } from './trouble.ts'
 import { Watches } from './watches.ts'
 
@@ -33,7 +35,6 @@ const LEAVES = 'it is about to leave'
 
 export class RoutedSession implements OriginSession, OriginListener {
   attempt = 0
-  peers: ReadonlySet<string>
   readonly #needs: SessionNeeds
   readonly #init: SessionInit
   readonly #request: number
@@ -43,17 +44,12 @@ export class RoutedSession implements OriginSession, OriginListener {
   readonly #text: SessionText
   readonly #stop = new AbortController()
   readonly #undo: (() => void)[] = []
-  #route: readonly RouteSegment[]
-  readonly #pids = new Map<number, number>()
-  /** Segments that are open where they are. */
-  readonly #open = new Set<RouteSegment>()
-  /** Those that were fed beforehand, by the request under which they were. */
-  readonly #shadows = new Map<RouteSegment, number>()
+  readonly #hops: RouteHops
   readonly #watches = new Watches((peer) => this.#needs.watch(peer))
   #answers: Answers | undefined
   readonly #checks: Checks
   readonly #pacing: Pacing
-  readonly #first = new FirstHop((message) => this.#send(this.#route[0]!.peer, message))
+  readonly #giving: Giving
   #paused = true
   #begun = false
   #recovering = false
@@ -64,24 +60,29 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#init = init
     this.#request = requestNumber(needs.random)
     this.#trouble = new Trouble(needs.self, (peer) => init.failover.isReachable(peer))
-    this.#route = init.route
-    this.peers = new Set(init.route.map(({ peer }) => peer))
-    const isHeld = init.audit?.mode === 'hold'
+    this.#hops = new RouteHops(init.route)
     this.#pacing = new Pacing(needs.clock, this.#stop.signal)
-    this.#text = new SessionText(init.follow, (id, position) => void this.send([id], position), isHeld)
+    const attempt = (): number | undefined => (this.#paused ? undefined : this.attempt)
+    const send = (message: Frame): Promise<void> => this.#send(this.#hops.route[0]!.peer, message)
+    this.#giving = new Giving({ request: this.#request, attempt, send }, init)
+    this.#text = this.#giving.text
     this.#checks = new Checks(needs, init, {
       request: this.#request,
-      first: this.#first,
+      first: this.#giving.first,
       text: this.#text,
       signal: this.#stop.signal,
       attempt: () => this.attempt,
-      condemned: (peer) => this.#recover(this.#trouble.condemn(this.#route, peer)),
+      condemned: (peer) => this.#recover(this.#trouble.condemn(this.#hops.route, peer)),
       fail: (error) => this.#end(error),
     })
   }
 
   get hops(): readonly RouteHop[] {
-    return this.#route.map(({ peer, from, to }) => ({ peer, pid: this.#pids.get(from) ?? 0, from, to }))
+    return this.#hops.all
+  }
+
+  get peers(): ReadonlySet<string> {
+    return this.#hops.peers
   }
 
   /** @throws what ended it before it began */
@@ -97,31 +98,35 @@ export class RoutedSession implements OriginSession, OriginListener {
       () => this.#watches.set([]),
     )
     const seen = this.#trouble.version
-    const cause = await this.#relief.open(this.#route, this.#init.failover, async (route, isAgain) => {
-      if (!isAgain) return this.#attempt(route, new Set(route))
-      this.#dismiss(this.#route)
-      this.attempt++
-      // Hops of a later attempt wait to be resumed.
-      return this.#resume(await this.#attempt(route, new Set(route)))
+    const cause = await this.#relief.open(this.#hops.route, this.#init.failover, async (route, isAgain) => {
+      if (isAgain) {
+        this.#dismiss(this.#hops.route)
+        this.attempt++
+      }
+      const fresh = new Set(route)
+      const taken = await this.#attempt(route, fresh)
+      // Hops of a later attempt, and those that may have a prefix, wait to be resumed.
+      if (isAgain || this.#giving.offered !== undefined) await this.#resume(taken, fresh)
     })
     if (this.#error !== undefined) throw this.#error
     if (cause !== undefined || seen !== this.#trouble.version)
-      await this.#recoverAll(cause ?? new PeerLostError(this.#route[0]!.peer, 'a channel ended'))
-    else this.#checks.begin(this.attempt, this.#route)
+      await this.#recoverAll(cause ?? new PeerLostError(this.#hops.route[0]!.peer, 'a channel ended'))
+    else this.#checks.begin(this.attempt, this.#hops.route)
     this.#paused = false
     this.#begun = true
+    this.#needs.count('prefix_hits', this.#giving.found)
+  }
+
+  get reused(): Reused {
+    return this.#giving.reused
   }
 
   take(): Promise<Arrival> {
     return this.#text.take()
   }
 
-  /** What cannot go now goes with the next attempt. */
-  async send(ids: readonly number[], position: number): Promise<void> {
-    if (position !== this.#first.rows) return
-    this.#first.append(ids)
-    if (this.#paused) return
-    await this.#first.give(this.#request, this.attempt, position, this.#first.rows, this.#text.nextTokenRow)
+  send(ids: readonly number[], position: number): Promise<void> {
+    return this.#giving.send(ids, position)
   }
 
   readonly settle = (): Promise<readonly Arrival[]> => this.#checks.settle()
@@ -130,21 +135,17 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#checks.pause()
     this.#stop.abort()
     for (const action of this.#undo.splice(0)) action()
-    for (const peer of this.peers) this.#give(peer, { type: RING.close })
+    for (const peer of this.peers) this.#give(peer, { type: RING.close, ...this.#giving.closing })
   }
 
-  opened(hop: number, pid: number): void {
-    const segment = this.#route[hop]
-    if (segment === undefined) return
-    this.#pids.set(segment.from, pid)
-    this.#open.add(segment)
-    this.#answers?.answered(hop, 0)
+  opened(hop: number, pid: number, rows: number): void {
+    this.#hops.opened(hop, pid)
+    this.#answers?.answered(hop, this.#giving.bounded(rows))
   }
 
   rerouted(hop: number, taken: number): void {
-    const segment = this.#route[hop]
-    if (segment !== undefined) this.#shadows.delete(segment)
-    this.#answers?.answered(hop, Math.min(taken, this.#first.rows))
+    this.#hops.rerouted(hop)
+    this.#answers?.answered(hop, this.#giving.bounded(taken))
   }
 
   token(message: Frame, control: ReturnType<typeof decodeToken>): void {
@@ -152,7 +153,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#pacing.fruit()
     const row = this.#text.nextTokenRow
     if (!this.#text.token(message, control))
-      this.failed(this.#route.length - 1, new OutOfStepError('a token came out of turn', {}))
+      this.failed(this.#hops.route.length - 1, new OutOfStepError('a token came out of turn', {}))
     else this.#checks.token(row, message, control)
   }
 
@@ -164,7 +165,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   failed(hop: number, error: Error): void {
-    const segment = this.#route[hop]
+    const segment = this.#hops.route[hop]
     const isFirst = !this.#begun && !this.#recovering
     if (segment !== undefined && isFirst && this.#relief.refuses(segment, error)) return this.#answers?.fail(error)
     if (segment === undefined || !isRecoverable(error, this.#begun)) return this.#end(error)
@@ -173,13 +174,13 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   broken(hop: number, peer: string, why: string, gone: boolean): void {
-    if (this.#checks.refused(this.#route, hop, peer, why)) return
-    this.#trouble.broken(this.#route, hop, peer, why, gone)
+    if (this.#checks.refused(this.#hops.route, hop, peer, why)) return
+    this.#trouble.broken(this.#hops.route, hop, peer, why, gone)
     this.#recover(new PeerLostError(peer, why))
   }
 
   lost(peer: string, why: string, gone: boolean): void {
-    this.#trouble.lostPeer(this.#route, peer, why, gone)
+    this.#trouble.lostPeer(this.#hops.route, peer, why, gone)
     this.#recover(new PeerLostError(peer, why))
   }
 
@@ -192,15 +193,14 @@ export class RoutedSession implements OriginSession, OriginListener {
   async #handOver(hop: number): Promise<void> {
     const { attempt } = this
     const { avoid } = this.#trouble
-    const leaving = { request: this.#request, attempt, first: this.#first, signal: this.#stop.signal }
-    const next = await findSuccessor(this.#needs, this.#init, { ...leaving, route: this.#route, avoid }, hop)
+    const leaving = { request: this.#request, attempt, first: this.#giving.first, signal: this.#stop.signal }
+    const next = await findSuccessor(this.#needs, this.#init, { ...leaving, route: this.#hops.route, avoid }, hop)
     // Another attempt has begun meanwhile, or the session is over.
-    if (this.attempt !== attempt || this.#recovering || this.#error !== undefined) return next?.close()
-    if (next === undefined) return
+    const isLate = this.attempt !== attempt || this.#recovering || this.#error !== undefined
+    if (isLate || next === undefined) return next?.close()
     this.#needs.count('hand_overs')
-    this.#shadows.set(next.segment, next.shadow)
-    this.#open.add(next.segment)
-    const segment = this.#route[hop]!
+    this.#hops.adopt(next.segment, next.shadow)
+    const segment = this.#hops.route[hop]!
     this.#trouble.lose(segment, LEAVES, next.segment)
     this.#recover(new PeerLostError(segment.peer, LEAVES))
   }
@@ -241,20 +241,19 @@ export class RoutedSession implements OriginSession, OriginListener {
     const [{ clock }, { failover }, { signal }] = [this.#needs, this.#init, this.#stop]
     const waiting = (nobody: NoRouteError): void => this.#text.tell({ waiting: nobody })
     const seeking = { clock, failover, trouble: this.#trouble, signal, until, waiting }
-    const { route, replaced } = await findRoute(seeking, this.#route)
-    const isWhole = this.#checks.restarts()
-    const fresh = new Set(route.filter((segment) => isWhole || !this.#open.has(segment)))
+    const { route, replaced } = await findRoute(seeking, this.#hops.route)
+    const fresh = this.#checks.restarts() ? new Set(route) : this.#hops.fresh(route)
     this.#dismiss(replaced.map(({ segment }) => segment))
     this.#trouble.settle(replaced)
     this.#replaced.add(replaced)
     const seen = this.#trouble.version
     try {
       this.attempt++
-      await this.#resume(await this.#attempt(route, fresh))
+      await this.#resume(await this.#attempt(route, fresh), fresh)
       if (this.#trouble.version !== seen) return error
       this.#paused = false
-      this.#checks.begin(this.attempt, this.#route)
-      const told = this.#replaced.take(route, this.#first.rows, this.#needs)
+      this.#checks.begin(this.attempt, this.#hops.route)
+      const told = this.#replaced.take(route, this.#giving.first.rows, this.#needs)
       if (this.#begun) this.#text.tell({ rerouted: { attempt: this.attempt, route: this.hops, ...told } })
       return error
     } catch (reason) {
@@ -266,7 +265,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   /** Whoever is replaced and may still be there frees the session; what it still sends is fenced. */
   #dismiss(replaced: readonly RouteSegment[]): void {
     for (const segment of replaced) {
-      this.#open.delete(segment)
+      this.#hops.forget(segment)
       const control = encodeControl({ from: segment.from })
       if (this.#init.failover.isReachable(segment.peer)) this.#give(segment.peer, { type: RING.close, control })
     }
@@ -274,9 +273,8 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   /** Opens hops that are new and reroutes those that stay. Returns the rows that each has. @throws what went wrong */
   async #attempt(route: readonly RouteSegment[], fresh: ReadonlySet<RouteSegment>): Promise<readonly number[]> {
-    this.#route = route
+    this.#hops.take(route)
     if (fresh.has(route.at(-1)!)) this.#checks.headOpens()
-    this.peers = new Set(route.map(({ peer }) => peer))
     this.#replaced.joined(this.peers, (peer) => this.#init.failover.kernel(peer))
     this.#watches.set(this.peers)
     const late = (hop: number): Error => this.#trouble.silent(route[hop]!)
@@ -284,7 +282,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     const { answers, cancel } = answersOf(this.#needs.clock, route.length, stay, late)
     this.#answers = answers
     try {
-      const known = { fresh, shadows: this.#shadows, tokens: this.#text.tokens }
+      const known = { fresh, shadows: this.#hops.shadows, tokens: this.#text.tokens, prefix: this.#giving.offered }
       for (const [hop, message] of openings(this.#init, route, known).entries()) this.#give(route[hop]!.peer, message)
       return await answers.all
     } finally {
@@ -293,15 +291,17 @@ export class RoutedSession implements OriginSession, OriginListener {
     }
   }
 
-  async #resume(taken: readonly number[]): Promise<void> {
+  async #resume(had: readonly number[], fresh: ReadonlySet<RouteSegment>): Promise<void> {
     const tokensFrom = this.#text.nextTokenRow
-    for (const [hop, { peer }] of this.#route.entries()) {
-      const control = encodeControl({ from: taken[hop + 1] ?? 0, tokensFrom })
-      this.#give(peer, { type: RING.resume, hop, control })
-    }
+    const tells = this.#text.tokens.length === 0 && fresh.has(this.#hops.route.at(-1)!)
+    const { taken, hops } = resumptionOf({ had, tokensFrom, tells, keep: Infinity })
+    // The last hop answers of what comes now, and not of what it has.
+    if (this.#begun) this.#text.tell({ takenTo: taken.at(-1)! })
+    for (const [hop, told] of hops.entries())
+      this.#give(this.#hops.route[hop]!.peer, { type: RING.resume, hop, control: encodeControl(told) })
     const { attempt } = this
     const goesOn = (): boolean => this.attempt === attempt && this.#error === undefined
-    await this.#first.giveAgain(this.#request, attempt, taken[0]!, tokensFrom, goesOn)
+    await this.#giving.again(attempt, taken, goesOn)
   }
 
   #give(peer: string, init: Partial<Frame> & Pick<Frame, 'type'>): void {

@@ -3,6 +3,7 @@ import type { Clock, RandomSource } from '../../util/index.ts'
 import type { SamplerInit } from '../host/sampler.ts'
 import type { NoRouteError } from '../ring/errors.ts'
 import type { RingService } from '../ring/service.ts'
+import type { PrefixNames } from '../prefix/names.ts'
 import type { RouteHop, TokenLogprob } from '../types.ts'
 import type { AuditNews, SessionAudit } from './audit-types.ts'
 import type { Follow } from './follower.ts'
@@ -39,8 +40,18 @@ export type Arrival =
   /** Nobody can take a lost stage now; the session waits for somebody. */
   | { readonly waiting: NoRouteError }
 
+/** Rows of the prompt that are in the stages already. */
+export interface Reused {
+  /** The first hop needs rows from this one on. */
+  readonly sent: number
+  /** What the last hop has: it answers of rows from this one on. */
+  readonly taken: number
+}
+
 export interface OriginSession {
   readonly hops: readonly RouteHop[]
+  /** Once it is open. @default none */
+  readonly reused?: Reused
   /** The next thing to arrive. @throws what has ended the session */
   take(): Promise<Arrival>
   /**
@@ -85,11 +96,13 @@ export interface SessionNeeds {
   readonly random: RandomSource
   /** Has a peer's heartbeat watched while the session lasts; returns how to end that. */
   watch(peer: string): () => void
-  count(name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs', by?: number): void
+  count(name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs' | 'prefix_hits', by?: number): void
 }
 
 /** What a generation asks of a session, whatever computes it. */
 export interface SessionRequest {
+  /** Ids of the prompt. */
+  readonly prompt: readonly number[]
   readonly positions: number
   readonly deadline: number
   readonly sampler: SamplerInit
@@ -101,6 +114,8 @@ export interface SessionInit extends SessionRequest {
   readonly digest: string
   readonly route: readonly RouteSegment[]
   readonly failover: Failover
+  /** Of this origin, for prompts that begin alike. @default nothing of the text is kept */
+  readonly names?: PrefixNames
   /** Undefined: nothing that others compute is computed again. */
   readonly audit?: SessionAudit | undefined
 }

@@ -7,6 +7,7 @@ import { RUN } from '../host/protocol.ts'
 import { RowDigest } from './digest.ts'
 import type { KeptChunk, KeptRows } from './kept-rows.ts'
 import type { Link } from './links.ts'
+import type { HopPrefix } from './prefixes.ts'
 import type { RouteOpen } from './protocol.ts'
 import type { Witness } from './witness.ts'
 
@@ -23,6 +24,8 @@ export interface HopInit {
   readonly shadow: boolean
   /** Of an audited session. */
   readonly witness?: Witness | undefined
+  /** Its text begins with named runs. */
+  readonly prefix?: HopPrefix | undefined
 }
 
 export class Hop {
@@ -36,6 +39,8 @@ export class Hop {
   readonly local: number
   readonly kept: KeptRows
   readonly witness: Witness | undefined
+  /** Undefined: nothing of it is kept for others. */
+  prefix: HopPrefix | undefined
   attempt: number
   /** It follows a session and is not yet part of it. */
   shadow: boolean
@@ -44,6 +49,8 @@ export class Hop {
   /** Place in the route. */
   place: number
   route: RouteOpen['route']
+  /** Rows that its host was given: the position of the next, unless that rewinds. */
+  given = 0
   /** Rows taken in: the position of the next. */
   taken = 0
   /** Rows are computed and kept, and not sent: from another attempt, or a lost neighbour, until `resume`. */
@@ -79,7 +86,9 @@ export class Hop {
     this.kept = init.kept
     this.witness = init.witness
     this.shadow = init.shadow
-    this.paused = init.shadow || init.attempt > 0
+    this.prefix = init.prefix
+    // Where a prefix may be here, its origin says from which row on the next hop lacks it.
+    this.paused = init.shadow || init.attempt > 0 || init.prefix !== undefined
   }
 
   get next(): string | undefined {
@@ -111,6 +120,12 @@ export class Hop {
     this.told = false
     this.received = new RowDigest()
     this.sent = new RowDigest()
+  }
+
+  /** Rows from this one on never were. */
+  truncate(rows: number): void {
+    this.taken = Math.min(this.taken, rows)
+    this.kept.truncate(rows)
   }
 
   /** A neighbour that freezes is noticed by its heartbeat, not by TCP; the origin may see it well. */

@@ -37,6 +37,8 @@ export class KeptRows {
   #end = 0
   #fileEnd = 0
   #rowBytes = 0
+  /** The first row that was dropped since what is being written was taken out. */
+  #cut = Infinity
   #file: Promise<FileHandle> | undefined
   #last: Promise<void> = Promise.resolve()
   #spilling = false
@@ -65,6 +67,23 @@ export class KeptRows {
     if (this.#bytes > (this.#needs.memory ?? KEPT_BYTES)) this.#spill()
   }
 
+  /** Rows from `position` on never were: others come in their place. */
+  truncate(position: number): void {
+    if (position >= this.#end) return
+    this.#chunks = this.#chunks
+      .filter((chunk) => chunk.position < position)
+      .map((chunk) => {
+        const count = Math.min(chunk.count, position - chunk.position)
+        return count === chunk.count
+          ? chunk
+          : { ...chunk, count, payload: chunk.payload.slice(0, count * this.#rowBytes) }
+      })
+    this.#bytes = bytesOf(this.#chunks)
+    this.#end = position
+    this.#fileEnd = Math.min(this.#fileEnd, position)
+    this.#cut = Math.min(this.#cut, position)
+  }
+
   /** Rows up to `end` are here, or none come any more. */
   async reaches(end: number): Promise<void> {
     while (!this.#closed && this.#end < end) await new Promise<void>((resolve) => this.#wake.push(resolve))
@@ -86,6 +105,12 @@ export class KeptRows {
       yield { position, count, payload }
       position += count
     }
+  }
+
+  /** Rows that are in memory; undefined: not all of them are. */
+  peek(from: number, count: number): Uint8Array | undefined {
+    const isHere = from >= (this.#chunks[0]?.position ?? this.#end) && from + count <= this.#end
+    return isHere ? this.#copy(from, count) : undefined
   }
 
   close(): void {
@@ -140,14 +165,18 @@ export class KeptRows {
         going.push(chunk)
         bytes += chunk.payload.length
       }
+      this.#cut = Infinity
       try {
         await this.#write(going, bytes)
       } catch {
         // No room on the disk: the rows are let go, and whoever needs them is fed from further up.
         this.#failed = true
       }
-      this.#chunks = this.#chunks.slice(going.length)
-      this.#bytes -= bytes
+      const last = going.at(-1)!
+      const written = Math.min(last.position + last.count, this.#cut)
+      if (!this.#failed) this.#fileEnd = written
+      this.#chunks = this.#chunks.filter((chunk) => chunk.position + chunk.count > written)
+      this.#bytes = bytesOf(this.#chunks)
       if (this.#failed) return
     }
   }
@@ -160,10 +189,12 @@ export class KeptRows {
       bytes,
     )
     await file.write(out, 0, out.length, going[0]!.position * this.#rowBytes)
-    const last = going.at(-1)!
-    this.#fileEnd = last.position + last.count
     this.#needs.spilled?.(going.reduce((sum, { count }) => sum + count, 0))
   }
+}
+
+function bytesOf(chunks: readonly KeptChunk[]): number {
+  return chunks.reduce((sum, { payload }) => sum + payload.length, 0)
 }
 
 async function openNameless(path: string): Promise<FileHandle> {

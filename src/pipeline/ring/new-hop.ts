@@ -4,6 +4,7 @@ import type { StageHost } from '../host/stage-host.ts'
 import { Hop } from './hop.ts'
 import { KeptRows } from './kept-rows.ts'
 import type { Link } from './links.ts'
+import { prefixOf } from './prefixes.ts'
 import type { RouteOpen } from './protocol.ts'
 import { Witness } from './witness.ts'
 
@@ -43,6 +44,7 @@ export function newHop(
     host,
     local,
     shadow: open.shadow,
+    prefix: prefixOf(from.peer, message.hop, open),
     witness: open.audited === true ? witnessOf(needs, from.peer, message.hop, open) : undefined,
     kept: new KeptRows({
       directory: needs.directory,

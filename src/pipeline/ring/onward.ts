@@ -43,8 +43,10 @@ export function passOn(needs: OnwardNeeds, hop: Hop, next: string, message: Fram
 export async function resume(needs: OnwardNeeds, hop: Hop, message: Frame): Promise<void> {
   const { attempt, next } = hop
   try {
+    const wanted = decodeResume(message)
+    if (wanted.keep !== undefined) hop.truncate(wanted.keep)
     if (next === undefined) needs.sayAgain(hop)
-    else if (!(await sendKept(needs, hop, next, decodeResume(message)))) return
+    else if (!(await sendKept(needs, hop, next, wanted))) return
     hop.paused = false
   } catch (error) {
     if (hop.attempt !== attempt) return

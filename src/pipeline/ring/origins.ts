@@ -18,7 +18,8 @@ export interface OriginListener {
   readonly attempt: number
   /** Peers of the route. */
   readonly peers: ReadonlySet<string>
-  opened(hop: number, pid: number): void
+  /** @param rows of its prefix that it has */
+  opened(hop: number, pid: number, rows: number): void
   /** A hop that stays has its new route, and so many rows. */
   rerouted(hop: number, taken: number): void
   token(message: Frame, control: ReturnType<typeof decodeToken>): void
@@ -67,7 +68,7 @@ export class Origins {
       this.#count('frames_refused')
       return
     }
-    if (message.type === RING.opened) listener.opened(message.hop, decodeOpened(message).pid)
+    if (message.type === RING.opened) this.#opened(listener, message)
     else if (message.type === RING.rerouted) listener.rerouted(message.hop, decodeRerouted(message).taken)
     else if (message.type === RING.token) listener.token(message, decodeToken(message))
     else if (message.type === RING.taken) listener.taken(message)
@@ -78,5 +79,10 @@ export class Origins {
       const { peer, why, gone } = decodeBroken(message)
       listener.broken(message.hop, peer, why, gone)
     }
+  }
+
+  #opened(listener: OriginListener, message: Frame): void {
+    const { pid, prefix = 0 } = decodeOpened(message)
+    listener.opened(message.hop, pid, prefix)
   }
 }

@@ -12,6 +12,7 @@ import type { WeftError } from '../../errors.ts'
 import { decodeControl, FrameError } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { MAX_SCHEMA_TEXT } from '../host/grammar/schema.ts'
+import { MAX_RUNS, NAME_BYTES } from '../prefix/names.ts'
 import { receiptSchema, sealSchema } from './statement.ts'
 
 export const RING_PROTOCOL = '/weft/ring/1'
@@ -96,6 +97,10 @@ export const samplerSchema = z.strictObject({
     .optional(),
 })
 
+const namesSchema = z
+  .instanceof(Uint8Array)
+  .refine((names) => names.length % NAME_BYTES === 0 && names.length <= MAX_RUNS * NAME_BYTES)
+
 const openSchema = z.strictObject({
   digest: z.string().regex(/^[0-9a-f]{64}$/),
   route: z.array(hopSchema).min(1).max(MAX_HOPS),
@@ -111,6 +116,8 @@ const openSchema = z.strictObject({
   shadow: z.boolean().default(false),
   /** Rows are signed, and refused where they are not: any of them may be computed again. Absent: they are not. */
   audited: z.boolean().optional(),
+  /** Names of the runs that the prompt begins with (prefix/names.ts). The hop says how many rows of them it has. */
+  prefix: namesSchema.optional(),
 })
 
 export type RouteOpen = z.infer<typeof openSchema>
@@ -143,9 +150,18 @@ const feedSchema = z.strictObject({
   tokensFrom: position.optional(),
 })
 const reroutedSchema = z.object({ taken: position })
-const resumeSchema = z.strictObject({ from: position, tokensFrom: position })
+const resumeSchema = z.strictObject({
+  from: position,
+  tokensFrom: position,
+  /** Rows from this one on never were. Absent: all that the hop has are. */
+  keep: position.optional(),
+})
 const brokenSchema = z.object({ peer: peerId, why: z.string().max(4096), gone: z.boolean().default(false) })
-const closeSchema = z.object({ from: block.optional() })
+const closeSchema = z.object({
+  from: block.optional(),
+  /** Of the runs behind those that were named in the opening. */
+  prefix: namesSchema.optional(),
+})
 
 export type Reroute = z.infer<typeof rerouteSchema>
 /** Rows [from, to) for the hop at a place of another request's route. */
@@ -154,7 +170,11 @@ export type Resume = z.infer<typeof resumeSchema>
 export type AccountQuery = z.infer<typeof accountSchema>
 export type Account = z.infer<typeof accountedSchema>
 
-const openedSchema = z.strictObject({ pid: z.number().int().min(0) })
+const openedSchema = z.strictObject({
+  pid: z.number().int().min(0),
+  /** Rows of the prefix that are there already. */
+  prefix: position.optional(),
+})
 const errorSchema = z.object({
   code: z.string().max(64),
   message: z.string().max(4096),

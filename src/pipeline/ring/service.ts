@@ -22,6 +22,8 @@ import { newHop } from './new-hop.ts'
 import type { NewHopNeeds } from './new-hop.ts'
 import { feedShadow, passOn, resume } from './onward.ts'
 import type { OnwardNeeds } from './onward.ts'
+import { HopPrefixes } from './prefixes.ts'
+import { takeRows } from './take-rows.ts'
 import { Origins } from './origins.ts'
 import type { OriginListener } from './origins.ts'
 import { decodeClose, decodeFeed, decodeOpen, decodeReroute, RING } from './protocol.ts'
@@ -34,7 +36,6 @@ const DEADLINE_MARGIN_MS = 5_000
 /** An origin whose connection ended may come back by another way: it has roamed, or fell back to a relay. */
 const ORPHAN_MS = 5_000
 const ENDED = 'its connection ended'
-const OUT_OF_TURN = 'rows do not continue the session'
 
 export interface RingNeeds extends NewHopNeeds {
   readonly self: string
@@ -46,6 +47,7 @@ export class RingService {
   readonly #needs: RingNeeds
   readonly #links: Links
   readonly #hops = new HopTable()
+  readonly #prefixes = new HopPrefixes()
   readonly #onward: OnwardNeeds = {
     send: (peer, message) => this.send(peer, message),
     sayAgain: (hop) => hop.answered !== undefined && this.#answer(hop, hop.answered),
@@ -141,8 +143,8 @@ export class RingService {
       if (open.sampler?.format !== undefined) await this.#needs.stages.text?.(open.digest)
       const host = await this.#needs.stages.host(open.digest, own.from, own.to)
       if (this.#opening.get(key) !== message.attempt) return
-      await this.#begin(from, message, open, host)
-      await from.send(forward(message, { type: RING.opened, control: encodeControl({ pid: host.pid }) }))
+      const hop = await this.#begin(from, message, open, host)
+      if (hop.prefix === undefined) this.#opened(hop, {})
     } catch (error) {
       this.#refuse(from, message, error)
     } finally {
@@ -150,7 +152,7 @@ export class RingService {
     }
   }
 
-  async #begin(from: Link, message: Frame, open: RouteOpen, host: StageHost): Promise<void> {
+  async #begin(from: Link, message: Frame, open: RouteOpen, host: StageHost): Promise<Hop> {
     this.#attach(host)
     const { clock } = this.#needs
     const local = this.#nextLocal++
@@ -160,8 +162,16 @@ export class RingService {
     hop.watchNext(this.#needs.self, this.#needs.network)
     this.#needs.count('sessions_opened')
     const { from: first, to } = hop
-    const control: OpenControl = { from: first, to, positions: open.positions, sampler: open.sampler }
+    const { positions, sampler } = open
+    const prefix = this.#prefixes.wanted(hop)
+    const control: OpenControl = { from: first, to, positions, sampler, ...(prefix === undefined ? {} : { prefix }) }
     await host.send(frame({ type: HOST.open, request: local, control: encodeControl(control) }))
+    return hop
+  }
+
+  #opened(hop: Hop, more: { readonly prefix?: number }): void {
+    const control = encodeControl({ pid: hop.host.pid, ...more })
+    hop.origin.send(hop.frame({ type: RING.opened, control })).catch(() => this.#orphan(hop))
   }
 
   #attach(host: StageHost): void {
@@ -178,9 +188,11 @@ export class RingService {
     try {
       const reroute = decodeReroute(message)
       const hop = admitReroute(this.#hops, this.#needs.self, from.peer, message, reroute)
-      const { route } = reroute
+      const before = [hop.route, hop.place] as const
       if (reroute.of !== undefined) this.#hops.rename(hop, message.request)
-      hop.reroute(from, message.attempt, message.hop, route)
+      hop.reroute(from, message.attempt, message.hop, reroute.route)
+      const apart = this.#prefixes.apart(hop, ...before)
+      if (apart !== undefined) hop.host.send(apart).catch(() => undefined)
       hop.watchNext(this.#needs.self, this.#needs.network)
       const control = encodeControl({ taken: hop.taken })
       from.send(forward(message, { type: RING.rerouted, control })).catch(() => this.#orphan(hop))
@@ -217,30 +229,19 @@ export class RingService {
       this.#needs.count(hop === undefined ? 'frames_refused' : 'frames_fenced')
       return
     }
-    // What this attempt has brought before is taken in once, however often it comes.
-    if (message.position < hop.taken && message.position + (message.dims[0] ?? 0) <= hop.taken) {
-      this.#needs.count('frames_repeated')
-      return
-    }
-    if (hop.deaf) return
-    hop.previous = from
-    const matches = hop.received.matches(message.payload, message.digest)
-    let why = matches ? undefined : 'rows do not match their running digest'
-    if (matches) why = message.position === hop.taken ? hop.witness?.take(message, hop.sender) : OUT_OF_TURN
-    if (why !== undefined) {
-      hop.deaf = true
-      this.#break(hop, from.peer, why)
-      return
-    }
-    hop.taken += message.dims[0] ?? 0
-    hop.host
-      .send(forward(message, { type: HOST.run, request: hop.local, hop: 0 }))
-      .catch((error: unknown) => this.#fail(hop, error))
+    const run = takeRows(hop, from, message)
+    if (run === 'repeated') this.#needs.count('frames_repeated')
+    else if (typeof run === 'string') this.#break(hop, from.peer, run)
+    else if (run !== undefined) hop.host.send(run).catch((error: unknown) => this.#fail(hop, error))
   }
 
   #fromHost(message: Frame): void {
     const hop = this.#hops.byLocal(message.request)
     if (hop === undefined) return
+    if (message.type === HOST.opened) {
+      this.#prefixes.opened(hop, message.position)
+      return this.#opened(hop, { prefix: hop.taken })
+    }
     countRows(message, (name, by) => this.#needs.count(name, by))
     if (message.type === HOST.rows) this.#passOn(hop, message)
     else if (message.type === HOST.token) this.#answer(hop, { ...signedToken(hop, message), type: RING.token })
@@ -260,6 +261,7 @@ export class RingService {
       return
     }
     passOn(this.#onward, hop, next, message)
+    this.#prefixes.keep(hop)
     if (hop.shadow) this.#answer(hop, { ...message, type: RING.taken, ...NO_PAYLOAD })
   }
 
@@ -287,21 +289,23 @@ export class RingService {
   }
 
   #close(from: Link, message: Frame): void {
-    const { from: block } = decodeClose(message)
+    const { from: block, prefix: names } = decodeClose(message)
     const prefix = `${from.peer}/${message.request}/`
     for (const key of this.#opening.keys())
       if (block === undefined ? key.startsWith(prefix) : key === prefix + block) this.#opening.delete(key)
     for (const hop of this.#hops) {
       if (hop.origin.peer !== from.peer || hop.request !== message.request) continue
-      if (block === undefined || hop.from === block) this.#free(hop)
+      if (block === undefined || hop.from === block) this.#free(hop, names)
     }
   }
 
-  #free(hop: Hop): void {
+  /** @param names of what follows the prompt, which is kept for others */
+  #free(hop: Hop, names?: Uint8Array): void {
     if (!this.#hops.delete(hop)) return
+    const close = this.#prefixes.ended(hop, names)
     hop.close()
     this.#needs.count('sessions_freed')
-    hop.host.send(frame({ type: HOST.close, request: hop.local })).catch(() => undefined)
+    hop.host.send(close).catch(() => undefined)
   }
 
   #fail(hop: Hop, error: unknown): void {

@@ -1,0 +1,88 @@
+/** What makes serving fast, over real peers: prefixes that stages have already, and never another text for it. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { alive, answer, counter, createLab, greedy, joined, placement, THE_WHALE, TINY, until } from './support.ts'
+import type { Answer, Lab, RealPeer } from './support.ts'
+
+const SYSTEM = Array.from({ length: 300 }, (_, index) => THE_WHALE[index % 2]! + (index % 89))
+const ask = (...ids: number[]) => greedy('tiny', 24, { input: { kind: 'ids', ids: [...SYSTEM, ...ids] } })
+
+describe('prefixes that were here before', () => {
+  let lab: Lab
+  let a: RealPeer
+  let b: RealPeer
+  let c: RealPeer
+
+  const alone = (request: Parameters<typeof answer>[1]): Promise<Answer> =>
+    answer(a, { ...request, placement: 'local', audit: 'off' })
+  const hits = ({ end }: Answer): number => end?.stats.counters['prefix_hits'] ?? 0
+
+  beforeAll(async () => {
+    lab = await createLab()
+    ;[a, b, c] = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
+    await joined([a, b, c])
+    await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
+    const stages = placement('tiny', [
+      [a, 0, 1],
+      [b, 1, 4],
+      [c, 4, 7],
+      [a, 7, 8],
+    ])
+    await a.access.deploy('tiny', stages, () => undefined)
+  }, 120_000)
+
+  afterAll(() => lab.stop())
+
+  it('are found in every stage, by another prompt that begins alike, and change no token', async () => {
+    const [first, second] = [await answer(a, ask(5, 6, 7)), await answer(a, ask(8, 9))]
+    expect(hits(first)).toBe(0)
+    // Whole runs of 16 rows.
+    expect(hits(second)).toBe(288)
+    expect(first.ids).toEqual((await alone(ask(5, 6, 7))).ids)
+    expect(second.ids).toEqual((await alone(ask(8, 9))).ids)
+    const before = await counter(b, 'rows')
+    await answer(a, ask(8, 9))
+    expect((await counter(b, 'rows')) - before).toBeLessThan(60)
+  })
+
+  it('hold what was answered too, for the chat that goes on', async () => {
+    const first = await answer(a, ask(40, 41))
+    const next = ask(40, 41, ...first.ids, 50)
+    const second = await answer(a, next)
+    expect(hits(second)).toBe(320)
+    expect(second.ids).toEqual((await alone(next)).ids)
+  })
+
+  it('are of one origin alone', async () => {
+    await answer(a, ask(60, 61))
+    const stages = placement('tiny', [
+      [b, 0, 1],
+      [b, 1, 4],
+      [c, 4, 7],
+      [b, 7, 8],
+    ])
+    const other = await answer(b, { ...ask(60, 61), placement: stages })
+    expect(other.error).toBeUndefined()
+    expect(hits(other)).toBe(0)
+  })
+
+  it('are left out where every row is to be shown to an auditor', async () => {
+    const audited = await answer(a, { ...ask(8, 9), audit: 'sample' })
+    expect(audited.error).toBeUndefined()
+    expect(hits(audited)).toBe(0)
+    expect(audited.ids).toEqual((await alone(ask(8, 9))).ids)
+  })
+
+  it('a stage that is lost is fed the rows that were never sent in this answer', async () => {
+    const expected = await alone(ask(8, 9))
+    let host = 0
+    await until('there is a host', async () => {
+      const { stages } = await a.access.status()
+      host = stages.find((stage) => stage.peer === c.id && stage.state === 'ready')?.pid ?? 0
+      return host > 0 && alive(host)
+    })
+    const whole = await answer(a, ask(8, 9), (count) => count === 5 && process.kill(host, 'SIGKILL'))
+    expect(hits(whole)).toBe(288)
+    expect(whole.ids).toEqual(expected.ids)
+    expect(whole.reroutes).toMatchObject([{ lost: [c.id], exact: true }])
+  })
+})
