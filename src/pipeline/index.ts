@@ -12,6 +12,7 @@ export type {
   PromptInput,
   RouteHop,
   SamplingOptions,
+  SpeculateMode,
   TokenLogprob,
   Tool,
   ToolCall,

@@ -68,6 +68,12 @@ export type PromptInput =
  */
 export type AuditMode = 'off' | 'sample' | 'hold'
 
+/**
+ * Whether tokens are guessed, and several checked in one step; the text is the same. `lookup`: out of the text so far, wherever
+ * it was before. `auto`: so, as long as it is not slower.
+ */
+export type SpeculateMode = 'auto' | 'off' | 'lookup'
+
 export interface GenerateRequest {
   readonly model: string
   readonly input: PromptInput
@@ -86,6 +92,8 @@ export interface GenerateRequest {
   readonly audit?: AuditMode
   /** Of `sample`: chance of a row of a stage that a check follows it, 0 to 1. @default the peer's own, 0.05 */
   readonly auditRate?: number
+  /** @default 'auto' */
+  readonly speculate?: SpeculateMode
   /** End-of-sequence tokens do not stop the text (benchmarks). */
   readonly ignoreEnd?: boolean
 }

@@ -76,6 +76,7 @@ const generateFields = z.strictObject({
   ignoreEnd: z.boolean().optional(),
   audit: auditMode.optional(),
   auditRate: real(0, 1).optional(),
+  speculate: z.enum(['auto', 'off', 'lookup']).optional(),
   resume_s: whole(0, MAX_RESUME_S).optional(),
 })
 

@@ -13,7 +13,7 @@ export const HOST = {
   /** Rows of the boundary, when the segment ends before the head. */
   rows: 4,
   run: 5,
-  /** A token chosen by the head; payload int32 [1]. */
+  /** Tokens chosen by the head; payload int32 [1], or more where guesses were right. */
   token: 6,
   close: 7,
   /** The rows were taken in and nothing comes of them: a part of the prompt at the head. */
@@ -80,7 +80,19 @@ export interface CloseControl {
   readonly names?: Uint8Array
 }
 
-export interface TokenControl {
+/** Of `run`, to the head. */
+export interface RunControl {
+  /** What the tokens behind the last rows are taken to be, all but the very last. */
+  readonly guesses?: readonly number[]
+}
+
+export interface TokenControl extends Likelihood {
+  /** Of several tokens: the row that the first of them follows; the others follow the rows behind it. */
+  readonly first?: number
+  readonly each?: readonly Likelihood[]
+}
+
+export interface Likelihood {
   readonly logprob?: number
   readonly top?: readonly (readonly [id: number, logprob: number])[]
 }

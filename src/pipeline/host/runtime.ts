@@ -9,8 +9,8 @@ import type { Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import { BlockMeter } from './block-times.ts'
 import { MAX_SLOTS } from './decoder-stage.ts'
-import { NotFiniteError, OutOfStepError } from './errors.ts'
-import { answer, markSingle, nextPart, sessionKey, tokenControl } from './jobs.ts'
+import { OutOfStepError } from './errors.ts'
+import { answer, askedRows, choose, guessesOf, markSingle, nextPart, sessionKey, tokenControl } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
@@ -78,6 +78,7 @@ export class StageRuntime {
         expected: 0,
         closed: false,
         prefix: undefined,
+        chosen: new Map(),
       }
       this.#sessions.set(key, session)
       this.#reserved += reserved
@@ -107,7 +108,8 @@ export class StageRuntime {
       this.#checkStep(session, message, count)
       const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
       session.expected += count
-      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros, ran: 0 })
+      const guesses = guessesOf(session, message)
+      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros, ran: 0, guesses })
       if (!this.#running) void this.#loop()
     })
   }
@@ -290,21 +292,24 @@ export class StageRuntime {
       const index = wanted.indexOf(job)
       if (head === null) this.#emitRows(job)
       else if (index < 0) this.#needs.emit({ ...answer(job), type: HOST.taken })
-      else await this.#emitToken(job, logits[index]!)
+      else await this.#emitTokens(job, logits[index]!)
     }
   }
 
-  async #project(head: HeadPart, jobs: readonly Job[]): Promise<Float32Array[]> {
+  /** Logits of the rows of each job that a token is wanted of. */
+  async #project(head: HeadPart, jobs: readonly Job[]): Promise<Float32Array[][]> {
     const started = this.#needs.clock.now()
     const rowBytes = this.#needs.manifest.shape.width * (this.#needs.manifest.boundary === 'f16' ? 2 : 4)
-    const logits = await head.stage.run(jobs.map((job) => job.rows.subarray(job.rows.length - rowBytes)))
+    const rows = jobs.map((job) => askedRows(job, rowBytes))
+    const logits = await head.stage.run(rows.flat())
     const spent = this.#needs.clock.now() - started
-    this.#meter.projected(jobs.length, spent)
+    this.#meter.projected(logits.length, spent)
     for (const job of jobs) job.micros += Math.round(spent * 1000)
-    return logits
+    let at = 0
+    return rows.map(({ length }) => logits.slice(at, (at += length)))
   }
 
-  async #emitToken(job: Job, logits: Float32Array): Promise<void> {
+  async #emitTokens(job: Job, logits: readonly Float32Array[]): Promise<void> {
     const ready = job.session.sampler?.ready?.()
     // One that waits for nothing stays in step with the others of its run.
     if (ready !== undefined) {
@@ -316,16 +321,14 @@ export class StageRuntime {
       if (error !== undefined) return this.#fail(job.frame, error)
     }
     this.#guard(job.frame, () => {
-      const position = job.frame.position + job.count
-      const sampled = job.session.sampler!.sample(logits, position)
-      if (!Number.isFinite(logits[sampled.id])) throw new NotFiniteError(`the logits at position ${position}`)
+      const tokens = choose(job, logits)
       this.#needs.emit({
         ...answer(job),
         type: HOST.token,
         dtype: DTYPE.i32,
-        dims: [1],
-        payload: new Uint8Array(Int32Array.of(sampled.id).buffer),
-        control: encodeControl(tokenControl(sampled)),
+        dims: [tokens.length],
+        payload: new Uint8Array(Int32Array.from(tokens, ({ id }) => id).buffer),
+        control: encodeControl(tokenControl(job, tokens)),
       })
     })
   }

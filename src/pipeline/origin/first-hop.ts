@@ -2,7 +2,9 @@
 import { DTYPE, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { RowDigest } from '../ring/digest.ts'
+import { RUN } from '../host/protocol.ts'
 import { flagged } from '../ring/hop.ts'
+import type { FlaggedRows } from '../ring/hop.ts'
 import { RING } from '../ring/protocol.ts'
 import type { Feed } from '../ring/protocol.ts'
 
@@ -14,6 +16,11 @@ export class FirstHop {
   readonly #send: (message: Frame) => Promise<void>
   #digest = new RowDigest()
   #step = 0
+  /** Rows that it has been given in this attempt, guesses included. */
+  #given = 0
+  /** In this attempt nothing was given yet: the first rows take the place of what it may have from there on. */
+  #fresh = true
+  #hasGuessed = false
   readonly #shadows = new Map<number, FirstHop>()
 
   constructor(send: (message: Frame) => Promise<void>) {
@@ -22,6 +29,16 @@ export class FirstHop {
 
   get rows(): number {
     return this.#ids.length
+  }
+
+  /** Rows that the stages have, or get, whatever comes of guesses: where some were made, the last row may be on its way. */
+  get sure(): number {
+    return this.#hasGuessed ? Math.max(0, this.#ids.length - 1) : this.#ids.length
+  }
+
+  /** Guesses were given, so stages may have rows that never were. */
+  get hasGuessed(): boolean {
+    return this.#hasGuessed
   }
 
   /** Ids of the first rows. */
@@ -37,6 +54,7 @@ export class FirstHop {
   /** Rows from `rows` on never were. */
   truncate(rows: number): void {
     this.#ids.length = Math.min(this.#ids.length, rows)
+    this.#given = Math.min(this.#given, rows)
     this.#shadows.clear()
   }
 
@@ -47,21 +65,50 @@ export class FirstHop {
   /** Ids of rows [from, to); what follows rows from `tokensFrom` on is wanted. */
   async give(request: number, attempt: number, from: number, to: number, tokensFrom: number): Promise<void> {
     const payload = new Uint8Array(Int32Array.from(this.#ids.slice(from, to)).buffer)
-    for (const rows of flagged({ position: from, count: to - from, payload }, tokensFrom)) {
-      const message = frame({
-        type: RING.rows,
-        request,
-        attempt,
-        step: this.#step++,
-        position: rows.position,
-        dtype: DTYPE.i32,
-        dims: [rows.count],
-        flags: rows.flags,
-        digest: this.#digest.next(rows.payload),
-        payload: rows.payload,
-      })
-      await this.#send(message)
-    }
+    for (const rows of flagged({ position: from, count: to - from, payload }, tokensFrom))
+      await this.#send(this.#frame(request, attempt, rows))
+  }
+
+  /** Rows that were not given yet; where more were given than there are, those were guesses that came to nothing. */
+  async giveNext(request: number, attempt: number, tokensFrom: number): Promise<void> {
+    const [rows, given] = [this.#ids.length, this.#given]
+    const from = Math.min(given, rows - 1)
+    this.#fresh ||= given > from
+    this.#given = rows
+    await this.give(request, attempt, from, rows, tokensFrom)
+  }
+
+  /**
+   * The same, with guesses at what follows the last.
+   * @param control by which the head reads them
+   */
+  async guess(request: number, attempt: number, guesses: readonly number[], control: Uint8Array): Promise<void> {
+    const last = this.#ids.length - 1
+    const given = this.#given
+    this.#hasGuessed = true
+    this.#fresh ||= given > last
+    this.#given = last + 1 + guesses.length
+    if (given < last) await this.give(request, attempt, given, last, Infinity)
+    const ids = Int32Array.of(this.#ids[last]!, ...guesses)
+    const rows = { position: last, count: ids.length, payload: new Uint8Array(ids.buffer), flags: RUN.token }
+    await this.#send({ ...this.#frame(request, attempt, rows), control })
+  }
+
+  #frame(request: number, attempt: number, rows: FlaggedRows): Frame {
+    const flags = rows.flags | (this.#fresh ? RUN.rewind : 0)
+    this.#fresh = false
+    return frame({
+      type: RING.rows,
+      request,
+      attempt,
+      step: this.#step++,
+      position: rows.position,
+      dtype: DTYPE.i32,
+      dims: [rows.count],
+      flags,
+      digest: this.#digest.next(rows.payload),
+      payload: rows.payload,
+    })
   }
 
   /** All rows from `from` on under another attempt, those included that come meanwhile, while `goesOn`. */
@@ -74,9 +121,12 @@ export class FirstHop {
   ): Promise<void> {
     this.#digest = new RowDigest()
     this.#step = 0
+    this.#fresh = true
+    this.#given = from
     let position = from
     while (position < this.#ids.length && goesOn()) {
       const end = Math.min(position + REPLAY_ROWS, this.#ids.length)
+      this.#given = end
       await this.give(request, attempt, position, end, tokensFrom)
       position = end
     }

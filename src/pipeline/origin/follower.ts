@@ -18,6 +18,8 @@ export interface Follow {
 export interface Follower {
   /** A token is here; `unread` others wait for the reader. */
   arrived(id: number, unread: number): void
+  /** Others have come with it, before it: their rows are in the stages already. */
+  passed(tokens: number): void
   /** The reader has taken one; `unread` are left. */
   taken(unread: number): void
 }
@@ -35,6 +37,9 @@ export function createFollower(
       if (tokens >= follow.limit || follow.endTokens.has(id)) return
       if (unread >= MAX_UNREAD) held = id
       else send(id, follow.start + tokens - 1)
+    },
+    passed(more) {
+      tokens += more
     },
     taken(unread) {
       if (held === undefined || unread >= MAX_UNREAD) return

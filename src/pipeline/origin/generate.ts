@@ -52,6 +52,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
       ...(request.format === undefined ? {} : { format: request.format }),
     },
     signal: init.signal,
+    speculate: request.speculate ?? 'auto',
     follow: {
       start: promptIds.length,
       limit,
@@ -129,7 +130,7 @@ async function* decode(
       }
       if (!('takenTo' in arrival)) yield routeEvent(arrival)
     }
-    timings.token(token.computeMs)
+    timings.token(token.computeMs, token.together)
   }
   const rest = finish === 'stop' && stops.stopped ? '' : stops.push(stream.end()).text + stops.end()
   if (rest !== '') yield { type: 'token', id: ids.at(-1)!, text: rest }

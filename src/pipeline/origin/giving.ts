@@ -1,12 +1,17 @@
-/** What a session gives to its first hop, and when: ids of the prompt, and of tokens as they come. */
+/** What a session gives to its first hop, and when: ids of the prompt, of tokens as they come, and guesses behind them. */
 import { encodeControl } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import type { RandomSource } from '../../util/index.ts'
+import { GUESS_KEY_BYTES, sealGuesses } from '../ring/guesses.ts'
 import { FirstHop } from './first-hop.ts'
+import type { Known } from './opening.ts'
 import { TextPrefix } from './prefix.ts'
-import type { Reused, SessionInit } from './session.ts'
+import type { Reused, SessionInit, SessionNeeds } from './session.ts'
 import { SessionText } from './session-text.ts'
+import { Speculation } from './speculation/speculation.ts'
 
-export interface GivingNeeds {
+/** The session that gives. */
+export interface Giver {
   readonly request: number
   /** The attempt that is under way; undefined: what cannot go now goes with the next. */
   attempt(): number | undefined
@@ -16,22 +21,42 @@ export interface GivingNeeds {
 export class Giving {
   readonly first: FirstHop
   readonly text: SessionText
-  readonly #needs: GivingNeeds
+  readonly #random: RandomSource
+  readonly #giver: Giver
   readonly #prefix: TextPrefix | undefined
+  readonly #speculation: Speculation | undefined
+  readonly #guessKey: Uint8Array<ArrayBuffer> | undefined
   /** Rows that each hop had when it was last resumed. */
   #held: readonly number[] = [0]
 
-  constructor(needs: GivingNeeds, init: SessionInit) {
-    this.#needs = needs
+  constructor(needs: SessionNeeds, init: SessionInit, giver: Giver) {
+    this.#random = needs.random
+    this.#giver = giver
     this.#prefix = TextPrefix.of(init)
-    const isHeld = init.audit?.mode === 'hold'
-    this.text = new SessionText(init.follow, (id, position) => void this.send([id], position), isHeld)
-    this.first = new FirstHop((message) => needs.send(message))
+    this.#speculation = speculationOf(needs, init)
+    if (this.#speculation !== undefined) this.#guessKey = Uint8Array.from(needs.random.bytes(GUESS_KEY_BYTES))
+    const steps = {
+      next: (id: number, position: number) => void this.#next(id, position),
+      guessed: (id: number, position: number) => position === this.first.rows && this.first.append([id]),
+      came: (row: number, ids: readonly number[]) => this.#speculation?.came(row, ids),
+    }
+    this.text = new SessionText(init.follow, steps, init.audit?.mode === 'hold')
+    this.first = new FirstHop((message) => giver.send(message))
   }
 
-  /** Names of the runs that the prompt begins with; undefined: they are not told. */
-  get offered(): Uint8Array<ArrayBuffer> | undefined {
-    return this.#prefix?.offered
+  /** What hops are told beside the session itself. */
+  get openings(): Pick<Known, 'prefix' | 'guessKey'> {
+    return { prefix: this.#prefix?.offered, guessKey: this.#guessKey }
+  }
+
+  /** Hops may have rows before they were given any. */
+  get hasPrefix(): boolean {
+    return this.#prefix !== undefined
+  }
+
+  /** What hops have from this row on may be of guesses that came to nothing. */
+  get keep(): number {
+    return this.first.hasGuessed ? this.text.nextTokenRow : Infinity
   }
 
   /** What hops are told at the end: names of the runs behind those, for what all of them have of the text. */
@@ -54,23 +79,44 @@ export class Giving {
     return Math.min(rows, Math.max(this.first.rows, this.#prefix?.rows ?? 0))
   }
 
+  /** Ids of the prompt. */
   async send(ids: readonly number[], position: number): Promise<void> {
     const { rows } = this.first
     // A first hop with a prefix has begun in the middle of a chunk.
     const more = ids.slice(rows - position)
     if (position > rows || more.length === 0) return
     this.first.append(more)
-    const { request } = this.#needs
-    const attempt = this.#needs.attempt()
-    if (attempt !== undefined) await this.first.give(request, attempt, rows, this.first.rows, this.text.nextTokenRow)
+    const attempt = this.#giver.attempt()
+    if (attempt !== undefined) await this.first.giveNext(this.#giver.request, attempt, this.text.nextTokenRow)
   }
 
   /** The hops have so many rows: the first gets the others, while `goesOn`. */
   async again(attempt: number, taken: readonly number[], goesOn: () => boolean): Promise<void> {
     const [{ rows }, first] = [this.first, taken[0]!]
     this.#held = taken
+    this.#speculation?.restart()
     if (first > rows) this.first.append(this.#prefix?.ids(rows, first) ?? [])
-    const { request } = this.#needs
-    await this.first.giveAgain(request, attempt, first, this.text.nextTokenRow, goesOn)
+    await this.first.giveAgain(this.#giver.request, attempt, first, this.text.nextTokenRow, goesOn)
   }
+
+  /** The row behind a token, and guesses at what follows it. */
+  async #next(id: number, position: number): Promise<void> {
+    if (position !== this.first.rows) return
+    this.first.append([id])
+    const { request } = this.#giver
+    const attempt = this.#giver.attempt()
+    if (attempt === undefined) return
+    const guesses = this.#speculation?.next(position) ?? []
+    if (guesses.length === 0 || this.#guessKey === undefined)
+      return this.first.giveNext(request, attempt, this.text.nextTokenRow)
+    await this.first.guess(request, attempt, guesses, sealGuesses(this.#guessKey, this.#random, position, guesses))
+  }
+}
+
+/** Rows of audited sessions are signed as they come, so none of them may have been for nothing. */
+function speculationOf(needs: SessionNeeds, init: SessionInit): Speculation | undefined {
+  const { prompt, follow, speculate: mode = 'off', audit } = init
+  if (mode === 'off' || audit !== undefined) return undefined
+  const { clock } = needs
+  return new Speculation({ clock, prompt, follow, mode, count: (name, by) => needs.count(name, by) })
 }

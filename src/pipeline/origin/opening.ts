@@ -12,9 +12,13 @@ export function openingOf(
   route: readonly RouteSegment[],
   hop: number,
   tokens: readonly number[],
-  prefix?: Uint8Array<ArrayBuffer>,
+  more: {
+    readonly prefix?: Uint8Array<ArrayBuffer> | undefined
+    readonly guessKey?: Uint8Array<ArrayBuffer> | undefined
+  } = {},
 ): RouteOpen {
   const { digest, positions, deadline, sampler } = init
+  const { prefix, guessKey } = more
   const isHead = hop === route.length - 1
   const own = { ...sampler, history: [...sampler.history], generated: countsTokens(sampler) ? [...tokens] : [] }
   const audited = init.audit === undefined ? {} : { audited: true }
@@ -27,6 +31,7 @@ export function openingOf(
     shadow: false,
     ...audited,
     ...(prefix === undefined ? {} : { prefix }),
+    ...(guessKey === undefined || !isHead ? {} : { guesses: guessKey }),
   }
 }
 
@@ -37,18 +42,19 @@ export interface Known {
   /** Chosen so far. */
   readonly tokens: readonly number[]
   readonly prefix: Uint8Array<ArrayBuffer> | undefined
+  readonly guessKey: Uint8Array<ArrayBuffer> | undefined
 }
 
 /** The message to each hop at the beginning of an attempt. */
 export function openings(
   init: SessionInit,
   route: readonly RouteSegment[],
-  { fresh, shadows, tokens, prefix }: Known,
+  { fresh, shadows, tokens, prefix, guessKey }: Known,
 ): (Partial<Frame> & Pick<Frame, 'type'>)[] {
   return route.map((segment, hop) => {
     const isFresh = fresh.has(segment)
     const opening = isFresh
-      ? openingOf(init, route, hop, tokens, prefix)
+      ? openingOf(init, route, hop, tokens, { prefix, guessKey })
       : reroutingOf(route, hop, shadows.get(segment))
     return { type: isFresh ? RING.open : RING.reroute, hop, control: encodeControl(opening) }
   })

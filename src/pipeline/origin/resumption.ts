@@ -24,7 +24,8 @@ export interface Resumption {
 export function resumptionOf({ had, tokensFrom, tells, keep }: ResumptionInit): Resumption {
   const kept = had.map((rows) => Math.min(rows, keep))
   const before = kept.at(-2)
-  const taken = tells && before !== undefined ? kept.with(-1, Math.min(kept.at(-1)!, before)) : kept
+  const isCapped = (hop: number): boolean => tells && before !== undefined && hop === kept.length - 1
+  const taken = kept.map((rows, hop) => (isCapped(hop) ? Math.min(rows, before!) : rows))
   const hops = taken.map((rows, hop) => {
     const from = taken[hop + 1] ?? 0
     const most = keep === Infinity ? {} : { keep }

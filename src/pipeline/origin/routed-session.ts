@@ -64,7 +64,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#pacing = new Pacing(needs.clock, this.#stop.signal)
     const attempt = (): number | undefined => (this.#paused ? undefined : this.attempt)
     const send = (message: Frame): Promise<void> => this.#send(this.#hops.route[0]!.peer, message)
-    this.#giving = new Giving({ request: this.#request, attempt, send }, init)
+    this.#giving = new Giving(needs, init, { request: this.#request, attempt, send })
     this.#text = this.#giving.text
     this.#checks = new Checks(needs, init, {
       request: this.#request,
@@ -106,7 +106,7 @@ export class RoutedSession implements OriginSession, OriginListener {
       const fresh = new Set(route)
       const taken = await this.#attempt(route, fresh)
       // Hops of a later attempt, and those that may have a prefix, wait to be resumed.
-      if (isAgain || this.#giving.offered !== undefined) await this.#resume(taken, fresh)
+      if (isAgain || this.#giving.hasPrefix) await this.#resume(taken, fresh)
     })
     if (this.#error !== undefined) throw this.#error
     if (cause !== undefined || seen !== this.#trouble.version)
@@ -282,7 +282,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     const { answers, cancel } = answersOf(this.#needs.clock, route.length, stay, late)
     this.#answers = answers
     try {
-      const known = { fresh, shadows: this.#hops.shadows, tokens: this.#text.tokens, prefix: this.#giving.offered }
+      const known = { fresh, shadows: this.#hops.shadows, tokens: this.#text.tokens, ...this.#giving.openings }
       for (const [hop, message] of openings(this.#init, route, known).entries()) this.#give(route[hop]!.peer, message)
       return await answers.all
     } finally {
@@ -294,7 +294,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   async #resume(had: readonly number[], fresh: ReadonlySet<RouteSegment>): Promise<void> {
     const tokensFrom = this.#text.nextTokenRow
     const tells = this.#text.tokens.length === 0 && fresh.has(this.#hops.route.at(-1)!)
-    const { taken, hops } = resumptionOf({ had, tokensFrom, tells, keep: Infinity })
+    const { taken, hops } = resumptionOf({ had, tokensFrom, tells, keep: this.#giving.keep })
     // The last hop answers of what comes now, and not of what it has.
     if (this.#begun) this.#text.tell({ takenTo: taken.at(-1)! })
     for (const [hop, told] of hops.entries())

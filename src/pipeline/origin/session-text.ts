@@ -5,23 +5,33 @@ import type { decodeToken } from '../ring/protocol.ts'
 import { createFollower } from './follower.ts'
 import type { Follow, Follower } from './follower.ts'
 import type { Arrival, TokenArrival } from './session.ts'
-import { arrival } from './token-frames.ts'
+import { arrivals } from './token-frames.ts'
+
+/** What follows from tokens. */
+export interface Steps {
+  /** Gives the row behind a token to the first hop. */
+  next(id: number, position: number): void
+  /** The row behind a token was guessed right: the stages have it. */
+  guessed(id: number, position: number): void
+  /** These tokens have come, the first of them behind this row. */
+  came(row: number, ids: readonly number[]): void
+}
 
 export class SessionText {
   readonly tokens: number[] = []
   readonly #follow: Follow
   #follower: Follower
   readonly #arrivals = new Inbox<Arrival>()
-  readonly #next: (id: number, position: number) => void
+  readonly #steps: Steps
   /** Tokens that are not given before what they came from was checked, by the row that they follow; undefined: all are. */
   readonly #held: { readonly row: number; readonly token: TokenArrival }[] | undefined
 
-  /** @param next gives the row behind a token to the first hop @param hold tokens wait until they are released */
-  constructor(follow: Follow, next: (id: number, position: number) => void, hold = false) {
+  /** @param hold tokens wait until they are released */
+  constructor(follow: Follow, steps: Steps, hold = false) {
     this.#follow = follow
-    this.#next = next
+    this.#steps = steps
     this.#held = hold ? [] : undefined
-    this.#follower = createFollower(follow, next)
+    this.#follower = createFollower(follow, (id, position) => steps.next(id, position))
   }
 
   /** The row whose token comes next. */
@@ -29,16 +39,40 @@ export class SessionText {
     return this.#follow.start - 1 + this.tokens.length
   }
 
-  /** False: it is not its turn. One that was here already, said again after a reroute, is passed over. */
+  /** False: it is not its turn. What was here already, said again after a reroute, is passed over. */
   token(message: Frame, control: ReturnType<typeof decodeToken>): boolean {
-    const row = message.position + message.rows - 1
-    if (row !== this.nextTokenRow) return row < this.nextTokenRow
-    const token = arrival(message, control)
-    this.tokens.push(token.id)
-    this.#follower.arrived(token.id, this.#unread)
-    if (this.#held === undefined) this.#arrivals.push({ token })
-    else this.#held.push({ row, token })
+    const said = arrivals(message, control)
+    const row = this.nextTokenRow
+    if (said === undefined || said.row > row) return false
+    const tokens = this.#wanted(said.tokens.slice(row - said.row))
+    const [last] = tokens.slice(-1)
+    if (last === undefined) return true
+    const unread = this.#unread
+    this.#steps.came(
+      row,
+      tokens.map(({ id }) => id),
+    )
+    for (const [index, { id }] of tokens.entries()) {
+      this.tokens.push(id)
+      if (index < tokens.length - 1) this.#steps.guessed(id, row + index + 1)
+    }
+    this.#follower.passed(tokens.length - 1)
+    this.#follower.arrived(last.id, unread)
+    const together = tokens.length
+    for (const [index, each] of tokens.entries()) {
+      const token = together === 1 ? each : { ...each, together }
+      if (this.#held === undefined) this.#arrivals.push({ token })
+      else this.#held.push({ row: row + index, token })
+    }
     return true
+  }
+
+  /** Nothing follows an end token, or the last that is wanted. */
+  #wanted(tokens: readonly TokenArrival[]): readonly TokenArrival[] {
+    const { limit, endTokens } = this.#follow
+    const end = tokens.findIndex(({ id }) => endTokens.has(id))
+    const most = Math.max(1, limit - this.tokens.length)
+    return tokens.slice(0, Math.min(most, end < 0 ? Infinity : end + 1))
   }
 
   /** Tokens given that came of rows from `row` on. */
@@ -62,7 +96,8 @@ export class SessionText {
     const last = this.tokens.at(-1)
     const goesOn = last !== undefined && given < limit && !endTokens.has(last)
     const waiting = goesOn && rows < start + given ? last : undefined
-    this.#follower = createFollower(this.#follow, this.#next, { tokens: given, held: waiting })
+    const next = (id: number, position: number): void => this.#steps.next(id, position)
+    this.#follower = createFollower(this.#follow, next, { tokens: given, held: waiting })
     this.#follower.taken(this.#unread)
     return start + given
   }

@@ -4,7 +4,7 @@ import type { SamplerInit } from '../host/sampler.ts'
 import type { NoRouteError } from '../ring/errors.ts'
 import type { RingService } from '../ring/service.ts'
 import type { PrefixNames } from '../prefix/names.ts'
-import type { RouteHop, TokenLogprob } from '../types.ts'
+import type { RouteHop, SpeculateMode, TokenLogprob } from '../types.ts'
 import type { AuditNews, SessionAudit } from './audit-types.ts'
 import type { Follow } from './follower.ts'
 import type { RouteSegment } from './route.ts'
@@ -16,6 +16,8 @@ export interface TokenArrival {
   readonly top?: readonly TokenLogprob[]
   /** Milliseconds that stages computed for this step, all hops together. */
   readonly computeMs: number
+  /** Tokens of this step, all together. @default 1 */
+  readonly together?: number
 }
 
 /** Stages were replaced: the answer goes on, a token is never given twice. */
@@ -96,7 +98,17 @@ export interface SessionNeeds {
   readonly random: RandomSource
   /** Has a peer's heartbeat watched while the session lasts; returns how to end that. */
   watch(peer: string): () => void
-  count(name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs' | 'prefix_hits', by?: number): void
+  count(
+    name:
+      | 'failovers'
+      | 'replayed_rows'
+      | 'failovers_inexact'
+      | 'hand_overs'
+      | 'prefix_hits'
+      | 'draft_tokens'
+      | 'draft_accepted',
+    by?: number,
+  ): void
 }
 
 /** What a generation asks of a session, whatever computes it. */
@@ -107,6 +119,8 @@ export interface SessionRequest {
   readonly deadline: number
   readonly sampler: SamplerInit
   readonly signal: AbortSignal
+  /** @default 'off' */
+  readonly speculate?: SpeculateMode
   readonly follow: Follow
 }
 

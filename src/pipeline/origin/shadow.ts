@@ -52,8 +52,8 @@ export async function openShadow(
   const shadow = new ShadowHop(needs, followed, route, place)
   try {
     await shadow.open(openingOf(init, route, place, []))
-    for (let round = 0; round < ROUNDS && followed.first.rows - shadow.fed > NEAR_ROWS; round++)
-      await shadow.feed(followed.first.rows)
+    for (let round = 0; round < ROUNDS && followed.first.sure - shadow.fed > NEAR_ROWS; round++)
+      await shadow.feed(followed.first.sure)
     return { request: shadow.request, close: () => shadow.close() }
   } catch (error) {
     shadow.close()

@@ -11,6 +11,8 @@ export class Timings {
   #prompt = 0
   #last = 0
   readonly #steps: number[] = []
+  /** Tokens of the last step that are still to be told of. */
+  #open = 0
   readonly #overheads: number[] = []
 
   /** @param before counters when the request began: the answer's are the differences. */
@@ -27,11 +29,20 @@ export class Timings {
     this.#prefillEnd = this.#last = this.#clock.now()
   }
 
-  /** Another token is here; `computeMs` is what the stages spent on it. */
-  token(computeMs: number): void {
+  /**
+   * Another token is here; `computeMs` is what the stages spent on its step.
+   * @param together tokens of that step, which share its time
+   */
+  token(computeMs: number, together = 1): void {
+    if (this.#open > 0) {
+      this.#open--
+      return
+    }
+    this.#open = together - 1
     const now = this.#clock.now()
-    this.#steps.push(now - this.#last)
-    this.#overheads.push(Math.max(0, now - this.#last - computeMs) / this.#hops)
+    const spent = now - this.#last
+    for (let token = 0; token < together; token++) this.#steps.push(spent / together)
+    this.#overheads.push(Math.max(0, spent - computeMs) / this.#hops)
     this.#last = now
   }
 

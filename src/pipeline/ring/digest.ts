@@ -10,6 +10,11 @@ export class RowDigest {
     return this.#value
   }
 
+  /** Whether these bytes with this digest are the next ones. */
+  fits(payload: Uint8Array, claimed: Uint8Array): boolean {
+    return Buffer.compare(createHash('sha256').update(this.#value).update(payload).digest(), claimed) === 0
+  }
+
   matches(payload: Uint8Array, claimed: Uint8Array): boolean {
     return Buffer.compare(this.next(payload), claimed) === 0
   }

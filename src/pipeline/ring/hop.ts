@@ -24,6 +24,8 @@ export interface HopInit {
   readonly shadow: boolean
   /** Of an audited session. */
   readonly witness?: Witness | undefined
+  /** Of the head: what guesses are sealed with. */
+  readonly guessKey?: Uint8Array | undefined
   /** Its text begins with named runs. */
   readonly prefix?: HopPrefix | undefined
 }
@@ -41,6 +43,7 @@ export class Hop {
   readonly witness: Witness | undefined
   /** Undefined: nothing of it is kept for others. */
   prefix: HopPrefix | undefined
+  readonly guessKey: Uint8Array | undefined
   attempt: number
   /** It follows a session and is not yet part of it. */
   shadow: boolean
@@ -55,6 +58,12 @@ export class Hop {
   taken = 0
   /** Rows are computed and kept, and not sent: from another attempt, or a lost neighbour, until `resume`. */
   paused: boolean
+  /** What its host still computes for an older attempt counts up to this row. */
+  keep = Infinity
+  /** Rows of this attempt have been computed. */
+  renewed = false
+  /** Rows up to this one were sent in this attempt; undefined: none yet, and the next hop drops what it has beyond the first. */
+  sentTo: number | undefined
   /** The next hop has the rows before this one already: a stage that is fed again computes them for itself. */
   sendFrom = 0
   /** Rows are not taken in: their digest was wrong, and what follows hangs on it. */
@@ -87,6 +96,7 @@ export class Hop {
     this.witness = init.witness
     this.shadow = init.shadow
     this.prefix = init.prefix
+    this.guessKey = init.guessKey
     // Where a prefix may be here, its origin says from which row on the next hop lacks it.
     this.paused = init.shadow || init.attempt > 0 || init.prefix !== undefined
   }
@@ -118,14 +128,11 @@ export class Hop {
     this.paused = true
     this.deaf = false
     this.told = false
+    this.keep = Infinity
+    this.renewed = false
+    this.sentTo = undefined
     this.received = new RowDigest()
     this.sent = new RowDigest()
-  }
-
-  /** Rows from this one on never were. */
-  truncate(rows: number): void {
-    this.taken = Math.min(this.taken, rows)
-    this.kept.truncate(rows)
   }
 
   /** A neighbour that freezes is noticed by its heartbeat, not by TCP; the origin may see it well. */

@@ -44,6 +44,7 @@ export function newHop(
     host,
     local,
     shadow: open.shadow,
+    guessKey: open.guesses,
     prefix: prefixOf(from.peer, message.hop, open),
     witness: open.audited === true ? witnessOf(needs, from.peer, message.hop, open) : undefined,
     kept: new KeptRows({

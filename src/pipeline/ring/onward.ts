@@ -6,10 +6,13 @@ import { RowDigest } from './digest.ts'
 import { KeptRowsError } from './errors.ts'
 import { flagged, rowsFrom } from './hop.ts'
 import type { FlaggedRows, Hop } from './hop.ts'
+import type { KeptChunk } from './kept-rows.ts'
 import { decodeResume, RING } from './protocol.ts'
 import type { Feed, Resume } from './protocol.ts'
 import { sealed } from './witness.ts'
 
+const NOTHING = new Uint8Array(0)
+const EARLY = 'guesses came before the route stood'
 /** Kept rows that travel together: as many as rows of a prompt. */
 const REPLAY_ROWS = 128
 
@@ -26,17 +29,43 @@ export interface OnwardNeeds {
 /** Rows that the host of a hop has computed. */
 export function passOn(needs: OnwardNeeds, hop: Hop, next: string, message: Frame): void {
   hop.wire = message.dtype
-  const computed = { position: message.position, count: message.dims[0] ?? 0, payload: message.payload }
+  const computed = rowsOf(hop, message)
+  if (computed === undefined) return
+  const rewinds = (message.flags & RUN.rewind) !== 0
+  const isCurrent = message.attempt === hop.attempt
+  const guesses = hop.witness === undefined ? message.control : NOTHING
+  // Kept rows that are sent are sent once, and without guesses: an origin makes none before a route has stood its first step.
+  const isSent = rewinds && computed.position < (hop.sentTo ?? 0)
+  if (isCurrent && hop.paused && !hop.shadow && (isSent || guesses.length > 0)) {
+    needs.broken(hop, next, EARLY)
+    return
+  }
+  hop.renewed ||= isCurrent
+  if (rewinds) hop.kept.truncate(computed.position)
   hop.kept.add(computed)
   hop.witness?.give(computed.position, computed.payload, computed.count)
   const rows = hop.paused ? undefined : rowsFrom(computed, hop.sendFrom)
   if (rows === undefined) return
   const { attempt } = hop
-  const flags = message.flags & RUN.token
+  const isWhole = computed.count === message.dims[0]
+  const flags = isWhole ? message.flags & (RUN.token | RUN.rewind) : 0
   const { step, micros } = message
-  needs.send(next, rowsFrame(hop, { ...rows, flags }, { step, micros })).catch((error: unknown) => {
+  const control = isWhole ? guesses : NOTHING
+  needs.send(next, nextFrame(hop, { ...rows, flags }, { step, micros, control })).catch((error: unknown) => {
     if (hop.attempt === attempt) needs.broken(hop, next, error)
   })
+}
+
+/** What was computed for an older attempt counts as far as that was sure; undefined: not at all. */
+function rowsOf(hop: Hop, { position, dims, payload, attempt }: Frame): KeptChunk | undefined {
+  const count = dims[0] ?? 0
+  const sure = attempt === hop.attempt ? count : Math.min(count, hop.keep - position)
+  if (sure <= 0) return undefined
+  return {
+    position,
+    count: sure,
+    payload: sure === count ? payload : payload.subarray(0, (payload.length / count) * sure),
+  }
 }
 
 /** What the next hop lacks is sent again, then what comes. */
@@ -44,7 +73,8 @@ export async function resume(needs: OnwardNeeds, hop: Hop, message: Frame): Prom
   const { attempt, next } = hop
   try {
     const wanted = decodeResume(message)
-    if (wanted.keep !== undefined) hop.truncate(wanted.keep)
+    hop.keep = wanted.keep ?? Infinity
+    if (!hop.renewed) hop.kept.truncate(hop.keep)
     if (next === undefined) needs.sayAgain(hop)
     else if (!(await sendKept(needs, hop, next, wanted))) return
     hop.paused = false
@@ -64,7 +94,7 @@ async function sendKept(needs: OnwardNeeds, hop: Hop, next: string, { from, toke
     for await (const chunk of hop.kept.from(sent, REPLAY_ROWS)) {
       for (const rows of flagged(chunk, tokensFrom)) {
         if (hop.attempt !== attempt) return false
-        await needs.send(next, rowsFrame(hop, rows, {}))
+        await needs.send(next, nextFrame(hop, rows, {}))
       }
       sent = chunk.position + chunk.count
     }
@@ -88,6 +118,13 @@ export async function feedShadow(needs: OnwardNeeds, hop: Hop, feed: Feed): Prom
       await needs.send(feed.peer, { ...message, request: feed.request, hop: feed.place, attempt: 0 })
     }
   }
+}
+
+/** To the next hop: the first rows of an attempt take the place of what that may have from there on. */
+function nextFrame(hop: Hop, rows: FlaggedRows, more: Partial<Frame>): Frame {
+  const flags = rows.flags | (hop.sentTo === undefined ? RUN.rewind : 0)
+  hop.sentTo = rows.position + rows.count
+  return rowsFrame(hop, { ...rows, flags }, more)
 }
 
 function rowsFrame(hop: Hop, rows: FlaggedRows, more: Partial<Frame>, digest = hop.sent): Frame {

@@ -13,6 +13,7 @@ import { decodeControl, FrameError } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { MAX_SCHEMA_TEXT } from '../host/grammar/schema.ts'
 import { MAX_RUNS, NAME_BYTES } from '../prefix/names.ts'
+import { GUESS_KEY_BYTES, MAX_GUESSES } from './guesses.ts'
 import { receiptSchema, sealSchema } from './statement.ts'
 
 export const RING_PROTOCOL = '/weft/ring/1'
@@ -118,6 +119,11 @@ const openSchema = z.strictObject({
   audited: z.boolean().optional(),
   /** Names of the runs that the prompt begins with (prefix/names.ts). The hop says how many rows of them it has. */
   prefix: namesSchema.optional(),
+  /** For the head: what guesses are sealed with. */
+  guesses: z
+    .instanceof(Uint8Array)
+    .refine((key) => key.length === GUESS_KEY_BYTES)
+    .optional(),
 })
 
 export type RouteOpen = z.infer<typeof openSchema>
@@ -182,13 +188,22 @@ const errorSchema = z.object({
   hint: z.string().max(4096).nullable(),
   details: z.record(z.string(), z.unknown()),
 })
-const tokenSchema = z.object({
+const likelihoodSchema = z.object({
   logprob: z.number().optional(),
   top: z
     .array(z.tuple([z.number().int(), z.number()]))
     .max(64)
     .optional(),
+})
+const tokenSchema = likelihoodSchema.extend({
   seal: sealSchema.optional(),
+  /** Several tokens in the payload, each behind the next row: the row that the first of them follows. */
+  first: position.optional(),
+  /** Of several tokens, each. */
+  each: z
+    .array(likelihoodSchema)
+    .max(MAX_GUESSES + 1)
+    .optional(),
 })
 const accountSchema = z.strictObject({
   /** The hop's first block. */

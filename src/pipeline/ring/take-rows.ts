@@ -1,11 +1,16 @@
 /** Rows that come from the hop before: only what continues the session is given to the stage host. */
 import type { Frame } from '../../net/index.ts'
+import { encodeControl } from '../../net/index.ts'
 import { HOST, RUN } from '../host/protocol.ts'
+import type { RunControl } from '../host/protocol.ts'
+import { carried, openGuesses } from './guesses.ts'
 import type { Hop } from './hop.ts'
 import { forward } from './links.ts'
 import type { Link } from './links.ts'
 
 const OUT_OF_TURN = 'rows do not continue the session'
+const OTHER_GUESSES = 'guesses that came with rows are not those of the origin'
+const NOTHING = new Uint8Array(0)
 const OTHER_DIGEST = 'rows do not match their running digest'
 
 /**
@@ -15,20 +20,33 @@ const OTHER_DIGEST = 'rows do not match their running digest'
 export function takeRows(hop: Hop, from: Link, message: Frame): Frame | string | undefined {
   const count = message.dims[0] ?? 0
   const { position } = message
-  const rewinds = (message.flags & RUN.rewind) !== 0 && position <= hop.taken && hop.witness === undefined
+  const isBehind = position < hop.taken
+  // An old frame that comes once more does not fit the running digest, and rewinds nothing.
+  const mayRewind = (message.flags & RUN.rewind) !== 0 && hop.witness === undefined
+  const rewinds = isBehind && mayRewind && hop.received.fits(message.payload, message.digest)
   // What this attempt has brought before is taken in once, however often it comes.
-  if (!rewinds && position < hop.taken && position + count <= hop.taken) return 'repeated'
+  if (!rewinds && isBehind && position + count <= hop.taken) return 'repeated'
   if (hop.deaf) return undefined
   hop.previous = from
-  const why = hop.received.matches(message.payload, message.digest) ? refusal(hop, message, rewinds) : OTHER_DIGEST
-  if (why !== undefined) {
+  const guesses = guessesFor(hop, message)
+  const isSound = hop.received.matches(message.payload, message.digest)
+  const why = isSound ? refusal(hop, message, rewinds) : OTHER_DIGEST
+  if (why !== undefined || guesses === undefined) {
     hop.deaf = true
-    return why
+    return why ?? OTHER_GUESSES
   }
   // What the host has of rows from here on never was.
-  const flags = (message.flags & ~RUN.rewind) | (position < hop.given ? RUN.rewind : 0)
+  const flags = message.flags | (position < hop.given ? RUN.rewind : 0)
   hop.taken = hop.given = position + count
-  return forward(message, { type: HOST.run, request: hop.local, hop: 0, flags })
+  const control = hop.next === undefined ? guesses : carried(message.control)
+  return forward(message, { type: HOST.run, request: hop.local, hop: 0, flags, control })
+}
+
+/** For its host, what the tokens behind these rows are taken to be. Undefined: it is not for the head, or not of its origin. */
+function guessesFor(hop: Hop, { control, position }: Frame): Uint8Array | undefined {
+  if (hop.next !== undefined || hop.guessKey === undefined || control.length === 0) return NOTHING
+  const guesses = openGuesses(hop.guessKey, position, control)
+  return guesses === undefined ? undefined : encodeControl({ guesses } satisfies RunControl)
 }
 
 function refusal(hop: Hop, message: Frame, rewinds: boolean): string | undefined {
