@@ -1,6 +1,6 @@
 /** Every verb of weft, as data. `main` runs commands/<verb>.ts; help and completion read this table alone. */
 import type { CommandSpec } from './option-types.ts'
-import { AUDIT, LOCAL, PLACEMENT, SAMPLING, TIMEOUT, WIDE } from './options.ts'
+import { AUDIT, LOCAL, PLACEMENT, SAMPLING, SPECULATE, TIMEOUT, WIDE } from './options.ts'
 import { PEER_OPTIONS } from './peer-options.ts'
 import { MODEL_VERBS } from './commands-table-models.ts'
 import { SELF_VERBS } from './commands-table-self.ts'
@@ -71,6 +71,7 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
       },
       PLACEMENT,
       ...AUDIT,
+      SPECULATE,
       { name: 'stats', help: 'times, rates, hops and counters on stderr' },
       LOCAL,
       TIMEOUT,
@@ -84,7 +85,14 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
     everyday: true,
     summary: 'talk with a model',
     arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
-    options: [...SAMPLING, PLACEMENT, ...AUDIT, { name: 'stats', help: 'times and rates after each answer' }, LOCAL],
+    options: [
+      ...SAMPLING,
+      PLACEMENT,
+      ...AUDIT,
+      SPECULATE,
+      { name: 'stats', help: 'times and rates after each answer' },
+      LOCAL,
+    ],
     notes: ['/exit leaves, /clear forgets what was said. Ctrl-C stops an answer; at the prompt it leaves.'],
   },
   {

@@ -45,6 +45,12 @@ export const AUDIT: readonly OptionSpec[] = [
   },
 ]
 
+export const SPECULATE: OptionSpec = {
+  name: 'speculate',
+  value: { label: 'MODE', kind: 'text', choices: ['auto', 'off', 'lookup'] },
+  help: 'guess tokens out of the text and check several at once; the same text (default auto: where it is faster)',
+}
+
 export const SAMPLING: readonly OptionSpec[] = [
   {
     name: 'max-tokens',

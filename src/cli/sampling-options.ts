@@ -1,7 +1,7 @@
 /** The flags of a generation as the pipeline wants them. */
 import { readFile } from 'node:fs/promises'
 import { checkedSchema, GREEDY } from '../pipeline/index.ts'
-import type { AuditMode, GenerateRequest, SamplingOptions } from '../pipeline/index.ts'
+import type { AuditMode, GenerateRequest, SamplingOptions, SpeculateMode } from '../pipeline/index.ts'
 import type { CommandContext, Flags } from './context.ts'
 import { BadValueError, FileUnreadableError } from './errors.ts'
 
@@ -29,6 +29,12 @@ export async function formatOf(flags: Flags): Promise<Pick<GenerateRequest, 'for
     throw new BadValueError('--schema', asked, `a file of JSON: ${error instanceof Error ? error.message : ''}`)
   }
   return { format: { kind: 'schema', text: checkedSchema(schema) } }
+}
+
+/** `--speculate`. */
+export function speculateOf(flags: Flags): Pick<GenerateRequest, 'speculate'> {
+  const speculate = flags.text('speculate') as SpeculateMode | undefined
+  return speculate === undefined ? {} : { speculate }
 }
 
 export function samplingOf({ flags, io }: Pick<CommandContext, 'flags' | 'io'>): SamplingOptions {

@@ -3,7 +3,18 @@ import { z } from 'zod'
 import { GREEDY, MAX_BIASES, MAX_SCHEMA_TEXT, MAX_TOOLS } from '../../pipeline/index.ts'
 import type { GenerateRequest } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
-import { auditMode, name, placement, placementFile, real, stopList, text, tokenIds, whole } from '../fields.ts'
+import {
+  auditMode,
+  name,
+  placement,
+  placementFile,
+  real,
+  speculateMode,
+  stopList,
+  text,
+  tokenIds,
+  whole,
+} from '../fields.ts'
 import {
   MAX_DEADLINE_MS,
   MAX_PING_BYTES,
@@ -76,7 +87,7 @@ const generateFields = z.strictObject({
   ignoreEnd: z.boolean().optional(),
   audit: auditMode.optional(),
   auditRate: real(0, 1).optional(),
-  speculate: z.enum(['auto', 'off', 'lookup']).optional(),
+  speculate: speculateMode.optional(),
   resume_s: whole(0, MAX_RESUME_S).optional(),
 })
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { MAX_BIASES } from '../../pipeline/index.ts'
 import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
-import { auditMode, name, placement, real, stop, whole } from '../fields.ts'
+import { auditMode, name, placement, real, speculateMode, stop, whole } from '../fields.ts'
 import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_RESUME_S, MAX_TOKENS } from '../limits.ts'
 import { InvalidParameterError, UnsupportedParameterError } from '../request-errors.ts'
 
@@ -38,6 +38,7 @@ export const SHARED_FIELDS = {
       resume_s: whole(0, MAX_RESUME_S).optional(),
       audit: auditMode.optional(),
       audit_rate: real(0, 1).optional(),
+      speculate: speculateMode.optional(),
     })
     .nullish(),
 } as const
@@ -83,6 +84,7 @@ export function requestOf(
     deadline: fields.weft?.deadline_ms,
     audit: fields.weft?.audit,
     auditRate: fields.weft?.audit_rate,
+    speculate: fields.weft?.speculate,
   })
 }
 

@@ -10,7 +10,7 @@ import { InterruptedError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { noteRoute } from '../route-notes.ts'
-import { auditOf, formatOf, samplingOf } from '../sampling-options.ts'
+import { auditOf, formatOf, samplingOf, speculateOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { textPrinter } from '../text-printer.ts'
 import { namesOf } from '../views.ts'
@@ -49,6 +49,7 @@ export const command: Command = async (context) => {
         ...(maxTokens === undefined ? {} : { maxTokens }),
         ...(placement === undefined ? {} : { placement }),
         ...auditOf(flags),
+        ...speculateOf(flags),
       }
       messages.push({ role: 'assistant', content: await turn(context, access, request, turns.next()) })
     }

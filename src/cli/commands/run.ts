@@ -11,7 +11,7 @@ import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { promptOf } from '../prompt.ts'
 import { noteRoute } from '../route-notes.ts'
-import { auditOf, formatOf, samplingOf } from '../sampling-options.ts'
+import { auditOf, formatOf, samplingOf, speculateOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { printable } from '../text.ts'
 import { textPrinter } from '../text-printer.ts'
@@ -37,6 +37,7 @@ export const command: Command = async (context) => {
     ...(placement === undefined ? {} : { placement }),
     ...(timeout === undefined ? {} : { deadline: timeout }),
     ...auditOf(flags),
+    ...speculateOf(flags),
   }
   const signal = deadlineSignal(context, 'the answer')
   const access = await openFor(context, 'fallback')

@@ -18,6 +18,8 @@ interface Step {
   readonly at: number
   readonly guesses: number
   readonly match: number
+  /** What would have been guessed first. */
+  readonly likely: number | undefined
 }
 
 export class Speculation {
@@ -46,7 +48,8 @@ export class Speculation {
     if (step === undefined || step.row !== row) return
     const ms = this.#init.clock.now() - step.at
     this.#stands = true
-    if (step.guesses === 0) return this.#window.plain(ms)
+    if (step.guesses === 0)
+      return this.#window.plain(ms, step.match, step.likely === undefined ? undefined : step.likely === ids[0])
     const right = ids.length - 1
     this.#window.guessed(ms, step.guesses, right, step.match)
     this.#init.count('draft_accepted', right)
@@ -54,8 +57,10 @@ export class Speculation {
 
   /** Guesses at what follows the token that came last. Its row, with them, is given now. */
   next(row: number): readonly number[] {
-    const { ids, match } = this.#guess()
-    this.#step = { row, at: this.#init.clock.now(), guesses: ids.length, match }
+    const found = this.#lookup.guess(1)
+    const ids = found === undefined ? [] : this.#guess(found.match)
+    const [likely] = found?.ids ?? []
+    this.#step = { row, at: this.#init.clock.now(), guesses: ids.length, match: found?.match ?? 0, likely }
     if (ids.length > 0) this.#init.count('draft_tokens', ids.length)
     return ids
   }
@@ -67,17 +72,13 @@ export class Speculation {
     this.#window.restart()
   }
 
-  #guess(): { readonly ids: readonly number[]; readonly match: number } {
-    const { follow } = this.#init
-    const none = { ids: [], match: 0 }
+  #guess(match: number): readonly number[] {
+    const { limit, endTokens } = this.#init.follow
+    if (!this.#stands) return []
     // The token behind the last guess is wanted too.
-    const most = follow.limit - this.#tokens - 1
-    if (!this.#stands || most < 1) return none
-    const found = this.#lookup.guess(1)
-    if (found === undefined) return none
-    const size = Math.min(most, this.#window.size(found.match))
-    const { ids = [] } = size < 1 ? {} : (this.#lookup.guess(size) ?? {})
-    const end = ids.findIndex((id) => follow.endTokens.has(id))
-    return { ids: end < 0 ? ids : ids.slice(0, end), match: found.match }
+    const size = Math.min(limit - this.#tokens - 1, this.#window.size(match))
+    const ids = this.#lookup.guess(size)?.ids ?? []
+    const end = ids.findIndex((id) => endTokens.has(id))
+    return end < 0 ? ids : ids.slice(0, end)
   }
 }

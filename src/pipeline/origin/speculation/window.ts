@@ -17,6 +17,8 @@ const MARGIN = 1.05
 const FIRST_ROW_SHARE = 0.2
 /** Weight of what is new in a mean that follows. */
 const FOLLOW = 0.25
+/** By a step without guesses, towards what was taken for granted at first. */
+const FORGET = 0.01
 /** Share of the time so far that may be lost to guesses, and steps besides; once it is, none are made until it is half of that. */
 const LOSS_SHARE = 0.02
 const LOSS_STEPS = 1
@@ -72,9 +74,15 @@ export class Window {
     return best
   }
 
-  /** A step without guesses took so long. */
-  plain(ms: number): void {
+  /**
+   * A step without guesses took so long.
+   * @param wouldBe whether a guess would have come true; undefined: there was none to be made
+   */
+  plain(ms: number, match = 0, wouldBe?: boolean): void {
     this.#sincePlain = 0
+    if (wouldBe !== undefined) this.#learn(match, wouldBe ? 1 : 0, 1)
+    // One row that was slow for another reason must not be the last that was tried.
+    if (this.#rowMs !== undefined) this.#rowMs += FORGET * (ms * FIRST_ROW_SHARE - this.#rowMs)
     this.#spent += ms
     this.#plain.push(ms)
     if (this.#plain.length > PLAIN_KEPT) this.#plain.shift()
@@ -89,10 +97,15 @@ export class Window {
     const row = Math.max(0, ms - step) / guesses
     this.#rowMs = this.#rowMs === undefined ? row : this.#rowMs + FOLLOW * (row - this.#rowMs)
     this.#saved += (1 + right) * step - ms
+    this.#learn(match, right, Math.min(right + 1, guesses))
+    this.#judge()
+  }
+
+  /** So many guesses were looked at, and so many of them were right. */
+  #learn(match: number, right: number, looked: number): void {
     const known = this.#true[kind(match)]!
     known.yes = known.yes * FADE + right
-    known.all = known.all * FADE + Math.min(right + 1, guesses)
-    this.#judge()
+    known.all = known.all * FADE + looked
   }
 
   #share(match: number): number {
