@@ -21,13 +21,7 @@ import type {
   PlacementStatus,
   ProgressSink,
 } from './peer/index.ts'
-import type {
-  GenerateEvent,
-  GenerateRequest,
-  GenerateStats,
-  RouteHop,
-  TokenLogprob,
-} from './pipeline/index.ts'
+import type { GenerateEvent, GenerateRequest, GenerateStats, RouteHop, TokenLogprob } from './pipeline/index.ts'
 import { resolveHomePath } from './util/index.ts'
 
 export type { Cancellable, GenerateOptions } from './peer/index.ts'

@@ -64,10 +64,16 @@ export function askedRows({ rows, guesses }: Job, rowBytes: number): Uint8Array[
  * it goes on with a token only when that is what was guessed.
  * @param logits of each row that is asked for
  */
-export function choose({ session, frame, count, guesses }: Job, logits: readonly Float32Array[]): Sampled[] {
+export async function choose(
+  { session, frame, count, guesses }: Job,
+  logits: readonly Float32Array[],
+): Promise<Sampled[]> {
   const first = frame.position + count - 1 - guesses.length
   const tokens: Sampled[] = []
   for (const [index, row] of logits.entries()) {
+    const ready = session.sampler?.ready?.()
+    if (ready !== undefined) await ready
+    if (session.closed) return tokens
     const sampled = session.chosen.get(first + index) ?? session.sampler!.sample(row, first + index + 1)
     if (!Number.isFinite(row[sampled.id])) throw new NotFiniteError(`the logits at position ${first + index + 1}`)
     session.chosen.set(first + index, sampled)

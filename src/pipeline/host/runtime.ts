@@ -16,9 +16,7 @@ import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
 import { PrefixCache } from './prefix-cache.ts'
-import { createSampler } from './sampler.ts'
-import type { Sampler, SamplerInit } from './sampler.ts'
-import { FormatUnsupportedError } from './grammar/errors.ts'
+import { sessionSampler } from './session-sampler.ts'
 import type { Grammars } from './grammar/grammars.ts'
 
 /** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
@@ -74,7 +72,7 @@ export class StageRuntime {
         reserved,
         positions: control.positions,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
-        sampler: control.sampler === null ? null : this.#sampler(control.sampler),
+        sampler: sessionSampler(control.sampler, this.#needs.grammars),
         expected: 0,
         closed: false,
         prefix: undefined,
@@ -126,14 +124,6 @@ export class StageRuntime {
     if (session.prefix !== undefined && names !== undefined) this.#prefixes.more(session.prefix, names)
     this.#keep(session)
     this.#waiting = this.#waiting.filter((job) => job.session !== session)
-  }
-
-  #sampler(init: SamplerInit): Sampler {
-    const { format, generated = [] } = init
-    if (format === undefined) return createSampler(init)
-    const { grammars } = this.#needs
-    if (grammars === undefined) throw new FormatUnsupportedError('its host knows no tokens')
-    return createSampler(init, grammars.mask(format, generated))
   }
 
   #keep({ prefix, caches }: Session): void {
@@ -310,18 +300,9 @@ export class StageRuntime {
   }
 
   async #emitTokens(job: Job, logits: readonly Float32Array[]): Promise<void> {
-    const ready = job.session.sampler?.ready?.()
-    // One that waits for nothing stays in step with the others of its run.
-    if (ready !== undefined) {
-      const error: unknown = await ready.then(
-        () => undefined,
-        (reason: unknown) => reason ?? new Error('no format'),
-      )
+    try {
+      const tokens = await choose(job, logits)
       if (job.session.closed) return
-      if (error !== undefined) return this.#fail(job.frame, error)
-    }
-    this.#guard(job.frame, () => {
-      const tokens = choose(job, logits)
       this.#needs.emit({
         ...answer(job),
         type: HOST.token,
@@ -330,6 +311,8 @@ export class StageRuntime {
         payload: new Uint8Array(Int32Array.from(tokens, ({ id }) => id).buffer),
         control: encodeControl(tokenControl(job, tokens)),
       })
-    })
+    } catch (error) {
+      this.#fail(job.frame, error)
+    }
   }
 }

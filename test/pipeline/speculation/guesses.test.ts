@@ -117,21 +117,21 @@ describe('at the head', () => {
   const expected = rows.map((row, at) => plain.sample(row, 11 + at))
   const ids = expected.map(({ id }) => id)
 
-  it('tokens are those of a head without guesses, as far as these are right, and one more', () => {
-    expect(choose(jobOf(ids.slice(0, 5)), rows)).toEqual(expected)
+  it('tokens are those of a head without guesses, as far as these are right, and one more', async () => {
+    expect(await choose(jobOf(ids.slice(0, 5)), rows)).toEqual(expected)
     for (const right of [0, 2, 4]) {
       const guesses = ids.slice(0, 5).with(right, -1)
-      expect(choose(jobOf(guesses), rows)).toEqual(expected.slice(0, right + 1))
+      expect(await choose(jobOf(guesses), rows)).toEqual(expected.slice(0, right + 1))
     }
   })
 
-  it('what was chosen is not chosen again when it is asked for again: penalties count it once', () => {
+  it('what was chosen is not chosen again when it is asked for again: penalties count it once', async () => {
     const job = jobOf(ids.slice(0, 5))
-    choose(job, rows)
+    await choose(job, rows)
     const again = { ...job, frame: frame({ type: 5, position: 12 }), count: 1, guesses: [] }
-    expect(choose(again, [rows[2]!])).toEqual([expected[2]])
+    expect(await choose(again, [rows[2]!])).toEqual([expected[2]])
     const next = { ...job, frame: frame({ type: 5, position: 16 }), count: 1, guesses: [] }
-    expect(choose(next, [rows[0]!])).toEqual([plain.sample(rows[0]!, 17)])
+    expect(await choose(next, [rows[0]!])).toEqual([plain.sample(rows[0]!, 17)])
   })
 
   it('says which row the first of them follows, also where one came alone', () => {

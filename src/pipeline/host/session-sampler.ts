@@ -1,0 +1,14 @@
+/** Who chooses the tokens of a session. */
+import { FormatUnsupportedError } from './grammar/errors.ts'
+import type { Grammars } from './grammar/grammars.ts'
+import { createSampler } from './sampler.ts'
+import type { Sampler, SamplerInit } from './sampler.ts'
+
+/** @throws FormatUnsupportedError where an answer is to have a format and no grammars are there */
+export function sessionSampler(init: SamplerInit | null, grammars: Pick<Grammars, 'mask'> | undefined): Sampler | null {
+  if (init === null) return null
+  const { format, generated = [] } = init
+  if (format === undefined) return createSampler(init)
+  if (grammars === undefined) throw new FormatUnsupportedError('its host knows no tokens')
+  return createSampler(init, grammars.mask(format, generated))
+}
