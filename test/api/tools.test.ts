@@ -69,6 +69,15 @@ describe('calls of tools', () => {
     expect((await stream.finalChatCompletion()).choices[0]!.finish_reason).toBe('tool_calls')
   })
 
+  it('are found where the answer begins with one', async () => {
+    running.peer.script = ['<tool_call>\n{"name": "time", "arguments": {}}\n</tool_call>', '']
+    const { choices } = await client.chat.completions.create({ model: MODEL, messages, tools: [WEATHER, TIME] })
+    expect(choices[0]).toMatchObject({
+      finish_reason: 'tool_calls',
+      message: { content: null, tool_calls: [{ type: 'function', function: { name: 'time', arguments: '{}' } }] },
+    })
+  })
+
   it('are told to the model with the conversation so far, and hold its answer to them', async () => {
     await client.chat.completions.create({
       model: MODEL,

@@ -26,8 +26,10 @@ export class CallReader {
   push(text: string): CallEvent[] {
     this.#held += text
     const events: CallEvent[] = []
-    for (let before = -1; before !== this.#held.length && this.#held !== '';) {
-      before = this.#held.length
+    let [state, length]: [State | undefined, number] = [undefined, -1]
+    while (state !== this.#state || length !== this.#held.length) {
+      state = this.#state
+      length = this.#held.length
       events.push(...this.#step())
     }
     return events

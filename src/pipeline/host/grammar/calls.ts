@@ -18,7 +18,7 @@ const callsSchema = z.strictObject({
     .array(z.strictObject({ name: z.string().regex(TOOL_NAME), parameters: z.unknown() }))
     .min(1)
     .max(MAX_TOOLS),
-  /** The answer is calls, at least one. */
+  /** The answer is calls and nothing else, at least one. */
   required: z.boolean(),
   /** One at most. */
   single: z.boolean(),
@@ -45,10 +45,11 @@ export function callsGrammar(text: string): StructuralTag {
     content: { type: 'json_schema' as const, json_schema: JSON.parse(checkedSchema(parameters)) as object as never },
     end: CALL_TAIL,
   }))
-  return {
-    type: 'structural_tag',
-    format: { type: 'triggered_tags', triggers: [CALL_BEGIN], tags, at_least_one: required, stop_after_first: single },
-  }
+  const often = { tags, stop_after_first: single }
+  const format: StructuralTag['format'] = required
+    ? { type: 'tags_with_separator', separator: '\n', at_least_one: true, ...often }
+    : { type: 'triggered_tags', triggers: [CALL_BEGIN], at_least_one: false, ...often }
+  return { type: 'structural_tag', format }
 }
 
 function parseJson(text: string): unknown {

@@ -17,7 +17,7 @@ const KEPT = 16
  * JSON on one line, as Python writes it: a small model that may put blanks anywhere puts many. Not strict: what a schema
  * does not mention is as free as JSON Schema says.
  */
-const STYLE = [false, undefined, [', ', ': '], false] as [boolean, undefined, [string, string], boolean]
+const STYLE = [false, -1, [', ', ': '], false] as [boolean, number, [string, string], boolean]
 /** In the byte alphabet: control characters but the line break. No JSON has them, and the engine's shorter strings would. */
 const CONTROL = /[\u0100-\u0109\u010b-\u011f]/
 const ANY_OBJECT = '{"type":"object"}'
