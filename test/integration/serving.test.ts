@@ -1,5 +1,6 @@
 /** What makes serving fast, over real peers: prefixes that stages have already, and never another text for it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { checkedSchema } from '../../src/pipeline/index.ts'
 import { alive, answer, counter, createLab, greedy, joined, placement, THE_WHALE, TINY, until } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
 
@@ -84,5 +85,18 @@ describe('prefixes that were here before', () => {
     expect(hits(whole)).toBe(288)
     expect(whole.ids).toEqual(expected.ids)
     expect(whole.reroutes).toMatchObject([{ lost: [c.id], exact: true }])
+  })
+
+  it('guesses are held to the form of an answer too, and a token is chosen by it alone', async () => {
+    const names = ['one', 'two', 'three', 'four', 'five', 'six']
+    const properties = Object.fromEntries(names.map((name) => [name, { enum: ['yes, always', 'no, never'] }]))
+    const schema = checkedSchema({ type: 'object', properties, required: names, additionalProperties: false })
+    const format = { kind: 'schema', text: schema } as const
+    const request = greedy('tiny', 120, { ignoreEnd: false, format, speculate: 'lookup' })
+    const plain = await answer(a, { ...request, speculate: 'off' })
+    const guessed = await answer(a, request)
+    expect(Object.keys(JSON.parse(plain.end!.text) as object)).toEqual(names)
+    expect(guessed.ids).toEqual(plain.ids)
+    expect(guessed.end!.stats.counters['draft_accepted']).toBeGreaterThan(0)
   })
 })

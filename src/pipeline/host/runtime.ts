@@ -8,14 +8,15 @@ import { errorData } from '../../errors.ts'
 import type { Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import { BlockMeter } from './block-times.ts'
+import { askedRows, chosenTokens, guessesOf, tokenControl } from './choosing.ts'
 import { MAX_SLOTS } from './decoder-stage.ts'
-import { OutOfStepError } from './errors.ts'
-import { answer, askedRows, choose, guessesOf, markSingle, nextPart, sessionKey, tokenControl } from './jobs.ts'
+import { answer, markSingle, nextPart, sessionKey } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
 import { PrefixCache } from './prefix-cache.ts'
+import { checkStep } from './step-check.ts'
 import { sessionSampler } from './session-sampler.ts'
 import type { Grammars } from './grammar/grammars.ts'
 
@@ -103,7 +104,7 @@ export class StageRuntime {
       const session = this.#sessions.get(sessionKey(message))
       if (session === undefined) return
       const count = message.dims[0] ?? 0
-      this.#checkStep(session, message, count)
+      checkStep(this.#needs.manifest, session, message, count)
       const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
       session.expected += count
       const guesses = guessesOf(session, message)
@@ -158,32 +159,6 @@ export class StageRuntime {
     this.#needs.emit(
       frame({ type: HOST.error, request: message.request, hop: message.hop, control: encodeControl(errorData(error)) }),
     )
-  }
-
-  #checkStep(session: Session, message: Frame, count: number): void {
-    const { position } = message
-    if (position < session.expected && (message.flags & RUN.rewind) !== 0) session.expected = position
-    if (position !== session.expected || count === 0) {
-      throw new OutOfStepError('rows do not continue their session', { position, expected: session.expected, count })
-    }
-    if (position + count > session.positions) {
-      throw new OutOfStepError('rows go beyond the context of their session', {
-        position,
-        count,
-        positions: session.positions,
-      })
-    }
-    const { width } = this.#needs.manifest.shape
-    const wire = this.#needs.manifest.boundary === 'f16' ? DTYPE.f16 : DTYPE.f32
-    const fits =
-      session.segment.embedding === null
-        ? message.dtype === wire && message.dims[1] === width
-        : message.dtype === DTYPE.i32
-    if (!fits)
-      throw new OutOfStepError('rows are not of the boundary that the manifest names', {
-        dtype: message.dtype,
-        dims: message.dims,
-      })
   }
 
   #embed(session: Session, message: Frame): Uint8Array {
@@ -301,8 +276,8 @@ export class StageRuntime {
 
   async #emitTokens(job: Job, logits: readonly Float32Array[]): Promise<void> {
     try {
-      const tokens = await choose(job, logits)
-      if (job.session.closed) return
+      const tokens = await chosenTokens(job, logits)
+      if (tokens === undefined) return
       this.#needs.emit({
         ...answer(job),
         type: HOST.token,
@@ -312,7 +287,7 @@ export class StageRuntime {
         control: encodeControl(tokenControl(job, tokens)),
       })
     } catch (error) {
-      this.#fail(job.frame, error)
+      if (!job.session.closed) this.#fail(job.frame, error)
     }
   }
 }

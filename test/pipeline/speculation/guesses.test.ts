@@ -1,7 +1,7 @@
 /** Guesses: where they come from, how they travel, and what a head and an origin make of them. */
 import { describe, expect, it } from 'vitest'
 import { encodeControl, frame } from '../../../src/net/index.ts'
-import { choose, tokenControl } from '../../../src/pipeline/host/jobs.ts'
+import { chosenTokens, tokenControl } from '../../../src/pipeline/host/choosing.ts'
 import type { Job } from '../../../src/pipeline/host/jobs.ts'
 import { RUN } from '../../../src/pipeline/host/protocol.ts'
 import { createSampler } from '../../../src/pipeline/host/sampler.ts'
@@ -118,20 +118,20 @@ describe('at the head', () => {
   const ids = expected.map(({ id }) => id)
 
   it('tokens are those of a head without guesses, as far as these are right, and one more', async () => {
-    expect(await choose(jobOf(ids.slice(0, 5)), rows)).toEqual(expected)
+    expect(await chosenTokens(jobOf(ids.slice(0, 5)), rows)).toEqual(expected)
     for (const right of [0, 2, 4]) {
       const guesses = ids.slice(0, 5).with(right, -1)
-      expect(await choose(jobOf(guesses), rows)).toEqual(expected.slice(0, right + 1))
+      expect(await chosenTokens(jobOf(guesses), rows)).toEqual(expected.slice(0, right + 1))
     }
   })
 
   it('what was chosen is not chosen again when it is asked for again: penalties count it once', async () => {
     const job = jobOf(ids.slice(0, 5))
-    await choose(job, rows)
+    await chosenTokens(job, rows)
     const again = { ...job, frame: frame({ type: 5, position: 12 }), count: 1, guesses: [] }
-    expect(await choose(again, [rows[2]!])).toEqual([expected[2]])
+    expect(await chosenTokens(again, [rows[2]!])).toEqual([expected[2]])
     const next = { ...job, frame: frame({ type: 5, position: 16 }), count: 1, guesses: [] }
-    expect(await choose(next, [rows[0]!])).toEqual([plain.sample(rows[0]!, 17)])
+    expect(await chosenTokens(next, [rows[0]!])).toEqual([plain.sample(rows[0]!, 17)])
   })
 
   it('says which row the first of them follows, also where one came alone', () => {
