@@ -100,3 +100,36 @@ export {
   NoBudgetError,
 } from './privacy/ledger-errors.ts'
 export type { LedgerPlaces, LedgerSigner } from './privacy/ledger-file.ts'
+export { FED_PLAN_ERRORS } from './plan/errors.ts'
+export {
+  FedPlanError,
+  JobRefusedError,
+  JobStateError,
+  JobUnknownError,
+  PlanChangedError,
+  RoundAbortedError,
+  SiteRecordsError,
+  TrainerError,
+} from './plan/errors.ts'
+export { checkFedPlan, readFedData, readFedPlan } from './plan/read-plan.ts'
+export type { SiteData } from './plan/read-plan.ts'
+export type { FedData, FedPlan } from './plan/schema.ts'
+export { noiseOf, roundOf, sumsOf, thresholdOf } from './plan/cohort.ts'
+export type { Filter, Outgoing } from './rounds/collector.ts'
+export { Coordinator, COORDINATOR_TIMES } from './rounds/coordinator.ts'
+export type { CoordinatorNeeds } from './rounds/coordinator.ts'
+export { candidates } from './rounds/election.ts'
+export { JobView } from './rounds/job-view.ts'
+export type { JobMember } from './rounds/job-view.ts'
+export { MEMBER_TIMES, MemberLoop } from './rounds/member-loop.ts'
+export type { MemberNeeds } from './rounds/member-loop.ts'
+export { folderFiles, MemberState } from './rounds/member-state.ts'
+export type { StateFiles } from './rounds/member-state.ts'
+export { pipeOver, pipePair } from './rounds/pipe.ts'
+export type { Message, Pipe } from './rounds/pipe.ts'
+export { RoundMath } from './rounds/math.ts'
+export { decodeState, encodeState, FIRST_STATE, stateHash } from './rounds/state.ts'
+export type { FedState } from './rounds/state.ts'
+export { bodyOf, expectOf, FED_PROTOCOL } from './rounds/wire.ts'
+export { Site } from './site/site.ts'
+export { SiteTrainer } from './site/trainer.ts'

@@ -99,6 +99,16 @@ function publicKeyOf(peer: string): KeyObject | undefined {
   }
 }
 
+/** The 32 bytes of the Ed25519 key that a PeerId is; undefined for an id of another kind. */
+export function publicKeyBytes(peer: string): Uint8Array | undefined {
+  try {
+    const id = peerIdFromString(peer)
+    return id.type === 'Ed25519' ? new Uint8Array(id.publicKey.raw) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** Whether a text is the PeerId of an Ed25519 identity, in its one canonical spelling. */
 export function isPeerId(text: string): boolean {
   try {

@@ -7,7 +7,7 @@ export {
   MissingKeyFileError,
   TRUST_ERRORS,
 } from './errors.ts'
-export { isPeerId, loadOrCreateIdentity, newIdentity, verify } from './identity.ts'
+export { isPeerId, loadOrCreateIdentity, newIdentity, publicKeyBytes, verify } from './identity.ts'
 export type { Identity } from './identity.ts'
 export { createNetworkKey, loadNetworkKey } from './network-key.ts'
 export { API_KEY_ERRORS, ApiKeyInitError, ApiKeyMissingError, ApiKeysBusyError } from './api-key-errors.ts'

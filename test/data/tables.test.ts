@@ -127,7 +127,7 @@ describe('a table', () => {
     expect([...x!.data]).toEqual([6, 12, 1, NaN])
     expect([...y!.data]).toEqual([1n, 0n])
     const [a, b] = statistics.get('x')!
-    expect(a).toEqual({ count: 4, mean: 3, sd: Math.sqrt(14 / 4) })
+    expect(a).toEqual({ count: 4, mean: 3, sd: Math.sqrt(14 / 4), squares: 14 })
     expect(b).toMatchObject({ count: 3, mean: 12 })
     await rows.close()
   })

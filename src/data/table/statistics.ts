@@ -4,6 +4,8 @@ export interface ColumnStatistics {
   readonly mean: number
   /** Of the population; 1 where all values are equal, so that nothing is divided by 0. */
   readonly sd: number
+  /** Sum of the squared distances from the mean. */
+  readonly squares: number
 }
 
 export class RunningStatistics {
@@ -20,6 +22,6 @@ export class RunningStatistics {
 
   result(): ColumnStatistics {
     const sd = this.#count === 0 ? 0 : Math.sqrt(this.#squares / this.#count)
-    return { count: this.#count, mean: this.#mean, sd: sd > 0 ? sd : 1 }
+    return { count: this.#count, mean: this.#mean, sd: sd > 0 ? sd : 1, squares: this.#squares }
   }
 }

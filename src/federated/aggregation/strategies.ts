@@ -3,6 +3,7 @@ import { ParameterRangeError } from '../errors.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { adaptive, fedAvg, fedAvgM, fedBuff, fedNova, scaffold } from './averaging.ts'
 import { bucketed } from './bucketed.ts'
+import { qFedAvg } from './fair.ts'
 import { bulyan, krum, multiKrum } from './krum.ts'
 import { geometricMedian, median, trimmed } from './robust.ts'
 import type { Strategy, StrategyParameters } from './types.ts'
@@ -16,6 +17,7 @@ const MAKERS: ReadonlyMap<string, (parameters: StrategyParameters) => Strategy> 
   ['fedyogi', adaptive('fedyogi')],
   ['fednova', fedNova],
   ['scaffold', scaffold],
+  ['qfedavg', qFedAvg],
   ['fedbuff', fedBuff],
   ['median', median],
   ['trimmed', trimmed],

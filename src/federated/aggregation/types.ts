@@ -10,6 +10,8 @@ export interface ClientUpdate {
   readonly control?: Float64Array
   /** Rounds since the model that the update started from. */
   readonly staleness?: number
+  /** Of the model that the member started from, on its own records. */
+  readonly loss?: number
 }
 
 export interface AggregationInput {

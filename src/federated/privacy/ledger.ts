@@ -48,6 +48,8 @@ export interface PrivacyLedger extends SignedRounds {
    * @throws BudgetExceededError, NoBudgetError, and what `LedgerFile.access` throws; nothing is charged then
    */
   charge(charge: Charge): Receipt
+  /** What was claimed for a round, hex; undefined: nothing. */
+  claimed(round: Uint8Array): string | undefined
   budgets(): Budget[]
   /** For peers to remember. */
   head(): LedgerHead
@@ -81,6 +83,12 @@ export function openPrivacyLedger(needs: LedgerNeeds, places: LedgerPlaces): Pri
         if (ledger.entries.some(({ what }) => what.kind === 'signed' && what.round === key)) return false
         ledger.append({ kind: 'signed', round: key, set: value })
         return true
+      }),
+    claimed: (round) =>
+      file.access((ledger) => {
+        const key = hex(round)
+        const found = ledger.entries.find(({ what }) => what.kind === 'signed' && what.round === key)?.what
+        return found?.kind === 'signed' ? found.set : undefined
       }),
     budgets: () =>
       file.access((ledger) => {

@@ -9,7 +9,7 @@ import { loadTable } from './table.ts'
 import { loadTexts } from './texts.ts'
 import type { Examples, LoadNeeds } from './types.ts'
 
-export { addPreprocessing, inputCount } from './preprocess.ts'
+export { addPreprocessing, fitFeature, inputCount } from './preprocess.ts'
 export type { FittedFeature } from './preprocess.ts'
 export { FIELD } from './types.ts'
 export type { Examples, LoadNeeds, Part } from './types.ts'

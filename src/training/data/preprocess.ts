@@ -23,7 +23,7 @@ export interface FittedFeature {
 /** @param names of an `ids` feature, in the order of their numbers */
 export function fitFeature(
   spec: FeatureSpec,
-  { count, mean, sd }: ColumnStatistics,
+  { count, mean, sd }: Omit<ColumnStatistics, 'squares'>,
   names: readonly string[],
 ): FittedFeature {
   const common = { column: spec.column, mean, sd, count, divisor: 1, values: [], names: [] }

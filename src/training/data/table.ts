@@ -44,6 +44,7 @@ export async function loadTable(
     input: rows.fields[0]!,
     features:
       fitted ?? features.map((feature, index) => fitFeature(feature, learnt[index]!, [...names[index]!.keys()])),
+    moments: learnt,
     outputs: plan.task === 'multiclass' ? classesOf(plan, needs.planPath) : 1,
     length: 1,
     files: marks,

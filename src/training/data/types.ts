@@ -1,5 +1,5 @@
 /** The examples of a run, whatever file they come from. */
-import type { Fingerprint, PartName, RowField, Rows } from '../../data/index.ts'
+import type { ColumnStatistics, Fingerprint, PartName, RowField, Rows } from '../../data/index.ts'
 import type { FittedFeature } from './preprocess.ts'
 
 export interface Part {
@@ -14,6 +14,8 @@ export interface Examples {
   readonly input: RowField
   /** Of a table: what becomes of its columns, in order. */
   readonly features?: readonly FittedFeature[]
+  /** Of a table: of each of its columns, over the rows for training. */
+  readonly moments?: readonly ColumnStatistics[]
   /** Numbers that the model gives for an example. */
   readonly outputs: number
   /** Of the longest sequence; 1 where there are none. */

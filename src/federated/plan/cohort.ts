@@ -1,0 +1,153 @@
+/** What follows from a plan and the number of its members: thresholds, noise, sizes. Nobody is told any of it. */
+import { ParameterRangeError } from '../errors.ts'
+import { distributedEpsilon, shareSigmaOf } from '../privacy/distributed.ts'
+import type { DistributedNoise } from '../privacy/distributed.ts'
+import { splitNoise } from '../privacy/clipping.ts'
+import type { LedgerEvent } from '../privacy/ledger-entries.ts'
+import { FedPlanError } from './errors.ts'
+import type { FedPlan, PrivacySpec } from './schema.ts'
+
+/** Reference/federated.md 4.1: floor(2n / 3) + 1; of three, all. */
+export function thresholdOf(members: number): number {
+  return Math.min(members, Math.floor((2 * members) / 3) + 1)
+}
+
+/** Secure sums that the plan takes, without the one of the statistics. */
+export function sumsOf(plan: FedPlan): number {
+  const { privacy = 'off', local } = plan
+  // Under privacy of records, a local step is a step of all sites together.
+  return privacy !== 'off' && privacy.unit === 'record' ? plan.rounds * (local.steps ?? local.epochs ?? 1) : plan.rounds
+}
+
+/** The round of the plan that sum `done` (from 0) belongs to, from 1. */
+export function roundOf(plan: FedPlan, done: number): number {
+  return Math.floor(done / (sumsOf(plan) / plan.rounds)) + 1
+}
+
+export interface Noise {
+  readonly unit: PrivacySpec['unit']
+  readonly q: number
+  /** Noise multiplier: of the whole sum, at the least cohort. */
+  readonly z: number
+  /** Norm of what one unit adds, in the units of the sum. */
+  readonly clip: number
+  /** Values are multiplied with this before they are encoded. */
+  readonly scale: number
+  /** Of one share, integer units. */
+  readonly shareSigma: number
+  readonly event: LedgerEvent
+  /** Where the bound of the clip is looked for: the factor of the bit. */
+  readonly bitScale: number | null
+}
+
+/** Standard deviations that a Poisson sample may lie above its mean. */
+const SAMPLE_ROOM = 7
+
+/**
+ * @param d coordinates of the update
+ * @param records of all sites
+ * @param clip in place of the plan's, where it adapts
+ */
+export function noiseOf(plan: FedPlan, members: number, d: number, records: number, clip?: number): Noise | undefined {
+  const { privacy = 'off', secagg = 'off' } = plan
+  if (privacy === 'off' || secagg === 'off') return undefined
+  const bound = clip ?? privacy.clip
+  const q = privacy.sample_rate ?? 1
+  const n = thresholdOf(members) - (privacy.colluders ?? 0)
+  if (n < 1) throw new FedPlanError(plan.name, 'privacy.colluders', 'leaves nobody whose noise counts')
+  const scale = privacy.unit === 'record' ? recordScale(plan, members, q * records, bound) : 1
+  const z = multiplierOf(plan, members, d, scale, bound)
+  const adaptive = privacy.unit === 'site' ? privacy.adaptive : undefined
+  const whole = adaptive === undefined ? { clip: bound, bitScale: null } : jointClip(z, bound, countNoise(adaptive))
+  const shareSigma = shareSigmaOf(z, whole.clip * scale, secagg.f, n)
+  const noise: DistributedNoise = {
+    n,
+    clip: whole.clip * scale,
+    f: secagg.f,
+    d: d + (whole.bitScale === null ? 0 : 1),
+    shareSigma,
+    mechanism: 'gaussian',
+    rounding: privacy.unit === 'record' ? 'worst' : 'conditional',
+  }
+  const event: LedgerEvent = { mechanism: 'distributed', q, steps: 1, noise }
+  return { unit: privacy.unit, q, z, clip: bound, scale, shareSigma, event, bitScale: whole.bitScale }
+}
+
+/** Noise of the count of norms that fit, in sites. */
+export function countNoise({ count_noise: noise }: NonNullable<PrivacySpec['adaptive']>): number {
+  return noise ?? 1
+}
+
+/**
+ * Update and bit as one vector: the bit is stretched until the noise of the update is right for it, and then both cost
+ * what z does (Andrew et al., arXiv 1905.03871, theorem 1).
+ */
+function jointClip(z: number, clip: number, sigmaB: number): { readonly clip: number; readonly bitScale: number } {
+  const update = splitNoise(z, sigmaB)
+  const bitScale = (update * clip) / sigmaB
+  return { clip: Math.hypot(clip, bitScale / 2), bitScale }
+}
+
+/** Largest magnitude of a coordinate that the modulus has room for, half of it left to noise. */
+export function roomOf(plan: FedPlan, members: number): number {
+  const { secagg = 'off' } = plan
+  if (secagg === 'off') return Number.POSITIVE_INFINITY
+  return 2 ** (secagg.bits - 2 - secagg.f) / members - 2 ** -secagg.f
+}
+
+/** A sum of a sample's gradients must fit; where it would not, all are made smaller by a factor that all know. */
+function recordScale(plan: FedPlan, members: number, sample: number, clip: number): number {
+  const most = clip * (sample + SAMPLE_ROOM * Math.sqrt(sample) + SAMPLE_ROOM)
+  return Math.min(1, roomOf(plan, members) / most)
+}
+
+/** The bound c of the round's header. */
+export function boundOf(plan: FedPlan, members: number): number {
+  const { privacy = 'off', secagg = 'off' } = plan
+  if (secagg === 'off') return 1
+  return privacy !== 'off' ? Math.max(roomOf(plan, members), 2 ** -secagg.f) : secagg.c
+}
+
+const known = new Map<string, number>()
+const MOST_KNOWN = 256
+
+/** The plan's, or the least that keeps all its sums within epsilon. @throws FedPlanError when none does */
+function multiplierOf(plan: FedPlan, members: number, d: number, scale: number, clip: number): number {
+  const privacy = plan.privacy as PrivacySpec
+  if (privacy.noise_multiplier !== undefined) return privacy.noise_multiplier
+  const secagg = plan.secagg as Exclude<FedPlan['secagg'], 'off' | undefined>
+  const n = thresholdOf(members) - (privacy.colluders ?? 0)
+  // What adapts is relative: the ratio of clip and unit hardly moves z.
+  const reference = privacy.adaptive === undefined ? clip : privacy.clip
+  const key = JSON.stringify([privacy, secagg, n, d, scale, reference, sumsOf(plan)])
+  const before = known.get(key)
+  if (before !== undefined) return before
+  const epsilonAt = (z: number): number => {
+    const shareSigma = shareSigmaOf(z, reference * scale, secagg.f, n)
+    const rounding = privacy.unit === 'record' ? 'worst' : 'conditional'
+    const noise = { n, clip: reference * scale, f: secagg.f, d, shareSigma, mechanism: 'gaussian', rounding } as const
+    return distributedEpsilon(noise, sumsOf(plan), privacy.delta, privacy.sample_rate ?? 1).epsilon
+  }
+  let [low, high] = [0.05, 1]
+  while (epsilonAt(high) > privacy.epsilon) {
+    high *= 2
+    if (high > 2 ** 20) {
+      throw new FedPlanError(
+        plan.name,
+        'privacy',
+        `no noise keeps ${sumsOf(plan)} sums within epsilon ${privacy.epsilon}`,
+      )
+    }
+  }
+  for (let step = 0; step < 40 && high - low > 1e-6 * high; step++) {
+    const middle = (low + high) / 2
+    if (epsilonAt(middle) > privacy.epsilon) low = middle
+    else high = middle
+  }
+  // Room for a bound that moves: rounding counts for more where the clip is small.
+  const z = privacy.adaptive === undefined ? high : high * 1.001
+  if (!(z > 0)) throw new ParameterRangeError('no noise multiplier was found')
+  if (known.size >= MOST_KNOWN) known.clear()
+  known.set(key, z)
+  return z
+}

@@ -1,0 +1,133 @@
+/** What is refused about a plan, a data file or a job before anything is computed. */
+import { EXIT, WeftError } from '../../errors.ts'
+import type { ErrorInfo } from '../../errors.ts'
+
+export class FedPlanError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-060',
+    title: 'Plan of a federation not usable',
+    meaning:
+      'A plan or a data file of a federation is no JSON, has a field that there is not, or one that cannot work.',
+    remedy: 'Correct the field that the message names; docs/federated.md describes each.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  constructor(where: string, field: string, why: string, cause?: unknown) {
+    super(FedPlanError.info, `${where}: ${field === '' ? '' : `"${field}" `}${why}`, {
+      details: { where, field },
+      cause,
+    })
+  }
+}
+
+export class PlanChangedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-061',
+    title: 'Plan is not the approved one',
+    meaning: 'The plan of a job is another than the one that this site approved. Nothing is computed or sent.',
+    remedy: 'Read the plan, and approve it with `weft fed approve JOB` if it is what you want.',
+    exit: EXIT.denied,
+    http: 409,
+  }
+  constructor(job: string, approved: string | undefined, found: string) {
+    const what = approved === undefined ? 'nobody here has approved it' : `${approved.slice(0, 16)} was approved`
+    super(PlanChangedError.info, `the plan of job ${job} is ${found.slice(0, 16)}, and ${what}`, {
+      details: { job, approved, found },
+    })
+  }
+}
+
+export class JobUnknownError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-062',
+    title: 'No such job',
+    meaning: 'Neither this peer nor any peer that it reaches knows the federation that was named.',
+    remedy: 'Look at `weft fed status`; a peer that knows the job has to be connected when you join.',
+    exit: EXIT.notFound,
+    http: 404,
+  }
+  constructor(job: string) {
+    super(JobUnknownError.info, `there is no job "${job}"`, { details: { job } })
+  }
+}
+
+export class JobStateError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-063',
+    title: 'Not now',
+    meaning: 'The job is in a state in which this cannot be done.',
+    remedy: 'Look at `weft fed status JOB`: it says what the job waits for.',
+    exit: EXIT.usage,
+    http: 409,
+  }
+  constructor(job: string, why: string) {
+    super(JobStateError.info, `job ${job}: ${why}`, { details: { job } })
+  }
+}
+
+export class JobRefusedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-064',
+    title: 'Job refused',
+    meaning: 'A job, or a message about it, is not signed by whom it names, or names members that are none.',
+    remedy: 'Fetch it again from its author; if it stays so, somebody has changed it.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+  constructor(job: string, why: string) {
+    super(JobRefusedError.info, `job ${job}: ${why}`, { details: { job } })
+  }
+}
+
+export class SiteRecordsError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-065',
+    title: 'Site has too few records',
+    meaning: 'The data of this site has no row for training, or the sites together have fewer than the plan asks for.',
+    remedy: 'Look at the split of the plan and the rows of the data.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  constructor(site: string, why: string) {
+    super(SiteRecordsError.info, `site ${site}: ${why}`, { details: { site } })
+  }
+}
+
+export class RoundAbortedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-066',
+    title: 'Round ended without a sum',
+    meaning: 'A round was given up: too few members, a refusal, or an aggregator that is gone. Nothing was published.',
+    remedy: 'Nothing: the next round begins by itself. If it happens again and again, `weft fed log JOB` says why.',
+    exit: EXIT.unexpected,
+    http: 503,
+  }
+  constructor(round: number, stage: string, why: string, cause?: unknown) {
+    super(RoundAbortedError.info, `round ${round}, ${stage}: ${why}`, { details: { round, stage }, cause })
+  }
+}
+
+export class TrainerError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-067',
+    title: 'Local training failed',
+    meaning: 'Training at this site gave no usable update: the program failed, or a value is not finite.',
+    remedy: 'Look at the message; a smaller learning rate is the usual cure for values that are not finite.',
+    exit: EXIT.unexpected,
+    http: 500,
+  }
+  constructor(site: string, why: string, cause?: unknown) {
+    super(TrainerError.info, `site ${site}: ${why}`, { details: { site }, cause })
+  }
+}
+
+export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
+  FedPlanError.info,
+  PlanChangedError.info,
+  JobUnknownError.info,
+  JobStateError.info,
+  JobRefusedError.info,
+  SiteRecordsError.info,
+  RoundAbortedError.info,
+  TrainerError.info,
+]

@@ -1,0 +1,109 @@
+/** Reads and checks plans and data files. */
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { checkPlan } from '../../training/index.ts'
+import { nearest } from '../../util/index.ts'
+import { shared } from './strategy.ts'
+import { FedPlanError } from './errors.ts'
+import { fedDataSchema, fedPlanSchema } from './schema.ts'
+import type { FedData, FedPlan } from './schema.ts'
+import { trainPlanOf } from './train-plan.ts'
+
+const MAX_BYTES = 4 * 2 ** 20
+
+/** @throws FedPlanError */
+export async function readFedPlan(path: string): Promise<FedPlan> {
+  return checkFedPlan(await readJson(path), path)
+}
+
+export interface SiteData {
+  readonly data: FedData
+  /** From which its paths count. */
+  readonly folder: string
+  readonly path: string
+}
+
+/** @throws FedPlanError */
+export async function readFedData(path: string): Promise<SiteData> {
+  const value = await readJson(path)
+  const result = fedDataSchema.safeParse(value)
+  if (!result.success) throw problem(path, result.error.issues[0]!, Object.keys(fedDataSchema.shape))
+  return { data: result.data, folder: dirname(resolve(path)), path: resolve(path) }
+}
+
+/** @param where for messages. @throws FedPlanError, and what checking the plan of training throws */
+export function checkFedPlan(value: unknown, where: string): FedPlan {
+  const result = fedPlanSchema.safeParse(value)
+  if (!result.success) throw problem(where, result.error.issues[0]!, Object.keys(fedPlanSchema.shape))
+  const plan = result.data
+  checkPlan(JSON.parse(JSON.stringify(trainPlanOf(plan, PLACEHOLDER))), where)
+  checkTogether(plan, where)
+  return plan
+}
+
+const PLACEHOLDER = { kind: 'csv', path: 'data.csv' }
+
+function checkTogether(plan: FedPlan, where: string): void {
+  const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
+  const { local, strategy, privacy = 'off', secagg = 'off' } = plan
+  if (local.steps !== undefined && local.epochs !== undefined) throw wrong('local', 'has both steps and epochs')
+  const isPlain = (local.optimizer ?? 'sgd') === 'sgd' && local.momentum === undefined
+  const isCorrected = (local.proximal ?? 0) > 0 || strategy.name === 'scaffold' || plan.ditto !== undefined
+  if (isCorrected && !isPlain) {
+    throw wrong('local.optimizer', 'has to be sgd without momentum where a term is added to the gradient')
+  }
+  const sight = shared(plan, where)
+  if (sight === 'each' && secagg !== 'off') {
+    throw wrong(
+      'strategy.name',
+      `"${strategy.name}" must see each single update, and "secagg" hides them: choose "secagg":"off", or "bucketed"`,
+    )
+  }
+  if (privacy === 'off') return
+  if (sight !== 'sum')
+    throw wrong('privacy', `does not go with the strategy "${strategy.name}": it sees more than a sum`)
+  if (['scaffold', 'fednova', 'qfedavg'].includes(strategy.name)) {
+    throw wrong('strategy.name', `"${strategy.name}" sends more than an update, and that is not accounted for`)
+  }
+  if (secagg === 'off') {
+    throw wrong('privacy', 'needs "secagg": noise is added in shares, which hide nothing one by one')
+  }
+  if (privacy.unit === 'record' && plan.task === 'survival') {
+    throw wrong('privacy.unit', 'a loss over pairs of records has no gradient of one record')
+  }
+  if (privacy.unit === 'site' && (privacy.sample_rate ?? 1) !== 1) {
+    throw wrong('privacy.sample_rate', 'is 1 for sites: a secure sum tells who took part')
+  }
+  if (privacy.adaptive !== undefined && privacy.unit !== 'site') {
+    throw wrong('privacy.adaptive', 'is for the unit "site"')
+  }
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    const { size } = await stat(path)
+    if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, and ${MAX_BYTES} are the most`)
+    return JSON.parse(await readFile(path, 'utf8'))
+  } catch (error) {
+    throw new FedPlanError(path, '', `cannot be read: ${(error as Error).message.slice(0, 200)}`, error)
+  }
+}
+
+interface Issue {
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+  readonly code?: string
+  readonly keys?: readonly string[]
+}
+
+function problem(where: string, issue: object, known: readonly string[]): FedPlanError {
+  const { path, message, keys } = issue as Issue
+  const unknown = keys?.[0]
+  if (unknown !== undefined) {
+    const near = nearest(unknown, known)
+    const hint = near === undefined ? '' : `: did you mean "${near}"?`
+    return new FedPlanError(where, [...path, unknown].map(String).join('.'), `is no field of it${hint}`)
+  }
+  const said = message.charAt(0).toLowerCase() + message.slice(1)
+  return new FedPlanError(where, path.map(String).join('.'), said)
+}

@@ -1,0 +1,98 @@
+/** `weft.fed-plan/1` and `weft.fed-data/1`: what a federation agrees on, and what stays at a site. docs/federated.md has each field. */
+import { z } from 'zod'
+
+const text = z.string().min(1).max(200)
+const count = z.int().min(1).max(1_000_000)
+const positive = z.number().positive()
+const share = z.number().min(0).max(1)
+const cell = z.union([z.string().max(1000), z.number()])
+
+const secagg = z.strictObject({
+  /** gamma = 2^-f */
+  f: z.int().min(0).max(30),
+  bits: z.int().min(8).max(32),
+  /** No coordinate of an update is larger. */
+  c: positive,
+})
+
+const privacy = z.strictObject({
+  /** Whose presence is hidden. */
+  unit: z.enum(['record', 'site']),
+  epsilon: positive,
+  delta: z.number().gt(0).lt(1),
+  /** Norm to which a record's gradient, or a site's update, is clipped. */
+  clip: positive,
+  /** Chance of a record to be in a step; of a site, 1: secure sums tell who takes part. @default 1 */
+  sample_rate: share.optional(),
+  /** In place of the least that keeps all rounds within epsilon. */
+  noise_multiplier: positive.optional(),
+  /** Sites that may add no noise of theirs (colluders); survivors below t cannot end a round anyway. @default 0 */
+  colluders: z.int().min(0).max(64).optional(),
+  /** Site level alone: the bound finds the quantile of norms. */
+  adaptive: z
+    .strictObject({ eta: positive.optional(), quantile: share.optional(), count_noise: positive.optional() })
+    .optional(),
+})
+
+const local = z.strictObject({
+  steps: count.optional(),
+  epochs: count.optional(),
+  batch: z.union([z.literal('full'), count]).optional(),
+  optimizer: z.enum(['sgd', 'adam', 'adamw', 'adagrad', 'lion']).optional(),
+  lr: positive,
+  momentum: z.number().min(0).lt(1).optional(),
+  weight_decay: z.number().min(0).optional(),
+  shuffle: z.boolean().optional(),
+  seed: z.int().min(0).optional(),
+  /** mu of FedProx: mu (w - w_global) is added to the gradient. */
+  proximal: z.number().min(0).optional(),
+})
+
+export const fedPlanSchema = z.strictObject({
+  schema: z.literal('weft.fed-plan/1'),
+  name: text,
+  task: z.enum(['binary', 'multiclass', 'regression', 'survival']),
+  target: z.unknown(),
+  classes: z.int().min(2).optional(),
+  features: z.array(z.unknown()).min(1).max(65_536),
+  split: z.unknown().optional(),
+  model: z.unknown(),
+  init: z.unknown().optional(),
+  rounds: z.int().min(1).max(100_000),
+  local,
+  /** `name`, and parameters of the strategy (docs/vectors.md). */
+  strategy: z.looseObject({ name: text }),
+  secagg: z.union([z.literal('off'), secagg]).optional(),
+  privacy: z.union([z.literal('off'), privacy]).optional(),
+  /** Parameters (by parts of their names) that stay at a site: FedBN, personal heads. */
+  personal: z.array(text).max(1000).optional(),
+  /** Ditto: beside the global model each site trains one of its own, held to it by lambda. */
+  ditto: z.strictObject({ lambda: z.number().min(0), steps: count.optional() }).optional(),
+  minimum: z.strictObject({ sites: z.int().min(1).optional(), records: z.int().min(0).optional() }).optional(),
+  /** How long a round waits for who is missing. @default 10m */
+  deadline: z
+    .string()
+    .regex(/^\d+(?:ms|s|m|h)$/)
+    .optional(),
+})
+
+export type FedPlan = z.output<typeof fedPlanSchema>
+export type SecaggSpec = z.output<typeof secagg>
+export type PrivacySpec = z.output<typeof privacy>
+
+const column = z.union([text, z.looseObject({ name: text })])
+
+export const fedDataSchema = z.strictObject({
+  schema: z.literal('weft.fed-data/1'),
+  site: text,
+  kind: z.literal('csv'),
+  path: z.union([z.string().min(1).max(4096), z.array(z.string().min(1).max(4096)).min(1).max(10_000)]),
+  header: z.boolean().optional(),
+  separator: z.string().min(1).max(10).optional(),
+  columns: z.array(column).min(1).max(65_536).optional(),
+  missing: z.array(cell).max(10_000).optional(),
+  /** The name under which the ledger counts. @default the site's */
+  dataset: text.optional(),
+})
+
+export type FedData = z.output<typeof fedDataSchema>

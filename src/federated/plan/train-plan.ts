@@ -1,0 +1,54 @@
+/** The plan of training that a site carries out for the plan of a federation. */
+import type { TrainPlan } from '../../training/index.ts'
+import type { FedData, FedPlan } from './schema.ts'
+
+/** @param data as a plan of training has it */
+export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
+  const { local } = plan
+  const kind = local.optimizer ?? 'sgd'
+  const value = {
+    schema: 'weft.train-plan/1',
+    name: plan.name,
+    seed: local.seed ?? 0,
+    task: plan.task,
+    data,
+    target: plan.target,
+    classes: plan.classes,
+    features: plan.features,
+    split: plan.split,
+    model: plan.model,
+    init: plan.init ?? 'hash',
+    optimizer: { kind, lr: local.lr, momentum: local.momentum, weight_decay: local.weight_decay },
+    epochs: local.epochs ?? 1,
+    batch: local.batch ?? 'full',
+    shuffle: local.shuffle,
+    metrics: METRICS[plan.task],
+  }
+  return value as unknown as TrainPlan
+}
+
+const METRICS = {
+  binary: ['accuracy', 'auc', 'brier'],
+  multiclass: ['accuracy'],
+  regression: ['rmse'],
+  survival: ['c-index'],
+} as const
+
+/** The data of a site as a plan of training has it. */
+export function dataSpecOf({ kind, path, header, separator, columns, missing }: FedData): object {
+  return { kind, path, header, separator, columns, missing }
+}
+
+const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
+const DEFAULT_DEADLINE_MS = 600_000
+
+/** Milliseconds. */
+export function deadlineOf({ deadline }: FedPlan): number {
+  const match = /^(\d+)(ms|s|m|h)$/.exec(deadline ?? '')
+  return match === null ? DEFAULT_DEADLINE_MS : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]
+}
+
+/** Sites that must be there, as the plan says, and records of all of them together. */
+export function minimumOf({ minimum }: FedPlan): { readonly sites: number; readonly records: number } {
+  return { sites: minimum?.sites ?? 3, records: minimum?.records ?? 64 }
+}

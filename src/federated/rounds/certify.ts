@@ -1,0 +1,30 @@
+/** The end of a round: with enough votes the new state stands, whoever is gone afterwards. */
+import { RoundAbortedError } from '../plan/errors.ts'
+import type { JobView } from './job-view.ts'
+import type { Pipe } from './pipe.ts'
+import { validVotes } from './votes.ts'
+import { bodyOf, expectOf } from './wire.ts'
+import type { Vote } from './wire.ts'
+
+/** Collects the votes of those who made a state of the sum, and tells them. @throws RoundAbortedError with too few */
+export async function certify(
+  job: JobView,
+  session: number,
+  guests: readonly { readonly peer: string; readonly pipe: Pipe }[],
+  wait: number,
+): Promise<void> {
+  const votes = new Map<string, Vote[]>()
+  await Promise.all(
+    guests.map(async ({ peer, pipe }) => {
+      const message = await expectOf(pipe, ['applied'], wait).catch(() => undefined)
+      if (message === undefined) return
+      const { state, signature } = bodyOf('applied', message)
+      const key = Buffer.from(state).toString('hex')
+      votes.set(key, [...(votes.get(key) ?? []), ...validVotes(job.id, state, [{ peer, signature }], job.peers)])
+    }),
+  )
+  const [key, list] = [...votes].toSorted(([, left], [, right]) => right.length - left.length)[0] ?? ['', []]
+  if (list.length < job.math.t) throw new RoundAbortedError(session, 'votes', `${list.length} members have its result`)
+  const body = { state: new Uint8Array(Buffer.from(key, 'hex')), votes: list }
+  await Promise.all(guests.map(({ pipe }) => pipe.send('certificate', body).catch(() => undefined)))
+}

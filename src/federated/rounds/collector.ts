@@ -1,0 +1,206 @@
+/** The aggregator's part in one secure sum, over pipes to its members. Whoever says nothing, or something wrong, drops out. */
+import type { Clock } from '../../util/index.ts'
+import { FederatedError } from '../errors.ts'
+import { SecureAggregator } from '../secagg/aggregator.ts'
+import type { AggregatorInit, SecureSum } from '../secagg/aggregator.ts'
+import { compareBytes } from '../secagg/bytes.ts'
+import type { Advertisement } from '../secagg/layout.ts'
+import { pack, packedBytes } from '../secagg/packing.ts'
+import { nodePrimitives } from '../secagg/primitives.ts'
+import { VectorLengthError } from '../errors.ts'
+import type { Pipe } from './pipe.ts'
+import { bodyOf, expectOf, revealOf, sendRefusal } from './wire.ts'
+
+export interface Joined {
+  readonly peer: string
+  readonly pipe: Pipe
+  readonly entry: Advertisement
+}
+
+export interface Dropped {
+  readonly peer: string
+  readonly stage: string
+  readonly why: string
+}
+
+export interface CollectorNeeds {
+  readonly clock: Clock
+  /** Milliseconds that a member may be silent in a stage. */
+  readonly stageMs: number
+  readonly stage: (name: string) => void
+  /** A test interface: what would be sent to each goes through it. */
+  readonly filter?: Filter | undefined
+}
+
+export interface Outgoing {
+  readonly to: string
+  readonly position: number
+  readonly kind: string
+  readonly body: object
+  readonly payload?: Uint8Array
+}
+/** What is sent instead. */
+export type Filter = (round: number, messages: readonly Outgoing[]) => Promise<readonly Outgoing[]>
+
+export interface Collected {
+  readonly sum: SecureSum
+  /** PeerIds of those whose vectors are in it. */
+  readonly members: readonly string[]
+  readonly dropped: readonly Dropped[]
+}
+
+/** @throws ThresholdError, ShareError: nothing is published; whoever is still there is told to come again */
+export async function collectSum(
+  needs: CollectorNeeds,
+  init: AggregatorInit,
+  all: readonly Joined[],
+): Promise<Collected> {
+  const collector = new Collector(needs, init, all)
+  try {
+    return await collector.run()
+  } catch (error) {
+    await Promise.all(all.map(({ pipe }) => sendRefusal(pipe, error, true)))
+    throw error
+  }
+}
+
+class Collector {
+  readonly #needs: CollectorNeeds
+  readonly #init: AggregatorInit
+  #members: Joined[]
+  readonly #dropped: Dropped[] = []
+  readonly #gone = new Set<number>()
+  #aggregator: SecureAggregator
+
+  constructor(needs: CollectorNeeds, init: AggregatorInit, all: readonly Joined[]) {
+    this.#needs = needs
+    this.#init = init
+    this.#members = all.toSorted((left, right) => compareBytes(left.entry.identity, right.entry.identity))
+    this.#aggregator = new SecureAggregator({ crypto: nodePrimitives }, init)
+  }
+
+  async run(): Promise<Collected> {
+    const { stage } = this.#needs
+    const roster = this.#advertised()
+    stage('shares')
+    await this.#send(this.#all().map((position) => this.#out(position, 'roster', { entries: roster })))
+    await this.#gather('shares', this.#all(), async (position, pipe) => {
+      const message = await expectOf(pipe, ['shares'], this.#needs.stageMs)
+      this.#aggregator.shares(position, bodyOf('shares', message))
+    })
+    const sealed = this.#aggregator.closeShares()
+    stage('vectors')
+    await this.#send([...sealed].map(([position, list]) => this.#out(position, 'ciphertexts', { sealed: list })))
+    await this.#gather('vectors', [...sealed.keys()], (position, pipe) => this.#vector(position, pipe))
+    const survivors = this.#aggregator.closeVectors()
+    stage('signatures')
+    const alive = survivors.map(({ position }) => position)
+    await this.#send(alive.map((position) => this.#out(position, 'survivors', { list: survivors })))
+    await this.#gather('signatures', alive, async (position, pipe) => {
+      const message = await expectOf(pipe, ['consistency'], this.#needs.stageMs)
+      this.#aggregator.consistency({ ...bodyOf('consistency', message), position })
+    })
+    const ballots = this.#aggregator.closeSignatures()
+    stage('reveals')
+    const signers = ballots.map(({ position }) => position)
+    await this.#send(signers.map((position) => this.#out(position, 'ballots', { list: ballots })))
+    await this.#gather('reveals', signers, async (position, pipe) => {
+      const message = await expectOf(pipe, ['reveal'], this.#needs.stageMs)
+      this.#aggregator.reveal(position, revealOf(bodyOf('reveal', message)))
+    })
+    const sum = this.#aggregator.finish()
+    const members = alive.map((position) => this.#members[position]!.peer)
+    const { bits } = this.#init.header
+    const payload = pack(sum.words, bits)
+    stage('result')
+    await this.#send(this.#all().map((position) => this.#out(position, 'result', { members, wide: [] }, payload)))
+    return { sum, members, dropped: this.#dropped }
+  }
+
+  /** The roster of those whose advertisements are right; others drop out, each by its own fault. */
+  #advertised(): readonly Advertisement[] {
+    for (;;) {
+      const aggregator = new SecureAggregator({ crypto: nodePrimitives }, this.#init)
+      for (const { entry } of this.#members) aggregator.advertise(entry)
+      try {
+        const roster = aggregator.closeAdvertisements()
+        this.#aggregator = aggregator
+        return roster
+      } catch (error) {
+        const party = error instanceof FederatedError ? error.party : undefined
+        const member = party === undefined ? undefined : this.#members[party]
+        if (member === undefined) throw error
+        this.#dropped.push({ peer: member.peer, stage: 'advertisements', why: (error as Error).message })
+        void sendRefusal(member.pipe, error, false)
+        this.#members = this.#members.filter((other) => other !== member)
+      }
+    }
+  }
+
+  async #vector(position: number, pipe: Pipe): Promise<void> {
+    const { bits, d } = this.#init.header
+    const length = packedBytes(d, bits)
+    const packed = new Uint8Array(length)
+    let at = 0
+    for (;;) {
+      const message = await expectOf(pipe, ['piece', 'masked'], this.#needs.stageMs)
+      if (message.kind === 'piece') {
+        if (at + message.payload.length > length) {
+          throw new VectorLengthError('a masked vector is longer than the round says', { party: position })
+        }
+        packed.set(message.payload, at)
+        at += message.payload.length
+        continue
+      }
+      if (at !== length) throw new VectorLengthError('a masked vector is cut short', { party: position })
+      this.#aggregator.masked(position, packed, bodyOf('masked', message))
+      return
+    }
+  }
+
+  #all(): number[] {
+    return this.#members.map((_, position) => position)
+  }
+
+  #out(position: number, kind: string, body: object, payload?: Uint8Array): Outgoing {
+    const { peer } = this.#members[position]!
+    return { to: peer, position, kind, body, ...(payload === undefined ? {} : { payload }) }
+  }
+
+  async #send(messages: readonly Outgoing[]): Promise<void> {
+    const { filter } = this.#needs
+    const list = filter === undefined ? messages : await filter(this.#init.header.round, messages)
+    await Promise.all(
+      list.map(async ({ to, kind, body, payload }) => {
+        const position = this.#members.findIndex(({ peer }) => peer === to)
+        const pipe = this.#members[position]?.pipe
+        if (pipe === undefined || this.#gone.has(position)) return
+        await pipe.send(kind, body, payload).catch((error: unknown) => this.#drop(position, kind, error))
+      }),
+    )
+  }
+
+  /** One message of each; who does not give it in time, or gives a wrong one, has dropped out of what follows. */
+  async #gather(
+    stage: string,
+    positions: readonly number[],
+    read: (position: number, pipe: Pipe) => Promise<void>,
+  ): Promise<void> {
+    await Promise.all(
+      positions.map(async (position) => {
+        if (this.#gone.has(position)) return
+        try {
+          await read(position, this.#members[position]!.pipe)
+        } catch (error) {
+          this.#drop(position, stage, error)
+        }
+      }),
+    )
+  }
+
+  #drop(position: number, stage: string, error: unknown): void {
+    if (this.#gone.has(position)) return
+    this.#gone.add(position)
+    this.#dropped.push({ peer: this.#members[position]!.peer, stage, why: (error as Error).message })
+  }
+}

@@ -1,0 +1,346 @@
+/**
+ * What a member does for others: whoever comes to it, since its turn it is, is brought to one state and through one sum.
+ * It is trusted for nothing but progress; members check all of it themselves.
+ */
+import type { CancelTimer, Clock } from '../../util/index.ts'
+import { JobRefusedError, RoundAbortedError } from '../plan/errors.ts'
+import { collectSum } from './collector.ts'
+import type { Dropped, Filter, Joined } from './collector.ts'
+import { certify } from './certify.ts'
+import { collectPlain } from './collect-plain.ts'
+import type { JobView } from './job-view.ts'
+import type { Contribution } from './layout.ts'
+import type { MemberState } from './member-state.ts'
+import type { Pipe } from './pipe.ts'
+import { decodeState, encodeState, stepsOf } from './state.ts'
+import { takeUp } from './take-up.ts'
+import { validVotes } from './votes.ts'
+import { bodyOf, expectOf, sendRefusal } from './wire.ts'
+import type { Body, Vote } from './wire.ts'
+
+export interface CoordinatorTimes {
+  /** A member may be silent for so long in a stage. */
+  readonly stageMs: number
+  /** Who is not even connected is not waited for beyond this. */
+  readonly graceMs: number
+  /** Signs of life to who waits. */
+  readonly beatMs: number
+}
+
+export const COORDINATOR_TIMES: CoordinatorTimes = { stageMs: 20_000, graceMs: 5_000, beatMs: 2_000 }
+
+export interface CoordinatorNeeds {
+  readonly clock: Clock
+  readonly self: string
+  readonly job: JobView
+  readonly standing: MemberState
+  /** Of the roster now: a member that was thrown out is no member. */
+  readonly admits: (peer: string) => boolean
+  /** Whether the peer is connected at all. */
+  readonly isPresent: (peer: string) => boolean
+  readonly times: CoordinatorTimes
+  readonly log: (event: string, facts: Record<string, unknown>) => void
+  readonly filter?: Filter | undefined
+}
+
+interface Guest {
+  readonly peer: string
+  readonly pipe: Pipe
+  hello: Body<'hello'>
+  /** Has been told to begin, and has not answered; has answered. */
+  stage: 'waits' | 'begun' | 'ready'
+  joined?: Joined
+  contribution?: Contribution
+}
+
+export interface Waiting {
+  readonly since: number
+  readonly peers: readonly string[]
+  readonly why: string
+}
+
+export class Coordinator {
+  readonly #needs: CoordinatorNeeds
+  readonly #guests = new Map<string, Guest>()
+  /** Votes for states, by hash. */
+  readonly #votes = new Map<string, Map<string, Vote>>()
+  #since = 0
+  #session: number | undefined
+  #running = false
+  #stopped = false
+  #cancel: CancelTimer = () => undefined
+  #waiting: Waiting | undefined
+
+  constructor(needs: CoordinatorNeeds) {
+    this.#needs = needs
+    this.#tick()
+  }
+
+  /** Whom the round waits for here; undefined: nobody came, or a sum is being made. */
+  get waiting(): Waiting | undefined {
+    return this.#waiting
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel()
+    for (const { pipe } of this.#guests.values()) pipe.close()
+    this.#guests.clear()
+  }
+
+  /** A member has come: its first message is `hello`. */
+  async accept(pipe: Pipe, hello: Body<'hello'>): Promise<void> {
+    const { job, admits } = this.#needs
+    const refuse = (why: string): Promise<void> => sendRefusal(pipe, new JobRefusedError(job.id, why), false)
+    if (!job.peers.includes(pipe.remote) || !admits(pipe.remote)) return refuse(`${pipe.remote} is no member of it`)
+    if (!equal(hello.plan, job.planHash)) return refuse('this is another plan')
+    const vote = { peer: pipe.remote, signature: hello.vote }
+    if (validVotes(job.id, hello.state, [vote], job.peers).length === 0) return refuse('the vote is not signed')
+    const known = this.#votes.get(hex(hello.state)) ?? new Map<string, Vote>()
+    this.#votes.set(hex(hello.state), known.set(pipe.remote, vote))
+    if (this.#running) return sendRefusal(pipe, new RoundAbortedError(hello.next, 'hello', 'a sum is being made'), true)
+    this.#guests.get(pipe.remote)?.pipe.close()
+    const guest: Guest = { peer: pipe.remote, pipe, hello, stage: 'waits' }
+    this.#guests.set(pipe.remote, guest)
+    pipe.onEnd(() => {
+      if (this.#guests.get(guest.peer) !== guest || this.#running) return
+      this.#guests.delete(guest.peer)
+      this.#look()
+    })
+    this.#look()
+    return undefined
+  }
+
+  #tick(): void {
+    if (this.#stopped) return
+    this.#cancel = this.#needs.clock.after(this.#needs.times.beatMs / 4, () => {
+      this.#look()
+      this.#beat()
+      this.#tick()
+    })
+  }
+
+  #beatAt = 0
+
+  /** Who waits hears so: an aggregator that says nothing is taken for frozen. */
+  #beat(): void {
+    const { clock, times } = this.#needs
+    if (clock.now() - this.#beatAt < times.beatMs) return
+    this.#beatAt = clock.now()
+    const { why = 'others are on their way', peers = [] } = this.#waiting ?? {}
+    for (const { pipe } of this.#guests.values())
+      void pipe.send('wait', { why, peers: [...peers] }).catch(() => undefined)
+  }
+
+  /** Brings each guest to the state of this member, or this member to theirs; then begins; then sums. */
+  #look(): void {
+    if (this.#running || this.#stopped) return
+    const { standing, job, clock } = this.#needs
+    if (this.#guests.size > 0 && this.#since === 0) this.#since = clock.now()
+    if (this.#guests.size === 0) {
+      this.#since = 0
+      this.#session = undefined
+      this.#waiting = undefined
+      return
+    }
+    this.#settle()
+    for (const guest of this.#guests.values()) {
+      if (guest.stage === 'waits') this.#route(guest)
+    }
+    if (standing.isCertified && !job.isOver(standing.current.state)) this.#beginOrSum()
+  }
+
+  /** A state that this member alone knows is certified by enough votes, or given up when too many stand before it. */
+  #settle(): void {
+    const { standing, job } = this.#needs
+    if (standing.isCertified) return
+    const votes = this.#votesFor(standing.current.hash)
+    if (votes.length >= job.math.t) {
+      void standing.certify(votes).then(() => this.#look())
+      return
+    }
+    const behind = [...this.#guests.values()].filter(({ hello }) => hello.done < stepsOf(standing.current.state))
+    if (behind.length >= job.math.t) void standing.back().then(() => this.#look())
+  }
+
+  #votesFor(hash: Uint8Array): Vote[] {
+    return [...(this.#votes.get(hex(hash))?.values() ?? [])]
+  }
+
+  #route(guest: Guest): void {
+    const { standing } = this.#needs
+    const { state, hash, votes } = standing.current
+    const done = stepsOf(state)
+    const { hello } = guest
+    if (equal(hello.state, hash) && votes !== undefined && this.#needs.job.isOver(state)) {
+      this.#push(guest, votes)
+      return
+    }
+    if (equal(hello.state, hash) || hello.done > done) {
+      if (!equal(hello.state, hash)) {
+        const others = [...this.#guests.values()].filter((other) => equal(other.hello.state, hash)).length
+        const isAlone = standing.isCertified && others >= this.#needs.job.math.t - 1
+        if (isAlone) this.#send(guest, 'back', { done })
+        else void this.#pull(guest)
+      }
+      return
+    }
+    if (votes === undefined) return
+    this.#push(guest, votes)
+  }
+
+  #push(guest: Guest, votes: readonly Vote[]): void {
+    const { standing } = this.#needs
+    const { state } = standing.current
+    const { pipe } = guest
+    this.#guests.delete(guest.peer)
+    void pipe
+      .send('push', { next: standing.next, votes: [...votes] }, encodeState(state))
+      .catch(() => undefined)
+      .then(() => pipe.close())
+  }
+
+  #send(guest: Guest, kind: string, body: object): void {
+    this.#guests.delete(guest.peer)
+    void guest.pipe
+      .send(kind, body)
+      .catch(() => undefined)
+      .then(() => guest.pipe.close())
+  }
+
+  async #pull(guest: Guest): Promise<void> {
+    guest.stage = 'begun'
+    const { standing, job, times } = this.#needs
+    try {
+      await guest.pipe.send('pull')
+      const message = await expectOf(guest.pipe, ['push'], times.stageMs)
+      const { next, votes } = bodyOf('push', message)
+      const valid = validVotes(job.id, guest.hello.state, [...votes, ...this.#votesFor(guest.hello.state)], job.peers)
+      if (valid.length >= job.math.t) {
+        const state = decodeState(message.payload)
+        await takeUp(standing, job, state, guest.hello.state, valid, next)
+      }
+      guest.stage = 'waits'
+    } catch {
+      this.#guests.delete(guest.peer)
+      guest.pipe.close()
+    }
+    this.#look()
+  }
+
+  #beginOrSum(): void {
+    const { standing, clock } = this.#needs
+    const here = [...this.#guests.values()].filter(({ hello }) => equal(hello.state, standing.current.hash))
+    const next = Math.max(standing.next, ...here.map(({ hello }) => hello.next))
+    if (this.#session === undefined || next > this.#session) {
+      // Whoever has signed under a lower number comes again, and begins with the others.
+      for (const guest of here.filter(({ stage }) => stage !== 'waits')) {
+        this.#guests.delete(guest.peer)
+        void sendRefusal(guest.pipe, new RoundAbortedError(next, 'begin', 'the round has another number now'), true)
+      }
+      this.#session = next
+    }
+    for (const guest of here) if (guest.stage === 'waits') void this.#begin(guest, this.#session)
+    const ready = here.filter(({ stage }) => stage === 'ready')
+    const chosen = this.#chosen(ready, clock.now())
+    if (chosen !== undefined) void this.#sum(chosen)
+  }
+
+  async #begin(guest: Guest, session: number): Promise<void> {
+    guest.stage = 'begun'
+    const { standing, job } = this.#needs
+    try {
+      await guest.pipe.send('begin', { session, state: standing.current.hash })
+      const message = await expectOf(guest.pipe, ['advertise', 'plain'], job.deadlineMs)
+      if (message.kind === 'advertise') {
+        guest.joined = { peer: guest.peer, pipe: guest.pipe, entry: bodyOf('advertise', message).entry }
+      } else {
+        const { wide } = bodyOf('plain', message)
+        const bytes = new Uint8Array(message.payload)
+        guest.contribution = { wide: wide.map(BigInt), reals: new Float64Array(bytes.buffer) }
+      }
+      guest.stage = 'ready'
+    } catch (error) {
+      if (this.#guests.get(guest.peer) === guest) this.#guests.delete(guest.peer)
+      guest.pipe.close()
+      this.#needs.log('member.lost', { peer: guest.peer, stage: 'training', why: (error as Error).message })
+    }
+    this.#look()
+  }
+
+  /** Who takes part, when it is time; else whom the round waits for. */
+  #chosen(ready: readonly Guest[], now: number): readonly Guest[] | undefined {
+    const { job, isPresent, times, standing } = this.#needs
+    const wait = (peers: readonly string[], why: string): undefined => {
+      this.#waiting = { since: this.#since, peers, why }
+      return undefined
+    }
+    const bound = ready.map(({ hello }) => hello.bound ?? null).find((peers) => peers !== null) ?? standing.bound
+    if (bound !== null && !job.math.isPrivate) {
+      const missing = bound.filter((peer) => !ready.some((guest) => guest.peer === peer))
+      if (missing.length > 0) {
+        return wait(missing, 'their sum was signed and its result is not known: without noise no other may be made')
+      }
+      return ready.filter(({ peer }) => bound.includes(peer))
+    }
+    const absent = job.peers.filter((peer) => !ready.some((guest) => guest.peer === peer))
+    if (absent.length === 0) return ready
+    const waited = now - this.#since
+    if (ready.length < job.least) {
+      return wait(absent, `${ready.length} of at least ${job.least} members are here`)
+    }
+    const slow = absent.filter((peer) => this.#guests.has(peer) || isPresent(peer))
+    if (slow.length > 0 && waited < job.deadlineMs) return wait(slow, 'they are connected and have not finished yet')
+    if (waited < times.graceMs) return wait(absent, 'they are not connected')
+    return ready
+  }
+
+  async #sum(guests: readonly Guest[]): Promise<void> {
+    this.#running = true
+    this.#waiting = undefined
+    const { clock, job, log, self } = this.#needs
+    const session = this.#session!
+    const began = clock.now()
+    for (const guest of this.#guests.values()) {
+      if (guests.includes(guest)) continue
+      void sendRefusal(guest.pipe, new RoundAbortedError(session, 'begin', 'this round is without you'), true)
+    }
+    try {
+      log('round.began', { session, aggregator: self, members: guests.map(({ peer }) => peer) })
+      const dropped = job.isSecure ? await this.#secure(session, guests) : await collectPlain(job, guests)
+      for (const one of dropped) log('member.lost', { session, ...one })
+      await certify(job, session, guests, this.#needs.times.stageMs)
+      log('round.ended', { session, ms: Math.round(clock.now() - began), dropped: dropped.length })
+    } catch (error) {
+      log('round.aborted', { session, why: (error as Error).message, code: (error as { code?: string }).code })
+    } finally {
+      for (const { pipe } of guests) clock.after(50, () => pipe.close())
+      this.#guests.clear()
+      this.#session = undefined
+      this.#since = 0
+      this.#running = false
+    }
+  }
+
+  async #secure(session: number, guests: readonly Guest[]): Promise<readonly Dropped[]> {
+    const { clock, job, standing, times, log, filter } = this.#needs
+    const { state, hash } = standing.current
+    const init = {
+      header: job.header(session, state, hash),
+      members: job.members.map(({ key }) => key),
+      noise: job.noiseSd(state),
+    }
+    const stage = (name: string): void => log('stage', { session, stage: name })
+    const all = guests.flatMap(({ joined }) => (joined === undefined ? [] : [joined]))
+    const needs = { clock, stageMs: times.stageMs, stage, filter }
+    return (await collectSum(needs, init, all)).dropped
+  }
+}
+
+function equal(left: Uint8Array, right: Uint8Array): boolean {
+  return Buffer.compare(left, right) === 0
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}

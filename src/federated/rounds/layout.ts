@@ -1,0 +1,89 @@
+/** What a member's vector holds: coordinates of the update, then wide numbers in limbs; and back from the sum of all. */
+import { checkEncoding, integerBound, roundStochastic, signed } from '../secagg/encoding.ts'
+import type { Encoding } from '../secagg/encoding.ts'
+import type { UpdateSource } from '../secagg/update.ts'
+import { fromLimbs, limbLayout, toLimbs } from './wide.ts'
+import type { LimbLayout } from './wide.ts'
+
+/** What one member puts in. */
+export interface Contribution {
+  /** Coordinates, each within the bound of the plan. */
+  readonly reals: Float64Array
+  /** Fixed-point. */
+  readonly wide: readonly bigint[]
+  /** Integers that noise has made of the coordinates, in units of 2^-f; in place of rounding. */
+  readonly integers?: Float64Array
+}
+
+/** The same, summed. */
+export interface Sums {
+  readonly reals: Float64Array
+  readonly wide: readonly bigint[]
+}
+
+export interface VectorShape {
+  readonly reals: number
+  readonly wide: number
+}
+
+export interface VectorLayout extends VectorShape {
+  readonly limbs: LimbLayout
+  /** Coordinates of the sum. */
+  readonly d: number
+  readonly bits: number
+}
+
+export function vectorLayout(shape: VectorShape, bits: number, members: number): VectorLayout {
+  const limbs = limbLayout(bits, members)
+  return { ...shape, limbs, bits, d: shape.reals + shape.wide * limbs.limbs }
+}
+
+/**
+ * @param word uniform mod 2^32, from a secure source
+ * @throws NotFiniteError, OutOfBoundError on reading: nothing is clipped in silence
+ */
+export function encodeContribution(
+  { reals, wide, integers }: Contribution,
+  layout: VectorLayout,
+  encoding: Encoding,
+  word: () => number,
+): UpdateSource {
+  checkEncoding(encoding)
+  const tail = wide.flatMap((value) => toLimbs(value, layout.limbs, word))
+  return {
+    length: layout.d,
+    read(from, words) {
+      for (let index = 0; index < words.length; index++) {
+        const at = from + index
+        if (at >= layout.reals) words[index] = tail[at - layout.reals]!
+        else if (integers === undefined) words[index] = roundStochastic(reals[at]!, word() / 2 ** 32, encoding, at)
+        else words[index] = integers[at]!
+      }
+    },
+  }
+}
+
+export function decodeSum(words: Uint32Array, layout: VectorLayout, { f }: Encoding): Sums {
+  const gamma = 2 ** -f
+  const reals = new Float64Array(layout.reals)
+  for (let index = 0; index < layout.reals; index++) reals[index] = signed(words[index]!, layout.bits) * gamma
+  const { limbs } = layout.limbs
+  const wide = Array.from({ length: layout.wide }, (_, at) => {
+    const from = layout.reals + at * limbs
+    const each = Array.from(words.subarray(from, from + limbs), (word) => signed(word, layout.bits))
+    return fromLimbs(each, layout.limbs)
+  })
+  return { reals, wide }
+}
+
+export function addContributions(all: readonly Contribution[], shape: VectorShape): Sums {
+  const reals = new Float64Array(shape.reals)
+  const wide = Array.from({ length: shape.wide }, () => 0n)
+  for (const one of all) {
+    for (const [index, value] of one.reals.entries()) reals[index]! += value
+    for (const [index, value] of one.wide.entries()) wide[index]! += value
+  }
+  return { reals, wide }
+}
+
+export { integerBound }

@@ -1,0 +1,157 @@
+/** What a round computes, whoever carries its bytes: which sums a plan needs, and how they change the model. */
+import { createStrategy } from '../aggregation/strategies.ts'
+import type { Strategy } from '../aggregation/types.ts'
+import { weighting } from '../aggregation/parameters.ts'
+import { ParameterRangeError } from '../errors.ts'
+import { boundOf, countNoise, noiseOf, thresholdOf } from '../plan/cohort.ts'
+import type { Noise } from '../plan/cohort.ts'
+import type { FedPlan } from '../plan/schema.ts'
+import { strategyParameters } from '../plan/strategy.ts'
+import { nextBound } from '../privacy/clipping.ts'
+import { pooledOf } from '../site/statistics.ts'
+import type { Contribution, Sums, VectorShape } from './layout.ts'
+import type { FedState } from './state.ts'
+import { realOf } from './wide.ts'
+
+/** Wide numbers of a round of training, in their order. Under privacy there are none: each would cost. */
+export const WIDE = { weight: 0, loss: 1, records: 2, extra: 3 } as const
+
+export interface RoundFacts {
+  /** Mean loss of the global model that the round began with; null where nobody tells it. */
+  readonly loss: number | null
+  readonly records: number | null
+}
+
+export class RoundMath {
+  readonly plan: FedPlan
+  readonly members: number
+  /** Columns that are pooled. */
+  readonly columns: readonly string[]
+  readonly #strategy: Strategy
+
+  constructor(plan: FedPlan, members: number) {
+    this.plan = plan
+    this.members = members
+    this.#strategy = createStrategy(plan.strategy.name, strategyParameters(plan))
+    this.columns = plan.features.flatMap((feature) => {
+      const { column, values } = feature as { readonly column: string; readonly values?: unknown }
+      return values === undefined ? [column] : []
+    })
+  }
+
+  get t(): number {
+    return thresholdOf(this.members)
+  }
+
+  get isPrivate(): boolean {
+    return this.plan.privacy !== undefined && this.plan.privacy !== 'off'
+  }
+
+  get strategy(): Strategy {
+    return this.#strategy
+  }
+
+  /** Whether what a member adds is multiplied with its share of the records. */
+  get isWeighted(): boolean {
+    if (this.isPrivate || ['scaffold', 'qfedavg', 'fedbuff'].includes(this.plan.strategy.name)) return false
+    return weighting(strategyParameters(this.plan)) === 'records'
+  }
+
+  shape(state: FedState): VectorShape {
+    if (state.pooled === null) return { reals: 0, wide: 1 + 3 * this.columns.length }
+    const d = state.global.length
+    if (this.isPrivate) return { reals: this.noise(state)!.bitScale === null ? d : d + 1, wide: 0 }
+    const { name } = this.plan.strategy
+    const wide = WIDE.extra + (name === 'fednova' || name === 'qfedavg' ? 1 : 0)
+    return { reals: name === 'scaffold' ? 2 * d : d, wide }
+  }
+
+  /** Of a round that starts from this state; nothing for the statistics and where the plan has no privacy. */
+  noise(state: FedState): Noise | undefined {
+    if (state.pooled === null) return undefined
+    const { global, pooled, clip } = state
+    return noiseOf(this.plan, this.members, global.length, pooled.records, clip ?? undefined)
+  }
+
+  get bound(): number {
+    return boundOf(this.plan, this.members)
+  }
+
+  /** The state after a sum. @param initial parameters that training begins with, for the statistics */
+  apply(state: FedState, sums: Sums, survivors: number, initial: (state: FedState) => Float32Array): FedState {
+    if (state.pooled === null) {
+      const pooled = pooledOf(this.columns, sums.wide)
+      const without = { ...state, pooled }
+      return { ...without, global: initial(without) }
+    }
+    const noise = this.noise(state)
+    const update = noise === undefined ? this.#update(state, sums, survivors) : this.#privateUpdate(state, sums, noise)
+    const clip = this.#nextClip(state, sums, survivors, noise)
+    if (this.plan.strategy.name === 'scaffold') return this.#scaffold(state, sums, survivors)
+    const { global, state: strategy } = this.#strategy.aggregate({
+      global: Float64Array.from(state.global),
+      state: state.strategy,
+      clients: [{ records: 1, update, steps: 1, loss: 0 }],
+    })
+    return { ...state, done: state.done + 1, global: Float32Array.from(global), strategy, clip }
+  }
+
+  /** The same where each update is seen. */
+  applyEach(state: FedState, all: readonly Contribution[]): FedState {
+    const clients = all.map(({ reals, wide }) => ({ records: realOf(wide[WIDE.records]!), update: reals }))
+    const { global, state: strategy } = this.#strategy.aggregate({
+      global: Float64Array.from(state.global),
+      state: state.strategy,
+      clients,
+    })
+    return { ...state, done: state.done + 1, global: Float32Array.from(global), strategy }
+  }
+
+  facts(state: FedState, sums: Sums): RoundFacts {
+    if (state.pooled === null) return { loss: null, records: realOf(sums.wide[0]!) }
+    if (this.isPrivate) return { loss: null, records: null }
+    const weight = realOf(sums.wide[WIDE.weight]!)
+    return { loss: realOf(sums.wide[WIDE.loss]!) / weight, records: Math.round(realOf(sums.wide[WIDE.records]!)) }
+  }
+
+  /** D of one member that stands for all, so that a strategy gives what it would have given for each. */
+  #update({ global }: FedState, { reals, wide }: Sums, survivors: number): Float64Array {
+    const { name } = this.plan.strategy
+    if (name === 'qfedavg') return reals.map((value) => value / realOf(wide[WIDE.extra]!))
+    const weight = this.isWeighted ? realOf(wide[WIDE.weight]!) : survivors
+    if (!(weight > 0)) throw new ParameterRangeError('the weights of a sum are not above 0')
+    // FedNova: the sum holds p D / a, and the extra number p a.
+    const factor = name === 'fednova' ? realOf(wide[WIDE.extra]!) / weight : 1
+    return reals.subarray(0, global.length).map((value) => (value / weight) * factor)
+  }
+
+  #privateUpdate({ global, pooled }: FedState, { reals }: Sums, noise: Noise): Float64Array {
+    const d = global.length
+    // The expected number, not the actual one: how many were in the sample is nobody's business.
+    if (noise.unit === 'site') return reals.slice(0, d).map((value) => value / this.members)
+    const step = this.plan.local.lr / (noise.q * pooled!.records * noise.scale)
+    return reals.slice(0, d).map((value) => -step * value)
+  }
+
+  #nextClip(state: FedState, { reals }: Sums, survivors: number, noise: Noise | undefined): number | null {
+    const privacy = this.plan.privacy
+    if (noise?.bitScale == null || privacy === undefined || privacy === 'off' || privacy.adaptive === undefined) {
+      return state.clip
+    }
+    const { eta = 0.2, quantile = 0.5 } = privacy.adaptive
+    const fitting = reals.at(-1)! / noise.bitScale + survivors / 2
+    countNoise(privacy.adaptive)
+    return nextBound(noise.clip, fitting, survivors, { eta, quantile })
+  }
+
+  /** Arrays: mean of D, and the sum of the changes of controls over all members. */
+  #scaffold(state: FedState, { reals }: Sums, survivors: number): FedState {
+    const d = state.global.length
+    const total = Number(strategyParameters(this.plan)['total_clients'] ?? this.members)
+    const rate = Number(strategyParameters(this.plan)['server_lr'] ?? 1)
+    const before = state.strategy['c'] ?? new Float64Array(d)
+    const c = before.map((value, index) => value + reals[d + index]! / total)
+    const global = state.global.map((value, index) => value + (rate * reals[index]!) / survivors)
+    return { ...state, done: state.done + 1, global, strategy: { c } }
+  }
+}

@@ -1,0 +1,327 @@
+/** What a member does for itself: it goes to whoever aggregates, again and again, until the job is over. */
+import type { Clock, RandomSource } from '../../util/index.ts'
+import { JobRefusedError } from '../plan/errors.ts'
+import type { PrivacyLedger } from '../privacy/ledger.ts'
+import { ReplayError } from '../secagg/errors.ts'
+import { ascii } from '../secagg/bytes.ts'
+import { nodePrimitives } from '../secagg/primitives.ts'
+import type { Site } from '../site/site.ts'
+import type { Prepared } from '../site/site.ts'
+import { candidates } from './election.ts'
+import type { JobView } from './job-view.ts'
+import { decodeSum, encodeContribution } from './layout.ts'
+import type { Contribution, Sums } from './layout.ts'
+import type { MemberState } from './member-state.ts'
+import type { RoundFacts } from './math.ts'
+import type { Pipe } from './pipe.ts'
+import { sumWithOthers } from './secure-member.ts'
+import { decodeState, encodeState, stateHash, stepsOf } from './state.ts'
+import type { FedState } from './state.ts'
+import { takeUp } from './take-up.ts'
+import { validVotes, voteBytes } from './votes.ts'
+import { bodyOf, expectOf, isLoss, RefusedByPeer, sendRefusal } from './wire.ts'
+
+export interface MemberTimes {
+  /** An aggregator that waits says so every two seconds; one that does not is gone. */
+  readonly silenceMs: number
+  /** Between two looks for somebody who aggregates. */
+  readonly retryMs: number
+  /** A candidate that failed is passed over for so long. */
+  readonly skipMs: number
+}
+
+export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000 }
+
+export interface MemberNeeds {
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly self: { readonly id: string; sign(bytes: Uint8Array): Uint8Array }
+  readonly job: JobView
+  readonly standing: MemberState
+  readonly site: Site
+  readonly ledger: Pick<PrivacyLedger, 'charge' | 'claim' | 'claimed'>
+  /** Name of the data in the ledger. */
+  readonly dataset: string
+  /** @throws when the peer cannot be reached */
+  readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
+  /** Throws when this site must not go on: its plan has changed, say. */
+  readonly permit: () => void | Promise<void>
+  readonly times: MemberTimes
+  readonly log: (event: string, facts: Record<string, unknown>) => void
+  readonly applied: (
+    before: FedState,
+    facts: RoundFacts & { readonly members: number; session: number },
+  ) => Promise<void>
+  readonly before?: ((stage: string) => Promise<void>) | undefined
+}
+
+export class MemberLoop {
+  readonly #needs: MemberNeeds
+  readonly #abort = new AbortController()
+  readonly #skipped = new Map<string, number>()
+  #prepared: { readonly hash: string; readonly prepared: Prepared } | undefined
+  #aggregator: string | undefined
+  #stage = 'idle'
+
+  constructor(needs: MemberNeeds) {
+    this.#needs = needs
+  }
+
+  get aggregator(): string | undefined {
+    return this.#aggregator
+  }
+
+  get stage(): string {
+    return this.#stage
+  }
+
+  stop(): void {
+    this.#abort.abort(new Error('the job was stopped here'))
+  }
+
+  /** Resolves when the job is over. @throws what this site refuses: then it takes no part any more */
+  async run(): Promise<void> {
+    const { job, standing, clock, times, permit } = this.#needs
+    const { signal } = this.#abort
+    while (!job.isOver(standing.current.state) || !standing.isCertified) {
+      signal.throwIfAborted()
+      await permit()
+      let moved = false
+      for (const peer of candidates(job.id, standing.base, job.peers)) {
+        if (clock.now() < (this.#skipped.get(peer) ?? 0)) continue
+        moved = await this.#visit(peer, signal)
+        if (moved) break
+      }
+      if (!moved) await clock.sleep(times.retryMs, signal)
+    }
+    this.#stage = 'over'
+  }
+
+  /** True: something came of it, and the order begins anew. */
+  async #visit(peer: string, signal: AbortSignal): Promise<boolean> {
+    const { connect, clock, times, log } = this.#needs
+    let pipe: Pipe
+    try {
+      pipe = await connect(peer, signal)
+    } catch {
+      this.#skipped.set(peer, clock.now() + times.skipMs / 4)
+      return false
+    }
+    const stop = (): void => pipe.close()
+    signal.addEventListener('abort', stop, { once: true })
+    this.#aggregator = peer
+    try {
+      await this.#converse(pipe, signal)
+      this.#skipped.clear()
+      return true
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof RefusedByPeer) {
+        if (!error.later) log('refused', { by: peer, code: error.code, why: error.message })
+        this.#skipped.set(peer, clock.now() + (error.later ? 0 : times.skipMs))
+        return false
+      }
+      if (!isLoss(error)) {
+        await sendRefusal(pipe, error, false)
+        throw error
+      }
+      log('aggregator.lost', { peer, stage: this.#stage, why: (error as Error).message })
+      this.#skipped.set(peer, clock.now() + times.skipMs)
+      return false
+    } finally {
+      signal.removeEventListener('abort', stop)
+      this.#aggregator = undefined
+      this.#stage = 'idle'
+      pipe.close()
+    }
+  }
+
+  async #converse(pipe: Pipe, signal: AbortSignal): Promise<void> {
+    const { job, standing, self, times } = this.#needs
+    const { state, hash, votes } = standing.current
+    await pipe.send('hello', {
+      job: job.id,
+      plan: job.planHash,
+      next: standing.next,
+      done: stepsOf(state),
+      state: hash,
+      vote: self.sign(voteBytes(job.id, hash)),
+      bound: standing.bound === null ? null : [...standing.bound],
+    })
+    this.#stage = 'waits'
+    for (;;) {
+      const message = await expectOf(pipe, ['begin', 'push', 'pull', 'back'], times.silenceMs)
+      if (message.kind === 'begin') {
+        const { session, state: theirs } = bodyOf('begin', message)
+        if (Buffer.compare(theirs, hash) !== 0) throw new JobRefusedError(job.id, 'a round begins from another model')
+        await standing.raise(session)
+        return this.#round(pipe, session, signal)
+      }
+      if (message.kind === 'pull') {
+        await pipe.send('push', { next: standing.next, votes: [...(votes ?? [])] }, encodeState(state))
+        continue
+      }
+      if (message.kind === 'back') return standing.back()
+      const { next, votes: given } = bodyOf('push', message)
+      const pushed = decodeState(message.payload)
+      const theirs = stateHash(pushed)
+      const valid = validVotes(job.id, theirs, given, job.peers)
+      if (valid.length < job.math.t) throw new JobRefusedError(job.id, `${valid.length} members stand for a state`)
+      return takeUp(standing, job, pushed, theirs, valid, next)
+    }
+  }
+
+  async #round(pipe: Pipe, session: number, signal: AbortSignal): Promise<void> {
+    const { job, standing, log, times, applied, self } = this.#needs
+    const { state, hash } = standing.current
+    this.#stage = 'training'
+    const prepared = await this.#prepare(state, hash, signal)
+    const outcome = job.isSecure
+      ? await this.#secure(pipe, session, prepared)
+      : await this.#plain(pipe, prepared.contribution)
+    this.#stage = 'applying'
+    const { survivors, sums, each } = outcome
+    const initial = state.pooled === null ? await this.#initial(state, sums, survivors) : new Float32Array()
+    const next =
+      each === undefined ? job.math.apply(state, sums, survivors, () => initial) : job.math.applyEach(state, each)
+    // Somebody has brought this member to another state meanwhile.
+    if (Buffer.compare(standing.current.hash, hash) !== 0) return
+    const isIn = outcome.members === undefined || outcome.members.includes(self.id)
+    await standing.apply(next, isIn ? prepared.memory : standing.memory, session + 1)
+    this.#prepared = undefined
+    const made = standing.current.hash
+    await pipe.send('applied', { state: made, signature: self.sign(voteBytes(job.id, made)) })
+    await applied(state, { ...job.math.facts(state, sums), members: survivors, session })
+    const { state: theirs, votes } = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
+    const valid = validVotes(job.id, theirs, votes, job.peers)
+    if (Buffer.compare(theirs, made) === 0 && valid.length >= job.math.t) await standing.certify(valid)
+    else log('certificate.odd', { session, votes: valid.length })
+  }
+
+  async #initial(state: FedState, sums: Sums, survivors: number): Promise<Float32Array> {
+    const { job, site } = this.#needs
+    const { pooled } = job.math.apply(state, sums, survivors, () => new Float32Array())
+    return site.initial({ ...state, pooled })
+  }
+
+  /** Trained once for a state, whoever aggregates; under privacy anew once its noise has left. */
+  async #prepare(state: FedState, hash: Uint8Array, signal: AbortSignal): Promise<Prepared> {
+    const { site, standing } = this.#needs
+    const key = Buffer.from(hash).toString('hex')
+    if (this.#prepared?.hash === key) return this.#prepared.prepared
+    const prepared = await site.prepare(state, standing.memory, state.done, signal)
+    this.#prepared = { hash: key, prepared }
+    return prepared
+  }
+
+  async #secure(pipe: Pipe, session: number, prepared: Prepared): Promise<Outcome> {
+    const { job, standing, random, self, ledger, dataset, times } = this.#needs
+    const { state, hash } = standing.current
+    const layout = job.layout(state)
+    const header = job.header(session, state, hash)
+    const word = wordsOf(random)
+    let released: readonly string[] = []
+    const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
+    const words = await sumWithOthers(
+      {
+        random,
+        signedRounds: ledger,
+        before: this.#needs.before,
+        stage: (name) => (this.#stage = name),
+        mayRelease: (identities) => {
+          released = identities.map((identity) => keys.get(identity) ?? identity)
+          this.#checkSet(hash, released)
+          void standing.bind(released)
+        },
+        charge: () => {
+          const { noise } = prepared
+          if (noise === undefined) return
+          // What left once with this noise never leaves again with it.
+          this.#prepared = undefined
+          ledger.charge({ data: dataset, unit: noise.unit, job: job.id, round: session, event: noise.event })
+        },
+      },
+      pipe,
+      {
+        header,
+        members: job.members.map(({ key }) => key),
+        identity: {
+          publicKey: job.members.find(({ peer }) => peer === self.id)!.key,
+          sign: (bytes) => self.sign(bytes),
+        },
+        records: this.#needs.site.trainer.records,
+        minimumRecords: job.minimumRecords,
+        update: encodeContribution(prepared.contribution, layout, header, word),
+        noise: job.noiseSd(state),
+      },
+      times.silenceMs,
+    )
+    const sums = decodeSum(words, layout, header)
+    return { sums, survivors: released.length, members: released }
+  }
+
+  /** Two sums over different sets from one state would tell a member's update: without noise there is one set. */
+  #checkSet(hash: Uint8Array, members: readonly string[]): void {
+    const { job, ledger } = this.#needs
+    if (job.math.isPrivate) return
+    const key = nodePrimitives.sha256(ascii('weft fed set/1'), ascii(job.id), hash)
+    const set = nodePrimitives.sha256(ascii([...members].sort().join('\n')))
+    if (ledger.claim(key, set)) return
+    if (ledger.claimed(key) === Buffer.from(set).toString('hex')) return
+    throw new ReplayError(
+      'this member signed another set of survivors from the same model: no second sum is made of it',
+    )
+  }
+
+  async #plain(pipe: Pipe, { reals, wide }: Contribution): Promise<Outcome> {
+    const { job, standing, times, site } = this.#needs
+    const { state } = standing.current
+    const bytes = new Uint8Array(reals.buffer, reals.byteOffset, reals.byteLength)
+    await this.#needs.before?.('masked')
+    await pipe.send('plain', { wide: wide.map(String), records: site.trainer.records }, bytes)
+    this.#stage = 'sent'
+    const message = await expectOf(pipe, ['result'], times.silenceMs)
+    const { members, wide: texts } = bodyOf('result', message)
+    const shape = job.math.shape(state)
+    const all = texts.map((list, index): Contribution => {
+      const from = 8 * shape.reals * index
+      const own = new Uint8Array(message.payload.subarray(from, from + 8 * shape.reals))
+      if (own.length !== 8 * shape.reals || list.length !== shape.wide) {
+        throw new JobRefusedError(job.id, 'the result has another length')
+      }
+      return { reals: new Float64Array(own.buffer), wide: list.map(BigInt) }
+    })
+    const isSeen = job.math.strategy.sees === 'each' && state.pooled !== null
+    const sums = addAll(all)
+    if (sums === undefined) throw new JobRefusedError(job.id, 'the result is empty')
+    return { sums, survivors: members.length, members, ...(isSeen ? { each: all } : {}) }
+  }
+}
+
+interface Outcome {
+  readonly sums: Sums
+  readonly survivors: number
+  readonly members?: readonly string[]
+  readonly each?: readonly Contribution[]
+}
+
+function addAll(all: readonly Contribution[]): Sums | undefined {
+  const [first] = all
+  if (first === undefined) return undefined
+  const reals = new Float64Array(first.reals.length)
+  const wide = first.wide.map((_, index) => all.reduce((sum, one) => sum + one.wide[index]!, 0n))
+  for (const one of all) for (const [index, value] of one.reals.entries()) reals[index]! += value
+  return { reals, wide }
+}
+
+function wordsOf(random: RandomSource): () => number {
+  let words = new Uint32Array()
+  let at = 0
+  return () => {
+    if (at === words.length) {
+      words = new Uint32Array(new Uint8Array(random.bytes(1 << 14)).buffer)
+      at = 0
+    }
+    return words[at++]!
+  }
+}

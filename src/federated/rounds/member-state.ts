@@ -1,0 +1,213 @@
+/** Where one member stands in a job, over restarts: the state that it holds, the one before, and what stands for it. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { writeFileAtomic } from '../../store/index.ts'
+import type { SiteMemory } from '../site/site.ts'
+import { decodeState, encodeState, FIRST_STATE, stateHash, stepsOf } from './state.ts'
+import type { FedState } from './state.ts'
+import type { Vote } from './wire.ts'
+
+export interface Standing {
+  readonly state: FedState
+  readonly hash: Uint8Array
+  /** Of at least t members; undefined: too few are known to stand for it. The first state needs none. */
+  readonly votes: readonly Vote[] | undefined
+}
+
+/** Files of a folder; in memory for simulations and tests. */
+export interface StateFiles {
+  read(name: string): Promise<Uint8Array | undefined>
+  write(name: string, bytes: Uint8Array): Promise<void>
+}
+
+export function folderFiles(folder: string): StateFiles {
+  return {
+    read: (name) => readFile(join(folder, name)).catch(() => undefined),
+    write: (name, bytes) => writeFileAtomic(join(folder, name), bytes),
+  }
+}
+
+const voteSchema = z.array(z.object({ peer: z.string(), signature: z.base64() }))
+const fileSchema = z.object({
+  schema: z.literal('weft.fed-standing/1'),
+  hash: z.string(),
+  next: z.int().min(0),
+  certified: voteSchema.nullable(),
+  before: z.boolean(),
+  bound: z.object({ state: z.string(), peers: z.array(z.string()) }).nullable(),
+})
+
+const FILE = 'standing.json'
+
+export class MemberState {
+  readonly #files: StateFiles
+  #current: Standing
+  #before: Standing | undefined
+  #next = 0
+  #bound: { readonly state: string; readonly peers: readonly string[] } | undefined
+  #memory: SiteMemory = {}
+  readonly #listeners = new Set<() => void>()
+
+  private constructor(files: StateFiles) {
+    this.#files = files
+    this.#current = { state: FIRST_STATE, hash: stateHash(FIRST_STATE), votes: [] }
+  }
+
+  static async open(files: StateFiles): Promise<MemberState> {
+    const opened = new MemberState(files)
+    await opened.#load()
+    return opened
+  }
+
+  get current(): Standing {
+    return this.#current
+  }
+
+  /** Number of the next secure sum: never one twice with another set. */
+  get next(): number {
+    return this.#next
+  }
+
+  get memory(): SiteMemory {
+    return this.#memory
+  }
+
+  get isCertified(): boolean {
+    return this.#current.votes !== undefined
+  }
+
+  /** Sums that are certified: whose aggregator is whose follows from it. */
+  get base(): number {
+    const { state, votes } = this.#current
+    const standing = votes === undefined && this.#before !== undefined ? this.#before.state : state
+    return stepsOf(standing)
+  }
+
+  /** The members whose sum this one has signed from its state, and not learnt. */
+  get bound(): readonly string[] | null {
+    return this.#bound?.state === hex(this.#current.hash) ? this.#bound.peers : null
+  }
+
+  async bind(peers: readonly string[]): Promise<void> {
+    this.#bound = { state: hex(this.#current.hash), peers }
+    await this.#save()
+  }
+
+  async raise(next: number): Promise<void> {
+    if (next <= this.#next) return
+    this.#next = next
+    await this.#save()
+  }
+
+  /** What this member made of a sum itself. */
+  async apply(state: FedState, memory: SiteMemory, next: number): Promise<void> {
+    this.#before = this.#current
+    this.#current = { state, hash: stateHash(state), votes: undefined }
+    this.#next = Math.max(this.#next, next)
+    await this.#files.write('memory-before.bin', encodeMemory(this.#memory))
+    this.#memory = memory
+    await this.#files.write('before.bin', encodeState(this.#before.state))
+    await this.#files.write('current.bin', encodeState(state))
+    await this.#files.write('memory.bin', encodeMemory(memory))
+    await this.#save()
+  }
+
+  /** A state that t members stand for, from somebody else. */
+  async adopt(state: FedState, votes: readonly Vote[], next: number): Promise<void> {
+    this.#before = undefined
+    this.#current = { state, hash: stateHash(state), votes }
+    this.#next = Math.max(this.#next, next)
+    await this.#files.write('current.bin', encodeState(state))
+    await this.#save()
+  }
+
+  async certify(votes: readonly Vote[]): Promise<void> {
+    this.#current = { ...this.#current, votes }
+    this.#before = undefined
+    await this.#save()
+  }
+
+  /** From a state for which too few stand to the one before. */
+  async back(): Promise<void> {
+    if (this.#before === undefined || this.isCertified) return
+    this.#current = this.#before
+    this.#before = undefined
+    const memory = await this.#files.read('memory-before.bin')
+    this.#memory = memory === undefined ? {} : decodeMemory(new Uint8Array(memory))
+    await this.#files.write('current.bin', encodeState(this.#current.state))
+    await this.#files.write('memory.bin', encodeMemory(this.#memory))
+    await this.#save()
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async #load(): Promise<void> {
+    const bytes = await this.#files.read(FILE)
+    if (bytes === undefined) return
+    const file = fileSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+    const stored = async (name: string): Promise<FedState> => {
+      const read = await this.#files.read(name)
+      return read === undefined ? FIRST_STATE : decodeState(new Uint8Array(read))
+    }
+    const votesOf = (list: z.output<typeof voteSchema>): Vote[] =>
+      list.map(({ peer, signature }) => ({ peer, signature: new Uint8Array(Buffer.from(signature, 'base64')) }))
+    const state = await stored('current.bin')
+    const hash = stateHash(state)
+    // The process ended after a new state was written and before this file was: nobody is known to stand for it.
+    const isOther = hex(hash) !== file.hash
+    const votes = file.certified === null || isOther ? undefined : votesOf(file.certified)
+    this.#current = { state, hash, votes }
+    if (file.before || isOther) {
+      const before = await stored('before.bin')
+      this.#before = { state: before, hash: stateHash(before), votes: [] }
+    }
+    this.#next = file.next
+    this.#bound = file.bound ?? undefined
+    const memory = await this.#files.read('memory.bin')
+    if (memory !== undefined) this.#memory = decodeMemory(new Uint8Array(memory))
+  }
+
+  async #save(): Promise<void> {
+    const votes = this.#current.votes?.map(({ peer, signature }) => ({
+      peer,
+      signature: Buffer.from(signature).toString('base64'),
+    }))
+    const file = {
+      schema: 'weft.fed-standing/1',
+      hash: hex(this.#current.hash),
+      next: this.#next,
+      certified: votes ?? null,
+      before: this.#before !== undefined,
+      bound: this.#bound ?? null,
+    }
+    await this.#files.write(FILE, Buffer.from(JSON.stringify(file)))
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+/** As a state whose strategy holds it: arrays by name. */
+function encodeMemory({ control, own, ditto }: SiteMemory): Uint8Array {
+  const strategy = {
+    ...(control === undefined ? {} : { control }),
+    ...(own === undefined ? {} : { own: Float64Array.from(own) }),
+    ...(ditto === undefined ? {} : { ditto: Float64Array.from(ditto) }),
+  }
+  return encodeState({ ...FIRST_STATE, strategy })
+}
+
+function decodeMemory(bytes: Uint8Array): SiteMemory {
+  const { control, own, ditto } = decodeState(bytes).strategy
+  return {
+    ...(control === undefined ? {} : { control }),
+    ...(own === undefined ? {} : { own: Float32Array.from(own) }),
+    ...(ditto === undefined ? {} : { ditto: Float32Array.from(ditto) }),
+  }
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}

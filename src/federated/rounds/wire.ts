@@ -1,0 +1,154 @@
+/** The messages of `/weft/fed/1`: what each holds, checked before anything is believed. docs/federated.md lists them. */
+import { z } from 'zod'
+import { WeftError } from '../../errors.ts'
+import { JobRefusedError } from '../plan/errors.ts'
+import type { Advertisement } from '../secagg/layout.ts'
+import type { Consistency, MaskedTrailer, Reveal, SealedShares, SharesMessage, Survivor } from '../secagg/messages.ts'
+import { PipeSilentError } from './pipe.ts'
+import type { Message, Pipe } from './pipe.ts'
+
+export const FED_PROTOCOL = '/weft/fed/1'
+
+/** Members of a roster; sites use a complete graph, whose shares have 255 places. */
+const MOST_MEMBERS = 4096
+const bytes = (length: number): z.ZodType<Uint8Array> =>
+  z
+    .instanceof(Uint8Array)
+    .refine((value) => value.length === length)
+    .transform((value) => new Uint8Array(value))
+const anyBytes = z
+  .instanceof(Uint8Array)
+  .refine((value) => value.length <= 4096)
+  .transform((value) => new Uint8Array(value))
+const hash = bytes(32)
+const signature = bytes(64)
+const position = z.int().min(0).max(MOST_MEMBERS)
+const whole = z.int().min(0).max(0xffffffff)
+const id = z.string().min(1).max(128)
+const peers = z.array(id).max(MOST_MEMBERS)
+
+const entry = z.object({
+  identity: hash,
+  channelKey: hash,
+  maskKey: hash,
+  commitment: hash,
+  nonce: bytes(16),
+  records: whole,
+  signature,
+})
+const sealed = z.object({ position, data: anyBytes })
+const vote = z.object({ peer: id, signature })
+
+export const BODIES = {
+  /** Member to aggregator: what it has, and what it is bound to. The vote is its signature under its state. */
+  hello: z.object({
+    job: id,
+    plan: hash,
+    next: whole,
+    done: whole,
+    state: hash,
+    vote: signature,
+    bound: peers.nullish(),
+  }),
+  /** Somebody is missing; also a sign of life. */
+  wait: z.object({ why: z.string().max(1000), peers }),
+  /** Send the state that you have. */
+  pull: z.object({}),
+  /** A state, encoded, with the votes of at least t members: the receiver takes it up and comes again. */
+  push: z.object({ next: whole, votes: z.array(vote).max(MOST_MEMBERS) }),
+  /** A state that only the receiver has and that too few stand for: it goes back to the one before. */
+  back: z.object({ done: whole }),
+  begin: z.object({ session: whole, state: hash }),
+  /** Without secure sums: the contribution itself, float64 and fixed-point text. */
+  plain: z.object({ wide: z.array(z.string().regex(/^-?\d{1,45}$/)).max(100_000), records: whole }),
+  advertise: z.object({ entry }),
+  roster: z.object({ entries: z.array(entry).max(MOST_MEMBERS) }),
+  shares: z.object({ sid: hash, index: position, sealed: z.array(sealed).max(MOST_MEMBERS) }),
+  ciphertexts: z.object({ sealed: z.array(sealed).max(MOST_MEMBERS) }),
+  piece: z.object({}),
+  masked: z.object({ digest: hash, signature }),
+  survivors: z.object({ list: z.array(z.object({ position, digest: hash, signature })).max(MOST_MEMBERS) }),
+  consistency: z.object({ position, signature }),
+  ballots: z.object({ list: z.array(z.object({ position, signature })).max(MOST_MEMBERS) }),
+  reveal: z.object({ shares: z.array(z.object({ owner: position, kind: z.enum(['b', 's']), share: hash })) }),
+  /** The sum, packed; or float64 without secure sums, or all contributions one behind the other. */
+  result: z.object({ members: peers, wide: z.array(z.array(z.string().max(50))).max(MOST_MEMBERS) }),
+  applied: z.object({ state: hash, signature }),
+  certificate: z.object({ state: hash, votes: z.array(vote).max(MOST_MEMBERS) }),
+  /** The end of the exchange. `later`: come again. */
+  refuse: z.object({
+    code: z.string().max(40),
+    kind: z.string().max(40),
+    message: z.string().max(2000),
+    later: z.boolean(),
+  }),
+} as const
+
+export type Kind = keyof typeof BODIES
+export type Body<K extends Kind> = z.output<(typeof BODIES)[K]>
+export type Vote = z.output<typeof vote>
+
+/** The other side refuses; `later` says whether to come again. */
+export class RefusedByPeer extends Error {
+  override readonly name = 'RefusedByPeer'
+  readonly code: string
+  readonly kind: string
+  readonly later: boolean
+  constructor({ code, kind, message, later }: Body<'refuse'>) {
+    super(message)
+    this.code = code
+    this.kind = kind
+    this.later = later
+  }
+}
+
+/** @throws JobRefusedError when it is malformed */
+export function bodyOf<K extends Kind>(kind: K, message: Message): Body<K> {
+  const result = BODIES[kind].safeParse(message.body)
+  if (result.success) return result.data as Body<K>
+  throw new JobRefusedError('of a peer', `a message "${kind}" is malformed: ${result.error.issues[0]?.path.join('.')}`)
+}
+
+/** The next message, of one of these kinds. @throws RefusedByPeer, JobRefusedError, PipeSilentError, why the pipe ended */
+export async function expectOf<K extends Kind>(
+  pipe: Pipe,
+  kinds: readonly K[],
+  wait: number,
+): Promise<Message & { kind: K }> {
+  for (;;) {
+    const message = await pipe.next(wait)
+    if ((kinds as readonly string[]).includes(message.kind)) return message as Message & { kind: K }
+    if (message.kind === 'wait') continue
+    if (message.kind === 'refuse') throw new RefusedByPeer(bodyOf('refuse', message))
+    throw new JobRefusedError('of a peer', `"${message.kind}" came in place of ${kinds.join(' or ')}`)
+  }
+}
+
+export async function sendRefusal(pipe: Pipe, error: unknown, later: boolean): Promise<void> {
+  const known = error instanceof WeftError ? error : undefined
+  const kind = (error as { kind?: unknown }).kind
+  await pipe
+    .send('refuse', {
+      code: known?.code ?? 'WEFT-INT-001',
+      kind: typeof kind === 'string' ? kind : '',
+      message: (error as Error).message.slice(0, 1000),
+      later,
+    })
+    .catch(() => undefined)
+}
+
+/** Somebody that is gone, not somebody that says something wrong. */
+export function isLoss(error: unknown): boolean {
+  return error instanceof PipeSilentError || (error as Error).name === 'ChannelClosedError'
+}
+
+export function revealBody(reveal: Reveal): Body<'reveal'> {
+  return { shares: [...reveal].map(([owner, { kind, share }]) => ({ owner, kind, share })) }
+}
+
+export function revealOf({ shares }: Body<'reveal'>): Reveal {
+  return new Map(shares.map(({ owner, kind, share }) => [owner, { kind, share }]))
+}
+
+/** Types that the secure sum has are those of the wire. */
+export type WireTypes = [Advertisement, Consistency, MaskedTrailer, SealedShares, SharesMessage, Survivor]

@@ -1,0 +1,52 @@
+/** Parameters of a model as one vector, and which of its coordinates all sites share. */
+import type { Tensors } from '../../training/index.ts'
+
+export interface ParameterShape {
+  readonly name: string
+  readonly dims: readonly number[]
+}
+
+export function sizeOf({ dims }: ParameterShape): number {
+  return dims.reduce((product, size) => product * size, 1)
+}
+
+export function flatOf(shapes: readonly ParameterShape[], tensors: Tensors): Float32Array {
+  const flat = new Float32Array(shapes.reduce((sum, shape) => sum + sizeOf(shape), 0))
+  let at = 0
+  for (const shape of shapes) {
+    flat.set(tensors[shape.name]!.data as Float32Array, at)
+    at += sizeOf(shape)
+  }
+  return flat
+}
+
+export function tensorsOf(shapes: readonly ParameterShape[], flat: Float32Array): Tensors {
+  let at = 0
+  const entries = shapes.map((shape) => {
+    const data = flat.slice(at, (at += sizeOf(shape)))
+    return [shape.name, { type: 'float32' as const, dims: shape.dims, data }] as const
+  })
+  return Object.fromEntries(entries)
+}
+
+/** Coordinates that all sites share: all but those of parameters that stay (whose name has one of `personal` in it). */
+export function sharedPlaces(shapes: readonly ParameterShape[], personal: readonly string[] = []): Uint32Array {
+  const places: number[] = []
+  let at = 0
+  for (const shape of shapes) {
+    const stays = personal.some((part) => shape.name.includes(part))
+    for (let index = 0; index < sizeOf(shape); index++, at++) if (!stays) places.push(at)
+  }
+  return Uint32Array.from(places)
+}
+
+export function picked(flat: Float32Array, places: Uint32Array): Float32Array {
+  return places.length === flat.length ? flat.slice() : Float32Array.from(places, (place) => flat[place]!)
+}
+
+/** `own` with the shared coordinates of `global`. */
+export function placed(own: Float32Array, global: Float32Array, places: Uint32Array): Float32Array {
+  const all = own.slice()
+  for (const [index, place] of places.entries()) all[place] = global[index]!
+  return all
+}

@@ -1,0 +1,207 @@
+/** What a site does in a round: from the state that all agree on to what it adds to the sum, and its own memory after it. */
+import { fairShare } from '../aggregation/fair.ts'
+import { clipToNorm, l2Norm } from '../privacy/clipping.ts'
+import { discreteGaussian } from '../privacy/discrete-gaussian.ts'
+import { noiseBounds } from '../privacy/distributed.ts'
+import type { DistributedNoise } from '../privacy/distributed.ts'
+import type { Words } from '../privacy/words.ts'
+import type { Noise } from '../plan/cohort.ts'
+import { TrainerError } from '../plan/errors.ts'
+import type { FedPlan } from '../plan/schema.ts'
+import { strategyParameters } from '../plan/strategy.ts'
+import type { Contribution } from '../rounds/layout.ts'
+import type { RoundMath } from '../rounds/math.ts'
+import type { FedState } from '../rounds/state.ts'
+import { fixedOf } from '../rounds/wide.ts'
+import { picked, placed, sharedPlaces } from './parameters.ts'
+import { momentsToWide } from './statistics.ts'
+import type { LocalResult, SiteTrainer } from './trainer.ts'
+
+/** What a site keeps to itself between rounds. */
+export interface SiteMemory {
+  /** SCAFFOLD's c_k. */
+  readonly control?: Float64Array
+  /** All parameters as this site has them, those that stay with it among them. */
+  readonly own?: Float32Array
+  /** Ditto's model. */
+  readonly ditto?: Float32Array
+}
+
+export interface Prepared {
+  readonly contribution: Contribution
+  /** Holds once the sum was made with this site in it. */
+  readonly memory: SiteMemory
+  readonly noise: Noise | undefined
+}
+
+export class Site {
+  readonly trainer: SiteTrainer
+  readonly #math: RoundMath
+  readonly #words: Words
+  #fitted: string | undefined
+
+  /** @param words from a secure source: its bits decide samples and noise */
+  constructor(trainer: SiteTrainer, math: RoundMath, words: Words) {
+    this.trainer = trainer
+    this.#math = math
+    this.#words = words
+  }
+
+  get #plan(): FedPlan {
+    return this.#math.plan
+  }
+
+  /** Parameters that training begins with. */
+  async initial(state: FedState): Promise<Float32Array> {
+    await this.#fit(state)
+    return picked(this.trainer.initial, this.#places())
+  }
+
+  /** All parameters of the model at this site. */
+  async weights(state: FedState, memory: SiteMemory = {}): Promise<Float32Array> {
+    await this.#fit(state)
+    return placed(memory.own ?? this.trainer.initial, state.global, this.#places())
+  }
+
+  /** @throws TrainerError, and what training throws */
+  async prepare(state: FedState, memory: SiteMemory, round: number, signal?: AbortSignal): Promise<Prepared> {
+    if (state.pooled === null) {
+      const wide = momentsToWide(this.trainer.records, this.trainer.moments())
+      return { contribution: { reals: new Float64Array(), wide }, memory, noise: undefined }
+    }
+    const noise = this.#math.noise(state)
+    const start = await this.weights(state, memory)
+    if (noise?.unit === 'record') return this.#record(start, memory, noise)
+    const job = { round, start, ...this.#corrections(state, memory, start) }
+    const result = await this.trainer.train(job, signal)
+    const own = result.weights
+    const ditto = await this.#ditto(memory, start, round, signal)
+    const kept: SiteMemory = { ...memory, ...(this.#plan.personal === undefined ? {} : { own }), ...ditto }
+    const update = this.#difference(start, own)
+    if (noise !== undefined) return { ...this.#privateSite(update, noise), memory: kept, noise }
+    return this.#plain(state, kept, memory, { update, result, start })
+  }
+
+  async #fit(state: FedState): Promise<void> {
+    const key = JSON.stringify(state.pooled)
+    if (key === this.#fitted || state.pooled === null) return
+    await this.trainer.fit(state.pooled)
+    this.#fitted = key
+  }
+
+  #places(): Uint32Array {
+    return sharedPlaces(this.trainer.shapes(), this.#plan.personal)
+  }
+
+  #difference(from: Float32Array, to: Float32Array): Float64Array {
+    const update = Float64Array.from(this.#places(), (place) => to[place]! - from[place]!)
+    const odd = update.findIndex((value) => !Number.isFinite(value))
+    if (odd >= 0) throw new TrainerError(this.trainer.site, `coordinate ${odd} of the update is ${update[odd]}`)
+    return update
+  }
+
+  #corrections(state: FedState, memory: SiteMemory, start: Float32Array): object {
+    const mu = this.#plan.local.proximal ?? 0
+    const proximal = mu > 0 ? { proximal: { mu, anchor: start } } : {}
+    if (this.#plan.strategy.name !== 'scaffold') return proximal
+    const d = state.global.length
+    const [c, own] = [state.strategy['c'] ?? new Float64Array(d), memory.control ?? new Float64Array(d)]
+    const shared = c.map((value, index) => value - own[index]!)
+    const correction = new Float64Array(start.length)
+    for (const [index, place] of this.#places().entries()) correction[place] = shared[index]!
+    return { ...proximal, correction }
+  }
+
+  /** Li, Hu, Beirami, Smith, arXiv 2012.04221: v goes on from where it was, held to the global model by lambda. */
+  async #ditto(memory: SiteMemory, start: Float32Array, round: number, signal?: AbortSignal): Promise<SiteMemory> {
+    const { ditto } = this.#plan
+    if (ditto === undefined) return {}
+    const proximal = { mu: ditto.lambda, anchor: start }
+    const { weights } = await this.trainer.train(
+      { round, start: memory.ditto ?? start, proximal, steps: ditto.steps },
+      signal,
+    )
+    return { ditto: weights }
+  }
+
+  async #plain(
+    state: FedState,
+    kept: SiteMemory,
+    before: SiteMemory,
+    local: { readonly update: Float64Array; readonly result: LocalResult; readonly start: Float32Array },
+  ): Promise<Prepared> {
+    const { update, result, start } = local
+    const { records } = this.trainer
+    const loss = (await this.trainer.said(start, 'train'))?.loss ?? 0
+    const weight = this.#math.isWeighted ? (records * this.#math.members) / state.pooled!.records : 1
+    const wide = [fixedOf(weight), fixedOf(weight * loss), fixedOf(records)]
+    const parameters = strategyParameters(this.#plan)
+    const { name } = this.#plan.strategy
+    if (name === 'scaffold') {
+      const d = state.global.length
+      const c = state.strategy['c'] ?? new Float64Array(d)
+      const scale = result.steps * Number(parameters['lr'])
+      const change = update.map((value, index) => -c[index]! - value / scale)
+      const control = change.map((value, index) => (before.control?.[index] ?? 0) + value)
+      const reals = new Float64Array(2 * d)
+      reals.set(update)
+      reals.set(change, d)
+      return { contribution: { reals, wide }, memory: { ...kept, control }, noise: undefined }
+    }
+    if (name === 'qfedavg') {
+      const { factor, part } = fairShare(loss, l2Norm(update), Number(parameters['q']), Number(parameters['lr']))
+      const reals = update.map((value) => value * factor)
+      return { contribution: { reals, wide: [...wide, fixedOf(part)] }, memory: kept, noise: undefined }
+    }
+    if (name === 'fednova') {
+      const reals = update.map((value) => (value * weight) / result.steps)
+      return {
+        contribution: { reals, wide: [...wide, fixedOf(weight * result.steps)] },
+        memory: kept,
+        noise: undefined,
+      }
+    }
+    const isSeen = this.#math.strategy.sees === 'each'
+    const reals = isSeen ? update : update.map((value) => value * weight)
+    return { contribution: { reals, wide }, memory: kept, noise: undefined }
+  }
+
+  /** A Poisson sample of the records, each gradient clipped, and this site's share of the noise. */
+  async #record(start: Float32Array, memory: SiteMemory, noise: Noise): Promise<Prepared> {
+    const threshold = noise.q * 2 ** 32
+    const places: number[] = []
+    for (let place = 0; place < this.trainer.records; place++) if (this.#words.next() < threshold) places.push(place)
+    const sum = await this.trainer.clippedSum(start, Uint32Array.from(places), noise.clip)
+    const reals = Float64Array.from(this.#places(), (place) => sum[place]! * noise.scale)
+    const rounded = this.#rounded(reals)
+    return { contribution: { reals, wide: [], integers: this.#noised(rounded, noise) }, memory, noise }
+  }
+
+  #privateSite(update: Float64Array, noise: Noise): { readonly contribution: Contribution } {
+    const { values, fits } = clipToNorm(update, noise.clip)
+    const bit = noise.bitScale === null ? [] : [((fits ? 1 : 0) - 0.5) * noise.bitScale]
+    const reals = Float64Array.of(...values, ...bit)
+    const { noise: distributed } = noise.event as { readonly noise: DistributedNoise }
+    const { delta2 } = noiseBounds(distributed)
+    // The bound of the accountant holds for a member that rounds again until its norm fits.
+    let rounded = this.#rounded(reals)
+    while (l2Norm(rounded) > delta2) rounded = this.#rounded(reals)
+    return { contribution: { reals, wide: [], integers: this.#noised(rounded, noise) } }
+  }
+
+  #rounded(reals: Float64Array): Float64Array {
+    const { f } = this.#plan.secagg as { readonly f: number }
+    const unit = 2 ** f
+    return reals.map((value, index) => {
+      if (!Number.isFinite(value)) throw new TrainerError(this.trainer.site, `coordinate ${index} is ${value}`)
+      const scaled = value * unit
+      const below = Math.floor(scaled)
+      return below + (this.#words.next() / 2 ** 32 < scaled - below ? 1 : 0)
+    })
+  }
+
+  #noised(rounded: Float64Array, { shareSigma }: Noise): Float64Array {
+    const sample = discreteGaussian(this.#words, shareSigma)
+    return rounded.map((value) => value + sample())
+  }
+}

@@ -1,0 +1,252 @@
+/** A site's own data and model: statistics of its columns, local training, and how good a model is on its test rows. */
+import type { Engine } from '../../onnx/index.ts'
+import {
+  batchRows,
+  batchesOf,
+  buildForward,
+  checkPlan,
+  computeMetrics,
+  createPerExample,
+  createStepper,
+  epochOrder,
+  evaluate,
+  evaluationGraph,
+  feedsFor,
+  fitFeature,
+  loadExamples,
+  openSession,
+} from '../../training/index.ts'
+import type { Examples, Forward, Metrics, PerExample, Said, Session, Stepper, TrainPlan } from '../../training/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { SiteRecordsError, TrainerError } from '../plan/errors.ts'
+import type { SiteData } from '../plan/read-plan.ts'
+import type { FedPlan } from '../plan/schema.ts'
+import { dataSpecOf, trainPlanOf } from '../plan/train-plan.ts'
+import { flatOf, tensorsOf } from './parameters.ts'
+import type { ParameterShape } from './parameters.ts'
+import type { ColumnMoments, Pooled } from './statistics.ts'
+
+export interface TrainerNeeds {
+  readonly clock: Clock
+  readonly engine: Engine
+  /** Of this site alone: graphs and rows that do not fit memory go there. */
+  readonly folder: string
+  readonly threads: number
+}
+
+export interface LocalJob {
+  /** From 0: which order the rows of a batch have. */
+  readonly round: number
+  readonly start: Float32Array
+  /** mu of a term mu (w - anchor) in the gradient. @default 0 */
+  readonly proximal?: { readonly mu: number; readonly anchor: Float32Array }
+  /** Added to each gradient (SCAFFOLD: c - c_k). */
+  readonly correction?: Float64Array
+  readonly steps?: number | undefined
+}
+
+export interface LocalResult {
+  readonly weights: Float32Array
+  /** Steps that were taken. */
+  readonly steps: number
+}
+
+/** Bytes of rows in memory. */
+const MEMORY = 256 << 20
+
+interface Fitted {
+  readonly examples: Examples
+  readonly forward: Forward
+  readonly stepper: Stepper
+  readonly evaluation: Session
+}
+
+export class SiteTrainer {
+  readonly site: string
+  readonly #needs: TrainerNeeds
+  readonly #plan: TrainPlan
+  readonly #fed: FedPlan
+  readonly #examples: Examples
+  #fitted: Fitted | undefined
+  #perExample: PerExample | undefined
+
+  private constructor(needs: TrainerNeeds, fed: FedPlan, plan: TrainPlan, site: string, examples: Examples) {
+    this.#needs = needs
+    this.#fed = fed
+    this.#plan = plan
+    this.site = site
+    this.#examples = examples
+  }
+
+  /** @throws what reading tables throws, SiteRecordsError */
+  static async open(
+    needs: TrainerNeeds,
+    fed: FedPlan,
+    { data, folder, path }: SiteData,
+    signal?: AbortSignal,
+  ): Promise<SiteTrainer> {
+    const value: unknown = JSON.parse(JSON.stringify(trainPlanOf(fed, dataSpecOf(data))))
+    const plan = checkPlan(value, path)
+    const load = { folder, scratch: needs.folder, memory: MEMORY, seed: plan.seed ?? 0, planPath: path }
+    const examples = await loadExamples(plan, load, signal)
+    if (examples.parts.train.index.length === 0) {
+      await examples.close()
+      throw new SiteRecordsError(data.site, 'it has no row for training')
+    }
+    return new SiteTrainer(needs, fed, plan, data.site, examples)
+  }
+
+  /** Rows for training. */
+  get records(): number {
+    return this.#examples.parts.train.index.length
+  }
+
+  get testRecords(): number {
+    return this.#examples.parts.test.index.length
+  }
+
+  /** Of the columns that are standardised, or whose missing cells become their mean. */
+  moments(): ColumnMoments[] {
+    const { features = [], moments = [] } = this.#examples
+    return features.flatMap(({ kind, column }, index) => {
+      const { count, mean, squares } = moments[index]!
+      return kind === 'standard' || kind === 'raw' ? [{ column, count, mean, squares }] : []
+    })
+  }
+
+  /** With what all sites know of their columns together: from here on there is a model. */
+  async fit(pooled: Pooled): Promise<void> {
+    await this.close(true)
+    const of = new Map(pooled.columns.map((column) => [column.column, column]))
+    const features = this.#examples.features?.map((feature, index) => {
+      const known = of.get(feature.column)
+      return known === undefined ? feature : fitFeature(this.#plan.features![index]!, known, [])
+    })
+    const examples = features === undefined ? this.#examples : { ...this.#examples, features }
+    const forward = buildForward(this.#plan, examples, this.#plan.seed ?? 0, true)
+    const sessions = this.#sessions()
+    const stepper = await createStepper(sessions, this.#plan, forward)
+    const evaluation = await openSession(sessions, 'evaluation', evaluationGraph(this.#plan, forward))
+    this.#fitted = { examples, forward, stepper, evaluation }
+    this.initial = flatOf(this.shapes(), stepper.parameters)
+  }
+
+  /** What training begins with, the same at every site. */
+  initial: Float32Array = new Float32Array()
+
+  shapes(): readonly ParameterShape[] {
+    const { forward } = this.#model()
+    const { initializers } = forward.model.graph
+    return forward.parameters.map((name) => ({ name, dims: initializers.get(name)?.dims ?? [] }))
+  }
+
+  /** @throws TrainerError when a value is not finite */
+  async train(job: LocalJob, signal?: AbortSignal): Promise<LocalResult> {
+    const { stepper, examples } = this.#model()
+    const plan = this.#plan
+    const part = examples.parts.train
+    const shapes = this.shapes()
+    const rate = plan.optimizer.lr
+    stepper.parameters = tensorsOf(shapes, job.start)
+    stepper.state = zeroed(stepper.state)
+    const perEpoch = batchesOf(plan, part.index.length)
+    const steps = job.steps ?? this.#fed.local.steps ?? (this.#fed.local.epochs ?? 1) * perEpoch
+    let order = part.index
+    for (let step = 0; step < steps; step++) {
+      signal?.throwIfAborted()
+      const epoch = Math.floor((job.round * steps + step) / perEpoch)
+      if (step === 0 || step % perEpoch === 0) order = epochOrder(plan, part, plan.seed ?? 0, epoch)
+      const rows = batchRows(plan, order, step % perEpoch)
+      const before = flatOf(shapes, stepper.parameters)
+      const feeds = await feedsFor(plan, part, rows, undefined, signal)
+      const loss = await stepper.step([{ feeds, rows: rows.length }], { step, rate })
+      if (!Number.isFinite(loss)) throw new TrainerError(this.site, `the loss of step ${step + 1} is ${loss}`)
+      if (job.proximal !== undefined || job.correction !== undefined) {
+        const after = corrected(flatOf(shapes, stepper.parameters), before, rate, job)
+        stepper.parameters = tensorsOf(shapes, after)
+      }
+    }
+    return { weights: flatOf(shapes, stepper.parameters), steps }
+  }
+
+  /** Sum of the clipped gradients of these rows (places among the rows for training). */
+  async clippedSum(weights: Float32Array, places: Uint32Array, clip: number): Promise<Float64Array> {
+    const { examples, forward } = this.#model()
+    const shapes = this.shapes()
+    if (places.length === 0) return new Float64Array(weights.length)
+    this.#perExample ??= await createPerExample(this.#sessions(), this.#plan, forward)
+    const part = examples.parts.train
+    const feeds = await feedsFor(
+      this.#plan,
+      part,
+      Uint32Array.from(places, (place) => part.index[place]!),
+      undefined,
+    )
+    const { sums, norms } = await this.#perExample.clippedSum(tensorsOf(shapes, weights), feeds, clip)
+    const odd = norms.findIndex((norm) => !Number.isFinite(norm))
+    if (odd >= 0) throw new TrainerError(this.site, `the gradient of row ${places[odd]} has no finite norm`)
+    return Float64Array.from(flatOf(shapes, sums))
+  }
+
+  /** What the model says of the rows of a part; nothing where it has none. */
+  async said(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Said | undefined> {
+    const { evaluation, examples } = this.#model()
+    const part = examples.parts[which]
+    if (part.index.length === 0) return undefined
+    const parameters = tensorsOf(this.shapes(), weights)
+    return evaluate({ session: evaluation, plan: this.#plan, part, parameters, others: undefined }, signal)
+  }
+
+  async metrics(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Metrics | undefined> {
+    const said = await this.said(weights, which, signal)
+    return said === undefined ? undefined : computeMetrics(['loss', ...(this.#plan.metrics ?? [])], said)
+  }
+
+  /** The model as a file has it. */
+  get forward(): Forward {
+    return this.#model().forward
+  }
+
+  /** @param keepData the rows stay */
+  async close(keepData = false): Promise<void> {
+    await this.#perExample?.close()
+    this.#perExample = undefined
+    const fitted = this.#fitted
+    this.#fitted = undefined
+    await fitted?.stepper.close()
+    await fitted?.evaluation.close()
+    if (!keepData) await this.#examples.close()
+  }
+
+  #sessions(): Parameters<typeof openSession>[0] {
+    const { engine, folder, threads } = this.#needs
+    return { engine, folder, options: { threads, optimization: 'basic' } }
+  }
+
+  #model(): Fitted {
+    if (this.#fitted === undefined) throw new TrainerError(this.site, 'the statistics of all sites are not there yet')
+    return this.#fitted
+  }
+}
+
+function zeroed(state: Stepper['state']): Stepper['state'] {
+  return Object.fromEntries(
+    Object.entries(state).map(([name, { dims, data }]) => [
+      name,
+      { type: 'float32' as const, dims, data: new Float32Array(data.length) },
+    ]),
+  )
+}
+
+/** A step of plain gradient descent, with the terms that its gradient should have had. */
+function corrected(
+  after: Float32Array,
+  before: Float32Array,
+  rate: number,
+  { proximal, correction }: LocalJob,
+): Float32Array {
+  return after.map((value, index) => {
+    const pull = proximal === undefined ? 0 : proximal.mu * (before[index]! - proximal.anchor[index]!)
+    return value - rate * (pull + (correction?.[index] ?? 0))
+  })
+}
