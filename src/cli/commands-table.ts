@@ -4,6 +4,7 @@ import { AUDIT, LOCAL, PLACEMENT, SAMPLING, SPECULATE, TIMEOUT, WIDE } from './o
 import { PEER_OPTIONS } from './peer-options.ts'
 import { MODEL_VERBS } from './commands-table-models.ts'
 import { SELF_VERBS } from './commands-table-self.ts'
+import { FEDERATED_VERBS } from './commands-table-federated.ts'
 import { TRAINING_VERBS } from './commands-table-training.ts'
 
 const EVERYDAY_VERBS: readonly CommandSpec[] = [
@@ -186,6 +187,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...EVERYDAY_VERBS,
   ...MODEL_VERBS,
   ...TRAINING_VERBS,
+  ...FEDERATED_VERBS,
   ...PEER_VERBS,
   ...SELF_VERBS,
 ]

@@ -3,6 +3,7 @@ import type { AnyManifest } from '../models/index.ts'
 import type {
   DeployTarget,
   Embeddings,
+  FederatedCall,
   ImportRequest,
   InferFilesRequest,
   InferredFiles,
@@ -60,6 +61,7 @@ export interface PeerAccess {
   approve(peer: string, admit: boolean, signal?: AbortSignal): Promise<void>
   /** Out of quarantine; false: it was in none. */
   trust(peer: string, signal?: AbortSignal): Promise<boolean>
+  federated(call: FederatedCall, signal?: AbortSignal): Promise<object>
   /** Asks the peer to stop; it goes on until what is in flight has ended, or `drain` ms. */
   shutdown(drain: number, signal?: AbortSignal): Promise<void>
   /** Frees what this access holds; a running peer goes on. */

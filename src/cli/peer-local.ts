@@ -40,6 +40,7 @@ export function localAccess(peer: Peer): PeerAccess {
     netcheck: (options, progress, signal) => peer.netcheck(options, progress, signal),
     approve: (id, admit) => peer.approve(id, admit),
     trust: (id) => peer.trust(id),
+    federated: (call, signal) => peer.federated(call, signal),
     shutdown: (drain) => peer.stop({ drain }),
     close: () => peer.stop({ drain: 0 }),
   }

@@ -102,6 +102,8 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       const { lifted } = (await client.json('POST', path, { body: {}, signal })) as { readonly lifted: boolean }
       return lifted
     },
+    federated: async (call, signal) =>
+      (await client.json('POST', '/api/v1/fed', { body: call, signal, deadline: null })) as object,
     shutdown: async (drain, signal) =>
       void (await client.json('POST', '/api/v1/shutdown', { body: { drain_ms: drain }, signal })),
     close: () => Promise.resolve(),

@@ -24,6 +24,7 @@ export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
   infer: () => import('./commands/infer.ts'),
   train: () => import('./commands/train.ts'),
   eval: () => import('./commands/eval.ts'),
+  fed: () => import('./commands/fed.ts'),
   deploy: () => import('./commands/deploy.ts'),
   plan: () => import('./commands/plan.ts'),
   undeploy: () => import('./commands/undeploy.ts'),

@@ -9,6 +9,7 @@ import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { auditMode } from './audit.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
+import { openFederation } from './federated.ts'
 import { Holdings, holdersNear } from './holdings.ts'
 import { Replacements } from './failover.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
@@ -268,7 +269,9 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     await network?.stop().catch((error: unknown) => logger.warn({ err: error }, 'the network did not end in order'))
     await runAll(undo.splice(0))
   }
+  const federation = await openFederation(parts, network, () => wired.mesh, emit)
   const peer = new LocalPeer({
+    federation,
     self,
     home: paths.root,
     name,
@@ -301,6 +304,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     inferring,
     shutdown,
   })
+  if (network !== null) undo.push(() => federation.stop())
   const lost = [replacements, ring, flow]
   // Alone, the home may be shared with an import of another process.
   if (network !== null) await library.collect()

@@ -22,6 +22,9 @@ import { planDocument } from '../placement/index.ts'
 import type { PlanDocument } from '../placement/index.ts'
 import type { PlanMeasures } from './profile-plan.ts'
 import { watchedAnswer } from './watched-answer.ts'
+import { callFederation } from './federated.ts'
+import type { FederatedCall } from './federated.ts'
+import type { Federation } from '../federated/index.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
 import { qualityReport } from '../compress/index.ts'
@@ -67,6 +70,7 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly listeners: Set<(event: PeerEvent) => void>
   readonly inferring: InferMeshNeeds
   readonly keptParts: KeptParts
+  readonly federation: Federation
   /** Told how long answers take, by their route. */
   readonly measured: PlanMeasures
   /** Ends everything below, in order. */
@@ -262,6 +266,10 @@ export class LocalPeer implements Peer {
 
   trust(peer: string): Promise<boolean> {
     return this.#needs.quarantine.lift(peer)
+  }
+
+  federated(call: FederatedCall, signal?: AbortSignal): Promise<object> {
+    return callFederation(this.#needs.federation, call, signal)
   }
 
   onEvent(listener: (event: PeerEvent) => void): () => void {

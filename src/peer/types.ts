@@ -1,4 +1,5 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
+import type { FederatedCall } from './federated.ts'
 import type { ErrorData } from '../errors.ts'
 import type { QualityReport } from '../compress/index.ts'
 import type { BatteryState, ModelSpeed, ThermalState } from '../mesh/index.ts'
@@ -280,6 +281,8 @@ export interface Peer {
   approve(peer: string, admit: boolean): Promise<void>
   /** Takes a peer out of quarantine. False: it was in none. */
   trust(peer: string): Promise<boolean>
+  /** Federations: a document for each question. */
+  federated(call: FederatedCall, signal?: AbortSignal): Promise<object>
   /** Calls back at every change that `/api/v1/events` shows; returns how to stop. */
   onEvent(listener: (event: PeerEvent) => void): () => void
   /** Prometheus text. */

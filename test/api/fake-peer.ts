@@ -75,6 +75,7 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     isReady: { ready: true, reasons: [] },
     progressLines: 3,
     requests: [],
+    federated: () => Promise.resolve({}),
     calls: [],
     aborted: 0,
     ended: 0,

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { within } from '../abortable.ts'
 import { SocketOnlyError } from '../access-errors.ts'
 import { check } from '../check.ts'
+import { federatedCallSchema } from '../../peer/index.ts'
 import type { RemoveOptions } from '../../peer/index.ts'
 import { NoSuchRouteError } from '../request-errors.ts'
 import type { ServerParts } from '../server-parts.ts'
@@ -29,6 +30,7 @@ export function addAdminRoutes(app: FastifyInstance, parts: ServerParts, local: 
   addReading(app, parts)
   addJobs(app, parts)
   addInfer(app, parts, local)
+  addFederated(app, parts, local)
   addChanges(app, parts)
   addShutdown(app, parts, local)
 }
@@ -90,6 +92,16 @@ function addInfer(app: FastifyInstance, parts: ServerParts, local: boolean): voi
     if (!local) throw new SocketOnlyError()
     const body = check(inferSchema, request.body)
     return exchanges.run(request, reply, ({ signal }) => needs.peer.inferFiles(body, signal), errorLine)
+  })
+}
+
+/** Plans and data are files of this machine, and an approval is a person's word: for whoever has the socket. */
+function addFederated(app: FastifyInstance, parts: ServerParts, local: boolean): void {
+  const { needs, exchanges } = parts
+  app.post('/api/v1/fed', ADMIN, (request, reply) => {
+    if (!local) throw new SocketOnlyError()
+    const call = check(federatedCallSchema, request.body)
+    return exchanges.run(request, reply, ({ signal }) => needs.peer.federated(call, signal), errorLine)
   })
 }
 

@@ -4,6 +4,7 @@
  */
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import { JobRefusedError, RoundAbortedError } from '../plan/errors.ts'
+import { chooseMembers } from './choose-members.ts'
 import { collectSum } from './collector.ts'
 import type { Dropped, Filter, Joined } from './collector.ts'
 import { certify } from './certify.ts'
@@ -242,8 +243,14 @@ export class Coordinator {
     }
     for (const guest of here) if (guest.stage === 'waits') void this.#begin(guest, this.#session)
     const ready = here.filter(({ stage }) => stage === 'ready')
-    const chosen = this.#chosen(ready, clock.now())
-    if (chosen !== undefined) void this.#sum(chosen)
+    const choice = chooseMembers({
+      ...this.#needs,
+      waited: clock.now() - this.#since,
+      ready,
+      isHere: (peer) => this.#guests.has(peer),
+    })
+    if ('why' in choice) this.#waiting = { since: this.#since, ...choice }
+    else void this.#sum(choice.guests)
   }
 
   async #begin(guest: Guest, session: number): Promise<void> {
@@ -266,33 +273,6 @@ export class Coordinator {
       this.#needs.log('member.lost', { peer: guest.peer, stage: 'training', why: (error as Error).message })
     }
     this.#look()
-  }
-
-  /** Who takes part, when it is time; else whom the round waits for. */
-  #chosen(ready: readonly Guest[], now: number): readonly Guest[] | undefined {
-    const { job, isPresent, times, standing } = this.#needs
-    const wait = (peers: readonly string[], why: string): undefined => {
-      this.#waiting = { since: this.#since, peers, why }
-      return undefined
-    }
-    const bound = ready.map(({ hello }) => hello.bound ?? null).find((peers) => peers !== null) ?? standing.bound
-    if (bound !== null && !job.math.isPrivate) {
-      const missing = bound.filter((peer) => !ready.some((guest) => guest.peer === peer))
-      if (missing.length > 0) {
-        return wait(missing, 'their sum was signed and its result is not known: without noise no other may be made')
-      }
-      return ready.filter(({ peer }) => bound.includes(peer))
-    }
-    const absent = job.peers.filter((peer) => !ready.some((guest) => guest.peer === peer))
-    if (absent.length === 0) return ready
-    const waited = now - this.#since
-    if (ready.length < job.least) {
-      return wait(absent, `${ready.length} of at least ${job.least} members are here`)
-    }
-    const slow = absent.filter((peer) => this.#guests.has(peer) || isPresent(peer))
-    if (slow.length > 0 && waited < job.deadlineMs) return wait(slow, 'they are connected and have not finished yet')
-    if (waited < times.graceMs) return wait(absent, 'they are not connected')
-    return ready
   }
 
   async #sum(guests: readonly Guest[]): Promise<void> {

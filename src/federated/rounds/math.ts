@@ -53,7 +53,7 @@ export class RoundMath {
 
   /** Whether what a member adds is multiplied with its share of the records. */
   get isWeighted(): boolean {
-    if (this.isPrivate || ['scaffold', 'qfedavg', 'fedbuff'].includes(this.plan.strategy.name)) return false
+    if (this.isPrivate || ['scaffold', 'qfedavg', 'fedbuff', 'bucketed'].includes(this.plan.strategy.name)) return false
     return weighting(strategyParameters(this.plan)) === 'records'
   }
 
@@ -105,6 +105,15 @@ export class RoundMath {
       clients,
     })
     return { ...state, done: state.done + 1, global: Float32Array.from(global), strategy }
+  }
+
+  /** The same where sums of buckets are seen. @param sid of the session, hex: who is in which bucket */
+  applyBuckets(state: FedState, all: readonly Contribution[], sid: string): FedState {
+    const strategy = createStrategy(this.plan.strategy.name, { ...strategyParameters(this.plan), sid })
+    const clients = all.map(({ reals }) => ({ records: 1, update: reals }))
+    const global = Float64Array.from(state.global)
+    const made = strategy.aggregate({ global, state: state.strategy, clients })
+    return { ...state, done: state.done + 1, global: Float32Array.from(made.global), strategy: made.state }
   }
 
   facts(state: FedState, sums: Sums): RoundFacts {

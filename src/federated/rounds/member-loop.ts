@@ -10,16 +10,18 @@ import type { Prepared } from '../site/site.ts'
 import { candidates } from './election.ts'
 import type { JobView } from './job-view.ts'
 import { decodeSum, encodeContribution } from './layout.ts'
-import type { Contribution, Sums } from './layout.ts'
+import type { Sums } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { RoundFacts } from './math.ts'
 import type { Pipe } from './pipe.ts'
 import { sumWithOthers } from './secure-member.ts'
 import { decodeState, encodeState, stateHash, stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
+import { tellPlain } from './plain-member.ts'
+import type { Outcome } from './plain-member.ts'
 import { takeUp } from './take-up.ts'
 import { validVotes, voteBytes } from './votes.ts'
-import { bodyOf, expectOf, isLoss, RefusedByPeer, sendRefusal } from './wire.ts'
+import { bodyOf, expectOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
 
 export interface MemberTimes {
   /** An aggregator that waits says so every two seconds; one that does not is gone. */
@@ -28,9 +30,11 @@ export interface MemberTimes {
   readonly retryMs: number
   /** A candidate that failed is passed over for so long. */
   readonly skipMs: number
+  /** Between two looks whether somebody who comes earlier in the order is there after all. */
+  readonly probeMs: number
 }
 
-export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000 }
+export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
 
 export interface MemberNeeds {
   readonly clock: Clock
@@ -44,6 +48,8 @@ export interface MemberNeeds {
   readonly dataset: string
   /** @throws when the peer cannot be reached */
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
+  /** Whether a peer answers, and takes part in the job. */
+  readonly probe: (peer: string) => Promise<boolean>
   /** Throws when this site must not go on: its plan has changed, say. */
   readonly permit: () => void | Promise<void>
   readonly times: MemberTimes
@@ -54,6 +60,9 @@ export interface MemberNeeds {
   ) => Promise<void>
   readonly before?: ((stage: string) => Promise<void>) | undefined
 }
+
+/** Until here nothing has begun that others wait for. */
+const EARLY: ReadonlySet<string> = new Set(['waits', 'training', 'advertised'])
 
 export class MemberLoop {
   readonly #needs: MemberNeeds
@@ -87,9 +96,10 @@ export class MemberLoop {
       signal.throwIfAborted()
       await permit()
       let moved = false
-      for (const peer of candidates(job.id, standing.base, job.peers)) {
+      const order = candidates(job.id, standing.base, job.peers)
+      for (const [index, peer] of order.entries()) {
         if (clock.now() < (this.#skipped.get(peer) ?? 0)) continue
-        moved = await this.#visit(peer, signal)
+        moved = await this.#visit(peer, order.slice(0, index), signal)
         if (moved) break
       }
       if (!moved) await clock.sleep(times.retryMs, signal)
@@ -98,7 +108,7 @@ export class MemberLoop {
   }
 
   /** True: something came of it, and the order begins anew. */
-  async #visit(peer: string, signal: AbortSignal): Promise<boolean> {
+  async #visit(peer: string, better: readonly string[], signal: AbortSignal): Promise<boolean> {
     const { connect, clock, times, log } = this.#needs
     let pipe: Pipe
     try {
@@ -110,6 +120,7 @@ export class MemberLoop {
     const stop = (): void => pipe.close()
     signal.addEventListener('abort', stop, { once: true })
     this.#aggregator = peer
+    void this.#prefer(better, pipe)
     try {
       await this.#converse(pipe, signal)
       this.#skipped.clear()
@@ -123,8 +134,10 @@ export class MemberLoop {
       }
       if (!isLoss(error)) {
         await sendRefusal(pipe, error, false)
-        throw error
+        if (!isOfOthers(error)) throw error
       }
+      // Left for an earlier one: that begins with the first again.
+      if (this.#skipped.size === 0 && better.length > 0 && EARLY.has(this.#stage)) return true
       log('aggregator.lost', { peer, stage: this.#stage, why: (error as Error).message })
       this.#skipped.set(peer, clock.now() + times.skipMs)
       return false
@@ -133,6 +146,21 @@ export class MemberLoop {
       this.#aggregator = undefined
       this.#stage = 'idle'
       pipe.close()
+    }
+  }
+
+  /** All members have to come to the same one: whoever waits at a later one goes to an earlier one as soon as it is there. */
+  async #prefer(better: readonly string[], pipe: Pipe): Promise<void> {
+    const { clock, times, probe } = this.#needs
+    while (better.length > 0 && pipe.isOpen) {
+      await clock.sleep(times.probeMs)
+      for (const peer of better) {
+        if (!(await probe(peer).catch(() => false))) continue
+        if (!pipe.isOpen || !EARLY.has(this.#stage)) return
+        this.#skipped.clear()
+        pipe.close()
+        return
+      }
     }
   }
 
@@ -178,7 +206,7 @@ export class MemberLoop {
     const prepared = await this.#prepare(state, hash, signal)
     const outcome = job.isSecure
       ? await this.#secure(pipe, session, prepared)
-      : await this.#plain(pipe, prepared.contribution)
+      : await tellPlain({ ...this.#needs, stage: (name) => (this.#stage = name) }, pipe, prepared.contribution)
     this.#stage = 'applying'
     const { survivors, sums, each } = outcome
     const initial = state.pooled === null ? await this.#initial(state, sums, survivors) : new Float32Array()
@@ -272,46 +300,6 @@ export class MemberLoop {
       'this member signed another set of survivors from the same model: no second sum is made of it',
     )
   }
-
-  async #plain(pipe: Pipe, { reals, wide }: Contribution): Promise<Outcome> {
-    const { job, standing, times, site } = this.#needs
-    const { state } = standing.current
-    const bytes = new Uint8Array(reals.buffer, reals.byteOffset, reals.byteLength)
-    await this.#needs.before?.('masked')
-    await pipe.send('plain', { wide: wide.map(String), records: site.trainer.records }, bytes)
-    this.#stage = 'sent'
-    const message = await expectOf(pipe, ['result'], times.silenceMs)
-    const { members, wide: texts } = bodyOf('result', message)
-    const shape = job.math.shape(state)
-    const all = texts.map((list, index): Contribution => {
-      const from = 8 * shape.reals * index
-      const own = new Uint8Array(message.payload.subarray(from, from + 8 * shape.reals))
-      if (own.length !== 8 * shape.reals || list.length !== shape.wide) {
-        throw new JobRefusedError(job.id, 'the result has another length')
-      }
-      return { reals: new Float64Array(own.buffer), wide: list.map(BigInt) }
-    })
-    const isSeen = job.math.strategy.sees === 'each' && state.pooled !== null
-    const sums = addAll(all)
-    if (sums === undefined) throw new JobRefusedError(job.id, 'the result is empty')
-    return { sums, survivors: members.length, members, ...(isSeen ? { each: all } : {}) }
-  }
-}
-
-interface Outcome {
-  readonly sums: Sums
-  readonly survivors: number
-  readonly members?: readonly string[]
-  readonly each?: readonly Contribution[]
-}
-
-function addAll(all: readonly Contribution[]): Sums | undefined {
-  const [first] = all
-  if (first === undefined) return undefined
-  const reals = new Float64Array(first.reals.length)
-  const wide = first.wide.map((_, index) => all.reduce((sum, one) => sum + one.wide[index]!, 0n))
-  for (const one of all) for (const [index, value] of one.reals.entries()) reals[index]! += value
-  return { reals, wide }
 }
 
 function wordsOf(random: RandomSource): () => number {

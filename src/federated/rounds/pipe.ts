@@ -91,9 +91,7 @@ class Mailbox {
 export function pipeOver(clock: Clock, channel: Channel): Pipe {
   const mailbox = new Mailbox(clock)
   channel.onFrame((received) => {
-    const value = decodeControl(received.control)
-    const { kind, ...body } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
-    mailbox.push({ kind: typeof kind === 'string' ? kind : '', body, payload: received.payload })
+    mailbox.push({ ...opened(received.control), payload: received.payload })
   })
   void channel.closed.then((reason) => mailbox.end(reason ?? new ChannelClosedError(channel.remote)))
   return {
@@ -102,7 +100,7 @@ export function pipeOver(clock: Clock, channel: Channel): Pipe {
       channel.send(
         frame({
           type: FRAME_TYPE,
-          control: encodeControl({ kind, ...body }),
+          control: encodeControl({ kind, body }),
           payload,
           ...(payload.length === 0 ? {} : { dtype: 4 as const, dims: [payload.length] }),
         }),
@@ -123,8 +121,7 @@ export function pipePair(clock: Clock, left: string, right: string): readonly [P
     remote,
     send(kind, body = {}, payload = NO_BYTES) {
       if (own.error !== undefined) return Promise.reject(own.error)
-      const { kind: _, ...copy } = decodeControl(encodeControl({ kind, ...body })) as Record<string, unknown>
-      other.push({ kind, body: copy, payload: new Uint8Array(payload) })
+      other.push({ ...opened(encodeControl({ kind, body })), payload: new Uint8Array(payload) })
       return Promise.resolve()
     },
     next: (wait) => own.next(wait),
@@ -138,4 +135,13 @@ export function pipePair(clock: Clock, left: string, right: string): readonly [P
     },
   })
   return [end(boxes[0], boxes[1], right), end(boxes[1], boxes[0], left)]
+}
+
+function opened(control: Uint8Array): Pick<Message, 'kind' | 'body'> {
+  const value = decodeControl(control) as { readonly kind?: unknown; readonly body?: unknown } | null
+  const { kind, body } = value ?? {}
+  return {
+    kind: typeof kind === 'string' ? kind : '',
+    body: typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {},
+  }
 }

@@ -142,6 +142,12 @@ export function isLoss(error: unknown): boolean {
   return error instanceof PipeSilentError || (error as Error).name === 'ChannelClosedError'
 }
 
+/** What others said was wrong: this member goes on with somebody else. All else stops it, for its person to look at. */
+export function isOfOthers(error: unknown): boolean {
+  const code = error instanceof WeftError ? error.code : ''
+  return /^WEFT-FED-0(?:2\d|3[0-3]|05|06|08|64|66)$/.test(code) || /^WEFT-NET-/.test(code)
+}
+
 export function revealBody(reveal: Reveal): Body<'reveal'> {
   return { shares: [...reveal].map(([owner, { kind, share }]) => ({ owner, kind, share })) }
 }

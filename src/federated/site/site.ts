@@ -13,6 +13,8 @@ import type { Contribution } from '../rounds/layout.ts'
 import type { RoundMath } from '../rounds/math.ts'
 import type { FedState } from '../rounds/state.ts'
 import { fixedOf } from '../rounds/wide.ts'
+import { trainOutside } from './external.ts'
+import type { ExternalTrainer } from './external.ts'
 import { picked, placed, sharedPlaces } from './parameters.ts'
 import { momentsToWide } from './statistics.ts'
 import type { LocalResult, SiteTrainer } from './trainer.ts'
@@ -36,6 +38,8 @@ export interface Prepared {
 
 export class Site {
   readonly trainer: SiteTrainer
+  /** In place of training here. */
+  external: ExternalTrainer | undefined
   readonly #math: RoundMath
   readonly #words: Words
   #fitted: string | undefined
@@ -73,13 +77,18 @@ export class Site {
     const start = await this.weights(state, memory)
     if (noise?.unit === 'record') return this.#record(start, memory, noise)
     const job = { round, start, ...this.#corrections(state, memory, start) }
-    const result = await this.trainer.train(job, signal)
+    const result = this.external === undefined ? await this.trainer.train(job, signal) : await this.#outside(start)
     const own = result.weights
     const ditto = await this.#ditto(memory, start, round, signal)
     const kept: SiteMemory = { ...memory, ...(this.#plan.personal === undefined ? {} : { own }), ...ditto }
     const update = this.#difference(start, own)
     if (noise !== undefined) return { ...this.#privateSite(update, noise), memory: kept, noise }
     return this.#plain(state, kept, memory, { update, result, start })
+  }
+
+  async #outside(start: Float32Array): Promise<LocalResult> {
+    const update = await trainOutside(this.external!, this.trainer.site, this.trainer.shapes(), start)
+    return { weights: start.map((value, index) => value + update[index]!), steps: this.#plan.local.steps ?? 1 }
   }
 
   async #fit(state: FedState): Promise<void> {

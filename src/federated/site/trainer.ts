@@ -1,4 +1,5 @@
 /** A site's own data and model: statistics of its columns, local training, and how good a model is on its test rows. */
+import { RunningStatistics } from '../../data/index.ts'
 import type { Engine } from '../../onnx/index.ts'
 import {
   batchRows,
@@ -68,6 +69,10 @@ export class SiteTrainer {
   readonly #fed: FedPlan
   readonly #examples: Examples
   #fitted: Fitted | undefined
+  #fittedTo: Pooled | undefined
+  /** Of a virtual site: whose model and rows it shares. */
+  #whole: SiteTrainer | undefined
+  #moments: ColumnMoments[] | undefined
   #perExample: PerExample | undefined
 
   private constructor(needs: TrainerNeeds, fed: FedPlan, plan: TrainPlan, site: string, examples: Examples) {
@@ -96,6 +101,20 @@ export class SiteTrainer {
     return new SiteTrainer(needs, fed, plan, data.site, examples)
   }
 
+  /**
+   * A site that has some of these rows (places among those for training) and shares everything else: thousands of them
+   * stand on one table. They take turns; none may run beside another.
+   */
+  async virtual(name: string, places: Uint32Array): Promise<SiteTrainer> {
+    const { parts } = this.#examples
+    const index = Uint32Array.from(places, (place) => parts.train.index[place]!)
+    const examples = { ...this.#examples, parts: { ...parts, train: { ...parts.train, index } } }
+    const part = new SiteTrainer(this.#needs, this.#fed, this.#plan, name, examples)
+    part.#whole = this
+    part.#moments = await momentsOf(examples)
+    return part
+  }
+
   /** Rows for training. */
   get records(): number {
     return this.#examples.parts.train.index.length
@@ -107,6 +126,7 @@ export class SiteTrainer {
 
   /** Of the columns that are standardised, or whose missing cells become their mean. */
   moments(): ColumnMoments[] {
+    if (this.#moments !== undefined) return this.#moments
     const { features = [], moments = [] } = this.#examples
     return features.flatMap(({ kind, column }, index) => {
       const { count, mean, squares } = moments[index]!
@@ -114,9 +134,22 @@ export class SiteTrainer {
     })
   }
 
+  /** Of the rows for training, in their order: what a skew of labels goes by. */
+  async labels(): Promise<number[]> {
+    const { rows, index } = this.#examples.parts.train
+    const { target } = await rows.take(index)
+    return target === undefined ? [] : Array.from(target.data as ArrayLike<number | bigint>, Number)
+  }
+
   /** With what all sites know of their columns together: from here on there is a model. */
   async fit(pooled: Pooled): Promise<void> {
+    if (this.#whole !== undefined) {
+      if (this.#whole.#fittedTo !== pooled) await this.#whole.fit(pooled)
+      this.initial = this.#whole.initial
+      return
+    }
     await this.close(true)
+    this.#fittedTo = pooled
     const of = new Map(pooled.columns.map((column) => [column.column, column]))
     const features = this.#examples.features?.map((feature, index) => {
       const known = of.get(feature.column)
@@ -174,7 +207,8 @@ export class SiteTrainer {
     const { examples, forward } = this.#model()
     const shapes = this.shapes()
     if (places.length === 0) return new Float64Array(weights.length)
-    this.#perExample ??= await createPerExample(this.#sessions(), this.#plan, forward)
+    const owner = this.#whole ?? this
+    owner.#perExample ??= await createPerExample(this.#sessions(), this.#plan, forward)
     const part = examples.parts.train
     const feeds = await feedsFor(
       this.#plan,
@@ -182,7 +216,7 @@ export class SiteTrainer {
       Uint32Array.from(places, (place) => part.index[place]!),
       undefined,
     )
-    const { sums, norms } = await this.#perExample.clippedSum(tensorsOf(shapes, weights), feeds, clip)
+    const { sums, norms } = await owner.#perExample.clippedSum(tensorsOf(shapes, weights), feeds, clip)
     const odd = norms.findIndex((norm) => !Number.isFinite(norm))
     if (odd >= 0) throw new TrainerError(this.site, `the gradient of row ${places[odd]} has no finite norm`)
     return Float64Array.from(flatOf(shapes, sums))
@@ -209,6 +243,7 @@ export class SiteTrainer {
 
   /** @param keepData the rows stay */
   async close(keepData = false): Promise<void> {
+    if (this.#whole !== undefined) return
     await this.#perExample?.close()
     this.#perExample = undefined
     const fitted = this.#fitted
@@ -224,6 +259,7 @@ export class SiteTrainer {
   }
 
   #model(): Fitted {
+    if (this.#whole !== undefined) return { ...this.#whole.#model(), examples: { ...this.#examples } }
     if (this.#fitted === undefined) throw new TrainerError(this.site, 'the statistics of all sites are not there yet')
     return this.#fitted
   }
@@ -248,5 +284,21 @@ function corrected(
   return after.map((value, index) => {
     const pull = proximal === undefined ? 0 : proximal.mu * (before[index]! - proximal.anchor[index]!)
     return value - rate * (pull + (correction?.[index] ?? 0))
+  })
+}
+
+/** Of the raw columns of some rows. */
+async function momentsOf({ parts, features = [], input }: Examples): Promise<ColumnMoments[]> {
+  const { rows, index } = parts.train
+  const x = (await rows.take(index))[input.name]!.data as Float32Array
+  return features.flatMap(({ kind, column }, at) => {
+    if (kind !== 'standard' && kind !== 'raw') return []
+    const running = new RunningStatistics()
+    for (let row = at; row < x.length; row += features.length) {
+      const value = x[row]!
+      if (!Number.isNaN(value)) running.add(value)
+    }
+    const { count, mean, squares } = running.result()
+    return [{ column, count, mean, squares }]
   })
 }

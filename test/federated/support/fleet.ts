@@ -16,7 +16,15 @@ import {
   SiteTrainer,
   wordsFrom,
 } from '../../../src/federated/index.ts'
-import type { FedPlan, Filter, MemberNeeds, Message, Pipe, PrivacyLedger, StateFiles } from '../../../src/federated/index.ts'
+import type {
+  FedPlan,
+  Filter,
+  MemberNeeds,
+  Message,
+  Pipe,
+  PrivacyLedger,
+  StateFiles,
+} from '../../../src/federated/index.ts'
 import { bodyOf } from '../../../src/federated/index.ts'
 import { newIdentity, publicKeyBytes, verify } from '../../../src/trust/index.ts'
 import type { Identity } from '../../../src/trust/index.ts'
@@ -29,7 +37,7 @@ const random = systemRandom()
 /** Short, so that whoever is gone is missed at once. */
 export const TIMES = {
   coordinator: { stageMs: 500, graceMs: 100, beatMs: 80 },
-  member: { silenceMs: 600, retryMs: 30, skipMs: 300 },
+  member: { silenceMs: 600, retryMs: 30, skipMs: 300, probeMs: 150 },
 }
 
 export function memoryFiles(): StateFiles & { readonly files: Map<string, Uint8Array> } {
@@ -130,7 +138,12 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
     )
     const { privacy = 'off' } = plan
     if (privacy !== 'off' && ledger.budgets().length === 0) {
-      ledger.setCap({ data: names[index]!, unit: privacy.unit, epsilon: init.cap ?? privacy.epsilon, delta: privacy.delta })
+      ledger.setCap({
+        data: names[index]!,
+        unit: privacy.unit,
+        epsilon: init.cap ?? privacy.epsilon,
+        delta: privacy.delta,
+      })
     }
     const needs = { clock, engine: createOrtEngine(), folder, threads: 1 }
     const trainer = await SiteTrainer.open(needs, plan, await readFedData(paths[index]!))
@@ -155,10 +168,18 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       self: identity,
       job,
       standing,
-      site: new Site(trainer, job.math, wordsFrom((length) => random.bytes(length))),
+      site: new Site(
+        trainer,
+        job.math,
+        wordsFrom((length) => random.bytes(length)),
+      ),
       ledger,
       dataset: names[index]!,
       connect: (peer) => connect(members[index]!, peer),
+      probe: (peer) =>
+        Promise.resolve(
+          members.some((other) => other.identity.id === peer && !other.isGone && !members[index]!.isGone),
+        ),
       permit: () => undefined,
       times: times.member,
       log: note,

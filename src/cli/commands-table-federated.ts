@@ -1,0 +1,129 @@
+/** The verb about federated training, as data. */
+import type { CommandSpec } from './option-types.ts'
+
+export const FED_ACTIONS = [
+  'new',
+  'check',
+  'create',
+  'join',
+  'approve',
+  'leave',
+  'start',
+  'status',
+  'rounds',
+  'log',
+  'stop',
+  'export',
+  'budget',
+  'simulate',
+] as const
+
+export const FEDERATED_VERBS: readonly CommandSpec[] = [
+  {
+    verb: 'fed',
+    group: 'models',
+    summary: 'train one model over sites whose data stays at home',
+    arguments: [
+      { label: 'ACTION', required: true, choices: FED_ACTIONS },
+      { label: 'PLAN|JOB', offers: 'files' },
+    ],
+    options: [
+      {
+        name: 'data',
+        value: { label: 'FILE', kind: 'file' },
+        repeat: true,
+        help: 'check, join: description of the data of this site; simulate: one for each site',
+      },
+      {
+        name: 'out',
+        short: 'o',
+        value: { label: 'PATH', kind: 'file' },
+        help: 'new, export, simulate: where to write',
+      },
+      {
+        name: 'trainer',
+        value: { label: 'CMD', kind: 'text' },
+        help: 'join: a program that trains here, as CMD IN.npz OUT.npz: global weights in, update out',
+      },
+      {
+        name: 'cap',
+        value: { label: 'EPSILON', kind: 'number', min: 0, max: 1000 },
+        help: 'join: what the data may spend over all jobs (default: the plan’s, where none is set)',
+      },
+      { name: 'unapproved', help: 'join: somebody else approves the plan, with weft fed approve' },
+      { name: 'hash', value: { label: 'HASH', kind: 'text' }, help: 'approve: only if the plan has this hash' },
+      { name: 'why', value: { label: 'TEXT', kind: 'text' }, help: 'leave, stop: what the log says' },
+      {
+        name: 'drop',
+        value: { label: 'ROUND:SITE', kind: 'text' },
+        repeat: true,
+        help: 'simulate: this site says nothing in this round',
+      },
+      {
+        name: 'seed',
+        value: { label: 'N', kind: 'whole', min: 0, max: Number.MAX_SAFE_INTEGER },
+        help: 'simulate: of all chance (default 0)',
+      },
+      {
+        name: 'clients',
+        value: { label: 'N', kind: 'whole', min: 2, max: 100000 },
+        help: 'simulate: so many virtual clients on the rows of one file',
+      },
+      {
+        name: 'skew',
+        value: { label: 'ALPHA', kind: 'number', min: 0.001, max: 1000 },
+        help: 'simulate: Dirichlet skew of labels over the clients (default: even)',
+      },
+      {
+        name: 'fraction',
+        value: { label: 'SHARE', kind: 'number', min: 0, max: 1 },
+        help: 'simulate: of the clients that are asked in a round',
+      },
+      {
+        name: 'dropouts',
+        value: { label: 'CHANCE', kind: 'number', min: 0, max: 1 },
+        help: 'simulate: of a client to say nothing in a round',
+      },
+      {
+        name: 'stragglers',
+        value: { label: 'CHANCE', kind: 'number', min: 0, max: 1 },
+        help: 'simulate: of a client to be late',
+      },
+      {
+        name: 'attack',
+        value: { label: 'KIND:SHARE', kind: 'text' },
+        help: 'simulate: sign-flip, random, zeros, label-flip, alie or nan, by this share of the clients',
+      },
+      {
+        name: 'masks',
+        value: { label: 'on|off', kind: 'text', choices: ['on', 'off'] },
+        help: 'simulate: real masks, or the same integers without (default: off for virtual clients)',
+      },
+      {
+        name: 'hold',
+        value: { label: 'STAGE=TIME', kind: 'text' },
+        repeat: true,
+        help: 'join: for tests: wait before this message',
+      },
+      { name: 'record', value: { label: 'DIR', kind: 'file' }, help: 'join, start: for tests: keep each message' },
+      {
+        name: 'filter',
+        value: { label: 'CMD', kind: 'text' },
+        help: 'start: for tests: what the aggregator would send goes through this program',
+      },
+    ],
+    notes: [
+      'PLAN: a JSON file that all sites agree on; docs/federated.md describes it. Joining is saying yes to the plan: the ' +
+        'site carries out this plan and no other. new, check and simulate need no running peer.',
+    ],
+    examples: [
+      'weft fed new -o heart.json',
+      'weft fed check heart.json --data site-a.json',
+      'weft fed create heart.json',
+      'weft fed join heart --data site-a.json',
+      'weft fed start heart',
+      'weft fed status heart',
+      'weft fed export heart -o result',
+    ],
+  },
+]

@@ -1,0 +1,47 @@
+/** weft fed check PLAN [--data FILE]: whether a plan can work, and what a site's data is under it. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { checkData, checkFedPlan, planHash, readFedPlan, sumsOf, thresholdOf } from '../../../federated/index.ts'
+import { createOrtEngine } from '../../../onnx/index.ts'
+import type { Command } from '../../context.ts'
+import { UsageError } from '../../errors.ts'
+import { printable, table } from '../../text.ts'
+import { warningsOf } from './warnings.ts'
+
+export const checkCommand: Command = async ({ flags, io, out, signal, defer }) => {
+  const path = flags.argument(1)
+  if (path === undefined) throw new UsageError('weft fed check needs PLAN', 'usage: weft fed check PLAN --data FILE')
+  const plan = checkFedPlan(await readFedPlan(path), path)
+  const hash = Buffer.from(planHash(plan)).toString('hex')
+  const root = await mkdtemp(join(tmpdir(), 'weft-fed-check-'))
+  defer(() => rm(root, { recursive: true, force: true }))
+  const sites = []
+  for (const file of flags.texts('data')) {
+    sites.push(await checkData({ clock: io.clock, engine: createOrtEngine() }, root, plan, file, signal))
+  }
+  const least = Math.max(plan.minimum?.sites ?? 3, 3)
+  const warnings = warningsOf(plan, sites)
+  const document = { schema: 'weft.fed-check/1', plan: hash, sums: sumsOf(plan), threshold: thresholdOf(least) }
+  if (out.structured) {
+    out.document({ ...document, warnings, sites })
+    return
+  }
+  out.line(`plan ${printable(plan.name)}  ${hash}`)
+  out.line(`${sumsOf(plan)} sums; with ${least} sites, ${thresholdOf(least)} have to stay to the end of each`)
+  if (sites.length > 0) {
+    const heads = [
+      { head: 'SITE' },
+      { head: 'RECORDS', right: true },
+      { head: 'TEST', right: true },
+      { head: 'DATASET' },
+    ]
+    out.lines(
+      table(
+        heads,
+        sites.map(({ site, records, test, dataset }) => [printable(site), String(records), String(test), dataset]),
+      ),
+    )
+  }
+  for (const warning of warnings) out.note(warning)
+}

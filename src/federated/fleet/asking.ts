@@ -1,0 +1,109 @@
+/** Documents between peers: who has a job, who joins it, whether it has started. */
+import type { Network } from '../../net/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { JobRefusedError, JobUnknownError } from '../plan/errors.ts'
+import { pipeOver } from '../rounds/pipe.ts'
+import type { Message, Pipe } from '../rounds/pipe.ts'
+import { FED_PROTOCOL, sendRefusal } from '../rounds/wire.ts'
+import { checkJoin, checkOffer, checkStart } from './documents.ts'
+import type { Join, Offer, Start } from './documents.ts'
+import type { JobFolder } from './job-folder.ts'
+
+export interface Asking {
+  readonly clock: Clock
+  readonly network: Pick<Network, 'open'> | null
+  readonly peers: () => readonly string[]
+}
+
+const ANSWER_MS = 5_000
+/** A plan may have a thousand features. */
+const MAX_DOCUMENT = 8 << 20
+
+/** The first offer of this id (or plan name) that a connected peer has; checked. */
+export async function askFor(
+  asking: Asking,
+  what: 'offer',
+  job: string,
+  signal?: AbortSignal,
+): Promise<Offer | undefined> {
+  for (const peer of asking.peers()) {
+    signal?.throwIfAborted()
+    const answer = await ask(asking, peer, 'ask', { what, job }).catch(() => undefined)
+    if (answer !== undefined) return checkOffer(answer)
+  }
+  return undefined
+}
+
+/** Gives the author this site's word; the start, if there is one by now. The members that have it are asked as well. */
+export async function sendJoin(asking: Asking, offer: Offer, own: Join): Promise<Start | undefined> {
+  const body = { job: offer.job }
+  const answer = await ask(asking, offer.author, 'join', body, own).catch(() => undefined)
+  if (answer !== undefined && answer !== null) return checkStart(answer, offer)
+  if (answer === null) return undefined
+  for (const peer of asking.peers()) {
+    if (peer === offer.author) continue
+    const start = await ask(asking, peer, 'ask', { what: 'start', job: offer.job }).catch(() => undefined)
+    if (start !== undefined && start !== null) return checkStart(start, offer)
+  }
+  return undefined
+}
+
+/** Whether a peer answers that it takes part in a job now. */
+export async function takesPart(asking: Asking, peer: string, job: string): Promise<boolean> {
+  return (await ask(asking, peer, 'ask', { what: 'part', job }).catch(() => false)) === true
+}
+
+async function ask(asking: Asking, peer: string, kind: string, body: object, document?: object): Promise<unknown> {
+  if (asking.network === null) return undefined
+  const pipe = pipeOver(asking.clock, await asking.network.open(peer, FED_PROTOCOL))
+  try {
+    await pipe.send(kind, body, document === undefined ? undefined : Buffer.from(JSON.stringify(document)))
+    const message = await pipe.next(ANSWER_MS)
+    return message.kind === 'document' ? documentOf(message) : undefined
+  } finally {
+    pipe.close()
+  }
+}
+
+function documentOf({ payload }: Message): unknown {
+  if (payload.length > MAX_DOCUMENT) throw new JobRefusedError('of a peer', 'a document is too large')
+  return JSON.parse(Buffer.from(payload).toString('utf8'))
+}
+
+export interface Answering {
+  readonly folders: ReadonlyMap<string, JobFolder>
+  /** Jobs that this peer takes part in now. */
+  readonly running: ReadonlyMap<string, unknown>
+  readonly self: string
+  readonly admits: (peer: string) => boolean
+}
+
+/** What another peer asks of this one. @throws JobUnknownError, JobRefusedError */
+export async function answerAsk(
+  { folders, running, self, admits }: Answering,
+  pipe: Pipe,
+  message: Message,
+): Promise<void> {
+  const { job, what } = message.body
+  const folder = typeof job === 'string' ? named(folders, job) : undefined
+  if (!admits(pipe.remote)) throw new JobRefusedError(String(job).slice(0, 40), `${pipe.remote} is no member`)
+  if (folder === undefined) throw new JobUnknownError(String(job).slice(0, 40))
+  const reply = (document: unknown): Promise<void> =>
+    pipe.send('document', {}, Buffer.from(JSON.stringify(document ?? null)))
+  if (message.kind === 'ask' && what === 'offer') await reply(folder.offer)
+  else if (message.kind === 'ask' && what === 'start') await reply(folder.start)
+  else if (message.kind === 'ask' && what === 'part') await reply(running.has(folder.id))
+  else if (message.kind === 'join' && folder.offer.author === self) {
+    const join = checkJoin(documentOf(message), folder.offer)
+    if (join.peer !== pipe.remote) throw new JobRefusedError(folder.id, 'a join is of somebody else')
+    if (folder.start === undefined && !folder.joins.has(join.peer)) await folder.addJoin(join)
+    await reply(folder.start)
+  } else await sendRefusal(pipe, new JobRefusedError(folder.id, `"${message.kind}" is no question`), false)
+}
+
+function named(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder | undefined {
+  const own = folders.get(job)
+  if (own !== undefined) return own
+  const all = [...folders.values()].filter(({ offer }) => offer.plan.name === job)
+  return all.length === 1 ? all[0] : undefined
+}

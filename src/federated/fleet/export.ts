@@ -1,0 +1,83 @@
+/** What came of a job, in files: each round's model, the statistics, the result, and the model as one that weft imports. */
+import { copyFile, mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeModel } from '../../onnx/index.ts'
+import { writeFileAtomic } from '../../store/index.ts'
+import { trainedModel } from '../../training/index.ts'
+import { JobStateError } from '../plan/errors.ts'
+import type { Pooled } from '../site/statistics.ts'
+import { tensorsOf } from '../site/parameters.ts'
+import type { RunningJob } from './running-job.ts'
+
+export interface RoundLine {
+  readonly round: number
+  readonly sites: number
+  readonly records: number | null
+  readonly loss: number | null
+}
+
+export interface FedResult {
+  readonly schema: 'weft.fed-result/1'
+  readonly plan: string
+  readonly rounds: readonly RoundLine[]
+  readonly metrics: { readonly sites: Readonly<Record<string, Readonly<Record<string, number>>>> }
+}
+
+export interface Exported {
+  readonly schema: 'weft.fed-export/1'
+  readonly job: string
+  readonly out: string
+  readonly files: readonly string[]
+}
+
+/** Of the columns, as `statistics.json` has them. */
+export function statisticsFile({ columns }: Pooled): object {
+  return { columns: Object.fromEntries(columns.map(({ column, count, mean, sd }) => [column, { count, mean, sd }])) }
+}
+
+/** The last step of each round, out of the life-cycle. */
+export function roundLines(events: readonly Record<string, unknown>[]): RoundLine[] {
+  const rounds = new Map<number, RoundLine>()
+  for (const { event, round, members, records, loss } of events) {
+    if (event !== 'round' || typeof round !== 'number') continue
+    const line = { round, sites: Number(members), records: numberOr(records), loss: numberOr(loss) }
+    rounds.set(round, line)
+  }
+  return [...rounds.values()].sort((left, right) => left.round - right.round)
+}
+
+function numberOr(value: unknown): number | null {
+  return typeof value === 'number' ? value : null
+}
+
+export async function exportJob(running: RunningJob, out: string): Promise<Exported> {
+  const { folder, standing } = running
+  const held = await running.weights()
+  const { pooled } = standing.current.state
+  if (held === undefined || pooled === null) throw new JobStateError(folder.id, 'there is no model yet')
+  await mkdir(out, { recursive: true })
+  const files: string[] = []
+  const from = join(folder.path, 'rounds')
+  for (const name of (await readdir(from)).filter((each) => each.endsWith('.npz')).sort()) {
+    await copyFile(join(from, name), join(out, name))
+    files.push(name)
+  }
+  const put = async (name: string, value: object): Promise<void> => {
+    await writeFileAtomic(join(out, name), Buffer.from(`${JSON.stringify(value, null, 2)}\n`))
+    files.push(name)
+  }
+  await put('statistics.json', statisticsFile(pooled))
+  const { trainer } = held.site
+  const metrics = (await trainer.metrics(held.weights, 'test')) ?? {}
+  const result: FedResult = {
+    schema: 'weft.fed-result/1',
+    plan: folder.offer.plan_hash,
+    rounds: roundLines(await folder.events()),
+    metrics: { sites: { [trainer.site]: { n: trainer.testRecords, ...metrics } } },
+  }
+  await put('result.json', result)
+  const model = trainedModel(trainer.forward, tensorsOf(trainer.shapes(), held.weights))
+  const written = await writeModel(model, join(out, 'model.onnx'))
+  files.push(...written.files.map(({ path }) => path.slice(out.length + 1)))
+  return { schema: 'weft.fed-export/1', job: folder.id, out, files }
+}

@@ -1,0 +1,150 @@
+/** What a home keeps of one job: its documents, what this site has said to it, and its life-cycle, a line an event. */
+import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { writeFileAtomic } from '../../store/index.ts'
+import { JobUnknownError } from '../plan/errors.ts'
+import { checkOffer, checkStart } from './documents.ts'
+import type { Join, Offer, Start } from './documents.ts'
+import type { FedPlan } from '../plan/schema.ts'
+
+const siteSchema = z.strictObject({
+  schema: z.literal('weft.fed-site/1'),
+  /** Path of the description of the data; null: this peer has none in the job. */
+  data: z.string().nullable(),
+  site: z.string().nullable(),
+  dataset: z.string().nullable(),
+  trainer: z.string().nullable(),
+  /** What a person, or the policy of the site, has approved. */
+  approved: z.strictObject({ plan_hash: z.string(), at: z.string(), by: z.string() }).nullable(),
+  stopped: z.string().nullable(),
+})
+
+export type SiteFile = z.output<typeof siteSchema>
+
+export const NO_SITE: SiteFile = {
+  schema: 'weft.fed-site/1',
+  data: null,
+  site: null,
+  dataset: null,
+  trainer: null,
+  approved: null,
+  stopped: null,
+}
+
+/** Bytes of the life-cycle that are read back. */
+const MAX_LOG = 16 << 20
+
+export class JobFolder {
+  readonly path: string
+  readonly offer: Offer & { readonly plan: FedPlan }
+  site: SiteFile = NO_SITE
+  start: Start | undefined
+  joins = new Map<string, Join>()
+
+  private constructor(path: string, offer: Offer & { readonly plan: FedPlan }) {
+    this.path = path
+    this.offer = offer
+  }
+
+  get id(): string {
+    return this.offer.job
+  }
+
+  static async create(root: string, value: unknown): Promise<JobFolder> {
+    const offer = checkOffer(value)
+    const path = join(root, offer.job)
+    await mkdir(join(path, 'rounds'), { recursive: true, mode: 0o700 })
+    const folder = new JobFolder(path, offer)
+    await folder.#write('offer.json', value)
+    return folder
+  }
+
+  /** Jobs of a home; one whose files are damaged is named, and left out. */
+  static async openAll(root: string, damaged: (job: string, error: unknown) => void): Promise<JobFolder[]> {
+    const names = await readdir(root).catch(() => [])
+    const found: JobFolder[] = []
+    for (const name of names.filter((each) => /^[0-9a-f]{16}$/.test(each))) {
+      try {
+        found.push(await JobFolder.open(join(root, name)))
+      } catch (error) {
+        damaged(name, error)
+      }
+    }
+    return found
+  }
+
+  /** @throws JobRefusedError: what lies there is not what was signed */
+  static async open(path: string): Promise<JobFolder> {
+    const folder = new JobFolder(path, checkOffer(await readJson(path, 'offer.json')))
+    const site = await readJson(path, 'site.json')
+    if (site !== undefined) folder.site = siteSchema.parse(site)
+    const start = await readJson(path, 'start.json')
+    if (start !== undefined) folder.start = checkStart(start, folder.offer)
+    const joins = (await readJson(path, 'joins.json')) as Join[] | undefined
+    for (const one of joins ?? []) folder.joins.set(one.peer, one)
+    return folder
+  }
+
+  async saveSite(changes: Partial<SiteFile>): Promise<void> {
+    this.site = { ...this.site, ...changes }
+    await this.#write('site.json', this.site)
+  }
+
+  async saveStart(start: Start): Promise<void> {
+    this.start = start
+    await this.#write('start.json', start)
+  }
+
+  async addJoin(one: Join): Promise<void> {
+    this.joins.set(one.peer, one)
+    await this.#write('joins.json', [...this.joins.values()])
+  }
+
+  async removeJoin(peer: string): Promise<void> {
+    if (this.joins.delete(peer)) await this.#write('joins.json', [...this.joins.values()])
+  }
+
+  /** One event of the life-cycle: never data, never an update. */
+  async note(at: string, event: string, facts: Readonly<Record<string, unknown>>): Promise<void> {
+    await appendFile(join(this.path, 'log.jsonl'), `${JSON.stringify({ at, event, ...facts })}\n`, { mode: 0o600 })
+  }
+
+  async events(): Promise<Record<string, unknown>[]> {
+    const text = await readFile(join(this.path, 'log.jsonl'), 'utf8').catch(() => '')
+    const lines = text.slice(-MAX_LOG).split('\n')
+    return lines.flatMap((line) => {
+      try {
+        return [JSON.parse(line) as Record<string, unknown>]
+      } catch {
+        // The last line of a process that was killed, or the first of what was cut.
+        return []
+      }
+    })
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true })
+  }
+
+  #write(name: string, value: unknown): Promise<void> {
+    return writeFileAtomic(join(this.path, name), Buffer.from(`${JSON.stringify(value, null, 2)}\n`))
+  }
+}
+
+async function readJson(path: string, name: string): Promise<unknown> {
+  const text = await readFile(join(path, name), 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : JSON.parse(text)
+}
+
+/** By id, its beginning, or the name of the plan where one job has it. @throws JobUnknownError */
+export function lookUp(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder {
+  const all = [...folders.values()]
+  const only = (list: readonly JobFolder[]): JobFolder | undefined => (list.length === 1 ? list[0] : undefined)
+  const found =
+    folders.get(job) ??
+    only(all.filter(({ id }) => job.length >= 4 && id.startsWith(job))) ??
+    only(all.filter(({ offer }) => offer.plan.name === job))
+  if (found === undefined) throw new JobUnknownError(job)
+  return found
+}

@@ -1,0 +1,37 @@
+/** What the jobs of a peer take from the peer around them. */
+import type { Network } from '../../net/index.ts'
+import type { Engine } from '../../onnx/index.ts'
+import type { Clock, RandomSource } from '../../util/index.ts'
+import type { Signer } from './documents.ts'
+
+export interface FederationNeeds {
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly identity: Signer
+  /** Whether this peer signed it. */
+  readonly verify: (bytes: Uint8Array, signature: Uint8Array) => boolean
+  /** Null: alone. */
+  readonly network: Pick<Network, 'handle' | 'open' | 'connected'> | null
+  readonly engine: Engine
+  readonly threads: number
+  readonly paths: { readonly state: string; readonly keys: string }
+  /** The roster: whom the membership admits to federations now. */
+  readonly admits: (peer: string) => boolean
+  readonly isPresent: (peer: string) => boolean
+  /** While watched, a peer that is frozen is known to be gone within seconds. Returns how to stop. */
+  readonly watch: (peer: string) => () => void
+  readonly nameOf: (peer: string) => string
+  readonly emit: (event: string, facts: Record<string, unknown>) => void
+  readonly log: (facts: Record<string, unknown>, text: string) => void
+}
+
+export interface JoinRequest {
+  readonly job: string
+  /** Absolute path of a data file. */
+  readonly data: string
+  readonly trainer?: string
+  /** Epsilon that this site lets the data spend over all jobs. @default the plan's, where none is set */
+  readonly cap?: number
+  /** Another person has to approve. @default false */
+  readonly unapproved?: boolean
+}

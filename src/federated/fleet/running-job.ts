@@ -1,0 +1,214 @@
+/** A job that has started, at one of its members: its trainer, its own loop, and what it does for the others. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeNpz } from '../../data/index.ts'
+import type { Engine } from '../../onnx/index.ts'
+import { publicKeyBytes } from '../../trust/index.ts'
+import type { Clock, RandomSource } from '../../util/index.ts'
+import { roundOf, sumsOf } from '../plan/cohort.ts'
+import { JobRefusedError, JobStateError, PlanChangedError } from '../plan/errors.ts'
+import { planHash } from '../plan-hash.ts'
+import { readFedData } from '../plan/read-plan.ts'
+import type { PrivacyLedger } from '../privacy/ledger.ts'
+import { wordsFrom } from '../privacy/words.ts'
+import { Coordinator, COORDINATOR_TIMES } from '../rounds/coordinator.ts'
+import { JobView } from '../rounds/job-view.ts'
+import { MEMBER_TIMES, MemberLoop } from '../rounds/member-loop.ts'
+import { folderFiles, MemberState } from '../rounds/member-state.ts'
+import type { RoundFacts } from '../rounds/math.ts'
+import type { Pipe } from '../rounds/pipe.ts'
+import type { FedState } from '../rounds/state.ts'
+import { Site } from '../site/site.ts'
+import { tensorsOf } from '../site/parameters.ts'
+import { SiteTrainer } from '../site/trainer.ts'
+import type { Signer } from './documents.ts'
+import { JobFolder } from './job-folder.ts'
+import type { TestHooks } from './hooks.ts'
+
+export interface RunningNeeds {
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly engine: Engine
+  readonly threads: number
+  readonly self: Signer
+  readonly ledger: PrivacyLedger
+  readonly admits: (peer: string) => boolean
+  readonly isPresent: (peer: string) => boolean
+  readonly watch: (peer: string) => () => void
+  readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
+  readonly probe: (peer: string) => Promise<boolean>
+  readonly event: (event: string, facts: Record<string, unknown>) => void
+  readonly hooks: TestHooks
+}
+
+export class RunningJob {
+  readonly folder: JobFolder
+  readonly view: JobView
+  readonly standing: MemberState
+  readonly coordinator: Coordinator
+  readonly #needs: RunningNeeds
+  #trainer: SiteTrainer | undefined
+  #loop: MemberLoop | undefined
+  #site: Site | undefined
+  #error: Error | undefined
+  #ended: Promise<void> = Promise.resolve()
+
+  private constructor(needs: RunningNeeds, folder: JobFolder, view: JobView, standing: MemberState) {
+    this.#needs = needs
+    this.folder = folder
+    this.view = view
+    this.standing = standing
+    this.coordinator = new Coordinator({
+      clock: needs.clock,
+      self: needs.self.id,
+      job: view,
+      standing,
+      admits: needs.admits,
+      isPresent: needs.isPresent,
+      times: COORDINATOR_TIMES,
+      log: (event, facts) => this.#note(event, facts),
+      filter: needs.hooks.filter,
+    })
+  }
+
+  /** @throws PlanChangedError, JobRefusedError, and what reading data throws */
+  static async open(needs: RunningNeeds, folder: JobFolder): Promise<RunningJob> {
+    const { start, offer, site } = folder
+    if (start === undefined) throw new JobStateError(folder.id, 'it has not started')
+    checkApproval(folder)
+    const members = start.members.map((member) => {
+      const key = publicKeyBytes(member.peer)
+      if (key === undefined) throw new JobRefusedError(folder.id, `${member.peer} has no Ed25519 key`)
+      return { peer: member.peer, key, site: member.site }
+    })
+    const view = new JobView({ id: folder.id, plan: offer.plan, planHash: planHash(offer.plan), members })
+    const running = new RunningJob(needs, folder, view, await MemberState.open(folderFiles(folder.path)))
+    if (site.data !== null && view.peers.includes(needs.self.id)) await running.#openSite(site.data)
+    return running
+  }
+
+  /** Why this site takes no part any more. */
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  get isOver(): boolean {
+    return this.view.isOver(this.standing.current.state) && this.standing.isCertified
+  }
+
+  get stage(): string {
+    if (this.#error !== undefined) return 'refused'
+    if (this.isOver) return 'over'
+    return this.#loop?.stage ?? 'aggregates alone'
+  }
+
+  get aggregator(): string | undefined {
+    return this.#loop?.aggregator
+  }
+
+  async #openSite(path: string): Promise<void> {
+    const { clock, engine, threads, random, self, ledger } = this.#needs
+    const work = join(this.folder.path, 'work')
+    await mkdir(work, { recursive: true, mode: 0o700 })
+    const { plan } = this.view
+    const data = await readFedData(path)
+    this.#trainer = await SiteTrainer.open({ clock, engine, folder: work, threads }, plan, data)
+    this.#site = new Site(
+      this.#trainer,
+      this.view.math,
+      wordsFrom((length) => random.bytes(length)),
+    )
+    if (this.folder.site.trainer !== null) this.#site.external = { command: this.folder.site.trainer, folder: work }
+    this.#loop = new MemberLoop({
+      clock,
+      random,
+      self,
+      job: this.view,
+      standing: this.standing,
+      site: this.#site,
+      ledger,
+      dataset: data.data.dataset ?? data.data.site,
+      connect: this.#needs.connect,
+      probe: this.#needs.probe,
+      permit: async () => checkApproval(await JobFolder.open(this.folder.path)),
+      times: MEMBER_TIMES,
+      log: (event, facts) => this.#note(event, facts),
+      applied: (before, facts) => this.#applied(before, facts),
+      before: this.#needs.hooks.before,
+    })
+  }
+
+  run(): void {
+    const loop = this.#loop
+    if (loop === undefined) return
+    const { self, watch } = this.#needs
+    this.#unwatch = this.view.peers.filter((peer) => peer !== self.id).map((peer) => watch(peer))
+    this.#ended = loop.run().then(
+      () => this.#over({ rounds: this.view.plan.rounds }),
+      (error: unknown) => {
+        if (this.#stopped) return
+        this.#error = error as Error
+        this.#note('site.refused', { code: (error as { code?: string }).code, why: (error as Error).message })
+      },
+    )
+  }
+
+  #stopped = false
+  #unwatch: readonly (() => void)[] = []
+
+  #over(facts: Record<string, unknown>): void {
+    for (const stop of this.#unwatch) stop()
+    this.#note('job.over', facts)
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const stop of this.#unwatch) stop()
+    this.#loop?.stop()
+    this.coordinator.stop()
+    await this.#ended.catch(() => undefined)
+    await this.#trainer?.close()
+  }
+
+  /** Weights of the model now, by name, with those that stay at this site; nothing before the statistics. */
+  async weights(): Promise<{ readonly site: Site; readonly weights: Float32Array } | undefined> {
+    const { state } = this.standing.current
+    if (this.#site === undefined || state.pooled === null) return undefined
+    return { site: this.#site, weights: await this.#site.weights(state, this.standing.memory) }
+  }
+
+  async #applied(before: FedState, facts: RoundFacts & { members: number; session: number }): Promise<void> {
+    const { plan } = this.view
+    const { state, hash } = this.standing.current
+    const model = Buffer.from(hash).toString('hex')
+    if (before.pooled === null) {
+      this.#note('statistics', { ...facts, model, columns: state.pooled?.columns.length ?? 0 })
+      return
+    }
+    const round = roundOf(plan, before.done)
+    const isLast = state.done % (sumsOf(plan) / plan.rounds) === 0
+    const held = await this.weights()
+    const site = this.#site!
+    const metrics = held === undefined ? undefined : await site.trainer.metrics(held.weights, 'test')
+    const noise = this.view.math.noise(before)
+    const spent = noise === undefined ? {} : { q: noise.q, z: noise.z, unit: noise.unit }
+    this.#note('round', { round, step: state.done, ...facts, model, ...spent, own_test: metrics ?? null })
+    if (held === undefined || !isLast) return
+    const tensors = tensorsOf(site.trainer.shapes(), held.weights)
+    const name = `round-${String(round).padStart(4, '0')}.npz`
+    await writeNpz(join(this.folder.path, 'rounds', name), new Map(Object.entries(tensors)))
+  }
+
+  #note(event: string, facts: Record<string, unknown>): void {
+    const at = new Date(this.#needs.clock.wall()).toISOString()
+    this.#needs.event(event, { job: this.folder.id, ...facts })
+    void this.folder.note(at, event, facts).catch(() => undefined)
+  }
+}
+
+/** @throws PlanChangedError: what is about to be carried out is not what somebody here has said yes to */
+export function checkApproval({ offer, site, id }: JobFolder): void {
+  const found = Buffer.from(planHash(offer.plan)).toString('hex')
+  if (site.approved?.plan_hash !== found) throw new PlanChangedError(id, site.approved?.plan_hash, found)
+  if (site.stopped !== null) throw new JobStateError(id, `it was stopped here: ${site.stopped}`)
+}

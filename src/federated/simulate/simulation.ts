@@ -1,0 +1,195 @@
+/** The rounds of a simulation: the mathematics of a real federation, without its network. */
+import { createSeeded } from '../../data/index.ts'
+import { minimumOf } from '../plan/train-plan.ts'
+import { roundOf, sumsOf } from '../plan/cohort.ts'
+import type { FedPlan } from '../plan/schema.ts'
+import { planHash } from '../plan-hash.ts'
+import { JobView } from '../rounds/job-view.ts'
+import { addContributions, decodeSum, encodeContribution } from '../rounds/layout.ts'
+import type { Contribution, Sums } from '../rounds/layout.ts'
+import { FIRST_STATE, stateHash } from '../rounds/state.ts'
+import type { FedState } from '../rounds/state.ts'
+import { nodePrimitives } from '../secagg/primitives.ts'
+import { attacked } from './attackers.ts'
+import type { ClientPool } from './pool.ts'
+import { seededWords } from './pool.ts'
+import { simulateSecureSum } from './secure-sum.ts'
+import type { SimulationSpec } from './spec.ts'
+
+export interface SimulatedRound {
+  readonly round: number
+  /** Clients in the sum. */
+  readonly sites: number
+  readonly records: number | null
+  readonly loss: number | null
+  readonly dropped: number
+  /** Refused by the name of their fault. */
+  readonly refused: readonly string[]
+}
+
+export interface SimulationEvents {
+  /** After each sum; `isLast` of its round. */
+  readonly applied?: (state: FedState, line: SimulatedRound, isLast: boolean) => Promise<void>
+}
+
+export class Simulation {
+  readonly job: JobView
+  readonly #plan: FedPlan
+  readonly #pool: ClientPool
+  readonly #spec: SimulationSpec
+  readonly #attackers: ReadonlySet<number>
+  /** Updates that are late: due round, client, age. */
+  #late: { readonly due: number; readonly from: number; readonly contribution: Contribution }[] = []
+  #session = 0
+  state: FedState = FIRST_STATE
+
+  constructor(plan: FedPlan, pool: ClientPool, spec: SimulationSpec) {
+    this.#plan = plan
+    this.#pool = pool
+    this.#spec = spec
+    const members = pool.names.map((site, index) => ({ peer: `client-${index}`, key: new Uint8Array(32), site }))
+    this.job = new JobView({ id: `simulation-${spec.seed}`, plan, planHash: planHash(plan), members })
+    const count = Math.floor((spec.attack?.share ?? 0) * pool.names.length)
+    this.#attackers = new Set(Array.from({ length: count }, (_, index) => index))
+  }
+
+  async run(events: SimulationEvents = {}, signal?: AbortSignal): Promise<SimulatedRound[]> {
+    const lines: SimulatedRound[] = []
+    const per = sumsOf(this.#plan) / this.#plan.rounds
+    // A round that is lost is tried again with other clients; a plan that never succeeds must end all the same.
+    for (let attempts = 0; !this.job.isOver(this.state) && attempts < 2 * sumsOf(this.#plan) + 10; attempts++) {
+      signal?.throwIfAborted()
+      const isStatistics = this.state.pooled === null
+      const line = await this.#sum()
+      if (line === undefined || isStatistics) continue
+      const isLast = this.state.done % per === 0
+      if (isLast) lines.push(line)
+      await events.applied?.(this.state, line, isLast)
+    }
+    return lines
+  }
+
+  async #sum(): Promise<SimulatedRound | undefined> {
+    const { state } = this
+    const isStatistics = state.pooled === null
+    const round = isStatistics ? 0 : roundOf(this.#plan, state.done)
+    const session = this.#session++
+    const seeded = createSeeded(this.#spec.seed, 'round', session)
+    const { here, late } = this.#present(round, isStatistics, seeded)
+    const made = await this.#pool.prepare(state.done, state, [...here, ...late])
+    const contributions = here.map((client, index) => ({ client, contribution: made[index]! }))
+    const honest = contributions.filter(({ client }) => !this.#attackers.has(client)).map((one) => one.contribution)
+    const { attack } = this.#spec
+    const most = this.job.isSecure ? this.job.math.bound * 0.999 : Number.POSITIVE_INFINITY
+    const sent = contributions.map(({ client, contribution }) => {
+      const isBad = attack !== undefined && !isStatistics && this.#attackers.has(client)
+      return { client, contribution: isBad ? attacked(attack.kind, contribution, honest, most, seeded) : contribution }
+    })
+    const good = sent.filter(({ contribution }) => contribution.reals.every((value) => Number.isFinite(value)))
+    const refused = sent.filter((one) => !good.includes(one)).map(({ client }) => this.#pool.names[client]!)
+    if (good.length < (isStatistics ? 1 : minimumOf(this.#plan).sites)) return undefined
+    const arrived = this.#arriving(round, isStatistics)
+    for (const index of late.keys()) {
+      const due = round + 1 + seeded.below(3)
+      this.#late.push({ due, from: round, contribution: made[here.length + index]! })
+    }
+    const all = [...good.map(({ contribution }) => contribution), ...arrived]
+    const sums = this.#add(
+      session,
+      all,
+      good.map(({ client }) => client),
+      seeded,
+    )
+    const facts = this.job.math.facts(state, sums)
+    await this.#apply(state, all, sums, session)
+    await this.#pool.commit(good.map(({ client }) => client))
+    const dropped = this.#pool.names.length - good.length
+    return { round, sites: all.length, ...facts, dropped, refused }
+  }
+
+  async #apply(state: FedState, all: readonly Contribution[], sums: Sums, session: number): Promise<void> {
+    const { math } = this.job
+    if (state.pooled === null) {
+      const { pooled } = math.apply(state, sums, all.length, () => new Float32Array())
+      this.state = { ...state, pooled, global: await this.#pool.initial({ ...state, pooled }) }
+      return
+    }
+    if (math.strategy.sees === 'each') this.state = math.applyEach(state, all)
+    else if (math.strategy.sees === 'buckets') this.state = math.applyBuckets(state, all, this.#sid(session))
+    else this.state = math.apply(state, sums, all.length, () => new Float32Array())
+  }
+
+  #sid(session: number): string {
+    return Buffer.from(nodePrimitives.sha256(stateHash(this.state), Uint8Array.of(session & 255))).toString('hex')
+  }
+
+  /** Who says something in this round, and who is late. */
+  #present(
+    round: number,
+    isStatistics: boolean,
+    seeded: ReturnType<typeof createSeeded>,
+  ): { here: number[]; late: number[] } {
+    const { fraction = 1, dropouts = 0, stragglers = 0, drops } = this.#spec
+    const [here, late]: [number[], number[]] = [[], []]
+    for (const [client, name] of this.#pool.names.entries()) {
+      const [asked, silent, slow] = [seeded.uniform(), seeded.uniform(), seeded.uniform()]
+      if (isStatistics) here.push(client)
+      else if (asked >= fraction || silent < dropouts || drops?.get(round)?.has(name) === true) continue
+      else if (slow >= stragglers) here.push(client)
+      else if (this.#plan.strategy.name === 'fedbuff') late.push(client)
+    }
+    return { here, late }
+  }
+
+  /** Buffered updates of earlier rounds, weighed down by the square root of their age (Nguyen et al., arXiv 2106.06639). */
+  #arriving(round: number, isStatistics: boolean): Contribution[] {
+    if (isStatistics) return []
+    const due = this.#late.filter((one) => one.due <= round)
+    this.#late = this.#late.filter((one) => one.due > round)
+    return due.map(({ from, contribution }) => ({
+      ...contribution,
+      reals: contribution.reals.map((value) => value / Math.sqrt(1 + round - from)),
+    }))
+  }
+
+  #add(
+    session: number,
+    all: readonly Contribution[],
+    clients: readonly number[],
+    seeded: ReturnType<typeof createSeeded>,
+  ): Sums {
+    const { job, state } = this
+    const shape = job.math.shape(state)
+    if (!job.isSecure) return addContributions(all, shape)
+    const layout = job.layout(state)
+    const header = { ...job.header(session, state, stateHash(state)), t: job.math.t }
+    const sources = all.map((contribution, index) => {
+      const words = seededWords(this.#spec.seed, 'rounding', session, index)
+      const update = encodeContribution(contribution, layout, header, () => words.next())
+      return { update, records: this.#pool.records[clients[index] ?? 0] ?? 1 }
+    })
+    if (this.#spec.masks === true) {
+      const words = seededWords(this.#spec.seed, 'secrets', session, seeded.uint32())
+      const noise = job.noiseSd(state)
+      const threshold = Math.min(header.t, all.length)
+      const sum = simulateSecureSum({ ...header, t: threshold }, sources, {
+        minimumRecords: job.minimumRecords,
+        noise,
+        words,
+      })
+      return decodeSum(sum, layout, header)
+    }
+    const total = new Uint32Array(layout.d)
+    const own = new Uint32Array(layout.d)
+    for (const { update } of sources) {
+      update.read(0, own)
+      for (let index = 0; index < own.length; index++) total[index]! += own[index]!
+    }
+    const mask = layout.bits === 32 ? 0xffffffff : 2 ** layout.bits - 1
+    return decodeSum(
+      total.map((word) => (word & mask) >>> 0),
+      layout,
+      header,
+    )
+  }
+}

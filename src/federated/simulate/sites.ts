@@ -1,0 +1,136 @@
+/** `weft fed simulate`: a whole federation here, each data file a site, or one file under thousands of virtual clients. */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createSeeded, writeNpz } from '../../data/index.ts'
+import type { Engine } from '../../onnx/index.ts'
+import { writeFileAtomic } from '../../store/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { FedPlanError } from '../plan/errors.ts'
+import { readFedData } from '../plan/read-plan.ts'
+import type { FedPlan } from '../plan/schema.ts'
+import { planHash } from '../plan-hash.ts'
+import { RoundMath } from '../rounds/math.ts'
+import { tensorsOf } from '../site/parameters.ts'
+import { SiteTrainer } from '../site/trainer.ts'
+import { statisticsFile } from '../fleet/export.ts'
+import { curveSvg } from './curve.ts'
+import { partition } from './partition.ts'
+import { LocalPool } from './pool.ts'
+import { Simulation } from './simulation.ts'
+import type { SimulatedRound } from './simulation.ts'
+import type { SimulationSpec } from './spec.ts'
+
+export interface SimulateRequest {
+  readonly plan: FedPlan
+  /** Paths of data files. */
+  readonly data: readonly string[]
+  readonly out: string
+  readonly spec: SimulationSpec
+}
+
+export interface SimulateNeeds {
+  readonly clock: Clock
+  readonly engine: Engine
+}
+
+export interface Progress {
+  readonly type: 'progress'
+  readonly task: string
+  readonly done: number
+  readonly total: number
+  readonly unit: 'steps'
+  readonly detail?: string
+}
+
+export interface SimulationResult {
+  readonly schema: 'weft.fed-result/1'
+  readonly plan: string
+  readonly rounds: readonly SimulatedRound[]
+  readonly metrics: { readonly sites: Readonly<Record<string, Readonly<Record<string, number>>>> }
+}
+
+/** Files that are written for so many sites; of thousands, one line for all is enough. */
+const MOST_SITES = 100
+
+/** @throws FedPlanError, and what data and training throw */
+export async function simulateFederation(
+  needs: SimulateNeeds,
+  request: SimulateRequest,
+  sink: (progress: Progress) => void = () => undefined,
+  signal?: AbortSignal,
+): Promise<SimulationResult> {
+  const { plan, out, spec } = request
+  await mkdir(out, { recursive: true })
+  const work = await mkdtemp(join(tmpdir(), 'weft-simulate-'))
+  const trainers = await openTrainers(needs, request, work, signal)
+  const wholes = spec.clients === undefined ? [] : [trainers.whole!]
+  try {
+    const math = new RoundMath(plan, trainers.list.length)
+    const pool = new LocalPool(trainers.list, math, spec.seed)
+    const simulation = new Simulation(plan, pool, { ...spec, masks: spec.masks ?? spec.clients === undefined })
+    const rounds = await simulation.run(
+      {
+        applied: async (state, line, isLast) => {
+          const detail =
+            line.loss === null ? `${line.sites} sites` : `${line.sites} sites, loss ${line.loss.toPrecision(4)}`
+          sink({
+            type: 'progress',
+            task: `simulating ${plan.name}`,
+            done: line.round,
+            total: plan.rounds,
+            unit: 'steps',
+            detail,
+          })
+          if (!isLast) return
+          const weights = await pool.weights(state, 0)
+          const tensors = new Map(Object.entries(tensorsOf(pool.trainer(0).shapes(), weights)))
+          await writeNpz(join(out, `round-${String(line.round).padStart(4, '0')}.npz`), tensors)
+        },
+      },
+      signal,
+    )
+    const { state } = simulation
+    if (state.pooled === null) throw new FedPlanError(plan.name, 'minimum', 'no round had enough sites')
+    const shown = spec.clients === undefined ? pool.names.slice(0, MOST_SITES) : pool.names.slice(0, 1)
+    const sites: Record<string, Readonly<Record<string, number>>> = {}
+    for (const [client, name] of shown.entries()) sites[name] = await pool.metrics(state, client)
+    const hash = Buffer.from(planHash(plan)).toString('hex')
+    const result: SimulationResult = { schema: 'weft.fed-result/1', plan: hash, rounds, metrics: { sites } }
+    const put = (name: string, text: string): Promise<void> => writeFileAtomic(join(out, name), Buffer.from(text))
+    await put('statistics.json', `${JSON.stringify(statisticsFile(state.pooled), null, 2)}\n`)
+    await put('result.json', `${JSON.stringify(result, null, 2)}\n`)
+    await put('curve.svg', curveSvg(plan.name, rounds))
+    return result
+  } finally {
+    for (const trainer of [...trainers.list, ...wholes]) await trainer.close()
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
+async function openTrainers(
+  needs: SimulateNeeds,
+  { plan, data, spec }: SimulateRequest,
+  work: string,
+  signal?: AbortSignal,
+): Promise<{ readonly list: readonly SiteTrainer[]; readonly whole?: SiteTrainer }> {
+  const open = async (path: string, index: number): Promise<SiteTrainer> => {
+    const folder = join(work, String(index))
+    await mkdir(folder, { recursive: true })
+    return SiteTrainer.open({ ...needs, folder, threads: 1 }, plan, await readFedData(path), signal)
+  }
+  if (spec.clients === undefined) {
+    const list: SiteTrainer[] = []
+    for (const [index, path] of data.entries()) list.push(await open(path, index))
+    const twice = list.find(({ site }, index) => list.findIndex((other) => other.site === site) !== index)
+    if (twice !== undefined) throw new FedPlanError(twice.site, 'site', 'two data files have this name')
+    return { list }
+  }
+  const [path] = data
+  if (path === undefined || data.length > 1) throw new FedPlanError(plan.name, 'data', 'virtual clients share one file')
+  const whole = await open(path, 0)
+  const parts = partition(await whole.labels(), spec.clients, spec.skew, createSeeded(spec.seed, 'partition'))
+  const list: SiteTrainer[] = []
+  for (const [index, places] of parts.entries()) list.push(await whole.virtual(`client-${index}`, places))
+  return { list, whole }
+}

@@ -1,0 +1,149 @@
+/** Federations of this peer: the parts that they need, and what the API asks of them by name. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { Federation } from '../federated/index.ts'
+import type { Mesh } from '../mesh/index.ts'
+import type { Network } from '../net/index.ts'
+import { createOrtEngine } from '../onnx/index.ts'
+import { verify } from '../trust/index.ts'
+import type { Parts } from './parts.ts'
+import type { PeerEvent } from './types.ts'
+
+const rosterSchema = z.object({ schema: z.literal('weft.fed-roster/1'), peers: z.array(z.string()) })
+
+/**
+ * Whom this peer admits to federations: those of a file in its home, read anew each time, or everybody of the mesh
+ * where there is none. A damaged file admits nobody.
+ */
+function fileRoster(state: string, self: string): (peer: string) => boolean {
+  const path = join(state, 'federated', 'roster.json')
+  return (peer) => {
+    let text: string
+    try {
+      text = readFileSync(path, 'utf8')
+    } catch {
+      return true
+    }
+    try {
+      return peer === self || rosterSchema.parse(JSON.parse(text)).peers.includes(peer)
+    } catch {
+      return false
+    }
+  }
+}
+
+export function openFederation(
+  parts: Parts,
+  network: Network | null,
+  mesh: () => Mesh | null,
+  emit: (event: string, data: PeerEvent['data']) => void,
+): Promise<Federation> {
+  const { clock, random, identity, paths, threads, logger } = parts
+  return Federation.open({
+    clock,
+    random,
+    identity,
+    verify: (bytes, signature) => verify(identity.id, bytes, signature),
+    network,
+    engine: createOrtEngine(),
+    threads,
+    paths,
+    admits: fileRoster(paths.state, identity.id),
+    isPresent: (peer) => network?.connected().some(({ id }) => id === peer) ?? false,
+    watch: (peer) => network?.watch(peer) ?? (() => undefined),
+    nameOf: (peer) =>
+      mesh()
+        ?.peers()
+        .find(({ id }) => id === peer)?.name ?? peer,
+    emit: (event, facts) => emit(event, facts),
+    log: (facts, text) => logger.warn(facts, text),
+  })
+}
+
+const job = z.string().min(1).max(200)
+const path = z.string().min(1).max(4096)
+
+export const federatedCallSchema = z.discriminatedUnion('op', [
+  z.strictObject({ op: z.literal('create'), plan: z.unknown() }),
+  z.strictObject({
+    op: z.literal('join'),
+    job,
+    data: path,
+    trainer: z.string().max(4096).optional(),
+    cap: z.number().positive().optional(),
+    unapproved: z.boolean().optional(),
+    hold: z.record(z.string().max(40), z.number().min(0).max(3_600_000)).optional(),
+    record: path.optional(),
+  }),
+  z.strictObject({ op: z.literal('approve'), job, hash: z.string().max(64).optional() }),
+  z.strictObject({ op: z.enum(['leave', 'stop']), job, why: z.string().max(200).optional() }),
+  z.strictObject({
+    op: z.literal('start'),
+    job,
+    filter: z.string().max(4096).optional(),
+    record: path.optional(),
+  }),
+  z.strictObject({ op: z.literal('status'), job: job.optional() }),
+  z.strictObject({ op: z.enum(['rounds', 'log']), job }),
+  z.strictObject({ op: z.literal('export'), job, out: path }),
+  z.strictObject({ op: z.literal('budget') }),
+  z.strictObject({
+    op: z.literal('cap'),
+    data: z.string().max(200),
+    unit: z.enum(['record', 'site']),
+    epsilon: z.number().positive(),
+    delta: z.number().gt(0).lt(1),
+  }),
+])
+
+export type FederatedCall = z.output<typeof federatedCallSchema>
+
+/** One document for each question. @throws the refusals of federations */
+export async function callFederation(
+  federation: Federation,
+  call: FederatedCall,
+  signal?: AbortSignal,
+): Promise<object> {
+  switch (call.op) {
+    case 'create': {
+      const { job: id, plan_hash, author, created } = await federation.create(call.plan)
+      return { schema: 'weft.fed-created/1', job: id, plan_hash, author, created }
+    }
+    case 'join': {
+      const { op: _, hold, record, trainer, cap, unapproved, ...rest } = call
+      await federation.testWith({ hold, record })
+      const options = {
+        ...(trainer === undefined ? {} : { trainer }),
+        ...(cap === undefined ? {} : { cap }),
+        ...(unapproved === undefined ? {} : { unapproved }),
+      }
+      return federation.joinJob({ ...rest, ...options }, signal)
+    }
+    case 'approve':
+      return federation.approve(call.job, call.hash)
+    case 'leave':
+    case 'stop':
+      return federation.leave(call.job, call.why ?? `weft fed ${call.op}`)
+    case 'start':
+      await federation.testWith({ filter: call.filter, record: call.record })
+      return federation.start(call.job)
+    case 'status':
+      return call.job === undefined
+        ? { schema: 'weft.fed-jobs/1', jobs: federation.jobs() }
+        : federation.status(call.job)
+    case 'rounds':
+      return { schema: 'weft.fed-rounds/1', job: call.job, rounds: await federation.rounds(call.job) }
+    case 'log':
+      return { schema: 'weft.fed-log/1', job: call.job, events: await federation.events(call.job) }
+    case 'export':
+      return federation.export(call.job, call.out)
+    case 'budget':
+      return federation.budget()
+    case 'cap': {
+      const { op: _, ...cap } = call
+      federation.ledger.setCap(cap)
+      return federation.budget()
+    }
+  }
+}
