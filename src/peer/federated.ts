@@ -140,7 +140,7 @@ export async function callFederation(
       return federation.export(call.job, call.out)
     case 'budget':
       return federation.budget()
-    case 'cap': {
+    default: {
       const { op: _, ...cap } = call
       federation.ledger.setCap(cap)
       return federation.budget()

@@ -36,7 +36,7 @@ async function callOf({ flags }: CommandContext, action: string): Promise<Federa
     const what = action === 'create' ? 'PLAN' : 'JOB'
     throw new UsageError(`weft fed ${action} needs ${what}`, `usage: weft fed ${action} ${what}`)
   }
-  const optional = <T>(name: string, value: T | undefined): object => (value === undefined ? {} : { [name]: value })
+  const optional = (name: string, value: unknown): object => (value === undefined ? {} : { [name]: value })
   const record = flags.text('record')
   const recorded = optional('record', record === undefined ? undefined : resolve(record))
   switch (action) {
@@ -56,17 +56,17 @@ async function callOf({ flags }: CommandContext, action: string): Promise<Federa
         ...(flags.flag('unapproved') ? { unapproved: true } : {}),
         ...optional('hold', holdOf(flags.texts('hold'))),
         ...recorded,
-      } as FederatedCall
+      }
     }
     case 'approve':
-      return { op: 'approve', job: target, ...optional('hash', flags.text('hash')) } as FederatedCall
+      return { op: 'approve', job: target, ...optional('hash', flags.text('hash')) }
     case 'start':
-      return { op: 'start', job: target, ...optional('filter', flags.text('filter')), ...recorded } as FederatedCall
+      return { op: 'start', job: target, ...optional('filter', flags.text('filter')), ...recorded }
     case 'export':
       return { op: 'export', job: target, out: resolve(flags.text('out') ?? target) }
     case 'leave':
     case 'stop':
-      return { op: action, job: target, ...optional('why', flags.text('why')) } as FederatedCall
+      return { op: action, job: target, ...optional('why', flags.text('why')) }
     default:
       return { op: action as 'status' | 'rounds' | 'log', job: target }
   }

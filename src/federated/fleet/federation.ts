@@ -229,7 +229,13 @@ export class Federation {
       const { clock, random, engine, threads, identity, admits, isPresent, watch, emit } = this.#needs
       const running = await RunningJob.open(
         {
-          ...{ clock, random, engine, threads, admits, isPresent, watch },
+          clock,
+          random,
+          engine,
+          threads,
+          admits,
+          isPresent,
+          watch,
           self: identity,
           ledger: this.#ledger,
           connect: (peer, signal) => this.#connect(peer, folder.id, signal),

@@ -2,63 +2,20 @@
  * What a member does for others: whoever comes to it, since its turn it is, is brought to one state and through one sum.
  * It is trusted for nothing but progress; members check all of it themselves.
  */
-import type { CancelTimer, Clock } from '../../util/index.ts'
+import type { CancelTimer } from '../../util/index.ts'
 import { JobRefusedError, RoundAbortedError } from '../plan/errors.ts'
 import { chooseMembers } from './choose-members.ts'
 import { collectSum } from './collector.ts'
-import type { Dropped, Filter, Joined } from './collector.ts'
+import type { Dropped } from './collector.ts'
+import type { CoordinatorNeeds, Guest, Waiting } from './coordinator-types.ts'
 import { certify } from './certify.ts'
 import { collectPlain } from './collect-plain.ts'
-import type { JobView } from './job-view.ts'
-import type { Contribution } from './layout.ts'
-import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
 import { decodeState, encodeState, stepsOf } from './state.ts'
 import { takeUp } from './take-up.ts'
 import { validVotes } from './votes.ts'
 import { bodyOf, expectOf, sendRefusal } from './wire.ts'
 import type { Body, Vote } from './wire.ts'
-
-export interface CoordinatorTimes {
-  /** A member may be silent for so long in a stage. */
-  readonly stageMs: number
-  /** Who is not even connected is not waited for beyond this. */
-  readonly graceMs: number
-  /** Signs of life to who waits. */
-  readonly beatMs: number
-}
-
-export const COORDINATOR_TIMES: CoordinatorTimes = { stageMs: 20_000, graceMs: 5_000, beatMs: 2_000 }
-
-export interface CoordinatorNeeds {
-  readonly clock: Clock
-  readonly self: string
-  readonly job: JobView
-  readonly standing: MemberState
-  /** Of the roster now: a member that was thrown out is no member. */
-  readonly admits: (peer: string) => boolean
-  /** Whether the peer is connected at all. */
-  readonly isPresent: (peer: string) => boolean
-  readonly times: CoordinatorTimes
-  readonly log: (event: string, facts: Record<string, unknown>) => void
-  readonly filter?: Filter | undefined
-}
-
-interface Guest {
-  readonly peer: string
-  readonly pipe: Pipe
-  hello: Body<'hello'>
-  /** Has been told to begin, and has not answered; has answered. */
-  stage: 'waits' | 'begun' | 'ready'
-  joined?: Joined
-  contribution?: Contribution
-}
-
-export interface Waiting {
-  readonly since: number
-  readonly peers: readonly string[]
-  readonly why: string
-}
 
 export class Coordinator {
   readonly #needs: CoordinatorNeeds

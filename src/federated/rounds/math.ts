@@ -144,7 +144,13 @@ export class RoundMath {
 
   #nextClip(state: FedState, { reals }: Sums, survivors: number, noise: Noise | undefined): number | null {
     const privacy = this.plan.privacy
-    if (noise?.bitScale == null || privacy === undefined || privacy === 'off' || privacy.adaptive === undefined) {
+    if (
+      noise === undefined ||
+      noise.bitScale === null ||
+      privacy === undefined ||
+      privacy === 'off' ||
+      privacy.adaptive === undefined
+    ) {
       return state.clip
     }
     const { eta = 0.2, quantile = 0.5 } = privacy.adaptive

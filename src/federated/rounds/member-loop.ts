@@ -62,7 +62,7 @@ export interface MemberNeeds {
 }
 
 /** Until here nothing has begun that others wait for. */
-const EARLY: ReadonlySet<string> = new Set(['waits', 'training', 'advertised'])
+const EARLY: ReadonlySet<string> = new Set(['waits', 'training', 'advertised', 'sent'])
 
 export class MemberLoop {
   readonly #needs: MemberNeeds

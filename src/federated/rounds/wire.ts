@@ -145,7 +145,7 @@ export function isLoss(error: unknown): boolean {
 /** What others said was wrong: this member goes on with somebody else. All else stops it, for its person to look at. */
 export function isOfOthers(error: unknown): boolean {
   const code = error instanceof WeftError ? error.code : ''
-  return /^WEFT-FED-0(?:2\d|3[0-3]|05|06|08|64|66)$/.test(code) || /^WEFT-NET-/.test(code)
+  return /^WEFT-FED-0(?:2\d|3[0-3]|05|06|08|64|66)$/.test(code) || code.startsWith('WEFT-NET-')
 }
 
 export function revealBody(reveal: Reveal): Body<'reveal'> {

@@ -30,8 +30,8 @@ export function attacked(
       return { reals: reals.map((value, index) => (index === 0 ? Number.NaN : value)), wide }
     case 'alie':
       return { reals: reals.map((_, index) => bounded(alie(honest, index))), wide }
-    case 'label-flip':
-      // Its training has done it already.
+    default:
+      // A flip of labels has done its work in the training already.
       return own
   }
 }

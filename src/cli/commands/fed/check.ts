@@ -9,13 +9,14 @@ import { UsageError } from '../../errors.ts'
 import { printable, table } from '../../text.ts'
 import { warningsOf } from './warnings.ts'
 
-export const checkCommand: Command = async ({ flags, io, out, signal, defer }) => {
+export const checkCommand: Command = async (context) => {
+  const { flags, io, out, signal } = context
   const path = flags.argument(1)
   if (path === undefined) throw new UsageError('weft fed check needs PLAN', 'usage: weft fed check PLAN --data FILE')
   const plan = checkFedPlan(await readFedPlan(path), path)
   const hash = Buffer.from(planHash(plan)).toString('hex')
   const root = await mkdtemp(join(tmpdir(), 'weft-fed-check-'))
-  defer(() => rm(root, { recursive: true, force: true }))
+  context.defer(() => rm(root, { recursive: true, force: true }))
   const sites = []
   for (const file of flags.texts('data')) {
     sites.push(await checkData({ clock: io.clock, engine: createOrtEngine() }, root, plan, file, signal))
