@@ -1,20 +1,19 @@
 /** weft train PLAN: a plan in, a folder with a model out. */
 import { basename, resolve } from 'node:path'
-import type { TrainOutcome, TrainResult } from '../../training/index.ts'
-import type { Command } from '../context.ts'
+import type { ReadPlan, TrainOutcome, TrainRequest, TrainResult } from '../../training/index.ts'
+import { openFor } from '../context.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { ensureModel } from '../ensure-model.ts'
 import { plural } from '../format.ts'
 import { createProgress } from '../progress.ts'
+import type { ProgressDisplay } from '../progress.ts'
 import { loadFunction } from '../rooms.ts'
 import { printable, table } from '../text.ts'
 
 export const command: Command = async (context) => {
-  const { flags, io, out, signal } = context
+  const { flags, io, out } = context
   const plan = flags.required(0)
   const folder = resolve(flags.text('out') ?? basename(plan).replace(/\.json$/, ''))
-  const [trainPlan, createOrtEngine] = [
-    await loadFunction('training', 'trainPlan'),
-    await loadFunction('onnx', 'createOrtEngine'),
-  ]
   const progress = createProgress(io, out)
   context.defer(() => progress.end())
   const request = {
@@ -24,8 +23,10 @@ export const command: Command = async (context) => {
     seed: flags.number('seed'),
     threads: flags.number('threads'),
   }
-  const needs = { clock: io.clock, engine: createOrtEngine() }
-  const { result, resumed } = (await trainPlan(needs, request, progress.sink, signal)) as TrainOutcome
+  const { plan: read } = (await (await loadFunction('training', 'readPlan'))(plan)) as ReadPlan
+  const { result, resumed } = await (read.model.kind === 'base'
+    ? trainedAdapter(context, request, read.model.name, progress)
+    : trained(context, request, progress))
   progress.end()
   if (resumed !== null) out.note(`went on from step ${resumed}`)
   if (out.structured) {
@@ -34,6 +35,32 @@ export const command: Command = async (context) => {
   }
   out.lines(linesOf(result))
   out.note(`${printable(folder)} holds ${result.files.map((file) => printable(file)).join(', ')}`)
+}
+
+async function trained(
+  { io, signal }: CommandContext,
+  request: TrainRequest,
+  progress: ProgressDisplay,
+): Promise<TrainOutcome> {
+  const [trainPlan, createOrtEngine] = [
+    await loadFunction('training', 'trainPlan'),
+    await loadFunction('onnx', 'createOrtEngine'),
+  ]
+  const needs = { clock: io.clock, engine: createOrtEngine() }
+  return (await trainPlan(needs, request, progress.sink, signal)) as TrainOutcome
+}
+
+/** The base model stays as it is: of this home, or fetched first where the catalogue knows it. */
+async function trainedAdapter(
+  context: CommandContext,
+  request: TrainRequest,
+  base: string,
+  progress: ProgressDisplay,
+): Promise<TrainOutcome> {
+  const access = await openFor(context, 'fallback')
+  await ensureModel(context, access, base, context.signal)
+  const trainHere = await loadFunction('peer', 'trainAdapterHere')
+  return (await trainHere(context.home, request, progress.sink, context.signal)) as TrainOutcome
 }
 
 function linesOf(result: TrainResult): string[] {

@@ -44,7 +44,7 @@ export async function readTexts(request: TextRequest, signal?: AbortSignal): Pro
   }
 }
 
-async function* piecesOf(path: string, field: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+export async function* piecesOf(path: string, field: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const stream = createReadStream(path, { highWaterMark: 1 << 18 })
   try {
     if (!path.endsWith('.jsonl')) {
@@ -82,7 +82,8 @@ function textOf(json: string, field: string, path: string, line: number): Buffer
   return Buffer.from(value)
 }
 
-function asTokens(rows: Rows, length: number): Rows {
+/** @param window a field of `length` + 1 numbers a row */
+export function asTokens(rows: Rows, length: number): Rows {
   const field = (name: string): Rows['fields'][number] => ({ name, type: 'int64', dims: [length] })
   return {
     count: rows.count,
@@ -90,11 +91,11 @@ function asTokens(rows: Rows, length: number): Rows {
     close: () => rows.close(),
     async take(wanted, signal) {
       const { window } = await rows.take(wanted, signal)
-      const bytes = window!.data as Uint8Array
+      const numbers = window!.data as Uint8Array | Int32Array
       const tokens = (shift: number): Tensor => {
         const data = new BigInt64Array(wanted.length * length)
         for (let at = 0; at < data.length; at++) {
-          data[at] = BigInt(bytes[Math.floor(at / length) * (length + 1) + (at % length) + shift]!)
+          data[at] = BigInt(numbers[Math.floor(at / length) * (length + 1) + (at % length) + shift]!)
         }
         return { type: 'int64', dims: [wanted.length, length], data }
       }

@@ -3,6 +3,7 @@ import { MICROSOFT } from '../../onnx/index.ts'
 import type { GraphBuilder, StoredTensor } from '../../onnx/index.ts'
 import type { DecoderShape } from '../manifest.ts'
 import { kernelHeadDim } from './head-width.ts'
+import type { Adapt } from './adapted/adapter-parts.ts'
 import { geluTanh, matmul, norm, silu, skipNorm } from './nodes.ts'
 import type { PackedMatrix } from './pack.ts'
 
@@ -39,6 +40,7 @@ export interface RotaryTables {
 /**
  * The residual after a layer, [rows, width] float32, not yet rounded to the boundary's type.
  * @param attend from packed q, k, v [rows, (heads + 2 kv heads) head dim] to what attention gives, [rows, heads head dim]
+ * @param adapt what adapters make of the outputs of matrices. @default nothing
  */
 export function decoderLayer(
   graph: GraphBuilder,
@@ -47,22 +49,23 @@ export function decoderLayer(
   weights: PackedLayer,
   residual: string,
   attend: (qkv: string) => string,
+  adapt: Adapt = (_place, _input, output) => output,
 ): string {
   const epsilon = shape.norm_epsilon
   const before = { weight: weights.attentionNorm, bias: weights.attentionNormBias }
   const normed = norm(graph, `${name}.attention`, residual, before, epsilon)
   const parts = weights.qkv.map((matrix, index) => matmul(graph, `${name}.qkv.${index}`, normed, matrix))
   const qkv = parts.length === 1 ? parts[0]! : graph.node('Concat', parts, { axis: -1 })
-  const attended = attend(normedHeads(graph, shape, name, weights, qkv))
-  const output = matmul(graph, `${name}.output`, attended, weights.output)
+  const attended = attend(normedHeads(graph, shape, name, weights, adapt('qkv', normed, qkv)))
+  const output = adapt('o', attended, matmul(graph, `${name}.output`, attended, weights.output))
   const projected = normedAfter(graph, shape, `${name}.attended`, weights.postAttentionNorm, output)
   const between = { weight: weights.feedForwardNorm, bias: weights.feedForwardNormBias }
   const [normed2, sum] = skipNorm(graph, `${name}.feed`, projected, residual, between, epsilon)
   const activate = shape.activation === 'gelu_tanh' ? geluTanh : silu
-  const gate = activate(graph, matmul(graph, `${name}.gate`, normed2, weights.gate))
-  const up = matmul(graph, `${name}.up`, normed2, weights.up)
+  const gate = activate(graph, adapt('gate', normed2, matmul(graph, `${name}.gate`, normed2, weights.gate)))
+  const up = adapt('up', normed2, matmul(graph, `${name}.up`, normed2, weights.up))
   const hidden = graph.node('Mul', [gate, up])
-  const down = matmul(graph, `${name}.down`, hidden, weights.down)
+  const down = adapt('down', hidden, matmul(graph, `${name}.down`, hidden, weights.down))
   return graph.node('Add', [normedAfter(graph, shape, `${name}.fed`, weights.postFeedForwardNorm, down), sum])
 }
 

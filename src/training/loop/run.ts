@@ -1,7 +1,6 @@
 /** The steps of a run, from where its progress stands to its end. */
 import { checkUnchanged } from '../../data/index.ts'
 import type { Clock } from '../../util/index.ts'
-import type { Model } from '../../onnx/index.ts'
 import type { Examples } from '../data/index.ts'
 import { LossNotFiniteError } from '../errors.ts'
 import { computeMetrics, isBetter, watchedMetric } from '../metrics/index.ts'
@@ -11,10 +10,10 @@ import type { MetricName, TrainPlan } from '../plan/schema.ts'
 import { batchesOf, batchRows, epochOrder, feedsFor, othersOf } from './batches.ts'
 import { saveCheckpoint } from './checkpoint.ts'
 import type { CheckpointMeta } from './checkpoint.ts'
-import { firstNotFinite, isFinite } from './diagnose.ts'
+import { isFinite } from './diagnose.ts'
 import { evaluate } from './evaluate.ts'
 import type { CurvePoint, Progress } from './progress.ts'
-import type { Session, SessionNeeds } from './sessions.ts'
+import type { Session } from './sessions.ts'
 import type { Batch, Stepper, Tensors } from './stepper.ts'
 import type { TrainProgressSink } from './types.ts'
 
@@ -31,8 +30,8 @@ export interface RunInit {
   readonly metrics: readonly MetricName[]
   readonly stepper: Stepper
   readonly evaluation: Session
-  readonly evaluationModel: Model
-  readonly sessions: SessionNeeds
+  /** In words, what made the first value that is not finite. */
+  diagnose(parameters: Tensors, feeds: Tensors): Promise<string>
   readonly meta: Omit<CheckpointMeta, 'progress'>
   readonly progress: Progress
   readonly best: Tensors | undefined
@@ -185,8 +184,8 @@ export class Run {
   }
 
   async #notFinite(loss: number, feeds: Tensors): Promise<LossNotFiniteError> {
-    const { sessions, evaluationModel, stepper } = this.#init
-    return this.#lossError(loss, await firstNotFinite(sessions, evaluationModel, stepper.parameters, feeds))
+    const { diagnose, stepper } = this.#init
+    return this.#lossError(loss, await diagnose(stepper.parameters, feeds))
   }
 
   #lossError(loss: number, layer: string): LossNotFiniteError {

@@ -3,10 +3,9 @@ import { join, resolve } from 'node:path'
 import { availableParallelism } from 'node:os'
 import { writeModel } from '../../onnx/index.ts'
 import type { LoadOptions } from '../../onnx/index.ts'
-import { DataChangedError, NoRowsError } from '../../data/index.ts'
 import { absoluteData, loadExamples } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
-import { CheckpointError, PlanFieldError, TrainingMemoryError } from '../errors.ts'
+import { TrainingMemoryError } from '../errors.ts'
 import { openModelFile } from '../foreign/model-file.ts'
 import type { Checkpointing } from '../autodiff/types.ts'
 import { buildForward } from '../graph/forward.ts'
@@ -17,16 +16,17 @@ import { metricsOf } from '../metrics/index.ts'
 import type { TrainPlan } from '../plan/schema.ts'
 import { readPlan } from '../plan/read-plan.ts'
 import { lastCheckpoint } from './checkpoint.ts'
-import type { Checkpoint, CheckpointMeta } from './checkpoint.ts'
 import { curveSvg } from './curve.ts'
+import { firstNotFinite } from './diagnose.ts'
 import { openRunFolder, RUN_FILES } from './folder.ts'
 import type { RunFolder } from './folder.ts'
 import { BEGINNING } from './progress.ts'
+import { checkData, checkParts, restore } from './resume.ts'
 import { Run } from './run.ts'
 import { runId } from './run-id.ts'
 import { openSession } from './sessions.ts'
 import { createStepper } from './stepper.ts'
-import type { Stepper, Tensors } from './stepper.ts'
+import type { Tensors } from './stepper.ts'
 import type { TrainNeeds, TrainOutcome, TrainProgressSink, TrainRequest, TrainResult } from './types.ts'
 
 /** Bytes, where the plan says nothing. */
@@ -123,8 +123,7 @@ async function runJob(job: Job, signal?: AbortSignal): Promise<TrainOutcome> {
       folder: folder.path,
       stepper,
       evaluation,
-      evaluationModel,
-      sessions,
+      diagnose: (parameters, feeds) => firstNotFinite(sessions, evaluationModel, parameters, feeds),
       meta,
       progress,
       best,
@@ -228,34 +227,4 @@ function activationsOf({ plan, forward, examples }: Job): Checkpointing | undefi
       ['length', examples.length],
     ]),
   }
-}
-
-function checkParts(plan: TrainPlan, { parts }: Examples, planPath: string): void {
-  if (parts.train.index.length === 0) throw new NoRowsError('the part for training')
-  if (plan.early_stopping !== undefined && parts.validation.index.length === 0) {
-    throw new PlanFieldError(planPath, 'early_stopping', 'there is no part for validation: "split" has to name one')
-  }
-}
-
-function checkData(meta: CheckpointMeta, { files }: Examples): void {
-  for (const [index, { path, sha256 }] of files.entries()) {
-    if (meta.data[index] !== sha256) throw new DataChangedError(path, 'it has other bytes than when the run began')
-  }
-}
-
-/** @throws CheckpointError when a tensor is missing or of another shape */
-function restore(stepper: Stepper, { parameters, state, best }: Checkpoint, path: string): void {
-  const taken = (now: Tensors, kept: Tensors): Tensors => {
-    const entries = Object.entries(now).map(([name, tensor]) => {
-      const found = kept[name]
-      if (found === undefined || found.dims.join() !== tensor.dims.join() || found.type !== tensor.type) {
-        throw new CheckpointError(path, `the tensor ${name} is missing, or has another shape`)
-      }
-      return [name, found] as const
-    })
-    return Object.fromEntries(entries)
-  }
-  if (best !== undefined) taken(stepper.parameters, best)
-  stepper.parameters = taken(stepper.parameters, parameters)
-  stepper.state = taken(stepper.state, state)
 }

@@ -1,5 +1,6 @@
 /** `weft.train-plan/1`: what a run of `weft train` reads. docs/training.md describes each field. */
 import { z } from 'zod'
+import { ADAPTED_PARTS } from '../../models/index.ts'
 
 const text = z.string().min(1).max(1000)
 const count = z.int().min(1).max(1_000_000_000)
@@ -106,6 +107,18 @@ const model = z.discriminatedUnion('kind', [
     output: text.optional(),
     freeze: z.array(text).max(10_000).optional(),
   }),
+  /** A language model of the home or the catalogue, whose weights stay as they are. */
+  z.strictObject({ kind: z.literal('base'), name: text }),
+])
+
+const adapter = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('lora'),
+    rank: z.int().min(1).max(1024).optional(),
+    alpha: positive.optional(),
+    targets: z.array(z.enum(ADAPTED_PARTS)).min(1).max(ADAPTED_PARTS.length).optional(),
+  }),
+  z.strictObject({ kind: z.literal('prompt'), tokens: z.int().min(1).max(1024) }),
 ])
 
 const loss = z.discriminatedUnion('kind', [
@@ -172,6 +185,8 @@ export const planSchema = z.strictObject({
   features: z.array(feature).min(1).max(65_536).optional(),
   split: split.optional(),
   model,
+  /** Of a model of kind `base`: what is trained. */
+  adapter: adapter.optional(),
   init: z.union([z.enum(['zeros', 'hash']), z.strictObject({ seed })]).optional(),
   loss: loss.optional(),
   optimizer,

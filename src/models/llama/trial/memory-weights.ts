@@ -14,12 +14,12 @@ export class MemoryWeights implements WeightSink {
   readonly #tensors: Tensor[] = []
 
   /** The bytes are kept as they are, not copied, unless they come in pieces. */
-  append(
+  async append(
     type: ElementType,
     dims: readonly number[],
-    values: ArrayBufferView | Iterable<ArrayBufferView>,
+    values: Parameters<WeightSink['append']>[2],
   ): Promise<StoredTensor> {
-    const bytes = ArrayBuffer.isView(values) ? bytesOf(values) : Buffer.concat([...values].map(bytesOf))
+    const bytes = ArrayBuffer.isView(values) ? bytesOf(values) : await joined(values)
     const [name, View] = ARRAYS[type]
     const whole = bytes.byteOffset % View.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice()
     const data = new View(
@@ -28,12 +28,30 @@ export class MemoryWeights implements WeightSink {
       whole.byteLength / View.BYTES_PER_ELEMENT,
     ) as Tensor['data']
     const offset = this.#tensors.push({ type: name, dims, data }) - 1
-    return Promise.resolve({ type, dims, file: '', offset, length: bytes.byteLength })
+    return { type, dims, file: '', offset, length: bytes.byteLength }
   }
 
   tensor({ offset }: StoredTensor): Tensor {
     return this.#tensors[offset]!
   }
+
+  /** What is wanted in another form from now on. */
+  replace({ offset }: StoredTensor, tensor: Tensor): void {
+    this.#tensors[offset] = tensor
+  }
+}
+
+/** Who gives pieces may use their memory again for the next. */
+async function joined(values: Exclude<Parameters<WeightSink['append']>[2], ArrayBufferView>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of values) pieces.push(bytesOf(piece).slice())
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const piece of pieces) {
+    all.set(piece, at)
+    at += piece.length
+  }
+  return all
 }
 
 function bytesOf(view: ArrayBufferView): Uint8Array {
