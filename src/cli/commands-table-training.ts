@@ -25,6 +25,11 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
         value: { label: 'N', kind: 'whole', min: 1, max: 1024 },
         help: 'threads (default: all cores)',
       },
+      {
+        name: 'placement',
+        value: { label: 'FILE|auto|local', kind: 'file' },
+        help: 'of an adapter: where the layers of its model are computed (default: in this process); auto is the placement that stands',
+      },
     ],
     notes: [
       'PLAN: a JSON file; docs/training.md has one for each task. The folder gets model.onnx, which weft import, split and ' +

@@ -16,6 +16,8 @@ import type {
   PlanRequest,
   ProgressSink,
   RemoveOptions,
+  TrainedOver,
+  TrainOverRequest,
 } from '../peer/index.ts'
 import type { PlanDocument } from '../placement/index.ts'
 import type { GenerateEvent, GenerateRequest, PromptInput } from '../pipeline/index.ts'
@@ -33,6 +35,7 @@ export interface PeerAccess {
   manifest(model: string, signal?: AbortSignal): Promise<AnyManifest>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent>
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles>
+  train(request: TrainOverRequest, progress: ProgressSink, signal?: AbortSignal): Promise<TrainedOver>
   embed(
     model: string,
     texts: readonly string[],

@@ -27,6 +27,7 @@ export function localAccess(peer: Peer): PeerAccess {
     manifest: (model) => peer.manifest(model),
     generate: (request, signal) => peer.generate(request, signal),
     inferFiles: (request, signal) => peer.inferFiles(request, signal),
+    train: (request, progress, signal) => peer.train(request, progress, signal),
     embed: (model, texts, options, signal) => peer.embed(model, texts, options, signal),
     tokenize: (model, input, signal) => peer.tokenize(model, input, signal),
     detokenize: (model, ids, signal) => peer.detokenize(model, ids, signal),

@@ -10,6 +10,7 @@ import type {
   PingReply,
   PlacementStatus,
   Progress,
+  TrainedOver,
 } from '../peer/index.ts'
 import type { PlanDocument } from '../placement/index.ts'
 import type { GenerateEvent } from '../pipeline/index.ts'
@@ -56,6 +57,8 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
     },
     inferFiles: async (request, signal) =>
       (await client.json('POST', '/api/v1/infer', { body: request, signal, deadline: null })) as InferredFiles,
+    train: async (request, progress, signal) =>
+      (await resultOf('/api/v1/train', { body: request, signal }, progress)) as TrainedOver,
     async embed(model, input, options, signal) {
       const body = { model, input, encoding_format: 'base64', ...options }
       return embeddingsOf(await client.json('POST', '/v1/embeddings', { body, signal, deadline: null }))

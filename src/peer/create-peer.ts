@@ -28,6 +28,7 @@ import { createReplanning } from './create-replanning.ts'
 import { Quarantine } from './quarantine.ts'
 import { Requests } from './requests.ts'
 import { stagesOf } from './stages-of.ts'
+import { trainingOf } from './training-of.ts'
 import { Transfers } from './transfers.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { packageRoot, VERSION } from './version.ts'
@@ -225,6 +226,8 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => flow.stop())
+  const trained = trainingOf(parts, { library, network, stages })
+  undo.push(() => trained.stop())
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
   const keptParts = new KeptParts({ clock, paths, store, library })
@@ -232,6 +235,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   const isReachable = (peer: string): boolean => replacements.isReachable(peer)
   const inferring = { count, isReachable, self, clock, random, paths, store, mesh, library, placing, flow, watch }
   const decoding = { ...inferring, keptParts }
+  const training = { ...inferring, ...trained, replacements }
   const requests = new Requests({
     self,
     clock,
@@ -263,6 +267,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     await parts.book.save()
     await ring.stop()
     await flow.stop()
+    await trained.stop()
     await stages.stop()
     await graphStages.stop()
     await mesh?.stop().catch((error: unknown) => logger.warn({ err: error }, 'the mesh did not end in order'))
@@ -302,10 +307,11 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     keptParts,
     quarantine,
     inferring,
+    training,
     shutdown,
   })
   if (network !== null) undo.push(() => federation.stop())
-  const lost = [replacements, ring, flow]
+  const lost = [replacements, ring, flow, trained.service]
   // Alone, the home may be shared with an import of another process.
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {

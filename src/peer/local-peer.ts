@@ -9,6 +9,8 @@ import { LastCopyError, ModelInUseError, OfflineError } from './errors.ts'
 import { embedTexts } from './embed.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import { inferFiles } from './infer-files.ts'
+import { trainOverPeers } from './train-mesh.ts'
+import type { TrainedOver, TrainMeshNeeds, TrainOverRequest } from './train-mesh.ts'
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
 import { inferOverPeers } from './infer-mesh.ts'
 import type { InferMeshNeeds, InferRequest } from './infer-mesh.ts'
@@ -69,6 +71,7 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly book: AddressBook
   readonly listeners: Set<(event: PeerEvent) => void>
   readonly inferring: InferMeshNeeds
+  readonly training: TrainMeshNeeds
   readonly keptParts: KeptParts
   readonly federation: Federation
   /** Told how long answers take, by their route. */
@@ -134,6 +137,11 @@ export class LocalPeer implements Peer {
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles> {
     const run = (end: AbortSignal): Promise<InferredFiles> => inferFiles(this.#needs.inferring, request, end)
     return this.#needs.requests.infer(request.model, run, signal)
+  }
+
+  train(request: TrainOverRequest, progress?: ProgressSink, signal?: AbortSignal): Promise<TrainedOver> {
+    const { requests, training } = this.#needs
+    return requests.infer(request.plan, (end) => trainOverPeers(training, request, progress, end), signal)
   }
 
   async tokenize(

@@ -1,5 +1,4 @@
 /** `weft train` on a language model of this home, in this process: no peer need run. */
-import { availableParallelism } from 'node:os'
 import { createTokenizer, languageModel, loadManifests } from '../models/index.ts'
 import type { ModelManifest, TokenizerDefinition } from '../models/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
@@ -30,7 +29,7 @@ export async function trainAdapterHere(
       manifest,
       store,
       tokenizer: createTokenizer(JSON.parse(definition) as TokenizerDefinition),
-      line: async (spec, length, folder, threads = availableParallelism()) => {
+      line: async (spec, length, folder, threads) => {
         const options = { threads, optimization: 'basic' as const }
         const blocks = new FrozenBlocks({ engine, folder, options, store, manifest })
         return localLine(await blocks.open(0, manifest.blocks.length, length, formOf(spec)), () => blocks.close())

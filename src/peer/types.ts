@@ -10,6 +10,7 @@ import type { GenerateEvent, GenerateRequest, Inference, PlacementFile } from '.
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import type { InferRequest } from './infer-mesh.ts'
+import type { TrainedOver, TrainOverRequest } from './train-mesh.ts'
 import type { PlanRequest } from './plan-input.ts'
 import type { QuarantineEntry } from './quarantine.ts'
 import type { PlacementView } from './placement-view.ts'
@@ -253,6 +254,8 @@ export interface Peer {
   ): Promise<Embeddings>
   /** The same on files of this machine, in NumPy's format: for the command line. */
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles>
+  /** An adapter of a language model, its layers at peers: the plan and the folder are files of this machine. */
+  train(request: TrainOverRequest, progress?: ProgressSink, signal?: AbortSignal): Promise<TrainedOver>
   /** Text with the chat template applied, as `generate` would see it, and its ids. */
   tokenize(model: string, input: GenerateRequest['input'], signal?: AbortSignal): Promise<{ ids: readonly number[] }>
   detokenize(model: string, ids: readonly number[], signal?: AbortSignal): Promise<string>

@@ -17,6 +17,7 @@ export type {
   Tool,
   ToolCall,
 } from './types.ts'
+import { TRAIN_LINE_ERRORS } from './adapters/errors.ts'
 import { STAGE_ERRORS } from './errors.ts'
 import { GRAPH_ERRORS } from './graph/errors.ts'
 import { HOST_ERRORS } from './host/errors.ts'
@@ -26,6 +27,9 @@ import { ORIGIN_ERRORS } from './origin/errors.ts'
 import { RING_ERRORS } from './ring/errors.ts'
 import type { ErrorInfo } from '../errors.ts'
 
+export { TrainHosts } from './adapters/hosts.ts'
+export { MeshLine } from './adapters/mesh-line.ts'
+export { TrainService } from './adapters/service.ts'
 export { CancelledError, MemoryQuotaError } from './errors.ts'
 export { GraphUncheckedError } from './graph/errors.ts'
 export { splitFile } from './graph/prepare/child.ts'
@@ -84,6 +88,7 @@ export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   StageHostError.info,
   StageHostLostError.info,
   ...GRAPH_ERRORS,
+  ...TRAIN_LINE_ERRORS,
   ...RING_ERRORS,
   ...ORIGIN_ERRORS,
 ]

@@ -98,6 +98,7 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
       return Promise.resolve({ vectors, tokens: 3 * texts.length, route, stats: { load_ms: 0, run_ms: 1, counters } })
     },
     inferFiles: ({ model }) => Promise.reject(missing(model)),
+    train: ({ plan }) => Promise.reject(missing(plan)),
     tokenize: (model, input) => {
       if (model !== MODEL) return Promise.reject(missing(model))
       return Promise.resolve({ ids: input.kind === 'ids' ? input.ids : [0, 1, 2] })

@@ -11,7 +11,14 @@ import { routeHeader } from '../openai/shapes.ts'
 import type { GenerateRequest } from '../../pipeline/index.ts'
 import type { Asked } from '../resume/asked.ts'
 import type { Streams } from '../resume/streams.ts'
-import { deploySchema, generateSchema, importSchema, netcheckSchema, pingSchema } from './request-schema.ts'
+import {
+  deploySchema,
+  generateSchema,
+  importSchema,
+  netcheckSchema,
+  pingSchema,
+  trainSchema,
+} from './request-schema.ts'
 import { orAbort } from '../../util/index.ts'
 
 export function line(value: StreamLine | object): string {
@@ -67,6 +74,11 @@ export function answerImport(peer: Peer, exchange: Exchange, body: unknown): Pro
 export function answerDeploy(peer: Peer, exchange: Exchange, body: unknown): Promise<undefined> {
   const { model, placement } = check(deploySchema, body)
   return runJob(exchange, (progress) => peer.deploy(model, placement, progress, exchange.signal))
+}
+
+export function answerTrain(peer: Peer, exchange: Exchange, body: unknown): Promise<undefined> {
+  const request = check(trainSchema, body)
+  return runJob(exchange, (progress) => peer.train(request, progress, exchange.signal))
 }
 
 export async function answerPing(peer: Peer, exchange: Exchange, body: unknown): Promise<undefined> {

@@ -151,6 +151,17 @@ export const inferSchema = z
   })
   .transform((fields) => defined(fields))
 
+export const trainSchema = z
+  .strictObject({
+    plan: path,
+    out: path,
+    resume: z.boolean(),
+    seed: whole(0, Number.MAX_SAFE_INTEGER).optional(),
+    threads: whole(1, 1_024).optional(),
+    stages: placementFile.shape.stages.optional(),
+  })
+  .transform((fields) => defined(fields))
+
 /** As many as the planner takes. */
 const MAX_CHANGES = 64
 

@@ -9,7 +9,7 @@ import { NoSuchRouteError } from '../request-errors.ts'
 import type { ServerParts } from '../server-parts.ts'
 import type { Scope } from '../types.ts'
 import { answerEvents } from './event-stream.ts'
-import { answerDeploy, answerImport, answerNetcheck, answerPing, errorLine } from './jobs.ts'
+import { answerDeploy, answerImport, answerNetcheck, answerPing, answerTrain, errorLine } from './jobs.ts'
 import {
   detokenizeSchema,
   emptySchema,
@@ -92,6 +92,10 @@ function addInfer(app: FastifyInstance, parts: ServerParts, local: boolean): voi
     if (!local) throw new SocketOnlyError()
     const body = check(inferSchema, request.body)
     return exchanges.run(request, reply, ({ signal }) => needs.peer.inferFiles(body, signal), errorLine)
+  })
+  app.post('/api/v1/train', ADMIN, (request, reply) => {
+    if (!local) throw new SocketOnlyError()
+    return exchanges.run(request, reply, (exchange) => answerTrain(needs.peer, exchange, request.body), errorLine)
   })
 }
 

@@ -4,11 +4,13 @@ import type { ReadPlan, TrainOutcome, TrainRequest, TrainResult } from '../../tr
 import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { ensureModel } from '../ensure-model.ts'
+import { placementOption } from '../placement-file.ts'
 import { plural } from '../format.ts'
 import { createProgress } from '../progress.ts'
 import type { ProgressDisplay } from '../progress.ts'
 import { loadFunction } from '../rooms.ts'
 import { printable, table } from '../text.ts'
+import { namesOf, peerName } from '../views.ts'
 
 export const command: Command = async (context) => {
   const { flags, io, out } = context
@@ -50,13 +52,34 @@ async function trained(
   return (await trainPlan(needs, request, progress.sink, signal)) as TrainOutcome
 }
 
-/** The base model stays as it is: of this home, or fetched first where the catalogue knows it. */
+/**
+ * The base model stays as it is: of this home, or fetched first where the catalogue knows it. With a placement its layers are
+ * at peers, and the running peer does the rest.
+ */
 async function trainedAdapter(
   context: CommandContext,
   request: TrainRequest,
   base: string,
   progress: ProgressDisplay,
 ): Promise<TrainOutcome> {
+  const placement = await placementOption(context.flags.text('placement'), base)
+  if (placement !== undefined && placement !== 'local') {
+    const running = await openFor(context, 'never')
+    const stages = placement === 'auto' ? undefined : placement.stages
+    const asked = { ...request, plan: resolve(request.plan), ...(stages === undefined ? {} : { stages }) }
+    const outcome = await running.train(asked, progress.sink, context.signal)
+    progress.end()
+    const { route, counters } = outcome
+    const names = namesOf(await running.status(context.signal))
+    const hops = route.map(({ peer, from, to }) => `${peerName(names, peer)}[${from}:${to}]`)
+    context.out.note(`layers at ${hops.join(' -> ')}`)
+    context.out.note(
+      Object.entries(counters)
+        .map(([name, value]) => `${name} ${value}`)
+        .join(', '),
+    )
+    return outcome
+  }
   const access = await openFor(context, 'fallback')
   await ensureModel(context, access, base, context.signal)
   const trainHere = await loadFunction('peer', 'trainAdapterHere')

@@ -19,7 +19,7 @@ const PIECE = 1 << 16
 
 /** `x` and `target`, int64 [length] each: a window, and the same one token later. What is over at the end is left out. */
 export async function readTokens(request: TokenRequest, signal?: AbortSignal): Promise<Rows> {
-  const { length, encode, end } = request
+  const { length, end } = request
   const fields = [{ name: 'window', type: 'int32', dims: [length + 1] }] as const
   const packer = new RowPacker({ fields, memory: request.memory, folder: request.folder })
   let rest: number[] = []
@@ -35,7 +35,7 @@ export async function readTokens(request: TokenRequest, signal?: AbortSignal): P
   try {
     for (const path of request.paths) {
       for await (const text of textsOf(path, request.field, signal)) {
-        await add(encode(text.text))
+        await add(request.encode(text.text))
         if (text.ends && end !== null) await add([end])
       }
     }

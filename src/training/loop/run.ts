@@ -184,8 +184,8 @@ export class Run {
   }
 
   async #notFinite(loss: number, feeds: Tensors): Promise<LossNotFiniteError> {
-    const { diagnose, stepper } = this.#init
-    return this.#lossError(loss, await diagnose(stepper.parameters, feeds))
+    const { parameters } = this.#init.stepper
+    return this.#lossError(loss, await this.#init.diagnose(parameters, feeds))
   }
 
   #lossError(loss: number, layer: string): LossNotFiniteError {

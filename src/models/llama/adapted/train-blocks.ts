@@ -81,8 +81,8 @@ export async function frozenHead(store: BlobStore, shape: DecoderShape, block: B
 }
 
 function textTables(shape: DecoderShape, layer: number, length: number): Map<string, Tensor> {
-  const windowed = shape.window?.layers.includes(layer) === true
-  const seen = windowed ? shape.window!.size : length
+  const window = shape.window?.layers.includes(layer) === true ? shape.window : undefined
+  const seen = window?.size ?? length
   const mask = new Float32Array(length * length)
   for (let row = 0; row < length; row++) {
     for (let other = 0; other < length; other++) {
@@ -91,7 +91,7 @@ function textTables(shape: DecoderShape, layer: number, length: number): Map<str
   }
   const tables = new Map<string, Tensor>([[TEXT_INPUT.mask, { type: 'float32', dims: [length, length], data: mask }]])
   if (shape.unrotated_layers?.includes(layer) === true) return tables
-  const rotary: RotaryShape = (windowed ? windowRotary(shape) : null) ?? shape
+  const rotary: RotaryShape = (window === undefined ? null : windowRotary(shape)) ?? shape
   const pairs = kernelHeadDim(shape) / 2
   for (const kind of ['cos', 'sin'] as const) {
     const data = Float32Array.from([...rotaryTable(kind, rotary, length, pairs)].flatMap((piece) => [...piece]))

@@ -1,0 +1,77 @@
+/** An adapter trained over peers: data, adapter and optimizer stay with this one, layers are where the placement says. */
+import { languageModel } from '../models/index.ts'
+import { createOrtEngine } from '../onnx/index.ts'
+import { MeshLine, routeOf } from '../pipeline/index.ts'
+import type { PlacementStage, RouteSegment, TrainHosts, TrainService } from '../pipeline/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
+import { formOf, trainAdapter } from '../training/index.ts'
+import type { BaseModel, TrainOutcome, TrainRequest } from '../training/index.ts'
+import type { InferMeshNeeds } from './infer-mesh.ts'
+import type { Replacements } from './failover.ts'
+import type { ProgressSink } from './types.ts'
+
+export interface TrainMeshNeeds extends InferMeshNeeds {
+  readonly replacements: Replacements
+  readonly service: TrainService
+  readonly hosts: TrainHosts
+}
+
+export interface TrainOverRequest extends TrainRequest {
+  /** @default the placement that stands, or this peer alone */
+  readonly stages?: readonly PlacementStage[] | undefined
+}
+
+export interface TrainedOver extends TrainOutcome {
+  /** Who computed the layers, at the end. */
+  readonly route: readonly RouteSegment[]
+  readonly counters: Readonly<Record<string, number>>
+}
+
+const COUNTED = ['micro_batches', 'steps_replayed', 'failovers'] as const
+
+/** @throws what training, placing and peers throw */
+export async function trainOverPeers(
+  needs: TrainMeshNeeds,
+  request: TrainOverRequest,
+  progress: ProgressSink = () => undefined,
+  signal?: AbortSignal,
+): Promise<TrainedOver> {
+  const lines: MeshLine[] = []
+  const counters: Record<string, number> = Object.fromEntries(COUNTED.map((name) => [name, 0]))
+  const count = (name: string, by = 1): void => {
+    if (name in counters) counters[name] = counters[name]! + by
+    needs.count(name as Parameters<Telemetry['count']>[0], by)
+  }
+  const base = async (name: string, end?: AbortSignal): Promise<BaseModel> => {
+    const manifest = languageModel(await needs.library.resolve(name, end))
+    const last = manifest.blocks.length
+    // The embedding's rows are read here.
+    await needs.library.fetch(manifest, 0, 1, end)
+    return {
+      manifest,
+      store: needs.store,
+      tokenizer: await needs.library.tokenizer(manifest, end),
+      line: (spec, length) => {
+        const given = request.stages ?? needs.placing.standing(manifest) ?? [{ peer: needs.self, from: 0, to: last }]
+        needs.placing.check(manifest, given)
+        const allowed = request.stages && new Set([needs.self, ...request.stages.map(({ peer }) => peer)])
+        const line = new MeshLine(
+          { ...needs, count, replace: (lost, avoid) => needs.replacements.replace(manifest, lost, avoid, allowed) },
+          { manifest, form: formOf(spec), length, route: layersOf(routeOf(given, needs.self), last) },
+        )
+        lines.push(line)
+        return Promise.resolve(line)
+      },
+    }
+  }
+  const training = { clock: needs.clock, engine: createOrtEngine(), base }
+  const outcome = await trainAdapter(training, request, progress, signal)
+  return { ...outcome, route: lines.at(-1)?.route ?? [], counters }
+}
+
+/** Embedding and head stay here, whatever the placement says: tokens, and what should follow, are nobody else's. */
+function layersOf(route: readonly RouteSegment[], last: number): RouteSegment[] {
+  return route
+    .map(({ peer, from, to }) => ({ peer, from: Math.max(1, from), to: Math.min(to, last - 1) }))
+    .filter(({ from, to }) => from < to)
+}

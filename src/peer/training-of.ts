@@ -1,0 +1,39 @@
+/** What a peer computes for training runs, its own and others': hosts and the protocol between peers. */
+import { join } from 'node:path'
+import { languageModel } from '../models/index.ts'
+import type { Network } from '../net/index.ts'
+import { TrainHosts, TrainService } from '../pipeline/index.ts'
+import type { Stages } from '../pipeline/index.ts'
+import type { Library } from './library.ts'
+import type { Parts } from './parts.ts'
+
+export function trainingOf(
+  { clock, identity, paths, profiling, telemetry, threads }: Parts,
+  {
+    library,
+    network,
+    stages,
+  }: { readonly library: Library; readonly network: Network | null; readonly stages: Stages },
+): { readonly hosts: TrainHosts; readonly service: TrainService; stop(): Promise<void> } {
+  const count = (counter: string, by?: number): void => telemetry.count(counter as 'training_sessions', by)
+  const hosts = new TrainHosts({
+    clock,
+    codeCache: join(paths.cache, 'code'),
+    storeDirectory: paths.store,
+    threads,
+    memory: profiling.hardware(library.list()).memory_quota,
+    taken: () => stages.weights,
+    model: async (digest) => {
+      const manifest = languageModel(await library.resolve(digest))
+      return { manifest, path: library.path(manifest) }
+    },
+    fetch: (manifest, from, to) => library.fetch(manifest, from, to),
+    count,
+  })
+  const service = new TrainService({ self: identity.id, network, clock, hosts, count })
+  const stop = async (): Promise<void> => {
+    await service.stop()
+    await hosts.stop()
+  }
+  return { hosts, service, stop }
+}

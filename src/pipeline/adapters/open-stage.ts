@@ -1,0 +1,64 @@
+/** A session of an origin at a stage here, and what may come in for it. */
+import type { CancelTimer } from '../../util/index.ts'
+import type { Tensors } from '../graph/tensors.ts'
+import type { Link } from '../ring/links.ts'
+import { TrainingRefusedError } from './errors.ts'
+import type { LentTrainHost } from './hosts.ts'
+import { TRAIN } from './protocol.ts'
+import type { TrainBegin, TrainOpen } from './protocol.ts'
+
+/** What an origin hears of its run. */
+export interface TrainListener {
+  opened(place: number, pid: number): void
+  rows(step: number, micro: number, tensors: Tensors): void
+  returned(step: number, micro: number, tensors: Tensors): void
+  gradients(place: number, step: number, tensors: Tensors): void
+  /** @param place of the stage that ended; null: the peer went away */
+  failed(peer: string, error: Error): void
+}
+
+export interface OpenStage {
+  readonly origin: Link
+  readonly request: number
+  readonly place: number
+  readonly open: TrainOpen
+  readonly lent: LentTrainHost
+  /** Of the session in the host. */
+  readonly session: number
+  step: number
+  begun: TrainBegin
+  returned: number
+  silence: CancelTimer
+}
+
+/** Place of the origin where gradients end: a frame's field has no sign. */
+export const BEFORE_FIRST = 0xffff
+
+export function keyOf(origin: string, request: number, place: number): string {
+  return `${origin}/${request}/${place}`
+}
+
+export function checkRange({ from, to, length }: TrainOpen, { manifest }: LentTrainHost): void {
+  const { blocks, shape } = manifest
+  if (from < 1 || from >= to || to > blocks.length - 1) {
+    throw new TrainingRefusedError(`blocks ${from} to ${to} are not layers of the model`, { from, to })
+  }
+  if (length > shape.context) throw new TrainingRefusedError(`texts of ${length} rows are over the context`, { length })
+}
+
+/** What a stranger sends has to be of the model's width. */
+export function checkRows(tensors: Tensors, name: string, { manifest }: LentTrainHost): void {
+  const tensor = tensors.get(name)
+  const isRows = tensor?.type === 'float32' && tensor.dims.length === 2 && tensor.dims[1] === manifest.shape.width
+  if (!isRows || tensors.size !== 1) throw new TrainingRefusedError(`${name} are not of the width of the model`)
+}
+
+export function rowsIn(tensors: Tensors, name: string): number {
+  return tensors.get(name)?.dims[0] ?? 0
+}
+
+/** Rows come from the stage before, gradients from the one behind; the origin stands at both ends. */
+export function isNeighbour({ open: { route }, place, origin }: OpenStage, from: Link, type: number): boolean {
+  const neighbour = route[type === TRAIN.forward ? place - 1 : place + 1]
+  return from.peer === (neighbour ?? origin.peer)
+}

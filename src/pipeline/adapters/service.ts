@@ -1,0 +1,294 @@
+/**
+ * A peer's part of training over peers: it opens sessions in its training hosts for origins that ask, passes rows on and
+ * gradients back, and is the origin of its own runs. A session belongs to the peer that opened it; another adapter on the
+ * same blocks is another session, and neither sees the other's values.
+ */
+import { errorData } from '../../errors.ts'
+import { encodeControl, frame } from '../../net/index.ts'
+import type { Frame, Network } from '../../net/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { messageFrames, MessageReader } from '../graph/messages.ts'
+import type { Message, MessageHead } from '../graph/messages.ts'
+import type { Tensors } from '../graph/tensors.ts'
+import { PeerLostError } from '../ring/errors.ts'
+import { createLinks } from '../ring/links.ts'
+import type { Link, Links } from '../ring/links.ts'
+import { decodeRingError } from '../ring/protocol.ts'
+import { RemoteError } from '../ring/remote-error.ts'
+import { TrainingRefusedError } from './errors.ts'
+import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
+import type { LentTrainHost, TrainHosts } from './hosts.ts'
+import { BEFORE_FIRST, checkRange, checkRows, isNeighbour, keyOf, rowsIn } from './open-stage.ts'
+import type { OpenStage, TrainListener } from './open-stage.ts'
+import { decodeMicro, decodeTrainBegin, decodeTrainOpen, TRAIN, TRAIN_PROTOCOL } from './protocol.ts'
+
+/** Sessions that one other peer may have open here. */
+const MAX_SESSIONS_A_PEER = 16
+/** A session of which nothing is heard for so long is freed: its origin's close was lost. */
+const SILENCE_MS = 600_000
+
+export interface TrainServiceNeeds {
+  readonly self: string
+  readonly network: Network | null
+  readonly clock: Clock
+  readonly hosts: TrainHosts
+  count(name: string, by?: number): void
+}
+
+export class TrainService {
+  readonly #needs: TrainServiceNeeds
+  readonly #links: Links
+  readonly #readers = new WeakMap<Link, MessageReader>()
+  readonly #stages = new Map<string, OpenStage>()
+  /** Being opened; false once their origin has closed them again. */
+  readonly #opening = new Map<string, boolean>()
+  readonly #origins = new Map<number, { readonly route: readonly string[]; readonly listener: TrainListener }>()
+  #nextSession = 1
+
+  constructor(needs: TrainServiceNeeds) {
+    this.#needs = needs
+    this.#links = createLinks({
+      self: needs.self,
+      network: needs.network,
+      clock: needs.clock,
+      protocol: TRAIN_PROTOCOL,
+      receive: (from, part) => this.#receive(from, part),
+      ended: (link) => this.peerLost(link.peer),
+    })
+  }
+
+  /** Number of a session in a host here, for the origin's own head. */
+  newSession(): number {
+    return this.#nextSession++
+  }
+
+  /** This peer is the origin of `request` from now on. Returns how to end that. */
+  listen(request: number, route: readonly string[], listener: TrainListener): () => void {
+    this.#origins.set(request, { route, listener })
+    return () => this.#origins.delete(request)
+  }
+
+  /** Frames of one message, with none of another between. */
+  async send(peer: string, head: MessageHead, tensors: Tensors): Promise<void> {
+    await Promise.all(Array.from(messageFrames(head, tensors), (part) => this.#links.send(peer, part)))
+  }
+
+  close(peer: string, request: number, place: number): void {
+    this.#links.send(peer, frame({ type: TRAIN.close, request, hop: place })).catch(() => undefined)
+  }
+
+  /** Nothing more comes from this peer: its sessions here are freed, our own over it fail. */
+  peerLost(peer: string, why = 'its connection ended'): void {
+    for (const stage of this.#stages.values()) if (stage.origin.peer === peer) this.#free(stage)
+    for (const { route, listener } of this.#origins.values()) {
+      if (route.includes(peer)) listener.failed(peer, new PeerLostError(peer, why))
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const stage of this.#stages.values()) this.#free(stage)
+    await this.#links.stop()
+  }
+
+  #receive(from: Link, part: Frame): void {
+    if (part.type === TRAIN.close) return this.#close(from, part)
+    if (part.type === TRAIN.error) return this.#failed(from, part)
+    let reader = this.#readers.get(from)
+    if (reader === undefined) this.#readers.set(from, (reader = new MessageReader(MAX_TRAIN_BYTES)))
+    // What it throws ends the channel: nobody can tell where the next message begins.
+    const message = reader.take(part)
+    if (message === null) return
+    const { type } = message.head
+    if (type === TRAIN.open) void this.#open(from, message)
+    else if (type === TRAIN.begin) void this.#begin(from, message)
+    else if (type === TRAIN.forward || type === TRAIN.backward) void this.#rows(from, message)
+    else this.#toOrigin(from, message)
+  }
+
+  async #open(from: Link, { head, control }: Message): Promise<void> {
+    const { request, hop: place } = head
+    const key = keyOf(from.peer, request, place)
+    if (this.#opening.has(key) || this.#stages.has(key)) return this.#needs.count('frames_refused')
+    let lent: LentTrainHost | undefined
+    try {
+      const open = decodeTrainOpen(control)
+      if (open.route[place] !== this.#needs.self) {
+        throw new TrainingRefusedError('the route does not name this peer at this place', { place })
+      }
+      const held = [...this.#stages.keys(), ...this.#opening.keys()].filter((each) => each.startsWith(`${from.peer}/`))
+      if (from.peer !== this.#needs.self && held.length >= MAX_SESSIONS_A_PEER) {
+        throw new TrainingRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`)
+      }
+      this.#opening.set(key, true)
+      const { digest, from: first, to, length, form } = open
+      lent = await this.#needs.hosts.lend(digest, first, to)
+      checkRange(open, lent)
+      const session = this.newSession()
+      await lent.host.ask('open', { session, from: first, to, length, form })
+      if (this.#opening.get(key) !== true) return this.#end(lent, session)
+      const stage: OpenStage = {
+        origin: from,
+        request,
+        place,
+        open,
+        lent,
+        session,
+        step: -1,
+        begun: { micros: 0, back: false },
+        returned: 0,
+        silence: () => undefined,
+      }
+      this.#stages.set(key, stage)
+      this.#heard(stage)
+      void lent.host.ended.then((error) => this.#fail(stage, error))
+      this.#needs.count('training_sessions')
+      const answer = encodeControl({ pid: lent.host.pid, tensors: [] })
+      await from.send(frame({ type: TRAIN.opened, request, hop: place, control: answer }))
+    } catch (error) {
+      lent?.done()
+      this.#refuse(from, request, place, error)
+    } finally {
+      this.#opening.delete(key)
+    }
+  }
+
+  async #begin(from: Link, { head, control, tensors }: Message): Promise<void> {
+    const stage = this.#stages.get(keyOf(from.peer, head.request, head.hop))
+    if (stage === undefined) return this.#needs.count('frames_refused')
+    this.#heard(stage)
+    try {
+      stage.begun = decodeTrainBegin(control)
+      stage.step = head.step
+      stage.returned = 0
+      await stage.lent.host.ask('begin', { session: stage.session }, tensors)
+    } catch (error) {
+      this.#fail(stage, error)
+    }
+  }
+
+  /** Rows on their way out, or gradients on their way back. */
+  async #rows(from: Link, message: Message): Promise<void> {
+    const { head, control, tensors } = message
+    const { micro, origin } = decodeMicro(control)
+    const own = this.#origins.get(head.request)
+    // Behind the last stage, and before the first, stands the origin.
+    if (own !== undefined && origin === this.#needs.self) {
+      const isForward = head.type === TRAIN.forward
+      if (isForward && head.hop === own.route.length) {
+        return own.route.at(-1) === from.peer
+          ? own.listener.rows(head.step, micro, tensors)
+          : this.#needs.count('frames_refused')
+      }
+      if (!isForward && head.hop === BEFORE_FIRST) {
+        return own.route[0] === from.peer
+          ? own.listener.returned(head.step, micro, tensors)
+          : this.#needs.count('frames_refused')
+      }
+    }
+    const stage = this.#stages.get(keyOf(origin, head.request, head.hop))
+    if (stage === undefined || head.step !== stage.step || !isNeighbour(stage, from, head.type)) {
+      return this.#needs.count('frames_refused')
+    }
+    this.#heard(stage)
+    try {
+      await (head.type === TRAIN.forward ? this.#forward(stage, micro, tensors) : this.#backward(stage, micro, tensors))
+    } catch (error) {
+      if (stage.step === head.step) this.#fail(stage, error)
+    }
+  }
+
+  async #forward(stage: OpenStage, micro: number, tensors: Tensors): Promise<void> {
+    const { step, begun, session, lent, place, open } = stage
+    checkRows(tensors, TENSOR.rows, lent)
+    const { tensors: made } = await lent.host.ask('forward', { session, micro, keep: begun.back }, tensors)
+    if (stage.step !== step) return
+    this.#needs.count('forward_rows', rowsIn(made, TENSOR.rows))
+    await this.#onward(stage, TRAIN.forward, place + 1, open.route[place + 1], micro, made)
+  }
+
+  async #backward(stage: OpenStage, micro: number, tensors: Tensors): Promise<void> {
+    const { step, session, lent, place, open, begun, request, origin } = stage
+    checkRows(tensors, TENSOR.gradient, lent)
+    const { tensors: made } = await lent.host.ask('backward', { session, micro }, tensors)
+    if (stage.step !== step) return
+    this.#needs.count('backward_rows', rowsIn(made, TENSOR.gradient))
+    await this.#onward(
+      stage,
+      TRAIN.backward,
+      place === 0 ? BEFORE_FIRST : place - 1,
+      open.route[place - 1],
+      micro,
+      made,
+    )
+    if (++stage.returned < begun.micros) return
+    const { tensors: gradients } = await lent.host.ask('gradients', { session })
+    const head = { type: TRAIN.gradients, request, hop: place, step, control: {} }
+    await Promise.all(Array.from(messageFrames(head, gradients), (part) => origin.send(part)))
+  }
+
+  async #onward(
+    stage: OpenStage,
+    type: number,
+    hop: number,
+    peer: string | undefined,
+    micro: number,
+    tensors: Tensors,
+  ): Promise<void> {
+    const { origin, request, step } = stage
+    const head = { type, request, hop, step, control: { micro, origin: origin.peer } }
+    if (peer !== undefined) return this.send(peer, head, tensors)
+    await Promise.all(Array.from(messageFrames(head, tensors), (part) => origin.send(part)))
+  }
+
+  #toOrigin(from: Link, { head, control, tensors }: Message): void {
+    const own = this.#origins.get(head.request)
+    if (own === undefined || own.route[head.hop] !== from.peer) return this.#needs.count('frames_refused')
+    if (head.type === TRAIN.opened) own.listener.opened(head.hop, Number(control['pid']))
+    else if (head.type === TRAIN.gradients) own.listener.gradients(head.hop, head.step, tensors)
+  }
+
+  #failed(from: Link, part: Frame): void {
+    const own = this.#origins.get(part.request)
+    if (own === undefined || own.route[part.hop] !== from.peer) return this.#needs.count('frames_refused')
+    own.listener.failed(from.peer, new RemoteError(from.peer, decodeRingError(part)))
+  }
+
+  #close(from: Link, { request, hop }: Frame): void {
+    const key = keyOf(from.peer, request, hop)
+    if (this.#opening.has(key)) this.#opening.set(key, false)
+    const stage = this.#stages.get(key)
+    if (stage !== undefined) this.#free(stage)
+  }
+
+  #heard(stage: OpenStage): void {
+    stage.silence()
+    stage.silence = this.#needs.clock.after(SILENCE_MS, () => this.#free(stage))
+  }
+
+  #free(stage: OpenStage): void {
+    const key = keyOf(stage.origin.peer, stage.request, stage.place)
+    if (this.#stages.get(key) !== stage) return
+    this.#stages.delete(key)
+    stage.step = -1
+    stage.silence()
+    this.#end(stage.lent, stage.session)
+  }
+
+  #end({ host, done }: LentTrainHost, session: number): void {
+    host.ask('close', { session }).catch(() => undefined)
+    done()
+  }
+
+  #fail(stage: OpenStage, error: unknown): void {
+    const key = keyOf(stage.origin.peer, stage.request, stage.place)
+    if (this.#stages.get(key) !== stage) return
+    this.#free(stage)
+    this.#refuse(stage.origin, stage.request, stage.place, error)
+  }
+
+  #refuse(to: Link, request: number, place: number, error: unknown): void {
+    to.send(frame({ type: TRAIN.error, request, hop: place, control: encodeControl(errorData(error)) })).catch(
+      () => undefined,
+    )
+  }
+}

@@ -1,0 +1,112 @@
+/** weft train over real processes: the bits of one process, also when a stage is lost in the middle of a step. */
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { weft } from '../cli/support.ts'
+import { isWhole } from '../whole.ts'
+import { createLab, TINY } from './support.ts'
+import type { Lab, RealPeer } from './support.ts'
+
+let lab: Lab
+let peers: RealPeer[]
+const at = (name: string): string => join(lab.home('.'), name)
+
+const PLAN = {
+  schema: 'weft.train-plan/1',
+  name: 'loud',
+  seed: 3,
+  task: 'language',
+  data: { kind: 'text', path: 'texts.jsonl', length: 16 },
+  model: { kind: 'base', name: 'weft-tiny' },
+  adapter: { kind: 'lora', rank: 4, targets: ['q', 'v', 'o', 'down'] },
+  optimizer: { kind: 'adamw', lr: 0.01, clip_norm: 1 },
+  epochs: 2,
+  batch: 2,
+  accumulate: 4,
+}
+
+const TEXT = 'THE SEA WAS CALM, AND THE OLD MAN SAID NOTHING ABOUT IT. '
+
+async function placed(name: string, ...ends: readonly number[]): Promise<string> {
+  const stages = ends.map((to, index) => ({ peer: peers[index]!.id, from: ends[index - 1] ?? 0, to }))
+  await writeFile(at(name), JSON.stringify({ model: 'weft-tiny', stages }))
+  return at(name)
+}
+
+const train = (out: string, ...args: readonly string[]): ReturnType<typeof weft> =>
+  weft(['train', at('plan.json'), '--out', at(out), '--threads', '1', '--home', peers[0]!.home, ...args])
+
+const adapter = (out: string): Promise<Buffer> => readFile(join(at(out), 'adapter_model.safetensors'))
+
+const counter = async (peer: RealPeer, name: string): Promise<number> =>
+  (await peer.access.status()).counters[name] ?? 0
+
+beforeAll(async () => {
+  lab = await createLab()
+  const a = await lab.start('a', ['--lan', 'off', '--listen', '/ip4/127.0.0.1/tcp/0'])
+  const joining = ['--lan', 'off', '--listen', '/ip4/127.0.0.1/tcp/0', '--bootstrap', a.addresses[0]!]
+  peers = [a, await lab.start('b', joining), await lab.start('c', joining)]
+  await vi.waitFor(
+    async () => {
+      const { peers: seen } = await a.access.status()
+      expect(seen.filter(({ state }) => state === 'connected')).toHaveLength(2)
+    },
+    { timeout: 20_000, interval: 50 },
+  )
+  await a.access.importModel({ source: TINY, name: 'weft-tiny' }, () => undefined)
+  await writeFile(at('plan.json'), JSON.stringify(PLAN))
+  await writeFile(at('texts.jsonl'), `${JSON.stringify({ text: TEXT.repeat(16) })}\n`)
+}, 60_000)
+
+afterAll(() => lab.stop())
+
+describe('an adapter over three peers', () => {
+  it('is the bits of one process, and each stage computed its layers both ways', async () => {
+    expect(await train('one')).toMatchObject({ status: 0 })
+    expect(await train('three', '--placement', await placed('three.json', 3, 5, 8))).toMatchObject({ status: 0 })
+    expect(await adapter('three')).toEqual(await adapter('one'))
+    const back = await Promise.all(peers.map((peer) => counter(peer, 'backward_rows')))
+    expect(back[0]).toBeGreaterThan(0)
+    expect(back).toEqual([back[0], back[0], back[0]])
+    expect(await counter(peers[0]!, 'steps_replayed')).toBe(0)
+  }, 90_000)
+
+  it.runIf(isWhole)(
+    'a training host that is killed in the middle is started again, and the steps are the same',
+    async () => {
+      const running = train('killed', '--placement', at('three.json'))
+      const before = await counter(peers[1]!, 'backward_rows')
+      await vi.waitFor(async () => expect(await counter(peers[1]!, 'backward_rows')).toBeGreaterThan(before), {
+        timeout: 30_000,
+        interval: 5,
+      })
+      await killHost(peers[1]!)
+      expect(await running).toMatchObject({ status: 0 })
+      expect(await adapter('killed')).toEqual(await adapter('one'))
+      expect(await counter(peers[0]!, 'steps_replayed')).toBeGreaterThan(0)
+    },
+    90_000,
+  )
+
+  it('a peer that is killed in the middle is replaced, and the steps are the same', async () => {
+    const running = train('replaced', '--placement', at('three.json'))
+    const before = await counter(peers[2]!, 'backward_rows')
+    await vi.waitFor(async () => expect(await counter(peers[2]!, 'backward_rows')).toBeGreaterThan(before), {
+      timeout: 30_000,
+      interval: 5,
+    })
+    peers[2]!.child.kill('SIGKILL')
+    expect(await running).toMatchObject({ status: 0 })
+    expect(await adapter('replaced')).toEqual(await adapter('one'))
+    expect(await counter(peers[0]!, 'failovers')).toBeGreaterThan(0)
+  }, 90_000)
+})
+
+/** The one child of a peer that trains. */
+async function killHost(peer: RealPeer): Promise<void> {
+  const children = await readFile(`/proc/${peer.pid}/task/${peer.pid}/children`, 'utf8')
+  for (const pid of children.trim().split(' ')) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (command.includes('adapters/host/main')) process.kill(Number(pid), 'SIGKILL')
+  }
+}
