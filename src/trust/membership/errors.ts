@@ -1,0 +1,157 @@
+/** What can go wrong with the membership log of a cluster. */
+import { EXIT, WeftError } from '../../errors.ts'
+import type { ErrorFacts, ErrorInfo } from '../../errors.ts'
+
+export class EntryFormError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-101',
+    title: 'No entry of a membership log',
+    meaning:
+      'Bytes that should be an entry are not: unknown version, kind or field, a value out of bounds, or another spelling than the one.',
+    remedy: 'It was damaged on its way or on the disk, or is of a newer weft: compare weft version on both sides.',
+    exit: EXIT.integrity,
+    http: 422,
+  }
+
+  constructor(why: string, details: ErrorFacts['details'] = {}) {
+    super(EntryFormError.info, 'the bytes are no entry of a membership log', { why, details })
+  }
+}
+
+export class EntryChainError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-102',
+    title: 'An entry does not follow',
+    meaning: 'An entry of a membership log is not the next one: one is missing, or it belongs to another cluster.',
+    remedy: 'weft cluster show on another member: is this peer behind, or in another cluster?',
+    exit: EXIT.integrity,
+    http: 422,
+  }
+
+  constructor(why: string, details: ErrorFacts['details'] = {}) {
+    super(EntryChainError.info, 'an entry of the membership log does not follow the one before', { why, details })
+  }
+}
+
+export class EntrySignatureError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-103',
+    title: 'An entry is not signed by who may',
+    meaning: 'A signature is wrong, is not by an admin of that moment, or too few have signed.',
+    remedy: 'weft cluster show names the admins and how many must sign: weft cluster sign FILE on another.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(why: string, details: ErrorFacts['details'] = {}) {
+    super(EntrySignatureError.info, 'an entry of the membership log is not signed by who may', { why, details })
+  }
+}
+
+export class EntryRefusedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-104',
+    title: 'The membership does not allow this',
+    meaning:
+      'The change contradicts the membership: somebody is in already, or not, was removed for good, or too few admins would be left.',
+    remedy: 'weft cluster show says who is in, and weft cluster admins changes who signs.',
+    exit: EXIT.denied,
+    http: 409,
+  }
+
+  constructor(why: string, details: ErrorFacts['details'] = {}) {
+    super(EntryRefusedError.info, `the membership does not allow this: ${why}`, { details })
+  }
+}
+
+export class LogForkError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-105',
+    title: 'The membership log has a fork',
+    meaning:
+      'Two histories are both signed by admins and part before a checkpoint, so that no rule may choose. Both heads are kept; this peer stays with its own.',
+    remedy: 'weft cluster show has both heads and who signed them. The root key decides: weft cluster recover.',
+    exit: EXIT.integrity,
+    http: 409,
+  }
+
+  constructor(why: string, details: ErrorFacts['details'] = {}) {
+    super(LogForkError.info, 'two histories of the membership contradict each other', { why, details })
+  }
+}
+
+export class LogRolledBackError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-106',
+    title: 'The membership log is older than it was',
+    meaning: 'The log in the home has fewer or other entries than this peer has had: an old copy was put back.',
+    remedy: 'Restore the newest backup of the home; whoever was removed since could come back otherwise.',
+    exit: EXIT.integrity,
+    http: 500,
+  }
+
+  constructor(path: string, facts: ErrorFacts['details'] = {}) {
+    super(LogRolledBackError.info, `the membership log ${path} is older than it was`, { details: { path, ...facts } })
+  }
+}
+
+export class LogDamagedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-107',
+    title: 'The membership log is damaged',
+    meaning: 'The file of the log, its checkpoint or its anchor is not what this peer wrote.',
+    remedy:
+      'Restore it from a backup. Without one, remove the folder cluster/ of the home and join again with a new invite.',
+    exit: EXIT.integrity,
+    http: 500,
+  }
+
+  constructor(path: string, why: string, cause?: unknown) {
+    super(LogDamagedError.info, `the membership log ${path} is damaged`, { why, details: { path }, cause })
+  }
+}
+
+export class SealError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-108',
+    title: 'The group key cannot be opened',
+    meaning: 'What an entry holds for this peer was not sealed to its identity.',
+    remedy: 'Has the identity of this home been replaced? Then join again with a new invite.',
+    exit: EXIT.integrity,
+    http: 500,
+  }
+
+  constructor(why: string) {
+    super(SealError.info, 'the group key of the cluster cannot be opened here', { why })
+  }
+}
+
+export class StaleMembershipError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-109',
+    title: 'The membership is too old to be believed',
+    meaning:
+      'No admin has confirmed the membership for longer than max-age: everything but asking for news is refused.',
+    remedy: 'Connect to a member that an admin reaches; weft cluster show says how old the newest word is.',
+    exit: EXIT.denied,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(ageMs: number | null) {
+    const why = ageMs === null ? 'none was ever heard' : `the newest word is ${Math.round(ageMs / 1000)} s old`
+    super(StaleMembershipError.info, 'the membership is too old to be believed', { why, details: { age_ms: ageMs } })
+  }
+}
+
+export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
+  EntryFormError.info,
+  EntryChainError.info,
+  EntrySignatureError.info,
+  EntryRefusedError.info,
+  LogForkError.info,
+  LogRolledBackError.info,
+  LogDamagedError.info,
+  SealError.info,
+  StaleMembershipError.info,
+]
