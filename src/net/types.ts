@@ -24,6 +24,8 @@ export interface Membership {
   readonly epoch: number
   /** Whether a peer may do this: `connect`, `compute`, `fetch`, ... */
   admits(peer: string, purpose: string): boolean
+  /** Removed for good: it is cut off before it can say anything. @default nobody is */
+  isRemoved?(peer: string): boolean
 }
 
 export interface ConnectedPeer {

@@ -152,7 +152,9 @@ export interface Signature {
 export interface Entry {
   readonly body: EntryBody
   readonly signatures: readonly Signature[]
-  /** SHA-256 of the canonical body, hex. */
+  /** The canonical body: what is hashed, and signed. */
+  readonly text: string
+  /** SHA-256 of it, hex. */
   readonly hash: string
   /** As on the wire and on the disk: canonical JSON. */
   readonly bytes: Uint8Array
@@ -194,19 +196,3 @@ export interface ClusterView {
   /** Milliseconds since 1970 that the newest heart-beat names; null: none was heard. */
   readonly freshest: number | null
 }
-
-/** The limits below are of the log, checked before anything else of it is believed. */
-export const LOG_LIMITS = {
-  /** An entry with a rotation has a box for each member, some 170 bytes. */
-  entryBytes: 1 << 20,
-  /** More peers than any site has; a rotation for them is an entry of 700 KB. */
-  members: 4_096,
-  /** A ceremony with more people is a crowd. */
-  admins: 15,
-  entries: 1_000_000,
-  name: 64,
-  site: 64,
-  reason: 200,
-  /** Times of members' clocks further ahead than this are refused where times matter. */
-  skewMs: 300_000,
-} as const

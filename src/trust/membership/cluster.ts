@@ -1,0 +1,225 @@
+/**
+ * A cluster as one member has it: the log, the keys that follow from it, who is admitted to what, and what this peer may
+ * change. No sockets: whoever spreads the log calls `merge` and listens to `on`.
+ */
+import type { Membership } from '../../net/index.ts'
+import type { RandomSource } from '../../util/index.ts'
+import type { Identity } from '../identity.ts'
+import { makeBeat, readBeat } from './beat.ts'
+import { composeAdmit, composeCheckpoint, composeRevoke } from './compose.ts'
+import type { NewMember } from './compose.ts'
+import { decodeEntry, makeEntry, signBody } from './entry.ts'
+import { EntryRefusedError } from './errors.ts'
+import { createGroupKeys, doorKey } from './keys.ts'
+import { LOG_LIMITS } from './limits.ts'
+import type { MembershipLog, Merged } from './log.ts'
+import type { LogStore } from './log-store.ts'
+import { mayRole } from './roles.ts'
+import type { ClusterView, Entry, EntryBody, HeartBeat, LogHead, Member, Purpose, Role } from './types.ts'
+
+/** A checkpoint each so many entries: opening reads as many at most. */
+export const CHECKPOINT_EVERY = 512
+/** What is allowed to a member that has heard nothing for too long: to hear something. */
+const WHEN_STALE: ReadonlySet<string> = new Set<Purpose>(['connect', 'membership', 'enrol', 'relay'])
+
+export interface ClusterNeeds {
+  readonly identity: Identity
+  readonly random: RandomSource
+  /** Milliseconds since 1970. */
+  wall(): number
+}
+
+export interface ClusterInit {
+  readonly store: LogStore
+  readonly log: MembershipLog
+  /** Milliseconds: an older word of an admin is not believed. @default none is too old */
+  readonly maxAge?: number | undefined
+}
+
+export interface ClusterChange {
+  readonly added: readonly Entry[]
+  readonly fork: Merged['fork']
+}
+
+export interface Cluster {
+  readonly id: string
+  readonly name: string
+  readonly self: string
+  readonly doorKey: Uint8Array
+  readonly head: LogHead
+  readonly epoch: number
+  readonly membership: Membership
+  /** The group key of the present epoch, then those before it. */
+  groupKeys(): readonly Uint8Array[]
+  view(): ClusterView
+  member(peer: string): Member | undefined
+  readonly isAdmin: boolean
+  readonly log: MembershipLog
+  readonly needs: ClusterNeeds
+
+  /** Signs and keeps an entry of this peer's alone. @throws EntryRefusedError, EntrySignatureError */
+  commit(body: EntryBody): Entry
+  /** Keeps an entry that others have signed with. @throws as `commit`, EntryChainError */
+  take(entry: Entry): void
+  admit(member: NewMember): Entry
+  revoke(peer: string, reason: string, left?: boolean): Entry
+  /** What another member has. @throws EntryFormError, EntryChainError, EntrySignatureError, EntryRefusedError */
+  merge(entries: readonly Uint8Array[]): ClusterChange
+
+  /** The newest heart-beat that is known; admins make a new one. */
+  beat(): HeartBeat | undefined
+  renewBeat(): HeartBeat | undefined
+  /** True where it is news. */
+  hearBeat(value: unknown): boolean
+  /** Milliseconds since an admin's last word; null: none was heard. */
+  age(): number | null
+  isStale(): boolean
+
+  on(listener: (change: ClusterChange) => void): () => void
+  close(): void
+}
+
+export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: ClusterInit): Cluster {
+  const { identity } = needs
+  const self = identity.id
+  const id = log.state.cluster
+  const keys = createGroupKeys(self, identity.privateKey.raw.subarray(0, 32))
+  const listeners = new Set<(change: ClusterChange) => void>()
+  let beat = readBeat(id, store.beat())
+  keys.update(log.state)
+
+  const tell = (change: ClusterChange): void => {
+    keys.update(log.state)
+    for (const listener of listeners) listener(change)
+  }
+  const roleOf = (peer: string): Role | undefined =>
+    log.barred.has(peer) ? undefined : log.state.members.get(peer)?.role
+  const age = (): number | null => {
+    const now = needs.wall()
+    const times = [log.state.at, isCurrent(beat) ? beat.at : 0].filter((at) => at <= now + LOG_LIMITS.skewMs)
+    return times.length === 0 ? null : Math.max(0, now - Math.max(...times))
+  }
+  /** Of a head that is ours: what an admin says of others' entries does not make ours fresher. */
+  const isCurrent = (one: HeartBeat | undefined): one is HeartBeat =>
+    one !== undefined && log.state.admins.has(one.by) && log.common([one.head]) !== undefined
+  const isStale = (): boolean => maxAge !== undefined && (age() ?? Infinity) > maxAge
+
+  const membership: Membership = {
+    get epoch() {
+      return log.state.epoch
+    },
+    admits(peer, purpose) {
+      if (roleOf(self) === undefined) return false
+      if (isStale() && !WHEN_STALE.has(purpose)) return false
+      if (purpose === 'enrol') return log.state.admins.has(self) && !membership.isRemoved!(peer)
+      const role = roleOf(peer)
+      return role !== undefined && mayRole(role, purpose)
+    },
+    isRemoved: (peer) => log.barred.has(peer) || log.state.removed.get(peer)?.left === false,
+  }
+
+  const keep = (entry: Entry): Entry => {
+    log.append(entry)
+    tell({ added: [entry], fork: undefined })
+    return entry
+  }
+  const commit = (body: EntryBody): Entry => {
+    const entry = keep(makeEntry(body, [signBody(body, identity)]))
+    const { state } = log
+    if (body.kind !== 'checkpoint' && state.head.height - state.checkpoint >= CHECKPOINT_EVERY)
+      commit(composeCheckpoint(needs, state))
+    return entry
+  }
+  const admit = (member: NewMember): Entry => {
+    const [groupKey] = keys.list()
+    if (groupKey === undefined || !log.state.admins.has(self))
+      throw new EntryRefusedError('this peer is no admin, and lets in nobody')
+    return commit(composeAdmit(needs, log.state, member, { inviter: self, groupKey }))
+  }
+  const revoke = (peer: string, reason: string, left = false): Entry =>
+    commit(composeRevoke(needs, log.state, peer, { reason, left }))
+
+  /** What this peer alone had signed in a history that does not stand is said again, on top of the one that does. */
+  const sayAgain = (lost: readonly Entry[]): void => {
+    for (const { body, signatures } of lost) {
+      if (signatures.length !== 1 || signatures[0]!.by !== self || !log.state.admins.has(self)) continue
+      try {
+        if (body.kind === 'admit') admit({ peer: body.peer, name: body.name, role: body.role, site: body.site })
+        else if (body.kind === 'revoke') revoke(body.peer, body.reason, body.left)
+      } catch (error) {
+        // the other side has done the same, or has forbidden it: then there is nothing to say
+        if (!(error instanceof EntryRefusedError)) throw error
+      }
+    }
+  }
+
+  return {
+    id,
+    self,
+    name: log.state.name,
+    doorKey: doorKey(id),
+    needs,
+    log,
+    membership,
+    get head() {
+      return log.head
+    },
+    get epoch() {
+      return log.state.epoch
+    },
+    get isAdmin() {
+      return log.state.admins.has(self)
+    },
+    groupKeys: () => keys.list(),
+    member: (peer) => (roleOf(peer) === undefined ? undefined : log.state.members.get(peer)),
+    view: () => {
+      const { state, forks } = log
+      return {
+        id,
+        name: state.name,
+        root: state.root,
+        head: state.head,
+        epoch: state.epoch,
+        threshold: state.threshold,
+        admins: [...state.admins].sort(),
+        members: [...state.members.values()].filter(({ peer }) => !log.barred.has(peer)),
+        removed: [...state.removed.values()],
+        forks: forks.map(({ branch: _branch, barred: _barred, ...rest }) => rest),
+        freshest: age() === null ? null : needs.wall() - age()!,
+      }
+    },
+    commit,
+    take: (entry) => void keep(entry),
+    admit,
+    revoke,
+    merge(bytes) {
+      const { added, lost, fork } = log.merge(bytes.map(decodeEntry), needs.wall())
+      const change = { added, fork }
+      if (added.length > 0 || fork !== undefined) tell(change)
+      if (lost.length > 0) sayAgain(lost)
+      return change
+    },
+    beat: () => (isCurrent(beat) ? beat : undefined),
+    renewBeat() {
+      if (!log.state.admins.has(self) || log.barred.has(self)) return undefined
+      beat = makeBeat(id, log.head, needs.wall(), identity)
+      store.keepBeat(beat)
+      return beat
+    },
+    hearBeat(value) {
+      const heard = readBeat(id, value)
+      if (!isCurrent(heard) || heard.at > needs.wall() + LOG_LIMITS.skewMs) return false
+      if (isCurrent(beat) && beat.at >= heard.at) return false
+      beat = heard
+      store.keepBeat(heard)
+      return true
+    },
+    age,
+    isStale,
+    on(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    close: () => store.close(),
+  }
+}

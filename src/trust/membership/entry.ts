@@ -1,0 +1,84 @@
+/**
+ * One entry, in bytes. It is the canonical JSON (RFC 8785) of `{body, signatures}`; its hash, which the next one names, is
+ * the SHA-256 of the canonical body alone, so that a further signature makes no other entry of it. Signed is the body
+ * behind a domain of its own: a signature for this log stands for nothing else, and the other way round.
+ */
+import { createHash } from 'node:crypto'
+import { canonicalJson } from '../../util/index.ts'
+import { verify } from '../identity.ts'
+import { EntryFormError } from './errors.ts'
+import { LOG_LIMITS } from './limits.ts'
+import { bodySchema, entrySchema } from './schema.ts'
+import type { Entry, EntryBody, Signature } from './types.ts'
+
+const DOMAIN = 'weft membership entry 1\n'
+
+/** Whoever signs: an identity, or the root key. */
+export interface EntrySigner {
+  readonly id: string
+  sign(bytes: Uint8Array): Uint8Array
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+export function signBody(body: EntryBody, signer: EntrySigner): Signature {
+  const sig = signer.sign(Buffer.from(DOMAIN + canonicalJson(body)))
+  return { by: signer.id, sig: Buffer.from(sig).toString('hex') }
+}
+
+/** @throws EntryFormError where a field is out of bounds */
+export function makeEntry(body: EntryBody, signatures: readonly Signature[]): Entry {
+  const sorted = signatures.toSorted((a, b) => (a.by < b.by ? -1 : 1))
+  return decodeEntry(Buffer.from(canonicalJson({ body, signatures: sorted })))
+}
+
+export function sealEntry(body: EntryBody, ...signers: readonly EntrySigner[]): Entry {
+  return makeEntry(
+    body,
+    signers.map((signer) => signBody(body, signer)),
+  )
+}
+
+/** Reads strictly; whether the signatures hold is not asked here. @throws EntryFormError */
+export function decodeEntry(bytes: Uint8Array): Entry {
+  if (bytes.length > LOG_LIMITS.entryBytes) throw new EntryFormError(`it has ${bytes.length} bytes`)
+  const value = parsed(bytes)
+  const result = entrySchema.safeParse(value.json)
+  if (!result.success) throw new EntryFormError(firstIssue(result.error))
+  if (canonicalJson(result.data) !== value.text) throw new EntryFormError('it is not in its one spelling')
+  const { body, signatures } = result.data
+  // in the one spelling the body stands between these two
+  const text = value.text.slice('{"body":'.length, value.text.lastIndexOf(',"signatures":['))
+  return { body, signatures, text, hash: hashOf(text), bytes: new Uint8Array(bytes) }
+}
+
+/** Of a proposal, which others have still to sign. @throws EntryFormError */
+export function decodeBody(value: unknown): EntryBody {
+  const result = bodySchema.safeParse(value)
+  if (!result.success) throw new EntryFormError(firstIssue(result.error))
+  return result.data
+}
+
+function parsed(bytes: Uint8Array): { readonly json: unknown; readonly text: string } {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return { json: JSON.parse(text) as unknown, text }
+  } catch {
+    throw new EntryFormError('it is no JSON')
+  }
+}
+
+function firstIssue(error: {
+  readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]
+}): string {
+  const [issue] = error.issues
+  return `${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? 'not as it should be'}`.slice(0, 200)
+}
+
+/** Whether each signature is by the key that it names. */
+export function areSigned({ text, signatures }: Entry): boolean {
+  const signed = Buffer.from(DOMAIN + text)
+  return signatures.every(({ by, sig }) => verify(by, signed, Buffer.from(sig, 'hex')))
+}

@@ -1,0 +1,15 @@
+/** Limits of a membership log, checked before anything else of it is believed. */
+export const LOG_LIMITS = {
+  /** An entry with a rotation has a box for each member, some 170 bytes. */
+  entryBytes: 1 << 20,
+  /** More peers than any site has; a rotation for them is an entry of 700 KB. */
+  members: 4_096,
+  /** A ceremony with more people is a crowd. */
+  admins: 15,
+  entries: 1_000_000,
+  name: 64,
+  site: 64,
+  reason: 200,
+  /** Times of members' clocks further ahead than this are refused where times matter. */
+  skewMs: 300_000,
+} as const

@@ -1,0 +1,226 @@
+/**
+ * The log of a home: a SQLite file, and an anchor in the keys folder that says, signed by this peer, how far it was. Whoever
+ * puts an old log back must find both; what both together forget, the first contact with another member brings back.
+ */
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { canonicalJson } from '../../util/index.ts'
+import { verify } from '../identity.ts'
+import type { EntrySigner } from './entry.ts'
+import { LogDamagedError, LogRolledBackError } from './errors.ts'
+import type { LogStore, StoredEntry, StoredFork, StoreChange } from './log-store.ts'
+import { headSchema } from './schema.ts'
+import type { LogHead } from './types.ts'
+
+const TABLES = `
+CREATE TABLE IF NOT EXISTS entries (height INTEGER PRIMARY KEY, hash TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS snapshot (height INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS forks (id INTEGER PRIMARY KEY, fork TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS beat (id INTEGER PRIMARY KEY, beat TEXT NOT NULL) STRICT;`
+const DOMAIN = 'weft membership anchor 1\n'
+const MAX_ANCHOR_BYTES = 4_096
+/** Another process of the home changes it for milliseconds. */
+const BUSY_MS = 5_000
+
+export interface LogPlaces {
+  readonly path: string
+  readonly anchor: string
+}
+
+/** @throws LogDamagedError, LogRolledBackError */
+export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
+  const { path } = places
+  const damaged = <T>(action: () => T): T => {
+    try {
+      return action()
+    } catch (error) {
+      if (error instanceof LogDamagedError || error instanceof LogRolledBackError) throw error
+      throw new LogDamagedError(path, (error as Error).message, error)
+    }
+  }
+  const database = damaged(() => openDatabase(path))
+  const hashAt = (height: number): string | undefined =>
+    damaged(() => {
+      const row = database.prepare('SELECT hash FROM entries WHERE height = ?').get(height)
+      return row === undefined ? undefined : String(row['hash'])
+    })
+  const size = (): number =>
+    damaged(() => {
+      const row = database.prepare('SELECT count(*) AS n, max(height) AS top FROM entries').get()
+      const [count, top] = [Number(row?.['n'] ?? 0), row?.['top'] ?? null]
+      if (count > 0 && top !== count - 1) throw new LogDamagedError(path, 'an entry is missing')
+      return count
+    })
+  try {
+    checkAnchor(places, signer, hashAt, size())
+  } catch (error) {
+    database.close()
+    throw error
+  }
+  return {
+    path,
+    hashAt,
+    size,
+    read: (from, limit) => damaged(() => readRows(database, from, limit)),
+    snapshot: () =>
+      damaged(() => {
+        const row = database.prepare('SELECT height, text FROM snapshot').get()
+        return row === undefined ? undefined : { height: Number(row['height']), text: String(row['text']) }
+      }),
+    forks: () =>
+      damaged(() =>
+        database
+          .prepare('SELECT fork FROM forks ORDER BY id')
+          .all()
+          .map((row) => readFork(row['fork'])),
+      ),
+    change: (change) =>
+      damaged(() => {
+        const [before, after] = [headOf(database), headAfter(change)]
+        // what takes the place of entries is named beforehand: a crash in between must not look like an old log
+        if (before !== undefined && change.from <= before.height) writeAnchor(places, signer, [before, after ?? before])
+        write(database, change)
+        const head = headOf(database)
+        if (head !== undefined) writeAnchor(places, signer, [head])
+      }),
+    beat: () =>
+      damaged(() => {
+        const row = database.prepare('SELECT beat FROM beat').get()
+        return row === undefined ? undefined : (JSON.parse(String(row['beat'])) as unknown)
+      }),
+    keepBeat: (value) =>
+      damaged(() => void database.prepare('INSERT OR REPLACE INTO beat VALUES (1, ?)').run(JSON.stringify(value))),
+    close: () => database.close(),
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
+  // made with its mode before anything is in it
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
+  chmodSync(path, 0o600)
+  const database = new DatabaseSync(path)
+  try {
+    database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
+    database.exec('PRAGMA journal_mode = DELETE')
+    // EXTRA syncs the folder too, so that a lost power supply brings nobody back
+    database.exec('PRAGMA synchronous = EXTRA')
+    database.exec(TABLES)
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+function readRows(database: DatabaseSync, from: number, limit: number): StoredEntry[] {
+  const rows = database.prepare('SELECT height, hash, bytes FROM entries WHERE height >= ? ORDER BY height LIMIT ?')
+  return rows
+    .all(from, limit)
+    .map((row) => ({ height: Number(row['height']), hash: String(row['hash']), bytes: row['bytes'] as Uint8Array }))
+}
+
+function headOf(database: DatabaseSync): LogHead | undefined {
+  const row = database.prepare('SELECT height, hash FROM entries ORDER BY height DESC LIMIT 1').get()
+  return row === undefined ? undefined : { height: Number(row['height']), hash: String(row['hash']) }
+}
+
+function headAfter({ entries }: StoreChange): LogHead | undefined {
+  const last = entries.at(-1)
+  return last === undefined ? undefined : { height: last.height, hash: last.hash }
+}
+
+function write(database: DatabaseSync, { from, entries, fork, snapshot }: StoreChange): void {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    database.prepare('DELETE FROM entries WHERE height >= ?').run(from)
+    database.prepare('DELETE FROM snapshot WHERE height >= ?').run(from)
+    const insert = database.prepare('INSERT INTO entries VALUES (?, ?, ?)')
+    for (const { height, hash, bytes } of entries) insert.run(height, hash, bytes)
+    if (fork !== undefined) database.prepare('INSERT INTO forks (fork) VALUES (?)').run(textOfFork(fork))
+    if (snapshot !== undefined) {
+      database.exec('DELETE FROM snapshot')
+      database.prepare('INSERT INTO snapshot VALUES (?, ?)').run(snapshot.height, snapshot.text)
+    }
+    database.exec('COMMIT')
+  } catch (error) {
+    database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+function textOfFork(fork: StoredFork): string {
+  return JSON.stringify({ ...fork, branch: fork.branch.map((bytes) => Buffer.from(bytes).toString('base64')) })
+}
+
+/** Written by this peer alone. */
+function readFork(text: unknown): StoredFork {
+  const value = JSON.parse(String(text)) as Omit<StoredFork, 'branch'> & { readonly branch: readonly string[] }
+  return { ...value, branch: value.branch.map((one) => new Uint8Array(Buffer.from(one, 'base64'))) }
+}
+
+function anchorBytes(heads: readonly LogHead[]): Uint8Array {
+  return Buffer.from(DOMAIN + canonicalJson(heads.map(({ hash, height }) => ({ hash, height }))))
+}
+
+const headsSchema = headSchema.array().min(1).max(2)
+
+function checkAnchor(
+  { path, anchor }: LogPlaces,
+  signer: EntrySigner,
+  hashAt: (height: number) => string | undefined,
+  size: number,
+): void {
+  if (!existsSync(anchor)) {
+    if (size > 0) throw new LogDamagedError(path, `its anchor ${anchor} is gone`)
+    return
+  }
+  const value = statSync(anchor).size > MAX_ANCHOR_BYTES ? undefined : parsedJson(readFileSync(anchor, 'utf8'))
+  const { heads, signature } = (value ?? {}) as { readonly heads?: unknown; readonly signature?: unknown }
+  const parsed = headsSchema.safeParse(heads)
+  const isOurs =
+    parsed.success &&
+    typeof signature === 'string' &&
+    verify(signer.id, anchorBytes(parsed.data), Buffer.from(signature, 'hex'))
+  if (!isOurs) throw new LogDamagedError(path, `its anchor ${anchor} is not one that this peer signed`)
+  // one entry more than the anchor knows is no harm: a crash came between the two writes
+  if (parsed.data.some(({ height, hash }) => hashAt(height) === hash)) return
+  throw new LogRolledBackError(path, { entries: size, expected: parsed.data[0]!.height + 1 })
+}
+
+function writeAnchor({ anchor }: LogPlaces, signer: EntrySigner, heads: readonly LogHead[]): void {
+  const signature = Buffer.from(signer.sign(anchorBytes(heads))).toString('hex')
+  const temporary = `${anchor}.new`
+  const file = openSync(temporary, 'w', 0o600)
+  try {
+    writeSync(file, `${JSON.stringify({ heads, signature })}\n`)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  renameSync(temporary, anchor)
+  const folder = openSync(dirname(anchor), 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,71 @@
+/** Where a log is kept. The file of a home is one, memory (for tests and simulations) is another; both pass one suite. */
+import type { ForkEvidence } from './types.ts'
+
+export interface StoredEntry {
+  readonly height: number
+  readonly hash: string
+  readonly bytes: Uint8Array
+}
+
+export interface StoredFork extends ForkEvidence {
+  /** The entries that do not stand, as on the wire. */
+  readonly branch: readonly Uint8Array[]
+  /** Peers that the lost side had removed: they stay out. */
+  readonly barred: readonly string[]
+}
+
+export interface StoredSnapshot {
+  /** Of the checkpoint that confirms it; the state is that before it. */
+  readonly height: number
+  readonly text: string
+}
+
+/** One change, durable as a whole or not at all. */
+export interface StoreChange {
+  /** Entries from this height on are dropped first. */
+  readonly from: number
+  readonly entries: readonly StoredEntry[]
+  readonly fork?: StoredFork
+  readonly snapshot?: StoredSnapshot
+}
+
+export interface LogStore {
+  readonly path: string
+  /** In order; fewer than `limit` only at the end. */
+  read(from: number, limit: number): readonly StoredEntry[]
+  hashAt(height: number): string | undefined
+  /** Number of entries. */
+  size(): number
+  snapshot(): StoredSnapshot | undefined
+  forks(): readonly StoredFork[]
+  /** @throws LogDamagedError where the disk fails */
+  change(change: StoreChange): void
+  /** The newest heart-beat as JSON. */
+  beat(): unknown
+  keepBeat(value: unknown): void
+  close(): void
+}
+
+export function memoryLogStore(): LogStore {
+  let entries: StoredEntry[] = []
+  let kept: StoredSnapshot | undefined
+  let beat: unknown
+  const forks: StoredFork[] = []
+  return {
+    path: 'memory',
+    read: (from, limit) => entries.slice(from, from + limit),
+    hashAt: (height) => entries[height]?.hash,
+    size: () => entries.length,
+    snapshot: () => kept,
+    forks: () => forks,
+    change({ from, entries: added, fork, snapshot }) {
+      entries = [...entries.slice(0, from), ...added]
+      if (kept !== undefined && kept.height >= from) kept = undefined
+      if (fork !== undefined) forks.push(fork)
+      if (snapshot !== undefined) kept = snapshot
+    },
+    beat: () => beat,
+    keepBeat: (value) => void (beat = value),
+    close: () => undefined,
+  }
+}

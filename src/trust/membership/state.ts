@@ -1,0 +1,106 @@
+/** What follows from the entries so far. `apply` changes it; it is copied where two histories are compared. */
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { canonicalJson } from '../../util/index.ts'
+import { EntryFormError } from './errors.ts'
+import { ROLES } from './types.ts'
+import type { LogHead, Member, Removed, SealedKey, Threshold } from './types.ts'
+
+export interface ClusterState {
+  readonly cluster: string
+  readonly name: string
+  readonly root: string
+  /** Of the first entry: the salt of all sealed keys. */
+  readonly random: string
+  head: LogHead
+  /** The latest time that an entry names. */
+  at: number
+  epoch: number
+  threshold: Threshold
+  /** As many admins as there shall be have been there once: from then on k must sign what changes them. */
+  complete: boolean
+  /** Height of the last checkpoint; 0 where there is none. */
+  checkpoint: number
+  readonly admins: Set<string>
+  readonly members: Map<string, Member>
+  readonly removed: Map<string, Removed>
+  /** The group key of the present epoch, sealed to each member. */
+  readonly keys: Map<string, SealedKey>
+}
+
+export function copyState(state: ClusterState): ClusterState {
+  return {
+    ...state,
+    admins: new Set(state.admins),
+    members: new Map(state.members),
+    removed: new Map(state.removed),
+    keys: new Map(state.keys),
+  }
+}
+
+const snapshotSchema = z.strictObject({
+  v: z.literal(1),
+  cluster: z.string(),
+  name: z.string(),
+  root: z.string(),
+  random: z.string(),
+  head: z.strictObject({ height: z.int().min(0), hash: z.string() }),
+  at: z.int().min(0),
+  epoch: z.int().min(1),
+  threshold: z.strictObject({ k: z.int(), n: z.int() }),
+  complete: z.boolean(),
+  checkpoint: z.int().min(0),
+  admins: z.array(z.string()),
+  members: z.array(
+    z.strictObject({
+      peer: z.string(),
+      name: z.string(),
+      role: z.enum(ROLES),
+      site: z.string(),
+      inviter: z.string(),
+      since: z.number(),
+    }),
+  ),
+  removed: z.array(
+    z.strictObject({ peer: z.string(), reason: z.string(), left: z.boolean(), by: z.string(), at: z.number() }),
+  ),
+  keys: z.array(z.tuple([z.string(), z.strictObject({ ephemeral: z.string(), box: z.string() })])),
+})
+
+const byPeer = (a: { readonly peer: string }, b: { readonly peer: string }): number => (a.peer < b.peer ? -1 : 1)
+
+/** The state as canonical JSON: what a checkpoint hashes, the same on every member. */
+export function snapshotOf(state: ClusterState): string {
+  return canonicalJson({
+    ...state,
+    v: 1,
+    admins: [...state.admins].sort(),
+    members: [...state.members.values()].sort(byPeer),
+    removed: [...state.removed.values()].sort(byPeer),
+    keys: [...state.keys].sort(([a], [b]) => (a < b ? -1 : 1)),
+  })
+}
+
+export function hashOfSnapshot(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/** @throws EntryFormError */
+export function readSnapshot(text: string): ClusterState {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new EntryFormError('the saved state is no JSON')
+  }
+  const result = snapshotSchema.safeParse(value)
+  if (!result.success) throw new EntryFormError('the saved state is not as it should be')
+  const { v: _v, admins, members, removed, keys, ...rest } = result.data
+  return {
+    ...rest,
+    admins: new Set(admins),
+    members: new Map(members.map((member) => [member.peer, member])),
+    removed: new Map(removed.map((one) => [one.peer, one])),
+    keys: new Map(keys),
+  }
+}

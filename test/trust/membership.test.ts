@@ -1,0 +1,310 @@
+/** The membership log: what may follow what, who may sign it, and what is refused. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  composeAdmit,
+  composeRevoke,
+  composeRotate,
+  composeSetAdmins,
+  decodeEntry,
+  doorKey,
+  makeEntry,
+  newIdentity,
+  sealEntry,
+  signBody,
+} from '../../src/trust/index.ts'
+import type { Cluster, Entry, Identity } from '../../src/trust/index.ts'
+import { canonicalJson } from '../../src/util/index.ts'
+import { isWhole } from '../whole.ts'
+import { all, copyFor, found, random } from './support/cluster.ts'
+
+/** Each costs a signature's check. */
+const MUTATIONS = isWhole ? 20_000 : 1_500
+
+function coded(action: () => unknown): string {
+  try {
+    action()
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error)
+  }
+  return 'nothing was thrown'
+}
+
+const admitted = (cluster: Cluster, role: 'admin' | 'member' | 'guest' | 'device' | 'site' = 'member'): Identity => {
+  const identity = newIdentity()
+  cluster.admit({ peer: identity.id, name: 'one', role, site: '' })
+  return identity
+}
+
+describe('a cluster', () => {
+  test('is named by its first entry, and lets in whom an admin lets in', () => {
+    const { cluster, genesis } = found()
+    expect(cluster.id).toBe(genesis.hash)
+    const member = admitted(cluster)
+    const other = copyFor(cluster, member, { now: 0 })
+    expect(other.view().members.map(({ peer }) => peer)).toContain(member.id)
+    expect(other.membership.admits(cluster.self, 'place')).toBe(true)
+    expect(other.groupKeys()[0]).toEqual(cluster.groupKeys()[0])
+    expect(doorKey(other.id)).toEqual(cluster.doorKey)
+  })
+
+  test('admits to what the role is for, and to nothing else', () => {
+    const { cluster } = found()
+    const may = (peer: string) =>
+      ['connect', 'place', 'originate', 'stage', 'federate', 'unheard-of'].filter((purpose) =>
+        cluster.membership.admits(peer, purpose),
+      )
+    expect(may(admitted(cluster, 'guest').id)).toEqual(['connect', 'originate'])
+    expect(may(admitted(cluster, 'device').id)).toEqual(['connect', 'stage'])
+    expect(may(admitted(cluster, 'member').id)).toEqual(['connect', 'place', 'originate', 'stage'])
+    expect(may(admitted(cluster, 'site').id)).toEqual(['connect', 'place', 'originate', 'stage', 'federate'])
+    expect(may(newIdentity().id)).toEqual([])
+  })
+
+  test('who is removed is out everywhere, cannot open the next group key, and never comes back', () => {
+    const { cluster, time } = found()
+    const [stays, goes] = [admitted(cluster), admitted(cluster)]
+    const [one, two] = [copyFor(cluster, stays, time), copyFor(cluster, goes, time)]
+    const before = cluster.groupKeys()[0]
+    const entry = cluster.revoke(goes.id, 'retired')
+    one.merge([entry.bytes])
+    two.merge([entry.bytes])
+    expect(one.membership.admits(goes.id, 'connect')).toBe(false)
+    expect(one.membership.isRemoved!(goes.id)).toBe(true)
+    expect(cluster.epoch).toBe(2)
+    expect(one.groupKeys()[0]).toEqual(cluster.groupKeys()[0])
+    expect(one.groupKeys()[0]).not.toEqual(before)
+    expect(two.groupKeys()).toEqual([])
+    expect(two.membership.admits(cluster.self, 'connect')).toBe(false)
+    expect(coded(() => cluster.admit({ peer: goes.id, name: '', role: 'member', site: '' }))).toBe('WEFT-TRU-104')
+  })
+
+  test('who has left by itself may be invited again', () => {
+    const { cluster } = found()
+    const member = admitted(cluster)
+    cluster.revoke(member.id, 'left', true)
+    expect(cluster.membership.isRemoved!(member.id)).toBe(false)
+    expect(cluster.membership.admits(member.id, 'connect')).toBe(false)
+    cluster.admit({ peer: member.id, name: 'again', role: 'member', site: '' })
+    expect(cluster.membership.admits(member.id, 'connect')).toBe(true)
+  })
+
+  test('the last admin cannot be removed', () => {
+    const { cluster } = found()
+    expect(coded(() => cluster.revoke(cluster.self, 'oops'))).toBe('WEFT-TRU-104')
+  })
+})
+
+describe('what may follow', () => {
+  const next = (cluster: Cluster, identity: Identity, change: (body: Record<string, unknown>) => void = () => {}) => {
+    const body = composeRotate({ random, wall: () => 1 }, cluster.log.state)
+    const plain = JSON.parse(JSON.stringify(body)) as Record<string, unknown>
+    change(plain)
+    return sealEntry(plain as never, identity)
+  }
+
+  test('a gap, another history, another cluster and a stranger are refused by code', () => {
+    const { cluster, founder } = found()
+    const gap = next(cluster, founder, (body) => (body['height'] = 5))
+    const astray = next(cluster, founder, (body) => (body['previous'] = 'ab'.repeat(32)))
+    const foreign = next(cluster, founder, (body) => (body['cluster'] = 'ab'.repeat(32)))
+    expect(coded(() => cluster.merge([gap.bytes]))).toBe('WEFT-TRU-102')
+    expect(coded(() => cluster.merge([astray.bytes]))).toBe('WEFT-TRU-102')
+    expect(coded(() => cluster.merge([foreign.bytes]))).toBe('WEFT-TRU-102')
+    expect(coded(() => cluster.merge([next(cluster, newIdentity()).bytes]))).toBe('WEFT-TRU-103')
+    const member = admitted(cluster)
+    expect(coded(() => cluster.merge([next(cluster, member).bytes]))).toBe('WEFT-TRU-103')
+    expect(cluster.head.height).toBe(1)
+  })
+
+  test('unknown versions and fields, and a second spelling, are refused', () => {
+    const { cluster, founder } = found()
+    const good = next(cluster, founder)
+    const edit = (change: (value: { body: Record<string, unknown> }) => void): Uint8Array => {
+      const value = JSON.parse(Buffer.from(good.bytes).toString()) as { body: Record<string, unknown> }
+      change(value)
+      return Buffer.from(canonicalJson(value))
+    }
+    const bad = [
+      edit(({ body }) => (body['v'] = 2)),
+      edit(({ body }) => (body['more'] = true)),
+      edit(({ body }) => (body['kind'] = 'bless')),
+      Buffer.from(JSON.stringify(JSON.parse(Buffer.from(good.bytes).toString()), null, 1)),
+      Buffer.concat([good.bytes, Buffer.from(' ')]),
+      good.bytes.subarray(0, -1),
+      Buffer.alloc(0),
+      Buffer.alloc((1 << 20) + 1, 0x20),
+    ]
+    for (const bytes of bad) expect(coded(() => decodeEntry(bytes))).toBe('WEFT-TRU-101')
+    expect(decodeEntry(good.bytes).hash).toBe(good.hash)
+  })
+
+  test('mutations of one bit or byte (20,000 in a whole run): each is refused, and the log is as it was', () => {
+    const { cluster, founder } = found()
+    const member = admitted(cluster)
+    const needs = { random, wall: () => 1 }
+    const state = cluster.log.state
+    const groupKey = cluster.groupKeys()[0]!
+    const joiner = { peer: newIdentity().id, name: 'x', role: 'member' as const, site: 's' }
+    const entries = [
+      sealEntry(composeAdmit(needs, state, joiner, { inviter: founder.id, groupKey }), founder),
+      sealEntry(composeRevoke(needs, state, member.id, { reason: 'r' }), founder),
+      sealEntry(composeSetAdmins(needs, state, [founder.id], { k: 1, n: 1 }), founder),
+    ]
+    const before = cluster.head
+    let refused = 0
+    fc.assert(
+      fc.property(
+        fc.nat(entries.length - 1),
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        fc.boolean(),
+        (which, at, mask, single) => {
+          const bytes = new Uint8Array(entries[which]!.bytes)
+          bytes[at % bytes.length]! ^= single ? 1 << (mask % 8) : mask
+          const code = coded(() => cluster.merge([bytes]))
+          expect(code).toMatch(/^WEFT-TRU-10[1-4]$/)
+          refused++
+        },
+      ),
+      { numRuns: MUTATIONS },
+    )
+    expect(refused).toBe(MUTATIONS)
+    expect(cluster.head).toEqual(before)
+    cluster.merge([entries[0]!.bytes])
+    expect(cluster.head.height).toBe(2)
+  })
+
+  test('reading what was written gives the same, for any names', () => {
+    const { cluster, founder } = found()
+    const groupKey = cluster.groupKeys()[0]!
+    const label = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter((text) => {
+      return /^(?:[^\p{C}\s](?:[^\p{C}]*[^\p{C}\s])?)$/u.test(text) && text.length <= 60
+    })
+    fc.assert(
+      fc.property(label, label, fc.constantFrom('member', 'guest', 'device', 'site'), (name, site, role) => {
+        const joiner = { peer: founder.id, name, role: role as 'member', site }
+        const body = composeAdmit({ random, wall: () => 1 }, cluster.log.state, joiner, {
+          inviter: founder.id,
+          groupKey,
+        })
+        const entry = sealEntry(body, founder)
+        const again = decodeEntry(entry.bytes)
+        expect(again.body).toEqual(body)
+        expect(Buffer.from(again.bytes).equals(entry.bytes)).toBe(true)
+      }),
+      { numRuns: 50 },
+    )
+  })
+})
+
+describe('admins by threshold', () => {
+  const trio = (): {
+    cluster: Cluster
+    founder: Identity
+    root: Identity
+    others: Identity[]
+    time: { now: number }
+  } => {
+    const { cluster, founder, root, time } = found({ k: 2, n: 3 })
+    return { cluster, founder, root, time, others: [admitted(cluster, 'admin'), admitted(cluster, 'admin')] }
+  }
+  const sign = (body: Entry['body'], ...who: Identity[]): Entry =>
+    makeEntry(
+      body,
+      who.map((one) => signBody(body, one)),
+    )
+
+  test('the founding set is completed by invites; from then on two must sign what changes it', () => {
+    const { cluster, founder, others } = trio()
+    expect(cluster.view().admins).toHaveLength(3)
+    expect(coded(() => admitted(cluster, 'admin'))).toBe('WEFT-TRU-103')
+    expect(coded(() => cluster.revoke(others[0]!.id, 'lost'))).toBe('WEFT-TRU-103')
+    const body = composeRevoke({ random, wall: () => 1 }, cluster.log.state, others[0]!.id, { reason: 'lost' })
+    cluster.take(sign(body, founder, others[1]!))
+    expect(cluster.view().admins).toHaveLength(2)
+    expect(cluster.membership.isRemoved!(others[0]!.id)).toBe(true)
+    const again = composeRevoke({ random, wall: () => 1 }, cluster.log.state, others[1]!.id, { reason: 'lost' })
+    expect(coded(() => cluster.take(sign(again, founder, others[1]!)))).toBe('WEFT-TRU-104')
+    admitted(cluster, 'member')
+  })
+
+  test('the root key replaces lost admins alone, and does nothing else', () => {
+    const { cluster, root } = trio()
+    const member = admitted(cluster)
+    const needs = { random, wall: () => 1 }
+    const recovery = composeSetAdmins(needs, cluster.log.state, [member.id], { k: 1, n: 1 })
+    cluster.take(sign(recovery, root))
+    expect(cluster.view().admins).toEqual([member.id])
+    expect(cluster.isAdmin).toBe(false)
+    const rotate = composeRotate(needs, cluster.log.state)
+    expect(coded(() => cluster.take(sign(rotate, root)))).toBe('WEFT-TRU-103')
+  })
+})
+
+describe('two histories', () => {
+  test('admins who act at the same moment come to one, nobody who was removed comes back, and both heads are kept', () => {
+    const { cluster: a, time } = found({ k: 1, n: 2 })
+    const [second, victim] = [admitted(a, 'admin'), admitted(a)]
+    const b = copyFor(a, second, time)
+    const [x, y] = [newIdentity(), newIdentity()]
+    a.admit({ peer: x.id, name: 'x', role: 'member', site: '' })
+    a.revoke(victim.id, 'lost')
+    b.admit({ peer: y.id, name: 'y', role: 'member', site: '' })
+    const [fromA, fromB] = [all(a, 3), all(b, 3)]
+    a.merge(fromB)
+    b.merge(fromA)
+    for (let round = 0; round < 3; round++) {
+      a.merge(all(b, 3))
+      b.merge(all(a, 3))
+    }
+    expect(a.head).toEqual(b.head)
+    for (const one of [a, b]) {
+      expect([x, y].map(({ id }) => one.membership.admits(id, 'connect'))).toEqual([true, true])
+      expect(one.membership.isRemoved!(victim.id)).toBe(true)
+      expect(one.view().forks).toHaveLength(1)
+      expect(one.view().forks[0]).toMatchObject({ height: 3, decided: true, equivocators: [] })
+    }
+  })
+
+  test('one admin that signs two is named', () => {
+    const { cluster: a, founder, time } = found()
+    const b = copyFor(a, founder, time)
+    admitted(a)
+    admitted(b)
+    a.merge(all(b, 1))
+    expect(a.view().forks[0]!.equivocators).toEqual([founder.id])
+  })
+
+  test('an admin that was thrown out cannot write into the past, however long its history', () => {
+    const { cluster: a, time } = found({ k: 1, n: 2 })
+    const [thief, member] = [admitted(a, 'admin'), admitted(a)]
+    const stolen = copyFor(a, thief, time)
+    a.revoke(thief.id, 'stolen')
+    for (let n = 0; n < 5; n++) admitted(stolen)
+    stolen.revoke(member.id, 'out of spite')
+    a.merge(all(stolen, 3))
+    expect(a.membership.isRemoved!(thief.id)).toBe(true)
+    expect(a.membership.admits(member.id, 'connect')).toBe(true)
+    expect(a.view().forks[0]!.decided).toBe(true)
+  })
+})
+
+describe('max-age', () => {
+  test('without an admin’s word a member refuses all but news, and believes again when it comes', () => {
+    const { cluster, time } = found()
+    const identity = admitted(cluster)
+    const member = copyFor(cluster, identity, time, 60_000)
+    expect(member.membership.admits(cluster.self, 'compute')).toBe(true)
+    time.now += 120_000
+    expect(member.isStale()).toBe(true)
+    expect(member.membership.admits(cluster.self, 'compute')).toBe(false)
+    expect(member.membership.admits(cluster.self, 'membership')).toBe(true)
+    expect(member.hearBeat(cluster.renewBeat())).toBe(true)
+    expect(member.membership.admits(cluster.self, 'compute')).toBe(true)
+    const forged = { ...cluster.beat()!, at: time.now + 1000 }
+    expect(member.hearBeat(forged)).toBe(false)
+    const ofMember = { ...copyFor(cluster, identity, time) }.renewBeat()
+    expect(ofMember).toBeUndefined()
+  })
+})
