@@ -1,6 +1,6 @@
 /** Who may join: the membership, what a person has decided, and the number of those who wait for that. */
 import { MAX_PENDING_PEERS } from './constants.ts'
-import { NotAdmittedError, TooManyNewcomersError } from './discovery-errors.ts'
+import { NotAdmittedError, NotMemberError, TooManyNewcomersError } from './discovery-errors.ts'
 import type { Verdict } from './hello.ts'
 import type { Membership } from './types.ts'
 
@@ -27,6 +27,7 @@ interface AdmissionInit {
 
 const WELCOME: Verdict = { verdict: 'welcome' }
 const DENIED: Verdict = { verdict: 'refused', code: NotAdmittedError.info.code }
+const NO_MEMBER: Verdict = { verdict: 'refused', code: NotMemberError.info.code }
 
 export function createAdmission(init: AdmissionInit): Admission {
   const approved = new Set(init.approved)
@@ -34,7 +35,8 @@ export function createAdmission(init: AdmissionInit): Admission {
   const pending = new Map<string, PromiseWithResolvers<Verdict>>()
   return {
     judge(peer) {
-      if (denied.has(peer) || !init.membership.admits(peer, 'connect')) return DENIED
+      if (denied.has(peer)) return DENIED
+      if (!init.membership.admits(peer, 'connect')) return init.membership.isRemoved === undefined ? DENIED : NO_MEMBER
       if (init.lan !== 'confirm' || approved.has(peer)) return WELCOME
       if (pending.size >= MAX_PENDING_PEERS && !pending.has(peer))
         return { verdict: 'refused', code: TooManyNewcomersError.info.code }
@@ -50,7 +52,7 @@ export function createAdmission(init: AdmissionInit): Admission {
       pending.get(peer)?.resolve(admit ? WELCOME : DENIED)
       pending.delete(peer)
     },
-    isDenied: (peer) => denied.has(peer),
+    isDenied: (peer) => denied.has(peer) || init.membership.isRemoved?.(peer) === true,
     approve(peer) {
       if (!denied.has(peer)) approved.add(peer)
     },

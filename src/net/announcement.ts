@@ -40,43 +40,73 @@ export interface AnnouncementCodec {
   tag(wall: number): string
   /** Tags that are answered and heard: with the hours before and after, for clocks that differ. */
   tags(wall: number): readonly string[]
+  /** Tags that are heard and never answered: of members who have slept while the key changed. */
+  alsoHeard(wall: number): readonly string[]
 }
 
 export function openCodec(): AnnouncementCodec {
-  return { encode: encodePlain, decode: decodePlain, tag: () => OPEN_TAG, tags: () => [OPEN_TAG] }
+  return { encode: encodePlain, decode: decodePlain, tag: () => OPEN_TAG, tags: () => [OPEN_TAG], alsoHeard: () => [] }
 }
 
-export function keyedCodec(random: RandomSource, announceKey: Uint8Array): AnnouncementCodec {
-  const key = hmac(announceKey, 'contents')
-  const tagOf = (hour: number): string => {
-    // a DNS label of a service has at most 15 characters and the underscore
-    const label = Buffer.from(hmac(announceKey, 'tag', String(hour)))
-      .toString('hex')
-      .slice(0, 15)
-    return `_${label}._udp.local`
-  }
+/** @param announceKeys the one to speak under first; those after it are heard alone */
+export function keyedCodec(random: RandomSource, announceKeys: () => readonly Uint8Array[]): AnnouncementCodec {
+  // who has no key (any more) speaks to nobody
+  const nobody = random.bytes(32)
+  const current = (): Uint8Array => announceKeys()[0] ?? nobody
   return {
     encode(announcement) {
       const nonce = random.bytes(NONCE_BYTES)
-      const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES })
+      const cipher = createCipheriv(CIPHER, contentsKey(current()), nonce, { authTagLength: TAG_BYTES })
       const body = cipher.update(encodePlain(announcement))
       cipher.final()
       return Buffer.concat([nonce, body, cipher.getAuthTag()])
     },
     decode(bytes) {
       if (bytes.length < NONCE_BYTES + TAG_BYTES || bytes.length > MAX_ANNOUNCEMENT_BYTES) return undefined
-      try {
-        const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
-        decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES))
-        const plain = decipher.update(bytes.subarray(NONCE_BYTES, bytes.length - TAG_BYTES))
-        decipher.final()
-        return decodePlain(plain)
-      } catch {
-        return undefined
+      for (const key of announceKeys()) {
+        const plain = opened(contentsKey(key), bytes)
+        if (plain !== undefined) return decodePlain(plain)
       }
+      return undefined
     },
-    tag: (wall) => tagOf(Math.floor(wall / HOUR_MS)),
-    tags: (wall) => [0, -1, 1].map((shift) => tagOf(Math.floor(wall / HOUR_MS) + shift)),
+    tag: (wall) => tagOf(current(), hourOf(wall)),
+    tags: (wall) => tagsOf(current(), wall),
+    alsoHeard: (wall) =>
+      announceKeys()
+        .slice(1)
+        .flatMap((key) => tagsOf(key, wall)),
+  }
+}
+
+function contentsKey(announceKey: Uint8Array): Uint8Array {
+  return hmac(announceKey, 'contents')
+}
+
+function hourOf(wall: number): number {
+  return Math.floor(wall / HOUR_MS)
+}
+
+function tagOf(announceKey: Uint8Array, hour: number): string {
+  // a DNS label of a service has at most 15 characters and the underscore
+  const label = Buffer.from(hmac(announceKey, 'tag', String(hour)))
+    .toString('hex')
+    .slice(0, 15)
+  return `_${label}._udp.local`
+}
+
+function tagsOf(announceKey: Uint8Array, wall: number): string[] {
+  return [0, -1, 1].map((shift) => tagOf(announceKey, hourOf(wall) + shift))
+}
+
+function opened(key: Uint8Array, bytes: Uint8Array): Uint8Array | undefined {
+  try {
+    const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
+    decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES))
+    const plain = decipher.update(bytes.subarray(NONCE_BYTES, bytes.length - TAG_BYTES))
+    decipher.final()
+    return plain
+  } catch {
+    return undefined
   }
 }
 

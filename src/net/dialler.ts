@@ -35,6 +35,8 @@ export interface DiallerNeeds {
   /** Dials and waits for the greeting; never rejects. `retry`: what to say about the next attempt. */
   dial(addresses: readonly string[], peer: string | null, retry: Retry): Promise<DialOutcome>
   connecting(peer: string): void
+  /** Of a peer that was removed: it is not dialled, whoever announces it. @default nobody */
+  keepsAway?(peer: string): boolean
 }
 
 export interface Retry {
@@ -58,6 +60,7 @@ export class Dialler {
   /** Notes that a peer can be reached there, and dials it unless it is connected. */
   add(kind: TargetKind, peer: string | undefined, addresses: readonly string[]): void {
     if (this.#stopped || peer === this.#self) return
+    if (peer !== undefined && this.#needs.keepsAway?.(peer) === true) return
     const key = peer ?? addresses[0]
     if (key === undefined) return
     let target = this.#targets.get(key)

@@ -156,6 +156,40 @@ export class TooManyNewcomersError extends WeftError {
   }
 }
 
+export class RemovedPeerError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-010',
+    title: 'Removed from the cluster',
+    meaning: 'A peer that was removed from the cluster tried to connect; it was cut off before it could say anything.',
+    remedy: 'Nothing is to be done. If it was removed by mistake: a new identity there, and a new invite.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(remote: string) {
+    super(RemovedPeerError.info, `${remote} was removed from the cluster`, { details: { remote } })
+  }
+}
+
+export class NotMemberError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-011',
+    title: 'Not a member',
+    meaning: 'One of the two sides is not in the membership log of the other.',
+    remedy: 'weft join with an invite of an admin (weft invite create there). Just joined? It is tried again.',
+    exit: EXIT.denied,
+    http: 403,
+    retryable: true,
+  }
+
+  constructor(remote: string, why?: string) {
+    super(NotMemberError.info, `${remote} is not a member of the cluster`, {
+      details: { remote },
+      ...(why === undefined ? {} : { why }),
+    })
+  }
+}
+
 /** Every error that a greeting may end with; the codes that may be told to the other side are among them. */
 export const DISCOVERY_ERRORS: readonly ErrorInfo[] = [
   OtherNetworkError.info,
@@ -167,4 +201,6 @@ export const DISCOVERY_ERRORS: readonly ErrorInfo[] = [
   OtherPeerError.info,
   HelloFailedError.info,
   TooManyNewcomersError.info,
+  RemovedPeerError.info,
+  NotMemberError.info,
 ]

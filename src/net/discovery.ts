@@ -84,7 +84,7 @@ export class Discovery {
         announcement: () => {
           const addresses = this.#forThisMachine()
           if (addresses.length === 0) return undefined
-          const key = addresses.join(' ')
+          const key = `${this.#codec.tag(0)} ${addresses.join(' ')}`
           if (last?.addresses !== key) last = { addresses: key, bytes: this.#announcement(addresses) }
           return last.bytes
         },

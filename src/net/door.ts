@@ -1,9 +1,13 @@
-/** Counts connections that have not proven an identity yet, so that idle and slow ones cannot crowd out the others. */
-import type { ConnectionGater, MultiaddrConnection } from '@libp2p/interface'
+/**
+ * The door: connections that have not proven an identity are counted, so that idle and slow ones cannot crowd out the
+ * others, and whoever was removed is cut off as soon as it has, whatever way it came by.
+ */
+import type { ConnectionGater, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import { hostOf } from './addresses.ts'
 import { MAX_UNPROVEN, MAX_UNPROVEN_PER_HOST } from './constants.ts'
 
-export function createDoor(): ConnectionGater {
+/** @param keepsOut asked once for each connection whose peer is proven; it notes what it refuses */
+export function createDoor(keepsOut: (peer: string, connection: MultiaddrConnection) => boolean): ConnectionGater {
   const open = new Map<MultiaddrConnection, string>()
   const perHost = new Map<string, number>()
   const leave = (connection: MultiaddrConnection): void => {
@@ -24,10 +28,12 @@ export function createDoor(): ConnectionGater {
       connection.addEventListener('close', () => leave(connection))
       return false
     },
-    denyInboundEncryptedConnection: (_peer, connection) => {
+    denyInboundEncryptedConnection: (peer, connection) => {
       leave(connection)
-      return false
+      return keepsOut(peer.toString(), connection)
     },
+    denyOutboundEncryptedConnection: (peer: PeerId, connection: MultiaddrConnection) =>
+      keepsOut(peer.toString(), connection),
     // private and loopback addresses are what a mesh is made of: the library's default refuses some of them
     denyDialMultiaddr: () => false,
   }

@@ -8,6 +8,8 @@
  *   proof, about      ->
  *                     <- about, verdict
  *   verdict           ->            (a `pending` verdict is followed by another when a person has decided)
+ *
+ * In a cluster a listener that turns the dialler away sends its verdict in place of what it would say of itself.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { cleanText } from '../telemetry/index.ts'
@@ -45,6 +47,8 @@ const aboutSchema = z.object({
   instance: z.string().regex(/^[0-9a-f]{32}$/),
   epoch: z.int().min(0),
   addresses: z.array(z.string().max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES),
+  /** In a cluster: the newest entry of the membership log. */
+  log: z.object({ height: z.int().min(0), hash: z.string().regex(/^[0-9a-f]{64}$/) }).nullish(),
 })
 const verdictSchema = z.object({
   verdict: z.enum(['welcome', 'pending', 'refused']),
@@ -72,6 +76,8 @@ export interface HelloInit {
   readonly proofKey: Uint8Array
   readonly nonce: Uint8Array
   readonly about: About
+  /** As the listener: nothing is said of this peer to one that is turned away. */
+  readonly veiled?: boolean
   /** Our answer to who they are. */
   judge(outcome: HelloOutcome): Promise<Verdict>
   /** Asked once our answer was `pending`. */
@@ -105,13 +111,23 @@ export async function* converse(source: AsyncIterable<Frame>, init: HelloInit): 
   yield message(TYPE.proof, { proof: proof(init.role) })
   if (!dialler) await check()
   if (dialler) yield message(TYPE.about, init.about)
-  const about = parse(aboutSchema, await expect(incoming, TYPE.about, init), init)
+  const said = await receive(incoming, init)
+  if (dialler && said.type === TYPE.verdict) return init.heard(verdictOf(said, init))
+  const about = parse(aboutSchema, typed(said, TYPE.about, init), init)
+  const outcome = { about, protocol, transcript: transcript.toString('hex') }
+  const early = !dialler && init.veiled === true ? await init.judge(outcome) : undefined
+  if (early?.verdict === 'refused') return yield message(TYPE.verdict, early)
   if (!dialler) yield message(TYPE.about, init.about)
-  yield* exchangeVerdicts(incoming, init, { about, protocol, transcript: transcript.toString('hex') })
+  yield* exchangeVerdicts(incoming, init, outcome, early)
 }
 
-async function* exchangeVerdicts(incoming: Incoming, init: HelloInit, outcome: HelloOutcome): AsyncGenerator<Frame> {
-  let ours = await init.judge(outcome)
+async function* exchangeVerdicts(
+  incoming: Incoming,
+  init: HelloInit,
+  outcome: HelloOutcome,
+  early: Verdict | undefined,
+): AsyncGenerator<Frame> {
+  let ours = early ?? (await init.judge(outcome))
   yield message(TYPE.verdict, ours)
   let theirs: Verdict | undefined
   let decision: Promise<Verdict> | undefined
@@ -144,10 +160,18 @@ function message(type: number, value: unknown): Frame {
 }
 
 async function expect(incoming: Incoming, type: number, init: HelloInit): Promise<Frame> {
+  return typed(await receive(incoming, init), type, init)
+}
+
+async function receive(incoming: Incoming, init: HelloInit): Promise<Frame> {
   const { done, value } = await incoming.next()
   if (done === true) throw new HelloFailedError(init.remote, 'it hung up')
-  if (value.type !== type) throw new HelloFailedError(init.remote, `message ${value.type} came in place of ${type}`)
   return value
+}
+
+function typed(got: Frame, type: number, init: HelloInit): Frame {
+  if (got.type !== type) throw new HelloFailedError(init.remote, `message ${got.type} came in place of ${type}`)
+  return got
 }
 
 function parse<T>(schema: z.ZodType<T>, got: Frame, init: HelloInit): T {

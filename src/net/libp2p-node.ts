@@ -1,5 +1,5 @@
 /** The libp2p node with weft's settings (shared/reference/libp2p.md, A5 and A10): TCP, noise, yamux, nothing that dials by itself. */
-import type { Libp2p, PrivateKey, Upgrader } from '@libp2p/interface'
+import type { Libp2p, MultiaddrConnection, PrivateKey, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
@@ -32,6 +32,8 @@ interface NodeInit {
   readonly secrets: NetworkSecrets
   readonly instance: Uint8Array
   note(note: HandshakeNote): void
+  /** Whether a peer that has proven its id is cut off. */
+  keepsOut(peer: string, connection: MultiaddrConnection): boolean
   /** Registers what must be there before the first connection. */
   prepare(libp2p: Libp2p): void
 }
@@ -96,7 +98,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
         },
       }),
     ],
-    connectionGater: createDoor(),
+    connectionGater: createDoor(init.keepsOut),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       inboundConnectionThreshold: INBOUND_PER_SECOND,

@@ -45,6 +45,8 @@ export interface LinksNeeds {
   readonly random: RandomSource
   readonly logger: Logger
   readonly admission: Admission
+  /** A peer that the membership does not know greets: what it knows may be fetched before it is judged. */
+  acquaint(link: Link, about: About): Promise<void>
   /** Whether a peer still answers on a link: tells a restart from a copied identity. */
   answers(link: Link): Promise<boolean>
   joined(link: Link): void
@@ -57,7 +59,9 @@ export interface LinksInit {
   readonly self: string
   readonly versions: Versions
   readonly proofKey: Uint8Array
-  about(): About
+  /** Nothing is said of this peer to one that is turned away (`HelloInit.veiled`). */
+  readonly veiled: boolean
+  about(peer: string): About
 }
 
 export class Links {
@@ -145,6 +149,19 @@ export class Links {
     for (const link of this.of(peer)) this.#refuse(link as LinkEntry, error)
   }
 
+  /** Ends all connections of a peer without another word: what is under way is lost. */
+  cut(peer: string, error: Error): void {
+    for (const link of this.of(peer)) {
+      if (link.state === 'greeting') this.#refuse(link as LinkEntry, error)
+      link.connection.abort(error)
+    }
+  }
+
+  /** Peers with a connection, whatever came of it. */
+  peers(): string[] {
+    return [...new Set([...this.#all.values()].map((link) => link.peer))]
+  }
+
   /** Ends what waits; the connections are ended by the node. */
   stop(): void {
     for (const link of this.#all.values()) link.settle(false)
@@ -178,7 +195,8 @@ export class Links {
       versions: this.#init.versions,
       proofKey: this.#init.proofKey,
       nonce: random.bytes(NONCE_BYTES),
-      about: this.#init.about(),
+      about: this.#init.about(link.peer),
+      veiled: this.#init.veiled,
       judge: (outcome) => this.#judge(link, outcome),
       decision: async () => {
         const decided = await admission.decision(link.peer)
@@ -200,6 +218,7 @@ export class Links {
       old.connection.abort(new HelloFailedError(link.peer, 'it was started again'))
     }
     if (others.length >= MAX_LINKS_PER_PEER) return this.#turnAway(link, new TooManyNewcomersError(link.peer))
+    await this.#needs.acquaint(link, outcome.about)
     const verdict = this.#needs.admission.judge(link.peer)
     if (verdict.verdict === 'refused') return this.#turnAway(link, errorOf(verdict.code, link.peer, 'this peer'))
     if (verdict.verdict === 'pending') {

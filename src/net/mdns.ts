@@ -91,7 +91,7 @@ export function startMdns(needs: MdnsNeeds, init: MdnsInit): MdnsSocket {
   })
   dns.on('response', (response, from) => {
     const answers: readonly TextAnswer[] = [...(response.answers ?? []), ...(response.additionals ?? [])]
-    const ours = codec.tags(clock.wall())
+    const ours = [...codec.tags(clock.wall()), ...codec.alsoHeard(clock.wall())]
     for (const answer of answers) {
       const bytes = textOf(answer)
       if (bytes === undefined) continue

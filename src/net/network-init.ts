@@ -7,7 +7,7 @@ import type { LanPolicy } from './admission.ts'
 import type { PathTimes, RelayLimits } from './constants.ts'
 import { BadAddressError, ListenError } from './errors.ts'
 import type { Versions } from './hello.ts'
-import type { Membership } from './types.ts'
+import type { Channel, Membership } from './types.ts'
 
 export interface NetworkNeeds {
   readonly clock: Clock
@@ -16,6 +16,20 @@ export interface NetworkNeeds {
   readonly identity: { readonly id: string; readonly privateKey: Ed25519PrivateKey }
   readonly logger: Logger
   readonly telemetry?: Pick<Telemetry, 'count' | 'observe'>
+}
+
+/** A mesh whose membership is a signed log; `networkKey` is its door then. */
+export interface ClusterInit {
+  /** What is announced nearby is sealed under the first; the others are heard. */
+  groupKeys(): readonly Uint8Array[]
+  /** The newest entry, told in greetings. */
+  head(): { readonly height: number; readonly hash: string }
+  /** A peer that is not known greets, and has another log: what it knows is fetched over channels that `open` opens. */
+  acquaint(
+    peer: string,
+    head: { readonly height: number; readonly hash: string },
+    open: (protocol: string) => Promise<Channel>,
+  ): Promise<void>
 }
 
 export interface NetworkInit {
@@ -38,6 +52,8 @@ export interface NetworkInit {
   /** Multicast DNS and local rendezvous; `lan: 'off'` switches them off as well. */
   readonly discovery: boolean
   readonly membership: Membership
+  /** Of a cluster. */
+  readonly cluster?: ClusterInit
   /** Of this peer, for people. */
   readonly name: string
   /** Of the software. */

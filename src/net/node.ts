@@ -1,17 +1,18 @@
 /** The network of a peer: finds, dials, greets, keeps and watches the other peers, and opens channels between them. */
 import type { Connection } from '@libp2p/interface'
+import { aboutOf, createAcquaint } from './about.ts'
 import { isCircuit, parseAddress, plainAddresses, withPeer } from './addresses.ts'
 import { createAdmission } from './admission.ts'
 import type { Admission } from './admission.ts'
-import { MAX_ADDRESSES, PATH_TIMES, SPOKEN } from './constants.ts'
+import { PATH_TIMES, SPOKEN } from './constants.ts'
 import { createReacher } from './dial.ts'
 import type { Reacher } from './dial.ts'
 import { Dialler } from './dialler.ts'
-import { NotAdmittedError } from './discovery-errors.ts'
 import type { Discovery } from './discovery.ts'
 import { BadAddressError, NetworkStoppedError } from './errors.ts'
+import { createGuard } from './guard.ts'
+import type { Guard, GuardParts } from './guard.ts'
 import { PING_PROTOCOL, servePings } from './heartbeat.ts'
-import { HELLO_PROTOCOL } from './hello.ts'
 import { startNode } from './libp2p-node.ts'
 import type { RunningNode } from './libp2p-node.ts'
 import { Links } from './links.ts'
@@ -27,7 +28,7 @@ import type { Reach } from './reach.ts'
 import { createRefuser } from './refuser.ts'
 import type { Refuser } from './refuser.ts'
 import { networkSecrets } from './secrets.ts'
-import { createServing, register } from './serving.ts'
+import { createServing, serveGreetings } from './serving.ts'
 import type { Serving } from './serving.ts'
 import type { NetworkSecrets } from './secrets.ts'
 import { trackTimers } from './timers.ts'
@@ -54,6 +55,7 @@ class WeftNetwork implements Network {
   readonly #refuser: Refuser
   readonly #admission: Admission
   readonly #vitals: Vitals
+  readonly #guard: Guard
   readonly #links: Links
   readonly #dialler: Dialler
   readonly #reacher: Reacher
@@ -70,7 +72,7 @@ class WeftNetwork implements Network {
     this.#clock = trackTimers(needs.clock)
     this.#needs = { ...needs, clock: this.#clock }
     this.#init = init
-    this.#secrets = networkSecrets(init.networkName, init.networkKey)
+    this.#secrets = networkSecrets(init.networkName, init.networkKey, init.cluster?.groupKeys)
     this.#instance = needs.random.bytes(16)
     this.#hub = createEventHub(needs.logger)
     this.#refuser = createRefuser({
@@ -80,6 +82,8 @@ class WeftNetwork implements Network {
     })
     this.#admission = createAdmission({ ...init, approved: init.approved ?? [] })
     this.#vitals = new Vitals(this.#needs)
+    const parts = (): GuardParts => ({ links: this.#links, serving: this.#serving, dialler: this.#dialler })
+    this.#guard = createGuard({ ...this.#needs, ...init, refuser: this.#refuser, parts })
     this.#links = this.#createLinks()
     this.#reacher = createReacher({
       ...this.#needs,
@@ -104,6 +108,7 @@ class WeftNetwork implements Network {
         connected: (peer) => this.#links.primary(peer) !== undefined,
         dial: (addresses, peer, retry) => this.#reacher.dial(addresses, peer, retry),
         connecting: (peer) => this.#hub.emit('connecting', peer),
+        keepsAway: (peer) => init.membership.isRemoved?.(peer) === true,
       },
       this.id,
     )
@@ -120,13 +125,8 @@ class WeftNetwork implements Network {
           this.#reacher.noted(note)
           this.#refuser.handshake(note)
         },
-        prepare: (libp2p) => {
-          libp2p.addEventListener('connection:open', ({ detail }) => this.#onConnection(detail))
-          libp2p.addEventListener('connection:close', ({ detail }) => this.#links.closed(detail))
-          register({ libp2p, logger: this.#needs.logger }, HELLO_PROTOCOL, 1, (stream, connection) =>
-            this.#links.hello(stream, connection),
-          )
-        },
+        keepsOut: (peer, connection) => this.#guard.keepsOut(peer, connection),
+        prepare: (libp2p) => serveGreetings({ ...this.#needs, libp2p }, this.#links, (one) => this.#onConnection(one)),
       },
       this.#init.listen,
     )
@@ -165,6 +165,14 @@ class WeftNetwork implements Network {
     this.#serving.handle(protocol, purpose, handler)
   }
 
+  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void): void {
+    this.#serving.handleEarly(protocol, purpose, handler)
+  }
+
+  review(): void {
+    this.#guard.review()
+  }
+
   async open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
     return this.#serving.open(await this.#reach.link(peer, signal), protocol, signal)
   }
@@ -192,12 +200,7 @@ class WeftNetwork implements Network {
 
   decide(peer: string, admit: boolean): void {
     this.#admission.decide(peer, admit)
-    if (admit) this.#refuser.book.forget(peer, [])
-    else this.#dialler.forget(peer)
-    if (admit || this.#links.primary(peer) === undefined) return
-    const error = new NotAdmittedError(peer, 'a person here said no')
-    this.#refuser.refuse(peer, null, error)
-    this.#links.drop(peer, error)
+    this.#guard.decided(peer, admit)
   }
 
   on(events: NetworkEvents): () => void {
@@ -280,6 +283,7 @@ class WeftNetwork implements Network {
       {
         ...this.#needs,
         admission: this.#admission,
+        acquaint: createAcquaint(this.#init, (link, protocol) => this.#serving.open(link, protocol, undefined)),
         answers: (link) => this.#vitals.answers(link),
         joined: (link) => this.#onJoined(link),
         left: (link) => this.#onLeft(link),
@@ -290,14 +294,11 @@ class WeftNetwork implements Network {
         self: this.id,
         versions: this.#init.protocolVersions ?? SPOKEN,
         proofKey: this.#secrets.proof,
-        about: () => ({
-          software: this.#init.version,
-          name: this.#init.name,
-          network: this.#init.networkName,
-          instance: Buffer.from(this.#instance).toString('hex'),
-          epoch: this.#init.membership.epoch,
-          addresses: [...(this.#discovery?.addresses() ?? []), ...this.#reach.view().circuits].slice(0, MAX_ADDRESSES),
-        }),
+        veiled: this.#init.cluster !== undefined,
+        about: (peer) => {
+          const addresses = [...(this.#discovery?.addresses() ?? []), ...this.#reach.view().circuits]
+          return aboutOf(this.#init, this.#instance, peer, addresses)
+        },
       },
     )
   }

@@ -11,21 +11,31 @@ export interface NetworkSecrets {
   readonly handshake: Uint8Array | undefined
   /** Of the proof in the hello. */
   readonly proof: Uint8Array
-  /** Of names and contents of announcements on the local network; undefined in an open mesh. */
-  readonly announce: Uint8Array | undefined
+  /**
+   * Of names and contents of announcements on the local network; undefined in an open mesh. The first is spoken under,
+   * the others are heard. In a cluster they follow from the group keys, which change.
+   */
+  readonly announce: (() => readonly Uint8Array[]) | undefined
 }
 
-export function networkSecrets(networkName: string, networkKey: Uint8Array | undefined): NetworkSecrets {
+export function networkSecrets(
+  networkName: string,
+  networkKey: Uint8Array | undefined,
+  groupKeys?: () => readonly Uint8Array[],
+): NetworkSecrets {
   const name = Buffer.from(networkName.normalize('NFC'))
   const ikm = networkKey ?? name
   const salt = networkKey === undefined ? 'weft/1 open network' : 'weft/1 network key'
-  const derive = (use: string): Uint8Array => new Uint8Array(hkdfSync('sha256', ikm, salt, `weft/1 ${use}`, 32))
+  const deriveFrom = (key: Uint8Array, use: string): Uint8Array =>
+    new Uint8Array(hkdfSync('sha256', key, salt, `weft/1 ${use}`, 32))
+  const derive = (use: string): Uint8Array => deriveFrom(ikm, use)
+  const announce = (): readonly Uint8Array[] => (groupKeys?.() ?? [ikm]).map((key) => deriveFrom(key, 'announcement'))
   // the name is part of what both must agree on in an open mesh; a keyed mesh is its key, whatever each calls it
   return {
     prologue: derive('noise prologue'),
     handshake: networkKey === undefined ? undefined : derive('noise handshake'),
     proof: derive('hello proof'),
-    announce: networkKey === undefined ? undefined : derive('announcement'),
+    announce: networkKey === undefined ? undefined : announce,
   }
 }
 

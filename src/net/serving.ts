@@ -6,6 +6,7 @@ import { channelOverStream } from './channel-carriers.ts'
 import { HELLO_WAIT_MS, MAX_STREAMS_PER_PROTOCOL } from './constants.ts'
 import { NotAdmittedError, PeerUnreachableError } from './discovery-errors.ts'
 import { ProtocolUnsupportedError } from './errors.ts'
+import { HELLO_PROTOCOL } from './hello.ts'
 import { createLanes, LANE_PROTOCOL } from './lanes.ts'
 import { isRelayed } from './link-view.ts'
 import type { Link, Links } from './links.ts'
@@ -26,8 +27,11 @@ interface ServingNeeds {
 export interface Serving {
   start(): void
   handle(protocol: string, purpose: string, handler: (channel: Channel, link: Link) => void): void
-  /** The same for streams that carry no frames. */
-  handleStreams(protocol: string, purpose: string, handler: (stream: Stream, link: Link) => void): void
+  /** The same for streams that carry no frames. `early`: also while the greeting is under way. */
+  handleStreams(protocol: string, purpose: string, handler: (stream: Stream, link: Link) => void, early?: boolean): void
+  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void): void
+  /** Ends channels for what their peers are not admitted to any more. */
+  review(): void
   /** Milliseconds since anything but upkeep (protocols that every connection has) went over a relayed connection. */
   quietFor(link: Link): number
   /** @throws ProtocolUnsupportedError, PeerUnreachableError, or the reason of the signal */
@@ -56,6 +60,17 @@ export function register(
   })
 }
 
+/** Every connection is greeted; `opened` hears of it first. */
+export function serveGreetings(
+  needs: { readonly libp2p: Libp2p; readonly logger: Logger },
+  links: Links,
+  opened: (connection: Connection) => void,
+): void {
+  needs.libp2p.addEventListener('connection:open', ({ detail }) => opened(detail))
+  needs.libp2p.addEventListener('connection:close', ({ detail }) => links.closed(detail))
+  register(needs, HELLO_PROTOCOL, 1, (stream, connection) => links.hello(stream, connection))
+}
+
 export function createServing(needs: ServingNeeds): Serving {
   const served = new Map<string, { readonly purpose: string; readonly handler: Handler }>()
   const lanes = createLanes({
@@ -66,7 +81,11 @@ export function createServing(needs: ServingNeeds): Serving {
       return (channel) => hand(channel, link, protocol, one.handler)
     },
   })
+  /** Channels that are served now, with what they are for. */
+  const open = new Map<Channel, string>()
   const hand = (channel: Channel, link: Link, protocol: string, handler: Handler): void => {
+    open.set(channel, served.get(protocol)?.purpose ?? 'connect')
+    void channel.closed.then(() => open.delete(channel))
     try {
       handler(channel, link)
     } catch (error) {
@@ -86,7 +105,7 @@ export function createServing(needs: ServingNeeds): Serving {
     stream.addEventListener('message', use)
     use()
   }
-  const handleStreams: Serving['handleStreams'] = (protocol, purpose, handler) => {
+  const handleStreams: Serving['handleStreams'] = (protocol, purpose, handler, early = false) => {
     const { logger, links } = needs
     const accept = (stream: Stream, link: Link): void => {
       if (needs.membership.admits(link.peer, purpose)) return handler(stream, link)
@@ -95,7 +114,7 @@ export function createServing(needs: ServingNeeds): Serving {
     }
     register({ logger, libp2p: needs.libp2p() }, protocol, MAX_STREAMS_PER_PROTOCOL, async (stream, connection) => {
       const link = links.link(connection)
-      if (link?.state === 'joined') return accept(stream, link)
+      if (link?.state === 'joined' || (early && link?.state === 'greeting')) return accept(stream, link)
       // its greeting is about to end: what the dialler sends behind it waits in the window
       stream.pause()
       const joined = await links.admits(connection)
@@ -112,7 +131,7 @@ export function createServing(needs: ServingNeeds): Serving {
       hand(channelOverStream(stream, link.peer, needs.telemetry), link, protocol, handler)
     })
   }
-  const open: Serving['open'] = async (link, protocol, signal) => {
+  const openChannel: Serving['open'] = async (link, protocol, signal) => {
     const deadline = AbortSignal.timeout(HELLO_WAIT_MS)
     const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
     const options = { signal: either, maxOutboundStreams: MAX_STREAMS_PER_PROTOCOL }
@@ -131,10 +150,23 @@ export function createServing(needs: ServingNeeds): Serving {
     start: () => handle(LANE_PROTOCOL, 'connect', (channel, link) => lanes.serve(channel, link)),
     handle,
     handleStreams,
+    handleEarly(protocol, purpose, handler) {
+      served.set(protocol, { purpose, handler })
+      const early = (stream: Stream, link: Link): void =>
+        hand(channelOverStream(stream, link.peer, needs.telemetry), link, protocol, handler)
+      handleStreams(protocol, purpose, early, true)
+    },
+    review() {
+      for (const [channel, purpose] of open) {
+        if (needs.membership.admits(channel.remote, purpose)) continue
+        needs.telemetry?.count('frames_refused')
+        channel.abort(new NotAdmittedError(channel.remote, `not for ${purpose} any more`))
+      }
+    },
     quietFor: (link) => needs.clock.now() - (used.get(link) ?? link.openedAt),
-    open,
+    open: openChannel,
     openLane: async (link, protocol, signal) =>
-      (await lanes.open(link, protocol, signal)) ?? (await open(link, protocol, signal)),
+      (await lanes.open(link, protocol, signal)) ?? (await openChannel(link, protocol, signal)),
     left: (link) => lanes.drop(link),
     stop: () => lanes.stop(),
   }

@@ -24,7 +24,7 @@ export interface Membership {
   readonly epoch: number
   /** Whether a peer may do this: `connect`, `compute`, `fetch`, ... */
   admits(peer: string, purpose: string): boolean
-  /** Removed for good: it is cut off before it can say anything. @default nobody is */
+  /** Of a cluster: removed for good. It is cut off before it can say anything. */
   isRemoved?(peer: string): boolean
 }
 
@@ -105,6 +105,13 @@ export interface Network {
   refusals(): readonly Refusal[]
   /** Serves a protocol (`/weft/ring/1`); the membership is asked for `purpose` before the handler sees anything. */
   handle(protocol: string, purpose: string, handler: (channel: Channel) => void): void
+  /**
+   * The same, and also while the greeting is under way: what decides whether it may end well. The membership is asked
+   * first here too; the identity of the peer is proven.
+   */
+  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void): void
+  /** The membership has changed: who is not admitted any more is cut off, and channels for what it may not do end. */
+  review(): void
   /** Opens a channel to a connected or dialable peer. @throws PeerUnreachableError, NotAdmittedError */
   open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel>
   /**

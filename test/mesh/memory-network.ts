@@ -105,6 +105,8 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
           connected: () => [...node.peers.values()],
           refusals: () => [],
           handle: (protocol, _purpose, handler) => void node.handlers.set(protocol, handler),
+          handleEarly: (protocol, _purpose, handler) => void node.handlers.set(protocol, handler),
+          review: () => undefined,
           open: (peer, protocol, signal) => {
             signal?.throwIfAborted()
             return open(id, peer, protocol)

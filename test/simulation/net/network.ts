@@ -117,6 +117,12 @@ export class SimulatedNetwork implements Network {
     this.#handlers.set(protocol, { purpose, handler })
   }
 
+  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void): void {
+    this.handle(protocol, purpose, handler)
+  }
+
+  review(): void {}
+
   async open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
     signal?.throwIfAborted()
     const link = this.#link(peer)

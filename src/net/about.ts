@@ -1,0 +1,36 @@
+/** What a peer says of itself in a greeting, and what it does when one that it does not know says that it has news. */
+import { MAX_ADDRESSES } from './constants.ts'
+import type { About } from './hello.ts'
+import type { Link, LinksNeeds } from './links.ts'
+import type { NetworkInit } from './network-init.ts'
+import type { Channel } from './types.ts'
+
+/** To a peer that is not (yet) known in the cluster nothing is said but that there is one more run of weft. */
+export function aboutOf(init: NetworkInit, instance: Uint8Array, peer: string, addresses: readonly string[]): About {
+  const isKnown = init.cluster === undefined || init.membership.admits(peer, 'connect')
+  return {
+    software: init.version,
+    name: isKnown ? init.name : '',
+    network: isKnown ? init.networkName : '',
+    instance: Buffer.from(instance).toString('hex'),
+    epoch: init.membership.epoch,
+    addresses: isKnown ? addresses.slice(0, MAX_ADDRESSES) : [],
+    ...(init.cluster === undefined ? {} : { log: init.cluster.head() }),
+  }
+}
+
+/** Does nothing where the membership knows the peer, or where both have the same log. */
+export function createAcquaint(
+  init: NetworkInit,
+  open: (link: Link, protocol: string) => Promise<Channel>,
+): LinksNeeds['acquaint'] {
+  return async (link, about) => {
+    const { cluster, membership } = init
+    if (cluster === undefined || membership.admits(link.peer, 'connect') || membership.isRemoved?.(link.peer) === true)
+      return
+    const head = about.log ?? undefined
+    if (head === undefined || head.hash === cluster.head().hash) return
+    // whatever comes of it, the membership is asked once more
+    await cluster.acquaint(link.peer, head, (protocol) => open(link, protocol)).catch(() => undefined)
+  }
+}

@@ -1,0 +1,67 @@
+/** Keeps the connections in step with the membership: who was removed is cut off, and does not come in again. */
+import type { MultiaddrConnection } from '@libp2p/interface'
+import type { Logger, Telemetry } from '../telemetry/index.ts'
+import { parseAddress } from './addresses.ts'
+import type { Dialler } from './dialler.ts'
+import { NotAdmittedError, NotMemberError, RemovedPeerError } from './discovery-errors.ts'
+import type { Links } from './links.ts'
+import type { Refuser } from './refuser.ts'
+import type { Serving } from './serving.ts'
+import type { Membership } from './types.ts'
+
+interface GuardNeeds {
+  readonly logger: Logger
+  readonly telemetry?: Pick<Telemetry, 'count'> | undefined
+  readonly membership: Membership
+  readonly refuser: Refuser
+  parts(): GuardParts
+}
+
+/** Made after the guard. */
+export interface GuardParts {
+  readonly links: Links
+  readonly serving: Serving
+  readonly dialler: Dialler
+}
+
+export interface Guard {
+  /** A person has let a peer in, or wants it out. */
+  decided(peer: string, admit: boolean): void
+  review(): void
+  /** Asked when a peer has proven its id, whatever the transport, circuits included. */
+  keepsOut(peer: string, connection: MultiaddrConnection): boolean
+}
+
+export function createGuard(needs: GuardNeeds): Guard {
+  const { membership, telemetry, refuser } = needs
+  const isRemoved = (peer: string): boolean => membership.isRemoved?.(peer) === true
+  return {
+    decided(peer, admit) {
+      const { links, dialler } = needs.parts()
+      if (admit) refuser.book.forget(peer, [])
+      else dialler.forget(peer)
+      if (admit || links.primary(peer) === undefined) return
+      const error = new NotAdmittedError(peer, 'a person here said no')
+      refuser.refuse(peer, null, error)
+      links.drop(peer, error)
+    },
+    review() {
+      const { links, dialler, serving } = needs.parts()
+      for (const peer of links.peers()) {
+        if (membership.admits(peer, 'connect') || links.primary(peer) === undefined) continue
+        if (isRemoved(peer)) dialler.forget(peer)
+        telemetry?.count('members_cut')
+        needs.logger.warn({ peer }, 'is not admitted any more, and was cut off')
+        links.cut(peer, isRemoved(peer) ? new RemovedPeerError(peer) : new NotMemberError(peer))
+      }
+      serving.review()
+    },
+    keepsOut(peer, { remoteAddr }) {
+      if (!isRemoved(peer)) return false
+      const address = remoteAddr.toString()
+      telemetry?.count('members_refused')
+      refuser.refuse(peer, parseAddress(address)?.plain ?? address, new RemovedPeerError(peer))
+      return true
+    },
+  }
+}
