@@ -14,6 +14,7 @@ const GROUPS = [
   ['everyday', 'Everyday'],
   ['models', 'Models'],
   ['peers', 'Peers and keys'],
+  ['cluster', 'Private clusters'],
   ['diagnose', 'Diagnose'],
   ['self', 'Weft itself'],
 ]
@@ -22,7 +23,7 @@ const AREAS = {
   CFG: 'Home and settings',
   NET: 'The network',
   DSC: 'Finding and joining',
-  TRU: 'Keys and identities',
+  TRU: 'Keys, identities and membership',
   MOD: 'Models',
   STO: 'The store',
   DAT: 'Data in files',

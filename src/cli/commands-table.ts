@@ -2,6 +2,7 @@
 import type { CommandSpec } from './option-types.ts'
 import { AUDIT, LOCAL, PLACEMENT, SAMPLING, SPECULATE, TIMEOUT, WIDE } from './options.ts'
 import { PEER_OPTIONS } from './peer-options.ts'
+import { CLUSTER_VERBS } from './commands-table-cluster.ts'
 import { MODEL_VERBS } from './commands-table-models.ts'
 import { SELF_VERBS } from './commands-table-self.ts'
 import { FEDERATED_VERBS } from './commands-table-federated.ts'
@@ -189,6 +190,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...TRAINING_VERBS,
   ...FEDERATED_VERBS,
   ...PEER_VERBS,
+  ...CLUSTER_VERBS,
   ...SELF_VERBS,
 ]
 

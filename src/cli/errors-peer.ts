@@ -89,3 +89,18 @@ export class PeerNotFoundError extends WeftError {
     })
   }
 }
+
+export class PeerRunsError extends WeftError {
+  static readonly info: ErrorInfo = info(
+    '016',
+    EXIT.denied,
+    'A peer runs in this home',
+    'The command changes which cluster the home belongs to, and needs it for itself.',
+    'weft down first; after it, weft up again.',
+    409,
+  )
+
+  constructor(home: string, pid: number, what: string) {
+    super(PeerRunsError.info, `cannot ${what} while a peer runs in ${home}`, { details: { home, pid } })
+  }
+}

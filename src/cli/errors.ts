@@ -16,6 +16,7 @@ import {
   UntrustedSocketError,
   PeerDidNotStartError,
   PeerNotFoundError,
+  PeerRunsError,
 } from './errors-peer.ts'
 import {
   WaitTimedOutError,
@@ -41,6 +42,7 @@ export {
   UntrustedSocketError,
   PeerDidNotStartError,
   PeerNotFoundError,
+  PeerRunsError,
 } from './errors-peer.ts'
 export {
   WaitTimedOutError,
@@ -74,6 +76,7 @@ export const CLI_ERRORS: readonly ErrorInfo[] = [
   UntrustedSocketError.info,
   PeerDidNotStartError.info,
   PeerNotFoundError.info,
+  PeerRunsError.info,
   WaitTimedOutError.info,
   NotHereError.info,
   UnknownSuiteError.info,

@@ -12,6 +12,7 @@ const GROUPS: readonly (readonly [Group, string])[] = [
   ['everyday', 'Everyday'],
   ['models', 'Models'],
   ['peers', 'Peers and keys'],
+  ['cluster', 'Private clusters'],
   ['diagnose', 'Diagnose'],
   ['self', 'Weft itself'],
 ]

@@ -45,7 +45,7 @@ export interface ArgumentSpec {
   readonly offers?: 'models' | 'peers' | 'files' | 'verbs'
 }
 
-export type Group = 'everyday' | 'peers' | 'models' | 'diagnose' | 'self'
+export type Group = 'everyday' | 'peers' | 'cluster' | 'models' | 'diagnose' | 'self'
 
 export interface CommandSpec {
   readonly verb: string

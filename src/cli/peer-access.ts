@@ -1,6 +1,8 @@
 /** One way to a peer for every command: the running one over its socket, or one inside this process. */
 import type { AnyManifest } from '../models/index.ts'
 import type {
+  ClusterAction,
+  ClusterOutcome,
   DeployTarget,
   Embeddings,
   FederatedCall,
@@ -61,6 +63,8 @@ export interface PeerAccess {
     signal?: AbortSignal,
   ): AsyncIterable<PingReply>
   netcheck(options: { readonly peer?: string }, progress: ProgressSink, signal?: AbortSignal): Promise<NetCheck>
+  /** @throws NoClusterError, and what the membership refuses with */
+  cluster(action: ClusterAction, signal?: AbortSignal): Promise<ClusterOutcome>
   approve(peer: string, admit: boolean, signal?: AbortSignal): Promise<void>
   /** Out of quarantine; false: it was in none. */
   trust(peer: string, signal?: AbortSignal): Promise<boolean>

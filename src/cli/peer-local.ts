@@ -1,5 +1,6 @@
 /** A peer inside this process, with no mesh around it: for work that needs none. */
 import type { CreatePeerInit, Peer } from '../peer/index.ts'
+import { NoClusterError } from '../trust/index.ts'
 import type { PeerAccess } from './peer-access.ts'
 
 /** What `weft up` makes of its options; `http` is the API's, which is not the peer's. */
@@ -39,6 +40,10 @@ export function localAccess(peer: Peer): PeerAccess {
     plan: (model, request, signal) => peer.plan(model, request, signal),
     ping: (id, options, signal) => peer.ping(id, options, signal),
     netcheck: (options, progress, signal) => peer.netcheck(options, progress, signal),
+    cluster: (action) => {
+      if (peer.cluster === undefined || peer.cluster === null) throw new NoClusterError(peer.home)
+      return peer.cluster.run(action)
+    },
     approve: (id, admit) => peer.approve(id, admit),
     trust: (id) => peer.trust(id),
     federated: (call, signal) => peer.federated(call, signal),

@@ -1,6 +1,7 @@
 /** The running peer of a home, through the control API on its socket. */
 import type { AnyManifest } from '../models/index.ts'
 import type {
+  ClusterOutcome,
   Embeddings,
   InferredFiles,
   ModelInfo,
@@ -96,6 +97,8 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
     },
     netcheck: async (options, progress, signal) =>
       (await resultOf('/api/v1/netcheck', { body: options, signal }, progress)) as NetCheck,
+    cluster: async (action, signal) =>
+      (await client.json('POST', '/api/v1/cluster', { body: action, signal, deadline: null })) as ClusterOutcome,
     async approve(peer, admit, signal) {
       const path = `/api/v1/peers/${encodeURIComponent(peer)}/${admit ? 'approve' : 'deny'}`
       await client.json('POST', path, { body: {}, signal })

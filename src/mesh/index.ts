@@ -40,3 +40,5 @@ export type {
   SeenSpeed,
   ThermalState,
 } from './types.ts'
+export { createSpread, enrol, serveEnrolments } from './membership/index.ts'
+export type { EnrolOutcome, Spread } from './membership/index.ts'

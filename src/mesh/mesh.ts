@@ -149,6 +149,11 @@ export function createMesh(needs: MeshNeeds): Mesh {
       liveness.stop()
       await state.flush()
     },
+    review() {
+      for (const author of book.authors())
+        if (author !== self && !membership.admits(author, 'connect'))
+          for (const { id, kind } of book.recordsOf(author)) if (kind !== 'placement') book.drop(id)
+    },
     announceLeaving: () => whileRunning(() => upkeep.drain()),
     publishProfile: (profile) => whileRunning(() => upkeep.publishProfile(profile)),
     publishHoldings: (holdings) => whileRunning(() => publisher.holdings(holdings)),

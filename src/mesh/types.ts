@@ -213,6 +213,11 @@ export interface MeshEvents {
 
 export interface Mesh {
   readonly id: string
+  /**
+   * The membership has changed: what those said who are out of it is forgotten. Not their placements: these stand until
+   * another takes their place.
+   */
+  review(): void
   /** Reads what was kept, serves the protocols and begins to talk to connected peers. */
   start(): Promise<void>
   /** From now on this peer is known as one that is about to leave: it serves what it has, and takes nothing new. */

@@ -17,7 +17,9 @@ export {
 export { DTYPE, encodeFrame, frame, FrameDecoder, HEADER_BYTES, MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from './frame.ts'
 export type { DType, Frame, FrameInit } from './frame.ts'
 export { createNetwork } from './create-network.ts'
-export type { NetworkInit, NetworkNeeds } from './network-init.ts'
+export type { ClusterInit, NetworkInit, NetworkNeeds } from './network-init.ts'
+export { knock } from './knock.ts'
+export type { Knock } from './knock.ts'
 export type { LanPolicy } from './admission.ts'
 export { createProber } from './probe.ts'
 export type { Prober, ProbeResult } from './probe.ts'
@@ -26,11 +28,13 @@ export {
   HelloFailedError,
   IncompatibleVersionError,
   NotAdmittedError,
+  NotMemberError,
   OtherNetworkError,
   OtherPeerError,
   OwnIdentityError,
   PeerUnreachableError,
   PendingApprovalError,
+  RemovedPeerError,
   TooManyNewcomersError,
 } from './discovery-errors.ts'
 export type {

@@ -103,3 +103,14 @@ function parseJson(text: string): unknown {
     return undefined
   }
 }
+
+/** For the next start of a peer of this home: where others are. */
+export async function rememberPeers(
+  directory: string,
+  clock: Clock,
+  peers: readonly { readonly id: string; readonly addresses: readonly string[] }[],
+): Promise<void> {
+  const book = await AddressBook.open(directory, clock, () => undefined)
+  for (const { id, addresses } of peers) book.reachable(id, addresses)
+  await book.save()
+}

@@ -18,7 +18,7 @@ import { joinMesh } from './join.ts'
 import { KeptParts } from './kept-parts.ts'
 import { Library } from './library.ts'
 import { LocalPeer } from './local-peer.ts'
-import { fetchBlobs, fetchManifest, lowerParts, meshOf, realNeeds, startNetwork } from './parts.ts'
+import { fetchBlobs, fetchManifest, lowerParts, meshOf, networkNameOf, realNeeds, startNetwork } from './parts.ts'
 import type { CreatePeerInit, Parts, PeerNeeds } from './parts.ts'
 import { Pins } from './pins.ts'
 import { divideRange } from './plan-input.ts'
@@ -281,7 +281,8 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     home: paths.root,
     name,
     version: VERSION,
-    networkName: init.network ?? 'weft',
+    networkName: networkNameOf(parts),
+    cluster: parts.cluster?.control ?? null,
     lan: init.lan ?? 'open',
     started: clock.now(),
     clock,
@@ -316,6 +317,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
     const idle = (): boolean => wired.busy?.() !== true
+    parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile() })
     undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))
   }
   holdings.start()

@@ -7,6 +7,7 @@ import type { GraphStages, Stages } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
+import type { ClusterControl } from './cluster/index.ts'
 import type { DiskKeeper } from './disk-keeper.ts'
 import type { Holdings } from './holdings.ts'
 import type { Library } from './library.ts'
@@ -44,6 +45,7 @@ export interface StatusNeeds {
   readonly keeper: DiskKeeper
   readonly pins: Pins
   readonly quarantine: Quarantine
+  readonly cluster: ClusterControl | null
   profile(): HardwareProfile
   readonly profiling: Profiling
 }
@@ -69,6 +71,7 @@ export function describeStatus(
       state: own.draining ? 'draining' : 'running',
       profile: needs.profile(),
     },
+    cluster: needs.cluster?.summary() ?? null,
     peers: knownPeers(needs),
     stages: allStages(needs),
     seen_not_joined: (needs.network?.refusals() ?? []).map(seen),
@@ -93,7 +96,8 @@ function knownPeers(needs: StatusNeeds): KnownPeer[] {
   const connected = new Map((needs.network?.connected() ?? []).map((peer) => [peer.id, peer]))
   return (needs.mesh?.peers() ?? []).map((peer) => {
     const connection = connected.get(peer.id)
-    return { ...peer, link: connection === undefined ? null : needs.profiling.links.status(connection) }
+    const link = connection === undefined ? null : needs.profiling.links.status(connection)
+    return { ...peer, ...needs.cluster?.roleOf(peer.id), link }
   })
 }
 

@@ -25,6 +25,17 @@ export type { LinkProbe, LinkStatus, NetCheck, NetVerdict } from './link-types.t
 export { generateRequest } from './generate-options.ts'
 export type { Cancellable, GenerateOptions } from './generate-options.ts'
 export type { AuditWishes } from './audit.ts'
+export { rememberPeers } from './address-book.ts'
+export { createClusterControl } from './cluster/index.ts'
+export type {
+  ClusterAction,
+  ClusterControl,
+  ClusterOutcome,
+  ClusterStatus,
+  ClusterSummary,
+  InviteInfo,
+  WaitingPeer,
+} from './cluster/index.ts'
 export { createPeer, runPeer } from './create-peer.ts'
 export type { RunningPeer } from './create-peer.ts'
 export type { CreatePeerInit } from './parts.ts'

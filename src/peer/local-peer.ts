@@ -1,6 +1,7 @@
 /** A running peer behind the face of `types.ts`. */
 import { importInto } from './import-into.ts'
 import type { AddressBook } from './address-book.ts'
+import type { ClusterControl } from './cluster/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
@@ -93,6 +94,10 @@ export class LocalPeer implements Peer {
     this.#needs = needs
     this.id = needs.self
     this.home = needs.home
+  }
+
+  get cluster(): ClusterControl | null {
+    return this.#needs.cluster
   }
 
   status(): PeerStatus {
@@ -268,6 +273,8 @@ export class LocalPeer implements Peer {
 
   async approve(peer: string, admit: boolean): Promise<void> {
     if (this.#needs.network === null) throw new OfflineError('approving a peer')
+    // who waits with an invite is no newcomer of the network: its membership is decided, not its connection
+    if (this.#needs.cluster?.decide(peer, admit) === true) return
     this.#needs.network.decide(peer, admit)
     await this.#needs.book.decide(peer, admit)
   }

@@ -16,6 +16,8 @@ import type { Identity } from '../trust/index.ts'
 import { systemClock, systemRandom } from '../util/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import { AddressBook } from './address-book.ts'
+import { openClusterPart } from './cluster/index.ts'
+import type { ClusterPart } from './cluster/index.ts'
 import type { HomePaths } from './home.ts'
 import type { Library } from './library.ts'
 import { thisMachine } from './machine.ts'
@@ -59,6 +61,8 @@ export interface CreatePeerInit {
   readonly audit?: AuditMode
   /** Of `sample`: chance of a row of a stage that a check follows it, 0 to 1. @default 0.05 */
   readonly auditRate?: number
+  /** In a cluster: milliseconds after which a membership that no admin confirms is not believed. @default never */
+  readonly maxAge?: number
   /** No mesh at all: no listening, no dialling. */
   readonly offline?: boolean
   readonly logLevel?: LogLevel
@@ -93,6 +97,8 @@ export interface Parts {
   readonly threads: number
   readonly profiling: Profiling
   readonly book: AddressBook
+  /** Null: alone, or in a mesh without a membership log. */
+  readonly cluster: ClusterPart | null
 }
 
 export async function lowerParts(
@@ -111,7 +117,11 @@ export async function lowerParts(
   const store = await createBlobStore({ directory: paths.store })
   const threads = init.threads ?? machine.cores
   const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
+  const around = { home: paths.root, identity, clock, random, logger, telemetry }
+  const cluster = init.offline === true ? null : await openClusterPart(around, init)
+  if (cluster !== null) undo.push(() => cluster.stop())
   return {
+    cluster,
     init,
     needs,
     paths,
@@ -136,17 +146,24 @@ export async function lowerParts(
   }
 }
 
+export function networkNameOf({ cluster, init }: Pick<Parts, 'cluster' | 'init'>): string {
+  return cluster?.name ?? init.network ?? 'weft'
+}
+
 export async function startNetwork(parts: Parts): Promise<Network> {
   const { init, clock, random, identity, logger, telemetry, name } = parts
-  const networkKey = init.networkKey === undefined ? undefined : await loadNetworkKey(init.networkKey)
+  const { cluster } = parts
+  const file = init.networkKey
+  const networkKey = cluster?.networkKey ?? (file === undefined ? undefined : await loadNetworkKey(file))
   const network = await parts.needs.createNetwork(
     { clock, random, identity, logger, telemetry },
     {
       name,
       version: VERSION,
-      networkName: init.network ?? 'weft',
+      networkName: networkNameOf(parts),
       lan: init.lan ?? 'open',
-      membership: { epoch: 0, admits: () => true },
+      membership: cluster?.membership ?? { epoch: 0, admits: () => true },
+      ...(cluster === null ? {} : { cluster: cluster.net }),
       bootstrap: init.bootstrap ?? [],
       listen: init.listen === undefined ? [] : init.listen,
       ...(init.announce === undefined ? {} : { announce: init.announce }),
@@ -177,6 +194,7 @@ export function meshOf(
     logger,
     telemetry,
     promise,
+    ...(parts.cluster === null ? {} : { membership: parts.cluster.membership }),
     delivered: (peer, rate) => parts.profiling.links.delivered(peer, rate),
     ...(init.uploadLimit === undefined ? {} : { uploadLimit: init.uploadLimit }),
     loadManifest: (digest) => Promise.resolve(library()?.byDigest(digest)),

@@ -7,6 +7,8 @@ import type { BoundaryType, AnyManifest, DecoderText, EncoderText, WeightFormat 
 import type { ReachView } from '../net/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
 import type { GenerateEvent, GenerateRequest, Inference, PlacementFile } from '../pipeline/index.ts'
+import type { Role } from '../trust/index.ts'
+import type { ClusterControl, ClusterSummary } from './cluster/types.ts'
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import type { InferRequest } from './infer-mesh.ts'
@@ -60,6 +62,9 @@ export interface KnownPeer {
   readonly version: string
   readonly profile: HardwareProfile | null
   readonly models: readonly string[]
+  /** In a cluster. */
+  readonly role?: Role
+  readonly site?: string
   /** Null while it is not connected. */
   readonly link?: LinkStatus | null
 }
@@ -92,6 +97,8 @@ export interface PeerStatus {
     readonly state: 'running' | 'draining'
     readonly profile: HardwareProfile
   }
+  /** Null: the home belongs to no cluster. */
+  readonly cluster?: ClusterSummary | null
   readonly peers: readonly KnownPeer[]
   readonly stages: readonly StageStatus[]
   readonly seen_not_joined: readonly SeenNotJoined[]
@@ -228,6 +235,8 @@ export interface RemoveOptions {
 export interface Peer {
   readonly id: string
   readonly home: string
+  /** Null: the home belongs to no cluster. */
+  readonly cluster?: ClusterControl | null
   status(): PeerStatus
   models(): Promise<readonly ModelSummary[]>
   manifest(model: string): Promise<AnyManifest>

@@ -51,6 +51,12 @@ export function newIdentity(): Identity {
   return parseIdentity(Buffer.concat([PROTOBUF_HEAD, seed, open]), 'a new identity')
 }
 
+/** The identity of a seed (32 bytes) that was kept apart. */
+export function identityOfSeed(seed: Uint8Array): Identity {
+  const open = createPublicKey(privateKeyObject(seed)).export({ type: 'spki', format: 'der' })
+  return parseIdentity(Buffer.concat([PROTOBUF_HEAD, seed, open.subarray(SPKI_HEAD.length)]), 'a seed')
+}
+
 /** @throws DamagedKeyFileError when the bytes are no key, or its halves do not belong together */
 function parseIdentity(bytes: Uint8Array, path: string): Identity {
   if (bytes.length !== IDENTITY_BYTES)

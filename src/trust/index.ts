@@ -7,7 +7,7 @@ export {
   MissingKeyFileError,
   TRUST_ERRORS,
 } from './errors.ts'
-export { isPeerId, loadOrCreateIdentity, newIdentity, publicKeyBytes, verify } from './identity.ts'
+export { identityOfSeed, isPeerId, loadOrCreateIdentity, newIdentity, publicKeyBytes, verify } from './identity.ts'
 export type { Identity } from './identity.ts'
 export { createNetworkKey, loadNetworkKey } from './network-key.ts'
 export { API_KEY_ERRORS, ApiKeyInitError, ApiKeyMissingError, ApiKeysBusyError } from './api-key-errors.ts'
@@ -16,3 +16,5 @@ export type { ApiKeyScope } from './api-key-file.ts'
 export { createApiKeys } from './api-keys.ts'
 export type { ApiKeyInfo, ApiKeyInit, ApiKeys, ApiKeysNeeds } from './api-keys.ts'
 export * from './membership/index.ts'
+export * from './invites/index.ts'
+export * from './cluster-home/index.ts'

@@ -5,9 +5,11 @@ import { SocketOnlyError } from '../access-errors.ts'
 import { check } from '../check.ts'
 import { federatedCallSchema } from '../../peer/index.ts'
 import type { RemoveOptions } from '../../peer/index.ts'
+import { NoClusterError } from '../../trust/index.ts'
 import { NoSuchRouteError } from '../request-errors.ts'
 import type { ServerParts } from '../server-parts.ts'
 import type { Scope } from '../types.ts'
+import { clusterSchema } from './cluster-schema.ts'
 import { answerEvents } from './event-stream.ts'
 import { answerDeploy, answerImport, answerNetcheck, answerPing, answerTrain, errorLine } from './jobs.ts'
 import {
@@ -32,6 +34,7 @@ export function addAdminRoutes(app: FastifyInstance, parts: ServerParts, local: 
   addInfer(app, parts, local)
   addFederated(app, parts, local)
   addChanges(app, parts)
+  addCluster(app, parts, local)
   addShutdown(app, parts, local)
 }
 
@@ -143,6 +146,17 @@ function addChanges(app: FastifyInstance, parts: ServerParts): void {
   app.post('/api/v1/peers/:id/trust', ADMIN, async (request) => {
     check(emptySchema, request.body)
     return { ...done, lifted: await peer.trust(param(request, 'id')) }
+  })
+}
+
+/** Who is in is decided by whoever may use the socket: no key of the HTTP API makes anybody a member. */
+function addCluster(app: FastifyInstance, { needs, exchanges }: ServerParts, local: boolean): void {
+  app.post('/api/v1/cluster', ADMIN, (request, reply) => {
+    if (!local) throw new SocketOnlyError()
+    const action = check(clusterSchema, request.body)
+    const { cluster, home } = needs.peer
+    if (cluster === undefined || cluster === null) throw new NoClusterError(home)
+    return exchanges.run(request, reply, () => cluster.run(action), errorLine)
   })
 }
 

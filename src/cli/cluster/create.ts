@@ -1,0 +1,74 @@
+/** weft cluster create NAME: this peer founds a cluster, and is its first admin. */
+import { join } from 'node:path'
+import {
+  clusterPlaces,
+  foundClusterHome,
+  LOG_LIMITS,
+  identityOfSeed,
+  InClusterError,
+  readClusterPin,
+  rootKeyLine,
+  writeRootKey,
+} from '../../trust/index.ts'
+import type { Threshold } from '../../trust/index.ts'
+import type { CommandContext } from '../context.ts'
+import { BadValueError, UsageError } from '../errors.ts'
+import { printable } from '../text.ts'
+import { clusterNeeds, refuseRunning } from './access.ts'
+
+/** `2of3`, or `2`: as many must sign as there are. @throws BadValueError */
+export function thresholdOf(text: string): Threshold {
+  const match = /^(\d{1,2})(?:of(\d{1,2}))?$/.exec(text)
+  const k = Number(match?.[1] ?? 0)
+  const n = Number(match?.[2] ?? k)
+  if (k < 1 || k > n || n > LOG_LIMITS.admins)
+    throw new BadValueError('--admins', text, 'KofN', `for example 2of3; at most ${LOG_LIMITS.admins} admins`)
+  return { k, n }
+}
+
+export async function create(context: CommandContext): Promise<void> {
+  const { flags, out, home, io } = context
+  const name = flags.argument(1)
+  if (name === undefined) throw new UsageError('weft cluster create needs NAME', 'usage: weft cluster create NAME')
+  const threshold = thresholdOf(flags.text('admins') ?? '1of1')
+  const offline = flags.text('root') === 'offline'
+  const file = flags.text('out')
+  const pin = await readClusterPin(home)
+  if (pin !== undefined) throw new InClusterError(pin.name)
+  await refuseRunning(context, 'found a cluster')
+  const seed = io.random.bytes(32)
+  const place = file ?? (offline ? undefined : clusterPlaces(home).rootKey)
+  // first: a cluster whose root key nobody has could never be recovered
+  if (place !== undefined) await writeRootKey(place, seed)
+  const needs = await clusterNeeds(context)
+  const opened = await foundClusterHome(needs, home, {
+    name,
+    threshold,
+    founder: { name: flags.text('name') ?? '', site: flags.text('site') ?? '' },
+    root: identityOfSeed(seed),
+  })
+  const { cluster } = opened
+  const root = { id: cluster.view().root, file: place ?? null, key: place === undefined ? rootKeyLine(seed) : null }
+  opened.close()
+  if (out.structured) {
+    out.document({
+      schema: 'weft.cluster-created/1',
+      id: cluster.id,
+      name,
+      admin: cluster.self,
+      threshold,
+      root_id: root.id,
+      root_file: root.file,
+      root_key: root.key,
+    })
+    return
+  }
+  if (root.key !== null) {
+    out.line(root.key)
+    out.note('the root key: this is the only time that it is shown. Keep it where no machine reads it')
+  } else {
+    out.note(`the root key is in ${printable(root.file ?? '')}: it replaces lost admins, so keep a copy elsewhere`)
+  }
+  out.note(`cluster ${printable(name)} (${cluster.id.slice(0, 16)}…): this peer is its admin. Now: weft up`)
+  out.note(`then let others in:  weft invite create   (home: ${printable(join(home))})`)
+}

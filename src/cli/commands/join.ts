@@ -1,0 +1,98 @@
+/** weft join TOKEN|-|FILE: becomes a member of the cluster that an invite names. */
+import { homePaths, rememberPeers } from '../../peer/index.ts'
+import { enrol } from '../../mesh/index.ts'
+import type { EnrolOutcome } from '../../mesh/index.ts'
+import {
+  adoptClusterHome,
+  checkLabel,
+  decodeToken,
+  InClusterError,
+  InviteWaitsError,
+  LOG_LIMITS,
+  readClusterPin,
+  TOKEN_PREFIX,
+} from '../../trust/index.ts'
+import type { InviteToken } from '../../trust/index.ts'
+import { clusterNeeds, refuseRunning } from '../cluster/access.ts'
+import { readText } from '../cluster/files.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { printable } from '../text.ts'
+
+const MAX_TOKEN = 16_384
+/** Between two looks at whether a person has approved. */
+const ASK_MS = 1_000
+const APPROVAL_MS = 600_000
+/** Clocks that differ by more are worth a word: expiry and max-age go by them. */
+const CLOCK_MS = 300_000
+
+export const command: Command = async (context) => {
+  const { flags, home, io, out } = context
+  const token = await readToken(context)
+  const name = flags.text('name') ?? ''
+  checkLabel('the name of this peer', name, LOG_LIMITS.name)
+  const pin = await readClusterPin(home)
+  if (pin !== undefined) throw new InClusterError(pin.name)
+  await refuseRunning(context, 'join a cluster')
+  const needs = await clusterNeeds(context)
+  const joined = await untilApproved(context, token, name)
+  const opened = await adoptClusterHome(needs, home, token.cluster, joined.entries)
+  const { cluster } = opened
+  const own = cluster.member(cluster.self)
+  const members = cluster.view().members.length
+  opened.close()
+  const address = joined.address.replace(/\/p2p\/\w+$/, '')
+  await rememberPeers(homePaths(home, io.env).peers, io.clock, [{ id: joined.admin, addresses: [address] }])
+  if (Math.abs(joined.ahead) > CLOCK_MS) {
+    const minutes = Math.round(Math.abs(joined.ahead) / 60_000)
+    out.note(`the clock of the admin is ${minutes} minutes ${joined.ahead > 0 ? 'ahead of' : 'behind'} the one here`)
+  }
+  if (out.structured) {
+    out.document({
+      schema: 'weft.joined/1',
+      cluster: cluster.id,
+      name: cluster.name,
+      peer: cluster.self,
+      role: own?.role ?? null,
+      site: own?.site ?? '',
+      members,
+      epoch: cluster.epoch,
+      height: cluster.head.height,
+      clock_ahead_ms: joined.ahead,
+    })
+    return
+  }
+  const site = own === undefined || own.site === '' ? '' : ` of ${printable(own.site)}`
+  out.note(`joined ${printable(cluster.name)} as ${own?.role ?? 'nobody'}${site}; ${members} members. Now: weft up`)
+}
+
+async function untilApproved(context: CommandContext, token: InviteToken, name: string): Promise<EnrolOutcome> {
+  const { io, flags, out, signal } = context
+  const until = io.clock.now() + (flags.number('timeout') ?? APPROVAL_MS)
+  const { identity } = await clusterNeeds(context)
+  for (let told = false; ; told = true) {
+    try {
+      return await enrol({ identity, random: io.random, clock: io.clock }, { token, name }, signal)
+    } catch (error) {
+      const waits = (error as { code?: string }).code === InviteWaitsError.info.code
+      if (!waits || io.clock.now() > until) throw error
+      if (!told) out.note(`waits for a person: weft peers approve ${identity.id}, at the peer that made the invite`)
+      await io.clock.sleep(ASK_MS, signal)
+    }
+  }
+}
+
+/** @throws TokenFormError, FileUnreadableError */
+async function readToken({ flags, io }: CommandContext): Promise<InviteToken> {
+  const given = flags.required(0)
+  if (given === '-') return decodeToken(await readAll(io.stdin))
+  return decodeToken(given.trim().startsWith(TOKEN_PREFIX) ? given : await readText(given, MAX_TOKEN))
+}
+
+async function readAll(stdin: AsyncIterable<unknown>): Promise<string> {
+  let text = ''
+  for await (const chunk of stdin) {
+    text += typeof chunk === 'string' ? chunk : Buffer.from(chunk as Uint8Array).toString('utf8')
+    if (text.length > MAX_TOKEN) break
+  }
+  return text
+}

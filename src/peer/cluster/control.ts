@@ -1,0 +1,143 @@
+/** What people do with a cluster, on the log of a home: the same for a running peer and for a command alone. */
+import {
+  composeRevoke,
+  composeRotate,
+  composeSetAdmins,
+  decodeEntry,
+  encodeToken,
+  EntryRefusedError,
+  identityOfSeed,
+  LOG_LIMITS,
+  checkLabel,
+  makeEntry,
+  NotAdminError,
+  propose,
+  RootKeyError,
+  signBody,
+  signProposal,
+} from '../../trust/index.ts'
+import type { Cluster, Invite, OpenedCluster, Proposed } from '../../trust/index.ts'
+import { describeCluster, summarizeCluster } from './describe.ts'
+import type { ClusterAction, ClusterControl, ClusterOutcome, InviteInfo } from './types.ts'
+
+export interface ControlNeeds extends Pick<OpenedCluster, 'cluster' | 'invites'> {
+  wall(): number
+  /** Multiaddrs of this peer, with its id. */
+  addresses(): readonly string[]
+  /** Reads and checks the whole log; number of entries. */
+  verify(): Promise<number>
+  /** Asks an admin to take this peer out; false: none was there. */
+  leave(reason: string): Promise<boolean>
+}
+
+/** As many as fit in an invite that people still copy by hand. */
+const MAX_TOKEN_ADDRESSES = 4
+
+export function createClusterControl(needs: ControlNeeds): ClusterControl {
+  const { cluster, invites } = needs
+  const admin = (): Cluster => {
+    if (!cluster.isAdmin) throw new NotAdminError()
+    return cluster
+  }
+  const run = async (action: ClusterAction): Promise<ClusterOutcome> => {
+    const compose = { random: cluster.needs.random, wall: () => needs.wall() }
+    const { state } = cluster.log
+    switch (action.do) {
+      case 'show': {
+        const status = describeCluster(needs)
+        return action.verify === true ? { ...status, verified: await needs.verify() } : status
+      }
+      case 'invite':
+        return invite(needs, admin(), action)
+      case 'invites':
+        return { schema: 'weft.invites/1', invites: invites.list().map(inviteInfo) }
+      case 'uninvite':
+        invites.remove(action.id)
+        return { schema: 'weft.invite-removed/1', id: action.id }
+      case 'revoke':
+        checkLabel('the reason', action.reason, LOG_LIMITS.reason, 1)
+        if (cluster.member(action.peer) === undefined) throw new EntryRefusedError(`${action.peer} is no member`)
+        return settled(cluster, propose(admin(), composeRevoke(compose, state, action.peer, { reason: action.reason })))
+      case 'admins': {
+        const threshold = { k: action.k ?? state.threshold.k, n: action.n ?? action.admins.length }
+        return settled(cluster, propose(admin(), composeSetAdmins(compose, state, action.admins, threshold)))
+      }
+      case 'rotate':
+        return settled(cluster, propose(admin(), composeRotate(compose, state)))
+      case 'sign':
+        return settled(cluster, signProposal(cluster, action.proposal))
+      case 'leave':
+        return { schema: 'weft.cluster-left/1', told: await needs.leave(action.reason) }
+      case 'export': {
+        const entries = cluster.log.entries(0, cluster.head.height + 1)
+        const parsed = entries.map((bytes) => JSON.parse(Buffer.from(bytes).toString()) as unknown)
+        return { schema: 'weft.cluster-export/1', cluster: cluster.id, entries: parsed }
+      }
+      case 'recover': {
+        const root = identityOfSeed(Buffer.from(action.root, 'hex'))
+        if (root.id !== state.root) throw new RootKeyError('the key', 'it is that of another cluster')
+        const { admins } = action
+        const body = composeSetAdmins(compose, state, admins, { k: 1, n: admins.length })
+        const entry = makeEntry(body, [signBody(body, root)])
+        cluster.take(entry)
+        return settled(cluster, { applied: true, entry })
+      }
+    }
+  }
+  return {
+    summary: () => summarizeCluster(needs),
+    status: () => describeCluster(needs),
+    roleOf: (peer) => {
+      const member = cluster.member(peer)
+      return member === undefined ? undefined : { role: member.role, site: member.site }
+    },
+    run,
+    decide: (peer, admit) => invites.decide(peer, admit),
+  }
+}
+
+function invite(
+  needs: ControlNeeds,
+  cluster: Cluster,
+  request: Extract<ClusterAction, { do: 'invite' }>,
+): ClusterOutcome {
+  const { role, site, lifetime, uses, peer, approve } = request
+  checkLabel('the site', site, LOG_LIMITS.site)
+  const addresses = (request.addresses ?? needs.addresses()).slice(0, MAX_TOKEN_ADDRESSES)
+  const now = needs.wall()
+  const made = needs.invites.create({ role, site, expires: now + lifetime, uses, peer, approve }, now)
+  const token = encodeToken({
+    cluster: cluster.id,
+    root: cluster.view().root,
+    invite: made.invite.id,
+    secret: made.secret,
+    addresses,
+  })
+  return { schema: 'weft.invite/1', ...inviteInfo(made.invite), token, addresses }
+}
+
+function inviteInfo({ id, role, site, expires, uses, left, peer, approve, used_by }: Invite): InviteInfo {
+  const expires_at = new Date(expires).toISOString()
+  return { id, role, site, expires_at, uses, left, peer: peer ?? null, approve, used_by }
+}
+
+function settled(cluster: Cluster, proposed: Proposed): ClusterOutcome {
+  if (!proposed.applied) {
+    const { entry, needed, missing } = proposed.proposal
+    return {
+      schema: 'weft.cluster-proposed/1',
+      kind: entry.body.kind,
+      needed,
+      missing,
+      proposal: proposed.text,
+    }
+  }
+  const { body } = decodeEntry(proposed.entry.bytes)
+  return {
+    schema: 'weft.cluster-changed/1',
+    kind: body.kind,
+    peer: 'peer' in body ? body.peer : null,
+    epoch: cluster.epoch,
+    height: cluster.head.height,
+  }
+}

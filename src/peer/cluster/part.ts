@@ -1,0 +1,107 @@
+/** The cluster as a part of a running peer: its log open, spread, enforced, and in people's hands. */
+import { createSpread, serveEnrolments } from '../../mesh/index.ts'
+import type { Mesh, Spread } from '../../mesh/index.ts'
+import type { ClusterInit, Membership, Network } from '../../net/index.ts'
+import type { Logger, Telemetry } from '../../telemetry/index.ts'
+import { ClusterNetworkError, openClusterHome, readClusterPin } from '../../trust/index.ts'
+import type { Identity, OpenedCluster } from '../../trust/index.ts'
+import type { Clock, RandomSource } from '../../util/index.ts'
+import type { PeerEvent } from '../types.ts'
+import { createClusterControl } from './control.ts'
+import type { ClusterControl } from './types.ts'
+
+export interface ClusterPartNeeds {
+  readonly home: string
+  readonly identity: Identity
+  readonly clock: Clock
+  readonly random: RandomSource
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+}
+
+export interface ClusterPart {
+  readonly name: string
+  readonly networkKey: Uint8Array
+  readonly membership: Membership
+  /** For the network. */
+  readonly net: ClusterInit
+  readonly control: ClusterControl
+  start(
+    network: Network,
+    mesh: Mesh,
+    changes: { emit(event: string, data: PeerEvent['data']): void; changed(): void },
+  ): void
+  stop(): void
+}
+
+/** Null where the home belongs to no cluster. @throws ClusterNetworkError, and what the log is refused with */
+export async function openClusterPart(
+  needs: ClusterPartNeeds,
+  init: { readonly networkKey?: string | undefined; readonly maxAge?: number | undefined },
+): Promise<ClusterPart | null> {
+  const { home, identity, clock, random } = needs
+  const pin = await readClusterPin(home)
+  if (pin === undefined) return null
+  if (init.networkKey !== undefined) throw new ClusterNetworkError(pin.name)
+  const opened = await openClusterHome({ identity, random, wall: () => clock.wall() }, home, { maxAge: init.maxAge })
+  return partOf(needs, opened)
+}
+
+function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
+  const { clock, logger, telemetry, identity, random, home } = needs
+  const { cluster, invites } = opened
+  let running: { readonly network: Network; readonly changed: () => void } | undefined
+  const spread: Spread = createSpread({
+    cluster,
+    clock,
+    logger,
+    count: (name, by) => telemetry.count(name, by),
+    changed: () => {
+      running?.network.review()
+      running?.changed()
+    },
+  })
+  const control = createClusterControl({
+    cluster,
+    invites,
+    wall: () => clock.wall(),
+    addresses: () => running?.network.addresses() ?? [],
+    leave: (reason) => spread.leave(reason),
+    verify: async () => {
+      const again = await openClusterHome({ identity, random, wall: () => clock.wall() }, home, { whole: true })
+      again.close()
+      return again.cluster.head.height + 1
+    },
+  })
+  return {
+    name: cluster.name,
+    networkKey: cluster.doorKey,
+    membership: cluster.membership,
+    net: { groupKeys: () => cluster.groupKeys(), head: () => cluster.head, acquaint: spread.acquaint },
+    control,
+    start(network, mesh, { emit, changed }) {
+      running = {
+        network,
+        changed: () => {
+          mesh.review()
+          emit('membership.changed', { epoch: cluster.epoch, height: cluster.head.height })
+          changed()
+        },
+      }
+      serveEnrolments(network, {
+        cluster,
+        invites,
+        clock,
+        logger,
+        telemetry,
+        waits: (peer, name) => emit('peer.pending', { peer, name }),
+        joined: (peer, role) => emit('member.joined', { peer, role }),
+      })
+      spread.start(network)
+    },
+    stop() {
+      spread.stop()
+      opened.close()
+    },
+  }
+}

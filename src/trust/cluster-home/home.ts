@@ -1,0 +1,189 @@
+/** The cluster of a mesh home: `cluster/` has the log and the invites, `keys/` what must not be put back with them. */
+import { mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { writeFileAtomic } from '../../store/index.ts'
+import type { Identity } from '../identity.ts'
+import { openInviteBook } from '../invites/index.ts'
+import type { InviteBook } from '../invites/index.ts'
+import {
+  adoptLog,
+  composeGenesis,
+  createCluster,
+  foundLog,
+  LOG_LIMITS,
+  openLog,
+  openLogFile,
+  sealEntry,
+} from '../membership/index.ts'
+import type { Cluster, ClusterNeeds, Entry, LogStore, Threshold } from '../membership/index.ts'
+import { ClusterNameError, DamagedClusterError, InClusterError, NoClusterError } from './errors.ts'
+
+const pinSchema = z.strictObject({
+  schema: z.literal('weft.cluster-home/1'),
+  cluster: z.string().regex(/^[0-9a-f]{64}$/),
+  name: z.string().max(64),
+  root: z.string().max(64),
+})
+
+/** Which cluster a home belongs to: written when it is founded or joined, and never changed. */
+export type ClusterPin = z.output<typeof pinSchema>
+
+export interface ClusterPlaces {
+  readonly pin: string
+  readonly directory: string
+  readonly log: string
+  readonly invites: string
+  readonly anchor: string
+  readonly rootKey: string
+}
+
+export function clusterPlaces(home: string): ClusterPlaces {
+  const directory = join(home, 'cluster')
+  return {
+    directory,
+    pin: join(directory, 'cluster.json'),
+    log: join(directory, 'membership.sqlite'),
+    invites: join(directory, 'invites.sqlite'),
+    anchor: join(home, 'keys', 'membership-anchor.json'),
+    rootKey: join(home, 'keys', 'cluster-root.key'),
+  }
+}
+
+/** Undefined where the home belongs to none. @throws DamagedClusterError */
+export async function readClusterPin(home: string): Promise<ClusterPin | undefined> {
+  const { pin } = clusterPlaces(home)
+  const text = await readFile(pin, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw new DamagedClusterError(pin, error.message)
+  })
+  if (text === undefined) return undefined
+  try {
+    return pinSchema.parse(JSON.parse(text))
+  } catch {
+    throw new DamagedClusterError(pin, 'it is not what weft wrote')
+  }
+}
+
+export interface OpenedCluster {
+  readonly cluster: Cluster
+  readonly invites: InviteBook
+  close(): void
+}
+
+/** @throws NoClusterError, DamagedClusterError, and what the log is refused with */
+export async function openClusterHome(
+  needs: ClusterNeeds,
+  home: string,
+  options: { readonly maxAge?: number | undefined; readonly whole?: boolean } = {},
+): Promise<OpenedCluster> {
+  const pin = await readClusterPin(home)
+  if (pin === undefined) throw new NoClusterError(home)
+  const places = clusterPlaces(home)
+  const store = openLogFile({ path: places.log, anchor: places.anchor }, needs.identity)
+  return openAround(needs, places, store, () => ({
+    log: openLog(store, pin.cluster, { whole: options.whole === true }),
+    maxAge: options.maxAge,
+  }))
+}
+
+function openAround(
+  needs: ClusterNeeds,
+  places: ClusterPlaces,
+  store: LogStore,
+  open: () => Omit<Parameters<typeof createCluster>[1], 'store'>,
+): OpenedCluster {
+  try {
+    const cluster = createCluster(needs, { store, ...open() })
+    const invites = openInviteBook(places.invites, needs.random)
+    return {
+      cluster,
+      invites,
+      close() {
+        cluster.close()
+        invites.close()
+      },
+    }
+  } catch (error) {
+    store.close()
+    throw error
+  }
+}
+
+export interface FoundClusterInit {
+  readonly name: string
+  readonly threshold: Threshold
+  readonly founder: { readonly name: string; readonly site: string }
+  readonly root: Identity
+}
+
+/** @throws InClusterError, ClusterNameError */
+export async function foundClusterHome(
+  needs: ClusterNeeds,
+  home: string,
+  { name, threshold, founder, root }: FoundClusterInit,
+): Promise<OpenedCluster> {
+  checkLabel('the name of the cluster', name, LOG_LIMITS.name, 1)
+  checkLabel('the name of this peer', founder.name, LOG_LIMITS.name)
+  checkLabel('the site', founder.site, LOG_LIMITS.site)
+  const { identity } = needs
+  const body = composeGenesis(needs, {
+    name,
+    root: root.id,
+    threshold,
+    founder: { peer: identity.id, ...founder },
+  })
+  const genesis = sealEntry(body, root, identity)
+  const places = await emptyPlaces(home)
+  const store = openLogFile({ path: places.log, anchor: places.anchor }, identity)
+  const opened = openAround(needs, places, store, () => ({ log: foundLog(store, genesis) }))
+  await writePin(places, { schema: 'weft.cluster-home/1', cluster: genesis.hash, name, root: root.id })
+  return opened
+}
+
+/** A log that was checked whole becomes that of the home. @throws InClusterError, and what the log is refused with */
+export async function adoptClusterHome(
+  needs: ClusterNeeds,
+  home: string,
+  cluster: string,
+  entries: readonly Entry[],
+): Promise<OpenedCluster> {
+  const places = await emptyPlaces(home)
+  const store = openLogFile({ path: places.log, anchor: places.anchor }, needs.identity)
+  const opened = openAround(needs, places, store, () => ({ log: adoptLog(store, cluster, entries) }))
+  const { name, root } = opened.cluster.view()
+  await writePin(places, { schema: 'weft.cluster-home/1', cluster, name, root })
+  return opened
+}
+
+/** The home belongs to no cluster any more; its files are put aside, not thrown away: who left may have to show them. */
+export async function leaveClusterHome(home: string, wall: number): Promise<string> {
+  const places = clusterPlaces(home)
+  const aside = `${places.directory}-left-${wall}`
+  await rename(places.directory, aside)
+  await rm(places.anchor, { force: true })
+  return aside
+}
+
+async function emptyPlaces(home: string): Promise<ClusterPlaces> {
+  const pin = await readClusterPin(home)
+  if (pin !== undefined) throw new InClusterError(pin.name)
+  const places = clusterPlaces(home)
+  // without a pin it is of a start that was killed half-way
+  await rm(places.directory, { recursive: true, force: true })
+  await rm(places.anchor, { force: true })
+  await mkdir(places.directory, { recursive: true, mode: 0o700 })
+  await mkdir(join(home, 'keys'), { recursive: true, mode: 0o700 })
+  return places
+}
+
+/** Last: a home without it belongs to no cluster, whatever else was written. */
+async function writePin({ pin }: ClusterPlaces, value: ClusterPin): Promise<void> {
+  await writeFileAtomic(pin, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
+}
+
+/** @throws ClusterNameError */
+export function checkLabel(what: string, text: string, most: number, least = 0): void {
+  const isLabel = text === '' || /^[^\p{C}\s](?:[^\p{C}]*[^\p{C}\s])?$/u.test(text)
+  if (!isLabel || text.length > most || text.length < least) throw new ClusterNameError(what, text)
+}

@@ -1,0 +1,210 @@
+/**
+ * Invites that this peer has made, and what was redeemed with them: a SQLite file. A use is taken under the lock of the
+ * file and is durable before anybody is told, so that of a hundred who come at once one wins, also across a kill -9. Of
+ * secrets there are hashes only.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import type { RandomSource } from '../../util/index.ts'
+import type { Role } from '../membership/index.ts'
+import { WeftError } from '../../errors.ts'
+import { InviteBoundError, InviteDeniedError, InviteExpiredError, InvitesUnusableError } from './errors.ts'
+import { InviteUnknownError, InviteUsedError, InviteWaitsError } from './errors.ts'
+import { INVITE_ID_BYTES, SECRET_BYTES } from './token.ts'
+
+const TABLES = `
+CREATE TABLE IF NOT EXISTS invites (id TEXT PRIMARY KEY, hash BLOB NOT NULL, role TEXT NOT NULL, site TEXT NOT NULL,
+  expires INTEGER NOT NULL, uses INTEGER NOT NULL, left INTEGER NOT NULL, peer TEXT, approve INTEGER NOT NULL,
+  created INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS uses (id TEXT NOT NULL, peer TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (id, peer)) STRICT;
+CREATE TABLE IF NOT EXISTS waiting (peer TEXT PRIMARY KEY, id TEXT NOT NULL, name TEXT NOT NULL, at INTEGER NOT NULL,
+  admit INTEGER) STRICT;`
+const BUSY_MS = 5_000
+/** Who has an invite may ask with many identities: no more of them wait than a person could look at. */
+const MAX_WAITING = 64
+
+export interface InviteInit {
+  readonly role: Role
+  readonly site: string
+  /** Milliseconds since 1970. */
+  readonly expires: number
+  readonly uses: number
+  /** The one peer that may use it. */
+  readonly peer?: string | undefined
+  /** A person has to approve each that uses it. */
+  readonly approve: boolean
+}
+
+export interface Invite extends InviteInit {
+  readonly id: string
+  /** Uses that are left. */
+  readonly left: number
+  readonly created: number
+  readonly used_by: readonly string[]
+}
+
+export interface Waiting {
+  readonly peer: string
+  readonly name: string
+  readonly invite: string
+  readonly at: number
+}
+
+export interface InviteBook {
+  /** The secret is in this answer and nowhere else. */
+  create(init: InviteInit, now: number): { readonly invite: Invite; readonly secret: Uint8Array }
+  list(): readonly Invite[]
+  /** @throws InviteUnknownError */
+  remove(id: string): void
+  /** What proves to a joiner that this peer has made the invite; a random one for an invite that is not here. */
+  proofKey(id: string): Uint8Array
+  /**
+   * Takes a use for a peer. A peer that has taken one before gets it again: it, or this peer, was killed in between.
+   * @throws InviteUnknownError, InviteExpiredError, InviteUsedError, InviteBoundError, InviteWaitsError, InviteDeniedError
+   */
+  redeem(asked: {
+    readonly id: string
+    readonly secret: Uint8Array
+    readonly peer: string
+    readonly name: string
+    readonly now: number
+  }): { readonly role: Role; readonly site: string; readonly again: boolean }
+  waiting(): readonly Waiting[]
+  /** False: nobody of that id waits. */
+  decide(peer: string, admit: boolean): boolean
+  close(): void
+}
+
+export function secretHash(secret: Uint8Array): Uint8Array {
+  return createHash('sha256').update('weft invite secret 1\n').update(secret).digest()
+}
+
+/** @throws InvitesUnusableError */
+export function openInviteBook(path: string, random: RandomSource): InviteBook {
+  const usable = <T>(action: () => T): T => {
+    try {
+      return action()
+    } catch (error) {
+      throw error instanceof WeftError ? error : new InvitesUnusableError(path, error)
+    }
+  }
+  const database = usable(() => openDatabase(path))
+  const rowOf = (id: string): Record<string, unknown> | undefined =>
+    database.prepare('SELECT * FROM invites WHERE id = ?').get(id)
+  const usersOf = (id: string): string[] =>
+    database
+      .prepare('SELECT peer FROM uses WHERE id = ? ORDER BY at')
+      .all(id)
+      .map((row) => String(row['peer']))
+  const inviteOf = (row: Record<string, unknown>): Invite => ({
+    id: String(row['id']),
+    role: row['role'] as Role,
+    site: String(row['site']),
+    expires: Number(row['expires']),
+    uses: Number(row['uses']),
+    left: Number(row['left']),
+    ...(row['peer'] === null ? {} : { peer: String(row['peer']) }),
+    approve: row['approve'] === 1,
+    created: Number(row['created']),
+    used_by: usersOf(String(row['id'])),
+  })
+  const locked = <T>(action: () => T): T =>
+    usable(() => {
+      database.exec('BEGIN IMMEDIATE')
+      try {
+        const result = action()
+        database.exec('COMMIT')
+        return result
+      } catch (error) {
+        // what was noted about who waits stands, whatever is answered
+        database.exec(error instanceof InviteWaitsError ? 'COMMIT' : 'ROLLBACK')
+        throw error
+      }
+    })
+
+  const approved = (id: string, peer: string, name: string, now: number): void => {
+    const row = database.prepare('SELECT admit FROM waiting WHERE peer = ? AND id = ?').get(peer, id)
+    if (row?.['admit'] === 1) return
+    if (row?.['admit'] === 0) throw new InviteDeniedError('a person has said no')
+    if (row === undefined) {
+      const count = Number(database.prepare('SELECT count(*) AS n FROM waiting WHERE admit IS NULL').get()?.['n'])
+      if (count >= MAX_WAITING) throw new InviteDeniedError('too many wait for approval')
+      database.prepare('INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?, NULL)').run(peer, id, name, now)
+    }
+    throw new InviteWaitsError(peer)
+  }
+
+  return {
+    create: (init, now) =>
+      locked(() => {
+        const id = Buffer.from(random.bytes(INVITE_ID_BYTES)).toString('hex')
+        const secret = random.bytes(SECRET_BYTES)
+        const { role, site, expires, uses, peer = null, approve } = init
+        database
+          .prepare('INSERT INTO invites VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+          .run(id, secretHash(secret), role, site, expires, uses, uses, peer, approve ? 1 : 0, now)
+        return { invite: inviteOf(rowOf(id)!), secret }
+      }),
+    list: () => usable(() => database.prepare('SELECT * FROM invites ORDER BY created').all().map(inviteOf)),
+    remove: (id) =>
+      locked(() => {
+        const { changes } = database.prepare('DELETE FROM invites WHERE id = ?').run(id)
+        if (Number(changes) === 0) throw new InviteUnknownError({ details: { id: id.slice(0, 40) } })
+        database.prepare('DELETE FROM waiting WHERE id = ?').run(id)
+      }),
+    proofKey: (id) => usable(() => (rowOf(id)?.['hash'] as Uint8Array | undefined) ?? random.bytes(32)),
+    redeem: ({ id, secret, peer, name, now }) =>
+      locked(() => {
+        const row = rowOf(id)
+        const isRight = row !== undefined && timingSafeEqual(secretHash(secret), row['hash'] as Uint8Array)
+        if (!isRight) throw new InviteUnknownError()
+        const invite = inviteOf(row)
+        const { role, site } = invite
+        if (invite.peer !== undefined && invite.peer !== peer) throw new InviteBoundError(peer)
+        if (invite.used_by.includes(peer)) return { role, site, again: true }
+        if (now >= invite.expires) throw new InviteExpiredError(invite.expires, now)
+        if (invite.left < 1) throw new InviteUsedError()
+        if (invite.approve) approved(id, peer, name, now)
+        database.prepare('UPDATE invites SET left = left - 1 WHERE id = ?').run(id)
+        database.prepare('INSERT INTO uses VALUES (?, ?, ?)').run(id, peer, now)
+        database.prepare('DELETE FROM waiting WHERE peer = ?').run(peer)
+        return { role, site, again: false }
+      }),
+    waiting: () =>
+      usable(() =>
+        database
+          .prepare('SELECT * FROM waiting WHERE admit IS NULL ORDER BY at')
+          .all()
+          .map((row) => ({
+            peer: String(row['peer']),
+            name: String(row['name']),
+            invite: String(row['id']),
+            at: Number(row['at']),
+          })),
+      ),
+    decide: (peer, admit) =>
+      locked(() => {
+        const { changes } = database.prepare('UPDATE waiting SET admit = ? WHERE peer = ?').run(admit ? 1 : 0, peer)
+        return Number(changes) > 0
+      }),
+    close: () => database.close(),
+  }
+}
+
+function openDatabase(path: string): DatabaseSync {
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
+  chmodSync(path, 0o600)
+  const database = new DatabaseSync(path)
+  try {
+    database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
+    database.exec('PRAGMA journal_mode = DELETE')
+    // EXTRA syncs the folder too: a use that was taken stays taken when the power goes
+    database.exec('PRAGMA synchronous = EXTRA')
+    database.exec(TABLES)
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
