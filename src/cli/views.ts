@@ -29,18 +29,29 @@ export function peersTable(status: PeerStatus, wide: boolean): string[] {
   const columns: Column[] = [
     { head: 'PEER' },
     { head: 'STATE' },
+    ...(status.cluster === undefined || status.cluster === null ? [] : [{ head: 'ROLE' }]),
     { head: 'RTT', right: true },
     { head: 'MEM FREE', right: true },
     { head: 'SERVES' },
   ]
   if (wide) columns.push({ head: 'VERSION' }, { head: 'CORES', right: true }, { head: 'ID' }, { head: 'ADDRESSES' })
   const { peer } = status
-  const own = { ...peer, name: `${peer.name}*`, rtt_ms: null, models: [] }
+  const { cluster } = status
+  const ownRole = cluster?.role ?? undefined
+  const own = { ...peer, name: `${peer.name}*`, rtt_ms: null, models: [], ...(ownRole && { role: ownRole }) }
   return table(
     columns,
     [own, ...status.peers].map((row: Omit<KnownPeer, 'state'> & { readonly state: string }) => {
       const free = row.profile === null ? '-' : formatBytes(row.profile.memory_free)
-      const cells = [printable(row.name), row.state, formatMs(row.rtt_ms), free, servesText(status.stages, row.id)]
+      const role = cluster === undefined || cluster === null ? [] : [row.role ?? '-']
+      const cells = [
+        printable(row.name),
+        row.state,
+        ...role,
+        formatMs(row.rtt_ms),
+        free,
+        servesText(status.stages, row.id),
+      ]
       const cores = row.profile === null ? '-' : String(row.profile.cores)
       return wide
         ? [...cells, printable(row.version), cores, row.id, row.addresses.map((it) => printable(it)).join(' ')]

@@ -130,6 +130,10 @@ export class Dialler {
   async #attempt(target: Target): Promise<void> {
     target.cancel = undefined
     if (this.#stopped || target.busy || this.#isConnected(target)) return
+    if (target.peer !== undefined && this.#needs.keepsAway?.(target.peer) === true) {
+      this.#targets.delete(target.key)
+      return
+    }
     if (target.kind === 'announced' && this.#needs.clock.now() - target.lastSeen > STRANGER_KEEP_MS) {
       this.#targets.delete(target.key)
       return

@@ -112,11 +112,17 @@ export async function* converse(source: AsyncIterable<Frame>, init: HelloInit): 
   if (!dialler) await check()
   if (dialler) yield message(TYPE.about, init.about)
   const said = await receive(incoming, init)
-  if (dialler && said.type === TYPE.verdict) return init.heard(verdictOf(said, init))
+  if (dialler && said.type === TYPE.verdict) {
+    init.heard(verdictOf(said, init))
+    return
+  }
   const about = parse(aboutSchema, typed(said, TYPE.about, init), init)
   const outcome = { about, protocol, transcript: transcript.toString('hex') }
   const early = !dialler && init.veiled === true ? await init.judge(outcome) : undefined
-  if (early?.verdict === 'refused') return yield message(TYPE.verdict, early)
+  if (early?.verdict === 'refused') {
+    yield message(TYPE.verdict, early)
+    return
+  }
   if (!dialler) yield message(TYPE.about, init.about)
   yield* exchangeVerdicts(incoming, init, outcome, early)
 }

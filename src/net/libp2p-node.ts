@@ -98,7 +98,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
         },
       }),
     ],
-    connectionGater: createDoor(init.keepsOut),
+    connectionGater: createDoor((peer, connection) => init.keepsOut(peer, connection)),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       inboundConnectionThreshold: INBOUND_PER_SECOND,

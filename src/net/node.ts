@@ -72,7 +72,7 @@ class WeftNetwork implements Network {
     this.#clock = trackTimers(needs.clock)
     this.#needs = { ...needs, clock: this.#clock }
     this.#init = init
-    this.#secrets = networkSecrets(init.networkName, init.networkKey, init.cluster?.groupKeys)
+    this.#secrets = networkSecrets(init.networkName, init.networkKey, init.cluster)
     this.#instance = needs.random.bytes(16)
     this.#hub = createEventHub(needs.logger)
     this.#refuser = createRefuser({

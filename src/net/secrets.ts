@@ -21,7 +21,7 @@ export interface NetworkSecrets {
 export function networkSecrets(
   networkName: string,
   networkKey: Uint8Array | undefined,
-  groupKeys?: () => readonly Uint8Array[],
+  cluster?: { groupKeys(): readonly Uint8Array[] },
 ): NetworkSecrets {
   const name = Buffer.from(networkName.normalize('NFC'))
   const ikm = networkKey ?? name
@@ -29,7 +29,8 @@ export function networkSecrets(
   const deriveFrom = (key: Uint8Array, use: string): Uint8Array =>
     new Uint8Array(hkdfSync('sha256', key, salt, `weft/1 ${use}`, 32))
   const derive = (use: string): Uint8Array => deriveFrom(ikm, use)
-  const announce = (): readonly Uint8Array[] => (groupKeys?.() ?? [ikm]).map((key) => deriveFrom(key, 'announcement'))
+  const announce = (): readonly Uint8Array[] =>
+    (cluster?.groupKeys() ?? [ikm]).map((key) => deriveFrom(key, 'announcement'))
   // the name is part of what both must agree on in an open mesh; a keyed mesh is its key, whatever each calls it
   return {
     prologue: derive('noise prologue'),

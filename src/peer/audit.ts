@@ -49,7 +49,7 @@ export function sessionAudit(
       return choices.filter(({ peer }) => allowed === undefined || allowed.has(peer))
     },
     convict: (evidence) => {
-      if (!quarantine.has(evidence.peer)) telemetry.count('peers_quarantined')
+      if (!quarantine.isListed(evidence.peer)) telemetry.count('peers_quarantined')
       quarantine.add(evidence)
       emit('peer.quarantined', { ...evidence })
     },

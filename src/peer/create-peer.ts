@@ -187,7 +187,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   wired.holdings = holdings
   const manifest = (digest: string): AnyManifest | undefined => library.byDigest(digest)
   const measured = new PlanMeasures({ self, clock, mesh, network, profiling, threads, manifest, profile })
-  const quarantine = await Quarantine.open(paths.state, clock, (line) => logger.warn({}, line))
+  const quarantine = await Quarantine.open(paths.state, clock, (line) => logger.warn({}, line), parts.cluster?.mayHold)
   undo.push(() => quarantine.settled())
   const planning = { self, mesh, stages, threads, measured, profile, quarantine }
   const replacements = new Replacements({
@@ -205,13 +205,13 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     graphStages,
     repair: (manifest, placed) => replacements.repair(manifest, placed),
     busy: () => wired.busy?.() ?? false,
+    mayPlace: parts.cluster?.mayPlace,
     log: (fields, text) => logger.error(fields, text),
   })
   wired.placing = placing
+  const serving = { self, network, clock, admits: parts.cluster?.admits }
   const ring = new RingService({
-    self,
-    network,
-    clock,
+    ...serving,
     stages,
     directory: paths.cache,
     sign: (bytes) => identity.sign(bytes),
@@ -219,9 +219,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   })
   undo.push(() => ring.stop())
   const flow = new FlowService({
-    self,
-    network,
-    clock,
+    ...serving,
     stages: graphStages,
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })

@@ -111,8 +111,11 @@ export async function lowerParts(
   const file = createRotatingFile({ path: join(paths.logs, init.offline === true ? 'weft-local.log' : 'weft.log') })
   undo.push(() => file.close())
   const identity = await loadOrCreateIdentity({ directory: paths.keys })
-  const name = init.name ?? nameOf(identity.id)
-  const logger = createLogger({ name, level: init.logLevel ?? 'info', destination: file })
+  const logger = createLogger({
+    name: init.name ?? nameOf(identity.id),
+    level: init.logLevel ?? 'info',
+    destination: file,
+  })
   const telemetry = createTelemetry({ clock }, { version: VERSION })
   const store = await createBlobStore({ directory: paths.store })
   const threads = init.threads ?? machine.cores
@@ -120,6 +123,7 @@ export async function lowerParts(
   const around = { home: paths.root, identity, clock, random, logger, telemetry }
   const cluster = init.offline === true ? null : await openClusterPart(around, init)
   if (cluster !== null) undo.push(() => cluster.stop())
+  const name = init.name ?? cluster?.ownName() ?? nameOf(identity.id)
   return {
     cluster,
     init,

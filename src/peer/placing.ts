@@ -8,6 +8,7 @@ import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import type { BlockRange, GraphStages, PlacementFile, PlacementStage } from '../pipeline/index.ts'
 import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
+import { RoleError } from '../trust/index.ts'
 import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
 import { DeployFailedError } from './errors.ts'
@@ -26,6 +27,8 @@ export interface PlacingNeeds extends PlanNeeds {
   readonly graphStages: GraphStages
   /** A placement with others in the place of peers that are gone; undefined: nobody could take their blocks. */
   repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined
+  /** Whether others obey what this peer places. @default they do */
+  mayPlace?: (() => boolean) | undefined
   /** Sessions have stages here. */
   busy(): boolean
   log(fields: object, message: string): void
@@ -76,6 +79,7 @@ export class Placing {
     signal?: AbortSignal,
   ): Promise<PlacementStatus> {
     languageModel(manifest)
+    if (this.#needs.mayPlace?.() === false) throw new RoleError(this.#needs.self, 'place')
     const byHand = typeof placement === 'object'
     const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
     const replicas = byHand ? (placement.replicas ?? []) : []
@@ -239,7 +243,7 @@ export class Placing {
   /** Others would not know that this peer goes over nobody of these. */
   #without(): string[] {
     const { mesh, quarantine } = this.#needs
-    return (mesh?.peers() ?? []).flatMap(({ id }) => (quarantine?.has(id) === true ? [id] : []))
+    return (mesh?.peers() ?? []).flatMap(({ id }) => (quarantine?.isListed(id) === true ? [id] : []))
   }
 
   async #repair(

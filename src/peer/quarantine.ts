@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { AuditEvidence } from '../pipeline/index.ts'
+import { RoleError } from '../trust/index.ts'
 import { writeFileAtomic } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
 import { PeerQuarantinedError } from './errors.ts'
@@ -73,14 +74,25 @@ export class Quarantine {
   /** A write is to begin, and takes what is known by then. */
   #isWaiting = false
 
-  private constructor(path: string, clock: Clock) {
+  readonly #mayHold: (peer: string) => boolean
+
+  private constructor(path: string, clock: Clock, mayHold: (peer: string) => boolean) {
     this.#path = path
     this.#clock = clock
+    this.#mayHold = mayHold
   }
 
-  /** A file that cannot be read keeps nobody out; the line says so. */
-  static async open(directory: string, clock: Clock, log: (line: string) => void): Promise<Quarantine> {
-    const quarantine = new Quarantine(join(directory, 'quarantine.json'), clock)
+  /**
+   * A file that cannot be read keeps nobody out; the line says so.
+   * @param mayHold who may hold stages at all, by the role that it has in the cluster; others are kept out as well
+   */
+  static async open(
+    directory: string,
+    clock: Clock,
+    log: (line: string) => void,
+    mayHold: (peer: string) => boolean = () => true,
+  ): Promise<Quarantine> {
+    const quarantine = new Quarantine(join(directory, 'quarantine.json'), clock, mayHold)
     const text = await readFile(quarantine.#path, 'utf8').catch(() => undefined)
     if (text === undefined) return quarantine
     try {
@@ -92,6 +104,11 @@ export class Quarantine {
   }
 
   has(peer: string): boolean {
+    return this.#get(peer) !== undefined || !this.#mayHold(peer)
+  }
+
+  /** It was found to lie, whatever its role. */
+  isListed(peer: string): boolean {
     return this.#get(peer) !== undefined
   }
 
@@ -99,11 +116,12 @@ export class Quarantine {
     return [...this.#entries.keys()].flatMap((peer) => this.#get(peer) ?? [])
   }
 
-  /** @throws PeerQuarantinedError for the first of these that is kept out */
+  /** @throws PeerQuarantinedError, RoleError for the first of these that is kept out */
   refuse(peers: Iterable<string>): void {
     for (const peer of peers) {
       const entry = this.#get(peer)
       if (entry !== undefined) throw new PeerQuarantinedError(entry)
+      if (!this.#mayHold(peer)) throw new RoleError(peer, 'stage')
     }
   }
 
@@ -122,7 +140,7 @@ export class Quarantine {
 
   /** False: it was not kept out. @throws what writing the file throws */
   async lift(peer: string): Promise<boolean> {
-    const was = this.has(peer)
+    const was = this.isListed(peer)
     this.#entries.delete(peer)
     if (was) await this.#save()
     return was

@@ -1,5 +1,5 @@
 /** The membership log: what may follow what, who may sign it, and what is refused. */
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   composeAdmit,

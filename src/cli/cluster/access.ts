@@ -34,7 +34,7 @@ export async function openCluster(context: CommandContext): Promise<ClusterAcces
   context.defer(() => opened.close())
   const control = createClusterControl({
     ...opened,
-    wall: needs.wall,
+    wall: () => needs.wall(),
     addresses: () => [],
     leave: () => Promise.resolve(false),
     verify: async () => {

@@ -1,6 +1,6 @@
 /** A cluster as people read it. */
-import type { ClusterStatus } from '../../peer/index.ts'
-import { formatSpan, shortId } from '../format.ts'
+import type { ClusterStatus, PeerStatus } from '../../peer/index.ts'
+import { formatSpan, plural, shortId } from '../format.ts'
 import { printable, table } from '../text.ts'
 
 export function clusterLines(status: ClusterStatus): string[] {
@@ -25,11 +25,34 @@ export function clusterLines(status: ClusterStatus): string[] {
     ),
     ...waiting.map(({ id, name }) => `WAITS    ${printable(name)} ${id}: weft peers approve or deny says`),
     ...removed.map(({ id, reason, left, at }) => `${left ? 'LEFT   ' : 'REMOVED'}  ${id}  ${at}  ${printable(reason)}`),
-    ...forks.map(
-      ({ height, kept, other, equivocators, decided }) =>
-        `FORK     at entry ${height}: ${kept.slice(0, 12)} stands, ${other.slice(0, 12)} does not` +
-        `${equivocators.length === 0 ? '' : `; both signed by ${equivocators.map(shortId).join(', ')}`}` +
-        `${decided ? '' : '; NOT DECIDED: weft cluster recover'}`,
-    ),
+    ...forks.map(forkLine),
+  ]
+}
+
+function forkLine({ height, kept, other, equivocators, decided }: ClusterStatus['forks'][number]): string {
+  const by = equivocators.length === 0 ? '' : `; both signed by ${equivocators.map((id) => shortId(id)).join(', ')}`
+  const open = decided ? '' : '; NOT DECIDED: weft cluster recover'
+  return `FORK     at entry ${height}: ${kept.slice(0, 12)} stands, ${other.slice(0, 12)} does not${by}${open}`
+}
+
+/** In `weft status`. */
+export function clusterSummary({ cluster }: Pick<PeerStatus, 'cluster'>): string[] {
+  if (cluster === undefined || cluster === null) return []
+  const site = cluster.site === '' ? '' : ` of ${printable(cluster.site)}`
+  const role = cluster.role === null ? 'NO MEMBER' : `${cluster.role}${site}`
+  const waits = cluster.waiting.map(
+    ({ id, name }) => `WAITS    ${printable(name)} ${shortId(id)}: weft peers approve or deny says`,
+  )
+  return [`CLUSTER  ${role}; ${plural(cluster.members, 'member')}, epoch ${cluster.epoch}`, ...waits]
+}
+
+export function clusterWarnings({ cluster }: Pick<PeerStatus, 'cluster'>): string[] {
+  if (cluster === undefined || cluster === null) return []
+  return [
+    ...(cluster.role === null
+      ? [`this peer was removed from ${printable(cluster.name)}: nobody there speaks to it. Try: weft cluster show`]
+      : []),
+    ...(cluster.stale ? ['no admin was heard for too long: all but asking for news is refused'] : []),
+    ...(cluster.forks > 0 ? ['the membership log had a fork. Try: weft cluster show'] : []),
   ]
 }

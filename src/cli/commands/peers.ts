@@ -57,7 +57,8 @@ export const command: Command = async (context) => {
   const admit = action === 'approve'
   // Newcomers that wait for a person are not members yet: an id that is only seen is passed on as it is.
   const seen = status.seen_not_joined.flatMap((entry) => (entry.id === null ? [] : [{ id: entry.id, name: '' }]))
-  const peer = findPeer([...status.peers, ...seen], wanted)
+  const waiting = status.cluster?.waiting ?? []
+  const peer = findPeer([...status.peers, ...seen, ...waiting], wanted)
   await access.approve(peer.id, admit, signal)
   if (out.structured) out.document({ schema: 'weft.admission/1', peer: peer.id, admitted: admit })
   else out.note(`${peer.name === '' ? peer.id : peer.name} ${admit ? 'may join' : 'stays out'}`)

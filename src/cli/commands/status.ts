@@ -1,5 +1,6 @@
 /** weft status: am I up, who else is, what is served and is every block covered, what is wrong. In this order. */
 import type { PeerStatus } from '../../peer/index.ts'
+import { clusterSummary, clusterWarnings } from '../cluster/view.ts'
 import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
 import { formatSpan, plural, shortId } from '../format.ts'
@@ -17,6 +18,7 @@ export const command: Command = async (context) => {
   }
   const warnings = warningsOf(status)
   out.line(headLine(status, warnings.length, out))
+  out.lines(clusterSummary(status))
   out.lines(peersTable(status, flags.flag('wide')))
   out.lines(reachLines(status))
   out.lines(modelLines(status, out))
@@ -85,6 +87,7 @@ function warningsOf(status: PeerStatus): string[] {
   for (const peer of status.peers) {
     if (peer.state === 'away') warnings.push(`${printable(peer.name)} is away; it is dialled until it is back`)
   }
+  warnings.push(...clusterWarnings(status))
   if (!status.interfaces.some((face) => face.used)) {
     warnings.push('no network interface is used. Try: weft doctor')
   }

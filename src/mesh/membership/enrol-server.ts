@@ -1,5 +1,6 @@
 /** An admin's side of an invite: proves who it is, takes a use under the lock of the invites, and lets the joiner in. */
-import { errorData, WeftError } from '../../errors.ts'
+import { errorData } from '../../errors.ts'
+import type { WeftError } from '../../errors.ts'
 import type { Channel, Frame, Network } from '../../net/index.ts'
 import type { Telemetry } from '../../telemetry/index.ts'
 import { InviteDeniedError, InviteWaitsError } from '../../trust/index.ts'

@@ -73,7 +73,7 @@ export function createClusterControl(needs: ControlNeeds): ClusterControl {
         const parsed = entries.map((bytes) => JSON.parse(Buffer.from(bytes).toString()) as unknown)
         return { schema: 'weft.cluster-export/1', cluster: cluster.id, entries: parsed }
       }
-      case 'recover': {
+      default: {
         const root = identityOfSeed(Buffer.from(action.root, 'hex'))
         if (root.id !== state.root) throw new RootKeyError('the key', 'it is that of another cluster')
         const { admins } = action

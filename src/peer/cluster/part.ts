@@ -2,6 +2,7 @@
 import { createSpread, serveEnrolments } from '../../mesh/index.ts'
 import type { Mesh, Spread } from '../../mesh/index.ts'
 import type { ClusterInit, Membership, Network } from '../../net/index.ts'
+import { ORIGIN } from '../../placement/index.ts'
 import type { Logger, Telemetry } from '../../telemetry/index.ts'
 import { ClusterNetworkError, openClusterHome, readClusterPin } from '../../trust/index.ts'
 import type { Identity, OpenedCluster } from '../../trust/index.ts'
@@ -21,15 +22,24 @@ export interface ClusterPartNeeds {
 
 export interface ClusterPart {
   readonly name: string
+  /** What the log calls this peer; undefined: nothing. */
+  ownName(): string | undefined
   readonly networkKey: Uint8Array
   readonly membership: Membership
+  /** Whether a peer may have blocks of others; of placements, so it may be the word for the origin. */
+  readonly mayHold: (peer: string) => boolean
+  readonly mayPlace: () => boolean
+  readonly admits: (peer: string, purpose: string) => boolean
   /** For the network. */
   readonly net: ClusterInit
   readonly control: ClusterControl
   start(
     network: Network,
     mesh: Mesh,
-    changes: { emit(event: string, data: PeerEvent['data']): void; changed(): void },
+    changes: {
+      readonly emit: (event: string, data: PeerEvent['data']) => void
+      readonly changed: () => void
+    },
   ): void
   stop(): void
 }
@@ -75,9 +85,17 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
   })
   return {
     name: cluster.name,
+    ownName: () => cluster.member(cluster.self)?.name || undefined,
     networkKey: cluster.doorKey,
     membership: cluster.membership,
-    net: { groupKeys: () => cluster.groupKeys(), head: () => cluster.head, acquaint: spread.acquaint },
+    mayHold: (peer) => peer === cluster.self || peer === ORIGIN || cluster.membership.admits(peer, 'stage'),
+    admits: (peer, purpose) => cluster.membership.admits(peer, purpose),
+    mayPlace: () => cluster.membership.admits(cluster.self, 'place'),
+    net: {
+      groupKeys: () => cluster.groupKeys(),
+      head: () => cluster.head,
+      acquaint: (peer, head, open) => spread.acquaint(peer, head, open),
+    },
     control,
     start(network, mesh, { emit, changed }) {
       running = {

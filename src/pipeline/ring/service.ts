@@ -6,6 +6,7 @@
 import { errorData } from '../../errors.ts'
 import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
+import { RoleError } from '../../trust/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { HOST } from '../host/protocol.ts'
 import type { OpenControl } from '../host/protocol.ts'
@@ -41,6 +42,8 @@ export interface RingNeeds extends NewHopNeeds {
   readonly self: string
   readonly network: Network | null
   readonly clock: Clock
+  /** Asked of the origin of each session, for `originate`. @default everyone may */
+  readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
 }
 
 export class RingService {
@@ -134,6 +137,8 @@ export class RingService {
     let key: string | undefined
     try {
       const open = decodeOpen(message)
+      if (from.peer !== this.#needs.self && this.#needs.admits?.(from.peer, 'originate') === false)
+        throw new RoleError(from.peer, 'originate')
       if (this.#leaving && from.peer !== this.#needs.self)
         throw new SessionRefusedError('it is about to leave', { peer: this.#needs.self })
       const { own, replaces } = admitOpen(this.#hops, this.#needs.self, from.peer, message, open)

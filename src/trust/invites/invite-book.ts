@@ -96,7 +96,7 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
     database
       .prepare('SELECT peer FROM uses WHERE id = ? ORDER BY at')
       .all(id)
-      .map((row) => String(row['peer']))
+      .map((row) => row['peer'] as string)
   const inviteOf = (row: Record<string, unknown>): Invite => ({
     id: String(row['id']),
     role: row['role'] as Role,
@@ -104,7 +104,7 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
     expires: Number(row['expires']),
     uses: Number(row['uses']),
     left: Number(row['left']),
-    ...(row['peer'] === null ? {} : { peer: String(row['peer']) }),
+    ...(row['peer'] === null ? {} : { peer: row['peer'] as string }),
     approve: row['approve'] === 1,
     created: Number(row['created']),
     used_by: usersOf(String(row['id'])),

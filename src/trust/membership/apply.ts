@@ -101,7 +101,7 @@ function changeOf(state: ClusterState, { body, signatures }: Entry): () => void 
       return () => rotate(state, body.rotation)
     case 'checkpoint':
       return checkpoint(state, body)
-    case 'genesis':
+    default:
       throw new EntryChainError('a cluster is founded once')
   }
 }

@@ -115,7 +115,9 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
       const role = roleOf(peer)
       return role !== undefined && mayRole(role, purpose)
     },
-    isRemoved: (peer) => log.barred.has(peer) || log.state.removed.get(peer)?.left === false,
+    // who is out itself has nobody to speak to any more
+    isRemoved: (peer) =>
+      roleOf(self) === undefined || log.barred.has(peer) || log.state.removed.get(peer)?.left === false,
   }
 
   const keep = (entry: Entry): Entry => {

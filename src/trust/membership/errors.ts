@@ -144,6 +144,22 @@ export class StaleMembershipError extends WeftError {
   }
 }
 
+export class RoleError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-110',
+    title: 'Not in this role',
+    meaning: 'The role of a member does not allow this: a guest only asks, a device only computes.',
+    remedy: 'weft peers shows the roles. For another role: revoke, and a new invite with --role.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  /** @param purpose as in PURPOSES */
+  constructor(peer: string, purpose: string) {
+    super(RoleError.info, `${peer} is not admitted to ${purpose}`, { details: { peer, purpose } })
+  }
+}
+
 export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   EntryFormError.info,
   EntryChainError.info,
@@ -154,4 +170,5 @@ export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   LogDamagedError.info,
   SealError.info,
   StaleMembershipError.info,
+  RoleError.info,
 ]

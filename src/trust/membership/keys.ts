@@ -27,7 +27,10 @@ export function createGroupKeys(self: string, seed: Uint8Array): GroupKeys {
   return {
     update(state) {
       const sealed = state.keys.get(self)
-      if (sealed === undefined) return void (known = [])
+      if (sealed === undefined) {
+        known = []
+        return
+      }
       const [latest] = known
       if (latest?.epoch === state.epoch && latest.ephemeral === sealed.ephemeral) return
       const key = openKey(seed, { salt: state.random, epoch: state.epoch, peer: self }, sealed)
