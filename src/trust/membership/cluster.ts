@@ -79,6 +79,10 @@ export interface Cluster {
   close(): void
 }
 
+function byPeer(a: { readonly peer: string }, b: { readonly peer: string }): number {
+  return a.peer < b.peer ? -1 : 1
+}
+
 export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: ClusterInit): Cluster {
   const { identity } = needs
   const self = identity.id
@@ -184,8 +188,8 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
         epoch: state.epoch,
         threshold: state.threshold,
         admins: [...state.admins].sort(),
-        members: [...state.members.values()].filter(({ peer }) => !log.barred.has(peer)),
-        removed: [...state.removed.values()],
+        members: [...state.members.values()].filter(({ peer }) => !log.barred.has(peer)).sort(byPeer),
+        removed: [...state.removed.values()].sort(byPeer),
         forks: forks.map(({ branch: _branch, barred: _barred, ...rest }) => rest),
         freshest: age() === null ? null : needs.wall() - age()!,
       }
