@@ -5,10 +5,12 @@ import type { BlobVersion } from './blob-wire.ts'
 import { MAX_CHANNELS, MAX_CHANNELS_PER_PEER, MAX_CHUNKS_IN_MEMORY } from './limits.ts'
 import { serveChannel } from './served-channel.ts'
 import type { ServingNeeds } from './served-channel.ts'
+import type { BlobWanted } from './needs.ts'
 import { createSlots } from './slots.ts'
 
-export interface BlobServerNeeds extends ServingNeeds {
+export interface BlobServerNeeds extends Omit<ServingNeeds, 'serves'> {
   readonly network: Network
+  readonly mayHave: (peer: string, wanted: BlobWanted) => boolean
 }
 
 export interface BlobServer {
@@ -29,7 +31,14 @@ export function createBlobServer(needs: BlobServerNeeds): BlobServer {
     }
     channels.add(channel)
     void channel.closed.then(() => channels.delete(channel))
-    serveChannel(needs, channel, version, slots)
+    const { remote } = channel
+    const own: ServingNeeds = {
+      ...needs,
+      serves: (address) => needs.mayHave(remote, { address }),
+      loadManifest: (digest) =>
+        needs.mayHave(remote, { manifest: digest }) ? needs.loadManifest(digest) : Promise.resolve(undefined),
+    }
+    serveChannel(own, channel, version, slots)
   }
 
   return {

@@ -10,7 +10,7 @@ export {
   RecordTooLargeError,
 } from './errors.ts'
 export { createMesh } from './mesh.ts'
-export type { MeshFiles, MeshLogger, MeshNeeds } from './needs.ts'
+export type { BlobWanted, MeshFiles, MeshLogger, MeshNeeds } from './needs.ts'
 export { MAX_PROFILE_MODELS } from './limits.ts'
 export type {
   BatteryState,

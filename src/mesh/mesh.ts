@@ -80,7 +80,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
   const server = createBlobServer({
     ...needs,
     count,
-    serves: needs.serves ?? (() => true),
+    mayHave: needs.serves ?? (() => true),
     promise: needs.promise ?? (() => true),
     upload: createTokenBucket(clock, needs.uploadLimit ?? Infinity),
     rotten(address, index) {

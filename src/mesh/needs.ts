@@ -6,6 +6,9 @@ import type { CounterName } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import type { Signer } from './records.ts'
 
+/** A tensor or another blob by its address, or a manifest by its digest. */
+export type BlobWanted = { readonly address: string } | { readonly manifest: string }
+
 export type MeshCount = (name: CounterName, by?: number) => void
 
 /** As pino has it: fields first. */
@@ -36,8 +39,8 @@ export interface MeshNeeds {
   readonly membership?: Membership
   /** A manifest that this peer has, to serve it and so as not to fetch it. */
   readonly loadManifest: (digest: string) => Promise<AnyManifest | undefined>
-  /** Blobs that others may fetch. @default all that are in the store */
-  readonly serves?: (address: string) => boolean
+  /** What another peer may fetch. @default all that is here */
+  readonly serves?: (peer: string, wanted: BlobWanted) => boolean
   /** Promises another peer, which is about to drop a blob, not to do so too. @default this peer drops none by itself */
   readonly promise?: (address: string) => boolean
   /** A holder has delivered for a while at so many bytes a second: that much the way from it can carry. */

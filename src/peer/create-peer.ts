@@ -8,6 +8,7 @@ import type { Stages } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { auditMode } from './audit.ts'
+import { auditPeers } from './audited.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
 import { openFederation } from './federated.ts'
 import { Holdings, holdersNear } from './holdings.ts'
@@ -27,6 +28,7 @@ import { PlanMeasures } from './profile-plan.ts'
 import { createReplanning } from './create-replanning.ts'
 import { Quarantine } from './quarantine.ts'
 import { Requests } from './requests.ts'
+import { keptOut, siteGates } from './site-gates.ts'
 import { stagesOf } from './stages-of.ts'
 import { trainingOf } from './training-of.ts'
 import { Transfers } from './transfers.ts'
@@ -76,7 +78,7 @@ async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
 }
 
 async function upperParts(parts: Parts, network: Network | null, undo: (() => unknown)[]): Promise<LocalPeer> {
-  const { init, paths, clock, random, identity, logger, telemetry, store, name, threads, profiling } = parts
+  const { init, paths, clock, random, identity, logger, telemetry, store, name, threads, profiling, site } = parts
   const self = identity.id
   const listeners = new Set<(event: PeerEvent) => void>()
   const emit = (event: string, data: PeerEvent['data']): void => {
@@ -189,17 +191,16 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   const measured = new PlanMeasures({ self, clock, mesh, network, profiling, threads, manifest, profile })
   const quarantine = await Quarantine.open(paths.state, clock, (line) => logger.warn({}, line), parts.cluster?.mayHold)
   undo.push(() => quarantine.settled())
-  const planning = { self, mesh, stages, threads, measured, profile, quarantine }
+  const planning = { self, mesh, stages, threads, measured, profile, quarantine: keptOut(site, quarantine) }
+  const gates = siteGates(site, self, manifest)
   const replacements = new Replacements({
-    self,
+    ...planning,
     clock,
-    mesh,
-    profile,
-    quarantine,
     divide: (model, from, to) => divideRange(planning, model, from, to),
   })
   const placing = new Placing({
     ...planning,
+    ...gates,
     clock,
     library,
     graphStages,
@@ -211,6 +212,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   wired.placing = placing
   const serving = { self, network, clock, admits: parts.cluster?.admits }
   const ring = new RingService({
+    ...gates,
     ...serving,
     stages,
     directory: paths.cache,
@@ -219,6 +221,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   })
   undo.push(() => ring.stop())
   const flow = new FlowService({
+    ...gates,
     ...serving,
     stages: graphStages,
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
@@ -245,6 +248,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     replacements,
     decoding,
     quarantine,
+    site,
     audit: { mode: auditMode(init.audit ?? 'off'), rate: init.auditRate },
     watch,
     emit,
@@ -305,6 +309,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     book: parts.book,
     keptParts,
     quarantine,
+    site,
     inferring,
     training,
     shutdown,
@@ -314,6 +319,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   // Alone, the home may be shared with an import of another process.
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
+    undo.push(auditPeers(site, network))
     const idle = (): boolean => wired.busy?.() !== true
     parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile() })
     undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))

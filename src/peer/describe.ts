@@ -18,6 +18,7 @@ import { describePlacements } from './describe-placements.ts'
 import type { Replanning } from './replanning.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Requests } from './requests.ts'
+import type { Site } from './site.ts'
 import type { Transfers } from './transfers.ts'
 import type { HardwareProfile, KnownPeer, ModelSummary, PeerStatus, SeenNotJoined, StageStatus } from './types.ts'
 
@@ -46,6 +47,7 @@ export interface StatusNeeds {
   readonly pins: Pins
   readonly quarantine: Quarantine
   readonly cluster: ClusterControl | null
+  readonly site: Site
   profile(): HardwareProfile
   readonly profiling: Profiling
 }
@@ -79,6 +81,7 @@ export function describeStatus(
     models: needs.library.list().map((manifest) => summary(needs, manifest)),
     placements: describePlacements(needs),
     quarantine: needs.quarantine.list(),
+    site: needs.site.status(),
     requests: needs.requests.list(),
     transfers: needs.transfers.list(),
     disk: {

@@ -3,6 +3,7 @@ import { importInto } from './import-into.ts'
 import type { AddressBook } from './address-book.ts'
 import type { ClusterControl } from './cluster/index.ts'
 import type { Mesh } from '../mesh/index.ts'
+import { audited, deployFacts, importFacts } from './audited.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
 import { deployGraph } from './deploy-graph.ts'
@@ -168,7 +169,9 @@ export class LocalPeer implements Peer {
     progress: ProgressSink = () => undefined,
     signal?: AbortSignal,
   ): Promise<ModelInfo> {
-    const manifest = await importInto(this.#needs, request, progress, signal)
+    const { site } = this.#needs
+    const run = (): Promise<AnyManifest> => importInto(this.#needs, request, progress, signal)
+    const manifest = await audited(site, 'model.import', request.name, run, importFacts)
     await this.#needs.mesh?.announceManifest(manifest)
     const { model, digest, blocks, boundary, license, source } = manifest
     const speeds = this.#needs.library.speedsOf(manifest)
@@ -201,7 +204,7 @@ export class LocalPeer implements Peer {
     await stages.retain(manifest.digest, [])
     await graphStages.release(manifest.digest)
     await mesh?.withdrawManifest(manifest.digest)
-    await library.remove(manifest)
+    await audited(this.#needs.site, 'model.remove', model, () => library.remove(manifest))
   }
 
   async pinModel(model: string, pinned: boolean, signal?: AbortSignal): Promise<void> {
@@ -216,14 +219,16 @@ export class LocalPeer implements Peer {
     signal?: AbortSignal,
   ): Promise<PlacementStatus> {
     const manifest = await this.#needs.library.resolve(model, signal)
-    return isGraphManifest(manifest)
-      ? deployGraph(this.#needs.inferring, manifest, placement, progress, signal)
-      : this.#needs.placing.deploy(manifest, placement, progress, signal)
+    const run = (): Promise<PlacementStatus> =>
+      isGraphManifest(manifest)
+        ? deployGraph(this.#needs.inferring, manifest, placement, progress, signal)
+        : this.#needs.placing.deploy(manifest, placement, progress, signal)
+    return audited(this.#needs.site, 'deploy', model, run, deployFacts)
   }
 
   async undeploy(model: string, signal?: AbortSignal): Promise<void> {
     await this.#needs.library.resolve(model, signal)
-    await this.#needs.placing.undeploy(model)
+    await audited(this.#needs.site, 'undeploy', model, () => this.#needs.placing.undeploy(model))
   }
 
   async plan(model: string, request: PlanRequest = {}, signal?: AbortSignal): Promise<PlanDocument> {
@@ -276,11 +281,13 @@ export class LocalPeer implements Peer {
     // who waits with an invite is no newcomer of the network: its membership is decided, not its connection
     if (this.#needs.cluster?.decide(peer, admit) === true) return
     this.#needs.network.decide(peer, admit)
-    await this.#needs.book.decide(peer, admit)
+    await audited(this.#needs.site, admit ? 'peer.admit' : 'peer.deny', peer, () =>
+      this.#needs.book.decide(peer, admit),
+    )
   }
 
   trust(peer: string): Promise<boolean> {
-    return this.#needs.quarantine.lift(peer)
+    return audited(this.#needs.site, 'peer.trust', peer, () => this.#needs.quarantine.lift(peer))
   }
 
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object> {

@@ -5,7 +5,7 @@ import { createMesh } from '../mesh/index.ts'
 import type { BlobRequest, FetchProgress, Mesh } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { createNetwork } from '../net/index.ts'
-import type { Network } from '../net/index.ts'
+import type { Membership, Network } from '../net/index.ts'
 import type { AuditMode, RunHostProcess } from '../pipeline/index.ts'
 import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
@@ -24,6 +24,8 @@ import { thisMachine } from './machine.ts'
 import type { Machine } from './machine.ts'
 import { nameOf } from './names.ts'
 import { Profiling } from './profile.ts'
+import { fileGate } from './site-gates.ts'
+import { Site } from './site.ts'
 import type { ReplanMode } from './replanning.ts'
 import { VERSION } from './version.ts'
 
@@ -99,6 +101,8 @@ export interface Parts {
   readonly book: AddressBook
   /** Null: alone, or in a mesh without a membership log. */
   readonly cluster: ClusterPart | null
+  /** What the site allows, and what is written down of it. */
+  readonly site: Site
 }
 
 export async function lowerParts(
@@ -117,6 +121,9 @@ export async function lowerParts(
     destination: file,
   })
   const telemetry = createTelemetry({ clock }, { version: VERSION })
+  const online = init.offline !== true
+  const site = await Site.open({ clock, identity, paths, logger, telemetry, online })
+  undo.push(() => site.close())
   const store = await createBlobStore({ directory: paths.store })
   const threads = init.threads ?? machine.cores
   const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
@@ -147,6 +154,7 @@ export async function lowerParts(
       memory: init.memory,
     }),
     book,
+    site,
   }
 }
 
@@ -166,7 +174,7 @@ export async function startNetwork(parts: Parts): Promise<Network> {
       version: VERSION,
       networkName: networkNameOf(parts),
       lan: init.lan ?? 'open',
-      membership: cluster?.membership ?? { epoch: 0, admits: () => true },
+      membership: membershipOf(parts),
       ...(cluster === null ? {} : { cluster: cluster.net }),
       bootstrap: init.bootstrap ?? [],
       listen: init.listen === undefined ? [] : init.listen,
@@ -198,7 +206,8 @@ export function meshOf(
     logger,
     telemetry,
     promise,
-    ...(parts.cluster === null ? {} : { membership: parts.cluster.membership }),
+    membership: membershipOf(parts),
+    serves: fileGate(parts.site, () => library()?.list() ?? []),
     delivered: (peer, rate) => parts.profiling.links.delivered(peer, rate),
     ...(init.uploadLimit === undefined ? {} : { uploadLimit: init.uploadLimit }),
     loadManifest: (digest) => Promise.resolve(library()?.byDigest(digest)),
@@ -234,4 +243,14 @@ export async function fetchBlobs(
   if (mesh === null) return
   const more = (): readonly string[] => holdersOf(mesh, manifest.digest)
   await mesh.fetchTensors(blobs, more(), { more, onProgress, ...(signal === undefined ? {} : { signal }) })
+}
+
+/** Who is in, by the membership log; and of those, whom the site's own policy lets in. */
+function membershipOf({ cluster, site }: Parts): Membership {
+  return {
+    get epoch() {
+      return cluster?.membership.epoch ?? 0
+    },
+    admits: (peer, purpose) => (cluster?.membership.admits(peer, purpose) ?? true) && site.admits(peer, purpose),
+  }
 }

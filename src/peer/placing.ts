@@ -29,6 +29,8 @@ export interface PlacingNeeds extends PlanNeeds {
   repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined
   /** Whether others obey what this peer places. @default they do */
   mayPlace?: (() => boolean) | undefined
+  /** Why what another peer has placed here is not loaded; undefined: it is. */
+  refuses?(placement: MeshPlacement): string | undefined
   /** Sessions have stages here. */
   busy(): boolean
   log(fields: object, message: string): void

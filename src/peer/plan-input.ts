@@ -13,6 +13,9 @@ import type { HardwareProfile } from './types.ts'
 export const PLAN_CONTEXT = 2_048
 export const PLAN_CONCURRENCY = 1
 
+/** Peers over which nothing of this one goes, by whatever reason. */
+export type KeptOut = Pick<Quarantine, 'has' | 'isListed' | 'refuse'>
+
 export interface PlanNeeds {
   readonly self: string
   readonly mesh: Mesh | null
@@ -21,7 +24,7 @@ export interface PlanNeeds {
   /** What was measured of blocks and links. @default nothing but the speed that each peer tells */
   readonly measured?: PlanMeasures
   /** Peers that nothing is given to. */
-  readonly quarantine?: Quarantine
+  readonly quarantine?: KeptOut
   profile(): HardwareProfile
 }
 

@@ -17,6 +17,7 @@ import { checkRequest } from './checked-request.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
 import type { Quarantine } from './quarantine.ts'
+import type { Site } from './site.ts'
 import type { PeerEvent, RequestStatus } from './types.ts'
 import { UnderWay } from './under-way.ts'
 import type { Tracked } from './under-way.ts'
@@ -37,6 +38,7 @@ export interface RequestsNeeds {
   readonly replacements: Replacements
   readonly decoding: DecodingNeeds
   readonly quarantine: Quarantine
+  readonly site: Pick<Site, 'admit' | 'hasPolicy' | 'mayRoute'>
   /** What a request does that does not say. */
   readonly audit: AuditDefaults
   watch(peer: string): () => void
@@ -175,8 +177,12 @@ export class Requests {
   }
 
   async #decoder(manifest: ModelManifest, request: GenerateRequest, signal: AbortSignal): Promise<Decoder> {
-    const { placing, self, telemetry } = this.#needs
+    const { placing, self, site, telemetry } = this.#needs
     const route = routeOf(await this.#stages(manifest, request, placing, signal), self)
+    // Told before anything is opened; where it is opened it is decided again.
+    for (const { peer } of route)
+      if (peer !== self && !site.mayRoute(peer, manifest.model))
+        site.admit({ action: 'route', peer, model: manifest.model })
     const { digest, shape } = manifest
     const tracked = this.underWay.track(manifest)
     const failover = this.#failover(manifest, request, tracked)
@@ -193,11 +199,11 @@ export class Requests {
     const allowed = allowedPeers(placement, self)
     return {
       replace: (lost, avoid) => {
-        const moved = allowed === undefined ? tracked.successor(lost, avoid) : undefined
-        return Promise.resolve(moved ?? replacements.replace(manifest, lost, avoid, allowed))
+        const moved = allowed === undefined ? this.#permitted(manifest, tracked.successor(lost, avoid)) : undefined
+        return Promise.resolve(moved ?? this.#permitted(manifest, replacements.replace(manifest, lost, avoid, allowed)))
       },
       relieve: (refused, full) => {
-        const by = replacements.relieve(manifest, refused, full, allowed)
+        const by = this.#permitted(manifest, replacements.relieve(manifest, refused, full, allowed))
         if (by !== undefined) this.#needs.telemetry.count('retries')
         return by
       },
@@ -205,6 +211,14 @@ export class Requests {
       kernel: (peer) => replacements.kernel(peer),
       patience: deadline ?? PATIENCE_MS,
     }
+  }
+
+  /** Undefined where the site does not let this model's prompts go there. */
+  #permitted<Route extends readonly { readonly peer: string }[]>(
+    { model }: ModelManifest,
+    route: Route | undefined,
+  ): Route | undefined {
+    return route?.every(({ peer }) => this.#needs.site.mayRoute(peer, model)) === true ? route : undefined
   }
 
   async #stages(

@@ -16,6 +16,8 @@ export interface TakingUpNeeds {
   readonly clock: Clock
   readonly stages: Stages
   readonly library: Library
+  /** Why what another peer has placed here is not loaded; undefined: it is. */
+  refuses?(placement: MeshPlacement): string | undefined
   isStopped(): boolean
   /** Sessions have stages here. */
   busy(): boolean
@@ -46,6 +48,11 @@ export class TakingUp {
       const isLoaded = stages.list().some((stage) => stage.digest === placement.digest)
       const isGiven = ranges.length + spare.length > 0
       if (!isGiven && !isLoaded) return
+      const refused = isGiven ? this.#needs.refuses?.(placement) : undefined
+      if (refused !== undefined) {
+        this.failures.set(placement.digest, refused)
+        return
+      }
       // The parts of a graph are loaded by whoever deploys it: it has the cut.
       if (isGiven && isGraphManifest(await library.resolve(placement.digest))) return
       await this.#load(placement.digest, { kept: [...own, ...spare, ...origin], ranges, spare })

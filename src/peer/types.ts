@@ -15,6 +15,7 @@ import type { InferRequest } from './infer-mesh.ts'
 import type { TrainedOver, TrainOverRequest } from './train-mesh.ts'
 import type { PlanRequest } from './plan-input.ts'
 import type { QuarantineEntry } from './quarantine.ts'
+import type { SiteStatus } from './site.ts'
 import type { PlacementView } from './placement-view.ts'
 import type { PlanDocument } from '../placement/index.ts'
 import type { LinkStatus, NetCheck } from './link-types.ts'
@@ -115,6 +116,8 @@ export interface PeerStatus {
   readonly placements?: readonly PlacementView[]
   /** Peers that an audit of this one has found to compute something else than they should. */
   readonly quarantine?: readonly QuarantineEntry[]
+  /** The policy that is in force, and where the audit log stands. Absent: of a release before. */
+  readonly site?: SiteStatus
   readonly requests: readonly RequestStatus[]
   readonly transfers: readonly TransferStatus[]
   readonly disk: DiskStatus

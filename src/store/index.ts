@@ -28,3 +28,17 @@ export {
   STORE_ERRORS,
   StoreUnwritableError,
 } from './errors.ts'
+export { EMPTY_CHAIN } from './chain/types.ts'
+export type {
+  ChainFacts,
+  ChainHead,
+  ChainKind,
+  ChainLink,
+  ChainPlaces,
+  ChainSigner,
+  ChainTrouble,
+} from './chain/types.ts'
+export { chainHash, headBytes, headOf, readAnchor, writeAnchor } from './chain/head.ts'
+export { anchorNow, CHAIN_TABLE, explainedChain, openChainDatabase, readChain } from './chain/database.ts'
+export { checkRows } from './chain/rows.ts'
+export type { CheckedRows } from './chain/rows.ts'

@@ -63,6 +63,11 @@ export const COUNTERS = {
     help: 'Checks that came to nothing.',
     labels: { reason: ['nobody', 'refused', 'lost', 'moved', 'disputed'] },
   },
+  policy_refused: {
+    help: 'Requests that the policy of this site refused.',
+    labels: { action: ['connect', 'relay', 'place', 'compute', 'fetch', 'route', 'train', 'data'] },
+  },
+  policy_reloads: { help: 'Changes of the policy that came into force while this peer ran.' },
   peers_quarantined: { help: 'Peers that were found to have signed what is not so.' },
   sessions_opened: { help: 'Sessions opened in stages of this peer.' },
   sessions_freed: { help: 'Sessions freed in stages of this peer.' },

@@ -18,3 +18,5 @@ export type { ApiKeyInfo, ApiKeyInit, ApiKeys, ApiKeysNeeds } from './api-keys.t
 export * from './membership/index.ts'
 export * from './invites/index.ts'
 export * from './cluster-home/index.ts'
+export * from './policy/index.ts'
+export * from './audit/index.ts'

@@ -1,8 +1,8 @@
 /** Entries of a privacy ledger: each is canonical JSON, chained by hash to the one before and signed by the site. */
 import * as z from 'zod'
+import { chainHash, EMPTY_CHAIN } from '../../store/index.ts'
+import type { ChainHead } from '../../store/index.ts'
 import { canonicalJson } from '../../util/index.ts'
-import { ascii, concat } from '../secagg/bytes.ts'
-import { nodePrimitives } from '../secagg/primitives.ts'
 
 const real = z.number()
 const count = z.number().int().nonnegative()
@@ -48,23 +48,17 @@ export type Charge = Omit<z.infer<typeof charge>, 'kind'>
 export type Entry = z.infer<typeof entrySchema>
 export type EntryContent = Entry['what']
 
-/** Where a ledger stands. Whoever remembers it can tell a ledger that went back. */
-export interface LedgerHead {
-  /** Entries, 0 for an empty ledger. */
-  readonly seq: number
-  /** Of the last entry, hex. */
-  readonly hash: string
-}
+/** Hashed before each entry, and signed before each head: no other chain of the site has them. */
+export const ENTRY_DOMAIN = 'weft privacy ledger/1'
+export const HEAD_DOMAIN = 'weft privacy ledger head/1'
 
-export const EMPTY_HEAD: LedgerHead = { seq: 0, hash: '00'.repeat(32) }
+/** Where a ledger stands. Whoever remembers it can tell a ledger that went back. */
+export type LedgerHead = ChainHead
+
+export const EMPTY_HEAD: LedgerHead = EMPTY_CHAIN
 
 export function entryHash(body: string): string {
-  return Buffer.from(nodePrimitives.sha256(ascii('weft privacy ledger/1'), ascii(body))).toString('hex')
-}
-
-/** What the site signs. */
-export function headBytes({ seq, hash }: LedgerHead): Uint8Array {
-  return concat(ascii('weft privacy ledger head/1'), ascii(`${seq} ${hash}`))
+  return chainHash(ENTRY_DOMAIN, body)
 }
 
 export function bodyOf(entry: Entry): string {

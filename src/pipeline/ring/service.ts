@@ -44,6 +44,10 @@ export interface RingNeeds extends NewHopNeeds {
   readonly clock: Clock
   /** Asked of the origin of each session, for `originate`. @default everyone may */
   readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
+  /** Whether sessions of another origin may be computed here. @throws where the site does not allow it */
+  admit?(origin: string, digest: string): void
+  /** Whether sessions of this peer may go over another. @throws where the site does not allow it */
+  permit?(peer: string, digest: string): void
 }
 
 export class RingService {
@@ -86,7 +90,9 @@ export class RingService {
     return this.#origins.listen(request, listener)
   }
 
-  send(peer: string, message: Frame): Promise<void> {
+  async send(peer: string, message: Frame): Promise<void> {
+    // Whatever chose the route, this is where it begins to leave.
+    if (message.type === RING.open && peer !== this.#needs.self) this.#needs.permit?.(peer, decodeOpen(message).digest)
     return this.#links.send(peer, message)
   }
 
@@ -146,6 +152,7 @@ export class RingService {
       key = hopKey(from.peer, message.request, own.from)
       this.#opening.set(key, message.attempt)
       if (open.sampler?.format !== undefined) await this.#needs.stages.text?.(open.digest)
+      if (from.peer !== this.#needs.self) this.#needs.admit?.(from.peer, open.digest)
       const host = await this.#needs.stages.host(open.digest, own.from, own.to)
       if (this.#opening.get(key) !== message.attempt) return
       const hop = await this.#begin(from, message, open, host)

@@ -48,6 +48,10 @@ export interface FlowServiceNeeds {
   /** Asked of the origin of each request, for `originate`. @default everyone may */
   readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
   readonly stages: GraphStageTable
+  /** Whether parts for another origin may run here. @throws where the site does not allow it */
+  admit?(origin: string, digest: string): void
+  /** Whether requests of this peer may go over another. @throws where the site does not allow it */
+  permit?(peer: string, digest: string): void
   count(name: string, by?: number): void
 }
 
@@ -100,6 +104,8 @@ export class FlowService {
 
   /** Frames of one message, with none of another between. */
   async send(peer: string, head: MessageHead, tensors: Tensors): Promise<void> {
+    if (head.type === FLOW.open && peer !== this.#needs.self)
+      this.#needs.permit?.(peer, decodeFlowOpen(head.control).digest)
     await Promise.all(Array.from(messageFrames(head, tensors), (part) => this.#links.send(peer, part)))
   }
 
@@ -153,6 +159,7 @@ export class FlowService {
         throw new FlowRefusedError(`${MAX_PARTS_A_PEER} parts of one peer are open already`, { from: from.peer })
       }
       this.#opening.set(key, true)
+      if (from.peer !== this.#needs.self) this.#needs.admit?.(from.peer, open.digest)
       const { host, done } = await this.#needs.stages.open(open, skeleton.data as Uint8Array, from.peer)
       if (this.#opening.get(key) !== true) return done()
       this.#parts.set(key, this.#partOf(from, request, part, open, host, done))

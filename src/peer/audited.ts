@@ -1,0 +1,45 @@
+/** What a person or program had done by a peer, written down with how it ended. */
+import type { AnyManifest } from '../models/index.ts'
+import type { Network, Refusal } from '../net/index.ts'
+import type { AuditFacts } from '../trust/index.ts'
+import type { Site } from './site.ts'
+import type { PlacementStatus } from './types.ts'
+
+/** Runs it, and writes down that it was done, or with which code it was refused or failed. */
+export async function audited<Result>(
+  site: Site,
+  what: string,
+  target: string | undefined,
+  action: () => Promise<Result>,
+  facts: (result: Result) => AuditFacts = () => ({}),
+): Promise<Result> {
+  try {
+    const result = await action()
+    site.note({ who: 'owner', what, target, result: 'ok', facts: facts(result) })
+    return result
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+    site.note({ who: 'owner', what, target, result: 'failed', facts: { code } })
+    throw error
+  }
+}
+
+export function importFacts({ digest, model }: AnyManifest): AuditFacts {
+  return { model, digest }
+}
+
+export function deployFacts({ kind, stages, epoch }: PlacementStatus): AuditFacts {
+  return { kind, epoch, stages: stages.length, peers: new Set(stages.map(({ peer }) => peer)).size }
+}
+
+/** Who joined and who was not let in. Addresses are not written down: they are of people. */
+export function auditPeers(site: Site, network: Network): () => void {
+  return network.on({
+    connected: ({ id, direction, version }) =>
+      site.tally({ who: `peer:${id}`, what: 'peer.joined', result: 'ok', facts: { direction, version } }),
+    refused: ({ id, address, code }: Refusal) => {
+      const who = id === null ? `address:${address ?? 'unknown'}` : `peer:${id}`
+      site.tally({ who, what: 'peer.refused', result: 'refused', target: code })
+    },
+  })
+}

@@ -1,0 +1,80 @@
+/** Where the parts of a peer meet the policy of its site: peers left out of routes, sessions of others, files, placements. */
+import type { BlobWanted, MeshPlacement } from '../mesh/index.ts'
+import type { AnyManifest } from '../models/index.ts'
+import { PolicyRefusedError } from '../trust/index.ts'
+import { addresses } from './library.ts'
+import type { KeptOut } from './plan-input.ts'
+import type { Site } from './site.ts'
+
+/** Peers that an audit has convicted, and those that no prompt of this peer may reach. */
+export function keptOut(site: Site, quarantine: KeptOut): KeptOut {
+  return {
+    has: (peer) => quarantine.has(peer) || !site.mayRoute(peer),
+    isListed: (peer) => quarantine.isListed(peer) || !site.mayRoute(peer),
+    refuse(peers) {
+      const all = [...peers]
+      quarantine.refuse(all)
+      for (const peer of all) {
+        if (peer !== 'origin' && !site.mayRoute(peer)) site.admit({ action: 'route', peer })
+      }
+    },
+  }
+}
+
+export interface SiteGates {
+  admit(origin: string, digest: string): void
+  permit(peer: string, digest: string): void
+  /** Why stages that another peer has placed here are not loaded; undefined: they are. */
+  refuses(placement: MeshPlacement): string | undefined
+}
+
+/**
+ * Sessions of others here, of this peer elsewhere, and placements: each is decided where it begins, whoever chose the route.
+ * A model is what this home calls it; one that is not here goes by its digest, since no digest covers a name.
+ */
+export function siteGates(site: Site, self: string, manifest: (digest: string) => AnyManifest | undefined): SiteGates {
+  const nameOf = (digest: string): string => manifest(digest)?.model ?? digest
+  return {
+    admit(origin, digest) {
+      const model = nameOf(digest)
+      site.admit({ action: 'compute', peer: origin, model })
+      site.tally({ who: `peer:${origin}`, what: 'session', target: model, result: 'allowed' })
+    },
+    permit: (peer, digest) => site.admit({ action: 'route', peer, model: nameOf(digest) }),
+    refuses({ author, digest }) {
+      if (author === self) return undefined
+      const request = { action: 'place', peer: author, model: nameOf(digest) } as const
+      const decision = site.decide(request)
+      return decision.allow ? undefined : new PolicyRefusedError(request, decision).message
+    },
+  }
+}
+
+/** Files of a model go to whoever may have one of the models that they belong to. */
+export function fileGate(
+  site: Site,
+  models: () => readonly AnyManifest[],
+): (peer: string, wanted: BlobWanted) => boolean {
+  let known: { readonly digests: string; readonly owners: ReadonlyMap<string, readonly string[]> } | undefined
+  const ownersOf = (wanted: BlobWanted): readonly string[] => {
+    const all = models()
+    if ('manifest' in wanted) return all.filter(({ digest }) => digest === wanted.manifest).map(({ model }) => model)
+    const digests = all.map(({ digest }) => digest).join()
+    if (known?.digests !== digests) known = { digests, owners: ownersByAddress(all) }
+    return known.owners.get(wanted.address) ?? []
+  }
+  return (peer, wanted) => {
+    if (!site.hasPolicy()) return true
+    const names = ownersOf(wanted)
+    if (names.length === 0) return site.decide({ action: 'fetch', peer }).allow
+    return names.some((model) => site.decide({ action: 'fetch', peer, model }).allow)
+  }
+}
+
+function ownersByAddress(models: readonly AnyManifest[]): ReadonlyMap<string, readonly string[]> {
+  const owners = new Map<string, string[]>()
+  for (const manifest of models) {
+    for (const address of addresses(manifest)) owners.set(address, [...(owners.get(address) ?? []), manifest.model])
+  }
+  return owners
+}

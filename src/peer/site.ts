@@ -1,0 +1,180 @@
+/**
+ * The site that a peer runs at: its policy and its audit log, and the questions that the peer's parts ask of both. Without a
+ * policy all is allowed, and the audit log is kept all the same.
+ */
+import { join } from 'node:path'
+import type { Logger, Telemetry } from '../telemetry/index.ts'
+import {
+  AuditBusyError,
+  AuditUnwritableError,
+  createPlanGate,
+  openAuditLog,
+  openSitePolicy,
+  POLICY_FILE,
+  POLICY_IN_FORCE,
+  PolicyRefusedError,
+  standingPolicy,
+  verify,
+} from '../trust/index.ts'
+import type {
+  AuditEvent,
+  AuditLog,
+  Decision,
+  Identity,
+  PlanGate,
+  Policy,
+  PolicyRequest,
+  SitePolicy,
+} from '../trust/index.ts'
+import type { Clock } from '../util/index.ts'
+import type { HomePaths } from './home.ts'
+import { VERSION } from './version.ts'
+
+export interface SiteNeeds {
+  readonly clock: Clock
+  readonly identity: Identity
+  readonly paths: Pick<HomePaths, 'root' | 'state' | 'keys'>
+  readonly logger: Pick<Logger, 'warn' | 'error' | 'info'>
+  readonly telemetry: Pick<Telemetry, 'count'>
+  /** Whether the peer has a mesh: then changes of the policy are looked for, and start and stop are written down. */
+  readonly online: boolean
+}
+
+export interface SiteStatus {
+  /** SHA-256 and rules of the policy that is in force; null: none. */
+  readonly policy: { readonly sha256: string; readonly rules: number; readonly trouble: string | null } | null
+  readonly audit: { readonly seq: number; readonly hash: string; readonly waiting: number; readonly why: string | null }
+}
+
+export function auditPlaces({ state, keys }: Pick<HomePaths, 'state' | 'keys'>): { path: string; anchor: string } {
+  return { path: join(state, 'audit.db'), anchor: join(keys, 'audit.anchor') }
+}
+
+export class Site {
+  readonly audit: AuditLog
+  readonly gate: PlanGate
+  /** Role of a member; a mesh without membership has none. */
+  roleOf: (peer: string) => string | undefined = () => undefined
+  readonly #policy: SitePolicy
+  readonly #needs: SiteNeeds
+
+  private constructor(needs: SiteNeeds, audit: AuditLog, policy: SitePolicy) {
+    this.#needs = needs
+    this.audit = audit
+    this.#policy = policy
+    this.gate = createPlanGate(policy, (request, decision) => this.#write(request, decision))
+  }
+
+  /** @throws PolicyFileError, PolicyAccessError, PolicyMissingError, AuditDamagedError, AuditRolledBackError */
+  static async open(needs: SiteNeeds): Promise<Site> {
+    const { clock, identity, logger, paths, telemetry, online } = needs
+    const places = auditPlaces(paths)
+    const signer = {
+      sign: (bytes: Uint8Array) => identity.sign(bytes),
+      verify: (bytes: Uint8Array, signature: Uint8Array) => verify(identity.id, bytes, signature),
+    }
+    const audit = openAuditLog({ clock, signer, log: (fields, line) => logger.error(fields, line) }, places)
+    const inForce = (policy: Policy | null): void => {
+      if (policy !== null && standingPolicy(places.path) !== policy.sha256) audit.note(forceEvent('weft', policy))
+    }
+    const policy = await openSitePolicy(
+      {
+        clock,
+        standing: () => standingPolicy(places.path),
+        changed: (next) => {
+          telemetry.count('policy_reloads')
+          logger.info({ sha256: next?.sha256 ?? null }, 'the policy of this site changed')
+          inForce(next)
+        },
+        refused: (error) => {
+          logger.error({ err: error }, 'a change of the policy is not used')
+          const facts = { code: 'code' in error ? String(error.code) : 'failed' }
+          audit.note({ who: 'owner', what: 'policy.change', result: 'refused', facts })
+        },
+      },
+      { path: join(paths.root, POLICY_FILE), watch: online },
+    )
+    inForce(policy.current())
+    if (online) {
+      const started = { who: 'weft', what: 'peer.start', result: 'ok', facts: { version: VERSION } } as const
+      await audit.record(started).catch((error: unknown) => {
+        // A full disk keeps nobody from serving; a log that is not what it was does.
+        if (!(error instanceof AuditUnwritableError || error instanceof AuditBusyError)) throw error
+        audit.note(started)
+      })
+    }
+    return new Site(needs, audit, policy)
+  }
+
+  /** Written down as one that happened. */
+  note(event: AuditEvent): void {
+    this.audit.note(event)
+  }
+
+  /** One that may come very often, by somebody else's will. */
+  tally(event: AuditEvent): void {
+    this.audit.tally(event)
+  }
+
+  decide(request: PolicyRequest): Decision {
+    const decision = this.#policy.decide({ role: this.roleOf(request.peer), ...request })
+    this.#write(request, decision)
+    return decision
+  }
+
+  /** @throws PolicyRefusedError */
+  admit(request: PolicyRequest): void {
+    const decision = this.decide(request)
+    if (!decision.allow) throw new PolicyRefusedError(request, decision)
+  }
+
+  /** Connections and relaying; what else a peer may is asked where the model is known. */
+  admits(peer: string, purpose: string): boolean {
+    if (purpose !== 'connect' && purpose !== 'relay') return true
+    return this.decide({ action: purpose, peer }).allow
+  }
+
+  /** Whether prompts of this peer may go over that one at all, of whatever model. Not written down: nothing is sent yet. */
+  mayRoute(peer: string, model?: string): boolean {
+    if (peer === this.#needs.identity.id) return true
+    const role = this.roleOf(peer)
+    return this.#policy.decide({ action: 'route', peer, role, model }, 'possible').allow
+  }
+
+  hasPolicy(): boolean {
+    return this.#policy.current() !== null
+  }
+
+  status(): SiteStatus {
+    const policy = this.#policy.current()
+    const { waiting, why } = this.audit.trouble()
+    return {
+      policy:
+        policy === null ? null : { sha256: policy.sha256, rules: policy.rules.length, trouble: this.#policy.trouble() },
+      audit: { ...this.audit.head(), waiting, why },
+    }
+  }
+
+  close(): void {
+    this.#policy.stop()
+    this.audit.close(this.#needs.online ? { who: 'weft', what: 'peer.stop', result: 'ok' } : undefined)
+  }
+
+  #write({ action, peer, model, plan, data }: PolicyRequest, { allow, rule }: Decision): void {
+    if (!this.hasPolicy()) return
+    if (!allow) this.#needs.telemetry.count('policy_refused', 1, { action })
+    this.audit.tally({
+      who: `peer:${peer}`,
+      what: `decision.${action}`,
+      target: model ?? plan ?? data,
+      result: allow ? 'allowed' : 'refused',
+      rule,
+    })
+  }
+}
+
+/** A policy is in force from now on. */
+export function forceEvent(who: string, policy: Policy): AuditEvent {
+  const facts = { sha256: policy.sha256, rules: policy.rules.length }
+  return { who, what: POLICY_IN_FORCE, result: 'ok', facts }
+}

@@ -1,0 +1,73 @@
+/** The SQLite file of a chain: opened so that what is acknowledged outlives a lost power supply, and read with every link checked. */
+import { closeSync, existsSync, openSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { writeAnchor } from './head.ts'
+import { checkRows } from './rows.ts'
+import type { CheckedRows } from './rows.ts'
+import type { ChainKind, ChainLink, ChainPlaces, ChainSigner } from './types.ts'
+
+/** SQLite's result codes. */
+const [BUSY, LOCKED, CORRUPT, NOT_A_DATABASE] = [5, 6, 11, 26]
+
+export const CHAIN_TABLE = `CREATE TABLE IF NOT EXISTS entries (
+  seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL, signature BLOB NOT NULL) STRICT`
+
+export function openChainDatabase(path: string, busyMilliseconds: number): DatabaseSync {
+  // The file is the site's own: others on the machine need not know which data were used.
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
+  const database = new DatabaseSync(path)
+  try {
+    database.exec(`PRAGMA busy_timeout = ${busyMilliseconds}`)
+    database.exec('PRAGMA journal_mode = DELETE')
+    // EXTRA syncs the folder too, so that a lost power supply takes back no entry.
+    database.exec('PRAGMA synchronous = EXTRA')
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** Every entry of the file. @throws the error of the kind for a damaged chain, which names the first entry that is wrong */
+export function readChain<Entry extends ChainLink>(
+  kind: ChainKind<Entry>,
+  database: DatabaseSync,
+  signer: Pick<ChainSigner, 'verify'>,
+  path: string,
+): CheckedRows<Entry> {
+  const rows = database.prepare('SELECT seq, body, hash, signature FROM entries ORDER BY seq').iterate()
+  const checked = checkRows(kind, rows, signer, 'last')
+  const { fault } = checked
+  if (fault === undefined) return checked
+  const { entry, why } = fault
+  throw kind.error('damaged', `the ${kind.noun} ${path} is damaged at entry ${entry}`, {
+    why,
+    details: { path, entry },
+  })
+}
+
+/** The newest head, under the lock: a slower process must not put an older one over it. */
+export function anchorNow(database: DatabaseSync, domain: string, places: ChainPlaces, signer: ChainSigner): void {
+  database.exec('BEGIN IMMEDIATE')
+  const row = database.prepare('SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1').get()
+  writeAnchor(domain, places, signer, { seq: Number(row?.['seq']), hash: String(row?.['hash']) })
+  database.exec('ROLLBACK')
+}
+
+/** SQLite's and the file system's refusals as coded errors. */
+export function explainedChain<Entry extends ChainLink, T>(kind: ChainKind<Entry>, path: string, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    const { code, errcode, message } = error as { code?: unknown; errcode?: unknown; message?: unknown }
+    const facts = { why: String(message), details: { path }, cause: error }
+    const base = typeof errcode === 'number' ? errcode & 0xff : undefined
+    if (base === BUSY || base === LOCKED)
+      throw kind.error('busy', `the ${kind.noun} ${path} is held by another process`, facts)
+    if (base === CORRUPT || base === NOT_A_DATABASE)
+      throw kind.error('damaged', `the ${kind.noun} ${path} is no ${kind.noun}`, facts)
+    const isFile = typeof code === 'string' && /^E[A-Z]+$/.test(code)
+    if (base !== undefined || isFile) throw kind.error('unwritable', `cannot write the ${kind.noun} ${path}`, facts)
+    throw error
+  }
+}

@@ -1,0 +1,20 @@
+/** The audit log of a site. */
+export { identifier } from './entry.ts'
+export type { AuditEvent, AuditFacts, AuditResult } from './entry.ts'
+export {
+  AUDIT_ERRORS,
+  AuditBusyError,
+  AuditDamagedError,
+  AuditEntryMissingError,
+  AuditFileError,
+  AuditRolledBackError,
+  AuditUnwritableError,
+} from './errors.ts'
+export { checkExport, exportLines, viewsOf } from './export.ts'
+export type { AuditView, CheckedExport } from './export.ts'
+export type { AuditSigner } from './file.ts'
+export { openAuditLog } from './log.ts'
+export type { AuditLog, AuditLogNeeds } from './log.ts'
+export { checkAuditFile, readAuditRows } from './verify.ts'
+export type { AuditReport, AuditTrouble, CheckedAudit, WitnessedHead } from './verify.ts'
+export { POLICY_IN_FORCE, POLICY_REMOVED, standingPolicy } from './standing.ts'

@@ -1,0 +1,100 @@
+/** From the text of a file to a policy that decides; each mistake with its line, its column and the word that was meant. */
+import { createHash } from 'node:crypto'
+import type * as z from 'zod'
+import { nearest } from '../../util/index.ts'
+import { compilePolicy } from './compile.ts'
+import type { Policy } from './compile.ts'
+import { PolicyFileError } from './errors.ts'
+import type { PolicyProblem } from './errors.ts'
+import { JsonTextError, parsePlacedJson } from './json-text.ts'
+import type { PlacedJson } from './json-text.ts'
+import { knownKeys, policySchema } from './schema.ts'
+import type { PolicyDocument } from './schema.ts'
+
+/** Mistakes that are told at once. */
+const MAX_PROBLEMS = 20
+
+/** @throws PolicyFileError */
+export function readPolicy(text: string, path: string): Policy {
+  const placed = placedOf(text, path)
+  const parsed = policySchema.safeParse(placed.value)
+  const problems = parsed.success
+    ? wrongNames(parsed.data, placed)
+    : // A name that is not known explains one that is missing.
+      parsed.error.issues
+        .toSorted((left, right) => Number(isUnknown(right)) - Number(isUnknown(left)))
+        .flatMap((issue) => problemsOf(issue, placed))
+  if (problems.length > 0 || !parsed.success) throw new PolicyFileError(path, problems.slice(0, MAX_PROBLEMS))
+  return compilePolicy(parsed.data, createHash('sha256').update(text).digest('hex'))
+}
+
+function isUnknown({ code }: z.core.$ZodIssue): boolean {
+  return code === 'unrecognized_keys'
+}
+
+function placedOf(text: string, path: string): PlacedJson {
+  try {
+    return parsePlacedJson(text)
+  } catch (error) {
+    if (error instanceof JsonTextError) throw new PolicyFileError(path, [{ ...error.place, message: error.message }])
+    throw error
+  }
+}
+
+function problemsOf(issue: z.core.$ZodIssue, placed: PlacedJson): PolicyProblem[] {
+  const where = placed.placeOf(issue.path)
+  const name = issue.path.length === 0 ? 'the policy' : issue.path.map(String).join('.')
+  if (issue.code === 'unrecognized_keys') {
+    const known = knownKeys(issue.path)
+    return issue.keys.map((key) => ({
+      ...placed.placeOfKey(issue.path, key),
+      message: `there is no "${key}" here${meant(key, known)}`,
+    }))
+  }
+  if (issue.code === 'invalid_value') {
+    const known = issue.values.map(String)
+    const given = valueAt(placed.value, issue.path)
+    const guess = typeof given === 'string' ? meant(given, known) : ''
+    return [{ ...where, message: `${name}: expected ${known.map((each) => `"${each}"`).join(', ')}${guess}` }]
+  }
+  if (issue.code === 'invalid_union') {
+    const deepest = issue.errors.flat().toSorted((left, right) => right.path.length - left.path.length)[0]
+    if (deepest !== undefined && (deepest.path.length > 0 || deepest.code === 'unrecognized_keys'))
+      return problemsOf({ ...deepest, path: [...issue.path, ...deepest.path] }, placed)
+    return [{ ...where, message: `${name}: expected "nothing", or what may leave and to whom` }]
+  }
+  return [{ ...where, message: `${name}: ${issue.message}` }]
+}
+
+function meant(word: string, known: readonly string[]): string {
+  const guess = nearest(word, known)
+  return guess === undefined ? '' : `; did you mean "${guess}"?`
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((inside, key) => (inside as Record<PropertyKey, unknown> | null)?.[key], value)
+}
+
+/** Groups that nobody has declared, and rules of one name. */
+function wrongNames(document: PolicyDocument, placed: PlacedJson): PolicyProblem[] {
+  const groups = Object.keys(document.groups ?? {})
+  const problems: PolicyProblem[] = []
+  const look = (names: readonly string[] | undefined | 'nothing', path: readonly PropertyKey[]): void => {
+    if (names === undefined || names === 'nothing') return
+    for (const [index, name] of names.entries()) {
+      if (!name.startsWith('@') || groups.includes(name.slice(1))) continue
+      const message = `there is no group "${name}"${meant(name.slice(1), groups)}`
+      problems.push({ ...placed.placeOf([...path, index]), message })
+    }
+  }
+  if (typeof document.egress === 'object')
+    for (const [kind, names] of Object.entries(document.egress)) look(names, ['egress', kind])
+  const seen = new Set<string>()
+  for (const [index, rule] of document.rules.entries()) {
+    look(rule.peers, ['rules', index, 'peers'])
+    if (seen.has(rule.name))
+      problems.push({ ...placed.placeOf(['rules', index, 'name']), message: `two rules are named "${rule.name}"` })
+    seen.add(rule.name)
+  }
+  return problems
+}

@@ -1,0 +1,210 @@
+/** The policy of a site, enforced in running peers where requests meet it, and written down as it decides. */
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { createPeer } from '../../src/peer/index.ts'
+import type { CreatePeerInit, LocalPeer } from '../../src/peer/index.ts'
+import { GREEDY } from '../../src/pipeline/index.ts'
+import { checkAuditFile, loadOrCreateIdentity, viewsOf } from '../../src/trust/index.ts'
+import type { AuditView } from '../../src/trust/index.ts'
+
+const TINY = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
+const WAIT = { timeout: 30_000, interval: 50 }
+/** Asked as a prompt of peers whose disks are searched for it afterwards. */
+const CANARY = 'Zebulon Quillfeather has diabetes'
+
+let folder: string
+let [idA, idB]: string[] = []
+let a: LocalPeer
+let b: LocalPeer
+let blocks = 0
+let digest: string
+
+async function start(name: string, more: Partial<CreatePeerInit> = {}): Promise<LocalPeer> {
+  return createPeer({
+    home: join(folder, name),
+    name,
+    network: `site-${folder.slice(-6)}`,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    lan: 'off',
+    threads: 1,
+    logLevel: 'debug',
+    ...more,
+  })
+}
+
+async function identityOf(name: string): Promise<string> {
+  mkdirSync(join(folder, name), { mode: 0o700 })
+  return (await loadOrCreateIdentity({ directory: join(folder, name, 'keys') })).id
+}
+
+/** In force when it returns. */
+async function apply(peer: LocalPeer, rules: readonly object[], rest: object = {}): Promise<void> {
+  const before = peer.status().site?.policy?.sha256
+  const text = JSON.stringify({ schema: 'weft.policy/1', rules, ...rest })
+  await writeFile(join(peer.home, 'policy.json'), text, { mode: 0o600 })
+  await vi.waitFor(() => {
+    const { sha256 } = peer.status().site?.policy ?? {}
+    expect(sha256).toBeDefined()
+    expect(sha256).not.toBe(before)
+  }, WAIT)
+}
+
+async function answer(placement: 'split' | 'local'): Promise<string> {
+  const stages = [
+    { peer: idA!, from: 0, to: 1 },
+    { peer: idB!, from: 1, to: blocks - 1 },
+    { peer: idA!, from: blocks - 1, to: blocks },
+  ]
+  try {
+    const tokens: number[] = []
+    for await (const event of a.generate({
+      model: 'tiny',
+      input: { kind: 'text', text: CANARY },
+      sampling: GREEDY,
+      maxTokens: 4,
+      placement: placement === 'local' ? 'local' : { model: 'tiny', stages },
+    }))
+      if (event.type === 'token') tokens.push(event.id)
+    return tokens.join()
+  } catch (error) {
+    return `${(error as { code?: string }).code} ${(error as Error).message}`
+  }
+}
+
+function auditOf(peer: LocalPeer): AuditView[] {
+  const places = { path: join(peer.home, 'state', 'audit.db'), anchor: join(peer.home, 'keys', 'audit.anchor') }
+  const checked = checkAuditFile(peer.id, places, [])
+  expect(checked.report.trouble).toBeNull()
+  return viewsOf(checked)
+}
+
+const CONNECT = { name: 'join', allow: ['connect'] }
+const routeTo = (peer: string): object => ({ egress: { activations: [peer] } })
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'weft-site-'))
+  ;[idA, idB] = await Promise.all(['a', 'b'].map(identityOf))
+  a = await start('a')
+  await a.importModel({ source: TINY, name: 'tiny' })
+  const manifest = await a.manifest('tiny')
+  blocks = manifest.blocks.length
+  digest = manifest.digest
+  b = await start('b', { bootstrap: a.status().peer.addresses })
+  await vi.waitFor(() => expect(a.status().peers).toMatchObject([{ state: 'connected' }]), WAIT)
+}, 60_000)
+
+afterAll(async () => {
+  await Promise.all([a, b].map((peer) => peer?.stop({ drain: 0 })))
+  await rm(folder, { recursive: true })
+})
+
+describe('a site', () => {
+  it('without a policy lets all through, and writes down whose sessions it computes', async () => {
+    const whole = await answer('local')
+    // The control of all that follows.
+    expect(await answer('split')).toBe(whole)
+    await vi.waitFor(() => {
+      expect(auditOf(b).filter(({ what }) => what === 'session')).toMatchObject([
+        // No digest covers a name: what the other calls it is not believed.
+        { who: `peer:${idA}`, target: digest, result: 'allowed', rule: null },
+      ])
+    }, WAIT)
+    expect(auditOf(a).map(({ what }) => what)).toEqual(
+      expect.arrayContaining(['peer.start', 'model.import', 'peer.joined']) as string[],
+    )
+  })
+
+  it('computes nothing for an origin that no rule allows, and something again when one does', async () => {
+    await apply(b, [CONNECT])
+    expect(await answer('split')).toMatch(/^WEFT-TRU-072 .*compute/)
+    await apply(b, [CONNECT, { name: 'neighbour', allow: ['compute'], peers: [idA], models: ['tin*'] }])
+    expect(await answer('split')).toBe(await answer('local'))
+    await apply(b, [CONNECT, { name: 'others', allow: ['compute'], peers: [idA], models: ['other:*'] }])
+    expect(await answer('split')).toMatch(/^WEFT-TRU-072/)
+    await vi.waitFor(() => {
+      const decided = auditOf(b).filter(({ what }) => what === 'decision.compute')
+      expect(decided.map(({ result, rule }) => [result, rule])).toEqual([
+        ['refused', 'default'],
+        ['allowed', 'neighbour'],
+      ])
+    }, WAIT)
+    expect(b.status().counters['policy_refused']).toBeGreaterThanOrEqual(2)
+    await apply(b, [CONNECT, { name: 'all', allow: ['compute', 'fetch', 'place'] }])
+  })
+
+  it('sends activations to nobody that its policy does not list, and says which rule', async () => {
+    await apply(a, [CONNECT, { name: 'mine', allow: ['route', 'fetch'] }])
+    expect(await answer('split')).toMatch(/^WEFT-TRU-072 .*route: rule egress/)
+    expect(await answer('local')).not.toMatch(/WEFT/)
+    await apply(a, [CONNECT, { name: 'mine', allow: ['route', 'fetch'] }], routeTo(idB!))
+    expect(await answer('split')).toBe(await answer('local'))
+    await apply(a, [CONNECT, { name: 'hour', allow: ['route'], until: '2020-01-01T00:00:00Z' }], routeTo(idB!))
+    expect(await answer('split')).toMatch(/^WEFT-TRU-072 .*route: rule default/)
+  })
+
+  it('loads no stage that is placed by somebody who may not, and serves no file to who may not have it', async () => {
+    await apply(a, [CONNECT, { name: 'mine', allow: ['route', 'fetch'] }], routeTo(idB!))
+    await apply(b, [CONNECT])
+    await a.importModel({ source: TINY, name: 'other' })
+    const stages = [
+      { peer: idA!, from: 0, to: 1 },
+      { peer: idB!, from: 1, to: blocks - 1 },
+      { peer: idA!, from: blocks - 1, to: blocks },
+    ]
+    const end = new AbortController()
+    const deploying = a.deploy('other', { model: 'other', stages }, () => undefined, end.signal)
+    await vi.waitFor(() => {
+      expect(auditOf(b)).toContainEqual(
+        expect.objectContaining({ what: 'decision.place', who: `peer:${idA}`, result: 'refused' }),
+      )
+    }, WAIT)
+    expect(b.status().stages.filter(({ peer, model }) => peer === idB && model === 'other')).toEqual([])
+    end.abort(new Error('seen'))
+    await expect(deploying).rejects.toThrow('seen')
+    await a.undeploy('other')
+    await apply(a, [CONNECT])
+    await b.removeModel('other', { last: true }).catch(() => undefined)
+    await expect(b.manifest('other')).rejects.toThrow()
+    await vi.waitFor(() => {
+      expect(auditOf(a)).toContainEqual(
+        expect.objectContaining({ what: 'decision.fetch', who: `peer:${idB}`, result: 'refused' }),
+      )
+    }, WAIT)
+  })
+
+  it('keeps what was in force when its file is broken, opened to others, or gone', async () => {
+    const path = join(b.home, 'policy.json')
+    const { sha256 } = b.status().site!.policy!
+    for (const [text, mode, why] of [
+      ['{ "schema": "weft.policy/1", "ruels": [] }', 0o600, /did you mean "rules"/],
+      ['{ "schema": "weft.policy/1", "rules": [] }', 0o622, /cannot be trusted/],
+    ] as const) {
+      await rm(path)
+      await writeFile(path, text)
+      await chmod(path, mode)
+      await vi.waitFor(() => expect(b.status().site!.policy!.trouble).toMatch(why), WAIT)
+      expect(b.status().site!.policy!.sha256).toBe(sha256)
+    }
+    await rm(path)
+    await vi.waitFor(() => expect(b.status().site!.policy!.trouble).toMatch(/is missing/), WAIT)
+    expect(b.status().site!.policy!.sha256).toBe(sha256)
+    await b.stop({ drain: 0 })
+    await expect(start('b')).rejects.toMatchObject({ code: 'WEFT-TRU-073' })
+  })
+
+  it('has no word of a prompt in its logs and its audit', async () => {
+    await a.stop({ drain: 0 })
+    for (const home of [a.home, b.home]) {
+      for (const file of ['state/audit.db', 'logs/weft.log']) {
+        const bytes = await readFile(join(home, file))
+        expect(bytes.length).toBeGreaterThan(0)
+        for (const word of CANARY.split(' ').filter((each) => each.length > 3)) expect(bytes.includes(word)).toBe(false)
+      }
+    }
+    expect(auditOf(a).at(-1)).toMatchObject({ what: 'peer.stop' })
+  })
+})
