@@ -6,6 +6,7 @@ import { CLUSTER_VERBS } from './commands-table-cluster.ts'
 import { MODEL_VERBS } from './commands-table-models.ts'
 import { SELF_VERBS } from './commands-table-self.ts'
 import { FEDERATED_VERBS } from './commands-table-federated.ts'
+import { PASSPHRASE_FILE, SITE_VERBS } from './commands-table-site.ts'
 import { TRAINING_VERBS } from './commands-table-training.ts'
 
 const EVERYDAY_VERBS: readonly CommandSpec[] = [
@@ -161,9 +162,13 @@ const PEER_VERBS: readonly CommandSpec[] = [
   {
     verb: 'key',
     group: 'peers',
-    summary: 'keys for the HTTP API; the key of a private mesh',
+    summary: 'keys for the HTTP API; the key of a private mesh; keys at rest',
     arguments: [
-      { label: 'ACTION', required: true, choices: ['create', 'list', 'ls', 'revoke', 'network'] },
+      {
+        label: 'ACTION',
+        required: true,
+        choices: ['create', 'list', 'ls', 'revoke', 'network', 'encrypt', 'decrypt', 'status'],
+      },
       { label: 'KEY|FILE', offers: 'files' },
     ],
     options: [
@@ -175,12 +180,20 @@ const PEER_VERBS: readonly CommandSpec[] = [
         help: 'generate, read or admin (default: generate and read)',
       },
       { name: 'expires', value: { label: 'TIME', kind: 'duration', min: 1000 }, help: 'good for this long, e.g. 720h' },
+      PASSPHRASE_FILE,
     ],
     notes: [
       '`weft key network FILE` makes the key of a private mesh: a new file of mode 0600, never over another. Peers that ' +
         'are started with a copy of it (weft up --network-key FILE) join each other and nobody else.',
+      '`weft key encrypt` puts the private keys in keys/ (*.key) under a passphrase: scrypt with N=131072, r=8, p=1, and ' +
+        'AES-256-GCM. From then on weft up takes it from --passphrase-file, $WEFT_PASSPHRASE_FILE or a systemd credential named ' +
+        'weft-passphrase, and holds it in memory alone.',
     ],
-    examples: ['weft key create --name chat --expires 720h', 'weft key network mesh.key'],
+    examples: [
+      'weft key create --name chat --expires 720h',
+      'weft key network mesh.key',
+      'weft key encrypt --passphrase-file secret',
+    ],
   },
 ]
 
@@ -191,6 +204,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...FEDERATED_VERBS,
   ...PEER_VERBS,
   ...CLUSTER_VERBS,
+  ...SITE_VERBS,
   ...SELF_VERBS,
 ]
 

@@ -26,6 +26,7 @@ import type { GenerateEvent, GenerateRequest, PromptInput } from '../pipeline/in
 import { socketPath } from '../util/index.ts'
 import type { Clock, Environment } from '../util/index.ts'
 import { PeerNotRunningError } from './errors.ts'
+import { passphraseFromFile } from './passphrase.ts'
 import { openLocalPeer } from './peer-local.ts'
 import { createRemotePeer } from './peer-remote.ts'
 
@@ -88,15 +89,19 @@ export interface OpenPeerInit {
 
 /** @throws PeerNotRunningError when `local` is `never` and no peer runs in this home. */
 export async function openPeer(needs: PeerAccessNeeds, home: string, init: OpenPeerInit): Promise<PeerAccess> {
-  if (init.local === 'always') return openLocalPeer(home, init.signal)
+  if (init.local === 'always') return openHere(needs, home, init.signal)
   const remote = createRemotePeer({ clock: needs.clock }, { home, socket: socketPath(home, needs.env) })
   try {
     await remote.status(init.signal)
     return remote
   } catch (error) {
     if (init.local === 'never' || !(error instanceof PeerNotRunningError)) throw error
-    return openLocalPeer(home, init.signal)
+    return openHere(needs, home, init.signal)
   }
+}
+
+async function openHere({ env }: PeerAccessNeeds, home: string, signal?: AbortSignal): Promise<PeerAccess> {
+  return openLocalPeer(home, await passphraseFromFile(env), signal)
 }
 
 /** The status of the home's running peer, or null where none runs. Other failures are thrown. */

@@ -15,9 +15,15 @@ export interface UpInit extends CreatePeerInit {
   readonly journal?: boolean
 }
 
-export async function openLocalPeer(home: string, signal?: AbortSignal): Promise<PeerAccess> {
+export async function openLocalPeer(
+  home: string,
+  passphrase: string | undefined,
+  signal?: AbortSignal,
+): Promise<PeerAccess> {
   const { createPeer } = await import('../peer/index.ts')
-  return localAccess(await createPeer({ home, offline: true, lan: 'off' }, signal))
+  return localAccess(
+    await createPeer({ home, offline: true, lan: 'off', ...(passphrase === undefined ? {} : { passphrase }) }, signal),
+  )
 }
 
 export function localAccess(peer: Peer): PeerAccess {

@@ -1,4 +1,5 @@
 /** What a peer can be told when it starts: by `weft up`, and by the service that runs `weft up`. */
+import { PASSPHRASE_FILE } from './commands-table-site.ts'
 import type { OptionSpec } from './option-types.ts'
 
 export const PEER_OPTIONS: readonly OptionSpec[] = [
@@ -27,6 +28,7 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
     value: { label: 'FILE', kind: 'file' },
     help: 'only peers with this key get in (weft key network makes one)',
   },
+  PASSPHRASE_FILE,
   {
     name: 'lan',
     value: { label: 'MODE', kind: 'text', choices: ['open', 'confirm', 'off'] },

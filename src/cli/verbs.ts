@@ -38,6 +38,8 @@ export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
   join: () => import('./commands/join.ts'),
   revoke: () => import('./commands/revoke.ts'),
   key: () => import('./commands/key.ts'),
+  policy: () => import('./commands/policy.ts'),
+  audit: () => import('./commands/audit.ts'),
   logs: () => import('./commands/logs.ts'),
   doctor: () => import('./commands/doctor.ts'),
   bugreport: () => import('./commands/bugreport.ts'),

@@ -5,6 +5,7 @@ import type { Stage } from '../placement/index.ts'
 import {
   MAX_ADDRESS_LENGTH,
   MAX_ADDRESSES,
+  MAX_AUDIT_HEADS,
   MAX_BLOCKS,
   MAX_EPOCH,
   MAX_IMPORTS,
@@ -117,6 +118,13 @@ const importing = z.object({
 
 const imports = z.object({ imports: z.array(importing).max(MAX_IMPORTS) })
 
+/** Where the audit log of the author stands, and where those of others stood when it heard of them; each signed by its owner. */
+const auditHead = { seq: size.min(1), hash: digest, signature: z.string().regex(/^[0-9a-f]{128}$/) }
+const audit = z.object({
+  ...auditHead,
+  seen: z.array(z.object({ peer: text.min(1), ...auditHead })).max(MAX_AUDIT_HEADS),
+})
+
 const stages = z.array(z.object({ peer: text.min(1), from: block, to: block })).max(1024)
 
 /** How a placement changes by itself; of a release before there is nothing of it. */
@@ -160,6 +168,7 @@ export const BODIES = {
   manifest: manifest.nullable(),
   placement: placement,
   imports: imports,
+  audit: audit,
 } as const satisfies Record<RecordKind, z.ZodType>
 
 export type BodyOf<Kind extends RecordKind> = z.infer<(typeof BODIES)[Kind]>
@@ -178,7 +187,7 @@ export function checkBody(kind: RecordKind, key: string, body: unknown): BodyOf<
 
 /** One profile, one holdings and one imports record an author; a manifest's key is its digest, a placement's its model. */
 function keyFits(kind: RecordKind, key: string, body: BodyOf<RecordKind>): boolean {
-  if (kind === 'profile' || kind === 'holdings' || kind === 'imports') return key === ''
+  if (kind === 'profile' || kind === 'holdings' || kind === 'imports' || kind === 'audit') return key === ''
   if (kind === 'placement') return model.safeParse(key).success
   return body === null ? digest.safeParse(key).success : 'license' in body && body.digest === key
 }

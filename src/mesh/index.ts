@@ -13,6 +13,8 @@ export { createMesh } from './mesh.ts'
 export type { BlobWanted, MeshFiles, MeshLogger, MeshNeeds } from './needs.ts'
 export { MAX_PROFILE_MODELS } from './limits.ts'
 export type {
+  AuditHead,
+  AuditRecord,
   BatteryState,
   BlobRequest,
   FetchOptions,

@@ -19,6 +19,8 @@ export const MAX_SHADOWS = 4096
 export const MAX_NAME = 200
 /** Imports that a peer tells of: those under way, and the last that have ended. */
 export const MAX_IMPORTS = 16
+/** Heads of other peers' audit logs in a record: 64 are 18 KB. */
+export const MAX_AUDIT_HEADS = 64
 /** Models whose speed a peer tells: more than it can have loaded. */
 export const MAX_PROFILE_MODELS = 64
 /** Pairs that a peer tells of: those that it has used. With all of these a profile is a third of a record. */

@@ -161,6 +161,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     withdrawPlacement: (model) => whileRunning(() => publisher.withdrawPlacement(model)),
     announceManifest: (manifest) => whileRunning(() => publisher.manifest(manifest)),
     withdrawManifest: (digest) => whileRunning(() => publisher.withdrawManifest(digest)),
+    publishAudit: (record) => whileRunning(() => publisher.audit(record)),
     publishImport: (source, record) => whileRunning(() => publisher.importing(source, record)),
     fetchManifest: (name, options = {}) =>
       whileRunning((): Promise<AnyManifest> => findManifest({ ...needs, self, views, fetcher }, name, options.signal)),

@@ -9,7 +9,7 @@ import { MAX_IMPORTS, MAX_SHUNNED, RECLAIM_MS } from './limits.ts'
 import type { RecordBook, StoredRecord } from './record-book.ts'
 import { recordId } from './records.ts'
 import type { MeshRecord } from './records.ts'
-import type { ImportRecord, MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
+import type { AuditRecord, ImportRecord, MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
 
 export interface Publisher {
   profile(profile: PeerProfile): Promise<void>
@@ -19,6 +19,7 @@ export interface Publisher {
   /** @throws PlacementGapError and its kin */
   placement(model: string, init: PlacementInit): Promise<MeshPlacement>
   withdrawPlacement(model: string): Promise<void>
+  audit(record: AuditRecord): Promise<void>
   importing(source: string, record: ImportRecord | null): Promise<void>
   /** A record of ours from an earlier life came back: it is said anew, or taken back when it holds no longer. */
   reclaim(record: MeshRecord): void
@@ -78,6 +79,9 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
       await own.publish('placement', model, () => {
         return { digest, kind, stages: [], epoch: (standingPlacement(book, model)?.body.epoch ?? 0) + 1 }
       })
+    },
+    async audit({ seen, ...head }) {
+      await own.publish('audit', '', () => ({ ...head, seen: seen.map((each) => ({ ...each })) }))
     },
     async importing(source, record) {
       if (record === null && !imports.has(source)) return

@@ -163,7 +163,19 @@ export interface SeenImport extends ImportRecord {
   readonly serial: number
 }
 
-export type RecordKind = 'profile' | 'holdings' | 'manifest' | 'placement' | 'imports'
+/** Where an audit log stands, signed by the peer whose log it is. */
+export interface AuditHead {
+  readonly seq: number
+  readonly hash: string
+  readonly signature: string
+}
+
+export interface AuditRecord extends AuditHead {
+  /** Heads of others that the author has seen. */
+  readonly seen: readonly (AuditHead & { readonly peer: string })[]
+}
+
+export type RecordKind = 'profile' | 'holdings' | 'manifest' | 'placement' | 'imports' | 'audit'
 
 export interface MeshPeer {
   readonly id: string
@@ -230,6 +242,9 @@ export interface Mesh {
   /** Epoch: the highest seen, plus one. @throws PlacementGapError and its kin when the stages are no placement. */
   publishPlacement(model: string, placement: PlacementInit): Promise<MeshPlacement>
   withdrawPlacement(model: string): Promise<void>
+  /** Where the audit log of this peer stands, and what it has seen of others'. */
+  publishAudit(record: AuditRecord): Promise<void>
+  audit(author: string): AuditRecord | undefined
   /** The one that stands: highest epoch, ties by author. A withdrawn one is no placement. */
   placement(model: string): MeshPlacement | undefined
   placements(): readonly MeshPlacement[]

@@ -7,7 +7,7 @@ import type { KnownManifest, ManifestAnnouncement, Mesh, MeshPeer, ModelHoldings
 
 export type Views = Pick<
   Mesh,
-  'imports' | 'placement' | 'placements' | 'profiles' | 'holdings' | 'manifests' | 'peers' | 'state'
+  'audit' | 'imports' | 'placement' | 'placements' | 'profiles' | 'holdings' | 'manifests' | 'peers' | 'state'
 >
 
 export function createViews(self: string, book: RecordBook, liveness: Liveness): Views {
@@ -32,6 +32,7 @@ export function createViews(self: string, book: RecordBook, liveness: Liveness):
   const isHere = (peer: string): boolean => peer === self || liveness.isConnected(peer)
 
   return {
+    audit: (author) => book.find('audit', author)?.body,
     placement(model) {
       const standing = standingPlacement(book, model)
       return standing === undefined || standing.body.stages.length === 0 ? undefined : asPlacement(standing)

@@ -8,7 +8,7 @@ import type { Stages } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { auditMode } from './audit.ts'
-import { auditPeers } from './audited.ts'
+import { auditMesh } from './audit-heads.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
 import { openFederation } from './federated.ts'
 import { Holdings, holdersNear } from './holdings.ts'
@@ -319,7 +319,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   // Alone, the home may be shared with an import of another process.
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
-    undo.push(auditPeers(site, network))
+    undo.push(await auditMesh({ ...parts, mesh, network }))
     const idle = (): boolean => wired.busy?.() !== true
     parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile() })
     undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))

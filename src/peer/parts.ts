@@ -11,7 +11,7 @@ import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
 import type { Logger, LogLevel, Telemetry } from '../telemetry/index.ts'
-import { loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
+import { checkKeyModes, loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
 import type { Identity } from '../trust/index.ts'
 import { systemClock, systemRandom } from '../util/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
@@ -45,6 +45,8 @@ export interface CreatePeerInit {
   readonly network?: string
   /** File of the network key; without one the mesh is open. */
   readonly networkKey?: string
+  /** Opens keys that are encrypted at rest; held in memory alone. */
+  readonly passphrase?: string
   /** @default 'open' */
   readonly lan?: 'open' | 'confirm' | 'off'
   /** Bytes for weights and KV caches. @default 60 % of what is free */
@@ -114,7 +116,8 @@ export async function lowerParts(
   const { clock, machine, random } = needs
   const file = createRotatingFile({ path: join(paths.logs, init.offline === true ? 'weft-local.log' : 'weft.log') })
   undo.push(() => file.close())
-  const identity = await loadOrCreateIdentity({ directory: paths.keys })
+  if (init.offline !== true) await checkKeyModes(paths.keys)
+  const identity = await loadOrCreateIdentity({ directory: paths.keys, passphrase: init.passphrase })
   const logger = createLogger({
     name: init.name ?? nameOf(identity.id),
     level: init.logLevel ?? 'info',
@@ -166,7 +169,8 @@ export async function startNetwork(parts: Parts): Promise<Network> {
   const { init, clock, random, identity, logger, telemetry, name } = parts
   const { cluster } = parts
   const file = init.networkKey
-  const networkKey = cluster?.networkKey ?? (file === undefined ? undefined : await loadNetworkKey(file))
+  const networkKey =
+    cluster?.networkKey ?? (file === undefined ? undefined : await loadNetworkKey(file, init.passphrase))
   const network = await parts.needs.createNetwork(
     { clock, random, identity, logger, telemetry },
     {

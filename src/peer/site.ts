@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import {
   AuditBusyError,
+  auditPlaces,
   AuditUnwritableError,
   createPlanGate,
   openAuditLog,
@@ -46,10 +47,6 @@ export interface SiteStatus {
   readonly audit: { readonly seq: number; readonly hash: string; readonly waiting: number; readonly why: string | null }
 }
 
-export function auditPlaces({ state, keys }: Pick<HomePaths, 'state' | 'keys'>): { path: string; anchor: string } {
-  return { path: join(state, 'audit.db'), anchor: join(keys, 'audit.anchor') }
-}
-
 export class Site {
   readonly audit: AuditLog
   readonly gate: PlanGate
@@ -68,7 +65,7 @@ export class Site {
   /** @throws PolicyFileError, PolicyAccessError, PolicyMissingError, AuditDamagedError, AuditRolledBackError */
   static async open(needs: SiteNeeds): Promise<Site> {
     const { clock, identity, logger, paths, telemetry, online } = needs
-    const places = auditPlaces(paths)
+    const places = auditPlaces(paths.root)
     const signer = {
       sign: (bytes: Uint8Array) => identity.sign(bytes),
       verify: (bytes: Uint8Array, signature: Uint8Array) => verify(identity.id, bytes, signature),

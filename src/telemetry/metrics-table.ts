@@ -67,6 +67,10 @@ export const COUNTERS = {
     help: 'Requests that the policy of this site refused.',
     labels: { action: ['connect', 'relay', 'place', 'compute', 'fetch', 'route', 'train', 'data'] },
   },
+  audit_alarms: {
+    help: 'Audit logs that are not what peers saw of them: this one, or that of another peer.',
+    labels: { kind: ['forked', 'shortened', 'rewritten'] },
+  },
   policy_reloads: { help: 'Changes of the policy that came into force while this peer ran.' },
   peers_quarantined: { help: 'Peers that were found to have signed what is not so.' },
   sessions_opened: { help: 'Sessions opened in stages of this peer.' },

@@ -7,6 +7,8 @@ import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { DamagedKeyFileError, KeyFileExistsError } from './errors.ts'
 import { createKeyFile, readKeyFile } from './key-file.ts'
+import { isSealed, openSealed, sealedOwner } from './sealed-key.ts'
+import type { Passphrase } from './sealed-key.ts'
 
 /** `PrivateKey` protobuf of libp2p (the same in go and rust): 4 bytes of tags, 32 of seed, 32 of public key. */
 export const IDENTITY_BYTES = 68
@@ -26,12 +28,20 @@ export interface Identity {
 
 /**
  * The identity in `identity.key` of a keys folder; made there when there is none.
- * @throws LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError
+ * @throws LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError, KeyLockedError, WrongPassphraseError
  */
-export async function loadOrCreateIdentity(init: { readonly directory: string }): Promise<Identity> {
+export async function loadOrCreateIdentity(init: {
+  readonly directory: string
+  readonly passphrase?: Passphrase | undefined
+}): Promise<Identity> {
   const path = join(init.directory, 'identity.key')
   const content = await readKeyFile(path)
-  if (content !== undefined) return parseIdentity(content, path)
+  if (content !== undefined) {
+    if (!isSealed(content)) return parseIdentity(content, path)
+    const opened = parseIdentity(await openSealed(content, path, init.passphrase), path)
+    if (opened.id !== sealedOwner(content, path)) throw new DamagedKeyFileError(path, 'it is sealed for another peer')
+    return opened
+  }
   try {
     const made = newIdentity()
     await createKeyFile(path, privateKeyToProtobuf(made.privateKey))
@@ -41,6 +51,19 @@ export async function loadOrCreateIdentity(init: { readonly directory: string })
     if (!(error instanceof KeyFileExistsError)) throw error
     return loadOrCreateIdentity(init)
   }
+}
+
+/** Whose identity a file holds, sealed or not; undefined: there is none. @throws LooseKeyFileError, DamagedKeyFileError */
+export async function identityOwner(directory: string): Promise<string | undefined> {
+  const path = join(directory, 'identity.key')
+  const content = await readKeyFile(path)
+  if (content === undefined) return undefined
+  return isSealed(content) ? sealedOwner(content, path) : parseIdentity(content, path).id
+}
+
+/** The PeerId of an identity file's bytes, else what kind of key the file is named after: what a sealed key says of itself. */
+export function keyOwner(file: string, content: Uint8Array): string {
+  return file === 'identity.key' ? parseIdentity(content, file).id : file.replace(/\.key$/, '')
 }
 
 /** A fresh identity that no file holds. */

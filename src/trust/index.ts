@@ -7,8 +7,30 @@ export {
   MissingKeyFileError,
   TRUST_ERRORS,
 } from './errors.ts'
-export { identityOfSeed, isPeerId, loadOrCreateIdentity, newIdentity, publicKeyBytes, verify } from './identity.ts'
+export {
+  identityOfSeed,
+  identityOwner,
+  isPeerId,
+  keyOwner,
+  loadOrCreateIdentity,
+  newIdentity,
+  publicKeyBytes,
+  verify,
+} from './identity.ts'
 export type { Identity } from './identity.ts'
+export {
+  KeyLockedError,
+  NothingToSealError,
+  PassphraseError,
+  SEALED_KEY_ERRORS,
+  TooManyAttemptsError,
+  WrongPassphraseError,
+} from './key-errors.ts'
+export { checkKeyModes, keyStatus, sealKeys, unsealKeys } from './key-folder.ts'
+export type { KeyStatus } from './key-folder.ts'
+export { readPassphraseFile } from './passphrase.ts'
+export { isSealed, openSealed, SCRYPT, sealKey } from './sealed-key.ts'
+export type { Passphrase } from './sealed-key.ts'
 export { createNetworkKey, loadNetworkKey } from './network-key.ts'
 export { API_KEY_ERRORS, ApiKeyInitError, ApiKeyMissingError, ApiKeysBusyError } from './api-key-errors.ts'
 export { API_KEY_SCOPES } from './api-key-file.ts'

@@ -2,15 +2,18 @@
 import { randomBytes } from 'node:crypto'
 import { DamagedKeyFileError, MissingKeyFileError } from './errors.ts'
 import { createKeyFile, readKeyFile } from './key-file.ts'
+import { isSealed, openSealed } from './sealed-key.ts'
+import type { Passphrase } from './sealed-key.ts'
 
 export const NETWORK_KEY_BYTES = 32
 /** One line of text, so that it can be pasted; the number names the format. */
 const LINE = /^weft-network-key\/1 ([0-9a-f]{64})\r?\n?$/
 
-/** @throws MissingKeyFileError, LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError */
-export async function loadNetworkKey(path: string): Promise<Uint8Array> {
-  const content = await readKeyFile(path)
-  if (content === undefined) throw new MissingKeyFileError(path)
+/** @throws MissingKeyFileError, LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError, KeyLockedError */
+export async function loadNetworkKey(path: string, passphrase?: Passphrase): Promise<Uint8Array> {
+  const found = await readKeyFile(path)
+  if (found === undefined) throw new MissingKeyFileError(path)
+  const content = isSealed(found) ? await openSealed(found, path, passphrase) : found
   const match = LINE.exec(Buffer.from(content).toString('latin1'))
   if (match === null) throw new DamagedKeyFileError(path, "it is not one line 'weft-network-key/1 ' and 64 hex digits")
   return new Uint8Array(Buffer.from(match[1]!, 'hex'))

@@ -11,6 +11,8 @@ import { peerInit } from '../up-options.ts'
 /** Of this command; the home has its own place in the unit. */
 const NOT_OF_THE_PEER = ['user', 'system', 'dry-run', 'home', 'json', 'jsonl', 'quiet', 'verbose', 'no-color']
 
+const FILES = ['network-key', 'passphrase-file'] as const
+
 export const command: Command = async (context) => {
   const { flags, home, io, out } = context
   if (flags.flag('user') && flags.flag('system')) throw new UsageError('--user and --system exclude each other')
@@ -48,9 +50,12 @@ export const command: Command = async (context) => {
 
 /** As arguments of `weft up`, which runs in another folder than this command. */
 function peerOptions(flags: Flags): string[] {
-  const key = flags.text('network-key')
-  const rest = flags.tokens([...NOT_OF_THE_PEER, 'network-key'])
-  return key === undefined ? rest : [...rest, `--network-key=${resolve(key)}`]
+  const rest = flags.tokens([...NOT_OF_THE_PEER, ...FILES])
+  const named = FILES.flatMap((name) => {
+    const file = flags.text(name)
+    return file === undefined ? [] : [`--${name}=${resolve(file)}`]
+  })
+  return [...rest, ...named]
 }
 
 async function write(path: string, unit: string): Promise<void> {

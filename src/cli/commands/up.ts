@@ -9,6 +9,7 @@ import { InterruptedError } from '../errors.ts'
 import { plural, shortId } from '../format.ts'
 import type { InputStream, Signal } from '../io.ts'
 import { openMeshNotice, readyDocument, readyLines } from '../ready.ts'
+import { homePassphrase } from '../passphrase.ts'
 import { printable } from '../text.ts'
 import { peerInit } from '../up-options.ts'
 import { waiting, whileWaiting } from '../waiting.ts'
@@ -18,9 +19,11 @@ const DRAIN_MS = 30_000
 
 export const command: Command = async (context) => {
   const { io, out, home, flags } = context
-  const init = peerInit(context)
+  const options = peerInit(context)
   const newHome = !existsSync(join(home, 'keys'))
   if (flags.flag('detach')) return detach(context)
+  const passphrase = await homePassphrase(context)
+  const init = { ...options, ...(passphrase === undefined ? {} : { passphrase }) }
 
   const asked = stopRequests(context)
   const timed = deadlineSignal(context, 'the start of the peer')

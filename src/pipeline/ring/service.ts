@@ -30,6 +30,7 @@ import type { OriginListener } from './origins.ts'
 import { decodeClose, decodeFeed, decodeOpen, decodeReroute, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
 import { countRows } from './row-counters.ts'
+import type { SiteGate } from './site-gate.ts'
 import { signedToken } from './witness.ts'
 
 /** Sessions end this long after their own deadline, in case the origin's close was lost. */
@@ -38,16 +39,12 @@ const DEADLINE_MARGIN_MS = 5_000
 const ORPHAN_MS = 5_000
 const ENDED = 'its connection ended'
 
-export interface RingNeeds extends NewHopNeeds {
+export interface RingNeeds extends NewHopNeeds, SiteGate {
   readonly self: string
   readonly network: Network | null
   readonly clock: Clock
   /** Asked of the origin of each session, for `originate`. @default everyone may */
   readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
-  /** Whether sessions of another origin may be computed here. @throws where the site does not allow it */
-  admit?(origin: string, digest: string): void
-  /** Whether sessions of this peer may go over another. @throws where the site does not allow it */
-  permit?(peer: string, digest: string): void
 }
 
 export class RingService {

@@ -1,6 +1,7 @@
 /** The file of the audit log: entries appended under the lock of the database, so that the peer and commands may both write. */
 import type { DatabaseSync } from 'node:sqlite'
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   anchorNow,
   CHAIN_TABLE,
@@ -20,6 +21,11 @@ import { AUDIT_CHAIN, contentHash } from './entry.ts'
 const CONTENTS = 'CREATE TABLE IF NOT EXISTS contents (seq INTEGER PRIMARY KEY, content TEXT NOT NULL) STRICT'
 const BUSY_MS = 5_000
 const UNSIGNED = new Uint8Array(0)
+
+/** The anchor lies with the keys, so that whoever puts old state back does not put it back too. */
+export function auditPlaces(home: string): ChainPlaces {
+  return { path: join(home, 'state', 'audit.db'), anchor: join(home, 'keys', 'audit.anchor') }
+}
 
 export interface AuditSigner extends Pick<ChainSigner, 'verify'> {
   /** Null: the key is locked, and what is written is signed by whoever unlocks it next. */
@@ -142,6 +148,19 @@ export function lastContent(path: string, ...kinds: readonly [string, string]): 
     const [one, other] = kinds.map((kind) => `"what":"${kind}"`)
     const content = newest.get(one!, other!)?.['content']
     return typeof content === 'string' ? content : undefined
+  } finally {
+    database.close()
+  }
+}
+
+/** Whether the log has the entry that a head names. */
+export function hasAuditHead(path: string, { seq, hash }: ChainHead): boolean {
+  if (!existsSync(path)) return false
+  const database = openChainDatabase(path, BUSY_MS)
+  try {
+    const tables = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'entries'").all()
+    if (tables.length === 0) return false
+    return database.prepare('SELECT hash FROM entries WHERE seq = ?').get(seq)?.['hash'] === hash
   } finally {
     database.close()
   }

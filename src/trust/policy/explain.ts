@@ -51,7 +51,7 @@ export function explainPeer(
 function ruleText({ peers, roles, models, plans, data, budget, minimum, hours, until }: CompiledRule): string {
   const list = (values: ReadonlySet<string>): string => [...values].join(' or ')
   const parts = [
-    peers === undefined ? 'any peer' : `${peers.size === 1 ? 'one peer' : `${peers.size} peers`}`,
+    peers === undefined ? 'any peer' : peers.size === 1 ? 'one peer' : `${peers.size} peers`,
     ...(roles === undefined ? [] : [`in the role ${list(roles)}`]),
     ...(models === undefined ? [] : [`models like ${shown(models)}`]),
     ...(plans === undefined ? [] : [`plans like ${shown(plans)}`]),

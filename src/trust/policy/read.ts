@@ -10,6 +10,7 @@ import { JsonTextError, parsePlacedJson } from './json-text.ts'
 import type { PlacedJson } from './json-text.ts'
 import { knownKeys, policySchema } from './schema.ts'
 import type { PolicyDocument } from './schema.ts'
+import type { PolicyAction } from './types.ts'
 
 /** Mistakes that are told at once. */
 const MAX_PROBLEMS = 20
@@ -75,6 +76,15 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((inside, key) => (inside as Record<PropertyKey, unknown> | null)?.[key], value)
 }
 
+/** The actions of which a condition can be so at all: in a rule for another one it would never be met. */
+const SPEAKS_OF: Readonly<Record<string, readonly PolicyAction[]>> = {
+  models: ['place', 'compute', 'fetch', 'route', 'train'],
+  plans: ['train'],
+  data: ['train', 'data'],
+  budget: ['train'],
+  minimum: ['train'],
+}
+
 /** Groups that nobody has declared, and rules of one name. */
 function wrongNames(document: PolicyDocument, placed: PlacedJson): PolicyProblem[] {
   const groups = Object.keys(document.groups ?? {})
@@ -89,6 +99,14 @@ function wrongNames(document: PolicyDocument, placed: PlacedJson): PolicyProblem
   }
   if (typeof document.egress === 'object')
     for (const [kind, names] of Object.entries(document.egress)) look(names, ['egress', kind])
+  for (const [index, rule] of document.rules.entries()) {
+    for (const action of rule.allow ?? rule.deny ?? []) {
+      const idle = Object.keys(rule).find((key) => key in SPEAKS_OF && !SPEAKS_OF[key]!.includes(action))
+      if (idle === undefined) continue
+      const message = `"${action}" knows nothing of "${idle}": give it a rule of its own`
+      problems.push({ ...placed.placeOfKey(['rules', index], idle), message })
+    }
+  }
   const seen = new Set<string>()
   for (const [index, rule] of document.rules.entries()) {
     look(rule.peers, ['rules', index, 'peers'])

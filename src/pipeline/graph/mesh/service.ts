@@ -12,6 +12,7 @@ import { createLinks } from '../../ring/links.ts'
 import type { Link, Links } from '../../ring/links.ts'
 import { decodeRingError } from '../../ring/protocol.ts'
 import { RemoteError } from '../../ring/remote-error.ts'
+import type { SiteGate } from '../../ring/site-gate.ts'
 import { FlowRefusedError } from '../errors.ts'
 import { FlowStage } from '../flow/stage.ts'
 import type { Target } from '../flow/routes.ts'
@@ -41,17 +42,13 @@ export interface GraphStageTable {
   open(open: FlowOpen, skeleton: Uint8Array, origin: string): Promise<LentHost>
 }
 
-export interface FlowServiceNeeds {
+export interface FlowServiceNeeds extends SiteGate {
   readonly self: string
   readonly network: Network | null
   readonly clock: Clock
   /** Asked of the origin of each request, for `originate`. @default everyone may */
   readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
   readonly stages: GraphStageTable
-  /** Whether parts for another origin may run here. @throws where the site does not allow it */
-  admit?(origin: string, digest: string): void
-  /** Whether requests of this peer may go over another. @throws where the site does not allow it */
-  permit?(peer: string, digest: string): void
   count(name: string, by?: number): void
 }
 

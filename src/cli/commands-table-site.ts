@@ -1,0 +1,73 @@
+/** The verbs of a site that answers for its data: policy, audit log, backup. */
+import type { CommandSpec, OptionSpec } from './option-types.ts'
+
+export const PASSPHRASE_FILE: OptionSpec = {
+  name: 'passphrase-file',
+  value: { label: 'FILE', kind: 'file' },
+  help: 'holds the passphrase (else $WEFT_PASSPHRASE_FILE, else a systemd credential, else it is asked for)',
+}
+
+export const SITE_VERBS: readonly CommandSpec[] = [
+  {
+    verb: 'policy',
+    group: 'peers',
+    summary: 'what this site allows others, and what may leave it',
+    arguments: [
+      { label: 'ACTION', required: true, choices: ['check', 'test', 'apply', 'explain', 'remove'] },
+      { label: 'FILE|PEER', offers: 'files' },
+    ],
+    options: [
+      {
+        name: 'policy',
+        value: { label: 'FILE', kind: 'file' },
+        help: 'test: against this one, in place of the one in force',
+      },
+      PASSPHRASE_FILE,
+    ],
+    notes: [
+      'The policy of a home is its file policy.json (docs/policy.md). Without one everything is allowed; with one, only what a ' +
+        'rule allows. A running peer takes up a change within a second; a file with a mistake changes nothing.',
+      'test prints what is decided of REQUEST.json and by which rule, and ends with status 5 where it is denied.',
+    ],
+    examples: [
+      'weft policy check draft.json',
+      'weft policy apply policy.json',
+      'weft policy test request.json',
+      'weft policy explain 12D3KooW...',
+    ],
+  },
+  {
+    verb: 'audit',
+    group: 'peers',
+    summary: 'the audit log: who did what here, and whether it was touched',
+    arguments: [
+      { label: 'ACTION', choices: ['tail', 'verify', 'export', 'prove'] },
+      { label: 'FILE|SEQ', offers: 'files' },
+    ],
+    options: [
+      {
+        name: 'lines',
+        short: 'n',
+        value: { label: 'N', kind: 'whole', min: 0, max: 1_000_000 },
+        help: 'tail: the last N (default 50, 0 all)',
+      },
+      {
+        name: 'what',
+        value: { label: 'WHAT', kind: 'text' },
+        help: 'tail: only these, e.g. decision, session, policy.force',
+      },
+      { name: 'out', short: 'o', value: { label: 'FILE', kind: 'file' }, help: 'export, prove: where to write it' },
+    ],
+    notes: [
+      'verify holds every entry against its hash and its signature, and against what other peers remember of this log. With a ' +
+        'FILE that another site exported, it is held against what this home has seen of that site.',
+      'prove writes one entry, with what shows that it is in the log, and nothing of the others but their times.',
+    ],
+    examples: [
+      'weft audit tail',
+      'weft audit verify',
+      'weft audit export -o audit.jsonl',
+      'weft audit prove 17 -o 17.jsonl',
+    ],
+  },
+]

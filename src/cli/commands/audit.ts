@@ -1,0 +1,160 @@
+/** weft audit tail|verify|export|prove: who did what here, and whether that is still what was written down. */
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { EXIT } from '../../errors.ts'
+import { writeFileAtomic } from '../../store/index.ts'
+import {
+  auditPlaces,
+  AuditEntryMissingError,
+  checkAuditFile,
+  checkExport,
+  exportLines,
+  identityOwner,
+  ownWitnesses,
+  readAuditRows,
+  viewsOf,
+  witnessedBy,
+} from '../../trust/index.ts'
+import type { AuditReport, AuditView, CheckedAudit } from '../../trust/index.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { FileUnreadableError, NotHereError, UsageError } from '../errors.ts'
+import { printable, table } from '../text.ts'
+
+const LINES = 50
+const MAX_EXPORT_BYTES = 1 << 30
+
+export const command: Command = (context) => {
+  const action = context.flags.argument(0) ?? 'tail'
+  if (action === 'tail') return tail(context)
+  if (action === 'verify') return verify(context)
+  return action === 'export' ? exported(context) : prove(context)
+}
+
+interface HomeLog {
+  readonly peer: string
+  readonly checked: CheckedAudit
+}
+
+/** @throws NotHereError where the home has no identity */
+async function homeLog({ home }: CommandContext): Promise<HomeLog> {
+  const peer = await identityOwner(join(home, 'keys'))
+  if (peer === undefined) throw new NotHereError('audit log', join(home, 'state'), 'weft up begins one')
+  const heads = await ownWitnesses(join(home, 'state'))
+  return { peer, checked: checkAuditFile(peer, auditPlaces(home), heads) }
+}
+
+async function tail(context: CommandContext): Promise<number> {
+  const { flags, out } = context
+  const { peer, checked } = await homeLog(context)
+  const views = viewsOf(checked)
+  const what = flags.text('what')
+  const wanted = views.filter((view) => what === undefined || view.what === what || view.what.startsWith(`${what}.`))
+  const shown = wanted.slice(-(flags.number('lines') ?? LINES) || wanted.length)
+  if (out.jsonl) for (const view of shown) out.document({ schema: 'weft.audit-entry/1', ...view })
+  else if (out.json) out.document({ schema: 'weft.audit/1', peer, entries: shown })
+  else if (shown.length === 0) out.note('nothing was written down yet')
+  else out.lines(entriesTable(shown))
+  return troubled(context, checked.report)
+}
+
+function entriesTable(views: readonly AuditView[]): string[] {
+  const heads = ['SEQ', 'AT', 'WHO', 'WHAT', 'TARGET', 'RESULT', 'RULE', 'FACTS'].map((head) => ({ head }))
+  return table(
+    heads,
+    views.map(({ seq, at, who, what, target, result, rule, facts }) => [
+      String(seq),
+      at.slice(0, 19).replace('T', ' '),
+      short(who),
+      what,
+      short(target ?? '-'),
+      result,
+      rule ?? '-',
+      Object.entries(facts)
+        .map(([key, value]) => `${key}=${short(String(value))}`)
+        .join(' '),
+    ]),
+  )
+}
+
+/** PeerIds and digests are long, and told apart by their ends. */
+function short(text: string): string {
+  const safe = printable(text)
+  return safe.length <= 28 ? safe : `${safe.slice(0, 12)}…${safe.slice(-6)}`
+}
+
+async function verify(context: CommandContext): Promise<number> {
+  const { flags, home, out } = context
+  const file = flags.argument(1)
+  let report: AuditReport
+  if (file === undefined) report = (await homeLog(context)).checked.report
+  else {
+    const text = await readText(file)
+    const peer = peerOf(text)
+    report = checkExport(text, await witnessedBy(join(home, 'state'), peer)).report
+  }
+  const { peer, entries, head, unsigned, witnesses, clock_back: back, trouble } = report
+  if (out.structured) out.document({ schema: 'weft.audit-report/1', ok: trouble === null, ...report })
+  else if (trouble === null) {
+    out.line(`${entries} entries of ${peer} hold together; the head is ${head.hash.slice(0, 16)}`)
+    if (unsigned > 0) out.note(`the last ${unsigned} were written while the key was locked: the next entry signs them`)
+    if (back > 0) out.note(`the clock was set back ${back} times`)
+    const who = new Set(witnesses.map(({ by }) => by)).size
+    out.note(
+      who === 0
+        ? 'no other peer remembers a head of it: an owner who wrote all of it anew could not be told'
+        : `${who} peers remember heads of it, up to entry ${Math.max(...witnesses.map(({ seq }) => seq))}, and they are in it`,
+    )
+  }
+  return troubled(context, report)
+}
+
+function troubled({ out }: CommandContext, { trouble }: AuditReport): number {
+  if (trouble === null) return EXIT.ok
+  out.note(`${out.paintNote('red', 'entry')} ${trouble.entry}: ${printable(trouble.why)}  WEFT-TRU-080`)
+  return EXIT.integrity
+}
+
+async function exported(context: CommandContext): Promise<number> {
+  const { flags, home } = context
+  const { peer, checked } = await homeLog(context)
+  await write(context, exportLines(peer, readAuditRows(auditPlaces(home).path).rows), flags.text('out'))
+  return troubled(context, checked.report)
+}
+
+async function prove(context: CommandContext): Promise<number> {
+  const { flags, home } = context
+  const seq = Number(flags.argument(1) ?? '')
+  if (!Number.isSafeInteger(seq) || seq < 1)
+    throw new UsageError('weft audit prove needs the number of an entry', 'usage: weft audit prove SEQ')
+  const { peer, checked } = await homeLog(context)
+  if (seq > checked.report.entries) throw new AuditEntryMissingError(seq, checked.report.entries)
+  await write(context, exportLines(peer, readAuditRows(auditPlaces(home).path).rows, seq), flags.text('out'))
+  return troubled(context, checked.report)
+}
+
+async function write({ out }: CommandContext, lines: Iterable<string>, to: string | undefined): Promise<void> {
+  const text = `${[...lines].join('\n')}\n`
+  if (to === undefined) out.write(text)
+  else {
+    await writeFileAtomic(resolve(to), text, { mode: 0o600 })
+    if (out.structured) out.document({ schema: 'weft.audit-written/1', path: resolve(to) })
+    else out.line(resolve(to))
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new FileUnreadableError(path, error)
+  })
+  return bytes.subarray(0, MAX_EXPORT_BYTES).toString('utf8')
+}
+
+/** Whose log an export says it is; whether that is so is found by its signatures. */
+function peerOf(text: string): string {
+  try {
+    const { peer } = JSON.parse(text.split('\n', 1)[0] ?? '') as { peer?: unknown }
+    return typeof peer === 'string' ? peer : ''
+  } catch {
+    return ''
+  }
+}

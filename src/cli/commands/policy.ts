@@ -1,0 +1,160 @@
+/** weft policy check|test|apply|explain|remove: what this site allows. The file of the home, so no peer needs to run. */
+import { readFile, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { EXIT } from '../../errors.ts'
+import {
+  explainPeer,
+  explainPolicy,
+  POLICY_FILE,
+  POLICY_IN_FORCE,
+  POLICY_REMOVED,
+  policyStamp,
+  PolicyFileError,
+  readPolicyFile,
+  readPolicyRequest,
+  decide,
+  STAGE_HOLDER_LEARNS,
+  writePolicyFile,
+} from '../../trust/index.ts'
+import type { Policy } from '../../trust/index.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { FileUnreadableError, NotHereError, UsageError } from '../errors.ts'
+import { runningStatus } from '../peer-access.ts'
+import { recordEvent } from '../site-log.ts'
+import { printable, table } from '../text.ts'
+
+/** The peer looks every second. */
+const TAKEN_UP_MS = 10_000
+const LOOK_MS = 100
+
+export const command: Command = (context) => {
+  const action = context.flags.required(0)
+  if (action === 'check') return check(context)
+  if (action === 'test') return test(context)
+  if (action === 'apply') return apply(context)
+  return action === 'remove' ? remove(context) : explain(context)
+}
+
+const ownPath = ({ home }: CommandContext): string => join(home, POLICY_FILE)
+
+async function check(context: CommandContext): Promise<number> {
+  const { flags, out } = context
+  const given = flags.argument(1)
+  const path = given === undefined ? ownPath(context) : resolve(given)
+  try {
+    const policy = given === undefined ? await own(context) : (await readPolicyFile(path)).policy
+    const { sha256, rules } = policy
+    if (out.structured)
+      out.document({ schema: 'weft.policy-check/1', path, ok: true, sha256, rules: rules.length, problems: [] })
+    else out.note(`${path}: ${rules.length} rules, no mistake`)
+    return EXIT.ok
+  } catch (error) {
+    if (!(error instanceof PolicyFileError) || !out.structured) throw error
+    out.document({ schema: 'weft.policy-check/1', path, ok: false, sha256: null, rules: 0, ...error.details })
+    return error.info.exit
+  }
+}
+
+/** The policy that lies in the home. @throws NotHereError */
+async function own(context: CommandContext): Promise<Policy> {
+  const path = ownPath(context)
+  if ((await policyStamp(path)) === null)
+    throw new NotHereError('policy', path, 'weft policy apply FILE puts one in force; without one all is allowed')
+  return (await readPolicyFile(path)).policy
+}
+
+async function test(context: CommandContext): Promise<number> {
+  const { flags, io, out } = context
+  const file = flags.argument(1)
+  if (file === undefined) throw new UsageError('weft policy test needs FILE', 'usage: weft policy test REQUEST.json')
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new FileUnreadableError(file, error)
+  })
+  const request = readPolicyRequest(text)
+  const other = flags.text('policy')
+  const policy = other === undefined ? await own(context) : (await readPolicyFile(resolve(other))).policy
+  const decision = decide(policy, request, io.clock.wall())
+  if (out.structured) out.document({ schema: 'weft.policy-decision/1', ...decision, request })
+  else out.line(`${decision.allow ? 'allowed' : 'denied'}  rule ${decision.rule}: ${printable(decision.why)}`)
+  return decision.allow ? EXIT.ok : EXIT.denied
+}
+
+async function apply(context: CommandContext): Promise<void> {
+  const { flags, out } = context
+  const file = flags.argument(1)
+  if (file === undefined) throw new UsageError('weft policy apply needs FILE', 'usage: weft policy apply FILE')
+  const { policy, text } = await readPolicyFile(resolve(file))
+  const path = ownPath(context)
+  // Whoever may not write the one that stands does not get to write it.
+  await policyStamp(path)
+  const { sha256, rules } = policy
+  const facts = { sha256, rules: rules.length }
+  await recordEvent(context, { who: 'owner', what: POLICY_IN_FORCE, result: 'ok', facts })
+  await writePolicyFile(path, text)
+  const running = await takenUp(context, sha256)
+  if (out.structured) out.document({ schema: 'weft.policy/1', path, ...facts, running })
+  else {
+    out.line(path)
+    out.note(running === null ? 'it holds when a peer of this home starts' : 'it is in force in the running peer')
+    if (rules.length === 0) out.note('it has no rules: everything is denied')
+  }
+}
+
+async function remove(context: CommandContext): Promise<void> {
+  const { out } = context
+  const path = ownPath(context)
+  const { sha256 } = await own(context)
+  await recordEvent(context, { who: 'owner', what: POLICY_REMOVED, result: 'ok', facts: { sha256 } })
+  await rm(path)
+  const running = await takenUp(context, null)
+  if (out.structured) out.document({ schema: 'weft.policy-removed/1', path, sha256, running })
+  else out.note('there is no policy any more: everything is allowed')
+}
+
+/** Null: no peer runs. False: it goes on with what it had, and weft status says why. */
+async function takenUp({ home, io, signal }: CommandContext, sha256: string | null): Promise<boolean | null> {
+  const until = io.clock.now() + TAKEN_UP_MS
+  for (;;) {
+    const status = await runningStatus(io, home, signal)
+    if (status?.site === undefined) return null
+    if ((status.site.policy?.sha256 ?? null) === sha256) return true
+    if (io.clock.now() > until) return false
+    await io.clock.sleep(LOOK_MS, signal)
+  }
+}
+
+async function explain(context: CommandContext): Promise<void> {
+  const { flags, io, out } = context
+  const policy = await own(context)
+  const peer = flags.argument(1)
+  const learns = STAGE_HOLDER_LEARNS
+  if (peer !== undefined) {
+    const actions = explainPeer(policy, peer, io.clock.wall())
+    if (out.structured) {
+      const answers = actions.map(({ action, decision }) => ({ action, ...decision }))
+      out.document({ schema: 'weft.policy-peer/1', peer, actions: answers, stage_holder_learns: learns })
+    } else {
+      const rows = actions.map(({ action, decision }) => [
+        action,
+        decision.allow ? 'may' : 'no',
+        printable(decision.why),
+      ])
+      out.lines(table([{ head: 'ACTION' }, { head: 'MAY' }, { head: 'WHY' }], rows))
+      if (actions.some(({ action, decision }) => action === 'route' && decision.allow)) out.note(learns)
+    }
+    return
+  }
+  const explained = explainPolicy(policy)
+  if (out.structured) {
+    out.document({ schema: 'weft.policy-explained/1', ...explained, stage_holder_learns: learns })
+    return
+  }
+  out.line('What may leave this site:')
+  for (const { text } of explained.egress) out.line(`  ${text}`)
+  out.line('Who may, and nobody else:')
+  for (const { text, rules } of explained.actions) {
+    const told = rules.map(({ effect, name, text: who }) => `${effect === 'deny' ? 'not ' : ''}${who} (${name})`)
+    out.line(`  ${text}: ${told.length === 0 ? 'nobody' : told.join('; ')}`)
+  }
+  out.note(learns)
+}

@@ -1,0 +1,153 @@
+/**
+ * Heads of audit logs that peers tell each other. What is kept of others shows a log that was written anew, even by its owner
+ * with its own key; what others keep of this one is held against it at every verification. Each head is signed by the log's
+ * owner, so nobody can make one up.
+ */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { headBytes, writeFileAtomic } from '../../store/index.ts'
+import type { ChainHead } from '../../store/index.ts'
+import { verify } from '../identity.ts'
+import { AUDIT_CHAIN } from './entry.ts'
+import type { WitnessedHead } from './verify.ts'
+
+const FILE = 'audit-heads.json'
+/** Peers whose heads are kept; those that were heard first stay, so that nobody drives them out with made-up ones. */
+const MAX_PEERS = 256
+/** Of each peer: the first that was seen, and the last. */
+const MAX_HEADS = 32
+/** Heads of this log that others remember: the last of each. */
+const MAX_OWN = 256
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/)
+const seq = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER)
+const id = z.string().min(1).max(128)
+const signedHead = z.strictObject({ seq, hash, signature: z.string().regex(/^[0-9a-f]{128}$/) })
+
+const fileSchema = z.strictObject({
+  schema: z.literal('weft.audit-heads/1'),
+  own: z.array(z.strictObject({ by: id, seq, hash })).max(MAX_OWN),
+  others: z.array(z.strictObject({ peer: id, heads: z.array(signedHead).min(1).max(MAX_HEADS) })).max(MAX_PEERS),
+})
+
+export type SignedHead = z.infer<typeof signedHead>
+
+export type HeadVerdict =
+  | 'kept'
+  /** The same as before, or no room. */
+  | 'known'
+  /** Not signed by the peer. */
+  | 'forged'
+  /** Another entry of a number that was seen: its log was written anew. */
+  | 'forked'
+  /** Fewer entries than it had: its log was cut off, or its home is an old copy. */
+  | 'rolled back'
+
+export function signHead(head: ChainHead, sign: (bytes: Uint8Array) => Uint8Array): SignedHead {
+  const signature = Buffer.from(sign(headBytes(AUDIT_CHAIN.headDomain, head))).toString('hex')
+  return { ...head, signature }
+}
+
+function isGenuine(peer: string, { signature, ...head }: SignedHead): boolean {
+  return verify(peer, headBytes(AUDIT_CHAIN.headDomain, head), new Uint8Array(Buffer.from(signature, 'hex')))
+}
+
+export class Witnesses {
+  readonly #path: string
+  readonly #own = new Map<string, ChainHead>()
+  readonly #others = new Map<string, SignedHead[]>()
+  #saving: Promise<void> = Promise.resolve()
+  #isWaiting = false
+
+  private constructor(directory: string) {
+    this.#path = join(directory, FILE)
+  }
+
+  /** A file that cannot be read forgets what was seen, and the line says so. */
+  static async open(directory: string, log: (line: string) => void): Promise<Witnesses> {
+    const witnesses = new Witnesses(directory)
+    const text = await readFile(witnesses.#path, 'utf8').catch(() => undefined)
+    if (text === undefined) return witnesses
+    try {
+      const { own, others } = fileSchema.parse(JSON.parse(text))
+      for (const { by, ...head } of own) witnesses.#own.set(by, head)
+      for (const { peer, heads } of others) witnesses.#others.set(peer, heads)
+    } catch {
+      log('what was seen of the audit logs of others is damaged: it begins anew')
+    }
+    return witnesses
+  }
+
+  /** What a peer says of its own log. */
+  offer(peer: string, head: SignedHead): HeadVerdict {
+    const heads = this.#others.get(peer) ?? []
+    if (heads.some((known) => known.seq === head.seq && known.hash === head.hash)) return 'known'
+    if (!isGenuine(peer, head)) return 'forged'
+    const last = heads.at(-1)
+    if (heads.some((known) => known.seq === head.seq)) return 'forked'
+    if (last !== undefined && head.seq < last.seq) return 'rolled back'
+    if (heads.length === 0 && this.#others.size >= MAX_PEERS) return 'known'
+    const [first, ...rest] = [...heads, head]
+    this.#others.set(peer, [first, ...rest.slice(1 - MAX_HEADS)])
+    this.#save()
+    return 'kept'
+  }
+
+  /** What another peer remembers of this log. @param self whose log it is */
+  remember(by: string, self: string, head: SignedHead): boolean {
+    const before = this.#own.get(by)
+    if (before !== undefined && before.seq >= head.seq) return before.hash === head.hash || before.seq > head.seq
+    if (!isGenuine(self, head)) return false
+    if (before === undefined && this.#own.size >= MAX_OWN) return false
+    this.#own.set(by, { seq: head.seq, hash: head.hash })
+    this.#save()
+    return true
+  }
+
+  own(): readonly WitnessedHead[] {
+    return [...this.#own].map(([by, head]) => ({ by, ...head }))
+  }
+
+  /** The newest head of each other peer. */
+  newest(): readonly (SignedHead & { readonly peer: string })[] {
+    return [...this.#others].map(([peer, heads]) => ({ peer, ...heads.at(-1)! }))
+  }
+
+  settled(): Promise<void> {
+    return this.#saving
+  }
+
+  #save(): void {
+    if (this.#isWaiting) return
+    this.#isWaiting = true
+    const write = (): Promise<void> => {
+      this.#isWaiting = false
+      const others = [...this.#others].map(([peer, heads]) => ({ peer, heads }))
+      const text = JSON.stringify({ schema: 'weft.audit-heads/1', own: this.own(), others }, null, 1)
+      return writeFileAtomic(this.#path, `${text}\n`, { mode: 0o600 }).catch(() => undefined)
+    }
+    this.#saving = this.#saving.then(write)
+  }
+}
+
+/** Heads of this home's own log that others remember. */
+export async function ownWitnesses(directory: string): Promise<readonly WitnessedHead[]> {
+  return (await Witnesses.open(directory, () => undefined)).own()
+}
+
+/** Heads of another peer's log that this home has seen. */
+export async function witnessedBy(directory: string, peer: string): Promise<readonly WitnessedHead[]> {
+  const text = await readFile(join(directory, FILE), 'utf8').catch(() => undefined)
+  const parsed = text === undefined ? undefined : fileSchema.safeParse(parsedOf(text))
+  const found = parsed?.success === true ? parsed.data.others.find((each) => each.peer === peer) : undefined
+  return (found?.heads ?? []).map((head) => ({ seq: head.seq, hash: head.hash, by: 'this-home' }))
+}
+
+function parsedOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
