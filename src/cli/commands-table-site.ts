@@ -70,4 +70,27 @@ export const SITE_VERBS: readonly CommandSpec[] = [
       'weft audit prove 17 -o 17.jsonl',
     ],
   },
+  {
+    verb: 'backup',
+    group: 'peers',
+    summary: 'keys, policy, ledger, audit log and manifests, encrypted, in a folder',
+    arguments: [
+      { label: 'ACTION', required: true, choices: ['create', 'verify', 'restore', 'ls'] },
+      { label: 'SNAPSHOT' },
+    ],
+    options: [
+      { name: 'to', value: { label: 'DIR', kind: 'file' }, help: 'create: the folder (default: that of the last one)' },
+      { name: 'from', value: { label: 'DIR', kind: 'file' }, help: 'verify, restore, ls: the folder' },
+      PASSPHRASE_FILE,
+    ],
+    notes: [
+      'One passphrase opens a folder, the one that it was begun with. restore takes the newest backup where none is named, into ' +
+        'an empty home or over the same peer; it never takes a ledger or an audit log back behind where they are.',
+    ],
+    examples: [
+      'weft backup create --to /media/usb/weft --passphrase-file secret',
+      'weft backup verify --from /media/usb/weft --passphrase-file secret',
+      'weft backup restore --from /media/usb/weft --passphrase-file secret --home ./weft-home',
+    ],
+  },
 ]

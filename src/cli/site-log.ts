@@ -8,6 +8,7 @@ import {
   loadOrCreateIdentity,
   openAuditLog,
   verify,
+  WrongPassphraseError,
 } from '../trust/index.ts'
 import type { AuditEvent, Identity } from '../trust/index.ts'
 import type { CommandContext } from './context.ts'
@@ -40,7 +41,8 @@ async function unlocked({ io, flags }: CommandContext, directory: string): Promi
     const passphrase = await passphraseFromFile(io.env, flags.text('passphrase-file'))
     return await loadOrCreateIdentity({ directory, passphrase })
   } catch (error) {
-    if (error instanceof KeyLockedError) return null
+    // A backup's passphrase may be another one than that of the keys.
+    if (error instanceof KeyLockedError || error instanceof WrongPassphraseError) return null
     throw error
   }
 }

@@ -40,6 +40,7 @@ export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
   key: () => import('./commands/key.ts'),
   policy: () => import('./commands/policy.ts'),
   audit: () => import('./commands/audit.ts'),
+  backup: () => import('./commands/backup.ts'),
   logs: () => import('./commands/logs.ts'),
   doctor: () => import('./commands/doctor.ts'),
   bugreport: () => import('./commands/bugreport.ts'),

@@ -1,6 +1,8 @@
 /** The mesh home: its folders, and the lock that keeps two processes from sharing one identity. */
+import { existsSync } from 'node:fs'
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { HalfRestoredError, RESTORING } from '../store/index.ts'
 import { socketPath } from '../util/index.ts'
 import type { Environment } from '../util/index.ts'
 import { HomeBusyError, HomeUnwritableError } from './errors.ts'
@@ -36,7 +38,7 @@ export function homePaths(root: string, env: Environment): HomePaths {
   }
 }
 
-/** Makes the folders, for their owner alone. @throws HomeUnwritableError */
+/** Makes the folders, for their owner alone. @throws HomeUnwritableError, HalfRestoredError */
 export async function prepareHome(paths: HomePaths): Promise<void> {
   try {
     for (const folder of [
@@ -51,7 +53,9 @@ export async function prepareHome(paths: HomePaths): Promise<void> {
     ]) {
       await mkdir(folder, { recursive: true, mode: 0o700 })
     }
+    if (existsSync(join(paths.root, RESTORING))) throw new HalfRestoredError(paths.root)
   } catch (error) {
+    if (error instanceof HalfRestoredError) throw error
     throw new HomeUnwritableError(paths.root, error)
   }
 }

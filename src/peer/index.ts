@@ -39,7 +39,7 @@ export type {
 export { createPeer, runPeer } from './create-peer.ts'
 export type { RunningPeer } from './create-peer.ts'
 export type { CreatePeerInit } from './parts.ts'
-export { NotInThisVersionError, OptionError, PEER_ERRORS } from './errors.ts'
+export { HomeBusyError, NotInThisVersionError, OptionError, PEER_ERRORS } from './errors.ts'
 export { Journal } from './journal.ts'
 export type { JournalEntry, JournalNeeds, StreamJournal, StreamRoute } from './journal.ts'
 export { homePaths, lockHolder } from './home.ts'

@@ -42,3 +42,19 @@ export { chainHash, headBytes, headOf, readAnchor, writeAnchor } from './chain/h
 export { anchorNow, CHAIN_TABLE, explainedChain, openChainDatabase, readChain } from './chain/database.ts'
 export { checkRows } from './chain/rows.ts'
 export type { CheckedRows } from './chain/rows.ts'
+export { deriveKey, SCRYPT, SCRYPT_BOUNDS } from './derive-key.ts'
+export type { ScryptCost } from './derive-key.ts'
+export { createBackup, listBackups, RESTORING, restoreBackup, verifyBackup } from './backup/backup.ts'
+export type { BackupInit, BackupSummary } from './backup/backup.ts'
+export { COVERED, NOT_COVERED } from './backup/contents.ts'
+export {
+  BACKUP_ERRORS,
+  BackupDamagedError,
+  BackupMissingError,
+  BackupOtherIdentityError,
+  BackupPassphraseError,
+  BackupRolledBackError,
+  HalfRestoredError,
+} from './backup/errors.ts'
+export { openVault } from './backup/vault.ts'
+export type { Vault } from './backup/vault.ts'

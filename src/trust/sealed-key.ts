@@ -2,20 +2,16 @@
  * Private keys at rest under a passphrase: scrypt (RFC 7914) makes the key of AES-256-GCM, and what is not secret of the file
  * (whose key it is, how it was sealed) is authenticated with it. One line of JSON, so that it is seen for what it is.
  */
-import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto'
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import * as z from 'zod'
+import { deriveKey, SCRYPT, SCRYPT_BOUNDS } from '../store/index.ts'
 import { canonicalJson } from '../util/index.ts'
 import { DamagedKeyFileError } from './errors.ts'
 import { KeyLockedError, PassphraseError, WrongPassphraseError } from './key-errors.ts'
 
-/** 128 MiB and near half a second on a small machine, for each guess (OWASP's first choice for scrypt). */
-export const SCRYPT = { N: 1 << 17, r: 8, p: 1 } as const
-/** A file must not be able to ask for more memory than a device has, nor for so little that guessing is cheap. */
-const [LEAST_N, MOST_N] = [1 << 10, 1 << 18]
 const MIN_PASSPHRASE = 8
 /** A key file may stand in place of a passphrase. */
 const MAX_PASSPHRASE = 4_096
-const KEY_BYTES = 32
 
 const hex = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
 
@@ -28,8 +24,8 @@ const sealedSchema = z.strictObject({
     N: z
       .number()
       .int()
-      .min(LEAST_N)
-      .max(MOST_N)
+      .min(SCRYPT_BOUNDS.least)
+      .max(SCRYPT_BOUNDS.most)
       .refine((cost) => Number.isInteger(Math.log2(cost))),
     r: z.literal(8),
     p: z.literal(1),
@@ -57,7 +53,7 @@ export async function sealKey(
   const kdf = { name: 'scrypt', ...SCRYPT, N: cost, salt: randomBytes(16).toString('hex') } as const
   const nonce = randomBytes(12)
   const head = { schema: 'weft.sealed-key/1', of, kdf, cipher: 'aes-256-gcm', nonce: nonce.toString('hex') } as const
-  const cipher = createCipheriv('aes-256-gcm', await keyOf(passphrase, kdf), nonce)
+  const cipher = createCipheriv('aes-256-gcm', await deriveKey(passphrase, kdf), nonce)
   cipher.setAAD(Buffer.from(canonicalJson(head)))
   const data = Buffer.concat([cipher.update(content), cipher.final()])
   const sealed = { ...head, data: data.toString('hex'), tag: cipher.getAuthTag().toString('hex') }
@@ -82,7 +78,11 @@ export async function openSealed(
 ): Promise<Uint8Array> {
   const { data, tag, ...head } = readSealed(content, path)
   if (passphrase === undefined) throw new KeyLockedError(path, head.of)
-  const decipher = createDecipheriv('aes-256-gcm', await keyOf(passphrase, head.kdf), Buffer.from(head.nonce, 'hex'))
+  const decipher = createDecipheriv(
+    'aes-256-gcm',
+    await deriveKey(passphrase, head.kdf),
+    Buffer.from(head.nonce, 'hex'),
+  )
   decipher.setAAD(Buffer.from(canonicalJson(head)))
   decipher.setAuthTag(Buffer.from(tag, 'hex'))
   try {
@@ -106,13 +106,4 @@ function readSealed(content: Uint8Array, path: string): Sealed {
   } catch {
     throw new DamagedKeyFileError(path, 'it begins like a sealed key, and is none')
   }
-}
-
-function keyOf(passphrase: string, { N, r, p, salt }: Omit<Sealed['kdf'], 'name'>): Promise<Buffer> {
-  const options = { N, r, p, maxmem: 256 * N * r }
-  return new Promise((resolve, reject) =>
-    scrypt(passphrase.normalize('NFC'), Buffer.from(salt, 'hex'), KEY_BYTES, options, (error, key) =>
-      error === null ? resolve(key) : reject(error),
-    ),
-  )
 }

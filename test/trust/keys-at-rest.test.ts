@@ -3,6 +3,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { SCRYPT } from '../../src/store/index.ts'
 import {
   checkKeyModes,
   createNetworkKey,
@@ -12,7 +13,6 @@ import {
   loadNetworkKey,
   loadOrCreateIdentity,
   readPassphraseFile,
-  SCRYPT,
   sealKeys,
   unsealKeys,
 } from '../../src/trust/index.ts'

@@ -6,10 +6,10 @@ import {
   keyOwner,
   keyStatus,
   NothingToSealError,
-  SCRYPT,
   sealKeys,
   unsealKeys,
 } from '../../trust/index.ts'
+import { SCRYPT } from '../../store/index.ts'
 import type { ApiKeys, ApiKeyScope } from '../../trust/index.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'

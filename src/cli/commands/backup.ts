@@ -1,0 +1,113 @@
+/** weft backup create|verify|restore|ls: keys, policy, ledger, audit log and manifests of a home, encrypted, in a folder. */
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import {
+  COVERED,
+  createBackup,
+  listBackups,
+  NOT_COVERED,
+  openVault,
+  restoreBackup,
+  verifyBackup,
+  writeFileAtomic,
+} from '../../store/index.ts'
+import type { BackupSummary, Vault } from '../../store/index.ts'
+import { identityOwner } from '../../trust/index.ts'
+import type { Command, CommandContext } from '../context.ts'
+import { NotHereError, UsageError } from '../errors.ts'
+import { formatBytes, plural } from '../format.ts'
+import { newPassphrase, withPassphrase } from '../passphrase.ts'
+import { recordEvent } from '../site-log.ts'
+import { table } from '../text.ts'
+import { packageVersion } from '../version.ts'
+
+export const command: Command = (context) => {
+  const action = context.flags.required(0)
+  if (action === 'create') return create(context)
+  if (action === 'verify') return verify(context)
+  return action === 'restore' ? restore(context) : list(context)
+}
+
+const lastPath = (home: string): string => join(home, 'state', 'backup.json')
+
+/** The folder that is named, or the one of the last backup. @throws UsageError */
+async function folderOf({ flags, home }: CommandContext): Promise<string> {
+  const given = flags.text('to') ?? flags.text('from')
+  if (given !== undefined) return resolve(given)
+  const text = await readFile(lastPath(home), 'utf8').catch(() => undefined)
+  const last = text === undefined ? undefined : (JSON.parse(text) as { to?: unknown }).to
+  if (typeof last === 'string') return last
+  throw new UsageError('which folder?', 'weft backup create --to DIR, or --from DIR')
+}
+
+async function create(context: CommandContext): Promise<void> {
+  const { home, io, out } = context
+  const directory = await folderOf(context)
+  const peer = await identityOwner(join(home, 'keys'))
+  if (peer === undefined) throw new NotHereError('identity', join(home, 'keys'), 'there is nothing to back up yet')
+  const passphrase = await newPassphrase(context, directory)
+  const vault = await openVault(directory, passphrase, { create: true })
+  const made = await createBackup(vault, { home, peer, wall: io.clock.wall(), version: packageVersion() })
+  const note = { schema: 'weft.last-backup/1', at: made.at, to: directory, snapshot: made.snapshot }
+  await writeFileAtomic(lastPath(home), `${JSON.stringify(note)}\n`, { mode: 0o600 })
+  const facts = { files: made.files, bytes: made.bytes }
+  await recordEvent(context, { who: 'owner', what: 'backup.create', target: made.snapshot, result: 'ok', facts })
+  if (out.structured)
+    out.document({ schema: 'weft.backup/1', directory, ...made, covered: COVERED, not_covered: NOT_COVERED })
+  else {
+    out.line(made.snapshot)
+    out.note(`${told(made)} in ${directory}`)
+    out.note(`covered: ${COVERED.join(', ')}; not covered: ${NOT_COVERED.join(', ')}`)
+  }
+}
+
+function opened(context: CommandContext, directory: string): Promise<Vault> {
+  return withPassphrase(context, directory, (passphrase) => openVault(directory, passphrase, { create: false }))
+}
+
+async function verify(context: CommandContext): Promise<void> {
+  const { flags, out } = context
+  const directory = await folderOf(context)
+  const found = await verifyBackup(await opened(context, directory), flags.argument(1))
+  if (out.structured) out.document({ schema: 'weft.backup-verified/1', directory, ok: true, ...found })
+  else out.line(`${found.snapshot}: ${told(found)}, every piece as it was written`)
+}
+
+async function restore(context: CommandContext): Promise<void> {
+  const { flags, home, out } = context
+  const directory = await folderOf(context)
+  const { HomeBusyError, homePaths, lockHolder } = await import('../../peer/index.ts')
+  const holder = await lockHolder(homePaths(home, context.io.env).lock)
+  if (holder !== undefined) throw new HomeBusyError(home, holder)
+  const own = await identityOwner(join(home, 'keys'))
+  const vault = await opened(context, directory)
+  const found = await restoreBackup(vault, { home, own, snapshot: flags.argument(1) })
+  await recordEvent(context, { who: 'owner', what: 'backup.restore', target: found.snapshot, result: 'ok' })
+  if (out.structured) out.document({ schema: 'weft.backup-restored/1', directory, home, ...found })
+  else {
+    out.line(home)
+    out.note(`${told(found)} of ${found.at} are back; models are fetched again when they are needed`)
+    out.note('if the peer that this was still runs elsewhere, stop it: two with one identity are not let in')
+  }
+}
+
+async function list(context: CommandContext): Promise<void> {
+  const { out } = context
+  const directory = await folderOf(context)
+  const all = await listBackups(await opened(context, directory))
+  if (out.structured) out.document({ schema: 'weft.backups/1', directory, backups: all })
+  else if (all.length === 0) out.note('no backup there is complete')
+  else {
+    const rows = all.map(({ snapshot, at, files, bytes }) => [snapshot, at, String(files), formatBytes(bytes)])
+    out.lines(
+      table(
+        [{ head: 'SNAPSHOT' }, { head: 'AT' }, { head: 'FILES', right: true }, { head: 'SIZE', right: true }],
+        rows,
+      ),
+    )
+  }
+}
+
+function told({ files, bytes }: BackupSummary): string {
+  return `${plural(files, 'file')}, ${formatBytes(bytes)}`
+}
