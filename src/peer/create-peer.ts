@@ -1,6 +1,6 @@
 /** The composition root: builds the parts of a peer in order, and ends them in the reverse one. */
 import { join } from 'node:path'
-import type { FetchProgress, Mesh } from '../mesh/index.ts'
+import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { FlowService, GraphStages, RingService } from '../pipeline/index.ts'
@@ -17,9 +17,10 @@ import { homePaths, lockHome, prepareHome } from './home.ts'
 import type { HomePaths } from './home.ts'
 import { joinMesh } from './join.ts'
 import { KeptParts } from './kept-parts.ts'
-import { Library } from './library.ts'
+import type { Library } from './library.ts'
+import { libraryOf } from './library-of.ts'
 import { LocalPeer } from './local-peer.ts'
-import { fetchBlobs, fetchManifest, lowerParts, meshOf, networkNameOf, realNeeds, startNetwork } from './parts.ts'
+import { lowerParts, meshOf, networkNameOf, realNeeds, startNetwork } from './parts.ts'
 import type { CreatePeerInit, Parts, PeerNeeds } from './parts.ts'
 import { Pins } from './pins.ts'
 import { divideRange } from './plan-input.ts'
@@ -33,7 +34,7 @@ import { stagesOf } from './stages-of.ts'
 import { trainingOf } from './training-of.ts'
 import { Transfers } from './transfers.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
-import { packageRoot, VERSION } from './version.ts'
+import { VERSION } from './version.ts'
 
 /** A peer with the parts that an API around it shares. */
 export interface RunningPeer {
@@ -120,28 +121,10 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
           (address) => keeper.promise(address),
         )
   wired.mesh = mesh
-  const library = await Library.open({
-    clock,
-    store,
-    paths,
-    catalogues: [join(packageRoot(), 'partitions', 'catalogue'), join(paths.partitions, 'catalogue')],
-    log: (line) => logger.warn({}, line),
-    count: (name, by, labels) => telemetry.count(name, by, labels),
-    fetchManifest: async (model, signal) => fetchManifest(wired.mesh, model, signal),
-    fetchBlobs: async (manifest, blobs, signal, onProgress) => {
-      const entry = transfers.begin(manifest.model, 'fetch')
-      const listen: FetchProgress = (done, total, holders) => {
-        entry.update(done, total, holders)
-        onProgress?.(done, total, holders)
-      }
-      try {
-        await fetchBlobs(wired.mesh, manifest, blobs, listen, signal)
-      } finally {
-        entry.end()
-      }
-    },
-    makeRoom: (bytes, keep) => keeper.makeRoom(bytes, keep),
-    adopted: (manifest) => void wired.mesh?.announceManifest(manifest).catch(() => undefined),
+  const library = await libraryOf(parts, {
+    mesh: () => wired.mesh,
+    transfers,
+    keeper,
     changed: () => wired.holdings?.changed(),
   })
   wired.library = library

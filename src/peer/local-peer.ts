@@ -7,7 +7,7 @@ import { audited, deployFacts, importFacts } from './audited.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
 import { deployGraph } from './deploy-graph.ts'
-import { LastCopyError, ModelInUseError, OfflineError } from './errors.ts'
+import { OfflineError } from './errors.ts'
 import { embedTexts } from './embed.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import { inferFiles } from './infer-files.ts'
@@ -20,6 +20,7 @@ import type { KeptParts } from './kept-parts.ts'
 import type { Library } from './library.ts'
 import { checkNetwork } from './link-check.ts'
 import type { NetCheck } from './link-types.ts'
+import { pingPeer } from './ping-peer.ts'
 import type { Placing } from './placing.ts'
 import type { PlanRequest } from './plan-input.ts'
 import { planDocument } from '../placement/index.ts'
@@ -29,6 +30,7 @@ import { watchedAnswer } from './watched-answer.ts'
 import { callFederation } from './federated.ts'
 import type { FederatedCall } from './federated.ts'
 import type { Federation } from '../federated/index.ts'
+import { removeModel } from './remove-model.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
 import { qualityReport } from '../compress/index.ts'
@@ -36,7 +38,6 @@ import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
 import type { GenerateEvent, GenerateRequest, Inference, RingService, Stages } from '../pipeline/index.ts'
-import { PeerUnreachableError } from '../net/index.ts'
 import type { Network } from '../net/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type {
@@ -53,10 +54,6 @@ import type {
   RemoveOptions,
 } from './types.ts'
 
-const PING_COUNT = 5
-const PING_BYTES = 64
-const PING_PAUSE_MS = 200
-const PING_DEADLINE_MS = 5_000
 const DRAIN_MS = 10_000
 /** Between two looks at whether the sessions of others have gone. */
 const LOOK_MS = 25
@@ -189,22 +186,8 @@ export class LocalPeer implements Peer {
     }
   }
 
-  async removeModel(model: string, options: RemoveOptions = {}): Promise<void> {
-    const { graphStages, keeper, library, placing, pins, stages, mesh } = this.#needs
-    const manifest = await library.resolve(model)
-    const serves = placing.placement(model)?.stages.some((stage) => stage.peer === this.id)
-    if (serves === true) throw new ModelInUseError(model)
-    // Alone there is nobody who could miss it.
-    if (options.last !== true && mesh?.peers().some(({ state }) => state === 'connected') === true) {
-      const last = await keeper.lastCopies(manifest)
-      const bytes = last.reduce((sum, blob) => sum + blob.bytes, 0)
-      if (last.length > 0) throw new LastCopyError(model, last.length, bytes)
-    }
-    await pins.set(manifest.digest, false)
-    await stages.retain(manifest.digest, [])
-    await graphStages.release(manifest.digest)
-    await mesh?.withdrawManifest(manifest.digest)
-    await audited(this.#needs.site, 'model.remove', model, () => library.remove(manifest))
+  removeModel(model: string, options: RemoveOptions = {}): Promise<void> {
+    return removeModel(this.#needs, model, options)
   }
 
   async pinModel(model: string, pinned: boolean, signal?: AbortSignal): Promise<void> {
@@ -239,28 +222,12 @@ export class LocalPeer implements Peer {
     return planDocument({ model, input: placing.question(manifest, wishes), names, whatIf, explain })
   }
 
-  async *ping(
+  ping(
     peer: string,
     options: { readonly count?: number; readonly bytes?: number } = {},
     signal?: AbortSignal,
   ): AsyncIterable<PingReply> {
-    const { network, clock } = this.#needs
-    if (network === null) throw new OfflineError('ping')
-    for (let seq = 1; seq <= (options.count ?? PING_COUNT); seq++) {
-      if (seq > 1) await clock.sleep(PING_PAUSE_MS, signal)
-      const deadline = new AbortController()
-      const cancel = clock.after(PING_DEADLINE_MS, () =>
-        deadline.abort(new PeerUnreachableError(peer, `no echo came within ${PING_DEADLINE_MS / 1000} s`)),
-      )
-      const either = signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal])
-      let ms: number
-      try {
-        ms = await network.ping(peer, options.bytes ?? PING_BYTES, either)
-      } finally {
-        cancel()
-      }
-      yield { seq, ms }
-    }
+    return pingPeer(this.#needs, peer, options, signal)
   }
 
   async netcheck(

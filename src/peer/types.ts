@@ -1,9 +1,8 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
 import type { FederatedCall } from './federated.ts'
 import type { ErrorData } from '../errors.ts'
-import type { QualityReport } from '../compress/index.ts'
 import type { BatteryState, ModelSpeed, ThermalState } from '../mesh/index.ts'
-import type { BoundaryType, AnyManifest, DecoderText, EncoderText, WeightFormat } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import type { ReachView } from '../net/index.ts'
 import type { AnyTensor } from '../onnx/index.ts'
 import type { GenerateEvent, GenerateRequest, Inference, PlacementFile } from '../pipeline/index.ts'
@@ -12,6 +11,7 @@ import type { ClusterControl, ClusterSummary } from './cluster/types.ts'
 import type { InferFilesRequest, InferredFiles } from './infer-files.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
 import type { InferRequest } from './infer-mesh.ts'
+import type { ImportRequest, ModelInfo, ModelSummary } from './model-types.ts'
 import type { TrainedOver, TrainOverRequest } from './train-mesh.ts'
 import type { PlanRequest } from './plan-input.ts'
 import type { QuarantineEntry } from './quarantine.ts'
@@ -156,48 +156,7 @@ export interface RequestStatus {
   readonly age_ms: number
 }
 
-export interface ModelSummary {
-  readonly model: string
-  readonly digest: string
-  readonly bytes: number
-  readonly blocks: number
-  readonly license: string
-  /** All tensors are in this peer's store. */
-  readonly local: boolean
-  /** Peers that hold its manifest. */
-  readonly holders: readonly string[]
-  /** Blocks that a ready stage covers, of all. */
-  readonly covered: number
-  /** The catalogue could fetch it. */
-  readonly available: boolean
-  /** What it does with text, where it was an ONNX file with a tokenizer and its manifest is here. */
-  readonly text?: Pick<EncoderText, 'kind' | 'dimensions' | 'context'> | Pick<DecoderText, 'kind' | 'context'>
-}
-
-export interface ModelInfo {
-  readonly schema: 'weft.model/1'
-  readonly model: string
-  readonly digest: string
-  readonly blocks: number
-  readonly bytes: number
-  readonly boundary: BoundaryType
-  readonly license: string
-  readonly source: string
-  /** What the weight formats cost, where that was measured. */
-  readonly quality?: QualityReport
-}
-
-export interface ImportRequest {
-  readonly source: string
-  readonly name?: string
-  readonly weights?: WeightFormat
-  /** Whether the weight formats are measured. @default 'auto': where there is one to choose, or one to be judged */
-  readonly measure?: 'auto' | 'always' | 'never'
-  /** Text to measure on: 1,000 to 200,000 characters. @default a page of weft's own */
-  readonly calibration?: string
-  /** From the source itself, also where a peer has it or fetches it. @default false */
-  readonly alone?: boolean
-}
+export type { ImportRequest, ModelInfo, ModelSummary } from './model-types.ts'
 
 export interface Progress {
   readonly type: 'progress'

@@ -6,7 +6,6 @@
 import { errorData } from '../../errors.ts'
 import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
-import { RoleError } from '../../trust/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { HOST } from '../host/protocol.ts'
 import type { OpenControl } from '../host/protocol.ts'
@@ -14,7 +13,6 @@ import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
 import { accountOf } from './accounts.ts'
 import { admitOpen, admitReroute } from './admission.ts'
-import { SessionRefusedError } from './errors.ts'
 import type { Hop } from './hop.ts'
 import { HopTable, hopKey } from './hop-table.ts'
 import { createLinks, forward, NO_PAYLOAD } from './links.ts'
@@ -30,6 +28,7 @@ import type { OriginListener } from './origins.ts'
 import { decodeClose, decodeFeed, decodeOpen, decodeReroute, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
 import { countRows } from './row-counters.ts'
+import { admitOrigin } from './site-gate.ts'
 import type { SiteGate } from './site-gate.ts'
 import { signedToken } from './witness.ts'
 
@@ -43,8 +42,6 @@ export interface RingNeeds extends NewHopNeeds, SiteGate {
   readonly self: string
   readonly network: Network | null
   readonly clock: Clock
-  /** Asked of the origin of each session, for `originate`. @default everyone may */
-  readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
 }
 
 export class RingService {
@@ -140,16 +137,12 @@ export class RingService {
     let key: string | undefined
     try {
       const open = decodeOpen(message)
-      if (from.peer !== this.#needs.self && this.#needs.admits?.(from.peer, 'originate') === false)
-        throw new RoleError(from.peer, 'originate')
-      if (this.#leaving && from.peer !== this.#needs.self)
-        throw new SessionRefusedError('it is about to leave', { peer: this.#needs.self })
+      admitOrigin(this.#needs, from.peer, open.digest, this.#leaving)
       const { own, replaces } = admitOpen(this.#hops, this.#needs.self, from.peer, message, open)
       if (replaces !== undefined) this.#free(replaces)
       key = hopKey(from.peer, message.request, own.from)
       this.#opening.set(key, message.attempt)
       if (open.sampler?.format !== undefined) await this.#needs.stages.text?.(open.digest)
-      if (from.peer !== this.#needs.self) this.#needs.admit?.(from.peer, open.digest)
       const host = await this.#needs.stages.host(open.digest, own.from, own.to)
       if (this.#opening.get(key) !== message.attempt) return
       const hop = await this.#begin(from, message, open, host)
