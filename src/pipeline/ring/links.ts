@@ -2,11 +2,12 @@
  * Channels between peers that compute: one kept open to each neighbour, opened when it is first needed. An answer goes back over the
  * channel that its question came by: after a cut, another channel to the same peer may be one that is dead already.
  */
-import { DTYPE, frame } from '../../net/index.ts'
+import { errorData } from '../../errors.ts'
+import { DTYPE, encodeControl, frame } from '../../net/index.ts'
 import type { Channel, Frame, Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { PeerLostError } from './errors.ts'
-import { RING_PROTOCOL } from './protocol.ts'
+import { RING, RING_PROTOCOL } from './protocol.ts'
 
 /** Where a frame came from, and where its answer goes. */
 export interface Link {
@@ -95,6 +96,11 @@ export function createLinks(init: LinksInit): Links {
 
 /** Of a frame that answers one with rows. */
 export const NO_PAYLOAD = { dtype: DTYPE.none, dims: [], payload: new Uint8Array(0) } as const
+
+/** Why what a frame asked for is not done. */
+export function failureOf(message: Frame, error: unknown): Frame {
+  return forward(message, { type: RING.error, ...NO_PAYLOAD, control: encodeControl(errorData(error)) })
+}
 
 /** A frame of the ring out of one of another type, for another request and hop. */
 export function forward(message: Frame, change: Partial<Frame> & Pick<Frame, 'type'>): Frame {

@@ -3,7 +3,6 @@
  * passed on, and tells the origin when something here is lost. Sessions belong to the peer that opened them: another
  * peer's frames do not reach them, whatever number they carry.
  */
-import { errorData } from '../../errors.ts'
 import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
@@ -15,7 +14,7 @@ import { accountOf } from './accounts.ts'
 import { admitOpen, admitReroute } from './admission.ts'
 import type { Hop } from './hop.ts'
 import { HopTable, hopKey } from './hop-table.ts'
-import { createLinks, forward, NO_PAYLOAD } from './links.ts'
+import { createLinks, failureOf, forward, NO_PAYLOAD } from './links.ts'
 import type { Link, Links } from './links.ts'
 import { newHop } from './new-hop.ts'
 import type { NewHopNeeds } from './new-hop.ts'
@@ -316,7 +315,6 @@ export class RingService {
   }
 
   #refuse(origin: Link, message: Frame, error: unknown): void {
-    const control = encodeControl(errorData(error))
-    origin.send(forward(message, { type: RING.error, ...NO_PAYLOAD, control })).catch(() => undefined)
+    origin.send(failureOf(message, error)).catch(() => undefined)
   }
 }
