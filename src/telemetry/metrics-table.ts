@@ -27,7 +27,7 @@ export const COUNTERS = {
   hand_overs: { help: 'Stages of running requests that moved because their peer was about to leave.' },
   rows_spilled: { help: 'Kept boundary rows that went to the disk, since memory for them is bounded.' },
   retries: { help: 'Frames or requests sent again.' },
-  prefix_hits: { help: 'Prompt rows that were found in a cache of prefixes.' },
+  prefix_hits: { help: 'Rows of prompts that every stage of the route had already, as origin.' },
   draft_tokens: { help: 'Tokens proposed by speculation.' },
   draft_accepted: { help: 'Proposed tokens that the model confirmed.' },
   batched_rows: { help: 'Rows that ran together with rows of another session.' },

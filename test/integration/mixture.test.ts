@@ -48,7 +48,7 @@ function caseOf(draw: (most: number) => number): Case {
     ...(draw(2) === 0 ? {} : { sampling: sampled }),
     ...(draw(3) > 0 ? {} : { logprobs: 2 }),
   }
-  return { request: greedy('tiny', 10 + draw(isWhole ? 90 : 50), { ...more, deadline: 60_000 }), ids }
+  return { request: greedy('tiny', 10 + draw(isWhole ? 90 : 50), { ...more, deadline: 300_000 }), ids }
 }
 
 describe('everything at once', () => {

@@ -21,6 +21,8 @@ export class FirstHop {
   /** In this attempt nothing was given yet: the first rows take the place of what it may have from there on. */
   #fresh = true
   #hasGuessed = false
+  /** That is under way. */
+  #attempt = 0
   readonly #shadows = new Map<number, FirstHop>()
 
   constructor(send: (message: Frame) => Promise<void>) {
@@ -34,6 +36,11 @@ export class FirstHop {
   /** Rows that the stages have, or get, whatever comes of guesses: where some were made, the last row may be on its way. */
   get sure(): number {
     return this.#hasGuessed ? Math.max(0, this.#ids.length - 1) : this.#ids.length
+  }
+
+  /** Rows are here that were not given yet. */
+  get lacks(): boolean {
+    return this.#given < this.#ids.length
   }
 
   /** Guesses were given, so stages may have rows that never were. */
@@ -65,8 +72,11 @@ export class FirstHop {
   /** Ids of rows [from, to); what follows rows from `tokensFrom` on is wanted. */
   async give(request: number, attempt: number, from: number, to: number, tokensFrom: number): Promise<void> {
     const payload = new Uint8Array(Int32Array.from(this.#ids.slice(from, to)).buffer)
-    for (const rows of flagged({ position: from, count: to - from, payload }, tokensFrom))
+    for (const rows of flagged({ position: from, count: to - from, payload }, tokensFrom)) {
+      // What is left of an older attempt would be in the running digest of this one.
+      if (attempt < this.#attempt) return
       await this.#send(this.#frame(request, attempt, rows))
+    }
   }
 
   /** Rows that were not given yet; where more were given than there are, those were guesses that came to nothing. */
@@ -91,7 +101,7 @@ export class FirstHop {
     if (given < last) await this.give(request, attempt, given, last, Infinity)
     const ids = Int32Array.of(this.#ids[last]!, ...guesses)
     const rows = { position: last, count: ids.length, payload: new Uint8Array(ids.buffer), flags: RUN.token }
-    await this.#send({ ...this.#frame(request, attempt, rows), control })
+    if (attempt >= this.#attempt) await this.#send({ ...this.#frame(request, attempt, rows), control })
   }
 
   #frame(request: number, attempt: number, rows: FlaggedRows): Frame {
@@ -122,6 +132,7 @@ export class FirstHop {
     this.#digest = new RowDigest()
     this.#step = 0
     this.#fresh = true
+    this.#attempt = attempt
     this.#given = from
     let position = from
     while (position < this.#ids.length && goesOn()) {

@@ -99,6 +99,12 @@ export class Giving {
     await this.first.giveAgain(this.#giver.request, attempt, first, this.text.nextTokenRow, goesOn)
   }
 
+  /** The route stands: what came since it was last looked at goes now. Returns false. */
+  catchUp(attempt: number): false {
+    if (this.first.lacks) void this.first.giveNext(this.#giver.request, attempt, this.text.nextTokenRow)
+    return false
+  }
+
   /** The row behind a token, and guesses at what follows it. */
   async #next(id: number, position: number): Promise<void> {
     if (position !== this.first.rows) return

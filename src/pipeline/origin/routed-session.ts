@@ -112,7 +112,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     if (cause !== undefined || seen !== this.#trouble.version)
       await this.#recoverAll(cause ?? new PeerLostError(this.#hops.route[0]!.peer, 'a channel ended'))
     else this.#checks.begin(this.attempt, this.#hops.route)
-    this.#paused = false
+    this.#paused = this.#giving.catchUp(this.attempt)
     this.#begun = true
     this.#needs.count('prefix_hits', this.#giving.found)
   }
@@ -251,7 +251,7 @@ export class RoutedSession implements OriginSession, OriginListener {
       this.attempt++
       await this.#resume(await this.#attempt(route, fresh), fresh)
       if (this.#trouble.version !== seen) return error
-      this.#paused = false
+      this.#paused = this.#giving.catchUp(this.attempt)
       this.#checks.begin(this.attempt, this.#hops.route)
       const told = this.#replaced.take(route, this.#giving.first.rows, this.#needs)
       if (this.#begun) this.#text.tell({ rerouted: { attempt: this.attempt, route: this.hops, ...told } })
