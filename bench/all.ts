@@ -15,6 +15,7 @@ for (const file of readdirSync(own)
     'hop.ts',
     'import.ts',
     'kernels.ts',
+    'membership.ts',
     'net-channel.ts',
     'pipeline.ts',
     'plan.ts',
