@@ -5,6 +5,7 @@
 import { areSigned } from './entry.ts'
 import { EntryChainError, EntryRefusedError, EntrySignatureError } from './errors.ts'
 import { LOG_LIMITS } from './limits.ts'
+import { BOX_TEXT } from './seal.ts'
 import { hashOfSnapshot, snapshotOf } from './state.ts'
 import type { ClusterState } from './state.ts'
 import type { AdmitBody, CheckpointBody, Entry, EntryBody, GenesisBody, RevokeBody, Rotation } from './types.ts'
@@ -19,7 +20,7 @@ export function foundState(entry: Entry): ClusterState {
   if (!signers.includes(root) || !signers.includes(founder.peer) || signers.length !== 2)
     throw new EntrySignatureError('the first entry is signed by the root key and the founder')
   checkSignatures(entry)
-  checkRotation(rotation, 1, [founder.peer])
+  checkRotation(rotation, 1, 1)
   const { peer } = founder
   return {
     cluster: entry.hash,
@@ -35,7 +36,7 @@ export function foundState(entry: Entry): ClusterState {
     admins: new Set([peer]),
     members: new Map([[peer, { ...founder, role: 'admin', inviter: peer, since: at }]]),
     removed: new Map(),
-    keys: boxesOf(rotation),
+    keys: boxesOf(rotation, [peer]),
   }
 }
 
@@ -97,7 +98,7 @@ function changeOf(state: ClusterState, { body, signatures }: Entry): () => void 
     case 'set-admins':
       return setAdmins(state, body)
     case 'rotate':
-      checkRotation(body.rotation, state.epoch + 1, [...state.members.keys()])
+      checkRotation(body.rotation, state.epoch + 1, state.members.size)
       return () => rotate(state, body.rotation)
     case 'checkpoint':
       return checkpoint(state, body)
@@ -133,8 +134,7 @@ function revoke(state: ClusterState, { peer, reason, left, rotation, at }: Revok
       throw new EntryRefusedError(why, { peer, admins: state.admins.size, least })
     }
   }
-  const rest = [...state.members.keys()].filter((member) => member !== peer)
-  checkRotation(rotation, state.epoch + 1, rest)
+  checkRotation(rotation, state.epoch + 1, state.members.size - 1)
   return () => {
     state.members.delete(peer)
     state.admins.delete(peer)
@@ -173,22 +173,22 @@ function checkpoint(state: ClusterState, body: CheckpointBody): () => void {
   }
 }
 
-/** A box for each member, and none for anybody else: nobody is left out of what follows, or kept in it, without a sign. */
-function checkRotation({ epoch, boxes }: Rotation, expected: number, peers: readonly string[]): void {
+/** A box for each member, and none for anybody else. What is in a box only the member that it is for can tell. */
+function checkRotation({ epoch, boxes }: Rotation, expected: number, members: number): void {
   if (epoch !== expected) throw new EntryRefusedError(`it begins epoch ${epoch} where ${expected} is next`)
-  const sorted = [...peers].sort()
-  if (boxes.length !== sorted.length || boxes.some(([peer], index) => peer !== sorted[index]))
+  if (boxes.length !== members * BOX_TEXT)
     throw new EntryRefusedError('its group key is not sealed to the members alone, and to all of them')
 }
 
-function boxesOf({ ephemeral, boxes }: Rotation): ClusterState['keys'] {
-  return new Map(boxes.map(([peer, box]) => [peer, { ephemeral, box }]))
+function boxesOf({ ephemeral, boxes }: Rotation, peers: readonly string[]): ClusterState['keys'] {
+  const box = (index: number): string => boxes.slice(index * BOX_TEXT, (index + 1) * BOX_TEXT)
+  return new Map(peers.toSorted().map((peer, index) => [peer, { ephemeral, box: box(index) }]))
 }
 
 function rotate(state: ClusterState, rotation: Rotation): void {
   state.epoch = rotation.epoch
   state.keys.clear()
-  for (const [peer, key] of boxesOf(rotation)) state.keys.set(peer, key)
+  for (const [peer, key] of boxesOf(rotation, [...state.members.keys()])) state.keys.set(peer, key)
 }
 
 /** The body of a first entry has no cluster yet. */

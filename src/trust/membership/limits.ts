@@ -1,8 +1,8 @@
 /** Limits of a membership log, checked before anything else of it is believed. */
 export const LOG_LIMITS = {
-  /** An entry with a rotation has a box for each member, some 170 bytes. */
+  /** An entry with a rotation has a box for each member, 64 bytes. */
   entryBytes: 1 << 20,
-  /** More peers than any site has; a rotation for them is an entry of 700 KB. */
+  /** More peers than any site has; a rotation for them is an entry of 260 KB. */
   members: 4_096,
   /** A ceremony with more people is a crowd. */
   admins: 15,

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { isPeerId } from '../identity.ts'
 import { LOG_LIMITS } from './limits.ts'
+import { BOX_TEXT } from './seal.ts'
 import { ROLES } from './types.ts'
 
 const hex = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${2 * bytes}}$`))
@@ -24,7 +25,10 @@ const common = {
 const threshold = z
   .strictObject({ k: z.int().min(1).max(LOG_LIMITS.admins), n: z.int().min(1).max(LOG_LIMITS.admins) })
   .refine(({ k, n }) => k <= n, 'more must sign than there are')
-const sealed = z.strictObject({ ephemeral: hex(32), box: hex(48) })
+/** 48 bytes are 64 characters of base64, without padding or spare bits: one spelling. */
+const BOX = /^[A-Za-z0-9+/]{64}$/
+const BOXES = /^(?:[A-Za-z0-9+/]{64})+$/
+const sealed = z.strictObject({ ephemeral: hex(32), box: z.string().regex(BOX) })
 
 /** Strictly rising: no doubles, and one order for one set. */
 function isRising(values: readonly string[]): boolean {
@@ -35,10 +39,9 @@ const rotation = z.strictObject({
   epoch: whole.min(1),
   ephemeral: hex(32),
   boxes: z
-    .array(z.tuple([z.string().max(64), hex(48)]))
-    .min(1)
-    .max(LOG_LIMITS.members)
-    .refine((boxes) => isRising(boxes.map(([id]) => id)), 'the boxes are not in order'),
+    .string()
+    .max(BOX_TEXT * LOG_LIMITS.members)
+    .regex(BOXES),
 })
 
 export const bodySchema = z.discriminatedUnion('kind', [

@@ -10,6 +10,8 @@ import type { Rotation, SealedKey } from './types.ts'
 import { agree, openingKeyOf, sealingKeyOf, x25519PrivateKey, x25519PublicKey } from './x25519.ts'
 
 export const GROUP_KEY_BYTES = 32
+/** Characters of a box: 32 bytes and a tag, in base64. */
+export const BOX_TEXT = 64
 const CIPHER = 'chacha20-poly1305' as unknown as CipherGCMTypes
 const TAG_BYTES = 16
 const NONCE = Buffer.alloc(12)
@@ -32,7 +34,7 @@ function boxKey(shared: Uint8Array, ephemeral: Uint8Array, { salt, epoch, peer }
 function seal(secret: KeyObject, ephemeral: Uint8Array, context: Context, groupKey: Uint8Array): string {
   const key = boxKey(agree(secret, sealingKeyOf(context.peer)), ephemeral, context)
   const cipher = createCipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES })
-  return Buffer.concat([cipher.update(groupKey), cipher.final(), cipher.getAuthTag()]).toString('hex')
+  return Buffer.concat([cipher.update(groupKey), cipher.final(), cipher.getAuthTag()]).toString('base64')
 }
 
 /** @param salt the random number of the first entry: known to all members before there is an id, and to nobody else */
@@ -43,9 +45,8 @@ export function sealRotation(
 ): Rotation {
   const secret = x25519PrivateKey(random.bytes(32))
   const ephemeral = rawPublic(secret)
-  const boxes = [...init.peers]
-    .sort()
-    .map((peer) => [peer, seal(secret, ephemeral, { ...init, peer }, groupKey)] as const)
+  const sorted = [...init.peers].sort()
+  const boxes = sorted.map((peer) => seal(secret, ephemeral, { ...init, peer }, groupKey)).join('')
   return { epoch: init.epoch, ephemeral: ephemeral.toString('hex'), boxes }
 }
 
@@ -59,7 +60,7 @@ export function sealKey(random: RandomSource, context: Context, groupKey: Uint8A
 export function openKey(seed: Uint8Array, context: Context, { ephemeral, box }: SealedKey): Uint8Array {
   const raw = Buffer.from(ephemeral, 'hex')
   const key = boxKey(agree(openingKeyOf(seed), x25519PublicKey(raw)), raw, context)
-  const bytes = Buffer.from(box, 'hex')
+  const bytes = Buffer.from(box, 'base64')
   const decipher = createDecipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES })
   decipher.setAuthTag(bytes.subarray(-TAG_BYTES))
   try {

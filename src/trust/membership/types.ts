@@ -67,15 +67,16 @@ export interface Removed {
 export interface SealedKey {
   /** Ephemeral X25519 public key, hex. */
   readonly ephemeral: string
-  /** 48 bytes, hex. */
+  /** 48 bytes, base64: 64 characters. */
   readonly box: string
 }
 
-/** A new group key: sealed to each member that stays, in order of their ids. */
+/** A new group key, sealed to each member that stays. */
 export interface Rotation {
   readonly epoch: number
   readonly ephemeral: string
-  readonly boxes: readonly (readonly [peer: string, box: string])[]
+  /** The boxes of all of them, one behind the other, in the order of their ids; who they are says the log. */
+  readonly boxes: string
 }
 
 interface Common {
