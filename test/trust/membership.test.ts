@@ -89,6 +89,19 @@ describe('a cluster', () => {
     expect(cluster.membership.admits(member.id, 'connect')).toBe(true)
   })
 
+  test('a key that was not sealed to a member costs it the key, and nothing else', () => {
+    const { cluster, founder, time } = found()
+    const member = admitted(cluster)
+    const other = copyFor(cluster, member, time)
+    const body = composeRotate({ random, wall: () => 1 }, cluster.log.state)
+    const spoilt = { ...body, rotation: { ...body.rotation, boxes: 'A'.repeat(body.rotation.boxes.length) } }
+    other.merge([sealEntry(spoilt, founder).bytes])
+    expect(other.epoch).toBe(2)
+    expect(other.membership.admits(founder.id, 'place')).toBe(true)
+    const short = { ...body, rotation: { ...body.rotation, boxes: 'A'.repeat(64) } }
+    expect(coded(() => cluster.merge([sealEntry(short, founder).bytes]))).toBe('WEFT-TRU-104')
+  })
+
   test('the last admin cannot be removed', () => {
     const { cluster } = found()
     expect(coded(() => cluster.revoke(cluster.self, 'oops'))).toBe('WEFT-TRU-104')

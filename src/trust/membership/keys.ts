@@ -1,5 +1,6 @@
 /** The keys that follow from a membership: the door's, the same for ever, and the group's, another one each epoch. */
 import { hkdfSync } from 'node:crypto'
+import { SealError } from './errors.ts'
 import { openKey } from './seal.ts'
 import type { ClusterState } from './state.ts'
 
@@ -12,6 +13,15 @@ const KEPT_EPOCHS = 4
  */
 export function doorKey(cluster: string): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', Buffer.from(cluster, 'hex'), 'weft/1 cluster', 'weft/1 door', 32))
+}
+
+function opened(...asked: Parameters<typeof openKey>): Uint8Array | undefined {
+  try {
+    return openKey(...asked)
+  } catch (error) {
+    if (error instanceof SealError) return undefined
+    throw error
+  }
 }
 
 export interface GroupKeys {
@@ -33,7 +43,9 @@ export function createGroupKeys(self: string, seed: Uint8Array): GroupKeys {
       }
       const [latest] = known
       if (latest?.epoch === state.epoch && latest.ephemeral === sealed.ephemeral) return
-      const key = openKey(seed, { salt: state.random, epoch: state.epoch, peer: self }, sealed)
+      const key = opened(seed, { salt: state.random, epoch: state.epoch, peer: self }, sealed)
+      // an admin that seals badly to one member keeps it from hearing who is nearby, and from nothing else
+      if (key === undefined) return
       known = [{ epoch: state.epoch, ephemeral: sealed.ephemeral, key }, ...known].slice(0, KEPT_EPOCHS)
     },
     list: () => known.map(({ key }) => key),
