@@ -30,6 +30,11 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
   },
   PASSPHRASE_FILE,
   {
+    name: 'max-age',
+    value: { label: 'TIME', kind: 'duration', min: 30_000 },
+    help: 'in a cluster: refuse all but news when no admin was heard for so long, e.g. 1h (default: never)',
+  },
+  {
     name: 'lan',
     value: { label: 'MODE', kind: 'text', choices: ['open', 'confirm', 'off'] },
     help: 'peers found on this LAN: join, ask first, or do not look',

@@ -25,6 +25,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
   const [lan, http] = [flags.text('lan') as UpInit['lan'] | undefined, flags.text('http')]
   const [memory, threads] = [flags.number('memory'), flags.number('threads')]
   const [disk, uploadLimit] = [flags.number('disk'), flags.number('upload-limit')]
+  const maxAge = flags.number('max-age')
   const [replan, quiet] = [flags.text('replan') as UpInit['replan'] | undefined, flags.number('replan-quiet')]
   return {
     home,
@@ -35,6 +36,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
     ...addresses(flags.texts('announce'), 'announce'),
     ...addresses(flags.texts('bootstrap'), 'bootstrap'),
     ...(lan === undefined ? {} : { lan }),
+    ...(maxAge === undefined ? {} : { maxAge }),
     ...(relay === undefined ? {} : { relay }),
     ...(replan === undefined ? {} : { replan }),
     ...(quiet === undefined ? {} : { replanQuiet: quiet * 1000 }),

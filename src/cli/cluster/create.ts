@@ -1,6 +1,8 @@
 /** weft cluster create NAME: this peer founds a cluster, and is its first admin. */
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  checkFounding,
   clusterPlaces,
   foundClusterHome,
   LOG_LIMITS,
@@ -36,19 +38,22 @@ export async function create(context: CommandContext): Promise<void> {
   const pin = await readClusterPin(home)
   if (pin !== undefined) throw new InClusterError(pin.name)
   await refuseRunning(context, 'found a cluster')
+  const founder = { name: flags.text('name') ?? '', site: flags.text('site') ?? '' }
+  checkFounding({ name, founder })
   const seed = io.random.bytes(32)
   const place = file ?? (offline ? undefined : clusterPlaces(home).rootKey)
   // first: a cluster whose root key nobody has could never be recovered
   if (place !== undefined) await writeRootKey(place, seed)
   const needs = await clusterNeeds(context)
-  const opened = await foundClusterHome(needs, home, {
-    name,
-    threshold,
-    founder: { name: flags.text('name') ?? '', site: flags.text('site') ?? '' },
-    root: identityOfSeed(seed),
-  })
+  const root = identityOfSeed(seed)
+  const opened = await foundClusterHome(needs, home, { name, threshold, founder, root }).catch(
+    async (error: unknown) => {
+      if (place !== undefined) await rm(place, { force: true })
+      throw error
+    },
+  )
   const { cluster } = opened
-  const root = { id: cluster.view().root, file: place ?? null, key: place === undefined ? rootKeyLine(seed) : null }
+  const kept = { id: root.id, file: place ?? null, key: place === undefined ? rootKeyLine(seed) : null }
   opened.close()
   if (out.structured) {
     out.document({
@@ -57,17 +62,17 @@ export async function create(context: CommandContext): Promise<void> {
       name,
       admin: cluster.self,
       threshold,
-      root_id: root.id,
-      root_file: root.file,
-      root_key: root.key,
+      root_id: kept.id,
+      root_file: kept.file,
+      root_key: kept.key,
     })
     return
   }
-  if (root.key !== null) {
-    out.line(root.key)
+  if (kept.key !== null) {
+    out.line(kept.key)
     out.note('the root key: this is the only time that it is shown. Keep it where no machine reads it')
   } else {
-    out.note(`the root key is in ${printable(root.file ?? '')}: it replaces lost admins, so keep a copy elsewhere`)
+    out.note(`the root key is in ${printable(kept.file ?? '')}: it replaces lost admins, so keep a copy elsewhere`)
   }
   out.note(`cluster ${printable(name)} (${cluster.id.slice(0, 16)}…): this peer is its admin. Now: weft up`)
   out.note(`then let others in:  weft invite create   (home: ${printable(join(home))})`)

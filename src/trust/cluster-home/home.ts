@@ -117,15 +117,20 @@ export interface FoundClusterInit {
   readonly root: Identity
 }
 
+/** @throws ClusterNameError */
+export function checkFounding({ name, founder }: Pick<FoundClusterInit, 'name' | 'founder'>): void {
+  checkLabel('the name of the cluster', name, LOG_LIMITS.name, 1)
+  checkLabel('the name of this peer', founder.name, LOG_LIMITS.name)
+  checkLabel('the site', founder.site, LOG_LIMITS.site)
+}
+
 /** @throws InClusterError, ClusterNameError */
 export async function foundClusterHome(
   needs: ClusterNeeds,
   home: string,
   { name, threshold, founder, root }: FoundClusterInit,
 ): Promise<OpenedCluster> {
-  checkLabel('the name of the cluster', name, LOG_LIMITS.name, 1)
-  checkLabel('the name of this peer', founder.name, LOG_LIMITS.name)
-  checkLabel('the site', founder.site, LOG_LIMITS.site)
+  checkFounding({ name, founder })
   const { identity } = needs
   const body = composeGenesis(needs, {
     name,
@@ -162,6 +167,9 @@ export async function leaveClusterHome(home: string, wall: number): Promise<stri
   const aside = `${places.directory}-left-${wall}`
   await rename(places.directory, aside)
   await rm(places.anchor, { force: true })
+  await rename(places.rootKey, join(aside, 'cluster-root.key')).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
   return aside
 }
 

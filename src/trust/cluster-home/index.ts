@@ -2,6 +2,7 @@
 export * from './errors.ts'
 export {
   adoptClusterHome,
+  checkFounding,
   checkLabel,
   clusterPlaces,
   foundClusterHome,
