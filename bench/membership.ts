@@ -2,7 +2,7 @@
  * A cluster's membership: how long a log takes to open and to verify, what a question to it costs, and how soon a removed
  * member is cut off by all who are connected and by one who was not. Peers of this process, over TCP on the loopback.
  *
- *   node bench/membership.ts [--json] [--entries 10000] [--members 200] [--peers 50] [--rounds 5]
+ *   node bench/membership.ts [--json] [--entries 10000] [--members 50] [--peers 50] [--rounds 5]
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -36,7 +36,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
     entries: { type: 'string', default: '10000' },
-    members: { type: 'string', default: '200' },
+    members: { type: 'string', default: '50' },
     peers: { type: 'string', default: '50' },
     rounds: { type: 'string', default: '5' },
   },

@@ -36,7 +36,8 @@ export function foundState(entry: Entry): ClusterState {
     admins: new Set([peer]),
     members: new Map([[peer, { ...founder, role: 'admin', inviter: peer, since: at }]]),
     removed: new Map(),
-    keys: boxesOf(rotation, [peer]),
+    keys: new Map(),
+    rotation: { ephemeral: rotation.ephemeral, boxes: rotation.boxes, peers: [peer] },
   }
 }
 
@@ -180,15 +181,11 @@ function checkRotation({ epoch, boxes }: Rotation, expected: number, members: nu
     throw new EntryRefusedError('its group key is not sealed to the members alone, and to all of them')
 }
 
-function boxesOf({ ephemeral, boxes }: Rotation, peers: readonly string[]): ClusterState['keys'] {
-  const box = (index: number): string => boxes.slice(index * BOX_TEXT, (index + 1) * BOX_TEXT)
-  return new Map(peers.toSorted().map((peer, index) => [peer, { ephemeral, box: box(index) }]))
-}
-
 function rotate(state: ClusterState, rotation: Rotation): void {
-  state.epoch = rotation.epoch
+  const { epoch, ephemeral, boxes } = rotation
+  state.epoch = epoch
   state.keys.clear()
-  for (const [peer, key] of boxesOf(rotation, [...state.members.keys()])) state.keys.set(peer, key)
+  state.rotation = { ephemeral, boxes, peers: [...state.members.keys()] }
 }
 
 /** The body of a first entry has no cluster yet. */

@@ -2,6 +2,7 @@
 import { hkdfSync } from 'node:crypto'
 import { SealError } from './errors.ts'
 import { openKey } from './seal.ts'
+import { sealedFor } from './state.ts'
 import type { ClusterState } from './state.ts'
 
 /** Sleepers announce themselves under the key that they know; older ones find the others by their addresses. */
@@ -36,7 +37,7 @@ export function createGroupKeys(self: string, seed: Uint8Array): GroupKeys {
   let known: readonly { readonly epoch: number; readonly ephemeral: string; readonly key: Uint8Array }[] = []
   return {
     update(state) {
-      const sealed = state.keys.get(self)
+      const sealed = sealedFor(state, self)
       if (sealed === undefined) {
         known = []
         return

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { canonicalJson } from '../../util/index.ts'
 import { EntryFormError } from './errors.ts'
+import { BOX_TEXT } from './seal.ts'
 import { ROLES } from './types.ts'
 import type { LogHead, Member, Removed, SealedKey, Threshold } from './types.ts'
 
@@ -24,8 +25,28 @@ export interface ClusterState {
   readonly admins: Set<string>
   readonly members: Map<string, Member>
   readonly removed: Map<string, Removed>
-  /** The group key of the present epoch, sealed to each member. */
+  /** The group key of the present epoch, sealed to those who came since it began; `sealedFor` has those of all. */
   readonly keys: Map<string, SealedKey>
+  /** The rotation that began the epoch, and who were members then, in no order: taken apart when it is asked for. */
+  rotation: { readonly ephemeral: string; readonly boxes: string; readonly peers: readonly string[] } | undefined
+}
+
+/** All boxes of the present epoch, by member. */
+function unpack({ rotation, keys, members }: ClusterState): Map<string, SealedKey> {
+  const all = new Map<string, SealedKey>()
+  if (rotation !== undefined) {
+    const { ephemeral, boxes } = rotation
+    for (const [index, peer] of rotation.peers.toSorted().entries())
+      if (members.has(peer)) all.set(peer, { ephemeral, box: boxes.slice(index * BOX_TEXT, (index + 1) * BOX_TEXT) })
+  }
+  for (const [peer, key] of keys) all.set(peer, key)
+  return all
+}
+
+/** The group key of the present epoch, sealed to a member. */
+export function sealedFor(state: ClusterState, peer: string): SealedKey | undefined {
+  if (!state.members.has(peer)) return undefined
+  return state.keys.get(peer) ?? unpack(state).get(peer)
 }
 
 export function copyState(state: ClusterState): ClusterState {
@@ -71,13 +92,14 @@ const byPeer = (a: { readonly peer: string }, b: { readonly peer: string }): num
 
 /** The state as canonical JSON: what a checkpoint hashes, the same on every member. */
 export function snapshotOf(state: ClusterState): string {
+  const { rotation: _rotation, ...rest } = state
   return canonicalJson({
-    ...state,
+    ...rest,
     v: 1,
     admins: [...state.admins].sort(),
     members: [...state.members.values()].sort(byPeer),
     removed: [...state.removed.values()].sort(byPeer),
-    keys: [...state.keys].sort(([a], [b]) => (a < b ? -1 : 1)),
+    keys: [...unpack(state)].sort(([a], [b]) => (a < b ? -1 : 1)),
   })
 }
 
@@ -102,5 +124,6 @@ export function readSnapshot(text: string): ClusterState {
     members: new Map(members.map((member) => [member.peer, member])),
     removed: new Map(removed.map((one) => [one.peer, one])),
     keys: new Map(keys),
+    rotation: undefined,
   }
 }
