@@ -38,6 +38,33 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
     examples: ['weft train heart.json --out heart', 'weft train heart.json --out heart --resume'],
   },
   {
+    verb: 'adapter',
+    group: 'models',
+    summary: 'adapters of language models: bring in, list, remove, merge',
+    arguments: [
+      { label: 'ACTION', required: true, choices: ['add', 'ls', 'rm', 'merge'] },
+      { label: 'FOLDER|NAME', offers: 'files' },
+    ],
+    options: [
+      { name: 'model', short: 'm', value: { label: 'MODEL', kind: 'text' }, help: 'the model that the adapter is for' },
+      {
+        name: 'name',
+        value: { label: 'NAME', kind: 'text' },
+        help: 'of add: how it is asked for (default: the name of the folder); of merge: the new model',
+      },
+    ],
+    notes: [
+      'FOLDER has adapter_config.json and adapter_model.safetensors, as weft train and the PEFT library write them. ' +
+        'An adapter that was added is asked for as MODEL:NAME, by weft run and over HTTP. `weft adapter merge` makes a ' +
+        'model of its own, with the adapter in its weights.',
+    ],
+    examples: [
+      'weft adapter add loud --model weft-tiny',
+      'weft run weft-tiny "The sea" --adapter loud',
+      'weft adapter merge loud --model weft-tiny --name weft-loud',
+    ],
+  },
+  {
     verb: 'eval',
     group: 'models',
     summary: 'metrics of a trained model, on its own examples or others',

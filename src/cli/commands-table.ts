@@ -72,6 +72,7 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
         value: { label: 'K', kind: 'whole', min: 0, max: 20 },
         help: 'with --json: the K likeliest tokens of each step',
       },
+      { name: 'adapter', value: { label: 'NAME', kind: 'text' }, help: 'with this adapter (weft adapter ls)' },
       PLACEMENT,
       ...AUDIT,
       SPECULATE,

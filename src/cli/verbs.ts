@@ -22,6 +22,7 @@ export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
   split: () => import('./commands/split.ts'),
   embed: () => import('./commands/embed.ts'),
   infer: () => import('./commands/infer.ts'),
+  adapter: () => import('./commands/adapter.ts'),
   train: () => import('./commands/train.ts'),
   eval: () => import('./commands/eval.ts'),
   fed: () => import('./commands/fed.ts'),

@@ -7,6 +7,7 @@ import { FlowService, GraphStages, RingService } from '../pipeline/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
+import { Adapters, fetchedAdapter } from './adapters.ts'
 import { auditMode } from './audit.ts'
 import { auditMesh } from './audit-heads.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
@@ -121,10 +122,12 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
           (address) => keeper.promise(address),
         )
   wired.mesh = mesh
+  const adapters = new Adapters(paths.root, store)
   const library = await libraryOf(parts, {
     mesh: () => wired.mesh,
     transfers,
     keeper,
+    baseOf: async (name) => (await adapters.find(name))?.model,
     changed: () => wired.holdings?.changed(),
   })
   wired.library = library
@@ -139,6 +142,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       emit('stage.lost', { model, why: error.message })
     },
     others: (most) => wired.graphStages?.giveBack(most) ?? 0,
+    adapter: (wanted, origin) => fetchedAdapter(store, wired.mesh, wanted, origin),
   })
   wired.stages = stages
   undo.push(() => stages.stop())
@@ -210,16 +214,13 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => flow.stop())
-  const trained = trainingOf(parts, { library, network, stages })
-  undo.push(() => trained.stop())
+  const trained = trainingOf(parts, { library, network, stages }, undo)
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
   const keptParts = new KeptParts({ clock, paths, store, library })
   const count: Telemetry['count'] = (counter, by, labels) => telemetry.count(counter, by, labels)
   const isReachable = (peer: string): boolean => replacements.isReachable(peer)
   const inferring = { count, isReachable, self, clock, random, paths, store, mesh, library, placing, flow, watch }
-  const decoding = { ...inferring, keptParts }
-  const training = { ...inferring, ...trained, replacements }
   const requests = new Requests({
     self,
     clock,
@@ -227,9 +228,10 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     telemetry,
     ring,
     library,
+    adapters,
     placing,
     replacements,
-    decoding,
+    decoding: { ...inferring, keptParts },
     quarantine,
     site,
     audit: { mode: auditMode(init.audit ?? 'off'), rate: init.auditRate },
@@ -294,7 +296,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     quarantine,
     site,
     inferring,
-    training,
+    training: { ...inferring, ...trained, replacements },
     shutdown,
   })
   if (network !== null) undo.push(() => federation.stop())

@@ -211,11 +211,29 @@ export class NotInThisVersionError extends WeftError {
   }
 }
 
+export class AdapterUnknownError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-MOD-052',
+    title: 'Unknown adapter',
+    meaning: 'This home has no adapter of this name for the model.',
+    remedy: 'weft adapter ls lists what is known; weft adapter add FOLDER --model MODEL brings one in.',
+    exit: EXIT.notFound,
+    http: 404,
+  }
+
+  constructor(model: string, name: string) {
+    super(AdapterUnknownError.info, `there is no adapter ${JSON.stringify(name.slice(0, 100))} of ${model} here`, {
+      details: { model, name },
+    })
+  }
+}
+
 export const PEER_ERRORS: readonly ErrorInfo[] = [
   ...EMBED_ERRORS,
   HomeBusyError.info,
   HomeUnwritableError.info,
   ModelUnknownError.info,
+  AdapterUnknownError.info,
   ModelInUseError.info,
   DeployFailedError.info,
   OfflineError.info,

@@ -12,13 +12,15 @@ export interface LibraryParts {
   mesh(): Mesh | null
   readonly transfers: Transfers
   readonly keeper: DiskKeeper
+  /** The model that an adapter of this name belongs to. */
+  baseOf(name: string): Promise<string | undefined>
   /** What is held has changed. */
   changed(): void
 }
 
 export function libraryOf(
   { clock, store, paths, logger, telemetry }: Pick<Parts, 'clock' | 'logger' | 'paths' | 'store' | 'telemetry'>,
-  { mesh, transfers, keeper, changed }: LibraryParts,
+  { baseOf, mesh, transfers, keeper, changed }: LibraryParts,
 ): Promise<Library> {
   return Library.open({
     clock,
@@ -27,6 +29,7 @@ export function libraryOf(
     catalogues: [join(packageRoot(), 'partitions', 'catalogue'), join(paths.partitions, 'catalogue')],
     log: (line) => logger.warn({}, line),
     count: (name, by, labels) => telemetry.count(name, by, labels),
+    baseOf,
     fetchManifest: async (model, signal) => fetchManifest(mesh(), model, signal),
     fetchBlobs: async (manifest, blobs, signal, onProgress) => {
       const entry = transfers.begin(manifest.model, 'fetch')

@@ -5,6 +5,8 @@ import {
   createCatalogue,
   besideBlocks,
   importAnyInChild,
+  isModelName,
+  loadManifest,
   loadManifests,
   manifestFileName,
   removeManifest,
@@ -13,15 +15,7 @@ import {
   saveManifest,
   tokenizerOf,
 } from '../models/index.ts'
-import type {
-  Catalogue,
-  ChildImportNeeds,
-  ChildLimits,
-  ChildNeeds,
-  ModelImportRequest,
-  AnyManifest,
-  Tokenizer,
-} from '../models/index.ts'
+import type { Catalogue, ChildImportNeeds, ChildLimits, ChildNeeds, AnyManifest, Tokenizer } from '../models/index.ts'
 import type { FetchProgress } from '../mesh/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
@@ -31,6 +25,7 @@ import type { FormatSpeed } from '../pipeline/index.ts'
 import { ModelUnknownError, StoppingError } from './errors.ts'
 import { checkRange, fitsHalf, RANGE_TEXT } from './range-check.ts'
 import type { HomePaths } from './home.ts'
+import { requestOf } from './import-request.ts'
 import { loadTokenizer } from './load-tokenizer.ts'
 import type { ImportRequest, ProgressSink } from './types.ts'
 
@@ -44,6 +39,8 @@ export interface LibraryNeeds {
   readonly count: Telemetry['count']
   /** Of the children that open model files. @default those of models/ */
   readonly importLimits?: ChildLimits
+  /** The model that a name with an adapter's behind it means. */
+  baseOf?(name: string): Promise<string | undefined>
   /** From the mesh, when the home does not have it. */
   fetchManifest(modelOrDigest: string, signal?: AbortSignal): Promise<AnyManifest | null>
   fetchBlobs(
@@ -105,9 +102,23 @@ export class Library {
 
   /** By name, from here or from the mesh. @throws ModelUnknownError */
   async resolve(model: string, signal?: AbortSignal): Promise<AnyManifest> {
-    const known = this.named(model) ?? this.byDigest(model) ?? (await this.#adopt(model, signal))
+    const known = this.named(model) ?? this.byDigest(model) ?? (await this.#merged(model))
     if (known !== undefined) return known
+    const base = await this.#needs.baseOf?.(model)
+    if (base !== undefined) return this.resolve(base, signal)
+    const adopted = await this.#adopt(model, signal)
+    if (adopted !== undefined) return adopted
     throw new ModelUnknownError(model, (await this.catalogue.find(model).catch(() => null)) !== null)
+  }
+
+  /** One that another process of this home has made since: a model with an adapter in its weights. */
+  async #merged(model: string): Promise<AnyManifest | undefined> {
+    const { partitions } = this.#needs.paths
+    const manifest = isModelName(model) ? await loadManifest(partitions, model).catch(() => null) : null
+    if (manifest === null) return undefined
+    this.#models.set(manifest.model, manifest)
+    this.#needs.changed()
+    return manifest
   }
 
   /** What a name of the catalogue stands for, where the entry says so: whoever in the mesh gives it to another model is not believed. */
@@ -296,18 +307,6 @@ export class Library {
     const used = new Set(this.list().flatMap(addresses))
     for (const address of addresses(manifest)) if (!used.has(address)) await this.#needs.store.remove(address)
     this.#needs.changed()
-  }
-}
-
-function requestOf({ source, name, weights, measure, calibration }: ImportRequest): ModelImportRequest {
-  return {
-    source,
-    ...(name === undefined ? {} : { name }),
-    ...(weights === undefined ? {} : { weights }),
-    ...(measure === undefined ? {} : { measure }),
-    ...(calibration === undefined ? {} : { calibration }),
-    // The reference format keeps float32 at the boundaries as well (docs/decisions.md).
-    ...(weights === 'f32' ? { boundary: 'f32' as const } : {}),
   }
 }
 

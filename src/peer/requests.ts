@@ -2,10 +2,18 @@
 import { isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
-import type { Failover, GenerateEvent, GenerateRequest, PlacementStage, RingService } from '../pipeline/index.ts'
+import type {
+  Failover,
+  GenerateEvent,
+  GenerateRequest,
+  PlacementStage,
+  RingService,
+  SessionAdapter,
+} from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { orAbort } from '../util/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
+import type { Adapters } from './adapters.ts'
 import { graphDecoder } from './decoding.ts'
 import { sessionAudit } from './audit.ts'
 import type { AuditDefaults } from './audit.ts'
@@ -34,6 +42,7 @@ export interface RequestsNeeds {
   readonly telemetry: Telemetry
   readonly ring: RingService
   readonly library: Library
+  readonly adapters: Pick<Adapters, 'find' | 'sealed'>
   readonly placing: Placing
   readonly replacements: Replacements
   readonly decoding: DecodingNeeds
@@ -186,12 +195,24 @@ export class Requests {
     const { digest, shape } = manifest
     const tracked = this.underWay.track(manifest)
     const failover = this.#failover(manifest, request, tracked)
+    const adapter = await this.#adapter(manifest, request)
     const audit = sessionAudit(this.#needs, manifest, request, allowedPeers(request.placement, self))
-    const names = new PrefixNames(this.#prefixSecret, digest)
+    // Rows of one adapter are of no use to another, nor to the model without any.
+    const names = new PrefixNames(this.#prefixSecret, adapter === undefined ? digest : `${digest}/${adapter.address}`)
     const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
     const open: Decoder['open'] = async (session) =>
-      tracked.session(await openSession(needs, { digest, route, failover, audit, names, ...session }))
+      tracked.session(await openSession(needs, { digest, route, failover, audit, adapter, names, ...session }))
     return { context: shape.context, open }
+  }
+
+  /** Where the model was asked for as `MODEL:ADAPTER`. */
+  async #adapter(manifest: ModelManifest, { model }: GenerateRequest): Promise<SessionAdapter | undefined> {
+    if (model === manifest.model || model === manifest.digest) return undefined
+    const { adapters, telemetry } = this.#needs
+    const found = await adapters.find(model)
+    if (found === undefined) return undefined
+    telemetry.count('adapter_sessions')
+    return adapters.sealed(manifest, found.adapter)
   }
 
   #failover(manifest: ModelManifest, { placement, deadline }: GenerateRequest, tracked: Tracked): Failover {

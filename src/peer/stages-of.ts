@@ -9,7 +9,7 @@ export function stagesOf(
   parts: Parts,
   library: Library,
   memory: number,
-  events: Pick<StagesNeeds, 'changed' | 'lost' | 'others'>,
+  events: Pick<StagesNeeds, 'adapter' | 'changed' | 'lost' | 'others'>,
 ): Stages {
   const { clock, threads, paths, telemetry, needs } = parts
   return new Stages({

@@ -14,6 +14,7 @@ export function trainingOf(
     network,
     stages,
   }: { readonly library: Library; readonly network: Network | null; readonly stages: Stages },
+  undo: (() => unknown)[],
 ): { readonly hosts: TrainHosts; readonly service: TrainService; stop(): Promise<void> } {
   const count = (counter: string, by?: number): void => telemetry.count(counter as 'training_sessions', by)
   const hosts = new TrainHosts({
@@ -35,5 +36,6 @@ export function trainingOf(
     await service.stop()
     await hosts.stop()
   }
+  undo.push(stop)
   return { hosts, service, stop }
 }

@@ -79,7 +79,7 @@ export { RingService } from './ring/service.ts'
 export { servesRange } from './stage-ranges.ts'
 export type { BlockRange } from './stage-ranges.ts'
 export { Stages } from './stages.ts'
-export type { LoadedStage, StagesNeeds } from './stages.ts'
+export type { LoadedStage, SessionAdapter, StagesNeeds } from './stages.ts'
 
 export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   ...STAGE_ERRORS,

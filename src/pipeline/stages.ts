@@ -26,10 +26,18 @@ export interface LoadedStage {
   readonly state: 'loading' | 'ready' | 'failed'
 }
 
+/** Of a session: a sealed adapter (models/). */
+export interface SessionAdapter {
+  readonly address: string
+  readonly bytes: number
+}
+
 export interface StagesNeeds {
   readonly clock: Clock
   /** A model that this peer knows, and the file of its manifest. @throws when it is unknown */
   model(digest: string): Promise<{ readonly manifest: ModelManifest; readonly path: string }>
+  /** Has the bytes of an adapter in the store. @returns its file */
+  adapter?(adapter: SessionAdapter, origin: string): Promise<string>
   /** Has the tensors of blocks [from, to) in the store. */
   fetch(manifest: ModelManifest, from: number, to: number, signal?: AbortSignal): Promise<void>
   /** Has the tokenizer in the store. @default it is there, or answers have no format */
@@ -87,6 +95,12 @@ export class Stages implements StageTable {
   async text(digest: string): Promise<void> {
     const { manifest } = this.#entries.get(digest) ?? (await this.#needs.model(digest))
     await this.#needs.text?.(manifest)
+  }
+
+  /** @throws CancelledError where this peer serves no adapters, and what fetching throws */
+  adapter(adapter: SessionAdapter, origin: string): Promise<string> {
+    const file = this.#needs.adapter?.(adapter, origin)
+    return file ?? Promise.reject(new CancelledError('no adapters are served here'))
   }
 
   kernel(digest: string): string | undefined {

@@ -20,7 +20,7 @@ import { waiting } from '../waiting.ts'
 
 export const command: Command = async (context) => {
   const { flags, out } = context
-  const model = flags.required(0)
+  const model = adapted(flags.required(0), flags.text('adapter'))
   const [maxTokens, stop, logprobs] = [flags.number('max-tokens'), flags.texts('stop'), flags.number('logprobs')]
   if (stop.includes('')) throw new BadValueError('--stop', '', 'a text that is not empty')
   const placement = await placementOption(flags.text('placement'), model)
@@ -51,6 +51,11 @@ export const command: Command = async (context) => {
     const names = namesOf(await access.status(context.signal))
     for (const line of statsLines(document.stats, document.route, names)) out.note(line)
   }
+}
+
+/** As requests name a model with an adapter. */
+function adapted(model: string, adapter: string | undefined): string {
+  return adapter === undefined ? model : `${model}:${adapter}`
 }
 
 /** Text that was made before a failure is on stdout before the failure is told, and its line is ended. */

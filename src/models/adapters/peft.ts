@@ -28,7 +28,7 @@ const MODULES: Readonly<Record<AdaptedPart, string>> = {
 const FACTORS = { a: 'lora_A', b: 'lora_B' } as const
 const PROMPT = 'prompt_embeddings'
 /** Far more than is sensible; bounds what a file can make others hold. */
-const MOST_RANK = 1024
+export const MOST_RANK = 1024
 const MOST_CONFIG_BYTES = 1 << 20
 
 /** What an adapter is, and its values as kernels take them. */
@@ -45,14 +45,14 @@ export type Adapter =
 
 /** @param base name of the model. @throws DiskFullError, StoreUnwritableError */
 export async function writeAdapter(folder: string, shape: DecoderShape, base: string, adapter: Adapter): Promise<void> {
-  await writeSafetensors(join(folder, ADAPTER_FILES.weights), tensorsOf(shape, adapter), { format: 'pt' })
+  await writeSafetensors(join(folder, ADAPTER_FILES.weights), adapterTensors(shape, adapter), { format: 'pt' })
   await writeFileAtomic(
     join(folder, ADAPTER_FILES.config),
     `${JSON.stringify(configOf(shape, base, adapter), null, 2)}\n`,
   )
 }
 
-function tensorsOf(shape: DecoderShape, adapter: Adapter): FiledTensor[] {
+export function adapterTensors(shape: DecoderShape, adapter: Adapter): FiledTensor[] {
   if (adapter.kind === 'prompt') {
     return [{ name: PROMPT, dims: [adapter.tokens, shape.width], values: adapter.rows }]
   }
@@ -68,7 +68,7 @@ function tensorsOf(shape: DecoderShape, adapter: Adapter): FiledTensor[] {
   ).flat()
 }
 
-function tensorName(layer: number, part: AdaptedPart, factor: 'a' | 'b'): string {
+export function tensorName(layer: number, part: AdaptedPart, factor: 'a' | 'b'): string {
   return `base_model.model.model.layers.${layer}.${MODULES[part]}.${FACTORS[factor]}.weight`
 }
 

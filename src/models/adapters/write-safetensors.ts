@@ -16,6 +16,13 @@ export async function writeSafetensors(
   tensors: readonly FiledTensor[],
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
+  await writeFileAtomic(path, safetensorsBytes(tensors, metadata))
+}
+
+export function safetensorsBytes(
+  tensors: readonly FiledTensor[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   let at = 0
   const entries = tensors.map(({ name, dims, values }): [string, unknown] => {
     const from = at
@@ -27,5 +34,5 @@ export async function writeSafetensors(
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(table.length))
   const bytes = tensors.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
-  await writeFileAtomic(path, Buffer.concat([length, table, ...bytes]))
+  return Buffer.concat([length, table, ...bytes])
 }

@@ -6,10 +6,13 @@
  * rows), `rows.s` int64 [1, its rows] (which rows of x are the slot's; a single one is named twice), and `k.l.s`,
  * `v.l.s` [1, kv heads, capacity, head dim] of layer l; `back` int64 [rows] (where each row of x stands in the slots'
  * rows, one after another).
+ * With adapters also what stacked.ts names.
  * Outputs: `y` [rows, width], and the new rows `nk.l.s`, `nv.l.s` [1, kv heads, slot's rows, head dim].
  */
 import { GraphBuilder } from '../../onnx/index.ts'
 import type { BoundaryType, DecoderShape } from '../manifest.ts'
+import type { AdaptedPart } from './adapted/adapter-parts.ts'
+import { ADAPTER_MASK, stackedAdapters } from './adapted/stacked.ts'
 import { kernelHeadDim } from './head-width.ts'
 import { decoderLayer, groupedAttention } from './layer.ts'
 import type { PackedLayer, RotaryTables } from './layer.ts'
@@ -23,18 +26,21 @@ export interface DecoderInit {
   readonly layers: readonly PackedLayer[]
   readonly rotary: RotaryTables
   readonly slots: number
+  /** Matrices that adapters of sessions stand beside. @default none */
+  readonly adapted?: readonly AdaptedPart[]
 }
 
 export function decoderGraph(init: DecoderInit): Uint8Array {
-  const { shape, boundary, slots } = init
+  const { shape, boundary, slots, adapted = [] } = init
   const graph = new GraphBuilder()
   let residual = fromBoundary(graph, graph.input('x', boundary, ['rows', shape.width]), boundary)
   slotInputs(graph, slots)
+  if (adapted.length > 0) graph.input(ADAPTER_MASK, 'f32', ['slices', 'rows', 1])
   const news: NewRows[] = []
   for (const [layer, weights] of init.layers.entries()) {
-    residual = decoderLayer(graph, shape, `layer.${layer}`, weights, residual, (qkv) =>
-      attention(graph, init, layer, qkv, news),
-    )
+    const attend = (qkv: string): string => attention(graph, init, layer, qkv, news)
+    const adapt = adapted.length === 0 ? undefined : stackedAdapters(graph, shape, layer, adapted)
+    residual = decoderLayer(graph, shape, `layer.${layer}`, weights, residual, attend, adapt)
     if (layer < init.layers.length - 1) residual = roundBoundary(graph, residual, boundary)
   }
   graph.node(boundary === 'f16' ? 'Cast' : 'Identity', [residual], boundary === 'f16' ? { to: 10 } : {}, {

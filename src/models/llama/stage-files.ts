@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Engine } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import type { ModelManifest } from '../manifest.ts'
+import type { AdaptedPart } from './adapted/adapter-parts.ts'
 import { decoderGraph } from './decoder.ts'
 import { headGraph } from './head.ts'
 import type { PackedHead } from './head.ts'
@@ -33,7 +34,7 @@ export interface StageFiles {
   /** Has one block in the cache. */
   block(block: number): Promise<void>
   /** Path of the graph that runs decoder blocks [from, to) for so many session slots. */
-  decoder(from: number, to: number, slots: number): Promise<string>
+  decoder(from: number, to: number, slots: number, adapted?: readonly AdaptedPart[]): Promise<string>
   head(): Promise<string>
 }
 
@@ -94,7 +95,7 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
         listen,
       )
     },
-    async decoder(from, to, slots) {
+    async decoder(from, to, slots, adapted = []) {
       const layers: PackedLayer[] = []
       for (let block = from; block < to; block++) layers.push(await layer(block))
       const graph = decoderGraph({
@@ -104,8 +105,10 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
         layers,
         rotary: await rotary(),
         slots,
+        adapted,
       })
-      return writeGraph(directory, `decoder-${from}-${to}-${slots}`, graph)
+      const suffix = adapted.length === 0 ? '' : `-${adapted.join('-')}`
+      return writeGraph(directory, `decoder-${from}-${to}-${slots}${suffix}`, graph)
     },
     async head() {
       const { shape, boundary } = manifest

@@ -5,8 +5,10 @@
  */
 import type { Engine, Graph, LoadOptions, Tensor } from '../../onnx/index.ts'
 import { kernelHeadDim } from '../../models/index.ts'
-import type { BoundaryType, DecoderShape } from '../../models/index.ts'
+import type { AdaptedPart, BoundaryType, DecoderShape } from '../../models/index.ts'
 import type { Clock } from '../../util/index.ts'
+import { AdapterStacks, maskOf } from './adapter-stacks.ts'
+import type { HostAdapter } from './adapter-stacks.ts'
 import { loadEager } from './eager-graph.ts'
 import type { EagerGraph } from './eager-graph.ts'
 import { KvCache } from './kv-cache.ts'
@@ -22,6 +24,8 @@ export interface DecoderJob {
   /** Rows in the boundary's type. */
   readonly rows: Uint8Array
   readonly count: number
+  /** All jobs of a run have one, or none has. */
+  readonly adapter?: HostAdapter | undefined
 }
 
 export interface DecoderStage {
@@ -44,22 +48,26 @@ export interface DecoderStageInit {
   readonly shape: DecoderShape
   readonly boundary: BoundaryType
   readonly layers: number
-  /** Path of the graph for so many slots. */
-  graph(slots: number): Promise<string>
+  /** Number of the first layer in the model, from 0: of adapters. @default 0 */
+  readonly first?: number
+  /** Path of the graph for so many slots, and adapters of these parts. */
+  graph(slots: number, adapted: readonly AdaptedPart[]): Promise<string>
 }
 
 export async function createDecoderStage(init: DecoderStageInit): Promise<DecoderStage> {
   const { shape, layers } = init
   const kvShape = { layers, heads: shape.kv_heads, headDim: kernelHeadDim(shape) }
   const { engine, clock, options } = init
-  const variants = new Map<number, Promise<EagerGraph>>()
-  const variant = (slots: number): Promise<EagerGraph> => {
-    const known = variants.get(slots)
+  const variants = new Map<string, Promise<EagerGraph>>()
+  const variant = (slots: number, adapted: readonly AdaptedPart[] = []): Promise<EagerGraph> => {
+    const key = [slots, ...adapted].join()
+    const known = variants.get(key)
     if (known !== undefined) return known
-    const loading = init.graph(slots).then((path) => loadEager(engine, clock, path, options))
-    variants.set(slots, loading)
+    const loading = init.graph(slots, adapted).then((path) => loadEager(engine, clock, path, options))
+    variants.set(key, loading)
     return loading
   }
+  const stacks = new AdapterStacks(shape, init.first ?? 0, layers)
   let spun = false
   const idle = new KvCache(kvShape)
   const oneRow = await triedOneRow(init, await variant(1), kvShape, idle)
@@ -72,9 +80,14 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
     newCache: (positions) => new KvCache(kvShape, positions),
     async run(jobs) {
       const slots = SLOT_VARIANTS.find((size) => size >= jobs.length)!
-      const graph = await variant(slots)
-      const batch = layOut(init, jobs, oneRow ? 1 : 2)
-      const outputs = await graph.run(feeds(init, jobs, batch, slots, idle), fetches(layers, jobs.length))
+      const adapted = jobs.flatMap(({ adapter, count }) => (adapter === undefined ? [] : [{ adapter, count }]))
+      const stack = adapted.length === 0 ? undefined : stacks.of(adapted.map(({ adapter }) => adapter))
+      const graph = await variant(slots, stack?.parts)
+      // Products with adapters were not tried with a single row.
+      const batch = layOut(init, jobs, oneRow && stack === undefined ? 1 : 2)
+      const own = stack === undefined ? {} : { ...stack.feeds, ...maskOf(stack, adapted, batch.rows) }
+      const all = { ...feeds(init, jobs, batch, slots, idle), ...own }
+      const outputs = await graph.run(all, fetches(layers, jobs.length))
       spun = graph.spun
       return collect(init, jobs, batch, outputs)
     },

@@ -1,6 +1,7 @@
 /** A stage's sessions and the jobs that wait in it. */
 import { DTYPE } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import type { HostAdapter } from './adapter-stacks.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
 import type { SessionPrefix } from './prefix-cache.ts'
@@ -14,6 +15,7 @@ export interface Session {
   readonly segment: Segment
   readonly caches: readonly KvCache[]
   readonly sampler: Sampler | null
+  readonly adapter: Promise<HostAdapter> | null
   readonly reserved: number
   readonly positions: number
   /** Position that the next rows must have. */

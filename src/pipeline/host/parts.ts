@@ -1,9 +1,11 @@
 /** The loaded parts of a stage host: embedding, ranges of decoder layers, head; and segments put together from them. */
-import { kernelHeadDim, openEmbedding, stageFiles } from '../../models/index.ts'
+import { readFile } from 'node:fs/promises'
+import { kernelHeadDim, openEmbedding, openSealed, stageFiles } from '../../models/index.ts'
 import type { Embedding, ModelManifest, StageFiles } from '../../models/index.ts'
 import type { Engine, LoadOptions } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
+import type { HostAdapter } from './adapter-stacks.ts'
 import { createDecoderStage } from './decoder-stage.ts'
 import type { DecoderStage } from './decoder-stage.ts'
 import { KvFullError, StageMissingError } from './errors.ts'
@@ -37,12 +39,16 @@ export interface PartsNeeds {
 }
 
 /** What a host needs of its parts, whatever computes them. */
-export type HostParts = Pick<Parts, 'admit' | 'kvBytes' | 'load' | 'packed' | 'plain' | 'segment'>
+/** Loaded adapters that are kept, beside those that sessions hold. */
+const MOST_ADAPTERS = 32
+
+export type HostParts = Pick<Parts, 'adapter' | 'admit' | 'kvBytes' | 'load' | 'packed' | 'plain' | 'segment'>
 
 export class Parts {
   readonly #needs: PartsNeeds
   readonly #manifest: ModelManifest
   readonly #decoders: DecoderPart[] = []
+  readonly #adapters = new Map<string, Promise<HostAdapter>>()
   #embedding: Embedding | null = null
   #head: HeadPart | null = null
   /** Blocks that had to be packed. */
@@ -74,7 +80,8 @@ export class Parts {
         shape,
         boundary,
         layers: end - first,
-        graph: (slots) => files.decoder(first, end, slots),
+        first: first - 1,
+        graph: (slots, adapted) => files.decoder(first, end, slots, adapted),
       })
       this.#decoders.push({ from: first, to: end, stage })
     }
@@ -120,6 +127,18 @@ export class Parts {
       if (rest !== undefined) return [part, ...rest]
     }
     return undefined
+  }
+
+  /** Of a file that the peer has checked; sessions of one adapter share it. @throws AdapterFileError, ModelFileError */
+  adapter(path: string): Promise<HostAdapter> {
+    const known = this.#adapters.get(path)
+    if (known !== undefined) return known
+    const { shape } = this.#manifest
+    const loading = readFile(path).then(async (bytes) => ({ id: path, adapter: await openSealed(bytes, shape, path) }))
+    this.#adapters.set(path, loading)
+    loading.catch(() => this.#adapters.delete(path))
+    if (this.#adapters.size > MOST_ADAPTERS) this.#adapters.delete(this.#adapters.keys().next().value!)
+    return loading
   }
 
   /** Bytes of KV cache that a session of so many positions may come to need. */

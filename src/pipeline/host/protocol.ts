@@ -73,6 +73,8 @@ export interface OpenControl {
   readonly sampler: SamplerInit | null
   /** Names of the runs that its text begins with; `most`: no more of them than so many are of use. */
   readonly prefix?: { readonly scope: string; readonly names: Uint8Array; readonly most: number } | undefined
+  /** File of the session's adapter. @default none */
+  readonly adapter?: string
 }
 
 /** Of `close`: names of further runs of the text, which is kept. */

@@ -7,6 +7,7 @@ import type { Frame } from '../../net/index.ts'
 import { errorData } from '../../errors.ts'
 import type { Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
+import type { HostAdapter } from './adapter-stacks.ts'
 import { BlockMeter } from './block-times.ts'
 import { askedRows, chosenTokens, guessesOf, tokenControl } from './choosing.ts'
 import { MAX_SLOTS } from './decoder-stage.ts'
@@ -26,7 +27,7 @@ const MAX_ROWS = 512
 export interface StageRuntimeNeeds {
   readonly clock: Clock
   readonly manifest: ModelManifest
-  readonly parts: Pick<HostParts, 'admit' | 'kvBytes' | 'segment'>
+  readonly parts: Pick<HostParts, 'adapter' | 'admit' | 'kvBytes' | 'segment'>
   /** Bytes that KV caches may take together. */
   readonly kvBytes: number
   /** Resident bytes. @default of this process */
@@ -74,6 +75,7 @@ export class StageRuntime {
         positions: control.positions,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
         sampler: sessionSampler(control.sampler, this.#needs.grammars),
+        adapter: control.adapter === undefined ? null : this.#adapter(control.adapter),
         expected: 0,
         closed: false,
         prefix: undefined,
@@ -97,6 +99,13 @@ export class StageRuntime {
   apart(message: Frame): void {
     const session = this.#sessions.get(sessionKey(message))
     if (session !== undefined) session.prefix = undefined
+  }
+
+  /** One that cannot be loaded fails with the first rows. */
+  #adapter(path: string): Promise<HostAdapter> {
+    const loading = this.#needs.parts.adapter(path)
+    loading.catch(() => undefined)
+    return loading
   }
 
   run(message: Frame): void {
@@ -194,7 +203,9 @@ export class StageRuntime {
     for (const job of this.#waiting) {
       const passed = sessions.has(job.session)
       sessions.add(job.session)
-      if (passed || nextPart(job) !== part) continue
+      // What runs without adapters takes the graph that it always takes.
+      const isAlike = (job.session.adapter === null) === (first.session.adapter === null)
+      if (passed || nextPart(job) !== part || !isAlike) continue
       if (jobs.length === MAX_SLOTS || (jobs.length > 0 && rows + job.count > MAX_ROWS)) break
       jobs.push(job)
       rows += job.count
@@ -209,12 +220,13 @@ export class StageRuntime {
   }
 
   async #decode(part: DecoderPart, jobs: readonly Job[], started: number): Promise<void> {
+    const adapters = await Promise.all(jobs.map(({ session }) => session.adapter ?? Promise.resolve(undefined)))
     const outputs = await part.stage.run(
-      jobs.map((job) => {
+      jobs.map((job, index) => {
         const cache = job.session.caches[job.part]!
         // Here and not when it was given: what was given before it has run until now.
         cache.position = job.frame.position
-        return { cache, rows: job.rows, count: job.count }
+        return { cache, rows: job.rows, count: job.count, adapter: adapters[index] }
       }),
     )
     if (part.stage.oneRow) markSingle(jobs)

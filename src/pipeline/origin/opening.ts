@@ -32,6 +32,7 @@ export function openingOf(
     ...audited,
     ...(prefix === undefined ? {} : { prefix }),
     ...(guessKey === undefined || !isHead ? {} : { guesses: guessKey }),
+    ...(init.adapter === undefined ? {} : { adapter: init.adapter }),
   }
 }
 

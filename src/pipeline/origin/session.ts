@@ -2,6 +2,7 @@
 import type { Clock, RandomSource } from '../../util/index.ts'
 import type { SamplerInit } from '../host/sampler.ts'
 import type { NoRouteError } from '../ring/errors.ts'
+import type { RouteOpen } from '../ring/protocol.ts'
 import type { RingService } from '../ring/service.ts'
 import type { PrefixNames } from '../prefix/names.ts'
 import type { RouteHop, SpeculateMode, TokenLogprob } from '../types.ts'
@@ -127,6 +128,8 @@ export interface SessionRequest {
 export interface SessionInit extends SessionRequest {
   readonly digest: string
   readonly route: readonly RouteSegment[]
+  /** What stands beside the matrices, in the store of this peer. Undefined: nothing does. */
+  readonly adapter?: RouteOpen['adapter']
   readonly failover: Failover
   /** Of this origin, for prompts that begin alike. @default nothing of the text is kept */
   readonly names?: PrefixNames

@@ -13,6 +13,8 @@ export interface StageTable {
   host(digest: string, from: number, to: number): Promise<StageHost>
   /** Has the tokenizer of a model in the store, for answers that have a format. */
   text?(digest: string): Promise<void>
+  /** File of an adapter, fetched from its origin where it is not here. */
+  adapter?(adapter: NonNullable<RouteOpen['adapter']>, origin: string): Promise<string>
   /** Id of the kernels that compute a model here, once it is loaded. */
   kernel?(digest: string): string | undefined
 }

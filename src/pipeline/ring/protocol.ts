@@ -14,6 +14,7 @@ import type { Frame } from '../../net/index.ts'
 import { MAX_SCHEMA_TEXT } from '../host/grammar/schema.ts'
 import { MAX_RUNS, NAME_BYTES } from '../prefix/names.ts'
 import { GUESS_KEY_BYTES, MAX_GUESSES } from './guesses.ts'
+import { isAddress } from '../../store/index.ts'
 import { receiptSchema, sealSchema } from './statement.ts'
 
 export const RING_PROTOCOL = '/weft/ring/1'
@@ -102,6 +103,13 @@ const namesSchema = z
   .instanceof(Uint8Array)
   .refine((names) => names.length % NAME_BYTES === 0 && names.length <= MAX_RUNS * NAME_BYTES)
 
+/** Of an adapter: one of rank 64 beside all matrices of a model of 8 billion parameters has 0.7 GB. */
+const adapterBytes = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 30)
+
 const openSchema = z.strictObject({
   digest: z.string().regex(/^[0-9a-f]{64}$/),
   route: z.array(hopSchema).min(1).max(MAX_HOPS),
@@ -123,6 +131,10 @@ const openSchema = z.strictObject({
   guesses: z
     .instanceof(Uint8Array)
     .refine((key) => key.length === GUESS_KEY_BYTES)
+    .optional(),
+  /** What stands beside the matrices for this session; the origin has its bytes. Absent: nothing does. */
+  adapter: z
+    .strictObject({ address: z.string().refine(isAddress, 'not a blob address'), bytes: adapterBytes })
     .optional(),
 })
 

@@ -143,8 +143,9 @@ export class RingService {
       this.#opening.set(key, message.attempt)
       if (open.sampler?.format !== undefined) await this.#needs.stages.text?.(open.digest)
       const host = await this.#needs.stages.host(open.digest, own.from, own.to)
+      const adapter = open.adapter && (await this.#needs.stages.adapter?.(open.adapter, from.peer))
       if (this.#opening.get(key) !== message.attempt) return
-      const hop = await this.#begin(from, message, open, host)
+      const hop = await this.#begin(from, message, open, host, adapter)
       if (hop.prefix === undefined) this.#opened(hop, {})
     } catch (error) {
       this.#refuse(from, message, error)
@@ -153,7 +154,7 @@ export class RingService {
     }
   }
 
-  async #begin(from: Link, message: Frame, open: RouteOpen, host: StageHost): Promise<Hop> {
+  async #begin(from: Link, message: Frame, open: RouteOpen, host: StageHost, adapter?: string): Promise<Hop> {
     this.#attach(host)
     const { clock } = this.#needs
     const local = this.#nextLocal++
@@ -165,7 +166,14 @@ export class RingService {
     const { from: first, to } = hop
     const { positions, sampler } = open
     const prefix = this.#prefixes.wanted(hop)
-    const control: OpenControl = { from: first, to, positions, sampler, ...(prefix === undefined ? {} : { prefix }) }
+    const control: OpenControl = {
+      from: first,
+      to,
+      positions,
+      sampler,
+      ...(prefix && { prefix }),
+      ...(adapter !== undefined && { adapter }),
+    }
     await host.send(frame({ type: HOST.open, request: local, control: encodeControl(control) }))
     return hop
   }

@@ -34,7 +34,8 @@ export function testModel(store: BlobStore, directory: string, manifest: ModelMa
         boundary,
         options: { threads },
         layers: to - from,
-        graph: (slots) => files.decoder(from, to, slots),
+        first: from - 1,
+        graph: (slots, adapted) => files.decoder(from, to, slots, adapted),
       }),
     head: async (threads = 1) =>
       createHeadStage({ engine, shape, boundary, options: { threads }, graph: await files.head() }),

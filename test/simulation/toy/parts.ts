@@ -31,6 +31,10 @@ export interface ToyNeeds {
 }
 
 export class ToyParts implements HostParts {
+  adapter(): Promise<never> {
+    return Promise.reject(new Error('a toy has no adapters'))
+  }
+
   readonly #needs: ToyNeeds
   readonly #decoders: DecoderPart[] = []
   #hasEmbedding = false

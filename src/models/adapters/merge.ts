@@ -1,0 +1,87 @@
+/** A model with an adapter taken into its weights: W + (alpha / rank) B A, in half precision; all else stays as it is. */
+import type { BlobStore } from '../../store/index.ts'
+import { makeBlock } from '../blocks.ts'
+import { dequantize, floatsToHalves } from '../dequantize/index.ts'
+import { filedDims, toFile } from '../llama/adapted/adapter-layout.ts'
+import type { AdaptedPart } from '../llama/adapted/adapter-parts.ts'
+import { manifestDigest } from '../manifest-check.ts'
+import type { DecoderShape, ModelManifest, TensorRef } from '../manifest.ts'
+import type { LowRankAdapter } from './sealed.ts'
+
+const TENSORS: Readonly<Record<AdaptedPart, string>> = {
+  q: 'attn_q',
+  k: 'attn_k',
+  v: 'attn_v',
+  o: 'attn_output',
+  gate: 'ffn_gate',
+  up: 'ffn_up',
+  down: 'ffn_down',
+}
+
+/** Puts the new tensors into the store. @param model name of the result */
+export async function mergeAdapter(
+  store: BlobStore,
+  base: ModelManifest,
+  adapter: LowRankAdapter,
+  model: string,
+): Promise<ModelManifest> {
+  const { shape } = base
+  const blocks = []
+  for (const [index, block] of base.blocks.entries()) {
+    if (block.kind !== 'decoder') {
+      blocks.push(block)
+      continue
+    }
+    const tensors: TensorRef[] = []
+    for (const ref of block.tensors) {
+      const part = adapter.parts.find((each) => ref.name === `blk.${index - 1}.${TENSORS[each]}.weight`)
+      tensors.push(part === undefined ? ref : await merged(store, shape, ref, adapter, index - 1, part))
+    }
+    blocks.push(makeBlock('decoder', tensors, block.weights, shape))
+  }
+  const { quality: _, ...rest } = base
+  const manifest = { ...rest, model, blocks, source: `${base.source} with an adapter`, digest: '' }
+  return { ...manifest, digest: manifestDigest(manifest) }
+}
+
+async function merged(
+  store: BlobStore,
+  shape: DecoderShape,
+  ref: TensorRef,
+  adapter: LowRankAdapter,
+  layer: number,
+  part: AdaptedPart,
+): Promise<TensorRef> {
+  const [outputs, inputs] = ref.shape as [number, number]
+  const values = dequantize(ref.type, await store.readAll(ref.address), outputs * inputs)
+  const { rank } = adapter
+  const a = toFile(shape, part, 'a', rank, adapter.value(layer, part, 'a'))
+  const b = toFile(shape, part, 'b', rank, adapter.value(layer, part, 'b'))
+  const scale = adapter.alpha / rank
+  const rowOf = sourceRows(shape, part, filedDims(shape, part, 'b', rank)[0])
+  for (let output = 0; output < outputs; output++) {
+    const from = rowOf(output) * inputs
+    for (let at = 0; at < rank; at++) {
+      const weight = scale * b[output * rank + at]!
+      for (let input = 0; input < inputs; input++) {
+        values[from + input] = values[from + input]! + weight * a[at * inputs + input]!
+      }
+    }
+  }
+  const bytes = new Uint8Array(floatsToHalves(values).buffer)
+  const { address } = await store.put(bytes)
+  return { ...ref, type: 'F16', bytes: bytes.length, address }
+}
+
+/** From a row in the hub's order to the source's: of files that rotate neighbours, q and k have the pairs side by side. */
+function sourceRows(shape: DecoderShape, part: AdaptedPart, rows: number): (row: number) => number {
+  if (!shape.rope_interleaved || (part !== 'q' && part !== 'k')) return (row) => row
+  const { head_dim: head, rope_dim: turned } = shape
+  const half = turned / 2
+  const places = Array.from({ length: rows }, (_, row) => {
+    const within = row % head
+    const place = within >= turned ? within : within < half ? 2 * within : 2 * (within - half) + 1
+    return row - within + place
+  })
+  return (row) => places[row]!
+}

@@ -1,0 +1,161 @@
+/**
+ * The adapters of a home: folders in PEFT's layout under `adapters/MODEL/NAME`. Requests name one as `MODEL:NAME`. They are read
+ * when they are asked for, so what is added or removed holds from the next request on, whether a peer runs or not.
+ */
+import { cp, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  ADAPTER_FILES,
+  AdapterFileError,
+  languageModel,
+  loadManifests,
+  manifestFileName,
+  mergeAdapter,
+  readAdapter,
+  saveManifest,
+  sealAdapter,
+} from '../models/index.ts'
+import type { Adapter, ModelManifest } from '../models/index.ts'
+import type { BlobRequest, Mesh } from '../mesh/index.ts'
+import { createBlobStore } from '../store/index.ts'
+import type { BlobStore } from '../store/index.ts'
+import { AdapterUnknownError, ModelUnknownError } from './errors.ts'
+import { homePaths } from './home.ts'
+
+export interface AdapterInfo {
+  readonly model: string
+  readonly name: string
+  readonly kind: Adapter['kind']
+  /** Of low-rank ones. */
+  readonly rank: number | null
+  readonly parts: readonly string[]
+}
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
+
+function folderOf(root: string, model: string, name: string): string {
+  return join(root, 'adapters', manifestFileName(model).replace(/\.json$/, ''), name)
+}
+
+/** Copies it into the home, over one of that name. @throws ModelUnknownError, AdapterFileError */
+export async function addAdapter(home: string, model: string, folder: string, name: string): Promise<AdapterInfo> {
+  if (!NAME.test(name)) throw new AdapterFileError(name, 'a name has lower-case letters, digits, dots and dashes')
+  const manifest = await manifestIn(home, model)
+  const adapter = await readAdapter(folder, manifest.shape)
+  const target = folderOf(home, model, name)
+  await rm(target, { recursive: true, force: true })
+  await mkdir(target, { recursive: true, mode: 0o700 })
+  for (const file of Object.values(ADAPTER_FILES)) await cp(join(folder, file), join(target, file))
+  return infoOf(model, name, adapter)
+}
+
+export async function listAdapters(home: string): Promise<readonly AdapterInfo[]> {
+  const infos: AdapterInfo[] = []
+  const { manifests } = await loadManifests(homePaths(home, process.env).partitions)
+  for (const { model } of manifests) {
+    for (const name of await readdir(folderOf(home, model, '')).catch(() => [])) {
+      const manifest = await manifestIn(home, model).catch(() => undefined)
+      const adapter =
+        manifest && (await readAdapter(folderOf(home, model, name), manifest.shape).catch(() => undefined))
+      if (adapter !== undefined) infos.push(infoOf(model, name, adapter))
+    }
+  }
+  return infos
+}
+
+/** @throws AdapterUnknownError */
+export async function removeAdapter(home: string, model: string, name: string): Promise<void> {
+  const folder = await knownFolder(home, model, name)
+  await rm(folder, { recursive: true })
+}
+
+/** A model of the home of its own, with the adapter in its weights. @throws ModelUnknownError, AdapterUnknownError, AdapterFileError */
+export async function mergeInto(home: string, model: string, adapter: string, into: string): Promise<ModelManifest> {
+  const manifest = await manifestIn(home, model)
+  const folder = (await isFolder(adapter)) ? adapter : await knownFolder(home, model, adapter)
+  const read = await readAdapter(folder, manifest.shape)
+  if (read.kind !== 'lora') throw new AdapterFileError(folder, 'a soft prompt has no place in the weights')
+  const { partitions, store: directory } = homePaths(home, process.env)
+  const { manifests } = await loadManifests(partitions)
+  if (manifests.some((known) => known.model === into)) {
+    throw new AdapterFileError(folder, `there is a model ${into} already`)
+  }
+  const store = await createBlobStore({ directory })
+  const release = await store.hold()
+  try {
+    const merged = await mergeAdapter(store, manifest, read, into)
+    await saveManifest(partitions, merged)
+    return merged
+  } finally {
+    await release()
+  }
+}
+
+async function manifestIn(home: string, model: string): Promise<ModelManifest> {
+  const { manifests } = await loadManifests(homePaths(home, process.env).partitions)
+  const found = manifests.find((known) => known.model === model)
+  if (found === undefined) throw new ModelUnknownError(model, false)
+  return languageModel(found)
+}
+
+async function knownFolder(home: string, model: string, name: string): Promise<string> {
+  const folder = folderOf(home, model, name)
+  if (NAME.test(name) && (await isFolder(folder))) return folder
+  throw new AdapterUnknownError(model, name)
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true
+}
+
+function infoOf(model: string, name: string, adapter: Adapter): AdapterInfo {
+  const isLora = adapter.kind === 'lora'
+  return { model, name, kind: adapter.kind, rank: isLora ? adapter.rank : null, parts: isLora ? adapter.parts : [] }
+}
+
+/** Has a sealed adapter in the store, from the origin of the session where it is not here. @returns its file */
+export async function fetchedAdapter(
+  store: BlobStore,
+  mesh: Pick<Mesh, 'fetchTensors'> | null,
+  adapter: BlobRequest,
+  origin: string,
+): Promise<string> {
+  if (!(await store.has(adapter.address))) await mesh?.fetchTensors([adapter], [origin], {})
+  return store.path(adapter.address)
+}
+
+/** What requests ask of the adapters of a running peer. */
+export class Adapters {
+  readonly #home: string
+  readonly #store: BlobStore
+  readonly #sealed = new Map<string, { readonly at: number; readonly blob: BlobRequest }>()
+
+  constructor(home: string, store: BlobStore) {
+    this.#home = home
+    this.#store = store
+  }
+
+  /** The model and the adapter that `MODEL:NAME` stands for; undefined: it is no adapter's name. */
+  async find(name: string): Promise<{ readonly model: string; readonly adapter: string } | undefined> {
+    const cut = name.lastIndexOf(':')
+    const [model, adapter] = [name.slice(0, cut), name.slice(cut + 1)]
+    if (cut <= 0 || !NAME.test(adapter)) return undefined
+    const folder = await Promise.resolve()
+      .then(() => folderOf(this.#home, model, adapter))
+      .catch(() => undefined)
+    return folder !== undefined && (await isFolder(folder)) ? { model, adapter } : undefined
+  }
+
+  /** In the store, as stages take it. @throws AdapterFileError */
+  async sealed(manifest: ModelManifest, name: string): Promise<BlobRequest> {
+    const folder = folderOf(this.#home, manifest.model, name)
+    const { mtimeMs: at } = await stat(join(folder, ADAPTER_FILES.weights))
+    const known = this.#sealed.get(folder)
+    if (known?.at === at && (await this.#store.has(known.blob.address))) return known.blob
+    const adapter = await readAdapter(folder, manifest.shape)
+    if (adapter.kind !== 'lora') throw new AdapterFileError(folder, 'soft prompts are trained, and not served yet')
+    const blob = await this.#store.put(sealAdapter(manifest.shape, adapter))
+    this.#sealed.set(folder, { at, blob })
+    return blob
+  }
+}
