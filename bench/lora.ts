@@ -56,7 +56,13 @@ async function stepTimes(
 ): Promise<number[]> {
   const times: number[] = []
   let last = 0
-  const request = { plan: join(folder, 'plan.json'), out: join(folder, out), resume: false, stages, threads: 1 }
+  const request = {
+    plan: join(folder, 'plan.json'),
+    out: join(folder, out),
+    resume: false,
+    lines: [stages],
+    threads: 1,
+  }
   await by.train(request, () => {
     const now = clock.now()
     if (last > 0) times.push(now - last)

@@ -28,7 +28,8 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
       {
         name: 'placement',
         value: { label: 'FILE|auto|local', kind: 'file' },
-        help: 'of an adapter: where the layers of its model are computed (default: in this process); auto is the placement that stands',
+        repeat: true,
+        help: 'of an adapter: where the layers of its model are computed (default: in this process); auto is the placement that stands; several share the micro-batches of a step',
       },
     ],
     notes: [

@@ -35,6 +35,7 @@ import { stagesOf } from './stages-of.ts'
 import { trainingOf } from './training-of.ts'
 import { Transfers } from './transfers.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
+import { runAll } from './undo.ts'
 import { VERSION } from './version.ts'
 
 /** A peer with the parts that an API around it shares. */
@@ -73,10 +74,6 @@ export async function runPeer(
 /** A peer in a program: `await using peer = await createPeer({ home })`. It does not serve HTTP. */
 export async function createPeer(init: CreatePeerInit, signal?: AbortSignal): Promise<LocalPeer> {
   return (await runPeer(init, signal)).peer
-}
-
-async function runAll(undo: readonly (() => unknown)[]): Promise<void> {
-  for (const action of [...undo].reverse()) await Promise.resolve(action()).catch(() => undefined)
 }
 
 async function upperParts(parts: Parts, network: Network | null, undo: (() => unknown)[]): Promise<LocalPeer> {

@@ -2,9 +2,9 @@
 import { languageModel } from '../models/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
 import { MeshLine, routeOf } from '../pipeline/index.ts'
-import type { PlacementStage, RouteSegment, TrainHosts, TrainService } from '../pipeline/index.ts'
+import type { MeshLineNeeds, PlacementStage, RouteSegment, TrainHosts, TrainService } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
-import { formOf, trainAdapter } from '../training/index.ts'
+import { formOf, parallelLine, trainAdapter } from '../training/index.ts'
 import type { BaseModel, TrainOutcome, TrainRequest } from '../training/index.ts'
 import type { InferMeshNeeds } from './infer-mesh.ts'
 import type { Replacements } from './failover.ts'
@@ -17,17 +17,17 @@ export interface TrainMeshNeeds extends InferMeshNeeds {
 }
 
 export interface TrainOverRequest extends TrainRequest {
-  /** @default the placement that stands, or this peer alone */
-  readonly stages?: readonly PlacementStage[] | undefined
+  /** Several: each computes its share of a step's micro-batches. @default the placement that stands, or this peer alone */
+  readonly lines?: readonly (readonly PlacementStage[])[] | undefined
 }
 
 export interface TrainedOver extends TrainOutcome {
-  /** Who computed the layers, at the end. */
-  readonly route: readonly RouteSegment[]
+  /** Who computed the layers of each line, at the end. */
+  readonly routes: readonly (readonly RouteSegment[])[]
   readonly counters: Readonly<Record<string, number>>
 }
 
-const COUNTED = ['micro_batches', 'steps_replayed', 'failovers'] as const
+const COUNTED = ['micro_batches', 'steps_replayed', 'shares_recomputed', 'failovers'] as const
 
 /** @throws what training, placing and peers throw */
 export async function trainOverPeers(
@@ -52,21 +52,25 @@ export async function trainOverPeers(
       store: needs.store,
       tokenizer: await needs.library.tokenizer(manifest, end),
       line: (spec, length) => {
-        const given = request.stages ?? needs.placing.standing(manifest) ?? [{ peer: needs.self, from: 0, to: last }]
-        needs.placing.check(manifest, given)
-        const allowed = request.stages && new Set([needs.self, ...request.stages.map(({ peer }) => peer)])
-        const line = new MeshLine(
-          { ...needs, count, replace: (lost, avoid) => needs.replacements.replace(manifest, lost, avoid, allowed) },
-          { manifest, form: formOf(spec), length, route: layersOf(routeOf(given, needs.self), last) },
+        const here = [{ peer: needs.self, from: 0, to: last }]
+        const given = request.lines ?? [needs.placing.standing(manifest) ?? here]
+        const allowed = request.lines && new Set([needs.self, ...request.lines.flat().map(({ peer }) => peer)])
+        for (const stages of given) {
+          needs.placing.check(manifest, stages)
+          const route = layersOf(routeOf(stages, needs.self), last)
+          const replace: MeshLineNeeds['replace'] = (lost, avoid) =>
+            needs.replacements.replace(manifest, lost, avoid, allowed)
+          lines.push(new MeshLine({ ...needs, count, replace }, { manifest, form: formOf(spec), length, route }))
+        }
+        return Promise.resolve(
+          lines.length === 1 ? lines[0]! : parallelLine(lines, { lost: () => count('shares_recomputed') }),
         )
-        lines.push(line)
-        return Promise.resolve(line)
       },
     }
   }
   const training = { clock: needs.clock, engine: createOrtEngine(), base }
   const outcome = await trainAdapter(training, request, progress, signal)
-  return { ...outcome, route: lines.at(-1)?.route ?? [], counters }
+  return { ...outcome, routes: lines.map(({ route }) => route), counters }
 }
 
 /** Embedding and head stay here, whatever the placement says: tokens, and what should follow, are nobody else's. */

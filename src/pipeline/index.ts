@@ -28,6 +28,7 @@ import { RING_ERRORS } from './ring/errors.ts'
 import type { ErrorInfo } from '../errors.ts'
 
 export { TrainHosts } from './adapters/hosts.ts'
+export type { MeshLineNeeds } from './adapters/line-run.ts'
 export { MeshLine } from './adapters/mesh-line.ts'
 export { TrainService } from './adapters/service.ts'
 export { CancelledError, MemoryQuotaError } from './errors.ts'

@@ -46,6 +46,7 @@ export const COUNTERS = {
   micro_batches: { help: 'Micro-batches of training runs of this peer that were sent to their first stage.' },
   forward_rows: { help: 'Rows that went forward through stages here for training.' },
   backward_rows: { help: 'Rows whose gradients went back through stages here.' },
+  shares_recomputed: { help: 'Shares of data-parallel steps that another line computed.' },
   steps_replayed: { help: 'Training steps that were made again because a stage was lost.' },
   parts_opened: { help: 'Such parts opened for requests.' },
   parts_freed: { help: 'Such parts freed again.' },

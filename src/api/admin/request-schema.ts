@@ -151,6 +151,9 @@ export const inferSchema = z
   })
   .transform((fields) => defined(fields))
 
+/** Data-parallel lines: as many peers as a mesh has, at most. */
+const MAX_LINES = 256
+
 export const trainSchema = z
   .strictObject({
     plan: path,
@@ -158,7 +161,7 @@ export const trainSchema = z
     resume: z.boolean(),
     seed: whole(0, Number.MAX_SAFE_INTEGER).optional(),
     threads: whole(1, 1_024).optional(),
-    stages: placementFile.shape.stages.optional(),
+    lines: z.array(placementFile.shape.stages).min(1).max(MAX_LINES).optional(),
   })
   .transform((fields) => defined(fields))
 

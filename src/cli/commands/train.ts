@@ -62,17 +62,19 @@ async function trainedAdapter(
   base: string,
   progress: ProgressDisplay,
 ): Promise<TrainOutcome> {
-  const placement = await placementOption(context.flags.text('placement'), base)
-  if (placement !== undefined && placement !== 'local') {
+  const placements = await Promise.all(context.flags.texts('placement').map((each) => placementOption(each, base)))
+  if (placements.length > 0 && placements[0] !== 'local') {
     const running = await openFor(context, 'never')
-    const stages = placement === 'auto' ? undefined : placement.stages
-    const asked = { ...request, plan: resolve(request.plan), ...(stages === undefined ? {} : { stages }) }
+    const lines = placements.flatMap((each) => (typeof each === 'object' ? [each.stages] : []))
+    const asked = { ...request, plan: resolve(request.plan), ...(lines.length === 0 ? {} : { lines }) }
     const outcome = await running.train(asked, progress.sink, context.signal)
     progress.end()
-    const { route, counters } = outcome
+    const { routes, counters } = outcome
     const names = namesOf(await running.status(context.signal))
-    const hops = route.map(({ peer, from, to }) => `${peerName(names, peer)}[${from}:${to}]`)
-    context.out.note(`layers at ${hops.join(' -> ')}`)
+    for (const route of routes) {
+      const hops = route.map(({ peer, from, to }) => `${peerName(names, peer)}[${from}:${to}]`)
+      context.out.note(`layers at ${hops.join(' -> ')}`)
+    }
     context.out.note(
       Object.entries(counters)
         .map(([name, value]) => `${name} ${value}`)

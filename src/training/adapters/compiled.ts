@@ -52,44 +52,47 @@ export class Compiler {
     return made
   }
 
-  async head(graph: Uint8Array): Promise<CompiledHead> {
-    const model = await this.#read(graph, 'head')
-    const maker = new GraphMaker(model, 'loss')
-    const target = maker.input(HEAD_INPUT.target, 'int64', ['rows', 1])
-    const weight = maker.input(HEAD_INPUT.weight, 'float32', ['rows', 1])
-    const likelihoods = maker.op('LogSoftmax', ['logits'], { axis: -1 })
-    const said = maker.op('GatherElements', [likelihoods, target], { axis: 1 })
-    const loss = maker.op('Neg', [sumOf(maker, maker.op('Mul', [said, weight]))])
-    maker.output(OUTPUT.loss, 'float32', [], loss)
-    maker.dropOutputs(new Set(['logits']))
-    const { model: both, gradients } = differentiate(maker.model(), { loss: OUTPUT.loss, wrt: ['x'] })
-    return {
-      loss: await this.#session('head-loss', maker.model()),
-      both: await this.#session('head', pruned(both)),
-      gradient: gradients.get('x')!,
-    }
+  head(graph: Uint8Array): Promise<CompiledHead> {
+    return this.#from(graph, 'head-logits', async (model) => {
+      const maker = new GraphMaker(model, 'loss')
+      const target = maker.input(HEAD_INPUT.target, 'int64', ['rows', 1])
+      const weight = maker.input(HEAD_INPUT.weight, 'float32', ['rows', 1])
+      const likelihoods = maker.op('LogSoftmax', ['logits'], { axis: -1 })
+      const said = maker.op('GatherElements', [likelihoods, target], { axis: 1 })
+      const loss = maker.op('Neg', [sumOf(maker, maker.op('Mul', [said, weight]))])
+      maker.output(OUTPUT.loss, 'float32', [], loss)
+      maker.dropOutputs(new Set(['logits']))
+      const { model: both, gradients } = differentiate(maker.model(), { loss: OUTPUT.loss, wrt: ['x'] })
+      return {
+        loss: await this.#session('head-loss', maker.model()),
+        both: await this.#session('head', pruned(both)),
+        gradient: gradients.get('x')!,
+      }
+    })
   }
 
   async close(): Promise<void> {
     for (const session of this.#open.splice(0)) await session.close()
   }
 
-  async #layer(graph: Uint8Array, key: string, width: number, adapted: readonly string[]): Promise<CompiledLayer> {
+  #layer(graph: Uint8Array, key: string, width: number, adapted: readonly string[]): Promise<CompiledLayer> {
     const name = `layer-${key.slice(0, 16)}`
-    const model = await this.#read(graph, name)
-    const { model: back, gradients } = pullback(model, 'y', ['rows', width], ['x', ...adapted])
-    return {
-      forward: await this.#session(`${name}-forward`, model),
-      backward: await this.#session(`${name}-backward`, back),
-      gradients,
-    }
+    return this.#from(graph, name, async (model) => {
+      const { model: back, gradients } = pullback(model, 'y', ['rows', width], ['x', ...adapted])
+      return {
+        forward: await this.#session(`${name}-forward`, model),
+        backward: await this.#session(`${name}-backward`, back),
+        gradients,
+      }
+    })
   }
 
-  async #read(graph: Uint8Array, name: string): Promise<Model> {
+  /** Constants of some size stay in the file, so it is there until the graph is in the engine. */
+  async #from<Result>(graph: Uint8Array, name: string, work: (model: Model) => Promise<Result>): Promise<Result> {
     const path = join(this.#needs.folder, `${name}.onnx`)
     await writeFile(path, graph)
     try {
-      return await readModel(path)
+      return await work(await readModel(path))
     } finally {
       await rm(path, { force: true })
     }
