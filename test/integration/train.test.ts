@@ -71,6 +71,40 @@ describe('an adapter over three peers', () => {
     expect(await counter(peers[0]!, 'steps_replayed')).toBe(0)
   }, 90_000)
 
+  it('is served over them, beside answers of the model alone, and each says what it says in one process', async () => {
+    const own = ['--model', 'weft-tiny', '--home', peers[0]!.home]
+    expect(await weft(['adapter', 'add', at('one'), '--name', 'loud', ...own])).toMatchObject({ status: 0 })
+    const run = (...args: readonly string[]): ReturnType<typeof weft> =>
+      weft(['run', 'weft-tiny', 'The sea', '--raw', '--max-tokens', '12', '--home', peers[0]!.home, ...args])
+    const [alone, plain] = [await run('--adapter', 'loud', '--placement', 'local'), await run('--placement', 'local')]
+    expect([alone.status, plain.status]).toEqual([0, 0])
+    expect(alone.stdout).not.toBe(plain.stdout)
+    const three = ['--placement', at('three.json')]
+    const [over, beside] = await Promise.all([run('--adapter', 'loud', ...three), run(...three)])
+    expect([over.stdout, beside.stdout]).toEqual([alone.stdout, plain.stdout])
+    expect(await counter(peers[0]!, 'adapter_sessions')).toBe(2)
+    expect((await run('--adapter', 'nobody')).stderr).toContain('WEFT-MOD-050')
+  }, 60_000)
+
+  it.runIf(isWhole)(
+    'two lines share each step, and the sum is the same when one loses its host',
+    async () => {
+      await writeFile(at('c.json'), JSON.stringify({ stages: [{ peer: peers[2]!.id, from: 0, to: 8 }] }))
+      const lines = ['--placement', await placed('ab.json', 4, 8), '--placement', at('c.json')]
+      expect(await train('shared', ...lines)).toMatchObject({ status: 0 })
+      const running = train('shared-lost', ...lines)
+      const before = await counter(peers[1]!, 'backward_rows')
+      await vi.waitFor(async () => expect(await counter(peers[1]!, 'backward_rows')).toBeGreaterThan(before), {
+        timeout: 30_000,
+        interval: 5,
+      })
+      await killHost(peers[1]!)
+      expect(await running).toMatchObject({ status: 0 })
+      expect(await adapter('shared-lost')).toEqual(await adapter('shared'))
+    },
+    120_000,
+  )
+
   it.runIf(isWhole)(
     'a training host that is killed in the middle is started again, and the steps are the same',
     async () => {
