@@ -92,7 +92,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
       {
         name: 'attack',
         value: { label: 'KIND:SHARE', kind: 'text' },
-        help: 'simulate: sign-flip, random, zeros, label-flip, alie or nan, by this share of the clients',
+        help: 'simulate: sign-flip, random, zeros, alie or nan, by this share of the clients',
       },
       {
         name: 'masks',

@@ -28,11 +28,8 @@ export function attacked(
       return { reals: new Float64Array(reals.length), wide }
     case 'nan':
       return { reals: reals.map((value, index) => (index === 0 ? Number.NaN : value)), wide }
-    case 'alie':
-      return { reals: reals.map((_, index) => bounded(alie(honest, index))), wide }
     default:
-      // A flip of labels has done its work in the training already.
-      return own
+      return { reals: reals.map((_, index) => bounded(alie(honest, index))), wide }
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a simulation adds to a plan: how many clients there are, and what goes wrong with them. */
 
-export const ATTACKS = ['sign-flip', 'random', 'zeros', 'label-flip', 'alie', 'nan'] as const
+export const ATTACKS = ['sign-flip', 'random', 'zeros', 'alie', 'nan'] as const
 export type Attack = (typeof ATTACKS)[number]
 
 export interface SimulationSpec {

@@ -69,7 +69,7 @@ export interface FleetInit {
   readonly plan: object
   readonly rows: readonly (readonly string[])[]
   /** Told of every message, in the order of sending; may cut the sender off. */
-  readonly onMessage?: (from: Member, to: Member, kind: string) => void
+  readonly onMessage?: (from: Member, to: Member, kind: string, body: object, payload: Uint8Array) => void
   readonly filter?: (member: string) => Filter | undefined
   readonly cap?: number
   readonly times?: typeof TIMES
@@ -107,7 +107,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
     const told = (pipe: Pipe, sender: Member, receiver: Member): Pipe => ({
       ...spread(pipe),
       send: async (kind, body, payload) => {
-        init.onMessage?.(sender, receiver, kind)
+        init.onMessage?.(sender, receiver, kind, body ?? {}, payload ?? new Uint8Array())
         if (sender.isGone || receiver.isGone) {
           pipe.close()
           throw new Error('cut off')

@@ -1,0 +1,38 @@
+/** An attack with its control: it must succeed where the defence is off, or it shows nothing. */
+
+export interface Outcome {
+  /** What was measured, and what it had to be. */
+  readonly what: string
+  readonly value: number
+  readonly holds: boolean
+}
+
+export interface Attack {
+  readonly id: string
+  readonly name: string
+  /** Defence off: the attack succeeds. */
+  control(size: Size): Promise<readonly Outcome[]>
+  /** Defence on: it does not. */
+  defended(size: Size): Promise<readonly Outcome[]>
+}
+
+/** `few`: in every test run; `all`: npm run attacks. */
+export type Size = 'few' | 'all'
+
+export function least(what: string, value: number, bound: number): Outcome {
+  return { what: `${what}: at least ${bound}`, value, holds: value >= bound }
+}
+
+export function most(what: string, value: number, bound: number): Outcome {
+  return { what: `${what}: at most ${bound}`, value, holds: value <= bound }
+}
+
+export function codeOf(action: () => unknown): string {
+  try {
+    action()
+    return 'done'
+  } catch (error) {
+    const { kind, code } = error as { kind?: string; code?: string }
+    return kind ?? code ?? String(error)
+  }
+}

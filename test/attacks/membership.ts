@@ -1,0 +1,139 @@
+/** E9: was this record among those that were trained on? Against an overfit model, and against one trained under epsilon. */
+import { createSeeded } from '../../src/data/index.ts'
+import { clipToNorm, distributedEpsilon, discreteGaussian, shareSigmaOf, wordsFrom } from '../../src/federated/index.ts'
+import { systemRandom } from '../../src/util/index.ts'
+import { least, most } from './attack.ts'
+import type { Attack } from './attack.ts'
+
+const RECORDS = 100
+/** More inputs than records: without noise each label is learnt by heart. */
+const INPUTS = 120
+const STEPS = 60
+const [Q, DELTA, F] = [0.2, 1e-5, 16]
+
+interface Record {
+  readonly x: Float64Array
+  readonly y: number
+}
+
+function records(seed: number): Record[] {
+  const seeded = createSeeded(seed, 'canaries')
+  return Array.from({ length: RECORDS }, () => ({
+    x: Float64Array.from({ length: INPUTS }, () => (0.5 * seeded.normal()) / Math.sqrt(INPUTS)),
+    y: seeded.below(2),
+  }))
+}
+
+function score(weights: Float64Array, { x }: Record): number {
+  let sum = 0
+  for (const [index, value] of x.entries()) sum += value * weights[index]!
+  return sum
+}
+
+function loss(weights: Float64Array, record: Record): number {
+  const margin = (2 * record.y - 1) * score(weights, record)
+  return Math.log1p(Math.exp(-margin))
+}
+
+/** DP-SGD as a federation's sites do it, on one site: z 0 is plain. */
+function trainedOn(rows: readonly Record[], z: number, seed: number): Float64Array {
+  const words = wordsFrom((length) => systemRandom().bytes(length))
+  const seeded = createSeeded(seed, 'samples')
+  const noise = discreteGaussian(words, z === 0 ? 0 : shareSigmaOf(z, 1, F, 1))
+  let weights = new Float64Array(INPUTS)
+  for (let step = 0; step < STEPS; step++) {
+    const sum = new Float64Array(INPUTS)
+    for (const row of rows) {
+      if (z > 0 && seeded.uniform() >= Q) continue
+      const error = 1 / (1 + Math.exp(-score(weights, row))) - row.y
+      const gradient = row.x.map((value) => error * value)
+      const clipped = z === 0 ? gradient : clipToNorm(gradient, 1).values
+      for (const [index, value] of clipped.entries()) sum[index]! += value
+    }
+    const rate = (z === 0 ? 1600 : 2 / Q) / rows.length
+    weights = weights.map((value, index) => value - rate * (sum[index]! + noise() / 2 ** F))
+  }
+  return weights
+}
+
+/** Area under the curve of the attacker who takes records of low loss for members. */
+function attackArea(members: readonly number[], others: readonly number[]): number {
+  let wins = 0
+  for (const member of members) for (const other of others) wins += member < other ? 1 : member === other ? 0.5 : 0
+  return wins / (members.length * others.length)
+}
+
+/**
+ * What the attack proves at least: ln((TPR - delta) / FPR) over windows of losses, each rate moved by what chance may do
+ * to both ends at 99 % (Dvoretzky, Kiefer, Wolfowitz: for all windows at once).
+ */
+function provenEpsilon(members: readonly number[], others: readonly number[]): number {
+  const sorted = members.toSorted((left, right) => left - right)
+  const edges = Array.from(
+    { length: 41 },
+    (_, step) => sorted[Math.min(sorted.length - 1, Math.floor((step * sorted.length) / 40))]!,
+  )
+  const slack = (n: number): number => 2 * Math.sqrt(Math.log(2 / 0.01) / (2 * n))
+  let best = 0
+  for (const low of edges) {
+    for (const high of edges.filter((edge) => edge > low)) {
+      const rate = (losses: readonly number[]): number =>
+        losses.filter((value) => value >= low && value <= high).length / losses.length
+      const [tpr, fpr] = [rate(members) - slack(members.length), rate(others) + slack(others.length)]
+      if (tpr > DELTA && fpr < 1) best = Math.max(best, Math.log((tpr - DELTA) / fpr))
+    }
+  }
+  return best
+}
+
+function attack(z: number, runs: number): { readonly area: number; readonly proven: number } {
+  const [members, others]: [number[], number[]] = [[], []]
+  for (let run = 0; run < runs; run++) {
+    const [inside, outside] = [records(run), records(1000 + run)]
+    const weights = trainedOn(inside, z, run)
+    members.push(...inside.map((row) => loss(weights, row)))
+    others.push(...outside.map((row) => loss(weights, row)))
+  }
+  return { area: attackArea(members, others), proven: provenEpsilon(members, others) }
+}
+
+function epsilonOf(z: number): number {
+  const noise = {
+    n: 1,
+    clip: 1,
+    f: F,
+    d: INPUTS,
+    shareSigma: shareSigmaOf(z, 1, F, 1),
+    mechanism: 'gaussian',
+    rounding: 'worst',
+  } as const
+  return distributedEpsilon(noise, STEPS, DELTA, Q).epsilon
+}
+
+/** The least noise that stays within epsilon 8, by the accountant that a site uses. */
+function multiplier(): number {
+  let z = 0.5
+  while (epsilonOf(z) > 8) z += 0.05
+  return z
+}
+
+export const membership: Attack = {
+  id: 'E9',
+  name: 'membership of a record in the training',
+  control: (size) => {
+    const { area, proven } = attack(0, size === 'all' ? 20 : 8)
+    return Promise.resolve([
+      least('area of the attack without noise', area, 0.7),
+      least('epsilon that it proves', proven, 1),
+    ])
+  },
+  defended: (size) => {
+    const z = multiplier()
+    const { area, proven } = attack(z, size === 'all' ? 20 : 3)
+    return Promise.resolve([
+      most('area of the attack', area, 0.6),
+      most('epsilon that it proves (what the accountant says)', proven, epsilonOf(z)),
+      most('what the accountant says', epsilonOf(z), 8),
+    ])
+  },
+}

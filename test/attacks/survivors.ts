@@ -1,0 +1,134 @@
+/** E17: two sets of survivors, whose difference is one site. E4: updates that were sent before, twice, or not made at all. */
+import { createSeeded } from '../../src/data/index.ts'
+import { freeRiders } from '../../src/federated/index.ts'
+import { crypto, header, identityOf, member, names, readOut, runRound } from '../federated/support/round.ts'
+import { SecureAggregator, volatileSignedRounds } from '../../src/federated/index.ts'
+import type { RoundHeader, SealedShares, SecureClient, Survivor } from '../../src/federated/index.ts'
+import { codeOf, least, most } from './attack.ts'
+import type { Attack } from './attack.ts'
+
+const VALUES = [
+  [5, 1, -4],
+  [7, 2, 9],
+  [-3, 8, 2],
+  [11, -6, 1],
+  [2, 2, 2],
+]
+const ROUND: RoundHeader = header({ d: 3, t: 3 })
+
+/** Up to the masked vectors, with members in roster order. */
+function upToVectors(): { readonly members: SecureClient[]; readonly survivors: Survivor[] } {
+  const order = names(5)
+  const members = order.map((name, place) => member(name, 5, ROUND, VALUES[place]!))
+  const aggregator = new SecureAggregator({ crypto }, { header: ROUND, members: order.map(identityOf) })
+  for (const { advertisement } of members) aggregator.advertise(advertisement)
+  const roster = aggregator.closeAdvertisements()
+  for (const [position, one] of members.entries()) aggregator.shares(position, one.roster(roster))
+  const sealed: ReadonlyMap<number, readonly SealedShares[]> = aggregator.closeShares()
+  const survivors = [...sealed].map(([position, list]) => {
+    const { digest, signature } = readOut(members[position]!.ciphertexts(list))
+    return { position, digest, signature }
+  })
+  return { members, survivors }
+}
+
+export const twoSets: Attack = {
+  id: 'E17',
+  name: 'two sets of survivors for two halves',
+  control: () => {
+    // Sums over two sets of the same updates, as a server without a consistency round would have them.
+    const all = runRound(ROUND, VALUES).sum.words
+    const less = runRound(header({ ...ROUND, round: 4 }), VALUES, ['unmask', 'unmask', 'share', 'unmask', 'unmask']).sum
+      .words
+    const difference = all.map((word, index) => word - less[index]!)
+    const exact = VALUES[2]!.every((value, index) => (difference[index]! | 0) === value)
+    return Promise.resolve([least('coordinates of one site that the difference shows', exact ? 3 : 0, 3)])
+  },
+  defended: () => {
+    const { members, survivors } = upToVectors()
+    const less = survivors.filter(({ position }) => position !== 4)
+    const signatures = members.flatMap((one, position) => {
+      const set = position < 2 ? survivors : less
+      return position === 4 ? [] : [{ position, signature: one.survivors(set).signature }]
+    })
+    const ends = members.slice(0, 4).map((one) => codeOf(() => one.consistency(signatures)))
+    // And in another round from the same model: the one that signed will not sign another set.
+    const kept = volatileSignedRounds()
+    const [first, second] = ['one', 'other'].map((set) =>
+      kept.claim(crypto.sha256(Buffer.from('round')), crypto.sha256(Buffer.from(set))),
+    )
+    return Promise.resolve([
+      least('members that end the round', ends.filter((end) => end === 'bad-signature').length, 4),
+      most('shares that were sent', ends.filter((end) => end === 'done').length, 0),
+      most('second sets that are signed', Number(first === true && second === true), 0),
+    ])
+  },
+}
+
+/** Updates of `count` members of a run, of which some only pretend. */
+function updates(
+  seed: number,
+  count: number,
+  last: Float64Array,
+  riders: ReadonlyMap<number, 'zeros' | 'echo'>,
+): Float64Array[] {
+  const seeded = createSeeded(seed, 'riders')
+  return Array.from({ length: count }, (_, index) => {
+    const kind = riders.get(index)
+    if (kind === 'zeros') return new Float64Array(last.length)
+    if (kind === 'echo') return last.map((value) => value + 1e-4 * seeded.normal())
+    return last.map((value) => 0.5 * value + 0.3 * seeded.normal())
+  })
+}
+
+export const freeRiding: Attack = {
+  id: 'E4',
+  name: 'free riders and double submission',
+  control: () => {
+    // A plain sum takes a vector twice, and one of an earlier round.
+    const twice = [...VALUES, VALUES[0]!].reduce((sum, row) => sum + row[0]!, 0)
+    return Promise.resolve([least('accepted by a plain sum', twice, 22 + 5)])
+  },
+  defended: (size) => {
+    const { members, survivors } = upToVectors()
+    const order = names(5)
+    const aggregator = new SecureAggregator({ crypto }, { header: ROUND, members: order.map(identityOf) })
+    for (const { advertisement } of members) aggregator.advertise(advertisement)
+    aggregator.advertise(members[0]!.advertisement)
+    const double = codeOf(() => aggregator.closeAdvertisements())
+    const replay = new SecureAggregator(
+      { crypto },
+      { header: header({ ...ROUND, round: 9 }), members: order.map(identityOf) },
+    )
+    for (const { advertisement } of members) replay.advertise(advertisement)
+    const old = codeOf(() => replay.closeAdvertisements())
+    void survivors
+    const last = Float64Array.from({ length: 200 }, () => createSeeded(1, 'last').normal())
+    const flagged = freeRiders(
+      updates(
+        1,
+        10,
+        last,
+        new Map([
+          [3, 'zeros'],
+          [7, 'echo'],
+        ]),
+      ),
+      last,
+    )
+    const runs = Array.from(
+      { length: size === 'all' ? 50 : 10 },
+      (_, run) => freeRiders(updates(run, 10, last, new Map()), last).length,
+    )
+    return Promise.resolve([
+      { what: `submitted twice: ${double}`, value: 1, holds: double === 'duplicate-identity' },
+      { what: `of an earlier round: ${old}`, value: 1, holds: old === 'bad-signature' },
+      {
+        what: `flagged where updates are seen: ${flagged.join(', ')}`,
+        value: flagged.length,
+        holds: flagged.join() === '3,7',
+      },
+      most('honest members that were flagged', Math.max(...runs), 0),
+    ])
+  },
+}
