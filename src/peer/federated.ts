@@ -99,6 +99,10 @@ export const federatedCallSchema = z.discriminatedUnion('op', [
 
 export type FederatedCall = z.output<typeof federatedCallSchema>
 
+function isRound({ event }: Record<string, unknown>): boolean {
+  return event === 'round' || event === 'statistics'
+}
+
 /** One document for each question. @throws the refusals of federations */
 export async function callFederation(
   federation: Federation,
@@ -112,7 +116,7 @@ export async function callFederation(
     }
     case 'join': {
       const { op: _, hold, record, trainer, cap, unapproved, ...rest } = call
-      await federation.testWith({ hold, record })
+      federation.testWith({ hold, record })
       const options = {
         ...(trainer === undefined ? {} : { trainer }),
         ...(cap === undefined ? {} : { cap }),
@@ -126,14 +130,14 @@ export async function callFederation(
     case 'stop':
       return federation.leave(call.job, call.why ?? `weft fed ${call.op}`)
     case 'start':
-      await federation.testWith({ filter: call.filter, record: call.record })
+      federation.testWith({ filter: call.filter, record: call.record })
       return federation.start(call.job)
     case 'status':
       return call.job === undefined
         ? { schema: 'weft.fed-jobs/1', jobs: federation.jobs() }
         : federation.status(call.job)
     case 'rounds':
-      return { schema: 'weft.fed-rounds/1', job: call.job, rounds: await federation.rounds(call.job) }
+      return { schema: 'weft.fed-rounds/1', job: call.job, rounds: (await federation.events(call.job)).filter(isRound) }
     case 'log':
       return { schema: 'weft.fed-log/1', job: call.job, events: await federation.events(call.job) }
     case 'export':

@@ -48,7 +48,8 @@ async function survivors(kind: string, fault: Fault): Promise<void> {
     for (const [index, member] of fleet.members.entries()) {
       void member.over.then(() => {
         ended.add(index)
-        if (ended.size >= 4 && victim() >= 0) stop.resolve()
+        const others = [...ended].filter((each) => each !== victim()).length
+        if (others >= 4 && victim() >= 0) stop.resolve()
       })
     }
     // A set that was signed and whose sum nobody knows is waited for: who is gone comes back.

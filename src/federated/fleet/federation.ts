@@ -146,7 +146,6 @@ export class Federation {
     return [...this.#folders.keys()].map((id) => this.status(id))
   }
 
-  /** @throws JobUnknownError */
   status(job: string): JobStatus {
     const folder = this.#known(job)
     return describeJob(folder, this.#running.get(folder.id), this.#needs)
@@ -156,17 +155,12 @@ export class Federation {
     return this.#known(job).events()
   }
 
-  async rounds(job: string): Promise<readonly Record<string, unknown>[]> {
-    return (await this.events(job)).filter(({ event }) => event === 'round' || event === 'statistics')
-  }
-
-  /** What the data of this site has spent. */
   budget(): object {
     return budgetDocument(this.#ledger)
   }
 
-  async testWith(options: HookOptions): Promise<void> {
-    this.hooks = await hooksOf(this.#needs, options, this.hooks)
+  testWith(options: HookOptions): void {
+    this.hooks = hooksOf(this.#needs, options, this.hooks)
   }
 
   async export(job: string, out: string): Promise<Exported> {
@@ -256,15 +250,19 @@ export class Federation {
     const { identity, clock, network } = this.#needs
     if (peer !== identity.id) {
       if (network === null) throw new JobStateError(job, 'this peer has no network')
-      return pipeOver(clock, await network.open(peer, FED_PROTOCOL, signal))
+      return this.#kept(pipeOver(clock, await network.open(peer, FED_PROTOCOL, signal)))
     }
     const [mine, theirs] = pipePair(clock, identity.id, identity.id)
     void this.#answer(theirs)
-    return mine
+    return this.#kept(mine)
+  }
+
+  #kept(pipe: Pipe): Pipe {
+    return this.hooks.recorded?.(pipe) ?? pipe
   }
 
   #serve(channel: Channel): void {
-    void this.#answer(pipeOver(this.#needs.clock, channel))
+    void this.#answer(this.#kept(pipeOver(this.#needs.clock, channel)))
   }
 
   async #answer(pipe: Pipe): Promise<void> {

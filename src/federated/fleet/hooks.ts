@@ -1,19 +1,30 @@
 /**
- * What an outsider's test needs: to record, to hold and to change messages (docs/federated.md). Set by hidden options of
- * a command alone; nothing of it is there in normal operation.
+ * What an outsider's test needs: to record, to hold and to change messages (docs/federated.md). Set by options of a
+ * command alone, for the life of the process; nothing of it is there in normal operation.
  */
+import { spawn } from 'node:child_process'
+import { appendFileSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { z } from 'zod'
+import { encodeControl, encodeFrame, frame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
-import type { Filter } from '../rounds/collector.ts'
+import { JobRefusedError } from '../plan/errors.ts'
+import type { Filter, Outgoing } from '../rounds/collector.ts'
+import type { Message, Pipe } from '../rounds/pipe.ts'
+import { eventOf, messageOf } from './test-events.ts'
 
 export interface TestHooks {
   readonly filter?: Filter | undefined
   readonly before?: ((stage: string) => Promise<void>) | undefined
+  /** A pipe whose messages are kept. */
+  readonly recorded?: ((pipe: Pipe) => Pipe) | undefined
 }
 
 export interface HookOptions {
   /** Milliseconds to wait before a message, by its stage. */
   readonly hold?: Readonly<Record<string, number>> | undefined
-  /** A command line: each list of messages that the aggregator would send goes through it. */
+  /** A command line: each message that the aggregator would send goes to it, and what it prints is sent instead. */
   readonly filter?: string | undefined
   /** A folder that keeps each message. */
   readonly record?: string | undefined
@@ -21,12 +32,73 @@ export interface HookOptions {
 
 export const NO_HOOKS: TestHooks = {}
 
-export async function hooksOf(
-  { clock }: { readonly clock: Clock },
-  { hold }: HookOptions,
-  before: TestHooks,
-): Promise<TestHooks> {
-  await Promise.resolve()
-  const held = hold === undefined ? {} : { before: (stage: string) => clock.sleep(hold[stage] ?? 0) }
-  return { ...before, ...held }
+export function hooksOf({ clock }: { readonly clock: Clock }, options: HookOptions, before: TestHooks): TestHooks {
+  const { hold, filter, record } = options
+  return {
+    ...before,
+    ...(hold === undefined ? {} : { before: (stage: string) => clock.sleep(hold[stage] ?? 0) }),
+    ...(filter === undefined ? {} : { filter: filterBy(filter) }),
+    ...(record === undefined ? {} : { recorded: recorder(record) }),
+  }
+}
+
+function recorder(folder: string): (pipe: Pipe) => Pipe {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const path = join(folder, 'messages.jsonl')
+  let round: unknown = null
+  const keep = (dir: 'in' | 'out', peer: string, message: Message): void => {
+    const { kind, body, payload } = message
+    if (kind === 'begin') round = body['session']
+    const bytes = Buffer.concat(encodeFrame(frame({ type: 1, control: encodeControl({ kind, body }), payload })))
+    const line = { dir, peer, round, stage: kind, bytes: bytes.toString('base64'), event: eventOf(message) }
+    appendFileSync(path, `${JSON.stringify(line)}\n`, { mode: 0o600 })
+  }
+  return (pipe) => ({
+    remote: pipe.remote,
+    send(kind, body = {}, payload = new Uint8Array()) {
+      keep('out', pipe.remote, { kind, body: body as Message['body'], payload })
+      return pipe.send(kind, body, payload)
+    },
+    async next(wait) {
+      const message = await pipe.next(wait)
+      keep('in', pipe.remote, message)
+      return message
+    },
+    get isOpen() {
+      return pipe.isOpen
+    },
+    onEnd: (action) => pipe.onEnd(action),
+    close: () => pipe.close(),
+  })
+}
+
+const answerSchema = z.array(z.object({ to: z.string(), position: z.int(), round: z.int(), event: z.unknown() }))
+
+/** A line in, a line out: the list that the program prints for a message takes its place. */
+function filterBy(command: string): Filter {
+  const child = spawn('/bin/sh', ['-c', command], { stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.on('error', () => undefined)
+  child.unref()
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  let turn: Promise<unknown> = Promise.resolve()
+  const ask = async (round: number, message: Outgoing): Promise<readonly Outgoing[]> => {
+    const { to, position, kind, body, payload = new Uint8Array() } = message
+    // What scripts have no word for goes through as it is.
+    if (!['roster', 'ciphertexts', 'survivors', 'ballots'].includes(kind)) return [message]
+    const event = eventOf({ kind, body: body as Message['body'], payload })
+    child.stdin.write(`${JSON.stringify({ to, position, round, event })}\n`)
+    const answer = await lines.next()
+    if (answer.done === true) throw new JobRefusedError('of a test', `"${command}" has ended`)
+    const list = answerSchema.parse(JSON.parse(answer.value))
+    return list.map((one) => ({ to: one.to, position: one.position, ...messageOf(one.event) }))
+  }
+  return (round, messages) => {
+    const mine = turn.then(async () => {
+      const sent: Outgoing[] = []
+      for (const message of messages) sent.push(...(await ask(round, message)))
+      return sent
+    })
+    turn = mine.catch(() => undefined)
+    return mine
+  }
 }

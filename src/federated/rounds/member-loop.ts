@@ -259,7 +259,8 @@ export class MemberLoop {
         mayRelease: (identities) => {
           released = identities.map((identity) => keys.get(identity) ?? identity)
           this.#checkSet(hash, released)
-          void standing.bind(released)
+          // Under this number nothing is signed any more, whatever becomes of the sum.
+          void standing.bind(released, session + 1)
         },
         charge: () => {
           const { noise } = prepared

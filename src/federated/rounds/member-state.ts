@@ -89,7 +89,8 @@ export class MemberState {
     return this.#bound?.state === hex(this.#current.hash) ? this.#bound.peers : null
   }
 
-  async bind(peers: readonly string[]): Promise<void> {
+  async bind(peers: readonly string[], next: number): Promise<void> {
+    this.#next = Math.max(this.#next, next)
     this.#bound = { state: hex(this.#current.hash), peers }
     await this.#save()
   }

@@ -108,10 +108,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       ...spread(pipe),
       send: async (kind, body, payload) => {
         init.onMessage?.(sender, receiver, kind, body ?? {}, payload ?? new Uint8Array())
-        if (sender.isGone || receiver.isGone) {
-          pipe.close()
-          throw new Error('cut off')
-        }
+        if (sender.isGone || receiver.isGone) pipe.close()
         await pipe.send(kind, body, payload)
       },
     })
