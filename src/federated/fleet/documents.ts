@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { isPeerId, verify } from '../../trust/index.ts'
 import { canonicalJson } from '../../util/index.ts'
-import { JobRefusedError } from '../plan/errors.ts'
+import { FedPlanError, JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { checkFedPlan } from '../plan/read-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
@@ -65,7 +65,15 @@ function isSigned(by: string, document: { readonly signature: string }): boolean
   return verify(by, bytesOf(document), new Uint8Array(Buffer.from(document.signature, 'hex')))
 }
 
+/** @throws FedPlanError for what runs in simulations alone */
 export function makeOffer(signer: Signer, plan: FedPlan, created: string): Offer {
+  if (plan.strategy.name === 'bucketed') {
+    throw new FedPlanError(
+      plan.name,
+      'strategy',
+      'has no session for each bucket over the mesh: "bucketed" runs in weft fed simulate',
+    )
+  }
   const hashed = hex(planHash(plan))
   const draft = { schema: 'weft.fed-job/1' as const, plan, plan_hash: hashed, author: signer.id, created }
   const job = hex(nodePrimitives.sha256(ascii(canonicalJson(draft)))).slice(0, 16)
