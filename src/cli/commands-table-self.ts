@@ -9,7 +9,7 @@ export const SELF_VERBS: readonly CommandSpec[] = [
     everyday: true,
     summary: 'check this machine and say how to fix what is wrong',
     arguments: [],
-    options: [],
+    options: [{ name: 'security', help: 'check what a site answers for: keys, policy, audit log, backup, exposure' }],
   },
   {
     verb: 'logs',

@@ -123,11 +123,14 @@ const PEER_VERBS: readonly CommandSpec[] = [
     everyday: true,
     summary: 'members of the mesh; let newcomers in or keep them out',
     arguments: [
-      { label: 'ACTION', choices: ['ls', 'approve', 'deny', 'trust'] },
+      { label: 'ACTION', choices: ['ls', 'approve', 'deny', 'trust', 'bans', 'unban'] },
       { label: 'PEER', offers: 'peers' },
     ],
     options: [WIDE],
-    notes: ['trust takes a peer out of quarantine, into which an audit has put it (docs/audit.md).'],
+    notes: [
+      'trust takes a peer out of quarantine, into which an audit has put it (docs/audit.md).',
+      'bans lists who is kept out for a while, why and until when; unban SUBJECT ends one.',
+    ],
   },
   {
     verb: 'ping',

@@ -123,6 +123,8 @@ const auditHead = { seq: size.min(1), hash: digest, signature: z.string().regex(
 const audit = z.object({
   ...auditHead,
   seen: z.array(z.object({ peer: text.min(1), ...auditHead })).max(MAX_AUDIT_HEADS),
+  // Of a release before there are none.
+  clones: z.array(text.min(1)).max(16).exactOptional(),
 })
 
 const stages = z.array(z.object({ peer: text.min(1), from: block, to: block })).max(1024)

@@ -80,8 +80,9 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
         return { digest, kind, stages: [], epoch: (standingPlacement(book, model)?.body.epoch ?? 0) + 1 }
       })
     },
-    async audit({ seen, ...head }) {
-      await own.publish('audit', '', () => ({ ...head, seen: seen.map((each) => ({ ...each })) }))
+    async audit({ seen, clones = [], ...head }) {
+      const told = clones.length === 0 ? {} : { clones: [...clones] }
+      await own.publish('audit', '', () => ({ ...head, seen: seen.map((each) => ({ ...each })), ...told }))
     },
     async importing(source, record) {
       if (record === null && !imports.has(source)) return

@@ -173,6 +173,8 @@ export interface AuditHead {
 export interface AuditRecord extends AuditHead {
   /** Heads of others that the author has seen. */
   readonly seen: readonly (AuditHead & { readonly peer: string })[]
+  /** Identities that the author has met in two places. */
+  readonly clones?: readonly string[]
 }
 
 export type RecordKind = 'profile' | 'holdings' | 'manifest' | 'placement' | 'imports' | 'audit'

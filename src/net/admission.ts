@@ -1,6 +1,7 @@
 /** Who may join: the membership, what a person has decided, and the number of those who wait for that. */
 import { MAX_PENDING_PEERS } from './constants.ts'
-import { NotAdmittedError, NotMemberError, TooManyNewcomersError } from './discovery-errors.ts'
+import type { Defence } from './defence.ts'
+import { NotAdmittedError, NotMemberError, PeerBannedError, TooManyNewcomersError } from './discovery-errors.ts'
 import type { Verdict } from './hello.ts'
 import type { Membership } from './types.ts'
 
@@ -23,9 +24,11 @@ interface AdmissionInit {
   readonly lan: LanPolicy
   readonly membership: Membership
   readonly approved: readonly string[]
+  readonly defence?: Defence
 }
 
 const WELCOME: Verdict = { verdict: 'welcome' }
+const BANNED: Verdict = { verdict: 'refused', code: PeerBannedError.info.code }
 const DENIED: Verdict = { verdict: 'refused', code: NotAdmittedError.info.code }
 const NO_MEMBER: Verdict = { verdict: 'refused', code: NotMemberError.info.code }
 
@@ -35,6 +38,7 @@ export function createAdmission(init: AdmissionInit): Admission {
   const pending = new Map<string, PromiseWithResolvers<Verdict>>()
   return {
     judge(peer) {
+      if (init.defence?.banned(`peer:${peer}`) !== undefined) return BANNED
       if (denied.has(peer)) return DENIED
       if (!init.membership.admits(peer, 'connect')) return init.membership.isRemoved === undefined ? DENIED : NO_MEMBER
       if (init.lan !== 'confirm' || approved.has(peer)) return WELCOME

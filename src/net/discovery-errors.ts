@@ -65,6 +65,23 @@ export class NotAdmittedError extends WeftError {
   }
 }
 
+/** It, or its host, is kept out for a while. */
+export class PeerBannedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-012',
+    title: 'Kept out for a while',
+    meaning:
+      'A peer sent what no program of ours sends, or asked for more than one can need, and is kept out until a given time.',
+    remedy: 'weft peers bans says why and until when; weft peers unban PEER ends it.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(peer: string, why: string) {
+    super(PeerBannedError.info, `the peer ${peer} is kept out for a while`, { why, details: { peer } })
+  }
+}
+
 export class PendingApprovalError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-DSC-005',
@@ -195,6 +212,7 @@ export const DISCOVERY_ERRORS: readonly ErrorInfo[] = [
   OtherNetworkError.info,
   IncompatibleVersionError.info,
   OwnIdentityError.info,
+  PeerBannedError.info,
   NotAdmittedError.info,
   PendingApprovalError.info,
   PeerUnreachableError.info,

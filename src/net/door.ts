@@ -5,9 +5,16 @@
 import type { ConnectionGater, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import { hostOf } from './addresses.ts'
 import { MAX_UNPROVEN, MAX_UNPROVEN_PER_HOST } from './constants.ts'
+import type { Defence } from './defence.ts'
 
-/** @param keepsOut asked once for each connection whose peer is proven; it notes what it refuses */
-export function createDoor(keepsOut: (peer: string, connection: MultiaddrConnection) => boolean): ConnectionGater {
+/**
+ * @param keepsOut asked once for each connection whose peer is proven; it notes what it refuses
+ * @param defence counts who never proves anything, and keeps out who did so too often
+ */
+export function createDoor(
+  keepsOut: (peer: string, connection: MultiaddrConnection) => boolean,
+  defence?: Defence,
+): ConnectionGater {
   const open = new Map<MultiaddrConnection, string>()
   const perHost = new Map<string, number>()
   const leave = (connection: MultiaddrConnection): void => {
@@ -22,15 +29,19 @@ export function createDoor(keepsOut: (peer: string, connection: MultiaddrConnect
     denyInboundConnection: (connection) => {
       const host = hostOf(`${connection.remoteAddr.toString()}/`) ?? 'unknown'
       const count = perHost.get(host) ?? 0
+      if (defence?.banned(`host:${host}`) !== undefined) return true
       if (open.size >= MAX_UNPROVEN || count >= MAX_UNPROVEN_PER_HOST) return true
       open.set(connection, host)
       perHost.set(host, count + 1)
-      connection.addEventListener('close', () => leave(connection))
+      connection.addEventListener('close', () => {
+        if (open.has(connection)) defence?.offend(`host:${host}`, 'dial-storm')
+        leave(connection)
+      })
       return false
     },
     denyInboundEncryptedConnection: (peer, connection) => {
       leave(connection)
-      return keepsOut(peer.toString(), connection)
+      return defence?.banned(`peer:${peer.toString()}`) !== undefined || keepsOut(peer.toString(), connection)
     },
     denyOutboundEncryptedConnection: (peer: PeerId, connection: MultiaddrConnection) =>
       keepsOut(peer.toString(), connection),

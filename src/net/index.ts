@@ -32,6 +32,7 @@ export {
   OtherNetworkError,
   OtherPeerError,
   OwnIdentityError,
+  PeerBannedError,
   PeerUnreachableError,
   PendingApprovalError,
   RemovedPeerError,
@@ -48,3 +49,5 @@ export type {
   ReachView,
   Refusal,
 } from './types.ts'
+export { createDefence, OFFENCES, STREAMS_A_MINUTE } from './defence.ts'
+export type { Ban, Defence, DefenceNeeds, Offence } from './defence.ts'

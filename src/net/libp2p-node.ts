@@ -17,6 +17,7 @@ import {
   UPGRADE_WAIT_MS,
   WRITE_BUFFER_BYTES,
 } from './constants.ts'
+import type { Defence } from './defence.ts'
 import { createDoor } from './door.ts'
 import { ListenError, PortInUseError } from './errors.ts'
 import { weftNoise } from './noise.ts'
@@ -31,6 +32,7 @@ interface NodeInit {
   readonly privateKey: PrivateKey
   readonly secrets: NetworkSecrets
   readonly instance: Uint8Array
+  readonly defence?: Defence | undefined
   note(note: HandshakeNote): void
   /** Whether a peer that has proven its id is cut off. */
   keepsOut(peer: string, connection: MultiaddrConnection): boolean
@@ -98,7 +100,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
         },
       }),
     ],
-    connectionGater: createDoor((peer, connection) => init.keepsOut(peer, connection)),
+    connectionGater: createDoor((peer, connection) => init.keepsOut(peer, connection), init.defence),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       inboundConnectionThreshold: INBOUND_PER_SECOND,

@@ -6,6 +6,7 @@ import { isCircuit, parseAddress } from './addresses.ts'
 import type { LanPolicy } from './admission.ts'
 import type { PathTimes, RelayLimits } from './constants.ts'
 import { BadAddressError, ListenError } from './errors.ts'
+import type { Defence } from './defence.ts'
 import type { Versions } from './hello.ts'
 import type { Channel, Membership } from './types.ts'
 
@@ -54,6 +55,8 @@ export interface NetworkInit {
   readonly membership: Membership
   /** Of a cluster. */
   readonly cluster?: ClusterInit
+  /** Keeps out for a while who storms the door or sends garbage. @default nobody is */
+  readonly defence?: Defence
   /** Of this peer, for people. */
   readonly name: string
   /** Of the software. */

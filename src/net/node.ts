@@ -98,6 +98,7 @@ class WeftNetwork implements Network {
     this.#serving = createServing({
       ...this.#needs,
       membership: init.membership,
+      defence: init.defence,
       links: this.#links,
       libp2p: () => this.#node.libp2p,
       listening: () => this.#node.listening,
@@ -121,6 +122,7 @@ class WeftNetwork implements Network {
         privateKey: this.#needs.identity.privateKey,
         secrets: this.#secrets,
         instance: this.#instance,
+        defence: this.#init.defence,
         note: (note) => {
           this.#reacher.noted(note)
           this.#refuser.handshake(note)

@@ -4,8 +4,9 @@ import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import { channelOverStream } from './channel-carriers.ts'
 import { HELLO_WAIT_MS, MAX_STREAMS_PER_PROTOCOL } from './constants.ts'
-import { NotAdmittedError, PeerUnreachableError } from './discovery-errors.ts'
-import { ProtocolUnsupportedError } from './errors.ts'
+import type { Defence, Offence } from './defence.ts'
+import { NotAdmittedError, PeerBannedError, PeerUnreachableError } from './discovery-errors.ts'
+import { ControlError, FrameError, ProtocolUnsupportedError } from './errors.ts'
 import { HELLO_PROTOCOL } from './hello.ts'
 import { createLanes, LANE_PROTOCOL } from './lanes.ts'
 import { isRelayed } from './link-view.ts'
@@ -18,6 +19,7 @@ interface ServingNeeds {
   readonly logger: Logger
   readonly telemetry?: Pick<Telemetry, 'count'> | undefined
   readonly membership: Membership
+  readonly defence?: Defence | undefined
   readonly links: Links
   libp2p(): Libp2p
   /** Multiaddrs that are listened on, with their real ports. */
@@ -85,13 +87,21 @@ export function createServing(needs: ServingNeeds): Serving {
   const open = new Map<Channel, string>()
   const hand = (channel: Channel, link: Link, protocol: string, handler: Handler): void => {
     open.set(channel, served.get(protocol)?.purpose ?? 'connect')
-    void channel.closed.then(() => open.delete(channel))
+    void channel.closed.then((error) => {
+      open.delete(channel)
+      if (error instanceof FrameError || error instanceof ControlError) offend(link, 'malformed')
+    })
     try {
       handler(channel, link)
     } catch (error) {
       needs.logger.error({ err: error, peer: link.peer, protocol }, 'a handler failed')
       channel.abort(error as Error)
     }
+  }
+  /** Who is banned by it is gone at once, with all that it has open. */
+  const offend = (link: Link, offence: Offence): void => {
+    const ban = needs.defence?.offend(`peer:${link.peer}`, offence)
+    if (ban !== undefined) link.connection.abort(new PeerBannedError(link.peer, ban.why))
   }
   const used = new WeakMap<Link, number>()
   const watchUse = (stream: Stream, link: Link, purpose: string): void => {
@@ -108,9 +118,11 @@ export function createServing(needs: ServingNeeds): Serving {
   const handleStreams: Serving['handleStreams'] = (protocol, purpose, handler, early = false) => {
     const { logger, links } = needs
     const accept = (stream: Stream, link: Link): void => {
-      if (needs.membership.admits(link.peer, purpose)) return handler(stream, link)
+      const within = needs.defence?.allows(link.peer, purpose) !== false
+      if (within && needs.membership.admits(link.peer, purpose)) return handler(stream, link)
       needs.telemetry?.count('frames_refused')
-      stream.abort(new NotAdmittedError(link.peer, `not for ${purpose}`))
+      stream.abort(new NotAdmittedError(link.peer, within ? `not for ${purpose}` : `too often for ${purpose}`))
+      offend(link, within ? 'scan' : 'flood')
     }
     register({ logger, libp2p: needs.libp2p() }, protocol, MAX_STREAMS_PER_PROTOCOL, async (stream, connection) => {
       const link = links.link(connection)

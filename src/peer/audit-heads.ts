@@ -6,11 +6,14 @@ import { auditPlaces, hasAuditHead, signHead, Witnesses } from '../trust/index.t
 import type { Identity, SignedHead } from '../trust/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 import { auditPeers } from './audited.ts'
+import { createClones } from './clones.ts'
 import type { HomePaths } from './home.ts'
 import type { Site } from './site.ts'
 
 /** A head goes out no more often: each is a record that all peers take. */
-const TELL_MS = 10_000
+const TELL_MS = 3_000
+/** A copied home is told of at once. */
+const SOON_MS = 250
 /** Heads of others in one record: 64 are 18 KB of the 64 that it may have. */
 const MAX_SEEN = 64
 
@@ -18,6 +21,7 @@ export interface AuditHeadsNeeds {
   readonly clock: Clock
   readonly identity: Identity
   readonly mesh: Mesh
+  readonly network: Network
   readonly site: Site
   readonly paths: Pick<HomePaths, 'root' | 'state'>
   readonly logger: Pick<Logger, 'warn' | 'error'>
@@ -25,7 +29,7 @@ export interface AuditHeadsNeeds {
 }
 
 /** Who comes and goes, and the heads of logs. @returns how to end it */
-export async function auditMesh(needs: AuditHeadsNeeds & { readonly network: Network }): Promise<() => Promise<void>> {
+export async function auditMesh(needs: AuditHeadsNeeds): Promise<() => Promise<void>> {
   const stop = [auditPeers(needs.site, needs.network), await exchangeHeads(needs)] as const
   return async () => {
     for (const end of stop) await end()
@@ -42,13 +46,18 @@ async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void
     const head = site.audit.head()
     if (head.seq === 0) return
     const seen = witnesses.newest().slice(0, MAX_SEEN)
-    const said = JSON.stringify([head, seen])
+    const cloned = clones.list()
+    const said = JSON.stringify([head, seen, cloned])
     if (said === told) return
     const own = signHead(head, (bytes) => identity.sign(bytes))
-    mesh.publishAudit({ ...own, seen: [...seen] }).then(() => (told = said), later)
+    mesh.publishAudit({ ...own, seen: [...seen], clones: cloned }).then(() => (told = said), later)
   }
   const later = (): void => {
     cancel ??= clock.after(TELL_MS, tell)
+  }
+  const soon = (): void => {
+    cancel?.()
+    cancel = clock.after(SOON_MS, tell)
   }
   const alarm = (what: string, peer: string, head: SignedHead): void => {
     telemetry.count('audit_alarms', 1, { kind: what })
@@ -63,7 +72,8 @@ async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void
   const look = (author: string): void => {
     const said = mesh.audit(author)
     if (said === undefined || author === identity.id) return
-    const { seen, ...head } = said
+    const { seen, clones: cloned = [], ...head } = said
+    clones.heard(author, cloned)
     const verdict = witnesses.offer(author, head)
     if (verdict === 'forked' || verdict === 'rolled back')
       alarm(verdict === 'forked' ? 'forked' : 'shortened', author, head)
@@ -74,7 +84,12 @@ async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void
       if (!hasAuditHead(auditPlaces(paths.root).path, theirs)) alarm('rewritten', identity.id, theirs)
     }
   }
-  const off = [mesh.on({ changed: (kind, _key, author) => kind === 'audit' && look(author) }), site.audit.onHead(later)]
+  const clones = createClones({ self: identity.id, clock, site, telemetry, changed: soon })
+  const off = [
+    needs.network.on({ refused: (refusal) => clones.refused(refusal) }),
+    mesh.on({ changed: (kind, _key, author) => kind === 'audit' && look(author) }),
+    site.audit.onHead(later),
+  ]
   tell()
   return async () => {
     for (const stop of off) stop()

@@ -2,6 +2,7 @@
 import type { AnyManifest } from '../models/index.ts'
 import type { Network, Refusal } from '../net/index.ts'
 import type { AuditFacts } from '../trust/index.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { Site } from './site.ts'
 import type { PlacementStatus } from './types.ts'
 
@@ -42,4 +43,13 @@ export function auditPeers(site: Site, network: Network): () => void {
       site.tally({ who, what: 'peer.refused', result: 'refused', target: code })
     },
   })
+}
+
+/** Out of quarantine, and out of a ban: `peer` may be the subject of one. False: it was in neither. */
+export async function liftAll(
+  { quarantine, site }: { readonly quarantine: Quarantine; readonly site: Site },
+  peer: string,
+): Promise<boolean> {
+  const unbanned = site.defence.lift(`peer:${peer}`) || site.defence.lift(peer)
+  return (await quarantine.lift(peer)) || unbanned
 }

@@ -3,7 +3,7 @@ import { importInto } from './import-into.ts'
 import type { AddressBook } from './address-book.ts'
 import type { ClusterControl } from './cluster/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import { audited, deployFacts, importFacts } from './audited.ts'
+import { audited, deployFacts, importFacts, liftAll } from './audited.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
 import { deployGraph } from './deploy-graph.ts'
@@ -254,7 +254,7 @@ export class LocalPeer implements Peer {
   }
 
   trust(peer: string): Promise<boolean> {
-    return audited(this.#needs.site, 'peer.trust', peer, () => this.#needs.quarantine.lift(peer))
+    return audited(this.#needs.site, 'peer.trust', peer, () => liftAll(this.#needs, peer))
   }
 
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object> {

@@ -180,6 +180,7 @@ export async function startNetwork(parts: Parts): Promise<Network> {
       lan: init.lan ?? 'open',
       membership: membershipOf(parts),
       ...(cluster === null ? {} : { cluster: cluster.net }),
+      defence: parts.site.defence,
       bootstrap: init.bootstrap ?? [],
       listen: init.listen === undefined ? [] : init.listen,
       ...(init.announce === undefined ? {} : { announce: init.announce }),

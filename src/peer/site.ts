@@ -3,6 +3,8 @@
  * policy all is allowed, and the audit log is kept all the same.
  */
 import { join } from 'node:path'
+import { createDefence } from '../net/index.ts'
+import type { Ban, Defence } from '../net/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import {
   AuditBusyError,
@@ -44,6 +46,9 @@ export interface SiteNeeds {
 export interface SiteStatus {
   /** SHA-256 and rules of the policy that is in force; null: none. */
   readonly policy: { readonly sha256: string; readonly rules: number; readonly trouble: string | null } | null
+  /** When this identity was last met in a second place, and by whom; null: never. */
+  readonly cloned: { readonly at: string; readonly by: string } | null
+  readonly bans: readonly Ban[]
   readonly audit: { readonly seq: number; readonly hash: string; readonly waiting: number; readonly why: string | null }
 }
 
@@ -52,6 +57,9 @@ export class Site {
   readonly gate: PlanGate
   /** Role of a member; a mesh without membership has none. */
   roleOf: (peer: string) => string | undefined = () => undefined
+  /** This identity was met elsewhere too. */
+  cloned: SiteStatus['cloned'] = null
+  readonly defence: Defence
   readonly #policy: SitePolicy
   readonly #needs: SiteNeeds
 
@@ -59,6 +67,15 @@ export class Site {
     this.#needs = needs
     this.audit = audit
     this.#policy = policy
+    this.defence = createDefence({
+      clock: needs.clock,
+      telemetry: needs.telemetry,
+      told: ({ subject, offence, why, until }) => {
+        needs.logger.warn({ subject, offence, until }, `kept out for a while: ${why}`)
+        const facts = { offence, until: new Date(until).toISOString() }
+        audit.tally({ who: subject, what: 'peer.banned', result: 'refused', facts })
+      },
+    })
     this.gate = createPlanGate(policy, (request, decision) => this.#write(request, decision))
   }
 
@@ -148,6 +165,8 @@ export class Site {
     return {
       policy:
         policy === null ? null : { sha256: policy.sha256, rules: policy.rules.length, trouble: this.#policy.trouble() },
+      cloned: this.cloned,
+      bans: this.defence.bans(),
       audit: { ...this.audit.head(), waiting, why },
     }
   }

@@ -85,6 +85,11 @@ export const COUNTERS = {
   completion_tokens: { help: 'Tokens generated as origin.', labels: { model: MODELS } },
   peers_found: { help: 'Peers found nearby, each once a way.', labels: { by: ['mdns', 'rendezvous'] } },
   peers_joined: { help: 'Peers that joined.' },
+  bans: {
+    help: 'Hosts and peers kept out for a while.',
+    labels: { offence: ['dial-storm', 'malformed', 'scan', 'flood'] },
+  },
+  identities_cloned: { help: 'Times that one identity was met in two places.' },
   peers_lost: { help: 'Peers that were connected and went away without a farewell.' },
   peers_refused: { help: 'Peers seen and not joined.', labels: { code: CODES } },
   members_cut: { help: 'Peers that were connected and cut off because the membership does not admit them any more.' },

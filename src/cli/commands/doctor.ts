@@ -7,9 +7,9 @@ import { plural } from '../format.ts'
 import type { Output } from '../output.ts'
 import { wrap } from '../text.ts'
 
-export const command: Command = async ({ home, io, out, signal }) => {
+export const command: Command = async ({ flags, home, io, out, signal }) => {
   const findings: Finding[] = []
-  for await (const finding of examine(io, home, signal)) {
+  for await (const finding of examine(io, home, signal, flags.flag('security'))) {
     findings.push(finding)
     if (out.jsonl) out.document(finding)
     else if (!out.json) out.lines(linesFor(finding, out))

@@ -1,11 +1,11 @@
-/** weft peers [ls|approve|deny|trust]: members of the mesh. */
+/** weft peers [ls|approve|deny|trust|bans|unban]: members of the mesh, and who is kept out of it. */
 import type { PeerStatus } from '../../peer/index.ts'
 import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
 import { blocksTable, linksTable } from '../link-view.ts'
-import { printable } from '../text.ts'
+import { printable, table } from '../text.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { peersTable } from '../views.ts'
 import { quarantineLines } from '../quarantine-view.ts'
@@ -28,15 +28,29 @@ async function trust({ out, signal }: CommandContext, access: PeerAccess, wanted
   else out.note(lifted ? `${id} is out of quarantine` : `${id} was in no quarantine`)
 }
 
+function showBans({ out }: CommandContext, { site }: PeerStatus): void {
+  const bans = site?.bans ?? []
+  if (out.structured) out.document({ schema: 'weft.bans/1', bans })
+  else if (bans.length === 0) out.note('nobody is kept out')
+  else {
+    const rows = bans.map(({ subject, until, why }) => [printable(subject), new Date(until).toISOString(), why])
+    out.lines(table([{ head: 'WHO' }, { head: 'UNTIL' }, { head: 'WHY' }], rows))
+  }
+}
+
 export const command: Command = async (context) => {
   const { flags, out, signal } = context
   const action = flags.argument(0) ?? 'ls'
   const wanted = flags.argument(1)
-  if (action !== 'ls' && wanted === undefined) {
+  if (action !== 'ls' && action !== 'bans' && wanted === undefined) {
     throw new UsageError(`weft peers ${action} needs PEER`, `usage: weft peers ${action} PEER`)
   }
   const access = await openFor(context, 'never')
   const status = await access.status(signal)
+  if (action === 'bans') {
+    showBans(context, status)
+    return
+  }
   if (action === 'ls' || wanted === undefined) {
     if (out.jsonl) for (const peer of status.peers) out.document({ schema: 'weft.peer/1', ...peer })
     else if (out.json)
@@ -48,6 +62,12 @@ export const command: Command = async (context) => {
       for (const { code, why, hint } of status.seen_not_joined)
         if (code === PENDING) out.note(printable(`${why}. ${hint}`))
     }
+    return
+  }
+  if (action === 'unban') {
+    const lifted = await access.trust(wanted, signal)
+    if (out.structured) out.document({ schema: 'weft.unban/1', subject: wanted, lifted })
+    else out.note(lifted ? `${wanted} is not kept out any more` : `${wanted} was not kept out`)
     return
   }
   if (action === 'trust') {

@@ -6,6 +6,7 @@ import type { Command } from '../context.ts'
 import { formatSpan, plural, shortId } from '../format.ts'
 import type { Output } from '../output.ts'
 import { quarantineLines } from '../quarantine-view.ts'
+import { siteWarnings } from '../site-view.ts'
 import { printable } from '../text.ts'
 import { peersTable } from '../views.ts'
 
@@ -72,7 +73,7 @@ function unjoinedLines(status: PeerStatus, out: Output): string[] {
 }
 
 function warningsOf(status: PeerStatus): string[] {
-  const warnings = []
+  const warnings = siteWarnings(status)
   for (const model of status.models) {
     if (model.covered > 0 && model.covered < model.blocks) {
       warnings.push(

@@ -26,7 +26,8 @@ const CHECKS: readonly (readonly [string, Check])[] = [
   ['stages', checkStages],
 ]
 
-export async function* examine(io: CliIo, home: string, signal: AbortSignal): AsyncIterable<Finding> {
+/** @param security those of a site that answers for its data, in place of the usual ones */
+export async function* examine(io: CliIo, home: string, signal: AbortSignal, security = false): AsyncIterable<Finding> {
   let facts: DoctorFacts = { io, home, signal, status: null }
   let broken: Finding | undefined
   try {
@@ -36,7 +37,8 @@ export async function* examine(io: CliIo, home: string, signal: AbortSignal): As
     const { code, hint, message, why } = toWeftError(error)
     broken = fail('peer', `${message}: ${why ?? ''} (${code})`, hint)
   }
-  for (const [id, check] of CHECKS) {
+  const checks = security ? (await import('./security.ts')).SECURITY_CHECKS : CHECKS
+  for (const [id, check] of checks) {
     if (id === 'peer' && broken !== undefined) yield broken
     else yield* await findingsOf(id, check, facts)
   }

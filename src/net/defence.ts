@@ -1,0 +1,117 @@
+/**
+ * Bans for a time, each with its reason and its end: of hosts that connect without ever proving who they are, and of peers that
+ * send what no program of ours sends, or ask for more than one can need. Counted in windows; what is forgiven is forgotten.
+ */
+import type { Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
+
+/** What is counted, how often in a minute is too often, and why it would never happen honestly. */
+export const OFFENCES = {
+  /** Connections of one host that ended without proof: a mesh beside ours dials at most some dozen times a minute. */
+  'dial-storm': { most: 120, why: 'it connected again and again without proving who it is' },
+  /** Frames that cannot be read: ours are checked before they are sent, and Noise keeps the line from changing them. */
+  malformed: { most: 8, why: 'it sent frames that are none' },
+  /** Streams for what it may not do: a refusal is the answer, and asking again gives the same. */
+  scan: { most: 60, why: 'it asked again and again for what it may not do' },
+  /** Streams over its quota of one purpose that were refused. */
+  flood: { most: 120, why: 'it opened streams without end' },
+} as const
+export type Offence = keyof typeof OFFENCES
+
+const WINDOW_MS = 60_000
+/** The first ban; twice as long each time that it comes to one again. */
+const FIRST_BAN_MS = 5 * 60_000
+const LONGEST_BAN_MS = 24 * 3_600_000
+/** Who behaved for so long begins anew. */
+const FORGET_MS = 24 * 3_600_000
+/** Subjects that are counted; a flood of new ones drives out the oldest. */
+const MAX_SUBJECTS = 4_096
+const MAX_BANS = 1_024
+/** Streams of one purpose that one peer may open in a minute. Channels are kept open: honest peers need a few. */
+export const STREAMS_A_MINUTE = 1_200
+
+export interface Ban {
+  /** `peer:ID` or `host:ADDRESS`. */
+  readonly subject: string
+  readonly offence: Offence
+  readonly why: string
+  /** Milliseconds since 1970. */
+  readonly since: number
+  readonly until: number
+}
+
+export interface Defence {
+  /** Counts one; a ban when it was one too many. */
+  offend(subject: string, offence: Offence): Ban | undefined
+  banned(subject: string): Ban | undefined
+  /** Whether one more stream of a purpose is within a peer's quota. */
+  allows(peer: string, purpose: string): boolean
+  bans(): readonly Ban[]
+  /** False: there was none. */
+  lift(subject: string): boolean
+}
+
+export interface DefenceNeeds {
+  readonly clock: Clock
+  readonly telemetry?: Pick<Telemetry, 'count'> | undefined
+  /** A ban begins. */
+  told(ban: Ban): void
+}
+
+interface Count {
+  from: number
+  count: number
+}
+
+interface Banned {
+  readonly ban: Ban
+  /** On the clock that never goes back: a wrong date frees nobody, and locks nobody out for years. */
+  readonly until: number
+  readonly times: number
+}
+
+export function createDefence(needs: DefenceNeeds): Defence {
+  const { clock } = needs
+  const counts = new Map<string, Count>()
+  const all = new Map<string, Banned>()
+
+  const countOf = (key: string): number => {
+    const now = clock.now()
+    const known = counts.get(key)
+    const count = known !== undefined && now - known.from < WINDOW_MS ? known : { from: now, count: 0 }
+    count.count++
+    counts.delete(key)
+    counts.set(key, count)
+    while (counts.size > MAX_SUBJECTS) counts.delete(counts.keys().next().value!)
+    return count.count
+  }
+  const current = (subject: string): Ban | undefined => {
+    const found = all.get(subject)
+    return found !== undefined && found.until > clock.now() ? found.ban : undefined
+  }
+  const ban = (subject: string, offence: Offence): Ban => {
+    const before = all.get(subject)
+    const times = before !== undefined && clock.now() - before.until < FORGET_MS ? before.times + 1 : 0
+    const length = Math.min(LONGEST_BAN_MS, FIRST_BAN_MS * 2 ** times)
+    const since = clock.wall()
+    const made = { subject, offence, why: OFFENCES[offence].why, since, until: since + length }
+    all.delete(subject)
+    all.set(subject, { ban: made, until: clock.now() + length, times })
+    while (all.size > MAX_BANS) all.delete(all.keys().next().value!)
+    counts.delete(`${offence} ${subject}`)
+    needs.telemetry?.count('bans', 1, { offence })
+    needs.told(made)
+    return made
+  }
+  return {
+    offend(subject, offence) {
+      const standing = current(subject)
+      if (standing !== undefined) return standing
+      return countOf(`${offence} ${subject}`) > OFFENCES[offence].most ? ban(subject, offence) : undefined
+    },
+    banned: current,
+    allows: (peer, purpose) => countOf(`streams ${peer} ${purpose}`) <= STREAMS_A_MINUTE,
+    bans: () => [...all.keys()].flatMap((subject) => current(subject) ?? []),
+    lift: (subject) => current(subject) !== undefined && all.delete(subject),
+  }
+}

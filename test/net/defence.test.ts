@@ -1,0 +1,127 @@
+/** Bans for a time: who gets one, for how long, and who never does. */
+import { createConnection } from 'node:net'
+import { afterEach, describe, expect, test } from 'vitest'
+import { createDefence, frame, FrameError, OFFENCES, STREAMS_A_MINUTE } from '../../src/net/index.ts'
+import type { Ban, Defence, Network } from '../../src/net/index.ts'
+import { systemClock } from '../../src/util/index.ts'
+import { virtualClock } from '../mesh/support/virtual-clock.ts'
+import { connectedIds, joined, networkPool, until } from './helpers.ts'
+
+const pool = networkPool()
+afterEach(() => pool.stopAll())
+
+function offend(defence: Defence, times: number): Ban | undefined {
+  let ban: Ban | undefined
+  for (let time = 0; time < times; time++) ban = defence.offend('peer:x', 'malformed')
+  return ban
+}
+
+describe('a ban', () => {
+  test('comes with one offence too many within a minute, has a reason and an end, and ends', async () => {
+    const clock = virtualClock()
+    const told: Ban[] = []
+    const defence = createDefence({ clock, told: (ban) => told.push(ban) })
+    expect(offend(defence, OFFENCES.malformed.most)).toBeUndefined()
+    await clock.advance(60_000)
+    expect(offend(defence, OFFENCES.malformed.most)).toBeUndefined()
+    const ban = offend(defence, 1)
+    expect(ban).toMatchObject({ subject: 'peer:x', offence: 'malformed', until: clock.wall() + 300_000 })
+    expect(told).toEqual([ban])
+    expect(defence.bans()).toEqual([ban])
+    // A wrong date frees nobody and keeps nobody in.
+    clock.setWall(clock.wall() + 1e12)
+    expect(defence.banned('peer:x')).toEqual(ban)
+    await clock.advance(300_000)
+    expect(defence.banned('peer:x')).toBeUndefined()
+    expect(defence.bans()).toEqual([])
+  })
+
+  test('is twice as long the second time, a day at most, and can be lifted', async () => {
+    const clock = virtualClock()
+    const defence = createDefence({ clock, told: () => undefined })
+    const lengths: number[] = []
+    for (let time = 0; time < 12; time++) {
+      const { since, until: end } = offend(defence, OFFENCES.malformed.most + 1)!
+      lengths.push((end - since) / 60_000)
+      await clock.advance(end - since)
+    }
+    expect(lengths.slice(0, 4)).toEqual([5, 10, 20, 40])
+    expect(lengths.at(-1)).toBe(1_440)
+    offend(defence, OFFENCES.malformed.most + 1)
+    expect([defence.lift('peer:x'), defence.lift('peer:x')]).toEqual([true, false])
+    expect(defence.banned('peer:x')).toBeUndefined()
+  })
+
+  test('keeps its memory small whatever names are made up, and others apart', () => {
+    const defence = createDefence({ clock: virtualClock(), told: () => undefined })
+    for (let index = 0; index < 20_000; index++) {
+      for (let time = 0; time < 10; time++) defence.offend(`peer:${index}`, 'malformed')
+    }
+    expect(defence.bans().length).toBe(1_024)
+    expect(defence.banned('peer:honest')).toBeUndefined()
+  })
+
+  test('quotas are a peer’s and a purpose’s own', () => {
+    const defence = createDefence({ clock: virtualClock(), told: () => undefined })
+    for (let index = 0; index < STREAMS_A_MINUTE; index++) expect(defence.allows('a', 'fetch')).toBe(true)
+    expect([defence.allows('a', 'fetch'), defence.allows('a', 'compute'), defence.allows('b', 'fetch')]).toEqual([
+      false,
+      true,
+      true,
+    ])
+  })
+})
+
+describe('a network with a defence', () => {
+  const watched = (): { defence: Defence; told: Ban[] } => {
+    const told: Ban[] = []
+    return { told, defence: createDefence({ clock: systemClock(), told: (ban) => void told.push(ban) }) }
+  }
+  const portOf = (one: Network): number => Number(/\/tcp\/(\d+)/.exec(one.addresses()[0]!)![1])
+
+  test('shuts out a peer that sends garbage, for a while and by name, and keeps the others', async () => {
+    const { defence, told } = watched()
+    const a = await pool.add({ defence })
+    const [bad, good] = [
+      await pool.add({ bootstrap: [a.addresses()[0]!] }),
+      await pool.add({ bootstrap: [a.addresses()[0]!] }),
+    ]
+    await joined(a, bad)
+    await joined(a, good)
+    a.handle('/weft/test/1', 'compute', (channel) =>
+      channel.onFrame(() => {
+        throw new FrameError('magic', 'it is none')
+      }),
+    )
+    for (let time = 0; time < 40 && told.length === 0; time++) {
+      const channel = await bad.open(a.id, '/weft/test/1').catch(() => undefined)
+      await channel?.send(frame({ type: 1 })).catch(() => undefined)
+      await channel?.closed
+    }
+    expect(told).toMatchObject([{ subject: `peer:${bad.id}`, offence: 'malformed' }])
+    await until(() => !connectedIds(a).includes(bad.id))
+    await until(() => bad.refusals().some(({ code }) => code === 'WEFT-DSC-012') || !connectedIds(bad).includes(a.id))
+    expect(connectedIds(a)).toContain(good.id)
+    expect(defence.banned(`peer:${good.id}`)).toBeUndefined()
+  })
+
+  test('shuts out a host that storms the door, and the control without a defence does not', async () => {
+    const { defence, told } = watched()
+    const [a, control] = [await pool.add({ defence }), await pool.add({})]
+    for (let time = 0; time <= OFFENCES['dial-storm'].most + 60 && told.length === 0; time++) await knock(portOf(a))
+    expect(told).toMatchObject([{ offence: 'dial-storm', subject: expect.stringContaining('host:') as string }])
+    for (let time = 0; time < 10; time++) await knock(portOf(control))
+    const late = await pool.add({ bootstrap: [control.addresses()[0]!] })
+    await joined(control, late)
+  })
+})
+
+/** Connects, says nothing that proves anything, and goes. */
+function knock(port: number): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ port, host: '127.0.0.1' })
+    socket.on('error', () => resolve())
+    socket.on('connect', () => setTimeout(() => socket.destroy(), 5))
+    socket.on('close', () => resolve())
+  })
+}
