@@ -4,10 +4,12 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { toJSONSchema } from 'zod'
 import { COMMANDS } from '../src/cli/commands-table.ts'
 import { allErrorInfos } from '../src/cli/error-tables.ts'
 import { GLOBAL_OPTIONS } from '../src/cli/options.ts'
 import { usage } from '../src/cli/parse.ts'
+import { policySchema } from '../src/trust/index.ts'
 
 const MADE = '<!-- made by `npm run docs` from the sources: change those, not this page -->'
 const GROUPS = [
@@ -113,7 +115,12 @@ async function errorsPage() {
   ]
 }
 
-const pages = { 'cli.md': cliPage(), 'errors.md': await errorsPage() }
+const schema = { title: 'The policy of a site (weft)', ...toJSONSchema(policySchema, { io: 'input' }) }
+const pages = {
+  'cli.md': cliPage(),
+  'errors.md': await errorsPage(),
+  'policy.schema.json': JSON.stringify(schema, null, 2).split('\n'),
+}
 const stale = []
 for (const [name, lines] of Object.entries(pages)) {
   const path = fileURLToPath(new URL(`../docs/${name}`, import.meta.url))

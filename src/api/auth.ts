@@ -6,13 +6,17 @@ import type { KeyVerifier, Scope } from './types.ts'
 /** Ours are 46 characters; anything longer is not hashed at all. */
 const MAX_SECRET = 256
 
-/** `needed` undefined: any valid key will do (so that a stranger cannot tell which routes exist). */
-export async function authorize(message: IncomingMessage, keys: KeyVerifier, needed: Scope | undefined): Promise<void> {
+/** The id of the key. `needed` undefined: any valid key will do (so that a stranger cannot tell which routes exist). */
+export async function authorize(
+  message: IncomingMessage,
+  keys: KeyVerifier,
+  needed: Scope | undefined,
+): Promise<string> {
   const secret = bearerOf(message.headers.authorization)
   if (secret === null) throw new KeyMissingError()
   const found = secret.length > MAX_SECRET ? null : await keys.verify(secret)
   if (found === null) throw new KeyRefusedError()
-  if (needed === undefined || found.scopes.includes('admin') || found.scopes.includes(needed)) return
+  if (needed === undefined || found.scopes.includes('admin') || found.scopes.includes(needed)) return found.id ?? ''
   throw new KeyScopeError(needed)
 }
 

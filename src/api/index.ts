@@ -12,4 +12,4 @@ export {
 } from './errors.ts'
 export { DEFAULT_LIMITS } from './limits.ts'
 export type { ApiLimits } from './limits.ts'
-export type { Api, ApiInit, ApiNeeds, KeyVerifier, ListenAddress, Scope } from './types.ts'
+export type { Api, ApiInit, AdminCall, ApiNeeds, KeyVerifier, ListenAddress, Scope } from './types.ts'

@@ -63,6 +63,7 @@ export async function buildServer(parts: ServerParts, place: Place): Promise<Htt
   addBodies(app, limits)
   if (place.kind === 'tcp') addGuards(app, parts, place.loopback)
   addAnswers(app, parts)
+  addCalls(app, parts, place)
   addHealthRoutes(app, parts)
   addOpenAiRoutes(app, parts)
   addStreamedRoutes(app, parts, entranceOf(place))
@@ -130,8 +131,24 @@ function addGuards(app: FastifyInstance, parts: ServerParts, loopback: boolean):
       if (request.method === 'OPTIONS') return reply.code(204).headers(preflightHeaders(foreignOrigin)).send()
     }
     const { open, scope } = request.routeOptions.config
-    if (!loopback && open !== true) await authorize(request.raw, parts.needs.keys, scope)
+    if (!loopback && open !== true) keyIds.set(request, await authorize(request.raw, parts.needs.keys, scope))
     return undefined
+  })
+}
+
+/** Of the key that a request came with. */
+const keyIds = new WeakMap<FastifyRequest, string>()
+
+/** Calls that can change something, or were refused it. */
+function addCalls(app: FastifyInstance, { needs }: ServerParts, place: Place): void {
+  const overTcp = place.kind === 'tcp' && !place.loopback ? 'stranger' : 'local'
+  const keyless = place.kind === 'socket' ? 'owner' : overTcp
+  app.addHook('onResponse', async (request, reply) => {
+    const { config, url } = request.routeOptions
+    if (config.scope !== 'admin' || url === undefined) return
+    const id = keyIds.get(request)
+    const who = id === undefined ? keyless : `key:${id}`
+    needs.called?.({ who, route: url, status: reply.raw.statusCode })
   })
 }
 

@@ -10,7 +10,15 @@ export type Scope = 'generate' | 'read' | 'admin'
 
 export interface KeyVerifier {
   /** Null when the secret is unknown, revoked or expired; takes the same time for every secret of one length. */
-  verify(secret: string): Promise<{ readonly scopes: readonly string[] } | null>
+  verify(secret: string): Promise<{ readonly id?: string; readonly scopes: readonly string[] } | null>
+}
+
+export interface AdminCall {
+  /** `key:ID`; `owner`: by the socket; `local`: by loopback, which asks for no key; `stranger`: none that holds. */
+  readonly who: string
+  /** The pattern, e.g. `/api/v1/deploy`. */
+  readonly route: string
+  readonly status: number
 }
 
 export interface ApiNeeds {
@@ -19,6 +27,8 @@ export interface ApiNeeds {
   readonly telemetry: Telemetry
   readonly logger: Logger
   readonly keys: KeyVerifier
+  /** Told of each call that needs the scope admin: who, which route, which status. @default nobody is */
+  readonly called?: (call: AdminCall) => void
   /** @default the system's */
   readonly random?: RandomSource
   /** What `POST /api/v1/shutdown` starts. @default peer.stop */

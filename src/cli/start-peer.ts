@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { createApi, PortInUseError } from '../api/index.ts'
 import type { Api } from '../api/index.ts'
-import { Journal, runPeer, VERSION } from '../peer/index.ts'
+import { auditedCall, Journal, runPeer, VERSION } from '../peer/index.ts'
 import type { HomePaths, JournalNeeds, Peer } from '../peer/index.ts'
 import { createApiKeys } from '../trust/index.ts'
 import { systemRandom } from '../util/index.ts'
@@ -17,11 +17,20 @@ const CLOSE_DRAIN_MS = 1_000
 /** Resolves when the peer listens, its socket answers, and what it was asked to serve can be served. */
 export async function startPeer(_context: CommandContext, init: UpInit, signal: AbortSignal): Promise<Peer> {
   const { http, httpHosts = [], cors = [], journal: wanted = false, ...rest } = init
-  const { peer, paths, clock, telemetry, logger } = await runPeer(rest, signal)
+  const { peer, paths, clock, telemetry, logger, site } = await runPeer(rest, signal)
   const keys = createApiKeys({ clock, random: systemRandom() }, { directory: paths.keys })
   const journal = await openJournal({ clock, log: (line) => logger.warn({}, line) }, paths, wanted)
   const api = createApi(
-    { peer, clock, telemetry, logger, keys, catalogueErrors: await allErrorInfos(), ...journal },
+    {
+      peer,
+      clock,
+      telemetry,
+      logger,
+      keys,
+      called: auditedCall(site),
+      catalogueErrors: await allErrorInfos(),
+      ...journal,
+    },
     { version: VERSION, hosts: httpHosts, cors },
   )
   peer.beforeShutdown(() => api.close({ drain: CLOSE_DRAIN_MS }).finally(() => journal.journal?.close()))

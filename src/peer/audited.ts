@@ -53,3 +53,13 @@ export async function liftAll(
   const unbanned = site.defence.lift(`peer:${peer}`) || site.defence.lift(peer)
   return (await quarantine.lift(peer)) || unbanned
 }
+
+/** A call of the HTTP API that can change something: by whom, on which route, with which status. */
+export function auditedCall(
+  site: Site,
+): (call: { readonly who: string; readonly route: string; readonly status: number }) => void {
+  return ({ who, route, status }) => {
+    const target = route.replaceAll('/', '.').replace(/^\./, '')
+    site.tally({ who, what: 'api', target, result: status < 400 ? 'ok' : 'failed', facts: { status } })
+  }
+}

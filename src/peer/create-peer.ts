@@ -5,8 +5,7 @@ import type { Network } from '../net/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { FlowService, GraphStages, RingService } from '../pipeline/index.ts'
 import type { Stages } from '../pipeline/index.ts'
-import type { Logger, Telemetry } from '../telemetry/index.ts'
-import type { Clock } from '../util/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
 import { Adapters, fetchedAdapter } from './adapters.ts'
 import { auditMode } from './audit.ts'
 import { auditMesh } from './audit-heads.ts'
@@ -15,7 +14,6 @@ import { openFederation } from './federated.ts'
 import { Holdings, holdersNear } from './holdings.ts'
 import { Replacements } from './failover.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
-import type { HomePaths } from './home.ts'
 import { joinMesh } from './join.ts'
 import { KeptParts } from './kept-parts.ts'
 import type { Library } from './library.ts'
@@ -39,12 +37,8 @@ import { runAll } from './undo.ts'
 import { VERSION } from './version.ts'
 
 /** A peer with the parts that an API around it shares. */
-export interface RunningPeer {
+export type RunningPeer = Pick<Parts, 'paths' | 'clock' | 'telemetry' | 'logger' | 'site'> & {
   readonly peer: LocalPeer
-  readonly paths: HomePaths
-  readonly clock: Clock
-  readonly telemetry: Telemetry
-  readonly logger: Logger
 }
 
 /** @throws HomeBusyError, HomeUnwritableError, and what keys, store and network refuse with */
@@ -64,7 +58,7 @@ export async function runPeer(
     if (network !== null) undo.push(() => network.stop())
     const peer = await upperParts(parts, network, undo)
     signal?.throwIfAborted()
-    return { peer, paths, clock: parts.clock, telemetry: parts.telemetry, logger: parts.logger }
+    return { ...parts, peer }
   } catch (error) {
     await runAll(undo)
     throw error

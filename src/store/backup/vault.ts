@@ -61,7 +61,8 @@ export async function openVault(
   const path = join(directory, HEADER)
   if (!existsSync(path)) {
     if (!create) throw new BackupMissingError(directory, 'backup')
-    await begin(directory, path, passphrase, cost)
+    const begun = await begin(directory, path, passphrase, cost)
+    return vaultOf(directory, begun.id, begun.keys)
   }
   const header = await readHeader(path)
   const keys = await keysOf(passphrase, header.kdf)
@@ -78,15 +79,21 @@ interface Keys {
   readonly name: Buffer
 }
 
-async function begin(directory: string, path: string, passphrase: string, cost: number): Promise<void> {
+async function begin(
+  directory: string,
+  path: string,
+  passphrase: string,
+  cost: number,
+): Promise<{ readonly id: string; readonly keys: Keys }> {
   await mkdir(join(directory, 'chunks'), { recursive: true, mode: 0o700 })
   await mkdir(join(directory, 'snapshots'), { recursive: true, mode: 0o700 })
   const id = randomBytes(16).toString('hex')
   const kdf = { name: 'scrypt', ...SCRYPT, N: cost, salt: randomBytes(16).toString('hex') } as const
-  const { seal: key } = await keysOf(passphrase, kdf)
-  const check = seal(key, Buffer.from('weft backup'), checkWords(id)).toString('hex')
+  const keys = await keysOf(passphrase, kdf)
+  const check = seal(keys.seal, Buffer.from('weft backup'), checkWords(id)).toString('hex')
   const header = { schema: 'weft.backup/1', id, kdf, cipher: 'aes-256-gcm', check }
   await writeFileAtomic(path, `${JSON.stringify(header, null, 2)}\n`, { mode: 0o600 })
+  return { id, keys }
 }
 
 const checkWords = (id: string): string => `weft backup check/1 ${id}`

@@ -1,0 +1,202 @@
+/** What a site's people type: policy, audit, keys at rest, backup, doctor --security; on a home without a running peer. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { identityOwner, newIdentity } from '../../src/trust/index.ts'
+import type { AdminCall } from '../../src/api/index.ts'
+import { KEY, start } from '../api/support.ts'
+import { call, json, jsonLines } from './support.ts'
+import type { InProcess } from './support.ts'
+
+let folder: string
+let home: string
+let secret: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'weft-cli-site-'))
+  home = join(folder, 'home')
+  secret = await file('secret', 'correct horse battery staple\n')
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+const here = (...argv: string[]): Promise<InProcess> => call([...argv, '--home', home])
+async function file(name: string, content: string | object): Promise<string> {
+  const path = join(folder, name)
+  await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600 })
+  return path
+}
+
+const PEER = newIdentity().id
+const POLICY = {
+  schema: 'weft.policy/1',
+  egress: { activations: [PEER] },
+  rules: [
+    { name: 'all', allow: ['connect'] },
+    { name: 'ours', allow: ['compute', 'route'], peers: [PEER], models: ['tiny*'] },
+  ],
+}
+
+describe('weft policy', () => {
+  test('checks a file, and tells a mistake with line, column and what was meant', async () => {
+    const good = await file('good.json', POLICY)
+    expect(await here('policy', 'check', good, '--json')).toMatchObject({ status: 0 })
+    const bad = await file('bad.json', '{\n "schema": "weft.policy/1",\n "ruels": []\n}')
+    const { status, stderr } = await here('policy', 'check', bad)
+    expect(status).toBe(2)
+    expect(stderr).toContain(`${bad}:3:2: there is no "ruels" here; did you mean "rules"?`)
+    const told = await here('policy', 'check', bad, '--json')
+    expect(json(told.stdout)).toMatchObject({ ok: false, problems: [{ line: 3, column: 2 }, {}] })
+  })
+
+  test('applies one, whole or not at all, into the audit log too, and takes it out by name', async () => {
+    const good = await file('good.json', POLICY)
+    expect(json((await here('policy', 'apply', good, '--json')).stdout)).toMatchObject({ rules: 2, running: null })
+    expect(await readFile(join(home, 'policy.json'), 'utf8')).toBe(JSON.stringify(POLICY))
+    const bad = await file('bad.json', '{}')
+    expect((await here('policy', 'apply', bad)).status).toBe(2)
+    expect(await readFile(join(home, 'policy.json'), 'utf8')).toBe(JSON.stringify(POLICY))
+    expect((await here('policy', 'remove')).status).toBe(0)
+    expect((await here('policy', 'check')).status).toBe(4)
+    const { entries } = json((await here('audit', 'tail', '--json')).stdout) as { entries: { what: string }[] }
+    expect(entries.map(({ what }) => what)).toEqual(['policy.force', 'policy.remove'])
+  })
+
+  test('says of a request what is decided, by which rule, and with its status', async () => {
+    const policy = await file('good.json', POLICY)
+    const ask = async (request: object): Promise<InProcess> =>
+      here('policy', 'test', await file('request.json', request), '--policy', policy, '--json')
+    const allowed = await ask({ action: 'compute', peer: PEER, model: 'tiny:1m' })
+    expect([allowed.status, json(allowed.stdout)]).toMatchObject([0, { allow: true, rule: 'ours' }])
+    const denied = await ask({ action: 'route', peer: newIdentity().id, model: 'tiny:1m' })
+    expect([denied.status, json(denied.stdout)]).toMatchObject([5, { allow: false, rule: 'egress' }])
+    const typo = await ask({ action: 'compute', peer: PEER, modle: 'tiny' })
+    expect(json(typo.stdout)).toMatchObject({
+      error: { code: 'WEFT-TRU-074', message: expect.stringContaining('did you mean "model"?') as string },
+    })
+  })
+
+  test('says in sentences what may leave, who may what, and what a holder of a stage learns', async () => {
+    await here('policy', 'apply', await file('good.json', POLICY))
+    const { stdout, stderr } = await here('policy', 'explain')
+    expect(stdout).toMatch(/activations of prompts .*: to one peer/)
+    expect(stdout).toMatch(/labelled data: to nobody/)
+    expect(stdout).toMatch(/have its sessions computed here: one peer, models like tiny\* \(ours\)/)
+    expect(stderr).toMatch(/can turn them back into the prompt/)
+    const peer = json((await here('policy', 'explain', PEER, '--json')).stdout) as {
+      actions: { action: string; allow: boolean }[]
+    }
+    expect(peer.actions.filter(({ allow }) => allow).map(({ action }) => action)).toEqual([
+      'connect',
+      'compute',
+      'route',
+    ])
+  })
+})
+
+describe('weft audit', () => {
+  test('tells, verifies, exports and proves; a changed entry has its number and status 8', async () => {
+    for (const name of ['a', 'b', 'c']) await here('key', 'create', '--name', name)
+    const { entries } = json((await here('audit', 'tail', '--json')).stdout) as { entries: { target: string }[] }
+    expect(entries).toHaveLength(3)
+    await here('key', 'revoke', entries[0]!.target.slice(4))
+    expect(json((await here('audit', 'verify', '--json')).stdout)).toMatchObject({ ok: true, entries: 4, unsigned: 0 })
+    const [exported, proof] = [join(folder, 'all.jsonl'), join(folder, 'one.jsonl')]
+    await here('audit', 'export', '-o', exported)
+    expect(jsonLines(await readFile(exported, 'utf8'))).toHaveLength(5)
+    expect((await here('audit', 'verify', exported)).status).toBe(0)
+    await here('audit', 'prove', '4', '-o', proof)
+    const shown = await readFile(proof, 'utf8')
+    expect(shown).toContain('key.revoke')
+    expect(shown).not.toContain('key.create')
+    expect((await here('audit', 'verify', proof)).status).toBe(0)
+    expect((await here('audit', 'prove', '9')).status).toBe(4)
+    const database = new DatabaseSync(join(home, 'state', 'audit.db'))
+    database.exec(`UPDATE contents SET content = replace(content, 'key.create', 'key.delete') WHERE seq = 2`)
+    database.close()
+    const { status, stderr } = await here('audit', 'verify')
+    expect(status).toBe(8)
+    expect(stderr).toMatch(/entry 2: its text is not the one that was hashed {2}WEFT-TRU-080/)
+  })
+
+  test('has a call by a key of the API, with the id of the key, its route and status, and no secret', async () => {
+    const calls: AdminCall[] = []
+    const keys = {
+      verify: async (given: string) => (given === KEY ? { id: 'abcdef012345', scopes: ['admin'] } : null),
+    }
+    const running = await start({ host: '0.0.0.0', needs: { keys, called: (made) => void calls.push(made) } })
+    const post = (key: string): Promise<Response> =>
+      fetch(`${running.url}/api/v1/undeploy`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        body: '{"model":"tiny"}',
+      })
+    expect((await post(KEY)).status).toBe(200)
+    expect((await post('wrong')).status).toBe(401)
+    await running[Symbol.asyncDispose]()
+    expect(calls).toEqual([
+      { who: 'key:abcdef012345', route: '/api/v1/undeploy', status: 200 },
+      { who: 'stranger', route: '/api/v1/undeploy', status: 401 },
+    ])
+  })
+})
+
+describe('keys at rest and backup', () => {
+  test('key encrypt, a backup of it, and the same on an empty home', async () => {
+    await here('key', 'create')
+    const id = await identityOwner(join(home, 'keys'))
+    expect((await here('key', 'encrypt')).stderr).toMatch(/WEFT-TRU-091/)
+    expect(json((await here('key', 'encrypt', '--passphrase-file', secret, '--json')).stdout)).toMatchObject({
+      files: ['identity.key'],
+      kdf: { N: 131_072 },
+    })
+    const wrong = await file('wrong', 'incorrect horse battery')
+    expect((await here('key', 'decrypt', '--passphrase-file', wrong)).stderr).toMatch(/WEFT-TRU-090/)
+    // Without the passphrase the log goes on, unsigned.
+    await here('key', 'create')
+    expect(json((await here('audit', 'verify', '--json')).stdout)).toMatchObject({ ok: true, unsigned: 1 })
+    const to = join(folder, 'to')
+    const made = await here('backup', 'create', '--to', to, '--passphrase-file', secret, '--json')
+    expect(json(made.stdout)).toMatchObject({ peer: id, covered: expect.arrayContaining(['keys']) as string[] })
+    expect((await here('backup', 'verify', '--passphrase-file', wrong)).stderr).toMatch(/WEFT-STO-042/)
+    const other = join(folder, 'other')
+    const back = await call(['backup', 'restore', '--from', to, '--passphrase-file', secret, '--home', other])
+    expect(back.status).toBe(0)
+    expect(await identityOwner(join(other, 'keys'))).toBe(id)
+    expect((await call(['audit', 'verify', '--home', other])).status).toBe(0)
+    expect(await readFile(join(other, 'keys', 'api-keys.json'))).toEqual(
+      await readFile(join(home, 'keys', 'api-keys.json')),
+    )
+    // Meanwhile the first has gone on.
+    await here('key', 'create', '--passphrase-file', secret)
+    expect((await here('backup', 'restore', '--passphrase-file', secret)).stderr).toMatch(/WEFT-STO-044/)
+  }, 60_000)
+})
+
+test('doctor --security says of each thing whether it is well, and what to do', async () => {
+  await here('key', 'create')
+  const checks = async (): Promise<Record<string, string>> => {
+    const { checks: all } = json((await here('doctor', '--security', '--json')).stdout) as {
+      checks: { id: string; level: string; fix: string | null }[]
+    }
+    for (const { level, fix } of all) expect(fix === null).toBe(level === 'ok')
+    return Object.fromEntries(all.map(({ id, level }) => [id, level]))
+  }
+  const wellOff = {
+    'key-modes': 'ok',
+    'keys-at-rest': 'warn',
+    policy: 'warn',
+    audit: 'warn',
+    backup: 'warn',
+    supply: 'ok',
+  }
+  expect(await checks()).toMatchObject(wellOff)
+  await here('policy', 'apply', await file('good.json', POLICY))
+  expect(await checks()).toMatchObject({ policy: 'ok' })
+  await rm(join(home, 'policy.json'))
+  await rm(join(home, 'keys', 'audit.anchor'))
+  expect(await checks()).toMatchObject({ policy: 'fail', audit: 'fail' })
+  expect((await here('doctor', '--security')).status).toBe(8)
+  expect(existsSync(join(home, 'policy.json'))).toBe(false)
+})
