@@ -5,7 +5,7 @@ import { printable } from './text.ts'
 
 export function siteWarnings({ site, peer }: Pick<PeerStatus, 'site' | 'peer'>): string[] {
   if (site === undefined) return []
-  const { audit, bans = [], cloned = null, policy } = site
+  const { audit, bans, cloned, policy } = site
   const warnings: string[] = []
   if (cloned !== null) {
     const by = cloned.by === peer.id ? 'this peer' : shortId(printable(cloned.by))
