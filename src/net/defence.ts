@@ -13,6 +13,8 @@ export const OFFENCES = {
   malformed: { most: 8, why: 'it sent frames that are none' },
   /** Streams for what it may not do: a refusal is the answer, and asking again gives the same. */
   scan: { most: 60, why: 'it asked again and again for what it may not do' },
+  /** Plans and rows that the site refused: whoever asks for one budget after another looks for the limit. */
+  probing: { most: 20, why: 'it asked for one plan after another that this site does not allow' },
   /** Streams over its quota of one purpose that were refused. */
   flood: { most: 120, why: 'it opened streams without end' },
 } as const

@@ -179,6 +179,7 @@ export class Site {
   #write({ action, peer, model, plan, data }: PolicyRequest, { allow, rule }: Decision): void {
     if (!this.hasPolicy()) return
     if (!allow) this.#needs.telemetry.count('policy_refused', 1, { action })
+    if (!allow && (action === 'train' || action === 'data')) this.defence.offend(`peer:${peer}`, 'probing')
     this.audit.tally({
       who: `peer:${peer}`,
       what: `decision.${action}`,

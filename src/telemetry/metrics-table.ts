@@ -87,7 +87,7 @@ export const COUNTERS = {
   peers_joined: { help: 'Peers that joined.' },
   bans: {
     help: 'Hosts and peers kept out for a while.',
-    labels: { offence: ['dial-storm', 'malformed', 'scan', 'flood'] },
+    labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'flood'] },
   },
   identities_cloned: { help: 'Times that one identity was met in two places.' },
   peers_lost: { help: 'Peers that were connected and went away without a farewell.' },

@@ -1,5 +1,5 @@
 /** Runs all checks, each on its own: one that breaks is a finding, not the end. */
-import { toWeftError } from '../../errors.ts'
+import { toWeftError, UnexpectedError } from '../../errors.ts'
 import type { CliIo } from '../io.ts'
 import { runningStatus } from '../peer-access.ts'
 import { fail } from './finding.ts'
@@ -49,6 +49,8 @@ async function findingsOf(id: string, check: Check, facts: DoctorFacts): Promise
     return await check(facts)
   } catch (error) {
     facts.signal.throwIfAborted()
-    return [fail(id, `this could not be checked: ${toWeftError(error).message}`, 'weft doctor --verbose')]
+    const { info, hint, message } = toWeftError(error)
+    const fix = info === UnexpectedError.info ? 'weft doctor --verbose' : hint
+    return [fail(id, `this could not be checked: ${message}`, fix)]
   }
 }
