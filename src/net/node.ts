@@ -29,7 +29,6 @@ import { createRefuser } from './refuser.ts'
 import type { Refuser } from './refuser.ts'
 import { networkSecrets } from './secrets.ts'
 import { createServing, serveGreetings } from './serving.ts'
-import type { Serving } from './serving.ts'
 import type { NetworkSecrets } from './secrets.ts'
 import { trackTimers } from './timers.ts'
 import type { TrackedClock } from './timers.ts'
@@ -59,7 +58,7 @@ class WeftNetwork implements Network {
   readonly #links: Links
   readonly #dialler: Dialler
   readonly #reacher: Reacher
-  readonly #serving: Serving
+  readonly #serving: ReturnType<typeof createServing>
   readonly #reach: Reach
   readonly #clock: TrackedClock
   #node!: RunningNode

@@ -93,14 +93,12 @@ export class Stages implements StageTable {
   }
 
   async text(digest: string): Promise<void> {
-    const { manifest } = this.#entries.get(digest) ?? (await this.#needs.model(digest))
-    await this.#needs.text?.(manifest)
+    await this.#needs.text?.((await this.#needs.model(digest)).manifest)
   }
 
   /** @throws CancelledError where this peer serves no adapters, and what fetching throws */
   adapter(adapter: SessionAdapter, origin: string): Promise<string> {
-    const file = this.#needs.adapter?.(adapter, origin)
-    return file ?? Promise.reject(new CancelledError('no adapters are served here'))
+    return this.#needs.adapter?.(adapter, origin) ?? Promise.reject(new CancelledError('no adapters are served here'))
   }
 
   kernel(digest: string): string | undefined {

@@ -1,5 +1,8 @@
 /** A hop out of what its origin asks to open. */
+import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import { HOST } from '../host/protocol.ts'
+import type { OpenControl } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { Hop } from './hop.ts'
 import { KeptRows } from './kept-rows.ts'
@@ -61,4 +64,35 @@ function witnessOf(needs: NewHopNeeds, origin: string, place: number, { digest: 
   const { from, to } = route[place]!
   const kernel = needs.stages.kernel?.(model) ?? ''
   return new Witness({ origin, model, from, to, kernel, sign: (bytes) => needs.sign(bytes) })
+}
+
+export interface ReadyHost {
+  readonly host: StageHost
+  /** File of the session's adapter. */
+  readonly adapter: string | undefined
+}
+
+/** What a session needs here before it is opened. @throws what loading and fetching throw */
+export async function prepareHost(
+  stages: StageTable,
+  open: RouteOpen,
+  own: RouteOpen['route'][number],
+  origin: string,
+): Promise<ReadyHost> {
+  if (open.sampler?.format !== undefined) await stages.text?.(open.digest)
+  const host = await stages.host(open.digest, own.from, own.to)
+  return { host, adapter: open.adapter && (await stages.adapter?.(open.adapter, origin)) }
+}
+
+/** To the host. */
+export function openFrame(
+  hop: Hop,
+  open: RouteOpen,
+  prefix: OpenControl['prefix'],
+  adapter: string | undefined,
+): Frame {
+  const { positions, sampler } = open
+  const more = { ...(prefix && { prefix }), ...(adapter !== undefined && { adapter }) }
+  const control: OpenControl = { from: hop.from, to: hop.to, positions, sampler, ...more }
+  return frame({ type: HOST.open, request: hop.local, control: encodeControl(control) })
 }

@@ -3,11 +3,10 @@
  * passed on, and tells the origin when something here is lost. Sessions belong to the peer that opened them: another
  * peer's frames do not reach them, whatever number they carry.
  */
-import { encodeControl, frame } from '../../net/index.ts'
+import { encodeControl } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { HOST } from '../host/protocol.ts'
-import type { OpenControl } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
 import { accountOf } from './accounts.ts'
@@ -16,8 +15,8 @@ import type { Hop } from './hop.ts'
 import { HopTable, hopKey } from './hop-table.ts'
 import { createLinks, failureOf, forward, NO_PAYLOAD } from './links.ts'
 import type { Link, Links } from './links.ts'
-import { newHop } from './new-hop.ts'
-import type { NewHopNeeds } from './new-hop.ts'
+import { newHop, openFrame, prepareHost } from './new-hop.ts'
+import type { NewHopNeeds, ReadyHost } from './new-hop.ts'
 import { feedShadow, passOn, resume } from './onward.ts'
 import type { OnwardNeeds } from './onward.ts'
 import { HopPrefixes } from './prefixes.ts'
@@ -141,11 +140,9 @@ export class RingService {
       if (replaces !== undefined) this.#free(replaces)
       key = hopKey(from.peer, message.request, own.from)
       this.#opening.set(key, message.attempt)
-      if (open.sampler?.format !== undefined) await this.#needs.stages.text?.(open.digest)
-      const host = await this.#needs.stages.host(open.digest, own.from, own.to)
-      const adapter = open.adapter && (await this.#needs.stages.adapter?.(open.adapter, from.peer))
+      const ready = await prepareHost(this.#needs.stages, open, own, from.peer)
       if (this.#opening.get(key) !== message.attempt) return
-      const hop = await this.#begin(from, message, open, host, adapter)
+      const hop = await this.#begin(from, message, open, ready)
       if (hop.prefix === undefined) this.#opened(hop, {})
     } catch (error) {
       this.#refuse(from, message, error)
@@ -154,7 +151,7 @@ export class RingService {
     }
   }
 
-  async #begin(from: Link, message: Frame, open: RouteOpen, host: StageHost, adapter?: string): Promise<Hop> {
+  async #begin(from: Link, message: Frame, open: RouteOpen, { host, adapter }: ReadyHost): Promise<Hop> {
     this.#attach(host)
     const { clock } = this.#needs
     const local = this.#nextLocal++
@@ -163,18 +160,7 @@ export class RingService {
     this.#hops.add(hop)
     hop.watchNext(this.#needs.self, this.#needs.network)
     this.#needs.count('sessions_opened')
-    const { from: first, to } = hop
-    const { positions, sampler } = open
-    const prefix = this.#prefixes.wanted(hop)
-    const control: OpenControl = {
-      from: first,
-      to,
-      positions,
-      sampler,
-      ...(prefix && { prefix }),
-      ...(adapter !== undefined && { adapter }),
-    }
-    await host.send(frame({ type: HOST.open, request: local, control: encodeControl(control) }))
+    await host.send(openFrame(hop, open, this.#prefixes.wanted(hop), adapter))
     return hop
   }
 
