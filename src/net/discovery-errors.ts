@@ -37,7 +37,8 @@ export class OwnIdentityError extends WeftError {
     code: 'WEFT-DSC-003',
     title: 'One identity in two places',
     meaning: 'The same identity key runs on another machine or in another process; others cannot tell the two apart.',
-    remedy: 'A home was copied: on one of the two, move keys/identity.key away and start again.',
+    remedy:
+      'A home was copied: on one of the two, move keys/identity.key, keys/audit.anchor and state/audit.db away and start again.',
     exit: EXIT.denied,
     http: 403,
   }

@@ -1,9 +1,10 @@
 /** Heads of audit logs on the mesh: this peer's goes out, those of others are kept, and what others keep of this one is looked at. */
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
+import type { ChainHead } from '../store/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import { auditPlaces, hasAuditHead, signHead, Witnesses } from '../trust/index.ts'
-import type { Identity, SignedHead } from '../trust/index.ts'
+import type { Identity } from '../trust/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 import { auditPeers } from './audited.ts'
 import { createClones } from './clones.ts'
@@ -59,7 +60,7 @@ async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void
     cancel?.()
     cancel = clock.after(SOON_MS, tell)
   }
-  const alarm = (what: string, peer: string, head: SignedHead): void => {
+  const alarm = (what: string, peer: string, head: ChainHead): void => {
     telemetry.count('audit_alarms', 1, { kind: what })
     logger.error({ peer, seq: head.seq, hash: head.hash }, `an audit log is not what it was: ${what}`)
     site.tally({
@@ -69,6 +70,10 @@ async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void
       facts: { seq: head.seq, hash: head.hash },
     })
   }
+  const lookAt = (head: ChainHead): void => {
+    if (!hasAuditHead(auditPlaces(paths.root).path, head)) alarm('rewritten', identity.id, head)
+  }
+  for (const head of witnesses.own()) lookAt(head)
   const look = (author: string): void => {
     const said = mesh.audit(author)
     if (said === undefined || author === identity.id) return
@@ -81,7 +86,7 @@ async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void
     for (const { peer, ...theirs } of seen) {
       if (peer !== identity.id || !witnesses.remember(author, peer, theirs)) continue
       // A head that this peer has signed and that its log does not have: the log was put back, or written anew.
-      if (!hasAuditHead(auditPlaces(paths.root).path, theirs)) alarm('rewritten', identity.id, theirs)
+      lookAt(theirs)
     }
   }
   const clones = createClones({ self: identity.id, clock, site, telemetry, changed: soon })
@@ -90,6 +95,8 @@ async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void
     mesh.on({ changed: (kind, _key, author) => kind === 'audit' && look(author) }),
     site.audit.onHead(later),
   ]
+  // What was seen while the parts of this peer were built.
+  for (const refusal of needs.network.refusals()) clones.refused(refusal)
   tell()
   return async () => {
     for (const stop of off) stop()

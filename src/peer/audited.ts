@@ -1,6 +1,6 @@
 /** What a person or program had done by a peer, written down with how it ended. */
 import type { AnyManifest } from '../models/index.ts'
-import type { Network, Refusal } from '../net/index.ts'
+import type { ConnectedPeer, Network, Refusal } from '../net/index.ts'
 import type { AuditFacts } from '../trust/index.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Site } from './site.ts'
@@ -35,14 +35,16 @@ export function deployFacts({ kind, stages, epoch }: PlacementStatus): AuditFact
 
 /** Who joined and who was not let in. Addresses are not written down: they are of people. */
 export function auditPeers(site: Site, network: Network): () => void {
-  return network.on({
-    connected: ({ id, direction, version }) =>
-      site.tally({ who: `peer:${id}`, what: 'peer.joined', result: 'ok', facts: { direction, version } }),
-    refused: ({ id, address, code }: Refusal) => {
-      const who = id === null ? `address:${address ?? 'unknown'}` : `peer:${id}`
-      site.tally({ who, what: 'peer.refused', result: 'refused', target: code })
-    },
-  })
+  const joined = ({ id, direction, version }: ConnectedPeer): void =>
+    site.tally({ who: `peer:${id}`, what: 'peer.joined', result: 'ok', facts: { direction, version } })
+  const refused = ({ id, address, code }: Refusal): void => {
+    const who = id === null ? `address:${address ?? 'unknown'}` : `peer:${id}`
+    site.tally({ who, what: 'peer.refused', result: 'refused', target: code })
+  }
+  // Also what was while the parts of this peer were built.
+  network.connected().forEach(joined)
+  network.refusals().forEach(refused)
+  return network.on({ connected: joined, refused })
 }
 
 /** Out of quarantine, and out of a ban: `peer` may be the subject of one. False: it was in neither. */

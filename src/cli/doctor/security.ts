@@ -87,7 +87,10 @@ export const checkAuditLog: Check = async ({ home, status }) => {
   if (witnesses.length === 0)
     return [warn('audit', `${said}, and no other peer remembers a head`, 'run beside another peer of the site')]
   return [
-    ok('audit', `${said}; ${witnesses.length} peers remember heads${unsigned > 0 ? `; ${unsigned} unsigned` : ''}`),
+    ok(
+      'audit',
+      `${said}; ${new Set(witnesses.map(({ by }) => by)).size} peers remember heads${unsigned > 0 ? `; ${unsigned} unsigned` : ''}`,
+    ),
   ]
 }
 

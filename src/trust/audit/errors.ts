@@ -9,7 +9,7 @@ export class AuditDamagedError extends WeftError {
     meaning:
       'The audit log does not hold together: an entry was edited, removed, put elsewhere, or signed by another key.',
     remedy:
-      'Keep the files as evidence. weft audit verify names the entry; weft backup restore brings back an older log; docs/security/runbooks.md says what to do.',
+      'Keep the files as evidence. A new identity begins a new log: move state/audit.db and keys/audit.anchor away with the old key. weft audit verify names the entry; weft backup restore brings back an older log; docs/security/runbooks.md says what to do.',
     exit: EXIT.integrity,
     http: 500,
   }

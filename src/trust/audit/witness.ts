@@ -17,8 +17,9 @@ const FILE = 'audit-heads.json'
 const MAX_PEERS = 256
 /** Of each peer: the first that was seen, and the last. */
 const MAX_HEADS = 32
-/** Heads of this log that others remember: the last of each. */
-const MAX_OWN = 256
+/** Peers that remember heads of this log, and heads of each: the first, and the last. */
+const MAX_WITNESSES = 256
+const MAX_OWN_HEADS = 8
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/)
 const seq = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER)
@@ -27,7 +28,7 @@ const signedHead = z.strictObject({ seq, hash, signature: z.string().regex(/^[0-
 
 const fileSchema = z.strictObject({
   schema: z.literal('weft.audit-heads/1'),
-  own: z.array(z.strictObject({ by: id, seq, hash })).max(MAX_OWN),
+  own: z.array(z.strictObject({ by: id, seq, hash })).max(MAX_WITNESSES * MAX_OWN_HEADS),
   others: z.array(z.strictObject({ peer: id, heads: z.array(signedHead).min(1).max(MAX_HEADS) })).max(MAX_PEERS),
 })
 
@@ -55,7 +56,7 @@ function isGenuine(peer: string, { signature, ...head }: SignedHead): boolean {
 
 export class Witnesses {
   readonly #path: string
-  readonly #own = new Map<string, ChainHead>()
+  readonly #own = new Map<string, ChainHead[]>()
   readonly #others = new Map<string, SignedHead[]>()
   #saving: Promise<void> = Promise.resolve()
   #isWaiting = false
@@ -71,7 +72,7 @@ export class Witnesses {
     if (text === undefined) return witnesses
     try {
       const { own, others } = fileSchema.parse(JSON.parse(text))
-      for (const { by, ...head } of own) witnesses.#own.set(by, head)
+      for (const { by, ...head } of own) witnesses.#own.set(by, [...(witnesses.#own.get(by) ?? []), head])
       for (const { peer, heads } of others) witnesses.#others.set(peer, heads)
     } catch {
       log('what was seen of the audit logs of others is damaged: it begins anew')
@@ -94,19 +95,20 @@ export class Witnesses {
     return 'kept'
   }
 
-  /** What another peer remembers of this log. @param self whose log it is */
+  /** What another peer remembers of this log; true when that is news. @param self whose log it is */
   remember(by: string, self: string, head: SignedHead): boolean {
-    const before = this.#own.get(by)
-    if (before !== undefined && before.seq >= head.seq) return before.hash === head.hash || before.seq > head.seq
+    const before = this.#own.get(by) ?? []
+    if (before.some(({ seq: known, hash: of }) => known === head.seq && of === head.hash)) return false
     if (!isGenuine(self, head)) return false
-    if (before === undefined && this.#own.size >= MAX_OWN) return false
-    this.#own.set(by, { seq: head.seq, hash: head.hash })
+    if (before.length === 0 && this.#own.size >= MAX_WITNESSES) return false
+    const [first, ...rest] = [...before, { seq: head.seq, hash: head.hash }]
+    this.#own.set(by, [first, ...rest.slice(1 - MAX_OWN_HEADS)])
     this.#save()
     return true
   }
 
   own(): readonly WitnessedHead[] {
-    return [...this.#own].map(([by, head]) => ({ by, ...head }))
+    return [...this.#own].flatMap(([by, heads]) => heads.map((head) => ({ by, ...head })))
   }
 
   /** The newest head of each other peer. */
