@@ -10,6 +10,7 @@ import type { CreatePeerInit, LocalPeer } from '../../src/peer/index.ts'
 import { GREEDY } from '../../src/pipeline/index.ts'
 import { checkAuditFile, loadOrCreateIdentity, viewsOf } from '../../src/trust/index.ts'
 import type { AuditView } from '../../src/trust/index.ts'
+import { crossing, f32, write } from '../pipeline/graph/support/models.ts'
 
 const TINY = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
 const WAIT = { timeout: 30_000, interval: 50 }
@@ -133,6 +134,29 @@ describe('a site', () => {
       ])
     }, WAIT)
     expect(b.status().counters['policy_refused']).toBeGreaterThanOrEqual(2)
+    await apply(b, [CONNECT, { name: 'all', allow: ['compute', 'fetch', 'place'] }])
+  })
+
+  it('asks for parts of other models as for stages of language models', async () => {
+    await a.importModel({ source: await write(folder, 'crossing.onnx', crossing(8)) })
+    const infer = async (): Promise<string> => {
+      const inputs = new Map([
+        ['x', f32([2, 8])],
+        ['late', f32([2, 8], 100)],
+      ])
+      try {
+        const { route } = await a.infer('crossing', inputs, { stages: 'auto', parts: 2 })
+        return route.map(({ peer }) => peer).join()
+      } catch (error) {
+        return `${(error as { code?: string }).code} ${(error as Error).message}`
+      }
+    }
+    // The control.
+    expect(await infer()).toBe(`${idA},${idB}`)
+    await apply(b, [CONNECT])
+    expect(await infer()).toMatch(/^WEFT-TRU-072 .*compute/)
+    await apply(a, [CONNECT])
+    expect(await infer()).toMatch(/^WEFT-TRU-072 .*route: rule egress/)
     await apply(b, [CONNECT, { name: 'all', allow: ['compute', 'fetch', 'place'] }])
   })
 
