@@ -18,7 +18,7 @@ describe('a private cluster', () => {
 
   const command = (name: string, ...args: string[]): Promise<Outcome> => weft([...args, '--home', lab.home(name)])
   const documented = async (name: string, ...args: string[]): Promise<Record<string, unknown>> =>
-    json((await command(name, ...args, '--json')).stdout) as Record<string, unknown>
+    json((await command(name, ...args, '--json')).stdout)
   const invited = async (by: string, joiner: string, ...options: string[]): Promise<Record<string, unknown>> => {
     const { token } = await documented(by, 'invite', 'create', ...options)
     return documented(joiner, 'join', token as string, '--name', joiner)

@@ -144,14 +144,14 @@ describe('a member that is removed', () => {
 
 /** It takes in nothing that others tell it: one that would rather not know. Returns how to have it listen again. */
 function deafen({ cluster }: Running): () => void {
-  const { merge } = cluster
+  const merge = cluster.merge.bind(cluster)
   Object.assign(cluster, { merge: () => ({ added: [], fork: undefined }) })
   return () => void Object.assign(cluster, { merge })
 }
 
 describe('an invite', () => {
   const needs = (identity: Identity) => ({ identity, random, clock })
-  async function admin(): Promise<{ a: Running; token(more?: object): InviteToken }> {
+  async function admin(): Promise<{ readonly a: Running; readonly token: (more?: object) => InviteToken }> {
     const { cluster, founder } = members(0)
     const folder = await mkdtemp(join(tmpdir(), 'weft-enrol-'))
     folders.push(folder)

@@ -134,7 +134,7 @@ describe('a book of invites', () => {
       }),
     )
     const winners: string[] = []
-    for (const one of children) one.on('message', (message) => winners.push(String(message)))
+    for (const one of children) one.on('message', (message) => winners.push(message as string))
     // whoever wins is killed as soon as it has told of it
     for (const one of children) one.once('message', () => one.kill('SIGKILL'))
     await Promise.all(children.map((one) => once(one, 'exit')))

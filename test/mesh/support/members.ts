@@ -70,7 +70,9 @@ export async function run(cluster: Cluster, identity: Identity, init: RunInit = 
 }
 
 /** A founded cluster and some members, each with the log as it was when the last of them came in. */
-export function members(count: number): Founded & { readonly others: readonly Identity[]; copy(n: number): Cluster } {
+export function members(
+  count: number,
+): Founded & { readonly others: readonly Identity[]; readonly copy: (n: number) => Cluster } {
   const founded = found()
   const others = Array.from({ length: count }, () => newIdentity())
   for (const [n, { id }] of others.entries())
