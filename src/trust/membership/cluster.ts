@@ -19,6 +19,8 @@ import type { ClusterView, Entry, EntryBody, HeartBeat, LogHead, Member, Purpose
 
 /** A checkpoint each so many entries: opening reads as many at most. */
 export const CHECKPOINT_EVERY = 512
+/** Heart-beats come every few seconds; the disk is spared most of them. */
+const KEEP_BEAT_MS = 60_000
 /** What is allowed to a member that has heard nothing for too long: to hear something. */
 const WHEN_STALE: ReadonlySet<string> = new Set<Purpose>(['connect', 'membership', 'enrol', 'relay'])
 
@@ -124,6 +126,17 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
       roleOf(self) === undefined || log.barred.has(peer) || log.state.removed.get(peer)?.left === false,
   }
 
+  let beatKept = beat?.at ?? 0
+  /** Now and then: a restart may find an older one. A disk that is full costs no more than that. */
+  const keepBeat = (one: HeartBeat): void => {
+    if (Math.abs(one.at - beatKept) < KEEP_BEAT_MS) return
+    try {
+      store.keepBeat(one)
+      beatKept = one.at
+    } catch {
+      // the next one is kept when there is room again
+    }
+  }
   const keep = (entry: Entry): Entry => {
     log.append(entry)
     tell({ added: [entry], fork: undefined })
@@ -209,7 +222,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
     renewBeat() {
       if (!log.state.admins.has(self) || log.barred.has(self)) return undefined
       beat = makeBeat(id, log.head, needs.wall(), identity)
-      store.keepBeat(beat)
+      keepBeat(beat)
       return beat
     },
     hearBeat(value) {
@@ -217,7 +230,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
       if (!isCurrent(heard) || heard.at > needs.wall() + LOG_LIMITS.skewMs) return false
       if (isCurrent(beat) && beat.at >= heard.at) return false
       beat = heard
-      store.keepBeat(heard)
+      keepBeat(heard)
       return true
     },
     age,
