@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { runProcess } from '../../src/cli/main.ts'
 import { decodeControl, encodeControl } from '../../src/net/index.ts'
 import type { Frame } from '../../src/net/index.ts'
-import { HOST } from '../../src/pipeline/host/protocol.ts'
+import { HOST, RUN } from '../../src/pipeline/host/protocol.ts'
 import type { OpenControl } from '../../src/pipeline/host/protocol.ts'
 import type { StageHost } from '../../src/pipeline/host/stage-host.ts'
 import { Stages } from '../../src/pipeline/index.ts'
@@ -62,7 +62,7 @@ function asked(sessions: Map<number, Session>, message: Frame): Frame {
   }
   // The KV cache is a row behind from the first row on that is alone.
   if (message.type === HOST.run && session?.lie === 'stale' && message.position > 0 && message.dims[0] === 1)
-    return { ...message, position: message.position - 1 }
+    return { ...message, position: message.position - 1, flags: message.flags | RUN.rewind }
   return message
 }
 
@@ -71,7 +71,7 @@ function answered(sessions: Map<number, Session>, message: Frame): Frame {
   const session = sessions.get(message.request)
   if (session === undefined) return message
   if (session.lie === 'stale' && message.position > 0 && message.rows === 1)
-    return { ...message, position: message.position + 1 }
+    return { ...message, position: message.position + 1, flags: message.flags & ~RUN.rewind }
   if (message.type === HOST.token && session.lie === 'token' && message.position > 8)
     return { ...message, payload: new Uint8Array(Int32Array.of(7).buffer) }
   if (message.type !== HOST.rows) return message
