@@ -28,7 +28,7 @@ function encodings(text: string): Buffer[] {
     Buffer.from(plain.toString('base64').replace(/=+$/, '').slice(0, -1)),
     Buffer.from(plain.toString('hex')),
     Buffer.from(encodeURIComponent(text)),
-    Buffer.from([...text].reverse().join('')),
+    Buffer.from(text.split('').reverse().join('')),
     single,
     double,
     singleBig,

@@ -23,7 +23,7 @@ export interface Question<G extends ReadyMember> {
 export type Choice<G> = { readonly guests: readonly G[] } | { readonly peers: readonly string[]; readonly why: string }
 
 /** Of the first round, in terms of the others'. */
-const FIRST_PATIENCE = 6
+const FIRST_PATIENCE = 3
 
 export function chooseMembers<G extends ReadyMember>(question: Question<G>): Choice<G> {
   const { job, standing, ready, waited, times, isHere, isPresent } = question

@@ -70,6 +70,7 @@ export class MemberLoop {
   readonly #skipped = new Map<string, number>()
   #prepared: { readonly hash: string; readonly prepared: Prepared } | undefined
   #aggregator: string | undefined
+  #isLeaving = false
   #stage = 'idle'
 
   constructor(needs: MemberNeeds) {
@@ -120,6 +121,7 @@ export class MemberLoop {
     const stop = (): void => pipe.close()
     signal.addEventListener('abort', stop, { once: true })
     this.#aggregator = peer
+    this.#isLeaving = false
     void this.#prefer(better, pipe)
     try {
       await this.#converse(pipe, signal)
@@ -137,7 +139,7 @@ export class MemberLoop {
         if (!isOfOthers(error)) throw error
       }
       // Left for an earlier one: that begins with the first again.
-      if (this.#skipped.size === 0 && better.length > 0 && EARLY.has(this.#stage)) return true
+      if (this.#isLeaving) return true
       log('aggregator.lost', { peer, stage: this.#stage, why: (error as Error).message })
       this.#skipped.set(peer, clock.now() + times.skipMs)
       return false
@@ -158,6 +160,7 @@ export class MemberLoop {
         if (!(await probe(peer).catch(() => false))) continue
         if (!pipe.isOpen || !EARLY.has(this.#stage)) return
         this.#skipped.clear()
+        this.#isLeaving = true
         pipe.close()
         return
       }
