@@ -38,6 +38,8 @@ export interface Guest {
   hello: Body<'hello'>
   /** Has been told to begin, and has not answered; has answered. */
   stage: 'waits' | 'begun' | 'ready'
+  /** Votes that there were for its state when it was asked for it. */
+  asked?: number
   joined?: Joined
   contribution?: Contribution
 }

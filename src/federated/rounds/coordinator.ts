@@ -139,7 +139,8 @@ export class Coordinator {
         const others = [...this.#guests.values()].filter((other) => equal(other.hello.state, hash)).length
         const isAlone = standing.isCertified && others >= this.#needs.job.math.t - 1
         if (isAlone) this.#send(guest, 'back', { done })
-        else void this.#pull(guest)
+        // Asked again only when more stand for its state than before.
+        else if (this.#votesFor(hello.state).length > (guest.asked ?? 0)) void this.#pull(guest)
       }
       return
     }
@@ -168,6 +169,7 @@ export class Coordinator {
 
   async #pull(guest: Guest): Promise<void> {
     guest.stage = 'begun'
+    guest.asked = this.#votesFor(guest.hello.state).length
     const { standing, job, times } = this.#needs
     try {
       await guest.pipe.send('pull')
