@@ -9,6 +9,12 @@ afterAll(() => rmSync(base, { recursive: true, force: true }))
 
 const ROWS = [hospitalRows(1, 60), hospitalRows(2, 45, 4), hospitalRows(3, 30, -5), hospitalRows(4, 50, 8)]
 
+/** Nobody is gone here: whoever is slow on a busy machine is waited for. */
+const PATIENT = {
+  coordinator: { stageMs: 20_000, graceMs: 20_000, beatMs: 100 },
+  member: { silenceMs: 10_000, retryMs: 30, skipMs: 300, probeMs: 100 },
+}
+
 async function finished(fleet: Fleet): Promise<void> {
   expect(await Promise.all(fleet.members.map(({ over }) => over))).toEqual(fleet.members.map(() => 'over'))
   const models = fleet.members.map(({ standing }) => Buffer.from(standing.current.hash).toString('hex'))
@@ -19,8 +25,8 @@ describe('rounds over four sites', () => {
   test('make one model of all, the same at every site, and the same as the plain average to the last bit of the encoding', async () => {
     const [secure, plain] = [temporaryFolder(), temporaryFolder()]
     const fleets = [
-      await createFleet({ folder: secure, plan: plan(), rows: ROWS }),
-      await createFleet({ folder: plain, plan: plan({ secagg: 'off' }), rows: ROWS }),
+      await createFleet({ folder: secure, plan: plan(), rows: ROWS, times: PATIENT }),
+      await createFleet({ folder: plain, plan: plan({ secagg: 'off' }), rows: ROWS, times: PATIENT }),
     ] as const
     try {
       for (const fleet of fleets) await finished(fleet)
@@ -32,6 +38,32 @@ describe('rounds over four sites', () => {
     } finally {
       for (const fleet of fleets) await fleet.stop()
       for (const folder of [secure, plain]) rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  test('under privacy of records charge each sum before it leaves, and refuse the one beyond the cap', async () => {
+    const privacy = { unit: 'record', epsilon: 4, delta: 1e-5, clip: 1, sample_rate: 0.2 }
+    const changes = { privacy, rounds: 2, local: { steps: 2, batch: 'full', lr: 0.5 } }
+    const [enough, scarce] = [temporaryFolder(), temporaryFolder()]
+    const fleets = [
+      await createFleet({ folder: enough, plan: plan(changes), rows: ROWS, times: PATIENT }),
+      await createFleet({ folder: scarce, plan: plan(changes), rows: ROWS, times: PATIENT, cap: 3 }),
+    ] as const
+    try {
+      await finished(fleets[0])
+      for (const { ledger } of fleets[0].members) {
+        const [budget] = ledger.budgets()
+        expect(budget!.events).toHaveLength(4)
+        expect(budget!.epsilon).toBeLessThanOrEqual(4)
+        expect(budget!.epsilon).toBeGreaterThan(3.9)
+      }
+      // Four sums do not fit: a site stops before the one that would pass its cap, and says so.
+      const end = await Promise.race(fleets[1].members.map(({ over }) => over))
+      expect((end as { code?: string }).code).toBe('WEFT-FED-040')
+      for (const { ledger } of fleets[1].members) expect(ledger.budgets()[0]!.epsilon).toBeLessThanOrEqual(3)
+    } finally {
+      for (const fleet of fleets) await fleet.stop()
+      for (const folder of [enough, scarce]) rmSync(folder, { recursive: true, force: true })
     }
   })
 })
