@@ -75,12 +75,25 @@ describe('an adapter over three peers', () => {
     const own = ['--model', 'weft-tiny', '--home', peers[0]!.home]
     expect(await weft(['adapter', 'add', at('one'), '--name', 'loud', ...own])).toMatchObject({ status: 0 })
     const run = (...args: readonly string[]): ReturnType<typeof weft> =>
-      weft(['run', 'weft-tiny', 'The sea', '--raw', '--max-tokens', '12', '--home', peers[0]!.home, ...args])
+      weft([
+        'run',
+        'weft-tiny',
+        'The sea',
+        '--raw',
+        '--max-tokens',
+        '12',
+        '--temperature',
+        '0',
+        '--home',
+        peers[0]!.home,
+        ...args,
+      ])
     const [alone, plain] = [await run('--adapter', 'loud', '--placement', 'local'), await run('--placement', 'local')]
     expect([alone.status, plain.status]).toEqual([0, 0])
     expect(alone.stdout).not.toBe(plain.stdout)
     const three = ['--placement', at('three.json')]
     const [over, beside] = await Promise.all([run('--adapter', 'loud', ...three), run(...three)])
+    expect([over.status, over.stderr]).toEqual([0, expect.any(String)])
     expect([over.stdout, beside.stdout]).toEqual([alone.stdout, plain.stdout])
     expect(await counter(peers[0]!, 'adapter_sessions')).toBe(2)
     expect((await run('--adapter', 'nobody')).stderr).toContain('WEFT-MOD-050')

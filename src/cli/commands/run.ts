@@ -23,7 +23,7 @@ export const command: Command = async (context) => {
   const model = adapted(flags.required(0), flags.text('adapter'))
   const [maxTokens, stop, logprobs] = [flags.number('max-tokens'), flags.texts('stop'), flags.number('logprobs')]
   if (stop.includes('')) throw new BadValueError('--stop', '', 'a text that is not empty')
-  const placement = await placementOption(flags.text('placement'), model)
+  const placement = await placementOption(flags.text('placement'), flags.required(0))
   const input = await promptOf(context)
   const timeout = flags.number('timeout')
   const request: GenerateRequest = {

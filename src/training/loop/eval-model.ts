@@ -4,6 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { NoRowsError } from '../../data/index.ts'
 import type { PartName } from '../../data/index.ts'
+import { ADAPTER_FILES } from '../../models/index.ts'
 import { readModel } from '../../onnx/index.ts'
 import { loadExamples, loadForTest, otherFiles, readFitted } from '../data/index.ts'
 import { evaluationGraph } from '../graph/step.ts'
@@ -38,6 +39,7 @@ export interface Evaluation {
   readonly metrics: Metrics
 }
 
+const ADAPTER_HINT = 'its metrics are in result.json; weft adapter add brings it in, to be asked'
 const ROWS_BYTES = 2 ** 29
 
 /** @throws RunFolderError, TrainedModelError, NoRowsError, and the errors of plans, data and models */
@@ -104,6 +106,8 @@ async function pathsOf({ model, plan }: EvalRequest): Promise<{ readonly model: 
   const folder = stats.isDirectory() ? path : dirname(path)
   const file = stats.isDirectory() ? join(path, RUN_FILES.model) : path
   if ((await stat(file).catch(() => undefined)) === undefined) {
+    const isAdapter = (await stat(join(folder, ADAPTER_FILES.config)).catch(() => undefined)) !== undefined
+    if (isAdapter) throw new RunFolderError(path, 'holds an adapter', ADAPTER_HINT)
     throw new RunFolderError(path, 'has no model yet', 'weft train --resume ends the run')
   }
   return { model: file, plan: plan === undefined ? join(folder, RUN_FILES.plan) : resolve(plan) }

@@ -5,7 +5,7 @@ import { writeModel } from '../../onnx/index.ts'
 import type { LoadOptions } from '../../onnx/index.ts'
 import { absoluteData, loadExamples } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
-import { TrainingMemoryError } from '../errors.ts'
+import { PlanFieldError, TrainingMemoryError } from '../errors.ts'
 import { openModelFile } from '../foreign/model-file.ts'
 import type { Checkpointing } from '../autodiff/types.ts'
 import { buildForward } from '../graph/forward.ts'
@@ -43,6 +43,8 @@ export async function trainPlan(
 ): Promise<TrainOutcome> {
   const read = await readPlan(request.plan)
   const { plan } = read
+  if (plan.adapter !== undefined)
+    throw new PlanFieldError(read.path, 'adapter', 'it stands beside a model of kind base')
   const metrics = metricsOf(plan, read.path)
   const seed = request.seed ?? plan.seed ?? 0
   const memory = plan.memory ?? MEMORY
