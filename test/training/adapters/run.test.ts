@@ -1,0 +1,119 @@
+/** weft train of an adapter, on a small model with random weights: to the end, from the middle, and what is refused. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Tokenizer } from '../../../src/models/index.ts'
+import { createOrtEngine } from '../../../src/onnx/index.ts'
+import { createBlobStore } from '../../../src/store/index.ts'
+import { FrozenBlocks, formOf, localLine, trainAdapter } from '../../../src/training/index.ts'
+import type { AdapterNeeds, TrainOutcome } from '../../../src/training/index.ts'
+import { systemClock } from '../../../src/util/index.ts'
+import { randomModel } from '../../pipeline/support/random-model.ts'
+
+const SHAPE = { layers: 1, width: 32, hidden: 32, heads: 1, kv_heads: 1, head_dim: 32, rope_dim: 32, vocabulary: 64 }
+const PLAN = {
+  schema: 'weft.train-plan/1',
+  seed: 5,
+  task: 'language',
+  data: { kind: 'text', path: 'texts.jsonl', length: 8 },
+  split: { every: 6, test: 5, validation: 4 },
+  model: { kind: 'base', name: 'small' },
+  optimizer: { kind: 'adamw', lr: 0.02, clip_norm: 1 },
+  epochs: 4,
+  batch: 2,
+  accumulate: 2,
+  checkpoint: { every_steps: 1 },
+  threads: 1,
+}
+
+let directory: string
+let needs: AdapterNeeds
+
+/** A token a character. */
+const TOKENIZER = {
+  vocabulary: 64,
+  bos: null,
+  endTokens: new Set([0]),
+  encode: (text: string) => Array.from(text, (character) => (character.codePointAt(0) ?? 0) % 64),
+} as unknown as Tokenizer
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'weft-adapter-run-'))
+  const store = await createBlobStore({ directory: join(directory, 'store') })
+  const manifest = await randomModel(store, { type: 'Q8_0', shape: SHAPE })
+  const engine = createOrtEngine()
+  needs = {
+    clock: systemClock(),
+    engine,
+    base: () =>
+      Promise.resolve({
+        manifest,
+        store,
+        tokenizer: TOKENIZER,
+        line: async (spec, length, folder, threads) => {
+          const options = { threads, optimization: 'basic' } as const
+          const blocks = new FrozenBlocks({ engine, folder, options, store, manifest })
+          return localLine(await blocks.open(0, manifest.blocks.length, length, formOf(spec)), () => blocks.close())
+        },
+      }),
+  }
+  const texts = Array.from({ length: 12 }, (_, index) =>
+    JSON.stringify({ text: 'all work and no play '.repeat(1 + (index % 3)) }),
+  )
+  await writeFile(join(directory, 'texts.jsonl'), `${texts.join('\n')}\n`)
+})
+
+afterAll(() => rm(directory, { recursive: true, force: true }))
+
+async function train(out: string, changes: object = {}, resume = false, endAt?: number): Promise<TrainOutcome> {
+  const plan = join(directory, `${out}.json`)
+  await writeFile(plan, JSON.stringify({ ...PLAN, ...changes }))
+  const end = new AbortController()
+  const request = { plan, out: join(directory, out), resume }
+  return trainAdapter(needs, request, ({ done }) => void (done === endAt && end.abort(new Error('enough'))), end.signal)
+}
+
+const adapter = (out: string): Promise<Buffer> => readFile(join(directory, out, 'adapter_model.safetensors'))
+
+describe('a run', () => {
+  it('lowers its loss, and one that was ended goes on to the same bits, a second time too', async () => {
+    const { result, curve } = await train('whole')
+    expect(curve.at(-1)!.loss).toBeLessThan(0.8 * curve[0]!.loss)
+    expect(result.metrics.test?.perplexity).toBeGreaterThan(1)
+    expect(result.files).toContain('adapter_config.json')
+    await expect(train('parts', {}, false, 3)).rejects.toThrow('enough')
+    await expect(train('parts', {}, true, 7)).rejects.toThrow('enough')
+    expect((await train('parts', {}, true)).resumed).toBe(7)
+    expect(await adapter('parts')).toEqual(await adapter('whole'))
+  })
+
+  it('trains soft prompts, and writes them as PEFT does', async () => {
+    const { curve } = await train('prompt', { adapter: { kind: 'prompt', tokens: 3 }, epochs: 6 })
+    expect(curve.at(-1)!.loss).toBeLessThan(curve[0]!.loss)
+    expect((await adapter('prompt')).toString('latin1')).toContain('"prompt_embeddings":{"dtype":"F32","shape":[3,32]')
+  })
+})
+
+it.each([
+  ['other tasks', { task: 'binary' }, 'task'],
+  ['a loss', { loss: { kind: 'mse' } }, 'loss'],
+  ['windows beyond the context', { data: { ...PLAN.data, length: 4096 } }, 'data.length'],
+  ['data without texts', { data: { kind: 'csv', path: 'texts.jsonl' } }, 'data.kind'],
+])('refuses %s, and leaves no folder', async (name, changes, field) => {
+  await expect(train(name, changes)).rejects.toMatchObject({ code: 'WEFT-INF-121', details: { field } })
+  await expect(readFile(join(directory, name, 'plan.json'))).rejects.toMatchObject({ code: 'ENOENT' })
+})
+
+it('refuses a checkpoint over another model', async () => {
+  await expect(train('moved', {}, false, 2)).rejects.toThrow('enough')
+  const { base } = needs
+  const other = async (name: string): ReturnType<AdapterNeeds['base']> => {
+    const found = await base(name)
+    return { ...found, manifest: { ...found.manifest, digest: 'f'.repeat(64) } }
+  }
+  const request = { plan: join(directory, 'moved.json'), out: join(directory, 'moved'), resume: true }
+  await expect(trainAdapter({ ...needs, base: other }, request, () => undefined)).rejects.toMatchObject({
+    code: 'WEFT-INF-124',
+  })
+})
