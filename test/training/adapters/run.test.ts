@@ -107,9 +107,8 @@ it.each([
 
 it('refuses a checkpoint over another model', async () => {
   await expect(train('moved', {}, false, 2)).rejects.toThrow('enough')
-  const { base } = needs
   const other = async (name: string): ReturnType<AdapterNeeds['base']> => {
-    const found = await base(name)
+    const found = await needs.base(name)
     return { ...found, manifest: { ...found.manifest, digest: 'f'.repeat(64) } }
   }
   const request = { plan: join(directory, 'moved.json'), out: join(directory, 'moved'), resume: true }
