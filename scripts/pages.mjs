@@ -46,7 +46,9 @@ async function runBlock(page, commands) {
     stdio: ['ignore', 'inherit', 'inherit'],
     detached: true,
   })
-  const timer = setTimeout(() => process.kill(-child.pid, 'SIGTERM'), DEADLINE_MS)
+  const { pid } = child
+  // Its whole group: what it started too. Without an id it never started.
+  const timer = setTimeout(() => pid !== undefined && process.kill(-pid, 'SIGTERM'), DEADLINE_MS)
   const status = await new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
   clearTimeout(timer)
   if (status !== 0) {

@@ -9,13 +9,13 @@ import type { Transfers } from './transfers.ts'
 import { packageRoot } from './version.ts'
 
 export interface LibraryParts {
-  mesh(): Mesh | null
+  readonly mesh: () => Mesh | null
   readonly transfers: Transfers
   readonly keeper: DiskKeeper
   /** The model that an adapter of this name belongs to. */
-  baseOf(name: string): Promise<string | undefined>
+  readonly baseOf: (name: string) => Promise<string | undefined>
   /** What is held has changed. */
-  changed(): void
+  readonly changed: () => void
 }
 
 export function libraryOf(

@@ -13,7 +13,7 @@ let timer = 0
 
 function schedule(wait) {
   clearTimeout(timer)
-  timer = setTimeout(refresh, wait)
+  timer = setTimeout(() => void refresh(), wait)
 }
 
 async function refresh() {
