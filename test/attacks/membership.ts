@@ -121,7 +121,7 @@ export const membership: Attack = {
   id: 'E9',
   name: 'membership of a record in the training',
   control: (size) => {
-    const { area, proven } = attack(0, size === 'all' ? 20 : 8)
+    const { area, proven } = attack(0, size === 'all' ? 40 : 20)
     return Promise.resolve([
       least('area of the attack without noise', area, 0.7),
       least('epsilon that it proves', proven, 1),
@@ -129,7 +129,7 @@ export const membership: Attack = {
   },
   defended: (size) => {
     const z = multiplier()
-    const { area, proven } = attack(z, size === 'all' ? 20 : 3)
+    const { area, proven } = attack(z, size === 'all' ? 20 : 10)
     return Promise.resolve([
       most('area of the attack', area, 0.6),
       most('epsilon that it proves (what the accountant says)', proven, epsilonOf(z)),
