@@ -1,6 +1,6 @@
 /**
  * Steps of a low-rank adapter: one process on all threads, and two peers with half of the threads each, in turns. Tokens a second (medians),
- * their ratio, and the most memory that any training host held. `--model FILE` (a GGUF), `--length N`, `--accumulate N`
+ * their ratio, and the most memory that any training host held. `[MODEL.gguf]` (default: weft-tiny), `--length N`, `--accumulate N`
  * micro-batches a step, `--steps N`, `--rounds N`, `--threads N`, `--json`.
  */
 import { readdirSync, readFileSync } from 'node:fs'
@@ -14,9 +14,9 @@ import type { LocalPeer } from '../src/peer/index.ts'
 import { systemClock } from '../src/util/index.ts'
 
 const TINY = fileURLToPath(new URL('../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
-    model: { type: 'string', default: TINY },
     length: { type: 'string', default: '256' },
     accumulate: { type: 'string', default: '4' },
     steps: { type: 'string', default: '4' },
@@ -95,8 +95,8 @@ try {
   const one = await peer('one', threads)
   const [a] = [await peer('a', threads / 2)]
   const b = await peer('b', threads / 2, a.status().peer.addresses)
-  await one.importModel({ source: values.model, name: 'base', measure: 'never' })
-  await a.importModel({ source: values.model, name: 'base', measure: 'never' })
+  await one.importModel({ source: positionals[0] ?? TINY, name: 'base', measure: 'never' })
+  await a.importModel({ source: positionals[0] ?? TINY, name: 'base', measure: 'never' })
   while (a.status().peers.every(({ state }) => state !== 'connected')) await clock.sleep(50)
   const { blocks } = await a.manifest('base')
   // A token each, in most vocabularies.
