@@ -255,7 +255,6 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
   {
     verb: 'deploy',
     group: 'models',
-    everyday: true,
     summary: 'place a model on the mesh and load its stages',
     arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
     options: [

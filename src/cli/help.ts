@@ -4,7 +4,7 @@ import { formatSpan, plural } from './format.ts'
 import type { CliIo } from './io.ts'
 import type { CommandSpec, Group, OptionSpec } from './option-types.ts'
 import { GLOBAL_OPTIONS } from './options.ts'
-import { usage } from './parse.ts'
+import { isLongList, usage } from './parse.ts'
 import { COLUMNS, pad, printable, width, wrap } from './text.ts'
 import type { Paint } from './text.ts'
 
@@ -53,6 +53,8 @@ export function fullHelp(paint: Paint): string[] {
 export function commandHelp(spec: CommandSpec, paint: Paint): string[] {
   const lines = [...wrap(`${spec.summary[0]?.toUpperCase() ?? ''}${spec.summary.slice(1)}.`), '']
   lines.push(...wrap(`usage: ${usage(spec)}${spec.options.length > 0 ? ' [OPTIONS]' : ''}`, COLUMNS))
+  for (const one of spec.arguments.filter(isLongList))
+    lines.push('', ...wrap(`${one.label}: ${(one.choices ?? []).join(', ')}`))
   for (const note of spec.notes ?? []) lines.push('', ...wrap(note))
   if (spec.options.length > 0) lines.push('', paint('bold', 'Options'), ...optionLines(spec.options))
   lines.push('', paint('bold', 'Options of every command'), ...optionLines(GLOBAL_OPTIONS))

@@ -142,12 +142,19 @@ function checkArguments(spec: CommandSpec, positional: readonly string[]): void 
   }
 }
 
+const LONGEST_CHOICES = 60
+
 export function usage(spec: CommandSpec): string {
   return ['weft', spec.verb, ...spec.arguments.map(argumentLabel)].join(' ')
 }
 
+/** Too many to stand in a usage line: they are named below it. */
+export function isLongList({ choices = [] }: ArgumentSpec): boolean {
+  return choices.join('|').length > LONGEST_CHOICES
+}
+
 function argumentLabel(argument: ArgumentSpec): string {
-  const label = argument.choices === undefined ? argument.label : argument.choices.join('|')
+  const label = argument.choices === undefined || isLongList(argument) ? argument.label : argument.choices.join('|')
   const shown = argument.rest === true ? `${label}…` : label
   return argument.required === true ? shown : `[${shown}]`
 }
