@@ -90,7 +90,7 @@ export const SITE_VERBS: readonly CommandSpec[] = [
     examples: [
       'weft backup create --to /media/usb/weft --passphrase-file secret',
       'weft backup verify --from /media/usb/weft --passphrase-file secret',
-      'weft backup restore --from /media/usb/weft --passphrase-file secret --home ./weft-home',
+      'weft backup restore --from /media/usb/weft --passphrase-file key --home home',
     ],
   },
 ]
