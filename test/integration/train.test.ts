@@ -71,33 +71,37 @@ describe('an adapter over three peers', () => {
     expect(await counter(peers[0]!, 'steps_replayed')).toBe(0)
   }, 90_000)
 
-  it('is served over them, beside answers of the model alone, and each says what it says in one process', async () => {
-    const own = ['--model', 'weft-tiny', '--home', peers[0]!.home]
-    expect(await weft(['adapter', 'add', at('one'), '--name', 'loud', ...own])).toMatchObject({ status: 0 })
-    const run = (...args: readonly string[]): ReturnType<typeof weft> =>
-      weft([
-        'run',
-        'weft-tiny',
-        'The sea',
-        '--raw',
-        '--max-tokens',
-        '12',
-        '--temperature',
-        '0',
-        '--home',
-        peers[0]!.home,
-        ...args,
-      ])
-    const [alone, plain] = [await run('--adapter', 'loud', '--placement', 'local'), await run('--placement', 'local')]
-    expect([alone.status, plain.status]).toEqual([0, 0])
-    expect(alone.stdout).not.toBe(plain.stdout)
-    const three = ['--placement', at('three.json')]
-    const [over, beside] = await Promise.all([run('--adapter', 'loud', ...three), run(...three)])
-    expect([over.status, over.stderr]).toEqual([0, expect.any(String)])
-    expect([over.stdout, beside.stdout]).toEqual([alone.stdout, plain.stdout])
-    expect(await counter(peers[0]!, 'adapter_sessions')).toBe(2)
-    expect((await run('--adapter', 'nobody')).stderr).toContain('WEFT-MOD-050')
-  }, 60_000)
+  it.runIf(isWhole)(
+    'is served over them, beside answers of the model alone, and each says what it says in one process',
+    async () => {
+      const own = ['--model', 'weft-tiny', '--home', peers[0]!.home]
+      expect(await weft(['adapter', 'add', at('one'), '--name', 'loud', ...own])).toMatchObject({ status: 0 })
+      const run = (...args: readonly string[]): ReturnType<typeof weft> =>
+        weft([
+          'run',
+          'weft-tiny',
+          'The sea',
+          '--raw',
+          '--max-tokens',
+          '12',
+          '--temperature',
+          '0',
+          '--home',
+          peers[0]!.home,
+          ...args,
+        ])
+      const [alone, plain] = [await run('--adapter', 'loud', '--placement', 'local'), await run('--placement', 'local')]
+      expect([alone.status, plain.status]).toEqual([0, 0])
+      expect(alone.stdout).not.toBe(plain.stdout)
+      const three = ['--placement', at('three.json')]
+      const [over, beside] = await Promise.all([run('--adapter', 'loud', ...three), run(...three)])
+      expect([over.status, over.stderr]).toEqual([0, expect.any(String)])
+      expect([over.stdout, beside.stdout]).toEqual([alone.stdout, plain.stdout])
+      expect(await counter(peers[0]!, 'adapter_sessions')).toBe(2)
+      expect((await run('--adapter', 'nobody')).stderr).toContain('WEFT-MOD-050')
+    },
+    60_000,
+  )
 
   it.runIf(isWhole)(
     'two lines share each step, and the sum is the same when one loses its host',

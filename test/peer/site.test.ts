@@ -11,6 +11,7 @@ import { GREEDY } from '../../src/pipeline/index.ts'
 import { checkAuditFile, loadOrCreateIdentity, viewsOf } from '../../src/trust/index.ts'
 import type { AuditView } from '../../src/trust/index.ts'
 import { crossing, f32, write } from '../pipeline/graph/support/models.ts'
+import { isWhole } from '../whole.ts'
 
 const TINY = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
 const WAIT = { timeout: 30_000, interval: 50 }
@@ -137,7 +138,7 @@ describe('a site', () => {
     await apply(b, [CONNECT, { name: 'all', allow: ['compute', 'fetch', 'place'] }])
   })
 
-  it('asks for parts of other models as for stages of language models', async () => {
+  it.runIf(isWhole)('asks for parts of other models as for stages of language models', async () => {
     await a.importModel({ source: await write(folder, 'crossing.onnx', crossing(8)) })
     const infer = async (): Promise<string> => {
       const inputs = new Map([
@@ -170,35 +171,38 @@ describe('a site', () => {
     expect(await answer('split')).toMatch(/^WEFT-TRU-072 .*route: rule default/)
   })
 
-  it('loads no stage that is placed by somebody who may not, and serves no file to who may not have it', async () => {
-    await apply(a, [CONNECT, { name: 'mine', allow: ['route', 'fetch'] }], routeTo(idB!))
-    await apply(b, [CONNECT])
-    await a.importModel({ source: TINY, name: 'other' })
-    const stages = [
-      { peer: idA!, from: 0, to: 1 },
-      { peer: idB!, from: 1, to: blocks - 1 },
-      { peer: idA!, from: blocks - 1, to: blocks },
-    ]
-    const end = new AbortController()
-    const deploying = a.deploy('other', { model: 'other', stages }, () => undefined, end.signal)
-    await vi.waitFor(() => {
-      expect(auditOf(b)).toContainEqual(
-        expect.objectContaining({ what: 'decision.place', who: `peer:${idA}`, result: 'refused' }),
-      )
-    }, WAIT)
-    expect(b.status().stages.filter(({ peer, model }) => peer === idB && model === 'other')).toEqual([])
-    end.abort(new Error('seen'))
-    await expect(deploying).rejects.toThrow('seen')
-    await a.undeploy('other')
-    await apply(a, [CONNECT])
-    await b.removeModel('other', { last: true }).catch(() => undefined)
-    await expect(b.manifest('other')).rejects.toThrow()
-    await vi.waitFor(() => {
-      expect(auditOf(a)).toContainEqual(
-        expect.objectContaining({ what: 'decision.fetch', who: `peer:${idB}`, result: 'refused' }),
-      )
-    }, WAIT)
-  })
+  it.runIf(isWhole)(
+    'loads no stage that is placed by somebody who may not, and serves no file to who may not have it',
+    async () => {
+      await apply(a, [CONNECT, { name: 'mine', allow: ['route', 'fetch'] }], routeTo(idB!))
+      await apply(b, [CONNECT])
+      await a.importModel({ source: TINY, name: 'other' })
+      const stages = [
+        { peer: idA!, from: 0, to: 1 },
+        { peer: idB!, from: 1, to: blocks - 1 },
+        { peer: idA!, from: blocks - 1, to: blocks },
+      ]
+      const end = new AbortController()
+      const deploying = a.deploy('other', { model: 'other', stages }, () => undefined, end.signal)
+      await vi.waitFor(() => {
+        expect(auditOf(b)).toContainEqual(
+          expect.objectContaining({ what: 'decision.place', who: `peer:${idA}`, result: 'refused' }),
+        )
+      }, WAIT)
+      expect(b.status().stages.filter(({ peer, model }) => peer === idB && model === 'other')).toEqual([])
+      end.abort(new Error('seen'))
+      await expect(deploying).rejects.toThrow('seen')
+      await a.undeploy('other')
+      await apply(a, [CONNECT])
+      await b.removeModel('other', { last: true }).catch(() => undefined)
+      await expect(b.manifest('other')).rejects.toThrow()
+      await vi.waitFor(() => {
+        expect(auditOf(a)).toContainEqual(
+          expect.objectContaining({ what: 'decision.fetch', who: `peer:${idB}`, result: 'refused' }),
+        )
+      }, WAIT)
+    },
+  )
 
   it('keeps what was in force when its file is broken, opened to others, or gone', async () => {
     const path = join(b.home, 'policy.json')
