@@ -19,7 +19,7 @@ function chance(seed: number): (most: number) => number {
   }
 }
 
-const ROUNDS = isWhole ? 24 : 2
+const ROUNDS = isWhole ? 24 : 4
 const FEATURES = ['off', 'auto', 'lookup', 'lookup'] as const
 
 interface Case {

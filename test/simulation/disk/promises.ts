@@ -256,3 +256,13 @@ export async function mkdtemp(prefix: string): Promise<string> {
 export async function copyFile(from: string, to: string): Promise<void> {
   replace(newFile(to, 0o644), existingFile(from).bytes)
 }
+
+export async function access(path: string): Promise<void> {
+  existing(path)
+}
+
+export async function appendFile(path: string, content: Uint8Array | string): Promise<void> {
+  const node = find(path)
+  const file = node === undefined ? newFile(path, 0o644) : existingFile(path)
+  replace(file, Buffer.concat([file.bytes, Buffer.from(content as string)]))
+}

@@ -97,4 +97,4 @@ export function mkdtempSync(prefix: string): string {
   return prefix
 }
 
-export const { lstatSync, readdirSync, statSync, statfsSync, fdatasyncSync, fsyncSync } = real
+export const { appendFileSync, lstatSync, readdirSync, statSync, statfsSync, fdatasyncSync, fsyncSync } = real
