@@ -16,6 +16,7 @@ const SID = Buffer.from(hash('sid')).toString('hex')
 /** Parameters with which each strategy can be made for eleven members. */
 const PARAMETERS: Readonly<Record<string, StrategyParameters>> = {
   scaffold: { lr: 0.1 },
+  qfedavg: { q: 1, lr: 0.1 },
   trimmed: { trim: 2 },
   krum: { f: 2 },
   multikrum: { f: 2, m: 3 },
@@ -34,7 +35,7 @@ function run(
   return createStrategy(name, parameters).aggregate({
     global: Float64Array.from(global),
     state,
-    clients: clients.map((client) => ({ records: 1, steps: 1, ...client, update: Float64Array.from(client.update) })),
+    clients: clients.map((client) => ({ records: 1, steps: 1, loss: 1, ...client, update: Float64Array.from(client.update) })),
   })
 }
 

@@ -9,6 +9,7 @@ import { createPeer } from '../../src/peer/index.ts'
 import type { LocalPeer } from '../../src/peer/index.ts'
 import { CONTEXT, VOCABULARY, WIDTH, writeEncoderFolder } from '../models/support/tiny-encoder.ts'
 import { isWhole } from '../whole.ts'
+import { GREEDY } from '../../src/pipeline/index.ts'
 
 let base: string
 let peer: LocalPeer
@@ -112,7 +113,7 @@ describe('what is refused', () => {
     await expect(peer.embed('encoder', ['a'], {}, AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone')
     const input = { kind: 'text', text: 'x' } as const
     const generation = async (): Promise<void> => {
-      for await (const _ of peer.generate({ model: 'encoder', input } as Parameters<LocalPeer['generate']>[0]));
+      for await (const _ of peer.generate({ model: 'encoder', input, sampling: GREEDY }));
     }
     await expect(generation()).rejects.toMatchObject({ code: 'WEFT-MOD-090' })
     expect(counter('graph_runs')).toBe(runs)
