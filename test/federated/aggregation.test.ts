@@ -35,7 +35,13 @@ function run(
   return createStrategy(name, parameters).aggregate({
     global: Float64Array.from(global),
     state,
-    clients: clients.map((client) => ({ records: 1, steps: 1, loss: 1, ...client, update: Float64Array.from(client.update) })),
+    clients: clients.map((client) => ({
+      records: 1,
+      steps: 1,
+      loss: 1,
+      ...client,
+      update: Float64Array.from(client.update),
+    })),
   })
 }
 
@@ -63,7 +69,11 @@ describe.each(STRATEGIES)('%s', (name) => {
   test('gives the same for the same, twice, and changes nothing that it was given', () => {
     const update = Float64Array.of(0.5, -0.25, 0)
     const global = Float64Array.of(1, 2, 3)
-    const input = { global, state: {}, clients: Array.from({ length: 11 }, () => ({ records: 3, steps: 2, update })) }
+    const input = {
+      global,
+      state: {},
+      clients: Array.from({ length: 11 }, () => ({ records: 3, steps: 2, loss: 1, update })),
+    }
     const strategy = createStrategy(name, parameters)
     const first = strategy.aggregate(input)
     expect(strategy.aggregate(input)).toEqual(first)
