@@ -8,7 +8,6 @@ import { channelOverStream } from './channel-carriers.ts'
 import { DIAL_WAIT_MS } from './constants.ts'
 import { PeerUnreachableError } from './discovery-errors.ts'
 import { BadAddressError } from './errors.ts'
-import { startNode } from './libp2p-node.ts'
 import type { NetworkNeeds } from './network-init.ts'
 import { networkSecrets } from './secrets.ts'
 import type { Channel } from './types.ts'
@@ -34,6 +33,8 @@ export async function knock(
 ): Promise<Knock> {
   const peer = parseAddress(address)?.peer
   if (peer === undefined || peer === null) throw new BadAddressError(address)
+  // Stage hosts use this room's frames, and load no libp2p.
+  const { startNode } = await import('./libp2p-node.ts')
   const { libp2p } = await startNode(
     {
       privateKey: needs.identity.privateKey,

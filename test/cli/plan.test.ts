@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(async () => {
   child.kill('SIGKILL')
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-  await rm(folder, { recursive: true, force: true })
+  await rm(folder, { recursive: true, force: true, maxRetries: 10 })
 })
 
 describe('weft plan', () => {

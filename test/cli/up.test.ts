@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { request } from '../api/support.ts'
 import { BIN, emptyHome, json, weft } from './support.ts'
+import { isWhole } from '../whole.ts'
 
 const QUIET = ['--lan', 'off', '--http', 'off', '--listen', '/ip4/127.0.0.1/tcp/0'] as const
 const MODEL = 'weft-tiny'
@@ -146,20 +147,23 @@ describe('weft up', () => {
     expect((await weft(['status', '--home', home])).status).toBe(3)
   })
 
-  test('--while-stdin ends it in order when the program at the other end of its standard input is gone', async () => {
-    const child = spawn(process.execPath, [BIN, 'up', '--json', '--while-stdin', '--home', home, ...QUIET], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-    })
-    await once(createInterface({ input: child.stdout }), 'line')
-    expect((await weft(['status', '--home', home])).status).toBe(0)
-    child.stdin.end()
-    expect(await ended(child)).toBe(0)
-    expect((await weft(['status', '--home', home])).status).toBe(3)
-    const both = await weft(['up', '--while-stdin', '--detach', '--home', home, ...QUIET])
-    expect(both.status).toBe(2)
-    // Nothing was ever there: it ends without having started, or right after.
-    expect((await weft(['up', '--while-stdin', '--home', home, ...QUIET])).status).toBe(0)
-  })
+  test.runIf(isWhole)(
+    '--while-stdin ends it in order when the program at the other end of its standard input is gone',
+    async () => {
+      const child = spawn(process.execPath, [BIN, 'up', '--json', '--while-stdin', '--home', home, ...QUIET], {
+        stdio: ['pipe', 'pipe', 'ignore'],
+      })
+      await once(createInterface({ input: child.stdout }), 'line')
+      expect((await weft(['status', '--home', home])).status).toBe(0)
+      child.stdin.end()
+      expect(await ended(child)).toBe(0)
+      expect((await weft(['status', '--home', home])).status).toBe(3)
+      const both = await weft(['up', '--while-stdin', '--detach', '--home', home, ...QUIET])
+      expect(both.status).toBe(2)
+      // Nothing was ever there: it ends without having started, or right after.
+      expect((await weft(['up', '--while-stdin', '--home', home, ...QUIET])).status).toBe(0)
+    },
+  )
 
   test('without a peer, run works in its own process', async () => {
     const args = ['run', MODEL, 'Once', '--raw', '--temperature', '0', '--max-tokens', '3', '--home', home]

@@ -8,7 +8,7 @@ import { devNull, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { sampled } from '../whole.ts'
+import { isWhole, sampled } from '../whole.ts'
 import { alive, until } from './support.ts'
 
 const DEMO = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url))
@@ -117,17 +117,20 @@ describe('npm start', () => {
     expect(await noPeerIsLeft()).toBe(true)
   })
 
-  it('takes the copy of the earlier run the second time, with the same answer to the same prompt', async () => {
-    const args = ['--model', 'weft-tiny', '--max-tokens', '12', '--prompt', PROMPT, '--peers', '2']
-    const { status, stdout } = await demo(args)
-    expect(status).toBe(0)
-    expect(stdout).toContain('the copy of an earlier run')
-    // The run before had three peers; the table has the two of this one.
-    expect(stdout).toMatch(/PEER .*PROCESS\n(?: {2}\S+ +\[.*\d+\n){2} *\n/)
-    const text = (out: string): string => out.split(`> ${PROMPT}\n`)[1]?.split('\n\n')[0] ?? 'none'
-    expect(text(stdout)).toBe(text(earlier))
-    expect(text(stdout)).not.toBe('none')
-  })
+  it.runIf(isWhole)(
+    'takes the copy of the earlier run the second time, with the same answer to the same prompt',
+    async () => {
+      const args = ['--model', 'weft-tiny', '--max-tokens', '12', '--prompt', PROMPT, '--peers', '2']
+      const { status, stdout } = await demo(args)
+      expect(status).toBe(0)
+      expect(stdout).toContain('the copy of an earlier run')
+      // The run before had three peers; the table has the two of this one.
+      expect(stdout).toMatch(/PEER .*PROCESS\n(?: {2}\S+ +\[.*\d+\n){2} *\n/)
+      const text = (out: string): string => out.split(`> ${PROMPT}\n`)[1]?.split('\n\n')[0] ?? 'none'
+      expect(text(stdout)).toBe(text(earlier))
+      expect(text(stdout)).not.toBe('none')
+    },
+  )
 
   it('is ended by Ctrl-C at any moment, and leaves nothing', async () => {
     for (const moment of sampled(['they found each other', 'weft: ', 'peers started'], 1)) {

@@ -85,7 +85,7 @@ export async function createLab(): Promise<Lab> {
     },
     async stop() {
       await Promise.all(peers.map((peer) => endProcess(peer.child)))
-      await rm(root, { recursive: true, force: true })
+      await rm(root, { recursive: true, force: true, maxRetries: 10 })
     },
   }
 }

@@ -26,6 +26,7 @@ import { ended, isRunning } from '../util/support/processes.ts'
 import { writeGguf } from './support/gguf-writer.ts'
 import type { GgufSpec } from './support/gguf-writer.ts'
 import { tinyLlama, TINY_TOKENS, withKeys } from './support/tiny-llama.ts'
+import { isWhole } from '../whole.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'weft-import-child-'))
 afterAll(() => rmSync(base, { recursive: true, force: true }))
@@ -172,7 +173,7 @@ describe('importAnyInChild', () => {
     await comesIn(source)
   })
 
-  it('lets errors out under their own codes, with their facts', async () => {
+  it.runIf(isWhole)('lets errors out under their own codes, with their facts', async () => {
     const { tensors, keys } = tinyLlama()
     const cases: readonly (readonly [GgufSpec | Uint8Array, string, object])[] = [
       [{ keys, tensors: tensors.slice(1) }, 'WEFT-MOD-002', { where: 'token_embd.weight' }],
@@ -206,7 +207,7 @@ describe('importAnyInChild', () => {
     await comesIn(file(large))
   })
 
-  it('leaves no child and nothing half-written when its own process is killed', async () => {
+  it.runIf(isWhole)('leaves no child and nothing half-written when its own process is killed', async () => {
     const source = file(large)
     const program = join(import.meta.dirname, 'support', 'import-parent.ts')
     const parent = spawn(process.execPath, [program, home, source], { stdio: ['ignore', 'pipe', 'inherit'] })

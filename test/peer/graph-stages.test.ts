@@ -92,37 +92,45 @@ describe('a graph in parts at two peers', () => {
     expect(a.status().counters['graph_stages_loaded']).toBe(before)
   }, 60_000)
 
-  it('shows a request while it runs, and no longer', async () => {
-    const blocks = (await a.manifest('endless')).blocks.length
-    const x = new Map<string, AnyTensor>([
-      ['x', f32([1])],
-      ['n', { type: 'int64', dims: [], data: BigInt64Array.of(1n << 50n) }],
-    ])
-    const caller = new AbortController()
-    const asked = a.infer('endless', x, { stages: [{ peer: b.id, from: 0, to: blocks }] }, caller.signal)
-    const told = expect(asked).rejects.toThrow('enough')
-    expect(a.status().requests).toMatchObject([{ model: 'endless', state: 'running', prompt_tokens: 0, tokens: 0 }])
-    await vi.waitFor(() => {
-      expect(a.status().stages).toContainEqual(
-        expect.objectContaining({ model: 'endless', peer: b.id, state: 'ready' }),
-      )
-    }, WAIT)
-    caller.abort(new Error('enough'))
-    await told
-    expect(a.status().requests).toEqual([])
-    expect(a.status().stages.find(({ model }) => model === 'endless')).toMatchObject({ from: 0, to: blocks })
-  }, 60_000)
+  it.runIf(isWhole)(
+    'shows a request while it runs, and no longer',
+    async () => {
+      const blocks = (await a.manifest('endless')).blocks.length
+      const x = new Map<string, AnyTensor>([
+        ['x', f32([1])],
+        ['n', { type: 'int64', dims: [], data: BigInt64Array.of(1n << 50n) }],
+      ])
+      const caller = new AbortController()
+      const asked = a.infer('endless', x, { stages: [{ peer: b.id, from: 0, to: blocks }] }, caller.signal)
+      const told = expect(asked).rejects.toThrow('enough')
+      expect(a.status().requests).toMatchObject([{ model: 'endless', state: 'running', prompt_tokens: 0, tokens: 0 }])
+      await vi.waitFor(() => {
+        expect(a.status().stages).toContainEqual(
+          expect.objectContaining({ model: 'endless', peer: b.id, state: 'ready' }),
+        )
+      }, WAIT)
+      caller.abort(new Error('enough'))
+      await told
+      expect(a.status().requests).toEqual([])
+      expect(a.status().stages.find(({ model }) => model === 'endless')).toMatchObject({ from: 0, to: blocks })
+    },
+    60_000,
+  )
 
-  it('is gone from the list when its model is removed', async () => {
-    expect(a.status().stages.filter(({ model, peer }) => model === 'crossing' && peer === a.id)).toHaveLength(1)
-    await a.removeModel('crossing', { last: true })
-    expect(a.status().stages.filter(({ model, peer }) => model === 'crossing' && peer === a.id)).toEqual([])
-    const path = join(folder, 'crossing.onnx')
-    await a.importModel({ source: path })
-    const whole = await inferModel({ home: join(folder, 'a'), model: path, inputs: inputs(2), threads: 1 })
-    const made = await a.infer('crossing', inputs(2), { microBatch: 0 })
-    expect([...made.outputs]).toEqual([...whole.outputs])
-  }, 60_000)
+  it.runIf(isWhole)(
+    'is gone from the list when its model is removed',
+    async () => {
+      expect(a.status().stages.filter(({ model, peer }) => model === 'crossing' && peer === a.id)).toHaveLength(1)
+      await a.removeModel('crossing', { last: true })
+      expect(a.status().stages.filter(({ model, peer }) => model === 'crossing' && peer === a.id)).toEqual([])
+      const path = join(folder, 'crossing.onnx')
+      await a.importModel({ source: path })
+      const whole = await inferModel({ home: join(folder, 'a'), model: path, inputs: inputs(2), threads: 1 })
+      const made = await a.infer('crossing', inputs(2), { microBatch: 0 })
+      expect([...made.outputs]).toEqual([...whole.outputs])
+    },
+    60_000,
+  )
 })
 
 describe('a graph that is deployed by hand', () => {

@@ -9,6 +9,7 @@ import { createPeer, inferModel } from '../../src/peer/index.ts'
 import type { LocalPeer } from '../../src/peer/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import { crossing, endless, f32, recurrent, write } from '../pipeline/graph/support/models.ts'
+import { isWhole } from '../whole.ts'
 
 const WIDTH = 32
 let folder: string
@@ -99,43 +100,53 @@ describe('a model in parts at three peers', () => {
     await vi.waitFor(() => expect(counters(b!)['parts_freed']).toBe(2))
   }, 60_000)
 
-  it('obeys a placement by hand, and fills the parts with micro-batches', async () => {
-    const last = crossings.blocks.length
-    const stages = [
-      { peer: c!.id, from: 0, to: 4 },
-      { peer: b!.id, from: 4, to: last },
-    ]
-    const whole = await inferModel({ home: join(folder, 'a'), model: 'crossing', inputs: inputs(40), threads: 1 })
-    const made = await a!.infer('crossing', inputs(40), { stages })
-    expect([...made.outputs]).toEqual([...whole.outputs])
-    expect(made.route).toMatchObject([
-      { peer: c!.id, from: 0, to: 4 },
-      { peer: b!.id, from: 4, to: last },
-    ])
-    expect(made.stats).toMatchObject({ kind: 'micro-batches', batch_equal: true, units: 8 })
-    await expect(a!.infer('crossing', inputs(1), { stages: [stages[0]!] })).rejects.toMatchObject({ info: { exit: 2 } })
-  }, 60_000)
+  it.runIf(isWhole)(
+    'obeys a placement by hand, and fills the parts with micro-batches',
+    async () => {
+      const last = crossings.blocks.length
+      const stages = [
+        { peer: c!.id, from: 0, to: 4 },
+        { peer: b!.id, from: 4, to: last },
+      ]
+      const whole = await inferModel({ home: join(folder, 'a'), model: 'crossing', inputs: inputs(40), threads: 1 })
+      const made = await a!.infer('crossing', inputs(40), { stages })
+      expect([...made.outputs]).toEqual([...whole.outputs])
+      expect(made.route).toMatchObject([
+        { peer: c!.id, from: 0, to: 4 },
+        { peer: b!.id, from: 4, to: last },
+      ])
+      expect(made.stats).toMatchObject({ kind: 'micro-batches', batch_equal: true, units: 8 })
+      await expect(a!.infer('crossing', inputs(1), { stages: [stages[0]!] })).rejects.toMatchObject({
+        info: { exit: 2 },
+      })
+    },
+    60_000,
+  )
 
-  it('carries state across peers, frame by frame', async () => {
-    const request = {
-      carries: [
-        ['p_out', 'p_in'],
-        ['q_out', 'q_in'],
-      ] as const,
-      parts: 2,
-    }
-    const x = new Map([['x', f32([6, 1, 8])]])
-    const whole = await inferModel({
-      home: join(folder, 'a'),
-      model: 'recurrent',
-      inputs: x,
-      carries: request.carries,
-      threads: 1,
-    })
-    const made = await a!.infer('recurrent', x, request)
-    expect([...made.outputs]).toEqual([...whole.outputs])
-    expect(made.stats).toMatchObject({ kind: 'frames', units: 6, parts: 2 })
-  }, 60_000)
+  it.runIf(isWhole)(
+    'carries state across peers, frame by frame',
+    async () => {
+      const request = {
+        carries: [
+          ['p_out', 'p_in'],
+          ['q_out', 'q_in'],
+        ] as const,
+        parts: 2,
+      }
+      const x = new Map([['x', f32([6, 1, 8])]])
+      const whole = await inferModel({
+        home: join(folder, 'a'),
+        model: 'recurrent',
+        inputs: x,
+        carries: request.carries,
+        threads: 1,
+      })
+      const made = await a!.infer('recurrent', x, request)
+      expect([...made.outputs]).toEqual([...whole.outputs])
+      expect(made.stats).toMatchObject({ kind: 'frames', units: 6, parts: 2 })
+    },
+    60_000,
+  )
 
   it('tells mistakes and failures under their own codes', async () => {
     await expect(a!.infer('crossing', new Map())).rejects.toMatchObject({ code: 'WEFT-INF-100' })

@@ -6,6 +6,7 @@ import type { ImportRequest } from '../../src/peer/index.ts'
 import { pump } from '../mesh/support/blobs.ts'
 import { createWorld, DIGEST, profile } from '../mesh/support/make-mesh.ts'
 import type { TestPeer, World } from '../mesh/support/make-mesh.ts'
+import { isWhole } from '../whole.ts'
 
 type Manifest = Awaited<ReturnType<typeof sharedImport>>
 
@@ -125,7 +126,7 @@ describe('a source that several peers want', () => {
     expect([fetched.length, taken.length]).toEqual([4, 2])
   })
 
-  it('is fetched by who has waited long enough, whatever another says', async () => {
+  it.runIf(isWhole)('is fetched by who has waited long enough, whatever another says', async () => {
     const endless: FromSource = async (peer, signal, progress) => {
       if (fetched[0] !== peer.id) return whole(peer, signal, progress)
       for (let done = 1; fetched.length === 1; done++) {
@@ -190,7 +191,7 @@ describe('a source that several peers want', () => {
     expect(takenOver.reduce((sum, one) => sum + one, 0)).toBe(2)
   })
 
-  it('is not waited for with one that says nothing more, or gets no further', async () => {
+  it.runIf(isWhole)('is not waited for with one that says nothing more, or gets no further', async () => {
     for (const [name, beats, wait] of [['silent', false, 45_000] as const, ['still', true, 11 * 60_000] as const]) {
       const mark = fetched.length
       const stop = new AbortController()
