@@ -51,7 +51,7 @@ function caseOf(draw: (most: number) => number): Case {
   return { request: greedy('tiny', 10 + draw(isWhole ? 90 : 50), { ...more, deadline: 300_000 }), ids }
 }
 
-describe('everything at once', () => {
+describe.runIf(isWhole)('everything at once', () => {
   let lab: Lab
   let plain: Plain
   let a: RealPeer

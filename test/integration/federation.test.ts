@@ -2,9 +2,9 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { JobStatus } from '../../src/federated/index.ts'
-import { createLab, joined, until } from '../integration/support.ts'
-import type { RealPeer } from '../integration/support.ts'
-import { hospitalRows, plan, writeSite } from './support/hospitals.ts'
+import { createLab, joined, until } from './support.ts'
+import type { RealPeer } from './support.ts'
+import { hospitalRows, plan, writeSite } from '../federated/support/hospitals.ts'
 
 const lab = await createLab()
 afterAll(() => lab.stop())
