@@ -39,7 +39,8 @@ export type {
   ChainTrouble,
 } from './chain/types.ts'
 export { chainHash, headBytes, headOf, readAnchor, writeAnchor } from './chain/head.ts'
-export { anchorNow, CHAIN_TABLE, explainedChain, openChainDatabase, readChain } from './chain/database.ts'
+export { anchorNow, CHAIN_TABLE, explainedChain, readChain } from './chain/database.ts'
+export { openDurableDatabase, parsedJson, replaceDurably } from './durable.ts'
 export { checkRows } from './chain/rows.ts'
 export type { CheckedRows } from './chain/rows.ts'
 export { deriveKey, SCRYPT, SCRYPT_BOUNDS } from './derive-key.ts'

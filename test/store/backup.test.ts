@@ -1,14 +1,17 @@
 /** Backups: the same home again, nothing readable in the folder, and refusals that change nothing. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createBackup, listBackups, openVault, RESTORING, restoreBackup, verifyBackup } from '../../src/store/index.ts'
 import type { BackupSummary, Vault } from '../../src/store/index.ts'
 
+const WRITER = fileURLToPath(new URL('support/database-writer.ts', import.meta.url))
 const SECRET = 'correct horse battery staple'
 const CHEAP = 1 << 10
 const CANARY = 'canary-of-a-private-key'
@@ -125,6 +128,22 @@ describe('a backup', () => {
     await restoreBackup(await vaultAt(), { home: other, own: undefined })
     const database = new DatabaseSync(join(other, 'state', 'ledger.db'))
     expect(database.prepare('SELECT count(*) AS n FROM entries').get()).toEqual({ n: 1 })
+    database.close()
+  })
+
+  test('waits for a writer that has changed the file and may still take it back, whatever the file is called', async () => {
+    await mkdir(join(home, 'cluster'), { mode: 0o700 })
+    const path = join(home, 'cluster', 'membership.sqlite')
+    const child = spawn(process.execPath, [WRITER, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const ended = once(child, 'exit')
+    await once(child.stdout, 'data')
+    await make(await vaultAt())
+    await ended
+    const other = join(folder, 'other')
+    await restoreBackup(await vaultAt(), { home: other, own: undefined })
+    const database = new DatabaseSync(join(other, 'cluster', 'membership.sqlite'))
+    expect(database.prepare('PRAGMA integrity_check').get()).toEqual({ integrity_check: 'ok' })
+    expect(database.prepare('SELECT count(*) AS n FROM entries').get()).toEqual({ n: 5_000 })
     database.close()
   })
 

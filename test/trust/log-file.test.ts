@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { createBackup, openVault, restoreBackup } from '../../src/store/index.ts'
 import {
   adoptClusterHome,
   clusterPlaces,
@@ -93,6 +94,24 @@ describe('the cluster of a home', () => {
     opened.close()
     await copyFile(`${log}.old`, log)
     expect(await coded(() => reopen())).toBe('WEFT-TRU-106')
+  })
+
+  test('a backup from before a removal is not put over it; on an empty machine it is', async () => {
+    const vault = await openVault(join(home, 'backup'), 'a passphrase', { create: true, cost: 1 << 10 })
+    const peer = admit()
+    await createBackup(vault, { home, peer: identity.id, wall: needs.wall(), version: '0' })
+    opened.cluster.revoke(peer, 'lost')
+    const { head } = opened.cluster
+    opened.close()
+    expect(await coded(() => restoreBackup(vault, { home, own: identity.id }))).toBe('WEFT-STO-044')
+    const again = await reopen()
+    expect(again.cluster.head).toEqual(head)
+    again.close()
+    const empty = join(home, 'empty')
+    await restoreBackup(vault, { home: empty, own: undefined })
+    const there = await openClusterHome(needs, empty, {})
+    expect(there.cluster.member(peer)?.role).toBe('member')
+    there.close()
   })
 
   test.each<[string, (places: ReturnType<typeof clusterPlaces>) => Promise<void>, string]>([

@@ -10,7 +10,7 @@ import {
   explainedChain,
   headBytes,
   headOf,
-  openChainDatabase,
+  openDurableDatabase,
   readAnchor,
   readChain,
   writeAnchor,
@@ -127,7 +127,7 @@ export function openLedgerFile(
         if (!existsSync(places.anchor) && !existsSync(places.path))
           writeAnchor(HEAD_DOMAIN, places, needs.signer, EMPTY_HEAD)
         // A file that was put in another's place must be seen: nothing is kept open.
-        const database = openChainDatabase(places.path, needs.busyMilliseconds)
+        const database = openDurableDatabase(places.path, needs.busyMilliseconds)
         try {
           const ledger = begin(database)
           const result = action(ledger)

@@ -1,5 +1,5 @@
 /** What of a mesh home is in a backup, and how it is read while a peer may be writing to it. */
-import { lstat, readdir, readFile } from 'node:fs/promises'
+import { lstat, open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
@@ -15,6 +15,8 @@ const MAX_FILE_BYTES = 1 << 30
 /** Written halfway, or of processes. */
 const PASSING = /\.(?:tmp|lock|sock|pid|new)$|-journal$|-wal$|-shm$/
 const BUSY_MS = 5_000
+/** What an SQLite file begins with, whatever it is called (https://www.sqlite.org/fileformat.html, section 1.3). */
+const SQLITE = Buffer.from('SQLite format 3\0')
 
 export interface HomeFile {
   /** From the home, with `/`. */
@@ -48,7 +50,7 @@ async function* pathsIn(home: string, path: string): AsyncIterable<string> {
 
 /** A database is read under its lock: a writer waits, and no entry is read by half. */
 async function read(path: string): Promise<Uint8Array> {
-  if (!path.endsWith('.db')) return readFile(path)
+  if (!(await isDatabase(path))) return readFile(path)
   const database = new DatabaseSync(path)
   try {
     database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
@@ -57,5 +59,15 @@ async function read(path: string): Promise<Uint8Array> {
     return await readFile(path)
   } finally {
     database.close()
+  }
+}
+
+async function isDatabase(path: string): Promise<boolean> {
+  const file = await open(path, 'r')
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(SQLITE.length), 0, SQLITE.length, 0)
+    return bytesRead === SQLITE.length && SQLITE.equals(buffer)
+  } finally {
+    await file.close()
   }
 }

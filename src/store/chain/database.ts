@@ -1,6 +1,5 @@
-/** The SQLite file of a chain: opened so that what is acknowledged outlives a lost power supply, and read with every link checked. */
-import { closeSync, existsSync, openSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
+/** The SQLite file of a chain: read with every link checked. */
+import type { DatabaseSync } from 'node:sqlite'
 import { writeAnchor } from './head.ts'
 import { checkRows } from './rows.ts'
 import type { CheckedRows } from './rows.ts'
@@ -11,22 +10,6 @@ const [BUSY, LOCKED, CORRUPT, NOT_A_DATABASE] = [5, 6, 11, 26]
 
 export const CHAIN_TABLE = `CREATE TABLE IF NOT EXISTS entries (
   seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL, signature BLOB NOT NULL) STRICT`
-
-export function openChainDatabase(path: string, busyMilliseconds: number): DatabaseSync {
-  // The file is the site's own: others on the machine need not know which data were used.
-  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  const database = new DatabaseSync(path)
-  try {
-    database.exec(`PRAGMA busy_timeout = ${busyMilliseconds}`)
-    database.exec('PRAGMA journal_mode = DELETE')
-    // EXTRA syncs the folder too, so that a lost power supply takes back no entry.
-    database.exec('PRAGMA synchronous = EXTRA')
-    return database
-  } catch (error) {
-    database.close()
-    throw error
-  }
-}
 
 /** Every entry of the file. @throws the error of the kind for a damaged chain, which names the first entry that is wrong */
 export function readChain<Entry extends ChainLink>(

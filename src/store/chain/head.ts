@@ -1,7 +1,7 @@
 /** Hashes of entries, what is signed of a chain, and its anchor: a small file that says how far the chain was. */
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { parsedJson, replaceDurably } from '../durable.ts'
 import { EMPTY_CHAIN } from './types.ts'
 import type { ChainHead, ChainKind, ChainLink, ChainPlaces, ChainSigner } from './types.ts'
 
@@ -44,27 +44,5 @@ export function readAnchor<Entry extends ChainLink>(
 
 export function writeAnchor(domain: string, { anchor }: ChainPlaces, signer: ChainSigner, head: ChainHead): void {
   const signature = Buffer.from(signer.sign(headBytes(domain, head))).toString('hex')
-  const temporary = `${anchor}.new`
-  const file = openSync(temporary, 'w', 0o600)
-  try {
-    writeSync(file, `${JSON.stringify({ ...head, signature })}\n`)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-  renameSync(temporary, anchor)
-  const folder = openSync(dirname(anchor), 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
-}
-
-export function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return undefined
-  }
+  replaceDurably(anchor, `${JSON.stringify({ ...head, signature })}\n`)
 }

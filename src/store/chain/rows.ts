@@ -1,5 +1,6 @@
 /** Holds the rows of a chain against each other: one after another, each with its hash, its number and the one before. */
-import { chainHash, headBytes, parsedJson } from './head.ts'
+import { parsedJson } from '../durable.ts'
+import { chainHash, headBytes } from './head.ts'
 import { EMPTY_CHAIN } from './types.ts'
 import type { ChainHead, ChainKind, ChainLink, ChainSigner } from './types.ts'
 

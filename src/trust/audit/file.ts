@@ -9,7 +9,7 @@ import {
   EMPTY_CHAIN,
   explainedChain,
   headBytes,
-  openChainDatabase,
+  openDurableDatabase,
   readAnchor,
   writeAnchor,
 } from '../../store/index.ts'
@@ -58,7 +58,7 @@ export function openAuditFile(signer: AuditSigner, places: ChainPlaces, busyMill
     append: (entries) =>
       explainedChain(AUDIT_CHAIN, places.path, () => {
         anchorFirst(signer, places)
-        const database = openChainDatabase(places.path, busyMilliseconds)
+        const database = openDurableDatabase(places.path, busyMilliseconds)
         try {
           database.exec('BEGIN IMMEDIATE')
           database.exec(CHAIN_TABLE)
@@ -138,7 +138,7 @@ function insert(database: DatabaseSync, signer: AuditSigner, before: ChainHead, 
 /** The newest text of one of two kinds, of a log that is there; undefined: none. @throws what SQLite throws */
 export function lastContent(path: string, ...kinds: readonly [string, string]): string | undefined {
   if (!existsSync(path)) return undefined
-  const database = openChainDatabase(path, BUSY_MS)
+  const database = openDurableDatabase(path, BUSY_MS)
   try {
     const tables = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'contents'").all()
     if (tables.length === 0) return undefined
@@ -156,7 +156,7 @@ export function lastContent(path: string, ...kinds: readonly [string, string]): 
 /** Whether the log has the entry that a head names. */
 export function hasAuditHead(path: string, { seq, hash }: ChainHead): boolean {
   if (!existsSync(path)) return false
-  const database = openChainDatabase(path, BUSY_MS)
+  const database = openDurableDatabase(path, BUSY_MS)
   try {
     const tables = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'entries'").all()
     if (tables.length === 0) return false

@@ -45,7 +45,7 @@ export function clusterPlaces(home: string): ClusterPlaces {
     pin: join(directory, 'cluster.json'),
     log: join(directory, 'membership.sqlite'),
     invites: join(directory, 'invites.sqlite'),
-    anchor: join(home, 'keys', 'membership-anchor.json'),
+    anchor: join(home, 'keys', 'membership.anchor'),
     rootKey: join(home, 'keys', 'cluster-root.key'),
   }
 }

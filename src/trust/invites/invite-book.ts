@@ -4,8 +4,7 @@
  * secrets there are hashes only.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
+import { openDurableDatabase } from '../../store/index.ts'
 import type { RandomSource } from '../../util/index.ts'
 import type { Role } from '../membership/index.ts'
 import { WeftError } from '../../errors.ts'
@@ -89,7 +88,7 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
       throw error instanceof WeftError ? error : new InvitesUnusableError(path, error)
     }
   }
-  const database = usable(() => openDatabase(path))
+  const database = usable(() => openDurableDatabase(path, BUSY_MS, TABLES))
   const rowOf = (id: string): Record<string, unknown> | undefined =>
     database.prepare('SELECT * FROM invites WHERE id = ?').get(id)
   const usersOf = (id: string): string[] =>
@@ -189,22 +188,5 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
         return Number(changes) > 0
       }),
     close: () => database.close(),
-  }
-}
-
-function openDatabase(path: string): DatabaseSync {
-  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  chmodSync(path, 0o600)
-  const database = new DatabaseSync(path)
-  try {
-    database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
-    database.exec('PRAGMA journal_mode = DELETE')
-    // EXTRA syncs the folder too: a use that was taken stays taken when the power goes
-    database.exec('PRAGMA synchronous = EXTRA')
-    database.exec(TABLES)
-    return database
-  } catch (error) {
-    database.close()
-    throw error
   }
 }

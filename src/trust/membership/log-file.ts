@@ -2,19 +2,9 @@
  * The log of a home: a SQLite file, and an anchor in the keys folder that says, signed by this peer, how far it was. Whoever
  * puts an old log back must find both; what both together forget, the first contact with another member brings back.
  */
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
+import { openDurableDatabase, parsedJson, replaceDurably } from '../../store/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { verify } from '../identity.ts'
 import type { EntrySigner } from './entry.ts'
@@ -49,7 +39,7 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
       throw new LogDamagedError(path, (error as Error).message, error)
     }
   }
-  const database = damaged(() => openDatabase(path))
+  const database = damaged(() => openDurableDatabase(path, BUSY_MS, TABLES))
   const hashAt = (height: number): string | undefined =>
     damaged(() => {
       const row = database.prepare('SELECT hash FROM entries WHERE height = ?').get(height)
@@ -102,24 +92,6 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
     keepBeat: (value) =>
       damaged(() => void database.prepare('INSERT OR REPLACE INTO beat VALUES (1, ?)').run(JSON.stringify(value))),
     close: () => database.close(),
-  }
-}
-
-function openDatabase(path: string): DatabaseSync {
-  // made with its mode before anything is in it
-  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
-  chmodSync(path, 0o600)
-  const database = new DatabaseSync(path)
-  try {
-    database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
-    database.exec('PRAGMA journal_mode = DELETE')
-    // EXTRA syncs the folder too, so that a lost power supply brings nobody back
-    database.exec('PRAGMA synchronous = EXTRA')
-    database.exec(TABLES)
-    return database
-  } catch (error) {
-    database.close()
-    throw error
   }
 }
 
@@ -186,10 +158,11 @@ function checkAnchor(
     return
   }
   const value = statSync(anchor).size > MAX_ANCHOR_BYTES ? undefined : parsedJson(readFileSync(anchor, 'utf8'))
-  const { heads, signature } = (value ?? {}) as { readonly heads?: unknown; readonly signature?: unknown }
+  const { seq, heads, signature } = (value ?? {}) as Readonly<Record<string, unknown>>
   const parsed = headsSchema.safeParse(heads)
   const isOurs =
     parsed.success &&
+    seq === entriesOf(parsed.data) &&
     typeof signature === 'string' &&
     verify(signer.id, anchorBytes(parsed.data), Buffer.from(signature, 'hex'))
   if (!isOurs) throw new LogDamagedError(path, `its anchor ${anchor} is not one that this peer signed`)
@@ -198,29 +171,12 @@ function checkAnchor(
   throw new LogRolledBackError(path, { entries: size, expected: parsed.data[0]!.height + 1 })
 }
 
-function writeAnchor({ anchor }: LogPlaces, signer: EntrySigner, heads: readonly LogHead[]): void {
-  const signature = Buffer.from(signer.sign(anchorBytes(heads))).toString('hex')
-  const temporary = `${anchor}.new`
-  const file = openSync(temporary, 'w', 0o600)
-  try {
-    writeSync(file, `${JSON.stringify({ heads, signature })}\n`)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
-  }
-  renameSync(temporary, anchor)
-  const folder = openSync(dirname(anchor), 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
+/** How far it was, as the anchor of every chain says it: a restore takes none of them back. */
+function entriesOf(heads: readonly LogHead[]): number {
+  return (heads[0]?.height ?? -1) + 1
 }
 
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return undefined
-  }
+function writeAnchor({ anchor }: LogPlaces, signer: EntrySigner, heads: readonly LogHead[]): void {
+  const signature = Buffer.from(signer.sign(anchorBytes(heads))).toString('hex')
+  replaceDurably(anchor, `${JSON.stringify({ seq: entriesOf(heads), heads, signature })}\n`)
 }
