@@ -11,7 +11,16 @@
 export { WeftError } from './errors.ts'
 export type { ErrorData, ErrorInfo, ExitStatus } from './errors.ts'
 export { createPeer, Token } from './library.ts'
-export type { Answer, Cancellable, GenerateOptions, Generation, Peer, PeerOptions, Tracked } from './library.ts'
+export type {
+  Answer,
+  Cancellable,
+  GenerateOptions,
+  Generation,
+  JsonSchema,
+  Peer,
+  PeerOptions,
+  Tracked,
+} from './library.ts'
 export { VERSION } from './peer/index.ts'
 export type {
   CreatePeerInit,

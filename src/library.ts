@@ -24,7 +24,7 @@ import type {
 import type { GenerateEvent, GenerateRequest, GenerateStats, RouteHop, TokenLogprob } from './pipeline/index.ts'
 import { resolveHomePath } from './util/index.ts'
 
-export type { Cancellable, GenerateOptions } from './peer/index.ts'
+export type { Cancellable, GenerateOptions, JsonSchema } from './peer/index.ts'
 
 export interface PeerOptions extends Partial<CreatePeerInit>, Cancellable {}
 

@@ -5,6 +5,8 @@ import { auditWishes } from './audit.ts'
 import type { AuditWishes } from './audit.ts'
 import { OptionError } from './errors.ts'
 
+export type JsonSchema = Readonly<Record<string, unknown>>
+
 export interface Cancellable {
   /** Ends the call; it rejects with a coded error or the signal's reason. */
   readonly signal?: AbortSignal
@@ -33,7 +35,7 @@ export interface GenerateOptions extends Cancellable, AuditWishes {
   /** The same seed gives the same text. @default 0 */
   readonly seed?: number
   /** `json`: any JSON object; or a JSON Schema, one value of which the answer is. @default any text */
-  readonly format?: 'json' | object
+  readonly format?: 'json' | JsonSchema
   /** Added to the logits of tokens, by id. */
   readonly logitBias?: Readonly<Record<number, number>>
   /** The text ends before any of these. */

@@ -23,7 +23,7 @@ export type {
 } from './types.ts'
 export type { LinkProbe, LinkStatus, NetCheck, NetVerdict } from './link-types.ts'
 export { generateRequest } from './generate-options.ts'
-export type { Cancellable, GenerateOptions } from './generate-options.ts'
+export type { Cancellable, GenerateOptions, JsonSchema } from './generate-options.ts'
 export type { AuditWishes } from './audit.ts'
 export { rememberPeers } from './address-book.ts'
 export { createClusterControl } from './cluster/index.ts'
