@@ -10,12 +10,12 @@ import { absoluteData } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import { lastCheckpoint } from '../loop/checkpoint.ts'
-import { curveSvg } from '../loop/curve.ts'
 import { isFinite } from '../loop/diagnose.ts'
 import { openRunFolder, RUN_FILES } from '../loop/folder.ts'
 import type { RunFolder } from '../loop/folder.ts'
 import { BEGINNING } from '../loop/progress.ts'
 import { checkData, checkParts, restore } from '../loop/resume.ts'
+import { metricsOfParts, writeResult } from '../loop/result.ts'
 import { Run } from '../loop/run.ts'
 import { runId } from '../loop/run-id.ts'
 import type { Tensors } from '../loop/stepper.ts'
@@ -177,39 +177,13 @@ interface Finished {
 
 /** The adapter first, the result last: who finds a result finds all. */
 async function finish(job: Finished, loop: Run, parameters: Tensors, signal?: AbortSignal): Promise<TrainResult> {
-  const { plan, seed, folder, examples, manifest, spec } = job
-  const [train, validation, test] = [
-    await loop.evaluated('train', signal),
-    await loop.evaluated('validation', signal),
-    await loop.evaluated('test', signal),
-  ]
-  if (train === undefined) throw new NoRowsError('the part for training')
+  const { plan, manifest, spec, folder } = job
+  const metrics = await metricsOfParts(loop, signal)
+  if (metrics.train === undefined) throw new NoRowsError('the part for training')
   await writeAdapter(folder.path, manifest.shape, manifest.model, asAdapter(spec, parameters))
-  const name = plan.name ?? 'adapter'
-  const { curve } = loop.progress
-  await folder.write(RUN_FILES.curve, `${JSON.stringify({ schema: 'weft.curve/1', name, points: curve }, null, 2)}\n`)
-  await folder.write(RUN_FILES.drawing, curveSvg(name, curve))
-  const { parts } = examples
-  const result: TrainResult = {
-    schema: 'weft.train-result/1',
-    name,
-    task: plan.task,
-    seed,
-    parameters: Object.values(parameters).reduce((sum, { data }) => sum + data.length, 0),
-    examples: {
-      train: parts.train.index.length,
-      validation: parts.validation.index.length,
-      test: parts.test.index.length,
-    },
-    steps: loop.progress.step,
-    epochs: loop.progress.epoch,
-    stopped: loop.progress.stopped,
-    best_epoch: loop.progress.best?.epoch ?? loop.progress.epoch,
-    metrics: { train, ...(validation === undefined ? {} : { validation }), ...(test === undefined ? {} : { test }) },
-    files: [ADAPTER_FILES.config, ADAPTER_FILES.weights, RUN_FILES.curve, RUN_FILES.drawing],
-  }
-  await folder.write(RUN_FILES.result, `${JSON.stringify(result, null, 2)}\n`)
-  return result
+  const count = Object.values(parameters).reduce((sum, { data }) => sum + data.length, 0)
+  const files = [ADAPTER_FILES.config, ADAPTER_FILES.weights]
+  return writeResult({ ...job, name: plan.name ?? 'adapter', parameters: count, files }, loop, metrics)
 }
 
 /** As files have it. */

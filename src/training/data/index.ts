@@ -13,6 +13,8 @@ export { addPreprocessing, fitFeature, inputCount } from './preprocess.ts'
 export type { FittedFeature } from './preprocess.ts'
 export { FIELD } from './types.ts'
 export type { Examples, LoadNeeds, Part } from './types.ts'
+export { loadWindows } from './texts.ts'
+export type { TextReader } from './texts.ts'
 export { readFitted } from './fitted.ts'
 export { absoluteData, otherFiles } from './paths.ts'
 
@@ -20,12 +22,27 @@ const ALL_TRAIN: SplitSpec = { share: { test: 0 } }
 const ALL_TEST: SplitSpec = { share: { test: 1 } }
 
 /** @throws the errors of the files, PlanFieldError, NoRowsError */
-export async function loadExamples(plan: TrainPlan, needs: LoadNeeds, signal?: AbortSignal): Promise<Examples> {
-  checkSplit(plan, needs.planPath)
-  const split = plan.split ?? ALL_TRAIN
-  const main = await load(plan, plan.data, needs, split, undefined, signal)
+export function loadExamples(plan: TrainPlan, needs: LoadNeeds, signal?: AbortSignal): Promise<Examples> {
+  return loadParts(plan, needs.planPath, (spec, split, main) => load(plan, spec, needs, split, main?.features, signal))
+}
+
+/**
+ * The data of a plan in its parts, and its test data where they are of their own.
+ * @param load `main`: what test data are read like
+ * @throws PlanFieldError for a split that makes no sense, and what `load` throws
+ */
+export async function loadParts(
+  plan: TrainPlan,
+  planPath: string,
+  load: (spec: DataSpec, split: SplitSpec, main: Examples | undefined) => Promise<Examples>,
+): Promise<Examples> {
+  checkSplit(plan, planPath)
+  const main = await load(plan.data, plan.split ?? ALL_TRAIN, undefined)
   if (plan.test === undefined) return main
-  const test = await load(plan, plan.test, needs, ALL_TEST, main.features, signal)
+  const test = await load(plan.test, ALL_TEST, main).catch(async (error: unknown) => {
+    await main.close()
+    throw error
+  })
   return {
     ...main,
     parts: { ...main.parts, test: test.parts.test },

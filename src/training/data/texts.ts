@@ -1,14 +1,22 @@
-/** Examples out of texts: windows of bytes. */
+/** Examples out of texts: windows of bytes, or of tokens. */
 import { resolve } from 'node:path'
 import { fingerprint, NoRowsError, partOf, readTexts } from '../../data/index.ts'
-import type { PartName, SplitSpec } from '../../data/index.ts'
+import type { PartName, Rows, SplitSpec, TextRequest } from '../../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import type { DataSpec, TrainPlan } from '../plan/schema.ts'
 import type { Examples, LoadNeeds } from './types.ts'
 
 type TextSpec = Extract<DataSpec, { kind: 'text' }>
 
-const BYTES = 256
+/** What a text is cut into. */
+export interface TextReader {
+  readonly unit: 'bytes' | 'tokens'
+  /** As many kinds of them as there are. */
+  readonly outputs: number
+  read(request: TextRequest, signal?: AbortSignal): Promise<Rows>
+}
+
+const BYTES: TextReader = { unit: 'bytes', outputs: 256, read: readTexts }
 
 /** @throws PlanFieldError, and the errors of the files */
 export async function loadTexts(
@@ -19,21 +27,32 @@ export async function loadTexts(
   signal?: AbortSignal,
 ): Promise<Examples> {
   if (plan.task !== 'language') throw new PlanFieldError(needs.planPath, 'task', 'texts are for "language"')
+  return loadWindows(spec, needs, split, BYTES, signal)
+}
+
+/** @throws PlanFieldError, NoRowsError, and the errors of the files */
+export async function loadWindows(
+  spec: TextSpec,
+  needs: LoadNeeds,
+  split: SplitSpec,
+  reader: TextReader,
+  signal?: AbortSignal,
+): Promise<Examples> {
   if ('column' in split || ('share' in split && split.group !== undefined)) {
     throw new PlanFieldError(needs.planPath, 'split', 'texts have no columns')
   }
   const paths = (typeof spec.path === 'string' ? [spec.path] : spec.path).map((path) => resolve(needs.folder, path))
   const files = await Promise.all(paths.map((path) => fingerprint(path, signal)))
   const { length, field = 'text' } = spec
-  const rows = await readTexts({ paths, field, length, memory: needs.memory, folder: needs.scratch }, signal)
-  if (rows.count === 0) throw new NoRowsError(`a text of at least ${length + 1} bytes`)
+  const rows = await reader.read({ paths, field, length, memory: needs.memory, folder: needs.scratch }, signal)
+  if (rows.count === 0) throw new NoRowsError(`a text of at least ${length + 1} ${reader.unit}`)
   const lists: Record<PartName, number[]> = { train: [], validation: [], test: [] }
   for (let row = 0; row < rows.count; row++) lists[partOf(split, row, `0/${row}`, needs.seed)].push(row)
   const part = (name: PartName): Examples['parts']['train'] => ({ rows, index: Uint32Array.from(lists[name]) })
   return {
     parts: { train: part('train'), validation: part('validation'), test: part('test') },
     input: rows.fields[0]!,
-    outputs: BYTES,
+    outputs: reader.outputs,
     length,
     files,
     close: () => rows.close(),

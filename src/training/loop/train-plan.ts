@@ -16,12 +16,12 @@ import { metricsOf } from '../metrics/index.ts'
 import type { TrainPlan } from '../plan/schema.ts'
 import { readPlan } from '../plan/read-plan.ts'
 import { lastCheckpoint } from './checkpoint.ts'
-import { curveSvg } from './curve.ts'
 import { firstNotFinite } from './diagnose.ts'
 import { openRunFolder, RUN_FILES } from './folder.ts'
 import type { RunFolder } from './folder.ts'
 import { BEGINNING } from './progress.ts'
 import { checkData, checkParts, restore } from './resume.ts'
+import { metricsOfParts, writeResult } from './result.ts'
 import { Run } from './run.ts'
 import { runId } from './run-id.ts'
 import { openSession } from './sessions.ts'
@@ -142,51 +142,16 @@ async function runJob(job: Job, signal?: AbortSignal): Promise<TrainOutcome> {
 /** The model first, the result last: who finds a result finds all. */
 async function finish(job: Job, loop: Run, parameters: Tensors, signal?: AbortSignal): Promise<TrainResult> {
   const { plan, folder, examples, forward, seed } = job
-  const [train, validation, test] = [
-    await loop.evaluated('train', signal),
-    await loop.evaluated('validation', signal),
-    await loop.evaluated('test', signal),
-  ]
-  const model = trainedModel(job.plain, parameters)
-  const written = await writeModel(model, join(folder.path, RUN_FILES.model))
-  const name = plan.name ?? 'model'
-  const { curve } = loop.progress
+  const metrics = await metricsOfParts(loop, signal)
+  const written = await writeModel(trainedModel(job.plain, parameters), join(folder.path, RUN_FILES.model))
+  const files = written.files.map(({ path }) => path.slice(folder.path.length + 1))
   if (examples.features !== undefined) {
     const preprocessing = { schema: 'weft.preprocessing/1', input: 'x', features: examples.features }
     await folder.write(RUN_FILES.preprocessing, `${JSON.stringify(preprocessing, null, 2)}\n`)
+    files.push(RUN_FILES.preprocessing)
   }
-  await folder.write(RUN_FILES.curve, `${JSON.stringify({ schema: 'weft.curve/1', name, points: curve }, null, 2)}\n`)
-  await folder.write(RUN_FILES.drawing, curveSvg(name, curve))
-  const { parts } = examples
-  const result: TrainResult = {
-    schema: 'weft.train-result/1',
-    name,
-    task: plan.task,
-    seed,
-    parameters: countOf(forward),
-    examples: {
-      train: parts.train.index.length,
-      validation: parts.validation.index.length,
-      test: parts.test.index.length,
-    },
-    steps: loop.progress.step,
-    epochs: loop.progress.epoch,
-    stopped: loop.progress.stopped,
-    best_epoch: loop.progress.best?.epoch ?? loop.progress.epoch,
-    metrics: {
-      train: train ?? {},
-      ...(validation === undefined ? {} : { validation }),
-      ...(test === undefined ? {} : { test }),
-    },
-    files: [
-      ...written.files.map(({ path }) => path.slice(folder.path.length + 1)),
-      ...(examples.features === undefined ? [] : [RUN_FILES.preprocessing]),
-      RUN_FILES.curve,
-      RUN_FILES.drawing,
-    ],
-  }
-  await folder.write(RUN_FILES.result, `${JSON.stringify(result, null, 2)}\n`)
-  return result
+  const facts = { plan, name: plan.name ?? 'model', seed, folder, examples, parameters: countOf(forward), files }
+  return writeResult(facts, loop, metrics)
 }
 
 /** With the seed that was used, and paths that hold from the folder of the run too. */

@@ -99,6 +99,8 @@ it.each([
   ['other tasks', { task: 'binary' }, 'task'],
   ['a loss', { loss: { kind: 'mse' } }, 'loss'],
   ['windows beyond the context', { data: { ...PLAN.data, length: 4096 } }, 'data.length'],
+  ['a split that leaves nothing', { split: { share: { test: 0.5, validation: 0.5 } } }, 'split'],
+  ['a split that names one part twice', { split: { every: 6, test: 5, validation: 5 } }, 'split'],
   ['data without texts', { data: { kind: 'csv', path: 'texts.jsonl' } }, 'data.kind'],
 ])('refuses %s, and leaves no folder', async (name, changes, field) => {
   await expect(train(name, changes)).rejects.toMatchObject({ code: 'WEFT-INF-121', details: { field } })
