@@ -21,7 +21,7 @@ export function startNetwork(
       bootstrap,
       lan: 'off',
       discovery: false,
-      membership: { epoch: 0, admits: () => true },
+      membership: { epoch: 0, admits: () => true, isRemoved: () => false },
       name: 'bench',
       version: '0',
     },

@@ -23,7 +23,7 @@ import type { Mesh } from './types.ts'
 import { Upkeep } from './upkeep.ts'
 import { createViews } from './views.ts'
 
-const EVERYONE: Membership = { epoch: 0, admits: () => true }
+const EVERYONE: Membership = { epoch: 0, admits: () => true, isRemoved: () => false }
 
 export function createMesh(needs: MeshNeeds): Mesh {
   const { clock, logger, network, random } = needs

@@ -26,8 +26,7 @@ export function createAcquaint(
 ): LinksNeeds['acquaint'] {
   return async (link, about) => {
     const { cluster, membership } = init
-    if (cluster === undefined || membership.admits(link.peer, 'connect') || membership.isRemoved?.(link.peer) === true)
-      return
+    if (cluster === undefined || membership.admits(link.peer, 'connect') || membership.isRemoved(link.peer)) return
     const head = about.log ?? undefined
     if (head === undefined || head.hash === cluster.head().hash) return
     // whatever comes of it, the membership is asked once more

@@ -23,6 +23,8 @@ export interface Admission {
 interface AdmissionInit {
   readonly lan: LanPolicy
   readonly membership: Membership
+  /** Who is in stands in a log, and may stand there a moment later. */
+  readonly isCluster: boolean
   readonly approved: readonly string[]
   readonly defence?: Defence
 }
@@ -40,7 +42,7 @@ export function createAdmission(init: AdmissionInit): Admission {
     judge(peer) {
       if (init.defence?.banned(`peer:${peer}`) !== undefined) return BANNED
       if (denied.has(peer)) return DENIED
-      if (!init.membership.admits(peer, 'connect')) return init.membership.isRemoved === undefined ? DENIED : NO_MEMBER
+      if (!init.membership.admits(peer, 'connect')) return init.isCluster ? NO_MEMBER : DENIED
       if (init.lan !== 'confirm' || approved.has(peer)) return WELCOME
       if (pending.size >= MAX_PENDING_PEERS && !pending.has(peer))
         return { verdict: 'refused', code: TooManyNewcomersError.info.code }
@@ -56,7 +58,7 @@ export function createAdmission(init: AdmissionInit): Admission {
       pending.get(peer)?.resolve(admit ? WELCOME : DENIED)
       pending.delete(peer)
     },
-    isDenied: (peer) => denied.has(peer) || init.membership.isRemoved?.(peer) === true,
+    isDenied: (peer) => denied.has(peer) || init.membership.isRemoved(peer),
     approve(peer) {
       if (!denied.has(peer)) approved.add(peer)
     },

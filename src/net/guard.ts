@@ -34,7 +34,7 @@ export interface Guard {
 
 export function createGuard(needs: GuardNeeds): Guard {
   const { membership, telemetry, refuser } = needs
-  const isRemoved = (peer: string): boolean => membership.isRemoved?.(peer) === true
+  const isRemoved = (peer: string): boolean => membership.isRemoved(peer)
   return {
     decided(peer, admit) {
       const { links, dialler } = needs.parts()

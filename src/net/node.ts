@@ -79,7 +79,7 @@ class WeftNetwork implements Network {
       ...this.#own,
       tell: (refusal) => this.#hub.emit('refused', refusal),
     })
-    this.#admission = createAdmission({ ...init, approved: init.approved ?? [] })
+    this.#admission = createAdmission({ ...init, isCluster: init.cluster !== undefined, approved: init.approved ?? [] })
     this.#vitals = new Vitals(this.#needs)
     const parts = (): GuardParts => ({ links: this.#links, serving: this.#serving, dialler: this.#dialler })
     this.#guard = createGuard({ ...this.#needs, ...init, refuser: this.#refuser, parts })
@@ -108,7 +108,7 @@ class WeftNetwork implements Network {
         connected: (peer) => this.#links.primary(peer) !== undefined,
         dial: (addresses, peer, retry) => this.#reacher.dial(addresses, peer, retry),
         connecting: (peer) => this.#hub.emit('connecting', peer),
-        keepsAway: (peer) => init.membership.isRemoved?.(peer) === true,
+        keepsAway: (peer) => init.membership.isRemoved(peer),
       },
       this.id,
     )

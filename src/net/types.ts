@@ -24,8 +24,8 @@ export interface Membership {
   readonly epoch: number
   /** Whether a peer may do this: `connect`, `compute`, `fetch`, ... */
   admits(peer: string, purpose: string): boolean
-  /** Of a cluster: removed for good. It is cut off before it can say anything. */
-  isRemoved?(peer: string): boolean
+  /** Removed from a cluster for good: it is cut off before it can say anything. Never so where there is no log. */
+  isRemoved(peer: string): boolean
 }
 
 export interface ConnectedPeer {

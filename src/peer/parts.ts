@@ -257,5 +257,6 @@ function membershipOf({ cluster, site }: Parts): Membership {
       return cluster?.membership.epoch ?? 0
     },
     admits: (peer, purpose) => (cluster?.membership.admits(peer, purpose) ?? true) && site.admits(peer, purpose),
+    isRemoved: (peer) => cluster?.membership.isRemoved(peer) ?? false,
   }
 }

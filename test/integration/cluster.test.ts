@@ -1,5 +1,5 @@
 /** The ceremony of a private cluster between real processes: found, invite, join, serve, remove in mid-answer, restart. */
-import { readFile } from 'node:fs/promises'
+import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { json, weft } from '../cli/support.ts'
@@ -9,6 +9,8 @@ import { answer, codeOf, counter, createLab, endProcess, greedy, joined, placeme
 import type { Lab, RealPeer } from './support.ts'
 
 const LONG = 160
+/** Nobody has the block, or whoever had it went away. */
+const NOT_YET = ['WEFT-INF-030', 'WEFT-INF-033']
 
 describe('a private cluster', () => {
   let lab: Lab
@@ -56,6 +58,8 @@ describe('a private cluster', () => {
       [a, 7, 8],
     ])
     await a.access.deploy('tiny', stages, () => undefined)
+    for (const folder of ['cluster', 'keys', 'peers', 'state'])
+      await cp(join(lab.home('c'), folder), join(lab.home('c-old'), folder), { recursive: true })
     const expected = await answer(a, greedy('tiny', LONG, { placement: 'local' }))
     let revoked: Promise<ClusterOutcome> | undefined
     const got = await answer(a, greedy('tiny', LONG), (count) => {
@@ -84,17 +88,21 @@ describe('a private cluster', () => {
     await joined([a, b])
     expect((await a.access.status()).cluster).toMatchObject({ epoch: 2, members: 2 })
     expect(await connected(c)).toEqual([])
-    // its stages come back one after the other: an answer that meets one on its way up is asked for again
-    const errors: unknown[] = []
-    const served = until('it serves again', async () => {
+    // its stages come back one after the other: an answer that finds nobody yet for a block is asked for again
+    await until('it serves again', async () => {
       const { ids, error } = await answer(a, greedy('tiny', 8))
-      errors.push(error)
-      return error === undefined && ids.join() === expected.ids.slice(0, 8).join()
+      if (error === undefined) expect(ids).toEqual(expected.ids.slice(0, 8))
+      else expect(NOT_YET).toContain(codeOf(error))
+      return error === undefined
     })
-    await served.catch((error: unknown) => expect([error, ...errors.map(codeOf)]).toEqual([]))
     expect((await command('b', 'join', token as string)).status).not.toBe(0)
     const shown = await documented('a', 'cluster', 'show', '--verify')
     expect(shown).toMatchObject({ verified: 4, removed: [{ id: c.id, reason: 'laptop lost' }], forks: [] })
+    // nor is the log from before: whoever has taken in the removal cuts it off before it can say a word
+    await endProcess(c.child)
+    c = await lab.start('c-old', ['--bootstrap', a.addresses[0]!])
+    await until('it is cut off at the door', async () => (await counter(a, 'members_refused')) > 0)
+    expect(await connected(c)).toEqual([])
     // what the removed one kept is no way back: its log is the cluster's, and ends with its own removal
     const log = await readFile(join(lab.home('c'), 'cluster', 'cluster.json'), 'utf8')
     expect(JSON.parse(log)).toMatchObject({ cluster: created['id'] })

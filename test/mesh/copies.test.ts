@@ -13,7 +13,12 @@ const author = newIdentity()
 it('a copy is known by its bytes, and only the very same bytes are; what was replaced or dropped is not', async () => {
   const clock = virtualClock()
   const book = new RecordBook({ clock, isNear: () => false, changed: () => undefined })
-  const intake = createIntake({ self: 'self', clock, book, membership: { epoch: 0, admits: () => true } })
+  const intake = createIntake({
+    self: 'self',
+    clock,
+    book,
+    membership: { epoch: 0, admits: () => true, isRemoved: () => false },
+  })
   const body = { ...profile('a'), addresses: [] }
   const seal = async (version: number): Promise<Uint8Array> =>
     (await sealRecord(author, { kind: 'profile', key: '', version, body })).bytes

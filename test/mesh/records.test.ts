@@ -25,7 +25,11 @@ beforeEach(() => {
   clock = virtualClock()
   denied = new Set()
   book = new RecordBook({ clock, isNear: () => false, changed: () => undefined })
-  const membership = { epoch: 0, admits: (peer: string, purpose: string) => !denied.has(`${peer} ${purpose}`) }
+  const membership = {
+    epoch: 0,
+    admits: (peer: string, purpose: string) => !denied.has(`${peer} ${purpose}`),
+    isRemoved: () => false,
+  }
   intake = createIntake({ self: self.id, clock, book, membership })
 })
 
@@ -256,7 +260,7 @@ describe('two placements of one model', () => {
       [1, 2, 0],
     ]) {
       const fresh = new RecordBook({ clock, isNear: () => false, changed: () => undefined })
-      const membership = { epoch: 0, admits: () => true }
+      const membership = { epoch: 0, admits: () => true, isRemoved: () => false }
       const judge = createIntake({ self: self.id, clock, book: fresh, membership })
       for (const index of order) expect(judge.offer(records[index]!, 0, friend).verdict).toBe('accepted')
       expect(standingPlacement(fresh, 'm')?.author).toBe(winner)

@@ -8,7 +8,7 @@ import type { Identity } from '../../src/trust/index.ts'
 import { systemClock, systemRandom } from '../../src/util/index.ts'
 import type { Clock } from '../../src/util/index.ts'
 
-export const openMembership: Membership = { epoch: 0, admits: () => true }
+export const openMembership: Membership = { epoch: 0, admits: () => true, isRemoved: () => false }
 
 export function quietLogger(): Logger {
   return createLogger({ name: 'test', level: process.env['WEFT_TEST_LOG'] === undefined ? 'silent' : 'debug' })

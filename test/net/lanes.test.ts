@@ -12,7 +12,7 @@ import type { LaneDoor } from '../../src/net/lane-door.ts'
 import { LANE_PROTOCOL } from '../../src/net/lanes.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { systemClock, systemRandom } from '../../src/util/index.ts'
-import { joined, networkPool } from './helpers.ts'
+import { joined, networkPool, openMembership } from './helpers.ts'
 
 const pool = networkPool()
 afterEach(() => pool.stopAll())
@@ -86,7 +86,9 @@ describe('a lane', () => {
 
   test('is not to be had for a protocol that nobody serves, or for one that this peer may not use', async () => {
     const counted: Counted = {}
-    const a = await pool.add({ membership: { epoch: 0, admits: (_peer, purpose) => purpose !== 'compute' } })
+    const a = await pool.add({
+      membership: { ...openMembership, epoch: 0, admits: (_peer, purpose) => purpose !== 'compute' },
+    })
     const b = await pool.add({ telemetry: counter(counted), bootstrap: [a.addresses()[0]!] })
     await joined(a, b)
     await expect(b.openLane(a.id, '/test/nobody/1')).rejects.toMatchObject({ name: 'ProtocolUnsupportedError' })

@@ -18,7 +18,7 @@ import { newIdentity } from '../../src/trust/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 import type { Clock } from '../../src/util/index.ts'
 import { virtualClock } from '../mesh/support/virtual-clock.ts'
-import { connectedIds, joined, networkPool, until } from './helpers.ts'
+import { connectedIds, joined, networkPool, until, openMembership } from './helpers.ts'
 
 const pool = networkPool()
 afterEach(() => pool.stopAll())
@@ -118,7 +118,7 @@ describe('what was seen and not joined', () => {
 
   test('whom the membership does not admit is refused, and told so', async () => {
     const stranger = newIdentity()
-    const a = await pool.add({ membership: { epoch: 3, admits: (peer) => peer !== stranger.id } })
+    const a = await pool.add({ membership: { ...openMembership, epoch: 3, admits: (peer) => peer !== stranger.id } })
     const b = await pool.add({ identity: stranger, bootstrap: [address(a)] })
     await until(() => codes(b).includes(NotAdmittedError.info.code) && codes(a).includes(NotAdmittedError.info.code))
     expect(connectedIds(a)).toEqual([])
@@ -126,7 +126,9 @@ describe('what was seen and not joined', () => {
   })
 
   test('a purpose that the membership does not admit ends the channel, and the peer stays', async () => {
-    const a = await pool.add({ membership: { epoch: 0, admits: (_peer, purpose) => purpose !== 'compute' } })
+    const a = await pool.add({
+      membership: { ...openMembership, epoch: 0, admits: (_peer, purpose) => purpose !== 'compute' },
+    })
     const b = await pool.add({ bootstrap: [address(a)] })
     let served = 0
     a.handle('/test/compute/1', 'compute', () => served++)

@@ -91,7 +91,7 @@ function admit(
   peer: string,
   { invite, secret, name }: { readonly invite: string; readonly secret: Uint8Array; readonly name: string },
 ): void {
-  if (cluster.membership.isRemoved?.(peer) === true) throw new InviteDeniedError('it was removed from this cluster')
+  if (cluster.membership.isRemoved(peer)) throw new InviteDeniedError('it was removed from this cluster')
   const { role, site, again } = invites.redeem({ id: invite, secret, peer, name, now: clock.wall() })
   if (cluster.member(peer) !== undefined) {
     if (!again) throw new InviteDeniedError('it is a member already')

@@ -117,7 +117,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
     admits(peer, purpose) {
       if (roleOf(self) === undefined) return false
       if (isStale() && !WHEN_STALE.has(purpose)) return false
-      if (purpose === 'enrol') return log.state.admins.has(self) && !membership.isRemoved!(peer)
+      if (purpose === 'enrol') return log.state.admins.has(self) && !membership.isRemoved(peer)
       const role = roleOf(peer)
       return role !== undefined && mayRole(role, purpose)
     },
