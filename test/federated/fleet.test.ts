@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
+import { candidates } from '../../src/federated/index.ts'
 import { createFleet } from './support/fleet.ts'
 import type { Fleet } from './support/fleet.ts'
 import { hospitalRows, plan, temporaryFolder } from './support/hospitals.ts'
@@ -64,6 +65,25 @@ describe('rounds over four sites', () => {
     } finally {
       for (const fleet of fleets) await fleet.stop()
       for (const folder of [enough, scarce]) rmSync(folder, { recursive: true, force: true })
+    }
+  })
+})
+
+describe('a site that has slept through all rounds', () => {
+  test.each([0, 3])('and is number %i of those who would aggregate catches up when it is back', async (place) => {
+    const folder = temporaryFolder()
+    const fleet = await createFleet({ folder, plan: plan({ rounds: 1 }), rows: ROWS })
+    try {
+      const order = candidates(fleet.job.id, 0, fleet.job.peers)
+      const late = fleet.members.findIndex(({ identity }) => identity.id === order[place])
+      fleet.members[late]!.end()
+      const others = fleet.members.filter((_, index) => index !== late)
+      expect(await Promise.all(others.map(({ over }) => over))).toEqual(['over', 'over', 'over'])
+      await fleet.start(late)
+      await finished(fleet)
+    } finally {
+      await fleet.stop()
+      rmSync(folder, { recursive: true, force: true })
     }
   })
 })

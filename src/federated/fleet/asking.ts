@@ -48,9 +48,10 @@ export async function sendJoin(asking: Asking, offer: Offer, own: Join): Promise
   return undefined
 }
 
-/** Whether a peer answers that it takes part in a job now. */
-export async function takesPart(asking: Asking, peer: string, job: string): Promise<boolean> {
-  return (await ask(asking, peer, 'ask', { what: 'part', job }).catch(() => false)) === true
+/** Certified sums of a peer that takes part in a job now. */
+export async function progressOf(asking: Asking, peer: string, job: string): Promise<number | undefined> {
+  const done = await ask(asking, peer, 'ask', { what: 'part', job }).catch(() => undefined)
+  return typeof done === 'number' ? done : undefined
 }
 
 async function ask(asking: Asking, peer: string, kind: string, body: object, document?: object): Promise<unknown> {
@@ -73,7 +74,7 @@ function documentOf({ payload }: Message): unknown {
 export interface Answering {
   readonly folders: ReadonlyMap<string, JobFolder>
   /** Jobs that this peer takes part in now. */
-  readonly running: ReadonlyMap<string, unknown>
+  readonly running: ReadonlyMap<string, { readonly standing: { readonly base: number } }>
   readonly self: string
   readonly admits: (peer: string) => boolean
 }
@@ -92,7 +93,7 @@ export async function answerAsk(
     pipe.send('document', {}, Buffer.from(JSON.stringify(document ?? null)))
   if (message.kind === 'ask' && what === 'offer') await reply(folder.offer)
   else if (message.kind === 'ask' && what === 'start') await reply(folder.start)
-  else if (message.kind === 'ask' && what === 'part') await reply(running.has(folder.id))
+  else if (message.kind === 'ask' && what === 'part') await reply(running.get(folder.id)?.standing.base)
   else if (message.kind === 'join' && folder.offer.author === self) {
     const join = checkJoin(documentOf(message), folder.offer)
     if (join.peer !== pipe.remote) throw new JobRefusedError(folder.id, 'a join is of somebody else')

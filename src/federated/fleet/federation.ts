@@ -10,7 +10,7 @@ import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { pipeOver, pipePair } from '../rounds/pipe.ts'
 import type { Pipe } from '../rounds/pipe.ts'
 import { bodyOf, FED_PROTOCOL, sendRefusal } from '../rounds/wire.ts'
-import { answerAsk, askFor, sendJoin, takesPart } from './asking.ts'
+import { answerAsk, askFor, sendJoin, progressOf } from './asking.ts'
 import { checkData } from './check-data.ts'
 import type { CheckedData } from './check-data.ts'
 import { makeJoin, makeOffer, makeStart } from './documents.ts'
@@ -233,7 +233,7 @@ export class Federation {
           self: identity,
           ledger: this.#ledger,
           connect: (peer, signal) => this.#connect(peer, folder.id, signal),
-          probe: (peer) => takesPart(this.#asking(), peer, folder.id),
+          progress: (peer) => progressOf(this.#asking(), peer, folder.id),
           event: (event, facts) => emit(`fed.${event}`, facts),
           hooks: this.hooks,
         },

@@ -37,7 +37,7 @@ export interface RunningNeeds {
   readonly isPresent: (peer: string) => boolean
   readonly watch: (peer: string) => () => void
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
-  readonly probe: (peer: string) => Promise<boolean>
+  readonly progress: (peer: string) => Promise<number | undefined>
   readonly event: (event: string, facts: Record<string, unknown>) => void
   readonly hooks: TestHooks
 }
@@ -130,7 +130,7 @@ export class RunningJob {
       ledger,
       dataset: data.data.dataset ?? data.data.site,
       connect: this.#needs.connect,
-      probe: this.#needs.probe,
+      progress: this.#needs.progress,
       permit: async () => checkApproval(await JobFolder.open(this.folder.path)),
       times: MEMBER_TIMES,
       log: (event, facts) => this.#note(event, facts),

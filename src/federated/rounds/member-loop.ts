@@ -1,5 +1,5 @@
 /** What a member does for itself: it goes to whoever aggregates, again and again, until the job is over. */
-import type { Clock, RandomSource } from '../../util/index.ts'
+import type { RandomSource } from '../../util/index.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { ReplayError } from '../secagg/errors.ts'
@@ -8,10 +8,10 @@ import { nodePrimitives } from '../secagg/primitives.ts'
 import type { Site } from '../site/site.ts'
 import type { Prepared } from '../site/site.ts'
 import { candidates } from './election.ts'
-import type { JobView } from './job-view.ts'
 import { decodeSum, encodeContribution } from './layout.ts'
 import type { Sums } from './layout.ts'
-import type { MemberState } from './member-state.ts'
+import { Lookout } from './lookout.ts'
+import type { LookoutNeeds } from './lookout.ts'
 import type { RoundFacts } from './math.ts'
 import type { Pipe } from './pipe.ts'
 import { sumWithOthers } from './secure-member.ts'
@@ -36,20 +36,15 @@ export interface MemberTimes {
 
 export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
 
-export interface MemberNeeds {
-  readonly clock: Clock
+export interface MemberNeeds extends LookoutNeeds {
   readonly random: RandomSource
   readonly self: { readonly id: string; sign(bytes: Uint8Array): Uint8Array }
-  readonly job: JobView
-  readonly standing: MemberState
   readonly site: Site
   readonly ledger: Pick<PrivacyLedger, 'charge' | 'claim' | 'claimed'>
   /** Name of the data in the ledger. */
   readonly dataset: string
   /** @throws when the peer cannot be reached */
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
-  /** Whether a peer answers, and takes part in the job. */
-  readonly probe: (peer: string) => Promise<boolean>
   /** Throws when this site must not go on: its plan has changed, say. */
   readonly permit: () => void | Promise<void>
   readonly times: MemberTimes
@@ -66,6 +61,7 @@ const EARLY: ReadonlySet<string> = new Set(['waits', 'training', 'advertised', '
 
 export class MemberLoop {
   readonly #needs: MemberNeeds
+  readonly #lookout: Lookout
   readonly #abort = new AbortController()
   readonly #skipped = new Map<string, number>()
   #prepared: { readonly hash: string; readonly prepared: Prepared } | undefined
@@ -75,6 +71,7 @@ export class MemberLoop {
 
   constructor(needs: MemberNeeds) {
     this.#needs = needs
+    this.#lookout = new Lookout(needs)
   }
 
   get aggregator(): string | undefined {
@@ -97,6 +94,7 @@ export class MemberLoop {
       signal.throwIfAborted()
       await permit()
       let moved = false
+      await this.#lookout.follow((peer) => this.#visit(peer, [], signal))
       const order = candidates(job.id, standing.base, job.peers)
       for (const [index, peer] of order.entries()) {
         if (clock.now() < (this.#skipped.get(peer) ?? 0)) continue
@@ -122,7 +120,7 @@ export class MemberLoop {
     signal.addEventListener('abort', stop, { once: true })
     this.#aggregator = peer
     this.#isLeaving = false
-    void this.#prefer(better, pipe)
+    void this.#lookout.watch(better, pipe, () => this.#leave(pipe))
     try {
       await this.#converse(pipe, signal)
       this.#skipped.clear()
@@ -151,20 +149,11 @@ export class MemberLoop {
     }
   }
 
-  /** All members have to come to the same one: whoever waits at a later one goes to an earlier one as soon as it is there. */
-  async #prefer(better: readonly string[], pipe: Pipe): Promise<void> {
-    const { clock, times, probe } = this.#needs
-    while (better.length > 0 && pipe.isOpen) {
-      await clock.sleep(times.probeMs)
-      for (const peer of better) {
-        if (!(await probe(peer).catch(() => false))) continue
-        if (!pipe.isOpen || !EARLY.has(this.#stage)) return
-        this.#skipped.clear()
-        this.#isLeaving = true
-        pipe.close()
-        return
-      }
-    }
+  #leave(pipe: Pipe): void {
+    if (!pipe.isOpen || !EARLY.has(this.#stage)) return
+    this.#skipped.clear()
+    this.#isLeaving = true
+    pipe.close()
   }
 
   async #converse(pipe: Pipe, signal: AbortSignal): Promise<void> {

@@ -173,10 +173,11 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       ledger,
       dataset: names[index]!,
       connect: (peer) => connect(members[index]!, peer),
-      probe: (peer) =>
-        Promise.resolve(
-          members.some((other) => other.identity.id === peer && !other.isGone && !members[index]!.isGone),
-        ),
+      progress: (peer) => {
+        const other = members.find(({ identity: { id } }) => id === peer)
+        const isThere = other?.isGone === false && !members[index]!.isGone
+        return Promise.resolve(isThere ? other.standing.base : undefined)
+      },
       permit: () => undefined,
       times: times.member,
       log: note,
