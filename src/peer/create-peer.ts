@@ -205,7 +205,11 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => flow.stop())
-  const trained = trainingOf(parts, { library, network, stages }, undo)
+  const trained = trainingOf(
+    parts,
+    { gates: { ...gates, admits: parts.cluster?.admits }, library, network, stages },
+    undo,
+  )
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
   const keptParts = new KeptParts({ clock, paths, store, library })

@@ -3,17 +3,21 @@ import { join } from 'node:path'
 import { languageModel } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
 import { TrainHosts, TrainService } from '../pipeline/index.ts'
-import type { Stages } from '../pipeline/index.ts'
+import type { Stages, TrainServiceNeeds } from '../pipeline/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 
+export interface TrainingParts {
+  /** What membership and site are asked where a session begins. */
+  readonly gates: Pick<TrainServiceNeeds, 'admits' | 'admit' | 'permit'>
+  readonly library: Library
+  readonly network: Network | null
+  readonly stages: Stages
+}
+
 export function trainingOf(
   { clock, identity, paths, profiling, telemetry, threads }: Parts,
-  {
-    library,
-    network,
-    stages,
-  }: { readonly library: Library; readonly network: Network | null; readonly stages: Stages },
+  { gates, library, network, stages }: TrainingParts,
   undo: (() => unknown)[],
 ): { readonly hosts: TrainHosts; readonly service: TrainService; stop(): Promise<void> } {
   const count = (counter: string, by?: number): void => telemetry.count(counter as 'training_sessions', by)
@@ -31,7 +35,7 @@ export function trainingOf(
     fetch: (manifest, from, to) => library.fetch(manifest, from, to),
     count,
   })
-  const service = new TrainService({ self: identity.id, network, clock, hosts, count })
+  const service = new TrainService({ ...gates, self: identity.id, network, clock, hosts, count })
   const stop = async (): Promise<void> => {
     await service.stop()
     await hosts.stop()

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { ModelManifest } from '../../models/index.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import { MemoryQuotaError } from '../errors.ts'
+import { TrainingRefusedError } from './errors.ts'
 import { TrainHost } from './host/train-host.ts'
 
 /** The next run, or the same one over another route, finds its weights loaded. */
@@ -25,6 +26,9 @@ export interface TrainHostsNeeds {
 
 interface Entry {
   readonly host: Promise<TrainHost>
+  readonly manifest: ModelManifest
+  /** Blocks whose weights it has, or is about to. */
+  readonly blocks: Set<number>
   users: number
   idle: CancelTimer | undefined
 }
@@ -43,13 +47,20 @@ export class TrainHosts {
     this.#needs = needs
   }
 
-  /** Of a model, with the tensors of blocks [from, to) here. @throws MemoryQuotaError, StageHostLostError, what fetching throws */
+  /** Of a model, with the tensors of blocks [from, to) here. @throws TrainingRefusedError, MemoryQuotaError, StageHostLostError, what fetching throws */
   async lend(digest: string, from: number, to: number): Promise<LentTrainHost> {
     const { manifest, path } = await this.#needs.model(digest)
-    const need = frozenBytes(manifest, from, to) + this.#needs.taken()
+    if (from < 0 || from >= to || to > manifest.blocks.length)
+      throw new TrainingRefusedError(`blocks ${from} to ${to} are not of ${manifest.model}`, { from, to })
+    const wanted = Array.from({ length: to - from }, (_, at) => from + at)
+    const own = new Set([...(this.#entries.get(digest)?.blocks ?? []), ...wanted])
+    const others = [...this.#entries].filter(([other]) => other !== digest)
+    const theirs = others.reduce((sum, [, entry]) => sum + frozenBytes(entry.manifest, entry.blocks), 0)
+    const need = frozenBytes(manifest, own) + theirs + this.#needs.taken()
     if (need > this.#needs.memory) throw new MemoryQuotaError(manifest.model, need, this.#needs.memory)
-    await this.#needs.fetch(manifest, from, to)
-    const entry = this.#entries.get(digest) ?? this.#start(digest, path)
+    // Counted from here on: another that asks meanwhile finds this memory taken.
+    const entry = this.#entries.get(digest) ?? this.#start(digest, manifest, path)
+    for (const block of wanted) entry.blocks.add(block)
     entry.idle?.()
     entry.users++
     let isLent = true
@@ -59,6 +70,7 @@ export class TrainHosts {
       if (--entry.users === 0) entry.idle = this.#needs.clock.after(IDLE_MS, () => void this.#end(digest, entry))
     }
     try {
+      await this.#needs.fetch(manifest, from, to)
       return { host: await entry.host, manifest, done }
     } catch (error) {
       done()
@@ -70,8 +82,8 @@ export class TrainHosts {
     await Promise.all([...this.#entries].map(([digest, entry]) => this.#end(digest, entry)))
   }
 
-  #start(digest: string, path: string): Entry {
-    const entry: Entry = { host: this.#loaded(path), users: 0, idle: undefined }
+  #start(digest: string, manifest: ModelManifest, path: string): Entry {
+    const entry: Entry = { host: this.#loaded(path), manifest, blocks: new Set(), users: 0, idle: undefined }
     this.#entries.set(digest, entry)
     const forget = (): void => {
       if (this.#entries.get(digest) === entry) this.#entries.delete(digest)
@@ -101,8 +113,8 @@ export class TrainHosts {
 }
 
 /** A byte a weight, and a scale for each 32. */
-function frozenBytes({ blocks }: ModelManifest, from: number, to: number): number {
-  const own = blocks.slice(Math.max(1, from), to).flatMap(({ tensors }) => tensors)
+function frozenBytes({ blocks }: ModelManifest, held: ReadonlySet<number>): number {
+  const own = blocks.flatMap(({ tensors }, block) => (block > 0 && held.has(block) ? tensors : []))
   const elements = own.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0)
   return Math.ceil((elements * 9) / 8)
 }

@@ -1,12 +1,13 @@
 /** Sessions at all stages of one route, and the step that goes through them. */
 import type { AdapterForm, ModelManifest } from '../../models/index.ts'
-import type { Tensor } from '../../onnx/index.ts'
+import type { AnyTensor, Tensor } from '../../onnx/index.ts'
 import { parametersOf } from '../../training/index.ts'
 import type { LineResult, LineStep } from '../../training/index.ts'
 import type { RandomSource } from '../../util/index.ts'
 import type { Tensors } from '../graph/tensors.ts'
 import type { RouteSegment } from '../origin/route.ts'
 import { requestNumber } from '../origin/token-frames.ts'
+import { PeerLostError } from '../ring/errors.ts'
 import { RemoteError } from '../ring/remote-error.ts'
 import { TENSOR } from './host/protocol.ts'
 import type { LentTrainHost, TrainHosts } from './hosts.ts'
@@ -57,8 +58,8 @@ interface Wanted {
   sent: number
   /** Micro-batches that are through. */
   finished: number
-  /** Stages whose gradients are here. */
-  told: number
+  /** Places whose gradients are here. */
+  readonly told: Set<number>
 }
 
 export class LineRun {
@@ -70,7 +71,8 @@ export class LineRun {
   readonly #request: number
   readonly #undo: (() => void)[] = []
   readonly #opened = Promise.withResolvers<void>()
-  #left: number
+  /** Places that have not said they are open. */
+  readonly #left: Set<number>
   #wanted: Wanted | undefined
   #failure: Error | undefined
 
@@ -80,7 +82,7 @@ export class LineRun {
     this.#route = route
     this.#head = head
     this.#request = requestNumber(needs.random)
-    this.#left = route.length
+    this.#left = new Set(route.keys())
     this.#opened.promise.catch(() => undefined)
   }
 
@@ -89,12 +91,13 @@ export class LineRun {
     const peers = this.#route.map(({ peer }) => peer)
     this.#undo.push(
       service.listen(this.#request, peers, {
-        opened: () => {
-          if (--this.#left === 0) this.#opened.resolve()
+        opened: (place) => {
+          this.#left.delete(place)
+          if (this.#left.size === 0) this.#opened.resolve()
         },
         rows: (step, micro, tensors) => void this.#said(step, micro, tensors),
         returned: (step, micro, tensors) => this.#returned(step, micro, tensors),
-        gradients: (_place, step, tensors) => this.#told(step, tensors),
+        gradients: (place, step, tensors) => this.#told(place, step, tensors),
         failed: (peer, error) => this.lose(peer, error),
       }),
       ...[...new Set(peers)].map((peer) => this.#needs.watch(peer)),
@@ -122,7 +125,7 @@ export class LineRun {
       gradients: new Map(),
       sent: 0,
       finished: 0,
-      told: 0,
+      told: new Set(),
     }
     this.#wanted = wanted
     const { manifest, form } = this.#init
@@ -192,23 +195,38 @@ export class LineRun {
 
   #returned(step: number, micro: number, tensors: Tensors): void {
     const wanted = this.#wanted
-    if (wanted?.step !== step) return
-    wanted.inputs[micro] = tensors.get(TENSOR.gradient) as Tensor
+    const rows = wanted?.work.batches[micro]?.rows
+    if (wanted?.step !== step || rows === undefined || wanted.inputs[micro] !== undefined) return
+    const gradient = tensors.get(TENSOR.gradient)
+    if (!isLike(gradient, rows.dims)) return this.#odd(0, 'gradients of the rows')
+    wanted.inputs[micro] = gradient
     wanted.finished++
     this.#feed(wanted)
     this.#finish(wanted)
   }
 
-  #told(step: number, tensors: Tensors): void {
+  #told(place: number, step: number, tensors: Tensors): void {
     const wanted = this.#wanted
-    if (wanted?.step !== step) return
-    for (const [name, tensor] of tensors) if (tensor.type !== 'string') wanted.gradients.set(name, tensor)
-    wanted.told++
+    const segment = this.#route[place]
+    if (wanted?.step !== step || segment === undefined || wanted.told.has(place)) return
+    const { manifest, form } = this.#init
+    for (const { name, dims } of parametersOf(manifest.shape, form, segment.from, segment.to)) {
+      const gradient = tensors.get(name)
+      if (!isLike(gradient, dims)) return this.#odd(place, `the gradient of ${name}`)
+      wanted.gradients.set(name, gradient)
+    }
+    wanted.told.add(place)
     this.#finish(wanted)
   }
 
+  /** A stage that sends what cannot be of this step is replaced as one that is lost. */
+  #odd(place: number, what: string): void {
+    const { peer } = this.#route[place]!
+    this.lose(peer, new PeerLostError(peer, `${what} it sent are not of the shape that they have to be`))
+  }
+
   #finish({ work, back, finished, told, losses, inputs, gradients, done }: Wanted): void {
-    if (finished < work.batches.length || (back && told < this.#route.length)) return
+    if (finished < work.batches.length || (back && told.size < this.#route.length)) return
     const loss = losses.reduce((sum, each) => sum + each, 0)
     done.resolve({ loss, gradients: Object.fromEntries(gradients), inputs: inputs as Tensor[] })
   }
@@ -218,4 +236,8 @@ export class LineRun {
     const head = { type, request: this.#request, hop: place, step, control }
     this.#needs.service.send(peer, head, tensors).catch((error: unknown) => this.lose(peer, error as Error))
   }
+}
+
+function isLike(tensor: AnyTensor | undefined, dims: readonly number[]): tensor is Tensor {
+  return tensor?.type === 'float32' && tensor.dims.length === dims.length && dims.every((d, i) => tensor.dims[i] === d)
 }

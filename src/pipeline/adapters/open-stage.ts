@@ -27,9 +27,14 @@ export interface OpenStage {
   readonly session: number
   step: number
   begun: TrainBegin
+  /** Micro-batches of this step whose gradients have not come back. */
+  underWay: number
   returned: number
   silence: CancelTimer
 }
+
+/** Of one micro-batch: what a layer keeps of it for the way back is some thirty times as large. */
+const MAX_ROWS = 65_536
 
 /** Place of the origin where gradients end: a frame's field has no sign. */
 export const BEFORE_FIRST = 0xffff
@@ -46,11 +51,17 @@ export function checkRange({ from, to, length }: TrainOpen, { manifest }: LentTr
   if (length > shape.context) throw new TrainingRefusedError(`texts of ${length} rows are over the context`, { length })
 }
 
-/** What a stranger sends has to be of the model's width. */
-export function checkRows(tensors: Tensors, name: string, { manifest }: LentTrainHost): void {
+/** What a stranger sends has to be of the model's width, whole texts, and of a micro-batch of the step. */
+export function checkRows(tensors: Tensors, name: string, { begun, lent, open }: OpenStage, micro: number): void {
+  if (micro >= begun.micros) throw new TrainingRefusedError(`the step has ${begun.micros} micro-batches`, { micro })
   const tensor = tensors.get(name)
-  const isRows = tensor?.type === 'float32' && tensor.dims.length === 2 && tensor.dims[1] === manifest.shape.width
+  const [count = 0, width] = tensor?.dims ?? []
+  const isRows = tensor?.type === 'float32' && tensor.dims.length === 2 && width === lent.manifest.shape.width
   if (!isRows || tensors.size !== 1) throw new TrainingRefusedError(`${name} are not of the width of the model`)
+  if (count === 0 || count % open.length !== 0 || count > MAX_ROWS)
+    throw new TrainingRefusedError(`${count} rows are not whole texts of ${open.length}, or over ${MAX_ROWS}`, {
+      count,
+    })
 }
 
 export function rowsIn(tensors: Tensors, name: string): number {

@@ -65,8 +65,10 @@ function decoder<T>(schema: z.ZodType<T>): (control: Readonly<Record<string, unk
   }
 }
 
-/** Each @throws TrainingRefusedError */
+/** Both @throws TrainingRefusedError */
 export const decodeTrainOpen: (control: Readonly<Record<string, unknown>>) => TrainOpen = decoder(openSchema)
 export const decodeTrainBegin: (control: Readonly<Record<string, unknown>>) => TrainBegin = decoder(beginSchema)
-export const decodeMicro: (control: Readonly<Record<string, unknown>>) => z.infer<typeof microSchema> =
-  decoder(microSchema)
+/** Undefined: malformed. It may be of no session, so that there is nobody to be told. */
+export function decodeMicro(control: Readonly<Record<string, unknown>>): z.infer<typeof microSchema> | undefined {
+  return microSchema.safeParse(control).data
+}

@@ -15,6 +15,8 @@ import { createLinks } from '../ring/links.ts'
 import type { Link, Links } from '../ring/links.ts'
 import { decodeRingError } from '../ring/protocol.ts'
 import { RemoteError } from '../ring/remote-error.ts'
+import { admitOrigin } from '../ring/site-gate.ts'
+import type { SiteGate } from '../ring/site-gate.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
 import type { LentTrainHost, TrainHosts } from './hosts.ts'
@@ -24,10 +26,12 @@ import { decodeMicro, decodeTrainBegin, decodeTrainOpen, TRAIN, TRAIN_PROTOCOL }
 
 /** Sessions that one other peer may have open here. */
 const MAX_SESSIONS_A_PEER = 16
+/** Micro-batches that are kept for their way back, beyond one a stage: the head's, and one between (line-run.ts). */
+const UNDER_WAY_BEYOND = 2
 /** A session of which nothing is heard for so long is freed: its origin's close was lost. */
 const SILENCE_MS = 600_000
 
-export interface TrainServiceNeeds {
+export interface TrainServiceNeeds extends SiteGate {
   readonly self: string
   readonly network: Network | null
   readonly clock: Clock
@@ -68,8 +72,11 @@ export class TrainService {
     return () => this.#origins.delete(request)
   }
 
-  /** Frames of one message, with none of another between. */
+  /** Frames of one message, with none of another between. @throws where the site does not let its rows go there */
   async send(peer: string, head: MessageHead, tensors: Tensors): Promise<void> {
+    // Whatever chose the route, this is where it begins to leave.
+    if (head.type === TRAIN.open && peer !== this.#needs.self)
+      this.#needs.permit?.(peer, decodeTrainOpen(head.control).digest)
     await Promise.all(Array.from(messageFrames(head, tensors), (part) => this.#links.send(peer, part)))
   }
 
@@ -112,6 +119,7 @@ export class TrainService {
     let lent: LentTrainHost | undefined
     try {
       const open = decodeTrainOpen(control)
+      admitOrigin(this.#needs, from.peer, open.digest, false)
       if (open.route[place] !== this.#needs.self) {
         throw new TrainingRefusedError('the route does not name this peer at this place', { place })
       }
@@ -135,6 +143,7 @@ export class TrainService {
         session,
         step: -1,
         begun: { micros: 0, back: false },
+        underWay: 0,
         returned: 0,
         silence: () => undefined,
       }
@@ -159,6 +168,7 @@ export class TrainService {
     try {
       stage.begun = decodeTrainBegin(control)
       stage.step = head.step
+      stage.underWay = 0
       stage.returned = 0
       await stage.lent.host.ask('begin', { session: stage.session }, tensors)
     } catch (error) {
@@ -169,7 +179,9 @@ export class TrainService {
   /** Rows on their way out, or gradients on their way back. */
   async #rows(from: Link, message: Message): Promise<void> {
     const { head, control, tensors } = message
-    const { micro, origin } = decodeMicro(control)
+    const said = decodeMicro(control)
+    if (said === undefined) return this.#needs.count('frames_refused')
+    const { micro, origin } = said
     const own = this.#origins.get(head.request)
     // Behind the last stage, and before the first, stands the origin.
     if (own !== undefined && origin === this.#needs.self) {
@@ -199,7 +211,9 @@ export class TrainService {
 
   async #forward(stage: OpenStage, micro: number, tensors: Tensors): Promise<void> {
     const { step, begun, session, lent, place, open } = stage
-    checkRows(tensors, TENSOR.rows, lent)
+    checkRows(tensors, TENSOR.rows, stage, micro)
+    if (begun.back && ++stage.underWay > open.route.length + UNDER_WAY_BEYOND)
+      throw new TrainingRefusedError('more micro-batches are under way than any schedule needs', { micro })
     const { tensors: made } = await lent.host.ask('forward', { session, micro, keep: begun.back }, tensors)
     if (stage.step !== step) return
     this.#needs.count('forward_rows', rowsIn(made, TENSOR.rows))
@@ -208,7 +222,8 @@ export class TrainService {
 
   async #backward(stage: OpenStage, micro: number, tensors: Tensors): Promise<void> {
     const { step, session, lent, place, open, begun, request, origin } = stage
-    checkRows(tensors, TENSOR.gradient, lent)
+    checkRows(tensors, TENSOR.gradient, stage, micro)
+    stage.underWay--
     const { tensors: made } = await lent.host.ask('backward', { session, micro }, tensors)
     if (stage.step !== step) return
     this.#needs.count('backward_rows', rowsIn(made, TENSOR.gradient))
