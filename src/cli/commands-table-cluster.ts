@@ -89,6 +89,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
         repeat: true,
         help: 'where the joiner finds this peer (default: where it listens)',
       },
+      { name: 'qr', help: 'also as a picture, for the camera of the other device' },
       OUT,
     ],
     notes: [
@@ -98,6 +99,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
     examples: [
       'weft invite create --site st-marys --out st-marys.invite',
       'weft invite create --role guest --uses 5 --expires 1h',
+      'weft invite create --qr',
       'weft invite ls',
     ],
   },

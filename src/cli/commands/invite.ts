@@ -4,6 +4,7 @@ import { isPeerId } from '../../trust/index.ts'
 import type { Role } from '../../trust/index.ts'
 import { openCluster } from '../cluster/access.ts'
 import { writeSecret } from '../cluster/files.ts'
+import { showQr } from '../cluster/qr.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { BadValueError, PeerNotRunningError, UsageError } from '../errors.ts'
 import { socketPath } from '../../util/index.ts'
@@ -22,6 +23,8 @@ async function create(context: CommandContext): Promise<void> {
   const peer = flags.text('peer')
   if (peer !== undefined && !isPeerId(peer)) throw new BadValueError('--peer', peer, 'the id of a peer', '12D3KooW…')
   const addresses = flags.texts('address')
+  if (flags.flag('qr') && out.structured)
+    throw new UsageError('--qr is a picture, and --json is for programs', 'leave one of them out')
   const cluster = await openCluster(context)
   if (cluster.running === undefined && addresses.length === 0) {
     throw new PeerNotRunningError(
@@ -47,6 +50,7 @@ async function create(context: CommandContext): Promise<void> {
     out.document(file === undefined ? made : { ...made, token: null, file })
     return
   }
+  if (flags.flag('qr')) await showQr(out, made.token, io.stdout.columns)
   if (file === undefined) out.line(made.token)
   const who = made.uses === 1 ? 'one peer' : `${made.uses} peers`
   out.note(`invite ${made.id}: lets in ${who} as ${made.role} until ${made.expires_at}`)
