@@ -75,22 +75,40 @@ export const SITE_VERBS: readonly CommandSpec[] = [
     group: 'peers',
     summary: 'keys, policy, ledger, audit log and manifests, encrypted, in a folder',
     arguments: [
-      { label: 'ACTION', required: true, choices: ['create', 'verify', 'restore', 'ls'] },
-      { label: 'SNAPSHOT' },
+      {
+        label: 'ACTION',
+        required: true,
+        choices: ['create', 'verify', 'restore', 'ls', 'send', 'fetch', 'keep', 'kept'],
+      },
+      { label: 'SNAPSHOT|PEER', offers: 'peers' },
     ],
     options: [
-      { name: 'to', value: { label: 'DIR', kind: 'file' }, help: 'create: the folder (default: that of the last one)' },
-      { name: 'from', value: { label: 'DIR', kind: 'file' }, help: 'verify, restore, ls: the folder' },
+      {
+        name: 'to',
+        value: { label: 'DIR', kind: 'file' },
+        help: 'create, fetch: the folder (create: that of the last one)',
+      },
+      { name: 'from', value: { label: 'DIR', kind: 'file' }, help: 'verify, restore, ls, send: the folder' },
+      {
+        name: 'limit',
+        value: { label: 'SIZE', kind: 'size', min: 0 },
+        help: 'keep: room for this peer (default 1GB; 0: nothing more)',
+      },
       PASSPHRASE_FILE,
     ],
     notes: [
       'One passphrase opens a folder, the one that it was begun with. restore takes the newest backup where none is named, into ' +
         'an empty home or over the same peer; it never takes a ledger or an audit log back behind where they are.',
+      'send takes the folder to a peer where somebody has said keep; fetch brings it back, to the same peer. What is kept there ' +
+        'is sealed, and cannot be changed or removed over the network. Where the device itself is lost, the folder is copied by ' +
+        'hand: weft backup kept --json names it.',
     ],
     examples: [
       'weft backup create --to /media/usb/weft --passphrase-file secret',
       'weft backup verify --from /media/usb/weft --passphrase-file secret',
       'weft backup restore --from /media/usb/weft --passphrase-file key --home home',
+      'weft backup keep basil-owl --limit 2GB',
+      'weft backup send kitchen',
     ],
   },
 ]

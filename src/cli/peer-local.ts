@@ -52,6 +52,7 @@ export function localAccess(peer: Peer): PeerAccess {
     },
     approve: (id, admit) => peer.approve(id, admit),
     trust: (id) => peer.trust(id),
+    backups: (call, signal) => peer.backups(call, signal),
     federated: (call, signal) => peer.federated(call, signal),
     shutdown: (drain) => peer.stop({ drain }),
     close: () => peer.stop({ drain: 0 }),

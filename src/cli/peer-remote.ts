@@ -1,6 +1,7 @@
 /** The running peer of a home, through the control API on its socket. */
 import type { AnyManifest } from '../models/index.ts'
 import type {
+  Carried,
   ClusterOutcome,
   Embeddings,
   InferredFiles,
@@ -108,6 +109,8 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       const { lifted } = (await client.json('POST', path, { body: {}, signal })) as { readonly lifted: boolean }
       return lifted
     },
+    backups: async (call, signal) =>
+      (await client.json('POST', '/api/v1/backups', { body: call, signal, deadline: null })) as Carried,
     federated: async (call, signal) =>
       (await client.json('POST', '/api/v1/fed', { body: call, signal, deadline: null })) as object,
     shutdown: async (drain, signal) =>

@@ -10,6 +10,7 @@ import { Adapters, fetchedAdapter } from './adapters.ts'
 import { auditMode } from './audit.ts'
 import { auditMesh } from './audit-heads.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
+import { keepBackups } from './backups/serve.ts'
 import { openFederation } from './federated.ts'
 import { Holdings, holdersNear } from './holdings.ts'
 import { Replacements } from './failover.ts'
@@ -300,6 +301,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
     undo.push(await auditMesh({ ...parts, mesh, network }))
+    keepBackups({ ...parts, network })
     const idle = (): boolean => wired.busy?.() !== true
     parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile() })
     undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))

@@ -2,6 +2,7 @@
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
 import type { QuarantineEntry } from './quarantine.ts'
+import { KEEPING_ERRORS } from './backups/errors.ts'
 import { EMBED_ERRORS } from './embed-errors.ts'
 
 export class HomeBusyError extends WeftError {
@@ -230,6 +231,7 @@ export class AdapterUnknownError extends WeftError {
 
 export const PEER_ERRORS: readonly ErrorInfo[] = [
   ...EMBED_ERRORS,
+  ...KEEPING_ERRORS,
   HomeBusyError.info,
   HomeUnwritableError.info,
   ModelUnknownError.info,

@@ -28,6 +28,9 @@ import type { PlanDocument } from '../placement/index.ts'
 import type { PlanMeasures } from './profile-plan.ts'
 import { watchedAnswer } from './watched-answer.ts'
 import { callFederation } from './federated.ts'
+import { callBackups } from './backups/call.ts'
+import type { BackupCall } from './backups/call.ts'
+import type { Carried } from './backups/carry.ts'
 import type { FederatedCall } from './federated.ts'
 import type { Federation } from '../federated/index.ts'
 import { removeModel } from './remove-model.ts'
@@ -255,6 +258,10 @@ export class LocalPeer implements Peer {
 
   trust(peer: string): Promise<boolean> {
     return audited(this.#needs.site, 'peer.trust', peer, () => liftAll(this.#needs, peer))
+  }
+
+  backups(call: BackupCall, signal?: AbortSignal): Promise<Carried> {
+    return callBackups(this.#needs, call, signal)
   }
 
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object> {

@@ -1,4 +1,6 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
+import type { BackupCall } from './backups/call.ts'
+import type { Carried } from './backups/carry.ts'
 import type { FederatedCall } from './federated.ts'
 import type { ErrorData } from '../errors.ts'
 import type { BatteryState, ModelSpeed, ThermalState } from '../mesh/index.ts'
@@ -255,6 +257,8 @@ export interface Peer {
   approve(peer: string, admit: boolean): Promise<void>
   /** Takes a peer out of quarantine. False: it was in none. */
   trust(peer: string): Promise<boolean>
+  /** A folder of backups to the peer that keeps it, or back. */
+  backups(call: BackupCall, signal?: AbortSignal): Promise<Carried>
   /** Federations: a document for each question. */
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object>
   /** Calls back at every change that `/api/v1/events` shows; returns how to stop. */

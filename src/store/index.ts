@@ -55,7 +55,10 @@ export {
   BackupOtherIdentityError,
   BackupPassphraseError,
   BackupRolledBackError,
+  BackupShelfFullError,
+  BackupShelfTakenError,
   HalfRestoredError,
 } from './backup/errors.ts'
+export { BackupShelf, SHELF_HEADER } from './backup/shelf.ts'
 export { openVault } from './backup/vault.ts'
 export type { Vault } from './backup/vault.ts'

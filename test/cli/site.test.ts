@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { identityOwner, newIdentity } from '../../src/trust/index.ts'
 import type { AdminCall } from '../../src/api/index.ts'
 import { KEY, start } from '../api/support.ts'
-import { call, json, jsonLines } from './support.ts'
+import { call, emptyHome, json, jsonLines } from './support.ts'
 import type { InProcess } from './support.ts'
 
 let folder: string
@@ -199,4 +199,19 @@ test('doctor --security says of each thing whether it is well, and what to do', 
   expect(await checks()).toMatchObject({ policy: 'fail', audit: 'fail' })
   expect((await here('doctor', '--security')).status).toBe(8)
   expect(existsSync(join(home, 'policy.json'))).toBe(false)
+})
+
+describe('weft backup keep and kept', () => {
+  test('say for whom, without a running peer, and take a peer that is not there by its id alone', async () => {
+    await using home = await emptyHome()
+    const at = ['--home', home.home]
+    const id = '12D3KooWHdDhLVFDYLXsvwGfB1bU3LFF1UB6sgXJrAy4RLJRyEyi'
+    expect(await call(['backup', 'keep', id, '--limit', '5MB', ...at])).toMatchObject({ status: 0 })
+    const { stdout } = await call(['backup', 'kept', '--json', ...at])
+    expect(json(stdout)).toMatchObject({ kept: [{ peer: id, limit: 5e6, backups: 0, bytes: 0 }] })
+    expect(await call(['backup', 'keep', 'somebody', ...at])).toMatchObject({ status: 4 })
+    expect(await call(['backup', 'keep', ...at])).toMatchObject({ status: 2 })
+    expect(await call(['backup', 'fetch', id, ...at])).toMatchObject({ status: 2 })
+    expect(await call(['backup', 'send', id, '--from', home.home, ...at])).toMatchObject({ status: 3 })
+  })
 })

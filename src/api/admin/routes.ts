@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { within } from '../abortable.ts'
 import { SocketOnlyError } from '../access-errors.ts'
 import { check } from '../check.ts'
-import { federatedCallSchema } from '../../peer/index.ts'
+import { backupCallSchema, federatedCallSchema } from '../../peer/index.ts'
 import type { RemoveOptions } from '../../peer/index.ts'
 import { NoClusterError } from '../../trust/index.ts'
 import { NoSuchRouteError } from '../request-errors.ts'
@@ -33,6 +33,7 @@ export function addAdminRoutes(app: FastifyInstance, parts: ServerParts, local: 
   addJobs(app, parts)
   addInfer(app, parts, local)
   addFederated(app, parts, local)
+  addBackups(app, parts, local)
   addChanges(app, parts)
   addCluster(app, parts, local)
   addShutdown(app, parts, local)
@@ -109,6 +110,15 @@ function addFederated(app: FastifyInstance, parts: ServerParts, local: boolean):
     if (!local) throw new SocketOnlyError()
     const call = check(federatedCallSchema, request.body)
     return exchanges.run(request, reply, ({ signal }) => needs.peer.federated(call, signal), errorLine)
+  })
+}
+
+/** Folders of this machine, as above. */
+function addBackups(app: FastifyInstance, { needs, exchanges }: ServerParts, local: boolean): void {
+  app.post('/api/v1/backups', ADMIN, (request, reply) => {
+    if (!local) throw new SocketOnlyError()
+    const call = check(backupCallSchema, request.body)
+    return exchanges.run(request, reply, ({ signal }) => needs.peer.backups(call, signal), errorLine)
   })
 }
 

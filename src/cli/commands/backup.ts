@@ -1,4 +1,4 @@
-/** weft backup create|verify|restore|ls: keys, policy, ledger, audit log and manifests of a home, encrypted, in a folder. */
+/** weft backup create|verify|restore|ls (and those of backup-elsewhere.ts): keys, policy, ledger, audit log and manifests of a home, encrypted, in a folder. */
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import {
@@ -18,13 +18,18 @@ import { NotHereError, UsageError } from '../errors.ts'
 import { formatBytes, plural } from '../format.ts'
 import { newPassphrase, withPassphrase } from '../passphrase.ts'
 import { recordEvent } from '../site-log.ts'
+import { carry, keep, kept } from './backup-elsewhere.ts'
 import { table } from '../text.ts'
 import { packageVersion } from '../version.ts'
 
-export const command: Command = (context) => {
+export const command: Command = async (context) => {
   const action = context.flags.required(0)
   if (action === 'create') return create(context)
   if (action === 'verify') return verify(context)
+  if (action === 'keep') return keep(context)
+  if (action === 'kept') return kept(context)
+  if (action === 'send') return carry(context, action, await folderOf(context))
+  if (action === 'fetch') return carry(context, action, fetchFolder(context))
   return action === 'restore' ? restore(context) : list(context)
 }
 
@@ -38,6 +43,12 @@ async function folderOf({ flags, home }: CommandContext): Promise<string> {
   const last = text === undefined ? undefined : (JSON.parse(text) as { to?: unknown }).to
   if (typeof last === 'string') return last
   throw new UsageError('which folder?', 'weft backup create --to DIR, or --from DIR')
+}
+
+function fetchFolder({ flags }: CommandContext): string {
+  const to = flags.text('to')
+  if (to === undefined) throw new UsageError('into which folder?', 'weft backup fetch PEER --to DIR')
+  return to
 }
 
 async function create(context: CommandContext): Promise<void> {

@@ -95,6 +95,37 @@ export class HalfRestoredError extends WeftError {
   }
 }
 
+export class BackupShelfFullError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-STO-046',
+    title: 'No more room for this backup',
+    meaning:
+      'The peer that keeps backups of this one has given it so much room, and it is full. What is there stays as it was.',
+    remedy:
+      'There: weft backup keep PEER --limit SIZE. Or begin a new folder of backups, and ask for the old one to be removed.',
+    exit: EXIT.noResources,
+    http: 507,
+  }
+  constructor(limit: number) {
+    super(BackupShelfFullError.info, `the ${limit} bytes for this backup are full`, { details: { limit } })
+  }
+}
+
+export class BackupShelfTakenError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-STO-047',
+    title: 'Another backup is kept there',
+    meaning:
+      'Files of backups are never written over, so that a thief cannot spoil them: what is kept there under this name is another file.',
+    remedy: 'Send the folder that was sent before, or have the one that is kept removed there, by hand.',
+    exit: EXIT.denied,
+    http: 409,
+  }
+  constructor(file: string) {
+    super(BackupShelfTakenError.info, `another ${file} is kept there`, { details: { file } })
+  }
+}
+
 export const BACKUP_ERRORS: readonly ErrorInfo[] = [
   BackupMissingError.info,
   BackupDamagedError.info,
@@ -102,4 +133,6 @@ export const BACKUP_ERRORS: readonly ErrorInfo[] = [
   BackupOtherIdentityError.info,
   BackupRolledBackError.info,
   HalfRestoredError.info,
+  BackupShelfFullError.info,
+  BackupShelfTakenError.info,
 ]
