@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { identityOwner, newIdentity } from '../../src/trust/index.ts'
 import type { AdminCall } from '../../src/api/index.ts'
 import { KEY, start } from '../api/support.ts'
-import { call, emptyHome, json, jsonLines } from './support.ts'
+import { call, json, jsonLines } from './support.ts'
 import type { InProcess } from './support.ts'
 
 let folder: string
@@ -203,15 +203,12 @@ test('doctor --security says of each thing whether it is well, and what to do', 
 
 describe('weft backup keep and kept', () => {
   test('say for whom, without a running peer, and take a peer that is not there by its id alone', async () => {
-    await using home = await emptyHome()
-    const at = ['--home', home.home]
-    const id = '12D3KooWHdDhLVFDYLXsvwGfB1bU3LFF1UB6sgXJrAy4RLJRyEyi'
-    expect(await call(['backup', 'keep', id, '--limit', '5MB', ...at])).toMatchObject({ status: 0 })
-    const { stdout } = await call(['backup', 'kept', '--json', ...at])
-    expect(json(stdout)).toMatchObject({ kept: [{ peer: id, limit: 5e6, backups: 0, bytes: 0 }] })
-    expect(await call(['backup', 'keep', 'somebody', ...at])).toMatchObject({ status: 4 })
-    expect(await call(['backup', 'keep', ...at])).toMatchObject({ status: 2 })
-    expect(await call(['backup', 'fetch', id, ...at])).toMatchObject({ status: 2 })
-    expect(await call(['backup', 'send', id, '--from', home.home, ...at])).toMatchObject({ status: 3 })
+    expect(await here('backup', 'keep', PEER, '--limit', '5MB')).toMatchObject({ status: 0 })
+    const { stdout } = await here('backup', 'kept', '--json')
+    expect(json(stdout)).toMatchObject({ kept: [{ peer: PEER, limit: 5e6, backups: 0, bytes: 0 }] })
+    expect(await here('backup', 'keep', 'somebody')).toMatchObject({ status: 4 })
+    expect(await here('backup', 'keep')).toMatchObject({ status: 2 })
+    expect(await here('backup', 'fetch', PEER)).toMatchObject({ status: 2 })
+    expect(await here('backup', 'send', PEER, '--from', home)).toMatchObject({ status: 3 })
   })
 })
