@@ -188,3 +188,33 @@ describe('what no answer can be held to', () => {
     )
   })
 })
+
+describe('many schemas at once', () => {
+  const good = (index: number): AnswerFormat => ({
+    kind: 'schema',
+    text: JSON.stringify({ type: 'object', properties: { [`k${index}`]: { type: 'integer' } } }),
+  })
+  const bad = (index: number): AnswerFormat => ({
+    kind: 'schema',
+    text: JSON.stringify({ type: 'string', pattern: `(a${index}|b` }),
+  })
+  const ended = async (format: AnswerFormat): Promise<string> => {
+    const mask = grammars.mask(format, [])
+    return mask.ready().then(
+      () => 'ready',
+      (error: unknown) => (error as { code?: string }).code ?? String(error),
+    )
+  }
+
+  it('more than are kept: each is there for its answer, though it has made room for another', async () => {
+    const all = await Promise.all(Array.from({ length: 40 }, (_, index) => ended(good(index))))
+    expect(new Set(all)).toEqual(new Set(['ready']))
+  })
+
+  it('malformed ones beside them fail alone, and end nothing', async () => {
+    const formats = Array.from({ length: 24 }, (_, index) => [bad(index), good(100 + index)]).flat()
+    const all = await Promise.all(formats.map(ended))
+    expect(all.filter((_, index) => index % 2 === 0).every((code) => code.startsWith('WEFT-'))).toBe(true)
+    expect(all.filter((_, index) => index % 2 === 1).every((code) => code === 'ready')).toBe(true)
+  })
+})

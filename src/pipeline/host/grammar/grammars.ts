@@ -33,7 +33,15 @@ export interface GrammarVocabulary {
 interface Engine {
   readonly library: GrammarLibrary
   readonly compiler: GrammarCompiler
-  readonly compiled: Map<string, Promise<CompiledGrammar>>
+  readonly compiled: Map<string, Entry>
+}
+
+interface Entry {
+  readonly grammar: Promise<CompiledGrammar>
+  /** Matchers that are being made of it. */
+  users: number
+  /** It has made room for another. */
+  isEvicted: boolean
 }
 
 export class Grammars {
@@ -41,6 +49,7 @@ export class Grammars {
   #engine: Promise<Engine> | undefined
   /** Only reads what is asked: the engine that computes must not end with a schema that the library gives up on. */
   #trial: GrammarLibrary | undefined
+  #tried: Promise<void> = Promise.resolve()
 
   constructor(vocabulary: () => Promise<GrammarVocabulary>) {
     this.#vocabulary = vocabulary
@@ -54,16 +63,25 @@ export class Grammars {
   async #matcher(format: AnswerFormat): ReturnType<GrammarLibrary['GrammarMatcher']['createGrammarMatcher']> {
     const { library, compiler, compiled } = await this.#loaded()
     const key = JSON.stringify(format)
-    const known = compiled.get(key) ?? this.#compile(compiler, format)
+    const entry = compiled.get(key) ?? { grammar: this.#compile(compiler, format), users: 0, isEvicted: false }
+    entry.users++
     compiled.delete(key)
-    compiled.set(key, known)
-    known.catch(() => compiled.delete(key))
-    for (const [oldest, grammar] of compiled) {
+    compiled.set(key, entry)
+    for (const [oldest, other] of compiled) {
       if (compiled.size <= KEPT) break
       compiled.delete(oldest)
-      void grammar.then((one) => one.dispose())
+      other.isEvicted = true
+      disposeUnused(other)
     }
-    return library.GrammarMatcher.createGrammarMatcher(await known)
+    try {
+      return await library.GrammarMatcher.createGrammarMatcher(await entry.grammar)
+    } catch (error) {
+      if (compiled.get(key) === entry) compiled.delete(key)
+      throw error
+    } finally {
+      entry.users--
+      disposeUnused(entry)
+    }
   }
 
   async #compile(compiler: GrammarCompiler, format: AnswerFormat): Promise<CompiledGrammar> {
@@ -77,8 +95,14 @@ export class Grammars {
     return compiler.compileJSONSchema(schema, ...STYLE)
   }
 
-  /** @throws AnswerFormatError */
-  async #try(read: (library: GrammarLibrary) => Promise<Grammar>): Promise<void> {
+  /** One after the other: a schema that ends the engine ends it for what is read beside it, too. @throws AnswerFormatError */
+  #try(read: (library: GrammarLibrary) => Promise<Grammar>): Promise<void> {
+    const tried = this.#tried.then(() => this.#readable(read))
+    this.#tried = tried.catch(() => undefined)
+    return tried
+  }
+
+  async #readable(read: (library: GrammarLibrary) => Promise<Grammar>): Promise<void> {
     this.#trial ??= loadGrammarLibrary()
     try {
       const grammar = await read(this.#trial)
@@ -101,6 +125,15 @@ export class Grammars {
     const info = await library.TokenizerInfo.createTokenizerInfo(spoken, 'byte_level', false, logits, [...endTokens])
     return { library, compiler: await library.GrammarCompiler.createGrammarCompiler(info), compiled: new Map() }
   }
+}
+
+/** Matchers that were made of it keep what they need. */
+function disposeUnused({ grammar, users, isEvicted }: Entry): void {
+  if (isEvicted && users === 0)
+    grammar.then(
+      (one) => one.dispose(),
+      () => undefined,
+    )
 }
 
 function parsed(text: string): unknown {
