@@ -5,10 +5,12 @@ import type { GenerateRequest } from '../pipeline/index.ts'
 
 /** @throws UnknownTokenError, FormatUnsupportedError */
 export function checkRequest(
-  { format, sampling }: Pick<GenerateRequest, 'format' | 'sampling'>,
+  { format, input, sampling }: Pick<GenerateRequest, 'format' | 'input' | 'sampling'>,
   model: { readonly vocabulary: number; readonly isGraph: boolean },
 ): void {
   const { vocabulary, isGraph } = model
-  for (const [id] of sampling.logitBias ?? []) if (id >= vocabulary) throw new UnknownTokenError(id, vocabulary)
+  const named = [...(input.kind === 'ids' ? input.ids : []), ...(sampling.logitBias ?? []).map(([id]) => id)]
+  const unknown = named.find((id) => id >= vocabulary)
+  if (unknown !== undefined) throw new UnknownTokenError(unknown, vocabulary)
   if (format !== undefined && isGraph) throw new FormatUnsupportedError('it was imported as a graph')
 }

@@ -79,7 +79,7 @@ const generateFields = z.strictObject({
   input: promptInput,
   sampling: sampling.default({ ...GREEDY }),
   format: format.optional(),
-  maxTokens: whole(0, MAX_TOKENS).optional(),
+  maxTokens: whole(1, MAX_TOKENS).optional(),
   stop: stopList.optional(),
   logprobs: whole(0, MAX_TOP_LOGPROBS).optional(),
   placement: placement.optional(),

@@ -52,7 +52,7 @@ function chatRequests(fields: ChatBody, { format, tools }: AskedFormat, seed: nu
   return Array.from({ length: fields.n ?? 1 }, (_, index) =>
     requestOf(fields, {
       input,
-      sampling: samplingOf(fields, seed + index),
+      sampling: samplingOf(fields, seed, index),
       ...(format === undefined ? {} : { format }),
       maxTokens,
       logprobs,

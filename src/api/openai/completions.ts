@@ -49,7 +49,7 @@ function completionRequests(fields: CompletionBody, prompts: readonly PromptInpu
   const logprobs = fields.logprobs ?? undefined
   return prompts.flatMap((input) =>
     Array.from({ length: fields.n ?? 1 }, (_, index) =>
-      requestOf(fields, { input, sampling: samplingOf(fields, seed + index), maxTokens, logprobs }),
+      requestOf(fields, { input, sampling: samplingOf(fields, seed, index), maxTokens, logprobs }),
     ),
   )
 }

@@ -49,8 +49,9 @@ export type SharedFields = z.output<typeof sharedSchema>
 /** Zero keeps one token, as OpenAI's does; the sampler wants more than nothing. */
 const LEAST_TOP_P = 1e-6
 
-/** OpenAI's defaults: temperature 1. `seed` is used for the first choice, `seed + i` for the others. */
-export function samplingOf(fields: SharedFields, seed: number): SamplingOptions {
+/** OpenAI's defaults: temperature 1. `seed` is used for the first choice, `seed + i` for the others; behind the largest comes 0. */
+export function samplingOf(fields: SharedFields, seed: number, choice: number): SamplingOptions {
+  const left = Number.MAX_SAFE_INTEGER - seed
   return {
     temperature: fields.temperature ?? 1,
     topK: fields.top_k ?? 0,
@@ -59,7 +60,7 @@ export function samplingOf(fields: SharedFields, seed: number): SamplingOptions 
     repetitionPenalty: fields.repetition_penalty ?? 1,
     presencePenalty: fields.presence_penalty ?? 0,
     frequencyPenalty: fields.frequency_penalty ?? 0,
-    seed,
+    seed: choice <= left ? seed + choice : choice - left - 1,
     ...biasOf(fields),
   }
 }
