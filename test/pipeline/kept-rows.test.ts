@@ -137,4 +137,16 @@ describe('rows that never were', () => {
       { numRuns: 60 },
     )
   })
+
+  it('stay within their bound for as long as the disk has no room', async () => {
+    const kept = new KeptRows({ directory: join(directory, 'nowhere'), memory: 4 * ROW_BYTES, name: 'full' })
+    for (let row = 0; row < 40; row++) {
+      kept.add({ position: row, count: 1, payload: rows(row, 1) })
+      await setImmediate()
+    }
+    await expect.poll(() => kept.start).toBeGreaterThanOrEqual(36)
+    expect(await all(kept, kept.start, 8)).toEqual([{ position: 36, ids: [36, 37, 38, 39] }])
+    await expect(all(kept, 0, 8)).rejects.toMatchObject({ code: 'WEFT-INF-034' })
+    kept.close()
+  })
 })

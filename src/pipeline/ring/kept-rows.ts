@@ -64,7 +64,8 @@ export class KeptRows {
     this.#bytes += payload.length
     this.#end += count
     this.#tell()
-    if (this.#bytes > (this.#needs.memory ?? KEPT_BYTES)) this.#spill()
+    if (this.#failed) this.#letGo()
+    else if (this.#bytes > (this.#needs.memory ?? KEPT_BYTES)) this.#spill()
   }
 
   /** Rows from `position` on never were: others come in their place. */
@@ -149,9 +150,15 @@ export class KeptRows {
     return out
   }
 
+  /** Without a file, the oldest rows go nowhere. */
+  #letGo(): void {
+    const most = this.#needs.memory ?? KEPT_BYTES
+    while (this.#bytes > most && this.#chunks.length > 1) this.#bytes -= this.#chunks.shift()!.payload.length
+  }
+
   /** The oldest rows go to the file, in order; until they are there they stay in memory. */
   #spill(): void {
-    if (this.#spilling || this.#failed) return
+    if (this.#spilling) return
     this.#spilling = true
     this.#last = this.#spillAll().finally(() => (this.#spilling = false))
   }
