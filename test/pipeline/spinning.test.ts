@@ -63,7 +63,7 @@ describe('a graph', () => {
   afterAll(() => rm(directory, { recursive: true, force: true }))
 
   /** Which ways it is loaded, by a clock on which a load takes as long as given and a run 10 ms. */
-  async function loaded(loadMs: number) {
+  async function loaded(loadMs: number, failing = false) {
     const loads: boolean[] = []
     let [now, step] = [0, loadMs]
     const engine = createOrtEngine()
@@ -71,6 +71,7 @@ describe('a graph', () => {
       ...engine,
       load: (path, options) => {
         loads.push(options.spin === true)
+        if (failing && options.spin === true) return Promise.reject(new Error('no memory'))
         return engine.load(path, options)
       },
     }
@@ -99,6 +100,13 @@ describe('a graph', () => {
     for (let count = 0; count < 20; count++) spun.push(await run())
     expect(loads).toEqual([false, true])
     expect(spun).toContain(true)
+    await release()
+  })
+
+  it('whose second load fails runs as it is, and is not loaded again and again', async () => {
+    const { loads, run, release } = await loaded(400, true)
+    for (let count = 0; count < 900; count++) expect(await run()).toBe(false)
+    expect(loads).toEqual([false, true])
     await release()
   })
 })

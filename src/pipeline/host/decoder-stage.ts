@@ -65,6 +65,8 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
     if (known !== undefined) return known
     const loading = init.graph(slots, adapted).then((path) => loadEager(engine, clock, path, options))
     variants.set(key, loading)
+    // The next run that wants it tries again.
+    loading.catch(() => variants.delete(key))
     return loading
   }
   const stacks = new AdapterStacks(shape, init.first ?? 0, layers)
@@ -92,7 +94,8 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
       return collect(init, jobs, batch, outputs)
     },
     async release() {
-      for (const graph of variants.values()) await (await graph).release()
+      for (const graph of await Promise.allSettled(variants.values()))
+        if (graph.status === 'fulfilled') await graph.value.release()
     },
   }
 }

@@ -32,6 +32,11 @@ export async function loadEager(
   const loadMs = clock.now() - started
   const loadSpinning = (): Promise<Graph> => engine.load(path, { ...options, spin: true })
   let spinning = loadMs <= QUICK_MS ? await loadSpinning() : undefined
+  // Without it, runs are what they were; there may be no memory for it.
+  const again = async (): Promise<Graph | undefined> => {
+    served = -Infinity
+    return loadSpinning().catch(() => undefined)
+  }
   const choice = new SpinChoice()
   let spun = false
   let served = 0
@@ -42,7 +47,7 @@ export async function loadEager(
     async run(feeds, fetches) {
       spun = false
       if (feeds['x']!.dims[0]! > FEW_ROWS) return still.run(feeds, fetches)
-      if (spinning === undefined && served >= WORTH * loadMs) spinning = await loadSpinning()
+      if (spinning === undefined && served >= WORTH * loadMs) spinning = await again()
       spun = spinning !== undefined && choice.way === 'spinning'
       const from = clock.now()
       const outputs = await (spun && spinning !== undefined ? spinning : still).run(feeds, fetches)
