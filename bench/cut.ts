@@ -52,7 +52,9 @@ function ranges(blocks: number, count: number): [number, number][] {
 }
 
 function send(host: StageHost, request: number, ids: readonly number[], position: number): Promise<Frame> {
-  const answer = new Promise<Frame>((resolve) => host.onFrame(resolve))
+  const answer = new Promise<Frame>((resolve) =>
+    host.onFrame((message) => message.type !== HOST.opened && resolve(message)),
+  )
   const payload = new Uint8Array(Int32Array.from(ids).buffer)
   const rows = { dtype: DTYPE.i32, dims: [ids.length], position, payload }
   return host.send(frame({ type: HOST.run, request, flags: RUN.token, ...rows })).then(() => answer)

@@ -94,7 +94,7 @@ async function start(home: Home, cache: string, threads: number, many: boolean):
 /** A prompt in each of so many sessions, all at once. */
 async function serve(host: StageHost, manifest: ModelManifest, sessions: number): Promise<void> {
   const waiting = new Map<number, () => void>()
-  host.onFrame((message) => waiting.get(message.request)?.())
+  host.onFrame((message) => message.type !== HOST.opened && waiting.get(message.request)?.())
   const sampler = { sampling: GREEDY, logprobs: -1, history: [] }
   const control: OpenControl = { from: 0, to: manifest.blocks.length, positions: POSITIONS, sampler }
   const requests = Array.from({ length: sessions }, (_, index) => index + 1)

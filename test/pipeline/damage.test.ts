@@ -98,6 +98,7 @@ async function ask(host: StageHost): Promise<number[]> {
   for (const [request, prompt] of PROMPTS.entries()) {
     const answer = new Promise<number>((resolve, reject) => {
       host.onFrame(({ type, payload }) => {
+        if (type === HOST.opened) return
         if (type !== HOST.token) reject(new Error(`frame ${type}`))
         else resolve(new DataView(payload.buffer, payload.byteOffset).getInt32(0, true))
       })

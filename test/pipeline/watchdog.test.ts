@@ -1,33 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Watchdog } from '../../src/pipeline/host/watchdog.ts'
-import type { Clock } from '../../src/util/index.ts'
-
-/** A clock that is moved by hand; timers run when it passes them. */
-function handClock(): Clock & { advance(milliseconds: number): void } {
-  let now = 0
-  let timers: { at: number; action: () => void }[] = []
-  return {
-    now: () => now,
-    wall: () => now,
-    after: (milliseconds, action) => {
-      const timer = { at: now + milliseconds, action }
-      timers.push(timer)
-      return () => (timers = timers.filter((other) => other !== timer))
-    },
-    sleep: () => Promise.reject(new Error('not used')),
-    advance: (milliseconds) => {
-      const end = now + milliseconds
-      for (;;) {
-        const next = timers.toSorted((x, y) => x.at - y.at)[0]
-        if (next === undefined || next.at > end) break
-        timers = timers.filter((other) => other !== next)
-        now = next.at
-        next.action()
-      }
-      now = end
-    },
-  }
-}
+import { handClock } from './support/hand-clock.ts'
 
 describe('the watchdog of a stage host', () => {
   it('leaves a host alone that answers in its usual time, again and again', () => {
@@ -128,6 +101,20 @@ describe('the watchdog of a stage host', () => {
     dog.answered(2, 1)
     dog.given(1, 1)
     clock.advance(3_000)
+    expect(wedged).toHaveLength(1)
+  })
+
+  it('finds a host that does not open a session, though nothing is computed, and one that does is left alone', () => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    dog.given(1, 0)
+    clock.advance(10)
+    dog.opened(1)
+    clock.advance(600_000)
+    expect(wedged).toEqual([])
+    dog.given(2, 0)
+    clock.advance(2_500)
     expect(wedged).toHaveLength(1)
   })
 })

@@ -83,16 +83,17 @@ export class StageRuntime {
       }
       this.#sessions.set(key, session)
       this.#reserved += reserved
-      if (control.prefix !== undefined) this.#begin(message, session, control.prefix)
+      if (control.prefix !== undefined) this.#begin(session, control.prefix)
+      const { request, hop } = message
+      this.#needs.emit(frame({ type: HOST.opened, request, hop, position: session.expected }))
     })
   }
 
   /** With what is here of its text. */
-  #begin(message: Frame, session: Session, wanted: NonNullable<OpenControl['prefix']>): void {
+  #begin(session: Session, wanted: NonNullable<OpenControl['prefix']>): void {
     const { prefix, rows } = this.#prefixes.open(wanted, session.caches)
     session.prefix = prefix
     session.expected = rows
-    this.#needs.emit(frame({ type: HOST.opened, request: message.request, hop: message.hop, position: rows }))
   }
 
   /** What a session computes from now on is its own. */

@@ -6,6 +6,8 @@
 import type { AnswerFormat, SamplingOptions, TokenLogprob } from '../types.ts'
 import { FormatUnsupportedError } from './grammar/errors.ts'
 import type { GrammarMask } from './grammar/mask.ts'
+import { unpackIds } from './token-ids.ts'
+import type { TokenIds } from './token-ids.ts'
 
 export interface Sampled {
   readonly id: number
@@ -25,10 +27,10 @@ export interface SamplerInit {
   readonly sampling: SamplingOptions
   /** Alternatives to report; -1: none, and no log-probability either. */
   readonly logprobs: number
-  /** The prompt's tokens, when a repetition penalty needs them. */
-  readonly history: readonly number[]
+  /** The prompt's tokens, each once, when a repetition penalty needs them. */
+  readonly history: TokenIds
   /** Tokens that a head before this one has chosen for the same text. @default none */
-  readonly generated?: readonly number[]
+  readonly generated?: TokenIds
   /** @default any text */
   readonly format?: AnswerFormat | undefined
 }
@@ -37,13 +39,13 @@ export interface SamplerInit {
 export function createSampler(init: SamplerInit, mask?: GrammarMask): Sampler {
   const { sampling } = init
   if (init.format !== undefined && mask === undefined) throw new FormatUnsupportedError('whoever computes it cannot')
-  const seen = new Set(init.history)
+  const seen = new Set(unpackIds(init.history))
   const generated = new Map<number, number>()
   const chosen = (id: number): void => {
     seen.add(id)
     generated.set(id, (generated.get(id) ?? 0) + 1)
   }
-  for (const id of init.generated ?? []) chosen(id)
+  for (const id of unpackIds(init.generated ?? [])) chosen(id)
   return {
     ...(mask === undefined ? {} : { ready: () => mask.ready(), close: () => mask.close() }),
     sample(logits, position) {

@@ -1,6 +1,7 @@
 /** Who chooses the tokens of a session. */
 import { FormatUnsupportedError } from './grammar/errors.ts'
 import type { Grammars } from './grammar/grammars.ts'
+import { unpackIds } from './token-ids.ts'
 import { createSampler } from './sampler.ts'
 import type { Sampler, SamplerInit } from './sampler.ts'
 
@@ -10,5 +11,5 @@ export function sessionSampler(init: SamplerInit | null, grammars: Pick<Grammars
   const { format, generated = [] } = init
   if (format === undefined) return createSampler(init)
   if (grammars === undefined) throw new FormatUnsupportedError('its host knows no tokens')
-  return createSampler(init, grammars.mask(format, generated))
+  return createSampler(init, grammars.mask(format, unpackIds(generated)))
 }

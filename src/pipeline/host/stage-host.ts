@@ -40,7 +40,8 @@ export function startStageHost(needs: HostProcessNeeds, run: RunHostProcess = st
   host.onFrame((message) => {
     if (calls.answer(message)) return
     if (message.type === HOST.error) watchdog.forget(message.request)
-    else if (message.type !== HOST.opened) watchdog.answered(message.request, message.rows)
+    else if (message.type === HOST.opened) watchdog.opened(message.request)
+    else watchdog.answered(message.request, message.rows)
     handler(message)
   })
   return {
@@ -49,7 +50,8 @@ export function startStageHost(needs: HostProcessNeeds, run: RunHostProcess = st
     load: async (control) => (await calls.call(HOST.load, LOAD_DEADLINE_MS, control)) as LoadedControl,
     stats: async () => (await calls.call(HOST.stats, STATS_DEADLINE_MS, null)) as HostStats,
     send: (message) => {
-      if (message.type === HOST.run) watchdog.given(message.request, message.dims[0] ?? 1)
+      if (message.type === HOST.open) watchdog.given(message.request, 0)
+      else if (message.type === HOST.run) watchdog.given(message.request, message.dims[0] ?? 1)
       else if (message.type === HOST.close) watchdog.forget(message.request)
       return host.send(message)
     },

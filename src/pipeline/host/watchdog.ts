@@ -1,7 +1,7 @@
 /**
  * Finds a stage host that is wedged: stopped, swapping for ever, or stuck in a kernel. A host that computes cannot
- * answer a ping, so the measure is its own work: rows that it was given and has not answered, against the slowest time
- * a row that it has shown.
+ * answer a ping, so the measure is its own work: sessions and rows that it was given and has not answered, against the slowest
+ * time a row that it has shown.
  */
 import type { CancelTimer, Clock } from '../../util/index.ts'
 
@@ -40,12 +40,21 @@ export class Watchdog {
     this.#wedged = wedged
   }
 
+  /** @param rows 0: the session itself, which is to be opened */
   given(session: number, rows: number): void {
     const now = this.#clock.now()
     if (this.#open.length === 0) this.#heard = now - this.#owed
     this.#owed = 0
     this.#open.push({ session, rows, at: now })
     this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look())
+  }
+
+  /** Says nothing of how fast it is. */
+  opened(session: number): void {
+    const place = this.#open.findIndex((work) => work.session === session && work.rows === 0)
+    if (place < 0) return
+    this.#open.splice(place, 1)
+    this.#heard = this.#clock.now()
   }
 
   answered(session: number, rows: number): void {

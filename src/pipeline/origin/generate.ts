@@ -48,7 +48,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
     sampler: {
       sampling: request.sampling,
       logprobs: request.logprobs ?? -1,
-      history: request.sampling.repetitionPenalty === 1 ? [] : promptIds,
+      history: request.sampling.repetitionPenalty === 1 ? [] : [...new Set(promptIds)],
       ...(request.format === undefined ? {} : { format: request.format }),
     },
     signal: init.signal,

@@ -6,6 +6,7 @@ import { GUESS_KEY_BYTES, sealGuesses } from '../ring/guesses.ts'
 import { FirstHop } from './first-hop.ts'
 import type { Known } from './opening.ts'
 import { TextPrefix } from './prefix.ts'
+import type { Waiting } from './stalls.ts'
 import type { Reused, SessionInit, SessionNeeds } from './session.ts'
 import { SessionText } from './session-text.ts'
 import { Speculation } from './speculation/speculation.ts'
@@ -72,6 +73,19 @@ export class Giving {
   /** Rows of the prompt that nobody had to compute. */
   get found(): number {
     return Math.min(...this.#held)
+  }
+
+  /** What is waited for while an attempt stands. */
+  waiting(through: { readonly furthest: number }): Waiting {
+    return {
+      furthest: () => through.furthest,
+      outstanding: () => {
+        const { tokens, nextTokenRow } = this.text
+        if (this.#giver.attempt() === undefined) return 0
+        const ofPrompt = tokens.length === 0 ? this.first.rows - through.furthest : 0
+        return Math.max(0, ofPrompt, this.first.rows - nextTokenRow)
+      },
+    }
   }
 
   /** Rows that a hop can have: those that were given, and those of the prefix. */

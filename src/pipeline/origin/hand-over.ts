@@ -8,6 +8,8 @@ import type { Followed } from './shadow.ts'
 export interface HandingOver extends Followed {
   readonly route: readonly RouteSegment[]
   readonly avoid: ReadonlySet<string>
+  /** By which a head reads guesses. */
+  readonly guessKey: Uint8Array<ArrayBuffer> | undefined
 }
 
 export interface Successor {

@@ -1,5 +1,10 @@
 /** When a session that goes on by another route tries again, and when it has tried often enough. */
+import type { ErrorInfo } from '../../errors.ts'
 import type { Clock } from '../../util/index.ts'
+import { MemoryQuotaError } from '../errors.ts'
+import { KvFullError } from '../host/errors.ts'
+import { StageHostLostError } from '../host/host-errors.ts'
+import { PeerLostError, SessionRefusedError } from '../ring/errors.ts'
 import { MAX_ATTEMPTS } from '../ring/protocol.ts'
 
 /** After attempts that came to nothing, the next look waits. */
@@ -7,29 +12,68 @@ const LOOK_MS = 200
 const MOST_PAUSE_MS = 2_000
 /** Attempts that came to nothing before a session may be given up. */
 const FRUITLESS = 4
+/** What fails for a reason of its own fails again: so many attempts go over three peers twice. */
+const MOST_REFUSED = 6
+/** What kills whoever computes it kills the next one, too. */
+const MOST_LOST = 16
+
+const LOSSES = codes(PeerLostError, StageHostLostError)
+/** Room may be made. */
+const FULL = codes(KvFullError, SessionRefusedError, MemoryQuotaError)
 
 export class Pacing {
   readonly #clock: Clock
   readonly #signal: AbortSignal
-  /** Attempts since the last row or token came through. */
+  readonly #patience: number
+  /** Attempts since a row came through that had not come before. */
   #fruitless = 0
+  /** What ended them. */
+  #lost = 0
+  #refused = 0
+  #since = 0
+  #furthest = 0
 
-  constructor(clock: Clock, signal: AbortSignal) {
+  /** @param patience milliseconds for which somebody may be waited for */
+  constructor(clock: Clock, signal: AbortSignal, patience: number) {
     this.#clock = clock
     this.#signal = signal
+    this.#patience = patience
   }
 
-  /** A row or token came through. */
-  fruit(): void {
+  /** Rows that have come through. */
+  get furthest(): number {
+    return this.#furthest
+  }
+
+  /** Until when it is tried, from the first attempt that came to nothing. */
+  get until(): number {
+    if (this.#fruitless === 0) this.#since = this.#clock.now()
+    return this.#since + this.#patience
+  }
+
+  /** So many rows have come through. What had come before, and comes again, is none. */
+  fruit(rows: number): void {
+    if (rows <= this.#furthest) return
+    this.#furthest = rows
     this.#fruitless = 0
+    this.#lost = 0
+    this.#refused = 0
   }
 
   /** Before attempt number `next`. @throws `last` when there have been enough, the signal's reason */
   async wait(next: number, until: number, last: Error): Promise<void> {
-    const isHopeless = this.#fruitless >= FRUITLESS && this.#clock.now() > until
-    if (isHopeless || next >= MAX_ATTEMPTS) throw last
+    const { code } = last as { code?: unknown }
+    if (LOSSES.has(code)) this.#lost++
+    else if (!FULL.has(code)) this.#refused++
+    const isOver = this.#fruitless >= FRUITLESS && this.#clock.now() > until
+    const isHopeless = this.#refused > MOST_REFUSED || this.#lost > MOST_LOST
+    if (isOver || isHopeless || next >= MAX_ATTEMPTS) throw last
     const pause = Math.min(MOST_PAUSE_MS, LOOK_MS * 2 ** (this.#fruitless - 1))
     if (this.#fruitless > 0) await this.#clock.sleep(pause, this.#signal)
     this.#fruitless++
   }
+}
+
+function codes(...errors: readonly { readonly info: ErrorInfo }[]): ReadonlySet<unknown> {
+  return new Set(errors.map(({ info }) => info.code))
 }

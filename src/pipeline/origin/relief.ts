@@ -1,7 +1,10 @@
 /** The first route of a session, with others in the place of peers that have no room for it. */
 import { KvFullError } from '../host/errors.ts'
+import { SessionRefusedError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
 import type { Failover } from './session.ts'
+
+const FULL: ReadonlySet<string> = new Set([KvFullError.info.code, SessionRefusedError.info.code])
 
 interface Refused {
   readonly segment: RouteSegment
@@ -14,7 +17,7 @@ export class Relief {
 
   /** The peer is sound and would take the session, had it room for it. */
   refuses(segment: RouteSegment, error: Error): boolean {
-    if (!('code' in error) || error.code !== KvFullError.info.code) return false
+    if (!('code' in error) || !FULL.has(String(error.code))) return false
     this.#refused ??= { segment, error }
     return true
   }

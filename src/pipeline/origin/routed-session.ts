@@ -5,6 +5,7 @@
  */
 import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import { onAbort } from '../../util/index.ts'
 import { OutOfStepError } from '../host/errors.ts'
 import { DeadlineError, PeerLostError } from '../ring/errors.ts'
 import type { NoRouteError } from '../ring/errors.ts'
@@ -28,10 +29,9 @@ import { resumptionOf } from './resumption.ts'
 import { RouteHops } from './route-hops.ts'
 import type { RouteSegment } from './route.ts'
 import type { Arrival, OriginSession, Reused, SessionInit, SessionNeeds } from './session.ts'
+import { Stalls } from './stalls.ts'
 import { isRecoverable, Trouble } from './trouble.ts'
 import { Watches } from './watches.ts'
-
-const LEAVES = 'it is about to leave'
 
 export class RoutedSession implements OriginSession, OriginListener {
   attempt = 0
@@ -50,6 +50,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   readonly #checks: Checks
   readonly #pacing: Pacing
   readonly #giving: Giving
+  readonly #stalls: Stalls
   #paused = true
   #begun = false
   #recovering = false
@@ -61,11 +62,14 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#request = requestNumber(needs.random)
     this.#trouble = new Trouble(needs.self, (peer) => init.failover.isReachable(peer))
     this.#hops = new RouteHops(init.route)
-    this.#pacing = new Pacing(needs.clock, this.#stop.signal)
+    this.#pacing = new Pacing(needs.clock, this.#stop.signal, init.failover.patience)
     const attempt = (): number | undefined => (this.#paused ? undefined : this.attempt)
     const send = (message: Frame): Promise<void> => this.#send(this.#hops.route[0]!.peer, message)
     this.#giving = new Giving(needs, init, { request: this.#request, attempt, send })
     this.#text = this.#giving.text
+    this.#stalls = new Stalls(needs.clock, this.#giving.waiting(this.#pacing), (hop, silentMs) =>
+      this.#recover(this.#trouble.stuck(this.#hops.route, hop, silentMs)),
+    )
     this.#checks = new Checks(needs, init, {
       request: this.#request,
       first: this.#giving.first,
@@ -87,22 +91,17 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   /** @throws what ended it before it began */
   async open(): Promise<void> {
-    const { clock, ring } = this.#needs
-    const { deadline, signal } = this.#init
-    const abort = (): void => this.#end(signal.reason as Error)
-    signal.addEventListener('abort', abort, { once: true })
+    const [{ clock, ring }, { deadline, signal }] = [this.#needs, this.#init]
     this.#undo.push(
-      () => signal.removeEventListener('abort', abort),
+      onAbort(signal, (reason) => this.#end(reason)),
       clock.after(deadline, () => this.#end(new DeadlineError(deadline))),
       ring.listen(this.#request, this),
       () => this.#watches.set([]),
+      this.#stalls.begin(),
     )
     const seen = this.#trouble.version
     const cause = await this.#relief.open(this.#hops.route, this.#init.failover, async (route, isAgain) => {
-      if (isAgain) {
-        this.#dismiss(this.#hops.route)
-        this.attempt++
-      }
+      if (isAgain) this.#again(this.#hops.route)
       const fresh = new Set(route)
       const taken = await this.#attempt(route, fresh)
       // Hops of a later attempt, and those that may have a prefix, wait to be resumed.
@@ -129,6 +128,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     return this.#giving.send(ids, position)
   }
 
+  readonly accounted = (message: Frame, account: Account): void => this.#checks.accounted(message, account)
   readonly settle = (): Promise<readonly Arrival[]> => this.#checks.settle()
 
   close(): void {
@@ -150,24 +150,22 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   token(message: Frame, control: ReturnType<typeof decodeToken>): void {
     if (this.#checks.isFenced(this.attempt)) return
-    this.#pacing.fruit()
     const row = this.#text.nextTokenRow
     if (!this.#text.token(message, control))
       this.failed(this.#hops.route.length - 1, new OutOfStepError('a token came out of turn', {}))
     else this.#checks.token(row, message, control)
+    this.#pacing.fruit(this.#text.nextTokenRow + 1)
   }
 
-  readonly accounted = (message: Frame, account: Account): void => this.#checks.accounted(message, account)
-
   taken(message: Frame): void {
-    this.#pacing.fruit()
+    this.#pacing.fruit(message.position + message.rows)
     this.#text.tell({ takenTo: message.position + message.rows })
   }
 
   failed(hop: number, error: Error): void {
     const segment = this.#hops.route[hop]
-    const isFirst = !this.#begun && !this.#recovering
-    if (segment !== undefined && isFirst && this.#relief.refuses(segment, error)) return this.#answers?.fail(error)
+    const isFirst = segment !== undefined && !this.#begun && !this.#recovering
+    if (isFirst && this.#relief.refuses(segment, error)) return this.#answers?.fail(error)
     if (segment === undefined || !isRecoverable(error, this.#begun)) return this.#end(error)
     this.#trouble.fail(segment, error.message)
     this.#recover(error)
@@ -191,18 +189,19 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   async #handOver(hop: number): Promise<void> {
-    const { attempt } = this
-    const { avoid } = this.#trouble
-    const leaving = { request: this.#request, attempt, first: this.#giving.first, signal: this.#stop.signal }
-    const next = await findSuccessor(this.#needs, this.#init, { ...leaving, route: this.#hops.route, avoid }, hop)
+    const [{ attempt }, { avoid }, { route }] = [this, this.#trouble, this.#hops]
+    const {
+      first,
+      openings: { guessKey },
+    } = this.#giving
+    const own = { request: this.#request, attempt, first, guessKey, signal: this.#stop.signal }
+    const next = await findSuccessor(this.#needs, this.#init, { ...own, route, avoid }, hop)
     // Another attempt has begun meanwhile, or the session is over.
     const isLate = this.attempt !== attempt || this.#recovering || this.#error !== undefined
     if (isLate || next === undefined) return next?.close()
     this.#needs.count('hand_overs')
     this.#hops.adopt(next.segment, next.shadow)
-    const segment = this.#hops.route[hop]!
-    this.#trouble.lose(segment, LEAVES, next.segment)
-    this.#recover(new PeerLostError(segment.peer, LEAVES))
+    this.#recover(this.#trouble.leaves(this.#hops.route[hop]!, next.segment))
   }
 
   #end(error: Error): void {
@@ -222,9 +221,8 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   async #recoverAll(cause: Error): Promise<void> {
-    const until = this.#needs.clock.now() + this.#init.failover.patience
+    const { until } = this.#pacing
     this.#recovering = true
-    this.#paused = true
     try {
       let last = cause
       while (this.#paused && this.#error === undefined) {
@@ -243,12 +241,11 @@ export class RoutedSession implements OriginSession, OriginListener {
     const seeking = { clock, failover, trouble: this.#trouble, signal, until, waiting }
     const { route, replaced } = await findRoute(seeking, this.#hops.route)
     const fresh = this.#checks.restarts() ? new Set(route) : this.#hops.fresh(route)
-    this.#dismiss(replaced.map(({ segment }) => segment))
     this.#trouble.settle(replaced)
     this.#replaced.add(replaced)
     const seen = this.#trouble.version
     try {
-      this.attempt++
+      this.#again(replaced.map(({ segment }) => segment))
       await this.#resume(await this.#attempt(route, fresh), fresh)
       if (this.#trouble.version !== seen) return error
       this.#paused = this.#giving.catchUp(this.attempt)
@@ -262,13 +259,14 @@ export class RoutedSession implements OriginSession, OriginListener {
     }
   }
 
-  /** Whoever is replaced and may still be there frees the session; what it still sends is fenced. */
-  #dismiss(replaced: readonly RouteSegment[]): void {
+  /** Another attempt: whoever is replaced and may still be there frees the session; what it still sends is fenced. */
+  #again(replaced: readonly RouteSegment[]): void {
     for (const segment of replaced) {
       this.#hops.forget(segment)
       const control = encodeControl({ from: segment.from })
       if (this.#init.failover.isReachable(segment.peer)) this.#give(segment.peer, { type: RING.close, control })
     }
+    this.attempt++
   }
 
   /** Opens hops that are new and reroutes those that stay. Returns the rows that each has. @throws what went wrong */
@@ -294,6 +292,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   async #resume(had: readonly number[], fresh: ReadonlySet<RouteSegment>): Promise<void> {
     const tokensFrom = this.#text.nextTokenRow
     const tells = this.#text.tokens.length === 0 && fresh.has(this.#hops.route.at(-1)!)
+    this.#stalls.asked(had)
     const { taken, hops } = resumptionOf({ had, tokensFrom, tells, keep: this.#giving.keep })
     // The last hop answers of what comes now, and not of what it has.
     if (this.#begun) this.#text.tell({ takenTo: taken.at(-1)! })

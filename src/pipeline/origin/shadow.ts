@@ -5,6 +5,7 @@
  */
 import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import { onAbort } from '../../util/index.ts'
 import { PeerLostError } from '../ring/errors.ts'
 import type { OriginListener } from '../ring/origins.ts'
 import { RING } from '../ring/protocol.ts'
@@ -45,13 +46,13 @@ export interface Shadow {
 export async function openShadow(
   needs: SessionNeeds,
   init: SessionInit,
-  followed: Followed,
+  followed: Followed & { readonly guessKey: Uint8Array<ArrayBuffer> | undefined },
   route: readonly RouteSegment[],
   place: number,
 ): Promise<Shadow> {
   const shadow = new ShadowHop(needs, followed, route, place)
   try {
-    await shadow.open(openingOf(init, route, place, []))
+    await shadow.open(openingOf(init, route, place, [], { guessKey: followed.guessKey }))
     for (let round = 0; round < ROUNDS && followed.first.sure - shadow.fed > NEAR_ROWS; round++)
       await shadow.feed(followed.first.sure)
     return { request: shadow.request, close: () => shadow.close() }
@@ -91,10 +92,8 @@ export class ShadowHop {
     this.peer = route[place]!.peer
     this.request = requestNumber(needs.random)
     this.accounts = new Accounts(needs)
-    const abort = (): void => this.#fail(followed.signal.reason as Error)
-    followed.signal.addEventListener('abort', abort, { once: true })
     this.#undo.push(
-      () => followed.signal.removeEventListener('abort', abort),
+      onAbort(followed.signal, (reason) => this.#fail(reason)),
       needs.ring.listen(this.request, this.#listener()),
       needs.watch(this.peer),
     )

@@ -16,6 +16,8 @@ export interface LostSegment {
 const BREAKS = 2
 /** Failures of one peer in one session, for a reason of its own, after which others are asked. */
 const FAILURES = 2
+const LEAVES = 'it is about to leave'
+const STUCK = 'it takes rows and passes none on'
 const SILENT = 'it does not answer'
 const WRONG = 'its rows are not what others compute'
 
@@ -74,6 +76,22 @@ export class Trouble {
     return new PeerLostError(segment.peer, SILENT)
   }
 
+  /**
+   * Nothing has come for too long. Returns what to recover from.
+   * @param hop that passes nothing on; undefined: all are asked how far they are, and nobody is lost
+   */
+  stuck(route: readonly RouteSegment[], hop: number | undefined, silentMs: number): PeerLostError {
+    const why = `nothing came for ${(silentMs / 1000).toFixed(1)} s`
+    const segment = hop === undefined ? undefined : route[hop]
+    if (segment === undefined || segment.peer === this.#self) {
+      this.version++
+      return new PeerLostError(route.at(-1)!.peer, why)
+    }
+    this.avoid.add(segment.peer)
+    this.lose(segment, STUCK)
+    return new PeerLostError(segment.peer, why)
+  }
+
   /** Nothing that it computes is used any more. Returns the loss. */
   condemn(route: readonly RouteSegment[], peer: string): PeerLostError {
     this.avoid.add(peer)
@@ -113,6 +131,12 @@ export class Trouble {
     this.#breaks.set(key, count)
     this.version++
     return count >= BREAKS
+  }
+
+  /** Its stage has moved to another that has caught up. Returns the loss. */
+  leaves(segment: RouteSegment, by: RouteSegment): PeerLostError {
+    this.lose(segment, LEAVES, by)
+    return new PeerLostError(segment.peer, LEAVES)
   }
 
   /** These were replaced. */

@@ -12,6 +12,7 @@ import type { WeftError } from '../../errors.ts'
 import { decodeControl, FrameError } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { MAX_SCHEMA_TEXT } from '../host/grammar/schema.ts'
+import { tokenIdsSchema } from '../host/token-ids.ts'
 import { MAX_RUNS, NAME_BYTES } from '../prefix/names.ts'
 import { GUESS_KEY_BYTES, MAX_GUESSES } from './guesses.ts'
 import { isAddress } from '../../store/index.ts'
@@ -85,11 +86,8 @@ export const samplerSchema = z.strictObject({
       .optional(),
   }),
   logprobs: z.number().int().min(-1).max(64),
-  history: z.array(z.number().int().min(0)).max(1 << 15),
-  generated: z
-    .array(z.number().int().min(0))
-    .max(1 << 15)
-    .default([]),
+  history: tokenIdsSchema,
+  generated: tokenIdsSchema.default([]),
   format: z
     .discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('json') }),

@@ -142,8 +142,7 @@ export class RingService {
       this.#opening.set(key, message.attempt)
       const ready = await prepareHost(this.#needs.stages, open, own, from.peer)
       if (this.#opening.get(key) !== message.attempt) return
-      const hop = await this.#begin(from, message, open, ready)
-      if (hop.prefix === undefined) this.#opened(hop, {})
+      await this.#begin(from, message, open, ready)
     } catch (error) {
       this.#refuse(from, message, error)
     } finally {
@@ -151,7 +150,8 @@ export class RingService {
     }
   }
 
-  async #begin(from: Link, message: Frame, open: RouteOpen, { host, adapter }: ReadyHost): Promise<Hop> {
+  /** The origin hears of it when the host has let it in: its memory may be full, or it may be wedged. */
+  async #begin(from: Link, message: Frame, open: RouteOpen, { host, adapter }: ReadyHost): Promise<void> {
     this.#attach(host)
     const { clock } = this.#needs
     const local = this.#nextLocal++
@@ -161,7 +161,6 @@ export class RingService {
     hop.watchNext(this.#needs.self, this.#needs.network)
     this.#needs.count('sessions_opened')
     await host.send(openFrame(hop, open, this.#prefixes.wanted(hop), adapter))
-    return hop
   }
 
   #opened(hop: Hop, more: { readonly prefix?: number }): void {
@@ -234,6 +233,7 @@ export class RingService {
     const hop = this.#hops.byLocal(message.request)
     if (hop === undefined) return
     if (message.type === HOST.opened) {
+      if (hop.prefix === undefined) return this.#opened(hop, {})
       this.#prefixes.opened(hop, message.position)
       return this.#opened(hop, { prefix: hop.taken })
     }

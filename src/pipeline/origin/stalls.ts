@@ -1,0 +1,93 @@
+/**
+ * Finds a route on which nothing moves though all its peers are there: a frame that was lost, or a peer that takes rows and passes
+ * none on. First all hops are asked how far they are, which also gives again what was lost; when still nothing comes,
+ * whoever had more than the one behind it is replaced.
+ */
+import type { Clock } from '../../util/index.ts'
+
+const LOOK_MS = 500
+/** Beyond the work itself: other users' prompts are computed meanwhile. */
+const GRACE_MS = 2_500
+/** Before anything has come, graphs of another size may be loaded, and others' prompts stand before this one. */
+const FIRST_MS = 20_000
+/** How much slower than ever before a row may be. */
+const SLOWDOWN = 8
+/** A row of a prompt, before anything is known. */
+const FIRST_ROW_MS = 100
+/** A peer is replaced later than it is asked. */
+const BEFORE_LOSS = 2
+
+export interface Waiting {
+  /** Rows given of which nothing has come; 0: nothing is waited for. */
+  outstanding(): number
+  /** Rows that have come through. */
+  furthest(): number
+}
+
+export class Stalls {
+  readonly #clock: Clock
+  readonly #waiting: Waiting
+  readonly #stalled: (hop: number | undefined, silentMs: number) => void
+  #seen = 0
+  #since = 0
+  #slowest: number | undefined
+  /** All hops are being asked; what they had then. */
+  #asking = false
+  #had: readonly number[] | undefined
+
+  /** @param stalled hop: the one that passes nothing on; undefined: it is not known yet */
+  constructor(clock: Clock, waiting: Waiting, stalled: (hop: number | undefined, silentMs: number) => void) {
+    this.#clock = clock
+    this.#waiting = waiting
+    this.#stalled = stalled
+  }
+
+  /** Returns how to end it. */
+  begin(): () => void {
+    this.#since = this.#clock.now()
+    let cancel = (): void => undefined
+    const look = (): void => {
+      this.#look()
+      cancel = this.#clock.after(LOOK_MS, look)
+    }
+    cancel = this.#clock.after(LOOK_MS, look)
+    return () => cancel()
+  }
+
+  /** All hops have said how many rows they have. */
+  asked(had: readonly number[]): void {
+    if (this.#asking) this.#had = had
+    this.#asking = false
+    this.#since = this.#clock.now()
+  }
+
+  #look(): void {
+    const now = this.#clock.now()
+    const [rows, outstanding] = [this.#waiting.furthest(), this.#waiting.outstanding()]
+    if (rows !== this.#seen) {
+      // Seen at the looks alone: a row took no longer than this.
+      this.#slowest = Math.max(this.#slowest ?? 0, (now - this.#since) / (rows - this.#seen))
+      this.#had = undefined
+    }
+    if (rows !== this.#seen || outstanding === 0) {
+      this.#seen = rows
+      this.#since = now
+      return
+    }
+    const grace = this.#slowest === undefined ? FIRST_MS : GRACE_MS
+    const allowed = grace + SLOWDOWN * outstanding * (this.#slowest ?? FIRST_ROW_MS)
+    const silent = now - this.#since
+    if (silent < allowed * (this.#had === undefined ? 1 : BEFORE_LOSS)) return
+    const hop = this.#had === undefined ? undefined : lagging(this.#had)
+    this.#asking = hop === undefined
+    this.#had = undefined
+    this.#since = now
+    this.#stalled(hop, silent)
+  }
+}
+
+/** The hop whose rows the next one does not have; the last where all have the same. */
+function lagging(had: readonly number[]): number {
+  const hop = had.findIndex((rows, index) => rows > (had[index + 1] ?? rows))
+  return hop < 0 ? had.length - 1 : hop
+}
