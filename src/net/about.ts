@@ -13,9 +13,10 @@ export function aboutOf(init: NetworkInit, instance: Uint8Array, peer: string, a
     name: isKnown ? init.name : '',
     network: isKnown ? init.networkName : '',
     instance: Buffer.from(instance).toString('hex'),
-    epoch: init.membership.epoch,
+    epoch: isKnown ? init.membership.epoch : 0,
     addresses: isKnown ? addresses.slice(0, MAX_ADDRESSES) : [],
-    ...(init.cluster === undefined ? {} : { log: init.cluster.head() }),
+    // whoever is not known here but knows this peer tells its own head, and is asked for what it knows
+    ...(init.cluster === undefined || !isKnown ? {} : { log: init.cluster.head() }),
   }
 }
 

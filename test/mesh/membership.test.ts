@@ -224,7 +224,7 @@ describe('an invite', () => {
     expect(encodeToken(one).length).toBeLessThan(400)
   }, 60_000)
 
-  test('is refused to who was removed, and to whom it is not for', async () => {
+  test('is refused to who was removed, to whom it is not for, and to who left with it', async () => {
     const { a, token } = await admin()
     const [removed, wanted] = [newIdentity(), newIdentity()]
     a.cluster.admit({ peer: removed.id, name: '', role: 'member', site: '' })
@@ -234,6 +234,14 @@ describe('an invite', () => {
         () => 'joined',
         (error: unknown) => (error as { code?: string }).code,
       )
+    const [leaver, first] = [newIdentity(), token()]
+    expect(await refused(leaver, first)).toBe('joined')
+    const wasted = token()
+    expect(await refused(leaver, wasted)).toBe('WEFT-TRU-156')
+    a.cluster.revoke(leaver.id, 'left', true)
+    expect(await refused(leaver, first)).toBe('WEFT-TRU-153')
+    // that one was not used up by a member that had no need of it
+    expect(await refused(leaver, wasted)).toBe('joined')
     // at the gate: it does not get as far as its invite
     expect(await refused(removed, token())).toBe('WEFT-TRU-157')
     expect(await refused(newIdentity(), token({ peer: wanted.id }))).toBe('WEFT-TRU-154')

@@ -86,7 +86,7 @@ describe('a book of invites', () => {
 
   test('lets one in with one use, and tells everybody else why not', async () => {
     const { invite, secret } = book.create(init, 1)
-    const ask = { id: invite.id, secret, name: 'n', now: 5 }
+    const ask = { id: invite.id, secret, name: 'n', now: 5, standing: 'new' as const }
     const [first, second] = [peer(), peer()]
     expect(book.redeem({ ...ask, peer: first })).toEqual({ role: 'member', site: 'hq', again: false })
     expect(coded(() => book.redeem({ ...ask, peer: second }))).toBe('WEFT-TRU-153')
@@ -104,7 +104,7 @@ describe('a book of invites', () => {
 
   test('refuses what has expired by its clock, what is for another, and what was taken back', () => {
     const { invite, secret } = book.create({ ...init, peer: admin, uses: 2 }, 1)
-    const ask = { id: invite.id, secret, name: 'n', now: 5 }
+    const ask = { id: invite.id, secret, name: 'n', now: 5, standing: 'new' as const }
     expect(coded(() => book.redeem({ ...ask, peer: peer() }))).toBe('WEFT-TRU-154')
     expect(coded(() => book.redeem({ ...ask, peer: admin, now: 10_000 }))).toBe('WEFT-TRU-152')
     expect(book.redeem({ ...ask, peer: admin, now: 9_999 }).again).toBe(false)
@@ -113,9 +113,25 @@ describe('a book of invites', () => {
     expect(coded(() => book.remove(invite.id))).toBe('WEFT-TRU-151')
   })
 
+  test('is spent for who has left, and is not taken by who is a member already', () => {
+    const { invite, secret } = book.create({ ...init, uses: 2 }, 1)
+    const ask = { id: invite.id, secret, name: 'n', now: 5 }
+    const [leaver, member] = [peer(), peer()]
+    expect(coded(() => book.redeem({ ...ask, peer: member, standing: 'member' }))).toBe('WEFT-TRU-156')
+    expect(book.list()).toMatchObject([{ left: 2, used_by: [] }])
+    expect(book.redeem({ ...ask, peer: leaver, standing: 'new' }).again).toBe(false)
+    expect(book.redeem({ ...ask, peer: leaver, standing: 'member' }).again).toBe(true)
+    for (const how of ['check', 'redeem'] as const)
+      expect(coded(() => book[how]({ ...ask, peer: leaver, standing: 'left' }))).toBe('WEFT-TRU-153')
+    const other = book.create(init, 1)
+    const fresh = { ...ask, id: other.invite.id, secret: other.secret }
+    expect(book.redeem({ ...fresh, peer: leaver, standing: 'left' }).again).toBe(false)
+    expect(book.list().map(({ left }) => left)).toEqual([1, 0])
+  })
+
   test('with approval lets in whom a person approves', () => {
     const { invite, secret } = book.create({ ...init, approve: true, uses: 2 }, 1)
-    const ask = { id: invite.id, secret, name: 'newcomer', now: 5 }
+    const ask = { id: invite.id, secret, name: 'newcomer', now: 5, standing: 'new' as const }
     const [good, bad] = [peer(), peer()]
     for (const one of [good, bad, good]) expect(coded(() => book.redeem({ ...ask, peer: one }))).toBe('WEFT-TRU-155')
     expect(book.waiting().map((one) => one.peer)).toEqual(expect.arrayContaining([good, bad]))

@@ -15,13 +15,13 @@ import {
 } from '../../trust/index.ts'
 import type { Entry, Identity, InviteToken } from '../../trust/index.ts'
 import { Inbox } from '../../util/index.ts'
-import type { Clock, RandomSource } from '../../util/index.ts'
+import type { CancelTimer, Clock, RandomSource } from '../../util/index.ts'
 import { MeshProtocolError } from '../errors.ts'
 import { readEntries } from './entry-frames.ts'
 import { ENROL, ENROL_PROTOCOL, enrolFrame, enrolMac, NONCE_BYTES, readEnrol } from './enrol-wire.ts'
 import { provenAdmins } from './lineage.ts'
 
-/** For each address; what is dialled within it has deadlines of its own. */
+/** For each address, and again from one message of the admin to the next: a long log comes in many. */
 const ADDRESS_MS = 15_000
 const MAX_LOG_BYTES = 1 << 30
 
@@ -50,9 +50,8 @@ export async function enrol(
 ): Promise<EnrolOutcome> {
   const whys: string[] = []
   for (const address of token.addresses) {
-    const late = new AbortController()
-    const cancel = needs.clock.after(ADDRESS_MS, () => late.abort(new Error('no answer in time')))
-    const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal])
+    const deadline = deadlineOf(needs.clock)
+    const either = signal === undefined ? deadline.signal : AbortSignal.any([signal, deadline.signal])
     const init = { networkKey: doorKey(token.cluster), address, protocol: ENROL_PROTOCOL }
     try {
       const knocked = await knock(needs, init, either).catch((error: unknown) => {
@@ -62,44 +61,65 @@ export async function enrol(
       })
       if (knocked === undefined) continue
       try {
-        return { ...(await talk(needs, knocked.channel, token, name, either)), address }
+        const init = { token, name, signal: either, stepped: () => deadline.again() }
+        return { ...(await talk(needs, knocked.channel, init)), address }
       } finally {
         await knocked.stop()
       }
     } finally {
-      cancel()
+      deadline.cancel()
     }
   }
   throw new EnrolUnreachableError(token.addresses, whys.slice(-2).join('; '))
 }
 
+function deadlineOf(clock: Clock): { readonly signal: AbortSignal; again(): void; cancel(): void } {
+  const late = new AbortController()
+  const begin = (): CancelTimer => clock.after(ADDRESS_MS, () => late.abort(new Error('no answer in time')))
+  let cancel = begin()
+  return {
+    signal: late.signal,
+    again() {
+      cancel()
+      cancel = begin()
+    },
+    cancel: () => cancel(),
+  }
+}
+
+interface TalkInit extends EnrolInit {
+  readonly signal: AbortSignal
+  /** The other side has said something. */
+  stepped(): void
+}
+
 async function talk(
   needs: { readonly identity: Identity; readonly random: RandomSource; readonly clock: Clock },
   channel: Channel,
-  token: InviteToken,
-  name: string,
-  signal: AbortSignal,
+  { token, name, signal, ...more }: TalkInit,
 ): Promise<Omit<EnrolOutcome, 'address'>> {
   const peer = channel.remote
   const inbox = new Inbox<Frame>()
-  channel.onFrame((message) => inbox.push(message))
+  channel.onFrame((message) => {
+    more.stepped()
+    inbox.push(message)
+  })
   void channel.closed.then((reason) => inbox.fail(reason ?? new MeshProtocolError(peer, 'it hung up')))
   const onAbort = (): void => channel.abort(signal.reason as Error)
   signal.addEventListener('abort', onAbort, { once: true })
   try {
     const nonce = needs.random.bytes(NONCE_BYTES)
-    await channel.send(enrolFrame('ask', { invite: token.invite, nonce }))
-    const { mac } = readEnrol(peer, 'proof', await inbox.take())
     const names = { cluster: token.cluster, admin: peer, joiner: needs.identity.id, nonce }
-    if (!timingSafeEqual(mac, enrolMac(secretHash(token.secret), names)))
+    const key = secretHash(token.secret)
+    await channel.send(enrolFrame('ask', { invite: token.invite, nonce, mac: enrolMac(key, 'joiner', names) }))
+    const { mac } = readEnrol(peer, 'proof', await inbox.take())
+    if (!timingSafeEqual(mac, enrolMac(key, 'admin', names)))
       throw new EnrolUntrustedError('it has not made this invite, or has taken it back')
     const admins = provenAdmins(token.cluster, await entriesOf(inbox, peer, ENROL.entries))
     if (typeof admins === 'string') throw new EnrolUntrustedError(admins)
     if (!admins.has(peer)) throw new EnrolUntrustedError('it is no admin of that cluster (any more)')
     await channel.send(enrolFrame('handIn', { secret: token.secret, name }))
-    const answer = await inbox.take()
-    if (answer.type === ENROL.refused) throw refusal(readEnrol(peer, 'refused', answer))
-    const { clock } = readEnrol(peer, 'joined', answer)
+    const { clock } = readEnrol(peer, 'joined', accepted(peer, await inbox.take()))
     const entries = (await entriesOf(inbox, peer, ENROL.log)).map(decodeEntry)
     return { entries, admin: peer, ahead: clock - needs.clock.wall() }
   } finally {
@@ -108,11 +128,17 @@ async function talk(
   }
 }
 
+/** A message that is no refusal. @throws what the admin refuses with */
+function accepted(peer: string, message: Frame): Frame {
+  if (message.type === ENROL.refused) throw refusal(readEnrol(peer, 'refused', message))
+  return message
+}
+
 async function entriesOf(inbox: Inbox<Frame>, peer: string, type: number): Promise<Uint8Array[]> {
   const all: Uint8Array[] = []
   let bytes = 0
   for (;;) {
-    const message = await inbox.take()
+    const message = accepted(peer, await inbox.take())
     if (message.type !== type) throw new MeshProtocolError(peer, `message ${message.type} came in place of ${type}`)
     const { entries, last } = readEntries(peer, message)
     all.push(...entries)

@@ -1,28 +1,34 @@
-/** An admin's side of an invite: proves who it is, takes a use under the lock of the invites, and lets the joiner in. */
+/**
+ * An admin's side of an invite: has the joiner show that it holds one that is good for it, proves who it is itself, takes
+ * a use under the lock of the invites, and lets the joiner in. Whoever holds none is told nothing at all.
+ */
+import { timingSafeEqual } from 'node:crypto'
 import { errorData } from '../../errors.ts'
 import type { WeftError } from '../../errors.ts'
 import type { Channel, Frame, Network } from '../../net/index.ts'
 import type { Telemetry } from '../../telemetry/index.ts'
 import { InviteDeniedError, InviteWaitsError } from '../../trust/index.ts'
-import type { Cluster, InviteBook, Role } from '../../trust/index.ts'
+import type { Asked, Cluster, InviteBook, Role } from '../../trust/index.ts'
 import { createTokenBucket } from '../../util/index.ts'
-import type { Clock } from '../../util/index.ts'
+import type { Clock, RandomSource } from '../../util/index.ts'
 import { MeshProtocolError } from '../errors.ts'
 import type { MeshLogger } from '../needs.ts'
 import { entryFrames } from './entry-frames.ts'
 import { ENROL, ENROL_PROTOCOL, enrolFrame, enrolMac, readEnrol, refusedFrame } from './enrol-wire.ts'
-import { lineageOf } from './lineage.ts'
+import { createLineage } from './lineage.ts'
 
 /** Strangers may ask as often as people join; guessing a secret of 128 bits takes longer. */
 const ASKS_PER_SECOND = 200
 /** Conversations at a time; each ends by itself. */
 const MAX_TALKS = 128
+/** From one message of the joiner to the next, and from one frame of the log that goes out to the next. */
 const TALK_MS = 10_000
 
 export interface EnrolNeeds {
   readonly cluster: Cluster
   readonly invites: InviteBook
   readonly clock: Clock
+  readonly random: RandomSource
   readonly logger: MeshLogger
   readonly telemetry: Pick<Telemetry, 'count'>
   /** Somebody waits for a person. */
@@ -31,72 +37,126 @@ export interface EnrolNeeds {
   readonly joined: (peer: string, role: Role) => void
 }
 
-/** @returns how to take it away again */
+/** Of one channel: its deadline begins anew with each step. */
+interface Talk {
+  readonly needs: EnrolNeeds
+  readonly channel: Channel
+  readonly peer: string
+  readonly lineage: () => readonly Uint8Array[]
+  stepped(): void
+}
+
 export function serveEnrolments(network: Network, needs: EnrolNeeds): void {
   const bucket = createTokenBucket(needs.clock, ASKS_PER_SECOND)
+  const lineage = createLineage(needs.cluster)
   let talks = 0
   network.handleEarly(ENROL_PROTOCOL, 'enrol', (channel) => {
-    if (talks >= MAX_TALKS) return channel.abort(new MeshProtocolError(channel.remote, 'too many ask to be let in'))
+    const peer = channel.remote
+    if (talks >= MAX_TALKS) return channel.abort(new MeshProtocolError(peer, 'too many ask to be let in'))
     talks++
-    const cancel = needs.clock.after(TALK_MS, () =>
-      channel.abort(new MeshProtocolError(channel.remote, 'it takes too long to hand in its invite')),
-    )
+    const late = (): void => channel.abort(new MeshProtocolError(peer, 'it takes too long to hand in its invite'))
+    let cancel = needs.clock.after(TALK_MS, late)
+    const stepped = (): void => {
+      cancel()
+      cancel = needs.clock.after(TALK_MS, late)
+    }
     void channel.closed.then(() => {
       talks--
       cancel()
     })
-    talk(channel, needs, bucket)
+    listen({ needs, channel, peer, lineage, stepped }, bucket)
   })
 }
 
-function talk(channel: Channel, needs: EnrolNeeds, bucket: { take(count: number): Promise<void> }): void {
-  const { cluster, invites } = needs
-  const peer = channel.remote
-  let asked: string | undefined
+function listen(talk: Talk, bucket: { take(count: number): Promise<void> }): void {
+  let asked: Promise<string | undefined> | undefined
   let over = false
-  const ask = async (message: Frame): Promise<void> => {
-    const { invite, nonce } = readEnrol(peer, 'ask', message)
-    await bucket.take(1)
-    asked = invite
-    const names = { cluster: cluster.id, admin: cluster.self, joiner: peer, nonce }
-    await channel.send(enrolFrame('proof', { mac: enrolMac(invites.proofKey(invite), names) }))
-    for (const one of entryFrames(ENROL.entries, lineageOf(cluster))) await channel.send(one)
-  }
-  const handIn = async (message: Frame, invite: string): Promise<void> => {
-    const { secret, name } = readEnrol(peer, 'handIn', message)
-    over = true
-    try {
-      admit(needs, peer, { invite, secret, name })
-    } catch (error) {
-      const outcome = error instanceof InviteWaitsError ? 'waits' : 'refused'
-      needs.telemetry.count('enrolments', 1, { outcome })
-      needs.logger.warn({ peer, invite, code: (error as WeftError).code }, 'an invite was refused')
-      if (outcome === 'waits') needs.waits(peer, name)
-      await channel.send(refusedFrame(errorData(error)))
-      return channel.close()
+  talk.channel.onFrame(async (message) => {
+    if (over) throw new MeshProtocolError(talk.peer, 'it hands in an invite twice')
+    if (asked === undefined) {
+      asked = bucket.take(1).then(() => ask(talk, message))
+      await asked
+      return
     }
-    await channel.send(enrolFrame('joined', { clock: needs.clock.wall() }))
-    for (const one of entryFrames(ENROL.log, cluster.log.entries(0, cluster.head.height + 1))) await channel.send(one)
-    await channel.close()
-  }
-  channel.onFrame((message) => {
-    if (over) throw new MeshProtocolError(peer, 'it hands in an invite twice')
-    return asked === undefined ? ask(message) : handIn(message, asked)
+    over = true
+    const invite = await asked
+    if (invite !== undefined) await handIn(talk, message, invite)
   })
+}
+
+/** @returns the invite that the joiner has shown to hold, and that is good for it */
+async function ask(talk: Talk, message: Frame): Promise<string | undefined> {
+  const { needs, channel, peer } = talk
+  const { cluster, invites } = needs
+  const { invite, nonce, mac } = readEnrol(peer, 'ask', message)
+  const names = { cluster: cluster.id, admin: cluster.self, joiner: peer, nonce }
+  const key = invites.proofKey(invite)
+  const holds = timingSafeEqual(mac, enrolMac(key, 'joiner', names))
+  // a proof to somebody else would be one more thing to guess the secret by
+  await channel.send(enrolFrame('proof', { mac: holds ? enrolMac(key, 'admin', names) : needs.random.bytes(32) }))
+  if (!holds) {
+    await channel.close()
+    return undefined
+  }
+  try {
+    mayHave(cluster, peer)
+    invites.check(askedOf(needs, peer, invite))
+  } catch (error) {
+    await refuse(talk, invite, error)
+    return undefined
+  }
+  talk.stepped()
+  for (const one of entryFrames(ENROL.entries, talk.lineage())) await channel.send(one)
+  return invite
+}
+
+async function handIn(talk: Talk, message: Frame, invite: string): Promise<void> {
+  const { needs, channel, peer } = talk
+  const { cluster } = needs
+  const { secret, name } = readEnrol(peer, 'handIn', message)
+  try {
+    admit(needs, peer, { invite, secret, name })
+  } catch (error) {
+    if (error instanceof InviteWaitsError) needs.waits(peer, name)
+    return refuse(talk, invite, error)
+  }
+  await channel.send(enrolFrame('joined', { clock: needs.clock.wall() }))
+  for (const one of entryFrames(ENROL.log, cluster.log.entries(0, cluster.head.height + 1))) {
+    talk.stepped()
+    await channel.send(one)
+  }
+  await channel.close()
+}
+
+async function refuse({ needs, channel, peer }: Talk, invite: string, error: unknown): Promise<void> {
+  const outcome = error instanceof InviteWaitsError ? 'waits' : 'refused'
+  needs.telemetry.count('enrolments', 1, { outcome })
+  needs.logger.warn({ peer, invite, code: (error as WeftError).code }, 'an invite was refused')
+  await channel.send(refusedFrame(errorData(error)))
+  await channel.close()
+}
+
+function mayHave(cluster: Cluster, peer: string): void {
+  if (cluster.membership.isRemoved(peer)) throw new InviteDeniedError('it was removed from this cluster')
+}
+
+function askedOf({ cluster, clock }: EnrolNeeds, peer: string, id: string): Asked {
+  const isGone = cluster.log.state.removed.has(peer)
+  const standing = cluster.member(peer) !== undefined ? 'member' : isGone ? 'left' : 'new'
+  return { id, peer, standing, now: clock.wall() }
 }
 
 /** Checked before the use is taken, so that nobody wastes one who cannot get in. */
 function admit(
-  { cluster, invites, clock, telemetry, logger, joined }: EnrolNeeds,
+  needs: EnrolNeeds,
   peer: string,
   { invite, secret, name }: { readonly invite: string; readonly secret: Uint8Array; readonly name: string },
 ): void {
-  if (cluster.membership.isRemoved(peer)) throw new InviteDeniedError('it was removed from this cluster')
-  const { role, site, again } = invites.redeem({ id: invite, secret, peer, name, now: clock.wall() })
-  if (cluster.member(peer) !== undefined) {
-    if (!again) throw new InviteDeniedError('it is a member already')
-    return telemetry.count('enrolments', 1, { outcome: 'again' })
-  }
+  const { cluster, invites, telemetry, logger, joined } = needs
+  mayHave(cluster, peer)
+  const asked = askedOf(needs, peer, invite)
+  const { role, site } = invites.redeem({ ...asked, secret, name })
+  if (asked.standing === 'member') return telemetry.count('enrolments', 1, { outcome: 'again' })
   cluster.admit({ peer, name: labelOf(name), role, site })
   telemetry.count('enrolments', 1, { outcome: 'joined' })
   logger.info({ peer, role, site }, 'a peer has joined the cluster')

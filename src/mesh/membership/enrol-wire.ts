@@ -1,10 +1,12 @@
 /**
  * Messages of `/weft/enrol/1`, over a connection that has the key of the cluster's door and was not greeted. The joiner
- * sends its secret when it knows that the other side is an admin of the cluster that its invite names, and not before.
+ * sends its secret when it knows that the other side is an admin of the cluster that its invite names, and not before;
+ * the admin says nothing of the cluster before it knows that the joiner has an invite that is good for it.
  *
- *   type 1 ask      joiner: control {invite, nonce}
- *   type 2 proof    admin: control {mac}: HMAC-SHA-256 with the hash of the secret, over cluster, both ids and the nonce
- *   type 3 entries  admin: those entries that say who the admins are (entry-frames.ts)
+ *   type 1 ask      joiner: control {invite, nonce, mac}: HMAC-SHA-256 with the hash of the secret, over cluster, both ids,
+ *                   who says it, and the nonce
+ *   type 2 proof    admin: control {mac}, as in 1; of a random key, and the last word, where that one was wrong
+ *   type 3 entries  admin: those entries that say who the admins are (entry-frames.ts); or 6
  *   type 4 hand-in  joiner: control {secret, name}
  *   type 5 log      admin: all entries, the joiner's own among them; control of type 7 came before
  *   type 6 refused  admin: control {code, message, why, hint}
@@ -26,7 +28,7 @@ const bytes = (length: number): z.ZodType<Uint8Array> =>
 const text = z.string().max(500)
 
 const schemas = {
-  ask: z.strictObject({ invite: z.string().regex(/^[0-9a-f]{16}$/), nonce: bytes(NONCE_BYTES) }),
+  ask: z.strictObject({ invite: z.string().regex(/^[0-9a-f]{16}$/), nonce: bytes(NONCE_BYTES), mac: bytes(32) }),
   proof: z.strictObject({ mac: bytes(32) }),
   handIn: z.strictObject({ secret: bytes(16), name: z.string().max(64) }),
   refused: z.strictObject({ code: z.string().max(20), message: text, why: text.nullable(), hint: text.nullable() }),
@@ -51,11 +53,16 @@ export function refusedFrame({ code, message, why, hint }: ErrorData): Frame {
   return enrolFrame('refused', { code, message: message.slice(0, 500), why: cut(why), hint: cut(hint) })
 }
 
-/** @param key hash of the secret: whoever made the invite has it */
-export function enrolMac(
-  key: Uint8Array,
-  { cluster, admin, joiner, nonce }: { cluster: string; admin: string; joiner: string; nonce: Uint8Array },
-): Uint8Array {
-  const mac = createHmac('sha256', key).update(`weft enrol 1\n${cluster}\n${admin}\n${joiner}\n`).update(nonce)
-  return new Uint8Array(mac.digest())
+export interface EnrolNames {
+  readonly cluster: string
+  readonly admin: string
+  readonly joiner: string
+  readonly nonce: Uint8Array
+}
+
+/** @param key hash of the secret: whoever made the invite has it, and whoever has the invite can make it */
+export function enrolMac(key: Uint8Array, says: 'admin' | 'joiner', names: EnrolNames): Uint8Array {
+  const { cluster, admin, joiner, nonce } = names
+  const text = `weft enrol 1\n${says}\n${cluster}\n${admin}\n${joiner}\n`
+  return new Uint8Array(createHmac('sha256', key).update(text).update(nonce).digest())
 }

@@ -1,16 +1,26 @@
-/** One channel of the membership protocol: heads, questions and entries between two members. */
+/**
+ * One channel of the membership protocol: heads, questions and entries between two members. While a greeting is under way
+ * the other side may be anybody: whom this side's log does not admit is asked, and told nothing.
+ */
 import type { Channel, Frame } from '../../net/index.ts'
-import type { Cluster } from '../../trust/index.ts'
+import type { Cluster, LogHead } from '../../trust/index.ts'
 import { EntryChainError } from '../../trust/index.ts'
 import { MeshProtocolError } from '../errors.ts'
 import { entryFrames, readEntries } from './entry-frames.ts'
-import { askFrame, headFrame, leaveFrame, NEWS, readAsk, readHead, readLeave } from './wire.ts'
+import { createTokenBucket } from '../../util/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { headFrame, headsFrame, leaveFrame, NEWS, readHead, readHeads, readLeave, whichFrame } from './wire.ts'
 
 /** Entries that may come in answer to one question. More than a log has, at their usual size. */
 const MAX_ANSWER_BYTES = 256 << 20
+/** The same from one that is not known: thousands of changes among some dozen members. Whoever is further behind asks a member. */
+const MAX_STRANGER_BYTES = 8 << 20
+/** Questions of one member that are answered in a second; the answer to a later one has all that came meanwhile. */
+const ANSWERS_PER_SECOND = 8
 
 export interface NewsNeeds {
   readonly cluster: Cluster
+  readonly clock: Clock
   /** Entries came and stand. */
   merged(from: string, entries: number): void
   /** A member asks to be taken out. */
@@ -28,6 +38,8 @@ export class NewsChannel {
   #coming: Uint8Array[] = []
   #bytes = 0
   #asked = false
+  #askedWhich = false
+  readonly #answers: ReturnType<typeof createTokenBucket>
   /** Resolves when this side has what the other one told of. */
   #caughtUp = Promise.withResolvers<void>()
 
@@ -35,6 +47,7 @@ export class NewsChannel {
     this.#needs = needs
     this.#channel = channel
     this.peer = channel.remote
+    this.#answers = createTokenBucket(needs.clock, ANSWERS_PER_SECOND)
     channel.onFrame((message) => this.#onFrame(message))
     void channel.closed.then(() => this.#caughtUp.resolve())
   }
@@ -49,14 +62,17 @@ export class NewsChannel {
 
   tell(): void {
     const { cluster } = this.#needs
-    this.#send(headFrame(cluster.head, cluster.beat()))
+    if (this.#mayKnow()) this.#send(headFrame(cluster.head, cluster.beat()))
   }
 
-  /** Asks for what is after the newest entry that both have. */
+  /** Asks for what is after the newest entry that both have; of a stranger first which it has. */
   ask(): void {
-    if (this.#asked) return
-    this.#asked = true
-    this.#send(askFrame(this.#needs.cluster.log.locator()))
+    if (this.#asked || this.#askedWhich) return
+    if (this.#mayKnow()) this.#askFor(this.#needs.cluster.log.locator())
+    else {
+      this.#askedWhich = true
+      this.#send(whichFrame())
+    }
   }
 
   /** The last word to a peer that an entry takes out. */
@@ -72,6 +88,16 @@ export class NewsChannel {
     void this.#channel.close().catch(() => undefined)
   }
 
+  #askFor(heads: readonly LogHead[]): void {
+    this.#asked = true
+    this.#send(headsFrame(NEWS.ask, heads))
+  }
+
+  /** Asked each time: what was true when the channel was opened may not be any more. */
+  #mayKnow(): boolean {
+    return this.#needs.cluster.membership.admits(this.peer, 'membership')
+  }
+
   #send(message: Frame): void {
     this.#channel.send(message).catch(() => undefined)
   }
@@ -82,7 +108,11 @@ export class NewsChannel {
       case NEWS.head:
         return this.#onHead(message)
       case NEWS.ask:
-        return this.#answer(readAsk(this.peer, message))
+        return this.#answer(readHeads(this.peer, message))
+      case NEWS.which:
+        return this.#answerWhich()
+      case NEWS.heads:
+        return this.#onHeads(readHeads(this.peer, message))
       case NEWS.entries:
         return this.#onEntries(message)
       case NEWS.removed:
@@ -98,6 +128,8 @@ export class NewsChannel {
   #onHead(message: Frame): void {
     const { cluster } = this.#needs
     const { beat, ...head } = readHead(this.peer, message)
+    // a stranger's heads are asked for, with type 6
+    if (!this.#mayKnow()) return
     const isKnown = cluster.log.common([head]) !== undefined
     if (!isKnown) this.ask()
     else {
@@ -108,7 +140,9 @@ export class NewsChannel {
     if (beat !== undefined && cluster.hearBeat(beat)) this.#needs.beat(this.peer)
   }
 
-  async #answer(locator: Parameters<Cluster['log']['common']>[0]): Promise<void> {
+  async #answer(locator: readonly LogHead[]): Promise<void> {
+    await this.#answers.take(1)
+    this.#refuseStrangers()
     const { log } = this.#needs.cluster
     const common = log.common(locator)
     if (common === undefined) throw new MeshProtocolError(this.peer, 'it is of another cluster')
@@ -116,12 +150,31 @@ export class NewsChannel {
       await this.#channel.send(one)
   }
 
+  async #answerWhich(): Promise<void> {
+    await this.#answers.take(1)
+    this.#refuseStrangers()
+    await this.#channel.send(headsFrame(NEWS.heads, this.#needs.cluster.log.locator()))
+  }
+
+  /** Of its own heads it hears which one is known here, and of ours none. */
+  #onHeads(heads: readonly LogHead[]): void {
+    if (!this.#askedWhich || this.#asked) throw new MeshProtocolError(this.peer, 'it sends heads that nobody asked for')
+    const common = this.#needs.cluster.log.common(heads)
+    if (common === undefined) throw new MeshProtocolError(this.peer, 'it is of another cluster')
+    this.#askFor([common])
+  }
+
+  #refuseStrangers(): void {
+    if (!this.#mayKnow()) throw new MeshProtocolError(this.peer, 'it is no member, and is told nothing of the log')
+  }
+
   #onEntries(message: Frame): void {
     if (!this.#asked) throw new MeshProtocolError(this.peer, 'it sends entries that nobody asked for')
     const { entries, last } = readEntries(this.peer, message)
     this.#coming.push(...entries)
     this.#bytes += message.payload.length
-    if (this.#bytes > MAX_ANSWER_BYTES) throw new MeshProtocolError(this.peer, 'its answer is too long')
+    if (this.#bytes > (this.#mayKnow() ? MAX_ANSWER_BYTES : MAX_STRANGER_BYTES))
+      throw new MeshProtocolError(this.peer, 'its answer is too long')
     if (!last) return
     const whole = this.#coming.splice(0)
     this.#asked = false

@@ -20,6 +20,8 @@ const LEAVE_MS = 2_000
 /** A removed peer that does not read is not waited for. */
 const DISMISS_MS = 200
 const FLUSH_MS = 20
+/** Strangers whose news is looked at at a time: each may send some MiB. The others come again, or are heard of from a member. */
+const MAX_ACQUAINTING = 4
 /** Between the first channel that fails and the next try. */
 const REOPEN_MS = 1_000
 
@@ -46,6 +48,7 @@ export function createSpread(needs: SpreadNeeds): Spread {
   const channels = new Map<string, NewsChannel>()
   let network: Network | undefined
   let stopped = false
+  let acquainting = 0
   let wasStale = cluster.isStale()
   const cancels: (() => void)[] = []
   let cancelBeat: CancelTimer = () => undefined
@@ -55,6 +58,7 @@ export function createSpread(needs: SpreadNeeds): Spread {
   }
   const news: NewsNeeds = {
     cluster,
+    clock,
     merged(from, entries) {
       if (entries > 0) needs.count('membership_entries', entries)
       if (entries > 0) logger.info({ peer: from, entries, height: cluster.head.height }, 'the membership has changed')
@@ -123,12 +127,18 @@ export function createSpread(needs: SpreadNeeds): Spread {
 
   return {
     async acquaint(_peer, _head, open) {
-      const channel = new NewsChannel(news, await open(MEMBERSHIP_PROTOCOL))
-      channel.ask()
-      const late = new AbortController()
-      await Promise.race([channel.caughtUp, clock.sleep(ACQUAINT_MS, late.signal).catch(() => undefined)])
-      late.abort()
-      channel.close()
+      if (acquainting >= MAX_ACQUAINTING) return
+      acquainting++
+      try {
+        const channel = new NewsChannel(news, await open(MEMBERSHIP_PROTOCOL))
+        channel.ask()
+        const late = new AbortController()
+        await Promise.race([channel.caughtUp, clock.sleep(ACQUAINT_MS, late.signal).catch(() => undefined)])
+        late.abort()
+        channel.close()
+      } finally {
+        acquainting--
+      }
     },
     start(running) {
       network = running

@@ -6,6 +6,10 @@
  *   type 3 entries  the entries after the newest head that both have (entry-frames.ts); the last frame says so
  *   type 4 leave    control {reason}: the sender asks an admin to take it out
  *   type 5 removed  one entry, as in 3: the receiver is out, and the connection is about to end
+ *   type 6 which    nothing: the sender does not know the receiver, and asks for its heads before it shows one of its own
+ *   type 7 heads    control as in 2, in answer to 6; what the other side asks for then begins at one of these
+ *
+ * Types 1, 2, 3 and 7 say something of the log, and go to nobody whom the sender's log does not admit.
  */
 import { z } from 'zod'
 import { decodeControl, encodeControl, frame } from '../../net/index.ts'
@@ -15,7 +19,7 @@ import { LOG_LIMITS } from '../../trust/index.ts'
 import { MeshProtocolError } from '../errors.ts'
 
 export const MEMBERSHIP_PROTOCOL = '/weft/membership/1'
-export const NEWS = { head: 1, ask: 2, entries: 3, leave: 4, removed: 5 } as const
+export const NEWS = { head: 1, ask: 2, entries: 3, leave: 4, removed: 5, which: 6, heads: 7 } as const
 
 /** Ten steps of one, then doubling: enough for a log of a million. */
 const MAX_LOCATOR = 64
@@ -29,9 +33,14 @@ export function headFrame(head: LogHead, beat: HeartBeat | undefined): Frame {
   return frame({ type: NEWS.head, control: encodeControl({ ...head, ...(beat === undefined ? {} : { beat }) }) })
 }
 
-export function askFrame(heads: readonly LogHead[]): Frame {
+/** Heads as a question (2) or as an answer (7). */
+export function headsFrame(type: typeof NEWS.ask | typeof NEWS.heads, heads: readonly LogHead[]): Frame {
   const pairs = heads.slice(0, MAX_LOCATOR).map(({ height, hash }) => [height, hash])
-  return frame({ type: NEWS.ask, control: encodeControl({ heads: pairs }) })
+  return frame({ type, control: encodeControl({ heads: pairs }) })
+}
+
+export function whichFrame(): Frame {
+  return frame({ type: NEWS.which })
 }
 
 export function leaveFrame(reason: string): Frame {
@@ -48,7 +57,7 @@ export function readHead(peer: string, message: Frame): LogHead & { readonly bea
   return read(peer, headSchema, message)
 }
 
-export function readAsk(peer: string, message: Frame): LogHead[] {
+export function readHeads(peer: string, message: Frame): LogHead[] {
   return read(peer, askSchema, message).heads.map(([at, of]) => ({ height: at, hash: of }))
 }
 

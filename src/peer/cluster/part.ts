@@ -110,6 +110,7 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
         cluster,
         invites,
         clock,
+        random,
         logger,
         telemetry,
         waits: (peer, name) => emit('peer.pending', { peer, name }),

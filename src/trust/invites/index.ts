@@ -1,6 +1,6 @@
 /** Invites: as text, and as kept by the peer that made them. */
 export * from './errors.ts'
 export { openInviteBook, secretHash } from './invite-book.ts'
-export type { Invite, InviteBook, InviteInit, Waiting } from './invite-book.ts'
+export type { Asked, Granted, Invite, InviteBook, InviteInit, Standing, Waiting } from './invite-book.ts'
 export { decodeToken, encodeToken, TOKEN_PREFIX } from './token.ts'
 export type { InviteToken } from './token.ts'

@@ -50,6 +50,24 @@ export interface Waiting {
   readonly at: number
 }
 
+/** What the log says of a peer: not in it, in it, or gone by itself. Who was removed does not get this far. */
+export type Standing = 'new' | 'member' | 'left'
+
+export interface Asked {
+  readonly id: string
+  readonly peer: string
+  readonly standing: Standing
+  /** Milliseconds since 1970. */
+  readonly now: number
+}
+
+export interface Granted {
+  readonly role: Role
+  readonly site: string
+  /** The peer had taken its use before: it, or this peer, was killed in between. */
+  readonly again: boolean
+}
+
 export interface InviteBook {
   /** The secret is in this answer and nowhere else. */
   create(init: InviteInit, now: number): { readonly invite: Invite; readonly secret: Uint8Array }
@@ -59,16 +77,15 @@ export interface InviteBook {
   /** What proves to a joiner that this peer has made the invite; a random one for an invite that is not here. */
   proofKey(id: string): Uint8Array
   /**
-   * Takes a use for a peer. A peer that has taken one before gets it again: it, or this peer, was killed in between.
-   * @throws InviteUnknownError, InviteExpiredError, InviteUsedError, InviteBoundError, InviteWaitsError, InviteDeniedError
+   * Whether `redeem` could give it to this peer; nothing is taken.
+   * @throws InviteUnknownError, InviteExpiredError, InviteUsedError, InviteBoundError, InviteDeniedError
    */
-  redeem(asked: {
-    readonly id: string
-    readonly secret: Uint8Array
-    readonly peer: string
-    readonly name: string
-    readonly now: number
-  }): { readonly role: Role; readonly site: string; readonly again: boolean }
+  check(asked: Asked): Granted
+  /**
+   * Takes a use for a peer. A peer that has taken one before gets it again for as long as it has not left: what it had
+   * is spent then. @throws as `check`, InviteWaitsError
+   */
+  redeem(asked: Asked & { readonly secret: Uint8Array; readonly name: string }): Granted
   waiting(): readonly Waiting[]
   /** False: nobody of that id waits. */
   decide(peer: string, admit: boolean): boolean
@@ -122,6 +139,22 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
       }
     })
 
+  const granted = ({ id, peer, standing, now }: Asked): Granted & { readonly invite: Invite } => {
+    const row = rowOf(id)
+    if (row === undefined) throw new InviteUnknownError()
+    const invite = inviteOf(row)
+    const { role, site } = invite
+    if (invite.peer !== undefined && invite.peer !== peer) throw new InviteBoundError(peer)
+    if (invite.used_by.includes(peer)) {
+      if (standing === 'left') throw new InviteUsedError()
+      return { role, site, again: true, invite }
+    }
+    // before a use is taken: nobody wastes one who cannot get in by it
+    if (standing === 'member') throw new InviteDeniedError('it is a member already')
+    if (now >= invite.expires) throw new InviteExpiredError(invite.expires, now)
+    if (invite.left < 1) throw new InviteUsedError()
+    return { role, site, again: false, invite }
+  }
   const approved = (id: string, peer: string, name: string, now: number): void => {
     const row = database.prepare('SELECT admit FROM waiting WHERE peer = ? AND id = ?').get(peer, id)
     if (row?.['admit'] === 1) return
@@ -153,22 +186,24 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
         database.prepare('DELETE FROM waiting WHERE id = ?').run(id)
       }),
     proofKey: (id) => usable(() => (rowOf(id)?.['hash'] as Uint8Array | undefined) ?? random.bytes(32)),
-    redeem: ({ id, secret, peer, name, now }) =>
+    check: (asked) =>
+      usable(() => {
+        const { role, site, again } = granted(asked)
+        return { role, site, again }
+      }),
+    redeem: ({ secret, name, ...asked }) =>
       locked(() => {
-        const row = rowOf(id)
-        const isRight = row !== undefined && timingSafeEqual(secretHash(secret), row['hash'] as Uint8Array)
-        if (!isRight) throw new InviteUnknownError()
-        const invite = inviteOf(row)
-        const { role, site } = invite
-        if (invite.peer !== undefined && invite.peer !== peer) throw new InviteBoundError(peer)
-        if (invite.used_by.includes(peer)) return { role, site, again: true }
-        if (now >= invite.expires) throw new InviteExpiredError(invite.expires, now)
-        if (invite.left < 1) throw new InviteUsedError()
+        const { id, peer, now } = asked
+        const hash = rowOf(id)?.['hash']
+        if (hash === undefined || !timingSafeEqual(secretHash(secret), hash as Uint8Array))
+          throw new InviteUnknownError()
+        const { role, site, again, invite } = granted(asked)
+        if (again) return { role, site, again }
         if (invite.approve) approved(id, peer, name, now)
         database.prepare('UPDATE invites SET left = left - 1 WHERE id = ?').run(id)
         database.prepare('INSERT INTO uses VALUES (?, ?, ?)').run(id, peer, now)
         database.prepare('DELETE FROM waiting WHERE peer = ?').run(peer)
-        return { role, site, again: false }
+        return { role, site, again }
       }),
     waiting: () =>
       usable(() =>

@@ -7,8 +7,9 @@ import { EntryChainError, EntryRefusedError, EntrySignatureError } from './error
 import { LOG_LIMITS } from './limits.ts'
 import { BOX_TEXT } from './seal.ts'
 import { hashOfSnapshot, snapshotOf } from './state.ts'
+import { isComplete, signaturesNeeded } from './threshold.ts'
 import type { ClusterState } from './state.ts'
-import type { AdmitBody, CheckpointBody, Entry, EntryBody, GenesisBody, RevokeBody, Rotation } from './types.ts'
+import type { AdmitBody, CheckpointBody, Entry, EntryBody, RevokeBody, Rotation } from './types.ts'
 import type { SetAdminsBody } from './types.ts'
 
 /** The state after the first entry, whose hash is the id of the cluster. @throws EntryChainError and its kin */
@@ -66,18 +67,6 @@ function checkSignatures(entry: Entry): void {
   if (!areSigned(entry)) throw new EntrySignatureError('a signature is not by the key that it names')
 }
 
-/** How many admins must sign this, as things stand. */
-export function signaturesNeeded(state: ClusterState, body: EntryBody): number {
-  const touchesAdmins =
-    body.kind === 'set-admins' ||
-    (body.kind === 'revoke' && state.admins.has(body.peer)) ||
-    (body.kind === 'admit' && body.role === 'admin')
-  if (!touchesAdmins) return 1
-  if (state.complete) return state.threshold.k
-  // the founding set is completed by invites of those who are in it; nobody is put out of it by one alone
-  return body.kind === 'admit' ? 1 : Math.min(state.threshold.k, state.admins.size)
-}
-
 function checkWho(state: ClusterState, { body, signatures }: Entry): void {
   const isRecovery = body.kind === 'set-admins' && signatures.some(({ by }) => by === state.root)
   for (const { by } of signatures)
@@ -122,7 +111,7 @@ function admit(state: ClusterState, body: AdmitBody): () => void {
     state.members.set(peer, { peer, name, role, site, inviter, since: at })
     state.keys.set(peer, key)
     if (role === 'admin') state.admins.add(peer)
-    if (state.admins.size >= state.threshold.n) state.complete = true
+    state.complete = isComplete(state, body)
   }
 }
 
@@ -144,7 +133,8 @@ function revoke(state: ClusterState, { peer, reason, left, rotation, at }: Revok
   }
 }
 
-function setAdmins(state: ClusterState, { admins, threshold }: SetAdminsBody): () => void {
+function setAdmins(state: ClusterState, body: SetAdminsBody): () => void {
+  const { admins, threshold } = body
   const stranger = admins.find((peer) => !state.members.has(peer))
   if (stranger !== undefined) throw new EntryRefusedError(`${stranger} is no member`, { peer: stranger })
   if (admins.length < threshold.k)
@@ -157,7 +147,7 @@ function setAdmins(state: ClusterState, { admins, threshold }: SetAdminsBody): (
       setRole(state, peer, 'admin')
     }
     state.threshold = threshold
-    state.complete = admins.length >= threshold.n
+    state.complete = isComplete(state, body)
   }
 }
 
@@ -186,9 +176,4 @@ function rotate(state: ClusterState, rotation: Rotation): void {
   state.epoch = epoch
   state.keys.clear()
   state.rotation = { ephemeral, boxes, peers: [...state.members.keys()] }
-}
-
-/** The body of a first entry has no cluster yet. */
-export function isGenesis(body: EntryBody): body is GenesisBody {
-  return body.kind === 'genesis'
 }

@@ -5,7 +5,7 @@ import { newIdentity } from '../../../src/trust/index.ts'
 import type { Cluster, Identity, InviteBook } from '../../../src/trust/index.ts'
 import { systemClock } from '../../../src/util/index.ts'
 import { network, quietLogger } from '../../net/helpers.ts'
-import { copyFor, found } from '../../trust/support/cluster.ts'
+import { copyFor, found, random } from '../../trust/support/cluster.ts'
 import type { Founded } from '../../trust/support/cluster.ts'
 
 export const ECHO = '/test/echo/1'
@@ -53,7 +53,16 @@ export async function run(cluster: Cluster, identity: Identity, init: RunInit = 
   if (invites !== undefined) {
     const none = (): void => undefined
     const telemetry = { count }
-    serveEnrolments(made, { cluster, invites, clock, logger: quietLogger(), telemetry, waits: none, joined: none })
+    serveEnrolments(made, {
+      cluster,
+      invites,
+      clock,
+      random,
+      logger: quietLogger(),
+      telemetry,
+      waits: none,
+      joined: none,
+    })
   }
   spread.start(made)
   return {
@@ -72,8 +81,9 @@ export async function run(cluster: Cluster, identity: Identity, init: RunInit = 
 /** A founded cluster and some members, each with the log as it was when the last of them came in. */
 export function members(
   count: number,
+  name = 'test',
 ): Founded & { readonly others: readonly Identity[]; readonly copy: (n: number) => Cluster } {
-  const founded = found()
+  const founded = found({ k: 1, n: 1 }, name)
   const others = Array.from({ length: count }, () => newIdentity())
   for (const [n, { id }] of others.entries())
     founded.cluster.admit({ peer: id, name: `m${n}`, role: 'member', site: '' })

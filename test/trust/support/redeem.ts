@@ -7,7 +7,7 @@ const book = openInviteBook(path, systemRandom())
 for (let n = 0; n < Number(count); n++) {
   const peer = newIdentity().id
   try {
-    book.redeem({ id, secret: Buffer.from(secret, 'hex'), peer, name: '', now: 5 })
+    book.redeem({ id, secret: Buffer.from(secret, 'hex'), peer, name: '', now: 5, standing: 'new' })
     process.send?.(peer)
     // long enough for the parent to kill it
     await new Promise((resolve) => setTimeout(resolve, 500))
