@@ -9,12 +9,15 @@ import {
   adoptClusterHome,
   clusterPlaces,
   composeCheckpoint,
+  composeRevoke,
+  composeRotate,
   decodeEntry,
   foundClusterHome,
   leaveClusterHome,
   newIdentity,
   openClusterHome,
   readClusterPin,
+  sealEntry,
 } from '../../src/trust/index.ts'
 import type { ClusterNeeds, OpenedCluster } from '../../src/trust/index.ts'
 import { copyFor, random } from './support/cluster.ts'
@@ -84,6 +87,26 @@ describe('the cluster of a home', () => {
     database.exec(`UPDATE snapshot SET text = replace(text, '"epoch":1', '"epoch":2')`)
     database.close()
     expect(await coded(() => reopen())).toBe('WEFT-TRU-107')
+  })
+
+  test('two that write at once: no entry is lost, the slower one sees what the other wrote, and says its own again', async () => {
+    const other = await reopen()
+    const [one, two, three] = [newIdentity().id, newIdentity().id, admit()]
+    opened.cluster.revoke(three, 'lost')
+    other.cluster.admit({ peer: one, name: '', role: 'member', site: '' })
+    // what was made on the log as it was: refused, and nothing is written
+    const stale = sealEntry(composeRevoke(needs, opened.cluster.log.state, three, { reason: 'again' }), identity)
+    expect(await coded(async () => opened.cluster.take(stale))).toBe('WEFT-TRU-104')
+    const late = sealEntry(composeRotate(needs, opened.cluster.log.state), identity)
+    expect(await coded(async () => opened.cluster.take(late))).toBe('WEFT-TRU-111')
+    opened.cluster.admit({ peer: two, name: '', role: 'member', site: '' })
+    opened.close()
+    other.close()
+    const again = await reopen(true)
+    expect([one, two].map((peer) => again.cluster.member(peer)?.role)).toEqual(['member', 'member'])
+    expect(again.cluster.membership.isRemoved(three)).toBe(true)
+    expect(again.cluster.head.height).toBe(4)
+    again.close()
   })
 
   test('an old copy of the log is refused: whoever was removed since would be back', async () => {

@@ -1,6 +1,7 @@
 /** The cluster of a home for commands: through its running peer, else on the files of the home. */
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createClusterControl, lockHolder, homePaths } from '../../peer/index.ts'
+import { createClusterControl, HomeBusyError, homePaths, lockHolder, lockHome } from '../../peer/index.ts'
 import type { ClusterAction, ClusterOutcome, ClusterStatus } from '../../peer/index.ts'
 import { loadOrCreateIdentity, NoClusterError, openClusterHome, readClusterPin } from '../../trust/index.ts'
 import type { ClusterNeeds } from '../../trust/index.ts'
@@ -20,6 +21,12 @@ export async function clusterNeeds({ home, io }: CommandContext): Promise<Cluste
   return { identity, random: io.random, wall: () => io.clock.wall() }
 }
 
+/** What adds to the log; the rest reads, or has a lock of its own. */
+const WRITES: ReadonlySet<string> = new Set<ClusterAction['do']>(['revoke', 'admins', 'rotate', 'sign', 'recover'])
+/** Another command holds the home for the time of a signature. */
+const HOLD_MS = 5_000
+const POLL_MS = 50
+
 /** @throws NoClusterError */
 export async function openCluster(context: CommandContext): Promise<ClusterAccess> {
   const { io, home, signal } = context
@@ -29,21 +36,54 @@ export async function openCluster(context: CommandContext): Promise<ClusterAcces
     context.defer(() => running.close())
     return { running, run: (action) => running.cluster(action, signal) }
   }
+  const run = (action: ClusterAction): Promise<ClusterOutcome> => runAlone(context, action)
+  return {
+    running: undefined,
+    run: (action) => (WRITES.has(action.do) ? holdingHome(context, () => run(action)) : run(action)),
+  }
+}
+
+/** On the files, as they are now: what another command has just written is among them. */
+async function runAlone(context: CommandContext, action: ClusterAction): Promise<ClusterOutcome> {
+  const { home } = context
   const needs = await clusterNeeds(context)
   const opened = await openClusterHome(needs, home)
-  context.defer(() => opened.close())
-  const control = createClusterControl({
-    ...opened,
-    wall: () => needs.wall(),
-    addresses: () => [],
-    leave: () => Promise.resolve(false),
-    verify: async () => {
-      const whole = await openClusterHome(needs, home, { whole: true })
-      whole.close()
-      return whole.cluster.head.height + 1
-    },
-  })
-  return { running: undefined, run: (action) => control.run(action) }
+  try {
+    const control = createClusterControl({
+      ...opened,
+      wall: () => needs.wall(),
+      addresses: () => [],
+      leave: () => Promise.resolve(false),
+      verify: async () => {
+        const whole = await openClusterHome(needs, home, { whole: true })
+        whole.close()
+        return whole.cluster.head.height + 1
+      },
+    })
+    return await control.run(action)
+  } finally {
+    opened.close()
+  }
+}
+
+/** No peer of this home starts, and no other command writes, until `action` is done. @throws HomeBusyError */
+export async function holdingHome<T>(context: CommandContext, action: () => Promise<T>): Promise<T> {
+  const { home, io, signal } = context
+  const until = io.clock.now() + HOLD_MS
+  await mkdir(home, { recursive: true, mode: 0o700 })
+  for (;;) {
+    try {
+      const giveBack = await lockHome(homePaths(home, io.env))
+      try {
+        return await action()
+      } finally {
+        await giveBack()
+      }
+    } catch (error) {
+      if (!(error instanceof HomeBusyError) || io.clock.now() > until) throw error
+      await io.clock.sleep(POLL_MS, signal)
+    }
+  }
 }
 
 /** What founds or joins a cluster needs the home for itself. @throws PeerRunsError */

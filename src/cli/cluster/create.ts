@@ -12,11 +12,11 @@ import {
   rootKeyLine,
   writeRootKey,
 } from '../../trust/index.ts'
-import type { Threshold } from '../../trust/index.ts'
+import type { OpenedCluster, Threshold } from '../../trust/index.ts'
 import type { CommandContext } from '../context.ts'
 import { BadValueError, UsageError } from '../errors.ts'
 import { printable } from '../text.ts'
-import { clusterNeeds, refuseRunning } from './access.ts'
+import { clusterNeeds, holdingHome, refuseRunning } from './access.ts'
 
 /** `2of3`, or `2`: as many must sign as there are. @throws BadValueError */
 export function thresholdOf(text: string): Threshold {
@@ -46,12 +46,11 @@ export async function create(context: CommandContext): Promise<void> {
   if (place !== undefined) await writeRootKey(place, seed)
   const needs = await clusterNeeds(context)
   const root = identityOfSeed(seed)
-  const opened = await foundClusterHome(needs, home, { name, threshold, founder, root }).catch(
-    async (error: unknown) => {
-      if (place !== undefined) await rm(place, { force: true })
-      throw error
-    },
-  )
+  const found = (): Promise<OpenedCluster> => foundClusterHome(needs, home, { name, threshold, founder, root })
+  const opened = await holdingHome(context, found).catch(async (error: unknown) => {
+    if (place !== undefined) await rm(place, { force: true })
+    throw error
+  })
   const { cluster } = opened
   const kept = { id: root.id, file: place ?? null, key: place === undefined ? rootKeyLine(seed) : null }
   opened.close()

@@ -1,6 +1,6 @@
 /** weft cluster create|show|admins|sign|rotate|export|recover|leave: the private cluster of a home. */
 import { leaveClusterHome, readRootKey, RootKeyError } from '../../trust/index.ts'
-import { openCluster, statusOf } from '../cluster/access.ts'
+import { holdingHome, openCluster, statusOf } from '../cluster/access.ts'
 import { create, thresholdOf } from '../cluster/create.ts'
 import { readText, writeSecret } from '../cluster/files.ts'
 import { tellChange } from '../cluster/outcome.ts'
@@ -115,7 +115,7 @@ async function leave(context: CommandContext): Promise<void> {
     const { stopped } = await import('../cluster/stopped.ts')
     await stopped(context)
   }
-  const aside = await leaveClusterHome(home, io.clock.wall())
+  const aside = await holdingHome(context, () => leaveClusterHome(home, io.clock.wall()))
   if (out.structured) out.document({ schema: 'weft.cluster-left/1', cluster: status.id, told, kept: aside })
   else {
     out.note(`left ${printable(status.name)}${running === undefined ? '' : '; the peer has stopped'}`)

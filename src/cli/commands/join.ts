@@ -12,8 +12,8 @@ import {
   readClusterPin,
   TOKEN_PREFIX,
 } from '../../trust/index.ts'
-import type { InviteToken } from '../../trust/index.ts'
-import { clusterNeeds, refuseRunning } from '../cluster/access.ts'
+import type { InviteToken, OpenedCluster } from '../../trust/index.ts'
+import { clusterNeeds, holdingHome, refuseRunning } from '../cluster/access.ts'
 import { readText } from '../cluster/files.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { printable } from '../text.ts'
@@ -35,7 +35,8 @@ export const command: Command = async (context) => {
   await refuseRunning(context, 'join a cluster')
   const needs = await clusterNeeds(context)
   const joined = await untilApproved(context, token, name)
-  const opened = await adoptClusterHome(needs, home, token.cluster, joined.entries)
+  const adopt = (): Promise<OpenedCluster> => adoptClusterHome(needs, home, token.cluster, joined.entries)
+  const opened = await holdingHome(context, adopt)
   const { cluster } = opened
   const own = cluster.member(cluster.self)
   const members = cluster.view().members.length

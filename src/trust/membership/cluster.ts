@@ -9,7 +9,7 @@ import { makeBeat, readBeat } from './beat.ts'
 import { composeAdmit, composeCheckpoint, composeRevoke } from './compose.ts'
 import type { NewMember } from './compose.ts'
 import { decodeEntry, makeEntry, signBody } from './entry.ts'
-import { EntryRefusedError } from './errors.ts'
+import { EntryRefusedError, LogMovedError } from './errors.ts'
 import { createGroupKeys, doorKey } from './keys.ts'
 import { LOG_LIMITS } from './limits.ts'
 import type { MembershipLog, Merged } from './log.ts'
@@ -149,14 +149,25 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
       commit(composeCheckpoint(needs, state))
     return entry
   }
-  const admit = (member: NewMember): Entry => {
-    const [groupKey] = keys.list()
-    if (groupKey === undefined || !log.state.admins.has(self))
-      throw new EntryRefusedError('this peer is no admin, and lets in nobody')
-    return commit(composeAdmit(needs, log.state, member, { inviter: self, groupKey }))
+  /** Composed anew, once, where another process of this home was faster: the log has read what that one wrote. */
+  const composed = (compose: () => EntryBody): Entry => {
+    try {
+      return commit(compose())
+    } catch (error) {
+      if (!(error instanceof LogMovedError)) throw error
+      tell({ added: [], fork: undefined })
+      return commit(compose())
+    }
   }
+  const admit = (member: NewMember): Entry =>
+    composed(() => {
+      const [groupKey] = keys.list()
+      if (groupKey === undefined || !log.state.admins.has(self))
+        throw new EntryRefusedError('this peer is no admin, and lets in nobody')
+      return composeAdmit(needs, log.state, member, { inviter: self, groupKey })
+    })
   const revoke = (peer: string, reason: string, left = false): Entry =>
-    commit(composeRevoke(needs, log.state, peer, { reason, left }))
+    composed(() => composeRevoke(needs, log.state, peer, { reason, left }))
 
   /** What this peer alone had signed in a history that does not stand is said again, on top of the one that does. */
   const sayAgain = (lost: readonly Entry[]): void => {

@@ -160,6 +160,24 @@ export class RoleError extends WeftError {
   }
 }
 
+export class LogMovedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-111',
+    title: 'The membership log has grown meanwhile',
+    meaning: 'Another process of this home has added to the log since this one has read it. Nothing was written.',
+    remedy: 'Do it again.',
+    exit: EXIT.denied,
+    http: 409,
+    retryable: true,
+  }
+
+  constructor(path: string) {
+    super(LogMovedError.info, 'another process of this home has changed the membership log meanwhile', {
+      details: { path },
+    })
+  }
+}
+
 export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   EntryFormError.info,
   EntryChainError.info,
@@ -171,4 +189,5 @@ export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   SealError.info,
   StaleMembershipError.info,
   RoleError.info,
+  LogMovedError.info,
 ]

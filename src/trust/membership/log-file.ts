@@ -4,11 +4,12 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
+import { WeftError } from '../../errors.ts'
 import { openDurableDatabase, parsedJson, replaceDurably } from '../../store/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { verify } from '../identity.ts'
 import type { EntrySigner } from './entry.ts'
-import { LogDamagedError, LogRolledBackError } from './errors.ts'
+import { LogDamagedError, LogMovedError, LogRolledBackError } from './errors.ts'
 import type { LogStore, StoredEntry, StoredFork, StoreChange } from './log-store.ts'
 import { headSchema } from './schema.ts'
 import type { LogHead } from './types.ts'
@@ -35,7 +36,7 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
     try {
       return action()
     } catch (error) {
-      if (error instanceof LogDamagedError || error instanceof LogRolledBackError) throw error
+      if (error instanceof WeftError) throw error
       throw new LogDamagedError(path, (error as Error).message, error)
     }
   }
@@ -77,10 +78,15 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
       ),
     change: (change) =>
       damaged(() => {
-        const [before, after] = [headOf(database), headAfter(change)]
-        // what takes the place of entries is named beforehand: a crash in between must not look like an old log
-        if (before !== undefined && change.from <= before.height) writeAnchor(places, signer, [before, after ?? before])
-        write(database, change)
+        write(database, change, (before) => {
+          // under the lock of the file: what was decided on another log than this one might take an entry back
+          if (before?.hash !== change.on?.hash) throw new LogMovedError(path)
+          const last = change.entries.at(-1)
+          const after = last === undefined ? before : { height: last.height, hash: last.hash }
+          // what takes the place of entries is named beforehand: a crash in between must not look like an old log
+          if (before !== undefined && change.from <= before.height)
+            writeAnchor(places, signer, [before, after ?? before])
+        })
         const head = headOf(database)
         if (head !== undefined) writeAnchor(places, signer, [head])
       }),
@@ -107,14 +113,14 @@ function headOf(database: DatabaseSync): LogHead | undefined {
   return row === undefined ? undefined : { height: Number(row['height']), hash: String(row['hash']) }
 }
 
-function headAfter({ entries }: StoreChange): LogHead | undefined {
-  const last = entries.at(-1)
-  return last === undefined ? undefined : { height: last.height, hash: last.hash }
-}
-
-function write(database: DatabaseSync, { from, entries, fork, snapshot }: StoreChange): void {
+function write(
+  database: DatabaseSync,
+  { from, entries, fork, snapshot }: StoreChange,
+  check: (before: LogHead | undefined) => void,
+): void {
   database.exec('BEGIN IMMEDIATE')
   try {
+    check(headOf(database))
     database.prepare('DELETE FROM entries WHERE height >= ?').run(from)
     database.prepare('DELETE FROM snapshot WHERE height >= ?').run(from)
     const insert = database.prepare('INSERT INTO entries VALUES (?, ?, ?)')

@@ -1,5 +1,6 @@
 /** Where a log is kept. The file of a home is one, memory (for tests and simulations) is another; both pass one suite. */
-import type { ForkEvidence } from './types.ts'
+import { LogMovedError } from './errors.ts'
+import type { ForkEvidence, LogHead } from './types.ts'
 
 export interface StoredEntry {
   readonly height: number
@@ -22,6 +23,8 @@ export interface StoredSnapshot {
 
 /** One change, durable as a whole or not at all. */
 export interface StoreChange {
+  /** The newest entry that whoever makes the change knows of; undefined: none. */
+  readonly on: LogHead | undefined
   /** Entries from this height on are dropped first. */
   readonly from: number
   readonly entries: readonly StoredEntry[]
@@ -38,7 +41,7 @@ export interface LogStore {
   size(): number
   snapshot(): StoredSnapshot | undefined
   forks(): readonly StoredFork[]
-  /** @throws LogDamagedError where the disk fails */
+  /** @throws LogMovedError where `on` is not the newest entry any more, LogDamagedError where the disk fails */
   change(change: StoreChange): void
   /** The newest heart-beat as JSON. */
   beat(): unknown
@@ -58,7 +61,8 @@ export function memoryLogStore(): LogStore {
     size: () => entries.length,
     snapshot: () => kept,
     forks: () => forks,
-    change({ from, entries: added, fork, snapshot }) {
+    change({ on, from, entries: added, fork, snapshot }) {
+      if (entries.at(-1)?.hash !== on?.hash) throw new LogMovedError('memory')
       entries = [...entries.slice(0, from), ...added]
       if (kept !== undefined && kept.height >= from) kept = undefined
       if (fork !== undefined) forks.push(fork)

@@ -1,9 +1,9 @@
 /** The membership log of one peer: opened from its store, extended by whoever may, and joined with what others have. */
 import { apply, foundState } from './apply.ts'
 import { areSigned, decodeEntry } from './entry.ts'
-import { EntryChainError, LogDamagedError } from './errors.ts'
+import { EntryChainError, LogDamagedError, LogMovedError } from './errors.ts'
 import { decideFork, equivocatorsOf, MAX_FORK_ENTRIES } from './fork.ts'
-import type { LogStore, StoredEntry, StoredFork, StoredSnapshot } from './log-store.ts'
+import type { LogStore, StoreChange, StoredEntry, StoredFork, StoredSnapshot } from './log-store.ts'
 import { copyState, hashOfSnapshot, readSnapshot, snapshotOf } from './state.ts'
 import type { ClusterState } from './state.ts'
 import type { Entry, LogHead } from './types.ts'
@@ -28,7 +28,7 @@ export interface MembershipLog {
   /** Peers that stay out because a history that does not stand had removed them. */
   readonly barred: ReadonlySet<string>
   readonly forks: readonly StoredFork[]
-  /** The next entry, ours or another's. @throws EntryChainError, EntrySignatureError, EntryRefusedError */
+  /** The next entry, ours or another's. @throws EntryChainError, EntrySignatureError, EntryRefusedError, LogMovedError */
   append(entry: Entry): void
   /** Entries of another member, in order, the first after one that both have. @throws as append; nothing changes then */
   merge(entries: readonly Entry[], now: number): Merged
@@ -45,14 +45,17 @@ export interface MembershipLog {
  */
 export function openLog(store: LogStore, cluster: string, options: { readonly whole?: boolean } = {}): MembershipLog {
   if (store.hashAt(0) !== cluster) throw new LogDamagedError(store.path, 'its first entry is that of another cluster')
-  const state = (options.whole === true ? undefined : fromSnapshot(store, cluster)) ?? replay(store, store.size() - 1)
-  return createLog(store, state)
+  return createLog(store, stateOf(store, cluster, options.whole))
+}
+
+function stateOf(store: LogStore, cluster: string, whole = false): ClusterState {
+  return (whole ? undefined : fromSnapshot(store, cluster)) ?? replay(store, store.size() - 1)
 }
 
 /** A new log in an empty store. @throws as `openLog` */
 export function foundLog(store: LogStore, genesis: Entry): MembershipLog {
   const state = foundState(genesis)
-  store.change({ from: 0, entries: [stored(genesis)] })
+  store.change({ on: undefined, from: 0, entries: [stored(genesis)] })
   return createLog(store, state)
 }
 
@@ -63,7 +66,7 @@ export function adoptLog(store: LogStore, cluster: string, entries: readonly Ent
     throw new EntryChainError('the first entry is that of another cluster')
   const state = foundState(first)
   const snapshot = applyAll(state, rest)
-  store.change({ from: 0, entries: entries.map(stored), ...snapshot })
+  store.change({ on: undefined, from: 0, entries: entries.map(stored), ...snapshot })
   return createLog(store, state)
 }
 
@@ -121,8 +124,20 @@ function createLog(store: LogStore, opened: ClusterState): MembershipLog {
   const extend = (entries: readonly Entry[]): void => {
     const next = copyState(state)
     const snapshot = applyAll(next, entries)
-    store.change({ from: state.head.height + 1, entries: entries.map(stored), ...snapshot })
+    change({ from: state.head.height + 1, entries: entries.map(stored), ...snapshot })
     state = next
+  }
+  /** Durable before it is believed. What another process of this home has written meanwhile is read, and the change refused. */
+  const change = (one: Omit<StoreChange, 'on'>): void => {
+    try {
+      store.change({ on: state.head, ...one })
+    } catch (error) {
+      if (error instanceof LogMovedError) {
+        state = stateOf(store, state.cluster)
+        for (const peer of store.forks().flatMap((fork) => fork.barred)) barred.add(peer)
+      }
+      throw error
+    }
   }
   const ourEntries = (from: number): Entry[] => store.read(from, store.size()).map((row) => read(store, row))
 
@@ -149,8 +164,8 @@ function createLog(store: LogStore, opened: ClusterState): MembershipLog {
     const known = store.forks()
     const isNew = !known.some((one) => one.kept === fork.kept && one.other === fork.other)
     const kept = isNew && known.length < MAX_FORKS ? { fork } : {}
-    if (switches) store.change({ from, entries: theirs.map(stored), ...snapshot, ...kept })
-    else if (isNew) store.change({ from: store.size(), entries: [], ...kept })
+    if (switches) change({ from, entries: theirs.map(stored), ...snapshot, ...kept })
+    else if (isNew) change({ from: store.size(), entries: [], ...kept })
     for (const peer of fork.barred) barred.add(peer)
     if (switches) state = there
     return { added: switches ? theirs : [], lost: switches ? ours : [], fork: isNew ? fork : undefined }

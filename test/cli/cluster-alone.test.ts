@@ -1,0 +1,28 @@
+/** Commands on the cluster of a home where no peer runs: one at a time, and never beside a peer that is about to start. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { homePaths, lockHome } from '../../src/peer/index.ts'
+import { call, json } from './support.ts'
+
+describe('weft cluster without a running peer', () => {
+  let home: string
+  beforeEach(async () => void (home = await mkdtemp(join(tmpdir(), 'weft-alone-'))))
+  afterEach(() => rm(home, { recursive: true, force: true }))
+  const run = async (...args: string[]): Promise<Record<string, unknown>> =>
+    json((await call([...args, '--json', '--home', home])).stdout)
+
+  it('waits for whoever holds the home before it adds to the log; reading does not wait', async () => {
+    expect(await run('cluster', 'create', 'northwind')).toMatchObject({ schema: 'weft.cluster-created/1' })
+    const giveBack = await lockHome(homePaths(home, {}))
+    let done = false
+    const rotated = run('cluster', 'rotate').finally(() => (done = true))
+    for (let looked = 0; looked < 2; looked++)
+      expect(await run('cluster', 'show')).toMatchObject({ schema: 'weft.cluster/1', height: 0 })
+    expect(done).toBe(false)
+    await giveBack()
+    expect(await rotated).toMatchObject({ schema: 'weft.cluster-changed/1', height: 1, epoch: 2 })
+    expect(await run('cluster', 'rotate')).toMatchObject({ height: 2, epoch: 3 })
+  })
+})
