@@ -1,5 +1,6 @@
 /** A cluster as people read it. */
 import type { ClusterStatus, PeerStatus } from '../../peer/index.ts'
+import { LogForkError } from '../../trust/index.ts'
 import { formatSpan, plural, shortId } from '../format.ts'
 import { printable, table } from '../text.ts'
 
@@ -31,7 +32,7 @@ export function clusterLines(status: ClusterStatus): string[] {
 
 function forkLine({ height, kept, other, equivocators, decided }: ClusterStatus['forks'][number]): string {
   const by = equivocators.length === 0 ? '' : `; both signed by ${equivocators.map((id) => shortId(id)).join(', ')}`
-  const open = decided ? '' : '; NOT DECIDED: weft cluster recover'
+  const open = decided ? '' : `; NOT DECIDED (${LogForkError.info.code}): weft cluster recover`
   return `FORK     at entry ${height}: ${kept.slice(0, 12)} stands, ${other.slice(0, 12)} does not${by}${open}`
 }
 

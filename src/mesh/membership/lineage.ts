@@ -3,8 +3,8 @@
  * told no more than that before it has handed the invite in. The entries between are left out, so places and hashes of
  * those that are shown are not checked, but each signature is, by admins of that moment.
  */
-import { areSigned, decodeEntry, isComplete, signaturesNeeded, touchesAdmins } from '../../trust/index.ts'
-import type { Cluster, Entry, EntryBody, LogHead, Threshold } from '../../trust/index.ts'
+import { areSigned, changeAdmins, decodeEntry, isComplete, signaturesNeeded, touchesAdmins } from '../../trust/index.ts'
+import type { Cluster, Entry, LogHead, Threshold } from '../../trust/index.ts'
 
 /** As many changes of admins as a cluster ever sees. */
 export const MAX_LINEAGE = 1_000
@@ -23,7 +23,7 @@ export function createLineage(cluster: Cluster): () => readonly Uint8Array[] {
     for (const bytes of cluster.log.entries(head === undefined ? 0 : head.height + 1, cluster.head.height + 1)) {
       const { body } = decodeEntry(bytes)
       if (touchesAdmins(admins, body)) shown.push(bytes)
-      change(admins, body)
+      changeAdmins(admins, body)
     }
     head = cluster.head
     return shown
@@ -52,7 +52,7 @@ export function provenAdmins(cluster: string, all: readonly Uint8Array[]): Reado
     const why = index === 0 ? refusedFirst(cluster, entry) : refusedLater(cluster, proven, entry)
     if (why !== undefined) return why
     const { body } = entry
-    change(proven.admins, body)
+    changeAdmins(proven.admins, body)
     if (body.kind === 'genesis') proven.root = body.root
     if (body.kind === 'genesis' || body.kind === 'set-admins') proven.threshold = body.threshold
     proven.complete = isComplete(proven, body)
@@ -73,13 +73,4 @@ function refusedLater(cluster: string, proven: Proven, { body, signatures }: Ent
   if (body.kind === 'set-admins' && signers.includes(proven.root)) return undefined
   const enough = signers.filter((by) => proven.admins.has(by)).length >= signaturesNeeded(proven, body)
   return enough ? undefined : 'too few admins have signed'
-}
-
-function change(admins: Set<string>, body: EntryBody): void {
-  if (body.kind === 'genesis') admins.add(body.founder.peer)
-  if (body.kind === 'admit' && body.role === 'admin') admins.add(body.peer)
-  if (body.kind === 'revoke') admins.delete(body.peer)
-  if (body.kind !== 'set-admins') return
-  admins.clear()
-  for (const peer of body.admins) admins.add(peer)
 }

@@ -131,7 +131,8 @@ export class NewsChannel {
     // a stranger's heads are asked for, with type 6
     if (!this.#mayKnow()) return
     const isKnown = cluster.log.common([head]) !== undefined
-    if (!isKnown) this.ask()
+    if (cluster.log.isOutdone(head.hash)) this.#caughtUp.resolve()
+    else if (!isKnown) this.ask()
     else {
       this.#caughtUp.resolve()
       // it is behind, and does not know it

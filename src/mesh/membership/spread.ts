@@ -5,6 +5,7 @@
  */
 import type { Channel, ClusterInit, Network } from '../../net/index.ts'
 import type { CounterName } from '../../telemetry/index.ts'
+import { LogForkError } from '../../trust/index.ts'
 import type { Cluster, Entry } from '../../trust/index.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { MeshLogger } from '../needs.ts'
@@ -158,7 +159,9 @@ export function createSpread(needs: SpreadNeeds): Spread {
           if (fork !== undefined) {
             needs.count('membership_forks')
             const { branch: _branch, ...rest } = fork
-            logger.warn({ ...rest }, 'the membership log has a fork; both heads are kept')
+            const { height, kept, other, decided } = fork
+            const err = decided ? undefined : new LogForkError(height, kept, other)
+            logger.warn({ ...rest, err }, 'the membership log has a fork; both heads are kept')
           }
           tellAll()
           void dismiss(added).then(() => needs.changed())

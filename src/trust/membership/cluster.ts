@@ -9,7 +9,7 @@ import { makeBeat, readBeat } from './beat.ts'
 import { composeAdmit, composeCheckpoint, composeRevoke } from './compose.ts'
 import type { NewMember } from './compose.ts'
 import { decodeEntry, makeEntry, signBody } from './entry.ts'
-import { EntryRefusedError, LogMovedError } from './errors.ts'
+import { EntryRefusedError, EntrySignatureError, LogMovedError } from './errors.ts'
 import { createGroupKeys, doorKey } from './keys.ts'
 import { LOG_LIMITS } from './limits.ts'
 import type { MembershipLog, Merged } from './log.ts'
@@ -177,8 +177,8 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
         if (body.kind === 'admit') admit({ peer: body.peer, name: body.name, role: body.role, site: body.site })
         else if (body.kind === 'revoke') revoke(body.peer, body.reason, body.left)
       } catch (error) {
-        // the other side has done the same, or has forbidden it: then there is nothing to say
-        if (!(error instanceof EntryRefusedError)) throw error
+        // the other side has done the same, or has forbidden it, or several must sign it by now: there is nothing to say
+        if (!(error instanceof EntryRefusedError || error instanceof EntrySignatureError)) throw error
       }
     }
   }

@@ -69,14 +69,17 @@ export class LogForkError extends WeftError {
     code: 'WEFT-TRU-105',
     title: 'The membership log has a fork',
     meaning:
-      'Two histories are both signed by admins and part before a checkpoint, so that no rule may choose. Both heads are kept; this peer stays with its own.',
+      'In each of two histories admins take the right to sign from those who signed the other, so that no rule may choose. Both heads are kept; this peer stays with its own.',
     remedy: 'weft cluster show has both heads and who signed them. The root key decides: weft cluster recover.',
     exit: EXIT.integrity,
     http: 409,
   }
 
-  constructor(why: string, details: ErrorFacts['details'] = {}) {
-    super(LogForkError.info, 'two histories of the membership contradict each other', { why, details })
+  constructor(height: number, kept: string, other: string) {
+    super(LogForkError.info, `two histories of the membership contradict each other at entry ${height}`, {
+      why: `${kept.slice(0, 12)} stands here, ${other.slice(0, 12)} elsewhere`,
+      details: { height, kept, other },
+    })
   }
 }
 

@@ -10,6 +10,7 @@ import { canonicalJson } from '../../util/index.ts'
 import { verify } from '../identity.ts'
 import type { EntrySigner } from './entry.ts'
 import { LogDamagedError, LogMovedError, LogRolledBackError } from './errors.ts'
+import { MAX_FORKS } from './log-store.ts'
 import type { LogStore, StoredEntry, StoredFork, StoreChange } from './log-store.ts'
 import { headSchema } from './schema.ts'
 import type { LogHead } from './types.ts'
@@ -125,7 +126,7 @@ function write(
     database.prepare('DELETE FROM snapshot WHERE height >= ?').run(from)
     const insert = database.prepare('INSERT INTO entries VALUES (?, ?, ?)')
     for (const { height, hash, bytes } of entries) insert.run(height, hash, bytes)
-    if (fork !== undefined) database.prepare('INSERT INTO forks (fork) VALUES (?)').run(textOfFork(fork))
+    if (fork !== undefined) keepFork(database, fork)
     if (snapshot !== undefined) {
       database.exec('DELETE FROM snapshot')
       database.prepare('INSERT INTO snapshot VALUES (?, ?)').run(snapshot.height, snapshot.text)
@@ -135,6 +136,14 @@ function write(
     database.exec('ROLLBACK')
     throw error
   }
+}
+
+function keepFork(database: DatabaseSync, fork: StoredFork): void {
+  const both = [fork.kept, fork.other].sort()
+  const sameTwo = "min(fork ->> '$.kept', fork ->> '$.other') = ? AND max(fork ->> '$.kept', fork ->> '$.other') = ?"
+  database.prepare(`DELETE FROM forks WHERE ${sameTwo}`).run(both[0]!, both[1]!)
+  database.prepare('INSERT INTO forks (fork) VALUES (?)').run(textOfFork(fork))
+  database.prepare('DELETE FROM forks WHERE id NOT IN (SELECT id FROM forks ORDER BY id DESC LIMIT ?)').run(MAX_FORKS)
 }
 
 function textOfFork(fork: StoredFork): string {

@@ -15,6 +15,14 @@ export interface StoredFork extends ForkEvidence {
   readonly barred: readonly string[]
 }
 
+/** Forks beyond these are counted by nobody: whoever makes so many has been seen. */
+export const MAX_FORKS = 64
+
+/** Whether two are about the same two entries, whichever of them stands. */
+export function isSameFork(a: StoredFork, b: StoredFork): boolean {
+  return [a.kept, a.other].sort().join() === [b.kept, b.other].sort().join()
+}
+
 export interface StoredSnapshot {
   /** Of the checkpoint that confirms it; the state is that before it. */
   readonly height: number
@@ -28,6 +36,7 @@ export interface StoreChange {
   /** Entries from this height on are dropped first. */
   readonly from: number
   readonly entries: readonly StoredEntry[]
+  /** Takes the place of what was known of the same two; the oldest beyond `MAX_FORKS` goes. */
   readonly fork?: StoredFork
   readonly snapshot?: StoredSnapshot
 }
@@ -53,7 +62,7 @@ export function memoryLogStore(): LogStore {
   let entries: StoredEntry[] = []
   let kept: StoredSnapshot | undefined
   let beat: unknown
-  const forks: StoredFork[] = []
+  let forks: StoredFork[] = []
   return {
     path: 'memory',
     read: (from, limit) => entries.slice(from, from + limit),
@@ -65,7 +74,7 @@ export function memoryLogStore(): LogStore {
       if (entries.at(-1)?.hash !== on?.hash) throw new LogMovedError('memory')
       entries = [...entries.slice(0, from), ...added]
       if (kept !== undefined && kept.height >= from) kept = undefined
-      if (fork !== undefined) forks.push(fork)
+      if (fork !== undefined) forks = [...forks.filter((one) => !isSameFork(one, fork)), fork].slice(-MAX_FORKS)
       if (snapshot !== undefined) kept = snapshot
     },
     beat: () => beat,

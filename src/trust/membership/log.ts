@@ -2,7 +2,8 @@
 import { apply, foundState } from './apply.ts'
 import { areSigned, decodeEntry } from './entry.ts'
 import { EntryChainError, LogDamagedError, LogMovedError } from './errors.ts'
-import { decideFork, equivocatorsOf, MAX_FORK_ENTRIES } from './fork.ts'
+import { decideFork, equivocatorsOf } from './fork.ts'
+import { isSameFork } from './log-store.ts'
 import type { LogStore, StoreChange, StoredEntry, StoredFork, StoredSnapshot } from './log-store.ts'
 import { copyState, hashOfSnapshot, readSnapshot, snapshotOf } from './state.ts'
 import type { ClusterState } from './state.ts'
@@ -10,8 +11,10 @@ import type { Entry, LogHead } from './types.ts'
 
 /** Entries that are read at once while a whole log is checked. */
 const PAGE = 1_000
-/** Forks beyond these are counted by nobody: whoever makes so many has been seen. */
-const MAX_FORKS = 64
+/** Heads that need not be looked at again; one that was forgotten costs a second look. */
+const MAX_OUTDONE = 1_024
+/** Entries of a history that does not stand which are kept as evidence: where it begins is what counts. */
+const MAX_EVIDENCE = 256
 
 export interface Merged {
   /** Entries that stand now and did not before. */
@@ -28,6 +31,8 @@ export interface MembershipLog {
   /** Peers that stay out because a history that does not stand had removed them. */
   readonly barred: ReadonlySet<string>
   readonly forks: readonly StoredFork[]
+  /** Whether a head is that of a history which has come and does not stand here. */
+  isOutdone(hash: string): boolean
   /** The next entry, ours or another's. @throws EntryChainError, EntrySignatureError, EntryRefusedError, LogMovedError */
   append(entry: Entry): void
   /** Entries of another member, in order, the first after one that both have. @throws as append; nothing changes then */
@@ -102,7 +107,16 @@ function replay(store: LogStore, height: number): ClusterState {
   return state
 }
 
-function fromSnapshot(store: LogStore, cluster: string): ClusterState | undefined {
+/** The state at `height`: from the saved one where that is not later, else from the first entry on. */
+function stateAt(store: LogStore, cluster: string, height: number): ClusterState {
+  const saved = store.snapshot()
+  return (
+    (saved !== undefined && saved.height <= height ? fromSnapshot(store, cluster, height) : undefined) ??
+    replay(store, height)
+  )
+}
+
+function fromSnapshot(store: LogStore, cluster: string, height = store.size() - 1): ClusterState | undefined {
   const snapshot = store.snapshot()
   const [row] = snapshot === undefined ? [] : store.read(snapshot.height, 1)
   if (snapshot === undefined || row === undefined) return undefined
@@ -113,19 +127,41 @@ function fromSnapshot(store: LogStore, cluster: string): ClusterState | undefine
   if (!fits || !isSigned || state.cluster !== cluster)
     throw new LogDamagedError(store.path, 'its saved state is not the one that the checkpoint confirms')
   apply(state, entry)
-  for (let from = state.head.height + 1; from < store.size(); from += PAGE)
-    for (const one of store.read(from, PAGE)) apply(state, read(store, one))
+  for (let from = state.head.height + 1; from <= height; from += PAGE)
+    for (const one of store.read(from, Math.min(PAGE, height - from + 1))) apply(state, read(store, one))
   return state
 }
 
 function createLog(store: LogStore, opened: ClusterState): MembershipLog {
   let state = opened
-  const barred = new Set(store.forks().flatMap((fork) => fork.barred))
+  const barred = new Set<string>()
+  /** Heads of histories that have come and do not stand: nobody has to send them again. */
+  const outdone = new Set<string>()
+  const outdo = (hash: string): void => {
+    outdone.add(hash)
+    const [oldest] = outdone
+    if (outdone.size > MAX_OUTDONE && oldest !== undefined) outdone.delete(oldest)
+  }
+  const bar = (): void => {
+    barred.clear()
+    for (const peer of store.forks().flatMap((fork) => fork.barred)) barred.add(peer)
+  }
+  bar()
   const extend = (entries: readonly Entry[]): void => {
     const next = copyState(state)
     const snapshot = applyAll(next, entries)
     change({ from: state.head.height + 1, entries: entries.map(stored), ...snapshot })
     state = next
+    if (entries.some(({ signatures }) => signatures.some(({ by }) => by === state.root))) settle()
+  }
+  /** The root key has spoken here: what it alone could decide is decided, where it has said nothing on the other side. */
+  const settle = (): void => {
+    for (const fork of store.forks().filter(({ decided }) => !decided)) {
+      const branch = fork.branch.map(decodeEntry)
+      const before = stateAt(store, state.cluster, fork.height - 1)
+      if (decideFork(before, ourEntries(fork.height), branch) === 'ours')
+        change({ from: store.size(), entries: [], fork: { ...fork, decided: true } })
+    }
   }
   /** Durable before it is believed. What another process of this home has written meanwhile is read, and the change refused. */
   const change = (one: Omit<StoreChange, 'on'>): void => {
@@ -134,7 +170,8 @@ function createLog(store: LogStore, opened: ClusterState): MembershipLog {
     } catch (error) {
       if (error instanceof LogMovedError) {
         state = stateOf(store, state.cluster)
-        for (const peer of store.forks().flatMap((fork) => fork.barred)) barred.add(peer)
+        outdone.clear()
+        bar()
       }
       throw error
     }
@@ -144,11 +181,10 @@ function createLog(store: LogStore, opened: ClusterState): MembershipLog {
   const mergeFork = (theirs: readonly Entry[], now: number): Merged => {
     const from = theirs[0]!.body.height
     const ours = ourEntries(from)
-    if (theirs.length > MAX_FORK_ENTRIES) throw new EntryChainError('its side of a fork is too long to be looked at')
-    const before = replay(store, from - 1)
+    const before = stateAt(store, state.cluster, from - 1)
     const there = copyState(before)
     const snapshot = applyAll(there, theirs)
-    const decision = decideFork(state.root, ours, theirs)
+    const decision = decideFork(before, ours, theirs)
     const switches = decision === 'theirs'
     const [lost, standing] = switches ? [ours, there] : [theirs, state]
     const fork: StoredFork = {
@@ -158,17 +194,20 @@ function createLog(store: LogStore, opened: ClusterState): MembershipLog {
       equivocators: equivocatorsOf(ours[0]!, theirs[0]!),
       seen: now,
       decided: decision !== 'undecided',
-      branch: lost.map(({ bytes }) => bytes),
+      branch: lost.slice(0, MAX_EVIDENCE).map(({ bytes }) => bytes),
       barred: barredBy(lost, standing),
     }
-    const known = store.forks()
-    const isNew = !known.some((one) => one.kept === fork.kept && one.other === fork.other)
-    const kept = isNew && known.length < MAX_FORKS ? { fork } : {}
-    if (switches) change({ from, entries: theirs.map(stored), ...snapshot, ...kept })
-    else if (isNew) change({ from: store.size(), entries: [], ...kept })
-    for (const peer of fork.barred) barred.add(peer)
-    if (switches) state = there
-    return { added: switches ? theirs : [], lost: switches ? ours : [], fork: isNew ? fork : undefined }
+    const known = store.forks().find((one) => isSameFork(one, fork))
+    const isNews = known === undefined || known.kept !== fork.kept || known.decided !== fork.decided
+    if (switches) change({ from, entries: theirs.map(stored), ...snapshot, fork })
+    else if (isNews || fork.branch.length > known.branch.length || fork.barred.length > known.barred.length)
+      change({ from: store.size(), entries: [], fork })
+    if (switches) {
+      state = there
+      outdone.clear()
+    } else outdo(theirs.at(-1)!.hash)
+    bar()
+    return { added: switches ? theirs : [], lost: switches ? ours : [], fork: isNews ? fork : undefined }
   }
 
   return {
@@ -182,6 +221,7 @@ function createLog(store: LogStore, opened: ClusterState): MembershipLog {
       return store.forks()
     },
     barred,
+    isOutdone: (hash) => outdone.has(hash),
     append: (entry) => extend([entry]),
     merge(entries, now) {
       const fresh = entries.slice(entries.findIndex(({ body, hash }) => store.hashAt(body.height) !== hash))

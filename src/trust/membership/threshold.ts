@@ -28,3 +28,13 @@ export function isComplete({ admins, threshold, complete }: AdminSet, body: Entr
   const isThere = admins.size >= threshold.n
   return body.kind === 'genesis' || body.kind === 'set-admins' ? isThere : complete || isThere
 }
+
+/** Who the admins are after an entry. */
+export function changeAdmins(admins: Set<string>, body: EntryBody): void {
+  if (body.kind === 'genesis') admins.add(body.founder.peer)
+  if (body.kind === 'admit' && body.role === 'admin') admins.add(body.peer)
+  if (body.kind === 'revoke') admins.delete(body.peer)
+  if (body.kind !== 'set-admins') return
+  admins.clear()
+  for (const peer of body.admins) admins.add(peer)
+}
