@@ -11,8 +11,11 @@ export const OFFENCES = {
   'dial-storm': { most: 120, why: 'it connected again and again without proving who it is' },
   /** Frames that cannot be read: ours are checked before they are sent, and Noise keeps the line from changing them. */
   malformed: { most: 8, why: 'it sent frames that are none' },
-  /** Streams for what it may not do: a refusal is the answer, and asking again gives the same. */
-  scan: { most: 60, why: 'it asked again and again for what it may not do' },
+  /**
+   * Streams of one that is not admitted at all: a refusal is the answer, and asking again gives the same. A member that its
+   * role or the policy refuses something is none: it is refused each time, and stays.
+   */
+  scan: { most: 60, why: 'it asked again and again, and is not admitted to anything' },
   /** Plans and rows that the site refused: whoever asks for one budget after another looks for the limit. */
   probing: { most: 20, why: 'it asked for one plan after another that this site does not allow' },
   /** Streams over its quota of one purpose that were refused. */
@@ -51,6 +54,8 @@ export interface Defence {
   bans(): readonly Ban[]
   /** False: there was none. */
   lift(subject: string): boolean
+  /** Told of each ban as it begins, for as long as there is a defence. */
+  on(listener: (ban: Ban) => void): void
 }
 
 export interface DefenceNeeds {
@@ -76,6 +81,7 @@ export function createDefence(needs: DefenceNeeds): Defence {
   const { clock } = needs
   const counts = new Map<string, Count>()
   const all = new Map<string, Banned>()
+  const listeners = new Set<(ban: Ban) => void>()
 
   const countOf = (key: string): number => {
     const now = clock.now()
@@ -103,6 +109,7 @@ export function createDefence(needs: DefenceNeeds): Defence {
     counts.delete(`${offence} ${subject}`)
     needs.telemetry?.count('bans', 1, { offence })
     needs.told(made)
+    for (const listener of listeners) listener(made)
     return made
   }
   return {
@@ -115,5 +122,6 @@ export function createDefence(needs: DefenceNeeds): Defence {
     allows: (peer, purpose) => countOf(`streams ${peer} ${purpose}`) <= STREAMS_A_MINUTE,
     bans: () => [...all.keys()].flatMap((subject) => current(subject) ?? []),
     lift: (subject) => current(subject) !== undefined && all.delete(subject),
+    on: (listener) => void listeners.add(listener),
   }
 }

@@ -44,7 +44,7 @@ export function createDoor(
       return defence?.banned(`peer:${peer.toString()}`) !== undefined || keepsOut(peer.toString(), connection)
     },
     denyOutboundEncryptedConnection: (peer: PeerId, connection: MultiaddrConnection) =>
-      keepsOut(peer.toString(), connection),
+      defence?.banned(`peer:${peer.toString()}`) !== undefined || keepsOut(peer.toString(), connection),
     // private and loopback addresses are what a mesh is made of: the library's default refuses some of them
     denyDialMultiaddr: () => false,
   }

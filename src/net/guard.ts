@@ -2,8 +2,9 @@
 import type { MultiaddrConnection } from '@libp2p/interface'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import { parseAddress } from './addresses.ts'
+import type { Defence } from './defence.ts'
 import type { Dialler } from './dialler.ts'
-import { NotAdmittedError, NotMemberError, RemovedPeerError } from './discovery-errors.ts'
+import { NotAdmittedError, NotMemberError, PeerBannedError, RemovedPeerError } from './discovery-errors.ts'
 import type { Links } from './links.ts'
 import type { Refuser } from './refuser.ts'
 import type { Serving } from './serving.ts'
@@ -13,6 +14,7 @@ interface GuardNeeds {
   readonly logger: Logger
   readonly telemetry?: Pick<Telemetry, 'count'> | undefined
   readonly membership: Membership
+  readonly defence?: Defence | undefined
   readonly refuser: Refuser
   parts(): GuardParts
 }
@@ -32,8 +34,16 @@ export interface Guard {
   keepsOut(peer: string, connection: MultiaddrConnection): boolean
 }
 
+/** Before the id, in the subject of a ban. */
+const PEER = 'peer:'
+
 export function createGuard(needs: GuardNeeds): Guard {
   const { membership, telemetry, refuser } = needs
+  // all that a banned peer has open ends at once; of a banned host nothing does: what stands has proven who it is
+  needs.defence?.on(({ subject, why }) => {
+    const peer = subject.startsWith(PEER) ? subject.slice(PEER.length) : undefined
+    if (peer !== undefined) needs.parts().links.cut(peer, new PeerBannedError(peer, why))
+  })
   const isRemoved = (peer: string): boolean => membership.isRemoved(peer)
   return {
     decided(peer, admit) {

@@ -5,7 +5,7 @@ import type { Clock, RandomSource } from '../util/index.ts'
 import { channelOverStream } from './channel-carriers.ts'
 import { HELLO_WAIT_MS, MAX_STREAMS_PER_PROTOCOL } from './constants.ts'
 import type { Defence, Offence } from './defence.ts'
-import { NotAdmittedError, PeerBannedError, PeerUnreachableError } from './discovery-errors.ts'
+import { NotAdmittedError, PeerUnreachableError } from './discovery-errors.ts'
 import { ControlError, FrameError, ProtocolUnsupportedError } from './errors.ts'
 import { HELLO_PROTOCOL } from './hello.ts'
 import { createLanes, LANE_PROTOCOL } from './lanes.ts'
@@ -98,11 +98,7 @@ export function createServing(needs: ServingNeeds): Serving {
       channel.abort(error as Error)
     }
   }
-  /** Who is banned by it is gone at once, with all that it has open. */
-  const offend = (link: Link, offence: Offence): void => {
-    const ban = needs.defence?.offend(`peer:${link.peer}`, offence)
-    if (ban !== undefined) link.connection.abort(new PeerBannedError(link.peer, ban.why))
-  }
+  const offend = (link: Link, offence: Offence): void => void needs.defence?.offend(`peer:${link.peer}`, offence)
   const used = new WeakMap<Link, number>()
   const watchUse = (stream: Stream, link: Link, purpose: string): void => {
     if (purpose === 'connect' || !isRelayed(link)) return
@@ -122,7 +118,8 @@ export function createServing(needs: ServingNeeds): Serving {
       if (within && needs.membership.admits(link.peer, purpose)) return handler(stream, link)
       needs.telemetry?.count('frames_refused')
       stream.abort(new NotAdmittedError(link.peer, within ? `not for ${purpose}` : `too often for ${purpose}`))
-      offend(link, within ? 'scan' : 'flood')
+      if (!within) offend(link, 'flood')
+      else if (!needs.membership.admits(link.peer, 'connect')) offend(link, 'scan')
     }
     register({ logger, libp2p: needs.libp2p() }, protocol, MAX_STREAMS_PER_PROTOCOL, async (stream, connection) => {
       const link = links.link(connection)

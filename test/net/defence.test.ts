@@ -105,6 +105,56 @@ describe('a network with a defence', () => {
     expect(defence.banned(`peer:${good.id}`)).toBeUndefined()
   })
 
+  test('ends all that a peer has open when a ban of it begins, whatever it is for, and lets it back in afterwards', async () => {
+    const { defence } = watched()
+    const a = await pool.add({ defence })
+    const [bad, good] = [
+      await pool.add({ bootstrap: [a.addresses()[0]!] }),
+      await pool.add({ bootstrap: [a.addresses()[0]!] }),
+    ]
+    await joined(a, bad)
+    await joined(a, good)
+    a.handle('/weft/test/1', 'compute', (channel) => channel.onFrame((got) => channel.send(got)))
+    const open = async (one: Network) => [
+      await one.open(a.id, '/weft/test/1'),
+      await one.openLane(a.id, '/weft/test/1'),
+    ]
+    const [ofBad, ofGood] = [await open(bad), await open(good)]
+    // by another room: what it asks for is looked at there, not at its streams
+    while (defence.banned(`peer:${bad.id}`) === undefined) defence.offend(`peer:${bad.id}`, 'probing')
+    expect(connectedIds(a)).not.toContain(bad.id)
+    for (const channel of ofBad) await channel.closed
+    expect(connectedIds(a)).toContain(good.id)
+    await ofGood[0]!.send(frame({ type: 1 }))
+    defence.lift(`peer:${bad.id}`)
+    await joined(a, bad)
+  })
+
+  test('does not take a member for a scanner that its role refuses something, and does one that is none', async () => {
+    const { defence } = watched()
+    let isMember = true
+    const a = await pool.add({
+      defence,
+      membership: { epoch: 0, isRemoved: () => false, admits: (_peer, purpose) => isMember && purpose === 'connect' },
+    })
+    const guest = await pool.add({ bootstrap: [a.addresses()[0]!] })
+    await joined(a, guest)
+    a.handle('/weft/test/1', 'place', () => undefined)
+    const ask = async (): Promise<void> => {
+      for (let time = 0; time <= OFFENCES.scan.most; time++)
+        await guest.open(a.id, '/weft/test/1').then(
+          (channel) => channel.closed,
+          () => undefined,
+        )
+    }
+    await ask()
+    expect(defence.bans()).toEqual([])
+    expect(connectedIds(a)).toContain(guest.id)
+    isMember = false
+    await ask()
+    expect(defence.bans()).toMatchObject([{ subject: `peer:${guest.id}`, offence: 'scan' }])
+  })
+
   test('shuts out a host that storms the door, and the control without a defence does not', async () => {
     const { defence, told } = watched()
     const [a, control] = [await pool.add({ defence }), await pool.add({})]
