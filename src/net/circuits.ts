@@ -27,6 +27,8 @@ interface CircuitsNeeds {
   addressOf(link: Link): string
   /** Whether a peer may come in at all; its greeting asks again. */
   admits(peer: string): boolean
+  /** One that may not has asked for it; `address` names the relay, which alone says so. */
+  turnedAway(peer: string, address: string): void
   /** Dials a relay that is not connected; undefined: it did not join. */
   dialRelay(peer: string, addresses: readonly string[], signal: AbortSignal): Promise<Link | undefined>
 }
@@ -46,9 +48,13 @@ export function createCircuits(needs: CircuitsNeeds): Circuits {
   const without = new WeakSet<Link>()
 
   const arrive = async (talk: CircuitTalk, relay: Link, from: string): Promise<void> => {
-    if (!needs.admits(from)) return talk.say({ ok: false, why: 'that peer does not let this one in' })
+    const way = circuitThrough(remoteAddress(relay), relay.peer)
+    if (!needs.admits(from)) {
+      needs.turnedAway(from, way)
+      return talk.say({ ok: false, why: 'that peer does not let this one in' })
+    }
     await talk.say({ ok: true })
-    const address = withPeer(circuitThrough(remoteAddress(relay), relay.peer), from)
+    const address = withPeer(way, from)
     const connection = new CircuitConnection(talk.bytes(), 'inbound', address)
     try {
       await needs.upgrader().upgradeInbound(connection, { signal: AbortSignal.timeout(CIRCUIT_WAIT_MS) })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { enrol } from '../../src/mesh/index.ts'
 import { keyedCodec } from '../../src/net/announcement.ts'
+import { frame } from '../../src/net/index.ts'
 import { networkSecrets } from '../../src/net/secrets.ts'
 import { encodeToken, newIdentity, openInviteBook } from '../../src/trust/index.ts'
 import type { Cluster, Identity, InviteToken } from '../../src/trust/index.ts'
@@ -106,13 +107,15 @@ describe('a member that is removed', () => {
     expect([knows(a, r), refusal(a, r)]).toEqual([false, 'WEFT-DSC-010'])
   })
 
-  test('is refused through a relay that has not heard, by an end that has', async () => {
-    const { cluster, founder, others, copy } = members(2)
-    const stale = [copy(0), copy(1)] as const
+  test('is refused through a relay that has not heard, by an end that has; a member comes that way', async () => {
+    const { cluster, founder, others, copy } = members(3)
+    const stale = [copy(0), copy(1), copy(2)] as const
     const relay = await up(stale[0], others[0]!)
-    const r = await up(stale[1], others[1]!, { listen: null })
-    meets(r, relay)
-    await joined(r.network, relay.network)
+    const [r, m] = [await up(stale[1], others[1]!, { listen: null }), await up(stale[2], others[2]!, { listen: null })]
+    for (const one of [r, m]) {
+      meets(one, relay)
+      await joined(one.network, relay.network)
+    }
     cluster.revoke(others[1]!.id, 'lost')
     const a = await up(cluster, founder, { listen: null })
     // the relay must not hear it from this end: its log stays as it was
@@ -121,6 +124,13 @@ describe('a member that is removed', () => {
     await joined(a.network, relay.network)
     await expect(r.network.open(a.network.id, '/test/echo/1')).rejects.toMatchObject({ code: 'WEFT-DSC-006' })
     expect(knows(a, r)).toBe(false)
+    expect([(a.counted['members_refused'] ?? 0) > 0, refusal(a, r)]).toEqual([true, 'WEFT-DSC-010'])
+    // the control: the same attempt by one that is still in
+    const channel = await m.network.open(a.network.id, '/test/echo/1')
+    const answered = new Promise((resolve) => channel.onFrame(resolve))
+    await channel.send(frame({ type: 1 }))
+    expect(await answered).toMatchObject({ flags: 7 })
+    expect(a.network.connected().find(({ id }) => id === m.network.id)).toMatchObject({ relayed: true })
   })
 
   test('cannot read what is announced nearby afterwards; who has slept is still heard', () => {
