@@ -1,6 +1,7 @@
 /** The options of `weft up` as the init of a peer. */
 import { isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
+import { LABEL } from '../util/index.ts'
 import type { CommandContext, Flags } from './context.ts'
 import { BadValueError, UsageError } from './errors.ts'
 import type { UpInit } from './peer-local.ts'
@@ -83,7 +84,7 @@ export function origin(text: string): string {
 }
 
 function nameOf(option: string, text: string): string {
-  if (/^[^\p{C}\s](?:[^\p{C}]*[^\p{C}\s])?$/u.test(text) && text.length <= NAME_MAX) return text
+  if (text !== '' && LABEL.test(text) && text.length <= NAME_MAX) return text
   throw new BadValueError(option, text, `1 to ${NAME_MAX} printable characters`)
 }
 

@@ -25,4 +25,15 @@ describe('weft cluster without a running peer', () => {
     expect(await rotated).toMatchObject({ schema: 'weft.cluster-changed/1', height: 1, epoch: 2 })
     expect(await run('cluster', 'rotate')).toMatchObject({ height: 2, epoch: 3 })
   })
+
+  it('makes an invite with addresses that lead here, and with no others', async () => {
+    const { admin } = await run('cluster', 'create', 'northwind')
+    const invite = (address: string): Promise<unknown> => run('invite', 'create', '--address', address)
+    const here = `/ip4/192.0.2.7/tcp/7334/p2p/${String(admin)}`
+    for (const address of [here, here.replace(/\/p2p.*/, '')])
+      expect(await invite(address)).toMatchObject({ schema: 'weft.invite/1', addresses: [here] })
+    for (const address of ['/ip4/192.0.2.7/tcp/7334/p2p/nobody', 'nowhere', here.replace('7334', '99999')])
+      expect(await invite(address)).toMatchObject({ error: { code: 'WEFT-TRU-160' } })
+    expect(await run('invite', 'ls')).toMatchObject({ invites: [{}, {}] })
+  })
 })

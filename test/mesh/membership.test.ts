@@ -179,8 +179,7 @@ describe('an invite', () => {
           ...more,
         } as const
         const { invite, secret } = invites.create(init, Date.now())
-        const { root } = cluster.view()
-        return { cluster: cluster.id, root, invite: invite.id, secret, addresses: [a.address] }
+        return { cluster: cluster.id, invite: invite.id, secret, addresses: [a.address] }
       },
     }
   }

@@ -1,5 +1,6 @@
 /** Invites: as text that survives no damage, and as uses that are taken once. */
 import { fork } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -22,10 +23,18 @@ function coded(action: () => unknown): string {
 const admin = newIdentity().id
 const token = {
   cluster: '5c'.repeat(32),
-  root: newIdentity().id,
   invite: '0123456789abcdef',
   secret: new Uint8Array(16).fill(7),
   addresses: [`/ip4/192.0.2.7/tcp/7334/p2p/${admin}`, `/dns4/weft.example/tcp/1/p2p/${admin}`],
+}
+
+/** As somebody else might make one: whole by its checksum, whatever its addresses are. */
+function forged(addresses: readonly string[]): string {
+  const head = Buffer.from(encodeToken(token).slice('weft1-'.length), 'base64url').subarray(0, 57)
+  const parts = addresses.flatMap((one) => [Uint8Array.of(one.length >> 8, one.length & 0xff), Buffer.from(one)])
+  const body = Buffer.concat([head, Uint8Array.of(addresses.length), ...parts])
+  const check = createHash('sha256').update('weft invite 1\n').update(body).digest().subarray(0, 8)
+  return `weft1-${Buffer.concat([body, check]).toString('base64url')}`
 }
 
 describe('a token', () => {
@@ -51,6 +60,22 @@ describe('a token', () => {
       }),
       { numRuns: 1_500 },
     )
+  })
+
+  const lan = (last: string): string => `/ip4/192.0.2.7/tcp/7334${last}`
+  test.each<[string, string[]]>([
+    ['none at all', []],
+    ['nine', Array.from({ length: 9 }, () => lan(`/p2p/${admin}`))],
+    ['one without a peer', [lan('')]],
+    ['one of another peer', [lan(`/p2p/${admin}`), lan(`/p2p/${newIdentity().id}`)]],
+    ['one that is too long', [`/dns4/${'a'.repeat(200)}.example/tcp/1/p2p/${admin}`]],
+    ['a circuit', [`${lan(`/p2p/${newIdentity().id}`)}/p2p-circuit/p2p/${admin}`]],
+    ['what is no multiaddr', [`/ip4/300.1.1.1/tcp/7334/p2p/${admin}`]],
+    ['another transport', [`/ip4/192.0.2.7/udp/53/p2p/${admin}`]],
+    ['a command', [`/ip4/$(reboot)/tcp/1/p2p/${admin}`]],
+  ])('is not made with these addresses: %s', (_what, addresses) => {
+    expect(coded(() => encodeToken({ ...token, addresses }))).toBe('WEFT-TRU-160')
+    expect(coded(() => decodeToken(forged(addresses)))).toBe('WEFT-TRU-150')
   })
 
   test.each<[string, string]>([

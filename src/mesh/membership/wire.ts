@@ -15,7 +15,7 @@ import { z } from 'zod'
 import { decodeControl, encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import type { HeartBeat, LogHead } from '../../trust/index.ts'
-import { LOG_LIMITS } from '../../trust/index.ts'
+import { headSchema, LOG_LIMITS } from '../../trust/index.ts'
 import { MeshProtocolError } from '../errors.ts'
 
 export const MEMBERSHIP_PROTOCOL = '/weft/membership/1'
@@ -23,9 +23,8 @@ export const NEWS = { head: 1, ask: 2, entries: 3, leave: 4, removed: 5, which: 
 
 /** Ten steps of one, then doubling: enough for a log of a million. */
 const MAX_LOCATOR = 64
-const hash = z.string().regex(/^[0-9a-f]{64}$/)
-const height = z.int().min(0).max(LOG_LIMITS.entries)
-const headSchema = z.strictObject({ height, hash, beat: z.unknown().optional() })
+const { height, hash } = headSchema.shape
+const newsSchema = headSchema.extend({ beat: z.unknown().optional() })
 const askSchema = z.strictObject({ heads: z.array(z.tuple([height, hash])).max(MAX_LOCATOR) })
 const leaveSchema = z.strictObject({ reason: z.string().max(LOG_LIMITS.reason) })
 
@@ -54,7 +53,7 @@ function read<T>(peer: string, schema: z.ZodType<T>, message: Frame): T {
 }
 
 export function readHead(peer: string, message: Frame): LogHead & { readonly beat?: unknown } {
-  return read(peer, headSchema, message)
+  return read(peer, newsSchema, message)
 }
 
 export function readHeads(peer: string, message: Frame): LogHead[] {

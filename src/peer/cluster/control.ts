@@ -7,11 +7,13 @@ import {
   encodeToken,
   EntryRefusedError,
   identityOfSeed,
+  InviteAddressError,
   LOG_LIMITS,
   checkLabel,
   makeEntry,
   NotAdminError,
   propose,
+  refusedAddresses,
   RootKeyError,
   signBody,
   signProposal,
@@ -103,12 +105,16 @@ function invite(
 ): ClusterOutcome {
   const { role, site, lifetime, uses, peer, approve } = request
   checkLabel('the site', site, LOG_LIMITS.site)
-  const addresses = (request.addresses ?? needs.addresses()).slice(0, MAX_TOKEN_ADDRESSES)
+  const named = request.addresses ?? needs.addresses().slice(0, MAX_TOKEN_ADDRESSES)
+  const addresses = named.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${cluster.self}`))
+  const why = refusedAddresses(addresses)
+  if (why !== undefined) throw new InviteAddressError(why)
+  if (!addresses.every((address) => address.endsWith(`/p2p/${cluster.self}`)))
+    throw new InviteAddressError('an address in it leads to another peer')
   const now = needs.wall()
   const made = needs.invites.create({ role, site, expires: now + lifetime, uses, peer, approve }, now)
   const token = encodeToken({
     cluster: cluster.id,
-    root: cluster.view().root,
     invite: made.invite.id,
     secret: made.secret,
     addresses,

@@ -3,6 +3,7 @@ import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from '../../store/index.ts'
+import { LABEL } from '../../util/index.ts'
 import type { Identity } from '../identity.ts'
 import { openInviteBook } from '../invites/index.ts'
 import type { InviteBook } from '../invites/index.ts'
@@ -192,6 +193,5 @@ async function writePin({ pin }: ClusterPlaces, value: ClusterPin): Promise<void
 
 /** @throws ClusterNameError */
 export function checkLabel(what: string, text: string, most: number, least = 0): void {
-  const isLabel = text === '' || /^[^\p{C}\s](?:[^\p{C}]*[^\p{C}\s])?$/u.test(text)
-  if (!isLabel || text.length > most || text.length < least) throw new ClusterNameError(what, text)
+  if (!LABEL.test(text) || text.length > most || text.length < least) throw new ClusterNameError(what, text)
 }

@@ -164,6 +164,22 @@ export class InvitesUnusableError extends WeftError {
   }
 }
 
+export class InviteAddressError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-160',
+    title: 'No address for an invite',
+    meaning:
+      'An invite says where it is redeemed: one to eight addresses that can be dialled, all of the peer that makes it. Nothing was made.',
+    remedy: 'weft status here prints the addresses; --address /ip4/192.168.1.7/tcp/7334 names one. A circuit is none.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+
+  constructor(why: string) {
+    super(InviteAddressError.info, 'the invite would lead nowhere', { why })
+  }
+}
+
 export const INVITE_ERRORS: readonly ErrorInfo[] = [
   TokenFormError.info,
   InviteUnknownError.info,
@@ -175,4 +191,5 @@ export const INVITE_ERRORS: readonly ErrorInfo[] = [
   EnrolUnreachableError.info,
   EnrolUntrustedError.info,
   InvitesUnusableError.info,
+  InviteAddressError.info,
 ]

@@ -2,5 +2,5 @@
 export * from './errors.ts'
 export { openInviteBook, secretHash } from './invite-book.ts'
 export type { Asked, Granted, Invite, InviteBook, InviteInit, Standing, Waiting } from './invite-book.ts'
-export { decodeToken, encodeToken, TOKEN_PREFIX } from './token.ts'
+export { decodeToken, encodeToken, refusedAddresses, TOKEN_PREFIX } from './token.ts'
 export type { InviteToken } from './token.ts'

@@ -1,17 +1,17 @@
 /**
  * Invites as text: `weft1-` and base64url without padding of
  *
- *   0 u8 version 1   1 u8[32] cluster (hash of its first entry)   33 u8[32] root key
- *   65 u8[8] invite  73 u8[16] secret   89 u8 number of addresses
+ *   0 u8 version 1   1 u8[32] cluster (hash of its first entry)   33 u8[8] invite   41 u8[16] secret
+ *   57 u8 number of addresses
  *   then for each: u16 length (big-endian), text   at the end u8[8]: first bytes of SHA-256 over all before
  *
- * The cluster pins everything: who redeems it believes nobody who does not stand in a log that begins with that entry.
+ * The cluster pins everything, the root key too: who redeems it believes nobody who does not stand in a log that begins
+ * with that entry.
  */
 import { createHash } from 'node:crypto'
-import { publicKeyFromRaw } from '@libp2p/crypto/keys'
-import { peerIdFromPublicKey, peerIdFromString } from '@libp2p/peer-id'
+import { isCircuit, parseAddress } from '../../net/index.ts'
 import { isPeerId } from '../identity.ts'
-import { TokenFormError } from './errors.ts'
+import { InviteAddressError, TokenFormError } from './errors.ts'
 
 export const TOKEN_PREFIX = 'weft1-'
 export const SECRET_BYTES = 16
@@ -20,13 +20,11 @@ const MAX_TOKEN = 4_096
 const MAX_ADDRESSES = 8
 const MAX_ADDRESS = 256
 const CHECK_BYTES = 8
-const HEAD_BYTES = 90
+const HEAD_BYTES = 58
 
 export interface InviteToken {
   /** Hex. */
   readonly cluster: string
-  /** PeerId of the root key. */
-  readonly root: string
   /** Hex. */
   readonly invite: string
   readonly secret: Uint8Array
@@ -34,10 +32,11 @@ export interface InviteToken {
   readonly addresses: readonly string[]
 }
 
-export function encodeToken({ cluster, root, invite, secret, addresses }: InviteToken): string {
-  const id = peerIdFromString(root)
-  if (id.type !== 'Ed25519') throw new TokenFormError('the root key is of another kind')
-  const parts: Uint8Array[] = [Uint8Array.of(1), Buffer.from(cluster, 'hex'), id.publicKey.raw]
+/** @throws InviteAddressError */
+export function encodeToken({ cluster, invite, secret, addresses }: InviteToken): string {
+  const why = refusedAddresses(addresses)
+  if (why !== undefined) throw new InviteAddressError(why)
+  const parts: Uint8Array[] = [Uint8Array.of(1), Buffer.from(cluster, 'hex')]
   parts.push(Buffer.from(invite, 'hex'), secret, Uint8Array.of(addresses.length))
   for (const address of addresses) {
     const bytes = Buffer.from(address)
@@ -63,9 +62,8 @@ export function decodeToken(text: string): InviteToken {
   if (body[0] !== 1) throw new TokenFormError(`it is of version ${body[0]}; this weft reads version 1`)
   return {
     cluster: body.subarray(1, 33).toString('hex'),
-    root: rootOf(body.subarray(33, 65)),
-    invite: body.subarray(65, 73).toString('hex'),
-    secret: new Uint8Array(body.subarray(73, 89)),
+    invite: body.subarray(33, 41).toString('hex'),
+    secret: new Uint8Array(body.subarray(41, 57)),
     addresses: addressesOf(body),
   }
 }
@@ -74,28 +72,31 @@ function checkOf(body: Uint8Array): Buffer {
   return createHash('sha256').update('weft invite 1\n').update(body).digest().subarray(0, CHECK_BYTES)
 }
 
-function rootOf(raw: Uint8Array): string {
-  try {
-    return peerIdFromPublicKey(publicKeyFromRaw(new Uint8Array(raw))).toString()
-  } catch {
-    throw new TokenFormError('its root key is none')
-  }
+/** Why these are no addresses for an invite: each is dialled by whoever redeems it, before anybody has proven anything. */
+export function refusedAddresses(addresses: readonly string[]): string | undefined {
+  if (addresses.length < 1 || addresses.length > MAX_ADDRESSES) return `it has ${addresses.length} addresses`
+  const peers = new Set(addresses.map(peerOf))
+  if (peers.has(undefined)) return 'an address in it is none'
+  return peers.size > 1 ? 'its addresses lead to several peers' : undefined
+}
+
+function peerOf(address: string): string | undefined {
+  const peer = address.length > MAX_ADDRESS || isCircuit(address) ? undefined : parseAddress(address)?.peer
+  return typeof peer === 'string' && isPeerId(peer) ? peer : undefined
 }
 
 function addressesOf(body: Buffer): string[] {
   const count = body[HEAD_BYTES - 1]!
-  if (count < 1 || count > MAX_ADDRESSES) throw new TokenFormError(`it has ${count} addresses`)
   const addresses: string[] = []
   let at = HEAD_BYTES
   for (let index = 0; index < count; index++) {
     const length = at + 2 <= body.length ? body.readUInt16BE(at) : 0
     if (length < 1 || length > MAX_ADDRESS || at + 2 + length > body.length) throw new TokenFormError('it is cut off')
-    const address = body.subarray(at + 2, at + 2 + length).toString('utf8')
-    const peer = /^(?:\/[\w.:-]+)+\/p2p\/(\w+)$/.exec(address)?.[1]
-    if (peer === undefined || !isPeerId(peer)) throw new TokenFormError('an address in it is none')
-    addresses.push(address)
+    addresses.push(body.subarray(at + 2, at + 2 + length).toString('utf8'))
     at += 2 + length
   }
   if (at !== body.length) throw new TokenFormError('there is more behind its end')
+  const why = refusedAddresses(addresses)
+  if (why !== undefined) throw new TokenFormError(why)
   return addresses
 }

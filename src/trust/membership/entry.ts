@@ -8,7 +8,7 @@ import { canonicalJson } from '../../util/index.ts'
 import { verify } from '../identity.ts'
 import { EntryFormError } from './errors.ts'
 import { LOG_LIMITS } from './limits.ts'
-import { bodySchema, entrySchema } from './schema.ts'
+import { entrySchema } from './schema.ts'
 import type { Entry, EntryBody, Signature } from './types.ts'
 
 const DOMAIN = 'weft membership entry 1\n'
@@ -52,13 +52,6 @@ export function decodeEntry(bytes: Uint8Array): Entry {
   // in the one spelling the body stands between these two
   const text = value.text.slice('{"body":'.length, value.text.lastIndexOf(',"signatures":['))
   return { body, signatures, text, hash: hashOf(text), bytes: new Uint8Array(bytes) }
-}
-
-/** Of a proposal, which others have still to sign. @throws EntryFormError */
-export function decodeBody(value: unknown): EntryBody {
-  const result = bodySchema.safeParse(value)
-  if (!result.success) throw new EntryFormError(firstIssue(result.error))
-  return result.data
 }
 
 function parsed(bytes: Uint8Array): { readonly json: unknown; readonly text: string } {

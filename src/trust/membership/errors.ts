@@ -129,24 +129,6 @@ export class SealError extends WeftError {
   }
 }
 
-export class StaleMembershipError extends WeftError {
-  static readonly info: ErrorInfo = {
-    code: 'WEFT-TRU-109',
-    title: 'The membership is too old to be believed',
-    meaning:
-      'No admin has confirmed the membership for longer than max-age: everything but asking for news is refused.',
-    remedy: 'Connect to a member that an admin reaches; weft cluster show says how old the newest word is.',
-    exit: EXIT.denied,
-    http: 503,
-    retryable: true,
-  }
-
-  constructor(ageMs: number | null) {
-    const why = ageMs === null ? 'none was ever heard' : `the newest word is ${Math.round(ageMs / 1000)} s old`
-    super(StaleMembershipError.info, 'the membership is too old to be believed', { why, details: { age_ms: ageMs } })
-  }
-}
-
 export class RoleError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-TRU-110',
@@ -190,7 +172,6 @@ export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   LogRolledBackError.info,
   LogDamagedError.info,
   SealError.info,
-  StaleMembershipError.info,
   RoleError.info,
   LogMovedError.info,
 ]

@@ -18,7 +18,3 @@ const TABLE: Readonly<Record<Role, ReadonlySet<string>>> = {
 export function mayRole(role: Role, purpose: string): boolean {
   return TABLE[role].has(purpose)
 }
-
-export function purposesOf(role: Role): readonly string[] {
-  return [...TABLE[role]]
-}

@@ -1,5 +1,6 @@
 /** The form of an entry, strictly: what is not in here is refused, so that no two versions read one entry differently. */
 import { z } from 'zod'
+import { LABEL } from '../../util/index.ts'
 import { isPeerId } from '../identity.ts'
 import { LOG_LIMITS } from './limits.ts'
 import { BOX_TEXT } from './seal.ts'
@@ -8,12 +9,7 @@ import { ROLES } from './types.ts'
 const hex = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${2 * bytes}}$`))
 const whole = z.int().min(0)
 const peer = z.string().max(64).refine(isPeerId, 'no PeerId of an Ed25519 key')
-/** As people write them; nothing that could break a line or hide in one. */
-const label = (most: number): z.ZodString =>
-  z
-    .string()
-    .max(most)
-    .regex(/^(?:[^\p{C}\s](?:[^\p{C}]*[^\p{C}\s])?)?$/u)
+const label = (most: number): z.ZodString => z.string().max(most).regex(LABEL)
 
 const common = {
   v: z.literal(1),
@@ -44,7 +40,7 @@ const rotation = z.strictObject({
     .regex(BOXES),
 })
 
-export const bodySchema = z.discriminatedUnion('kind', [
+const bodySchema = z.discriminatedUnion('kind', [
   z.strictObject({
     ...common,
     kind: z.literal('genesis'),
