@@ -8,7 +8,7 @@ import { servesRange } from '../pipeline/index.ts'
 import type { AuditorChoice, PlacementStage, RouteSegment } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { Clock } from '../util/index.ts'
-import type { Quarantine } from './quarantine.ts'
+import type { KeptOut } from './plan-input.ts'
 import type { HardwareProfile } from './types.ts'
 
 /** A peer that was lost is asked last for so long; twice as long with every further loss. */
@@ -23,7 +23,7 @@ export interface FailoverNeeds {
   readonly self: string
   readonly clock: Clock
   readonly mesh: Pick<Mesh, 'state' | 'peers' | 'profiles' | 'holdings'> | null
-  readonly quarantine?: Pick<Quarantine, 'has'>
+  readonly quarantine?: Pick<KeptOut, 'has'>
   profile(): HardwareProfile
   /** Several peers that take blocks together which no single one has room for. */
   divide(manifest: ModelManifest, from: number, to: number): readonly RouteSegment[] | undefined
@@ -121,7 +121,7 @@ export class Replacements {
     const repaired: PlacementStage[] = []
     for (const stage of stages) {
       const { self, mesh } = this.#needs
-      const isKeptOut = this.#needs.quarantine?.has(stage.peer) === true
+      const isKeptOut = this.#needs.quarantine?.has(stage.peer, manifest.model) === true
       const isHere =
         stage.peer === ORIGIN || stage.peer === self || (!isKeptOut && mesh?.state(stage.peer) === 'connected')
       const by = isHere ? [stage] : this.replace(manifest, stage, new Set())
@@ -153,7 +153,7 @@ export class Replacements {
   }
 
   #candidates(manifest: ModelManifest, from: number, to: number): Candidate[] {
-    return this.#there().flatMap(({ id, rtt, quota }) => {
+    return this.#there(manifest.model).flatMap(({ id, rtt, quota }) => {
       const held = this.#held(id)
       const rank = rankOf(held, manifest, from, to)
       if (rank > 0 && taken(held) + weightsOf(manifest, from, to) > quota) return []
@@ -161,8 +161,8 @@ export class Replacements {
     })
   }
 
-  /** Who could be asked: this peer, and the connected ones. @param quarantined those too that were found to lie */
-  #there(quarantined = false): { readonly id: string; readonly rtt: number; readonly quota: number }[] {
+  /** Who could be asked: this peer, and the connected ones. @param model undefined: those too that are kept out */
+  #there(model?: string): { readonly id: string; readonly rtt: number; readonly quota: number }[] {
     const { self, mesh } = this.#needs
     const others = (mesh?.peers() ?? [])
       .filter(({ state }) => state === 'connected')
@@ -170,7 +170,8 @@ export class Replacements {
         their === null ? [] : [{ id, rtt: rtt ?? 1, quota: their.memory_quota }],
       )
     return [{ id: self, rtt: 0, quota: this.#needs.profile().memory_quota }, ...others].filter(
-      ({ id }) => !(this.#sinceLoss(id) < SETTLE_MS) && (quarantined || this.#needs.quarantine?.has(id) !== true),
+      ({ id }) =>
+        !(this.#sinceLoss(id) < SETTLE_MS) && (model === undefined || this.#needs.quarantine?.has(id, model) !== true),
     )
   }
 
@@ -182,7 +183,7 @@ export class Replacements {
   #areKept(manifest: ModelManifest, from: number, to: number): boolean {
     if (this.#needs.mesh === null) return true
     // Tensors are checked by their hashes, whoever has them.
-    const kept = this.#there(true).flatMap(({ id }) => tensorsOf(this.#held(id), manifest))
+    const kept = this.#there().flatMap(({ id }) => tensorsOf(this.#held(id), manifest))
     return tiles(kept, from, to)
   }
 

@@ -12,7 +12,7 @@ import type { BlobStore } from '../store/index.ts'
 import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
 import type { Logger, LogLevel, Telemetry } from '../telemetry/index.ts'
 import { checkKeyModes, loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
-import type { Identity } from '../trust/index.ts'
+import type { Identity, Role } from '../trust/index.ts'
 import { systemClock, systemRandom } from '../util/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import { AddressBook } from './address-book.ts'
@@ -125,14 +125,15 @@ export async function lowerParts(
   })
   const telemetry = createTelemetry({ clock }, { version: VERSION })
   const online = init.offline !== true
-  const site = await Site.open({ clock, identity, paths, logger, telemetry, online })
+  const around = { home: paths.root, identity, clock, random, logger, telemetry }
+  const cluster = online ? await openClusterPart(around, init) : null
+  if (cluster !== null) undo.push(() => cluster.stop())
+  const roleOf = (peer: string): Role | undefined => cluster?.control.roleOf(peer)?.role
+  const site = await Site.open({ clock, identity, paths, logger, telemetry, online, roleOf })
   undo.push(() => site.close())
   const store = await createBlobStore({ directory: paths.store })
   const threads = init.threads ?? machine.cores
   const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
-  const around = { home: paths.root, identity, clock, random, logger, telemetry }
-  const cluster = init.offline === true ? null : await openClusterPart(around, init)
-  if (cluster !== null) undo.push(() => cluster.stop())
   const name = init.name ?? cluster?.ownName() ?? nameOf(identity.id)
   return {
     cluster,

@@ -91,7 +91,7 @@ export class Placing {
       kind: byHand ? 'hand' : 'chosen',
       stages,
       replicas,
-      note: { origin: this.#needs.self, objective, without: this.#without() },
+      note: { origin: this.#needs.self, objective, without: this.#without(manifest.model) },
     })
     await this.#ready(manifest, published, progress, signal)
     const { model, epoch, author, kind, stages: standing } = this.placement(manifest.model) ?? published
@@ -129,7 +129,10 @@ export class Placing {
   /** @throws a coded error that names the entry that is wrong */
   check(manifest: AnyManifest, stages: readonly PlacementStage[], replicas: readonly PlacementStage[] = []): void {
     const { mesh, self, quarantine } = this.#needs
-    quarantine?.refuse([...stages, ...replicas].map(({ peer }) => peer))
+    quarantine?.refuse(
+      [...stages, ...replicas].map(({ peer }) => peer),
+      manifest.model,
+    )
     const known = new Set([self, ORIGIN, ...(mesh?.peers() ?? []).map((peer) => peer.id)])
     checkPlacement(stages, manifest.blocks.length, known)
     checkReplicas(replicas, manifest.blocks.length, known)
@@ -243,9 +246,9 @@ export class Placing {
   }
 
   /** Others would not know that this peer goes over nobody of these. */
-  #without(): string[] {
+  #without(model: string): string[] {
     const { mesh, quarantine } = this.#needs
-    return (mesh?.peers() ?? []).flatMap(({ id }) => (quarantine?.isListed(id) === true ? [id] : []))
+    return (mesh?.peers() ?? []).flatMap(({ id }) => (quarantine?.isListed(id, model) === true ? [id] : []))
   }
 
   async #repair(
@@ -253,13 +256,13 @@ export class Placing {
     stages: readonly PlacementStage[],
     { stages: before, replicas, kind, note = { origin: this.#needs.self, objective: 'latency' } }: MeshPlacement,
   ): Promise<void> {
-    const left = replicas.filter(({ peer }) => this.#isHere(peer))
+    const left = replicas.filter(({ peer }) => this.#isHere(peer, manifest.model))
     const { origin, objective, pinned = kind === 'hand' ? before : undefined } = note
     const published = await this.publish(manifest, {
       kind,
       stages,
       replicas: left,
-      note: { origin, objective, without: this.#without(), ...(pinned === undefined ? {} : { pinned }) },
+      note: { origin, objective, without: this.#without(manifest.model), ...(pinned === undefined ? {} : { pinned }) },
     })
     this.#needs.log(
       { model: manifest.model, epoch: published.epoch },
@@ -269,12 +272,12 @@ export class Placing {
   }
 
   #reachable(placement: MeshPlacement): boolean {
-    return placement.stages.every(({ peer }) => this.#isHere(peer))
+    return placement.stages.every(({ peer }) => this.#isHere(peer, placement.model))
   }
 
-  #isHere(peer: string): boolean {
+  #isHere(peer: string, model: string): boolean {
     const { self, mesh, quarantine } = this.#needs
-    if (quarantine?.has(peer) === true) return false
+    if (quarantine?.has(peer, model) === true) return false
     return peer === ORIGIN || peer === self || mesh?.state(peer) === 'connected'
   }
 

@@ -1,20 +1,25 @@
 /** What the planner is asked: the model's blocks, and the peers of the mesh as they are now. */
 import type { Mesh } from '../mesh/index.ts'
 import { languageModel } from '../models/index.ts'
-import type { AnyManifest } from '../models/index.ts'
+import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import { planRange } from '../placement/index.ts'
 import type { Objective, PlanBlock, PlanInput, PlanPeer, Stage } from '../placement/index.ts'
 import type { PlanMeasures } from './profile-plan.ts'
-import type { Quarantine } from './quarantine.ts'
 import type { HardwareProfile } from './types.ts'
 
 /** Context and sessions for which a chosen placement leaves room. */
 export const PLAN_CONTEXT = 2_048
 export const PLAN_CONCURRENCY = 1
 
-/** Peers over which nothing of this one goes, by whatever reason. */
-export type KeptOut = Pick<Quarantine, 'has' | 'isListed' | 'refuse'>
+/** Peers over which nothing of this one goes, by whatever reason: nothing of a model, where one is named. */
+export interface KeptOut {
+  has(peer: string, model?: string): boolean
+  /** As others should know it, by whom it would be obeyed: not by its role alone, which they know themselves. */
+  isListed(peer: string, model?: string): boolean
+  /** @throws the reason, for the first of these that is kept out */
+  refuse(peers: Iterable<string>, model?: string): void
+}
 
 export interface PlanNeeds {
   readonly self: string
@@ -50,7 +55,7 @@ export function planInput(needs: PlanNeeds, model: AnyManifest, wishes: PlanWish
   const manifest = languageModel(model)
   return {
     blocks: planBlocks(manifest),
-    peers: planPeers(needs, manifest.digest),
+    peers: planPeers(needs, manifest),
     links: needs.measured?.links() ?? [],
     context: Math.min(wishes.context ?? PLAN_CONTEXT, manifest.shape.context),
     concurrency: wishes.concurrency ?? PLAN_CONCURRENCY,
@@ -86,7 +91,7 @@ export function planBlocks(model: AnyManifest): PlanBlock[] {
 }
 
 /** Memory that the same model takes now would be free for its new placement. */
-function planPeers(needs: PlanNeeds, digest: string): PlanPeer[] {
+function planPeers(needs: PlanNeeds, { digest, model }: ModelManifest): PlanPeer[] {
   const { self, mesh, stages, threads } = needs
   const own = needs.profile()
   const measured = needs.measured?.speeds(digest) ?? ((): object => ({}))
@@ -95,7 +100,8 @@ function planPeers(needs: PlanNeeds, digest: string): PlanPeer[] {
     { id: self, speed: own.speed, threads, memory: own.memory_quota, reserved: reservedHere, ...measured(self) },
   ]
   for (const peer of mesh?.peers() ?? []) {
-    if (peer.state !== 'connected' || peer.profile === null || needs.quarantine?.has(peer.id) === true) continue
+    if (peer.state !== 'connected' || peer.profile === null) continue
+    if (needs.quarantine?.has(peer.id, model) === true) continue
     const { speed, memory_quota, cores } = peer.profile
     const their = mesh?.profiles().get(peer.id)
     const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)

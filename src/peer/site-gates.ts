@@ -1,6 +1,7 @@
 /** Where the parts of a peer meet the policy of its site: peers left out of routes, sessions of others, files, placements. */
 import type { BlobWanted, MeshPlacement } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
+import { ORIGIN } from '../placement/index.ts'
 import { PolicyRefusedError } from '../trust/index.ts'
 import { addresses } from './library.ts'
 import type { KeptOut } from './plan-input.ts'
@@ -9,13 +10,13 @@ import type { Site } from './site.ts'
 /** Peers that an audit has convicted, and those that no prompt of this peer may reach. */
 export function keptOut(site: Site, quarantine: KeptOut): KeptOut {
   return {
-    has: (peer) => quarantine.has(peer) || !site.mayRoute(peer),
-    isListed: (peer) => quarantine.isListed(peer) || !site.mayRoute(peer),
-    refuse(peers) {
+    has: (peer, model) => quarantine.has(peer) || !site.mayRoute(peer, model),
+    isListed: (peer, model) => quarantine.isListed(peer) || !site.mayRoute(peer, model),
+    refuse(peers, model) {
       const all = [...peers]
       quarantine.refuse(all)
       for (const peer of all) {
-        if (peer !== 'origin' && !site.mayRoute(peer)) site.admit({ action: 'route', peer })
+        if (peer !== ORIGIN && !site.mayRoute(peer, model)) site.admit({ action: 'route', peer, model })
       }
     },
   }

@@ -27,6 +27,7 @@ import type {
   PlanGate,
   Policy,
   PolicyRequest,
+  Role,
   SitePolicy,
 } from '../trust/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -39,6 +40,8 @@ export interface SiteNeeds {
   readonly paths: Pick<HomePaths, 'root' | 'state' | 'keys'>
   readonly logger: Pick<Logger, 'warn' | 'error' | 'info'>
   readonly telemetry: Pick<Telemetry, 'count'>
+  /** Of a member; undefined for who is none, and in a mesh without membership. */
+  roleOf(peer: string): Role | undefined
   /** Whether the peer has a mesh: then changes of the policy are looked for, and start and stop are written down. */
   readonly online: boolean
 }
@@ -55,8 +58,6 @@ export interface SiteStatus {
 export class Site {
   readonly audit: AuditLog
   readonly gate: PlanGate
-  /** Role of a member; a mesh without membership has none. */
-  roleOf: (peer: string) => string | undefined = () => undefined
   /** This identity was met elsewhere too. */
   cloned: SiteStatus['cloned'] = null
   readonly defence: Defence
@@ -76,7 +77,8 @@ export class Site {
         audit.tally({ who: subject, what: 'peer.banned', result: 'refused', facts })
       },
     })
-    this.gate = createPlanGate(policy, (request, decision) => this.#write(request, decision))
+    const known = { decide: (request: PolicyRequest) => policy.decide(this.#known(request)) }
+    this.gate = createPlanGate(known, (request, decision) => this.#write(request, decision))
   }
 
   /** @throws PolicyFileError, PolicyAccessError, PolicyMissingError, AuditDamagedError, AuditRolledBackError */
@@ -131,7 +133,7 @@ export class Site {
   }
 
   decide(request: PolicyRequest): Decision {
-    const decision = this.#policy.decide({ role: this.roleOf(request.peer), ...request })
+    const decision = this.#policy.decide(this.#known(request))
     this.#write(request, decision)
     return decision
   }
@@ -151,8 +153,7 @@ export class Site {
   /** Whether prompts of this peer may go over that one at all, of whatever model. Not written down: nothing is sent yet. */
   mayRoute(peer: string, model?: string): boolean {
     if (peer === this.#needs.identity.id) return true
-    const role = this.roleOf(peer)
-    return this.#policy.decide({ action: 'route', peer, role, model }, 'possible').allow
+    return this.#policy.decide(this.#known({ action: 'route', peer, model }), 'possible').allow
   }
 
   hasPolicy(): boolean {
@@ -174,6 +175,11 @@ export class Site {
   close(): void {
     this.#policy.stop()
     this.audit.close(this.#needs.online ? { who: 'weft', what: 'peer.stop', result: 'ok' } : undefined)
+  }
+
+  /** The role is the membership's to say, whoever asks. */
+  #known(request: PolicyRequest): PolicyRequest {
+    return { ...request, role: this.#needs.roleOf(request.peer) }
   }
 
   #write({ action, peer, model, plan, data }: PolicyRequest, { allow, rule }: Decision): void {

@@ -168,6 +168,17 @@ describe('a site', () => {
     expect(await answer('split')).toMatch(/^WEFT-TRU-072 .*route: rule default/)
   })
 
+  it('plans a model over nobody to whom its prompts may not go, whatever other models may', async () => {
+    const room = async (models: readonly string[]): Promise<number> => {
+      await apply(a, [CONNECT, { name: 'mine', allow: ['route', 'fetch'], models }], routeTo(idB!))
+      return (await a.plan('tiny')).have_bytes
+    }
+    const [both, alone] = [await room(['tiny']), await room(['other*'])]
+    expect(alone).toBeLessThan(both)
+    const stages = [{ peer: idB!, from: 0, to: blocks }]
+    await expect(a.deploy('tiny', { model: 'tiny', stages })).rejects.toMatchObject({ code: 'WEFT-TRU-072' })
+  })
+
   it.runIf(isWhole)(
     'loads no stage that is placed by somebody who may not, and serves no file to who may not have it',
     async () => {

@@ -5,6 +5,7 @@ import { EXIT } from '../../errors.ts'
 import {
   explainPeer,
   explainPolicy,
+  isPeerId,
   POLICY_FILE,
   POLICY_IN_FORCE,
   POLICY_REMOVED,
@@ -13,12 +14,14 @@ import {
   readPolicyFile,
   readPolicyRequest,
   decide,
+  readClusterPin,
   STAGE_HOLDER_LEARNS,
   writePolicyFile,
 } from '../../trust/index.ts'
-import type { Policy } from '../../trust/index.ts'
+import type { Policy, Role } from '../../trust/index.ts'
+import { openCluster, statusOf } from '../cluster/access.ts'
 import type { Command, CommandContext } from '../context.ts'
-import { FileUnreadableError, NotHereError, UsageError } from '../errors.ts'
+import { BadValueError, FileUnreadableError, NotHereError, UsageError } from '../errors.ts'
 import { runningStatus } from '../peer-access.ts'
 import { recordEvent } from '../site-log.ts'
 import { printable, table } from '../text.ts'
@@ -70,7 +73,8 @@ async function test(context: CommandContext): Promise<number> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new FileUnreadableError(file, error)
   })
-  const request = readPolicyRequest(text)
+  const named = readPolicyRequest(text)
+  const request = { ...named, role: named.role ?? (await memberRole(context, named.peer)) }
   const other = flags.text('policy')
   const policy = other === undefined ? await own(context) : (await readPolicyFile(resolve(other))).policy
   const decision = decide(policy, request, io.clock.wall())
@@ -111,6 +115,13 @@ async function remove(context: CommandContext): Promise<void> {
   else out.note('there is no policy any more: everything is allowed')
 }
 
+/** As a running peer would take it: by the membership log of this home. Undefined: no member, or no cluster. */
+async function memberRole(context: CommandContext, peer: string): Promise<Role | undefined> {
+  if ((await readClusterPin(context.home)) === undefined) return undefined
+  const { members } = await statusOf(await openCluster(context))
+  return members.find(({ id }) => id === peer)?.role
+}
+
 /** Null: no peer runs. False: it goes on with what it had, and weft status says why. */
 async function takenUp({ home, io, signal }: CommandContext, sha256: string | null): Promise<boolean | null> {
   const until = io.clock.now() + TAKEN_UP_MS
@@ -129,10 +140,18 @@ async function explain(context: CommandContext): Promise<void> {
   const peer = flags.argument(1)
   const learns = STAGE_HOLDER_LEARNS
   if (peer !== undefined) {
-    const actions = explainPeer(policy, peer, io.clock.wall())
+    if (!isPeerId(peer)) throw new BadValueError('PEER', peer, 'PeerId', 'weft peers --json tells them')
+    const role = await memberRole(context, peer)
+    const actions = explainPeer(policy, { peer, role }, io.clock.wall())
     if (out.structured) {
       const answers = actions.map(({ action, decision }) => ({ action, ...decision }))
-      out.document({ schema: 'weft.policy-peer/1', peer, actions: answers, stage_holder_learns: learns })
+      out.document({
+        schema: 'weft.policy-peer/1',
+        peer,
+        role: role ?? null,
+        actions: answers,
+        stage_holder_learns: learns,
+      })
     } else {
       const rows = actions.map(({ action, decision }) => [
         action,

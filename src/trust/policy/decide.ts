@@ -11,7 +11,8 @@ import type { Decision, PolicyRequest } from './types.ts'
 
 /**
  * How facts are taken that a request does not name. `exact`: no rule allows by them, and every rule denies by them.
- * `possible`: whether there is any request with these facts that would be allowed.
+ * `possible`: whether there is any request with these facts that would be allowed. The role is known of every peer, if only
+ * that it has none: it is taken exactly either way.
  */
 export type Certainty = 'exact' | 'possible'
 
@@ -46,7 +47,7 @@ function mismatch(rule: CompiledRule, request: PolicyRequest, now: number, lenie
   const atLeast = (value: number | undefined, limit: number | undefined): boolean =>
     limit === undefined || (value === undefined ? lenient : value >= limit)
   if (!fits(rule.peers, request.peer, lenient)) return 'not for this peer'
-  if (!fits(rule.roles, request.role, lenient)) return `not for the role ${request.role ?? '(none)'}`
+  if (!fits(rule.roles, request.role, rule.effect === 'deny')) return `not for the role ${request.role ?? '(none)'}`
   if (!matches(rule.models, request.model, lenient)) return `not for the model ${request.model ?? '(none)'}`
   if (!matches(rule.plans, request.plan, lenient)) return 'not for this plan'
   if (!matches(rule.data, request.data, lenient)) return 'not for these data'

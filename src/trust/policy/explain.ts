@@ -1,6 +1,6 @@
 /** A policy in sentences, for whoever answers for it. */
 import { ACTION_TEXTS, EGRESS, POLICY_ACTIONS } from './types.ts'
-import type { Decision, EgressKind, PolicyAction } from './types.ts'
+import type { Decision, EgressKind, PolicyAction, PolicyRequest } from './types.ts'
 import type { CompiledRule, Policy } from './compile.ts'
 import { decide } from './decide.ts'
 
@@ -42,10 +42,10 @@ export function explainPolicy(policy: Policy): PolicyExplanation {
 /** What one peer may do, as far as that can be said without knowing the model or the plan. */
 export function explainPeer(
   policy: Policy,
-  peer: string,
+  { peer, role }: Pick<PolicyRequest, 'peer' | 'role'>,
   now: number,
 ): readonly { readonly action: PolicyAction; readonly decision: Decision }[] {
-  return POLICY_ACTIONS.map((action) => ({ action, decision: decide(policy, { action, peer }, now, 'possible') }))
+  return POLICY_ACTIONS.map((action) => ({ action, decision: decide(policy, { action, peer, role }, now, 'possible') }))
 }
 
 function ruleText({ peers, roles, models, plans, data, budget, minimum, hours, until }: CompiledRule): string {

@@ -1,4 +1,5 @@
 /** What federated plans ask of a site before they begin: the site decides, no coordinator. */
+import type { Role } from '../membership/index.ts'
 import { PolicyRefusedError } from './errors.ts'
 import type { SitePolicy } from './site.ts'
 import type { Decision, PolicyRequest } from './types.ts'
@@ -6,7 +7,7 @@ import type { Decision, PolicyRequest } from './types.ts'
 export interface PlanQuestion {
   /** PeerId of the coordinator. */
   readonly coordinator: string
-  readonly role?: string | undefined
+  readonly role?: Role | undefined
   /** Name or SHA-256. */
   readonly plan: string
   readonly model?: string | undefined
@@ -24,7 +25,7 @@ export interface PlanGate {
   /** Before anything of a plan is done. @throws PolicyRefusedError */
   admitPlan(plan: PlanQuestion): Decision
   /** Before labelled rows go to a peer, for training over peers for one. @throws PolicyRefusedError */
-  admitData(peer: string, data: string, role?: string): Decision
+  admitData(peer: string, data: string, role?: Role): Decision
 }
 
 /** @param decided told of each decision, to write it down */

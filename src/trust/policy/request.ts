@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { nearest } from '../../util/index.ts'
 import { isPeerId } from '../identity.ts'
+import { ROLES } from '../membership/index.ts'
 import { PolicyRequestError } from './errors.ts'
 import { POLICY_ACTIONS } from './types.ts'
 import type { PolicyRequest } from './types.ts'
@@ -12,7 +13,7 @@ const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 const schema = z.strictObject({
   action: z.enum(POLICY_ACTIONS),
   peer: name.refine(isPeerId, 'expected a PeerId'),
-  role: name.optional(),
+  role: z.enum(ROLES).optional(),
   model: name.optional(),
   plan: name.optional(),
   data: name.optional(),
@@ -37,8 +38,19 @@ export function readPolicyRequest(text: string): PolicyRequest {
   const [issue] = parsed.error.issues
   if (issue?.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys
-    const guess = nearest(key, KEYS)
-    throw new PolicyRequestError(`it has no "${key}"${guess === undefined ? '' : `; did you mean "${guess}"?`}`)
+    throw new PolicyRequestError(`it has no "${key}"${meant(key, KEYS)}`)
+  }
+  if (issue?.code === 'invalid_value') {
+    const [key = ''] = issue.path.map(String)
+    const known = issue.values.map(String)
+    const given = (value as Record<string, unknown>)[key]
+    const guess = typeof given === 'string' ? meant(given, known) : ''
+    throw new PolicyRequestError(`${key}: expected ${known.map((each) => `"${each}"`).join(', ')}${guess}`)
   }
   throw new PolicyRequestError(`${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? 'it is none'}`)
+}
+
+function meant(word: string, known: readonly string[]): string {
+  const guess = nearest(word, known)
+  return guess === undefined ? '' : `; did you mean "${guess}"?`
 }

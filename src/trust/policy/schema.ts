@@ -1,6 +1,7 @@
 /** The form of a policy file. docs/policy.schema.json is made from it. */
 import * as z from 'zod'
 import { isPeerId } from '../identity.ts'
+import { ROLES } from '../membership/index.ts'
 import { POLICY_ACTIONS } from './types.ts'
 
 /** More rules than anybody reads. */
@@ -27,7 +28,6 @@ const peerId = z.string().max(128).refine(isPeerId, 'expected a PeerId')
 
 /** A name in which `*` stands for anything. */
 const pattern = z.string().regex(/^[\w.:/@*-]{1,128}$/, 'expected a name; * stands for anything')
-const role = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected the name of a role')
 const patterns = z.array(pattern).min(1).max(MAX_LIST)
 const peers = z.array(peerOrGroup).min(1).max(MAX_PEERS)
 const note = z.string().max(MAX_NOTE)
@@ -50,7 +50,7 @@ const rule = z
     allow: z.array(z.enum(POLICY_ACTIONS)).min(1).optional(),
     deny: z.array(z.enum(POLICY_ACTIONS)).min(1).optional(),
     peers: peers.optional(),
-    roles: z.array(role).min(1).max(MAX_LIST).optional(),
+    roles: z.array(z.enum(ROLES)).min(1).max(ROLES.length).optional(),
     models: patterns.optional(),
     plans: patterns.optional(),
     data: patterns.optional(),

@@ -1,4 +1,5 @@
 /** What a policy is asked, and what it answers. */
+import type { Role } from '../membership/index.ts'
 
 /** Each is something that another peer asks of this one, or that this one would send to another. */
 export const POLICY_ACTIONS = ['connect', 'relay', 'place', 'compute', 'fetch', 'route', 'train', 'data'] as const
@@ -24,8 +25,8 @@ export interface PolicyRequest {
   readonly action: PolicyAction
   /** PeerId of the other side. */
   readonly peer: string
-  /** By the membership, where there is one. */
-  readonly role?: string | undefined
+  /** By the membership; undefined where there is none, and of who is no member. */
+  readonly role?: Role | undefined
   readonly model?: string | undefined
   /** Name or SHA-256 of a federated plan. */
   readonly plan?: string | undefined

@@ -1,7 +1,7 @@
 /** What federated plans ask of a site: the site decides, and each decision is told. */
 import { expect, test } from 'vitest'
 import { createPlanGate, decide, newIdentity, readPolicy } from '../../../src/trust/index.ts'
-import type { Decision, PolicyRequest } from '../../../src/trust/index.ts'
+import type { Decision, PlanQuestion, PolicyRequest } from '../../../src/trust/index.ts'
 
 const [COORDINATOR, STRANGER] = [newIdentity().id, newIdentity().id]
 const POLICY = readPolicy(
@@ -12,7 +12,7 @@ const POLICY = readPolicy(
       {
         name: 'study',
         allow: ['train'],
-        roles: ['coordinator'],
+        roles: ['site', 'admin'],
         plans: ['heart-*'],
         data: ['heart'],
         budget: { epsilon: 3, delta: 1e-5 },
@@ -25,14 +25,14 @@ const POLICY = readPolicy(
 )
 const PLAN = {
   coordinator: COORDINATOR,
-  role: 'coordinator',
+  role: 'site',
   plan: 'heart-1',
   data: 'heart',
   epsilon: 2,
   delta: 1e-6,
   sites: 5,
   records: 500,
-}
+} as const
 
 function gate(): { told: [PolicyRequest, Decision][]; gate: ReturnType<typeof createPlanGate> } {
   const told: [PolicyRequest, Decision][] = []
@@ -43,9 +43,9 @@ function gate(): { told: [PolicyRequest, Decision][]; gate: ReturnType<typeof cr
 test('a plan within the budget and the cohort is admitted, and no other one, each told with its rule', () => {
   const { told, gate: it } = gate()
   expect(it.admitPlan(PLAN)).toMatchObject({ allow: true, rule: 'study' })
-  const others: [Partial<typeof PLAN>, string][] = [
+  const others: [Partial<PlanQuestion>, string][] = [
     [{ coordinator: STRANGER }, 'egress'],
-    [{ role: 'node' }, 'default'],
+    [{ role: 'guest' }, 'default'],
     [{ plan: 'lung-1' }, 'default'],
     [{ data: 'lung' }, 'default'],
     [{ epsilon: 3.5 }, 'default'],

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decide, newIdentity, readPolicy } from '../../../src/trust/index.ts'
 import type { Policy, PolicyAction, PolicyRequest } from '../../../src/trust/index.ts'
-import type { PolicyProblem } from '../../../src/trust/index.ts'
+import type { PolicyProblem, Role } from '../../../src/trust/index.ts'
 
 const [US, THEM, OTHER] = [newIdentity().id, newIdentity().id, newIdentity().id]
 /** A Monday, 09:30 UTC. */
@@ -73,7 +73,7 @@ describe('a policy', () => {
     const given = rule(
       {
         allow: ['train'],
-        roles: ['coordinator'],
+        roles: ['site', 'admin'],
         plans: ['heart-*'],
         data: ['heart'],
         budget: { epsilon: 3, delta: 1e-5 },
@@ -84,7 +84,7 @@ describe('a policy', () => {
     const whole = {
       action: 'train',
       peer: THEM,
-      role: 'coordinator',
+      role: 'site',
       plan: 'heart-2',
       data: 'heart',
       epsilon: 3,
@@ -94,7 +94,7 @@ describe('a policy', () => {
     } as const
     expect(ask(given, whole).allow).toBe(true)
     const changes: Partial<PolicyRequest>[] = [
-      { role: 'node' },
+      { role: 'guest' },
       { plan: 'lung-1' },
       { data: 'heart2' },
       { epsilon: 3.01 },
@@ -105,6 +105,24 @@ describe('a policy', () => {
     for (const change of changes) expect(ask(given, { ...whole, ...change }).allow, JSON.stringify(change)).toBe(false)
     for (const key of Object.keys(whole).filter((each) => each !== 'action' && each !== 'peer'))
       expect(ask(given, { ...whole, [key]: undefined }).allow, key).toBe(false)
+  })
+
+  test('takes a role as it is where the rest is not known yet: who has none is in none', () => {
+    const given = policy({
+      rules: [
+        { name: 'it', allow: ['compute'], roles: ['member'], models: ['tiny*'] },
+        { name: 'no-guests', deny: ['fetch'], roles: ['guest'] },
+        { name: 'files', allow: ['fetch'] },
+      ],
+    })
+    const possible = (action: PolicyAction, role?: Role): boolean =>
+      decide(given, { action, peer: US, role }, MONDAY, 'possible').allow
+    expect([possible('compute', 'member'), possible('compute', 'guest'), possible('compute')]).toEqual([
+      true,
+      false,
+      false,
+    ])
+    expect([possible('fetch', 'member'), possible('fetch', 'guest'), possible('fetch')]).toEqual([true, false, false])
   })
 
   test('knows hours in a time zone, over midnight too, and an end', () => {
@@ -185,6 +203,13 @@ describe('a policy file with a mistake', () => {
       /no "alow" here; did you mean "allow"\?/,
     ],
     ['an action with a typo', whole('{ "name": "x", "allow": ["computes"] }'), 3, 38, /did you mean "compute"\?/],
+    [
+      'a role with a typo',
+      whole('{ "name": "x", "allow": ["fetch"], "roles": ["memebr"] }'),
+      3,
+      58,
+      /"admin", "member", .*; did you mean "member"\?/,
+    ],
     ['a key of the top', whole('', '\n  "ruels": [],'), 3, 3, /no "ruels" here; did you mean "rules"\?/],
     [
       'a group that is not there',
