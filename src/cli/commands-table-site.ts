@@ -57,6 +57,7 @@ export const SITE_VERBS: readonly CommandSpec[] = [
         help: 'tail: only these, e.g. decision, session, policy.force',
       },
       { name: 'out', short: 'o', value: { label: 'FILE', kind: 'file' }, help: 'export, prove: where to write it' },
+      PASSPHRASE_FILE,
     ],
     notes: [
       'verify holds every entry against its hash and its signature, and against what other peers remember of this log. With a ' +

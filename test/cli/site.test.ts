@@ -156,6 +156,12 @@ describe('keys at rest and backup', () => {
     // Without the passphrase the log goes on, unsigned.
     await here('key', 'create')
     expect(json((await here('audit', 'verify', '--json')).stdout)).toMatchObject({ ok: true, unsigned: 1 })
+    // What leaves is signed whole, so it needs the key.
+    const exported = join(folder, 'all.jsonl')
+    expect((await here('audit', 'export', '-o', exported)).stderr).toMatch(/WEFT-TRU-091/)
+    expect(existsSync(exported)).toBe(false)
+    expect((await here('audit', 'export', '-o', exported, '--passphrase-file', secret)).status).toBe(0)
+    expect(json((await here('audit', 'verify', exported, '--json')).stdout)).toMatchObject({ ok: true, unsigned: 0 })
     const to = join(folder, 'to')
     const made = await here('backup', 'create', '--to', to, '--passphrase-file', secret, '--json')
     expect(json(made.stdout)).toMatchObject({ peer: id, covered: expect.arrayContaining(['keys']) as string[] })

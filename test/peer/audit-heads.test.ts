@@ -10,6 +10,7 @@ import {
   checkAuditFile,
   checkExport,
   exportLines,
+  loadOrCreateIdentity,
   ownWitnesses,
   readAuditRows,
   witnessedBy,
@@ -66,7 +67,8 @@ it('a log that was put back with its anchor is found by the peer that saw its he
     expect(await witnessedBy(join(folder, 'keeper', 'state'), owner.id)).not.toEqual([])
   }, WAIT)
   const known = await witnessedBy(join(folder, 'keeper', 'state'), owner.id)
-  const exported = [...exportLines(owner.id, readAuditRows(places.path).rows)].join('\n')
+  const identity = await loadOrCreateIdentity({ directory: join(folder, 'owner', 'keys') })
+  const exported = [...exportLines(identity, 0, readAuditRows(places.path).rows)].join('\n')
   expect(checkExport(exported, known).report.trouble).not.toBeNull()
   expect(checkExport(exported, []).report.trouble).toBeNull()
   const own = await ownWitnesses(join(folder, 'owner', 'state'))

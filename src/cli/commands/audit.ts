@@ -1,15 +1,17 @@
 /** weft audit tail|verify|export|prove: who did what here, and whether that is still what was written down. */
-import { readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { EXIT } from '../../errors.ts'
 import { writeFileAtomic } from '../../store/index.ts'
 import {
   auditPlaces,
   AuditEntryMissingError,
+  AuditFileError,
   checkAuditFile,
   checkExport,
   exportLines,
   identityOwner,
+  loadOrCreateIdentity,
   ownWitnesses,
   readAuditRows,
   viewsOf,
@@ -18,10 +20,12 @@ import {
 import type { AuditReport, AuditView, CheckedAudit } from '../../trust/index.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { FileUnreadableError, NotHereError, UsageError } from '../errors.ts'
+import { homePassphrase } from '../passphrase.ts'
 import { printable, table } from '../text.ts'
 
 const LINES = 50
-const MAX_EXPORT_BYTES = 1 << 30
+/** What a string can hold; some 800,000 entries. */
+const MAX_EXPORT_BYTES = 500_000_000
 
 export const command: Command = (context) => {
   const action = context.flags.argument(0) ?? 'tail'
@@ -92,10 +96,11 @@ async function verify(context: CommandContext): Promise<number> {
     const peer = peerOf(text)
     report = checkExport(text, await witnessedBy(join(home, 'state'), peer)).report
   }
-  const { peer, entries, head, unsigned, witnesses, clock_back: back, trouble } = report
+  const { peer, entries, exported: at, head, unsigned, witnesses, clock_back: back, trouble } = report
   if (out.structured) out.document({ schema: 'weft.audit-report/1', ok: trouble === null, ...report })
   else if (trouble === null) {
     out.line(`${entries} entries of ${peer} hold together; the head is ${head.hash.slice(0, 16)}`)
+    if (at !== null) out.note(`exported at ${at}; what was written down since is not in it`)
     if (unsigned > 0) out.note(`the last ${unsigned} were written while the key was locked: the next entry signs them`)
     if (back > 0) out.note(`the clock was set back ${back} times`)
     const who = new Set(witnesses.map(({ by }) => by)).size
@@ -115,25 +120,32 @@ function troubled({ out }: CommandContext, { trouble }: AuditReport): number {
 }
 
 async function exported(context: CommandContext): Promise<number> {
-  const { flags, home } = context
-  const { peer, checked } = await homeLog(context)
-  await write(context, exportLines(peer, readAuditRows(auditPlaces(home).path).rows), flags.text('out'))
+  const { checked } = await homeLog(context)
+  await writeSigned(context)
   return troubled(context, checked.report)
 }
 
 async function prove(context: CommandContext): Promise<number> {
-  const { flags, home } = context
+  const { flags } = context
   const seq = Number(flags.argument(1) ?? '')
   if (!Number.isSafeInteger(seq) || seq < 1)
     throw new UsageError('weft audit prove needs the number of an entry', 'usage: weft audit prove SEQ')
-  const { peer, checked } = await homeLog(context)
+  const { checked } = await homeLog(context)
   if (seq > checked.report.entries) throw new AuditEntryMissingError(seq, checked.report.entries)
-  await write(context, exportLines(peer, readAuditRows(auditPlaces(home).path).rows, seq), flags.text('out'))
+  await writeSigned(context, seq)
   return troubled(context, checked.report)
 }
 
-async function write({ out }: CommandContext, lines: Iterable<string>, to: string | undefined): Promise<void> {
-  const text = `${[...lines].join('\n')}\n`
+/** Signed with where it ends. @param only undefined: all entries. @throws KeyLockedError, WrongPassphraseError */
+async function writeSigned(context: CommandContext, only?: number): Promise<void> {
+  const { flags, home, io, out } = context
+  const identity = await loadOrCreateIdentity({
+    directory: join(home, 'keys'),
+    passphrase: await homePassphrase(context),
+  })
+  const { rows } = readAuditRows(auditPlaces(home).path)
+  const text = `${[...exportLines(identity, io.clock.wall(), rows, only)].join('\n')}\n`
+  const to = flags.text('out')
   if (to === undefined) out.write(text)
   else {
     await writeFileAtomic(resolve(to), text, { mode: 0o600 })
@@ -142,11 +154,17 @@ async function write({ out }: CommandContext, lines: Iterable<string>, to: strin
   }
 }
 
+/** @throws FileUnreadableError, AuditFileError */
 async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((error: unknown) => {
+  try {
+    await using handle = await open(path)
+    const { size } = await handle.stat()
+    if (size > MAX_EXPORT_BYTES) throw new AuditFileError(`it has more than ${MAX_EXPORT_BYTES} bytes`)
+    return await handle.readFile('utf8')
+  } catch (error) {
+    if (error instanceof AuditFileError) throw error
     throw new FileUnreadableError(path, error)
-  })
-  return bytes.subarray(0, MAX_EXPORT_BYTES).toString('utf8')
+  }
 }
 
 /** Whose log an export says it is; whether that is so is found by its signatures. */

@@ -18,8 +18,8 @@ export interface CheckedRows<Entry> {
 
 /**
  * @param rows with seq, body, hash and signature
- * @param signatures `last`: the last must hold, the others are not looked at. `each`: every one must hold, and may be of no
- * bytes: an entry that was written while the key was locked, and that the next signature covers
+ * @param signatures `last`: the last must hold, the others are not looked at. `each`: every one must hold, but of entries that
+ * say themselves that they have none
  * @param before where the rows begin: behind this head
  */
 export function checkRows<Entry extends ChainLink>(
@@ -48,7 +48,8 @@ export function checkRows<Entry extends ChainLink>(
     if (seq !== head().seq + 1 || entry.seq !== seq) return fault('its number does not follow')
     if (entry.previous !== head().hash) return fault('it does not follow the one before')
     last = signature
-    if (signatures === 'each' && !(signature instanceof Uint8Array && signature.length === 0)) {
+    const isNone = signature instanceof Uint8Array && signature.length === 0
+    if (signatures === 'each' && !(isNone && kind.isUnsigned?.(entry) === true)) {
       if (!holds(kind, signer, { seq: entry.seq, hash }, signature)) return fault('it is not signed by this site')
       signed = entry.seq
     }

@@ -48,5 +48,7 @@ export interface ChainKind<Entry extends ChainLink> {
   readonly headDomain: string
   /** Undefined: no entry of this kind. */
   readonly check: (value: unknown) => Entry | undefined
+  /** Whether an entry says of itself that nobody signed it: the next signature covers it. @default none may */
+  readonly isUnsigned?: (entry: Entry) => boolean
   readonly error: (trouble: ChainTrouble, message: string, facts: ChainFacts) => Error
 }

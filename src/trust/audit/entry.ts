@@ -58,9 +58,11 @@ const linkSchema = z.strictObject({
   wall: z.number(),
   /** SHA-256 of the entry's text. */
   content: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Written while the key was locked: it alone may have no signature. */
+  locked: z.literal(true).optional(),
 })
 
-export type AuditLink = ChainLink & { readonly content: string }
+export type AuditLink = ChainLink & { readonly content: string; readonly locked?: true | undefined }
 
 const ERRORS = {
   damaged: AuditDamagedError,
@@ -77,6 +79,7 @@ export const AUDIT_CHAIN: ChainKind<AuditLink> = {
     const parsed = linkSchema.safeParse(value)
     return parsed.success ? parsed.data : undefined
   },
+  isUnsigned: ({ locked }) => locked === true,
   error: (trouble: ChainTrouble, message: string, facts: ChainFacts) => new ERRORS[trouble](message, facts),
 }
 

@@ -127,7 +127,8 @@ function refuseUnlessHas(database: DatabaseSync, head: ChainHead, known: ChainHe
 function insert(database: DatabaseSync, signer: AuditSigner, before: ChainHead, entry: Written): ChainHead {
   const seq = before.seq + 1
   const { content, wall } = entry
-  const body = canonicalJson({ seq, previous: before.hash, wall, content: contentHash(content) })
+  const locked = signer.sign === null ? true : undefined
+  const body = canonicalJson({ seq, previous: before.hash, wall, content: contentHash(content), locked })
   const head = { seq, hash: chainHash(AUDIT_CHAIN.entryDomain, body) }
   const signature = signer.sign?.(headBytes(AUDIT_CHAIN.headDomain, head)) ?? UNSIGNED
   database.prepare('INSERT INTO entries VALUES (?, ?, ?, ?)').run(seq, body, head.hash, signature)

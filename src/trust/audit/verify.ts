@@ -28,6 +28,8 @@ export interface AuditReport {
   readonly unsigned: number
   /** Heads that others remember and that it still has. */
   readonly witnesses: readonly WitnessedHead[]
+  /** Of an export: when it was made, ISO 8601; null: of a home. */
+  readonly exported: string | null
   /** Times at which the clock had been set back between two entries. */
   readonly clock_back: number
   readonly trouble: AuditTrouble | null
@@ -83,7 +85,8 @@ export function checkAudit(
       entries: last,
       head: { seq: last, hash: hashes.at(-1) ?? before.hash },
       unsigned: last - Math.max(signed, before.seq),
-      witnesses: known.filter(({ by }, index) => by !== ANCHOR && has(known[index]!)),
+      witnesses: known.filter((head) => head.by !== ANCHOR && head.by !== EXPORT && has(head)),
+      exported: null,
       clock_back: clockBack,
       trouble: troubles[0] ?? null,
     },
@@ -91,14 +94,17 @@ export function checkAudit(
 }
 
 const ANCHOR = 'anchor'
+/** The head that an export was signed with. */
+export const EXPORT = 'export'
+const NAMES: Readonly<Record<string, string>> = { [ANCHOR]: 'its anchor', [EXPORT]: 'the head that was signed with it' }
 
 /** What is gone begins after the last head that is still there. */
 function missing(head: WitnessedHead, entries: number, held: readonly ChainHead[]): AuditTrouble {
-  const by = head.by === ANCHOR ? 'its anchor' : `the peer ${head.by}`
+  const by = NAMES[head.by] ?? `the peer ${head.by}`
   if (head.seq > entries)
     return { entry: entries + 1, why: `${by} says that there were ${head.seq} entries: the rest was cut off` }
   const after = Math.max(0, ...held.filter(({ seq }) => seq < head.seq).map(({ seq }) => seq))
-  return { entry: after + 1, why: `${by} saw another entry ${head.seq}: what follows entry ${after} was written anew` }
+  return { entry: after + 1, why: `${by} has another entry ${head.seq}: what follows entry ${after} was written anew` }
 }
 
 /** The log of this home. @throws what the file system throws */

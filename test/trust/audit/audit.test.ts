@@ -23,6 +23,9 @@ import {
   verify,
   viewsOf,
 } from '../../../src/trust/index.ts'
+import { chainHash } from '../../../src/store/index.ts'
+import { AUDIT_CHAIN, contentHash } from '../../../src/trust/audit/entry.ts'
+import { canonicalJson } from '../../../src/util/index.ts'
 import type { AuditEvent, AuditLog, AuditReport, Identity, WitnessedHead } from '../../../src/trust/index.ts'
 import { virtualClock } from '../../mesh/support/virtual-clock.ts'
 import type { VirtualClock } from '../../mesh/support/virtual-clock.ts'
@@ -251,7 +254,7 @@ describe('a log that somebody touched (E15)', () => {
 
 describe('an export', () => {
   const lines = (only?: number): string =>
-    [...exportLines(identity.id, readAuditRows(places.path).rows, only)].map((line) => `${line}\n`).join('')
+    [...exportLines(identity, clock.wall(), readAuditRows(places.path).rows, only)].map((line) => `${line}\n`).join('')
 
   test('is verified by whoever knows the peer, and by what they remember of it', async () => {
     const log = await filled()
@@ -259,13 +262,80 @@ describe('an export', () => {
     expect(whole.report).toMatchObject({ entries: 5, trouble: null, peer: identity.id })
     expect(whole.report.witnesses).toHaveLength(1)
     expect(whole.entries).toHaveLength(5)
-    const cut = lines().split('\n').slice(0, 4).join('\n')
-    expect(checkExport(cut, []).report.trouble).toBeNull()
-    expect(checkExport(cut, [{ ...log.head(), by: 'b' }]).report.trouble?.entry).toBe(4)
     const changed = lines().replace('model-2', 'model-9')
     expect(checkExport(changed, []).report.trouble?.entry).toBe(3)
     const another = lines().replace(identity.id, newIdentity().id)
     expect(checkExport(another, []).report.trouble).toMatchObject({ entry: 1, why: 'it is not signed by this site' })
+  })
+
+  test('made while entries wait for a signature has one for all of them', async () => {
+    await filled(2)
+    await open(null).record(deploy('locked'))
+    await open(null).record(deploy('locked-too'))
+    expect(checkExport(lines(), []).report).toMatchObject({ entries: 4, unsigned: 0, trouble: null })
+    expect(checkExport(lines(3), []).report).toMatchObject({ trouble: null })
+  })
+
+  type Line = { body: string; hash: string; signature: string; content: string | null }
+  const read = (text: string): { first: Record<string, unknown>; rows: Line[] } => {
+    const [first, ...rows] = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown)
+    return { first: first as Record<string, unknown>, rows: rows as Line[] }
+  }
+  const without = (row: Line): Line => ({ ...row, signature: '' })
+  /** By somebody without the key, who knows the format: texts changed, all after them hashed anew. */
+  const chained = (rows: readonly Line[], mark: boolean): Line[] => {
+    let previous = '00'.repeat(32)
+    return rows.map(({ body, content }) => {
+      const changed = content!.replace('model-3', 'model-9')
+      const link = {
+        ...(JSON.parse(body) as object),
+        previous,
+        content: contentHash(changed),
+        ...(mark ? { locked: true } : {}),
+      }
+      const text = canonicalJson(link)
+      previous = chainHash(AUDIT_CHAIN.entryDomain, text)
+      return { body: text, hash: previous, signature: '', content: changed }
+    })
+  }
+  const forgeries: readonly [string, (rows: Line[]) => Line[], number][] = [
+    ['the signatures stripped', (rows) => rows.map(without), 1],
+    ['one signature stripped', (rows) => rows.map((row, index) => (index === 2 ? without(row) : row)), 3],
+    ['the last signature stripped', (rows) => rows.map((row, index) => (index === 4 ? without(row) : row)), 5],
+    ['nothing left', () => [], 1],
+    ['entries swapped', ([a, b, c, d, e]) => [a!, c!, b!, d!, e!], 2],
+    ['its end cut off', (rows) => rows.slice(0, 3), 4],
+    ['its beginning cut off', (rows) => rows.slice(1), 1],
+    ['an entry twice', (rows) => [...rows, rows[4]!], 6],
+    ['its chain made anew', (rows) => chained(rows, false), 1],
+    ['its chain made anew as of a locked key', (rows) => chained(rows, true), 1],
+    ['an end of a locked key put on', (rows) => [...rows, ...chained([...rows, rows[4]!], true).slice(5)], 6],
+  ]
+  test.each(forgeries)('forged, with %s, does not verify, whatever its first line says', async (_, forge, entry) => {
+    await filled()
+    const { first, rows } = read(lines())
+    const forged = forge(rows)
+    const text = (head: object): string => [head, ...forged].map((line) => JSON.stringify(line)).join('\n')
+    expect(checkExport(text(first), []).report.trouble?.entry).toBe(entry)
+    // With a first line that fits, but that nobody signed.
+    const fitting = { ...first, seq: forged.length, hash: forged.at(-1)?.hash ?? '00'.repeat(32) }
+    expect(checkExport(text(fitting), []).report.trouble).not.toBeNull()
+    const { signature: _signature, ...unsigned } = fitting as Record<string, unknown>
+    expect(await codeOf(async () => checkExport(text(unsigned), []))).toBe('WEFT-TRU-085')
+    expect(await codeOf(async () => checkExport(text({ ...fitting, signature: '' }), []))).toBe('WEFT-TRU-085')
+  })
+
+  test('of one entry, with signatures stripped or its end cut off, proves nothing', async () => {
+    await filled()
+    const { first, rows } = read(lines(3))
+    const verdict = (of: readonly Line[]): unknown =>
+      checkExport([first, ...of].map((line) => JSON.stringify(line)).join('\n'), []).report.trouble
+    expect(verdict(rows)).toBeNull()
+    expect(verdict(rows.map(without))).not.toBeNull()
+    expect(verdict(rows.slice(0, 2))).not.toBeNull()
   })
 
   test('proves one entry and shows nothing of the others', async () => {
