@@ -3,10 +3,12 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { Federation } from '../federated/index.ts'
+import type { TakingPart } from '../federated/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
 import { verify } from '../trust/index.ts'
+import type { PlanGate } from '../trust/index.ts'
 import type { Parts } from './parts.ts'
 import type { PeerEvent } from './types.ts'
 
@@ -33,6 +35,15 @@ function fileRoster(state: string, self: string): (peer: string) => boolean {
   }
 }
 
+/** The policy of the site, asked about others alone: what this peer would coordinate for itself leaves it to nobody. */
+export function planPermit(gate: PlanGate, self: string): (part: TakingPart) => void {
+  return ({ when, peers, ...plan }) => {
+    const others = peers.filter((peer) => peer !== self)
+    if (when === 'join') for (const peer of others) gate.admitPlan(peer, plan)
+    else gate.admitRound(others, plan)
+  }
+}
+
 export function openFederation(
   parts: Parts,
   network: Network | null,
@@ -50,6 +61,7 @@ export function openFederation(
     threads,
     paths,
     admits: fileRoster(paths.state, identity.id),
+    permit: planPermit(parts.site.gate, identity.id),
     isPresent: (peer) => network?.connected().some(({ id }) => id === peer) ?? false,
     watch: (peer) => network?.watch(peer) ?? (() => undefined),
     nameOf: (peer) =>

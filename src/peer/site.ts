@@ -78,7 +78,11 @@ export class Site {
       },
     })
     const known = { decide: (request: PolicyRequest) => policy.decide(this.#known(request)) }
-    this.gate = createPlanGate(known, (request, decision) => this.#write(request, decision))
+    this.gate = createPlanGate(
+      known,
+      (request, decision) => this.#write(request, decision),
+      (peer) => this.defence.offend(`peer:${peer}`, 'probing'),
+    )
   }
 
   /** @throws PolicyFileError, PolicyAccessError, PolicyMissingError, AuditDamagedError, AuditRolledBackError */
@@ -185,7 +189,6 @@ export class Site {
   #write({ action, peer, model, plan, data }: PolicyRequest, { allow, rule }: Decision): void {
     if (!this.hasPolicy()) return
     if (!allow) this.#needs.telemetry.count('policy_refused', 1, { action })
-    if (!allow && (action === 'train' || action === 'data')) this.defence.offend(`peer:${peer}`, 'probing')
     this.audit.tally({
       who: `peer:${peer}`,
       what: `decision.${action}`,

@@ -45,6 +45,7 @@ export function describeJob(folder: JobFolder, running: RunningJob | undefined, 
   const standing = running?.standing.current
   const waiting = running?.coordinator.waiting
   const state = stateOf(folder, running)
+  const error = running?.error ?? running?.held
   const per = sumsOf(plan) / plan.rounds
   return {
     schema: 'weft.fed-status/1',
@@ -66,7 +67,7 @@ export function describeJob(folder: JobFolder, running: RunningJob | undefined, 
         ? waitsToJoin(folder, state)
         : { for: waiting.peers, ms: Math.round(needs.clock.now() - waiting.since), why: waiting.why },
     model: standing === undefined ? null : Buffer.from(standing.hash).toString('hex'),
-    error: running?.error === undefined ? null : errorData(toWeftError(running.error)),
+    error: error === undefined ? null : errorData(toWeftError(error)),
   }
 }
 

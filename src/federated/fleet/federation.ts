@@ -11,7 +11,6 @@ import { pipeOver, pipePair } from '../rounds/pipe.ts'
 import type { Pipe } from '../rounds/pipe.ts'
 import { bodyOf, FED_PROTOCOL, sendRefusal } from '../rounds/wire.ts'
 import { answerAsk, askFor, sendJoin, progressOf } from './asking.ts'
-import { checkData } from './check-data.ts'
 import type { CheckedData } from './check-data.ts'
 import { makeJoin, makeOffer, makeStart } from './documents.ts'
 import type { Offer } from './documents.ts'
@@ -25,6 +24,7 @@ import { exportJob } from './export.ts'
 import type { Exported } from './export.ts'
 import type { FederationNeeds, JoinRequest } from './needs.ts'
 import { RunningJob } from './running-job.ts'
+import { admittedData } from './taking-part.ts'
 
 /** Between two looks for documents that others may have by now. */
 const LOOK_MS = 700
@@ -86,7 +86,7 @@ export class Federation {
     if (folder.start !== undefined && !folder.start.members.some(({ peer }) => peer === this.#needs.identity.id)) {
       throw new JobStateError(folder.id, 'it has started without this site')
     }
-    const data = await checkData(this.#needs, this.#root, plan, request.data, signal)
+    const data = await admittedData(this.#needs, this.#root, folder.offer, request.data, signal)
     const { privacy = 'off' } = plan
     if (privacy !== 'off') setCap(this.#ledger, data.dataset, privacy, request.cap)
     const at = this.#now()
@@ -105,6 +105,7 @@ export class Federation {
     if (hash !== undefined && hash !== plan_hash)
       throw new JobStateError(folder.id, `its plan has the hash ${plan_hash}`)
     if (folder.site.data === null) throw new JobStateError(folder.id, 'this site has not joined it: weft fed join')
+    await admittedData(this.#needs, this.#root, folder.offer, folder.site.data)
     await folder.saveSite({ approved: { plan_hash, at: this.#now(), by: 'approve' }, stopped: null })
     await folder.note(this.#now(), 'approved', { plan: plan_hash })
     await this.#approved(folder)
@@ -220,16 +221,10 @@ export class Federation {
     if (folder.site.approved === null) return
     this.#starting.add(folder.id)
     try {
-      const { clock, random, engine, threads, identity, admits, isPresent, watch, emit } = this.#needs
+      const { identity, emit } = this.#needs
       const running = await RunningJob.open(
         {
-          clock,
-          random,
-          engine,
-          threads,
-          admits,
-          isPresent,
-          watch,
+          ...this.#needs,
           self: identity,
           ledger: this.#ledger,
           connect: (peer, signal) => this.#connect(peer, folder.id, signal),

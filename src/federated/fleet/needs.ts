@@ -3,6 +3,7 @@ import type { Network } from '../../net/index.ts'
 import type { Engine } from '../../onnx/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
 import type { Signer } from './documents.ts'
+import type { TakingPart } from './taking-part.ts'
 
 export interface FederationNeeds {
   readonly clock: Clock
@@ -17,6 +18,8 @@ export interface FederationNeeds {
   readonly paths: { readonly state: string; readonly keys: string }
   /** The roster: whom the membership admits to federations now. */
   readonly admits: (peer: string) => boolean
+  /** The site's own word, before it joins a plan and before each round. @throws the refusal */
+  readonly permit: (part: TakingPart) => void
   readonly isPresent: (peer: string) => boolean
   /** While watched, a peer that is frozen is known to be gone within seconds. Returns how to stop. */
   readonly watch: (peer: string) => () => void

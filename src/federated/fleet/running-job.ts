@@ -25,6 +25,11 @@ import { SiteTrainer } from '../site/trainer.ts'
 import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
 import type { TestHooks } from './hooks.ts'
+import { partInRound } from './taking-part.ts'
+import type { TakingPart } from './taking-part.ts'
+
+/** Between two looks whether the site's policy lets it go on: an hour begins, or somebody changes it. */
+const HELD_MS = 10_000
 
 export interface RunningNeeds {
   readonly clock: Clock
@@ -34,6 +39,8 @@ export interface RunningNeeds {
   readonly self: Signer
   readonly ledger: PrivacyLedger
   readonly admits: (peer: string) => boolean
+  /** @throws the refusal of the site's own policy */
+  readonly permit: (part: TakingPart) => void
   readonly isPresent: (peer: string) => boolean
   readonly watch: (peer: string) => () => void
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
@@ -52,6 +59,8 @@ export class RunningJob {
   #loop: MemberLoop | undefined
   #site: Site | undefined
   #error: Error | undefined
+  #held: Error | undefined
+  readonly #abort = new AbortController()
   #ended: Promise<void> = Promise.resolve()
 
   private constructor(needs: RunningNeeds, folder: JobFolder, view: JobView, standing: MemberState) {
@@ -93,6 +102,11 @@ export class RunningJob {
     return this.#error
   }
 
+  /** Why this site waits: its policy does not let it go on now. */
+  get held(): Error | undefined {
+    return this.#held
+  }
+
   get isOver(): boolean {
     return this.view.isOver(this.standing.current.state) && this.standing.isCertified
   }
@@ -100,6 +114,7 @@ export class RunningJob {
   get stage(): string {
     if (this.#error !== undefined) return 'refused'
     if (this.isOver) return 'over'
+    if (this.#held !== undefined) return 'held by the policy'
     return this.#loop?.stage ?? 'aggregates alone'
   }
 
@@ -120,6 +135,8 @@ export class RunningJob {
       wordsFrom((length) => random.bytes(length)),
     )
     if (this.folder.site.trainer !== null) this.#site.external = { command: this.folder.site.trainer, folder: work }
+    const dataset = data.data.dataset ?? data.data.site
+    const part = partInRound(this.folder.offer.author, this.view, dataset, this.#trainer.records)
     this.#loop = new MemberLoop({
       clock,
       random,
@@ -128,15 +145,32 @@ export class RunningJob {
       standing: this.standing,
       site: this.#site,
       ledger,
-      dataset: data.data.dataset ?? data.data.site,
+      dataset,
       connect: this.#needs.connect,
       progress: this.#needs.progress,
-      permit: async () => checkApproval(await JobFolder.open(this.folder.path)),
+      permit: () => this.#permitted(part),
       times: MEMBER_TIMES,
       log: (event, facts) => this.#note(event, facts),
       applied: (before, facts) => this.#applied(before, facts),
       before: this.#needs.hooks.before,
     })
+  }
+
+  /** Resolves when the next round may begin. @throws what `checkApproval` throws */
+  async #permitted(part: TakingPart): Promise<void> {
+    for (;;) {
+      checkApproval(await JobFolder.open(this.folder.path))
+      try {
+        this.#needs.permit(part)
+        this.#held = undefined
+        return
+      } catch (error) {
+        const { code, message: why } = error as Error & { code?: string }
+        if (this.#held?.message !== why) this.#note('site.held', { code, why })
+        this.#held = error as Error
+      }
+      await this.#needs.clock.sleep(HELD_MS, this.#abort.signal)
+    }
   }
 
   run(): void {
@@ -166,6 +200,7 @@ export class RunningJob {
     this.#stopped = true
     for (const stop of this.#unwatch) stop()
     this.#loop?.stop()
+    this.#abort.abort(new Error('the job was stopped here'))
     this.coordinator.stop()
     await this.#ended.catch(() => undefined)
     await this.#trainer?.close()

@@ -1,6 +1,6 @@
 /** A policy made ready to decide: groups resolved, patterns compiled. */
-import { EGRESS } from './types.ts'
-import type { EgressKind, PolicyAction } from './types.ts'
+import { EGRESS_KINDS } from './types.ts'
+import type { EgressKind, PolicyAction, PolicyRequest } from './types.ts'
 import type { PolicyDocument, PolicyHours, PolicyRule } from './schema.ts'
 
 export interface CompiledRule {
@@ -54,13 +54,15 @@ export function compilePolicy(document: PolicyDocument, sha256: string): Policy 
       hours: rule.hours,
       until: rule.until === undefined ? undefined : Date.parse(rule.until),
     })),
-    egress: { activations: leaving('activations'), sums: leaving('sums'), data: leaving('data') },
+    egress: Object.fromEntries(EGRESS_KINDS.map((kind) => [kind, leaving(kind)])) as Policy['egress'],
   }
 }
 
-/** What leaves with an action; undefined: nothing of this site's own. */
-export function egressOf(action: PolicyAction): EgressKind | undefined {
-  return action in EGRESS ? EGRESS[action as keyof typeof EGRESS] : undefined
+/** What would leave; undefined: nothing of this site's own. */
+export function egressOf({ action, masked }: PolicyRequest): EgressKind | undefined {
+  if (action === 'route') return 'activations'
+  if (action === 'train') return masked === false ? 'updates' : 'sums'
+  return action === 'data' ? 'data' : undefined
 }
 
 function patternOf(patterns: readonly string[] | undefined): RegExp | undefined {

@@ -17,7 +17,7 @@ import type { Decision, PolicyRequest } from './types.ts'
 export type Certainty = 'exact' | 'possible'
 
 export function decide(policy: Policy, request: PolicyRequest, now: number, certainty: Certainty = 'exact'): Decision {
-  const leaves = egressOf(request.action)
+  const leaves = egressOf(request)
   if (leaves !== undefined && !policy.egress[leaves].has(request.peer)) {
     const listed = policy.egress[leaves].size
     const whom = listed === 0 ? 'nobody' : `${listed} peers, and this is none of them`
@@ -51,13 +51,17 @@ function mismatch(rule: CompiledRule, request: PolicyRequest, now: number, lenie
   if (!matches(rule.models, request.model, lenient)) return `not for the model ${request.model ?? '(none)'}`
   if (!matches(rule.plans, request.plan, lenient)) return 'not for this plan'
   if (!matches(rule.data, request.data, lenient)) return 'not for these data'
-  if (!within(request.epsilon, budget?.epsilon)) return `epsilon is over ${budget?.epsilon}`
-  if (!within(request.delta, budget?.delta)) return `delta is over ${budget?.delta}`
+  if (!within(request.epsilon, budget?.epsilon)) return beyond('epsilon', request.epsilon, budget?.epsilon)
+  if (!within(request.delta, budget?.delta)) return beyond('delta', request.delta, budget?.delta)
   if (!atLeast(request.sites, minimum?.sites)) return `a round must have ${minimum?.sites} sites`
   if (!atLeast(request.records, minimum?.records)) return `a round must have ${minimum?.records} records of this site`
   if (rule.until !== undefined && now > rule.until) return 'its time has passed'
   if (rule.hours !== undefined && !isWithin(rule.hours, now)) return 'not at this hour'
   return undefined
+}
+
+function beyond(what: string, value: number | undefined, limit: number | undefined): string {
+  return value === undefined ? `its ${what} has no bound` : `${what} is over ${limit}`
 }
 
 function fits(set: ReadonlySet<string> | undefined, value: string | undefined, lenient: boolean): boolean {

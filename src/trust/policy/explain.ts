@@ -1,5 +1,5 @@
 /** A policy in sentences, for whoever answers for it. */
-import { ACTION_TEXTS, EGRESS, POLICY_ACTIONS } from './types.ts'
+import { ACTION_TEXTS, EGRESS_KINDS, POLICY_ACTIONS } from './types.ts'
 import type { Decision, EgressKind, PolicyAction, PolicyRequest } from './types.ts'
 import type { CompiledRule, Policy } from './compile.ts'
 import { decide } from './decide.ts'
@@ -17,14 +17,15 @@ export interface PolicyExplanation {
 
 const LEAVES: Readonly<Record<EgressKind, string>> = {
   activations: 'activations of prompts (whoever holds a stage of them can read the prompt, or nearly so)',
-  sums: 'sums of updates, masked and with noise as the plan says',
+  sums: 'updates of federated plans, masked so that only their sum is known, with noise as the plan says',
+  updates: 'updates of federated plans in clear (whoever aggregates sees each of them)',
   data: 'labelled data',
 }
 
 export function explainPolicy(policy: Policy): PolicyExplanation {
   return {
     sha256: policy.sha256,
-    egress: Object.values(EGRESS).map((kind) => {
+    egress: EGRESS_KINDS.map((kind) => {
       const peers = [...policy.egress[kind]]
       const whom = peers.length === 0 ? 'to nobody' : `to ${peers.length === 1 ? 'one peer' : `${peers.length} peers`}`
       return { kind, peers, text: `${LEAVES[kind]}: ${whom}` }

@@ -19,11 +19,12 @@ const schema = z.strictObject({
   data: name.optional(),
   epsilon: z.number().min(0).optional(),
   delta: z.number().min(0).max(1).optional(),
+  masked: z.boolean().optional(),
   sites: count.optional(),
   records: count.optional(),
 })
 
-const KEYS = ['action', 'peer', 'role', 'model', 'plan', 'data', 'epsilon', 'delta', 'sites', 'records']
+const KEYS = ['action', 'peer', 'role', 'model', 'plan', 'data', 'epsilon', 'delta', 'masked', 'sites', 'records']
 
 /** @throws PolicyRequestError */
 export function readPolicyRequest(text: string): PolicyRequest {

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { isPeerId } from '../identity.ts'
 import { ROLES } from '../membership/index.ts'
-import { POLICY_ACTIONS } from './types.ts'
+import { EGRESS_KINDS, POLICY_ACTIONS } from './types.ts'
 
 /** More rules than anybody reads. */
 const MAX_RULES = 256
@@ -80,7 +80,12 @@ export const policySchema = z.strictObject({
   egress: z
     .union([
       z.literal('nothing'),
-      z.strictObject({ activations: leaves.optional(), sums: leaves.optional(), data: leaves.optional() }),
+      z.strictObject({
+        activations: leaves.optional(),
+        sums: leaves.optional(),
+        updates: leaves.optional(),
+        data: leaves.optional(),
+      }),
     ])
     .optional(),
   rules: z.array(rule).max(MAX_RULES),
@@ -102,7 +107,7 @@ function isZone(zone: string): boolean {
 /** The keys that an object of the document may have, for did-you-mean. */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
   if (path.length === 0) return ['$schema', 'schema', 'note', 'groups', 'egress', 'rules']
-  if (path[0] === 'egress') return ['activations', 'sums', 'data']
+  if (path[0] === 'egress') return EGRESS_KINDS
   if (path[0] !== 'rules') return []
   const last = path.at(-1)
   if (last === 'hours') return ['days', 'from', 'to', 'zone']

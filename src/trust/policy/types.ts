@@ -13,13 +13,13 @@ export const ACTION_TEXTS: Readonly<Record<PolicyAction, string>> = {
   compute: 'have its sessions computed here',
   fetch: 'fetch files of models from here',
   route: 'be sent activations of prompts of this peer',
-  train: 'coordinate a federated plan that this site takes part in',
+  train: 'coordinate or aggregate a federated plan that this site takes part in',
   data: 'be sent labelled data',
 }
 
 /** What of this site's own leaves it with an action. The others send nothing that was said or measured here. */
-export const EGRESS = { route: 'activations', train: 'sums', data: 'data' } as const
-export type EgressKind = (typeof EGRESS)[keyof typeof EGRESS]
+export const EGRESS_KINDS = ['activations', 'sums', 'updates', 'data'] as const
+export type EgressKind = (typeof EGRESS_KINDS)[number]
 
 export interface PolicyRequest {
   readonly action: PolicyAction
@@ -28,13 +28,15 @@ export interface PolicyRequest {
   /** By the membership; undefined where there is none, and of who is no member. */
   readonly role?: Role | undefined
   readonly model?: string | undefined
-  /** Name or SHA-256 of a federated plan. */
+  /** Name of a federated plan. */
   readonly plan?: string | undefined
   /** Name of a data set of this site. */
   readonly data?: string | undefined
   /** Privacy loss that the whole plan would spend. */
   readonly epsilon?: number | undefined
   readonly delta?: number | undefined
+  /** False: whoever aggregates the plan sees what this site adds to a sum. @default true */
+  readonly masked?: boolean | undefined
   /** Distinct sites of a round, and records of this site in it. */
   readonly sites?: number | undefined
   readonly records?: number | undefined

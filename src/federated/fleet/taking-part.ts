@@ -1,0 +1,75 @@
+/** What a site's own policy is asked, in the words of a plan: before it joins one, and before each of its rounds. */
+import type { CheckedData } from './check-data.ts'
+import { checkData } from './check-data.ts'
+import type { Offer } from './documents.ts'
+import type { FederationNeeds } from './needs.ts'
+import type { FedPlan } from '../plan/schema.ts'
+import { minimumOf } from '../plan/train-plan.ts'
+import type { JobView } from '../rounds/job-view.ts'
+
+export interface TakingPart {
+  readonly when: 'join' | 'round'
+  /** PeerIds of who may be sent sums of this site: the plan's author, and from the start on every member, since any may aggregate. */
+  readonly peers: readonly string[]
+  /** Name of the plan. */
+  readonly plan: string
+  /** Name of the data in the ledger. */
+  readonly data: string
+  /** Privacy loss of the whole plan; undefined: the plan does not bound it. */
+  readonly epsilon?: number | undefined
+  readonly delta?: number | undefined
+  /** Whether only the sum is known to who aggregates. */
+  readonly masked: boolean
+  /** Distinct sites of its smallest round, and records of this site. */
+  readonly sites: number
+  readonly records: number
+}
+
+/** @throws what reading the data throws, and what the site's policy refuses with */
+export async function admittedData(
+  needs: Pick<FederationNeeds, 'clock' | 'engine' | 'permit'>,
+  root: string,
+  { author, plan }: Pick<Offer, 'author'> & { readonly plan: FedPlan },
+  path: string,
+  signal?: AbortSignal,
+): Promise<CheckedData> {
+  const data = await checkData(needs, root, plan, path, signal)
+  const { dataset, records } = data
+  const sites = leastMembers(plan)
+  needs.permit({ when: 'join', peers: [author], plan: plan.name, data: dataset, ...termsOf(plan), sites, records })
+  return data
+}
+
+export function partInRound(author: string, view: JobView, data: string, records: number): TakingPart {
+  const { plan, members, peers, least } = view
+  const sites = leastSites(
+    members.map(({ site }) => site),
+    least,
+  )
+  const all = [...new Set([author, ...peers])]
+  return { when: 'round', peers: all, plan: plan.name, data, ...termsOf(plan), sites, records }
+}
+
+/** Noise that a plan sets by itself may cost more than the epsilon that it names: then nothing bounds it. */
+function termsOf({ privacy = 'off', secagg = 'off' }: FedPlan): Pick<TakingPart, 'epsilon' | 'delta' | 'masked'> {
+  const masked = secagg !== 'off'
+  if (privacy === 'off' || privacy.noise_multiplier !== undefined) return { masked }
+  return { masked, epsilon: privacy.epsilon, delta: privacy.delta }
+}
+
+/** Members of the smallest round that the plan could have: secure sums are of three at least. */
+function leastMembers(plan: FedPlan): number {
+  const { sites } = minimumOf(plan)
+  return plan.secagg === undefined || plan.secagg === 'off' ? sites : Math.max(3, sites)
+}
+
+/** Distinct sites that are left at least when only so many members are. @param names of each member's site */
+export function leastSites(names: readonly string[], members: number): number {
+  const sizes = [...new Set(names)].map((name) => names.filter((each) => each === name).length).sort((a, b) => b - a)
+  let left = members
+  return sizes.filter((size) => {
+    const isNeeded = left > 0
+    left -= size
+    return isNeeded
+  }).length
+}
