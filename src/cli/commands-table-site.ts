@@ -74,7 +74,7 @@ export const SITE_VERBS: readonly CommandSpec[] = [
   {
     verb: 'backup',
     group: 'peers',
-    summary: 'keys, policy, ledger, audit log and manifests, encrypted, in a folder',
+    summary: 'keys, policy, ledger, audit log, manifests and adapters, encrypted, in a folder',
     arguments: [
       {
         label: 'ACTION',
@@ -103,6 +103,7 @@ export const SITE_VERBS: readonly CommandSpec[] = [
       'send takes the folder to a peer where somebody has said keep; fetch brings it back, to the same peer. What is kept there ' +
         'is sealed, and cannot be changed or removed over the network. Where the device itself is lost, the folder is copied by ' +
         'hand: weft backup kept --json names it.',
+      'What of the home is in no backup is named (--json: omitted); create ends with status 10 where it should have been in it.',
     ],
     examples: [
       'weft backup create --to /media/usb/weft --passphrase-file secret',

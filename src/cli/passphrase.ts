@@ -14,6 +14,7 @@ import {
   WrongPassphraseError,
 } from '../trust/index.ts'
 import type { Passphrase } from '../trust/index.ts'
+import { BackupPassphraseError } from '../store/index.ts'
 import type { Environment } from '../util/index.ts'
 import type { CommandContext } from './context.ts'
 
@@ -50,11 +51,17 @@ export async function withPassphrase<Result>(
     try {
       return await use(await ask(context, `passphrase for ${path}: `))
     } catch (error) {
-      if (!(error instanceof WrongPassphraseError || error instanceof PassphraseError)) throw error
+      if (!isWrong(error)) throw error
       context.out.note(error.message)
     }
   }
   throw new TooManyAttemptsError(path)
+}
+
+function isWrong(error: unknown): error is Error {
+  return (
+    error instanceof WrongPassphraseError || error instanceof PassphraseError || error instanceof BackupPassphraseError
+  )
 }
 
 /**

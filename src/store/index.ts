@@ -47,7 +47,7 @@ export { deriveKey, SCRYPT, SCRYPT_BOUNDS } from './derive-key.ts'
 export type { ScryptCost } from './derive-key.ts'
 export { createBackup, listBackups, RESTORING, restoreBackup, verifyBackup } from './backup/backup.ts'
 export type { BackupInit, BackupSummary } from './backup/backup.ts'
-export { COVERED, NOT_COVERED } from './backup/contents.ts'
+export { COVERED, NO_PART, NOT_COVERED } from './backup/contents.ts'
 export {
   BACKUP_ERRORS,
   BackupDamagedError,
@@ -57,8 +57,9 @@ export {
   BackupRolledBackError,
   BackupShelfFullError,
   BackupShelfTakenError,
+  BackupSourceError,
   HalfRestoredError,
 } from './backup/errors.ts'
 export { BackupShelf, SHELF_HEADER } from './backup/shelf.ts'
-export { openVault } from './backup/vault.ts'
+export { isVault, openVault } from './backup/vault.ts'
 export type { Vault } from './backup/vault.ts'

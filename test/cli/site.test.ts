@@ -1,5 +1,5 @@
 /** What a site's people type: policy, audit, keys at rest, backup, doctor --security; on a home without a running peer. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -177,6 +177,79 @@ describe('keys at rest and backup', () => {
     // Meanwhile the first has gone on.
     await here('key', 'create', '--passphrase-file', secret)
     expect((await here('backup', 'restore', '--passphrase-file', secret)).stderr).toMatch(/WEFT-STO-044/)
+  }, 60_000)
+})
+
+describe('weft backup', () => {
+  const backup = (...argv: string[]): Promise<InProcess> => here('backup', ...argv, '--passphrase-file', secret)
+
+  test('goes back over the home that it was made of, until that has gone on', async () => {
+    await here('key', 'create')
+    const to = join(folder, 'to')
+    expect((await backup('create', '--to', to)).status).toBe(0)
+    const path = join(home, 'keys', 'api-keys.json')
+    const before = await readFile(path, 'utf8')
+    await writeFile(path, 'damaged')
+    expect((await backup('restore')).status).toBe(0)
+    expect(await readFile(path, 'utf8')).toBe(before)
+    const { entries } = json((await here('audit', 'tail', '--json')).stdout) as {
+      entries: { what: string; result: string }[]
+    }
+    expect(entries.map(({ what, result }) => [what, result])).toEqual([
+      ['key.create', 'ok'],
+      ['backup.create', 'allowed'],
+      ['backup.restore', 'ok'],
+    ])
+    expect(json((await here('audit', 'verify', '--json')).stdout)).toMatchObject({ ok: true })
+    // That it was put back is in the log now, and stays there.
+    const again = await backup('restore')
+    expect(again.stderr).toMatch(/WEFT-STO-044/)
+    expect(again.stderr).toMatch(/audit has 3 entries here, and 2 in the backup/)
+  })
+
+  test('says what it has not, with status 10 where that should have been in it', async () => {
+    await here('key', 'create')
+    await writeFile(join(home, 'notes.txt'), 'x')
+    const to = join(folder, 'to')
+    const made = await backup('create', '--to', to)
+    expect([made.status, made.stderr]).toEqual([0, expect.stringContaining('no part of a mesh home: notes.txt')])
+    await symlink(folder, join(home, 'partitions'))
+    const partly = await backup('create', '--json')
+    expect(partly.status).toBe(10)
+    expect(json(partly.stdout)['omitted']).toContainEqual({ path: 'partitions', why: 'a link' })
+    expect((await backup('verify')).stderr).toMatch(/not in it: partitions \(a link\)/)
+    // One that fails says so in the log.
+    await rm(join(to, 'chunks'), { recursive: true })
+    await writeFile(join(to, 'chunks'), 'no folder')
+    expect((await backup('create')).status).not.toBe(0)
+    const { entries } = json((await here('audit', 'tail', '--json')).stdout) as { entries: object[] }
+    expect(entries.slice(-2)).toMatchObject([
+      { what: 'backup.create', result: 'allowed' },
+      { what: 'backup.create', result: 'failed' },
+    ])
+  })
+
+  test('asks at a terminal: three wrong passphrases, for keys and backups, are refused with a code and change nothing', async () => {
+    await here('key', 'create')
+    const to = join(folder, 'to')
+    await backup('create', '--to', to)
+    await here('key', 'encrypt', '--passphrase-file', secret)
+    const files = async (): Promise<string[]> => (await readdir(folder, { recursive: true })).sort()
+    const [before, key] = [await files(), await readFile(join(home, 'keys', 'identity.key'))]
+    const wrong = ['wrong horse 1', 'short', 'wrong horse 3']
+    const at = (typed: readonly string[], ...argv: string[]): Promise<InProcess> =>
+      call([...argv, '--home', home], { typed })
+    for (const argv of [
+      ['backup', 'restore'],
+      ['backup', 'create'],
+      ['key', 'decrypt'],
+    ]) {
+      const { status, stderr } = await at(wrong, ...argv)
+      expect([argv[1], status, stderr]).toEqual([argv[1], 5, expect.stringContaining('WEFT-TRU-093')])
+    }
+    expect(await files()).toEqual(before)
+    expect(await readFile(join(home, 'keys', 'identity.key'))).toEqual(key)
+    expect((await at([...wrong.slice(0, 2), 'correct horse battery staple'], 'backup', 'verify')).status).toBe(0)
   }, 60_000)
 })
 

@@ -52,6 +52,8 @@ export interface InProcess extends Outcome {
 
 export interface InProcessOptions {
   readonly input?: string
+  /** At a terminal: a line as the answer to each question. */
+  readonly typed?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   /** Told what stdout has so far, at each write; sends signals. */
   readonly onOutput?: (text: string, send: (signal: Signal) => void) => void
@@ -83,7 +85,14 @@ export async function call(argv: readonly string[], options: InProcessOptions = 
     },
     abort: (status) => void (aborted = status),
   }
-  stdin.end(options.input ?? '')
+  if (options.typed === undefined) stdin.end(options.input ?? '')
+  else {
+    const typed = [...options.typed]
+    Object.assign(stdin, { isTTY: true })
+    stderr.on('data', (text: string) => {
+      if (text.endsWith(': ')) stdin.write(`${typed.shift() ?? '\u0003'}\r`)
+    })
+  }
   const status = await main(argv, io)
   await new Promise((resolve) => setImmediate(resolve))
   return { status, signal: null, stdout: out, stderr: err, aborted }

@@ -98,7 +98,7 @@ describe('a backup on another peer', () => {
     await make()
     await expect(send()).rejects.toMatchObject({ code: 'WEFT-CFG-013' })
     await keepFor(places, owner, 10_000)
-    await expect(send()).rejects.toMatchObject({ code: 'WEFT-STO-046' })
+    await expect(send()).rejects.toMatchObject({ code: 'WEFT-STO-048' })
     await keepFor(places, owner, 1e9)
     await send()
     await keepFor(places, owner, 0)

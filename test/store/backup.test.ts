@@ -2,14 +2,23 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createBackup, listBackups, openVault, RESTORING, restoreBackup, verifyBackup } from '../../src/store/index.ts'
+import {
+  createBackup,
+  listBackups,
+  NO_PART,
+  openVault,
+  RESTORING,
+  restoreBackup,
+  verifyBackup,
+} from '../../src/store/index.ts'
 import type { BackupSummary, Vault } from '../../src/store/index.ts'
+import { isWhole } from '../whole.ts'
 
 const WRITER = fileURLToPath(new URL('support/database-writer.ts', import.meta.url))
 const SECRET = 'correct horse battery staple'
@@ -118,18 +127,51 @@ describe('a backup', () => {
     expect(await readFile(join(other, 'policy.json'), 'utf8')).toBe('{"rules":[]}')
   })
 
-  test('reads a database that is being written to as it is between two entries', async () => {
-    const writer = new DatabaseSync(join(home, 'state', 'ledger.db'))
-    writer.exec("BEGIN IMMEDIATE; INSERT INTO entries VALUES (2, 'half')")
-    await make(await vaultAt())
-    writer.exec('COMMIT')
-    writer.close()
+  test('has adapters, and what a cluster that was left has put aside', async () => {
+    for (const path of ['adapters/tiny/mine/adapter_model.safetensors', 'cluster-left-17/cluster-root.key']) {
+      await mkdir(join(home, path, '..'), { recursive: true })
+      await writeFile(join(home, path), path)
+    }
+    expect((await make(await vaultAt())).omitted).toEqual([])
     const other = join(folder, 'other')
     await restoreBackup(await vaultAt(), { home: other, own: undefined })
-    const database = new DatabaseSync(join(other, 'state', 'ledger.db'))
-    expect(database.prepare('SELECT count(*) AS n FROM entries').get()).toEqual({ n: 1 })
-    database.close()
+    const after = await filesOf(other)
+    expect(after['adapters/tiny/mine/adapter_model.safetensors']).toBeDefined()
+    expect(after['cluster-left-17/cluster-root.key']).toBeDefined()
   })
+
+  test('names whatever of the home it has not, when it is made, looked through and put back', async () => {
+    await symlink(folder, join(home, 'partitions', 'elsewhere'))
+    await writeFile(join(home, 'state', 'odd\\name'), 'x')
+    await writeFile(join(home, 'notes.txt'), 'x')
+    const pipe = spawn('mkfifo', [join(home, 'state', 'pipe')])
+    await once(pipe, 'exit')
+    const omitted = [
+      { path: 'state/odd\\name', why: expect.stringContaining('backslash') as string },
+      { path: 'state/pipe', why: 'no plain file' },
+      { path: 'partitions/elsewhere', why: 'a link' },
+      { path: 'notes.txt', why: NO_PART },
+    ]
+    const made = await make(await vaultAt())
+    expect(made.files).toBe(9)
+    expect(new Set(made.omitted)).toEqual(new Set(omitted))
+    expect((await verifyBackup(await vaultAt())).omitted).toEqual(made.omitted)
+    const init = { home: join(folder, 'other'), own: undefined }
+    expect((await restoreBackup(await vaultAt(), init)).omitted).toEqual(made.omitted)
+  })
+
+  test.runIf(isWhole)(
+    'has files beyond a gigabyte, piece by piece',
+    async () => {
+      await truncate(join(home, 'state', 'large.bin'), (1 << 30) + 5)
+      const made = await make(await vaultAt())
+      expect(made).toMatchObject({ files: 9, omitted: [] })
+      const other = join(folder, 'other')
+      await restoreBackup(await vaultAt(), { home: other, own: undefined })
+      expect((await stat(join(other, 'state', 'large.bin'))).size).toBe((1 << 30) + 5)
+    },
+    300_000,
+  )
 
   test('waits for a writer that has changed the file and may still take it back, whatever the file is called', async () => {
     await mkdir(join(home, 'cluster'), { mode: 0o700 })
@@ -243,11 +285,24 @@ describe('refused, and nothing changed:', () => {
     await make(await vaultAt())
     const other = join(folder, 'other')
     await mkdir(join(other, 'keys'), { recursive: true })
-    await writeFile(join(other, RESTORING), 'x')
-    await writeFile(join(other, 'keys', 'ledger.anchor'), '{"seq":9}')
+    await writeFile(join(other, RESTORING), '2001-09-09T01-46-40-000Z')
+    await writeFile(join(other, 'keys', 'ledger.anchor'), '{"seq":3}')
     const { homePaths, prepareHome } = await import('../../src/peer/home.ts')
     expect(await codeOf(() => prepareHome(homePaths(other, {})))).toBe('WEFT-STO-045')
     await restoreBackup(await vaultAt(), { home: other, own: undefined })
     expect(await codeOf(() => prepareHome(homePaths(other, {})))).toBe('done')
+  })
+
+  test('one that would take a ledger back in a home that was restored by half', async () => {
+    await make(await vaultAt())
+    await writeFile(join(home, 'keys', 'ledger.anchor'), '{"seq":4,"hash":"z","signature":"y"}')
+    await make(await vaultAt(), 'peer', 2e12)
+    const other = join(folder, 'other')
+    await restoreBackup(await vaultAt(), { home: other, own: undefined })
+    await writeFile(join(other, RESTORING), 'x')
+    const older = { home: other, own: 'peer', snapshot: '2001-09-09T01-46-40-000Z' }
+    expect(await codeOf(async () => restoreBackup(await vaultAt(), older))).toBe('WEFT-STO-044')
+    await restoreBackup(await vaultAt(), { home: other, own: 'peer' })
+    expect(existsSync(join(other, RESTORING))).toBe(false)
   })
 })

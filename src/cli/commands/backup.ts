@@ -1,12 +1,16 @@
 /** weft backup create|verify|restore|ls (and those of backup-elsewhere.ts): keys, policy, ledger, audit log and manifests of a home, encrypted, in a folder. */
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { EXIT } from '../../errors.ts'
 import {
   COVERED,
   createBackup,
+  isVault,
   listBackups,
+  NO_PART,
   NOT_COVERED,
   openVault,
+  parsedJson,
   restoreBackup,
   verifyBackup,
   writeFileAtomic,
@@ -19,7 +23,7 @@ import { formatBytes, plural } from '../format.ts'
 import { newPassphrase, withPassphrase } from '../passphrase.ts'
 import { recordEvent } from '../site-log.ts'
 import { carry, keep, kept } from './backup-elsewhere.ts'
-import { table } from '../text.ts'
+import { printable, table } from '../text.ts'
 import { packageVersion } from '../version.ts'
 
 export const command: Command = async (context) => {
@@ -40,7 +44,7 @@ async function folderOf({ flags, home }: CommandContext): Promise<string> {
   const given = flags.text('to') ?? flags.text('from')
   if (given !== undefined) return resolve(given)
   const text = await readFile(lastPath(home), 'utf8').catch(() => undefined)
-  const last = text === undefined ? undefined : (JSON.parse(text) as { to?: unknown }).to
+  const { to: last } = (text === undefined ? {} : (parsedJson(text) ?? {})) as { to?: unknown }
   if (typeof last === 'string') return last
   throw new UsageError('which folder?', 'weft backup create --to DIR, or --from DIR')
 }
@@ -51,25 +55,41 @@ function fetchFolder({ flags }: CommandContext): string {
   return to
 }
 
-async function create(context: CommandContext): Promise<void> {
+async function create(context: CommandContext): Promise<number> {
   const { home, io, out } = context
   const directory = await folderOf(context)
   const peer = await identityOwner(join(home, 'keys'))
   if (peer === undefined) throw new NotHereError('identity', join(home, 'keys'), 'there is nothing to back up yet')
-  const passphrase = await newPassphrase(context, directory)
-  const vault = await openVault(directory, passphrase, { create: true })
-  const made = await createBackup(vault, { home, peer, wall: io.clock.wall(), version: packageVersion() })
+  const vault = isVault(directory)
+    ? await opened(context, directory)
+    : await openVault(directory, await newPassphrase(context, directory), { create: true })
+  // First, so that the backup has it: a home in which nothing else was done since may be put back over itself.
+  const event = { who: 'owner', what: 'backup.create' } as const
+  await recordEvent(context, { ...event, result: 'allowed' })
+  const init = { home, peer, wall: io.clock.wall(), version: packageVersion() }
+  const made = await createBackup(vault, init).catch(async (error: unknown) => {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+    await recordEvent(context, { ...event, result: 'failed', facts: { code } })
+    throw error
+  })
   const note = { schema: 'weft.last-backup/1', at: made.at, to: directory, snapshot: made.snapshot }
   await writeFileAtomic(lastPath(home), `${JSON.stringify(note)}\n`, { mode: 0o600 })
-  const facts = { files: made.files, bytes: made.bytes }
-  await recordEvent(context, { who: 'owner', what: 'backup.create', target: made.snapshot, result: 'ok', facts })
   if (out.structured)
     out.document({ schema: 'weft.backup/1', directory, ...made, covered: COVERED, not_covered: NOT_COVERED })
   else {
     out.line(made.snapshot)
     out.note(`${told(made)} in ${directory}`)
     out.note(`covered: ${COVERED.join(', ')}; not covered: ${NOT_COVERED.join(', ')}`)
+    tellOmitted(context, made)
   }
+  return made.omitted.some(({ why }) => why !== NO_PART) ? EXIT.partial : EXIT.ok
+}
+
+function tellOmitted({ out }: CommandContext, { omitted }: BackupSummary): void {
+  const others = omitted.filter(({ why }) => why === NO_PART).map(({ path }) => printable(path))
+  if (others.length > 0) out.note(`not in it, being no part of a mesh home: ${others.join(', ')}`)
+  for (const { path, why } of omitted)
+    if (why !== NO_PART) out.note(`${out.paintNote('red', 'not in it')}: ${printable(path)} (${why})`)
 }
 
 function opened(context: CommandContext, directory: string): Promise<Vault> {
@@ -81,7 +101,10 @@ async function verify(context: CommandContext): Promise<void> {
   const directory = await folderOf(context)
   const found = await verifyBackup(await opened(context, directory), flags.argument(1))
   if (out.structured) out.document({ schema: 'weft.backup-verified/1', directory, ok: true, ...found })
-  else out.line(`${found.snapshot}: ${told(found)}, every piece as it was written`)
+  else {
+    out.line(`${found.snapshot}: ${told(found)}, every piece as it was written`)
+    tellOmitted(context, found)
+  }
 }
 
 async function restore(context: CommandContext): Promise<void> {
@@ -98,6 +121,7 @@ async function restore(context: CommandContext): Promise<void> {
   else {
     out.line(home)
     out.note(`${told(found)} of ${found.at} are back; models are fetched again when they are needed`)
+    tellOmitted(context, found)
     out.note('if the peer that this was still runs elsewhere, stop it: two with one identity are not let in')
   }
 }

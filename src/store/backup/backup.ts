@@ -1,19 +1,23 @@
 /** Makes a backup of a mesh home, looks through one, and puts one back. */
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import * as z from 'zod'
-import { writeFileAtomic } from '../disk.ts'
-import { homeFiles } from './contents.ts'
-import { BackupDamagedError, BackupMissingError, BackupOtherIdentityError, BackupRolledBackError } from './errors.ts'
-import { PIECE_BYTES } from './vault.ts'
+import { createTemporary, explainDisk, writeAll, writeFileAtomic } from '../disk.ts'
+import { HOME_PATH, homeFiles, MAX_FILES } from './contents.ts'
+import type { Omitted } from './contents.ts'
+import {
+  BackupDamagedError,
+  BackupMissingError,
+  BackupOtherIdentityError,
+  BackupRolledBackError,
+  BackupSourceError,
+} from './errors.ts'
+import { MAX_LIST_BYTES, PIECE_BYTES } from './vault.ts'
 import type { Vault } from './vault.ts'
 
-/** Lies in a home while it is being restored, and stays when that is interrupted. */
+/** Lies in a home while it is being restored, with the name of the backup, and stays when that is interrupted. */
 export const RESTORING = 'weft.restoring'
-
-const PATH = /^(?!.*(?:^|\/)\.\.(?:\/|$))[^\0\\/][^\0\\]{0,500}$/
 
 const listSchema = z.strictObject({
   schema: z.literal('weft.backup-list/1'),
@@ -25,13 +29,15 @@ const listSchema = z.strictObject({
   files: z
     .array(
       z.strictObject({
-        path: z.string().regex(PATH),
+        path: z.string().regex(HOME_PATH),
         bytes: z.number().int().min(0),
         sha256: z.string().regex(/^[0-9a-f]{64}$/),
         pieces: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
       }),
     )
-    .max(10_000),
+    .max(MAX_FILES),
+  /** What the home had and the backup has not; those of older versions do not say. */
+  omitted: z.array(z.strictObject({ path: z.string(), why: z.string() })).optional(),
 })
 
 export type BackupList = z.infer<typeof listSchema>
@@ -42,6 +48,7 @@ export interface BackupSummary {
   readonly at: string
   readonly files: number
   readonly bytes: number
+  readonly omitted: readonly Omitted[]
 }
 
 export interface BackupInit {
@@ -61,17 +68,29 @@ export async function createBackup(vault: Vault, init: BackupInit): Promise<Back
   if (before !== undefined && before.list.peer !== peer)
     throw new BackupOtherIdentityError(home, before.list.peer, peer)
   const files: BackupList['files'] = []
-  for await (const { path, content } of homeFiles(home)) {
+  const omitted: Omitted[] = []
+  for await (const found of homeFiles(home, PIECE_BYTES)) {
+    if ('why' in found) {
+      omitted.push(found)
+      continue
+    }
+    const hash = createHash('sha256')
     const pieces: string[] = []
-    for (let at = 0; at < content.length; at += PIECE_BYTES)
-      pieces.push(await vault.put(content.subarray(at, at + PIECE_BYTES)))
-    files.push({ path, bytes: content.length, sha256: sha256(content), pieces })
+    let bytes = 0
+    for await (const piece of found.pieces) {
+      hash.update(piece)
+      bytes += piece.length
+      pieces.push(await vault.put(piece))
+    }
+    files.push({ path: found.path, bytes, sha256: hash.digest('hex'), pieces })
     progress?.(files.length)
   }
   const at = new Date(wall).toISOString()
-  const list: BackupList = { schema: 'weft.backup-list/1', peer, at, version, files }
+  const list: BackupList = { schema: 'weft.backup-list/1', peer, at, version, files, omitted }
   const snapshot = nameAfter(at, before?.snapshot)
-  await vault.putList(snapshot, JSON.stringify(list))
+  const text = JSON.stringify(list)
+  if (Buffer.byteLength(text) > MAX_LIST_BYTES) throw new BackupSourceError(home, 'it is too large for one list')
+  await vault.putList(snapshot, text)
   return summaryOf(snapshot, list)
 }
 
@@ -102,15 +121,15 @@ export async function listBackups(vault: Vault): Promise<readonly BackupSummary[
   return all
 }
 
-function summaryOf(snapshot: string, { peer, at, files }: BackupList): BackupSummary {
-  return { snapshot, peer, at, files: files.length, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) }
+function summaryOf(snapshot: string, { peer, at, files, omitted = [] }: BackupList): BackupSummary {
+  return { snapshot, peer, at, files: files.length, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0), omitted }
 }
 
 /** Reads every piece. @param snapshot the newest, where none is named. @throws BackupMissingError, BackupDamagedError */
 export async function verifyBackup(vault: Vault, snapshot?: string): Promise<BackupSummary> {
   const name = await named(vault, snapshot)
   const list = await readList(vault, name)
-  for (const file of list.files) await contentOf(vault, file)
+  for (const file of list.files) await readThrough(vault, file)
   return summaryOf(name, list)
 }
 
@@ -120,16 +139,46 @@ async function named(vault: Vault, snapshot: string | undefined): Promise<string
   return name
 }
 
-async function contentOf(
-  vault: Vault,
-  { path, bytes, pieces, sha256: wanted }: BackupList['files'][number],
-): Promise<Buffer> {
-  const parts: Uint8Array[] = []
-  for (const piece of pieces) parts.push(await vault.get(piece))
-  const content = Buffer.concat(parts)
-  if (content.length !== bytes || sha256(content) !== wanted)
-    throw new BackupDamagedError(path, 'is not what was written')
-  return content
+type ListedFile = BackupList['files'][number]
+
+/** Its pieces, one after another. @throws BackupDamagedError, at its end where it is not what was written */
+async function* piecesOf(vault: Vault, { path, bytes, pieces, sha256 }: ListedFile): AsyncIterable<Uint8Array> {
+  const hash = createHash('sha256')
+  let length = 0
+  for (const name of pieces) {
+    const piece = await vault.get(name)
+    hash.update(piece)
+    length += piece.length
+    yield piece
+  }
+  if (length !== bytes || hash.digest('hex') !== sha256) throw new BackupDamagedError(path, 'is not what was written')
+}
+
+async function readThrough(vault: Vault, file: ListedFile): Promise<void> {
+  for await (const piece of piecesOf(vault, file)) void piece
+}
+
+/** Whole or not at all, for its owner alone. @throws BackupDamagedError, DiskFullError, StoreUnwritableError */
+async function putBack(vault: Vault, target: string, file: ListedFile): Promise<void> {
+  const folder = dirname(target)
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const temporary = await createTemporary(folder, basename(target).slice(0, 100), 0o600).catch(
+    async (error: unknown) => {
+      throw await explainDisk(error, folder, file.bytes)
+    },
+  )
+  try {
+    await temporary.handle.chmod(0o600)
+    let at = 0
+    for await (const piece of piecesOf(vault, file)) {
+      await writeAll(temporary.handle, piece, at)
+      at += piece.length
+    }
+    await temporary.commit(target)
+  } catch (error) {
+    await temporary.discard()
+    throw await explainDisk(error, folder, file.bytes)
+  }
 }
 
 /**
@@ -145,27 +194,27 @@ export async function restoreBackup(
   const snapshot = await named(vault, init.snapshot)
   const list = await readList(vault, snapshot)
   if (own !== undefined && own !== list.peer) throw new BackupOtherIdentityError(home, list.peer, own)
-  const contents: Buffer[] = []
-  for (const file of list.files) contents.push(await contentOf(vault, file))
-  if (!existsSync(join(home, RESTORING))) await refuseRollBack(home, list, contents)
+  for (const file of list.files) await readThrough(vault, file)
+  await refuseRollBack(vault, home, list)
   await mkdir(home, { recursive: true, mode: 0o700 })
   await writeFileAtomic(join(home, RESTORING), `${snapshot}\n`, { mode: 0o600 })
-  for (const [index, { path }] of list.files.entries()) {
-    const target = join(home, path)
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
-    await writeFileAtomic(target, contents[index]!, { mode: 0o600 })
-  }
+  for (const file of list.files) await putBack(vault, join(home, file.path), file)
   await rm(join(home, RESTORING))
   return summaryOf(snapshot, list)
 }
 
-/** Every chain has an anchor in `keys/`, which says how far it was. */
-async function refuseRollBack(home: string, list: BackupList, contents: readonly Buffer[]): Promise<void> {
+/**
+ * Every chain has an anchor in `keys/`, which says how far it was. Those of a restore that was interrupted are no further than
+ * the backup that it was of, so they need no exception.
+ */
+async function refuseRollBack(vault: Vault, home: string, list: BackupList): Promise<void> {
   const names = await readdir(join(home, 'keys')).catch((): string[] => [])
   for (const name of names.filter((each) => each.endsWith('.anchor'))) {
     const here = seqOf(await readFile(join(home, 'keys', name)))
-    const at = list.files.findIndex(({ path }) => path === `keys/${name}`)
-    const then = at < 0 ? 0 : seqOf(contents[at]!)
+    const file = list.files.find(({ path }) => path === `keys/${name}`)
+    const pieces: Uint8Array[] = []
+    if (file !== undefined) for await (const piece of piecesOf(vault, file)) pieces.push(piece)
+    const then = seqOf(Buffer.concat(pieces))
     if (here > then) throw new BackupRolledBackError(name.replace(/\.anchor$/, ''), here, then)
   }
 }
@@ -177,8 +226,4 @@ function seqOf(anchor: Uint8Array): number {
   } catch {
     return 0
   }
-}
-
-function sha256(content: Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex')
 }

@@ -70,7 +70,7 @@ export class BackupRolledBackError extends WeftError {
     meaning:
       'A ledger or log of this home has gone further than the one in the backup: to put that back would forget what was spent or done.',
     remedy:
-      'Keep what is here. Only a home whose ledger is lost takes an older one, and its peers will say what is missing.',
+      'Keep what is here; to look into the backup, restore it into an empty folder (--home DIR). Only a home whose ledger or log is lost takes an older one, and its peers will say what is missing.',
     exit: EXIT.denied,
     http: 409,
   }
@@ -86,7 +86,7 @@ export class HalfRestoredError extends WeftError {
     code: 'WEFT-STO-045',
     title: 'Home restored by half',
     meaning: 'Putting a backup back into this home was interrupted; what is missing could be its policy or its ledger.',
-    remedy: 'Run weft backup restore again: it begins anew and ends it.',
+    remedy: 'Run weft backup restore of the same backup again: it begins anew and ends it.',
     exit: EXIT.integrity,
     http: 500,
   }
@@ -95,9 +95,23 @@ export class HalfRestoredError extends WeftError {
   }
 }
 
-export class BackupShelfFullError extends WeftError {
+export class BackupSourceError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-STO-046',
+    title: 'Home cannot be backed up',
+    meaning: 'Something of the home cannot be read, or is too much for one backup. No backup was made.',
+    remedy: 'Look at the file that is named: its owner and mode, or who holds it; then begin again.',
+    exit: EXIT.denied,
+    http: 500,
+  }
+  constructor(home: string, why: string, cause?: unknown) {
+    super(BackupSourceError.info, `the mesh home ${home} cannot be backed up: ${why}`, { details: { home }, cause })
+  }
+}
+
+export class BackupShelfFullError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-STO-048',
     title: 'No more room for this backup',
     meaning:
       'The peer that keeps backups of this one has given it so much room, and it is full. What is there stays as it was.',
@@ -135,4 +149,5 @@ export const BACKUP_ERRORS: readonly ErrorInfo[] = [
   HalfRestoredError.info,
   BackupShelfFullError.info,
   BackupShelfTakenError.info,
+  BackupSourceError.info,
 ]

@@ -19,7 +19,8 @@ const SUFFIX = '.weft'
 export const PIECE_BYTES = 64 << 10
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-const MAX_LIST_BYTES = 64 << 20
+/** Of some 60 GiB. */
+export const MAX_LIST_BYTES = 64 << 20
 
 const hex = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
 
@@ -50,6 +51,11 @@ export interface Vault {
   getList(name: string): Promise<string>
   /** Names of lists, oldest first. */
   lists(): Promise<readonly string[]>
+}
+
+/** Whether a folder was begun as one. */
+export function isVault(directory: string): boolean {
+  return existsSync(join(directory, HEADER))
 }
 
 /** @param cost of scrypt, for tests. @throws BackupPassphraseError, BackupDamagedError, BackupMissingError unless `create` */
@@ -162,7 +168,7 @@ function vaultOf(directory: string, id: string, keys: Keys): Vault {
     async getList(name) {
       const path = join(snapshots, `${name}${SUFFIX}`)
       if (!existsSync(path)) throw new BackupMissingError(directory, `backup ${name}`)
-      const sealed = await read(path, `the list ${name}`, MAX_LIST_BYTES)
+      const sealed = await read(path, `the list ${name}`, MAX_LIST_BYTES + NONCE_BYTES + TAG_BYTES)
       try {
         return open(keys.seal, sealed, words('list', name)).toString('utf8')
       } catch {
