@@ -1,4 +1,5 @@
 /** The verbs of private clusters. */
+import { PASSPHRASE_FILE } from './commands-table-site.ts'
 import type { CommandSpec, OptionSpec } from './option-types.ts'
 
 const ROLE: OptionSpec = {
@@ -49,6 +50,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
       { name: 'verify', help: 'show: read and check the whole log' },
       { name: 'reason', value: { label: 'TEXT', kind: 'text' }, help: 'leave: why' },
       OUT,
+      PASSPHRASE_FILE,
     ],
     notes: [
       'create NAME founds a cluster with this peer as its first admin. show says who is in. rotate begins a new group key. ' +
@@ -91,6 +93,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
       },
       { name: 'qr', help: 'also as a picture, for the camera of the other device' },
       OUT,
+      PASSPHRASE_FILE,
     ],
     notes: [
       'An invite is a secret until it is used: whoever has it may join. It is redeemed at this peer, which must be running. ' +
@@ -115,6 +118,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
         value: { label: 'TIME', kind: 'duration', min: 1, max: 86_400_000 },
         help: 'of an invite with approval: wait this long for a person (default 10m)',
       },
+      PASSPHRASE_FILE,
     ],
     notes: [
       'With - the invite is read from standard input; an invite among the arguments stands in ps and in the history of ' +
@@ -130,6 +134,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
     options: [
       { name: 'reason', value: { label: 'TEXT', kind: 'text' }, help: 'stands in the log (required)' },
       { ...OUT, help: 'where several must sign: the proposal' },
+      PASSPHRASE_FILE,
     ],
     notes: [
       'Members that are connected cut it off within seconds, others when they next meet one that knows; the group key ' +

@@ -6,8 +6,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   KeyLockedError,
-  keyStatus,
-  loadOrCreateIdentity,
+  openKeyFile,
   PassphraseError,
   readPassphraseFile,
   TooManyAttemptsError,
@@ -64,17 +63,42 @@ function isWrong(error: unknown): error is Error {
   )
 }
 
+/** One that was typed: a command that needs it twice does not ask twice. */
+const typed = new WeakMap<CommandContext, Passphrase>()
+
+/**
+ * Does what may need the passphrase, which is asked for only where it does.
+ * @throws KeyLockedError, WrongPassphraseError, TooManyAttemptsError
+ */
+export async function withMaybePassphrase<Result>(
+  context: CommandContext,
+  path: string,
+  use: (passphrase: Passphrase | undefined) => Promise<Result>,
+): Promise<Result> {
+  const given = typed.get(context) ?? (await passphraseFromFile(context.io.env, context.flags.text('passphrase-file')))
+  try {
+    return await use(given)
+  } catch (error) {
+    if (given !== undefined || !(error instanceof KeyLockedError)) throw error
+    return withPassphrase(context, path, async (passphrase) => {
+      const result = await use(passphrase)
+      typed.set(context, passphrase)
+      return result
+    })
+  }
+}
+
 /**
  * What opens the keys of the home: undefined where they are not encrypted.
  * @throws KeyLockedError, WrongPassphraseError, TooManyAttemptsError
  */
 export async function homePassphrase(context: CommandContext): Promise<Passphrase | undefined> {
   const directory = join(context.home, 'keys')
-  const given = await passphraseFromFile(context.io.env, context.flags.text('passphrase-file'))
-  const identity = (await keyStatus(directory)).find(({ file, sealed }) => file === 'identity.key' && sealed)
-  if (given !== undefined || identity === undefined) return given
-  return withPassphrase(context, join(directory, identity.file), async (passphrase) => {
-    await loadOrCreateIdentity({ directory, passphrase })
+  const path = join(directory, 'identity.key')
+  const given = typed.get(context) ?? (await passphraseFromFile(context.io.env, context.flags.text('passphrase-file')))
+  if (given !== undefined) return given
+  return withMaybePassphrase(context, path, async (passphrase) => {
+    await openKeyFile(path, passphrase)
     return passphrase
   })
 }

@@ -7,7 +7,7 @@ import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { DamagedKeyFileError, KeyFileExistsError } from './errors.ts'
 import { createKeyFile, readKeyFile } from './key-file.ts'
-import { isSealed, openSealed, sealedOwner } from './sealed-key.ts'
+import { isSealed, openKeyFile, sealedOwner } from './sealed-key.ts'
 import type { Passphrase } from './sealed-key.ts'
 
 /** `PrivateKey` protobuf of libp2p (the same in go and rust): 4 bytes of tags, 32 of seed, 32 of public key. */
@@ -35,11 +35,11 @@ export async function loadOrCreateIdentity(init: {
   readonly passphrase?: Passphrase | undefined
 }): Promise<Identity> {
   const path = join(init.directory, 'identity.key')
-  const content = await readKeyFile(path)
+  const content = await openKeyFile(path, init.passphrase)
   if (content !== undefined) {
-    if (!isSealed(content)) return parseIdentity(content, path)
-    const opened = parseIdentity(await openSealed(content, path, init.passphrase), path)
-    if (opened.id !== sealedOwner(content, path)) throw new DamagedKeyFileError(path, 'it is sealed for another peer')
+    const opened = parseIdentity(content, path)
+    if (opened.id !== (await identityOwner(init.directory)))
+      throw new DamagedKeyFileError(path, 'it is sealed for another peer')
     return opened
   }
   try {

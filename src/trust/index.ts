@@ -29,7 +29,7 @@ export {
 export { checkKeyModes, keyStatus, sealKeys, unsealKeys } from './key-folder.ts'
 export type { KeyStatus } from './key-folder.ts'
 export { readPassphraseFile } from './passphrase.ts'
-export { isSealed, openSealed, sealKey } from './sealed-key.ts'
+export { isSealed, openKeyFile, openSealed, sealKey } from './sealed-key.ts'
 export type { Passphrase } from './sealed-key.ts'
 export { createNetworkKey, loadNetworkKey } from './network-key.ts'
 export { API_KEY_ERRORS, ApiKeyInitError, ApiKeyMissingError, ApiKeysBusyError } from './api-key-errors.ts'

@@ -1,19 +1,18 @@
 /** The network key: 32 random bytes that all peers of a private mesh share. An open mesh has none. */
 import { randomBytes } from 'node:crypto'
 import { DamagedKeyFileError, MissingKeyFileError } from './errors.ts'
-import { createKeyFile, readKeyFile } from './key-file.ts'
-import { isSealed, openSealed } from './sealed-key.ts'
+import { createKeyFile } from './key-file.ts'
+import { openKeyFile } from './sealed-key.ts'
 import type { Passphrase } from './sealed-key.ts'
 
 export const NETWORK_KEY_BYTES = 32
 /** One line of text, so that it can be pasted; the number names the format. */
 const LINE = /^weft-network-key\/1 ([0-9a-f]{64})\r?\n?$/
 
-/** @throws MissingKeyFileError, LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError, KeyLockedError */
+/** @throws MissingKeyFileError, LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError, KeyLockedError, WrongPassphraseError */
 export async function loadNetworkKey(path: string, passphrase?: Passphrase): Promise<Uint8Array> {
-  const found = await readKeyFile(path)
-  if (found === undefined) throw new MissingKeyFileError(path)
-  const content = isSealed(found) ? await openSealed(found, path, passphrase) : found
+  const content = await openKeyFile(path, passphrase)
+  if (content === undefined) throw new MissingKeyFileError(path)
   const match = LINE.exec(Buffer.from(content).toString('latin1'))
   if (match === null) throw new DamagedKeyFileError(path, "it is not one line 'weft-network-key/1 ' and 64 hex digits")
   return new Uint8Array(Buffer.from(match[1]!, 'hex'))

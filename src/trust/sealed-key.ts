@@ -7,6 +7,7 @@ import * as z from 'zod'
 import { deriveKey, SCRYPT, SCRYPT_BOUNDS } from '../store/index.ts'
 import { canonicalJson } from '../util/index.ts'
 import { DamagedKeyFileError } from './errors.ts'
+import { readKeyFile } from './key-file.ts'
 import { KeyLockedError, PassphraseError, WrongPassphraseError } from './key-errors.ts'
 
 const MIN_PASSPHRASE = 8
@@ -68,6 +69,15 @@ export function isSealed(content: Uint8Array): boolean {
 /** Whose key it is; that is no secret. @throws DamagedKeyFileError */
 export function sealedOwner(content: Uint8Array, path: string): string {
   return readSealed(content, path).of
+}
+
+/**
+ * What a key file holds, sealed or not: whoever needs a private key reads it with this. Undefined: there is no such file.
+ * @throws LooseKeyFileError, DamagedKeyFileError, KeyFileAccessError, KeyLockedError, WrongPassphraseError
+ */
+export async function openKeyFile(path: string, passphrase: Passphrase | undefined): Promise<Uint8Array | undefined> {
+  const content = await readKeyFile(path)
+  return content !== undefined && isSealed(content) ? openSealed(content, path, passphrase) : content
 }
 
 /** @throws KeyLockedError without a passphrase, WrongPassphraseError, DamagedKeyFileError */

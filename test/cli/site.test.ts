@@ -180,6 +180,25 @@ describe('keys at rest and backup', () => {
   }, 60_000)
 })
 
+describe('keys at rest', () => {
+  test('of a cluster are opened by whoever needs them: its root key, and the identity of a peer that does not run', async () => {
+    expect((await here('cluster', 'create', 'north')).status).toBe(0)
+    const root = join(home, 'keys', 'cluster-root.key')
+    const sealed = await here('key', 'encrypt', '--passphrase-file', secret, '--json')
+    expect(json(sealed.stdout)).toMatchObject({ files: ['cluster-root.key', 'identity.key'] })
+    const wrong = await file('wrong', 'incorrect horse battery')
+    const recover = ['cluster', 'recover', '--root-key', root]
+    for (const argv of [['cluster', 'rotate'], recover])
+      expect((await here(...argv)).stderr, argv[1]).toMatch(/WEFT-TRU-091/)
+    expect((await here(...recover, '--passphrase-file', wrong)).stderr).toMatch(/WEFT-TRU-090/)
+    expect((await here('cluster', 'rotate', '--passphrase-file', secret)).status).toBe(0)
+    // At a terminal it is asked for once, whatever it opens.
+    const { status, stderr } = await call([...recover, '--home', home], { typed: ['correct horse battery staple'] })
+    expect([status, stderr]).toEqual([0, expect.stringContaining('one admin decides now')])
+    expect(await readFile(root, 'utf8')).toMatch(/^{/)
+  }, 60_000)
+})
+
 describe('weft backup', () => {
   const backup = (...argv: string[]): Promise<InProcess> => here('backup', ...argv, '--passphrase-file', secret)
 

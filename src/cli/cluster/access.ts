@@ -8,6 +8,7 @@ import type { ClusterNeeds } from '../../trust/index.ts'
 import type { CommandContext } from '../context.ts'
 import { PeerRunsError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
+import { homePassphrase } from '../passphrase.ts'
 import { openPeer, runningStatus } from '../peer-access.ts'
 
 export interface ClusterAccess {
@@ -16,8 +17,11 @@ export interface ClusterAccess {
   run(action: ClusterAction): Promise<ClusterOutcome>
 }
 
-export async function clusterNeeds({ home, io }: CommandContext): Promise<ClusterNeeds> {
-  const identity = await loadOrCreateIdentity({ directory: join(home, 'keys') })
+/** @throws KeyLockedError, WrongPassphraseError, TooManyAttemptsError */
+export async function clusterNeeds(context: CommandContext): Promise<ClusterNeeds> {
+  const { home, io } = context
+  const passphrase = await homePassphrase(context)
+  const identity = await loadOrCreateIdentity({ directory: join(home, 'keys'), passphrase })
   return { identity, random: io.random, wall: () => io.clock.wall() }
 }
 

@@ -8,6 +8,7 @@ import { clusterLines } from '../cluster/view.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
+import { withMaybePassphrase } from '../passphrase.ts'
 import { printable } from '../text.ts'
 
 const MAX_PROPOSAL = 2 << 20
@@ -81,7 +82,7 @@ async function recover(context: CommandContext): Promise<number> {
   const { flags } = context
   const file = flags.text('root-key')
   if (file === undefined) throw new UsageError('weft cluster recover needs --root-key FILE')
-  const root = await readRootKey(file)
+  const root = await withMaybePassphrase(context, file, (passphrase) => readRootKey(file, passphrase))
   const access = await openCluster(context)
   const status = await statusOf(access)
   if (status.root !== root.id) throw new RootKeyError(file, 'it is the key of another cluster')

@@ -2,7 +2,9 @@
 import { DamagedKeyFileError, MissingKeyFileError } from '../errors.ts'
 import { identityOfSeed } from '../identity.ts'
 import type { Identity } from '../identity.ts'
-import { createKeyFile, readKeyFile } from '../key-file.ts'
+import { createKeyFile } from '../key-file.ts'
+import { openKeyFile } from '../sealed-key.ts'
+import type { Passphrase } from '../sealed-key.ts'
 import { RootKeyError } from './errors.ts'
 
 /** One line of text, so that it can be printed, and typed in when it is needed. */
@@ -17,9 +19,9 @@ export async function writeRootKey(path: string, seed: Uint8Array): Promise<void
   await createKeyFile(path, Buffer.from(`${rootKeyLine(seed)}\n`))
 }
 
-/** @throws MissingKeyFileError, LooseKeyFileError, RootKeyError */
-export async function readRootKey(path: string): Promise<Identity> {
-  const content = await readKeyFile(path).catch((error: unknown) => {
+/** @throws MissingKeyFileError, LooseKeyFileError, RootKeyError, KeyLockedError, WrongPassphraseError */
+export async function readRootKey(path: string, passphrase?: Passphrase): Promise<Identity> {
+  const content = await openKeyFile(path, passphrase).catch((error: unknown) => {
     if (error instanceof DamagedKeyFileError) throw new RootKeyError(path, error.message)
     throw error
   })
