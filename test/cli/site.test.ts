@@ -63,6 +63,21 @@ describe('weft policy', () => {
     expect(entries.map(({ what }) => what)).toEqual(['policy.force', 'policy.remove'])
   })
 
+  test('takes one out that is broken, or gone: the log knows that it was in force', async () => {
+    await here('policy', 'apply', await file('good.json', POLICY))
+    for (const spoil of [() => writeFile(join(home, 'policy.json'), '{'), () => rm(join(home, 'policy.json'))]) {
+      await here('policy', 'apply', await file('good.json', POLICY))
+      await spoil()
+      const { status, stdout } = await here('policy', 'remove', '--json')
+      expect([status, json(stdout)]).toMatchObject([0, { sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string }])
+      expect(existsSync(join(home, 'policy.json'))).toBe(false)
+      expect((await here('policy', 'remove')).status).toBe(4)
+    }
+    // One that no peer has taken up yet.
+    await writeFile(join(home, 'policy.json'), '{', { mode: 0o600 })
+    expect((await here('policy', 'remove')).status).toBe(0)
+  })
+
   test('says of a request what is decided, by which rule, and with its status', async () => {
     const policy = await file('good.json', POLICY)
     const ask = async (request: object): Promise<InProcess> =>

@@ -1,18 +1,22 @@
 /** weft policy check|test|apply|explain|remove: what this site allows. The file of the home, so no peer needs to run. */
+import { createHash } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { EXIT } from '../../errors.ts'
 import {
+  auditPlaces,
   explainPeer,
   explainPolicy,
   isPeerId,
   POLICY_FILE,
   POLICY_IN_FORCE,
   POLICY_REMOVED,
+  PolicyAccessError,
   policyStamp,
   PolicyFileError,
   readPolicyFile,
   readPolicyRequest,
+  standingPolicy,
   decide,
   readClusterPin,
   STAGE_HOLDER_LEARNS,
@@ -61,9 +65,21 @@ async function check(context: CommandContext): Promise<number> {
 /** The policy that lies in the home. @throws NotHereError */
 async function own(context: CommandContext): Promise<Policy> {
   const path = ownPath(context)
-  if ((await policyStamp(path)) === null)
-    throw new NotHereError('policy', path, 'weft policy apply FILE puts one in force; without one all is allowed')
+  if ((await policyStamp(path)) === null) throw noPolicy(path)
   return (await readPolicyFile(path)).policy
+}
+
+function noPolicy(path: string): NotHereError {
+  return new NotHereError('policy', path, 'weft policy apply FILE puts one in force; without one all is allowed')
+}
+
+/** Null: there is no such file. @throws PolicyAccessError */
+async function hashOf(path: string): Promise<string | null> {
+  const bytes = await readFile(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw new PolicyAccessError(path, (error as Error).message, error)
+  })
+  return bytes === null ? null : createHash('sha256').update(bytes).digest('hex')
 }
 
 async function test(context: CommandContext): Promise<number> {
@@ -107,9 +123,11 @@ async function apply(context: CommandContext): Promise<void> {
 async function remove(context: CommandContext): Promise<void> {
   const { out } = context
   const path = ownPath(context)
-  const { sha256 } = await own(context)
+  // As the audit log has it: the file may be gone, or be none any more.
+  const sha256 = standingPolicy(auditPlaces(context.home).path) ?? (await hashOf(path))
+  if (sha256 === null) throw noPolicy(path)
   await recordEvent(context, { who: 'owner', what: POLICY_REMOVED, result: 'ok', facts: { sha256 } })
-  await rm(path)
+  await rm(path, { force: true })
   const running = await takenUp(context, null)
   if (out.structured) out.document({ schema: 'weft.policy-removed/1', path, sha256, running })
   else out.note('there is no policy any more: everything is allowed')

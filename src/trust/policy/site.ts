@@ -57,7 +57,11 @@ export async function openSitePolicy(needs: SitePolicyNeeds, init: SitePolicyIni
   const look = async (): Promise<void> => {
     try {
       const now = await policyStamp(path)
-      if (now === stamp) return
+      if (now === stamp) {
+        // Put back as it was, or closed to others again: that changes nothing of what the stamp has.
+        trouble = null
+        return
+      }
       if (now === null && needs.standing() !== null) throw new PolicyMissingError(path, policy?.sha256 ?? '')
       const next = now === null ? null : (await readPolicyFile(path)).policy
       stamp = now
