@@ -19,7 +19,15 @@ export const COVERED = [
   'peers',
   'adapters',
 ] as const
-export const NOT_COVERED = ['store', 'cache', 'downloads', 'logs', 'state/journal', 'state/graph-parts'] as const
+export const NOT_COVERED = [
+  'store',
+  'cache',
+  'downloads',
+  'logs',
+  'backups',
+  'state/journal',
+  'state/graph-parts',
+] as const
 /** Rounds of federations leave one each; more is somebody's mistake. */
 export const MAX_FILES = 100_000
 /** Why something that is in no list at all is left out. */
