@@ -112,13 +112,21 @@ export class Coordinator {
   #settle(): void {
     const { standing, job } = this.#needs
     if (standing.isCertified) return
-    const votes = this.#votesFor(standing.current.hash)
-    if (votes.length >= job.math.t) {
-      void standing.certify(votes).then(() => this.#look())
-      return
+    const { hash, state } = standing.current
+    const votes = this.#votesFor(hash)
+    const behind = [...this.#guests.values()].filter(({ hello }) => hello.done < stepsOf(state))
+    if (votes.length >= job.math.t) void this.#settled(standing.certify(hash, votes))
+    else if (behind.length >= job.math.t) void this.#settled(standing.back())
+  }
+
+  /** What cannot be written here is for this site's person: the others go on, and so does this member while it lives. */
+  async #settled(change: Promise<void>): Promise<void> {
+    try {
+      await change
+      this.#look()
+    } catch (error) {
+      this.#needs.log('state.unsaved', { why: (error as Error).message, code: (error as { code?: string }).code })
     }
-    const behind = [...this.#guests.values()].filter(({ hello }) => hello.done < stepsOf(standing.current.state))
-    if (behind.length >= job.math.t) void standing.back().then(() => this.#look())
   }
 
   #votesFor(hash: Uint8Array): Vote[] {

@@ -1,24 +1,17 @@
 /** What a member does for itself: it goes to whoever aggregates, again and again, until the job is over. */
-import type { RandomSource } from '../../util/index.ts'
 import { JobRefusedError } from '../plan/errors.ts'
-import type { PrivacyLedger } from '../privacy/ledger.ts'
-import { ReplayError } from '../secagg/errors.ts'
-import { ascii } from '../secagg/bytes.ts'
-import { nodePrimitives } from '../secagg/primitives.ts'
-import type { Site } from '../site/site.ts'
 import type { Prepared } from '../site/site.ts'
 import { candidates } from './election.ts'
-import { decodeSum, encodeContribution } from './layout.ts'
-import type { Sums } from './layout.ts'
 import { Lookout } from './lookout.ts'
 import type { LookoutNeeds } from './lookout.ts'
+import type { Sums } from './layout.ts'
 import type { RoundFacts } from './math.ts'
 import type { Pipe } from './pipe.ts'
-import { sumWithOthers } from './secure-member.ts'
+import { secureRound } from './secure-round.ts'
+import type { SecureRoundNeeds } from './secure-round.ts'
 import { decodeState, encodeState, stateHash, stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
 import { tellPlain } from './plain-member.ts'
-import type { Outcome } from './plain-member.ts'
 import { takeUp } from './take-up.ts'
 import { validVotes, voteBytes } from './votes.ts'
 import { bodyOf, expectOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
@@ -36,13 +29,7 @@ export interface MemberTimes {
 
 export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
 
-export interface MemberNeeds extends LookoutNeeds {
-  readonly random: RandomSource
-  readonly self: { readonly id: string; sign(bytes: Uint8Array): Uint8Array }
-  readonly site: Site
-  readonly ledger: Pick<PrivacyLedger, 'charge' | 'claim' | 'claimed'>
-  /** Name of the data in the ledger. */
-  readonly dataset: string
+export interface MemberNeeds extends LookoutNeeds, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
   /** @throws when the peer cannot be reached */
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
   /** Throws when this site must not go on: its plan has changed, say. */
@@ -53,7 +40,6 @@ export interface MemberNeeds extends LookoutNeeds {
     before: FedState,
     facts: RoundFacts & { readonly members: number; session: number },
   ) => Promise<void>
-  readonly before?: ((stage: string) => Promise<void>) | undefined
 }
 
 /** Until here nothing has begun that others wait for. */
@@ -196,9 +182,12 @@ export class MemberLoop {
     const { state, hash } = standing.current
     this.#stage = 'training'
     const prepared = await this.#prepare(state, hash, signal)
+    const stage = (name: string): void => void (this.#stage = name)
+    // What left once with this noise never leaves again with it.
+    const charged = (): void => void (this.#prepared = undefined)
     const outcome = job.isSecure
-      ? await this.#secure(pipe, session, prepared)
-      : await tellPlain({ ...this.#needs, stage: (name) => (this.#stage = name) }, pipe, prepared.contribution)
+      ? await secureRound({ ...this.#needs, stage, charged }, pipe, session, prepared)
+      : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution)
     this.#stage = 'applying'
     const { survivors, sums, each } = outcome
     const initial = state.pooled === null ? await this.#initial(state, sums, survivors) : new Float32Array()
@@ -214,7 +203,7 @@ export class MemberLoop {
     await applied(state, { ...job.math.facts(state, sums), members: survivors, session })
     const { state: theirs, votes } = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
     const valid = validVotes(job.id, theirs, votes, job.peers)
-    if (Buffer.compare(theirs, made) === 0 && valid.length >= job.math.t) await standing.certify(valid)
+    if (Buffer.compare(theirs, made) === 0 && valid.length >= job.math.t) await standing.certify(made, valid)
     else log('certificate.odd', { session, votes: valid.length })
   }
 
@@ -232,77 +221,5 @@ export class MemberLoop {
     const prepared = await site.prepare(state, standing.memory, state.done, signal)
     this.#prepared = { hash: key, prepared }
     return prepared
-  }
-
-  async #secure(pipe: Pipe, session: number, prepared: Prepared): Promise<Outcome> {
-    const { job, standing, random, self, ledger, dataset, times } = this.#needs
-    const { state, hash } = standing.current
-    const layout = job.layout(state)
-    const header = job.header(session, state, hash)
-    const word = wordsOf(random)
-    let released: readonly string[] = []
-    const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
-    const words = await sumWithOthers(
-      {
-        random,
-        signedRounds: ledger,
-        before: this.#needs.before,
-        stage: (name) => (this.#stage = name),
-        mayRelease: (identities) => {
-          released = identities.map((identity) => keys.get(identity) ?? identity)
-          this.#checkSet(hash, released)
-          // Under this number nothing is signed any more, whatever becomes of the sum.
-          void standing.bind(released, session + 1)
-        },
-        charge: () => {
-          const { noise } = prepared
-          if (noise === undefined) return
-          // What left once with this noise never leaves again with it.
-          this.#prepared = undefined
-          ledger.charge({ data: dataset, unit: noise.unit, job: job.id, round: session, event: noise.event })
-        },
-      },
-      pipe,
-      {
-        header,
-        members: job.members.map(({ key }) => key),
-        identity: {
-          publicKey: job.members.find(({ peer }) => peer === self.id)!.key,
-          sign: (bytes) => self.sign(bytes),
-        },
-        records: this.#needs.site.trainer.records,
-        minimumRecords: job.minimumRecords,
-        update: encodeContribution(prepared.contribution, layout, header, word),
-        noise: job.noiseSd(state),
-      },
-      times.silenceMs,
-    )
-    const sums = decodeSum(words, layout, header)
-    return { sums, survivors: released.length, members: released }
-  }
-
-  /** Two sums over different sets from one state would tell a member's update: without noise there is one set. */
-  #checkSet(hash: Uint8Array, members: readonly string[]): void {
-    const { job, ledger } = this.#needs
-    if (job.math.isPrivate) return
-    const key = nodePrimitives.sha256(ascii('weft fed set/1'), ascii(job.id), hash)
-    const set = nodePrimitives.sha256(ascii([...members].sort().join('\n')))
-    if (ledger.claim(key, set)) return
-    if (ledger.claimed(key) === Buffer.from(set).toString('hex')) return
-    throw new ReplayError(
-      'this member signed another set of survivors from the same model: no second sum is made of it',
-    )
-  }
-}
-
-function wordsOf(random: RandomSource): () => number {
-  let words = new Uint32Array()
-  let at = 0
-  return () => {
-    if (at === words.length) {
-      words = new Uint32Array(new Uint8Array(random.bytes(1 << 14)).buffer)
-      at = 0
-    }
-    return words[at++]!
   }
 }

@@ -23,7 +23,12 @@ export interface StateFiles {
 
 export function folderFiles(folder: string): StateFiles {
   return {
-    read: (name) => readFile(join(folder, name)).catch(() => undefined),
+    read: (name) =>
+      readFile(join(folder, name)).catch((error: unknown) => {
+        // Any other failure is not an empty folder: a member that forgot where it stands would sign anew.
+        if ((error as { code?: string }).code === 'ENOENT') return undefined
+        throw error
+      }),
     write: (name, bytes) => writeFileAtomic(join(folder, name), bytes),
   }
 }
@@ -47,7 +52,11 @@ export class MemberState {
   #next = 0
   #bound: { readonly state: string; readonly peers: readonly string[] } | undefined
   #memory: SiteMemory = {}
-  readonly #listeners = new Set<() => void>()
+  #memoryBefore: SiteMemory = {}
+  /** States and memories that are newer than their files. */
+  #isUnsaved = false
+  /** The loop and the coordinator both write: one after the other, each what stands then. */
+  #turn: Promise<void> = Promise.resolve()
 
   private constructor(files: StateFiles) {
     this.#files = files
@@ -89,6 +98,7 @@ export class MemberState {
     return this.#bound?.state === hex(this.#current.hash) ? this.#bound.peers : null
   }
 
+  /** Durable when it resolves: only then a signature over that set may leave. */
   async bind(peers: readonly string[], next: number): Promise<void> {
     this.#next = Math.max(this.#next, next)
     this.#bound = { state: hex(this.#current.hash), peers }
@@ -106,11 +116,9 @@ export class MemberState {
     this.#before = this.#current
     this.#current = { state, hash: stateHash(state), votes: undefined }
     this.#next = Math.max(this.#next, next)
-    await this.#files.write('memory-before.bin', encodeMemory(this.#memory))
+    this.#memoryBefore = this.#memory
     this.#memory = memory
-    await this.#files.write('before.bin', encodeState(this.#before.state))
-    await this.#files.write('current.bin', encodeState(state))
-    await this.#files.write('memory.bin', encodeMemory(memory))
+    this.#isUnsaved = true
     await this.#save()
   }
 
@@ -119,11 +127,13 @@ export class MemberState {
     this.#before = undefined
     this.#current = { state, hash: stateHash(state), votes }
     this.#next = Math.max(this.#next, next)
-    await this.#files.write('current.bin', encodeState(state))
+    this.#isUnsaved = true
     await this.#save()
   }
 
-  async certify(votes: readonly Vote[]): Promise<void> {
+  /** @param hash of the state that the votes are for: another may be the current one by now */
+  async certify(hash: Uint8Array, votes: readonly Vote[]): Promise<void> {
+    if (Buffer.compare(hash, this.#current.hash) !== 0) return
     this.#current = { ...this.#current, votes }
     this.#before = undefined
     await this.#save()
@@ -134,16 +144,9 @@ export class MemberState {
     if (this.#before === undefined || this.isCertified) return
     this.#current = this.#before
     this.#before = undefined
-    const memory = await this.#files.read('memory-before.bin')
-    this.#memory = memory === undefined ? {} : decodeMemory(new Uint8Array(memory))
-    await this.#files.write('current.bin', encodeState(this.#current.state))
-    await this.#files.write('memory.bin', encodeMemory(this.#memory))
+    this.#memory = this.#memoryBefore
+    this.#isUnsaved = true
     await this.#save()
-  }
-
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
   }
 
   async #load(): Promise<void> {
@@ -165,6 +168,8 @@ export class MemberState {
     if (file.before || isOther) {
       const before = await stored('before.bin')
       this.#before = { state: before, hash: stateHash(before), votes: [] }
+      const memoryBefore = await this.#files.read('memory-before.bin')
+      if (memoryBefore !== undefined) this.#memoryBefore = decodeMemory(new Uint8Array(memoryBefore))
     }
     this.#next = file.next
     this.#bound = file.bound ?? undefined
@@ -172,21 +177,41 @@ export class MemberState {
     if (memory !== undefined) this.#memory = decodeMemory(new Uint8Array(memory))
   }
 
-  async #save(): Promise<void> {
-    const votes = this.#current.votes?.map(({ peer, signature }) => ({
+  #save(): Promise<void> {
+    const turn = this.#turn.then(() => this.#write())
+    this.#turn = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #write(): Promise<void> {
+    const { state, hash, votes } = this.#current
+    const certified = votes?.map(({ peer, signature }) => ({
       peer,
       signature: Buffer.from(signature).toString('base64'),
     }))
+    const before = this.#before
     const file = {
       schema: 'weft.fed-standing/1',
-      hash: hex(this.#current.hash),
+      hash: hex(hash),
       next: this.#next,
-      certified: votes ?? null,
-      before: this.#before !== undefined,
+      certified: certified ?? null,
+      before: before !== undefined,
       bound: this.#bound ?? null,
     }
+    if (this.#isUnsaved) {
+      const memories = [this.#memoryBefore, this.#memory] as const
+      this.#isUnsaved = false
+      try {
+        await this.#files.write('memory-before.bin', encodeMemory(memories[0]))
+        if (before !== undefined) await this.#files.write('before.bin', encodeState(before.state))
+        await this.#files.write('current.bin', encodeState(state))
+        await this.#files.write('memory.bin', encodeMemory(memories[1]))
+      } catch (error) {
+        this.#isUnsaved = true
+        throw error
+      }
+    }
     await this.#files.write(FILE, Buffer.from(JSON.stringify(file)))
-    for (const listener of this.#listeners) listener()
   }
 }
 

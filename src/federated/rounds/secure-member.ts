@@ -15,6 +15,8 @@ export interface SecureMemberNeeds {
   readonly signedRounds: SignedRounds
   /** Told before the set of survivors is signed; throws when this member may not sign it. By identity, hex. */
   readonly mayRelease: (members: readonly string[]) => void
+  /** Durable when it resolves; only then the signature over that set leaves. */
+  readonly remember: () => Promise<void>
   /** Durable when it returns; only then anything that depends on data leaves. */
   readonly charge: () => void
   /** Before each message of its own: a test interface holds it here. */
@@ -72,6 +74,7 @@ export async function sumWithOthers(
     const sorted = roster.map(({ identity }) => Buffer.from(identity).toString('hex')).sort()
     survivors = list.map(({ position }) => sorted[position] ?? '').sort()
     const consistency = client.survivors(list)
+    await needs.remember()
     await needs.before?.('consistency')
     await pipe.send('consistency', consistency)
     stage('signed')

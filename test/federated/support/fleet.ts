@@ -74,6 +74,8 @@ export interface FleetInit {
   readonly cap?: number
   readonly times?: typeof TIMES
   readonly changed?: Partial<MemberNeeds>
+  /** Files of a member, in place of those in memory. */
+  readonly filesOf?: (index: number) => StateFiles
 }
 
 export interface Fleet {
@@ -95,7 +97,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
     planHash: planHash(plan),
     members: identities.map(({ id }, index) => ({ peer: id, key: publicKeyBytes(id)!, site: names[index]! })),
   })
-  const files = init.rows.map(() => memoryFiles())
+  const files = init.rows.map((_, index): StateFiles => init.filesOf?.(index) ?? memoryFiles())
   const members: Member[] = []
   const paths = init.rows.map((rows, index) => writeSite(init.folder, names[index]!, rows))
   const times = init.times ?? TIMES

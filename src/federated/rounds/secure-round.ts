@@ -1,0 +1,101 @@
+/** A member's round by a secure sum: what it puts in, which set it signs, what it pays, and what came out. */
+import type { RandomSource } from '../../util/index.ts'
+import type { PrivacyLedger } from '../privacy/ledger.ts'
+import { ascii } from '../secagg/bytes.ts'
+import { ReplayError } from '../secagg/errors.ts'
+import { nodePrimitives } from '../secagg/primitives.ts'
+import type { Prepared, Site } from '../site/site.ts'
+import type { JobView } from './job-view.ts'
+import { decodeSum, encodeContribution } from './layout.ts'
+import type { MemberState } from './member-state.ts'
+import type { Pipe } from './pipe.ts'
+import type { Outcome } from './plain-member.ts'
+import { sumWithOthers } from './secure-member.ts'
+
+export interface SecureRoundNeeds {
+  readonly random: RandomSource
+  readonly self: { readonly id: string; sign(bytes: Uint8Array): Uint8Array }
+  readonly job: JobView
+  readonly standing: MemberState
+  readonly site: Site
+  readonly ledger: Pick<PrivacyLedger, 'charge' | 'claim' | 'claimed'>
+  /** Name of the data in the ledger. */
+  readonly dataset: string
+  readonly times: { readonly silenceMs: number }
+  readonly before?: ((stage: string) => Promise<void>) | undefined
+  readonly stage: (name: string) => void
+  /** Told when noise has been paid for: it must not leave a second time. */
+  readonly charged: () => void
+}
+
+export async function secureRound(
+  needs: SecureRoundNeeds,
+  pipe: Pipe,
+  session: number,
+  prepared: Prepared,
+): Promise<Outcome> {
+  const { job, standing, random, self, ledger, dataset, times } = needs
+  const { state, hash } = standing.current
+  const layout = job.layout(state)
+  const header = job.header(session, state, hash)
+  let released: readonly string[] = []
+  const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
+  const words = await sumWithOthers(
+    {
+      random,
+      signedRounds: ledger,
+      before: needs.before,
+      stage: needs.stage,
+      mayRelease: (identities) => {
+        released = identities.map((identity) => keys.get(identity) ?? identity)
+        checkSet(needs, hash, released)
+      },
+      // Under this number nothing is signed any more, whatever becomes of the sum.
+      remember: () => standing.bind(released, session + 1),
+      charge: () => {
+        const { noise } = prepared
+        if (noise === undefined) return
+        needs.charged()
+        ledger.charge({ data: dataset, unit: noise.unit, job: job.id, round: session, event: noise.event })
+      },
+    },
+    pipe,
+    {
+      header,
+      members: job.members.map(({ key }) => key),
+      identity: {
+        publicKey: job.members.find(({ peer }) => peer === self.id)!.key,
+        sign: (bytes) => self.sign(bytes),
+      },
+      records: needs.site.trainer.records,
+      minimumRecords: job.minimumRecords,
+      update: encodeContribution(prepared.contribution, layout, header, wordsOf(random)),
+      noise: job.noiseSd(state),
+    },
+    times.silenceMs,
+  )
+  const sums = decodeSum(words, layout, header)
+  return { sums, survivors: released.length, members: released }
+}
+
+/** Two sums over different sets from one state would tell a member's update: without noise there is one set. */
+function checkSet({ job, ledger }: SecureRoundNeeds, hash: Uint8Array, members: readonly string[]): void {
+  if (job.math.isPrivate) return
+  const key = nodePrimitives.sha256(ascii('weft fed set/1'), ascii(job.id), hash)
+  const set = nodePrimitives.sha256(ascii([...members].sort().join('\n')))
+  if (ledger.claim(key, set)) return
+  if (ledger.claimed(key) === Buffer.from(set).toString('hex')) return
+  throw new ReplayError('this member signed another set of survivors from the same model: no second sum is made of it')
+}
+
+function wordsOf(random: RandomSource): () => number {
+  let words = new Uint32Array()
+  let at = 0
+  return () => {
+    if (at === words.length) {
+      words = new Uint32Array(new Uint8Array(random.bytes(1 << 14)).buffer)
+      at = 0
+    }
+    return words[at++]!
+  }
+}
