@@ -51,7 +51,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         help: 'join: what the data may spend over all jobs (default: the plan’s, where none is set)',
       },
       { name: 'unapproved', help: 'join: somebody else approves the plan, with weft fed approve' },
-      { name: 'hash', value: { label: 'HASH', kind: 'text' }, help: 'approve: only if the plan has this hash' },
+      { name: 'hash', value: { label: 'HASH', kind: 'text' }, help: 'join, approve: only if the plan has this hash' },
       { name: 'why', value: { label: 'TEXT', kind: 'text' }, help: 'leave, stop: what the log says' },
       {
         name: 'drop',

@@ -103,6 +103,7 @@ export type { LedgerPlaces, LedgerSigner } from './privacy/ledger-file.ts'
 export { FED_PLAN_ERRORS } from './plan/errors.ts'
 export {
   FedPlanError,
+  JobAmbiguousError,
   JobRefusedError,
   JobStateError,
   JobUnknownError,

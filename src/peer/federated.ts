@@ -83,6 +83,7 @@ export const federatedCallSchema = z.discriminatedUnion('op', [
     job,
     data: path,
     trainer: z.string().max(4096).optional(),
+    hash: z.string().max(64).optional(),
     cap: z.number().positive().optional(),
     unapproved: z.boolean().optional(),
     hold: z.record(z.string().max(40), z.number().min(0).max(3_600_000)).optional(),
@@ -127,10 +128,11 @@ export async function callFederation(
       return { schema: 'weft.fed-created/1', job: id, plan_hash, author, created }
     }
     case 'join': {
-      const { op: _, hold, record, trainer, cap, unapproved, ...rest } = call
+      const { op: _, hold, record, trainer, hash, cap, unapproved, ...rest } = call
       federation.testWith({ hold, record })
       const options = {
         ...(trainer === undefined ? {} : { trainer }),
+        ...(hash === undefined ? {} : { hash }),
         ...(cap === undefined ? {} : { cap }),
         ...(unapproved === undefined ? {} : { unapproved }),
       }

@@ -52,6 +52,7 @@ async function callOf({ flags }: CommandContext, action: string): Promise<Federa
         job: target,
         data: resolve(data),
         ...optional('trainer', flags.text('trainer')),
+        ...optional('hash', flags.text('hash')),
         ...optional('cap', flags.number('cap')),
         ...(flags.flag('unapproved') ? { unapproved: true } : {}),
         ...optional('hold', holdOf(flags.texts('hold'))),

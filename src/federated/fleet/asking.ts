@@ -1,7 +1,8 @@
 /** Documents between peers: who has a job, who joins it, whether it has started. */
 import type { Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
-import { JobRefusedError, JobUnknownError } from '../plan/errors.ts'
+import { JobAmbiguousError, JobRefusedError, JobUnknownError } from '../plan/errors.ts'
+import type { FedPlan } from '../plan/schema.ts'
 import { pipeOver } from '../rounds/pipe.ts'
 import type { Message, Pipe } from '../rounds/pipe.ts'
 import { FED_PROTOCOL, sendRefusal } from '../rounds/wire.ts'
@@ -19,31 +20,60 @@ const ANSWER_MS = 5_000
 /** A plan may have a thousand features. */
 const MAX_DOCUMENT = 8 << 20
 
-/** The first offer of this id (or plan name) that a connected peer has; checked. */
+/** Ids of jobs; what looks like one is never a name. */
+const ID = /^[0-9a-f]{16}$/
+
+/**
+ * The offer of this id that some connected peer has; checked, and of no other job, whatever a peer answers. Or the one
+ * with this plan name, where all that answer have the same.
+ * @throws JobAmbiguousError: peers have different ones of that name
+ */
 export async function askFor(
   asking: Asking,
-  what: 'offer',
-  job: string,
+  { job, hash }: { readonly job: string; readonly hash?: string | undefined },
   signal?: AbortSignal,
 ): Promise<Offer | undefined> {
-  for (const peer of asking.peers()) {
-    signal?.throwIfAborted()
-    const answer = await ask(asking, peer, 'ask', { what, job }).catch(() => undefined)
-    if (answer !== undefined) return checkOffer(answer)
+  const offers = await Promise.all(asking.peers().map((peer) => offerOf(asking, peer, job)))
+  signal?.throwIfAborted()
+  const found = offers.filter((offer) => offer !== undefined)
+  if (ID.test(job)) return found.find((offer) => offer.job === job)
+  const named = found.filter(({ plan, plan_hash: own }) => plan.name === job && (hash ?? own) === own)
+  const different = new Map(named.map((offer) => [offer.job, offer]))
+  if (different.size > 1) throw new JobAmbiguousError(job, [...different.values()])
+  return named[0]
+}
+
+/** Undefined: the peer has none, or what it answers is none. */
+async function offerOf(
+  asking: Asking,
+  peer: string,
+  job: string,
+): Promise<(Offer & { readonly plan: FedPlan }) | undefined> {
+  try {
+    return checkOffer(await ask(asking, peer, 'ask', { what: 'offer', job }))
+  } catch {
+    return undefined
   }
-  return undefined
 }
 
 /** Gives the author this site's word; the start, if there is one by now. The members that have it are asked as well. */
 export async function sendJoin(asking: Asking, offer: Offer, own: Join): Promise<Start | undefined> {
   const body = { job: offer.job }
   const answer = await ask(asking, offer.author, 'join', body, own).catch(() => undefined)
-  if (answer !== undefined && answer !== null) return checkStart(answer, offer)
   if (answer === null) return undefined
-  for (const peer of asking.peers()) {
-    if (peer === offer.author) continue
-    const start = await ask(asking, peer, 'ask', { what: 'start', job: offer.job }).catch(() => undefined)
-    if (start !== undefined && start !== null) return checkStart(start, offer)
+  const questions = [
+    () => Promise.resolve(answer),
+    ...asking
+      .peers()
+      .filter((peer) => peer !== offer.author)
+      .map((peer) => () => ask(asking, peer, 'ask', { what: 'start', job: offer.job })),
+  ]
+  for (const question of questions) {
+    try {
+      return checkStart(await question(), offer)
+    } catch {
+      // Somebody else may have it.
+    }
   }
   return undefined
 }

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Channel } from '../../net/index.ts'
 import type { CancelTimer } from '../../util/index.ts'
-import { JobRefusedError, JobStateError, JobUnknownError, RoundAbortedError } from '../plan/errors.ts'
+import { JobRefusedError, JobStateError, JobUnknownError, PlanChangedError, RoundAbortedError } from '../plan/errors.ts'
 import { checkFedPlan } from '../plan/read-plan.ts'
 import { openPrivacyLedger } from '../privacy/ledger.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
@@ -17,7 +17,7 @@ import type { Offer } from './documents.ts'
 import { hooksOf, NO_HOOKS } from './hooks.ts'
 import type { HookOptions, TestHooks } from './hooks.ts'
 import { budgetDocument, setCap } from './budget.ts'
-import { JobFolder, lookUp } from './job-folder.ts'
+import { findJob, JobFolder, lookUp } from './job-folder.ts'
 import { describeJob } from './describe.ts'
 import type { JobStatus } from './describe.ts'
 import { exportJob } from './export.ts'
@@ -81,7 +81,7 @@ export class Federation {
 
   /** @throws JobUnknownError, and what data, plan and budget refuse */
   async joinJob(request: JoinRequest, signal?: AbortSignal): Promise<JobStatus & { readonly data: CheckedData }> {
-    const folder = await this.#find(request.job, signal)
+    const folder = await this.#find(request, signal)
     const { plan, plan_hash } = folder.offer
     if (folder.start !== undefined && !folder.start.members.some(({ peer }) => peer === this.#needs.identity.id)) {
       throw new JobStateError(folder.id, 'it has started without this site')
@@ -186,16 +186,15 @@ export class Federation {
     return lookUp(this.#folders, job)
   }
 
-  async #find(job: string, signal?: AbortSignal): Promise<JobFolder> {
-    try {
-      return this.#known(job)
-    } catch {
-      const offer = await askFor(this.#asking(), 'offer', job, signal)
-      if (offer === undefined) throw new JobUnknownError(job)
-      const folder = await JobFolder.create(this.#root, offer)
-      this.#folders.set(folder.id, folder)
-      return folder
-    }
+  async #find({ job, hash }: JoinRequest, signal?: AbortSignal): Promise<JobFolder> {
+    const known = findJob(this.#folders, job)
+    const offer = known?.offer ?? (await askFor(this.#asking(), { job, hash }, signal))
+    if (offer === undefined) throw new JobUnknownError(job)
+    if (hash !== undefined && hash !== offer.plan_hash) throw new PlanChangedError(offer.job, hash, offer.plan_hash)
+    if (known !== undefined) return known
+    const folder = await JobFolder.create(this.#root, offer)
+    this.#folders.set(folder.id, folder)
+    return folder
   }
 
   async #approved(folder: JobFolder): Promise<void> {

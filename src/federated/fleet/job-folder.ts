@@ -1,5 +1,5 @@
 /** What a home keeps of one job: its documents, what this site has said to it, and its life-cycle, a line an event. */
-import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from '../../store/index.ts'
@@ -123,28 +123,34 @@ export class JobFolder {
     })
   }
 
-  async remove(): Promise<void> {
-    await rm(this.path, { recursive: true, force: true })
-  }
-
   #write(name: string, value: unknown): Promise<void> {
     return writeFileAtomic(join(this.path, name), Buffer.from(`${JSON.stringify(value, null, 2)}\n`))
   }
 }
 
 async function readJson(path: string, name: string): Promise<unknown> {
-  const text = await readFile(join(path, name), 'utf8').catch(() => undefined)
+  const text = await readFile(join(path, name), 'utf8').catch((error: unknown) => {
+    // What is there and cannot be read is not what was never said.
+    if ((error as { code?: string }).code === 'ENOENT') return undefined
+    throw error
+  })
   return text === undefined ? undefined : JSON.parse(text)
 }
 
-/** By id, its beginning, or the name of the plan where one job has it. @throws JobUnknownError */
-export function lookUp(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder {
+/** By id, its beginning, or the name of the plan where one job has it. */
+export function findJob(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder | undefined {
   const all = [...folders.values()]
   const only = (list: readonly JobFolder[]): JobFolder | undefined => (list.length === 1 ? list[0] : undefined)
-  const found =
+  return (
     folders.get(job) ??
     only(all.filter(({ id }) => job.length >= 4 && id.startsWith(job))) ??
     only(all.filter(({ offer }) => offer.plan.name === job))
+  )
+}
+
+/** The same. @throws JobUnknownError */
+export function lookUp(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder {
+  const found = findJob(folders, job)
   if (found === undefined) throw new JobUnknownError(job)
   return found
 }

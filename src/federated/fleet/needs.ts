@@ -33,6 +33,8 @@ export interface JoinRequest {
   /** Absolute path of a data file. */
   readonly data: string
   readonly trainer?: string
+  /** Only if the plan has this hash, 64 hex digits. */
+  readonly hash?: string
   /** Epsilon that this site lets the data spend over all jobs. @default the plan's, where none is set */
   readonly cap?: number
   /** Another person has to approve. @default false */

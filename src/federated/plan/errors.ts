@@ -121,6 +121,24 @@ export class TrainerError extends WeftError {
   }
 }
 
+export class JobAmbiguousError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-068',
+    title: 'Several jobs of that name',
+    meaning:
+      'Peers answered the name of a plan with different jobs. None was joined: joining is saying yes to one plan.',
+    remedy: 'Join by the id that the author of the job tells you, or with `--hash` and the hash of its plan.',
+    exit: EXIT.denied,
+    http: 409,
+  }
+  constructor(name: string, jobs: readonly { readonly job: string; readonly plan_hash: string }[]) {
+    const each = jobs.slice(0, 10).map(({ job, plan_hash: hash }) => `${job} with plan ${hash}`)
+    super(JobAmbiguousError.info, `peers have different jobs named "${name}": ${each.join('; ')}`, {
+      details: { name },
+    })
+  }
+}
+
 export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   FedPlanError.info,
   PlanChangedError.info,
@@ -130,4 +148,5 @@ export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   SiteRecordsError.info,
   RoundAbortedError.info,
   TrainerError.info,
+  JobAmbiguousError.info,
 ]

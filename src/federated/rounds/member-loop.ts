@@ -29,7 +29,7 @@ export interface MemberTimes {
 
 export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
 
-export interface MemberNeeds extends LookoutNeeds, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
+export interface MemberNeeds extends Pick<LookoutNeeds, 'clock' | 'progress'>, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
   /** @throws when the peer cannot be reached */
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
   /** Throws when this site must not go on: its plan has changed, say. */
