@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { isWhole } from '../whole.ts'
 import { createFleet } from './support/fleet.ts'
@@ -78,5 +79,36 @@ const SOME = CASES.filter(([kind, fault]) => fault === 'killed' && ['masked', 'r
 describe('a member that is gone in a round', () => {
   test.each(isWhole ? CASES : SOME)('before "%s", %s: the others make the same models', async (kind, fault) => {
     await survivors(kind, fault)
+  })
+})
+
+describe('the statistics of a plan under privacy', () => {
+  test('are summed over one set alone, like all that has no noise: who has signed waits for the others', async () => {
+    const folder = temporaryFolder()
+    const privacy = { unit: 'record', epsilon: 8, delta: 1e-5, clip: 1, sample_rate: 0.2 }
+    let victim: Member | undefined
+    const fleet: Fleet = await createFleet({
+      folder,
+      plan: plan({ rounds: 1, local: { steps: 1, batch: 'full', lr: 0.5 }, privacy, deadline: '3s' }),
+      rows: ROWS,
+      onMessage: (from, _, kind) => {
+        if (victim !== undefined || kind !== 'result') return
+        victim = from
+        from.end()
+      },
+    })
+    try {
+      const others = (): Member[] => fleet.members.filter((member) => member !== victim)
+      const isWaitedFor = (): boolean =>
+        others().some(({ coordinator }) => coordinator.waiting?.why.startsWith('their sum was signed'))
+      const hasSum = (): boolean => others().some(({ log }) => log.some(({ event }) => event === 'applied'))
+      while (victim === undefined || !(isWaitedFor() || hasSum())) await sleep(10)
+      expect(hasSum()).toBe(false)
+      await fleet.start(fleet.members.indexOf(victim))
+      expect(await Promise.all(fleet.members.map(({ over }) => over))).toEqual(fleet.members.map(() => 'over'))
+    } finally {
+      await fleet.stop()
+      rmSync(folder, { recursive: true, force: true })
+    }
   })
 })

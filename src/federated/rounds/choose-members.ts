@@ -26,18 +26,30 @@ export type Choice<G> = { readonly guests: readonly G[] } | { readonly peers: re
 const FIRST_PATIENCE = 3
 
 export function chooseMembers<G extends ReadyMember>(question: Question<G>): Choice<G> {
-  const { job, standing, ready, waited, times, isHere, isPresent } = question
-  const bound = ready.map(({ hello }) => hello.bound ?? null).find((peers) => peers !== null) ?? standing.bound
-  if (bound !== null && !job.math.isPrivate) {
-    const missing = bound.filter((peer) => !ready.some((guest) => guest.peer === peer))
-    if (missing.length > 0) {
-      return {
-        peers: missing,
-        why: 'their sum was signed and its result is not known: without noise no other may be made from this model',
-      }
+  const { job, standing } = question
+  if (job.math.noise(standing.current.state) !== undefined) return chooseAmong(question, question.ready)
+  const free = question.ready.filter((guest) => boundOf(guest, job) === undefined)
+  const bound = question.ready.map((guest) => boundOf(guest, job)).find((peers) => peers !== undefined)
+  // Fewer than t can have signed the other set then, so that its sum was never made, whatever they say.
+  if (bound === undefined || free.length >= job.least) return chooseAmong(question, free)
+  const missing = bound.filter((peer) => !question.ready.some((guest) => guest.peer === peer))
+  if (missing.length > 0) {
+    return {
+      peers: missing,
+      why: 'their sum was signed and its result is not known: without noise no other may be made from this model',
     }
-    return { guests: ready.filter(({ peer }) => bound.includes(peer)) }
   }
+  return { guests: question.ready.filter(({ peer }) => bound.includes(peer)) }
+}
+
+/** The set that a member says it has signed, where it is one that it can have signed. */
+function boundOf({ peer, hello }: ReadyMember, job: JobView): readonly string[] | undefined {
+  const { bound = null } = hello
+  return bound?.includes(peer) === true && bound.every((one) => job.peers.includes(one)) ? bound : undefined
+}
+
+function chooseAmong<G extends ReadyMember>(question: Question<G>, ready: readonly G[]): Choice<G> {
+  const { job, standing, waited, times, isHere, isPresent } = question
   const absent = job.peers.filter((peer) => !ready.some((guest) => guest.peer === peer))
   if (absent.length === 0) return { guests: ready }
   if (ready.length < job.least) {

@@ -48,7 +48,7 @@ export async function secureRound(
       stage: needs.stage,
       mayRelease: (identities) => {
         released = identities.map((identity) => keys.get(identity) ?? identity)
-        checkSet(needs, hash, released)
+        if (prepared.noise === undefined) checkSet(needs, hash, released)
       },
       // Under this number nothing is signed any more, whatever becomes of the sum.
       remember: () => standing.bind(released, session + 1),
@@ -78,9 +78,8 @@ export async function secureRound(
   return { sums, survivors: released.length, members: released }
 }
 
-/** Two sums over different sets from one state would tell a member's update: without noise there is one set. */
+/** Two sums over different sets from one state would tell a member's update: without noise, of statistics too, there is one. */
 function checkSet({ job, ledger }: SecureRoundNeeds, hash: Uint8Array, members: readonly string[]): void {
-  if (job.math.isPrivate) return
   const key = nodePrimitives.sha256(ascii('weft fed set/1'), ascii(job.id), hash)
   const set = nodePrimitives.sha256(ascii([...members].sort().join('\n')))
   if (ledger.claim(key, set)) return

@@ -75,7 +75,7 @@ export function createTestMesh(folder: string): TestMesh {
         identity,
         verify: (bytes, signature) => verify(identity.id, bytes, signature),
         network: {
-          handle: (_, __, handler) => void handlers.set(identity.id, handler as Handler),
+          handle: (_, __, handler) => void handlers.set(identity.id, handler),
           open: (to) => new Promise((resolve) => resolve(mesh.open(identity.id, to))),
           connected: () => [...handlers.keys()].filter((id) => id !== identity.id).map((id) => ({ id }) as never),
         },
