@@ -4,7 +4,7 @@ import type { JobView } from './job-view.ts'
 import type { Pipe } from './pipe.ts'
 import { validVotes } from './votes.ts'
 import { bodyOf, expectOf } from './wire.ts'
-import type { Vote } from './wire.ts'
+import type { Body, Vote } from './wire.ts'
 
 /** Collects the votes of those who made a state of the sum, and tells them. @throws RoundAbortedError with too few */
 export async function certify(
@@ -16,9 +16,9 @@ export async function certify(
   const votes = new Map<string, Vote[]>()
   await Promise.all(
     guests.map(async ({ peer, pipe }) => {
-      const message = await expectOf(pipe, ['applied'], wait).catch(() => undefined)
-      if (message === undefined) return
-      const { state, signature } = bodyOf('applied', message)
+      const vote = await voteOf(pipe, wait).catch(() => undefined)
+      if (vote === undefined) return
+      const { state, signature } = vote
       const key = Buffer.from(state).toString('hex')
       votes.set(key, [...(votes.get(key) ?? []), ...validVotes(job.id, state, [{ peer, signature }], job.peers)])
     }),
@@ -27,4 +27,8 @@ export async function certify(
   if (list.length < job.math.t) throw new RoundAbortedError(session, 'votes', `${list.length} members have its result`)
   const body = { state: new Uint8Array(Buffer.from(key, 'hex')), votes: list }
   await Promise.all(guests.map(({ pipe }) => pipe.send('certificate', body).catch(() => undefined)))
+}
+
+async function voteOf(pipe: Pipe, wait: number): Promise<Body<'applied'>> {
+  return bodyOf('applied', await expectOf(pipe, ['applied'], wait))
 }

@@ -1,5 +1,6 @@
 /** The aggregator's part in one secure sum, over pipes to its members. Whoever says nothing, or something wrong, drops out. */
 import type { Clock } from '../../util/index.ts'
+import { WeftError } from '../../errors.ts'
 import { FederatedError } from '../errors.ts'
 import { SecureAggregator } from '../secagg/aggregator.ts'
 import type { AggregatorInit, SecureSum } from '../secagg/aggregator.ts'
@@ -9,7 +10,7 @@ import { pack, packedBytes } from '../secagg/packing.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { VectorLengthError } from '../errors.ts'
 import type { Pipe } from './pipe.ts'
-import { bodyOf, expectOf, revealOf, sendRefusal } from './wire.ts'
+import { bodyOf, expectOf, RefusedByPeer, revealOf, sendRefusal } from './wire.ts'
 
 export interface Joined {
   readonly peer: string
@@ -21,6 +22,9 @@ export interface Dropped {
   readonly peer: string
   readonly stage: string
   readonly why: string
+  readonly code?: string | undefined
+  /** Whose keys or shares it could not use, as it says. */
+  readonly about?: string | undefined
 }
 
 export interface CollectorNeeds {
@@ -30,6 +34,8 @@ export interface CollectorNeeds {
   readonly stage: (name: string) => void
   /** A test interface: what would be sent to each goes through it. */
   readonly filter?: Filter | undefined
+  /** Told of each that is out, when it is. */
+  readonly dropped: (facts: Dropped) => void
 }
 
 export interface Outgoing {
@@ -46,7 +52,6 @@ export interface Collected {
   readonly sum: SecureSum
   /** PeerIds of those whose vectors are in it. */
   readonly members: readonly string[]
-  readonly dropped: readonly Dropped[]
 }
 
 /** @throws ThresholdError, ShareError: nothing is published; whoever is still there is told to come again */
@@ -68,7 +73,6 @@ class Collector {
   readonly #needs: CollectorNeeds
   readonly #init: AggregatorInit
   #members: Joined[]
-  readonly #dropped: Dropped[] = []
   readonly #gone = new Set<number>()
   #aggregator: SecureAggregator
 
@@ -113,8 +117,8 @@ class Collector {
     const { bits } = this.#init.header
     const payload = pack(sum.words, bits)
     stage('result')
-    await this.#send(this.#all().map((position) => this.#out(position, 'result', { members, wide: [] }, payload)))
-    return { sum, members, dropped: this.#dropped }
+    await this.#send(this.#all().map((position) => this.#out(position, 'result', { members }, payload)))
+    return { sum, members }
   }
 
   /** The roster of those whose advertisements are right; others drop out, each by its own fault. */
@@ -130,7 +134,7 @@ class Collector {
         const party = error instanceof FederatedError ? error.party : undefined
         const member = party === undefined ? undefined : this.#members[party]
         if (member === undefined) throw error
-        this.#dropped.push({ peer: member.peer, stage: 'advertisements', why: (error as Error).message })
+        this.#needs.dropped({ peer: member.peer, stage: 'advertisements', ...factsOf(error) })
         void sendRefusal(member.pipe, error, false)
         this.#members = this.#members.filter((other) => other !== member)
       }
@@ -201,6 +205,14 @@ class Collector {
   #drop(position: number, stage: string, error: unknown): void {
     if (this.#gone.has(position)) return
     this.#gone.add(position)
-    this.#dropped.push({ peer: this.#members[position]!.peer, stage, why: (error as Error).message })
+    const named = error instanceof RefusedByPeer && error.party !== undefined ? this.#members[error.party] : undefined
+    this.#needs.dropped({ peer: this.#members[position]!.peer, stage, ...factsOf(error), about: named?.peer })
+    // What it said is wrong: it hears so, where it still listens.
+    if (error instanceof WeftError) void sendRefusal(this.#members[position]!.pipe, error, false)
   }
+}
+
+function factsOf(error: unknown): { readonly why: string; readonly code?: string | undefined } {
+  const { message, code } = error as Error & { readonly code?: string }
+  return { why: message, code }
 }

@@ -9,19 +9,22 @@ import { collectSum } from './collector.ts'
 import type { Dropped } from './collector.ts'
 import type { CoordinatorNeeds, Guest, Waiting } from './coordinator-types.ts'
 import { certify } from './certify.ts'
+import { Complaints } from './complaints.ts'
 import { collectPlain } from './collect-plain.ts'
 import type { Pipe } from './pipe.ts'
 import { decodeState, encodeState, stepsOf } from './state.ts'
-import { takeUp } from './take-up.ts'
+import { readAnswer } from './read-answer.ts'
+import { MOST_AHEAD, takeUp } from './take-up.ts'
+import { VoteBook } from './vote-book.ts'
 import { validVotes } from './votes.ts'
-import { bodyOf, expectOf, sendRefusal } from './wire.ts'
+import { bodyOf, expectOf, isLoss, sendRefusal } from './wire.ts'
 import type { Body, Vote } from './wire.ts'
 
 export class Coordinator {
   readonly #needs: CoordinatorNeeds
   readonly #guests = new Map<string, Guest>()
-  /** Votes for states, by hash. */
-  readonly #votes = new Map<string, Map<string, Vote>>()
+  readonly #votes = new VoteBook()
+  readonly #complaints: Complaints
   #since = 0
   #session: number | undefined
   #running = false
@@ -31,6 +34,7 @@ export class Coordinator {
 
   constructor(needs: CoordinatorNeeds) {
     this.#needs = needs
+    this.#complaints = new Complaints(needs.job)
     this.#tick()
   }
 
@@ -48,14 +52,15 @@ export class Coordinator {
 
   /** A member has come: its first message is `hello`. */
   async accept(pipe: Pipe, hello: Body<'hello'>): Promise<void> {
-    const { job, admits } = this.#needs
+    const { job, admits, standing } = this.#needs
     const refuse = (why: string): Promise<void> => sendRefusal(pipe, new JobRefusedError(job.id, why), false)
     if (!job.peers.includes(pipe.remote) || !admits(pipe.remote)) return refuse(`${pipe.remote} is no member of it`)
     if (!equal(hello.plan, job.planHash)) return refuse('this is another plan')
     const vote = { peer: pipe.remote, signature: hello.vote }
     if (validVotes(job.id, hello.state, [vote], job.peers).length === 0) return refuse('the vote is not signed')
-    const known = this.#votes.get(hex(hello.state)) ?? new Map<string, Vote>()
-    this.#votes.set(hex(hello.state), known.set(pipe.remote, vote))
+    if (hello.next > standing.next + MOST_AHEAD) return refuse('its rounds have numbers of their own')
+    if (this.#complaints.isLeftOut(hello.state, pipe.remote)) return refuse('others could not open its shares')
+    this.#votes.add(hello.state, vote)
     if (this.#running) return sendRefusal(pipe, new RoundAbortedError(hello.next, 'hello', 'a sum is being made'), true)
     this.#guests.get(pipe.remote)?.pipe.close()
     const guest: Guest = { peer: pipe.remote, pipe, hello, stage: 'waits' }
@@ -113,7 +118,7 @@ export class Coordinator {
     const { standing, job } = this.#needs
     if (standing.isCertified) return
     const { hash, state } = standing.current
-    const votes = this.#votesFor(hash)
+    const votes = this.#votes.for(hash)
     const behind = [...this.#guests.values()].filter(({ hello }) => hello.done < stepsOf(state))
     if (votes.length >= job.math.t) void this.#settled(standing.certify(hash, votes))
     else if (behind.length >= job.math.t) void this.#settled(standing.back())
@@ -127,10 +132,6 @@ export class Coordinator {
     } catch (error) {
       this.#needs.log('state.unsaved', { why: (error as Error).message, code: (error as { code?: string }).code })
     }
-  }
-
-  #votesFor(hash: Uint8Array): Vote[] {
-    return [...(this.#votes.get(hex(hash))?.values() ?? [])]
   }
 
   #route(guest: Guest): void {
@@ -148,7 +149,7 @@ export class Coordinator {
         const isAlone = standing.isCertified && others >= this.#needs.job.math.t - 1
         if (isAlone) this.#send(guest, 'back', { done })
         // Asked again only when more stand for its state than before.
-        else if (this.#votesFor(hello.state).length > (guest.asked ?? 0)) void this.#pull(guest)
+        else if (this.#votes.for(hello.state).length > (guest.asked ?? 0)) void this.#pull(guest)
       }
       return
     }
@@ -177,17 +178,17 @@ export class Coordinator {
 
   async #pull(guest: Guest): Promise<void> {
     guest.stage = 'begun'
-    guest.asked = this.#votesFor(guest.hello.state).length
+    guest.asked = this.#votes.for(guest.hello.state).length
     const { standing, job, times } = this.#needs
     try {
       await guest.pipe.send('pull')
       const message = await expectOf(guest.pipe, ['push'], times.stageMs)
       const { next, votes } = bodyOf('push', message)
-      const valid = validVotes(job.id, guest.hello.state, [...votes, ...this.#votesFor(guest.hello.state)], job.peers)
+      const valid = validVotes(job.id, guest.hello.state, [...votes, ...this.#votes.for(guest.hello.state)], job.peers)
       if (valid.length >= job.math.t) {
         const state = decodeState(message.payload)
         await takeUp(standing, job, state, guest.hello.state, valid, next)
-      }
+      } else this.#complaints.doubt(standing.current.hash, guest.peer)
       guest.stage = 'waits'
     } catch {
       this.#guests.delete(guest.peer)
@@ -197,7 +198,7 @@ export class Coordinator {
   }
 
   #beginOrSum(): void {
-    const { standing, clock } = this.#needs
+    const { standing, clock, isPresent } = this.#needs
     const here = [...this.#guests.values()].filter(({ hello }) => equal(hello.state, standing.current.hash))
     const next = Math.max(standing.next, ...here.map(({ hello }) => hello.next))
     if (this.#session === undefined || next > this.#session) {
@@ -214,7 +215,8 @@ export class Coordinator {
       ...this.#needs,
       waited: clock.now() - this.#since,
       ready,
-      isHere: (peer) => this.#guests.has(peer),
+      isHere: (peer) => here.some((guest) => guest.peer === peer),
+      isPresent: (peer) => isPresent(peer) && !this.#complaints.isDoubtful(standing.current.hash, peer),
     })
     if ('why' in choice) this.#waiting = { since: this.#since, ...choice }
     else void this.#sum(choice.guests)
@@ -225,19 +227,15 @@ export class Coordinator {
     const { standing, job } = this.#needs
     try {
       await guest.pipe.send('begin', { session, state: standing.current.hash })
-      const message = await expectOf(guest.pipe, ['advertise', 'plain'], job.deadlineMs)
-      if (message.kind === 'advertise') {
-        guest.joined = { peer: guest.peer, pipe: guest.pipe, entry: bodyOf('advertise', message).entry }
-      } else {
-        const { wide } = bodyOf('plain', message)
-        const bytes = new Uint8Array(message.payload)
-        guest.contribution = { wide: wide.map(BigInt), reals: new Float64Array(bytes.buffer) }
-      }
+      await readAnswer(guest, job, standing.current.state)
       guest.stage = 'ready'
     } catch (error) {
       if (this.#guests.get(guest.peer) === guest) this.#guests.delete(guest.peer)
+      const { message: why, code } = error as Error & { readonly code?: string }
+      this.#needs.log('member.lost', { session, peer: guest.peer, stage: 'training', why, code })
+      if (!isLoss(error)) this.#complaints.doubt(guest.hello.state, guest.peer)
+      await sendRefusal(guest.pipe, error, isLoss(error))
       guest.pipe.close()
-      this.#needs.log('member.lost', { peer: guest.peer, stage: 'training', why: (error as Error).message })
     }
     this.#look()
   }
@@ -254,10 +252,10 @@ export class Coordinator {
     }
     try {
       log('round.began', { session, aggregator: self, members: guests.map(({ peer }) => peer) })
-      const dropped = job.isSecure ? await this.#secure(session, guests) : await collectPlain(job, guests)
-      for (const one of dropped) log('member.lost', { session, ...one })
+      if (job.isSecure) await this.#secure(session, guests)
+      else await collectPlain(job, session, guests)
       await certify(job, session, guests, this.#needs.times.stageMs)
-      log('round.ended', { session, ms: Math.round(clock.now() - began), dropped: dropped.length })
+      log('round.ended', { session, ms: Math.round(clock.now() - began) })
     } catch (error) {
       log('round.aborted', { session, why: (error as Error).message, code: (error as { code?: string }).code })
     } finally {
@@ -269,7 +267,7 @@ export class Coordinator {
     }
   }
 
-  async #secure(session: number, guests: readonly Guest[]): Promise<readonly Dropped[]> {
+  async #secure(session: number, guests: readonly Guest[]): Promise<void> {
     const { clock, job, standing, times, log, filter } = this.#needs
     const { state, hash } = standing.current
     const init = {
@@ -279,15 +277,15 @@ export class Coordinator {
     }
     const stage = (name: string): void => log('stage', { session, stage: name })
     const all = guests.flatMap(({ joined }) => (joined === undefined ? [] : [joined]))
-    const needs = { clock, stageMs: times.stageMs, stage, filter }
-    return (await collectSum(needs, init, all)).dropped
+    const dropped = (facts: Dropped): void => {
+      const { about, ...lost } = facts
+      log('member.lost', { session, ...lost, ...(about === undefined ? {} : { about }) })
+      if (about !== undefined) this.#complaints.add(hash, about, facts.peer)
+    }
+    await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped }, init, all)
   }
 }
 
 function equal(left: Uint8Array, right: Uint8Array): boolean {
   return Buffer.compare(left, right) === 0
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
 }

@@ -1,6 +1,7 @@
 /** What a member's vector holds: coordinates of the update, then wide numbers in limbs; and back from the sum of all. */
-import { checkEncoding, integerBound, roundStochastic, signed } from '../secagg/encoding.ts'
+import { checkEncoding, roundStochastic, signed } from '../secagg/encoding.ts'
 import type { Encoding } from '../secagg/encoding.ts'
+import { NotFiniteError, VectorLengthError } from '../errors.ts'
 import type { UpdateSource } from '../secagg/update.ts'
 import { fromLimbs, limbLayout, toLimbs } from './wide.ts'
 import type { LimbLayout } from './wide.ts'
@@ -86,4 +87,38 @@ export function addContributions(all: readonly Contribution[], shape: VectorShap
   return { reals, wide }
 }
 
-export { integerBound }
+const WIDE_BYTES = 16
+const LOW = (1n << 64n) - 1n
+
+/** Bytes of a contribution in the clear: float64 each, then the fixed-point numbers, 16 bytes each, little-endian. */
+export function clearBytes({ reals, wide }: VectorShape): number {
+  return 8 * reals + WIDE_BYTES * wide
+}
+
+export function contributionBytes({ reals, wide }: Pick<Contribution, 'reals' | 'wide'>): Uint8Array {
+  const bytes = new Uint8Array(clearBytes({ reals: reals.length, wide: wide.length }))
+  const view = new DataView(bytes.buffer)
+  for (const [index, value] of reals.entries()) view.setFloat64(8 * index, value, true)
+  for (const [index, value] of wide.entries()) {
+    const at = 8 * reals.length + WIDE_BYTES * index
+    view.setBigUint64(at, value & LOW, true)
+    view.setBigInt64(at + 8, value >> 64n, true)
+  }
+  return bytes
+}
+
+/** @throws VectorLengthError, NotFiniteError */
+export function readContribution(bytes: Uint8Array, shape: VectorShape): Contribution {
+  if (bytes.length !== clearBytes(shape)) {
+    throw new VectorLengthError(`a contribution has ${bytes.length} bytes, ${clearBytes(shape)} are right`)
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const reals = Float64Array.from({ length: shape.reals }, (_, index) => view.getFloat64(8 * index, true))
+  const odd = reals.findIndex((value) => !Number.isFinite(value))
+  if (odd >= 0) throw new NotFiniteError(`coordinate ${odd} of a contribution is ${reals[odd]}`, { index: odd })
+  const wide = Array.from({ length: shape.wide }, (_, index) => {
+    const at = 8 * shape.reals + WIDE_BYTES * index
+    return (view.getBigInt64(at + 8, true) << 64n) | view.getBigUint64(at, true)
+  })
+  return { reals, wide }
+}

@@ -4,7 +4,7 @@ import type { Prepared } from '../site/site.ts'
 import { candidates } from './election.ts'
 import { Lookout } from './lookout.ts'
 import type { LookoutNeeds } from './lookout.ts'
-import type { Sums } from './layout.ts'
+import { madeOf } from './made-state.ts'
 import type { RoundFacts } from './math.ts'
 import type { Pipe } from './pipe.ts'
 import { secureRound } from './secure-round.ts'
@@ -12,7 +12,7 @@ import type { SecureRoundNeeds } from './secure-round.ts'
 import { decodeState, encodeState, stateHash, stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
 import { tellPlain } from './plain-member.ts'
-import { takeUp } from './take-up.ts'
+import { MOST_AHEAD, takeUp } from './take-up.ts'
 import { validVotes, voteBytes } from './votes.ts'
 import { bodyOf, expectOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
 
@@ -160,6 +160,7 @@ export class MemberLoop {
       if (message.kind === 'begin') {
         const { session, state: theirs } = bodyOf('begin', message)
         if (Buffer.compare(theirs, hash) !== 0) throw new JobRefusedError(job.id, 'a round begins from another model')
+        if (session > standing.next + MOST_AHEAD) throw new JobRefusedError(job.id, 'a round has a number of its own')
         await standing.raise(session)
         return this.#round(pipe, session, signal)
       }
@@ -178,7 +179,7 @@ export class MemberLoop {
   }
 
   async #round(pipe: Pipe, session: number, signal: AbortSignal): Promise<void> {
-    const { job, standing, log, times, applied, self } = this.#needs
+    const { job, standing, log, times, applied, self, site } = this.#needs
     const { state, hash } = standing.current
     this.#stage = 'training'
     const prepared = await this.#prepare(state, hash, signal)
@@ -190,27 +191,24 @@ export class MemberLoop {
       : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution)
     this.#stage = 'applying'
     const { survivors, sums, each } = outcome
-    const initial = state.pooled === null ? await this.#initial(state, sums, survivors) : new Float32Array()
-    const next =
-      each === undefined ? job.math.apply(state, sums, survivors, () => initial) : job.math.applyEach(state, each)
+    const made = (initial: Float32Array): FedState =>
+      madeOf(session, () =>
+        each === undefined ? job.math.apply(state, sums, survivors, () => initial) : job.math.applyEach(state, each),
+      )
+    const first = made(new Float32Array())
+    const next = state.pooled === null ? made(await site.initial(first)) : first
     // Somebody has brought this member to another state meanwhile.
     if (Buffer.compare(standing.current.hash, hash) !== 0) return
     const isIn = outcome.members === undefined || outcome.members.includes(self.id)
     await standing.apply(next, isIn ? prepared.memory : standing.memory, session + 1)
     this.#prepared = undefined
-    const made = standing.current.hash
-    await pipe.send('applied', { state: made, signature: self.sign(voteBytes(job.id, made)) })
+    const own = standing.current.hash
+    await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)) })
     await applied(state, { ...job.math.facts(state, sums), members: survivors, session })
     const { state: theirs, votes } = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
     const valid = validVotes(job.id, theirs, votes, job.peers)
-    if (Buffer.compare(theirs, made) === 0 && valid.length >= job.math.t) await standing.certify(made, valid)
+    if (Buffer.compare(theirs, own) === 0 && valid.length >= job.math.t) await standing.certify(own, valid)
     else log('certificate.odd', { session, votes: valid.length })
-  }
-
-  async #initial(state: FedState, sums: Sums, survivors: number): Promise<Float32Array> {
-    const { job, site } = this.#needs
-    const { pooled } = job.math.apply(state, sums, survivors, () => new Float32Array())
-    return site.initial({ ...state, pooled })
   }
 
   /** Trained once for a state, whoever aggregates; under privacy anew once its noise has left. */

@@ -2,7 +2,7 @@
 import { JobRefusedError } from '../plan/errors.ts'
 import type { Site } from '../site/site.ts'
 import type { JobView } from './job-view.ts'
-import { addContributions } from './layout.ts'
+import { addContributions, clearBytes, contributionBytes, readContribution } from './layout.ts'
 import type { Contribution, Sums } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
@@ -26,26 +26,24 @@ export interface PlainNeeds {
   readonly stage: (name: string) => void
 }
 
-export async function tellPlain(needs: PlainNeeds, pipe: Pipe, { reals, wide }: Contribution): Promise<Outcome> {
+export async function tellPlain(needs: PlainNeeds, pipe: Pipe, contribution: Contribution): Promise<Outcome> {
   const { job, standing, times, site } = needs
   const { state } = standing.current
-  const bytes = new Uint8Array(reals.buffer, reals.byteOffset, reals.byteLength)
   await needs.before?.('masked')
-  await pipe.send('plain', { wide: wide.map(String), records: site.trainer.records }, bytes)
+  await pipe.send('plain', { records: site.trainer.records }, contributionBytes(contribution))
   needs.stage('sent')
   const message = await expectOf(pipe, ['result'], times.silenceMs)
-  const { members, wide: texts } = bodyOf('result', message)
+  const { members } = bodyOf('result', message)
   const shape = job.math.shape(state)
-  const all = texts.map((list, index): Contribution => {
-    const from = 8 * shape.reals * index
-    const own = new Uint8Array(message.payload.subarray(from, from + 8 * shape.reals))
-    if (own.length !== 8 * shape.reals || list.length !== shape.wide) {
-      throw new JobRefusedError(job.id, 'the result has another length')
-    }
-    return { reals: new Float64Array(own.buffer), wide: list.map(BigInt) }
-  })
-  if (all.length === 0) throw new JobRefusedError(job.id, 'the result is empty')
   const isSeen = job.math.strategy.sees === 'each' && state.pooled !== null
+  const size = clearBytes(shape)
+  const count = job.math.strategy.sees === 'each' ? members.length : 1
+  if (count === 0 || message.payload.length !== count * size) {
+    throw new JobRefusedError(job.id, 'the result has another length')
+  }
+  const all = Array.from({ length: count }, (_, index) =>
+    readContribution(message.payload.subarray(index * size, (index + 1) * size), shape),
+  )
   const sums = addContributions(all, shape)
   return { sums, survivors: members.length, members, ...(isSeen ? { each: all } : {}) }
 }

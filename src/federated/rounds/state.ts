@@ -1,4 +1,5 @@
 /** What all members of a federation must agree on between rounds, as bytes: its hash is the "model" of a round. */
+import { z } from 'zod'
 import { canonicalJson } from '../../util/index.ts'
 import { VectorLengthError } from '../errors.ts'
 import { ascii, concat, u32 } from '../secagg/bytes.ts'
@@ -27,6 +28,8 @@ export function stepsOf({ done, pooled }: FedState): number {
 
 const MAGIC = 'weft fed state/1'
 const MAX_HEAD = 16 << 20
+/** Of one array; what a message may have is less. */
+const MAX_COORDINATES = 2 ** 31
 
 /** Magic, u32 length, JSON, then the arrays, little-endian. */
 export function encodeState({ done, pooled, global, strategy, clip }: FedState): Uint8Array {
@@ -37,7 +40,26 @@ export function encodeState({ done, pooled, global, strategy, clip }: FedState):
   return concat(ascii(MAGIC), u32(head.length), head, ...parts)
 }
 
-/** @throws VectorLengthError, SyntaxError: the bytes are no state */
+const real = z.number()
+const size = z.int().min(0).max(MAX_COORDINATES)
+const column = z.object({ column: z.string().max(1000), count: real.min(0), mean: real, sd: real.positive() })
+const headSchema = z.object({
+  done: z.int().min(0),
+  pooled: z.object({ records: real.min(0), columns: z.array(column).max(65_536) }).nullable(),
+  global: size,
+  arrays: z.array(z.tuple([z.string().max(100), size])).max(16),
+  clip: real.positive().nullable(),
+})
+
+function headOf(json: string): z.output<typeof headSchema> {
+  try {
+    return headSchema.parse(JSON.parse(json))
+  } catch (error) {
+    throw new VectorLengthError(`the head of a state is none: ${(error as Error).message.slice(0, 200)}`)
+  }
+}
+
+/** @throws VectorLengthError: the bytes are no state */
 export function decodeState(bytes: Uint8Array): FedState {
   const from = MAGIC.length + 4
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -45,17 +67,11 @@ export function decodeState(bytes: Uint8Array): FedState {
   if (length > MAX_HEAD || from + length > bytes.length || text(bytes.subarray(0, MAGIC.length)) !== MAGIC) {
     throw new VectorLengthError('these bytes are no state of a federation')
   }
-  const head = JSON.parse(text(bytes.subarray(from, from + length))) as {
-    done: number
-    pooled: Pooled | null
-    global: number
-    arrays: [string, number][]
-    clip: number | null
-  }
+  const head = headOf(text(bytes.subarray(from, from + length)))
   const { done, pooled, clip } = head
   let at = from + length
   const take = (size: number): ArrayBuffer => {
-    if (!Number.isSafeInteger(size) || size < 0 || at + size > bytes.length) {
+    if (at + size > bytes.length) {
       throw new VectorLengthError('a state of a federation is cut short')
     }
     return new Uint8Array(bytes.subarray(at, (at += size))).buffer

@@ -6,6 +6,12 @@ import { stateHash } from './state.ts'
 import type { FedState } from './state.ts'
 import type { Vote } from './wire.ts'
 
+/**
+ * Numbers of rounds by which a peer may be ahead from the same model: beyond it, it would use up the 2^32 that there are,
+ * and with them the job. Each takes a set that was signed; so many are days of them.
+ */
+export const MOST_AHEAD = 1 << 16
+
 /** @throws JobRefusedError when it is not what was voted for */
 export async function takeUp(
   standing: MemberState,
@@ -18,5 +24,5 @@ export async function takeUp(
   if (Buffer.compare(stateHash(state), hash) !== 0) {
     throw new JobRefusedError(job.id, 'a state is not the one that was voted for')
   }
-  await standing.adopt(state, votes, next)
+  await standing.adopt(state, votes, Math.min(next, standing.next + MOST_AHEAD))
 }

@@ -10,7 +10,8 @@ import { OutOfBoundError, ParameterRangeError } from '../errors.ts'
 export const WIDE_FRACTION = 40
 /** Of a wide number, sign included. */
 const WIDE_BITS = 128
-const MOST = 1n << BigInt(WIDE_BITS - 20)
+/** Of one member: a million of them fit. */
+export const mostFixed = 1n << BigInt(WIDE_BITS - 20)
 
 export interface LimbLayout {
   /** Bits of the number that a limb holds. */
@@ -34,7 +35,7 @@ export function fixedOf(value: number): bigint {
   if (!Number.isFinite(value)) throw new OutOfBoundError(`${value} is no number that can be summed`)
   const whole = Math.trunc(value)
   const fixed = (BigInt(whole) << BigInt(WIDE_FRACTION)) + BigInt(Math.round((value - whole) * 2 ** WIDE_FRACTION))
-  if (fixed > MOST || fixed < -MOST) throw new OutOfBoundError(`${value} is too large to be summed`)
+  if (fixed > mostFixed || fixed < -mostFixed) throw new OutOfBoundError(`${value} is too large to be summed`)
   return fixed
 }
 

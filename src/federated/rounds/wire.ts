@@ -1,6 +1,7 @@
 /** The messages of `/weft/fed/1`: what each holds, checked before anything is believed. docs/federated.md lists them. */
 import { z } from 'zod'
 import { WeftError } from '../../errors.ts'
+import { FederatedError } from '../errors.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import type { Advertisement } from '../secagg/layout.ts'
 import type { Consistency, MaskedTrailer, Reveal, SealedShares, SharesMessage, Survivor } from '../secagg/messages.ts'
@@ -59,8 +60,8 @@ export const BODIES = {
   /** A state that only the receiver has and that too few stand for: it goes back to the one before. */
   back: z.object({ done: whole }),
   begin: z.object({ session: whole, state: hash }),
-  /** Without secure sums: the contribution itself, float64 and fixed-point text. */
-  plain: z.object({ wide: z.array(z.string().regex(/^-?\d{1,45}$/)).max(100_000), records: whole }),
+  /** Without secure sums: the contribution itself (`contributionBytes`). */
+  plain: z.object({ records: whole }),
   advertise: z.object({ entry }),
   roster: z.object({ entries: z.array(entry).max(MOST_MEMBERS) }),
   shares: z.object({ sid: hash, index: position, sealed: z.array(sealed).max(MOST_MEMBERS) }),
@@ -70,17 +71,20 @@ export const BODIES = {
   survivors: z.object({ list: z.array(z.object({ position, digest: hash, signature })).max(MOST_MEMBERS) }),
   consistency: z.object({ position, signature }),
   ballots: z.object({ list: z.array(z.object({ position, signature })).max(MOST_MEMBERS) }),
-  reveal: z.object({ shares: z.array(z.object({ owner: position, kind: z.enum(['b', 's']), share: hash })) }),
-  /** The sum, packed; or float64 without secure sums, or all contributions one behind the other. */
-  result: z.object({ members: peers, wide: z.array(z.array(z.string().max(50))).max(MOST_MEMBERS) }),
+  reveal: z.object({
+    shares: z.array(z.object({ owner: position, kind: z.enum(['b', 's']), share: hash })).max(MOST_MEMBERS),
+  }),
+  /** The sum, packed; or in the clear without secure sums, or all contributions one behind the other. */
+  result: z.object({ members: peers }),
   applied: z.object({ state: hash, signature }),
   certificate: z.object({ state: hash, votes: z.array(vote).max(MOST_MEMBERS) }),
-  /** The end of the exchange. `later`: come again. */
+  /** The end of the exchange. `later`: come again. `party`: whose message it is about, by its place in the roster. */
   refuse: z.object({
     code: z.string().max(40),
     kind: z.string().max(40),
     message: z.string().max(2000),
     later: z.boolean(),
+    party: position.optional(),
   }),
 } as const
 
@@ -94,11 +98,13 @@ export class RefusedByPeer extends Error {
   readonly code: string
   readonly kind: string
   readonly later: boolean
-  constructor({ code, kind, message, later }: Body<'refuse'>) {
+  readonly party: number | undefined
+  constructor({ code, kind, message, later, party }: Body<'refuse'>) {
     super(message)
     this.code = code
     this.kind = kind
     this.later = later
+    this.party = party
   }
 }
 
@@ -126,13 +132,14 @@ export async function expectOf<K extends Kind>(
 
 export async function sendRefusal(pipe: Pipe, error: unknown, later: boolean): Promise<void> {
   const known = error instanceof WeftError ? error : undefined
-  const kind = (error as { kind?: unknown }).kind
+  const { kind, party } = error instanceof FederatedError ? error : { kind: '', party: undefined }
   await pipe
     .send('refuse', {
       code: known?.code ?? 'WEFT-INT-001',
-      kind: typeof kind === 'string' ? kind : '',
+      kind,
       message: (error as Error).message.slice(0, 1000),
       later,
+      ...(party === undefined ? {} : { party }),
     })
     .catch(() => undefined)
 }

@@ -1,4 +1,5 @@
 /** Mean and deviation of a column over all sites, out of sums: nobody tells its own. */
+import { ParameterRangeError } from '../errors.ts'
 import { fixedOf, realOf, WIDE_FRACTION } from '../rounds/wide.ts'
 
 /** Of one column over the training rows of one site, missing cells left out. */
@@ -33,16 +34,20 @@ export function momentsToWide(records: number, columns: readonly ColumnMoments[]
   return [fixedOf(records), ...each]
 }
 
+/** @throws ParameterRangeError: no rows of any sites have these sums */
 export function pooledOf(names: readonly string[], sums: readonly bigint[]): Pooled {
+  const records = realOf(sums[0]!)
+  if (!(records >= 1)) throw new ParameterRangeError(`the sites have ${records} records together`)
   const columns = names.map((column, index): PooledColumn => {
     const [count, sum, squares] = sums.slice(1 + 3 * index, 4 + 3 * index) as [bigint, bigint, bigint]
     const n = realOf(count)
-    if (n <= 0) return { column, count: 0, mean: 0, sd: 1 }
+    if (n < 0 || n > records) throw new ParameterRangeError(`column ${column} has ${n} values in ${records} records`)
+    if (n === 0) return { column, count: 0, mean: 0, sd: 1 }
     // N sum x^2 - (sum x)^2 in whole numbers: nothing is lost where the mean is far from 0.
     const spread = count * squares - sum * sum
     const sd = Math.sqrt(Math.max(0, Number(spread) / 2 ** (2 * WIDE_FRACTION))) / n
     const least = 1e-9 * Math.abs(realOf(sum) / n)
     return { column, count: n, mean: realOf(sum) / n, sd: sd > least ? sd : 1 }
   })
-  return { records: realOf(sums[0]!), columns }
+  return { records, columns }
 }

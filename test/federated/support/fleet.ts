@@ -70,6 +70,8 @@ export interface FleetInit {
   readonly rows: readonly (readonly string[])[]
   /** Told of every message, in the order of sending; may cut the sender off. */
   readonly onMessage?: (from: Member, to: Member, kind: string, body: object, payload: Uint8Array) => void
+  /** What is sent in its place. */
+  readonly rewrite?: (from: Member, message: Message) => Message | undefined
   readonly filter?: (member: string) => Filter | undefined
   readonly cap?: number
   readonly times?: typeof TIMES
@@ -111,7 +113,9 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       send: async (kind, body, payload) => {
         init.onMessage?.(sender, receiver, kind, body ?? {}, payload ?? new Uint8Array())
         if (sender.isGone || receiver.isGone) pipe.close()
-        await pipe.send(kind, body, payload)
+        const message = { kind, body: body as Message['body'], payload: payload ?? new Uint8Array() }
+        const other = init.rewrite?.(sender, message) ?? message
+        await pipe.send(other.kind, other.body, other.payload)
       },
     })
     void (async () => {

@@ -1,0 +1,19 @@
+/** A new state out of a sum that anybody may have spoilt: what cannot be one ends the round, and not the member. */
+import { RoundAbortedError } from '../plan/errors.ts'
+import type { FedState } from './state.ts'
+
+/** @throws RoundAbortedError: the sum makes no state */
+export function madeOf(session: number, make: () => FedState): FedState {
+  let made: FedState
+  try {
+    made = make()
+  } catch (error) {
+    throw new RoundAbortedError(session, 'applying', (error as Error).message, error)
+  }
+  const arrays = [made.global, ...Object.values(made.strategy)]
+  const odd = arrays.some((array) => array.some((value) => !Number.isFinite(value)))
+  if (odd || (made.clip !== null && !(made.clip > 0))) {
+    throw new RoundAbortedError(session, 'applying', 'the sum makes a model with values that are not finite')
+  }
+  return made
+}
