@@ -216,10 +216,14 @@ export class Federation {
   }
 
   async #open(folder: JobFolder): Promise<void> {
-    if (this.#running.has(folder.id) || this.#starting.has(folder.id) || this.#stopped) return
+    const before = this.#running.get(folder.id)
+    // What this site refused is begun again when a person says so: the cause may be gone.
+    if ((before !== undefined && before.error === undefined) || this.#starting.has(folder.id) || this.#stopped) return
     if (folder.site.approved === null) return
     this.#starting.add(folder.id)
     try {
+      await before?.stop()
+      this.#running.delete(folder.id)
       const { identity, emit } = this.#needs
       const running = await RunningJob.open(
         {

@@ -110,7 +110,14 @@ export class Coordinator {
     for (const guest of this.#guests.values()) {
       if (guest.stage === 'waits') this.#route(guest)
     }
-    if (standing.isCertified && !job.isOver(standing.current.state)) this.#beginOrSum()
+    if (!standing.isCertified) this.#waitForVotes()
+    else if (!job.isOver(standing.current.state)) this.#beginOrSum()
+  }
+
+  #waitForVotes(): void {
+    const voted = this.#votes.for(this.#needs.standing.current.hash).map(({ peer }) => peer)
+    const peers = this.#needs.job.peers.filter((peer) => !voted.includes(peer))
+    this.#waiting = { since: this.#since, peers, why: 'too few members are known to stand for the last model' }
   }
 
   /** A state that this member alone knows is certified by enough votes, or given up when too many stand before it. */
@@ -121,7 +128,8 @@ export class Coordinator {
     const votes = this.#votes.for(hash)
     const behind = [...this.#guests.values()].filter(({ hello }) => hello.done < stepsOf(state))
     if (votes.length >= job.math.t) void this.#settled(standing.certify(hash, votes))
-    else if (behind.length >= job.math.t) void this.#settled(standing.back())
+    // Without those that are behind it can never have t: they come to it by nothing but its votes.
+    else if (behind.length > job.members.length - job.math.t) void this.#settled(standing.back())
   }
 
   /** What cannot be written here is for this site's person: the others go on, and so does this member while it lives. */
@@ -139,7 +147,9 @@ export class Coordinator {
     const { state, hash, votes } = standing.current
     const done = stepsOf(state)
     const { hello } = guest
-    if (equal(hello.state, hash) && votes !== undefined && this.#needs.job.isOver(state)) {
+    // Who does not know that others stand for its state counts from the one before, and waits at another aggregator.
+    const isUnaware = hello.certified === false || this.#needs.job.isOver(state)
+    if (equal(hello.state, hash) && votes !== undefined && isUnaware) {
       this.#push(guest, votes)
       return
     }

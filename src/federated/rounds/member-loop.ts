@@ -153,6 +153,7 @@ export class MemberLoop {
       state: hash,
       vote: self.sign(voteBytes(job.id, hash)),
       bound: standing.bound === null ? null : [...standing.bound],
+      certified: standing.isCertified,
     })
     this.#stage = 'waits'
     for (;;) {

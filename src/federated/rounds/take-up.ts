@@ -24,5 +24,6 @@ export async function takeUp(
   if (Buffer.compare(stateHash(state), hash) !== 0) {
     throw new JobRefusedError(job.id, 'a state is not the one that was voted for')
   }
-  await standing.adopt(state, votes, Math.min(next, standing.next + MOST_AHEAD))
+  if (Buffer.compare(standing.current.hash, hash) === 0) await standing.certify(hash, votes)
+  else await standing.adopt(state, votes, Math.min(next, standing.next + MOST_AHEAD))
 }

@@ -50,6 +50,8 @@ export const BODIES = {
     state: hash,
     vote: signature,
     bound: peers.nullish(),
+    /** Whether it knows that t members stand for its state. */
+    certified: z.boolean().optional(),
   }),
   /** Somebody is missing; also a sign of life. */
   wait: z.object({ why: z.string().max(1000), peers }),
