@@ -1,6 +1,4 @@
 /** Federations of this peer: the parts that they need, and what the API asks of them by name. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { z } from 'zod'
 import { Federation } from '../federated/index.ts'
 import type { TakingPart } from '../federated/index.ts'
@@ -9,31 +7,9 @@ import type { Network } from '../net/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
 import { verify } from '../trust/index.ts'
 import type { PlanGate } from '../trust/index.ts'
+import { federationRoster } from './federated-roster.ts'
 import type { Parts } from './parts.ts'
 import type { PeerEvent } from './types.ts'
-
-const rosterSchema = z.object({ schema: z.literal('weft.fed-roster/1'), peers: z.array(z.string()) })
-
-/**
- * Whom this peer admits to federations: those of a file in its home, read anew each time, or everybody of the mesh
- * where there is none. A damaged file admits nobody.
- */
-function fileRoster(state: string, self: string): (peer: string) => boolean {
-  const path = join(state, 'federated', 'roster.json')
-  return (peer) => {
-    let text: string
-    try {
-      text = readFileSync(path, 'utf8')
-    } catch {
-      return true
-    }
-    try {
-      return peer === self || rosterSchema.parse(JSON.parse(text)).peers.includes(peer)
-    } catch {
-      return false
-    }
-  }
-}
 
 /** The policy of the site, asked about others alone: what this peer would coordinate for itself leaves it to nobody. */
 export function planPermit(gate: PlanGate, self: string): (part: TakingPart) => void {
@@ -60,7 +36,7 @@ export function openFederation(
     engine: createOrtEngine(),
     threads,
     paths,
-    admits: fileRoster(paths.state, identity.id),
+    admits: federationRoster({ state: paths.state, self: identity.id, cluster: parts.cluster }),
     permit: planPermit(parts.site.gate, identity.id),
     isPresent: (peer) => network?.connected().some(({ id }) => id === peer) ?? false,
     watch: (peer) => network?.watch(peer) ?? (() => undefined),

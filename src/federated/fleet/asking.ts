@@ -1,14 +1,13 @@
 /** Documents between peers: who has a job, who joins it, whether it has started. */
 import type { Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
-import { JobAmbiguousError, JobRefusedError, JobUnknownError } from '../plan/errors.ts'
+import { JobAmbiguousError, JobRefusedError } from '../plan/errors.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { pipeOver } from '../rounds/pipe.ts'
-import type { Message, Pipe } from '../rounds/pipe.ts'
-import { FED_PROTOCOL, sendRefusal } from '../rounds/wire.ts'
-import { checkJoin, checkOffer, checkStart } from './documents.ts'
+import type { Message } from '../rounds/pipe.ts'
+import { FED_PROTOCOL } from '../rounds/wire.ts'
+import { checkOffer, checkStart } from './documents.ts'
 import type { Join, Offer, Start } from './documents.ts'
-import type { JobFolder } from './job-folder.ts'
 
 export interface Asking {
   readonly clock: Clock
@@ -96,45 +95,7 @@ async function ask(asking: Asking, peer: string, kind: string, body: object, doc
   }
 }
 
-function documentOf({ payload }: Message): unknown {
+export function documentOf({ payload }: Message): unknown {
   if (payload.length > MAX_DOCUMENT) throw new JobRefusedError('of a peer', 'a document is too large')
   return JSON.parse(Buffer.from(payload).toString('utf8'))
-}
-
-export interface Answering {
-  readonly folders: ReadonlyMap<string, JobFolder>
-  /** Jobs that this peer takes part in now. */
-  readonly running: ReadonlyMap<string, { readonly standing: { readonly base: number } }>
-  readonly self: string
-  readonly admits: (peer: string) => boolean
-}
-
-/** What another peer asks of this one. @throws JobUnknownError, JobRefusedError */
-export async function answerAsk(
-  { folders, running, self, admits }: Answering,
-  pipe: Pipe,
-  message: Message,
-): Promise<void> {
-  const { job, what } = message.body
-  const folder = typeof job === 'string' ? named(folders, job) : undefined
-  if (!admits(pipe.remote)) throw new JobRefusedError(String(job).slice(0, 40), `${pipe.remote} is no member`)
-  if (folder === undefined) throw new JobUnknownError(String(job).slice(0, 40))
-  const reply = (document: unknown): Promise<void> =>
-    pipe.send('document', {}, Buffer.from(JSON.stringify(document ?? null)))
-  if (message.kind === 'ask' && what === 'offer') await reply(folder.offer)
-  else if (message.kind === 'ask' && what === 'start') await reply(folder.start)
-  else if (message.kind === 'ask' && what === 'part') await reply(running.get(folder.id)?.standing.base)
-  else if (message.kind === 'join' && folder.offer.author === self) {
-    const join = checkJoin(documentOf(message), folder.offer)
-    if (join.peer !== pipe.remote) throw new JobRefusedError(folder.id, 'a join is of somebody else')
-    if (folder.start === undefined && !folder.joins.has(join.peer)) await folder.addJoin(join)
-    await reply(folder.start)
-  } else await sendRefusal(pipe, new JobRefusedError(folder.id, `"${message.kind}" is no question`), false)
-}
-
-function named(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder | undefined {
-  const own = folders.get(job)
-  if (own !== undefined) return own
-  const all = [...folders.values()].filter(({ offer }) => offer.plan.name === job)
-  return all.length === 1 ? all[0] : undefined
 }

@@ -2,15 +2,17 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Channel } from '../../net/index.ts'
+import { RoleError } from '../../trust/index.ts'
 import type { CancelTimer } from '../../util/index.ts'
-import { JobRefusedError, JobStateError, JobUnknownError, PlanChangedError, RoundAbortedError } from '../plan/errors.ts'
+import { JobStateError, JobUnknownError, PlanChangedError } from '../plan/errors.ts'
 import { checkFedPlan } from '../plan/read-plan.ts'
 import { openPrivacyLedger } from '../privacy/ledger.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { pipeOver, pipePair } from '../rounds/pipe.ts'
 import type { Pipe } from '../rounds/pipe.ts'
-import { bodyOf, FED_PROTOCOL, sendRefusal } from '../rounds/wire.ts'
-import { answerAsk, askFor, sendJoin, progressOf } from './asking.ts'
+import { FED_PROTOCOL } from '../rounds/wire.ts'
+import { answerPipe } from './answering.ts'
+import { askFor, progressOf, sendJoin } from './asking.ts'
 import type { CheckedData } from './check-data.ts'
 import { makeJoin, makeOffer, makeStart } from './documents.ts'
 import type { Offer } from './documents.ts'
@@ -28,8 +30,6 @@ import { admittedData } from './taking-part.ts'
 
 /** Between two looks for documents that others may have by now. */
 const LOOK_MS = 700
-/** First message of a channel. */
-const FIRST_MS = 10_000
 
 export class Federation {
   readonly #needs: FederationNeeds
@@ -71,6 +71,7 @@ export class Federation {
 
   /** Makes a job of a plan, signed by this peer. @throws FedPlanError */
   async create(plan: unknown): Promise<Offer> {
+    this.#checkRole()
     const checked = checkFedPlan(plan, 'the plan')
     const offer = makeOffer(this.#needs.identity, checked, this.#now())
     const folder = await JobFolder.create(this.#root, offer)
@@ -81,8 +82,10 @@ export class Federation {
 
   /** @throws JobUnknownError, and what data, plan and budget refuse */
   async joinJob(request: JoinRequest, signal?: AbortSignal): Promise<JobStatus & { readonly data: CheckedData }> {
+    this.#checkRole()
     const folder = await this.#find(request, signal)
-    const { plan, plan_hash } = folder.offer
+    const { plan, plan_hash, author } = folder.offer
+    this.#checkRole(author)
     if (folder.start !== undefined && !folder.start.members.some(({ peer }) => peer === this.#needs.identity.id)) {
       throw new JobStateError(folder.id, 'it has started without this site')
     }
@@ -101,7 +104,8 @@ export class Federation {
   /** A person says yes to the plan as it is. */
   async approve(job: string, hash?: string): Promise<JobStatus> {
     const folder = this.#known(job)
-    const { plan_hash } = folder.offer
+    const { plan_hash, author } = folder.offer
+    for (const peer of [this.#needs.identity.id, author]) this.#checkRole(peer)
     if (hash !== undefined && hash !== plan_hash)
       throw new JobStateError(folder.id, `its plan has the hash ${plan_hash}`)
     if (folder.site.data === null) throw new JobStateError(folder.id, 'this site has not joined it: weft fed join')
@@ -127,6 +131,7 @@ export class Federation {
   async start(job: string): Promise<JobStatus> {
     const folder = this.#known(job)
     const { identity } = this.#needs
+    this.#checkRole()
     if (folder.offer.author !== identity.id)
       throw new JobStateError(folder.id, `its author ${folder.offer.author} starts it`)
     if (folder.start === undefined) {
@@ -176,6 +181,11 @@ export class Federation {
     this.#cancel()
     await Promise.all([...this.#running.values()].map((running) => running.stop()))
     this.#running.clear()
+  }
+
+  /** @throws RoleError: the membership does not admit this peer, or another, to federations */
+  #checkRole(peer = this.#needs.identity.id): void {
+    if (!this.#needs.admits(peer)) throw new RoleError(peer, 'federate')
   }
 
   #now(): string {
@@ -264,30 +274,14 @@ export class Federation {
   }
 
   async #answer(pipe: Pipe): Promise<void> {
-    try {
-      const message = await pipe.next(FIRST_MS)
-      if (message.kind !== 'hello') {
-        await answerAsk(
-          { folders: this.#folders, running: this.#running, self: this.#needs.identity.id, admits: this.#needs.admits },
-          pipe,
-          message,
-        )
-        return
-      }
-      const hello = bodyOf('hello', message)
-      const running = this.#running.get(hello.job)
-      if (running !== undefined) return await running.coordinator.accept(pipe, hello)
-      const error = new RoundAbortedError(hello.next, 'hello', 'this peer takes no part in the job now')
-      await sendRefusal(pipe, error, false)
-    } catch (error) {
-      if (pipe.isOpen) await sendRefusal(pipe, error, error instanceof JobRefusedError)
-      pipe.close()
-    }
+    const { identity, admits } = this.#needs
+    await answerPipe({ folders: this.#folders, running: this.#running, self: identity.id, admits }, pipe)
   }
 
   #asking(): Parameters<typeof askFor>[0] {
-    const { clock, network } = this.#needs
-    return { clock, peers: () => network?.connected().map(({ id }) => id) ?? [], network }
+    const { clock, network, admits } = this.#needs
+    const peers = (): string[] => network?.connected().flatMap(({ id }) => (admits(id) ? [id] : [])) ?? []
+    return { clock, peers, network }
   }
 
   #tick(): void {

@@ -148,6 +148,7 @@ export class RunningJob {
       dataset,
       connect: this.#needs.connect,
       progress: this.#needs.progress,
+      admits: this.#needs.admits,
       permit: () => this.#permitted(part),
       times: MEMBER_TIMES,
       log: (event, facts) => this.#note(event, facts),

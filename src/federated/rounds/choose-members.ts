@@ -18,6 +18,7 @@ export interface Question<G extends ReadyMember> {
   /** Whether a member has come, ready or not; whether it is connected at all. */
   readonly isHere: (peer: string) => boolean
   readonly isPresent: (peer: string) => boolean
+  readonly admits: (peer: string) => boolean
 }
 
 export type Choice<G> = { readonly guests: readonly G[] } | { readonly peers: readonly string[]; readonly why: string }
@@ -34,9 +35,12 @@ export function chooseMembers<G extends ReadyMember>(question: Question<G>): Cho
   if (bound === undefined || free.length >= job.least) return chooseAmong(question, free)
   const missing = bound.filter((peer) => !question.ready.some((guest) => guest.peer === peer))
   if (missing.length > 0) {
+    const gone = missing.some((peer) => !question.admits(peer))
+      ? ' (one is no member any more: create another job)'
+      : ''
     return {
       peers: missing,
-      why: 'their sum was signed and its result is not known: without noise no other may be made from this model',
+      why: `their sum was signed and its result is not known: without noise no other may be made from this model${gone}`,
     }
   }
   return { guests: question.ready.filter(({ peer }) => bound.includes(peer)) }
@@ -49,12 +53,12 @@ function boundOf({ peer, hello }: ReadyMember, job: JobView): readonly string[] 
 }
 
 function chooseAmong<G extends ReadyMember>(question: Question<G>, ready: readonly G[]): Choice<G> {
-  const { job, standing, waited, times, isHere, isPresent } = question
-  const absent = job.peers.filter((peer) => !ready.some((guest) => guest.peer === peer))
-  if (absent.length === 0) return { guests: ready }
+  const { job, standing, waited, times, isHere, isPresent, admits } = question
+  const absent = job.peers.filter((peer) => admits(peer) && !ready.some((guest) => guest.peer === peer))
   if (ready.length < job.least) {
     return { peers: absent, why: `${ready.length} of at least ${job.least} members are here` }
   }
+  if (absent.length === 0) return { guests: ready }
   const slow = absent.filter((peer) => isHere(peer) || isPresent(peer))
   if (slow.length > 0 && waited < job.deadlineMs) {
     return { peers: slow, why: 'they are connected and have not finished yet' }

@@ -12,9 +12,14 @@ export interface PlainGuest {
 }
 
 /** Whose contribution is wrong never came so far: `readAnswer`. @throws RoundAbortedError with too few */
-export async function collectPlain(job: JobView, session: number, guests: readonly PlainGuest[]): Promise<void> {
+export async function collectPlain(
+  job: JobView,
+  session: number,
+  guests: readonly PlainGuest[],
+  admits: (peer: string) => boolean,
+): Promise<void> {
   const good = guests
-    .flatMap(({ peer, contribution }) => (contribution === undefined ? [] : [{ peer, contribution }]))
+    .flatMap(({ peer, contribution }) => (contribution === undefined || !admits(peer) ? [] : [{ peer, contribution }]))
     .sort((left, right) => (left.peer < right.peer ? -1 : 1))
   const list = good.map(({ contribution }) => contribution)
   const [first] = list
@@ -25,5 +30,6 @@ export async function collectPlain(job: JobView, session: number, guests: readon
   const all = job.math.strategy.sees === 'each' ? list : [addContributions(list, shape)]
   const payload = Buffer.concat(all.map(contributionBytes))
   const body = { members: good.map(({ peer }) => peer) }
-  await Promise.all(guests.map(({ pipe }) => pipe.send('result', body, payload).catch(() => undefined)))
+  const there = guests.filter(({ peer }) => admits(peer))
+  await Promise.all(there.map(({ pipe }) => pipe.send('result', body, payload).catch(() => undefined)))
 }

@@ -11,6 +11,7 @@ import type { CoordinatorNeeds, Guest, Waiting } from './coordinator-types.ts'
 import { certify } from './certify.ts'
 import { Complaints } from './complaints.ts'
 import { collectPlain } from './collect-plain.ts'
+import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { decodeState, encodeState, stepsOf } from './state.ts'
 import { readAnswer } from './read-answer.ts'
@@ -51,9 +52,13 @@ export class Coordinator {
   }
 
   /** A member has come: its first message is `hello`. */
-  async accept(pipe: Pipe, hello: Body<'hello'>): Promise<void> {
+  async accept(channel: Pipe, hello: Body<'hello'>): Promise<void> {
     const { job, admits, standing } = this.#needs
-    const refuse = (why: string): Promise<void> => sendRefusal(pipe, new JobRefusedError(job.id, why), false)
+    // Who is thrown out of the membership is out of the round at once.
+    const pipe = onlyWhile(channel, () => {
+      if (!admits(channel.remote)) throw new JobRefusedError(job.id, `${channel.remote} is no member any more`)
+    })
+    const refuse = (why: string): Promise<void> => sendRefusal(channel, new JobRefusedError(job.id, why), false)
     if (!job.peers.includes(pipe.remote) || !admits(pipe.remote)) return refuse(`${pipe.remote} is no member of it`)
     if (!equal(hello.plan, job.planHash)) return refuse('this is another plan')
     const vote = { peer: pipe.remote, signature: hello.vote }
@@ -263,7 +268,7 @@ export class Coordinator {
     try {
       log('round.began', { session, aggregator: self, members: guests.map(({ peer }) => peer) })
       if (job.isSecure) await this.#secure(session, guests)
-      else await collectPlain(job, session, guests)
+      else await collectPlain(job, session, guests, this.#needs.admits)
       await certify(job, session, guests, this.#needs.times.stageMs)
       log('round.ended', { session, ms: Math.round(clock.now() - began) })
     } catch (error) {

@@ -14,6 +14,8 @@ export interface LookoutNeeds {
   readonly standing: MemberState
   /** Certified sums of a peer that answers and takes part in the job; undefined: it does not. */
   readonly progress: (peer: string) => Promise<number | undefined>
+  /** Of the membership now. */
+  readonly admits: (peer: string) => boolean
   readonly times: { readonly probeMs: number }
 }
 
@@ -52,7 +54,7 @@ export class Lookout {
   async follow(visit: (peer: string) => Promise<unknown>): Promise<void> {
     const peer = this.#ahead
     this.#ahead = undefined
-    if (peer === undefined) return
+    if (peer === undefined || !this.#needs.admits(peer)) return
     const { standing } = this.#needs
     const before = standing.base
     await visit(peer)

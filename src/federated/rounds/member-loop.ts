@@ -6,6 +6,7 @@ import { Lookout } from './lookout.ts'
 import type { LookoutNeeds } from './lookout.ts'
 import { madeOf } from './made-state.ts'
 import type { RoundFacts } from './math.ts'
+import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { secureRound } from './secure-round.ts'
 import type { SecureRoundNeeds } from './secure-round.ts'
@@ -29,7 +30,8 @@ export interface MemberTimes {
 
 export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
 
-export interface MemberNeeds extends Pick<LookoutNeeds, 'clock' | 'progress'>, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
+export interface MemberNeeds
+  extends Pick<LookoutNeeds, 'clock' | 'progress'>, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
   /** @throws when the peer cannot be reached */
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
   /** Throws when this site must not go on: its plan has changed, say. */
@@ -74,16 +76,18 @@ export class MemberLoop {
 
   /** Resolves when the job is over. @throws what this site refuses: then it takes no part any more */
   async run(): Promise<void> {
-    const { job, standing, clock, times, permit } = this.#needs
+    const { job, standing, clock, times, permit, admits, self } = this.#needs
     const { signal } = this.#abort
     while (!job.isOver(standing.current.state) || !standing.isCertified) {
       signal.throwIfAborted()
       await permit()
       let moved = false
-      await this.#lookout.follow((peer) => this.#visit(peer, [], signal))
-      const order = candidates(job.id, standing.base, job.peers)
+      // Out of the membership, this one waits: it may be let in again.
+      const isIn = admits(self.id)
+      if (isIn) await this.#lookout.follow((peer) => this.#visit(peer, [], signal))
+      const order = isIn ? candidates(job.id, standing.base, job.peers) : []
       for (const [index, peer] of order.entries()) {
-        if (clock.now() < (this.#skipped.get(peer) ?? 0)) continue
+        if (!admits(peer) || clock.now() < (this.#skipped.get(peer) ?? 0)) continue
         moved = await this.#visit(peer, order.slice(0, index), signal)
         if (moved) break
       }
@@ -108,7 +112,10 @@ export class MemberLoop {
     this.#isLeaving = false
     void this.#lookout.watch(better, pipe, () => this.#leave(pipe))
     try {
-      await this.#converse(pipe, signal)
+      await this.#converse(
+        onlyWhile(pipe, () => this.#checkAdmitted(peer)),
+        signal,
+      )
       this.#skipped.clear()
       return true
     } catch (error) {
@@ -133,6 +140,11 @@ export class MemberLoop {
       this.#stage = 'idle'
       pipe.close()
     }
+  }
+
+  #checkAdmitted(peer: string): void {
+    const { admits, job } = this.#needs
+    if (!admits(peer)) throw new JobRefusedError(job.id, `${peer} is no member any more`)
   }
 
   #leave(pipe: Pipe): void {

@@ -137,6 +137,27 @@ export function pipePair(clock: Clock, left: string, right: string): readonly [P
   return [end(boxes[0], boxes[1], right), end(boxes[1], boxes[0], left)]
 }
 
+/** The same, over which nothing is said or heard any more once this throws. */
+export function onlyWhile(pipe: Pipe, check: () => void): Pipe {
+  return {
+    remote: pipe.remote,
+    async send(kind, body, payload) {
+      check()
+      await pipe.send(kind, body, payload)
+    },
+    async next(wait) {
+      const message = await pipe.next(wait)
+      check()
+      return message
+    },
+    get isOpen() {
+      return pipe.isOpen
+    },
+    onEnd: (action) => pipe.onEnd(action),
+    close: () => pipe.close(),
+  }
+}
+
 function opened(control: Uint8Array): Pick<Message, 'kind' | 'body'> {
   const value = decodeControl(control) as { readonly kind?: unknown; readonly body?: unknown } | null
   const { kind, body } = value ?? {}

@@ -13,6 +13,8 @@ import { bodyOf, expectOf, revealBody } from './wire.ts'
 export interface SecureMemberNeeds {
   readonly random: RandomSource
   readonly signedRounds: SignedRounds
+  /** Told the roster, and asked again before the vector leaves; throws where somebody in it is no member any more. */
+  readonly mayJoin: (members: readonly string[]) => void
   /** Told before the set of survivors is signed; throws when this member may not sign it. By identity, hex. */
   readonly mayRelease: (members: readonly string[]) => void
   /** Durable when it resolves; only then the signature over that set leaves. */
@@ -58,6 +60,8 @@ export async function sumWithOthers(
     await pipe.send('advertise', { entry: client.advertisement })
     stage('advertised')
     const roster = bodyOf('roster', await expectOf(pipe, ['roster'], wait)).entries
+    const identities = roster.map(({ identity }) => Buffer.from(identity).toString('hex'))
+    needs.mayJoin(identities)
     const shares = client.roster(roster)
     await needs.before?.('shares')
     await pipe.send('shares', shares)
@@ -65,13 +69,14 @@ export async function sumWithOthers(
     const { sealed } = bodyOf('ciphertexts', await expectOf(pipe, ['ciphertexts'], wait))
     const vector = client.ciphertexts(sealed)
     await needs.before?.('masked')
+    needs.mayJoin(identities)
     needs.charge()
     const trailer = await sendVector(pipe, vector)
     await pipe.send('masked', trailer)
     stage('masked')
     const { list } = bodyOf('survivors', await expectOf(pipe, ['survivors'], wait))
     // The roster as this member sorted it: by identity.
-    const sorted = roster.map(({ identity }) => Buffer.from(identity).toString('hex')).sort()
+    const sorted = identities.toSorted()
     survivors = list.map(({ position }) => sorted[position] ?? '').sort()
     const consistency = client.survivors(list)
     await needs.remember()

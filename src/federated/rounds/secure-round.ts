@@ -1,5 +1,6 @@
 /** A member's round by a secure sum: what it puts in, which set it signs, what it pays, and what came out. */
 import type { RandomSource } from '../../util/index.ts'
+import { JobRefusedError } from '../plan/errors.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { ReplayError } from '../secagg/errors.ts'
@@ -22,6 +23,8 @@ export interface SecureRoundNeeds {
   /** Name of the data in the ledger. */
   readonly dataset: string
   readonly times: { readonly silenceMs: number }
+  /** Of the membership now. */
+  readonly admits: (peer: string) => boolean
   readonly before?: ((stage: string) => Promise<void>) | undefined
   readonly stage: (name: string) => void
   /** Told when noise has been paid for: it must not leave a second time. */
@@ -40,14 +43,16 @@ export async function secureRound(
   const header = job.header(session, state, hash)
   let released: readonly string[] = []
   const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
+  const peersOf = (identities: readonly string[]): string[] => identities.map((one) => keys.get(one) ?? one)
   const words = await sumWithOthers(
     {
       random,
+      mayJoin: (identities) => checkAdmitted(needs, peersOf(identities)),
       signedRounds: ledger,
       before: needs.before,
       stage: needs.stage,
       mayRelease: (identities) => {
-        released = identities.map((identity) => keys.get(identity) ?? identity)
+        released = peersOf(identities)
         if (prepared.noise === undefined) checkSet(needs, hash, released)
       },
       // Under this number nothing is signed any more, whatever becomes of the sum.
@@ -76,6 +81,12 @@ export async function secureRound(
   )
   const sums = decodeSum(words, layout, header)
   return { sums, survivors: released.length, members: released }
+}
+
+/** Who was thrown out while the round was under way gets nothing more of this member. */
+function checkAdmitted({ job, admits }: SecureRoundNeeds, peers: readonly string[]): void {
+  const gone = peers.find((peer) => !admits(peer))
+  if (gone !== undefined) throw new JobRefusedError(job.id, `${gone} is no member any more`)
 }
 
 /** Two sums over different sets from one state would tell a member's update: without noise, of statistics too, there is one. */

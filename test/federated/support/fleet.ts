@@ -72,6 +72,7 @@ export interface FleetInit {
   readonly onMessage?: (from: Member, to: Member, kind: string, body: object, payload: Uint8Array) => void
   /** What is sent in its place. */
   readonly rewrite?: (from: Member, message: Message) => Message | undefined
+  readonly admits?: (peer: string) => boolean
   readonly filter?: (member: string) => Filter | undefined
   readonly cap?: number
   readonly times?: typeof TIMES
@@ -159,7 +160,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       self: identity.id,
       job,
       standing,
-      admits: () => true,
+      admits: init.admits ?? (() => true),
       isPresent: (peer) => members.some((other) => other.identity.id === peer && !other.isGone),
       times: times.coordinator,
       log: note,
@@ -185,6 +186,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
         return Promise.resolve(isThere ? other.standing.base : undefined)
       },
       permit: () => undefined,
+      admits: init.admits ?? (() => true),
       times: times.member,
       log: note,
       applied: (_, facts) => Promise.resolve(note('applied', { ...facts })),

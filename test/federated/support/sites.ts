@@ -83,6 +83,7 @@ export function createTestMesh(folder: string): TestMesh {
         threads: 1,
         paths: { state: home, keys: join(home, 'keys') },
         admits: (peer) => mesh.admits(identity.id, peer),
+        permit: () => undefined,
         isPresent: (peer) => handlers.has(peer),
         watch: () => () => undefined,
         nameOf: (peer) => peer,

@@ -1,0 +1,72 @@
+/** What other peers ask of this one: documents about jobs, and its part as an aggregator. */
+import { JobRefusedError, JobUnknownError, RoundAbortedError } from '../plan/errors.ts'
+import type { Coordinator } from '../rounds/coordinator.ts'
+import type { Message, Pipe } from '../rounds/pipe.ts'
+import { bodyOf, sendRefusal } from '../rounds/wire.ts'
+import { documentOf } from './asking.ts'
+import { checkJoin } from './documents.ts'
+import type { JobFolder } from './job-folder.ts'
+
+/** First message of a channel. */
+const FIRST_MS = 10_000
+
+interface Running {
+  readonly coordinator: Coordinator
+  readonly standing: { readonly base: number }
+}
+
+export interface Answering {
+  readonly folders: ReadonlyMap<string, JobFolder>
+  /** Jobs that this peer takes part in now. */
+  readonly running: ReadonlyMap<string, Running>
+  readonly self: string
+  readonly admits: (peer: string) => boolean
+}
+
+/** A channel that another peer has opened; whatever it says, this one goes on. */
+export async function answerPipe(answering: Answering, pipe: Pipe): Promise<void> {
+  try {
+    const message = await pipe.next(FIRST_MS)
+    if (message.kind !== 'hello') {
+      await answerAsk(answering, pipe, message)
+      return
+    }
+    const hello = bodyOf('hello', message)
+    const running = answering.running.get(hello.job)
+    if (running !== undefined) {
+      await running.coordinator.accept(pipe, hello)
+      return
+    }
+    const error = new RoundAbortedError(hello.next, 'hello', 'this peer takes no part in the job now')
+    await sendRefusal(pipe, error, false)
+  } catch (error) {
+    if (pipe.isOpen) await sendRefusal(pipe, error, error instanceof JobRefusedError)
+    pipe.close()
+  }
+}
+
+/** What another peer asks of this one. @throws JobUnknownError, JobRefusedError */
+async function answerAsk({ folders, running, self, admits }: Answering, pipe: Pipe, message: Message): Promise<void> {
+  const { job, what } = message.body
+  const folder = typeof job === 'string' ? named(folders, job) : undefined
+  if (!admits(pipe.remote)) throw new JobRefusedError(String(job).slice(0, 40), `${pipe.remote} is no member`)
+  if (folder === undefined) throw new JobUnknownError(String(job).slice(0, 40))
+  const reply = (document: unknown): Promise<void> =>
+    pipe.send('document', {}, Buffer.from(JSON.stringify(document ?? null)))
+  if (message.kind === 'ask' && what === 'offer') await reply(folder.offer)
+  else if (message.kind === 'ask' && what === 'start') await reply(folder.start)
+  else if (message.kind === 'ask' && what === 'part') await reply(running.get(folder.id)?.standing.base)
+  else if (message.kind === 'join' && folder.offer.author === self) {
+    const join = checkJoin(documentOf(message), folder.offer)
+    if (join.peer !== pipe.remote) throw new JobRefusedError(folder.id, 'a join is of somebody else')
+    if (folder.start === undefined && !folder.joins.has(join.peer)) await folder.addJoin(join)
+    await reply(folder.start)
+  } else await sendRefusal(pipe, new JobRefusedError(folder.id, `"${message.kind}" is no question`), false)
+}
+
+function named(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder | undefined {
+  const own = folders.get(job)
+  if (own !== undefined) return own
+  const all = [...folders.values()].filter(({ offer }) => offer.plan.name === job)
+  return all.length === 1 ? all[0] : undefined
+}
