@@ -45,6 +45,10 @@ function overSocket(
   })
 }
 
+const HELD = { model: MODEL, input: { kind: 'text', text: 'x' } }
+/** A schema that no answer can be held to. */
+const REFUSED = JSON.stringify({ type: 'object', properties: { a: { not: {} } } })
+
 describe('admin routes', () => {
   let running: Running
   beforeAll(async () => {
@@ -107,6 +111,9 @@ describe('admin routes', () => {
     ['/api/v1/generate', { model: MODEL, input: { kind: 'ids', ids: [-1] } }, 'input.ids[0]'],
     ['/api/v1/generate', { model: MODEL, input: { kind: 'text', text: 'x' }, sampling: { heat: 1 } }, 'sampling.heat'],
     ['/api/v1/generate', { model: MODEL, input: { kind: 'text', text: 'x' }, max_tokens: 1 }, 'max_tokens'],
+    ['/api/v1/generate', { ...HELD, format: { kind: 'schema', text: REFUSED } }, 'format.text.properties.a.not'],
+    ['/api/v1/generate', { ...HELD, format: { kind: 'schema', text: '{' } }, 'format.text'],
+    ['/api/v1/generate', { ...HELD, format: { kind: 'calls', text: REFUSED } }, 'format.text'],
     ['/api/v1/tokenize', { model: MODEL }, 'input'],
     ['/api/v1/detokenize', { model: MODEL, ids: ['1'] }, 'ids[0]'],
     ['/api/v1/import', { source: '' }, 'source'],

@@ -1,7 +1,15 @@
 /** Bodies of the `/api/v1` routes: ours alone, so an unknown field is a mistake. */
 import { z } from 'zod'
-import { GREEDY, MAX_BIASES, MAX_SCHEMA_TEXT, MAX_TOOLS } from '../../pipeline/index.ts'
-import type { GenerateRequest } from '../../pipeline/index.ts'
+import {
+  AnswerFormatError,
+  callsGrammar,
+  checkedSchema,
+  GREEDY,
+  MAX_BIASES,
+  MAX_SCHEMA_TEXT,
+  MAX_TOOLS,
+} from '../../pipeline/index.ts'
+import type { AnswerFormat, GenerateRequest } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
 import {
   auditMode,
@@ -68,11 +76,29 @@ const sampling = z.strictObject({
     .exactOptional(),
 })
 
-const format = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('json') }),
-  z.strictObject({ kind: z.literal('schema'), text: z.string().max(MAX_SCHEMA_TEXT) }),
-  z.strictObject({ kind: z.literal('calls'), text: z.string().max(MAX_SCHEMA_TEXT) }),
-])
+const format = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('json') }),
+    z.strictObject({ kind: z.literal('schema'), text: z.string().max(MAX_SCHEMA_TEXT) }),
+    z.strictObject({ kind: z.literal('calls'), text: z.string().max(MAX_SCHEMA_TEXT) }),
+  ])
+  .superRefine((asked, context) => {
+    const wrong = wrongIn(asked)
+    if (wrong === undefined) return
+    const path = wrong.where === '' ? ['text'] : ['text', wrong.where]
+    context.addIssue({ code: 'custom', path, message: wrong.what })
+  })
+
+/** Why no answer can be held to a form, before a peer that chooses tokens would find out. */
+function wrongIn(asked: AnswerFormat): { readonly where: string; readonly what: string } | undefined {
+  try {
+    if (asked.kind === 'schema') checkedSchema(JSON.parse(asked.text))
+    else if (asked.kind === 'calls') callsGrammar(asked.text)
+    return undefined
+  } catch (error) {
+    return error instanceof AnswerFormatError ? error : { where: '', what: 'is no JSON' }
+  }
+}
 
 const generateFields = z.strictObject({
   model: name,

@@ -3,7 +3,7 @@
  * gradients back, and is the origin of its own runs. A session belongs to the peer that opened it; another adapter on the
  * same blocks is another session, and neither sees the other's values.
  */
-import { errorData } from '../../errors.ts'
+import { toWeftError } from '../../errors.ts'
 import { encodeControl, frame } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
@@ -17,6 +17,7 @@ import { decodeRingError } from '../ring/protocol.ts'
 import { RemoteError } from '../ring/remote-error.ts'
 import { admitOrigin } from '../ring/site-gate.ts'
 import type { SiteGate } from '../ring/site-gate.ts'
+import { errorControl } from '../told.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
 import type { LentTrainHost, TrainHosts } from './hosts.ts'
@@ -57,6 +58,7 @@ export class TrainService {
       clock: needs.clock,
       protocol: TRAIN_PROTOCOL,
       receive: (from, part) => this.#receive(from, part),
+      fault: ({ request }, error) => this.#origins.get(request)?.listener.failed(needs.self, toWeftError(error)),
       ended: (link) => this.peerLost(link.peer),
     })
   }
@@ -302,8 +304,6 @@ export class TrainService {
   }
 
   #refuse(to: Link, request: number, place: number, error: unknown): void {
-    to.send(frame({ type: TRAIN.error, request, hop: place, control: encodeControl(errorData(error)) })).catch(
-      () => undefined,
-    )
+    to.send(frame({ type: TRAIN.error, request, hop: place, control: errorControl(error) })).catch(() => undefined)
   }
 }

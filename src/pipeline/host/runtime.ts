@@ -4,7 +4,7 @@
  */
 import { DTYPE, encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
-import { errorData } from '../../errors.ts'
+import { errorControl } from '../told.ts'
 import type { Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
@@ -167,7 +167,7 @@ export class StageRuntime {
   #fail(message: Frame, error: unknown): void {
     this.close(message)
     this.#needs.emit(
-      frame({ type: HOST.error, request: message.request, hop: message.hop, control: encodeControl(errorData(error)) }),
+      frame({ type: HOST.error, request: message.request, hop: message.hop, control: errorControl(error) }),
     )
   }
 

@@ -2,10 +2,10 @@
  * Channels between peers that compute: one kept open to each neighbour, opened when it is first needed. An answer goes back over the
  * channel that its question came by: after a cut, another channel to the same peer may be one that is dead already.
  */
-import { errorData } from '../../errors.ts'
-import { DTYPE, encodeControl, frame } from '../../net/index.ts'
+import { DTYPE, frame } from '../../net/index.ts'
 import type { Channel, Frame, Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
+import { errorControl } from '../told.ts'
 import { PeerLostError } from './errors.ts'
 import { RING, RING_PROTOCOL } from './protocol.ts'
 
@@ -32,6 +32,8 @@ export interface LinksInit {
   /** Null: this peer alone. */
   readonly network: Network | null
   receive(from: Link, message: Frame): void
+  /** This peer has sent itself a frame that `receive` throws on: there is no channel that could end. */
+  fault(message: Frame, error: unknown): void
   /** A channel has ended, and what it carried is lost; `own`: it is the one that `send` used. */
   ended(link: Link, own: boolean): void
 }
@@ -73,7 +75,13 @@ export function createLinks(init: LinksInit): Links {
   const self: Link = {
     peer: init.self,
     send: (message) => {
-      queueMicrotask(() => init.receive(self, message))
+      queueMicrotask(() => {
+        try {
+          init.receive(self, message)
+        } catch (error) {
+          init.fault(message, error)
+        }
+      })
       return Promise.resolve()
     },
   }
@@ -99,7 +107,7 @@ export const NO_PAYLOAD = { dtype: DTYPE.none, dims: [], payload: new Uint8Array
 
 /** Why what a frame asked for is not done. */
 export function failureOf(message: Frame, error: unknown): Frame {
-  return forward(message, { type: RING.error, ...NO_PAYLOAD, control: encodeControl(errorData(error)) })
+  return forward(message, { type: RING.error, ...NO_PAYLOAD, control: errorControl(error) })
 }
 
 /** A frame of the ring out of one of another type, for another request and hop. */

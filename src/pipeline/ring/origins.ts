@@ -1,4 +1,5 @@
 /** What comes back to the origins on this peer: each hears of its own sessions, from the peers of its route alone. */
+import { toWeftError } from '../../errors.ts'
 import type { Frame } from '../../net/index.ts'
 import {
   decodeAccounted,
@@ -51,6 +52,12 @@ export class Origins {
 
   lost(peer: string, why: string, gone: boolean): void {
     for (const listener of this.#listeners.values()) if (listener.peers.has(peer)) listener.lost(peer, why, gone)
+  }
+
+  /** A frame of this peer's own that nobody could read. */
+  failed({ request, attempt, hop }: Frame, error: unknown): void {
+    const listener = this.#listeners.get(request)
+    if (listener?.attempt === attempt) listener.failed(hop, toWeftError(error))
   }
 
   receive(from: string, message: Frame): void {

@@ -13,6 +13,7 @@ import { decodeControl, FrameError } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { MAX_SCHEMA_TEXT } from '../host/grammar/schema.ts'
 import { tokenIdsSchema } from '../host/token-ids.ts'
+import { MAX_TOLD } from '../told.ts'
 import { MAX_RUNS, NAME_BYTES } from '../prefix/names.ts'
 import { GUESS_KEY_BYTES, MAX_GUESSES } from './guesses.ts'
 import { isAddress } from '../../store/index.ts'
@@ -172,7 +173,7 @@ const resumeSchema = z.strictObject({
   /** Rows from this one on never were. Absent: all that the hop has are. */
   keep: position.optional(),
 })
-const brokenSchema = z.object({ peer: peerId, why: z.string().max(4096), gone: z.boolean().default(false) })
+const brokenSchema = z.object({ peer: peerId, why: z.string().max(MAX_TOLD), gone: z.boolean().default(false) })
 const closeSchema = z.object({
   from: block.optional(),
   /** Of the runs behind those that were named in the opening. */
@@ -193,9 +194,9 @@ const openedSchema = z.strictObject({
 })
 const errorSchema = z.object({
   code: z.string().max(64),
-  message: z.string().max(4096),
-  why: z.string().max(4096).nullable(),
-  hint: z.string().max(4096).nullable(),
+  message: z.string().max(MAX_TOLD),
+  why: z.string().max(MAX_TOLD).nullable(),
+  hint: z.string().max(MAX_TOLD).nullable(),
   details: z.record(z.string(), z.unknown()),
 })
 const likelihoodSchema = z.object({

@@ -3,7 +3,6 @@
  * passed on, and tells the origin when something here is lost. Sessions belong to the peer that opened them: another
  * peer's frames do not reach them, whatever number they carry.
  */
-import { encodeControl } from '../../net/index.ts'
 import type { Frame, Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { HOST } from '../host/protocol.ts'
@@ -13,7 +12,7 @@ import { accountOf } from './accounts.ts'
 import { admitOpen, admitReroute } from './admission.ts'
 import type { Hop } from './hop.ts'
 import { HopTable, hopKey } from './hop-table.ts'
-import { createLinks, failureOf, forward, NO_PAYLOAD } from './links.ts'
+import { createLinks, NO_PAYLOAD } from './links.ts'
 import type { Link, Links } from './links.ts'
 import { newHop, openFrame, prepareHost } from './new-hop.ts'
 import type { NewHopNeeds, ReadyHost } from './new-hop.ts'
@@ -28,6 +27,7 @@ import type { RouteOpen } from './protocol.ts'
 import { countRows } from './row-counters.ts'
 import { admitOrigin } from './site-gate.ts'
 import type { SiteGate } from './site-gate.ts'
+import { refuse, ToOrigin } from './to-origin.ts'
 import { signedToken } from './witness.ts'
 
 /** Sessions end this long after their own deadline, in case the origin's close was lost. */
@@ -49,10 +49,12 @@ export class RingService {
   readonly #prefixes = new HopPrefixes()
   readonly #onward: OnwardNeeds = {
     send: (peer, message) => this.send(peer, message),
-    sayAgain: (hop) => hop.answered !== undefined && this.#answer(hop, hop.answered),
+    sayAgain: (hop) => hop.answered !== undefined && this.#tell.answer(hop, hop.answered),
     failed: (hop, error) => this.#fail(hop, error),
-    broken: (hop, peer, error) => this.#break(hop, peer, error instanceof Error ? error.message : String(error)),
+    broken: (hop, peer, error) =>
+      this.#tell.broken(hop, peer, error instanceof Error ? error.message : String(error), false),
   }
+  readonly #tell = new ToOrigin((hop) => this.#orphan(hop))
   readonly #origins: Origins
   readonly #hosts = new WeakSet<StageHost>()
   /** Sessions that are being opened, by the attempt that opens them; none once the origin has closed them again. */
@@ -68,6 +70,7 @@ export class RingService {
       network: needs.network,
       clock: needs.clock,
       receive: (from, message) => this.#receive(from, message),
+      fault: (message, error) => this.#fault(message, error),
       ended: (link, own) => this.#linkEnded(link, own),
     })
   }
@@ -92,7 +95,7 @@ export class RingService {
   peerLost(peer: string, why = ENDED): void {
     for (const hop of this.#hops) {
       if (hop.origin.peer === peer) this.#orphan(hop)
-      else if (hop.before === peer || hop.next === peer) this.#break(hop, peer, why, true)
+      else if (hop.before === peer || hop.next === peer) this.#tell.broken(hop, peer, why, true)
     }
     this.#origins.lost(peer, why, true)
   }
@@ -102,7 +105,7 @@ export class RingService {
     const { peer } = link
     for (const hop of this.#hops) {
       if (hop.origin === link) this.#orphan(hop)
-      else if (hop.previous === link || (own && hop.next === peer)) this.#break(hop, peer, ENDED)
+      else if (hop.previous === link || (own && hop.next === peer)) this.#tell.broken(hop, peer, ENDED, false)
     }
     if (own) this.#origins.lost(peer, ENDED, false)
   }
@@ -110,9 +113,7 @@ export class RingService {
   /** No session is opened any more; those of others are asked to go on elsewhere. */
   leave(): void {
     this.#leaving = true
-    for (const hop of this.#hops)
-      if (hop.origin.peer !== this.#needs.self)
-        hop.origin.send(hop.frame({ type: RING.leaving })).catch(() => undefined)
+    for (const hop of this.#hops) if (hop.origin.peer !== this.#needs.self) this.#tell.leaving(hop)
   }
 
   async stop(): Promise<void> {
@@ -144,7 +145,7 @@ export class RingService {
       if (this.#opening.get(key) !== message.attempt) return
       await this.#begin(from, message, open, ready)
     } catch (error) {
-      this.#refuse(from, message, error)
+      refuse(from, message, error)
     } finally {
       if (key !== undefined && this.#opening.get(key) === message.attempt) this.#opening.delete(key)
     }
@@ -161,11 +162,6 @@ export class RingService {
     hop.watchNext(this.#needs.self, this.#needs.network)
     this.#needs.count('sessions_opened')
     await host.send(openFrame(hop, open, this.#prefixes.wanted(hop), adapter))
-  }
-
-  #opened(hop: Hop, more: { readonly prefix?: number }): void {
-    const control = encodeControl({ pid: hop.host.pid, ...more })
-    hop.origin.send(hop.frame({ type: RING.opened, control })).catch(() => this.#orphan(hop))
   }
 
   #attach(host: StageHost): void {
@@ -188,10 +184,9 @@ export class RingService {
       const apart = this.#prefixes.apart(hop, ...before)
       if (apart !== undefined) hop.host.send(apart).catch(() => undefined)
       hop.watchNext(this.#needs.self, this.#needs.network)
-      const control = encodeControl({ taken: hop.taken })
-      from.send(forward(message, { type: RING.rerouted, control })).catch(() => this.#orphan(hop))
+      this.#tell.rerouted(hop)
     } catch (error) {
-      this.#refuse(from, message, error)
+      refuse(from, message, error)
     }
   }
 
@@ -225,7 +220,7 @@ export class RingService {
     }
     const run = takeRows(hop, from, message)
     if (run === 'repeated') this.#needs.count('frames_repeated')
-    else if (typeof run === 'string') this.#break(hop, from.peer, run)
+    else if (typeof run === 'string') this.#tell.broken(hop, from.peer, run, false)
     else if (run !== undefined) hop.host.send(run).catch((error: unknown) => this.#fail(hop, error))
   }
 
@@ -233,18 +228,16 @@ export class RingService {
     const hop = this.#hops.byLocal(message.request)
     if (hop === undefined) return
     if (message.type === HOST.opened) {
-      if (hop.prefix === undefined) return this.#opened(hop, {})
+      if (hop.prefix === undefined) return this.#tell.opened(hop)
       this.#prefixes.opened(hop, message.position)
-      return this.#opened(hop, { prefix: hop.taken })
+      return this.#tell.opened(hop, hop.taken)
     }
     countRows(message, (name, by) => this.#needs.count(name, by))
     if (message.type === HOST.rows) this.#passOn(hop, message)
-    else if (message.type === HOST.token) this.#answer(hop, { ...signedToken(hop, message), type: RING.token })
-    else if (message.type === HOST.taken) this.#answer(hop, { ...message, type: RING.taken })
+    else if (message.type === HOST.token) this.#tell.answer(hop, { ...signedToken(hop, message), type: RING.token })
+    else if (message.type === HOST.taken) this.#tell.answer(hop, { ...message, type: RING.taken })
     else if (message.type === HOST.error) {
-      hop.origin
-        .send(forward(message, { type: RING.error, request: hop.request, hop: hop.place, attempt: hop.attempt }))
-        .catch(() => undefined)
+      this.#tell.ended(hop, message)
       this.#free(hop)
     }
   }
@@ -257,25 +250,7 @@ export class RingService {
     }
     passOn(this.#onward, hop, next, message)
     this.#prefixes.keep(hop)
-    if (hop.shadow) this.#answer(hop, { ...message, type: RING.taken, ...NO_PAYLOAD })
-  }
-
-  #answer(hop: Hop, message: Frame): void {
-    hop.answered = message
-    const { request, attempt } = hop
-    hop.origin
-      .send(forward(message, { type: message.type, request, attempt, hop: hop.place }))
-      .catch(() => this.#orphan(hop))
-  }
-
-  /** A neighbour is gone, the session stays: its origin finds another route, or ends it. */
-  #break(hop: Hop, peer: string, why: string, gone = false): void {
-    hop.paused = true
-    if (hop.told) return
-    hop.told = true
-    hop.origin
-      .send(hop.frame({ type: RING.broken, control: encodeControl({ peer, why, gone }) }))
-      .catch(() => this.#orphan(hop))
+    if (hop.shadow) this.#tell.answer(hop, { ...message, type: RING.taken, ...NO_PAYLOAD })
   }
 
   #orphan(hop: Hop): void {
@@ -305,10 +280,13 @@ export class RingService {
 
   #fail(hop: Hop, error: unknown): void {
     this.#free(hop)
-    this.#refuse(hop.origin, hop.frame({ type: RING.error }), error)
+    this.#tell.failed(hop, error)
   }
 
-  #refuse(origin: Link, message: Frame, error: unknown): void {
-    origin.send(failureOf(message, error)).catch(() => undefined)
+  /** This peer has sent itself what it cannot read: the session that it is of fails, and nothing else. */
+  #fault(message: Frame, error: unknown): void {
+    const hop = message.type === RING.rows ? this.#hops.ofRows(this.#needs.self, message) : undefined
+    if (typeof hop === 'object') this.#fail(hop, error)
+    else this.#origins.failed(message, error)
   }
 }

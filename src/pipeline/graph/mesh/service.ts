@@ -2,7 +2,7 @@
  * A peer's part of the flow of graphs: it opens parts in graph hosts for origins that ask, takes values from those alone
  * that may send them, passes on what its parts make, and is the origin of its own requests.
  */
-import { errorData } from '../../../errors.ts'
+import { toWeftError } from '../../../errors.ts'
 import { encodeControl, frame } from '../../../net/index.ts'
 import type { Frame, Network } from '../../../net/index.ts'
 import type { CancelTimer, Clock } from '../../../util/index.ts'
@@ -13,6 +13,7 @@ import type { Link, Links } from '../../ring/links.ts'
 import { decodeRingError } from '../../ring/protocol.ts'
 import { RemoteError } from '../../ring/remote-error.ts'
 import type { SiteGate } from '../../ring/site-gate.ts'
+import { errorControl } from '../../told.ts'
 import { FlowRefusedError } from '../errors.ts'
 import { FlowStage } from '../flow/stage.ts'
 import type { Target } from '../flow/routes.ts'
@@ -89,6 +90,7 @@ export class FlowService {
       clock: needs.clock,
       protocol: FLOW_PROTOCOL,
       receive: (from, part) => this.#receive(from, part),
+      fault: ({ request }, error) => this.#origins.get(request)?.listener.failed(toWeftError(error)),
       ended: (link) => this.peerLost(link.peer),
     })
   }
@@ -274,8 +276,7 @@ export class FlowService {
   }
 
   #refuse(to: Link, request: number, part: number, error: unknown): void {
-    const control = encodeControl(errorData(error))
-    to.send(frame({ type: FLOW.error, request, hop: part, control })).catch(() => undefined)
+    to.send(frame({ type: FLOW.error, request, hop: part, control: errorControl(error) })).catch(() => undefined)
   }
 }
 
