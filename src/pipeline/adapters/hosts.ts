@@ -96,7 +96,7 @@ export class TrainHosts {
     const { clock, codeCache, storeDirectory, threads } = this.#needs
     const folder = await mkdtemp(join(tmpdir(), 'weft-train-'))
     const host = new TrainHost({ clock, codeCache })
-    void host.ended.then(() => rm(folder, { recursive: true, force: true }))
+    host.ended.then(() => rm(folder, { recursive: true, force: true })).catch(() => undefined)
     await host.load({ manifestPath, storeDirectory, folder, threads })
     this.#needs.count('training_hosts')
     return host

@@ -89,6 +89,7 @@ export class TrainService {
   /** Nothing more comes from this peer: its sessions here are freed, our own over it fail. */
   peerLost(peer: string, why = 'its connection ended'): void {
     for (const stage of this.#stages.values()) if (stage.origin.peer === peer) this.#free(stage)
+    for (const key of this.#opening.keys()) if (key.startsWith(`${peer}/`)) this.#opening.set(key, false)
     for (const { route, listener } of this.#origins.values()) {
       if (route.includes(peer)) listener.failed(peer, new PeerLostError(peer, why))
     }

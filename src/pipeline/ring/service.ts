@@ -199,17 +199,22 @@ export class RingService {
   async #feed(from: Link, message: Frame): Promise<void> {
     const hop = this.#hops.ofFrame(from.peer, message)
     if (hop === undefined) return
-    await feedShadow(this.#onward, hop, decodeFeed(message)).catch(() => undefined)
+    try {
+      await feedShadow(this.#onward, hop, decodeFeed(message))
+    } catch {
+      // The shadow's origin hears nothing from it, and looks for another.
+    }
   }
 
   /** What cannot be answered costs the session nothing. */
   async #account(from: Link, message: Frame): Promise<void> {
     const hop = this.#hops.ofFrame(from.peer, message)
-    if (hop !== undefined)
-      await accountOf(hop, message).then(
-        (answer) => from.send(answer),
-        () => undefined,
-      )
+    if (hop === undefined) return
+    try {
+      await from.send(await accountOf(hop, message))
+    } catch {
+      // Whoever asked has gone, or takes no answer for one.
+    }
   }
 
   #rows(from: Link, message: Frame): void {

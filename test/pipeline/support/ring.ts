@@ -64,7 +64,7 @@ export interface StageRing {
   readonly host: RecordedHost
   readonly hub: MemoryHub
   readonly counted: Map<string, number>
-  stranger(id: string): Promise<Stranger>
+  readonly stranger: (id: string) => Promise<Stranger>
 }
 
 export function stageRing(needs: Partial<RingNeeds> = {}, stages: Partial<StageTable> = {}): StageRing {

@@ -117,6 +117,7 @@ export class FlowService {
     for (const part of this.#parts.values()) {
       if (part.origin.peer === peer || part.open.route.includes(peer)) this.#fail(part, new PeerLostError(peer, why))
     }
+    for (const key of this.#opening.keys()) if (key.startsWith(`${peer}/`)) this.#opening.set(key, false)
     for (const { route, listener } of this.#origins.values()) {
       if (route.includes(peer)) listener.failed(new PeerLostError(peer, why))
     }
