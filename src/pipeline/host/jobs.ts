@@ -2,11 +2,15 @@
 import { DTYPE } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
+import { MAX_SLOTS } from './decoder-stage.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
 import type { SessionPrefix } from './prefix-cache.ts'
 import { RUN } from './protocol.ts'
 import type { Sampled, Sampler } from './sampler.ts'
+
+/** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
+const MAX_ROWS = 512
 
 export interface Session {
   readonly key: string
@@ -39,6 +43,32 @@ export interface Job {
   ran: number
   /** Of rows that go to the head, where a token is wanted. */
   readonly guesses: readonly number[]
+  /** What its session has, once it is loaded. */
+  readonly adapter: HostAdapter | undefined
+}
+
+/** The oldest job, and those that wait for the same part: one a session, in order, within the limits of a run. */
+export function pickJobs(waiting: readonly Job[]): Job[] {
+  const first = waiting[0]!
+  const part = nextPart(first)
+  const jobs: Job[] = []
+  const sessions = new Set<Session>()
+  let rows = 0
+  for (const job of waiting) {
+    const passed = sessions.has(job.session)
+    sessions.add(job.session)
+    // What runs without adapters takes the graph that it always takes.
+    const isAlike = (job.adapter === undefined) === (first.adapter === undefined)
+    if (passed || nextPart(job) !== part || !isAlike) continue
+    if (jobs.length === MAX_SLOTS || (jobs.length > 0 && rows + job.count > MAX_ROWS)) break
+    jobs.push(job)
+    rows += job.count
+  }
+  return jobs
+}
+
+export function rowsOf(jobs: readonly Job[]): number {
+  return jobs.reduce((sum, { count }) => sum + count, 0)
 }
 
 /** A row that was alone in a run of a part that takes it once. */

@@ -1,6 +1,6 @@
 /**
  * The work of a stage host without its sockets: loaded parts, sessions with their KV caches, and the loop that puts
- * rows of several sessions into one run. Batching is the choice of jobs in `#pick`, nothing else.
+ * rows of several sessions into one run. Batching is the choice of jobs in `pickJobs`, nothing else.
  */
 import { DTYPE, encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
@@ -10,8 +10,7 @@ import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
 import { BlockMeter } from './block-times.ts'
 import { askedRows, chosenTokens, guessesOf, tokenControl } from './choosing.ts'
-import { MAX_SLOTS } from './decoder-stage.ts'
-import { answer, markSingle, nextPart, sessionKey } from './jobs.ts'
+import { answer, markSingle, pickJobs, rowsOf, sessionKey } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
@@ -20,9 +19,6 @@ import { PrefixCache } from './prefix-cache.ts'
 import { checkStep } from './step-check.ts'
 import { sessionSampler } from './session-sampler.ts'
 import type { Grammars } from './grammar/grammars.ts'
-
-/** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
-const MAX_ROWS = 512
 
 export interface StageRuntimeNeeds {
   readonly clock: Clock
@@ -75,7 +71,8 @@ export class StageRuntime {
         positions: control.positions,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
         sampler: sessionSampler(control.sampler, this.#needs.grammars),
-        adapter: control.adapter === undefined ? null : this.#adapter(control.adapter),
+        // Embedding and head have none.
+        adapter: control.adapter === undefined || segment.decoders.length === 0 ? null : this.#adapter(control.adapter),
         expected: 0,
         closed: false,
         prefix: undefined,
@@ -102,7 +99,7 @@ export class StageRuntime {
     if (session !== undefined) session.prefix = undefined
   }
 
-  /** One that cannot be loaded fails with the first rows. */
+  /** One that cannot be loaded fails with the first rows: nobody waits for it before. */
   #adapter(path: string): Promise<HostAdapter> {
     const loading = this.#needs.parts.adapter(path)
     loading.catch(() => undefined)
@@ -118,9 +115,20 @@ export class StageRuntime {
       const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
       session.expected += count
       const guesses = guessesOf(session, message)
-      this.#waiting.push({ session, frame: message, count, part: 0, rows, micros: message.micros, ran: 0, guesses })
-      if (!this.#running) void this.#loop()
+      const job = { session, frame: message, count, part: 0, rows, micros: message.micros, ran: 0, guesses }
+      if (session.adapter === null) this.#wait({ ...job, adapter: undefined })
+      else
+        session.adapter.then(
+          (adapter) => this.#wait({ ...job, adapter }),
+          (error: unknown) => this.#failJob(job, error),
+        )
     })
+  }
+
+  #wait(job: Job): void {
+    if (job.session.closed) return
+    this.#waiting.push(job)
+    if (!this.#running) void this.#loop()
   }
 
   /** @param names of further runs of its text, which are kept */
@@ -176,17 +184,16 @@ export class StageRuntime {
     return session.segment.embedding!.rows(new Int32Array(buffer, byteOffset, byteLength / 4))
   }
 
+  #failJob({ session, frame: message }: Pick<Job, 'session' | 'frame'>, error: unknown): void {
+    if (!session.closed) this.#fail(message, error)
+  }
+
   async #loop(): Promise<void> {
     this.#running = true
     while (this.#waiting.length > 0) {
       const jobs = this.#pick()
       const started = this.#needs.clock.now()
-      try {
-        const decoder = jobs[0]!.session.segment.decoders[jobs[0]!.part]
-        await (decoder === undefined ? this.#finish(jobs) : this.#decode(decoder, jobs, started))
-      } catch (error) {
-        for (const job of jobs) if (!job.session.closed) this.#fail(job.frame, error)
-      }
+      await this.#step(jobs)
       const spent = this.#needs.clock.now() - started
       this.#computeMs += spent
       this.#runs++
@@ -194,47 +201,45 @@ export class StageRuntime {
     this.#running = false
   }
 
-  /** The oldest job, and those that wait for the same part: one a session, in order, within the limits of a run. */
   #pick(): Job[] {
-    const first = this.#waiting[0]!
-    const part = nextPart(first)
-    const jobs: Job[] = []
-    const sessions = new Set<Session>()
-    let rows = 0
-    for (const job of this.#waiting) {
-      const passed = sessions.has(job.session)
-      sessions.add(job.session)
-      // What runs without adapters takes the graph that it always takes.
-      const isAlike = (job.session.adapter === null) === (first.session.adapter === null)
-      if (passed || nextPart(job) !== part || !isAlike) continue
-      if (jobs.length === MAX_SLOTS || (jobs.length > 0 && rows + job.count > MAX_ROWS)) break
-      jobs.push(job)
-      rows += job.count
-    }
+    const jobs = pickJobs(this.#waiting)
     const taken = new Set(jobs)
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
     if (jobs.length > 1) {
-      this.#batchedRows += rows
+      this.#batchedRows += rowsOf(jobs)
       for (const job of jobs) job.ran |= RUN.batched
     }
     return jobs
   }
 
-  async #decode(part: DecoderPart, jobs: readonly Job[], started: number): Promise<void> {
-    const adapters = await Promise.all(jobs.map(({ session }) => session.adapter ?? Promise.resolve(undefined)))
+  /** What throws is the computing, before anything has come of it: whose rows it was shows when each runs alone. */
+  async #step(jobs: readonly Job[]): Promise<void> {
+    try {
+      const decoder = jobs[0]!.session.segment.decoders[jobs[0]!.part]
+      await (decoder === undefined ? this.#finish(jobs) : this.#decode(decoder, jobs))
+    } catch (error) {
+      if (jobs.length === 1) return this.#failJob(jobs[0]!, error)
+      for (const job of jobs) {
+        job.ran &= ~RUN.batched
+        if (!job.session.closed) await this.#step([job])
+      }
+    }
+  }
+
+  async #decode(part: DecoderPart, jobs: readonly Job[]): Promise<void> {
+    const started = this.#needs.clock.now()
     const outputs = await part.stage.run(
-      jobs.map((job, index) => {
+      jobs.map((job) => {
         const cache = job.session.caches[job.part]!
         // Here and not when it was given: what was given before it has run until now.
         cache.position = job.frame.position
-        return { cache, rows: job.rows, count: job.count, adapter: adapters[index] }
+        return { cache, rows: job.rows, count: job.count, adapter: job.adapter }
       }),
     )
     if (part.stage.oneRow) markSingle(jobs)
     if (part.stage.spun) for (const job of jobs) job.ran |= RUN.spun
     const spent = this.#needs.clock.now() - started
-    const rows = jobs.reduce((sum, job) => sum + job.count, 0)
-    this.#meter.decoded(part.to - part.from, jobs.length, rows, spent)
+    this.#meter.decoded(part.to - part.from, jobs.length, rowsOf(jobs), spent)
     const micros = Math.round(spent * 1000)
     const going: Job[] = []
     for (const [index, job] of jobs.entries()) {
@@ -244,7 +249,7 @@ export class StageRuntime {
       job.part++
       const { segment } = job.session
       if (job.part < segment.decoders.length || segment.head !== null) going.push(job)
-      else this.#emitRows(job)
+      else this.#guard(job.frame, () => this.#emitRows(job))
       if (job.part === segment.decoders.length) this.#keep(job.session)
     }
     this.#waiting = [...going, ...this.#waiting]
@@ -268,7 +273,7 @@ export class StageRuntime {
     for (const job of jobs) {
       if (job.session.closed) continue
       const index = wanted.indexOf(job)
-      if (head === null) this.#emitRows(job)
+      if (head === null) this.#guard(job.frame, () => this.#emitRows(job))
       else if (index < 0) this.#needs.emit({ ...answer(job), type: HOST.taken })
       else await this.#emitTokens(job, logits[index]!)
     }
@@ -300,7 +305,7 @@ export class StageRuntime {
         control: encodeControl(tokenControl(job, tokens)),
       })
     } catch (error) {
-      if (!job.session.closed) this.#fail(job.frame, error)
+      this.#failJob(job, error)
     }
   }
 }

@@ -1,0 +1,168 @@
+/** Sessions of several origins in one run: what one of them sends fails that one alone. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest'
+import { partSize, sealAdapter } from '../../src/models/index.ts'
+import type { LowRankAdapter, ModelManifest } from '../../src/models/index.ts'
+import { decodeControl, DTYPE, frame } from '../../src/net/index.ts'
+import type { Frame } from '../../src/net/index.ts'
+import { createOrtEngine } from '../../src/onnx/index.ts'
+import { Parts } from '../../src/pipeline/host/parts.ts'
+import type { HostParts } from '../../src/pipeline/host/parts.ts'
+import { HOST, RUN } from '../../src/pipeline/host/protocol.ts'
+import type { OpenControl } from '../../src/pipeline/host/protocol.ts'
+import { StageRuntime } from '../../src/pipeline/host/runtime.ts'
+import { GREEDY } from '../../src/pipeline/index.ts'
+import { createBlobStore } from '../../src/store/index.ts'
+import { systemClock } from '../../src/util/index.ts'
+import { ToyParts } from '../simulation/toy/parts.ts'
+import { randomModel } from './support/random-model.ts'
+
+const SHAPE = { layers: 2, width: 64, hidden: 64, heads: 1, kv_heads: 1, head_dim: 64, rope_dim: 64, context: 256 }
+const within = { timeout: 20_000, interval: 5 }
+const [HONEST, HOSTILE, FIRST] = [1, 2, 3]
+
+let directory: string
+let manifest: ModelManifest
+let parts: Parts
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'weft-company-'))
+  const store = await createBlobStore({ directory })
+  manifest = await randomModel(store, { type: 'F32', shape: SHAPE })
+  const clock = systemClock()
+  const folders = { storeDirectory: directory, cacheDirectory: join(directory, 'cache') }
+  parts = new Parts({ engine: createOrtEngine(), clock, options: { threads: 1 }, store, ...folders }, manifest)
+  await parts.load(1, manifest.blocks.length)
+})
+afterAll(async () => {
+  await parts.release()
+  await rm(directory, { recursive: true, force: true })
+})
+
+interface Running {
+  readonly seen: Frame[]
+  open(request: number, change?: Partial<OpenControl>): void
+  run(request: number, position: number, dims: readonly number[], fill?: number): void
+  /** What came of a session, once something has. */
+  end(request: number): Promise<Frame>
+}
+
+function runtimeOf(own: HostParts): Running {
+  const seen: Frame[] = []
+  const runtime = new StageRuntime({
+    clock: systemClock(),
+    manifest,
+    parts: own,
+    kvBytes: 1 << 30,
+    emit: (each) => seen.push(each),
+  })
+  const sampler = { sampling: GREEDY, logprobs: -1, history: [] }
+  return {
+    seen,
+    open: (request, change = {}) => {
+      const control = { from: 1, to: manifest.blocks.length, positions: 200, sampler, ...change }
+      runtime.open(frame({ type: HOST.open, request }), control)
+    },
+    run: (request, position, dims, fill = 1) => {
+      const payload = new Uint8Array(dims.reduce((product, dim) => product * dim, 2)).fill(fill)
+      const content = { dtype: DTYPE.f16, dims, payload, flags: RUN.token }
+      runtime.run(frame({ type: HOST.run, request, position, ...content }))
+    },
+    end: async (request) => {
+      await expect.poll(() => seen.some((each) => each.request === request), within).toBe(true)
+      return seen.find((each) => each.request === request)!
+    },
+  }
+}
+
+const { width } = SHAPE
+const codeOf = ({ control }: Frame): unknown => (decodeControl(control) as { code: unknown }).code
+
+/** The first occupies the loop, so that what follows waits for one run together. */
+async function inCompany(running: Running, position: number, dims: readonly number[]): Promise<readonly Frame[]> {
+  running.run(FIRST, 0, [4, width])
+  running.run(HONEST, 0, [1, width])
+  running.run(HOSTILE, position, dims)
+  return [await running.end(HONEST), await running.end(HOSTILE)]
+}
+
+describe('rows that no run takes', () => {
+  let running: Running
+  beforeEach(() => {
+    running = runtimeOf(parts)
+    running.open(FIRST)
+    running.open(HONEST)
+  })
+
+  it('for having one dimension more end their own session', async () => {
+    running.open(HOSTILE)
+    const [honest, hostile] = await inCompany(running, 0, [1, width, 3])
+    expect(honest!.type).toBe(HOST.token)
+    expect(codeOf(hostile!)).toBe('WEFT-INF-012')
+  })
+
+  it('for being beyond the model’s context end their own session, however many positions that asked for', async () => {
+    running.open(HOSTILE, { positions: 5_000 })
+    running.run(HOSTILE, 0, [SHAPE.context, width])
+    expect((await running.end(HOSTILE)).type).toBe(HOST.token)
+    running.seen.length = 0
+    const [honest, hostile] = await inCompany(running, SHAPE.context, [1, width])
+    expect(honest!.type).toBe(HOST.token)
+    expect(codeOf(hostile!)).toBe('WEFT-INF-012')
+  })
+})
+
+describe('an adapter', () => {
+  const good: LowRankAdapter = {
+    kind: 'lora',
+    rank: 1,
+    alpha: 1,
+    parts: ['o'],
+    value: (_layer, part, factor) =>
+      new Float32Array(partSize(manifest.shape, part)[factor === 'a' ? 'inputs' : 'outputs']).fill(0.01),
+  }
+
+  it('that is none ends its own session, and the other goes on with what it has', async () => {
+    const [right, wrong] = [join(directory, 'right'), join(directory, 'wrong')]
+    await writeFile(right, sealAdapter(manifest.shape, good))
+    await writeFile(wrong, 'no adapter')
+    const running = runtimeOf(parts)
+    running.open(FIRST, { adapter: right })
+    running.open(HONEST, { adapter: right })
+    running.open(HOSTILE, { adapter: wrong })
+    const [honest, hostile] = await inCompany(running, 0, [1, width])
+    expect(honest!.type).toBe(HOST.token)
+    expect(hostile!.type).toBe(HOST.error)
+  })
+})
+
+describe('a run that fails', () => {
+  let toy: ToyParts
+  let sizes: number[]
+  let running: Running
+  beforeEach(async () => {
+    sizes = []
+    toy = new ToyParts({ clock: systemClock(), manifest, speed: () => ({ layerMs: 1, headMs: 0 }) })
+    await toy.load(1, manifest.blocks.length)
+    const { stage } = toy.segment(1, manifest.blocks.length).decoders[0]!
+    const run = stage.run.bind(stage)
+    stage.run = (jobs) => {
+      sizes.push(jobs.length)
+      const isBad = jobs.some(({ rows }) => rows[0] === 66)
+      return isBad ? Promise.reject(new Error('a kernel does not like these rows')) : run(jobs)
+    }
+    running = runtimeOf(toy)
+    for (const request of [FIRST, HONEST, HOSTILE]) running.open(request)
+  })
+  afterEach(() => expect(sizes).toEqual([1, 2, 1, 1]))
+
+  it('is done again for each alone, once', async () => {
+    running.run(FIRST, 0, [4, width])
+    running.run(HONEST, 0, [1, width])
+    running.run(HOSTILE, 0, [1, width], 66)
+    expect((await running.end(HONEST)).type).toBe(HOST.token)
+    expect((await running.end(HOSTILE)).type).toBe(HOST.error)
+  })
+})
