@@ -3,6 +3,7 @@ import type { Frame } from '../../net/index.ts'
 import { SessionRefusedError } from './errors.ts'
 import type { Hop } from './hop.ts'
 import type { HopTable } from './hop-table.ts'
+import type { Opening, Openings } from './openings.ts'
 import type { Reroute, RouteOpen } from './protocol.ts'
 
 /** Sessions that one other peer may have open here: keeps a guest from taking all the KV memory in small pieces. */
@@ -14,13 +15,30 @@ export interface Admission {
   readonly replaces: Hop | undefined
 }
 
-/** @throws SessionRefusedError */
-export function admitOpen(hops: HopTable, self: string, origin: string, message: Frame, open: RouteOpen): Admission {
+export interface Sessions {
+  readonly self: string
+  readonly hops: HopTable
+  readonly openings: Openings
+}
+
+/**
+ * Asked when an opening comes, and again when all is here that it needs: other frames have come meanwhile.
+ * @param opening its own, the second time
+ * @throws SessionRefusedError
+ */
+export function admitOpen(
+  { self, hops, openings }: Sessions,
+  origin: string,
+  message: Frame,
+  open: RouteOpen,
+  opening?: Opening,
+): Admission {
   const facts = { from: origin, hop: message.hop }
   const own = open.route[message.hop]
   if (own?.peer !== self) throw new SessionRefusedError('the route does not name this peer at this place', facts)
   const replaces = hops.find(origin, message.request, own.from)
-  if (replaces !== undefined && replaces.attempt >= message.attempt)
+  const begun = opening === undefined ? openings.find(origin, message.request, own.from) : undefined
+  if (Math.max(replaces?.attempt ?? -1, begun?.attempt ?? -1) >= message.attempt)
     throw new SessionRefusedError('the session is open already', facts)
   const others = hops.ofOrigin(origin).length - (replaces === undefined ? 0 : 1)
   if (others >= MAX_SESSIONS_A_PEER && origin !== self)
@@ -29,7 +47,7 @@ export function admitOpen(hops: HopTable, self: string, origin: string, message:
 }
 
 /** The hop that stays. @throws SessionRefusedError */
-export function admitReroute(hops: HopTable, self: string, origin: string, message: Frame, reroute: Reroute): Hop {
+export function admitReroute({ self, hops }: Sessions, origin: string, message: Frame, reroute: Reroute): Hop {
   const facts = { from: origin, hop: message.hop }
   const hop = hops.find(origin, reroute.of ?? message.request, reroute.from)
   if (hop === undefined) throw new SessionRefusedError('the session is not here any more', facts)

@@ -72,6 +72,6 @@ export class HopTable {
   }
 }
 
-export function hopKey(origin: string, request: number, from: number): string {
+function hopKey(origin: string, request: number, from: number): string {
   return `${origin}/${request}/${from}`
 }

@@ -10,14 +10,17 @@ import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
 import { accountOf } from './accounts.ts'
 import { admitOpen, admitReroute } from './admission.ts'
+import type { Sessions } from './admission.ts'
 import type { Hop } from './hop.ts'
-import { HopTable, hopKey } from './hop-table.ts'
+import { HopTable } from './hop-table.ts'
 import { createLinks, NO_PAYLOAD } from './links.ts'
 import type { Link, Links } from './links.ts'
 import { newHop, openFrame, prepareHost } from './new-hop.ts'
 import type { NewHopNeeds, ReadyHost } from './new-hop.ts'
 import { feedShadow, passOn, resume } from './onward.ts'
 import type { OnwardNeeds } from './onward.ts'
+import { Openings } from './openings.ts'
+import type { Opening } from './openings.ts'
 import { HopPrefixes } from './prefixes.ts'
 import { takeRows } from './take-rows.ts'
 import { Origins } from './origins.ts'
@@ -57,13 +60,14 @@ export class RingService {
   readonly #tell = new ToOrigin((hop) => this.#orphan(hop))
   readonly #origins: Origins
   readonly #hosts = new WeakSet<StageHost>()
-  /** Sessions that are being opened, by the attempt that opens them; none once the origin has closed them again. */
-  readonly #opening = new Map<string, number>()
+  readonly #openings = new Openings()
+  readonly #sessions: Sessions
   #nextLocal = 1
   #leaving = false
 
   constructor(needs: RingNeeds) {
     this.#needs = needs
+    this.#sessions = { self: needs.self, hops: this.#hops, openings: this.#openings }
     this.#origins = new Origins((name) => needs.count(name))
     this.#links = createLinks({
       self: needs.self,
@@ -133,22 +137,31 @@ export class RingService {
   }
 
   async #open(from: Link, message: Frame): Promise<void> {
-    let key: string | undefined
+    const { peer: origin } = from
+    const { request, attempt } = message
+    let opening: Opening | undefined
     try {
       const open = decodeOpen(message)
-      admitOrigin(this.#needs, from.peer, open.digest, this.#leaving)
-      const { own, replaces } = admitOpen(this.#hops, this.#needs.self, from.peer, message, open)
-      if (replaces !== undefined) this.#free(replaces)
-      key = hopKey(from.peer, message.request, own.from)
-      this.#opening.set(key, message.attempt)
-      const ready = await prepareHost(this.#needs.stages, open, own, from.peer)
-      if (this.#opening.get(key) !== message.attempt) return
+      admitOrigin(this.#needs, origin, open.digest, this.#leaving)
+      const own = this.#admit(origin, message, open)
+      opening = this.#openings.begin({ origin, request, from: own.from, attempt })
+      const ready = await prepareHost(this.#needs.stages, open, own, origin)
+      if (!this.#openings.has(opening)) return
+      this.#admit(origin, message, open, opening)
+      this.#openings.end(opening)
       await this.#begin(from, message, open, ready)
     } catch (error) {
       refuse(from, message, error)
     } finally {
-      if (key !== undefined && this.#opening.get(key) === message.attempt) this.#opening.delete(key)
+      if (opening !== undefined) this.#openings.end(opening)
     }
+  }
+
+  /** @throws SessionRefusedError */
+  #admit(origin: string, message: Frame, open: RouteOpen, opening?: Opening): RouteOpen['route'][number] {
+    const { own, replaces } = admitOpen(this.#sessions, origin, message, open, opening)
+    if (replaces !== undefined) this.#free(replaces)
+    return own
   }
 
   /** The origin hears of it when the host has let it in: its memory may be full, or it may be wedged. */
@@ -177,8 +190,10 @@ export class RingService {
   #reroute(from: Link, message: Frame): void {
     try {
       const reroute = decodeReroute(message)
-      const hop = admitReroute(this.#hops, this.#needs.self, from.peer, message, reroute)
+      const hop = admitReroute(this.#sessions, from.peer, message, reroute)
       const before = [hop.route, hop.place] as const
+      const former = this.#hops.find(from.peer, message.request, reroute.from)
+      if (former !== undefined && former !== hop) this.#free(former)
       if (reroute.of !== undefined) this.#hops.rename(hop, message.request)
       hop.reroute(from, message.attempt, message.hop, reroute.route)
       const apart = this.#prefixes.apart(hop, ...before)
@@ -265,9 +280,7 @@ export class RingService {
 
   #close(from: Link, message: Frame): void {
     const { from: block, prefix: names } = decodeClose(message)
-    const prefix = `${from.peer}/${message.request}/`
-    for (const key of this.#opening.keys())
-      if (block === undefined ? key.startsWith(prefix) : key === prefix + block) this.#opening.delete(key)
+    this.#openings.close(from.peer, message.request, block)
     for (const hop of this.#hops) {
       if (hop.origin.peer !== from.peer || hop.request !== message.request) continue
       if (block === undefined || hop.from === block) this.#free(hop, names)
