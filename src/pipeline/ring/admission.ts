@@ -34,16 +34,19 @@ export function admitOpen(
   opening?: Opening,
 ): Admission {
   const facts = { from: origin, hop: message.hop }
-  const own = open.route[message.hop]
-  if (own?.peer !== self) throw new SessionRefusedError('the route does not name this peer at this place', facts)
-  const replaces = hops.find(origin, message.request, own.from)
-  const begun = opening === undefined ? openings.find(origin, message.request, own.from) : undefined
+  const segment = open.route[message.hop]
+  if (segment?.peer !== self) throw new SessionRefusedError('the route does not name this peer at this place', facts)
+  const replaces = hops.find(origin, message.request, segment.from)
+  const begun = opening === undefined ? openings.find(origin, message.request, segment.from) : undefined
   if (Math.max(replaces?.attempt ?? -1, begun?.attempt ?? -1) >= message.attempt)
     throw new SessionRefusedError('the session is open already', facts)
-  const others = hops.ofOrigin(origin).length - (replaces === undefined ? 0 : 1)
+  const own = opening ?? begun
+  const isOther = (one: Hop | Opening): boolean => one !== replaces && one !== own
+  // Those that are being opened too: many may come before the first has its blocks.
+  const others = [...hops.ofOrigin(origin), ...openings.ofOrigin(origin)].filter(isOther).length
   if (others >= MAX_SESSIONS_A_PEER && origin !== self)
     throw new SessionRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`, facts)
-  return { own, replaces }
+  return { own: segment, replaces }
 }
 
 /** The hop that stays. @throws SessionRefusedError */

@@ -1,9 +1,10 @@
-/** Sessions that are being opened: whatever an origin asks meanwhile, nothing is left behind. */
+/** Sessions that are being opened, and how many of them: whatever an origin asks meanwhile, nothing is left behind. */
 import { beforeEach, describe, expect, it } from 'vitest'
-import { encodeControl } from '../../../src/net/index.ts'
+import { encodeControl, frame } from '../../../src/net/index.ts'
+import { HOST } from '../../../src/pipeline/host/protocol.ts'
 import type { StageHost } from '../../../src/pipeline/host/stage-host.ts'
 import { RING } from '../../../src/pipeline/ring/protocol.ts'
-import { closed, opened, recordedHost, refusals, SELF, settled, stageRing } from '../support/ring.ts'
+import { closed, opened, opening, recordedHost, refusals, REQUEST, SELF, settled, stageRing } from '../support/ring.ts'
 import type { RecordedHost, StageRing, Stranger } from '../support/ring.ts'
 
 /** Loading ends when a test says so, each in turn. */
@@ -89,4 +90,22 @@ it('a shadow that takes a place frees what was there', async () => {
   expect(closed(host)).toEqual([1])
   expect(own.ring.guests).toBe(1)
   await expectNothingLeft()
+})
+
+describe('one peer', () => {
+  const MOST = 64
+
+  it('has so many sessions at most, those that are being opened included', async () => {
+    for (let at = 0; at < 100; at++) await origin.channel.send(frame({ ...opening(), request: REQUEST + at }))
+    await settled()
+    expect(loading).toHaveLength(MOST)
+    await loaded()
+    expect(own.ring.guests).toBe(MOST)
+    expect(host.sessions(HOST.open)).toHaveLength(MOST)
+    expect(refusals(origin.heard)).toHaveLength(100 - MOST)
+    const other = await own.stranger('other')
+    await other.open({}, { request: 1_000 })
+    await loaded()
+    expect(own.ring.guests).toBe(MOST + 1)
+  })
 })
