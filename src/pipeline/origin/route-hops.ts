@@ -1,8 +1,9 @@
 /** The hops of a session's route as its origin knows them: which are open, in which process, which were fed beforehand. */
+import type { OriginRoute } from '../ring/origins.ts'
 import type { RouteHop } from '../types.ts'
 import type { RouteSegment } from './route.ts'
 
-export class RouteHops {
+export class RouteHops implements OriginRoute {
   route: readonly RouteSegment[]
   peers: ReadonlySet<string>
   readonly #pids = new Map<number, number>()
@@ -14,6 +15,15 @@ export class RouteHops {
   constructor(route: readonly RouteSegment[]) {
     this.route = route
     this.peers = peersOf(route)
+  }
+
+  /** The head. */
+  get answering(): number {
+    return this.route.length - 1
+  }
+
+  peerAt(hop: number): string | undefined {
+    return this.route[hop]?.peer
   }
 
   get all(): readonly RouteHop[] {

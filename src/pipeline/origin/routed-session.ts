@@ -85,8 +85,8 @@ export class RoutedSession implements OriginSession, OriginListener {
     return this.#hops.all
   }
 
-  get peers(): ReadonlySet<string> {
-    return this.#hops.peers
+  get route(): RouteHops {
+    return this.#hops
   }
 
   /** @throws what ended it before it began */
@@ -135,7 +135,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#checks.pause()
     this.#stop.abort()
     for (const action of this.#undo.splice(0)) action()
-    for (const peer of this.peers) this.#give(peer, { type: RING.close, ...this.#giving.closing })
+    for (const peer of this.#hops.peers) this.#give(peer, { type: RING.close, ...this.#giving.closing })
   }
 
   opened(hop: number, pid: number, rows: number): void {
@@ -273,8 +273,8 @@ export class RoutedSession implements OriginSession, OriginListener {
   async #attempt(route: readonly RouteSegment[], fresh: ReadonlySet<RouteSegment>): Promise<readonly number[]> {
     this.#hops.take(route)
     if (fresh.has(route.at(-1)!)) this.#checks.headOpens()
-    this.#replaced.joined(this.peers, (peer) => this.#init.failover.kernel(peer))
-    this.#watches.set(this.peers)
+    this.#replaced.joined(this.#hops.peers, (peer) => this.#init.failover.kernel(peer))
+    this.#watches.set(this.#hops.peers)
     const late = (hop: number): Error => this.#trouble.silent(route[hop]!)
     const stay = [...route.keys()].filter((hop) => !fresh.has(route[hop]!))
     const { answers, cancel } = answersOf(this.#needs.clock, route.length, stay, late)
@@ -312,7 +312,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     try {
       await this.#needs.ring.send(peer, message)
     } catch (error) {
-      if (message.type === RING.close || attempt !== this.attempt || !this.peers.has(peer)) return
+      if (message.type === RING.close || attempt !== this.attempt || !this.#hops.peers.has(peer)) return
       this.lost(peer, error instanceof Error ? error.message : String(error), true)
     }
   }

@@ -150,9 +150,10 @@ export class ShadowHop {
 
   #listener(): OriginListener {
     const nothing = (): void => undefined
+    const [answering, peers] = [this.#place, new Set([this.peer])]
     return {
       attempt: 0,
-      peers: new Set([this.peer]),
+      route: { peers, answering, peerAt: (hop) => (hop === answering ? this.peer : undefined) },
       opened: () => this.#progress.at(0),
       taken: (message) => this.#progress.at(message.position + message.rows),
       token: (message, control) => {

@@ -1,4 +1,4 @@
-/** What comes back to the origins on this peer: each hears of its own sessions, from the peers of its route alone. */
+/** What comes back to the origins on this peer: each hears of its own sessions, of each hop from the peer of that hop alone. */
 import { toWeftError } from '../../errors.ts'
 import type { Frame } from '../../net/index.ts'
 import {
@@ -13,12 +13,20 @@ import {
 import type { Account } from './protocol.ts'
 import { RemoteError } from './remote-error.ts'
 
+/** Who may say what of a session. */
+export interface OriginRoute {
+  readonly peers: ReadonlySet<string>
+  /** The hop that says tokens, and what was taken in. */
+  readonly answering: number
+  /** Undefined: the route has no such hop. */
+  peerAt(hop: number): string | undefined
+}
+
 /** What an origin hears of its session. */
 export interface OriginListener {
   /** Frames of other attempts are fenced. */
   readonly attempt: number
-  /** Peers of the route. */
-  readonly peers: ReadonlySet<string>
+  readonly route: OriginRoute
   /** @param rows of its prefix that it has */
   opened(hop: number, pid: number, rows: number): void
   /** A hop that stays has its new route, and so many rows. */
@@ -51,7 +59,7 @@ export class Origins {
   }
 
   lost(peer: string, why: string, gone: boolean): void {
-    for (const listener of this.#listeners.values()) if (listener.peers.has(peer)) listener.lost(peer, why, gone)
+    for (const listener of this.#listeners.values()) if (listener.route.peers.has(peer)) listener.lost(peer, why, gone)
   }
 
   /** A frame of this peer's own that nobody could read. */
@@ -71,7 +79,10 @@ export class Origins {
       this.#count('frames_fenced')
       return
     }
-    if (!listener.peers.has(from)) {
+    const { type, hop } = message
+    // A stage speaks for itself: it has the number of the session, and could say what the head would.
+    const answers = type === RING.token || type === RING.taken
+    if (listener.route.peerAt(hop) !== from || (answers && hop !== listener.route.answering)) {
       this.#count('frames_refused')
       return
     }

@@ -14,7 +14,7 @@ function failuresOf({ ring }: StageRing): Error[] {
   const ignore = (): void => undefined
   const listener: OriginListener = {
     attempt: 0,
-    peers: new Set([SELF]),
+    route: { peers: new Set([SELF]), answering: 0, peerAt: () => SELF },
     opened: ignore,
     rerouted: ignore,
     token: ignore,
