@@ -27,15 +27,17 @@ export interface Sessions {
  * @throws SessionRefusedError
  */
 export function admitOpen(
-  { self, hops, openings }: Sessions,
+  sessions: Sessions,
   origin: string,
   message: Frame,
   open: RouteOpen,
   opening?: Opening,
 ): Admission {
+  const { self, hops, openings } = sessions
   const facts = { from: origin, hop: message.hop }
   const segment = open.route[message.hop]
   if (segment?.peer !== self) throw new SessionRefusedError('the route does not name this peer at this place', facts)
+  admitNumber(sessions, origin, message.request)
   const replaces = hops.find(origin, message.request, segment.from)
   const begun = opening === undefined ? openings.find(origin, message.request, segment.from) : undefined
   if (Math.max(replaces?.attempt ?? -1, begun?.attempt ?? -1) >= message.attempt)
@@ -50,7 +52,8 @@ export function admitOpen(
 }
 
 /** The hop that stays. @throws SessionRefusedError */
-export function admitReroute({ self, hops }: Sessions, origin: string, message: Frame, reroute: Reroute): Hop {
+export function admitReroute(sessions: Sessions, origin: string, message: Frame, reroute: Reroute): Hop {
+  const { self, hops } = sessions
   const facts = { from: origin, hop: message.hop }
   const hop = hops.find(origin, reroute.of ?? message.request, reroute.from)
   if (hop === undefined) throw new SessionRefusedError('the session is not here any more', facts)
@@ -58,5 +61,12 @@ export function admitReroute({ self, hops }: Sessions, origin: string, message: 
   if (own?.peer !== self || own.from !== hop.from || own.to !== hop.to)
     throw new SessionRefusedError('the route does not name this peer at this place', facts)
   if (message.attempt <= hop.attempt) throw new SessionRefusedError('the attempt is not a later one', facts)
+  if (reroute.of !== undefined) admitNumber(sessions, origin, message.request)
   return hop
+}
+
+/** Numbers are random, so that two origins have one only if one of them wants it: it would be given rows of the other. */
+function admitNumber({ hops, openings }: Sessions, origin: string, request: number): void {
+  if (hops.isForeign(request, origin) || openings.isForeign(request, origin))
+    throw new SessionRefusedError('another origin has a session of this number here', { from: origin })
 }

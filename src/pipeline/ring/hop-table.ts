@@ -43,6 +43,11 @@ export class HopTable {
     return this.#hops.get(hopKey(origin, request, from))
   }
 
+  /** Whether another origin has a hop of this number here: rows between hops do not say of which origin they are. */
+  isForeign(request: number, origin: string): boolean {
+    return this.#hops.values().some((hop) => hop.request === request && hop.origin.peer !== origin)
+  }
+
   byLocal(local: number): Hop | undefined {
     return this.#byLocal.get(local)
   }

@@ -32,6 +32,11 @@ export class Openings {
     return this.#all.values().find((each) => each.origin === origin && each.request === request && each.from === from)
   }
 
+  /** Whether another origin opens a hop of this number here. */
+  isForeign(request: number, origin: string): boolean {
+    return this.#all.values().some((each) => each.request === request && each.origin !== origin)
+  }
+
   ofOrigin(origin: string): readonly Opening[] {
     return [...this.#all].filter((each) => each.origin === origin)
   }

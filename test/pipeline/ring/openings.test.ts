@@ -109,3 +109,32 @@ describe('one peer', () => {
     expect(own.ring.guests).toBe(MOST + 1)
   })
 })
+
+describe('the number of a session', () => {
+  const OTHERS = { code: 'WEFT-INF-031', why: 'another origin has a session of this number here' }
+
+  it('that another origin has, or is about to have, is refused', async () => {
+    const other = await own.stranger('other')
+    await origin.open()
+    await other.open()
+    expect(refusals(other.heard)).toEqual([OTHERS])
+    await loaded()
+    await other.open()
+    expect(refusals(other.heard)).toEqual([OTHERS, OTHERS])
+    expect(opened(host)).toEqual([1])
+    await origin.say({ type: RING.close })
+    await other.open()
+    await loaded()
+    expect(opened(host)).toEqual([1, 2])
+  })
+
+  it('is not taken by a reroute either', async () => {
+    const other = await own.stranger('other')
+    await origin.open()
+    await other.open({ shadow: true }, { request: 8 })
+    await loaded()
+    const route = [{ peer: SELF, from: 0, to: 4 }]
+    await other.say({ type: RING.reroute, attempt: 1, control: encodeControl({ from: 0, route, of: 8 }) })
+    expect(refusals(other.heard)).toEqual([OTHERS])
+  })
+})
