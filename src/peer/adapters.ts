@@ -16,7 +16,7 @@ import {
   sealAdapter,
 } from '../models/index.ts'
 import type { Adapter, ModelManifest } from '../models/index.ts'
-import type { BlobRequest, Mesh } from '../mesh/index.ts'
+import type { BlobRequest } from '../mesh/index.ts'
 import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { AdapterUnknownError, ModelUnknownError } from './errors.ts'
@@ -113,17 +113,6 @@ async function isFolder(path: string): Promise<boolean> {
 function infoOf(model: string, name: string, adapter: Adapter): AdapterInfo {
   const isLora = adapter.kind === 'lora'
   return { model, name, kind: adapter.kind, rank: isLora ? adapter.rank : null, parts: isLora ? adapter.parts : [] }
-}
-
-/** Has a sealed adapter in the store, from the origin of the session where it is not here. @returns its file */
-export async function fetchedAdapter(
-  store: BlobStore,
-  mesh: Pick<Mesh, 'fetchTensors'> | null,
-  adapter: BlobRequest,
-  origin: string,
-): Promise<string> {
-  if (!(await store.has(adapter.address))) await mesh?.fetchTensors([adapter], [origin], {})
-  return store.path(adapter.address)
 }
 
 /** What requests ask of the adapters of a running peer. */

@@ -6,11 +6,12 @@ import type { AnyManifest } from '../models/index.ts'
 import { FlowService, GraphStages, RingService } from '../pipeline/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
-import { Adapters, fetchedAdapter } from './adapters.ts'
+import { Adapters } from './adapters.ts'
 import { auditMode } from './audit.ts'
 import { auditMesh } from './audit-heads.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
 import { keepBackups } from './backups/serve.ts'
+import { FetchedAdapters } from './fetched-adapters.ts'
 import { openFederation } from './federated.ts'
 import { Holdings, holdersNear } from './holdings.ts'
 import { Replacements } from './failover.ts'
@@ -115,6 +116,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
         )
   wired.mesh = mesh
   const adapters = new Adapters(paths.root, store)
+  const fetched = new FetchedAdapters({ clock, store, keeper, mesh: () => wired.mesh })
   const library = await libraryOf(parts, {
     mesh: () => wired.mesh,
     transfers,
@@ -134,7 +136,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       emit('stage.lost', { model, why: error.message })
     },
     others: (most) => wired.graphStages?.giveBack(most) ?? 0,
-    adapter: (wanted, origin) => fetchedAdapter(store, wired.mesh, wanted, origin),
+    adapter: (wanted, origin) => fetched.get(wanted, origin),
   })
   wired.stages = stages
   undo.push(() => stages.stop())
