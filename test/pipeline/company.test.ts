@@ -71,8 +71,9 @@ function runtimeOf(own: HostParts): Running {
       runtime.run(frame({ type: HOST.run, request, position, ...content }))
     },
     end: async (request) => {
-      await expect.poll(() => seen.some((each) => each.request === request), within).toBe(true)
-      return seen.find((each) => each.request === request)!
+      const found = (): Frame | undefined => seen.find((each) => each.request === request && each.type !== HOST.opened)
+      await expect.poll(found, within).toBeDefined()
+      return found()!
     },
   }
 }

@@ -40,6 +40,8 @@ export function recordedHost(): RecordedHost {
     load: () => Promise.reject(new Error('everything is loaded')),
     send: (message) => {
       given.push(message)
+      if (message.type === HOST.open)
+        queueMicrotask(() => handler(frame({ type: HOST.opened, request: message.request })))
       return host.busy ?? Promise.resolve()
     },
     onFrame: (set) => (handler = set),
