@@ -67,7 +67,7 @@ function runtimeOf(own: HostParts): Running {
     },
     run: (request, position, dims, fill = 1) => {
       const payload = new Uint8Array(dims.reduce((product, dim) => product * dim, 2)).fill(fill)
-      const content = { dtype: DTYPE.f16, dims, payload, flags: RUN.token }
+      const content = { dtype: DTYPE.f16, dims, payload, flags: RUN.token | RUN.rewind }
       runtime.run(frame({ type: HOST.run, request, position, ...content }))
     },
     end: async (request) => {
@@ -113,6 +113,16 @@ describe('rows that no run takes', () => {
     expect(honest!.type).toBe(HOST.token)
     expect(codeOf(hostile!)).toBe('WEFT-INF-012')
   })
+})
+
+it('rows that go back again and again do not fill the memory of a host', async () => {
+  const running = runtimeOf(parts)
+  const positions = 100
+  running.open(HOSTILE, { positions })
+  for (let frames = 0; frames < 20; frames++) running.run(HOSTILE, 0, [positions, width])
+  const end = await running.end(HOSTILE)
+  expect(end.type).toBe(HOST.error)
+  expect(decodeControl(end.control)).toMatchObject({ code: 'WEFT-INF-012', details: { waiting: 700 } })
 })
 
 describe('an adapter', () => {

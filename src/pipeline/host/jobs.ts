@@ -24,6 +24,8 @@ export interface Session {
   readonly positions: number
   /** Position that the next rows must have. */
   expected: number
+  /** Rows that were given and are not answered. */
+  waiting: number
   closed: boolean
   /** Undefined: nothing of it is kept for others. */
   prefix: SessionPrefix | undefined

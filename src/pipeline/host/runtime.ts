@@ -74,6 +74,7 @@ export class StageRuntime {
         // Embedding and head have none.
         adapter: control.adapter === undefined || segment.decoders.length === 0 ? null : this.#adapter(control.adapter),
         expected: 0,
+        waiting: 0,
         closed: false,
         prefix: undefined,
         chosen: new Map(),
@@ -114,6 +115,7 @@ export class StageRuntime {
       checkStep(this.#needs.manifest, session, message, count)
       const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
       session.expected += count
+      session.waiting += count
       const guesses = guessesOf(session, message)
       const job = { session, frame: message, count, part: 0, rows, micros: message.micros, ran: 0, guesses }
       if (session.adapter === null) this.#wait({ ...job, adapter: undefined })
@@ -255,10 +257,14 @@ export class StageRuntime {
     this.#waiting = [...going, ...this.#waiting]
   }
 
+  #answer(job: Job, what: Partial<Frame> & Pick<Frame, 'type'>): void {
+    job.session.waiting -= job.count
+    this.#needs.emit({ ...answer(job), ...what })
+  }
+
   #emitRows(job: Job): void {
     const { manifest } = this.#needs
-    this.#needs.emit({
-      ...answer(job),
+    this.#answer(job, {
       type: HOST.rows,
       dtype: manifest.boundary === 'f16' ? DTYPE.f16 : DTYPE.f32,
       dims: [job.count, manifest.shape.width],
@@ -274,7 +280,7 @@ export class StageRuntime {
       if (job.session.closed) continue
       const index = wanted.indexOf(job)
       if (head === null) this.#guard(job.frame, () => this.#emitRows(job))
-      else if (index < 0) this.#needs.emit({ ...answer(job), type: HOST.taken })
+      else if (index < 0) this.#answer(job, { type: HOST.taken })
       else await this.#emitTokens(job, logits[index]!)
     }
   }
@@ -296,8 +302,7 @@ export class StageRuntime {
     try {
       const tokens = await chosenTokens(job, logits)
       if (tokens === undefined) return
-      this.#needs.emit({
-        ...answer(job),
+      this.#answer(job, {
         type: HOST.token,
         dtype: DTYPE.i32,
         dims: [tokens.length],

@@ -9,6 +9,12 @@ import { OutOfStepError } from './errors.ts'
 import type { Session } from './jobs.ts'
 import { RUN } from './protocol.ts'
 
+/**
+ * Rows of one attempt, those of another that come once more, and a frame: a sender that goes back again and again would
+ * fill the host's memory.
+ */
+const mostWaiting = (positions: number): number => 2 * positions + 512
+
 /** @throws OutOfStepError */
 export function checkStep(manifest: ModelManifest, session: Session, message: Frame, count: number): void {
   const { position } = message
@@ -19,6 +25,8 @@ export function checkStep(manifest: ModelManifest, session: Session, message: Fr
   const positions = Math.min(session.positions, manifest.shape.context)
   if (position + count > positions)
     throw new OutOfStepError('rows go beyond the context of their session', { position, count, positions })
+  if (session.waiting + count > mostWaiting(positions))
+    throw new OutOfStepError('more rows wait than a session can have', { waiting: session.waiting, count, positions })
   const fits = session.segment.embedding === null ? isRows(manifest, message) : isIds(message)
   const { dtype, dims } = message
   if (!fits) throw new OutOfStepError('rows are not of the boundary that the manifest names', { dtype, dims })

@@ -5,7 +5,7 @@ import { RowDigest } from '../ring/digest.ts'
 import { RUN } from '../host/protocol.ts'
 import { flagged } from '../ring/hop.ts'
 import type { FlaggedRows } from '../ring/hop.ts'
-import { RING } from '../ring/protocol.ts'
+import { MAX_FRAME_ROWS, RING } from '../ring/protocol.ts'
 import type { Feed } from '../ring/protocol.ts'
 
 /** Ids that are given again travel together like rows of a prompt. */
@@ -71,12 +71,16 @@ export class FirstHop {
 
   /** Ids of rows [from, to); what follows rows from `tokensFrom` on is wanted. */
   async give(request: number, attempt: number, from: number, to: number, tokensFrom: number): Promise<void> {
-    const payload = new Uint8Array(Int32Array.from(this.#ids.slice(from, to)).buffer)
-    for (const rows of flagged({ position: from, count: to - from, payload }, tokensFrom)) {
-      // What is left of an older attempt would be in the running digest of this one.
-      if (attempt < this.#attempt) return
-      await this.#send(this.#frame(request, attempt, rows))
+    // What is left of an older attempt would be in the running digest of this one.
+    if (attempt < this.#attempt) return
+    const sent: Promise<void>[] = []
+    // All frames at once: what is given meanwhile comes behind them.
+    for (let position = from; position < to; position += MAX_FRAME_ROWS) {
+      const ids = Int32Array.from(this.#ids.slice(position, Math.min(to, position + MAX_FRAME_ROWS)))
+      const chunk = { position, count: ids.length, payload: new Uint8Array(ids.buffer) }
+      for (const rows of flagged(chunk, tokensFrom)) sent.push(this.#send(this.#frame(request, attempt, rows)))
     }
+    await Promise.all(sent)
   }
 
   /** Rows that were not given yet; where more were given than there are, those were guesses that came to nothing. */

@@ -31,7 +31,8 @@ export interface LinksInit {
   readonly self: string
   /** Null: this peer alone. */
   readonly network: Network | null
-  receive(from: Link, message: Frame): void
+  /** Its channel takes in no more than it may hold until what this returns is done. */
+  receive(from: Link, message: Frame): void | Promise<void>
   /** This peer has sent itself a frame that `receive` throws on: there is no channel that could end. */
   fault(message: Frame, error: unknown): void
   /** A channel has ended, and what it carried is lost; `own`: it is the one that `send` used. */
@@ -48,9 +49,7 @@ export function createLinks(init: LinksInit): Links {
       send: (message) => channel.send(message),
     }
     opened.add(channel)
-    channel.onFrame((message) => {
-      init.receive(link, message)
-    })
+    channel.onFrame((message) => init.receive(link, message))
     void channel.closed.then(() => {
       opened.delete(channel)
       init.ended(link, own)
@@ -77,7 +76,7 @@ export function createLinks(init: LinksInit): Links {
     send: (message) => {
       queueMicrotask(() => {
         try {
-          init.receive(self, message)
+          init.receive(self, message)?.catch((error: unknown) => init.fault(message, error))
         } catch (error) {
           init.fault(message, error)
         }

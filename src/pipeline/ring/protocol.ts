@@ -53,6 +53,9 @@ export const RING = {
   accounted: 47,
 } as const
 
+/** Rows of one frame: a stage that computes them computes nothing for others meanwhile. A prompt's travel by 128. */
+export const MAX_FRAME_ROWS = 512
+
 /** Rows of one account: hashes of 32 bytes, or the rows themselves, in one frame. */
 export const MAX_ACCOUNT_ROWS = 512
 

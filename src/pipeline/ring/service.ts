@@ -125,9 +125,9 @@ export class RingService {
     await this.#links.stop()
   }
 
-  #receive(from: Link, message: Frame): void {
+  #receive(from: Link, message: Frame): void | Promise<void> {
+    if (message.type === RING.rows) return this.#rows(from, message)
     if (message.type === RING.open) void this.#open(from, message)
-    else if (message.type === RING.rows) this.#rows(from, message)
     else if (message.type === RING.close) this.#close(from, message)
     else if (message.type === RING.reroute) this.#reroute(from, message)
     else if (message.type === RING.resume) void this.#resume(from, message)
@@ -232,16 +232,18 @@ export class RingService {
     }
   }
 
-  #rows(from: Link, message: Frame): void {
+  /** Resolves when the host has room for more: its sender is read no faster than that. */
+  #rows(from: Link, message: Frame): Promise<void> | undefined {
     const hop = this.#hops.ofRows(from.peer, message)
     if (hop === undefined || hop === 'fenced') {
       this.#needs.count(hop === undefined ? 'frames_refused' : 'frames_fenced')
-      return
+      return undefined
     }
     const run = takeRows(hop, from, message)
     if (run === 'repeated') this.#needs.count('frames_repeated')
     else if (typeof run === 'string') this.#tell.broken(hop, from.peer, run, false)
-    else if (run !== undefined) hop.host.send(run).catch((error: unknown) => this.#fail(hop, error))
+    else if (run !== undefined) return hop.host.send(run).catch((error: unknown) => this.#fail(hop, error))
+    return undefined
   }
 
   #fromHost(message: Frame): void {

@@ -7,9 +7,11 @@ import { carried, openGuesses } from './guesses.ts'
 import type { Hop } from './hop.ts'
 import { forward } from './links.ts'
 import type { Link } from './links.ts'
+import { MAX_FRAME_ROWS } from './protocol.ts'
 
 const OUT_OF_TURN = 'rows do not continue the session'
 const OTHER_GUESSES = 'guesses that came with rows are not those of the origin'
+const TOO_MANY = `a frame has more than ${MAX_FRAME_ROWS} rows`
 const NOTHING = new Uint8Array(0)
 const OTHER_DIGEST = 'rows do not match their running digest'
 
@@ -20,6 +22,10 @@ const OTHER_DIGEST = 'rows do not match their running digest'
 export function takeRows(hop: Hop, from: Link, message: Frame): Frame | string | undefined {
   const count = message.dims[0] ?? 0
   const { position } = message
+  if (count > MAX_FRAME_ROWS) {
+    hop.deaf = true
+    return TOO_MANY
+  }
   const isBehind = position < hop.taken
   // An old frame that comes once more does not fit the running digest, and rewinds nothing.
   const mayRewind = (message.flags & RUN.rewind) !== 0 && hop.witness === undefined
