@@ -19,7 +19,18 @@ function hopOf(): Hop {
   const origin = { peer: 'a', send: () => Promise.resolve() }
   const kept = new KeptRows({ directory: tmpdir(), name: 'unused' })
   const host = {} as StageHost
-  return new Hop({ origin, request: 5, attempt: 0, place: 1, route, host, local: 1, kept, shadow: false })
+  return new Hop({
+    origin,
+    request: 5,
+    attempt: 0,
+    digest: 'model',
+    place: 1,
+    route,
+    host,
+    local: 1,
+    kept,
+    shadow: false,
+  })
 }
 
 /** What the host of the hop has computed. */
@@ -70,7 +81,22 @@ it('feeds nobody by a route that is no longer the session’s', async () => {
   passOn(needs, hop, 'c', computed(0, 4))
   const fed = feedShadow(needs, hop, FEED)
   hop.reroute(hop.origin, 1, 1, hop.route)
-  passOn(needs, hop, 'c', computed(4, 2))
+  // It does not wait for rows that are of no use to it.
   await fed
+  passOn(needs, hop, 'c', computed(4, 2))
   expect(rowsOf('d')).toBe(0)
+})
+
+it('has one feed of a shadow under way and one that waits, of so many shadows at a time', async () => {
+  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  const feed = (shadow: number, to = 1): Promise<unknown> =>
+    feedShadow(needs, hop, { ...FEED, peer: `shadow ${shadow}`, request: shadow, to }).catch((error: unknown) => error)
+  const open = Array.from({ length: 8 }, (_, at) => feed(at + 1))
+  const again = feedShadow(needs, hop, { ...FEED, peer: 'shadow 1', request: 1, from: 1, to: 2 })
+  expect(await feed(1)).toMatchObject({ why: 'the shadow is being fed already' })
+  expect(await feed(9)).toMatchObject({ why: '8 shadows are being fed already' })
+  passOn(needs, hop, 'c', computed(0, 2))
+  await Promise.all([...open, again])
+  for (let shadow = 9; shadow < 100; shadow++) expect(await feed(shadow)).toBeUndefined()
+  expect([rowsOf('shadow 1'), rowsOf('shadow 8'), rowsOf('shadow 99')]).toEqual([2, 1, 1])
 })

@@ -4,7 +4,8 @@ import { SessionRefusedError } from './errors.ts'
 import type { Hop } from './hop.ts'
 import type { HopTable } from './hop-table.ts'
 import type { Opening, Openings } from './openings.ts'
-import type { Reroute, RouteOpen } from './protocol.ts'
+import type { Feed, Reroute, RouteOpen } from './protocol.ts'
+import type { SiteGate } from './site-gate.ts'
 
 /** Sessions that one other peer may have open here: keeps a guest from taking all the KV memory in small pieces. */
 const MAX_SESSIONS_A_PEER = 64
@@ -63,6 +64,16 @@ export function admitReroute(sessions: Sessions, origin: string, message: Frame,
   if (message.attempt <= hop.attempt) throw new SessionRefusedError('the attempt is not a later one', facts)
   if (reroute.of !== undefined) admitNumber(sessions, origin, message.request)
   return hop
+}
+
+/**
+ * Rows go to whomever an origin names, from this peer: not where its site does not let them, and not into a session that
+ * another origin has over this peer, whose next stage would take them for what it waits for.
+ * @throws SessionRefusedError, what the site refuses with
+ */
+export function admitFeed(sessions: Sessions, hop: Hop, { peer, request }: Feed, gate: SiteGate): void {
+  admitNumber(sessions, hop.origin.peer, request)
+  if (peer !== sessions.self) gate.permit?.(peer, hop.digest)
 }
 
 /** Numbers are random, so that two origins have one only if one of them wants it: it would be given rows of the other. */

@@ -5,6 +5,7 @@ import type { CancelTimer } from '../../util/index.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { RUN } from '../host/protocol.ts'
 import { RowDigest } from './digest.ts'
+import { Feeds } from './feeds.ts'
 import type { KeptChunk, KeptRows } from './kept-rows.ts'
 import type { Link } from './links.ts'
 import type { HopPrefix } from './prefixes.ts'
@@ -15,6 +16,8 @@ export interface HopInit {
   readonly origin: Link
   readonly request: number
   readonly attempt: number
+  /** Of the model. */
+  readonly digest: string
   readonly place: number
   readonly route: RouteOpen['route']
   readonly host: StageHost
@@ -35,6 +38,7 @@ export class Hop {
   /** By which its rows come. */
   previous: Link | undefined
   request: number
+  readonly digest: string
   readonly from: number
   readonly to: number
   readonly host: StageHost
@@ -47,8 +51,8 @@ export class Hop {
   attempt: number
   /** It follows a session and is not yet part of it. */
   shadow: boolean
-  /** Running digests of the rows that shadows behind it are fed. */
-  readonly fed = new Map<number, RowDigest>()
+  /** Of shadows behind it. */
+  feeds = new Feeds()
   /** Place in the route. */
   place: number
   route: RouteOpen['route']
@@ -86,6 +90,7 @@ export class Hop {
     this.origin = init.origin
     this.request = init.request
     this.attempt = init.attempt
+    this.digest = init.digest
     this.place = init.place
     this.route = init.route
     this.from = own.from
@@ -124,7 +129,7 @@ export class Hop {
     this.place = place
     this.route = route
     this.shadow = false
-    this.fed.clear()
+    this.feeds = new Feeds()
     this.paused = true
     this.deaf = false
     this.told = false
@@ -133,6 +138,7 @@ export class Hop {
     this.sentTo = undefined
     this.received = new RowDigest()
     this.sent = new RowDigest()
+    this.kept.wake()
   }
 
   /** A neighbour that freezes is noticed by its heartbeat, not by TCP; the origin may see it well. */

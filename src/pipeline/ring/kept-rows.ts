@@ -63,7 +63,7 @@ export class KeptRows {
     this.#chunks.push({ position, count, payload: payload.slice() })
     this.#bytes += payload.length
     this.#end += count
-    this.#tell()
+    this.wake()
     if (this.#failed) this.#letGo()
     else if (this.#bytes > (this.#needs.memory ?? KEPT_BYTES)) this.#spill()
   }
@@ -85,9 +85,10 @@ export class KeptRows {
     this.#cut = Math.min(this.#cut, position)
   }
 
-  /** Rows up to `end` are here, or none come any more. */
-  async reaches(end: number): Promise<void> {
-    while (!this.#closed && this.#end < end) await new Promise<void>((resolve) => this.#wake.push(resolve))
+  /** Rows up to `end` are here, or none come any more, or nobody wants them: `wake` has that looked at. */
+  async reaches(end: number, isWanted: () => boolean = () => true): Promise<void> {
+    while (!this.#closed && isWanted() && this.#end < end)
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
   }
 
   /** The first row that can still be given: 0, unless the disk had no room. */
@@ -118,12 +119,12 @@ export class KeptRows {
     this.#closed = true
     this.#chunks = []
     this.#end = 0
-    this.#tell()
+    this.wake()
     const file = this.#file
     void this.#last.then(async () => (await file)?.close()).catch(() => undefined)
   }
 
-  #tell(): void {
+  wake(): void {
     for (const wake of this.#wake.splice(0)) wake()
   }
 

@@ -44,6 +44,7 @@ export function newHop(
     origin: from,
     request: message.request,
     attempt: message.attempt,
+    digest: open.digest,
     place: message.hop,
     route: open.route,
     host,

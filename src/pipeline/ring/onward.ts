@@ -2,7 +2,7 @@
 import { DTYPE } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { RUN } from '../host/protocol.ts'
-import { RowDigest } from './digest.ts'
+import type { RowDigest } from './digest.ts'
 import { KeptRowsError } from './errors.ts'
 import { flagged, rowsFrom } from './hop.ts'
 import type { FlaggedRows, Hop } from './hop.ts'
@@ -102,13 +102,18 @@ async function sendKept(needs: OnwardNeeds, hop: Hop, next: string, { from, toke
   return hop.attempt === attempt
 }
 
-/** Kept rows to a hop that is to take the next one's place, beside what goes to that. */
+/**
+ * Kept rows to a hop that is to take the next one's place, beside what goes to that.
+ * @throws SessionRefusedError, KeptRowsError, what sending throws
+ */
 export async function feedShadow(needs: OnwardNeeds, hop: Hop, feed: Feed): Promise<void> {
   const { attempt } = hop
-  const digest = hop.fed.get(feed.request) ?? new RowDigest()
-  hop.fed.set(feed.request, digest)
+  await hop.feeds.run(feed.request, (digest) => feedRows(needs, hop, attempt, feed, digest))
+}
+
+async function feedRows(needs: OnwardNeeds, hop: Hop, attempt: number, feed: Feed, digest: RowDigest): Promise<void> {
   // The origin counts rows from when it sends them: the last may still be on their way through the stages before.
-  await hop.kept.reaches(feed.to)
+  await hop.kept.reaches(feed.to, () => hop.attempt === attempt)
   for await (const chunk of hop.kept.from(feed.from, REPLAY_ROWS)) {
     const count = Math.min(chunk.count, feed.to - chunk.position)
     if (count <= 0 || hop.attempt !== attempt) return

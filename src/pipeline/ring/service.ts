@@ -9,7 +9,7 @@ import { HOST } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
 import { accountOf } from './accounts.ts'
-import { admitOpen, admitReroute } from './admission.ts'
+import { admitFeed, admitOpen, admitReroute } from './admission.ts'
 import type { Sessions } from './admission.ts'
 import type { Hop } from './hop.ts'
 import { HopTable } from './hop-table.ts'
@@ -215,7 +215,9 @@ export class RingService {
     const hop = this.#hops.ofFrame(from.peer, message)
     if (hop === undefined) return
     try {
-      await feedShadow(this.#onward, hop, decodeFeed(message))
+      const feed = decodeFeed(message)
+      admitFeed(this.#sessions, hop, feed, this.#needs)
+      await feedShadow(this.#onward, hop, feed)
     } catch {
       // The shadow's origin hears nothing from it, and looks for another.
     }

@@ -21,7 +21,18 @@ function hopOf(): Hop {
   const route = ['a', 'b', 'c'].map((peer, at) => ({ peer, from: at, to: at + 1 }))
   const kept = new KeptRows({ directory: tmpdir(), name: 'unused' })
   const host = {} as StageHost
-  return new Hop({ origin: FROM, request: 5, attempt: 0, place: 1, route, host, local: 1, kept, shadow: false })
+  return new Hop({
+    origin: FROM,
+    request: 5,
+    attempt: 0,
+    digest: 'model',
+    place: 1,
+    route,
+    host,
+    local: 1,
+    kept,
+    shadow: false,
+  })
 }
 
 /** Rows whose bytes say which they are. */

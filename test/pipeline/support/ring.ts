@@ -90,6 +90,7 @@ export function stageRing(needs: Partial<RingNeeds> = {}, stages: Partial<StageT
     const channel = await own.open(SELF, RING_PROTOCOL)
     const heard: Frame[] = []
     channel.onFrame((message) => void heard.push(message))
+    own.handle(RING_PROTOCOL, 'compute', (incoming) => incoming.onFrame((message) => void heard.push(message)))
     const say = async (init: FrameInit): Promise<void> => {
       await channel.send(frame({ request: REQUEST, ...init }))
       await settled()
