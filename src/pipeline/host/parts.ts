@@ -1,10 +1,10 @@
 /** The loaded parts of a stage host: embedding, ranges of decoder layers, head; and segments put together from them. */
-import { readFile } from 'node:fs/promises'
-import { kernelHeadDim, openEmbedding, openSealed, stageFiles } from '../../models/index.ts'
+import { kernelHeadDim, openEmbedding, stageFiles } from '../../models/index.ts'
 import type { Embedding, ModelManifest, StageFiles } from '../../models/index.ts'
 import type { Engine, LoadOptions } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
+import { AdapterCache } from './adapter-cache.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
 import { createDecoderStage } from './decoder-stage.ts'
 import type { DecoderStage } from './decoder-stage.ts'
@@ -39,16 +39,13 @@ export interface PartsNeeds {
 }
 
 /** What a host needs of its parts, whatever computes them. */
-/** Loaded adapters that are kept, beside those that sessions hold. */
-const MOST_ADAPTERS = 32
-
 export type HostParts = Pick<Parts, 'adapter' | 'admit' | 'kvBytes' | 'load' | 'packed' | 'plain' | 'segment'>
 
 export class Parts {
   readonly #needs: PartsNeeds
   readonly #manifest: ModelManifest
   readonly #decoders: DecoderPart[] = []
-  readonly #adapters = new Map<string, Promise<HostAdapter>>()
+  readonly #adapters: AdapterCache
   #embedding: Embedding | null = null
   #head: HeadPart | null = null
   /** Blocks that had to be packed. */
@@ -59,6 +56,7 @@ export class Parts {
   constructor(needs: PartsNeeds, manifest: ModelManifest) {
     this.#needs = needs
     this.#manifest = manifest
+    this.#adapters = new AdapterCache(manifest.shape)
   }
 
   /** Has blocks [from, to) ready; ranges that are already loaded are not loaded again. */
@@ -129,16 +127,10 @@ export class Parts {
     return undefined
   }
 
-  /** Of a file that the peer has checked; sessions of one adapter share it. @throws AdapterFileError, ModelFileError */
-  adapter(path: string): Promise<HostAdapter> {
-    const known = this.#adapters.get(path)
-    if (known !== undefined) return known
-    const { shape } = this.#manifest
-    const loading = readFile(path).then(async (bytes) => ({ id: path, adapter: await openSealed(bytes, shape, path) }))
-    this.#adapters.set(path, loading)
-    loading.catch(() => this.#adapters.delete(path))
-    if (this.#adapters.size > MOST_ADAPTERS) this.#adapters.delete(this.#adapters.keys().next().value!)
-    return loading
+  /** What a segment with layers has of it. @throws AdapterFileError, ModelFileError */
+  adapter(path: string, { decoders }: Segment): Promise<HostAdapter> {
+    // The first block is the embedding.
+    return this.#adapters.of(path, decoders[0]!.from - 1, decoders.at(-1)!.to - 1)
   }
 
   /** Bytes of KV cache that a session of so many positions may come to need. */

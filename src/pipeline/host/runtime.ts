@@ -12,7 +12,7 @@ import { BlockMeter } from './block-times.ts'
 import { askedRows, chosenTokens, guessesOf, tokenControl } from './choosing.ts'
 import { answer, markSingle, pickJobs, rowsOf, sessionKey } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
-import type { DecoderPart, HeadPart, HostParts } from './parts.ts'
+import type { DecoderPart, HeadPart, HostParts, Segment } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
 import { PrefixCache } from './prefix-cache.ts'
@@ -71,8 +71,7 @@ export class StageRuntime {
         positions: control.positions,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
         sampler: sessionSampler(control.sampler, this.#needs.grammars),
-        // Embedding and head have none.
-        adapter: control.adapter === undefined || segment.decoders.length === 0 ? null : this.#adapter(control.adapter),
+        adapter: this.#adapter(control.adapter, segment),
         expected: 0,
         waiting: 0,
         closed: false,
@@ -100,9 +99,10 @@ export class StageRuntime {
     if (session !== undefined) session.prefix = undefined
   }
 
-  /** One that cannot be loaded fails with the first rows: nobody waits for it before. */
-  #adapter(path: string): Promise<HostAdapter> {
-    const loading = this.#needs.parts.adapter(path)
+  /** One that cannot be loaded fails with the first rows: nobody waits for it before. Embedding and head have none. */
+  #adapter(path: string | undefined, segment: Segment): Promise<HostAdapter> | null {
+    if (path === undefined || segment.decoders.length === 0) return null
+    const loading = this.#needs.parts.adapter(path, segment)
     loading.catch(() => undefined)
     return loading
   }
