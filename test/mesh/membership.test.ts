@@ -251,6 +251,13 @@ describe('an invite', () => {
     expect(await refused(leaver, first)).toBe('WEFT-TRU-153')
     // that one was not used up by a member that had no need of it
     expect(await refused(leaver, wasted)).toBe('joined')
+    // an invite expires by the clock of who made it, and the joiner is told how far its own is off
+    for (const minutes of [20, -20]) {
+      const apart = { ...clock, wall: () => clock.wall() + minutes * 60_000 }
+      const one = token({ expires: Date.now() + 600_000 })
+      const { ahead } = await enrol({ ...needs(newIdentity()), clock: apart }, { token: one, name: '' })
+      expect(Math.round(ahead / 60_000)).toBe(-minutes)
+    }
     // at the gate: it does not get as far as its invite
     expect(await refused(removed, token())).toBe('WEFT-TRU-157')
     expect(await refused(newIdentity(), token({ peer: wanted.id }))).toBe('WEFT-TRU-154')

@@ -303,6 +303,42 @@ describe('two histories', () => {
   })
 })
 
+describe('two clocks 20 minutes apart', () => {
+  const APART = 20 * 60_000
+  test.each([
+    ['ahead of', APART],
+    ['behind', -APART],
+  ])('an admin’s is %s the one here: it is told which, the log is as it was, and it mends itself', (_how, ahead) => {
+    const { cluster, time } = found()
+    const identity = admitted(cluster)
+    const here = { now: time.now - ahead }
+    // joining goes by no clock but that of the admin, which is also where an invite expires
+    const [open, strict] = [copyFor(cluster, identity, here), copyFor(cluster, identity, here, 10 * 60_000)]
+    const { head } = strict
+    for (const member of [open, strict]) {
+      expect(member.hearBeat(cluster.renewBeat(), cluster.self)).toBe(ahead < 0)
+      expect(member.clocksApart()).toEqual({ admin: cluster.self, ahead_ms: ahead })
+      expect(member.head).toEqual(head)
+    }
+    expect(open.membership.admits(cluster.self, 'compute')).toBe(true)
+    expect([strict.isStale(), strict.membership.admits(cluster.self, 'compute')]).toEqual([true, false])
+    here.now = time.now + 1_000
+    time.now += 1_000
+    expect(strict.hearBeat(cluster.renewBeat(), cluster.self)).toBe(true)
+    expect([strict.clocksApart(), strict.isStale()]).toEqual([undefined, false])
+  })
+
+  test('what a third one passes on late is old, and tells nothing of clocks', () => {
+    const { cluster, time } = found()
+    const identity = admitted(cluster)
+    const member = copyFor(cluster, identity, time)
+    const old = cluster.renewBeat()
+    time.now += APART
+    member.hearBeat(old, newIdentity().id)
+    expect(member.clocksApart()).toBeUndefined()
+  })
+})
+
 describe('max-age', () => {
   test('without an admin’s word a member refuses all but news, and believes again when it comes', () => {
     const { cluster, time } = found()

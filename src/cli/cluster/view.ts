@@ -1,6 +1,6 @@
 /** A cluster as people read it. */
 import type { ClusterStatus, PeerStatus } from '../../peer/index.ts'
-import { LogForkError } from '../../trust/index.ts'
+import { ClocksApartError, LogForkError } from '../../trust/index.ts'
 import { formatSpan, plural, shortId } from '../format.ts'
 import { printable, table } from '../text.ts'
 
@@ -11,6 +11,7 @@ export function clusterLines(status: ClusterStatus): string[] {
     `CLUSTER  ${printable(status.name)}  ${status.id.slice(0, 16)}…  epoch ${status.epoch}, ${status.height + 1} entries`,
     `ADMINS   ${admins.length} of ${threshold.n}; ${threshold.k} must sign what changes them; last heard ${age}`,
     ...(status.stale ? ['# warning: that is too long ago: all but asking for news is refused'] : []),
+    ...clockWarnings(status).map((text) => `# warning: ${text}`),
     ...(status.verified === undefined
       ? []
       : [`VERIFIED ${status.verified === 1 ? '1 entry' : `${status.verified} entries`}, all sound`]),
@@ -28,6 +29,12 @@ export function clusterLines(status: ClusterStatus): string[] {
     ...removed.map(({ id, reason, left, at }) => `${left ? 'LEFT   ' : 'REMOVED'}  ${id}  ${at}  ${printable(reason)}`),
     ...forks.map(forkLine),
   ]
+}
+
+function clockWarnings({ clocks_apart: apart }: Pick<ClusterStatus, 'clocks_apart'>): string[] {
+  if (apart === null) return []
+  const { message, code } = new ClocksApartError(apart.admin, apart.ahead_ms)
+  return [`${message}: its word is not believed (${code})`]
 }
 
 function forkLine({ height, kept, other, equivocators, decided }: ClusterStatus['forks'][number]): string {
@@ -54,6 +61,7 @@ export function clusterWarnings({ cluster }: Pick<PeerStatus, 'cluster'>): strin
       ? [`this peer was removed from ${printable(cluster.name)}: nobody there speaks to it. Try: weft cluster show`]
       : []),
     ...(cluster.stale ? ['no admin was heard for too long: all but asking for news is refused'] : []),
+    ...clockWarnings(cluster),
     ...(cluster.forks > 0 ? ['the membership log had a fork. Try: weft cluster show'] : []),
   ]
 }

@@ -5,6 +5,7 @@ import type { EnrolOutcome } from '../../mesh/index.ts'
 import {
   adoptClusterHome,
   checkLabel,
+  ClocksApartError,
   decodeToken,
   InClusterError,
   InviteWaitsError,
@@ -22,8 +23,6 @@ const MAX_TOKEN = 16_384
 /** Between two looks at whether a person has approved. */
 const ASK_MS = 1_000
 const APPROVAL_MS = 600_000
-/** Clocks that differ by more are worth a word: expiry and max-age go by them. */
-const CLOCK_MS = 300_000
 
 export const command: Command = async (context) => {
   const { flags, home, io, out } = context
@@ -43,10 +42,8 @@ export const command: Command = async (context) => {
   opened.close()
   const address = joined.address.replace(/\/p2p\/\w+$/, '')
   await rememberPeers(homePaths(home, io.env).peers, io.clock, [{ id: joined.admin, addresses: [address] }])
-  if (Math.abs(joined.ahead) > CLOCK_MS) {
-    const minutes = Math.round(Math.abs(joined.ahead) / 60_000)
-    out.note(`the clock of the admin is ${minutes} minutes ${joined.ahead > 0 ? 'ahead of' : 'behind'} the one here`)
-  }
+  // worth a word: max-age goes by them
+  if (Math.abs(joined.ahead) > LOG_LIMITS.skewMs) out.note(new ClocksApartError(joined.admin, joined.ahead).message)
   if (out.structured) {
     out.document({
       schema: 'weft.joined/1',

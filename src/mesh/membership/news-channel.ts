@@ -138,7 +138,7 @@ export class NewsChannel {
       // it is behind, and does not know it
       if (head.height < cluster.head.height) this.tell()
     }
-    if (beat !== undefined && cluster.hearBeat(beat)) this.#needs.beat(this.peer)
+    if (beat !== undefined && cluster.hearBeat(beat, this.peer)) this.#needs.beat(this.peer)
   }
 
   async #answer(locator: readonly LogHead[]): Promise<void> {

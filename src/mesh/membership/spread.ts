@@ -5,7 +5,7 @@
  */
 import type { Channel, ClusterInit, Network } from '../../net/index.ts'
 import type { CounterName } from '../../telemetry/index.ts'
-import { LogForkError } from '../../trust/index.ts'
+import { ClocksApartError, LogForkError } from '../../trust/index.ts'
 import type { Cluster, Entry } from '../../trust/index.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { MeshLogger } from '../needs.ts'
@@ -78,8 +78,13 @@ export function createSpread(needs: SpreadNeeds): Spread {
     },
     failed: (peer, error) => logger.warn({ err: error, peer }, 'entries of the membership log were refused'),
   }
+  let wasApart: string | undefined
   /** What is believed changes also when nothing comes. */
   const look = (): void => {
+    const apart = cluster.clocksApart()
+    if (apart !== undefined && apart.admin !== wasApart)
+      logger.warn({ err: new ClocksApartError(apart.admin, apart.ahead_ms) }, 'the word of an admin is not believed')
+    wasApart = apart?.admin
     const isStale = cluster.isStale()
     if (isStale === wasStale) return
     wasStale = isStale

@@ -32,6 +32,7 @@ export function describeCluster(needs: Needs): ClusterStatus {
     waiting: waitingOf(needs),
     age_ms: cluster.age(),
     stale: cluster.isStale(),
+    clocks_apart: cluster.clocksApart() ?? null,
   }
 }
 
@@ -48,6 +49,7 @@ export function summarizeCluster(needs: Needs): ClusterSummary {
     height: cluster.head.height,
     age_ms: cluster.age(),
     stale: cluster.isStale(),
+    clocks_apart: cluster.clocksApart() ?? null,
     members: state.members.size,
     forks: forks.length,
     waiting: waitingOf(needs),

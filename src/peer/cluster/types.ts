@@ -1,5 +1,5 @@
 /** What a peer says of its cluster, and what it may be asked to do with it. */
-import type { ClusterView, Role } from '../../trust/index.ts'
+import type { ClocksApart, ClusterView, Role } from '../../trust/index.ts'
 
 export interface WaitingPeer {
   readonly id: string
@@ -45,6 +45,8 @@ export interface ClusterStatus {
   readonly age_ms: number | null
   /** It is older than `max-age`: everything but asking for news is refused. */
   readonly stale: boolean
+  /** Whose clock is too far from the one here for its word to be believed. */
+  readonly clocks_apart: ClocksApart | null
   /** The whole log was read and checked just now. */
   readonly verified?: number
 }
@@ -52,7 +54,7 @@ export interface ClusterStatus {
 /** In `weft status`. */
 export type ClusterSummary = Pick<
   ClusterStatus,
-  'id' | 'name' | 'role' | 'site' | 'epoch' | 'height' | 'age_ms' | 'stale' | 'waiting'
+  'id' | 'name' | 'role' | 'site' | 'epoch' | 'height' | 'age_ms' | 'stale' | 'clocks_apart' | 'waiting'
 > & { readonly members: number; readonly forks: number }
 
 export interface InviteRequest {

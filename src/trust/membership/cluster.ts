@@ -15,7 +15,7 @@ import { LOG_LIMITS } from './limits.ts'
 import type { MembershipLog, Merged } from './log.ts'
 import type { LogStore } from './log-store.ts'
 import { mayRole } from './roles.ts'
-import type { ClusterView, Entry, EntryBody, HeartBeat, LogHead, Member, Purpose, Role } from './types.ts'
+import type { ClocksApart, ClusterView, Entry, EntryBody, HeartBeat, LogHead, Member, Purpose, Role } from './types.ts'
 
 /** A checkpoint each so many entries: opening reads as many at most. */
 export const CHECKPOINT_EVERY = 512
@@ -71,8 +71,10 @@ export interface Cluster {
   /** The newest heart-beat that is known; admins make a new one. */
   beat(): HeartBeat | undefined
   renewBeat(): HeartBeat | undefined
-  /** True where it is news. */
-  hearBeat(value: unknown): boolean
+  /** True where it is news. `from`: who has passed it on. */
+  hearBeat(value: unknown, from?: string): boolean
+  /** Of the last word that told so, until one comes that is believed. */
+  clocksApart(): ClocksApart | undefined
   /** Milliseconds since an admin's last word; null: none was heard. */
   age(): number | null
   isStale(): boolean
@@ -126,6 +128,15 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
       roleOf(self) === undefined || log.barred.has(peer) || log.state.removed.get(peer)?.left === false,
   }
 
+  let apart: ClocksApart | undefined
+  /** Of a word from the future, and of an admin's own, which it has just said: what others pass on may be old by itself. */
+  const compareClocks = ({ by, at }: HeartBeat, from: string | undefined): boolean => {
+    const ahead = at - needs.wall()
+    const isApart = ahead > LOG_LIMITS.skewMs || (from === by && ahead < -LOG_LIMITS.skewMs)
+    if (isApart) apart = { admin: by, ahead_ms: ahead }
+    else if (apart?.admin === by && Math.abs(ahead) <= LOG_LIMITS.skewMs) apart = undefined
+    return ahead <= LOG_LIMITS.skewMs
+  }
   let beatKept = beat?.at ?? 0
   /** Now and then: a restart may find an older one. A disk that is full costs no more than that. */
   const keepBeat = (one: HeartBeat): void => {
@@ -236,9 +247,10 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
       keepBeat(beat)
       return beat
     },
-    hearBeat(value) {
+    clocksApart: () => apart,
+    hearBeat(value, from) {
       const heard = readBeat(id, value)
-      if (!isCurrent(heard) || heard.at > needs.wall() + LOG_LIMITS.skewMs) return false
+      if (!isCurrent(heard) || !compareClocks(heard, from)) return false
       if (isCurrent(beat) && beat.at >= heard.at) return false
       beat = heard
       keepBeat(heard)

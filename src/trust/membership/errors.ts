@@ -163,6 +163,27 @@ export class LogMovedError extends WeftError {
   }
 }
 
+export class ClocksApartError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-112',
+    title: 'Two clocks are too far apart',
+    meaning:
+      'The clock of an admin differs from the one here by more than five minutes. Its word is not taken for fresh: with max-age this peer refuses everything but asking for news.',
+    remedy: 'Set both clocks (NTP). It mends itself with the next word of the admin, some seconds later.',
+    exit: EXIT.denied,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(admin: string, aheadMs: number) {
+    const minutes = Math.round(Math.abs(aheadMs) / 60_000)
+    const how = aheadMs > 0 ? 'ahead of' : 'behind'
+    super(ClocksApartError.info, `the clock of ${admin} is ${minutes} minutes ${how} the one here`, {
+      details: { admin, ahead_ms: aheadMs },
+    })
+  }
+}
+
 export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   EntryFormError.info,
   EntryChainError.info,
@@ -174,4 +195,5 @@ export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   SealError.info,
   RoleError.info,
   LogMovedError.info,
+  ClocksApartError.info,
 ]

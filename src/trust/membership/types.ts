@@ -169,6 +169,12 @@ export interface HeartBeat {
   readonly sig: string
 }
 
+/** An admin whose clock is further from ours than is believed; negative: it is behind. */
+export interface ClocksApart {
+  readonly admin: string
+  readonly ahead_ms: number
+}
+
 /** Two entries of one height, both signed by who might: evidence, kept for ever. */
 export interface ForkEvidence {
   readonly height: number
