@@ -40,17 +40,25 @@ export interface Judged {
 export interface Intake {
   /** `age`: milliseconds since who sends it has heard the author. `from`: who sends it. */
   offer(bytes: Uint8Array, age: number, from: string): Judged
+  /** What this peer had taken in an earlier life: whom it was by may have been removed since, and it stands all the same. */
+  restore(bytes: Uint8Array): Judged
 }
 
 export function createIntake(needs: IntakeNeeds): Intake {
   const { book, clock } = needs
   const limited = createRateLimit(clock)
 
-  const judge = (sealed: SealedRecord, age: number, from: string): readonly [Verdict, string] => {
+  const isLetIn = ({ author, kind, version, ...rest }: MeshRecord): boolean => {
+    if (needs.membership.admits(author, 'connect')) return true
+    // for good: nobody has to send it again
+    if (needs.membership.isRemoved(author)) book.shadows.add(recordId({ author, kind, ...rest }), version, 'refused')
+    return false
+  }
+  const judge = (sealed: SealedRecord, age: number, from: string, again = false): readonly [Verdict, string] => {
     const { record } = sealed
     const id = recordId(record)
     if (record.version <= book.version(id)) return ['known', '']
-    if (!needs.membership.admits(record.author, 'connect')) return ['refused', 'its author is not admitted']
+    if (!again && !isLetIn(record)) return ['refused', 'its author is not admitted']
     if (age > AWAY_KEEP_MS && record.kind !== 'placement') return ['refused', 'its author was not heard for long']
     // Signature first: else forgeries would use up what the author may send.
     if (!isGenuine(sealed)) return ['forged', 'the signature is not that of its author']
@@ -65,7 +73,7 @@ export function createIntake(needs: IntakeNeeds): Intake {
     const body = checkBody(record.kind, record.key, record.body)
     if (body === undefined) return refuse(`its body is no ${record.kind}`)
     if (body !== null && 'epoch' in body) {
-      const why = refusedPlacement(needs, record, body)
+      const why = refusedPlacement(needs, record, body, again)
       if (why !== undefined) return refuse(why)
     }
     if (!book.keep(sealed, body)) return refuse('its author or the book is at a limit')
@@ -73,14 +81,16 @@ export function createIntake(needs: IntakeNeeds): Intake {
     return ['accepted', '']
   }
 
+  const offer = (bytes: Uint8Array, age: number, from: string, again = false): Judged => {
+    if (book.has(bytes)) return { verdict: 'known', why: '' }
+    const sealed = readRecord(bytes)
+    if (sealed === undefined) return { verdict: 'forged', why: 'the bytes are no record' }
+    const [verdict, why] = judge(sealed, age, from, again)
+    return { verdict, why, record: sealed.record }
+  }
   return {
-    offer(bytes, age, from) {
-      if (book.has(bytes)) return { verdict: 'known', why: '' }
-      const sealed = readRecord(bytes)
-      if (sealed === undefined) return { verdict: 'forged', why: 'the bytes are no record' }
-      const [verdict, why] = judge(sealed, age, from)
-      return { verdict, why, record: sealed.record }
-    },
+    offer: (bytes, age, from) => offer(bytes, age, from),
+    restore: (bytes) => offer(bytes, Infinity, needs.self, true),
   }
 }
 
@@ -88,8 +98,9 @@ function refusedPlacement(
   { book, membership, self }: IntakeNeeds,
   { author, key }: MeshRecord,
   body: BodyOf<'placement'>,
+  again: boolean,
 ): string | undefined {
-  if (author !== self && !membership.admits(author, 'place')) return 'its author may not place models'
+  if (!again && author !== self && !membership.admits(author, 'place')) return 'its author may not place models'
   const standing = standingPlacement(book, key)
   if (body.epoch > (standing?.body.epoch ?? 0) + MAX_EPOCH_JUMP) return 'its epoch is too far ahead'
   const models = new Set(book.ofKind('placement').map((record) => record.key))

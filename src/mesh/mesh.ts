@@ -20,6 +20,7 @@ import { RecordBook } from './record-book.ts'
 import type { StoredRecord } from './record-book.ts'
 import { createStateFile } from './state-file.ts'
 import type { Mesh } from './types.ts'
+import { createTakeOver } from './take-over.ts'
 import { Upkeep } from './upkeep.ts'
 import { createViews } from './views.ts'
 
@@ -72,6 +73,14 @@ export function createMesh(needs: MeshNeeds): Mesh {
   const intake = createIntake({ self, clock, book, membership })
   const publisher = createPublisher({ self, clock, own, book })
   const upkeep = new Upkeep({ network, clock, book, publisher, logger, isNear })
+  const takeOver = createTakeOver({
+    self,
+    book,
+    own,
+    membership,
+    logger,
+    connected: () => liveness.connections().keys(),
+  })
   const acquaint = createAcquaint(network, book, liveness)
   const fetcher = createFetcher({
     ...needs,
@@ -113,6 +122,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     farewell: (peer) => liveness.farewell(peer),
     round: () => {
       upkeep.round()
+      takeOver()
       acquaint.look()
     },
   })
@@ -133,7 +143,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     async start() {
       const kept = await state.read()
       own.restore(kept.highest)
-      for (const bytes of kept.placements) intake.offer(bytes, Infinity, self)
+      for (const bytes of kept.placements) intake.restore(bytes)
       running = true
       server.start()
       gossip.start()
@@ -153,6 +163,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
       for (const author of book.authors())
         if (author !== self && !membership.admits(author, 'connect'))
           for (const { id, kind } of book.recordsOf(author)) if (kind !== 'placement') book.drop(id)
+      if (running) takeOver()
     },
     announceLeaving: () => whileRunning(() => upkeep.drain()),
     publishProfile: (profile) => whileRunning(() => upkeep.publishProfile(profile)),
