@@ -1,11 +1,14 @@
-/** All attacks of the suite, by the numbers of the threat list in docs/federated.md. */
+/** All attacks of the suite, by the numbers of the threat lists in docs/federated.md and docs/cluster.md. */
 import type { Attack } from './attack.ts'
 import { egress } from './egress.ts'
+import { invites } from './invites.ts'
 import { inconsistentModels, singleGradient, sumOfSites } from './inversion.ts'
 import { membership } from './membership.ts'
 import { overspending } from './overspending.ts'
 import { poisoning } from './poisoning.ts'
+import { removed } from './removed.ts'
 import { freeRiding, twoSets } from './survivors.ts'
+import { sybil } from './sybil.ts'
 
 export const ATTACKS: readonly Attack[] = [
   singleGradient,
@@ -13,6 +16,9 @@ export const ATTACKS: readonly Attack[] = [
   inconsistentModels,
   poisoning,
   freeRiding,
+  invites,
+  removed,
+  sybil,
   membership,
   overspending,
   egress,
