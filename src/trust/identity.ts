@@ -140,10 +140,19 @@ export function publicKeyBytes(peer: string): Uint8Array | undefined {
 
 /** Whether a text is the PeerId of an Ed25519 identity, in its one canonical spelling. */
 export function isPeerId(text: string): boolean {
+  if (ids.has(text)) return true
   try {
     const id = peerIdFromString(text)
-    return id.type === 'Ed25519' && id.toString() === text
+    if (id.type !== 'Ed25519' || id.toString() !== text) return false
+    ids.add(text)
+    const [oldest] = ids
+    if (ids.size > MAX_IDS && oldest !== undefined) ids.delete(oldest)
+    return true
   } catch {
     return false
   }
 }
+
+/** Good ones that have been seen: those of a log come again and again, and each costs as much as all the rest of its entry. */
+const MAX_IDS = 4_096
+const ids = new Set<string>()

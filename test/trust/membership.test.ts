@@ -142,6 +142,7 @@ describe('what may follow', () => {
       edit(({ body }) => (body['v'] = 2)),
       edit(({ body }) => (body['more'] = true)),
       edit(({ body }) => (body['kind'] = 'bless')),
+      edit(({ body }) => ((body['rotation'] as { boxes: string }).boxes += 'AAAA')),
       Buffer.from(JSON.stringify(JSON.parse(Buffer.from(good.bytes).toString()), null, 1)),
       Buffer.concat([good.bytes, Buffer.from(' ')]),
       good.bytes.subarray(0, -1),

@@ -23,7 +23,7 @@ const threshold = z
   .refine(({ k, n }) => k <= n, 'more must sign than there are')
 /** 48 bytes are 64 characters of base64, without padding or spare bits: one spelling. */
 const BOX = /^[A-Za-z0-9+/]{64}$/
-const BOXES = /^(?:[A-Za-z0-9+/]{64})+$/
+const BOXES = /^[A-Za-z0-9+/]+$/
 const sealed = z.strictObject({ ephemeral: hex(32), box: z.string().regex(BOX) })
 
 /** Strictly rising: no doubles, and one order for one set. */
@@ -37,7 +37,8 @@ const rotation = z.strictObject({
   boxes: z
     .string()
     .max(BOX_TEXT * LOG_LIMITS.members)
-    .regex(BOXES),
+    .regex(BOXES)
+    .refine(({ length }) => length % BOX_TEXT === 0, 'a box is cut off'),
 })
 
 const bodySchema = z.discriminatedUnion('kind', [
