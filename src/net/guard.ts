@@ -4,7 +4,7 @@ import type { Logger, Telemetry } from '../telemetry/index.ts'
 import { parseAddress } from './addresses.ts'
 import type { Defence } from './defence.ts'
 import type { Dialler } from './dialler.ts'
-import { NotAdmittedError, NotMemberError, PeerBannedError, RemovedPeerError } from './discovery-errors.ts'
+import { NotAdmittedError, PeerBannedError, RemovedPeerError } from './discovery-errors.ts'
 import type { Links } from './links.ts'
 import type { Refuser } from './refuser.ts'
 import type { Serving } from './serving.ts'
@@ -62,7 +62,7 @@ export function createGuard(needs: GuardNeeds): Guard {
         if (isRemoved(peer)) dialler.forget(peer)
         telemetry?.count('members_cut')
         needs.logger.warn({ peer }, 'is not admitted any more, and was cut off')
-        links.cut(peer, isRemoved(peer) ? new RemovedPeerError(peer) : new NotMemberError(peer))
+        links.cut(peer, isRemoved(peer) ? new RemovedPeerError(peer) : new NotAdmittedError(peer, 'not any more'))
       }
       serving.review()
     },

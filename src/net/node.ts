@@ -74,11 +74,7 @@ class WeftNetwork implements Network {
     this.#secrets = networkSecrets(init.networkName, init.networkKey, init.cluster)
     this.#instance = needs.random.bytes(16)
     this.#hub = createEventHub(needs.logger)
-    this.#refuser = createRefuser({
-      ...this.#needs,
-      ...this.#own,
-      tell: (refusal) => this.#hub.emit('refused', refusal),
-    })
+    this.#refuser = createRefuser({ ...this.#needs, ...this.#own, tell: (told) => this.#hub.emit('refused', told) })
     this.#admission = createAdmission({ ...init, isCluster: init.cluster !== undefined, approved: init.approved ?? [] })
     this.#vitals = new Vitals(this.#needs)
     const parts = (): GuardParts => ({ links: this.#links, serving: this.#serving, dialler: this.#dialler })
@@ -172,6 +168,7 @@ class WeftNetwork implements Network {
 
   review(): void {
     this.#guard.review()
+    this.#reach.review()
   }
 
   async open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {

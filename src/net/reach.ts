@@ -55,6 +55,8 @@ export interface Reach {
   left(link: Link): void
   /** The addresses of this machine have changed. */
   moved(): void
+  /** The membership has changed. */
+  review(): void
   isTrial(connection: Connection): boolean
   view(): ReachView
   stop(): void
@@ -160,6 +162,7 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
       circuits: reservations.circuits().map((address) => withPeer(address, needs.self)),
       relaying: { reservations: server.reservations, circuits: server.circuits },
     }),
+    review: () => server.review(),
     stop() {
       paths.stop()
       reservations.stop()

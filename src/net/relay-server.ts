@@ -40,6 +40,8 @@ export interface RelayServer {
   connect(talk: CircuitTalk, link: Link, to: string): Promise<void>
   readonly reservations: number
   readonly circuits: number
+  /** Circuits with an end that is not admitted any more end. */
+  review(): void
   stop(): void
 }
 
@@ -136,6 +138,11 @@ export function createRelayServer(needs: RelayServerNeeds): RelayServer {
       } finally {
         circuits.delete(making)
       }
+    },
+    review() {
+      for (const circuit of circuits)
+        if (!circuit.ends.every((peer) => membership.admits(peer, RELAY_PURPOSE)))
+          circuit.end('not for these peers any more')
     },
     stop() {
       for (const circuit of circuits) circuit.end('the relay stops')

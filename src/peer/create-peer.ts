@@ -30,7 +30,7 @@ import { PlanMeasures } from './profile-plan.ts'
 import { createReplanning } from './create-replanning.ts'
 import { Quarantine } from './quarantine.ts'
 import { Requests } from './requests.ts'
-import { keptOut, siteGates } from './site-gates.ts'
+import { keptOut, reviewOnChange, siteGates } from './site-gates.ts'
 import { stagesOf } from './stages-of.ts'
 import { trainingOf } from './training-of.ts'
 import { Transfers } from './transfers.ts'
@@ -208,11 +208,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => flow.stop())
-  const trained = trainingOf(
-    parts,
-    { gates: { ...gates, admits: parts.cluster?.admits }, library, network, stages },
-    undo,
-  )
+  const trained = trainingOf(parts, { library, network, stages, gates: { ...gates, ...serving } }, undo)
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
   const keptParts = new KeptParts({ clock, paths, store, library })
@@ -306,6 +302,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     keepBackups({ ...parts, network })
     const idle = (): boolean => wired.busy?.() !== true
     parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile() })
+    undo.push(reviewOnChange(parts, [network, mesh, ring, flow, trained.service], () => placing.reconcile()))
     undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))
   }
   holdings.start()

@@ -113,6 +113,7 @@ export class Placing {
     return this.placements().find(
       (placement) =>
         placement.digest === digest &&
+        this.#needs.refuses?.(placement) === undefined &&
         placement.stages.some(
           (stage) =>
             (stage.peer === this.#needs.self || stage.peer === ORIGIN) && stage.from === from && stage.to === to,

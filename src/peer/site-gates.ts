@@ -3,7 +3,9 @@ import type { BlobWanted, MeshPlacement } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import { PolicyRefusedError } from '../trust/index.ts'
+import type { CancelTimer } from '../util/index.ts'
 import { addresses } from './library.ts'
+import type { Parts } from './parts.ts'
 import type { KeptOut } from './plan-input.ts'
 import type { Site } from './site.ts'
 
@@ -22,8 +24,39 @@ export function keptOut(site: Site, quarantine: KeptOut): KeptOut {
   }
 }
 
+/** Rules by the hour are held to with what runs this often. */
+const TIMES_MS = 60_000
+
+/** What the policy forbids from now on ends: connections, circuits, records, sessions here, our own over others, placements. */
+export function reviewOnChange(
+  { clock, logger, site }: Pick<Parts, 'clock' | 'logger' | 'site'>,
+  parts: readonly { review(): void }[],
+  placements: () => void,
+): () => void {
+  const review = (): void => {
+    try {
+      for (const part of parts) part.review()
+      placements()
+    } catch (error) {
+      logger.error({ err: error }, 'what the policy does not allow any more could not be ended')
+    }
+  }
+  const off = site.onPolicy(review)
+  let cancel: CancelTimer
+  const tick = (): void => {
+    if (site.hasTimes()) review()
+    cancel = clock.after(TIMES_MS, tick)
+  }
+  cancel = clock.after(TIMES_MS, tick)
+  return () => {
+    off()
+    cancel()
+  }
+}
+
 export interface SiteGates {
   admit(origin: string, digest: string): void
+  again(origin: string, digest: string): void
   permit(peer: string, digest: string): void
   /** Why stages that another peer has placed here are not loaded; undefined: they are. */
   refuses(placement: MeshPlacement): string | undefined
@@ -41,6 +74,7 @@ export function siteGates(site: Site, self: string, manifest: (digest: string) =
       site.admit({ action: 'compute', peer: origin, model })
       site.tally({ who: `peer:${origin}`, what: 'session', target: model, result: 'allowed' })
     },
+    again: (origin, digest) => site.admit({ action: 'compute', peer: origin, model: nameOf(digest) }),
     permit: (peer, digest) => site.admit({ action: 'route', peer, model: nameOf(digest) }),
     refuses({ author, digest }) {
       if (author === self) return undefined

@@ -62,10 +62,12 @@ export class Site {
   cloned: SiteStatus['cloned'] = null
   readonly defence: Defence
   readonly #policy: SitePolicy
+  readonly #listeners: Set<() => void>
   readonly #needs: SiteNeeds
 
-  private constructor(needs: SiteNeeds, audit: AuditLog, policy: SitePolicy) {
+  private constructor(needs: SiteNeeds, audit: AuditLog, policy: SitePolicy, listeners: Set<() => void>) {
     this.#needs = needs
+    this.#listeners = listeners
     this.audit = audit
     this.#policy = policy
     this.defence = createDefence({
@@ -97,6 +99,7 @@ export class Site {
     const inForce = (policy: Policy | null): void => {
       if (policy !== null && standingPolicy(places.path) !== policy.sha256) audit.note(forceEvent('weft', policy))
     }
+    const listeners = new Set<() => void>()
     const policy = await openSitePolicy(
       {
         clock,
@@ -105,6 +108,7 @@ export class Site {
           telemetry.count('policy_reloads')
           logger.info({ sha256: next?.sha256 ?? null }, 'the policy of this site changed')
           inForce(next)
+          for (const listener of listeners) listener()
         },
         refused: (error) => {
           logger.error({ err: error }, 'a change of the policy is not used')
@@ -123,7 +127,7 @@ export class Site {
         audit.note(started)
       })
     }
-    return new Site(needs, audit, policy)
+    return new Site(needs, audit, policy, listeners)
   }
 
   /** Written down as one that happened. */
@@ -158,6 +162,17 @@ export class Site {
   mayRoute(peer: string, model?: string): boolean {
     if (peer === this.#needs.identity.id) return true
     return this.#policy.decide(this.#known({ action: 'route', peer, model }), 'possible').allow
+  }
+
+  /** Another policy is in force, or none. Returns how to hear no more of it. */
+  onPolicy(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** What is allowed now may be forbidden later without a change: by hours, or an end. */
+  hasTimes(): boolean {
+    return this.#policy.current()?.rules.some(({ hours, until }) => (hours ?? until) !== undefined) ?? false
   }
 
   hasPolicy(): boolean {

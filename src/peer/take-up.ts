@@ -51,6 +51,8 @@ export class TakingUp {
       const refused = isGiven ? this.#needs.refuses?.(placement) : undefined
       if (refused !== undefined) {
         this.failures.set(placement.digest, refused)
+        // What was loaded while it was allowed is given back.
+        if (isLoaded) await this.#load(placement.digest, { kept: origin, ranges: [], spare: [] })
         return
       }
       // The parts of a graph are loaded by whoever deploys it: it has the cut.

@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { languageModel } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
 import { TrainHosts, TrainService } from '../pipeline/index.ts'
-import type { Stages, TrainServiceNeeds } from '../pipeline/index.ts'
+import type { SiteGate, Stages } from '../pipeline/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 
 export interface TrainingParts {
   /** What membership and site are asked where a session begins. */
-  readonly gates: Pick<TrainServiceNeeds, 'admits' | 'admit' | 'permit'>
+  readonly gates: SiteGate
   readonly library: Library
   readonly network: Network | null
   readonly stages: Stages

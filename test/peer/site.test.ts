@@ -168,6 +168,74 @@ describe('a site', () => {
     expect(await answer('split')).toMatch(/^WEFT-TRU-072 .*route: rule default/)
   })
 
+  describe('when its policy changes', () => {
+    const ALL = { name: 'all', allow: ['compute', 'fetch', 'place', 'route'] }
+
+    /** Tokens of an answer over both, in the middle of which a policy comes into force. */
+    async function changedMeanwhile(change: () => Promise<void>): Promise<{ tokens: string; routes: string[] }> {
+      const [ids, routes]: [number[], string[]] = [[], []]
+      const stages = [
+        { peer: idA!, from: 0, to: 1 },
+        { peer: idB!, from: 1, to: blocks - 1 },
+        { peer: idA!, from: blocks - 1, to: blocks },
+      ]
+      const input = { kind: 'text', text: CANARY } as const
+      const request = { model: 'tiny', input, sampling: GREEDY, placement: { model: 'tiny', stages } }
+      for await (const event of a.generate({ ...request, maxTokens: 12 })) {
+        if (event.type === 'reroute') routes.push(event.route.map(({ peer }) => peer).join())
+        if (event.type !== 'token') continue
+        ids.push(event.id)
+        if (ids.length === 3) await change()
+      }
+      return { tokens: ids.join(), routes }
+    }
+
+    it('ends a session of others that it forbids, and the text goes on elsewhere', async () => {
+      await apply(a, [CONNECT, ALL], routeTo(idB!))
+      await apply(b, [CONNECT, ALL])
+      const alone = await changedMeanwhile(() => Promise.resolve())
+      expect(alone.routes).toEqual([])
+      const { tokens, routes } = await changedMeanwhile(() => apply(b, [CONNECT, { ...ALL, models: ['other'] }]))
+      expect(tokens).toBe(alone.tokens)
+      expect(routes.at(-1)).toBe([idA, idA, idA].join())
+      await vi.waitFor(
+        () => expect(b.status().counters['sessions_opened']).toBe(b.status().counters['sessions_freed']),
+        WAIT,
+      )
+    })
+
+    it('takes its own sessions away from whom they may not go over any more', async () => {
+      await apply(b, [CONNECT, ALL])
+      const alone = await changedMeanwhile(() => Promise.resolve())
+      const { tokens, routes } = await changedMeanwhile(() =>
+        apply(a, [CONNECT, { ...ALL, models: ['other'] }], routeTo(idB!)),
+      )
+      expect(tokens).toBe(alone.tokens)
+      expect(routes.at(-1)).toBe([idA, idA, idA].join())
+    })
+
+    it('gives back stages of who may not place here any more, and cuts off who may not join', async () => {
+      await apply(a, [CONNECT, ALL], routeTo(idB!))
+      const stages = [
+        { peer: idA!, from: 0, to: 1 },
+        { peer: idB!, from: 1, to: blocks - 1 },
+        { peer: idA!, from: blocks - 1, to: blocks },
+      ]
+      await a.deploy('tiny', { model: 'tiny', stages }, () => undefined)
+      const here = (): unknown[] => b.status().stages.filter(({ peer, state }) => peer === idB && state === 'ready')
+      expect(here()).toHaveLength(1)
+      await apply(b, [CONNECT, { ...ALL, allow: ['compute', 'fetch'] }])
+      await vi.waitFor(() => expect(here()).toEqual([]), WAIT)
+      await a.undeploy('tiny')
+      const joined = (): boolean => a.status().peers.some(({ state }) => state === 'connected')
+      expect(joined()).toBe(true)
+      await apply(b, [{ ...CONNECT, peers: [idB] }, ALL])
+      await vi.waitFor(() => expect(joined()).toBe(false), WAIT)
+      await apply(b, [CONNECT, ALL])
+      await vi.waitFor(() => expect(joined()).toBe(true), WAIT)
+    }, 90_000)
+  })
+
   it('plans a model over nobody to whom its prompts may not go, whatever other models may', async () => {
     const room = async (models: readonly string[]): Promise<number> => {
       await apply(a, [CONNECT, { name: 'mine', allow: ['route', 'fetch'], models }], routeTo(idB!))

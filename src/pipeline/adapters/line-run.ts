@@ -90,16 +90,20 @@ export class LineRun {
     const { service } = this.#needs
     const peers = this.#route.map(({ peer }) => peer)
     this.#undo.push(
-      service.listen(this.#request, peers, {
-        opened: (place) => {
-          this.#left.delete(place)
-          if (this.#left.size === 0) this.#opened.resolve()
+      service.listen(
+        this.#request,
+        { digest: this.#init.manifest.digest, route: peers },
+        {
+          opened: (place) => {
+            this.#left.delete(place)
+            if (this.#left.size === 0) this.#opened.resolve()
+          },
+          rows: (step, micro, tensors) => void this.#said(step, micro, tensors),
+          returned: (step, micro, tensors) => this.#returned(step, micro, tensors),
+          gradients: (place, step, tensors) => this.#told(place, step, tensors),
+          failed: (peer, error) => this.lose(peer, error),
         },
-        rows: (step, micro, tensors) => void this.#said(step, micro, tensors),
-        returned: (step, micro, tensors) => this.#returned(step, micro, tensors),
-        gradients: (place, step, tensors) => this.#told(place, step, tensors),
-        failed: (peer, error) => this.lose(peer, error),
-      }),
+      ),
       ...[...new Set(peers)].map((peer) => this.#needs.watch(peer)),
     )
     const abort = (): void => this.lose(this.#needs.self, signal!.reason as Error)

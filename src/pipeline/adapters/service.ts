@@ -13,10 +13,10 @@ import type { Tensors } from '../graph/tensors.ts'
 import { PeerLostError } from '../ring/errors.ts'
 import { createLinks } from '../ring/links.ts'
 import type { Link, Links } from '../ring/links.ts'
+import { admitOrigin, refusedNow, refusedOver } from '../ring/site-gate.ts'
+import type { SiteGate } from '../ring/site-gate.ts'
 import { decodeRingError } from '../ring/protocol.ts'
 import { RemoteError } from '../ring/remote-error.ts'
-import { admitOrigin } from '../ring/site-gate.ts'
-import type { SiteGate } from '../ring/site-gate.ts'
 import { errorControl } from '../told.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
@@ -40,6 +40,13 @@ export interface TrainServiceNeeds extends SiteGate {
   count(name: string, by?: number): void
 }
 
+/** A run of this peer, and where it goes. */
+interface TrainOrigin {
+  readonly digest: string
+  readonly route: readonly string[]
+  readonly listener: TrainListener
+}
+
 export class TrainService {
   readonly #needs: TrainServiceNeeds
   readonly #links: Links
@@ -47,7 +54,7 @@ export class TrainService {
   readonly #stages = new Map<string, OpenStage>()
   /** Being opened; false once their origin has closed them again. */
   readonly #opening = new Map<string, boolean>()
-  readonly #origins = new Map<number, { readonly route: readonly string[]; readonly listener: TrainListener }>()
+  readonly #origins = new Map<number, TrainOrigin>()
   #nextSession = 1
 
   constructor(needs: TrainServiceNeeds) {
@@ -69,8 +76,8 @@ export class TrainService {
   }
 
   /** This peer is the origin of `request` from now on. Returns how to end that. */
-  listen(request: number, route: readonly string[], listener: TrainListener): () => void {
-    this.#origins.set(request, { route, listener })
+  listen(request: number, where: Omit<TrainOrigin, 'listener'>, listener: TrainListener): () => void {
+    this.#origins.set(request, { ...where, listener })
     return () => this.#origins.delete(request)
   }
 
@@ -92,6 +99,18 @@ export class TrainService {
     for (const key of this.#opening.keys()) if (key.startsWith(`${peer}/`)) this.#opening.set(key, false)
     for (const { route, listener } of this.#origins.values()) {
       if (route.includes(peer)) listener.failed(peer, new PeerLostError(peer, why))
+    }
+  }
+
+  /** The site allows something else now: sessions that it does not any more end here, and our own lose such peers. */
+  review(): void {
+    for (const [stage, error] of refusedNow(this.#needs, this.#stages.values(), ({ open }) => open.digest))
+      this.#fail(stage, error)
+    for (const { digest, route, listener } of this.#origins.values()) {
+      for (const peer of new Set(route)) {
+        const error = refusedOver(this.#needs, peer, digest)
+        if (error !== undefined) listener.failed(peer, new PeerLostError(peer, error.message))
+      }
     }
   }
 

@@ -95,7 +95,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#undo.push(
       onAbort(signal, (reason) => this.#end(reason)),
       clock.after(deadline, () => this.#end(new DeadlineError(deadline))),
-      ring.listen(this.#request, this),
+      ring.listen(this.#request, this.#init.digest, this),
       () => this.#watches.set([]),
       this.#stalls.begin(),
     )

@@ -94,13 +94,13 @@ export class ShadowHop {
     this.accounts = new Accounts(needs)
     this.#undo.push(
       onAbort(followed.signal, (reason) => this.#fail(reason)),
-      needs.ring.listen(this.request, this.#listener()),
       needs.watch(this.peer),
     )
   }
 
   /** @throws what the peer refuses with, PeerLostError */
   async open(opening: RouteOpen): Promise<void> {
+    this.#undo.push(this.#needs.ring.listen(this.request, opening.digest, this.#listener()))
     const control = encodeControl({ ...opening, shadow: true })
     const { request } = this
     await this.#needs.ring.send(this.peer, frame({ type: RING.open, request, hop: this.#place, control }))

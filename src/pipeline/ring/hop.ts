@@ -14,10 +14,10 @@ import type { Witness } from './witness.ts'
 
 export interface HopInit {
   readonly origin: Link
-  readonly request: number
-  readonly attempt: number
   /** Of the model. */
   readonly digest: string
+  readonly request: number
+  readonly attempt: number
   readonly place: number
   readonly route: RouteOpen['route']
   readonly host: StageHost
@@ -88,9 +88,9 @@ export class Hop {
   constructor(init: HopInit) {
     const own = init.route[init.place]!
     this.origin = init.origin
+    this.digest = init.digest
     this.request = init.request
     this.attempt = init.attempt
-    this.digest = init.digest
     this.place = init.place
     this.route = init.route
     this.from = own.from

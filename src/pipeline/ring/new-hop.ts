@@ -42,9 +42,9 @@ export function newHop(
 ): Hop {
   return new Hop({
     origin: from,
+    digest: open.digest,
     request: message.request,
     attempt: message.attempt,
-    digest: open.digest,
     place: message.hop,
     route: open.route,
     host,

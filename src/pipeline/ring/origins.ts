@@ -47,15 +47,31 @@ export interface OriginListener {
 
 export class Origins {
   readonly #listeners = new Map<number, OriginListener>()
+  readonly #digests = new Map<OriginListener, string>()
   readonly #count: (name: string) => void
 
   constructor(count: (name: string) => void) {
     this.#count = count
   }
 
-  listen(request: number, listener: OriginListener): () => void {
+  /** @param digest of the model */
+  listen(request: number, digest: string, listener: OriginListener): () => void {
     this.#listeners.set(request, listener)
-    return () => this.#listeners.delete(request)
+    this.#digests.set(listener, digest)
+    return () => {
+      this.#listeners.delete(request)
+      this.#digests.delete(listener)
+    }
+  }
+
+  /** Those over peers that they may not go over any more go on elsewhere. @param refused why, or undefined */
+  review(refused: (peer: string, digest: string) => Error | undefined): void {
+    for (const listener of this.#listeners.values()) {
+      for (const peer of listener.route.peers) {
+        const error = refused(peer, this.#digests.get(listener)!)
+        if (error !== undefined) listener.lost(peer, error.message, true)
+      }
+    }
   }
 
   lost(peer: string, why: string, gone: boolean): void {

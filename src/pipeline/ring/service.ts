@@ -28,7 +28,7 @@ import type { OriginListener } from './origins.ts'
 import { decodeClose, decodeFeed, decodeOpen, decodeReroute, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
 import { countRows } from './row-counters.ts'
-import { admitOrigin } from './site-gate.ts'
+import { admitOrigin, refusedNow, refusedOver } from './site-gate.ts'
 import type { SiteGate } from './site-gate.ts'
 import { refuse, ToOrigin } from './to-origin.ts'
 import { signedToken } from './witness.ts'
@@ -85,8 +85,8 @@ export class RingService {
   }
 
   /** This peer is the origin of `request` from now on. Returns how to end that. */
-  listen(request: number, listener: OriginListener): () => void {
-    return this.#origins.listen(request, listener)
+  listen(request: number, digest: string, listener: OriginListener): () => void {
+    return this.#origins.listen(request, digest, listener)
   }
 
   async send(peer: string, message: Frame): Promise<void> {
@@ -102,6 +102,12 @@ export class RingService {
       else if (hop.before === peer || hop.next === peer) this.#tell.broken(hop, peer, why, true)
     }
     this.#origins.lost(peer, why, true)
+  }
+
+  /** The site allows something else now: sessions that it does not any more end here, and our own go on elsewhere. */
+  review(): void {
+    for (const [hop, error] of refusedNow(this.#needs, this.#hops, ({ digest }) => digest)) this.#fail(hop, error)
+    this.#origins.review((peer, digest) => refusedOver(this.#needs, peer, digest))
   }
 
   /** What came or went by this channel is lost; other channels to the same peer may live. */

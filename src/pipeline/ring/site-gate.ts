@@ -7,8 +7,42 @@ export interface SiteGate {
   readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
   /** Whether sessions of another origin may be computed here. @throws where the site does not allow it */
   admit?(origin: string, digest: string): void
+  /** Whether a session of another origin that runs here may go on: asked when what is allowed has changed. @throws as `admit` */
+  again?(origin: string, digest: string): void
   /** Whether sessions of this peer may go over another. @throws where the site does not allow it */
   permit?(peer: string, digest: string): void
+}
+
+/** Why it is not allowed; undefined: it is. */
+export function refusalOf(ask: () => void): Error | undefined {
+  try {
+    ask()
+    return undefined
+  } catch (error) {
+    return error as Error
+  }
+}
+
+/** Sessions of others that may not go on, with why. @param digestOf of the model of one */
+export function refusedNow<Session extends { readonly origin: { readonly peer: string } }>(
+  gate: SiteGate & { readonly self: string },
+  sessions: Iterable<Session>,
+  digestOf: (session: Session) => string,
+): [Session, Error][] {
+  return [...sessions].flatMap((session): [Session, Error][] => {
+    const { peer } = session.origin
+    const error = peer === gate.self ? undefined : refusalOf(() => gate.again?.(peer, digestOf(session)))
+    return error === undefined ? [] : [[session, error]]
+  })
+}
+
+/** Whether a session of this peer may go on over another. */
+export function refusedOver(
+  gate: SiteGate & { readonly self: string },
+  peer: string,
+  digest: string,
+): Error | undefined {
+  return peer === gate.self ? undefined : refusalOf(() => gate.permit?.(peer, digest))
 }
 
 /**

@@ -49,11 +49,15 @@ afterEach(async () => {
 /** What the origin of a request over the bad peer hears. */
 function heard(): { readonly failures: Error[]; readonly pids: number[] } {
   const [failures, pids]: [Error[], number[]] = [[], []]
-  service.listen(REQUEST, [bad.id], {
-    opened: (_part, pid) => pids.push(pid),
-    results: () => undefined,
-    failed: (error) => failures.push(error),
-  })
+  service.listen(
+    REQUEST,
+    { digest: '', route: [bad.id] },
+    {
+      opened: (_part, pid) => pids.push(pid),
+      results: () => undefined,
+      failed: (error) => failures.push(error),
+    },
+  )
   return { failures, pids }
 }
 

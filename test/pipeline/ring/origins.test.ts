@@ -30,7 +30,7 @@ beforeEach(() => {
     leaving: (hop) => heard.push(`leaving ${hop}`),
     lost: (peer) => heard.push(`lost ${peer}`),
   }
-  origins.listen(REQUEST, listener)
+  origins.listen(REQUEST, 'model', listener)
 })
 
 const token = { dtype: DTYPE.i32, dims: [1], payload: new Uint8Array(4), rows: 1 }

@@ -25,7 +25,7 @@ function failuresOf({ ring }: StageRing): Error[] {
     leaving: ignore,
     lost: ignore,
   }
-  ring.listen(REQUEST, listener)
+  ring.listen(REQUEST, 'model', listener)
   return failures
 }
 

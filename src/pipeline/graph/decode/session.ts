@@ -81,14 +81,18 @@ class Decoding implements OriginSession {
     signal.addEventListener('abort', abort, { once: true })
     this.#undo.push(
       () => signal.removeEventListener('abort', abort),
-      flow.listen(this.#request, route, {
-        opened: (part, pid) => {
-          this.#pids.set(part, pid)
-          this.#opened.push(part)
+      flow.listen(
+        this.#request,
+        { digest: this.#init.digest, route },
+        {
+          opened: (part, pid) => {
+            this.#pids.set(part, pid)
+            this.#opened.push(part)
+          },
+          results: (part, unit, tensors) => this.#take(part, unit, tensors),
+          failed: (error) => this.#fail(error),
         },
-        results: (part, unit, tensors) => this.#take(part, unit, tensors),
-        failed: (error) => this.#fail(error),
-      }),
+      ),
       ...[...new Set(route)].map((peer) => watch(peer)),
       clock.after(deadline, () => this.#fail(new DeadlineError(deadline))),
     )

@@ -117,19 +117,24 @@ class MeshRequest {
     const { parts, deadline } = this.#init
     const route = parts.map(({ peer }) => peer)
     this.#undo.push(
-      flow.listen(this.#request, route, {
-        opened: (part, pid) => {
-          this.#pids[part] = pid
-          const opened = this.#pids.filter((each) => each !== 0).length
-          onOpened(opened)
-          if (opened === this.#pids.length) this.#opened.resolve()
+      flow.listen(
+        this.#request,
+        { digest: this.#init.digest, route },
+        {
+          opened: (part, pid) => {
+            this.#pids[part] = pid
+            const opened = this.#pids.filter((each) => each !== 0).length
+            onOpened(opened)
+            if (opened === this.#pids.length) this.#opened.resolve()
+          },
+          results: (_part, unit, tensors, bytes) => {
+            this.#received += bytes
+            if (!this.#origin.take(unit, tensors))
+              this.fail(new FlowRefusedError('a result was not asked for', { unit }))
+          },
+          failed: (error) => this.fail(error),
         },
-        results: (_part, unit, tensors, bytes) => {
-          this.#received += bytes
-          if (!this.#origin.take(unit, tensors)) this.fail(new FlowRefusedError('a result was not asked for', { unit }))
-        },
-        failed: (error) => this.fail(error),
-      }),
+      ),
       ...[...new Set(route)].map((peer) => watch(peer)),
       this.#needs.clock.after(deadline, () => this.fail(new DeadlineError(deadline))),
     )

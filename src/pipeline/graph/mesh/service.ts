@@ -12,6 +12,7 @@ import { createLinks } from '../../ring/links.ts'
 import type { Link, Links } from '../../ring/links.ts'
 import { decodeRingError } from '../../ring/protocol.ts'
 import { RemoteError } from '../../ring/remote-error.ts'
+import { refusedNow, refusedOver } from '../../ring/site-gate.ts'
 import type { SiteGate } from '../../ring/site-gate.ts'
 import { errorControl } from '../../told.ts'
 import { FlowRefusedError } from '../errors.ts'
@@ -60,6 +61,13 @@ export interface FlowListener {
   failed(error: Error): void
 }
 
+/** A request of this peer, and where it goes. */
+interface FlowOrigin {
+  readonly digest: string
+  readonly route: readonly string[]
+  readonly listener: FlowListener
+}
+
 interface OpenPart {
   readonly origin: Link
   readonly request: number
@@ -79,7 +87,7 @@ export class FlowService {
   readonly #parts = new Map<string, OpenPart>()
   /** Parts that are being opened; false once their origin has closed them again. */
   readonly #opening = new Map<string, boolean>()
-  readonly #origins = new Map<number, { readonly route: readonly string[]; readonly listener: FlowListener }>()
+  readonly #origins = new Map<number, FlowOrigin>()
   #nextSession = 1
 
   constructor(needs: FlowServiceNeeds) {
@@ -96,8 +104,8 @@ export class FlowService {
   }
 
   /** This peer is the origin of `request` from now on. Returns how to end that. */
-  listen(request: number, route: readonly string[], listener: FlowListener): () => void {
-    this.#origins.set(request, { route, listener })
+  listen(request: number, where: Omit<FlowOrigin, 'listener'>, listener: FlowListener): () => void {
+    this.#origins.set(request, { ...where, listener })
     return () => this.#origins.delete(request)
   }
 
@@ -120,6 +128,16 @@ export class FlowService {
     for (const key of this.#opening.keys()) if (key.startsWith(`${peer}/`)) this.#opening.set(key, false)
     for (const { route, listener } of this.#origins.values()) {
       if (route.includes(peer)) listener.failed(new PeerLostError(peer, why))
+    }
+  }
+
+  /** The site allows something else now: parts that it does not any more end here, and our own requests over such peers. */
+  review(): void {
+    for (const [part, error] of refusedNow(this.#needs, this.#parts.values(), ({ open }) => open.digest))
+      this.#fail(part, error)
+    for (const { digest, route, listener } of this.#origins.values()) {
+      const error = route.map((peer) => refusedOver(this.#needs, peer, digest)).find((each) => each !== undefined)
+      if (error !== undefined) listener.failed(error)
     }
   }
 
