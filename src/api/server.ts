@@ -4,7 +4,7 @@ import type { RequestListener, Server } from 'node:http'
 import fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { addAdminRoutes } from './admin/routes.ts'
-import { authorize } from './auth.ts'
+import { checkScope, identify } from './auth.ts'
 import { corsHeaders, preflightHeaders, SECURITY_HEADERS } from './cors.ts'
 import { addDashboardRoutes } from './dashboard.ts'
 import { guardRequest } from './guard.ts'
@@ -131,7 +131,11 @@ function addGuards(app: FastifyInstance, parts: ServerParts, loopback: boolean):
       if (request.method === 'OPTIONS') return reply.code(204).headers(preflightHeaders(foreignOrigin)).send()
     }
     const { open, scope } = request.routeOptions.config
-    if (!loopback && open !== true) keyIds.set(request, await authorize(request.raw, parts.needs.keys, scope))
+    if (loopback || open === true) return undefined
+    const key = await identify(request.raw, parts.needs.keys)
+    // Before the scope is looked at: whoever may not do this is known all the same.
+    keyIds.set(request, key.id ?? '')
+    checkScope(key, scope)
     return undefined
   })
 }
@@ -143,12 +147,16 @@ const keyIds = new WeakMap<FastifyRequest, string>()
 function addCalls(app: FastifyInstance, { needs }: ServerParts, place: Place): void {
   const overTcp = place.kind === 'tcp' && !place.loopback ? 'stranger' : 'local'
   const keyless = place.kind === 'socket' ? 'owner' : overTcp
+  const whoOf = (request: FastifyRequest): string => {
+    const id = keyIds.get(request)
+    return id === undefined ? keyless : `key:${id}`
+  }
+  const { acting } = needs
+  if (acting !== undefined) app.addHook('preHandler', (request, _reply, done) => acting(whoOf(request), done))
   app.addHook('onResponse', async (request, reply) => {
     const { config, url } = request.routeOptions
     if (config.scope !== 'admin' || url === undefined) return
-    const id = keyIds.get(request)
-    const who = id === undefined ? keyless : `key:${id}`
-    needs.called?.({ who, route: url, status: reply.raw.statusCode })
+    needs.called?.({ who: whoOf(request), route: url, status: reply.raw.statusCode })
   })
 }
 

@@ -8,9 +8,14 @@ import type { ApiLimits } from './limits.ts'
 /** `generate`: the /v1 routes; `read`: state and metrics; `admin`: everything. */
 export type Scope = 'generate' | 'read' | 'admin'
 
+export interface KeyFacts {
+  readonly id?: string
+  readonly scopes: readonly string[]
+}
+
 export interface KeyVerifier {
   /** Null when the secret is unknown, revoked or expired; takes the same time for every secret of one length. */
-  verify(secret: string): Promise<{ readonly id?: string; readonly scopes: readonly string[] } | null>
+  verify(secret: string): Promise<KeyFacts | null>
 }
 
 export interface AdminCall {
@@ -29,6 +34,8 @@ export interface ApiNeeds {
   readonly keys: KeyVerifier
   /** Told of each call that needs the scope admin: who, which route, which status. @default nobody is */
   readonly called?: (call: AdminCall) => void
+  /** Runs what a request asks for on behalf of who asked, as `called` names them. @default it just runs */
+  readonly acting?: (who: string, action: () => void) => void
   /** @default the system's */
   readonly random?: RandomSource
   /** What `POST /api/v1/shutdown` starts. @default peer.stop */

@@ -28,6 +28,7 @@ export async function startPeer(_context: CommandContext, init: UpInit, signal: 
       logger,
       keys,
       called: auditedCall(site),
+      acting: (who, action) => site.as(who, action),
       catalogueErrors: await allErrorInfos(),
       ...journal,
     },

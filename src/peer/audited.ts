@@ -2,6 +2,8 @@
 import type { AnyManifest } from '../models/index.ts'
 import type { ConnectedPeer, Network, Refusal } from '../net/index.ts'
 import type { AuditFacts } from '../trust/index.ts'
+import type { ClusterControl } from './cluster/index.ts'
+import type { FederatedCall } from './federated.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Site } from './site.ts'
 import type { PlacementStatus } from './types.ts'
@@ -14,13 +16,14 @@ export async function audited<Result>(
   action: () => Promise<Result>,
   facts: (result: Result) => AuditFacts = () => ({}),
 ): Promise<Result> {
+  const who = site.actor()
   try {
     const result = await action()
-    site.note({ who: 'owner', what, target, result: 'ok', facts: facts(result) })
+    site.note({ who, what, target, result: 'ok', facts: facts(result) })
     return result
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
-    site.note({ who: 'owner', what, target, result: 'failed', facts: { code } })
+    site.note({ who, what, target, result: 'failed', facts: { code } })
     throw error
   }
 }
@@ -47,6 +50,28 @@ export function auditPeers(site: Site, network: Network): () => void {
   return network.on({ connected: joined, refused })
 }
 
+/** Written down where it changes something. */
+export function auditedControl(site: Site, control: ClusterControl): ClusterControl {
+  return {
+    ...control,
+    run(action) {
+      if (action.do === 'show' || action.do === 'invites' || action.do === 'export') return control.run(action)
+      const target = 'peer' in action ? action.peer : undefined
+      return audited(site, `cluster.${action.do}`, target, () => control.run(action))
+    },
+  }
+}
+
+/** The same of federations. */
+export function auditedFederation<Result>(
+  site: Site,
+  call: FederatedCall,
+  run: () => Promise<Result>,
+): Promise<Result> {
+  if (['status', 'rounds', 'log', 'budget'].includes(call.op)) return run()
+  return audited(site, `fed.${call.op}`, 'job' in call ? call.job : undefined, run)
+}
+
 /** Out of quarantine, and out of a ban: `peer` may be the subject of one. False: it was in neither. */
 export async function liftAll(
   { quarantine, site }: { readonly quarantine: Quarantine; readonly site: Site },
@@ -61,7 +86,8 @@ export function auditedCall(
   site: Site,
 ): (call: { readonly who: string; readonly route: string; readonly status: number }) => void {
   return ({ who, route, status }) => {
-    const target = route.replaceAll('/', '.').replace(/^\./, '')
+    // A wildcard is no identifier: what stands for a name in a route is no name.
+    const target = route.replaceAll('/', '.').replace(/^\./, '').replaceAll('*', ':name')
     site.tally({ who, what: 'api', target, result: status < 400 ? 'ok' : 'failed', facts: { status } })
   }
 }

@@ -9,6 +9,7 @@ import type { Telemetry } from '../telemetry/index.ts'
 import { Adapters } from './adapters.ts'
 import { auditMode } from './audit.ts'
 import { auditMesh } from './audit-heads.ts'
+import { auditedControl } from './audited.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
 import { keepBackups } from './backups/serve.ts'
 import { FetchedAdapters } from './fetched-adapters.ts'
@@ -263,7 +264,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     name,
     version: VERSION,
     networkName: networkNameOf(parts),
-    cluster: parts.cluster?.control ?? null,
+    cluster: parts.cluster === null ? null : auditedControl(site, parts.cluster.control),
     lan: init.lan ?? 'open',
     started: clock.now(),
     clock,

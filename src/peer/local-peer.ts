@@ -3,7 +3,7 @@ import { importInto } from './import-into.ts'
 import type { AddressBook } from './address-book.ts'
 import type { ClusterControl } from './cluster/index.ts'
 import type { Mesh } from '../mesh/index.ts'
-import { audited, deployFacts, importFacts, liftAll } from './audited.ts'
+import { audited, auditedFederation, deployFacts, importFacts, liftAll } from './audited.ts'
 import { describeModels, describeStatus, manifestBytes } from './describe.ts'
 import type { StatusNeeds } from './describe.ts'
 import { deployGraph } from './deploy-graph.ts'
@@ -249,11 +249,11 @@ export class LocalPeer implements Peer {
   async approve(peer: string, admit: boolean): Promise<void> {
     if (this.#needs.network === null) throw new OfflineError('approving a peer')
     // who waits with an invite is no newcomer of the network: its membership is decided, not its connection
-    if (this.#needs.cluster?.decide(peer, admit) === true) return
-    this.#needs.network.decide(peer, admit)
-    await audited(this.#needs.site, admit ? 'peer.admit' : 'peer.deny', peer, () =>
-      this.#needs.book.decide(peer, admit),
-    )
+    await audited(this.#needs.site, admit ? 'peer.admit' : 'peer.deny', peer, async () => {
+      if (this.#needs.cluster?.decide(peer, admit) === true) return
+      this.#needs.network?.decide(peer, admit)
+      await this.#needs.book.decide(peer, admit)
+    })
   }
 
   trust(peer: string): Promise<boolean> {
@@ -265,7 +265,7 @@ export class LocalPeer implements Peer {
   }
 
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object> {
-    return callFederation(this.#needs.federation, call, signal)
+    return auditedFederation(this.#needs.site, call, () => callFederation(this.#needs.federation, call, signal))
   }
 
   onEvent(listener: (event: PeerEvent) => void): () => void {

@@ -2,6 +2,7 @@
  * The site that a peer runs at: its policy and its audit log, and the questions that the peer's parts ask of both. Without a
  * policy all is allowed, and the audit log is kept all the same.
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { join } from 'node:path'
 import { createDefence } from '../net/index.ts'
 import type { Ban, Defence } from '../net/index.ts'
@@ -63,6 +64,7 @@ export class Site {
   readonly defence: Defence
   readonly #policy: SitePolicy
   readonly #listeners: Set<() => void>
+  readonly #acting = new AsyncLocalStorage<string>()
   readonly #needs: SiteNeeds
 
   private constructor(needs: SiteNeeds, audit: AuditLog, policy: SitePolicy, listeners: Set<() => void>) {
@@ -128,6 +130,16 @@ export class Site {
       })
     }
     return new Site(needs, audit, policy, listeners)
+  }
+
+  /** Whatever comes of `action` is written down as done by `who`. */
+  as<Result>(who: string, action: () => Result): Result {
+    return this.#acting.run(who, action)
+  }
+
+  /** On whose behalf this runs: `owner` where nobody is named, as in a program around the peer. */
+  actor(): string {
+    return this.#acting.getStore() ?? 'owner'
   }
 
   /** Written down as one that happened. */
