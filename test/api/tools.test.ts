@@ -171,6 +171,25 @@ it('calls are found whatever pieces the text comes in', () => {
   )
 })
 
+it.each(['5', '-1.5e3', 'true', 'null', '"a} \\" ]"', '[1, {"b": "]"}]', '{"a": {"b": 1}}', '{}'])(
+  'arguments that are %s end where they end',
+  (value) => {
+    for (const end of ['}', ' }', '\n}\n']) {
+      const text = `<tool_call>{"name": "f", "arguments": ${value}${end}</tool_call>, then`
+      for (const size of [1, 3, text.length]) {
+        const reader = new CallReader()
+        const pieces = Array.from({ length: Math.ceil(text.length / size) }, (_, at) =>
+          text.slice(at * size, (at + 1) * size),
+        )
+        const events = [...pieces.flatMap((piece) => reader.push(piece)), ...reader.end()]
+        const of = (type: 'arguments' | 'content'): string =>
+          events.map((event) => (event.type === type ? event.text : '')).join('')
+        expect([of('arguments'), of('content'), reader.calls]).toEqual([value, ', then', 1])
+      }
+    }
+  },
+)
+
 describe('the form of an answer', () => {
   it('is any JSON object, a schema, or text', async () => {
     await client.chat.completions.create({ model: MODEL, messages, response_format: { type: 'json_object' } })

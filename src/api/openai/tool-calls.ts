@@ -98,30 +98,44 @@ export class CallReader {
   }
 }
 
-/** One object or array, character by character. */
+/** One value, character by character. */
 class JsonValue {
   #depth = 0
   #inText = false
   #escaped = false
+  #begun = false
   ended = false
 
   /** Characters of `text` that belong to it. */
   take(text: string): number {
     for (let at = 0; at < text.length; at++) {
-      if (this.ended) return at
+      if (this.ended || this.#isBehind(text[at]!)) return at
       this.#next(text[at]!)
     }
     return text.length
   }
 
+  /** A number or a word has no end of its own: what cannot be of it comes behind it. */
+  #isBehind(character: string): boolean {
+    this.ended = this.#begun && this.#depth === 0 && !this.#inText && /[\s,\]}]/.test(character)
+    return this.ended
+  }
+
   #next(character: string): void {
+    this.#begun = true
     if (this.#inText) {
       if (this.#escaped) this.#escaped = false
       else if (character === '\\') this.#escaped = true
-      else if (character === '"') this.#inText = false
+      else if (character === '"') this.#close('text')
     } else if (character === '"') this.#inText = true
     else if (character === '{' || character === '[') this.#depth++
-    else if (character === '}' || character === ']') this.ended = --this.#depth <= 0
+    else if (character === '}' || character === ']') this.#close('bracket')
+  }
+
+  #close(what: 'text' | 'bracket'): void {
+    if (what === 'text') this.#inText = false
+    else this.#depth--
+    this.ended = this.#depth <= 0
   }
 }
 
