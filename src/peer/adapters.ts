@@ -120,6 +120,8 @@ export class Adapters {
   readonly #home: string
   readonly #store: BlobStore
   readonly #sealed = new Map<string, { readonly at: number; readonly blob: BlobRequest }>()
+  /** Models by the address of what was sealed for them: an older one may still be in a session. */
+  readonly #models = new Map<string, Set<string>>()
 
   constructor(home: string, store: BlobStore) {
     this.#home = home
@@ -147,6 +149,12 @@ export class Adapters {
     if (adapter.kind !== 'lora') throw new AdapterFileError(folder, 'soft prompts are trained, and not served yet')
     const blob = await this.#store.put(sealAdapter(manifest.shape, adapter))
     this.#sealed.set(folder, { at, blob })
+    this.#models.set(blob.address, (this.#models.get(blob.address) ?? new Set()).add(manifest.model))
     return blob
+  }
+
+  /** Models of this home that a sealed adapter is for. */
+  modelsOf(address: string): readonly string[] {
+    return [...(this.#models.get(address) ?? [])]
   }
 }

@@ -106,6 +106,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       (await wired.mesh?.askToKeep(blobs, holdersNear(wired.mesh, wired.library))) ?? new Set<string>(),
     changed: () => wired.holdings?.changed(),
   })
+  const adapters = new Adapters(paths.root, store)
   const mesh =
     network === null
       ? null
@@ -114,9 +115,9 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
           network,
           () => wired.library,
           (address) => keeper.promise(address),
+          (address) => adapters.modelsOf(address),
         )
   wired.mesh = mesh
-  const adapters = new Adapters(paths.root, store)
   const fetched = new FetchedAdapters({ clock, store, keeper, mesh: () => wired.mesh })
   const library = await libraryOf(parts, {
     mesh: () => wired.mesh,

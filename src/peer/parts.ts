@@ -201,6 +201,7 @@ export function meshOf(
   network: Network,
   library: () => Library | undefined,
   promise: (address: string) => boolean,
+  adapted: (address: string) => readonly string[],
 ): Mesh {
   const { init, identity, clock, random, store, logger, telemetry, paths } = parts
   return createMesh({
@@ -213,7 +214,7 @@ export function meshOf(
     telemetry,
     promise,
     membership: membershipOf(parts),
-    serves: fileGate(parts.site, () => library()?.list() ?? []),
+    serves: fileGate(parts.site, () => library()?.list() ?? [], adapted),
     delivered: (peer, rate) => parts.profiling.links.delivered(peer, rate),
     ...(init.uploadLimit === undefined ? {} : { uploadLimit: init.uploadLimit }),
     loadManifest: (digest) => Promise.resolve(library()?.byDigest(digest)),

@@ -85,10 +85,14 @@ export function siteGates(site: Site, self: string, manifest: (digest: string) =
   }
 }
 
-/** Files of a model go to whoever may have one of the models that they belong to. */
+/**
+ * Files of a model go to whoever may have one of the models that they belong to; an adapter is one of its base model.
+ * @param adapted models that a sealed adapter is for
+ */
 export function fileGate(
-  site: Site,
+  site: Pick<Site, 'hasPolicy' | 'decide'>,
   models: () => readonly AnyManifest[],
+  adapted: (address: string) => readonly string[],
 ): (peer: string, wanted: BlobWanted) => boolean {
   let known: { readonly digests: string; readonly owners: ReadonlyMap<string, readonly string[]> } | undefined
   const ownersOf = (wanted: BlobWanted): readonly string[] => {
@@ -96,7 +100,7 @@ export function fileGate(
     if ('manifest' in wanted) return all.filter(({ digest }) => digest === wanted.manifest).map(({ model }) => model)
     const digests = all.map(({ digest }) => digest).join()
     if (known?.digests !== digests) known = { digests, owners: ownersByAddress(all) }
-    return known.owners.get(wanted.address) ?? []
+    return known.owners.get(wanted.address) ?? adapted(wanted.address)
   }
   return (peer, wanted) => {
     if (!site.hasPolicy()) return true
