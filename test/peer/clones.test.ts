@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { createPeer } from '../../src/peer/index.ts'
 import type { LocalPeer } from '../../src/peer/index.ts'
+import { auditPlaces, checkAuditFile, viewsOf } from '../../src/trust/index.ts'
+import type { AuditView } from '../../src/trust/index.ts'
 
 const WAIT = { timeout: 30_000, interval: 50 }
 let folder: string
@@ -44,6 +46,14 @@ it('is found by whoever meets both, and told to both, with a counter and a line 
     expect(copy.status().site!.cloned).toMatchObject({ by: third.id })
   }, WAIT)
   for (const peer of peers) expect(peer.status().counters['identities_cloned']).toBeGreaterThan(0)
+  for (const peer of peers) {
+    const entries = (): AuditView[] => viewsOf(checkAuditFile(peer.id, auditPlaces(peer.home), []))
+    await vi.waitFor(() => {
+      const cloned = entries().filter(({ what }) => what === 'peer.cloned')
+      expect(cloned.length, peer.home).toBeGreaterThan(0)
+      for (const { who } of cloned) expect(who).toBe(`peer:${original.id}`)
+    }, WAIT)
+  }
   // The one that was there first stays.
   expect(
     third
