@@ -115,6 +115,7 @@ export {
 export { checkFedPlan, readFedData, readFedPlan } from './plan/read-plan.ts'
 export type { SiteData } from './plan/read-plan.ts'
 export type { FedData, FedPlan } from './plan/schema.ts'
+export { shared } from './plan/strategy.ts'
 export { noiseOf, roundOf, sumsOf, thresholdOf } from './plan/cohort.ts'
 export type { Filter, Outgoing } from './rounds/collector.ts'
 export { Coordinator } from './rounds/coordinator.ts'

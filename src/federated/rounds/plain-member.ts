@@ -1,6 +1,5 @@
 /** A member's part in a round without secure sums: whoever aggregates sees what it adds. */
 import { JobRefusedError } from '../plan/errors.ts'
-import type { Site } from '../site/site.ts'
 import type { JobView } from './job-view.ts'
 import { addContributions, clearBytes, contributionBytes, readContribution } from './layout.ts'
 import type { Contribution, Sums } from './layout.ts'
@@ -20,17 +19,16 @@ export interface Outcome {
 export interface PlainNeeds {
   readonly job: JobView
   readonly standing: MemberState
-  readonly site: Site
   readonly times: { readonly silenceMs: number }
   readonly before?: ((stage: string) => Promise<void>) | undefined
   readonly stage: (name: string) => void
 }
 
 export async function tellPlain(needs: PlainNeeds, pipe: Pipe, contribution: Contribution): Promise<Outcome> {
-  const { job, standing, times, site } = needs
+  const { job, standing, times } = needs
   const { state } = standing.current
   await needs.before?.('masked')
-  await pipe.send('plain', { records: site.trainer.records }, contributionBytes(contribution))
+  await pipe.send('plain', {}, contributionBytes(contribution))
   needs.stage('sent')
   const message = await expectOf(pipe, ['result'], times.silenceMs)
   const { members } = bodyOf('result', message)

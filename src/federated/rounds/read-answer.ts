@@ -17,7 +17,6 @@ export async function readAnswer(guest: Guest, job: JobView, state: FedState): P
     return
   }
   const message = await expectOf(guest.pipe, ['plain'], job.deadlineMs)
-  bodyOf('plain', message)
   const contribution = readContribution(message.payload, job.math.shape(state))
   checkWide(contribution, state)
   guest.contribution = contribution

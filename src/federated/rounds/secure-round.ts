@@ -12,6 +12,7 @@ import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
 import type { Outcome } from './plain-member.ts'
 import { sumWithOthers } from './secure-member.ts'
+import { toldRecords } from './told-records.ts'
 
 export interface SecureRoundNeeds {
   readonly random: RandomSource
@@ -72,7 +73,7 @@ export async function secureRound(
         publicKey: job.members.find(({ peer }) => peer === self.id)!.key,
         sign: (bytes) => self.sign(bytes),
       },
-      records: needs.site.trainer.records,
+      records: toldRecords(needs.site.trainer.records, job.minimumRecords),
       minimumRecords: job.minimumRecords,
       update: encodeContribution(prepared.contribution, layout, header, wordsOf(random)),
       noise: job.noiseSd(state),

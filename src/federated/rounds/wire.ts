@@ -63,7 +63,7 @@ export const BODIES = {
   back: z.object({ done: whole }),
   begin: z.object({ session: whole, state: hash }),
   /** Without secure sums: the contribution itself (`contributionBytes`). */
-  plain: z.object({ records: whole }),
+  plain: z.object({}),
   advertise: z.object({ entry }),
   roster: z.object({ entries: z.array(entry).max(MOST_MEMBERS) }),
   shares: z.object({ sid: hash, index: position, sealed: z.array(sealed).max(MOST_MEMBERS) }),

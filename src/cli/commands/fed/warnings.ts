@@ -1,14 +1,13 @@
 /** What a plan costs in secrecy, in words, before anybody says yes to it. */
-import { bearableAttackers } from '../../../federated/index.ts'
+import { bearableAttackers, shared } from '../../../federated/index.ts'
 import type { CheckedData, FedPlan } from '../../../federated/index.ts'
 
 export function warningsOf(plan: FedPlan, sites: readonly CheckedData[]): string[] {
   const { secagg = 'off', privacy = 'off', strategy, minimum } = plan
   const said: string[] = []
   if (secagg === 'off') {
-    said.push(
-      'secagg is off: whoever aggregates a round sees the update of each site, and can learn much of its records',
-    )
+    const who = shared(plan, plan.name) === 'each' ? 'every member' : 'whoever aggregates a round'
+    said.push(`secagg is off: ${who} sees the update of each site, and can learn much of its records`)
   } else if (privacy === 'off') {
     said.push('privacy is off: nobody sees a single update, but the sum itself may tell of records where they are few')
   } else {
