@@ -43,7 +43,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
       {
         name: 'trainer',
         value: { label: 'CMD', kind: 'text' },
-        help: 'join: a program that trains here, as CMD IN.npz OUT.npz: global weights in, update out',
+        help: 'check, join: a program that trains here, as CMD IN.npz OUT.npz: global weights in, update out',
       },
       {
         name: 'cap',

@@ -26,6 +26,7 @@ import { exportJob } from './export.ts'
 import type { Exported } from './export.ts'
 import type { FederationNeeds, JoinRequest } from './needs.ts'
 import { RunningJob } from './running-job.ts'
+import { checkOutside } from '../site/external.ts'
 import { admittedData } from './taking-part.ts'
 
 /** Between two looks for documents that others may have by now. */
@@ -89,6 +90,7 @@ export class Federation {
     if (folder.start !== undefined && !folder.start.members.some(({ peer }) => peer === this.#needs.identity.id)) {
       throw new JobStateError(folder.id, 'it has started without this site')
     }
+    if (request.trainer !== undefined) checkOutside(plan)
     const data = await admittedData(this.#needs, this.#root, folder.offer, request.data, signal)
     const { privacy = 'off' } = plan
     if (privacy !== 'off') setCap(this.#ledger, data.dataset, privacy, request.cap)

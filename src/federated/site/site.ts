@@ -77,7 +77,8 @@ export class Site {
     const start = await this.weights(state, memory)
     if (noise?.unit === 'record') return this.#record(start, memory, noise)
     const job = { round, start, ...this.#corrections(state, memory, start) }
-    const result = this.external === undefined ? await this.trainer.train(job, signal) : await this.#outside(start)
+    const result =
+      this.external === undefined ? await this.trainer.train(job, signal) : await this.#outside(start, signal)
     const own = result.weights
     const ditto = await this.#ditto(memory, start, round, signal)
     const kept: SiteMemory = { ...memory, ...(this.#plan.personal === undefined ? {} : { own }), ...ditto }
@@ -86,8 +87,8 @@ export class Site {
     return this.#plain(state, kept, memory, { update, result, start })
   }
 
-  async #outside(start: Float32Array): Promise<LocalResult> {
-    const update = await trainOutside(this.external!, this.trainer.site, this.trainer.shapes(), start)
+  async #outside(start: Float32Array, signal?: AbortSignal): Promise<LocalResult> {
+    const update = await trainOutside(this.external!, this.trainer.site, this.trainer.shapes(), start, signal)
     return { weights: start.map((value, index) => value + update[index]!), steps: this.#plan.local.steps ?? 1 }
   }
 

@@ -2,7 +2,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkData, checkFedPlan, planHash, readFedPlan, sumsOf, thresholdOf } from '../../../federated/index.ts'
+import {
+  checkData,
+  checkFedPlan,
+  checkOutside,
+  planHash,
+  readFedPlan,
+  sumsOf,
+  thresholdOf,
+} from '../../../federated/index.ts'
 import { createOrtEngine } from '../../../onnx/index.ts'
 import type { Command } from '../../context.ts'
 import { UsageError } from '../../errors.ts'
@@ -14,6 +22,7 @@ export const checkCommand: Command = async (context) => {
   const path = flags.argument(1)
   if (path === undefined) throw new UsageError('weft fed check needs PLAN', 'usage: weft fed check PLAN --data FILE')
   const plan = checkFedPlan(await readFedPlan(path), path)
+  if (flags.text('trainer') !== undefined) checkOutside(plan)
   const hash = Buffer.from(planHash(plan)).toString('hex')
   const root = await mkdtemp(join(tmpdir(), 'weft-fed-check-'))
   context.defer(() => rm(root, { recursive: true, force: true }))
