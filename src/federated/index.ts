@@ -107,6 +107,7 @@ export {
   JobRefusedError,
   JobStateError,
   JobUnknownError,
+  MessageSizeError,
   PlanChangedError,
   RoundAbortedError,
   SiteRecordsError,

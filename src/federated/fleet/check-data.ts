@@ -5,6 +5,7 @@ import type { Engine } from '../../onnx/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { readFedData } from '../plan/read-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
+import { checkSize } from '../rounds/sizes.ts'
 import { SiteTrainer } from '../site/trainer.ts'
 import type { ColumnMoments } from '../site/statistics.ts'
 
@@ -15,9 +16,11 @@ export interface CheckedData {
   readonly records: number
   readonly test: number
   readonly columns: readonly ColumnMoments[]
+  /** Of the model, all together. */
+  readonly parameters: number
 }
 
-/** @throws what reading the data throws: a column that is not there, a cell that is no number, too few rows */
+/** @throws MessageSizeError, what reading the data throws: a column that is not there, a cell that is no number, too few rows */
 export async function checkData(
   needs: { readonly clock: Clock; readonly engine: Engine },
   root: string,
@@ -30,16 +33,17 @@ export async function checkData(
   try {
     const data = await readFedData(path)
     const trainer = await SiteTrainer.open({ ...needs, folder, threads: 1 }, plan, data, signal)
-    const { site, dataset = site } = data.data
-    const checked = {
-      site,
-      dataset,
-      records: trainer.records,
-      test: trainer.testRecords,
-      columns: trainer.moments(),
+    try {
+      const { site, dataset = site } = data.data
+      const columns = trainer.moments()
+      // The model has the same parameters whatever the statistics of all sites will be.
+      await trainer.fit({ records: trainer.records, columns: columns.map((column) => ({ ...column, sd: 1 })) })
+      const parameters = trainer.initial.length
+      checkSize(plan, parameters)
+      return { site, dataset, records: trainer.records, test: trainer.testRecords, columns, parameters }
+    } finally {
+      await trainer.close()
     }
-    await trainer.close()
-    return checked
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

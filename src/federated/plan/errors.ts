@@ -139,6 +139,23 @@ export class JobAmbiguousError extends WeftError {
   }
 }
 
+export class MessageSizeError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-069',
+    title: 'Model too large for a round',
+    meaning: 'A message of a federation, the state that late members fetch mostly, would be larger than one may be.',
+    remedy: 'Agree on a smaller model, on fewer members that see each update, or on a strategy that carries less over.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  /** @param what of which the message is */
+  constructor(what: string, bytes: number, most: number) {
+    super(MessageSizeError.info, `"${what}" takes ${bytes} bytes, and ${most} are the most`, {
+      details: { what, bytes, most },
+    })
+  }
+}
+
 export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   FedPlanError.info,
   PlanChangedError.info,
@@ -149,4 +166,5 @@ export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   RoundAbortedError.info,
   TrainerError.info,
   JobAmbiguousError.info,
+  MessageSizeError.info,
 ]

@@ -43,8 +43,25 @@ export function checkFedPlan(value: unknown, where: string): FedPlan {
 
 const PLACEHOLDER = { kind: 'csv', path: 'data.csv' }
 
+/** Models over columns of a table: what else training knows takes files or numbers that each site would have its own of. */
+const MODELS = ['linear', 'mlp']
+
+function checkModel(plan: FedPlan, where: string): void {
+  const { kind } = plan.model as { readonly kind: string }
+  if (!MODELS.includes(kind)) {
+    throw new FedPlanError(
+      where,
+      'model.kind',
+      `"${kind}" is not trained over sites: it is one of ${MODELS.join(', ')}`,
+    )
+  }
+  const ids = plan.features.findIndex((feature) => (feature as { readonly ids?: unknown }).ids === true)
+  if (ids >= 0) throw new FedPlanError(where, `features.${ids}.ids`, 'would be numbered by each site in its own way')
+}
+
 function checkTogether(plan: FedPlan, where: string): void {
   const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
+  checkModel(plan, where)
   const { local, strategy, privacy = 'off', secagg = 'off' } = plan
   if (local.steps !== undefined && local.epochs !== undefined) throw wrong('local', 'has both steps and epochs')
   const isPlain = (local.optimizer ?? 'sgd') === 'sgd' && local.momentum === undefined

@@ -1,7 +1,8 @@
 /** Messages both ways between a member and an aggregator: a kind, a small map, and bytes. Over a channel, or within a process. */
 import { ChannelClosedError, decodeControl, encodeControl, frame } from '../../net/index.ts'
-import type { Channel } from '../../net/index.ts'
+import type { Channel, Frame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
+import { MessageSizeError } from '../plan/errors.ts'
 
 export interface Message {
   readonly kind: string
@@ -33,26 +34,46 @@ const FRAME_TYPE = 1
 const NO_BYTES = new Uint8Array()
 /** Messages that wait to be read; a member is never so many ahead. */
 const MOST_WAITING = 4096
+/** A payload leaves in frames of at most so much: a slow link still says something every few seconds. */
+const PART_BYTES = 4 << 20
+const PART = 'part'
+/** Of one message, and of all that wait to be read at one end. A state of 26 million parameters under Adam, say. */
+export const MOST_MESSAGE_BYTES = 512 << 20
 
 /** The reading side of both kinds. */
 class Mailbox {
   readonly #clock: Clock
   readonly #messages: Message[] = []
   readonly #ends: (() => void)[] = []
+  readonly #most: number
+  /** The beginning of a message whose rest is on its way. */
+  #parts: Uint8Array[] = []
+  #bytes = 0
+  #heardAt = 0
   #wake: (() => void) | undefined
   error: Error | undefined
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, most = MOST_MESSAGE_BYTES) {
     this.#clock = clock
+    this.#most = most
   }
 
   push(message: Message): void {
     if (this.error !== undefined) return
-    if (this.#messages.length >= MOST_WAITING) {
-      this.end(new Error('too many messages wait to be read'))
+    this.#bytes += message.payload.length
+    if (this.#messages.length >= MOST_WAITING || this.#bytes > this.#most) {
+      this.#parts = []
+      this.end(new Error('too much waits to be read'))
       return
     }
-    this.#messages.push(message)
+    this.#heardAt = this.#clock.now()
+    if (message.kind === PART) {
+      this.#parts.push(message.payload)
+      return
+    }
+    const payload = this.#parts.length === 0 ? message.payload : Buffer.concat([...this.#parts, message.payload])
+    this.#parts = []
+    this.#messages.push({ ...message, payload: new Uint8Array(payload.buffer, payload.byteOffset, payload.length) })
     this.#wake?.()
   }
 
@@ -69,12 +90,15 @@ class Mailbox {
   }
 
   async next(wait: number): Promise<Message> {
-    const until = this.#clock.now() + wait
+    const from = this.#clock.now()
     for (;;) {
       const message = this.#messages.shift()
-      if (message !== undefined) return message
+      if (message !== undefined) {
+        this.#bytes -= message.payload.length
+        return message
+      }
       if (this.error !== undefined) throw this.error
-      const left = until - this.#clock.now()
+      const left = Math.max(from, this.#heardAt) + wait - this.#clock.now()
       if (left <= 0) throw new PipeSilentError(`nothing was said for ${Math.round(wait)} ms`)
       await new Promise<void>((resolve) => {
         const cancel = this.#clock.after(left, resolve)
@@ -88,23 +112,29 @@ class Mailbox {
   }
 }
 
-export function pipeOver(clock: Clock, channel: Channel): Pipe {
-  const mailbox = new Mailbox(clock)
+/** @param most bytes of a message, and of all that wait to be read */
+export function pipeOver(clock: Clock, channel: Channel, most = MOST_MESSAGE_BYTES): Pipe {
+  const mailbox = new Mailbox(clock, most)
+  let turn: Promise<void> = Promise.resolve()
   channel.onFrame((received) => {
     mailbox.push({ ...opened(received.control), payload: received.payload })
   })
   void channel.closed.then((reason) => mailbox.end(reason ?? new ChannelClosedError(channel.remote)))
   return {
     remote: channel.remote,
-    send: (kind, body = {}, payload = NO_BYTES) =>
-      channel.send(
-        frame({
-          type: FRAME_TYPE,
-          control: encodeControl({ kind, body }),
-          payload,
-          ...(payload.length === 0 ? {} : { dtype: 4 as const, dims: [payload.length] }),
-        }),
-      ),
+    async send(kind, body = {}, payload = NO_BYTES) {
+      if (payload.length > most) throw new MessageSizeError(kind, payload.length, most)
+      // Nothing comes between the parts of a message.
+      const mine = turn.then(async () => {
+        let at = 0
+        for (; payload.length - at > PART_BYTES; at += PART_BYTES) {
+          await channel.send(frameOf(PART, {}, payload.subarray(at, at + PART_BYTES)))
+        }
+        await channel.send(frameOf(kind, body, payload.subarray(at)))
+      })
+      turn = mine.catch(() => undefined)
+      await mine
+    },
     next: (wait) => mailbox.next(wait),
     get isOpen() {
       return mailbox.error === undefined
@@ -112,6 +142,11 @@ export function pipeOver(clock: Clock, channel: Channel): Pipe {
     onEnd: (action) => mailbox.onEnd(action),
     close: () => void channel.close().catch(() => undefined),
   }
+}
+
+function frameOf(kind: string, body: object, payload: Uint8Array): Frame {
+  const shape = payload.length === 0 ? {} : { dtype: 4 as const, dims: [payload.length] }
+  return frame({ type: FRAME_TYPE, control: encodeControl({ kind, body }), payload, ...shape })
 }
 
 /** Two ends in one process, for a member that is the aggregator itself. What is sent is what would cross a network. */

@@ -1,0 +1,31 @@
+/** What the messages of a plan come to, before anybody trains: a state that no message can carry is refused at once. */
+import { MessageSizeError } from '../plan/errors.ts'
+import type { FedPlan } from '../plan/schema.ts'
+import { shared } from '../plan/strategy.ts'
+import { MOST_MESSAGE_BYTES } from './pipe.ts'
+
+/** Arrays of float64 that a strategy carries from round to round, as long as the model. */
+const CARRIED: Readonly<Record<string, number>> = {
+  fedavgm: 1,
+  fedadagrad: 2,
+  fedadam: 2,
+  fedyogi: 2,
+  scaffold: 1,
+}
+
+/** Of heads, names and statistics. */
+const HEAD_BYTES = 1 << 20
+
+/** @param parameters of the model. @throws MessageSizeError */
+export function checkSize(plan: FedPlan, parameters: number): void {
+  const state = parameters * (4 + 8 * (CARRIED[plan.strategy.name] ?? 0)) + HEAD_BYTES
+  // Where each update is seen, the result holds one of each member.
+  const members = shared(plan, plan.name) === 'each' ? (plan.minimum?.sites ?? 3) : 1
+  const { secagg = 'off' } = plan
+  const result =
+    (secagg === 'off' ? 8 : secagg.bits / 8) * parameters * members * (plan.strategy.name === 'scaffold' ? 2 : 1)
+  const bytes = Math.max(state, result)
+  if (bytes > MOST_MESSAGE_BYTES) {
+    throw new MessageSizeError(`a model of ${parameters} parameters`, bytes, MOST_MESSAGE_BYTES)
+  }
+}
