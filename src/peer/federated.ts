@@ -77,13 +77,6 @@ export const federatedCallSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.enum(['rounds', 'log']), job }),
   z.strictObject({ op: z.literal('export'), job, out: path }),
   z.strictObject({ op: z.literal('budget') }),
-  z.strictObject({
-    op: z.literal('cap'),
-    data: z.string().max(200),
-    unit: z.enum(['record', 'site']),
-    epsilon: z.number().positive(),
-    delta: z.number().gt(0).lt(1),
-  }),
 ])
 
 export type FederatedCall = z.output<typeof federatedCallSchema>
@@ -132,12 +125,7 @@ export async function callFederation(
       return { schema: 'weft.fed-log/1', job: call.job, events: await federation.events(call.job) }
     case 'export':
       return federation.export(call.job, call.out)
-    case 'budget':
+    default:
       return federation.budget()
-    default: {
-      const { op: _, ...cap } = call
-      federation.ledger.setCap(cap)
-      return federation.budget()
-    }
   }
 }

@@ -25,11 +25,7 @@ const ROBUST = { name: 'bucketed', group: 3, clip: 2, rule: 'median' }
 type Kind = NonNullable<SimulationSpec['attack']>['kind']
 
 /** Accuracy on rows that no client has, and who was refused. */
-async function trained(
-  strategy: object,
-  attack: Kind | undefined,
-  skew?: number,
-): Promise<{ accuracy: number; refused: number }> {
+async function trained(strategy: object, attack: Kind | undefined): Promise<{ accuracy: number; refused: number }> {
   const folder = temporaryFolder()
   const checked = checkFedPlan(
     plan({ model: { kind: 'linear' }, rounds: 12, local: { steps: 3, batch: 'full', lr: 0.5 }, strategy }),
@@ -43,7 +39,7 @@ async function trained(
     await readFedData(writeSite(folder, 'all', hospitalRows(7, 900))),
   )
   try {
-    const parts = partition(await whole.labels(), CLIENTS, skew, createSeeded(3, 'partition'))
+    const parts = partition(await whole.labels(), CLIENTS, undefined, createSeeded(3, 'partition'))
     const trainers = await Promise.all(parts.map((places, index) => whole.virtual(`client-${index}`, places)))
     const pool = new LocalPool(trainers, new RoundMath(checked, CLIENTS), 5)
     const spec = {
@@ -83,9 +79,4 @@ export const poisoning: Attack = {
     outcomes.push(least('members whose NaN was refused by name', nan.refused, BAD))
     return outcomes
   },
-}
-
-/** Beyond the list's: labels over clients after Dirichlet 0.5. Its figure stands in docs/federated.md, as it is. */
-export function skewed(kind: Kind): Promise<{ accuracy: number; refused: number }> {
-  return trained(ROBUST, kind, 0.5)
 }

@@ -7,10 +7,11 @@ import { appendFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { z } from 'zod'
-import { encodeControl, encodeFrame, frame } from '../../net/index.ts'
+import { encodeFrame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import type { Filter, Outgoing } from '../rounds/collector.ts'
+import { frameOf } from '../rounds/pipe.ts'
 import type { Message, Pipe } from '../rounds/pipe.ts'
 import { eventOf, messageOf } from './test-events.ts'
 
@@ -42,6 +43,15 @@ export function hooksOf({ clock }: { readonly clock: Clock }, options: HookOptio
   }
 }
 
+/** Of a message that may be none. */
+function shownEvent(message: Message): unknown {
+  try {
+    return eventOf(message)
+  } catch {
+    return { [message.kind]: null }
+  }
+}
+
 function recorder(folder: string): (pipe: Pipe) => Pipe {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const path = join(folder, 'messages.jsonl')
@@ -49,15 +59,15 @@ function recorder(folder: string): (pipe: Pipe) => Pipe {
   const keep = (dir: 'in' | 'out', peer: string, message: Message): void => {
     const { kind, body, payload } = message
     if (kind === 'begin') round = body['session']
-    const bytes = Buffer.concat(encodeFrame(frame({ type: 1, control: encodeControl({ kind, body }), payload })))
-    const line = { dir, peer, round, stage: kind, bytes: bytes.toString('base64'), event: eventOf(message) }
+    const bytes = Buffer.concat(encodeFrame(frameOf(kind, body, payload)))
+    const line = { dir, peer, round, stage: kind, bytes: bytes.toString('base64'), event: shownEvent(message) }
     appendFileSync(path, `${JSON.stringify(line)}\n`, { mode: 0o600 })
   }
   return (pipe) => ({
     remote: pipe.remote,
-    send(kind, body = {}, payload = new Uint8Array()) {
+    async send(kind, body = {}, payload = new Uint8Array()) {
       keep('out', pipe.remote, { kind, body: body as Message['body'], payload })
-      return pipe.send(kind, body, payload)
+      await pipe.send(kind, body, payload)
     },
     async next(wait) {
       const message = await pipe.next(wait)

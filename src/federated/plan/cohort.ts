@@ -74,7 +74,7 @@ export function noiseOf(plan: FedPlan, members: number, d: number, records: numb
 }
 
 /** Noise of the count of norms that fit, in sites. */
-export function countNoise({ count_noise: noise }: NonNullable<PrivacySpec['adaptive']>): number {
+function countNoise({ count_noise: noise }: NonNullable<PrivacySpec['adaptive']>): number {
   return noise ?? 1
 }
 

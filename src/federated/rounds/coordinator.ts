@@ -65,7 +65,7 @@ export class Coordinator {
     if (validVotes(job.id, hello.state, [vote], job.peers).length === 0) return refuse('the vote is not signed')
     if (hello.next > standing.next + MOST_AHEAD) return refuse('its rounds have numbers of their own')
     if (this.#complaints.isLeftOut(hello.state, pipe.remote)) return refuse('others could not open its shares')
-    this.#votes.add(hello.state, vote)
+    this.#votes.add(hello.state, hello.done, vote)
     if (this.#running) return sendRefusal(pipe, new RoundAbortedError(hello.next, 'hello', 'a sum is being made'), true)
     this.#guests.get(pipe.remote)?.pipe.close()
     const guest: Guest = { peer: pipe.remote, pipe, hello, stage: 'waits' }
@@ -119,10 +119,17 @@ export class Coordinator {
     else if (!job.isOver(standing.current.state)) this.#beginOrSum()
   }
 
+  /** Others may know that the state stands, and wait elsewhere: nobody is kept here for long. */
   #waitForVotes(): void {
-    const voted = this.#votes.for(this.#needs.standing.current.hash).map(({ peer }) => peer)
-    const peers = this.#needs.job.peers.filter((peer) => !voted.includes(peer))
-    this.#waiting = { since: this.#since, peers, why: 'too few members are known to stand for the last model' }
+    const { standing, job, clock, times } = this.#needs
+    const voted = this.#votes.for(standing.current.hash).map(({ peer }) => peer)
+    const why = 'too few members are known to stand for the last model'
+    this.#waiting = { since: this.#since, peers: job.peers.filter((peer) => !voted.includes(peer)), why }
+    if (clock.now() - this.#since < times.graceMs) return
+    for (const { pipe } of this.#guests.values()) {
+      void sendRefusal(pipe, new RoundAbortedError(standing.next, 'votes', why), false)
+    }
+    this.#guests.clear()
   }
 
   /** A state that this member alone knows is certified by enough votes, or given up when too many stand before it. */
@@ -131,10 +138,10 @@ export class Coordinator {
     if (standing.isCertified) return
     const { hash, state } = standing.current
     const votes = this.#votes.for(hash)
-    const behind = [...this.#guests.values()].filter(({ hello }) => hello.done < stepsOf(state))
+    const behind = this.#votes.behind(stepsOf(state))
     if (votes.length >= job.math.t) void this.#settled(standing.certify(hash, votes))
     // Without those that are behind it can never have t: they come to it by nothing but its votes.
-    else if (behind.length > job.members.length - job.math.t) void this.#settled(standing.back())
+    else if (behind > job.members.length - job.math.t) void this.#settled(standing.back())
   }
 
   /** What cannot be written here is for this site's person: the others go on, and so does this member while it lives. */

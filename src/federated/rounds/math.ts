@@ -3,7 +3,7 @@ import { createStrategy } from '../aggregation/strategies.ts'
 import type { Strategy } from '../aggregation/types.ts'
 import { weighting } from '../aggregation/parameters.ts'
 import { ParameterRangeError } from '../errors.ts'
-import { boundOf, countNoise, noiseOf, thresholdOf } from '../plan/cohort.ts'
+import { boundOf, noiseOf, thresholdOf } from '../plan/cohort.ts'
 import type { Noise } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
@@ -155,7 +155,6 @@ export class RoundMath {
     }
     const { eta = 0.2, quantile = 0.5 } = privacy.adaptive
     const fitting = reals.at(-1)! / noise.bitScale + survivors / 2
-    countNoise(privacy.adaptive)
     return nextBound(noise.clip, fitting, survivors, { eta, quantile })
   }
 

@@ -144,7 +144,8 @@ export function pipeOver(clock: Clock, channel: Channel, most = MOST_MESSAGE_BYT
   }
 }
 
-function frameOf(kind: string, body: object, payload: Uint8Array): Frame {
+/** A message as it crosses a network. */
+export function frameOf(kind: string, body: object, payload: Uint8Array): Frame {
   const shape = payload.length === 0 ? {} : { dtype: 4 as const, dims: [payload.length] }
   return frame({ type: FRAME_TYPE, control: encodeControl({ kind, body }), payload, ...shape })
 }

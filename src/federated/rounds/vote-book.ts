@@ -2,10 +2,16 @@
 import type { Vote } from './wire.ts'
 
 export class VoteBook {
-  readonly #votes = new Map<string, { readonly state: string; readonly vote: Vote }>()
+  readonly #votes = new Map<string, { readonly state: string; readonly done: number; readonly vote: Vote }>()
 
-  add(state: Uint8Array, vote: Vote): void {
-    this.#votes.set(vote.peer, { state: hex(state), vote })
+  /** @param done sums that made the state */
+  add(state: Uint8Array, done: number, vote: Vote): void {
+    this.#votes.set(vote.peer, { state: hex(state), done, vote })
+  }
+
+  /** How many stand before a state of so many sums, as they said last. */
+  behind(done: number): number {
+    return [...this.#votes.values()].filter((one) => one.done < done).length
   }
 
   for(state: Uint8Array): Vote[] {

@@ -12,7 +12,7 @@ export function show(out: Output, { op }: FederatedCall, answer: object): void {
     out.note(`at each site:  weft fed join ${job} --data FILE`)
     return
   }
-  if (op === 'budget' || op === 'cap') {
+  if (op === 'budget') {
     showBudget(out, answer as Parameters<typeof showBudget>[1])
     return
   }
