@@ -1,6 +1,7 @@
 /** E11: does anything of a record leave its site? A sentinel is looked for in all that is sent, logged and kept for others. */
 import { rmSync } from 'node:fs'
-import { gunzipSync, gzipSync, inflateSync } from 'node:zlib'
+import { gunzipSync, inflateSync } from 'node:zlib'
+import { fixedOf } from '../../src/federated/rounds/wide.ts'
 import { encodeControl } from '../../src/net/index.ts'
 import { createFleet } from '../federated/support/fleet.ts'
 import { hospitalRows, plan, temporaryFolder } from '../federated/support/hospitals.ts'
@@ -21,6 +22,8 @@ function encodings(text: string): Buffer[] {
   doubleBig.writeDoubleBE(value)
   const fixed = Buffer.alloc(4)
   fixed.writeInt32LE(Math.round(value * 2 ** 16))
+  const wide = Buffer.alloc(8)
+  wide.writeBigInt64LE(fixedOf(value))
   const plain = Buffer.from(text)
   return [
     plain,
@@ -34,6 +37,7 @@ function encodings(text: string): Buffer[] {
     singleBig,
     doubleBig,
     fixed,
+    wide,
   ]
 }
 
@@ -56,15 +60,16 @@ function found(all: readonly Uint8Array[]): number {
 
 const ROWS = [1, 2, 3, 4].map((seed) => hospitalRows(seed, 40, seed))
 
+const SENTINEL = `${AGE},${CHOLESTEROL},1,150,0`
+
 /** All bytes that leave a site in a job, and its log. */
-async function capture(changes: object): Promise<Uint8Array[]> {
+async function capture(changes: object, own = [SENTINEL, ...ROWS[0]!]): Promise<Uint8Array[]> {
   const folder = temporaryFolder()
   const sent: Uint8Array[] = []
-  const first = [`${AGE},${CHOLESTEROL},1,150,0`, ...ROWS[0]!]
   const fleet = await createFleet({
     folder,
     plan: plan({ rounds: 2, ...changes }),
-    rows: [first, ...ROWS.slice(1)],
+    rows: [own, ...ROWS.slice(1)],
     onMessage: (_, __, kind, body, payload) => void sent.push(encodeControl({ kind, body }), payload),
   })
   try {
@@ -80,21 +85,18 @@ async function capture(changes: object): Promise<Uint8Array[]> {
 export const egress: Attack = {
   id: 'E11',
   name: 'a sentinel record in what leaves its site',
-  control: () => {
-    const raw = [
-      Buffer.from(`row,${AGE},${CHOLESTEROL}`),
-      gzipSync(`row,${AGE}`),
-      new Uint8Array(Float32Array.of(Number(AGE), Number(CHOLESTEROL)).buffer),
-      new Uint8Array(Float64Array.of(Number(AGE)).buffer),
-      Buffer.from(Buffer.from(AGE).toString('hex')),
-    ]
-    return Promise.resolve(raw.map((bytes, index) => least(`found in bytes of kind ${index}`, found([bytes]), 1)))
+  control: async () => {
+    // A site of one record that sums nothing securely: the sum of its column is the record.
+    const raw = await capture({ secagg: 'off' }, [SENTINEL])
+    return [least('encodings of the sentinels in what leaves a site of one record in the clear', found(raw), 1)]
   },
   defended: async () => {
+    const alone = await capture({}, [SENTINEL])
     const secure = await capture({})
     const plain = await capture({ secagg: 'off' })
     return [
       least('messages that were looked through', secure.length, 100),
+      most('encodings of the sentinels in what leaves the site of one record, summed securely', found(alone), 0),
       most('encodings of the sentinels in them', found(secure), 0),
       most('and without secure sums', found(plain), 0),
     ]

@@ -6,7 +6,7 @@ import { openPrivacyLedger, rdpEpsilon } from '../../src/federated/index.ts'
 import type { Charge, LedgerHead, PrivacyLedger } from '../../src/federated/index.ts'
 import { testSigner } from '../federated/support/ledger-host.ts'
 import { temporaryFolder } from '../federated/support/hospitals.ts'
-import { codeOf, most } from './attack.ts'
+import { codeOf, least, most } from './attack.ts'
 import type { Attack } from './attack.ts'
 
 const EVENT = { mechanism: 'gaussian', q: 0.1, sigma: 1, steps: 10 } as const
@@ -50,14 +50,17 @@ export const overspending: Attack = {
   id: 'E10',
   name: 'spending a budget twice',
   control: () => {
-    // A counter in a file, as it is usual: put back, it forgets.
-    const spent = 6 + 6
+    // Ledger and anchor put back together, and no peer that remembers a head: the one hole that is left, and said.
+    const one = home()
+    const copy = temporaryFolder()
+    cpSync(one.folder, copy, { recursive: true })
+    const first = spend(one.open())
+    cpSync(copy, one.folder, { recursive: true })
+    const again = spend(one.open())
+    for (const folder of [one.folder, copy]) rmSync(folder, { recursive: true, force: true })
     return Promise.resolve([
-      {
-        what: 'epsilon that a counter without a chain lets through',
-        value: epsilon(spent),
-        holds: epsilon(spent) > CAP,
-      },
+      least('charges after file and anchor were put back, where nobody remembers', again, 1),
+      least('epsilon of both', epsilon(first + again), CAP),
     ])
   },
   defended: (size) => {
