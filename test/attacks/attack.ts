@@ -27,6 +27,11 @@ export function most(what: string, value: number, bound: number): Outcome {
   return { what: `${what}: at most ${bound}`, value, holds: value <= bound }
 }
 
+/** What a threat list asks for and is not a law: it is said whether it is met, and does not decide. */
+export function wanted(what: string, value: number, bound: number): Outcome {
+  return { what: `${what}: ${bound} is wanted, and is ${value <= bound ? 'met' : 'NOT MET'}`, value, holds: true }
+}
+
 export function codeOf(action: () => unknown): string {
   try {
     action()

@@ -1,6 +1,7 @@
 /** E17: two sets of survivors, whose difference is one site. E4: updates that were sent before, twice, or not made at all. */
 import { createSeeded } from '../../src/data/index.ts'
-import { freeRiders } from '../../src/federated/index.ts'
+import { createStrategy, freeRiders, l2Norm } from '../../src/federated/index.ts'
+import { addContributions } from '../../src/federated/rounds/layout.ts'
 import { crypto, header, identityOf, member, names, readOut, runRound } from '../federated/support/round.ts'
 import { SecureAggregator, volatileSignedRounds } from '../../src/federated/index.ts'
 import type { RoundHeader, SealedShares, SecureClient, Survivor } from '../../src/federated/index.ts'
@@ -85,9 +86,21 @@ export const freeRiding: Attack = {
   id: 'E4',
   name: 'free riders and double submission',
   control: () => {
-    // A plain sum takes a vector twice, and one of an earlier round.
-    const twice = [...VALUES, VALUES[0]!].reduce((sum, row) => sum + row[0]!, 0)
-    return Promise.resolve([least('accepted by a plain sum', twice, 22 + 5)])
+    // Sums in the clear, by the same code as a plan with "secagg":"off" has them: a vector counts as often as it comes.
+    const once = VALUES.map((row) => ({ reals: Float64Array.from(row), wide: [] }))
+    const { reals } = addContributions([...once, once[0]!], { reals: 3, wide: 0 })
+    // And a mean takes who did nothing for one that worked: the model moves by so much less.
+    const last = Float64Array.from({ length: 200 }, () => createSeeded(1, 'last').normal())
+    const lazy = new Map<number, 'zeros'>([0, 1, 2, 3, 4].map((rider) => [rider, 'zeros']))
+    const moved = (riders: ReadonlyMap<number, 'zeros' | 'echo'>): number => {
+      const clients = updates(1, 10, last, riders).map((update) => ({ records: 1, update }))
+      const mean = createStrategy('fedavg', { weights: 'uniform' })
+      return l2Norm(mean.aggregate({ global: new Float64Array(200), state: {}, clients }).global)
+    }
+    return Promise.resolve([
+      least('the sum with one vector twice, in the clear', reals[0]!, 22 + 5),
+      most('how far five idle of ten let the model move, of what all would', moved(lazy) / moved(new Map()), 0.8),
+    ])
   },
   defended: (size) => {
     const { members, survivors } = upToVectors()

@@ -26,7 +26,7 @@ const F = 16
 async function emitted(
   privacy: object,
 ): Promise<{ all: Float64Array[]; sigma: number; scale: number; records: number }> {
-  const name = String((privacy as { unit: string }).unit)
+  const name = (privacy as { unit: string }).unit
   const checked = checkFedPlan(plan({ privacy, local: { steps: 3, batch: 'full', lr: 2 } }), 'plan')
   const work = join(folder, name)
   mkdirSync(work)
