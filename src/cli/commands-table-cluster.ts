@@ -85,6 +85,8 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
       },
       { name: 'peer', value: { label: 'PEERID', kind: 'text' }, help: 'only this peer may use it' },
       { name: 'approve', help: 'a person has to approve each: weft peers approve' },
+      { name: 'offline', help: 'let --peer in now: a file to join with without reaching this peer' },
+      { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'with --offline: what others call it' },
       {
         name: 'address',
         value: { label: 'MULTIADDR', kind: 'text' },
@@ -98,11 +100,14 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
     notes: [
       'An invite is a secret until it is used: whoever has it may join. It is redeemed at this peer, which must be running. ' +
         'It pins the root key of the cluster, so whoever joins with it believes nobody else.',
+      'With --offline this peer need not be reached: the one with that id (weft version prints it there) is a member from now ' +
+        'on, and the file, which is of use to nobody else, has the log that says so.',
     ],
     examples: [
       'weft invite create --site st-marys --out st-marys.invite',
       'weft invite create --role guest --uses 5 --expires 1h',
       'weft invite create --qr',
+      'weft invite create --offline --peer 12D3KooW… --site station-4 --out station-4.json',
       'weft invite ls',
     ],
   },

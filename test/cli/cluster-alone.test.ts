@@ -1,9 +1,10 @@
 /** Commands on the cluster of a home where no peer runs: one at a time, and never beside a peer that is about to start. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { homePaths, lockHome } from '../../src/peer/index.ts'
+import { loadOrCreateIdentity, readClusterPin } from '../../src/trust/index.ts'
 import { call, json } from './support.ts'
 
 describe('weft cluster without a running peer', () => {
@@ -24,6 +25,47 @@ describe('weft cluster without a running peer', () => {
     await giveBack()
     expect(await rotated).toMatchObject({ schema: 'weft.cluster-changed/1', height: 1, epoch: 2 })
     expect(await run('cluster', 'rotate')).toMatchObject({ height: 2, epoch: 3 })
+  })
+
+  it('lets in a peer that cannot reach it, by a file that serves nobody else and is believed whole or not at all', async () => {
+    const at = async (where: string, ...args: string[]): Promise<Record<string, unknown>> =>
+      json((await call([...args, '--json', '--home', where])).stdout)
+    const [there, stranger] = [join(home, 'there'), join(home, 'stranger')]
+    const { id } = await loadOrCreateIdentity({ directory: join(there, 'keys') })
+    const founded = await run('cluster', 'create', 'northwind')
+    const file = join(home, 'station.json')
+    const admit = (): Promise<Record<string, unknown>> =>
+      run('invite', 'create', '--offline', '--peer', id, '--site', 'station-4', '--out', file)
+    expect(await run('invite', 'create', '--offline', '--out', file)).toMatchObject({ schema: 'weft.error/1' })
+    expect(await admit()).toMatchObject({ schema: 'weft.admitted/1', peer: id, role: 'member', file })
+    // over another file it writes nothing, and elsewhere the same again: the peer is in, and needs its file
+    expect(await admit()).toMatchObject({ schema: 'weft.error/1' })
+    const again = ['invite', 'create', '--offline', '--peer', id]
+    expect(await run(...again, '--site', 'station-4')).toMatchObject({ schema: 'weft.admitted/1' })
+    expect(await run(...again, '--role', 'admin')).toMatchObject({ error: { code: 'WEFT-TRU-104' } })
+    expect(await run('cluster', 'show')).toMatchObject({ height: 1 })
+    const text = await readFile(file, 'utf8')
+    const { entries, ...rest } = JSON.parse(text) as { entries: string[] }
+    const bad: [string, string][] = [
+      [text.slice(0, -20), 'WEFT-TRU-150'],
+      [JSON.stringify({ ...rest, entries: [...entries, entries[1]] }), 'WEFT-TRU-102'],
+      [JSON.stringify({ ...rest, entries: entries.map((one) => one.slice(0, -8)) }), 'WEFT-TRU-101'],
+      [JSON.stringify({ ...rest, entries, cluster: 'ab'.repeat(32) }), 'WEFT-TRU-102'],
+      [JSON.stringify({ ...rest, entries, addresses: ['/ip4/192.0.2.7/tcp/1'] }), 'WEFT-TRU-150'],
+    ]
+    for (const [content, code] of bad) {
+      await writeFile(join(home, 'bad.json'), content)
+      expect(await at(there, 'join', join(home, 'bad.json'))).toMatchObject({ error: { code } })
+    }
+    expect(await at(stranger, 'join', file)).toMatchObject({ error: { code: 'WEFT-TRU-154' } })
+    for (const where of [there, stranger]) expect(await readClusterPin(where)).toBeUndefined()
+    expect(await at(there, 'join', file)).toMatchObject({
+      schema: 'weft.joined/1',
+      cluster: founded['id'],
+      role: 'member',
+      site: 'station-4',
+      members: 2,
+    })
   })
 
   it('makes an invite with addresses that lead here, and with no others', async () => {

@@ -26,7 +26,14 @@ export async function clusterNeeds(context: CommandContext): Promise<ClusterNeed
 }
 
 /** What adds to the log; the rest reads, or has a lock of its own. */
-const WRITES: ReadonlySet<string> = new Set<ClusterAction['do']>(['revoke', 'admins', 'rotate', 'sign', 'recover'])
+const WRITES: ReadonlySet<string> = new Set<ClusterAction['do']>([
+  'admit',
+  'revoke',
+  'admins',
+  'rotate',
+  'sign',
+  'recover',
+])
 /** Another command holds the home for the time of a signature. */
 const HOLD_MS = 5_000
 const POLL_MS = 50

@@ -25,6 +25,7 @@ async function create(context: CommandContext): Promise<void> {
   const addresses = flags.texts('address')
   if (flags.flag('qr') && out.structured)
     throw new UsageError('--qr is a picture, and --json is for programs', 'leave one of them out')
+  if (flags.flag('offline')) return admit(context, peer, addresses)
   const cluster = await openCluster(context)
   if (cluster.running === undefined && addresses.length === 0) {
     throw new PeerNotRunningError(
@@ -55,6 +56,34 @@ async function create(context: CommandContext): Promise<void> {
   const who = made.uses === 1 ? 'one peer' : `${made.uses} peers`
   out.note(`invite ${made.id}: lets in ${who} as ${made.role} until ${made.expires_at}`)
   out.note(file === undefined ? 'there:  weft join -   (and paste it)' : `there:  weft join ${printable(file)}`)
+}
+
+/** For a site that cannot reach this peer when it joins: it is a member from now on, and the file says so. */
+async function admit(context: CommandContext, peer: string | undefined, addresses: readonly string[]): Promise<void> {
+  const { flags, out } = context
+  if (peer === undefined) throw new UsageError('--offline needs --peer PEERID', 'weft version prints it there')
+  if (flags.number('expires') !== undefined || flags.number('uses') !== undefined || flags.flag('approve'))
+    throw new UsageError('--offline excludes --expires, --uses and --approve', 'it lets in one peer, now')
+  const made = await (
+    await openCluster(context)
+  ).run({
+    do: 'admit',
+    peer,
+    name: flags.text('name') ?? '',
+    role: (flags.text('role') ?? 'member') as Role,
+    site: flags.text('site') ?? '',
+    ...(addresses.length === 0 ? {} : { addresses }),
+  })
+  if (made.schema !== 'weft.admitted/1') return
+  const file = flags.text('out')
+  if (file !== undefined) await writeSecret(file, made.admission)
+  if (out.structured) out.document(file === undefined ? made : { ...made, admission: null, file })
+  else {
+    if (file === undefined) out.write(made.admission)
+    out.note(
+      `${peer} is a ${made.role} from now on; there:  weft join ${file === undefined ? 'FILE' : printable(file)}`,
+    )
+  }
 }
 
 async function list(context: CommandContext): Promise<void> {

@@ -6,42 +6,45 @@ import {
   adoptClusterHome,
   checkLabel,
   ClocksApartError,
+  decodeAdmission,
   decodeToken,
   InClusterError,
   InviteWaitsError,
   LOG_LIMITS,
+  MAX_ADMISSION,
   readClusterPin,
   TOKEN_PREFIX,
 } from '../../trust/index.ts'
-import type { InviteToken, OpenedCluster } from '../../trust/index.ts'
+import type { Admission, Entry, InviteToken, OpenedCluster } from '../../trust/index.ts'
 import { clusterNeeds, holdingHome, refuseRunning } from '../cluster/access.ts'
 import { readText } from '../cluster/files.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { printable } from '../text.ts'
 
-const MAX_TOKEN = 16_384
 /** Between two looks at whether a person has approved. */
 const ASK_MS = 1_000
 const APPROVAL_MS = 600_000
 
 export const command: Command = async (context) => {
   const { flags, home, io, out } = context
-  const token = await readToken(context)
+  const given = await readGiven(context)
   const name = flags.text('name') ?? ''
   checkLabel('the name of this peer', name, LOG_LIMITS.name)
   const pin = await readClusterPin(home)
   if (pin !== undefined) throw new InClusterError(pin.name)
   await refuseRunning(context, 'join a cluster')
   const needs = await clusterNeeds(context)
-  const joined = await untilApproved(context, token, name)
-  const adopt = (): Promise<OpenedCluster> => adoptClusterHome(needs, home, token.cluster, joined.entries)
+  const joined = given.startsWith('{')
+    ? byAdmission(decodeAdmission(given, needs.identity.id))
+    : await byToken(context, decodeToken(given), name)
+  const adopt = (): Promise<OpenedCluster> => adoptClusterHome(needs, home, joined.cluster, joined.entries)
   const opened = await holdingHome(context, adopt)
   const { cluster } = opened
   const own = cluster.member(cluster.self)
   const members = cluster.view().members.length
   opened.close()
-  const address = joined.address.replace(/\/p2p\/\w+$/, '')
-  await rememberPeers(homePaths(home, io.env).peers, io.clock, [{ id: joined.admin, addresses: [address] }])
+  const addresses = joined.addresses.map((address) => address.replace(/\/p2p\/\w+$/, ''))
+  await rememberPeers(homePaths(home, io.env).peers, io.clock, [{ id: joined.admin, addresses }])
   // worth a word: max-age goes by them
   if (Math.abs(joined.ahead) > LOG_LIMITS.skewMs) out.note(new ClocksApartError(joined.admin, joined.ahead).message)
   if (out.structured) {
@@ -63,6 +66,24 @@ export const command: Command = async (context) => {
   out.note(`joined ${printable(cluster.name)} as ${own?.role ?? 'nobody'}${site}; ${members} members. Now: weft up`)
 }
 
+interface Joined {
+  readonly cluster: string
+  readonly entries: readonly Entry[]
+  readonly admin: string
+  readonly addresses: readonly string[]
+  /** Milliseconds by which the admin's clock is ahead; 0 where it was not asked. */
+  readonly ahead: number
+}
+
+function byAdmission(admission: Admission): Joined {
+  return { ...admission, ahead: 0 }
+}
+
+async function byToken(context: CommandContext, token: InviteToken, name: string): Promise<Joined> {
+  const { entries, admin, address, ahead } = await untilApproved(context, token, name)
+  return { cluster: token.cluster, entries, admin, addresses: [address], ahead }
+}
+
 async function untilApproved(context: CommandContext, token: InviteToken, name: string): Promise<EnrolOutcome> {
   const { io, flags, out, signal } = context
   const until = io.clock.now() + (flags.number('timeout') ?? APPROVAL_MS)
@@ -79,18 +100,18 @@ async function untilApproved(context: CommandContext, token: InviteToken, name: 
   }
 }
 
-/** @throws TokenFormError, FileUnreadableError */
-async function readToken({ flags, io }: CommandContext): Promise<InviteToken> {
+/** A token, or an admission. @throws FileUnreadableError */
+async function readGiven({ flags, io }: CommandContext): Promise<string> {
   const given = flags.required(0)
-  if (given === '-') return decodeToken(await readAll(io.stdin))
-  return decodeToken(given.trim().startsWith(TOKEN_PREFIX) ? given : await readText(given, MAX_TOKEN))
+  if (given === '-') return (await readAll(io.stdin)).trim()
+  return given.trim().startsWith(TOKEN_PREFIX) ? given : (await readText(given, MAX_ADMISSION)).trim()
 }
 
 async function readAll(stdin: AsyncIterable<unknown>): Promise<string> {
   let text = ''
   for await (const chunk of stdin) {
     text += typeof chunk === 'string' ? chunk : Buffer.from(chunk as Uint8Array).toString('utf8')
-    if (text.length > MAX_TOKEN) break
+    if (text.length > MAX_ADMISSION) break
   }
   return text
 }

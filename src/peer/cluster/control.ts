@@ -4,6 +4,7 @@ import {
   composeRotate,
   composeSetAdmins,
   decodeEntry,
+  encodeAdmission,
   encodeToken,
   EntryRefusedError,
   identityOfSeed,
@@ -51,6 +52,8 @@ export function createClusterControl(needs: ControlNeeds): ClusterControl {
       }
       case 'invite':
         return invite(needs, admin(), action)
+      case 'admit':
+        return admit(needs, admin(), action)
       case 'invites':
         return { schema: 'weft.invites/1', invites: invites.list().map(inviteInfo) }
       case 'uninvite':
@@ -105,12 +108,8 @@ function invite(
 ): ClusterOutcome {
   const { role, site, lifetime, uses, peer, approve } = request
   checkLabel('the site', site, LOG_LIMITS.site)
-  const named = request.addresses ?? needs.addresses().slice(0, MAX_TOKEN_ADDRESSES)
-  const addresses = named.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${cluster.self}`))
-  const why = refusedAddresses(addresses)
-  if (why !== undefined) throw new InviteAddressError(why)
-  if (!addresses.every((address) => address.endsWith(`/p2p/${cluster.self}`)))
-    throw new InviteAddressError('an address in it leads to another peer')
+  const addresses = addressesOf(needs, cluster, request.addresses)
+  checkAddresses(cluster, addresses)
   const now = needs.wall()
   const made = needs.invites.create({ role, site, expires: now + lifetime, uses, peer, approve }, now)
   const token = encodeToken({
@@ -120,6 +119,36 @@ function invite(
     addresses,
   })
   return { schema: 'weft.invite/1', ...inviteInfo(made.invite), token, addresses }
+}
+
+function admit(
+  needs: ControlNeeds,
+  cluster: Cluster,
+  request: Extract<ClusterAction, { do: 'admit' }>,
+): ClusterOutcome {
+  const { peer, name, role, site } = request
+  checkLabel('the name of the peer', name, LOG_LIMITS.name)
+  checkLabel('the site', site, LOG_LIMITS.site)
+  const addresses = addressesOf(needs, cluster, request.addresses)
+  if (addresses.length > 0) checkAddresses(cluster, addresses)
+  const known = cluster.member(peer)
+  // the file was lost, or could not be written: the same again is no other entry
+  if (known?.role !== role || known.site !== site) cluster.admit({ peer, name, role, site })
+  const entries = cluster.log.entries(0, cluster.head.height + 1).map(decodeEntry)
+  const admission = encodeAdmission({ cluster: cluster.id, peer, admin: cluster.self, addresses, entries })
+  return { schema: 'weft.admitted/1', peer, role, admission }
+}
+
+function addressesOf(needs: ControlNeeds, { self }: Cluster, named: readonly string[] | undefined): string[] {
+  const all = named ?? needs.addresses().slice(0, MAX_TOKEN_ADDRESSES)
+  return all.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${self}`))
+}
+
+function checkAddresses({ self }: Cluster, addresses: readonly string[]): void {
+  const why = refusedAddresses(addresses)
+  if (why !== undefined) throw new InviteAddressError(why)
+  if (!addresses.every((address) => address.endsWith(`/p2p/${self}`)))
+    throw new InviteAddressError('an address in it leads to another peer')
 }
 
 function inviteInfo({ id, role, site, expires, uses, left, peer, approve, used_by }: Invite): InviteInfo {

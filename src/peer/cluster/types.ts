@@ -69,9 +69,19 @@ export interface InviteRequest {
   readonly addresses?: readonly string[] | undefined
 }
 
+/** Lets one peer in now, for a site that cannot reach this one when it joins. */
+export interface AdmitRequest {
+  readonly peer: string
+  readonly name: string
+  readonly role: Role
+  readonly site: string
+  readonly addresses?: readonly string[] | undefined
+}
+
 export type ClusterAction =
   | { readonly do: 'show'; readonly verify?: boolean | undefined }
   | ({ readonly do: 'invite' } & InviteRequest)
+  | ({ readonly do: 'admit' } & AdmitRequest)
   | { readonly do: 'invites' }
   | { readonly do: 'uninvite'; readonly id: string }
   | { readonly do: 'revoke'; readonly peer: string; readonly reason: string }
@@ -103,6 +113,7 @@ export interface InviteInfo {
 export type ClusterOutcome =
   | ClusterStatus
   | (InviteInfo & { readonly schema: 'weft.invite/1'; readonly token: string; readonly addresses: readonly string[] })
+  | { readonly schema: 'weft.admitted/1'; readonly peer: string; readonly role: Role; readonly admission: string }
   | { readonly schema: 'weft.invites/1'; readonly invites: readonly InviteInfo[] }
   | { readonly schema: 'weft.invite-removed/1'; readonly id: string }
   | ClusterChanged
