@@ -62,8 +62,13 @@ async function create(context: CommandContext): Promise<void> {
 async function admit(context: CommandContext, peer: string | undefined, addresses: readonly string[]): Promise<void> {
   const { flags, out } = context
   if (peer === undefined) throw new UsageError('--offline needs --peer PEERID', 'weft version prints it there')
-  if (flags.number('expires') !== undefined || flags.number('uses') !== undefined || flags.flag('approve'))
-    throw new UsageError('--offline excludes --expires, --uses and --approve', 'it lets in one peer, now')
+  if (
+    flags.number('expires') !== undefined ||
+    flags.number('uses') !== undefined ||
+    flags.flag('approve') ||
+    flags.flag('qr')
+  )
+    throw new UsageError('--offline excludes --expires, --uses, --approve and --qr', 'it lets in one peer, now')
   const made = await (
     await openCluster(context)
   ).run({
