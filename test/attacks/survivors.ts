@@ -2,11 +2,12 @@
 import { createSeeded } from '../../src/data/index.ts'
 import { createStrategy, freeRiders, l2Norm } from '../../src/federated/index.ts'
 import { addContributions } from '../../src/federated/rounds/layout.ts'
-import { crypto, header, identityOf, member, names, readOut, runRound } from '../federated/support/round.ts'
-import { SecureAggregator, volatileSignedRounds } from '../../src/federated/index.ts'
+import { crypto, header, identityOf, member, names, readOut } from '../federated/support/round.ts'
+import { SecureAggregator } from '../../src/federated/index.ts'
 import type { RoundHeader, SealedShares, SecureClient, Survivor } from '../../src/federated/index.ts'
 import { codeOf, least, most } from './attack.ts'
 import type { Attack } from './attack.ts'
+import { leftOut } from './second-sum.ts'
 
 const VALUES = [
   [5, 1, -4],
@@ -36,16 +37,12 @@ function upToVectors(): { readonly members: SecureClient[]; readonly survivors: 
 export const twoSets: Attack = {
   id: 'E17',
   name: 'two sets of survivors for two halves',
-  control: () => {
-    // Sums over two sets of the same updates, as a server without a consistency round would have them.
-    const all = runRound(ROUND, VALUES).sum.words
-    const less = runRound(header({ ...ROUND, round: 4 }), VALUES, ['unmask', 'unmask', 'share', 'unmask', 'unmask']).sum
-      .words
-    const difference = all.map((word, index) => word - less[index]!)
-    const exact = VALUES[2]!.every((value, index) => (difference[index]! | 0) === value)
-    return Promise.resolve([least('coordinates of one site that the difference shows', exact ? 3 : 0, 3)])
+  control: async () => {
+    // Members that keep no account of what they signed: the very rounds of weft, with a ledger that claims nothing.
+    const { found, real } = await leftOut(false)
+    return [{ what: 'records of one site, from the difference of two sums', value: found ?? -1, holds: found === real }]
   },
-  defended: () => {
+  defended: async () => {
     const { members, survivors } = upToVectors()
     const less = survivors.filter(({ position }) => position !== 4)
     const signatures = members.flatMap((one, position) => {
@@ -53,16 +50,13 @@ export const twoSets: Attack = {
       return position === 4 ? [] : [{ position, signature: one.survivors(set).signature }]
     })
     const ends = members.slice(0, 4).map((one) => codeOf(() => one.consistency(signatures)))
-    // And in another round from the same model: the one that signed will not sign another set.
-    const kept = volatileSignedRounds()
-    const [first, second] = ['one', 'other'].map((set) =>
-      kept.claim(crypto.sha256(Buffer.from('round')), crypto.sha256(Buffer.from(set))),
-    )
-    return Promise.resolve([
+    // And in another round from the same model, over whole rounds: who signed will not sign another set.
+    const { found } = await leftOut(true)
+    return [
       least('members that end the round', ends.filter((end) => end === 'bad-signature').length, 4),
       most('shares that were sent', ends.filter((end) => end === 'done').length, 0),
-      most('second sets that are signed', Number(first === true && second === true), 0),
-    ])
+      most('second sums from one model', Number(found !== undefined), 0),
+    ]
   },
 }
 
