@@ -10,6 +10,7 @@ const TEMPORARY = /^\.weft-(\d{1,10})-(\d{1,10})-\d+-.*\.tmp$/
 /** Names of temporary files that this thread is writing now. */
 const live = new Set<string>()
 let counter = 0
+const READ_BYTES = 1 << 20
 
 /** Bytes that an unprivileged process may still write to the file system of `directory`. */
 export async function availableBytes(directory: string): Promise<number> {
@@ -142,6 +143,19 @@ export async function writeFileAtomic(
     await file?.discard()
     throw await explainDisk(error, dirname(path), content.length)
   }
+}
+
+/** A file's bytes, or one more than `most` of them: devices and pipes do not say how much they have. */
+export async function readAtMost(path: string, most: number): Promise<Buffer> {
+  await using handle = await open(path, 'r')
+  const parts: Buffer[] = []
+  for (let size = 0; size <= most;) {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(Math.min(most + 1 - size, READ_BYTES)))
+    if (bytesRead === 0) break
+    parts.push(buffer.subarray(0, bytesRead))
+    size += bytesRead
+  }
+  return Buffer.concat(parts)
 }
 
 /** Writes all of `bytes` at `position`, however the kernel cuts it. */

@@ -13,6 +13,7 @@ export {
   isProcessAlive,
   removeAbandoned,
   writeAll,
+  readAtMost,
   writeFileAtomic,
 } from './disk.ts'
 export type { TemporaryFile } from './disk.ts'

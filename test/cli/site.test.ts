@@ -50,6 +50,22 @@ describe('weft policy', () => {
     expect(json(told.stdout)).toMatchObject({ ok: false, problems: [{ line: 3, column: 2 }, {}] })
   })
 
+  test('says of a file that is not there, is a folder or never ends what it is, and changes nothing', async () => {
+    const code = async (...argv: string[]): Promise<[number | null, string | undefined]> => {
+      const { status, stderr } = await here(...argv)
+      return [status, /WEFT-[A-Z]+-\d+/.exec(stderr)?.[0]]
+    }
+    const [gone, request] = [join(folder, 'gone'), await file('request.json', { action: 'connect', peer: PEER })]
+    for (const path of [gone, folder]) {
+      expect(await code('policy', 'apply', path)).toEqual([4, 'WEFT-CLI-005'])
+      expect(await code('policy', 'check', path)).toEqual([4, 'WEFT-CLI-005'])
+      expect(await code('policy', 'test', request, '--policy', path)).toEqual([4, 'WEFT-CLI-005'])
+    }
+    expect(await code('policy', 'apply', '/dev/zero')).toEqual([2, 'WEFT-TRU-070'])
+    expect(await code('policy', 'test', '/dev/zero')).toEqual([2, 'WEFT-TRU-074'])
+    expect(existsSync(join(home, 'policy.json'))).toBe(false)
+  })
+
   test('applies one, whole or not at all, into the audit log too, and takes it out by name', async () => {
     const good = await file('good.json', POLICY)
     expect(json((await here('policy', 'apply', good, '--json')).stdout)).toMatchObject({ rules: 2, running: null })

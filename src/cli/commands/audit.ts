@@ -1,8 +1,7 @@
 /** weft audit tail|verify|export|prove: who did what here, and whether that is still what was written down. */
-import { open } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { EXIT } from '../../errors.ts'
-import { writeFileAtomic } from '../../store/index.ts'
+import { readAtMost, writeFileAtomic } from '../../store/index.ts'
 import {
   auditPlaces,
   AuditEntryMissingError,
@@ -156,15 +155,11 @@ async function writeSigned(context: CommandContext, only?: number): Promise<void
 
 /** @throws FileUnreadableError, AuditFileError */
 async function readText(path: string): Promise<string> {
-  try {
-    await using handle = await open(path)
-    const { size } = await handle.stat()
-    if (size > MAX_EXPORT_BYTES) throw new AuditFileError(`it has more than ${MAX_EXPORT_BYTES} bytes`)
-    return await handle.readFile('utf8')
-  } catch (error) {
-    if (error instanceof AuditFileError) throw error
+  const bytes = await readAtMost(path, MAX_EXPORT_BYTES).catch((error: unknown) => {
     throw new FileUnreadableError(path, error)
-  }
+  })
+  if (bytes.length > MAX_EXPORT_BYTES) throw new AuditFileError(`it has more than ${MAX_EXPORT_BYTES} bytes`)
+  return bytes.toString('utf8')
 }
 
 /** Whose log an export says it is; whether that is so is found by its signatures. */

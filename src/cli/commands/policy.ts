@@ -14,6 +14,7 @@ import {
   PolicyAccessError,
   policyStamp,
   PolicyFileError,
+  PolicyRequestError,
   readPolicyFile,
   readPolicyRequest,
   standingPolicy,
@@ -22,6 +23,7 @@ import {
   STAGE_HOLDER_LEARNS,
   writePolicyFile,
 } from '../../trust/index.ts'
+import { readAtMost } from '../../store/index.ts'
 import type { Policy, Role } from '../../trust/index.ts'
 import { openCluster, statusOf } from '../cluster/access.ts'
 import type { Command, CommandContext } from '../context.ts'
@@ -33,6 +35,8 @@ import { printable, table } from '../text.ts'
 /** The peer looks every second. */
 const TAKEN_UP_MS = 10_000
 const LOOK_MS = 100
+/** A request is some hundred bytes. */
+const MAX_REQUEST_BYTES = 65_536
 
 export const command: Command = (context) => {
   const action = context.flags.required(0)
@@ -49,7 +53,7 @@ async function check(context: CommandContext): Promise<number> {
   const given = flags.argument(1)
   const path = given === undefined ? ownPath(context) : resolve(given)
   try {
-    const policy = given === undefined ? await own(context) : (await readPolicyFile(path)).policy
+    const { policy } = given === undefined ? { policy: await own(context) } : await givenPolicy(path)
     const { sha256, rules } = policy
     if (out.structured)
       out.document({ schema: 'weft.policy-check/1', path, ok: true, sha256, rules: rules.length, problems: [] })
@@ -60,6 +64,13 @@ async function check(context: CommandContext): Promise<number> {
     out.document({ schema: 'weft.policy-check/1', path, ok: false, sha256: null, rules: 0, ...error.details })
     return error.info.exit
   }
+}
+
+/** One that is no home's yet: nobody has to trust it. @throws FileUnreadableError, PolicyFileError */
+function givenPolicy(path: string): ReturnType<typeof readPolicyFile> {
+  return readPolicyFile(path).catch((error: unknown) => {
+    throw error instanceof PolicyAccessError ? new FileUnreadableError(path, error.cause) : error
+  })
 }
 
 /** The policy that lies in the home. @throws NotHereError */
@@ -86,13 +97,15 @@ async function test(context: CommandContext): Promise<number> {
   const { flags, io, out } = context
   const file = flags.argument(1)
   if (file === undefined) throw new UsageError('weft policy test needs FILE', 'usage: weft policy test REQUEST.json')
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const bytes = await readAtMost(file, MAX_REQUEST_BYTES).catch((error: unknown) => {
     throw new FileUnreadableError(file, error)
   })
+  if (bytes.length > MAX_REQUEST_BYTES) throw new PolicyRequestError(`it has more than ${MAX_REQUEST_BYTES} bytes`)
+  const text = bytes.toString('utf8')
   const named = readPolicyRequest(text)
   const request = { ...named, role: named.role ?? (await memberRole(context, named.peer)) }
   const other = flags.text('policy')
-  const policy = other === undefined ? await own(context) : (await readPolicyFile(resolve(other))).policy
+  const policy = other === undefined ? await own(context) : (await givenPolicy(resolve(other))).policy
   const decision = decide(policy, request, io.clock.wall())
   if (out.structured) out.document({ schema: 'weft.policy-decision/1', ...decision, request })
   else out.line(`${decision.allow ? 'allowed' : 'denied'}  rule ${decision.rule}: ${printable(decision.why)}`)
@@ -103,7 +116,7 @@ async function apply(context: CommandContext): Promise<void> {
   const { flags, out } = context
   const file = flags.argument(1)
   if (file === undefined) throw new UsageError('weft policy apply needs FILE', 'usage: weft policy apply FILE')
-  const { policy, text } = await readPolicyFile(resolve(file))
+  const { policy, text } = await givenPolicy(resolve(file))
   const path = ownPath(context)
   // Whoever may not write the one that stands does not get to write it.
   await policyStamp(path)

@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { deriveKey, SCRYPT, SCRYPT_BOUNDS } from '../derive-key.ts'
-import { writeFileAtomic } from '../disk.ts'
+import { explainDisk, writeFileAtomic } from '../disk.ts'
 import { BackupDamagedError, BackupMissingError, BackupPassphraseError } from './errors.ts'
 
 const HEADER = 'weft-backup.json'
@@ -91,8 +91,11 @@ async function begin(
   passphrase: string,
   cost: number,
 ): Promise<{ readonly id: string; readonly keys: Keys }> {
-  await mkdir(join(directory, 'chunks'), { recursive: true, mode: 0o700 })
-  await mkdir(join(directory, 'snapshots'), { recursive: true, mode: 0o700 })
+  try {
+    for (const folder of ['chunks', 'snapshots']) await mkdir(join(directory, folder), { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw await explainDisk(error, directory, 0)
+  }
   const id = randomBytes(16).toString('hex')
   const kdf = { name: 'scrypt', ...SCRYPT, N: cost, salt: randomBytes(16).toString('hex') } as const
   const keys = await keysOf(passphrase, kdf)

@@ -1,7 +1,7 @@
 /** `policy.json` of a mesh home: believed only where nobody but its owner can have written it. */
-import { lstat, readFile } from 'node:fs/promises'
+import { lstat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { writeFileAtomic } from '../../store/index.ts'
+import { readAtMost, writeFileAtomic } from '../../store/index.ts'
 import type { Policy } from './compile.ts'
 import { PolicyAccessError, PolicyFileError } from './errors.ts'
 import { readPolicy } from './read.ts'
@@ -35,7 +35,7 @@ export async function policyStamp(path: string): Promise<string | null> {
 
 /** Of any file, wherever it lies. @throws PolicyFileError, PolicyAccessError */
 export async function readPolicyFile(path: string): Promise<{ readonly policy: Policy; readonly text: string }> {
-  const bytes = await readFile(path).catch((error: unknown) => {
+  const bytes = await readAtMost(path, MAX_POLICY_BYTES).catch((error: unknown) => {
     throw new PolicyAccessError(path, (error as Error).message, error)
   })
   if (bytes.length > MAX_POLICY_BYTES) throw tooLarge(path)
