@@ -1,5 +1,5 @@
 /** What a site's people type: policy, audit, keys at rest, backup, doctor --security; on a home without a running peer. */
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -149,6 +149,19 @@ describe('weft audit', () => {
     const { status, stderr } = await here('audit', 'verify')
     expect(status).toBe(8)
     expect(stderr).toMatch(/entry 2: its text is not the one that was hashed {2}WEFT-TRU-080/)
+  })
+
+  test('that cannot be read is not exported, and no key is left that it does not have', async () => {
+    await here('key', 'create', '--name', 'before')
+    const path = join(home, 'state', 'audit.db')
+    await truncate(path, 5_000)
+    expect((await here('key', 'create', '--name', 'after')).stderr).toMatch(/WEFT-TRU-080/)
+    const { keys } = json((await here('key', 'ls', '--json')).stdout) as { keys: { name: string }[] }
+    expect(keys.map(({ name }) => name)).toEqual(['before'])
+    const exported = join(folder, 'all.jsonl')
+    for (const argv of [['export'], ['prove', '1']])
+      expect((await here('audit', ...argv, '-o', exported)).status, argv[0]).toBeGreaterThan(0)
+    expect(existsSync(exported)).toBe(false)
   })
 
   test('has a call by a key of the API, with the id of the key, its route and status, and no secret', async () => {

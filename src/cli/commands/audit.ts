@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { EXIT } from '../../errors.ts'
 import { readAtMost, writeFileAtomic } from '../../store/index.ts'
 import {
+  AuditDamagedError,
   auditPlaces,
   AuditEntryMissingError,
   AuditFileError,
@@ -142,7 +143,14 @@ async function writeSigned(context: CommandContext, only?: number): Promise<void
     directory: join(home, 'keys'),
     passphrase: await homePassphrase(context),
   })
-  const { rows } = readAuditRows(auditPlaces(home).path)
+  const { path } = auditPlaces(home)
+  const { rows, trouble } = readAuditRows(path)
+  // What cannot be read has no end that could be signed.
+  if (trouble !== undefined)
+    throw new AuditDamagedError(`the audit log ${path} cannot be exported`, {
+      why: trouble.why,
+      details: { path, entry: trouble.entry },
+    })
   const text = `${[...exportLines(identity, io.clock.wall(), rows, only)].join('\n')}\n`
   const to = flags.text('out')
   if (to === undefined) out.write(text)

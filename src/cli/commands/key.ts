@@ -38,7 +38,12 @@ async function create(context: CommandContext, keys: ApiKeys): Promise<void> {
     ...(lifetime === undefined ? {} : { lifetime }),
   })
   const facts = Object.fromEntries(info.scopes.map((scope) => [`scope_${scope}`, true]))
-  await recordEvent(context, { who: 'owner', what: 'key.create', target: `key:${info.id}`, result: 'ok', facts })
+  const event = { who: 'owner', what: 'key.create', target: `key:${info.id}`, result: 'ok', facts } as const
+  await recordEvent(context, event).catch(async (error: unknown) => {
+    // Nobody has seen it: a key that is in no log opens nothing.
+    await keys.revoke(info.id)
+    throw error
+  })
   if (out.structured) {
     out.document({ schema: 'weft.key/1', ...info, secret })
     return
