@@ -83,7 +83,7 @@ describe('a bad peer', () => {
     expect(failures[0]).toMatchObject({ code: 'WEFT-INF-020', details: { peer: bad.id } })
   })
 
-  it('that opens a part twice has one', async () => {
+  const open = async (): Promise<void> => {
     const control = {
       digest: 'a'.repeat(64),
       blocks: [0, 1],
@@ -96,10 +96,22 @@ describe('a bad peer', () => {
       deadline: 60_000,
     }
     const tensors = new Map([[SKELETON, { type: 'uint8', dims: [1], data: Uint8Array.of(1) } as const]])
-    const open = async (): Promise<void> => {
-      for (const part of messageFrames({ type: FLOW.open, request: REQUEST, control }, tensors))
-        await channel.send(part)
-    }
+    for (const part of messageFrames({ type: FLOW.open, request: REQUEST, control }, tensors)) await channel.send(part)
+  }
+
+  it('that goes while its part is opened leaves nothing', async () => {
+    const { failures } = heard()
+    await open()
+    await until(() => opening.length === 1)
+    await channel.close()
+    await until(() => failures.length > 0)
+    const done = Promise.withResolvers<void>()
+    opening[0]!.resolve({ host: {} as LentHost['host'], done: () => done.resolve() })
+    await done.promise
+    expect(counted.get('parts_opened')).toBeUndefined()
+  })
+
+  it('that opens a part twice has one', async () => {
     await open()
     await open()
     await until(() => counted.get('frames_refused') === 1)

@@ -9,6 +9,7 @@ import type { Channel, Frame } from '../../../src/net/index.ts'
 import type { Tensor } from '../../../src/onnx/index.ts'
 import { TRAIN, TRAIN_PROTOCOL } from '../../../src/pipeline/adapters/protocol.ts'
 import { messageFrames } from '../../../src/pipeline/graph/messages.ts'
+import type { TrainListener } from '../../../src/pipeline/adapters/open-stage.ts'
 import { TrainHosts, TrainService } from '../../../src/pipeline/index.ts'
 import { createBlobStore } from '../../../src/store/index.ts'
 import { formOf, parametersOf } from '../../../src/training/index.ts'
@@ -140,6 +141,20 @@ describe('who may begin a session', () => {
     await from.send(TRAIN.forward, { micro: 0, origin: 'member' }, rows(LENGTH))
     expect((await answerOf(from, TRAIN.forward)).hop).toBe(1)
     expect(counted.get('forward_rows')).toBe(LENGTH)
+  })
+
+  it('one that goes while its session is opened leaves nothing', async () => {
+    const from = await stranger('member')
+    const hears = Promise.withResolvers<void>()
+    service.listen(1, ['member'], { failed: () => hears.resolve() } as unknown as TrainListener)
+    await from.send(TRAIN.open, opening())
+    await from.channel.close()
+    await hears.promise
+    // Another's comes behind it in the same host.
+    const other = await stranger('other')
+    await other.send(TRAIN.open, opening())
+    await answerOf(other, TRAIN.opened)
+    expect(counted.get('training_sessions')).toBe(1)
   })
 
   it('rows of this peer do not leave for one that its site does not name', async () => {
