@@ -146,7 +146,9 @@ describe('who may begin a session', () => {
   it('one that goes while its session is opened leaves nothing', async () => {
     const from = await stranger('member')
     const hears = Promise.withResolvers<void>()
-    service.listen(1, ['member'], { failed: () => hears.resolve() } as unknown as TrainListener)
+    service.listen(1, { digest: model.digest, route: ['member'] }, {
+      failed: () => hears.resolve(),
+    } as unknown as TrainListener)
     await from.send(TRAIN.open, opening())
     await from.channel.close()
     await hears.promise
