@@ -17,6 +17,15 @@ export interface TrainListener {
   failed(peer: string, error: Error): void
 }
 
+/** A run of this peer, and where it goes. */
+export interface TrainOrigin {
+  /** Of the model. */
+  readonly digest: string
+  /** The peer of each stage. */
+  readonly route: readonly string[]
+  readonly listener: TrainListener
+}
+
 export interface OpenStage {
   readonly origin: Link
   readonly request: number
@@ -38,6 +47,11 @@ const MAX_ROWS = 65_536
 
 /** Place of the origin where gradients end: a frame's field has no sign. */
 export const BEFORE_FIRST = 0xffff
+
+/** Before its first step. */
+export function notBegun(): Pick<OpenStage, 'step' | 'begun' | 'underWay' | 'returned' | 'silence'> {
+  return { step: -1, begun: { micros: 0, back: false }, underWay: 0, returned: 0, silence: () => undefined }
+}
 
 export function keyOf(origin: string, request: number, place: number): string {
   return `${origin}/${request}/${place}`

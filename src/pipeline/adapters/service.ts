@@ -21,8 +21,8 @@ import { errorControl } from '../told.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
 import type { LentTrainHost, TrainHosts } from './hosts.ts'
-import { BEFORE_FIRST, checkRange, checkRows, isNeighbour, keyOf, rowsIn } from './open-stage.ts'
-import type { OpenStage, TrainListener } from './open-stage.ts'
+import { BEFORE_FIRST, checkRange, checkRows, isNeighbour, keyOf, notBegun, rowsIn } from './open-stage.ts'
+import type { OpenStage, TrainListener, TrainOrigin } from './open-stage.ts'
 import { decodeMicro, decodeTrainBegin, decodeTrainOpen, TRAIN, TRAIN_PROTOCOL } from './protocol.ts'
 
 /** Sessions that one other peer may have open here. */
@@ -38,13 +38,6 @@ export interface TrainServiceNeeds extends SiteGate {
   readonly clock: Clock
   readonly hosts: TrainHosts
   count(name: string, by?: number): void
-}
-
-/** A run of this peer, and where it goes. */
-interface TrainOrigin {
-  readonly digest: string
-  readonly route: readonly string[]
-  readonly listener: TrainListener
 }
 
 export class TrainService {
@@ -163,11 +156,7 @@ export class TrainService {
         open,
         lent,
         session,
-        step: -1,
-        begun: { micros: 0, back: false },
-        underWay: 0,
-        returned: 0,
-        silence: () => undefined,
+        ...notBegun(),
       }
       this.#stages.set(key, stage)
       this.#heard(stage)
