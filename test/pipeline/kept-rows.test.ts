@@ -138,11 +138,14 @@ describe('rows that never were', () => {
     )
   })
 
-  it('stay within their bound for as long as the disk has no room', async () => {
+  it.each([
+    ['before', 0],
+    ['after', 40],
+  ])('stay within their bound for as long as the disk has no room, which shows %s they came', async (_, atOnce) => {
     const kept = new KeptRows({ directory: join(directory, 'nowhere'), memory: 4 * ROW_BYTES, name: 'full' })
     for (let row = 0; row < 40; row++) {
       kept.add({ position: row, count: 1, payload: rows(row, 1) })
-      await setImmediate()
+      if (row >= atOnce) await setImmediate()
     }
     await expect.poll(() => kept.start).toBeGreaterThanOrEqual(36)
     expect(await all(kept, kept.start, 8)).toEqual([{ position: 36, ids: [36, 37, 38, 39] }])

@@ -185,7 +185,7 @@ export class KeptRows {
       if (!this.#failed) this.#fileEnd = written
       this.#chunks = this.#chunks.filter((chunk) => chunk.position + chunk.count > written)
       this.#bytes = bytesOf(this.#chunks)
-      if (this.#failed) return
+      if (this.#failed) return this.#letGo()
     }
   }
 
