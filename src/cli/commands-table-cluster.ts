@@ -107,7 +107,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
       'weft invite create --site st-marys --out st-marys.invite',
       'weft invite create --role guest --uses 5 --expires 1h',
       'weft invite create --qr',
-      'weft invite create --offline --peer 12D3KooW… --site station-4 --out station-4.json',
+      'weft invite create --offline --peer 12D3KooW… --out station-4.json',
       'weft invite ls',
     ],
   },

@@ -4,25 +4,31 @@
  */
 import { flushCompileCache } from 'node:module'
 import { Socket } from 'node:net'
-import { channelToOwn } from '../../net/index.ts'
+import { channelToOwn, frame } from '../../net/index.ts'
+import type { Frame } from '../../net/index.ts'
 import { createOrtEngine } from '../../onnx/index.ts'
 import { createBlobStore } from '../../store/index.ts'
 import { systemClock } from '../../util/index.ts'
 import { Grammars } from './grammar/grammars.ts'
 import { readVocabulary } from './grammar/vocabulary.ts'
 import { Parts } from './parts.ts'
+import { HOST } from './protocol.ts'
 import { HostServer } from './serve.ts'
+import { tellingEngine } from './telling-engine.ts'
 
 const PEER_SOCKET = 3
 
 function main(): void {
   const channel = channelToOwn(new Socket({ fd: PEER_SOCKET }), 'peer')
   const clock = systemClock()
-  const engine = createOrtEngine()
+  const emit = (value: Frame): void => void channel.send(value).catch(() => undefined)
+  const engine = tellingEngine(createOrtEngine(), (isLoading) =>
+    emit(frame({ type: HOST.loading, flags: isLoading ? 1 : 0 })),
+  )
   const server = new HostServer({
     clock,
     kernel: engine.kernelId,
-    emit: (value) => void channel.send(value).catch(() => undefined),
+    emit,
     createParts: async ({ threads, storeDirectory, cacheDirectory }, manifest) => {
       const store = await createBlobStore({ directory: storeDirectory })
       return new Parts({ engine, clock, options: { threads }, store, storeDirectory, cacheDirectory }, manifest)

@@ -26,8 +26,10 @@ export const HOST = {
   error: 12,
   /** Control: ErrorData; answer to a `load` that failed. */
   refused: 14,
-  /** Answer to an `open` with the names of a prefix: `position` rows of it are here. */
+  /** Answer to an `open`: `position` rows of its prefix are here. */
   opened: 16,
+  /** Flags 1: a graph is being loaded, of another number of sessions, say; 0: it is there, or could not be loaded. */
+  loading: 18,
 } as const
 
 /** Flags of `run` and of its answers. */

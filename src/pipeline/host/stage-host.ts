@@ -39,6 +39,7 @@ export function startStageHost(needs: HostProcessNeeds, run: RunHostProcess = st
   void host.ended.then(() => watchdog.stop())
   host.onFrame((message) => {
     if (calls.answer(message)) return
+    if (message.type === HOST.loading) return watchdog.loading(message.flags === 1)
     if (message.type === HOST.error) watchdog.forget(message.request)
     else if (message.type === HOST.opened) watchdog.opened(message.request)
     else watchdog.answered(message.request, message.rows)

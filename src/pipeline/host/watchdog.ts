@@ -11,6 +11,8 @@ const FIRST_ROW_MS = 500
 const SLOWDOWN = 8
 const GRACE_MS = 2_000
 const LOOK_MS = 250
+/** A graph of a part of a large model is loaded in less; one that is packed anew is not loaded while it serves. */
+const LOADING_MS = 60_000
 
 /** How long a host may take: for its first row, and how much slower than the slowest since. */
 export interface Patience {
@@ -28,6 +30,8 @@ export class Watchdog {
   #heard = 0
   /** Milliseconds of silence over work that was given up before it was answered. */
   #owed = 0
+  /** Graphs that are being loaded. */
+  #loading = 0
   #timer: CancelTimer | undefined
 
   constructor(
@@ -47,6 +51,12 @@ export class Watchdog {
     this.#owed = 0
     this.#open.push({ session, rows, at: now })
     this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look())
+  }
+
+  /** What is given meanwhile waits for the graph, which says nothing of how fast a row is. */
+  loading(isLoading: boolean): void {
+    this.#loading = Math.max(0, this.#loading + (isLoading ? 1 : -1))
+    this.#heard = this.#clock.now()
   }
 
   /** Says nothing of how fast it is. */
@@ -87,7 +97,8 @@ export class Watchdog {
     if (this.#open.length === 0) return
     const rows = this.#open.reduce((sum, work) => sum + work.rows, 0)
     const { firstMs, slowdown } = this.#patience
-    const allowed = GRACE_MS + slowdown * rows * (this.#slowest === 0 ? firstMs : this.#slowest)
+    const work = GRACE_MS + slowdown * rows * (this.#slowest === 0 ? firstMs : this.#slowest)
+    const allowed = this.#loading > 0 ? Math.max(work, LOADING_MS) : work
     const silent = this.#clock.now() - this.#heard
     if (silent > allowed) this.#wedged(silent)
     else this.#timer = this.#clock.after(LOOK_MS, () => this.#look())
