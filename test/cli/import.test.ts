@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { isWhole } from '../whole.ts'
 import { writeGguf } from '../models/support/gguf-writer.ts'
 import { tinyLlama } from '../models/support/tiny-llama.ts'
 import { call, json, weft } from './support.ts'
@@ -58,7 +59,7 @@ describe('weft show of a file', () => {
 })
 
 describe.skipIf(process.platform !== 'linux')('weft import (skipped: looks for its child in /proc)', () => {
-  it('ends with Ctrl-C, child and all, keeps nothing, and works the next time', async () => {
+  it.runIf(isWhole)('ends with Ctrl-C, child and all, keeps nothing, and works the next time', async () => {
     const home = join(base, 'home')
     const args = ['import', source, '--name', 'mine', '--home', home]
     let during: string[] = []

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { isLong } from '../whole.ts'
 import { read, ROOT } from './repository.ts'
 
 const run = promisify(execFile)
@@ -69,7 +70,7 @@ function compile(file: string): Promise<unknown> {
   return run(process.execPath, [tsc, ...options, ...types, file], { cwd: project })
 }
 
-test('the tarball has what is needed to run and to be licensed, and no tests or sources', async () => {
+test.runIf(isLong)('the tarball has what is needed to run and to be licensed, and no tests or sources', async () => {
   const files = (await readdir(installed, { recursive: true })).map((path) => path.replaceAll('\\', '/'))
   const { version } = JSON.parse(read('package.json')) as { version: string }
   const needed = ['LICENSE', 'LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'CHANGELOG.md', 'SECURITY.md', 'bin/weft']
@@ -83,7 +84,7 @@ test('the tarball has what is needed to run and to be licensed, and no tests or 
   expect((await weft('version')).stdout).toContain(version)
 })
 
-test('weft runs from it and answers as the checkout does', async () => {
+test.runIf(isLong)('weft runs from it and answers as the checkout does', async () => {
   const args = ['run', 'weft-tiny', PROMPT, '--local', '--raw', '--temperature', '0', '--max-tokens', '4', '--json']
   const answer = JSON.parse((await weft(...args)).stdout) as { text: string; ids: number[] }
   expect(answer.ids).toHaveLength(4)
@@ -91,7 +92,7 @@ test('weft runs from it and answers as the checkout does', async () => {
   expect(answer.ids).toEqual((JSON.parse(here.stdout) as { ids: number[] }).ids)
 })
 
-test('it explains the errors of every room', async () => {
+test.runIf(isLong)('it explains the errors of every room', async () => {
   for (const code of ['WEFT-NET-001', 'WEFT-MOD-050', 'WEFT-INF-040', 'WEFT-CLI-090']) {
     expect((await weft('help', 'errors', code)).stdout).toContain(code)
   }
@@ -105,10 +106,12 @@ test("the README's program runs as it stands, and ends by itself", async () => {
   await expect(compile('readme.ts')).resolves.toBeDefined()
 }, 120_000)
 
-test('its types are complete for a program in TypeScript', async () => {
-  await writeFile(
-    join(project, 'typed.ts'),
-    `import { createPeer } from 'weft-mesh'
+test.runIf(isLong)(
+  'its types are complete for a program in TypeScript',
+  async () => {
+    await writeFile(
+      join(project, 'typed.ts'),
+      `import { createPeer } from 'weft-mesh'
      import type { Answer, PeerStatus } from 'weft-mesh'
      await using peer = await createPeer({ home: 'x', lan: 'off' })
      const status: PeerStatus = peer.status()
@@ -121,6 +124,8 @@ test('its types are complete for a program in TypeScript', async () => {
      // @ts-expect-error a temperature is a number
      peer.generate({ model: answer.text, prompt: 'a', temperature: 'hot' })
     `,
-  )
-  await expect(compile('typed.ts')).resolves.toBeDefined()
-}, 120_000)
+    )
+    await expect(compile('typed.ts')).resolves.toBeDefined()
+  },
+  120_000,
+)

@@ -3,6 +3,7 @@ import { get } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { isLong } from '../whole.ts'
 import { socketPath } from '../../src/util/index.ts'
 import { answer, codeOf, counter, createLab, greedy, joined, placement, TINY } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
@@ -31,7 +32,7 @@ function metrics({ home }: RealPeer): Promise<string> {
   })
 }
 
-describe('a stage that others compute is held against somebody who computes it again', () => {
+describe.runIf(isLong)('a stage that others compute is held against somebody who computes it again', () => {
   let lab: Lab
   let a: RealPeer
   let b: RealPeer

@@ -2,6 +2,7 @@
 import { cp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { isLong } from '../whole.ts'
 import { json, weft } from '../cli/support.ts'
 import type { Outcome } from '../cli/support.ts'
 import type { ClusterOutcome } from '../../src/peer/index.ts'
@@ -12,7 +13,7 @@ const LONG = 160
 /** Nobody has the block, or whoever had it went away. */
 const NOT_YET = ['WEFT-INF-030', 'WEFT-INF-033']
 
-describe('a private cluster', () => {
+describe.runIf(isLong)('a private cluster', () => {
   let lab: Lab
 
   beforeEach(async () => void (lab = await createLab()))

@@ -1,12 +1,12 @@
 /** `--lan confirm`: a newcomer is seen with its reason, let in or kept out by a person, and that is remembered. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { json, weft } from '../cli/support.ts'
-import { isWhole } from '../whole.ts'
+import { isLong, isWhole } from '../whole.ts'
 import { createLab, endProcess, joined, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 import type { SeenNotJoined } from '../../src/peer/index.ts'
 
-describe('--lan confirm', () => {
+describe.runIf(isLong)('--lan confirm', () => {
   let lab: Lab
 
   beforeEach(async () => void (lab = await createLab()))

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { isLong } from '../whole.ts'
 import type { JobStatus } from '../../src/federated/index.ts'
 import { createLab, joined, until } from './support.ts'
 import type { RealPeer } from './support.ts'
@@ -9,7 +10,7 @@ import { hospitalRows, plan, writeSite } from '../federated/support/hospitals.ts
 const lab = await createLab()
 afterAll(() => lab.stop())
 
-describe('a federation of real peers', () => {
+describe.runIf(isLong)('a federation of real peers', () => {
   test('trains one model over four sites in three rounds; a site that is killed and comes back catches up', async () => {
     const names = ['a', 'b', 'c', 'd']
     const peers = await Promise.all(names.map((name) => lab.start(name)))

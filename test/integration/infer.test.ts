@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { isLong } from '../whole.ts'
 import { writeNpz } from '../../src/data/index.ts'
 import type { AnyTensor } from '../../src/onnx/index.ts'
 import { weft } from '../cli/support.ts'
@@ -29,7 +30,7 @@ afterAll(() => lab.stop())
 
 const infer = (...args: readonly string[]): ReturnType<typeof weft> => weft(['infer', ...args, '--home', a!.home])
 
-describe('weft infer over the mesh', () => {
+describe.runIf(isLong)('weft infer over the mesh', () => {
   it('writes the bits that one process writes, and says who computed what', async () => {
     await writeNpz(
       at('x.npz'),

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { isLong } from '../whole.ts'
 import { socketPath } from '../../src/util/index.ts'
 import { eventsOf, numbersOf, textOf, upTo } from '../api/resume-support.ts'
 import type { Part } from '../api/resume-support.ts'
@@ -37,7 +38,7 @@ function read(home: string, last: string | null, onCount: (count: number) => voi
   return promise
 }
 
-describe('an origin with a journal that is killed in mid-answer', () => {
+describe.runIf(isLong)('an origin with a journal that is killed in mid-answer', () => {
   let lab: Lab
   let origin: RealPeer
   beforeAll(async () => {

@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { isLong } from '../whole.ts'
 import { alive, answer, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
@@ -30,7 +31,7 @@ beforeAll(async () => {
 
 afterAll(() => lab.stop())
 
-describe('an answer over a peer', () => {
+describe.runIf(isLong)('an answer over a peer', () => {
   it('whose host is wedged before the answer is begun does not wait for it', async () => {
     let host = 0
     await until('the stage of b is ready', async () => {

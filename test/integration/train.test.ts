@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { weft } from '../cli/support.ts'
-import { isWhole } from '../whole.ts'
+import { isLong, isWhole } from '../whole.ts'
 import { createLab, TINY } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
@@ -60,7 +60,7 @@ beforeAll(async () => {
 
 afterAll(() => lab.stop())
 
-describe('an adapter over three peers', () => {
+describe.runIf(isLong)('an adapter over three peers', () => {
   it('is the bits of one process, and each stage computed its layers both ways', async () => {
     expect(await train('one')).toMatchObject({ status: 0 })
     expect(await train('three', '--placement', await placed('three.json', 3, 5, 8))).toMatchObject({ status: 0 })

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { sampled } from '../whole.ts'
 import type { DecoderShape, SourceType, WeightFormat } from '../../src/models/index.ts'
 import type { DecoderStage } from '../../src/pipeline/host/decoder-stage.ts'
 import { createBlobStore } from '../../src/store/index.ts'
@@ -90,7 +91,7 @@ async function release(stages: readonly DecoderStage[]): Promise<void> {
   for (const stage of stages) await stage.release()
 }
 
-describe.each(Object.keys(SHAPES))('%s', (name) => {
+describe.each(sampled(Object.keys(SHAPES), 6))('%s', (name) => {
   const forms = EVERY_FORM.has(name) ? FORMS : FORMS.slice(0, 2)
   it.each(forms)('gives the same bits at every cut, in any chunks and in company (%s as %s, %s)', async (...form) => {
     const model = await modelOf(name, form)

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { isWhole } from '../whole.ts'
 import { makeBlock } from '../../src/models/blocks.ts'
 import { manifestDigest } from '../../src/models/index.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
@@ -133,7 +134,7 @@ describe('the stages of a peer', () => {
 })
 
 describe.skipIf(!existsSync('/proc/self/smaps_rollup'))('the memory of a stage host (read from /proc: Linux)', () => {
-  it('has no copy of its weights, however many graphs they are in', async () => {
+  it.runIf(isWhole)('has no copy of its weights, however many graphs they are in', async () => {
     const { path: manifestPath } = await saved(await randomModel(store, { type: 'Q8_0', shape: WIDE }))
     const start = (): StageHost => startStageHost({ clock, codeCache: join(root, 'code') })
     const load = (host: StageHost, ranges: readonly (readonly [number, number])[]): ReturnType<StageHost['load']> =>
