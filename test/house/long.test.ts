@@ -1,0 +1,17 @@
+/** What is left out of `npm test` for its length is run by `npm run test:long`, all of it. */
+import { expect, test } from 'vitest'
+import { read, sourceFiles } from './repository.ts'
+
+test('npm run test:long names each suite that waits for it, and no other', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  const [command = ''] = [scripts['test:long']]
+  expect(command).toContain('WEFT_TEST_LONG=1 vitest run ')
+  const named = command.split('vitest run ')[1]!.split(' ')
+  const suites = sourceFiles('test').filter(
+    (path) => path.endsWith('.test.ts') && read(path).includes(['runIf(', 'isLong)'].join('')),
+  )
+  expect(suites.length).toBeGreaterThan(5)
+  // Vitest takes each for a part of a path.
+  expect(suites.filter((path) => !named.some((part) => path.includes(part)))).toEqual([])
+  expect(named.filter((part) => !suites.some((path) => path.includes(part)))).toEqual([])
+})
