@@ -88,7 +88,11 @@ describe('weft plan', () => {
   })
 
   it('a deploy that names a peer who is gone, or fits no more, is refused, and what runs is as it was', async () => {
-    const stages = async (): Promise<unknown> => json((await here('status', '--json')).stdout)['stages']
+    const stages = async (): Promise<unknown> => {
+      const all = json((await here('status', '--json')).stdout)['stages'] as Record<string, unknown>[]
+      // How much memory a process has is measured now and then.
+      return all.map((stage) => ({ ...stage, memory: null }))
+    }
     // A plan is a placement file.
     const planned = join(folder, 'plan.json')
     await writeFile(planned, (await here('plan', MODEL, '--json')).stdout)
