@@ -1,37 +1,15 @@
 /** A hop that feeds the shadow of the next one, while the session goes on. */
-import { tmpdir } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { DTYPE, frame } from '../../src/net/index.ts'
 import type { Frame } from '../../src/net/index.ts'
 import { HOST } from '../../src/pipeline/host/protocol.ts'
-import type { StageHost } from '../../src/pipeline/host/stage-host.ts'
-import { Hop } from '../../src/pipeline/ring/hop.ts'
-import { KeptRows } from '../../src/pipeline/ring/kept-rows.ts'
 import { feedShadow, passOn } from '../../src/pipeline/ring/onward.ts'
 import type { OnwardNeeds } from '../../src/pipeline/ring/onward.ts'
+import { middleHop } from './support/middle-hop.ts'
 
 const WIDTH = 4
 const FEED = { peer: 'd', place: 2, request: 77, from: 0, to: 6 }
-
-function hopOf(): Hop {
-  const route = ['a', 'b', 'c'].map((peer, at) => ({ peer, from: at, to: at + 1 }))
-  const origin = { peer: 'a', send: () => Promise.resolve() }
-  const kept = new KeptRows({ directory: tmpdir(), name: 'unused' })
-  const host = {} as StageHost
-  return new Hop({
-    origin,
-    request: 5,
-    attempt: 0,
-    digest: 'model',
-    place: 1,
-    route,
-    host,
-    local: 1,
-    kept,
-    shadow: false,
-  })
-}
 
 /** What the host of the hop has computed. */
 function computed(position: number, rows: number): Frame {
@@ -54,7 +32,7 @@ function watched(): { readonly needs: OnwardNeeds; rowsOf: (peer: string) => num
 }
 
 it('gives it the rows that were on their way here when they were asked for', async () => {
-  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  const [hop, { needs, rowsOf }] = [middleHop(), watched()]
   passOn(needs, hop, 'c', computed(0, 4))
   const fed = feedShadow(needs, hop, FEED)
   await setImmediate()
@@ -68,7 +46,7 @@ it('gives it the rows that were on their way here when they were asked for', asy
 })
 
 it('waits no longer than the session lasts, and sends nothing that is not there', async () => {
-  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  const [hop, { needs, rowsOf }] = [middleHop(), watched()]
   passOn(needs, hop, 'c', computed(0, 4))
   const fed = feedShadow(needs, hop, FEED)
   hop.kept.close()
@@ -77,7 +55,7 @@ it('waits no longer than the session lasts, and sends nothing that is not there'
 })
 
 it('feeds nobody by a route that is no longer the session’s', async () => {
-  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  const [hop, { needs, rowsOf }] = [middleHop(), watched()]
   passOn(needs, hop, 'c', computed(0, 4))
   const fed = feedShadow(needs, hop, FEED)
   hop.reroute(hop.origin, 1, 1, hop.route)
@@ -88,7 +66,7 @@ it('feeds nobody by a route that is no longer the session’s', async () => {
 })
 
 it('has one feed of a shadow under way and one that waits, of so many shadows at a time', async () => {
-  const [hop, { needs, rowsOf }] = [hopOf(), watched()]
+  const [hop, { needs, rowsOf }] = [middleHop(), watched()]
   const feed = (shadow: number, to = 1): Promise<unknown> =>
     feedShadow(needs, hop, { ...FEED, peer: `shadow ${shadow}`, request: shadow, to }).catch((error: unknown) => error)
   const open = Array.from({ length: 8 }, (_, at) => feed(at + 1))

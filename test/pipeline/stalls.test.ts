@@ -41,25 +41,19 @@ describe('a route on which nothing moves', () => {
     expect(state.told).toEqual([])
   })
 
-  it('is asked how far it is within seconds, and then the hop is named whose rows the next one has not', () => {
+  it.each([
+    ['the hop is named whose rows the next one has not', [51, 51, 50], 1],
+    ['the last one, where all have the same', [51, 51, 51], 2],
+  ])('is asked how far it is within seconds, and then %s', (_, had, hop) => {
     const state = watched()
     flowing(state)
     state.clock.advance(5_000)
     expect(state.told).toEqual([undefined])
-    state.stalls.asked([51, 51, 50])
+    state.stalls.asked(had)
     state.clock.advance(4_500)
     expect(state.told).toEqual([undefined])
     state.clock.advance(3_500)
-    expect(state.told).toEqual([undefined, 1])
-  })
-
-  it('names the last hop where all have the same', () => {
-    const state = watched()
-    flowing(state)
-    state.clock.advance(5_000)
-    state.stalls.asked([51, 51, 51])
-    state.clock.advance(8_000)
-    expect(state.told).toEqual([undefined, 2])
+    expect(state.told).toEqual([undefined, hop])
   })
 
   it('forgets what it was told when something comes', () => {

@@ -2,11 +2,22 @@ import { describe, expect, it } from 'vitest'
 import { Watchdog } from '../../src/pipeline/host/watchdog.ts'
 import { handClock } from './support/hand-clock.ts'
 
+interface Watched {
+  readonly clock: ReturnType<typeof handClock>
+  readonly dog: Watchdog
+  /** How long the host had said nothing, each time that it was reported. */
+  readonly wedged: number[]
+}
+
+function watched(): Watched {
+  const clock = handClock()
+  const wedged: number[] = []
+  return { clock, dog: new Watchdog(clock, (silent) => wedged.push(silent)), wedged }
+}
+
 describe('the watchdog of a stage host', () => {
   it('leaves a host alone that answers in its usual time, again and again', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     for (let step = 0; step < 100; step++) {
       dog.given(1, 1)
       clock.advance(20)
@@ -17,9 +28,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('reports a host once that keeps rows far longer than it ever did', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 1)
     clock.advance(20)
     dog.answered(1, 1)
@@ -33,9 +42,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('gives a long prompt the time that its rows need', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 1)
     clock.advance(100)
     dog.answered(1, 1)
@@ -48,9 +55,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('does not wait for rows of a session that was closed', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 4)
     dog.forget(1)
     clock.advance(600_000)
@@ -58,9 +63,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('finds a host whose every session gives up before it would be found', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 1)
     clock.advance(20)
     dog.answered(1, 1)
@@ -76,9 +79,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('still waits for one session when another is closed', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 1)
     clock.advance(20)
     dog.answered(1, 1)
@@ -90,9 +91,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('does not take the time that a row waits behind others for the time that it needs', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 100)
     dog.given(2, 1)
     clock.advance(1_000)
@@ -105,9 +104,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('finds a host that does not open a session, though nothing is computed, and one that does is left alone', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 0)
     clock.advance(10)
     dog.opened(1)
@@ -119,9 +116,7 @@ describe('the watchdog of a stage host', () => {
   })
 
   it('gives a graph that is loaded in the middle its time, and finds a host that stops in it', () => {
-    const clock = handClock()
-    const wedged: number[] = []
-    const dog = new Watchdog(clock, (silent) => wedged.push(silent))
+    const { clock, dog, wedged } = watched()
     dog.given(1, 1)
     clock.advance(20)
     dog.answered(1, 1)

@@ -1,39 +1,18 @@
 /** Rows that take the place of others, at a hop: what comes in, what is kept, and what the next hop gets. */
-import { tmpdir } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { DTYPE, encodeControl, frame } from '../../../src/net/index.ts'
 import type { Frame } from '../../../src/net/index.ts'
 import { HOST, RUN } from '../../../src/pipeline/host/protocol.ts'
-import type { StageHost } from '../../../src/pipeline/host/stage-host.ts'
 import { RowDigest } from '../../../src/pipeline/ring/digest.ts'
-import { Hop } from '../../../src/pipeline/ring/hop.ts'
-import { KeptRows } from '../../../src/pipeline/ring/kept-rows.ts'
+import type { Hop } from '../../../src/pipeline/ring/hop.ts'
 import { passOn, resume } from '../../../src/pipeline/ring/onward.ts'
 import type { OnwardNeeds } from '../../../src/pipeline/ring/onward.ts'
 import { RING } from '../../../src/pipeline/ring/protocol.ts'
 import { takeRows } from '../../../src/pipeline/ring/take-rows.ts'
+import { middleHop, ORIGIN } from '../support/middle-hop.ts'
 
 const WIDTH = 4
-const FROM = { peer: 'a', send: () => Promise.resolve() }
-
-function hopOf(): Hop {
-  const route = ['a', 'b', 'c'].map((peer, at) => ({ peer, from: at, to: at + 1 }))
-  const kept = new KeptRows({ directory: tmpdir(), name: 'unused' })
-  const host = {} as StageHost
-  return new Hop({
-    origin: FROM,
-    request: 5,
-    attempt: 0,
-    digest: 'model',
-    place: 1,
-    route,
-    host,
-    local: 1,
-    kept,
-    shadow: false,
-  })
-}
 
 /** Rows whose bytes say which they are. */
 const rowsOf = (position: number, rows: number, mark: number): Partial<Frame> => ({
@@ -70,42 +49,42 @@ function watched() {
 
 describe('rows that come in', () => {
   it('go back where they are told to, and the host is told so', () => {
-    const [hop, next] = [hopOf(), sender()]
-    takeRows(hop, FROM, next(0, 4, 1))
-    takeRows(hop, FROM, next(4, 6, 2, RUN.token))
-    const run = takeRows(hop, FROM, next(6, 1, 3, RUN.token | RUN.rewind)) as Frame
+    const [hop, next] = [middleHop(), sender()]
+    takeRows(hop, ORIGIN, next(0, 4, 1))
+    takeRows(hop, ORIGIN, next(4, 6, 2, RUN.token))
+    const run = takeRows(hop, ORIGIN, next(6, 1, 3, RUN.token | RUN.rewind)) as Frame
     expect(run.flags & RUN.rewind).toBe(RUN.rewind)
     expect(hop.taken).toBe(7)
-    expect((takeRows(hop, FROM, next(7, 1, 4)) as Frame).flags & RUN.rewind).toBe(0)
+    expect((takeRows(hop, ORIGIN, next(7, 1, 4)) as Frame).flags & RUN.rewind).toBe(0)
   })
 
   it('do not when they only come once more', () => {
-    const [hop, next] = [hopOf(), sender()]
+    const [hop, next] = [middleHop(), sender()]
     const first = next(0, 4, 1, RUN.rewind)
-    takeRows(hop, FROM, first)
-    takeRows(hop, FROM, next(4, 2, 2))
-    expect(takeRows(hop, FROM, first)).toBe('repeated')
-    expect(takeRows(hop, FROM, next(6, 1, 3))).toBeTypeOf('object')
+    takeRows(hop, ORIGIN, first)
+    takeRows(hop, ORIGIN, next(4, 2, 2))
+    expect(takeRows(hop, ORIGIN, first)).toBe('repeated')
+    expect(takeRows(hop, ORIGIN, next(6, 1, 3))).toBeTypeOf('object')
     expect(hop.taken).toBe(7)
   })
 
   it('without being told to are out of turn', () => {
-    const [hop, next] = [hopOf(), sender()]
-    takeRows(hop, FROM, next(0, 4, 1))
-    expect(takeRows(hop, FROM, next(3, 4, 2))).toBe('rows do not continue the session')
-    expect(takeRows(hop, FROM, next(4, 1, 2))).toBeUndefined()
+    const [hop, next] = [middleHop(), sender()]
+    takeRows(hop, ORIGIN, next(0, 4, 1))
+    expect(takeRows(hop, ORIGIN, next(3, 4, 2))).toBe('rows do not continue the session')
+    expect(takeRows(hop, ORIGIN, next(4, 1, 2))).toBeUndefined()
   })
 
   it('with an infinity of guesses are passed on without them', () => {
-    const [hop, next] = [hopOf(), sender()]
+    const [hop, next] = [middleHop(), sender()]
     const control = encodeControl({ guesses: new Uint8Array(10_000) })
-    expect((takeRows(hop, FROM, { ...next(0, 1, 1), control }) as Frame).control.length).toBe(0)
+    expect((takeRows(hop, ORIGIN, { ...next(0, 1, 1), control }) as Frame).control.length).toBe(0)
   })
 })
 
 describe('rows that go on', () => {
   it('take the place of those that never were, with the guesses that came with them', () => {
-    const hop = hopOf()
+    const hop = middleHop()
     const { sent, computed } = watched()
     const control = new Uint8Array([1, 2, 3])
     computed(hop, 0, 4, 1)
@@ -123,11 +102,11 @@ describe('rows that go on', () => {
   })
 
   it('of guesses that nobody answered are not sent over another route, nor what is still computed of them', async () => {
-    const hop = hopOf()
+    const hop = middleHop()
     const { sent, needs, computed } = watched()
     computed(hop, 0, 4, 1)
     computed(hop, 4, 3, 2, { control: new Uint8Array([1]), flags: RUN.token })
-    hop.reroute(FROM, 1, 1, hop.route)
+    hop.reroute(ORIGIN, 1, 1, hop.route)
     // Row 4 is sure, what follows it was guessed; the host has not come to the last of it yet.
     computed(hop, 7, 2, 2, { flags: RUN.rewind, position: 7 })
     const control = encodeControl({ from: 2, tokensFrom: 5, keep: 5 })
@@ -142,10 +121,10 @@ describe('rows that go on', () => {
   })
 
   it('that came before the hop was told to go on stay, also where they took the place of others', async () => {
-    const hop = hopOf()
+    const hop = middleHop()
     const { sent, needs, computed } = watched()
     computed(hop, 0, 8, 1)
-    hop.reroute(FROM, 1, 1, hop.route)
+    hop.reroute(ORIGIN, 1, 1, hop.route)
     computed(hop, 5, 1, 9, { attempt: 1, flags: RUN.rewind | RUN.token })
     const control = encodeControl({ from: 5, tokensFrom: 5, keep: 5 })
     await resume(needs, hop, frame({ type: RING.resume, control }))
@@ -155,10 +134,10 @@ describe('rows that go on', () => {
   })
 
   it('with guesses that come before the route stands break it off: the origin begins again', () => {
-    const hop = hopOf()
+    const hop = middleHop()
     const { broken, computed } = watched()
     computed(hop, 0, 4, 1)
-    hop.reroute(FROM, 1, 1, hop.route)
+    hop.reroute(ORIGIN, 1, 1, hop.route)
     computed(hop, 4, 3, 2, { attempt: 1, control: new Uint8Array([1]), flags: RUN.token })
     expect(broken).toHaveLength(1)
   })
