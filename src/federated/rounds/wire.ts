@@ -3,8 +3,7 @@ import { z } from 'zod'
 import { WeftError } from '../../errors.ts'
 import { FederatedError } from '../errors.ts'
 import { JobRefusedError } from '../plan/errors.ts'
-import type { Advertisement } from '../secagg/layout.ts'
-import type { Consistency, MaskedTrailer, Reveal, SealedShares, SharesMessage, Survivor } from '../secagg/messages.ts'
+import type { Reveal } from '../secagg/messages.ts'
 import { PipeSilentError } from './pipe.ts'
 import type { Message, Pipe } from './pipe.ts'
 
@@ -164,6 +163,3 @@ export function revealBody(reveal: Reveal): Body<'reveal'> {
 export function revealOf({ shares }: Body<'reveal'>): Reveal {
   return new Map(shares.map(({ owner, kind, share }) => [owner, { kind, share }]))
 }
-
-/** Types that the secure sum has are those of the wire. */
-export type WireTypes = [Advertisement, Consistency, MaskedTrailer, SealedShares, SharesMessage, Survivor]

@@ -8,7 +8,6 @@
  * answered, each is told from which row the next one needs what it kept (`resume`). Frames of an older attempt are fenced.
  */
 import { z } from 'zod'
-import type { WeftError } from '../../errors.ts'
 import { decodeControl, FrameError } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { MAX_SCHEMA_TEXT } from '../host/grammar/schema.ts'
@@ -255,6 +254,3 @@ export const decodeClose = (message: Frame): z.infer<typeof closeSchema> =>
 export const decodeOpened = (message: Frame): z.infer<typeof openedSchema> => decode(openedSchema, message)
 export const decodeRingError = (message: Frame): z.infer<typeof errorSchema> => decode(errorSchema, message)
 export const decodeToken = (message: Frame): z.infer<typeof tokenSchema> => decode(tokenSchema, message)
-
-/** Why a session ended, as the origin is told it. */
-export type RingFailure = WeftError
