@@ -10,8 +10,8 @@ const ASKED_A_LOOK = 4
 export interface LookoutNeeds {
   readonly clock: Clock
   readonly self: { readonly id: string }
-  readonly job: JobView
-  readonly standing: MemberState
+  readonly job: Pick<JobView, 'peers'>
+  readonly standing: Pick<MemberState, 'base'>
   /** Certified sums of a peer that answers and takes part in the job; undefined: it does not. */
   readonly progress: (peer: string) => Promise<number | undefined>
   /** Of the membership now. */
@@ -21,8 +21,8 @@ export interface LookoutNeeds {
 
 export class Lookout {
   readonly #needs: LookoutNeeds
-  /** Who said that it is further than this member. */
-  #ahead: string | undefined
+  /** Who said that it is further than this member, and how far. */
+  #ahead: { readonly peer: string; readonly done: number } | undefined
   /** Who said so and could not show it, with how far this member was then: not believed again until it has moved. */
   readonly #doubted = new Map<string, number>()
 
@@ -43,21 +43,29 @@ export class Lookout {
         if ((await this.#progressOf(peer)) !== undefined) return leave()
       }
       for (const peer of inTurn(others, look)) {
-        if (!this.#isAhead(peer, await this.#progressOf(peer))) continue
-        this.#ahead = peer
+        const done = await this.#progressOf(peer)
+        if (done === undefined || !this.#isAhead(peer, done)) continue
+        this.#ahead = { peer, done }
         return leave()
       }
     }
   }
 
-  /** Visits the one that said it is further; nothing when nobody did. */
-  async follow(visit: (peer: string) => Promise<unknown>): Promise<void> {
-    const peer = this.#ahead
+  /**
+   * Visits the one that said it is further, if it still is; nothing when nobody did.
+   * @param visit others: for each of them it is left again, so that one that only says so holds nobody
+   */
+  async follow(visit: (peer: string, others: readonly string[]) => Promise<unknown>): Promise<void> {
+    const { admits, job, self, standing } = this.#needs
+    const ahead = this.#ahead
     this.#ahead = undefined
-    if (peer === undefined || !this.#needs.admits(peer)) return
-    const { standing } = this.#needs
+    if (ahead === undefined || !admits(ahead.peer) || !this.#isAhead(ahead.peer, ahead.done)) return
+    const { peer } = ahead
     const before = standing.base
-    await visit(peer)
+    await visit(
+      peer,
+      job.peers.filter((each) => each !== peer && each !== self.id),
+    )
     if (standing.base === before) this.#doubted.set(peer, before)
   }
 
@@ -65,9 +73,9 @@ export class Lookout {
     return this.#needs.progress(peer).catch(() => undefined)
   }
 
-  #isAhead(peer: string, done: number | undefined): boolean {
+  #isAhead(peer: string, done: number): boolean {
     const { base } = this.#needs.standing
-    return done !== undefined && done > base && this.#doubted.get(peer) !== base
+    return done > base && this.#doubted.get(peer) !== base
   }
 }
 

@@ -84,7 +84,7 @@ export class MemberLoop {
       let moved = false
       // Out of the membership, this one waits: it may be let in again.
       const isIn = admits(self.id)
-      if (isIn) await this.#lookout.follow((peer) => this.#visit(peer, [], signal))
+      if (isIn) await this.#lookout.follow((peer, others) => this.#visit(peer, others, signal))
       const order = isIn ? candidates(job.id, standing.base, job.peers) : []
       for (const [index, peer] of order.entries()) {
         if (!admits(peer) || clock.now() < (this.#skipped.get(peer) ?? 0)) continue
