@@ -12,6 +12,25 @@ export const SELF_VERBS: readonly CommandSpec[] = [
     options: [{ name: 'security', help: 'check what a site answers for: keys, policy, audit log, backup, exposure' }],
   },
   {
+    verb: 'trace',
+    group: 'diagnose',
+    summary: 'where the time of an answer went, stage by stage',
+    arguments: [{ label: 'REQUEST' }],
+    options: [
+      { name: 'list', help: 'the answers that can be shown' },
+      {
+        name: 'step',
+        value: { label: 'N', kind: 'whole', min: 0, max: 1_000_000 },
+        help: 'one step instead of the mean',
+      },
+    ],
+    notes: [
+      'REQUEST is as weft run --json, the API ("weft": {"request": ...}) and --list name it; without one, the last answer of this peer.',
+      'wire: from one peer to the next; queue: in the stage process, behind other rows; serialize: in the peer around it.',
+    ],
+    examples: ['weft trace', 'weft trace r7 --step 12', 'weft trace --list'],
+  },
+  {
     verb: 'logs',
     group: 'diagnose',
     summary: 'what this peer wrote down',

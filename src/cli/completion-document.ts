@@ -3,6 +3,8 @@ import type { GenerateEvent, GenerateStats, RouteHop, TokenLogprob } from '../pi
 
 export interface CompletionDocument {
   readonly schema: 'weft.completion/1'
+  /** By which `weft trace` knows it. */
+  readonly request: string | null
   readonly model: string
   readonly text: string
   readonly prompt_ids: readonly number[]
@@ -38,6 +40,7 @@ export function collectAnswer(model: string, logprobs: boolean): AnswerCollector
       const { text, ids, finish, stats } = end
       const head = {
         schema: 'weft.completion/1',
+        request: start?.request ?? null,
         model,
         text,
         prompt_ids: start?.prompt_ids ?? [],

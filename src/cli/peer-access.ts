@@ -20,6 +20,8 @@ import type {
   PlanRequest,
   ProgressSink,
   RemoveOptions,
+  RequestTrace,
+  TraceEntry,
   TrainedOver,
   TrainOverRequest,
 } from '../peer/index.ts'
@@ -38,6 +40,9 @@ export interface PeerAccess {
   status(signal?: AbortSignal): Promise<PeerStatus>
   models(signal?: AbortSignal): Promise<readonly ModelSummary[]>
   manifest(model: string, signal?: AbortSignal): Promise<AnyManifest>
+  /** @param request undefined: the last. @throws TraceMissingError */
+  trace(request: string | undefined, signal?: AbortSignal): Promise<RequestTrace>
+  traces(signal?: AbortSignal): Promise<readonly TraceEntry[]>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent>
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles>
   train(request: TrainOverRequest, progress: ProgressSink, signal?: AbortSignal): Promise<TrainedOver>

@@ -32,6 +32,8 @@ export function localAccess(peer: Peer): PeerAccess {
     status: () => Promise.resolve(peer.status()),
     models: () => peer.models(),
     manifest: (model) => peer.manifest(model),
+    trace: async (request) => peer.trace(request),
+    traces: async () => peer.traces(),
     generate: (request, signal) => peer.generate(request, signal),
     inferFiles: (request, signal) => peer.inferFiles(request, signal),
     train: (request, progress, signal) => peer.train(request, progress, signal),

@@ -12,6 +12,8 @@ import type {
   PingReply,
   PlacementStatus,
   Progress,
+  RequestTrace,
+  TraceEntry,
   TrainedOver,
 } from '../peer/index.ts'
 import type { PlanDocument } from '../placement/index.ts'
@@ -50,6 +52,10 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       return list as ModelSummary[]
     },
     manifest: async (model, signal) => (await client.json('GET', modelPath(model), { signal })) as AnyManifest,
+    trace: async (request = 'last', signal) =>
+      (await client.json('GET', `/api/v1/traces/${encodeURIComponent(request)}`, { signal })) as RequestTrace,
+    traces: async (signal) =>
+      ((await client.json('GET', '/api/v1/traces', { signal })) as { traces: readonly TraceEntry[] }).traces,
     async *generate(request, signal) {
       // A command that has ended does not come back for its answer.
       const body = { ...request, resume_s: 0 }

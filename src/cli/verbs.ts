@@ -32,6 +32,7 @@ export const VERBS: Readonly<Record<string, () => Promise<VerbFile>>> = {
   run: () => import('./commands/run.ts'),
   chat: () => import('./commands/chat.ts'),
   bench: () => import('./commands/bench.ts'),
+  trace: () => import('./commands/trace.ts'),
   ping: () => import('./commands/ping.ts'),
   netcheck: () => import('./commands/netcheck.ts'),
   cluster: () => import('./commands/cluster.ts'),

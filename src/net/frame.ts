@@ -7,7 +7,7 @@
  *  24 u32 step           28 u32 position               32 u32[4] dims
  *  48 u32 payload bytes  52 u32 control bytes          56 u32 CRC-32C of payload and control, or 0: see FrameTrust
  *  60 u32 CRC-32C of the other 124 header bytes        64 u8[32] running digest of the session's rows
- *  96 u16 hop            98 u16 rows    100 u32 micros  104 u8[24] zero
+ *  96 u16 hop            98 u16 rows    100 u32 micros  104 u32 waited   108 u8[20] zero
  * 128 payload (so it stays 64-byte aligned), then the control map (MessagePack).
  *
  * The type of a tensor is what the manifest says; header and manifest must agree before anything is allocated.
@@ -52,6 +52,8 @@ export interface Frame {
   readonly rows: number
   /** Microseconds that stages have computed for this step so far. */
   readonly micros: number
+  /** Microseconds that it was in stage hosts so far and they did not compute it: queues, and choosing what follows. */
+  readonly waited: number
   /** SHA-256 over the previous digest and this payload: 32 bytes. */
   readonly digest: Uint8Array
   readonly payload: Uint8Array
@@ -75,6 +77,7 @@ export function frame(init: FrameInit): Frame {
     hop: 0,
     rows: 0,
     micros: 0,
+    waited: 0,
     digest: NO_DIGEST,
     payload: NO_BYTES,
     control: NO_BYTES,
@@ -112,6 +115,7 @@ export function encodeFrame(value: Frame, trust: FrameTrust = 'peers'): Uint8Arr
   view.setUint16(96, value.hop, true)
   view.setUint16(98, value.rows, true)
   view.setUint32(100, value.micros, true)
+  view.setUint32(104, value.waited, true)
   view.setUint32(60, headerChecksum(header), true)
   const parts: Uint8Array[] = [header]
   if (value.payload.length > 0) parts.push(value.payload)
@@ -171,6 +175,7 @@ export function decodeHeader(header: Uint8Array): Header {
       hop: view.getUint16(96, true),
       rows: view.getUint16(98, true),
       micros: view.getUint32(100, true),
+      waited: view.getUint32(104, true),
       digest: header.slice(64, 96),
       payload: NO_BYTES,
       control: NO_BYTES,

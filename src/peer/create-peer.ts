@@ -34,6 +34,7 @@ import { Requests } from './requests.ts'
 import { keptOut, reviewOnChange, siteGates } from './site-gates.ts'
 import { stagesOf } from './stages-of.ts'
 import { trainingOf } from './training-of.ts'
+import { Traces } from './traces.ts'
 import { Transfers } from './transfers.ts'
 import type { HardwareProfile, PeerEvent } from './types.ts'
 import { runAll } from './undo.ts'
@@ -217,7 +218,9 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   const count: Telemetry['count'] = (counter, by, labels) => telemetry.count(counter, by, labels)
   const isReachable = (peer: string): boolean => replacements.isReachable(peer)
   const inferring = { count, isReachable, self, clock, random, paths, store, mesh, library, placing, flow, watch }
+  const traces = new Traces(telemetry)
   const requests = new Requests({
+    traces,
     self,
     clock,
     random,
@@ -280,6 +283,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     requests,
     ring,
     telemetry,
+    traces,
     transfers,
     keeper,
     pins,

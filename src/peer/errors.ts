@@ -4,6 +4,7 @@ import type { ErrorInfo } from '../errors.ts'
 import type { QuarantineEntry } from './quarantine.ts'
 import { KEEPING_ERRORS } from './backups/errors.ts'
 import { EMBED_ERRORS } from './embed-errors.ts'
+import { TraceMissingError } from './trace-errors.ts'
 
 export class HomeBusyError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -232,6 +233,7 @@ export class AdapterUnknownError extends WeftError {
 export const PEER_ERRORS: readonly ErrorInfo[] = [
   ...EMBED_ERRORS,
   ...KEEPING_ERRORS,
+  TraceMissingError.info,
   HomeBusyError.info,
   HomeUnwritableError.info,
   ModelUnknownError.info,

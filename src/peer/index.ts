@@ -1,4 +1,5 @@
 /** A running peer: the composition root. */
+export type { RequestTrace, TraceEntry } from './traces.ts'
 export type {
   DeployTarget,
   HardwareProfile,

@@ -43,6 +43,7 @@ import type { AnyTensor } from '../onnx/index.ts'
 import type { GenerateEvent, GenerateRequest, Inference, RingService, Stages } from '../pipeline/index.ts'
 import type { Network } from '../net/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
+import type { RequestTrace, TraceEntry, Traces } from './traces.ts'
 import type {
   DeployTarget,
   ImportRequest,
@@ -70,6 +71,7 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly requests: Requests
   readonly ring: RingService
   readonly telemetry: Telemetry
+  readonly traces: Traces
   readonly book: AddressBook
   readonly listeners: Set<(event: PeerEvent) => void>
   readonly inferring: InferMeshNeeds
@@ -115,6 +117,14 @@ export class LocalPeer implements Peer {
 
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent> {
     return watchedAnswer(this.#needs, request, signal)
+  }
+
+  trace(request?: string): RequestTrace {
+    return this.#needs.traces.get(request)
+  }
+
+  traces(): readonly TraceEntry[] {
+    return this.#needs.traces.list()
   }
 
   infer(

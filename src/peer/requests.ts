@@ -9,6 +9,7 @@ import type {
   PlacementStage,
   RingService,
   SessionAdapter,
+  SessionTrace,
 } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { orAbort } from '../util/index.ts'
@@ -27,6 +28,7 @@ import type { Placing } from './placing.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Site } from './site.ts'
 import type { PeerEvent, RequestStatus } from './types.ts'
+import type { Traces } from './traces.ts'
 import { UnderWay } from './under-way.ts'
 import type { Tracked } from './under-way.ts'
 
@@ -50,6 +52,7 @@ export interface RequestsNeeds {
   readonly site: Pick<Site, 'admit' | 'hasPolicy' | 'mayRoute'>
   /** What a request does that does not say. */
   readonly audit: AuditDefaults
+  readonly traces: Traces
   watch(peer: string): () => void
   emit(event: PeerEvent['event'], data: PeerEvent['data']): void
 }
@@ -62,6 +65,8 @@ interface Running {
   prompt: number
   tokens: number
 }
+
+type Traced = (trace: SessionTrace) => void
 
 export class Requests {
   readonly #needs: RequestsNeeds
@@ -90,15 +95,15 @@ export class Requests {
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent> {
-    const { running, end } = this.#begin(request.model, 'waiting', signal)
+    const { id, running, end } = this.#begin(request.model, 'waiting', signal)
     const { abort } = running
     let outcome = 'cancelled'
     try {
-      for await (const event of this.#run(request, abort.signal)) {
+      for await (const event of this.#run(request, abort.signal, this.#traced(id, running))) {
         track(running, event)
         if (event.type === 'end') outcome = event.finish
         this.#count(event, request.model)
-        yield event
+        yield event.type === 'start' ? { ...event, request: id } : event
       }
     } catch (error) {
       if (!abort.signal.aborted) outcome = codeOf(error)
@@ -133,7 +138,7 @@ export class Requests {
     model: string,
     state: Running['state'],
     signal: AbortSignal | undefined,
-  ): { readonly running: Running; readonly end: (outcome: string) => void } {
+  ): { readonly id: string; readonly running: Running; readonly end: (outcome: string) => void } {
     if (this.#draining) throw new StoppingError()
     const request = `r${this.#next++}`
     const abort = new AbortController()
@@ -148,7 +153,7 @@ export class Requests {
       this.#running.delete(request)
       this.#needs.emit('request.ended', { request, model, outcome, tokens: running.tokens })
     }
-    return { running, end }
+    return { id: request, running, end }
   }
 
   #count(event: GenerateEvent, model: string): void {
@@ -162,30 +167,44 @@ export class Requests {
     }
   }
 
-  async *#run(request: GenerateRequest, ended: AbortSignal): AsyncGenerator<GenerateEvent> {
+  #traced(request: string, running: Running): Traced {
+    const at = new Date(this.#needs.clock.wall()).toISOString()
+    return (trace) => {
+      const { model, prompt, tokens } = running
+      this.#needs.traces.add({ request, model, at, prompt_tokens: prompt, tokens }, trace)
+    }
+  }
+
+  async *#run(request: GenerateRequest, ended: AbortSignal, traced: Traced): AsyncGenerator<GenerateEvent> {
     const { signal, stop } = deadlineFrom(this.#needs.clock, ended, request.deadline)
     try {
-      yield* this.#runWithin(request, signal)
+      yield* this.#runWithin(request, signal, traced)
     } finally {
       stop()
     }
   }
 
-  async *#runWithin(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+  async *#runWithin(request: GenerateRequest, signal: AbortSignal, traced: Traced): AsyncGenerator<GenerateEvent> {
     const { clock, library, telemetry } = this.#needs
     const manifest = await library.resolve(request.model, signal)
     const tokenizer = await library.tokenizer(manifest, signal)
     checkRequest(request, { vocabulary: tokenizer.vocabulary, isGraph: isGraphManifest(manifest) })
     const decoding = isGraphManifest(manifest)
       ? graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
-      : this.#decoder(manifest, request, signal)
+      : this.#decoder(manifest, request, signal, traced)
     const decoder = await orAbort(decoding, signal)
     const promptIds = promptOf(tokenizer, request)
-    const counters = (): Record<string, number> => telemetry.counters()
+    // Time of steps is told after the end: what is there is of the answers before.
+    const counters = (): Record<string, number> => ({ ...telemetry.counters(), step_time: 0 })
     yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal })
   }
 
-  async #decoder(manifest: ModelManifest, request: GenerateRequest, signal: AbortSignal): Promise<Decoder> {
+  async #decoder(
+    manifest: ModelManifest,
+    request: GenerateRequest,
+    signal: AbortSignal,
+    traced: Traced,
+  ): Promise<Decoder> {
     const { placing, self, site, telemetry } = this.#needs
     const route = routeOf(await this.#stages(manifest, request, placing, signal), self)
     // Told before anything is opened; where it is opened it is decided again.
@@ -201,7 +220,7 @@ export class Requests {
     const names = new PrefixNames(this.#prefixSecret, adapter === undefined ? digest : `${digest}/${adapter.address}`)
     const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
     const open: Decoder['open'] = async (session) =>
-      tracked.session(await openSession(needs, { digest, route, failover, audit, adapter, names, ...session }))
+      tracked.session(await openSession(needs, { digest, route, failover, audit, adapter, names, traced, ...session }))
     return { context: shape.context, open }
   }
 

@@ -1,4 +1,5 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
+import type { RequestTrace, TraceEntry } from './traces.ts'
 import type { BackupCall } from './backups/call.ts'
 import type { Carried } from './backups/carry.ts'
 import type { FederatedCall } from './federated.ts'
@@ -205,6 +206,10 @@ export interface Peer {
   models(): Promise<readonly ModelSummary[]>
   manifest(model: string): Promise<AnyManifest>
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent>
+  /** Where the time of an answer went. @param request as its `start` names it; undefined: the last. @throws TraceMissingError */
+  trace(request?: string): RequestTrace
+  /** The answers of which that is kept, newest first. */
+  traces(): readonly TraceEntry[]
   /**
    * A model of the library that was an ONNX file, on tensors by name: in parts, one a peer, values between them
    * directly, and the same bits as whole.

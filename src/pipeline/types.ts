@@ -125,7 +125,13 @@ export interface GenerateStats {
 }
 
 export type GenerateEvent =
-  | { readonly type: 'start'; readonly prompt_ids: readonly number[]; readonly route: readonly RouteHop[] }
+  | {
+      readonly type: 'start'
+      /** By which the peer that took the request lists and traces it. */
+      readonly request?: string
+      readonly prompt_ids: readonly number[]
+      readonly route: readonly RouteHop[]
+    }
   /** Rows of the prompt that the last stage has seen. */
   | { readonly type: 'prefill'; readonly done: number; readonly total: number }
   /**

@@ -79,6 +79,11 @@ export const COUNTERS = {
   sessions_opened: { help: 'Sessions opened in stages of this peer.' },
   sessions_freed: { help: 'Sessions freed in stages of this peer.' },
   cancelled_sessions: { help: 'Sessions freed before their end: client gone, deadline, lost peer.' },
+  step_time: {
+    help: 'Where steps of decoding spent their time, as origin: at the origin, between peers, in queues, computing, in peers.',
+    unit: 'seconds',
+    labels: { part: ['origin', 'wire', 'queue', 'compute', 'serialize'] },
+  },
   requests_started: { help: 'Generations that this peer took as origin.' },
   requests_completed: { help: 'Generations that ended with their text.' },
   requests_failed: { help: 'Generations that ended with an error.', labels: { code: CODES } },

@@ -5,6 +5,7 @@
 import type { ErrorInfo } from '../../src/errors.ts'
 import { WeftError } from '../../src/errors.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
+import { TraceMissingError } from '../../src/peer/trace-errors.ts'
 import type { KnownPeer, ModelSummary, NetCheck, Peer, PeerEvent, PeerStatus, Progress } from '../../src/peer/index.ts'
 import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../src/pipeline/index.ts'
 import type { Telemetry } from '../../src/telemetry/index.ts'
@@ -89,6 +90,10 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     status: () => fakeStatus(),
     models: () => Promise.resolve([summary()]),
     manifest: (model) => (model === MODEL ? Promise.resolve(fakeManifest()) : Promise.reject(missing(model))),
+    trace: (request) => {
+      throw new TraceMissingError(request)
+    },
+    traces: () => [],
     generate: (request, signal) => generate(peer, request, signal ?? new AbortController().signal),
     infer: (model) => Promise.reject(missing(model)),
     embed: (model, texts, options, signal) => {

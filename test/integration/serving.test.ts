@@ -1,5 +1,6 @@
 /** What makes serving fast, over real peers: prefixes that stages have already, and never another text for it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { RequestTrace } from '../../src/peer/index.ts'
 import { checkedSchema } from '../../src/pipeline/index.ts'
 import { alive, answer, counter, createLab, greedy, joined, placement, THE_WHALE, TINY, until } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
@@ -98,5 +99,61 @@ describe('prefixes that were here before', () => {
     expect(Object.keys(JSON.parse(plain.end!.text) as object)).toEqual(names)
     expect(guessed.ids).toEqual(plain.ids)
     expect(guessed.end!.stats.counters['draft_accepted']).toBeGreaterThan(0)
+  })
+
+  const hosted = async (peer: RealPeer): Promise<number> => {
+    let host = 0
+    await until('there is a host', async () => {
+      const { stages } = await a.access.status()
+      host = stages.find((stage) => stage.peer === peer.id && stage.state === 'ready')?.pid ?? 0
+      return host > 0 && alive(host)
+    })
+    return host
+  }
+  /** That of an answer: the hops tell of theirs a moment after its end. */
+  const traceOf = async ({ start }: Answer): Promise<RequestTrace> => {
+    const request = start?.request
+    expect(request).toMatch(/^r\d+$/)
+    await until('it is traced', async () => (await a.access.traces()).some((entry) => entry.request === request))
+    return a.access.trace(request)
+  }
+
+  it('a trace tells where the time of each step went, the same peer at two places included', async () => {
+    const before = await counter(a, 'step_time')
+    const answers = [await answer(a, ask(70, 71)), await answer(a, ask(72))]
+    for (const each of answers) {
+      const trace = await traceOf(each)
+      expect(trace.tokens).toBe(24)
+      expect(trace.attempts).toBe(1)
+      expect(trace.hops.map(({ peer }) => peer)).toEqual([a.id, b.id, c.id, a.id])
+      expect(trace.hops.every(({ clock_ms: clock }) => clock !== null)).toBe(true)
+      expect(trace.decode!.explained).toBeGreaterThan(0.95)
+      expect(trace.decode!.explained).toBeLessThan(1.05)
+      // The embedding alone computes nothing that is timed.
+      for (const { compute_ms: compute } of trace.decode!.hops.slice(1)) expect(compute).toBeGreaterThan(0)
+      const decoded = trace.steps.filter(({ phase }) => phase === 'decode')
+      expect(decoded.length).toBe(trace.decode!.steps)
+      expect(decoded.every(({ hops }) => hops.every((hop) => hop !== null))).toBe(true)
+    }
+    const [last] = await a.access.traces()
+    expect(last?.request).toBe(answers[1]!.start?.request)
+    expect((await a.access.trace(undefined)).request).toBe(last?.request)
+    expect(await counter(a, 'step_time')).toBeGreaterThan(before)
+  })
+
+  it('a trace goes on over a stage that was replaced, whose steps nobody can tell', async () => {
+    const host = await hosted(c)
+    const cut = await answer(a, ask(74), (count) => count === 8 && process.kill(host, 'SIGKILL'))
+    expect(cut.reroutes).toHaveLength(1)
+    const trace = await traceOf(cut)
+    expect(trace.attempts).toBe(2)
+    const [first, second] = [0, 1].map((attempt) => trace.steps.filter((step) => step.attempt === attempt))
+    expect(first!.some(({ hops }) => hops[2] === null)).toBe(true)
+    expect(second!.every(({ hops }) => hops.every((hop) => hop !== null))).toBe(true)
+  })
+
+  it('an answer that was never here has no trace', async () => {
+    const error = await a.access.trace('r9999').catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'WEFT-INF-150' })
   })
 })

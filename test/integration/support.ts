@@ -168,6 +168,7 @@ export function greedy(model: string, maxTokens: number, more: Partial<GenerateR
 }
 
 export interface Answer {
+  readonly start: Extract<GenerateEvent, { type: 'start' }> | undefined
   readonly ids: number[]
   readonly route: readonly { readonly peer: string; readonly pid: number; readonly from: number; readonly to: number }[]
   readonly end: Extract<GenerateEvent, { type: 'end' }> | undefined
@@ -191,6 +192,7 @@ export async function answer(
   const ids: number[] = []
   let route: Answer['route'] = []
   let end: Answer['end']
+  let start: Answer['start']
   const reroutes: Extract<GenerateEvent, { type: 'reroute' }>[] = []
   const audits: Extract<GenerateEvent, { type: 'audit' }>[] = []
   let waited = false
@@ -198,8 +200,10 @@ export async function answer(
   try {
     for await (const event of peer.access.generate(request, signal)) {
       onEvent(event)
-      if (event.type === 'start') route = event.route
-      else if (event.type === 'end') end = event
+      if (event.type === 'start') {
+        start = event
+        route = event.route
+      } else if (event.type === 'end') end = event
       else if (event.type === 'reroute') reroutes.push(event)
       else if (event.type === 'audit') audits.push(event)
       else if (event.type === 'waiting') waited = true
@@ -209,9 +213,9 @@ export async function answer(
         onToken(ids.length)
       }
     }
-    return { ids, route, end, logprobs, reroutes, audits, waited, error: undefined }
+    return { start, ids, route, end, logprobs, reroutes, audits, waited, error: undefined }
   } catch (error) {
-    return { ids, route, end, logprobs, reroutes, audits, waited, error }
+    return { start, ids, route, end, logprobs, reroutes, audits, waited, error }
   }
 }
 

@@ -19,6 +19,7 @@ const frames: fc.Arbitrary<Frame> = fc
     step: fc.nat(),
     position: fc.nat(),
     hop: fc.nat(65_535),
+    waited: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
     micros: fc.nat(),
     rows: fc.integer({ min: 0, max: 0xffff }),
     digest: fc.uint8Array({ minLength: 32, maxLength: 32 }),

@@ -46,6 +46,11 @@ function addReading(app: FastifyInstance, parts: ServerParts): void {
   app.get('/api/v1/events', { ...READ, exposeHeadRoute: false }, (request, reply) =>
     answerEvents(parts, request, reply),
   )
+  app.get('/api/v1/traces', READ, () => ({ schema: 'weft.traces/1', traces: peer.traces() }))
+  app.get('/api/v1/traces/:request', READ, (request) => {
+    const asked = param(request, 'request')
+    return peer.trace(asked === 'last' ? undefined : asked)
+  })
   app.get('/api/v1/models', READ, async () => ({
     models: await within(clock, limits.answerMs, 'models', peer.models()),
   }))

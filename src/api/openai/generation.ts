@@ -99,7 +99,7 @@ async function generateAll(
   shape: GenerationShape,
   meter: Meter,
 ): Promise<unknown> {
-  const state: Progress = { route: [], stats: [], promptTokens: 0, completionTokens: 0, begun: false }
+  const state: Progress = { request: null, route: [], stats: [], promptTokens: 0, completionTokens: 0, begun: false }
   const finished: Finished[] = []
   for (const [index, request] of plan.requests.entries()) {
     const choice = createChoice(needs, exchange, plan, shape, meter, { index, request, state })
@@ -147,6 +147,7 @@ function tellWaiting(needs: Needs, exchange: Exchange, state: Progress): () => v
 }
 
 interface Progress {
+  request: string | null
   route: readonly RouteHop[]
   stats: GenerateStats[]
   promptTokens: number
@@ -177,6 +178,7 @@ function createChoice(
     if (index % plan.choicesPerPrompt === 0) state.promptTokens += event.prompt_ids.length
     if (!state.begun) {
       state.begun = true
+      state.request = event.request ?? null
       state.route = event.route
       exchange.header('x-weft-route', routeHeader(event.route))
       meter.model(plan.model)
@@ -237,7 +239,7 @@ function createChoice(
 }
 
 function extensionOf(state: Progress): Extension {
-  return { route: state.route, timings: state.stats[0] ?? null }
+  return { request: state.request, route: state.route, timings: state.stats[0] ?? null }
 }
 
 async function fingerprintOf(needs: Needs, model: string): Promise<string | null> {

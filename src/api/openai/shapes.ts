@@ -10,6 +10,8 @@ export interface Usage {
 
 /** Ours, beside OpenAI's fields. */
 export interface Extension {
+  /** Of the first choice: `/api/v1/traces/{request}` tells where its time went. */
+  readonly request: string | null
   readonly route: readonly RouteHop[]
   /** Of the first choice. */
   readonly timings: GenerateStats | null

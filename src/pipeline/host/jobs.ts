@@ -41,6 +41,8 @@ export interface Job {
   part: number
   rows: Uint8Array
   micros: number
+  /** When it was given to the host. */
+  readonly since: number
   /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun. */
   ran: number
   /** Of rows that go to the head, where a token is wanted. */
@@ -78,14 +80,15 @@ export function markSingle(jobs: readonly Job[]): void {
   if (jobs.length === 1 && jobs[0]!.count === 1) jobs[0]!.ran |= RUN.single
 }
 
-/** The frame that answers a job, but for its type and payload. */
-export function answer(job: Job): Frame {
+/** The frame that answers a job, but for its type and payload. @param now in the clock of `since`, in milliseconds */
+export function answer(job: Job, now: number): Frame {
   const flags = (job.frame.flags & (RUN.token | RUN.rewind)) | job.ran
   return {
     ...job.frame,
     flags,
     rows: job.count,
     micros: job.micros,
+    waited: job.frame.waited + Math.max(0, Math.round((now - job.since) * 1000) - (job.micros - job.frame.micros)),
     dtype: DTYPE.none,
     dims: [],
     payload: new Uint8Array(0),

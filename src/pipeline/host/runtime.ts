@@ -117,7 +117,8 @@ export class StageRuntime {
       session.expected += count
       session.waiting += count
       const guesses = guessesOf(session, message)
-      const job = { session, frame: message, count, part: 0, rows, micros: message.micros, ran: 0, guesses }
+      const since = this.#needs.clock.now()
+      const job = { session, frame: message, count, part: 0, rows, micros: message.micros, since, ran: 0, guesses }
       if (session.adapter === null) this.#wait({ ...job, adapter: undefined })
       else
         session.adapter.then(
@@ -259,7 +260,7 @@ export class StageRuntime {
 
   #answer(job: Job, what: Partial<Frame> & Pick<Frame, 'type'>): void {
     job.session.waiting -= job.count
-    this.#needs.emit({ ...answer(job), ...what })
+    this.#needs.emit({ ...answer(job, this.#needs.clock.now()), ...what })
   }
 
   #emitRows(job: Job): void {

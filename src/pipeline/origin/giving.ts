@@ -10,6 +10,7 @@ import type { Waiting } from './stalls.ts'
 import type { Reused, SessionInit, SessionNeeds } from './session.ts'
 import { SessionText } from './session-text.ts'
 import { Speculation } from './speculation/speculation.ts'
+import { Tracing } from './tracing.ts'
 
 /** The session that gives. */
 export interface Giver {
@@ -22,6 +23,7 @@ export interface Giver {
 export class Giving {
   readonly first: FirstHop
   readonly text: SessionText
+  readonly tracing: Tracing
   readonly #random: RandomSource
   readonly #giver: Giver
   readonly #prefix: TextPrefix | undefined
@@ -42,7 +44,11 @@ export class Giving {
       came: (row: number, ids: readonly number[]) => this.#speculation?.came(row, ids),
     }
     this.text = new SessionText(init.follow, steps, init.audit?.mode === 'hold')
-    this.first = new FirstHop((message) => giver.send(message))
+    this.tracing = new Tracing({ clock: needs.clock, prompt: init.prompt.length, traced: init.traced })
+    this.first = new FirstHop((message) => {
+      this.tracing.sent(message)
+      return giver.send(message)
+    })
   }
 
   /** What hops are told beside the session itself. */
@@ -60,10 +66,11 @@ export class Giving {
     return this.first.hasGuessed ? this.text.nextTokenRow : Infinity
   }
 
-  /** What hops are told at the end: names of the runs behind those, for what all of them have of the text. */
-  get closing(): Partial<Frame> {
+  /** What hops are told at the end: names of the runs behind those, for what all of them have of the text; whether to tell of it. */
+  closing(...[ring, session]: Parameters<Tracing['end']>): Partial<Frame> {
     const names = this.#prefix?.more(this.first.ids(this.text.nextTokenRow))
-    return names === undefined ? {} : { control: encodeControl({ prefix: names }) }
+    const told = { ...(names && { prefix: names }), ...this.tracing.end(ring, session) }
+    return Object.keys(told).length === 0 ? {} : { control: encodeControl(told) }
   }
 
   get reused(): Reused {

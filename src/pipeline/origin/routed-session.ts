@@ -120,14 +120,8 @@ export class RoutedSession implements OriginSession, OriginListener {
     return this.#giving.reused
   }
 
-  take(): Promise<Arrival> {
-    return this.#text.take()
-  }
-
-  send(ids: readonly number[], position: number): Promise<void> {
-    return this.#giving.send(ids, position)
-  }
-
+  readonly take = (): Promise<Arrival> => this.#text.take()
+  readonly send = (ids: readonly number[], position: number): Promise<void> => this.#giving.send(ids, position)
   readonly accounted = (message: Frame, account: Account): void => this.#checks.accounted(message, account)
   readonly settle = (): Promise<readonly Arrival[]> => this.#checks.settle()
 
@@ -135,7 +129,9 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#checks.pause()
     this.#stop.abort()
     for (const action of this.#undo.splice(0)) action()
-    for (const peer of this.#hops.peers) this.#give(peer, { type: RING.close, ...this.#giving.closing })
+    const session = { request: this.#request, attempt: this.attempt, route: this.#hops.route }
+    const closing = this.#giving.closing(this.#needs.ring, session)
+    for (const peer of this.#hops.peers) this.#give(peer, { type: RING.close, ...closing })
   }
 
   opened(hop: number, pid: number, rows: number): void {
@@ -149,6 +145,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   token(message: Frame, control: ReturnType<typeof decodeToken>): void {
+    this.#giving.tracing.came(message)
     if (this.#checks.isFenced(this.attempt)) return
     const row = this.#text.nextTokenRow
     if (!this.#text.token(message, control))
@@ -158,6 +155,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   }
 
   taken(message: Frame): void {
+    this.#giving.tracing.came(message)
     this.#pacing.fruit(message.position + message.rows)
     this.#text.tell({ takenTo: message.position + message.rows })
   }

@@ -9,6 +9,7 @@ import type { RouteHop, SpeculateMode, TokenLogprob } from '../types.ts'
 import type { AuditNews, SessionAudit } from './audit-types.ts'
 import type { Follow } from './follower.ts'
 import type { RouteSegment } from './route.ts'
+import type { SessionTrace } from './trace.ts'
 import { RoutedSession } from './routed-session.ts'
 
 export interface TokenArrival {
@@ -135,6 +136,8 @@ export interface SessionInit extends SessionRequest {
   readonly names?: PrefixNames
   /** Undefined: nothing that others compute is computed again. */
   readonly audit?: SessionAudit | undefined
+  /** Told a moment after the end where the time went. Undefined: nobody is asked. */
+  readonly traced?: ((trace: SessionTrace) => void) | undefined
 }
 
 /** @throws NoRouteError, PeerLostError, and whatever a hop refuses with */

@@ -10,6 +10,7 @@ import type { KeptChunk, KeptRows } from './kept-rows.ts'
 import type { Link } from './links.ts'
 import type { HopPrefix } from './prefixes.ts'
 import type { RouteOpen } from './protocol.ts'
+import { Spans } from './spans.ts'
 import type { Witness } from './witness.ts'
 
 export interface HopInit {
@@ -44,6 +45,7 @@ export class Hop {
   readonly host: StageHost
   readonly local: number
   readonly kept: KeptRows
+  readonly spans = new Spans()
   readonly witness: Witness | undefined
   /** Undefined: nothing of it is kept for others. */
   prefix: HopPrefix | undefined

@@ -49,9 +49,9 @@ export function passOn(needs: OnwardNeeds, hop: Hop, next: string, message: Fram
   const { attempt } = hop
   const isWhole = computed.count === message.dims[0]
   const flags = isWhole ? message.flags & (RUN.token | RUN.rewind) : 0
-  const { step, micros } = message
+  const { step, micros, waited } = message
   const control = isWhole ? guesses : NOTHING
-  needs.send(next, nextFrame(hop, { ...rows, flags }, { step, micros, control })).catch((error: unknown) => {
+  needs.send(next, nextFrame(hop, { ...rows, flags }, { step, micros, waited, control })).catch((error: unknown) => {
     if (hop.attempt === attempt) needs.broken(hop, next, error)
   })
 }

@@ -50,6 +50,8 @@ export const RING = {
   account: 46,
   /** Hop to origin: hashes, and what was signed of them; or the rows themselves. */
   accounted: 47,
+  /** Hop to origin, that asked for it with its close: when rows came there and went on (spans.ts). */
+  traced: 48,
 } as const
 
 /** Rows of one frame: a stage that computes them computes nothing for others meanwhile. A prompt's travel by 128. */
@@ -178,6 +180,8 @@ const resumeSchema = z.strictObject({
 const brokenSchema = z.object({ peer: peerId, why: z.string().max(MAX_TOLD), gone: z.boolean().default(false) })
 const closeSchema = z.object({
   from: block.optional(),
+  /** The hop says when rows came there and went on. */
+  trace: z.boolean().optional(),
   /** Of the runs behind those that were named in the opening. */
   prefix: namesSchema.optional(),
 })
@@ -188,6 +192,8 @@ export type Feed = z.infer<typeof feedSchema>
 export type Resume = z.infer<typeof resumeSchema>
 export type AccountQuery = z.infer<typeof accountSchema>
 export type Account = z.infer<typeof accountedSchema>
+
+const tracedSchema = z.strictObject({ now: z.number(), dropped: z.number().int().min(0) })
 
 const openedSchema = z.strictObject({
   pid: z.number().int().min(0),
@@ -247,6 +253,7 @@ export const decodeResume = (message: Frame): Resume => decode(resumeSchema, mes
 export const decodeFeed = (message: Frame): Feed => decode(feedSchema, message)
 export const decodeAccount = (message: Frame): AccountQuery => decode(accountSchema, message)
 export const decodeAccounted = (message: Frame): Account => decode(accountedSchema, message)
+export const decodeTraced = (message: Frame): z.infer<typeof tracedSchema> => decode(tracedSchema, message)
 export const decodeBroken = (message: Frame): z.infer<typeof brokenSchema> => decode(brokenSchema, message)
 /** Without a control map all of the request's hops at the receiver are closed. */
 export const decodeClose = (message: Frame): z.infer<typeof closeSchema> =>

@@ -8,8 +8,7 @@ import type { Clock } from '../../util/index.ts'
 import { HOST } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
-import { accountOf } from './accounts.ts'
-import { admitFeed, admitOpen, admitReroute } from './admission.ts'
+import { admitOpen, admitReroute } from './admission.ts'
 import type { Sessions } from './admission.ts'
 import type { Hop } from './hop.ts'
 import { HopTable } from './hop-table.ts'
@@ -17,7 +16,7 @@ import { createLinks, NO_PAYLOAD } from './links.ts'
 import type { Link, Links } from './links.ts'
 import { newHop, openFrame, prepareHost } from './new-hop.ts'
 import type { NewHopNeeds, ReadyHost } from './new-hop.ts'
-import { feedShadow, passOn, resume } from './onward.ts'
+import { passOn, resume } from './onward.ts'
 import type { OnwardNeeds } from './onward.ts'
 import { Openings } from './openings.ts'
 import type { Opening } from './openings.ts'
@@ -25,12 +24,14 @@ import { HopPrefixes } from './prefixes.ts'
 import { takeRows } from './take-rows.ts'
 import { Origins } from './origins.ts'
 import type { OriginListener } from './origins.ts'
-import { decodeClose, decodeFeed, decodeOpen, decodeReroute, RING } from './protocol.ts'
+import { decodeClose, decodeOpen, decodeReroute, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
+import { answerQuestion } from './questions.ts'
 import { countRows } from './row-counters.ts'
 import { admitOrigin, refusedNow, refusedOver } from './site-gate.ts'
 import type { SiteGate } from './site-gate.ts'
 import { refuse, ToOrigin } from './to-origin.ts'
+import { TraceAnswers } from './trace-answers.ts'
 import { signedToken } from './witness.ts'
 
 /** Sessions end this long after their own deadline, in case the origin's close was lost. */
@@ -57,6 +58,7 @@ export class RingService {
     broken: (hop, peer, error) =>
       this.#tell.broken(hop, peer, error instanceof Error ? error.message : String(error), false),
   }
+  readonly traces: TraceAnswers
   readonly #tell = new ToOrigin((hop) => this.#orphan(hop))
   readonly #origins: Origins
   readonly #hosts = new WeakSet<StageHost>()
@@ -68,6 +70,7 @@ export class RingService {
   constructor(needs: RingNeeds) {
     this.#needs = needs
     this.#sessions = { self: needs.self, hops: this.#hops, openings: this.#openings }
+    this.traces = new TraceAnswers(needs.clock, needs.self)
     this.#origins = new Origins((name) => needs.count(name))
     this.#links = createLinks({
       self: needs.self,
@@ -137,9 +140,9 @@ export class RingService {
     else if (message.type === RING.close) this.#close(from, message)
     else if (message.type === RING.reroute) this.#reroute(from, message)
     else if (message.type === RING.resume) void this.#resume(from, message)
-    else if (message.type === RING.feed) void this.#feed(from, message)
-    else if (message.type === RING.account) void this.#account(from, message)
-    else this.#origins.receive(from.peer, message)
+    else if (message.type === RING.feed || message.type === RING.account) void this.#question(from, message)
+    else if (message.type !== RING.traced || !this.traces.receive(from.peer, message))
+      this.#origins.receive(from.peer, message)
   }
 
   async #open(from: Link, message: Frame): Promise<void> {
@@ -216,28 +219,10 @@ export class RingService {
     if (hop?.paused === true) await resume(this.#onward, hop, message)
   }
 
-  /** What fails here costs the shadow, and not the session. */
-  async #feed(from: Link, message: Frame): Promise<void> {
+  async #question(from: Link, message: Frame): Promise<void> {
     const hop = this.#hops.ofFrame(from.peer, message)
-    if (hop === undefined) return
-    try {
-      const feed = decodeFeed(message)
-      admitFeed(this.#sessions, hop, feed, this.#needs)
-      await feedShadow(this.#onward, hop, feed)
-    } catch {
-      // The shadow's origin hears nothing from it, and looks for another.
-    }
-  }
-
-  /** What cannot be answered costs the session nothing. */
-  async #account(from: Link, message: Frame): Promise<void> {
-    const hop = this.#hops.ofFrame(from.peer, message)
-    if (hop === undefined) return
-    try {
-      await from.send(await accountOf(hop, message))
-    } catch {
-      // Whoever asked has gone, or takes no answer for one.
-    }
+    const needs = { sessions: this.#sessions, onward: this.#onward, gate: this.#needs }
+    if (hop !== undefined) await answerQuestion(needs, hop, from, message)
   }
 
   /** Resolves when the host has room for more: its sender is read no faster than that. */
@@ -250,7 +235,10 @@ export class RingService {
     const run = takeRows(hop, from, message)
     if (run === 'repeated') this.#needs.count('frames_repeated')
     else if (typeof run === 'string') this.#tell.broken(hop, from.peer, run, false)
-    else if (run !== undefined) return hop.host.send(run).catch((error: unknown) => this.#fail(hop, error))
+    else if (run !== undefined) {
+      hop.spans.came(run, this.#needs.clock.now())
+      return hop.host.send(run).catch((error: unknown) => this.#fail(hop, error))
+    }
     return undefined
   }
 
@@ -262,6 +250,7 @@ export class RingService {
       this.#prefixes.opened(hop, message.position)
       return this.#tell.opened(hop, hop.taken)
     }
+    if (message.type !== HOST.error) hop.spans.went(message, this.#needs.clock.now())
     countRows(message, (name, by) => this.#needs.count(name, by))
     if (message.type === HOST.rows) this.#passOn(hop, message)
     else if (message.type === HOST.token) this.#tell.answer(hop, { ...signedToken(hop, message), type: RING.token })
@@ -289,11 +278,13 @@ export class RingService {
   }
 
   #close(from: Link, message: Frame): void {
-    const { from: block, prefix: names } = decodeClose(message)
+    const { from: block, prefix: names, trace } = decodeClose(message)
     this.#openings.close(from.peer, message.request, block)
     for (const hop of this.#hops) {
       if (hop.origin.peer !== from.peer || hop.request !== message.request) continue
-      if (block === undefined || hop.from === block) this.#free(hop, names)
+      if (block !== undefined && hop.from !== block) continue
+      if (trace === true) this.#tell.traced(hop, this.#needs.clock.now())
+      this.#free(hop, names)
     }
   }
 

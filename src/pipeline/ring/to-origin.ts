@@ -1,11 +1,12 @@
 /** What a hop tells its origin. An origin that cannot be told has gone, or roams: its session waits for it a while. */
-import { encodeControl } from '../../net/index.ts'
+import { DTYPE, encodeControl } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { cut } from '../told.ts'
 import type { Hop } from './hop.ts'
 import { failureOf, forward } from './links.ts'
 import type { Link } from './links.ts'
 import { RING } from './protocol.ts'
+import { encodeSpans } from './spans.ts'
 
 export class ToOrigin {
   readonly #unheard: (hop: Hop) => void
@@ -41,6 +42,14 @@ export class ToOrigin {
 
   leaving(hop: Hop): void {
     hop.origin.send(hop.frame({ type: RING.leaving })).catch(() => undefined)
+  }
+
+  /** @param now milliseconds of the clock that its spans have */
+  traced(hop: Hop, now: number): void {
+    const payload = encodeSpans(hop.spans.all())
+    const control = encodeControl({ now, dropped: hop.spans.dropped })
+    const message = hop.frame({ type: RING.traced, control, dtype: DTYPE.bytes, dims: [payload.length], payload })
+    hop.origin.send(message).catch(() => undefined)
   }
 
   /** What its host says of its end. */

@@ -87,6 +87,7 @@ function frameOf(fields: VectorCase): Frame {
     hop: whole('hop', U16),
     rows: whole('rows', U16),
     micros: whole('micros', U32),
+    waited: whole('waited', U32),
     payload: optionalBytes(fields, 'payload') ?? new Uint8Array(0),
     control: controlOf(fields),
     ...(digest === undefined ? {} : { digest }),
