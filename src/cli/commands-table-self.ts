@@ -25,7 +25,7 @@ export const SELF_VERBS: readonly CommandSpec[] = [
       },
     ],
     notes: [
-      'REQUEST is as weft run --json, the API ("weft": {"request": ...}) and --list name it; without one, the last answer of this peer.',
+      'REQUEST is as --list, weft run --json (stats.request) and the API (weft.request) name it; without one, the last answer.',
       'wire: from one peer to the next; queue: in the stage process, behind other rows; serialize: in the peer around it.',
     ],
     examples: ['weft trace', 'weft trace r7 --step 12', 'weft trace --list'],

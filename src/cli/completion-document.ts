@@ -3,8 +3,6 @@ import type { GenerateEvent, GenerateStats, RouteHop, TokenLogprob } from '../pi
 
 export interface CompletionDocument {
   readonly schema: 'weft.completion/1'
-  /** By which `weft trace` knows it. */
-  readonly request: string | null
   readonly model: string
   readonly text: string
   readonly prompt_ids: readonly number[]
@@ -14,7 +12,10 @@ export interface CompletionDocument {
   readonly logprobs: readonly (readonly TokenLogprob[])[] | null
   /** The last, where stages were replaced on the way. */
   readonly route: readonly RouteHop[]
-  readonly stats: GenerateStats
+  readonly stats: GenerateStats & {
+    /** By which `weft trace` knows the answer. */
+    readonly request: string | null
+  }
 }
 
 export interface AnswerCollector {
@@ -40,14 +41,13 @@ export function collectAnswer(model: string, logprobs: boolean): AnswerCollector
       const { text, ids, finish, stats } = end
       const head = {
         schema: 'weft.completion/1',
-        request: start?.request ?? null,
         model,
         text,
         prompt_ids: start?.prompt_ids ?? [],
         ids,
         finish,
       } as const
-      return { ...head, logprobs: logprobs ? lists : null, route, stats }
+      return { ...head, logprobs: logprobs ? lists : null, route, stats: { ...stats, request: start?.request ?? null } }
     },
   }
 }

@@ -107,9 +107,9 @@ export class LocalPeer implements Peer {
     return describeStatus(this.#needs, { http: this.http, draining: this.#draining })
   }
 
-  models(): Promise<readonly ModelSummary[]> {
-    return describeModels(this.#needs)
-  }
+  readonly models = (): Promise<readonly ModelSummary[]> => describeModels(this.#needs)
+  readonly trace = (request?: string): RequestTrace => this.#needs.traces.get(request)
+  readonly traces = (): readonly TraceEntry[] => this.#needs.traces.list()
 
   manifest(model: string): Promise<AnyManifest> {
     return this.#needs.library.resolve(model)
@@ -117,14 +117,6 @@ export class LocalPeer implements Peer {
 
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<GenerateEvent> {
     return watchedAnswer(this.#needs, request, signal)
-  }
-
-  trace(request?: string): RequestTrace {
-    return this.#needs.traces.get(request)
-  }
-
-  traces(): readonly TraceEntry[] {
-    return this.#needs.traces.list()
   }
 
   infer(

@@ -141,6 +141,7 @@ describe('frame', () => {
     position: 40,
     hop: 1,
     rows: 5,
+    waited: 12,
     micros: 1234,
     digest: '11'.repeat(32),
     payload: '000102030405060708090a0b',
@@ -150,8 +151,8 @@ describe('frame', () => {
   it('gives the bytes that peers send, and the fields of those bytes again', async () => {
     const control = encodeControl(fields.control)
     const payload = Uint8Array.from(Buffer.from(fields.payload, 'hex'))
-    const { type, dims, request, epoch, attempt, flags, step, position, hop, rows, micros } = fields
-    const numbers = { type, dims, request, epoch, attempt, flags, step, position, hop, rows, micros }
+    const { type, dims, request, epoch, attempt, flags, step, position, hop, rows, micros, waited } = fields
+    const numbers = { type, dims, request, epoch, attempt, flags, step, position, hop, rows, micros, waited }
     const digest = Uint8Array.from(Buffer.from(fields.digest, 'hex'))
     const parts = encodeFrame(frame({ ...numbers, dtype: DTYPE.f16, digest, payload, control }))
     const bytes = Buffer.concat(parts).toString('hex')
