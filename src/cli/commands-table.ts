@@ -1,6 +1,6 @@
 /** Every verb of weft, as data. `main` runs commands/<verb>.ts; help and completion read this table alone. */
 import type { CommandSpec } from './option-types.ts'
-import { AUDIT, LOCAL, PLACEMENT, SAMPLING, SPECULATE, TIMEOUT, WIDE } from './options.ts'
+import { AUDIT, LANE, LOCAL, PLACEMENT, SAMPLING, SPECULATE, TIMEOUT, WIDE } from './options.ts'
 import { PEER_OPTIONS } from './peer-options.ts'
 import { CLUSTER_VERBS } from './commands-table-cluster.ts'
 import { MODEL_VERBS } from './commands-table-models.ts'
@@ -76,6 +76,7 @@ const EVERYDAY_VERBS: readonly CommandSpec[] = [
       PLACEMENT,
       ...AUDIT,
       SPECULATE,
+      LANE,
       { name: 'stats', help: 'times, rates, hops and counters on stderr' },
       LOCAL,
       TIMEOUT,

@@ -51,6 +51,12 @@ export const SPECULATE: OptionSpec = {
   help: 'guess tokens out of the text and check several at once; the same text (default auto: where it is faster)',
 }
 
+export const LANE: OptionSpec = {
+  name: 'lane',
+  value: { label: 'LANE', kind: 'text', choices: ['interactive', 'batch'] },
+  help: 'batch: work that nobody waits for, which yields to others; the same text',
+}
+
 export const SAMPLING: readonly OptionSpec[] = [
   {
     name: 'max-tokens',

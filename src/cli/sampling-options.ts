@@ -1,7 +1,7 @@
 /** The flags of a generation as the pipeline wants them. */
 import { readFile } from 'node:fs/promises'
 import { checkedSchema, GREEDY } from '../pipeline/index.ts'
-import type { AuditMode, GenerateRequest, SamplingOptions, SpeculateMode } from '../pipeline/index.ts'
+import type { AuditMode, GenerateRequest, Lane, SamplingOptions, SpeculateMode } from '../pipeline/index.ts'
 import type { CommandContext, Flags } from './context.ts'
 import { BadValueError, FileUnreadableError } from './errors.ts'
 
@@ -29,6 +29,12 @@ export async function formatOf(flags: Flags): Promise<Pick<GenerateRequest, 'for
     throw new BadValueError('--schema', asked, `a file of JSON: ${error instanceof Error ? error.message : ''}`)
   }
   return { format: { kind: 'schema', text: checkedSchema(schema) } }
+}
+
+/** `--lane`. */
+export function laneOf(flags: Flags): Pick<GenerateRequest, 'lane'> {
+  const lane = flags.text('lane') as Lane | undefined
+  return lane === undefined ? {} : { lane }
 }
 
 /** `--speculate`. */

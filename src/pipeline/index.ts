@@ -7,6 +7,7 @@ export type {
   GenerateEvent,
   GenerateRequest,
   GenerateStats,
+  Lane,
   PlacementFile,
   PlacementStage,
   PromptInput,

@@ -74,10 +74,15 @@ export type AuditMode = 'off' | 'sample' | 'hold'
  */
 export type SpeculateMode = 'auto' | 'off' | 'lookup'
 
+/** `batch`: work that nobody waits for. Its rows run where those of others leave room; the text is the same. */
+export type Lane = 'interactive' | 'batch'
+
 export interface GenerateRequest {
   readonly model: string
   readonly input: PromptInput
   readonly sampling: SamplingOptions
+  /** @default 'interactive' */
+  readonly lane?: Lane
   /** @default any text */
   readonly format?: AnswerFormat
   /** Undefined: until the model stops or the context is full. */

@@ -49,13 +49,13 @@ interface Running {
   end(request: number): Promise<Frame>
 }
 
-function runtimeOf(own: HostParts): Running {
+function runtimeOf(own: HostParts, kvBytes = 1 << 30): Running {
   const seen: Frame[] = []
   const runtime = new StageRuntime({
     clock: systemClock(),
     manifest,
     parts: own,
-    kvBytes: 1 << 30,
+    kvBytes,
     emit: (each) => seen.push(each),
   })
   const sampler = { sampling: GREEDY, logprobs: -1, history: [] }
@@ -175,5 +175,42 @@ describe('a run that fails', () => {
     running.run(HOSTILE, 0, [1, width], 66)
     expect((await running.end(HONEST)).type).toBe(HOST.token)
     expect((await running.end(HOSTILE)).type).toBe(HOST.error)
+  })
+})
+
+describe('the batch lane', () => {
+  const [BATCH, PERSON] = [11, 12]
+
+  it('lets rows of others go first, and runs when none wait', async () => {
+    const running = runtimeOf(parts)
+    running.open(FIRST)
+    running.open(BATCH, { lane: 'batch' })
+    running.open(PERSON)
+    running.run(FIRST, 0, [4, width])
+    running.run(BATCH, 0, [1, width])
+    running.run(PERSON, 0, [1, width])
+    const [batch, person] = [await running.end(BATCH), await running.end(PERSON)]
+    expect([batch.type, person.type]).toEqual([HOST.token, HOST.token])
+    expect(running.seen.indexOf(person)).toBeLessThan(running.seen.indexOf(batch))
+    expect(batch.flags & RUN.yielded).toBe(RUN.yielded)
+    expect(batch.flags & RUN.batched).toBe(0)
+    expect(person.flags & RUN.yielded).toBe(0)
+    expect(batch.payload).toEqual(person.payload)
+    running.seen.length = 0
+    running.run(BATCH, 1, [1, width])
+    expect((await running.end(BATCH)).flags & RUN.yielded).toBe(0)
+  })
+
+  it('leaves half of the memory for KV caches to people, and has all of it where nobody is', () => {
+    const codes = (lanes: readonly ('batch' | undefined)[], kvBytes: number): unknown[] => {
+      const running = runtimeOf(parts, kvBytes)
+      for (const [index, lane] of lanes.entries()) running.open(index + 1, lane === undefined ? {} : { lane })
+      return running.seen.map((each) => (each.type === HOST.opened ? 'opened' : codeOf(each)))
+    }
+    const one = parts.kvBytes(parts.segment(1, manifest.blocks.length), 200)
+    expect(codes(['batch'], one)).toEqual(['opened'])
+    expect(codes(['batch', 'batch', 'batch'], 4 * one)).toEqual(['opened', 'opened', 'WEFT-INF-010'])
+    expect(codes(['batch', 'batch', undefined, undefined], 4 * one)).toEqual(['opened', 'opened', 'opened', 'opened'])
+    expect(codes([undefined, undefined, 'batch'], 4 * one)).toEqual(['opened', 'opened', 'WEFT-INF-010'])
   })
 })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { MAX_BIASES } from '../../pipeline/index.ts'
 import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
-import { auditMode, name, placement, real, speculateMode, stop, whole } from '../fields.ts'
+import { auditMode, laneName, name, placement, real, speculateMode, stop, whole } from '../fields.ts'
 import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_RESUME_S, MAX_TOKENS } from '../limits.ts'
 import { InvalidParameterError, UnsupportedParameterError } from '../request-errors.ts'
 
@@ -31,6 +31,8 @@ export const SHARED_FIELDS = {
   presence_penalty: real(-2, 2).nullish(),
   frequency_penalty: real(-2, 2).nullish(),
   logit_bias: logitBias.nullish(),
+  /** `flex` is cheaper and slower, as OpenAI has it: our batch lane. Other tiers are what anybody gets. */
+  service_tier: z.string().nullish(),
   weft: z
     .strictObject({
       placement: placement.optional(),
@@ -39,6 +41,7 @@ export const SHARED_FIELDS = {
       audit: auditMode.optional(),
       audit_rate: real(0, 1).optional(),
       speculate: speculateMode.optional(),
+      lane: laneName.optional(),
     })
     .nullish(),
 } as const
@@ -86,6 +89,7 @@ export function requestOf(
     audit: fields.weft?.audit,
     auditRate: fields.weft?.audit_rate,
     speculate: fields.weft?.speculate,
+    lane: fields.weft?.lane ?? (fields.service_tier === 'flex' ? 'batch' : undefined),
   })
 }
 

@@ -11,7 +11,7 @@ import type { PeerAccess } from '../peer-access.ts'
 import { placementOption } from '../placement-file.ts'
 import { promptOf } from '../prompt.ts'
 import { noteRoute } from '../route-notes.ts'
-import { auditOf, formatOf, samplingOf, speculateOf } from '../sampling-options.ts'
+import { auditOf, formatOf, laneOf, samplingOf, speculateOf } from '../sampling-options.ts'
 import { statsLines } from '../stats.ts'
 import { printable } from '../text.ts'
 import { textPrinter } from '../text-printer.ts'
@@ -38,6 +38,7 @@ export const command: Command = async (context) => {
     ...(timeout === undefined ? {} : { deadline: timeout }),
     ...auditOf(flags),
     ...speculateOf(flags),
+    ...laneOf(flags),
   }
   const signal = deadlineSignal(context, 'the answer')
   const access = await openFor(context, 'fallback')

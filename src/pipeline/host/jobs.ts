@@ -11,6 +11,8 @@ import type { Sampled, Sampler } from './sampler.ts'
 
 /** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
 const MAX_ROWS = 512
+/** Milliseconds after which rows of the batch lane are as good as any: they yield, and do not starve. */
+export const YIELD_MS = 1_000
 
 export interface Session {
   readonly key: string
@@ -22,6 +24,8 @@ export interface Session {
   readonly adapter: Promise<HostAdapter> | null
   readonly reserved: number
   readonly positions: number
+  /** Its rows yield to those of others. */
+  readonly yields: boolean
   /** Position that the next rows must have. */
   expected: number
   /** Rows that were given and are not answered. */
@@ -43,7 +47,7 @@ export interface Job {
   micros: number
   /** When it was given to the host. */
   readonly since: number
-  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun. */
+  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun, RUN.yielded. */
   ran: number
   /** Of rows that go to the head, where a token is wanted. */
   readonly guesses: readonly number[]
@@ -51,8 +55,15 @@ export interface Job {
   readonly adapter: HostAdapter | undefined
 }
 
-/** The oldest job, and those that wait for the same part: one a session, in order, within the limits of a run. */
-export function pickJobs(waiting: readonly Job[]): Job[] {
+/**
+ * The oldest job, and those that wait for the same part: one a session, in order, within the limits of a run. Those of the
+ * batch lane are not among them while others wait, for a while.
+ * @param now in the clock of `since`, in milliseconds
+ */
+export function pickJobs(all: readonly Job[], now: number): Job[] {
+  const urgent = all.filter(({ session, since }) => !session.yields || now - since >= YIELD_MS)
+  const waiting = urgent.length === 0 ? all : urgent
+  if (waiting.length < all.length) for (const job of all) if (!waiting.includes(job)) job.ran |= RUN.yielded
   const first = waiting[0]!
   const part = nextPart(first)
   const jobs: Job[] = []

@@ -44,6 +44,8 @@ export const RUN = {
   spun: 8,
   /** Rows of the session from this position on never were. */
   rewind: 16,
+  /** Rows of the batch lane that were passed over. */
+  yielded: 32,
 } as const
 
 export interface LoadControl {
@@ -77,6 +79,8 @@ export interface OpenControl {
   readonly prefix?: { readonly scope: string; readonly names: Uint8Array; readonly most: number } | undefined
   /** File of the session's adapter. @default none */
   readonly adapter?: string
+  /** Its rows run when no others wait, and after a while all the same. @default they are as good as any */
+  readonly lane?: 'batch'
 }
 
 /** Of `close`: names of further runs of the text, which is kept. */

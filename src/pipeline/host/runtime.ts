@@ -59,7 +59,10 @@ export class StageRuntime {
     this.#guard(message, () => {
       const segment = this.#needs.parts.segment(control.from, control.to)
       const reserved = this.#needs.parts.kvBytes(segment, control.positions)
-      this.#needs.parts.admit(reserved, this.#free)
+      const yields = control.lane === 'batch'
+      // Half is left for people, where anybody is here at all.
+      const kept = yields && this.#sessions.size > 0 ? this.#needs.kvBytes / 2 : 0
+      this.#needs.parts.admit(reserved, this.#free - kept)
       this.#prefixes.yieldTo(this.#free - reserved)
       const key = sessionKey(message)
       const session: Session = {
@@ -69,6 +72,7 @@ export class StageRuntime {
         segment,
         reserved,
         positions: control.positions,
+        yields,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
         sampler: sessionSampler(control.sampler, this.#needs.grammars),
         adapter: this.#adapter(control.adapter, segment),
@@ -197,15 +201,14 @@ export class StageRuntime {
       const jobs = this.#pick()
       const started = this.#needs.clock.now()
       await this.#step(jobs)
-      const spent = this.#needs.clock.now() - started
-      this.#computeMs += spent
+      this.#computeMs += this.#needs.clock.now() - started
       this.#runs++
     }
     this.#running = false
   }
 
   #pick(): Job[] {
-    const jobs = pickJobs(this.#waiting)
+    const jobs = pickJobs(this.#waiting, this.#needs.clock.now())
     const taken = new Set(jobs)
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
     if (jobs.length > 1) {

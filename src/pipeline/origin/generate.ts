@@ -9,6 +9,8 @@ import { createStopStrings } from './stop-strings.ts'
 
 /** Rows of a prompt that travel together: enough for the kernels, few enough that stages overlap. */
 const CHUNK_ROWS = 128
+/** Of the batch lane: whoever comes meanwhile waits for one of them. */
+const YIELDING_ROWS = 32
 /** Chunks under way at once beyond one a hop. */
 const CHUNKS_AHEAD = 1
 const DEFAULT_DEADLINE_MS = 600_000
@@ -52,7 +54,9 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
       ...(request.format === undefined ? {} : { format: request.format }),
     },
     signal: init.signal,
-    speculate: request.speculate ?? 'auto',
+    // Guesses take rows that people could have.
+    speculate: request.speculate ?? (request.lane === 'batch' ? 'off' : 'auto'),
+    lane: request.lane,
     follow: {
       start: promptIds.length,
       limit,
@@ -62,7 +66,8 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   try {
     yield { type: 'start', prompt_ids: promptIds, route: session.hops }
     let first: TokenArrival | undefined
-    for await (const step of prefill(session, promptIds, needs.chunkRows ?? CHUNK_ROWS)) {
+    const rows = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
+    for await (const step of prefill(session, promptIds, rows)) {
       if ('token' in step) first = step.token
       else if (!('takenTo' in step)) yield routeEvent(step)
       else yield { type: 'prefill', done: step.takenTo, total: promptIds.length }

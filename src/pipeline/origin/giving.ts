@@ -9,8 +9,12 @@ import { TextPrefix } from './prefix.ts'
 import type { Waiting } from './stalls.ts'
 import type { Reused, SessionInit, SessionNeeds } from './session.ts'
 import { SessionText } from './session-text.ts'
+import type { Lane } from '../types.ts'
 import { Speculation } from './speculation/speculation.ts'
 import { Tracing } from './tracing.ts'
+
+/** Every stage may let rows of the batch lane wait for those of others, each step anew. */
+const YIELDING_GRACE_MS = 30_000
 
 /** The session that gives. */
 export interface Giver {
@@ -28,6 +32,7 @@ export class Giving {
   readonly #giver: Giver
   readonly #prefix: TextPrefix | undefined
   readonly #speculation: Speculation | undefined
+  readonly #lane: Lane
   readonly #guessKey: Uint8Array<ArrayBuffer> | undefined
   /** Rows that each hop had when it was last resumed. */
   #held: readonly number[] = [0]
@@ -37,6 +42,7 @@ export class Giving {
     this.#giver = giver
     this.#prefix = TextPrefix.of(init)
     this.#speculation = speculationOf(needs, init)
+    this.#lane = init.lane ?? 'interactive'
     if (this.#speculation !== undefined) this.#guessKey = Uint8Array.from(needs.random.bytes(GUESS_KEY_BYTES))
     const steps = {
       next: (id: number, position: number) => void this.#next(id, position),
@@ -86,6 +92,7 @@ export class Giving {
   waiting(through: { readonly furthest: number }): Waiting {
     return {
       furthest: () => through.furthest,
+      ...(this.#lane === 'batch' && { graceMs: YIELDING_GRACE_MS }),
       outstanding: () => {
         const { tokens, nextTokenRow } = this.text
         if (this.#giver.attempt() === undefined) return 0

@@ -35,6 +35,7 @@ export function openingOf(
     ...(prefix === undefined ? {} : { prefix }),
     ...(guessKey === undefined || !isHead ? {} : { guesses: guessKey }),
     ...(init.adapter === undefined ? {} : { adapter: init.adapter }),
+    ...(init.lane === 'batch' ? { lane: init.lane } : {}),
   }
 }
 

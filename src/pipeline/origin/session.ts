@@ -5,7 +5,7 @@ import type { NoRouteError } from '../ring/errors.ts'
 import type { RouteOpen } from '../ring/protocol.ts'
 import type { RingService } from '../ring/service.ts'
 import type { PrefixNames } from '../prefix/names.ts'
-import type { RouteHop, SpeculateMode, TokenLogprob } from '../types.ts'
+import type { Lane, RouteHop, SpeculateMode, TokenLogprob } from '../types.ts'
 import type { AuditNews, SessionAudit } from './audit-types.ts'
 import type { Follow } from './follower.ts'
 import type { RouteSegment } from './route.ts'
@@ -123,6 +123,8 @@ export interface SessionRequest {
   readonly signal: AbortSignal
   /** @default 'off' */
   readonly speculate?: SpeculateMode
+  /** @default 'interactive' */
+  readonly lane?: Lane | undefined
   readonly follow: Follow
 }
 

@@ -22,6 +22,8 @@ export interface Waiting {
   outstanding(): number
   /** Rows that have come through. */
   furthest(): number
+  /** Milliseconds that others may keep it waiting. @default GRACE_MS */
+  readonly graceMs?: number
 }
 
 export class Stalls {
@@ -74,7 +76,8 @@ export class Stalls {
       this.#since = now
       return
     }
-    const grace = this.#slowest === undefined ? FIRST_MS : GRACE_MS
+    const own = this.#waiting.graceMs ?? GRACE_MS
+    const grace = this.#slowest === undefined ? Math.max(FIRST_MS, own) : own
     const allowed = grace + SLOWDOWN * outstanding * (this.#slowest ?? FIRST_ROW_MS)
     const silent = now - this.#since
     if (silent < allowed * (this.#had === undefined ? 1 : BEFORE_LOSS)) return

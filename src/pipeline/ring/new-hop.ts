@@ -93,7 +93,11 @@ export function openFrame(
   adapter: string | undefined,
 ): Frame {
   const { positions, sampler } = open
-  const more = { ...(prefix && { prefix }), ...(adapter !== undefined && { adapter }) }
+  const more = {
+    ...(prefix && { prefix }),
+    ...(adapter !== undefined && { adapter }),
+    ...(open.lane && { lane: open.lane }),
+  }
   const control: OpenControl = { from: hop.from, to: hop.to, positions, sampler, ...more }
   return frame({ type: HOST.open, request: hop.local, control: encodeControl(control) })
 }

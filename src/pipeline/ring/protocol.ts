@@ -135,6 +135,8 @@ const openSchema = z.strictObject({
     .instanceof(Uint8Array)
     .refine((key) => key.length === GUESS_KEY_BYTES)
     .optional(),
+  /** Rows of others go first. Absent: they do not. */
+  lane: z.literal('batch').optional(),
   /** What stands beside the matrices for this session; the origin has its bytes. Absent: nothing does. */
   adapter: z
     .strictObject({ address: z.string().refine(isAddress, 'not a blob address'), bytes: adapterBytes })

@@ -6,6 +6,7 @@ const COUNTERS = [
   [RUN.batched, 'batched_rows'],
   [RUN.single, 'single_rows'],
   [RUN.spun, 'spun_rows'],
+  [RUN.yielded, 'yielded_rows'],
 ] as const
 
 export function countRows({ flags, rows }: Frame, count: (name: string, by: number) => void): void {
