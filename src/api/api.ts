@@ -5,6 +5,8 @@ import type { CancelTimer } from '../util/index.ts'
 import { OverloadedError } from './access-errors.ts'
 import { createAdmission } from './admission.ts'
 import { loadDashboard } from './dashboard.ts'
+import { askOver } from './batches/ask.ts'
+import { BatchRunner } from './batches/runner.ts'
 import { createExchanges } from './exchange.ts'
 import { isLoopbackName } from './guard.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
@@ -39,6 +41,7 @@ export function createApi(needs: ApiNeeds, init: ApiInit): Api {
     stopEvents()
     parts.eventStreams.endAll()
     parts.exchanges.refuse()
+    await parts.batches?.stop()
     parts.streams.close()
     const ended = servers.map(({ server }) => serverClosed(server))
     for (const { server } of servers) server.closeIdleConnections()
@@ -81,6 +84,7 @@ export function createApi(needs: ApiNeeds, init: ApiInit): Api {
     listenSocket: async (path) => {
       const built = await build({ kind: 'socket' })
       await keep(built, () => bindSocket(built.server, path))
+      parts.batches?.start(askOver(path))
     },
     close: (options) => closeOnce(options?.drain ?? 0),
     [Symbol.asyncDispose]: () => closeOnce(0),
@@ -117,6 +121,17 @@ function createParts(needs: ApiNeeds, init: ApiInit): Omit<ServerParts, 'dashboa
       seed: () => Buffer.from(random.bytes(4)).readUInt32LE(),
     },
     streams,
+    batches:
+      needs.batches === undefined
+        ? undefined
+        : new BatchRunner({
+            clock,
+            telemetry,
+            logger,
+            book: needs.batches,
+            limits: { bytes: limits.bodyBytes, depth: limits.jsonDepth },
+            id: () => letters(12),
+          }),
     events: createEvents({ boot: letters(4) }),
     eventStreams: createEventStreams(limits.eventStreams),
     started: created(),

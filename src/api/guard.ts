@@ -31,7 +31,7 @@ export function guardRequest(message: IncomingMessage, init: GuardInit): Guarded
   const foreignOrigin = checkOrigin(message, init)
   if (message.headers.upgrade?.toLowerCase().includes('websocket') === true) throw new WebSocketRefusedError()
   checkQuery(message.url)
-  if (BODY_METHODS.has(message.method ?? '')) checkContentType(message)
+  if (BODY_METHODS.has(message.method ?? '') && !isForm(message)) checkContentType(message)
   return { foreignOrigin }
 }
 
@@ -83,6 +83,16 @@ function checkQuery(url: string): void {
   if (start < 0) return
   for (const name of new URLSearchParams(url.slice(start)).keys())
     if (KEY_PARAMS.includes(name.toLowerCase())) throw new KeyInQueryError(name.slice(0, 32))
+}
+
+/**
+ * A file is sent as a form, which a page may send across origins without asking: those come with an Origin, refused above, and a
+ * page that navigates by a form says so.
+ */
+function isForm(message: IncomingMessage): boolean {
+  const type = message.headers['content-type'] ?? ''
+  const isFiles = message.url?.split('?', 1)[0] === '/v1/files'
+  return isFiles && /^multipart\/form-data\s*;/i.test(type) && message.headers['sec-fetch-mode'] !== 'navigate'
 }
 
 /** A form or `text/plain` may be sent across origins without a preflight; JSON may not. */

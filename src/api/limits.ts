@@ -5,6 +5,8 @@ export interface ApiLimits {
   readonly bodyBytes: number
   /** Bytes of a request for embeddings: a thousand texts of some KB, which clients send at once. */
   readonly embeddingBytes: number
+  /** Bytes of a file of requests for a batch: fifty thousand of some hundred bytes, in memory while they are read. */
+  readonly batchBytes: number
   /** Nesting of a JSON body: ours needs 6; deep nesting costs stack in whatever reads it later. */
   readonly jsonDepth: number
   /** Milliseconds for the headers of a request: a browser needs one packet. Slow-loris ends here. */
@@ -55,6 +57,7 @@ export interface ApiLimits {
 export const DEFAULT_LIMITS: ApiLimits = {
   bodyBytes: 1 << 20,
   embeddingBytes: 4 << 20,
+  batchBytes: 32 << 20,
   jsonDepth: 32,
   headersMs: 10_000,
   requestMs: 30_000,

@@ -1,6 +1,7 @@
 /** What the routes of one API share. */
 import type { EventBus } from '../telemetry/index.ts'
 import type { Dashboard } from './dashboard.ts'
+import type { BatchRunner } from './batches/runner.ts'
 import type { Exchanges } from './exchange.ts'
 import type { ApiLimits } from './limits.ts'
 import type { Measure } from './measure.ts'
@@ -16,6 +17,8 @@ export interface ServerParts {
   readonly measure: Measure
   readonly openAi: OpenAiNeeds
   readonly streams: Streams
+  /** Undefined: nothing keeps any. */
+  readonly batches: BatchRunner | undefined
   readonly events: EventBus
   readonly eventStreams: EventStreams
   readonly dashboard: Dashboard

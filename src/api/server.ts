@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { RequestListener, Server } from 'node:http'
 import fastify from 'fastify'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { addBatchRoutes } from './batches/routes.ts'
 import { addAdminRoutes } from './admin/routes.ts'
 import { checkScope, identify } from './auth.ts'
 import { corsHeaders, preflightHeaders, SECURITY_HEADERS } from './cors.ts'
@@ -67,6 +68,7 @@ export async function buildServer(parts: ServerParts, place: Place): Promise<Htt
   addHealthRoutes(app, parts)
   addOpenAiRoutes(app, parts)
   addStreamedRoutes(app, parts, entranceOf(place))
+  addBatchRoutes(app, parts, entranceOf(place))
   addAdminRoutes(app, parts, place.kind === 'socket')
   addDashboardRoutes(app, parts.dashboard)
   await app.ready()

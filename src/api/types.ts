@@ -1,6 +1,6 @@
 /** What the HTTP side needs, what it can be told, and what it gives. */
 import type { ErrorInfo } from '../errors.ts'
-import type { Peer, StreamJournal } from '../peer/index.ts'
+import type { BatchBook, Peer, StreamJournal } from '../peer/index.ts'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import type { ApiLimits } from './limits.ts'
@@ -42,6 +42,8 @@ export interface ApiNeeds {
   readonly shutdown?: (options: { readonly drain: number }) => Promise<void>
   /** Keeps requests of streamed answers over a restart. @default none */
   readonly journal?: StreamJournal
+  /** Keeps files and batches. @default there are none */
+  readonly batches?: BatchBook
   /** Answers `GET /api/v1/errors/{code}`. */
   readonly catalogueErrors?: readonly ErrorInfo[]
 }

@@ -2,10 +2,12 @@
 import { join } from 'node:path'
 import { createApi, PortInUseError } from '../api/index.ts'
 import type { Api } from '../api/index.ts'
-import { auditedCall, Journal, runPeer, VERSION } from '../peer/index.ts'
+import { auditedCall, BatchStore, Journal, runPeer, VERSION } from '../peer/index.ts'
 import type { HomePaths, JournalNeeds, Peer } from '../peer/index.ts'
 import { createApiKeys } from '../trust/index.ts'
 import { systemRandom } from '../util/index.ts'
+import type { Logger } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
 import type { CommandContext } from './context.ts'
 import { allErrorInfos } from './error-tables.ts'
 import type { UpInit } from './peer-local.ts'
@@ -20,6 +22,7 @@ export async function startPeer(_context: CommandContext, init: UpInit, signal: 
   const { peer, paths, clock, telemetry, logger, site } = await runPeer(rest, signal)
   const keys = createApiKeys({ clock, random: systemRandom() }, { directory: paths.keys })
   const journal = await openJournal({ clock, log: (line) => logger.warn({}, line) }, paths, wanted)
+  const batches = openBatches(clock, join(paths.state, 'batches.sqlite'), logger)
   const api = createApi(
     {
       peer,
@@ -30,11 +33,17 @@ export async function startPeer(_context: CommandContext, init: UpInit, signal: 
       called: auditedCall(site),
       acting: (who, action) => site.as(who, action),
       catalogueErrors: await allErrorInfos(),
+      ...(batches && { batches }),
       ...journal,
     },
     { version: VERSION, hosts: httpHosts, cors },
   )
-  peer.beforeShutdown(() => api.close({ drain: CLOSE_DRAIN_MS }).finally(() => journal.journal?.close()))
+  peer.beforeShutdown(async () => {
+    await api.close({ drain: CLOSE_DRAIN_MS }).finally(() => {
+      journal.journal?.close()
+      batches?.close()
+    })
+  })
   try {
     await api.listenSocket(paths.socket)
     if (http !== null) peer.http = await listenHttp(api, http)
@@ -43,6 +52,16 @@ export async function startPeer(_context: CommandContext, init: UpInit, signal: 
     throw error
   }
   return peer
+}
+
+/** Undefined: the file is damaged. The peer serves all else, and nothing of the file is lost. */
+function openBatches(clock: Clock, path: string, logger: Logger): BatchStore | undefined {
+  try {
+    return new BatchStore(clock, path)
+  } catch (error) {
+    logger.error({ err: error, path }, 'batches cannot be opened: none are taken until this file is moved away')
+    return undefined
+  }
 }
 
 async function openJournal(

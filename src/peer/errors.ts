@@ -2,6 +2,7 @@
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
 import type { QuarantineEntry } from './quarantine.ts'
+import { BATCH_ERRORS } from './batches/errors.ts'
 import { KEEPING_ERRORS } from './backups/errors.ts'
 import { EMBED_ERRORS } from './embed-errors.ts'
 import { TraceMissingError } from './trace-errors.ts'
@@ -234,6 +235,7 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   ...EMBED_ERRORS,
   ...KEEPING_ERRORS,
   TraceMissingError.info,
+  ...BATCH_ERRORS,
   HomeBusyError.info,
   HomeUnwritableError.info,
   ModelUnknownError.info,

@@ -1,4 +1,7 @@
 /** A running peer: the composition root. */
+export { BatchStore } from './batches/batch-store.ts'
+export { BATCH_ENDPOINTS } from './batches/types.ts'
+export type { Batch, BatchBook, BatchEndpoint, BatchFile, BatchProblem } from './batches/types.ts'
 export type { RequestTrace, TraceEntry } from './traces.ts'
 export type {
   DeployTarget,

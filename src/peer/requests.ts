@@ -6,6 +6,7 @@ import type {
   Failover,
   GenerateEvent,
   GenerateRequest,
+  Lane,
   PlacementStage,
   RingService,
   SessionAdapter,
@@ -61,6 +62,7 @@ interface Running {
   readonly model: string
   readonly started: number
   readonly abort: AbortController
+  readonly lane: Lane
   state: RequestStatus['state']
   prompt: number
   tokens: number
@@ -95,7 +97,7 @@ export class Requests {
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent> {
-    const { id, running, end } = this.#begin(request.model, 'waiting', signal)
+    const { id, running, end } = this.#begin(request.model, 'waiting', signal, request.lane)
     const { abort } = running
     let outcome = 'cancelled'
     try {
@@ -138,6 +140,7 @@ export class Requests {
     model: string,
     state: Running['state'],
     signal: AbortSignal | undefined,
+    lane: Lane = 'interactive',
   ): { readonly id: string; readonly running: Running; readonly end: (outcome: string) => void } {
     if (this.#draining) throw new StoppingError()
     const request = `r${this.#next++}`
@@ -145,7 +148,7 @@ export class Requests {
     const onAbort = (): void => abort.abort(signal?.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
     if (signal?.aborted === true) onAbort()
-    const running: Running = { model, started: this.#needs.clock.now(), abort, state, prompt: 0, tokens: 0 }
+    const running: Running = { model, started: this.#needs.clock.now(), abort, lane, state, prompt: 0, tokens: 0 }
     this.#running.set(request, running)
     this.#needs.emit('request.started', { request, model })
     const end = (outcome: string): void => {
@@ -277,6 +280,8 @@ export class Requests {
   /** Takes nothing new; waits for what runs, then ends it. */
   async drain(milliseconds: number): Promise<void> {
     this.#draining = true
+    // Nobody waits for these: whoever asked comes again.
+    for (const { abort, lane } of this.#running.values()) if (lane === 'batch') abort.abort(new StoppingError())
     const until = this.#needs.clock.now() + milliseconds
     while (this.#running.size > 0 && this.#needs.clock.now() < until) await this.#needs.clock.sleep(25)
     for (const { abort } of this.#running.values()) abort.abort(new CancelledError('the peer is stopping'))

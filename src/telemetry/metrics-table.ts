@@ -31,6 +31,7 @@ export const COUNTERS = {
   draft_tokens: { help: 'Tokens proposed by speculation.' },
   draft_accepted: { help: 'Proposed tokens that the model confirmed.' },
   batched_rows: { help: 'Rows that ran together with rows of another session.' },
+  batch_lines: { help: 'Requests of batches that have a result.', labels: { outcome: ['ok', 'failed'] } },
   yielded_rows: { help: 'Rows of the batch lane that waited while rows of others ran.' },
   spun_rows: { help: 'Rows of runs whose threads spun, where that was measured to be faster.' },
   single_rows: { help: 'Rows alone in a run that the matrices took without a dummy row beside them.' },

@@ -152,6 +152,18 @@ describe('prefixes that were here before', () => {
     expect(second!.every(({ hops }) => hops.every((hop) => hop !== null))).toBe(true)
   })
 
+  it('the batch lane yields to people in every stage, and gives the same text', async () => {
+    const long = (id: number): Parameters<typeof answer>[1] => ({ ...ask(200 + id), maxTokens: 60, speculate: 'off' })
+    const expected = [await alone(long(1)), await alone(long(2)), await alone(long(3))]
+    const before = [await counter(a, 'yielded_rows'), await counter(b, 'yielded_rows')]
+    const lines = [answer(a, { ...long(1), lane: 'batch' }), answer(a, { ...long(2), lane: 'batch' })]
+    const person = await answer(a, long(3))
+    const all = [...(await Promise.all(lines)), person]
+    expect(all.map(({ ids, error }) => error ?? ids)).toEqual(expected.map(({ ids }) => ids))
+    const after = [await counter(a, 'yielded_rows'), await counter(b, 'yielded_rows')]
+    expect(after[0]! + after[1]!).toBeGreaterThan(before[0]! + before[1]!)
+  })
+
   it('an answer that was never here has no trace', async () => {
     const error = await a.access.trace('r9999').catch((reason: unknown) => reason)
     expect(error).toMatchObject({ code: 'WEFT-INF-150' })

@@ -1,0 +1,182 @@
+/**
+ * Computes batches, line by line, in the batch lane of every stage. Each batch has its turn for the few places that there are,
+ * so that a long one does not hold up a short one; what has a result is never computed again, whatever ended the process.
+ */
+import type { Batch, BatchBook, BatchEndpoint } from '../../peer/index.ts'
+import type { Logger, Telemetry } from '../../telemetry/index.ts'
+import type { Clock } from '../../util/index.ts'
+import { parseLines } from './lines.ts'
+import type { BatchLine, LineLimits } from './lines.ts'
+
+/** Lines at once: enough that rows of several share a run, few enough that people find room. */
+const PLACES = 4
+/** Where a line is told to come again. */
+const FIRST_PAUSE_MS = 500
+const MOST_PAUSE_MS = 30_000
+/** Came too early, or nobody can compute it now: not the fault of the line. */
+const COME_AGAIN = new Set([429, 502, 503, 504])
+
+export interface LineAnswer {
+  readonly status: number
+  /** JSON, parsed. */
+  readonly body: unknown
+}
+
+export interface BatchRunnerNeeds {
+  readonly clock: Clock
+  readonly book: BatchBook
+  readonly limits: LineLimits
+  readonly telemetry: Pick<Telemetry, 'count'>
+  readonly logger: Pick<Logger, 'warn'>
+  /** Letters of an id. */
+  id(): string
+}
+
+/** Asks the endpoint; rejects when the signal fires. */
+export type Ask = (
+  endpoint: BatchEndpoint,
+  body: Readonly<Record<string, unknown>>,
+  signal: AbortSignal,
+) => Promise<LineAnswer>
+
+export class BatchRunner {
+  readonly #needs: BatchRunnerNeeds
+  readonly #running = new Map<string, { readonly abort: AbortController; readonly over: Promise<void> }>()
+  readonly #places: (() => void)[] = []
+  readonly #stop = new AbortController()
+  #free = PLACES
+  #ask: Ask | undefined
+
+  constructor(needs: BatchRunnerNeeds) {
+    this.#needs = needs
+  }
+
+  /** Goes on with what an earlier life of the process left. */
+  start(ask: Ask): void {
+    if (this.#ask !== undefined) return
+    this.#ask = ask
+    for (const batch of this.#needs.book.unfinished()) this.begin(batch)
+  }
+
+  begin(batch: Batch): void {
+    if (this.#ask === undefined || this.#stop.signal.aborted || this.#running.has(batch.id)) return
+    const abort = new AbortController()
+    const over = this.#run(batch, AbortSignal.any([abort.signal, this.#stop.signal]))
+      .catch((error: unknown) => this.#needs.logger.warn({ err: error, batch: batch.id }, 'a batch was put off'))
+      .finally(() => this.#running.delete(batch.id))
+    this.#running.set(batch.id, { abort, over })
+  }
+
+  /** What has a result keeps it. */
+  async cancel(batch: Batch): Promise<void> {
+    const { book, clock } = this.#needs
+    const cancelling = seconds(clock)
+    book.change(batch.id, { status: 'cancelling', cancelling })
+    const running = this.#running.get(batch.id)
+    running?.abort.abort(new Error('the batch was cancelled'))
+    await running?.over
+    book.change(batch.id, { status: 'cancelled', ended: seconds(clock) })
+  }
+
+  /** Ends what is under way; it goes on with the next start. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the peer is stopping'))
+    await Promise.all([...this.#running.values()].map(({ over }) => over))
+  }
+
+  async #run(batch: Batch, signal: AbortSignal): Promise<void> {
+    const { book, clock, limits } = this.#needs
+    const content = book.content(batch.owner, batch.input)
+    // Who deletes the input of a batch that runs has cancelled what is left of it.
+    const { lines } = content === undefined ? { lines: [] } : parseLines(content, batch.endpoint, limits)
+    const done = book.done(batch.id)
+    const expires = batch.expires * 1000
+    const late = new AbortController()
+    const cancel = clock.after(Math.max(0, expires - clock.wall()), () =>
+      late.abort(new Error('the batch has expired')),
+    )
+    const ended = AbortSignal.any([signal, late.signal])
+    try {
+      const left = lines.filter(({ line }) => !done.has(line))
+      await Promise.all(Array.from({ length: PLACES }, () => this.#work(batch, left, ended)))
+    } finally {
+      cancel()
+    }
+    if (signal.aborted) return
+    book.change(batch.id, { status: late.signal.aborted ? 'expired' : 'completed', ended: seconds(clock) })
+  }
+
+  async #work(batch: Batch, left: BatchLine[], signal: AbortSignal): Promise<void> {
+    for (let line = left.shift(); line !== undefined && !signal.aborted; line = left.shift())
+      await this.#compute(batch, line, signal)
+  }
+
+  async #compute(batch: Batch, { line, customId, body }: BatchLine, signal: AbortSignal): Promise<void> {
+    const answer = await this.#answer(batch.endpoint, body, signal)
+    if (answer === undefined) return
+    const ok = answer.status < 300
+    const response = { status_code: answer.status, request_id: `req_${this.#needs.id()}`, body: answer.body }
+    const text = JSON.stringify({ id: `batch_req_${this.#needs.id()}`, custom_id: customId, response, error: null })
+    await this.#keep(batch.id, { line, ok, text }, signal)
+    this.#needs.telemetry.count('batch_lines', 1, { outcome: ok ? 'ok' : 'failed' })
+  }
+
+  /** A disk that is full is waited for: what was computed is not thrown away. */
+  async #keep(id: string, result: Parameters<BatchBook['addResult']>[1], signal: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        return this.#needs.book.addResult(id, result)
+      } catch (error) {
+        this.#needs.logger.warn({ err: error, batch: id }, 'a result of a batch could not be written yet')
+      }
+      await this.#needs.clock.sleep(MOST_PAUSE_MS, signal)
+    }
+  }
+
+  /** Undefined: the batch is over before. */
+  async #answer(
+    endpoint: BatchEndpoint,
+    body: BatchLine['body'],
+    signal: AbortSignal,
+  ): Promise<LineAnswer | undefined> {
+    const yielding = endpoint === '/v1/embeddings' ? body : { ...body, weft: inBatchLane(body['weft']) }
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(MOST_PAUSE_MS, 2 * pause)) {
+      await this.#enter()
+      let answer: LineAnswer | undefined
+      try {
+        if (signal.aborted) return undefined
+        answer = await this.#ask!(endpoint, yielding, signal)
+      } catch (error) {
+        if (signal.aborted) return undefined
+        throw error
+      } finally {
+        this.#leave()
+      }
+      if (signal.aborted) return undefined
+      if (!COME_AGAIN.has(answer.status)) return answer
+      this.#needs.telemetry.count('retries')
+      await this.#needs.clock.sleep(pause, signal).catch(() => undefined)
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#free > 0) this.#free--
+    else await new Promise<void>((resolve) => this.#places.push(resolve))
+  }
+
+  #leave(): void {
+    const next = this.#places.shift()
+    if (next === undefined) this.#free++
+    else next()
+  }
+}
+
+function inBatchLane(weft: unknown): unknown {
+  if (weft === undefined || weft === null) return { lane: 'batch' }
+  // Whatever else stands there is judged where it is asked for.
+  return typeof weft === 'object' && !Array.isArray(weft) ? { ...weft, lane: 'batch' } : weft
+}
+
+function seconds(clock: Pick<Clock, 'wall'>): number {
+  return Math.floor(clock.wall() / 1000)
+}
