@@ -1,32 +1,84 @@
-/** Which rows run next: the oldest, but for those of the batch lane, which yield to others for a while and not for ever. */
+/** Whose rows run next: people's, then those of the batch lane, which go along where they cost little and do not starve. */
 import { expect, it } from 'vitest'
-import { pickJobs, YIELD_MS } from '../../src/pipeline/host/jobs.ts'
+import { BlockMeter } from '../../src/pipeline/host/block-times.ts'
 import type { Job, Session } from '../../src/pipeline/host/jobs.ts'
+import { Lanes, PRESENT_MS, YIELD_MS } from '../../src/pipeline/host/lanes.ts'
 import { RUN } from '../../src/pipeline/host/protocol.ts'
 
 const head = {} as Session['segment']['head']
 
-function jobOf(name: string, since: number, yields: boolean): Job {
+function jobOf(name: string, since: number, yields: boolean, count = 1): Job {
   const session = { key: name, yields, segment: { decoders: [], head } } as unknown as Session
-  return { session, since, count: 1, part: 0, ran: 0, adapter: undefined } as unknown as Job
+  return { session, since, count, part: 0, ran: 0, adapter: undefined } as unknown as Job
 }
 
 const names = (jobs: readonly Job[]): string[] => jobs.map(({ session }) => session.key)
+const yielded = (jobs: readonly Job[]): boolean[] => jobs.map(({ ran }) => ran === RUN.yielded)
+
+function lanesWith(...jobs: readonly Job[]): Lanes {
+  const lanes = new Lanes()
+  for (const job of jobs) lanes.came(job, job.since)
+  return lanes
+}
 
 it('people go first, together, and what yields is told that it did', () => {
   const jobs = [jobOf('batch', 0, true), jobOf('one', 5, false), jobOf('other', 6, false)]
-  expect(names(pickJobs(jobs, 10))).toEqual(['one', 'other'])
-  expect(jobs.map(({ ran }) => ran)).toEqual([RUN.yielded, 0, 0])
+  expect(names(lanesWith(...jobs).pick(jobs, 10))).toEqual(['one', 'other'])
+  expect(yielded(jobs)).toEqual([true, false, false])
 })
 
-it('nobody else: the batch lane runs, several together', () => {
+it('nobody there: the batch lane runs at once, several together', () => {
   const jobs = [jobOf('batch', 0, true), jobOf('more', 1, true)]
-  expect(names(pickJobs(jobs, 10))).toEqual(['batch', 'more'])
-  expect(jobs.map(({ ran }) => ran)).toEqual([0, 0])
+  expect(names(lanesWith(...jobs).pick(jobs, 10))).toEqual(['batch', 'more'])
+  expect(yielded(jobs)).toEqual([false, false])
 })
 
-it('after a while it is as good as any', () => {
-  const jobs = [jobOf('batch', 0, true), jobOf('fresh', 20, true), jobOf('one', 30, false)]
-  expect(names(pickJobs(jobs, YIELD_MS))).toEqual(['batch', 'one'])
-  expect(jobs.map(({ ran }) => ran)).toEqual([0, RUN.yielded, 0])
+it('a person whose next row is on its way is waited for', () => {
+  const lanes = lanesWith(jobOf('one', 100, false))
+  const jobs = [jobOf('batch', 101, true)]
+  expect(lanes.pick(jobs, 110)).toEqual([])
+  expect(lanes.wakeIn(jobs, 110)).toBe(PRESENT_MS - 10)
+  expect(yielded(jobs)).toEqual([true])
+  expect(names(lanes.pick(jobs, 100 + PRESENT_MS))).toEqual(['batch'])
+})
+
+it('after a while it is as good as any, and many rows wait longer than one', () => {
+  const [single, many] = [jobOf('batch', 0, true), jobOf('prompt', 0, true, 32)]
+  const jobs = [single, many, jobOf('one', YIELD_MS - 1, false)]
+  const lanes = lanesWith(...jobs)
+  expect(names(lanes.pick(jobs, YIELD_MS))).toEqual(['batch', 'one'])
+  const rest = [many, jobOf('one', 8 * YIELD_MS - 1, false)]
+  expect(names(lanes.pick(rest, 8 * YIELD_MS - 1))).toEqual(['one'])
+  expect(names(lanes.pick(rest, 8 * YIELD_MS))).toEqual(['prompt', 'one'])
+})
+
+it('single rows go along with people, as many as cost them little, and never without them', () => {
+  const jobs = [jobOf('a', 0, true), jobOf('prompt', 0, true, 8), jobOf('b', 0, true), jobOf('one', 1, false)]
+  const lanes = lanesWith(...jobs)
+  expect(names(lanes.pick(jobs, 10, 1))).toEqual(['one', 'a'])
+  expect(names(lanes.pick(jobs, 10, 8))).toEqual(['one', 'a', 'b'])
+  expect(lanes.pick(jobs.slice(0, 3), 20, 8)).toEqual([])
+})
+
+it('the second row of a session does not go before its first', () => {
+  const first = jobOf('a', 0, true, 8)
+  const second = { ...jobOf('a', 0, true), session: first.session }
+  const jobs = [first, second, jobOf('one', 1, false)]
+  expect(names(lanesWith(...jobs).pick(jobs, 10, 8))).toEqual(['one'])
+})
+
+it('how many may go along is measured: none before, more where a further row costs nothing', () => {
+  const meter = new BlockMeter()
+  expect(meter.riders).toBe(0)
+  meter.decoded(4, 1, 1, 8)
+  expect(meter.riders).toBe(0)
+  // 2 ms a block alone, 0.1 a row of a prompt: two of those are a tenth.
+  meter.decoded(4, 1, 100, 40)
+  expect(meter.riders).toBe(2)
+  // Beside three others a row is 0.02 ms more.
+  meter.decoded(4, 4, 4, 4 * 2.06)
+  expect(meter.riders).toBe(8)
+  meter.decoded(4, 2, 2, 4 * 6)
+  meter.decoded(4, 2, 2, 4 * 6)
+  expect(meter.riders).toBe(0)
 })

@@ -17,10 +17,18 @@ export interface BlockTimes {
   readonly runs: number
 }
 
+/** Rows in company up to which the kernels cost what they cost for a few. */
+const FEW_ROWS = 16
+/** Share of a person's run that rows of the batch lane may add to it. */
+const RIDERS_SHARE = 0.1
+const MOST_RIDERS = 8
+
 export class BlockMeter {
   readonly #one = new Window()
   readonly #prefill = new Window()
   readonly #head = new Window()
+  /** Milliseconds of one block for one row more, beside a few others. */
+  readonly #further = new Window()
   #runs = 0
 
   /** A run of so many blocks. @param ms of all of them */
@@ -28,7 +36,20 @@ export class BlockMeter {
     if (blocks === 0) return
     this.#runs++
     if (rows === 1) this.#one.add(ms / blocks)
+    else if (sessions > 1 && rows <= FEW_ROWS) this.#add(ms / blocks, rows)
     else if (sessions === 1 && rows >= PREFILL_ROWS) this.#prefill.add(ms / (blocks * rows))
+  }
+
+  #add(blockMs: number, rows: number): void {
+    const one = this.#one.median()
+    if (one !== null) this.#further.add(Math.max(0, blockMs - one) / (rows - 1))
+  }
+
+  /** One-row jobs that may go along with a person's row and cost it next to nothing; 0 before that is known. */
+  get riders(): number {
+    const [one, further] = [this.#one.median(), this.#further.median() ?? this.#prefill.median()]
+    if (one === null || further === null) return 0
+    return Math.min(MOST_RIDERS, Math.floor((RIDERS_SHARE * one) / Math.max(further, Number.EPSILON)))
   }
 
   projected(rows: number, ms: number): void {

@@ -1,18 +1,13 @@
 /** A stage's sessions and the jobs that wait in it. */
 import { DTYPE } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
+import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
-import { MAX_SLOTS } from './decoder-stage.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
 import type { SessionPrefix } from './prefix-cache.ts'
 import { RUN } from './protocol.ts'
 import type { Sampled, Sampler } from './sampler.ts'
-
-/** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
-const MAX_ROWS = 512
-/** Milliseconds after which rows of the batch lane are as good as any: they yield, and do not starve. */
-export const YIELD_MS = 1_000
 
 export interface Session {
   readonly key: string
@@ -55,33 +50,6 @@ export interface Job {
   readonly adapter: HostAdapter | undefined
 }
 
-/**
- * The oldest job, and those that wait for the same part: one a session, in order, within the limits of a run. Those of the
- * batch lane are not among them while others wait, for a while.
- * @param now in the clock of `since`, in milliseconds
- */
-export function pickJobs(all: readonly Job[], now: number): Job[] {
-  const urgent = all.filter(({ session, since }) => !session.yields || now - since >= YIELD_MS)
-  const waiting = urgent.length === 0 ? all : urgent
-  if (waiting.length < all.length) for (const job of all) if (!waiting.includes(job)) job.ran |= RUN.yielded
-  const first = waiting[0]!
-  const part = nextPart(first)
-  const jobs: Job[] = []
-  const sessions = new Set<Session>()
-  let rows = 0
-  for (const job of waiting) {
-    const passed = sessions.has(job.session)
-    sessions.add(job.session)
-    // What runs without adapters takes the graph that it always takes.
-    const isAlike = (job.adapter === undefined) === (first.adapter === undefined)
-    if (passed || nextPart(job) !== part || !isAlike) continue
-    if (jobs.length === MAX_SLOTS || (jobs.length > 0 && rows + job.count > MAX_ROWS)) break
-    jobs.push(job)
-    rows += job.count
-  }
-  return jobs
-}
-
 export function rowsOf(jobs: readonly Job[]): number {
   return jobs.reduce((sum, { count }) => sum + count, 0)
 }
@@ -103,6 +71,21 @@ export function answer(job: Job, now: number): Frame {
     dtype: DTYPE.none,
     dims: [],
     payload: new Uint8Array(0),
+  }
+}
+
+/** Of the ids that came. */
+export function embedded({ segment }: Session, { payload }: Frame): Uint8Array {
+  const { buffer, byteOffset, byteLength } = payload
+  return segment.embedding!.rows(new Int32Array(buffer, byteOffset, byteLength / 4))
+}
+
+/** What goes to the next stage. */
+export function boundaryRows({ boundary, shape }: ModelManifest, job: Job): Pick<Frame, 'dtype' | 'dims' | 'payload'> {
+  return {
+    dtype: boundary === 'f16' ? DTYPE.f16 : DTYPE.f32,
+    dims: [job.count, shape.width],
+    payload: job.rows,
   }
 }
 

@@ -1,18 +1,19 @@
 /**
  * The work of a stage host without its sockets: loaded parts, sessions with their KV caches, and the loop that puts
- * rows of several sessions into one run. Batching is the choice of jobs in `pickJobs`, nothing else.
+ * rows of several sessions into one run. Batching is the choice of jobs in `Lanes`, nothing else.
  */
 import { DTYPE, encodeControl, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { errorControl } from '../told.ts'
-import type { Clock } from '../../util/index.ts'
+import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
 import { BlockMeter } from './block-times.ts'
 import { askedRows, chosenTokens, guessesOf, tokenControl } from './choosing.ts'
-import { answer, markSingle, pickJobs, rowsOf, sessionKey } from './jobs.ts'
+import { answer, boundaryRows, embedded, markSingle, rowsOf, sessionKey } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HeadPart, HostParts, Segment } from './parts.ts'
+import { Lanes } from './lanes.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
 import { PrefixCache } from './prefix-cache.ts'
@@ -43,6 +44,8 @@ export class StageRuntime {
   #batchedRows = 0
   #computeMs = 0
   readonly #meter = new BlockMeter()
+  readonly #lanes = new Lanes()
+  #wake: CancelTimer = () => undefined
   readonly #prefixes: PrefixCache
 
   constructor(needs: StageRuntimeNeeds) {
@@ -117,7 +120,7 @@ export class StageRuntime {
       if (session === undefined) return
       const count = message.dims[0] ?? 0
       checkStep(this.#needs.manifest, session, message, count)
-      const rows = message.dtype === DTYPE.i32 ? this.#embed(session, message) : message.payload
+      const rows = message.dtype === DTYPE.i32 ? embedded(session, message) : message.payload
       session.expected += count
       session.waiting += count
       const guesses = guessesOf(session, message)
@@ -135,6 +138,7 @@ export class StageRuntime {
   #wait(job: Job): void {
     if (job.session.closed) return
     this.#waiting.push(job)
+    this.#lanes.came(job, this.#needs.clock.now())
     if (!this.#running) void this.#loop()
   }
 
@@ -186,19 +190,20 @@ export class StageRuntime {
     )
   }
 
-  #embed(session: Session, message: Frame): Uint8Array {
-    const { buffer, byteOffset, byteLength } = message.payload
-    return session.segment.embedding!.rows(new Int32Array(buffer, byteOffset, byteLength / 4))
-  }
-
   #failJob({ session, frame: message }: Pick<Job, 'session' | 'frame'>, error: unknown): void {
     if (!session.closed) this.#fail(message, error)
   }
 
   async #loop(): Promise<void> {
     this.#running = true
+    this.#wake()
     while (this.#waiting.length > 0) {
       const jobs = this.#pick()
+      if (jobs.length === 0) {
+        const wait = this.#lanes.wakeIn(this.#waiting, this.#needs.clock.now())
+        this.#wake = this.#needs.clock.after(wait, () => void this.#loop())
+        break
+      }
       const started = this.#needs.clock.now()
       await this.#step(jobs)
       this.#computeMs += this.#needs.clock.now() - started
@@ -208,7 +213,7 @@ export class StageRuntime {
   }
 
   #pick(): Job[] {
-    const jobs = pickJobs(this.#waiting, this.#needs.clock.now())
+    const jobs = this.#lanes.pick(this.#waiting, this.#needs.clock.now(), this.#meter.riders)
     const taken = new Set(jobs)
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
     if (jobs.length > 1) {
@@ -267,13 +272,7 @@ export class StageRuntime {
   }
 
   #emitRows(job: Job): void {
-    const { manifest } = this.#needs
-    this.#answer(job, {
-      type: HOST.rows,
-      dtype: manifest.boundary === 'f16' ? DTYPE.f16 : DTYPE.f32,
-      dims: [job.count, manifest.shape.width],
-      payload: job.rows,
-    })
+    this.#answer(job, { type: HOST.rows, ...boundaryRows(this.#needs.manifest, job) })
   }
 
   async #finish(jobs: readonly Job[]): Promise<void> {

@@ -14,7 +14,7 @@ import { Speculation } from './speculation/speculation.ts'
 import { Tracing } from './tracing.ts'
 
 /** Every stage may let rows of the batch lane wait for those of others, each step anew. */
-const YIELDING_GRACE_MS = 30_000
+const YIELDING_GRACE_MS = 120_000
 
 /** The session that gives. */
 export interface Giver {
