@@ -85,7 +85,7 @@ async function main(): Promise<void> {
   const lab = await createLab()
   try {
     const peers = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
-    const [a, b, c] = peers as [RealPeer, RealPeer, RealPeer]
+    const [a, b, c] = peers
     await joined(peers)
     const { blocks } = await a.access.importModel({ source, name: 'bench' }, () => undefined)
     const manifest = languageModel(await a.access.manifest('bench'))
