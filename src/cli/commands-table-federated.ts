@@ -12,6 +12,7 @@ export const FED_ACTIONS = [
   'status',
   'rounds',
   'log',
+  'results',
   'stop',
   'export',
   'budget',
@@ -22,7 +23,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
   {
     verb: 'fed',
     group: 'models',
-    summary: 'train one model over sites whose data stays at home',
+    summary: 'train and count over sites whose data stays at home',
     arguments: [
       { label: 'ACTION', required: true, choices: FED_ACTIONS },
       { label: 'PLAN|JOB', offers: 'files' },
@@ -50,6 +51,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         value: { label: 'EPSILON', kind: 'number', min: 0, max: 1000 },
         help: 'join: what the data may spend over all jobs (default: the plan’s, where none is set)',
       },
+      { name: 'analysis', help: 'new: a plan that counts and measures, and trains nothing' },
       { name: 'unapproved', help: 'join: somebody else approves the plan, with weft fed approve' },
       { name: 'hash', value: { label: 'HASH', kind: 'text' }, help: 'join, approve: only if the plan has this hash' },
       { name: 'why', value: { label: 'TEXT', kind: 'text' }, help: 'leave, stop: what the log says' },
@@ -114,7 +116,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
     ],
     notes: [
       'PLAN: a JSON file that all sites agree on; docs/federated.md describes it. Joining is saying yes to the plan: the ' +
-        'site carries out this plan and no other. new, check and simulate need no running peer.',
+        'site carries out this plan and no other. results is for analyses, export for both. new, check and simulate need no running peer.',
     ],
     examples: [
       'weft fed new -o heart.json',
@@ -124,6 +126,8 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
       'weft fed start heart',
       'weft fed status heart',
       'weft fed export heart -o result',
+      'weft fed new --analysis -o look.json',
+      'weft fed results look',
     ],
   },
 ]

@@ -68,7 +68,7 @@ export function auditedFederation<Result>(
   call: FederatedCall,
   run: () => Promise<Result>,
 ): Promise<Result> {
-  if (['status', 'rounds', 'log', 'budget'].includes(call.op)) return run()
+  if (['status', 'rounds', 'log', 'results', 'budget'].includes(call.op)) return run()
   return audited(site, `fed.${call.op}`, 'job' in call ? call.job : undefined, run)
 }
 

@@ -1,6 +1,6 @@
 /** Federations of this peer: the parts that they need, and what the API asks of them by name. */
 import { z } from 'zod'
-import { Federation } from '../federated/index.ts'
+import { Federation, resultsOf } from '../federated/index.ts'
 import type { TakingPart } from '../federated/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
@@ -74,7 +74,7 @@ export const federatedCallSchema = z.discriminatedUnion('op', [
     record: path.optional(),
   }),
   z.strictObject({ op: z.literal('status'), job: job.optional() }),
-  z.strictObject({ op: z.enum(['rounds', 'log']), job }),
+  z.strictObject({ op: z.enum(['rounds', 'log', 'results']), job }),
   z.strictObject({ op: z.literal('export'), job, out: path }),
   z.strictObject({ op: z.literal('budget') }),
 ])
@@ -123,6 +123,8 @@ export async function callFederation(
       return { schema: 'weft.fed-rounds/1', job: call.job, rounds: (await federation.events(call.job)).filter(isRound) }
     case 'log':
       return { schema: 'weft.fed-log/1', job: call.job, events: await federation.events(call.job) }
+    case 'results':
+      return resultsOf(federation.takenPart(call.job))
     case 'export':
       return federation.export(call.job, call.out)
     default:

@@ -69,7 +69,7 @@ async function callOf({ flags }: CommandContext, action: string): Promise<Federa
     case 'stop':
       return { op: action, job: target, ...optional('why', flags.text('why')) }
     default:
-      return { op: action as 'status' | 'rounds' | 'log', job: target }
+      return { op: action as 'status' | 'rounds' | 'log' | 'results', job: target }
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Network } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { JobAmbiguousError, JobRefusedError } from '../plan/errors.ts'
-import type { FedPlan } from '../plan/schema.ts'
+import type { JobPlan } from '../plan/job-plan.ts'
 import { pipeOver } from '../rounds/pipe.ts'
 import type { Message } from '../rounds/pipe.ts'
 import { FED_PROTOCOL } from '../rounds/wire.ts'
@@ -47,7 +47,7 @@ async function offerOf(
   asking: Asking,
   peer: string,
   job: string,
-): Promise<(Offer & { readonly plan: FedPlan }) | undefined> {
+): Promise<(Offer & { readonly plan: JobPlan }) | undefined> {
   try {
     return checkOffer(await ask(asking, peer, 'ask', { what: 'offer', job }))
   } catch {

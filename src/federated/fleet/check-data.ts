@@ -3,8 +3,15 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Engine } from '../../onnx/index.ts'
 import type { Clock } from '../../util/index.ts'
+import type { AnalysisPlan } from '../plan/analysis-schema.ts'
+import type { Words } from '../privacy/words.ts'
+import { FIRST_STATE } from '../rounds/state.ts'
 import { readFedData } from '../plan/read-plan.ts'
-import type { FedPlan } from '../plan/schema.ts'
+import { AnalysisMath } from '../analysis/math.ts'
+import { AnalysisSite } from '../analysis/site.ts'
+import { isAnalysis } from '../plan/job-plan.ts'
+import type { JobPlan } from '../plan/job-plan.ts'
+import { minimumOf } from '../plan/train-plan.ts'
 import { checkSize } from '../rounds/sizes.ts'
 import { SiteTrainer } from '../site/trainer.ts'
 import type { ColumnMoments } from '../site/statistics.ts'
@@ -16,7 +23,7 @@ export interface CheckedData {
   readonly records: number
   readonly test: number
   readonly columns: readonly ColumnMoments[]
-  /** Of the model, all together. */
+  /** Of the model, all together; of an analysis, numbers of its first sum. */
   readonly parameters: number
 }
 
@@ -24,10 +31,11 @@ export interface CheckedData {
 export async function checkData(
   needs: { readonly clock: Clock; readonly engine: Engine },
   root: string,
-  plan: FedPlan,
+  plan: JobPlan,
   path: string,
   signal?: AbortSignal,
 ): Promise<CheckedData> {
+  if (isAnalysis(plan)) return checkRecords(plan, path, signal)
   await mkdir(root, { recursive: true, mode: 0o700 })
   const folder = await mkdtemp(join(root, 'check-'))
   try {
@@ -48,3 +56,15 @@ export async function checkData(
     await rm(folder, { recursive: true, force: true })
   }
 }
+
+async function checkRecords(plan: AnalysisPlan, path: string, signal?: AbortSignal): Promise<CheckedData> {
+  const data = await readFedData(path)
+  const math = new AnalysisMath(plan, Math.max(3, minimumOf(plan).sites))
+  const { records } = await AnalysisSite.open(math, data, NO_WORDS, signal)
+  const { site, dataset = site } = data.data
+  const { reals, wide } = math.shape(FIRST_STATE)
+  return { site, dataset, records, test: 0, columns: [], parameters: reals + wide }
+}
+
+/** Nothing is noised here. */
+const NO_WORDS: Words = { next: () => 0, below: () => 0 }

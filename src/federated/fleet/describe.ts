@@ -1,6 +1,6 @@
 /** A job as people see it: what it is, where it stands, and whom it waits for, how long and why. */
 import { errorData, toWeftError } from '../../errors.ts'
-import { sumsOf } from '../plan/cohort.ts'
+import { extentOf } from '../plan/job-plan.ts'
 import type { FederationNeeds } from './needs.ts'
 import type { JobFolder } from './job-folder.ts'
 import type { RunningJob } from './running-job.ts'
@@ -46,7 +46,7 @@ export function describeJob(folder: JobFolder, running: RunningJob | undefined, 
   const waiting = running?.coordinator.waiting
   const state = stateOf(folder, running)
   const error = running?.error ?? running?.held
-  const per = sumsOf(plan) / plan.rounds
+  const { rounds, sumsOfEach } = extentOf(plan)
   return {
     schema: 'weft.fed-status/1',
     job: folder.id,
@@ -58,8 +58,8 @@ export function describeJob(folder: JobFolder, running: RunningJob | undefined, 
     approved: site.approved?.plan_hash === offer.plan_hash,
     joined: [...joins.values()].map(({ peer, site: of }) => ({ peer, site: of })),
     members,
-    round: standing === undefined ? 0 : Math.floor(standing.state.done / per),
-    rounds: plan.rounds,
+    round: standing === undefined ? 0 : Math.floor(standing.state.done / sumsOfEach),
+    rounds,
     stage: running?.stage ?? null,
     aggregator: running?.aggregator ?? null,
     waits:

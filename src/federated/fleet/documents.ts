@@ -4,8 +4,8 @@ import { isPeerId, verify } from '../../trust/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { FedPlanError, JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
-import { checkFedPlan } from '../plan/read-plan.ts'
-import type { FedPlan } from '../plan/schema.ts'
+import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
+import type { JobPlan } from '../plan/job-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 
@@ -66,8 +66,8 @@ function isSigned(by: string, document: { readonly signature: string }): boolean
 }
 
 /** @throws FedPlanError for what runs in simulations alone */
-export function makeOffer(signer: Signer, plan: FedPlan, created: string): Offer {
-  if (plan.strategy.name === 'bucketed') {
+export function makeOffer(signer: Signer, plan: JobPlan, created: string): Offer {
+  if (!isAnalysis(plan) && plan.strategy.name === 'bucketed') {
     throw new FedPlanError(
       plan.name,
       'strategy',
@@ -81,7 +81,7 @@ export function makeOffer(signer: Signer, plan: FedPlan, created: string): Offer
 }
 
 /** The offer with its plan checked. @throws JobRefusedError, FedPlanError */
-export function checkOffer(value: unknown): Offer & { readonly plan: FedPlan } {
+export function checkOffer(value: unknown): Offer & { readonly plan: JobPlan } {
   const result = offerSchema.safeParse(value)
   if (!result.success) throw new JobRefusedError('of a peer', 'an offer is malformed')
   const offer = result.data
@@ -90,7 +90,7 @@ export function checkOffer(value: unknown): Offer & { readonly plan: FedPlan } {
     throw new JobRefusedError(job, `it is not signed by ${offer.author}`)
   }
   if (hex(planHash(offer.plan)) !== offer.plan_hash) throw new JobRefusedError(job, 'its plan has another hash')
-  return { ...offer, plan: checkFedPlan(offer.plan, `plan of job ${job}`) }
+  return { ...offer, plan: checkJobPlan(offer.plan, `plan of job ${job}`) }
 }
 
 export function makeJoin(signer: Signer, { job, plan_hash }: Offer, site: string): Join {

@@ -5,8 +5,10 @@ import { writeModel } from '../../onnx/index.ts'
 import { writeFileAtomic } from '../../store/index.ts'
 import { trainedModel } from '../../training/index.ts'
 import { JobStateError } from '../plan/errors.ts'
+import { isAnalysis } from '../plan/job-plan.ts'
 import type { Pooled } from '../site/statistics.ts'
 import { tensorsOf } from '../site/parameters.ts'
+import { resultsOf } from './results.ts'
 import type { RunningJob } from './running-job.ts'
 
 export interface RoundLine {
@@ -50,7 +52,17 @@ function numberOr(value: unknown): number | null {
   return typeof value === 'number' ? value : null
 }
 
+/** Where the plan is an analysis: what it found. */
+async function exportResults(running: RunningJob, out: string): Promise<Exported> {
+  const results = await resultsOf(running)
+  await mkdir(out, { recursive: true })
+  const name = 'analysis.json'
+  await writeFileAtomic(join(out, name), Buffer.from(`${JSON.stringify(results, null, 2)}\n`))
+  return { schema: 'weft.fed-export/1', job: running.folder.id, out, files: [name] }
+}
+
 export async function exportJob(running: RunningJob, out: string): Promise<Exported> {
+  if (isAnalysis(running.view.plan)) return exportResults(running, out)
   const { folder, standing } = running
   const held = await running.weights()
   const { pooled } = standing.current.state

@@ -5,7 +5,7 @@ import type { Channel } from '../../net/index.ts'
 import { RoleError } from '../../trust/index.ts'
 import type { CancelTimer } from '../../util/index.ts'
 import { JobStateError, JobUnknownError, PlanChangedError } from '../plan/errors.ts'
-import { checkFedPlan } from '../plan/read-plan.ts'
+import { checkJobPlan } from '../plan/job-plan.ts'
 import { openPrivacyLedger } from '../privacy/ledger.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { pipeOver, pipePair } from '../rounds/pipe.ts'
@@ -73,7 +73,7 @@ export class Federation {
   /** Makes a job of a plan, signed by this peer. @throws FedPlanError */
   async create(plan: unknown): Promise<Offer> {
     this.#checkRole()
-    const checked = checkFedPlan(plan, 'the plan')
+    const checked = checkJobPlan(plan, 'the plan')
     const offer = makeOffer(this.#needs.identity, checked, this.#now())
     const folder = await JobFolder.create(this.#root, offer)
     this.#folders.set(folder.id, folder)
@@ -172,10 +172,15 @@ export class Federation {
   }
 
   async export(job: string, out: string): Promise<Exported> {
-    const folder = this.#known(job)
-    const running = this.#running.get(folder.id)
-    if (running === undefined) throw new JobStateError(folder.id, 'this site takes no part in it')
-    return exportJob(running, out)
+    return exportJob(this.takenPart(job), out)
+  }
+
+  /** A job that this site takes part in. @throws JobUnknownError, JobStateError */
+  takenPart(job: string): RunningJob {
+    const { id } = this.#known(job)
+    const running = this.#running.get(id)
+    if (running === undefined) throw new JobStateError(id, 'this site takes no part in it')
+    return running
   }
 
   async stop(): Promise<void> {

@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../../store/index.ts'
 import { JobUnknownError } from '../plan/errors.ts'
 import { checkOffer, checkStart } from './documents.ts'
 import type { Join, Offer, Start } from './documents.ts'
-import type { FedPlan } from '../plan/schema.ts'
+import type { JobPlan } from '../plan/job-plan.ts'
 
 const siteSchema = z.strictObject({
   schema: z.literal('weft.fed-site/1'),
@@ -37,12 +37,12 @@ const MAX_LOG = 16 << 20
 
 export class JobFolder {
   readonly path: string
-  readonly offer: Offer & { readonly plan: FedPlan }
+  readonly offer: Offer & { readonly plan: JobPlan }
   site: SiteFile = NO_SITE
   start: Start | undefined
   joins = new Map<string, Join>()
 
-  private constructor(path: string, offer: Offer & { readonly plan: FedPlan }) {
+  private constructor(path: string, offer: Offer & { readonly plan: JobPlan }) {
     this.path = path
     this.offer = offer
   }

@@ -2,13 +2,17 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeNpz } from '../../data/index.ts'
+import { AnalysisMath } from '../analysis/math.ts'
+import { AnalysisSite } from '../analysis/site.ts'
 import type { Engine } from '../../onnx/index.ts'
 import { publicKeyBytes } from '../../trust/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
 import { roundOf, sumsOf } from '../plan/cohort.ts'
 import { JobRefusedError, JobStateError, PlanChangedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
+import { extentOf } from '../plan/job-plan.ts'
 import { readFedData } from '../plan/read-plan.ts'
+import type { SiteData } from '../plan/read-plan.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { wordsFrom } from '../privacy/words.ts'
 import { Coordinator } from '../rounds/coordinator.ts'
@@ -16,10 +20,11 @@ import { COORDINATOR_TIMES } from '../rounds/coordinator-types.ts'
 import { JobView } from '../rounds/job-view.ts'
 import { MEMBER_TIMES, MemberLoop } from '../rounds/member-loop.ts'
 import { folderFiles, MemberState } from '../rounds/member-state.ts'
-import type { RoundFacts } from '../rounds/math.ts'
+import type { RoundFacts } from '../rounds/sum-math.ts'
 import type { Pipe } from '../rounds/pipe.ts'
 import type { FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
+import type { RoundSite } from '../site/site.ts'
 import { tensorsOf } from '../site/parameters.ts'
 import { SiteTrainer } from '../site/trainer.ts'
 import type { Signer } from './documents.ts'
@@ -58,6 +63,8 @@ export class RunningJob {
   #trainer: SiteTrainer | undefined
   #loop: MemberLoop | undefined
   #site: Site | undefined
+  /** In place of trainer and site where the plan is an analysis. */
+  analysis: AnalysisSite | undefined
   #error: Error | undefined
   #held: Error | undefined
   readonly #abort = new AbortController()
@@ -123,27 +130,18 @@ export class RunningJob {
   }
 
   async #openSite(path: string): Promise<void> {
-    const { clock, engine, threads, random, self, ledger } = this.#needs
-    const work = join(this.folder.path, 'work')
-    await mkdir(work, { recursive: true, mode: 0o700 })
-    const { plan } = this.view
+    const { clock, random, self, ledger } = this.#needs
     const data = await readFedData(path)
-    this.#trainer = await SiteTrainer.open({ clock, engine, folder: work, threads }, plan, data)
-    this.#site = new Site(
-      this.#trainer,
-      this.view.math,
-      wordsFrom((length) => random.bytes(length)),
-    )
-    if (this.folder.site.trainer !== null) this.#site.external = { command: this.folder.site.trainer, folder: work }
+    const site = await this.#siteOf(data)
     const dataset = data.data.dataset ?? data.data.site
-    const part = partInRound(this.folder.offer.author, this.view, dataset, this.#trainer.records)
+    const part = partInRound(this.folder.offer.author, this.view, dataset, site.records)
     this.#loop = new MemberLoop({
       clock,
       random,
       self,
       job: this.view,
       standing: this.standing,
-      site: this.#site,
+      site,
       ledger,
       dataset,
       connect: this.#needs.connect,
@@ -155,6 +153,19 @@ export class RunningJob {
       applied: (before, facts) => this.#applied(before, facts),
       before: this.#needs.hooks.before,
     })
+  }
+
+  async #siteOf(data: SiteData): Promise<RoundSite> {
+    const { clock, engine, threads, random } = this.#needs
+    const { math } = this.view
+    const words = wordsFrom((length) => random.bytes(length))
+    if (math instanceof AnalysisMath) return (this.analysis = await AnalysisSite.open(math, data, words))
+    const work = join(this.folder.path, 'work')
+    await mkdir(work, { recursive: true, mode: 0o700 })
+    this.#trainer = await SiteTrainer.open({ clock, engine, folder: work, threads }, math.plan, data)
+    this.#site = new Site(this.#trainer, math, words)
+    if (this.folder.site.trainer !== null) this.#site.external = { command: this.folder.site.trainer, folder: work }
+    return this.#site
   }
 
   /** Resolves when the next round may begin. @throws what `checkApproval` throws */
@@ -180,7 +191,7 @@ export class RunningJob {
     const { self, watch } = this.#needs
     this.#unwatch = this.view.peers.filter((peer) => peer !== self.id).map((peer) => watch(peer))
     this.#ended = loop.run().then(
-      () => this.#over({ rounds: this.view.plan.rounds }),
+      () => this.#over({ rounds: extentOf(this.view.plan).rounds }),
       (error: unknown) => {
         if (this.#stopped) return
         this.#error = error as Error
@@ -215,9 +226,16 @@ export class RunningJob {
   }
 
   async #applied(before: FedState, facts: RoundFacts & { members: number; session: number }): Promise<void> {
-    const { plan } = this.view
+    const { math } = this.view
     const { state, hash } = this.standing.current
     const model = Buffer.from(hash).toString('hex')
+    const noise = math.noise(before)
+    const spent = noise === undefined ? {} : { q: noise.q, z: noise.z, unit: noise.unit }
+    if (math instanceof AnalysisMath) {
+      this.#note('round', { round: state.done, step: state.done, ...facts, model, ...spent })
+      return
+    }
+    const { plan } = math
     if (before.pooled === null) {
       this.#note('statistics', { ...facts, model, columns: state.pooled?.columns.length ?? 0 })
       return
@@ -227,8 +245,6 @@ export class RunningJob {
     const held = await this.weights()
     const site = this.#site!
     const metrics = held === undefined ? undefined : await site.trainer.metrics(held.weights, 'test')
-    const noise = this.view.math.noise(before)
-    const spent = noise === undefined ? {} : { q: noise.q, z: noise.z, unit: noise.unit }
     this.#note('round', { round, step: state.done, ...facts, model, ...spent, own_test: metrics ?? null })
     if (held === undefined || !isLast) return
     const tensors = tensorsOf(site.trainer.shapes(), held.weights)

@@ -3,7 +3,8 @@ import type { CheckedData } from './check-data.ts'
 import { checkData } from './check-data.ts'
 import type { Offer } from './documents.ts'
 import type { FederationNeeds } from './needs.ts'
-import type { FedPlan } from '../plan/schema.ts'
+import { isAnalysis } from '../plan/job-plan.ts'
+import type { JobPlan } from '../plan/job-plan.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import type { JobView } from '../rounds/job-view.ts'
 
@@ -29,7 +30,7 @@ export interface TakingPart {
 export async function admittedData(
   needs: Pick<FederationNeeds, 'clock' | 'engine' | 'permit'>,
   root: string,
-  { author, plan }: Pick<Offer, 'author'> & { readonly plan: FedPlan },
+  { author, plan }: Pick<Offer, 'author'> & { readonly plan: JobPlan },
   path: string,
   signal?: AbortSignal,
 ): Promise<CheckedData> {
@@ -51,16 +52,21 @@ export function partInRound(author: string, view: JobView, data: string, records
 }
 
 /** Noise that a plan sets by itself may cost more than the epsilon that it names: then nothing bounds it. */
-function termsOf({ privacy = 'off', secagg = 'off' }: FedPlan): Pick<TakingPart, 'epsilon' | 'delta' | 'masked'> {
-  const masked = secagg !== 'off'
+function termsOf(plan: JobPlan): Pick<TakingPart, 'epsilon' | 'delta' | 'masked'> {
+  const { privacy = 'off' } = plan
+  const masked = isMasked(plan)
   if (privacy === 'off' || privacy.noise_multiplier !== undefined) return { masked }
   return { masked, epsilon: privacy.epsilon, delta: privacy.delta }
 }
 
 /** Members of the smallest round that the plan could have: secure sums are of three at least. */
-function leastMembers(plan: FedPlan): number {
+function leastMembers(plan: JobPlan): number {
   const { sites } = minimumOf(plan)
-  return plan.secagg === undefined || plan.secagg === 'off' ? sites : Math.max(3, sites)
+  return isMasked(plan) ? Math.max(3, sites) : sites
+}
+
+function isMasked(plan: JobPlan): boolean {
+  return isAnalysis(plan) || (plan.secagg !== undefined && plan.secagg !== 'off')
 }
 
 /** Distinct sites that are left at least when only so many members are. @param names of each member's site */

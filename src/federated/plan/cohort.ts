@@ -128,26 +128,33 @@ function multiplierOf(plan: FedPlan, members: number, d: number, scale: number, 
     const noise = { n, clip: reference * scale, f: secagg.f, d, shareSigma, mechanism: 'gaussian', rounding } as const
     return distributedEpsilon(noise, sumsOf(plan), privacy.delta, privacy.sample_rate ?? 1).epsilon
   }
-  let [low, high] = [0.05, 1]
-  while (epsilonAt(high) > privacy.epsilon) {
-    high *= 2
-    if (high > 2 ** 20) {
-      throw new FedPlanError(
-        plan.name,
-        'privacy',
-        `no noise keeps ${sumsOf(plan)} sums within epsilon ${privacy.epsilon}`,
-      )
-    }
-  }
-  for (let step = 0; step < 40 && high - low > 1e-6 * high; step++) {
-    const middle = (low + high) / 2
-    if (epsilonAt(middle) > privacy.epsilon) low = middle
-    else high = middle
+  const least = leastMultiplier(epsilonAt, privacy.epsilon)
+  if (least === undefined) {
+    throw new FedPlanError(
+      plan.name,
+      'privacy',
+      `no noise keeps ${sumsOf(plan)} sums within epsilon ${privacy.epsilon}`,
+    )
   }
   // Room for a bound that moves: rounding counts for more where the clip is small.
-  const z = privacy.adaptive === undefined ? high : high * 1.001
+  const z = privacy.adaptive === undefined ? least : least * 1.001
   if (!(z > 0)) throw new ParameterRangeError('no noise multiplier was found')
   if (known.size >= MOST_KNOWN) known.clear()
   known.set(key, z)
   return z
+}
+
+/** The least z, within 1e-6, whose epsilon is not above `epsilon`; undefined: none. */
+export function leastMultiplier(epsilonAt: (z: number) => number, epsilon: number): number | undefined {
+  let [low, high] = [0.05, 1]
+  while (epsilonAt(high) > epsilon) {
+    high *= 2
+    if (high > 2 ** 20) return undefined
+  }
+  for (let step = 0; step < 40 && high - low > 1e-6 * high; step++) {
+    const middle = (low + high) / 2
+    if (epsilonAt(middle) > epsilon) low = middle
+    else high = middle
+  }
+  return high
 }

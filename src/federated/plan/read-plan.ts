@@ -2,9 +2,9 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { checkPlan } from '../../training/index.ts'
-import { nearest } from '../../util/index.ts'
 import { shared } from './strategy.ts'
 import { FedPlanError } from './errors.ts'
+import { issueOf } from './issue.ts'
 import { fedDataSchema, fedPlanSchema } from './schema.ts'
 import type { FedData, FedPlan } from './schema.ts'
 import { trainPlanOf } from './train-plan.ts'
@@ -27,14 +27,14 @@ export interface SiteData {
 export async function readFedData(path: string): Promise<SiteData> {
   const value = await readJson(path)
   const result = fedDataSchema.safeParse(value)
-  if (!result.success) throw problem(path, result.error.issues[0]!, Object.keys(fedDataSchema.shape))
+  if (!result.success) throw issueOf(path, result.error.issues[0]!, Object.keys(fedDataSchema.shape))
   return { data: result.data, folder: dirname(resolve(path)), path: resolve(path) }
 }
 
 /** @param where for messages. @throws FedPlanError, and what checking the plan of training throws */
 export function checkFedPlan(value: unknown, where: string): FedPlan {
   const result = fedPlanSchema.safeParse(value)
-  if (!result.success) throw problem(where, result.error.issues[0]!, Object.keys(fedPlanSchema.shape))
+  if (!result.success) throw issueOf(where, result.error.issues[0]!, Object.keys(fedPlanSchema.shape))
   const plan = result.data
   checkPlan(JSON.parse(JSON.stringify(trainPlanOf(plan, PLACEHOLDER))), where)
   checkTogether(plan, where)
@@ -96,7 +96,8 @@ function checkTogether(plan: FedPlan, where: string): void {
   }
 }
 
-async function readJson(path: string): Promise<unknown> {
+/** @throws FedPlanError */
+export async function readJson(path: string): Promise<unknown> {
   try {
     const { size } = await stat(path)
     if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, and ${MAX_BYTES} are the most`)
@@ -104,23 +105,4 @@ async function readJson(path: string): Promise<unknown> {
   } catch (error) {
     throw new FedPlanError(path, '', `cannot be read: ${(error as Error).message.slice(0, 200)}`, error)
   }
-}
-
-interface Issue {
-  readonly path: readonly PropertyKey[]
-  readonly message: string
-  readonly code?: string
-  readonly keys?: readonly string[]
-}
-
-function problem(where: string, issue: object, known: readonly string[]): FedPlanError {
-  const { path, message, keys } = issue as Issue
-  const unknown = keys?.[0]
-  if (unknown !== undefined) {
-    const near = nearest(unknown, known)
-    const hint = near === undefined ? '' : `: did you mean "${near}"?`
-    return new FedPlanError(where, [...path, unknown].map(String).join('.'), `is no field of it${hint}`)
-  }
-  const said = message.charAt(0).toLowerCase() + message.slice(1)
-  return new FedPlanError(where, path.map(String).join('.'), said)
 }

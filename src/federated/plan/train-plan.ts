@@ -43,12 +43,12 @@ const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
 const DEFAULT_DEADLINE_MS = 600_000
 
 /** Milliseconds. */
-export function deadlineOf({ deadline }: FedPlan): number {
+export function deadlineOf({ deadline }: Pick<FedPlan, 'deadline'>): number {
   const match = /^(\d+)(ms|s|m|h)$/.exec(deadline ?? '')
   return match === null ? DEFAULT_DEADLINE_MS : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]
 }
 
 /** Sites that must be there, as the plan says, and records of all of them together. */
-export function minimumOf({ minimum }: FedPlan): { readonly sites: number; readonly records: number } {
+export function minimumOf({ minimum }: Pick<FedPlan, 'minimum'>): { readonly sites: number; readonly records: number } {
   return { sites: minimum?.sites ?? 3, records: minimum?.records ?? 64 }
 }

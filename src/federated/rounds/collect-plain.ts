@@ -27,7 +27,7 @@ export async function collectPlain(
     throw new RoundAbortedError(session, 'vectors', `${list.length} of at least ${job.least} members sent one`)
   }
   const shape = { reals: first.reals.length, wide: first.wide.length }
-  const all = job.math.strategy.sees === 'each' ? list : [addContributions(list, shape)]
+  const all = job.math.sees === 'each' ? list : [addContributions(list, shape)]
   const payload = Buffer.concat(all.map(contributionBytes))
   const body = { members: good.map(({ peer }) => peer) }
   const there = guests.filter(({ peer }) => admits(peer))

@@ -1,7 +1,9 @@
 /** What a round needs to know of its job: the same at every member. */
+import { AnalysisMath } from '../analysis/math.ts'
+import { isAnalysis } from '../plan/job-plan.ts'
+import type { JobPlan } from '../plan/job-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { deadlineOf, minimumOf } from '../plan/train-plan.ts'
-import { sumsOf } from '../plan/cohort.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
 import { RoundMath } from './math.ts'
 import { vectorLayout } from './layout.ts'
@@ -16,19 +18,22 @@ export interface JobMember {
   readonly site: string
 }
 
-export class JobView {
+/** The mathematics of a plan. */
+export type MathOf<P extends JobPlan> = P extends FedPlan ? RoundMath : AnalysisMath
+
+export class JobView<P extends JobPlan = JobPlan> {
   readonly id: string
-  readonly plan: FedPlan
+  readonly plan: P
   readonly planHash: Uint8Array
   readonly members: readonly JobMember[]
-  readonly math: RoundMath
+  readonly math: MathOf<P>
 
-  constructor(init: { readonly id: string; plan: FedPlan; planHash: Uint8Array; members: readonly JobMember[] }) {
+  constructor(init: { readonly id: string; plan: P; planHash: Uint8Array; members: readonly JobMember[] }) {
     this.id = init.id
     this.plan = init.plan
     this.planHash = init.planHash
     this.members = init.members
-    this.math = new RoundMath(init.plan, init.members.length)
+    this.math = mathOf(init.plan, init.members.length) as MathOf<P>
   }
 
   get peers(): readonly string[] {
@@ -36,7 +41,7 @@ export class JobView {
   }
 
   get isSecure(): boolean {
-    return this.plan.secagg !== undefined && this.plan.secagg !== 'off'
+    return this.math.encoding !== undefined
   }
 
   /** Members that a round has at least. */
@@ -53,8 +58,8 @@ export class JobView {
     return deadlineOf(this.plan)
   }
 
-  isOver({ done, pooled }: FedState): boolean {
-    return pooled !== null && done >= sumsOf(this.plan)
+  isOver(state: FedState): boolean {
+    return this.math.isOver(state)
   }
 
   layout(state: FedState): VectorLayout {
@@ -85,7 +90,10 @@ export class JobView {
   }
 
   #secagg(): { readonly bits: number; readonly f: number } {
-    const { secagg = 'off' } = this.plan
-    return secagg === 'off' ? { bits: 32, f: 16 } : secagg
+    return this.math.encoding ?? { bits: 32, f: 16 }
   }
+}
+
+function mathOf(plan: JobPlan, members: number): RoundMath | AnalysisMath {
+  return isAnalysis(plan) ? new AnalysisMath(plan, members) : new RoundMath(plan, members)
 }

@@ -1,9 +1,9 @@
 /** What a round computes, whoever carries its bytes: which sums a plan needs, and how they change the model. */
 import { createStrategy } from '../aggregation/strategies.ts'
-import type { Strategy } from '../aggregation/types.ts'
+import type { Sight, Strategy } from '../aggregation/types.ts'
 import { weighting } from '../aggregation/parameters.ts'
 import { ParameterRangeError } from '../errors.ts'
-import { boundOf, noiseOf, thresholdOf } from '../plan/cohort.ts'
+import { boundOf, noiseOf, sumsOf, thresholdOf } from '../plan/cohort.ts'
 import type { Noise } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
@@ -11,18 +11,13 @@ import { nextBound } from '../privacy/clipping.ts'
 import { pooledOf } from '../site/statistics.ts'
 import type { Contribution, Sums, VectorShape } from './layout.ts'
 import type { FedState } from './state.ts'
+import type { RoundFacts, SumMath } from './sum-math.ts'
 import { realOf } from './wide.ts'
 
 /** Wide numbers of a round of training, in their order. Under privacy there are none: each would cost. */
 export const WIDE = { weight: 0, loss: 1, records: 2, extra: 3 } as const
 
-export interface RoundFacts {
-  /** Mean loss of the global model that the round began with; null where nobody tells it. */
-  readonly loss: number | null
-  readonly records: number | null
-}
-
-export class RoundMath {
+export class RoundMath implements SumMath {
   readonly plan: FedPlan
   readonly members: number
   /** Columns that are pooled. */
@@ -49,6 +44,19 @@ export class RoundMath {
 
   get strategy(): Strategy {
     return this.#strategy
+  }
+
+  get sees(): Sight {
+    return this.#strategy.sees
+  }
+
+  get encoding(): SumMath['encoding'] {
+    const { secagg = 'off' } = this.plan
+    return secagg === 'off' ? undefined : secagg
+  }
+
+  isOver({ done, pooled }: FedState): boolean {
+    return pooled !== null && done >= sumsOf(this.plan)
   }
 
   /** Whether what a member adds is multiplied with its share of the records. */

@@ -33,9 +33,9 @@ export async function tellPlain(needs: PlainNeeds, pipe: Pipe, contribution: Con
   const message = await expectOf(pipe, ['result'], times.silenceMs)
   const { members } = bodyOf('result', message)
   const shape = job.math.shape(state)
-  const isSeen = job.math.strategy.sees === 'each' && state.pooled !== null
+  const isSeen = job.math.sees === 'each' && state.pooled !== null
   const size = clearBytes(shape)
-  const count = job.math.strategy.sees === 'each' ? members.length : 1
+  const count = job.math.sees === 'each' ? members.length : 1
   if (count === 0 || message.payload.length !== count * size) {
     throw new JobRefusedError(job.id, 'the result has another length')
   }

@@ -5,7 +5,7 @@ import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { ReplayError } from '../secagg/errors.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
-import type { Prepared, Site } from '../site/site.ts'
+import type { Prepared, RoundSite } from '../site/site.ts'
 import type { JobView } from './job-view.ts'
 import { decodeSum, encodeContribution } from './layout.ts'
 import type { MemberState } from './member-state.ts'
@@ -19,7 +19,7 @@ export interface SecureRoundNeeds {
   readonly self: { readonly id: string; sign(bytes: Uint8Array): Uint8Array }
   readonly job: JobView
   readonly standing: MemberState
-  readonly site: Site
+  readonly site: RoundSite
   readonly ledger: Pick<PrivacyLedger, 'charge' | 'claim' | 'claimed'>
   /** Name of the data in the ledger. */
   readonly dataset: string
@@ -73,7 +73,7 @@ export async function secureRound(
         publicKey: job.members.find(({ peer }) => peer === self.id)!.key,
         sign: (bytes) => self.sign(bytes),
       },
-      records: toldRecords(needs.site.trainer.records, job.minimumRecords),
+      records: toldRecords(needs.site.records, job.minimumRecords),
       minimumRecords: job.minimumRecords,
       update: encodeContribution(prepared.contribution, layout, header, wordsOf(random)),
       noise: job.noiseSd(state),

@@ -33,7 +33,7 @@ export interface SimulationEvents {
 }
 
 export class Simulation {
-  readonly job: JobView
+  readonly job: JobView<FedPlan>
   readonly #plan: FedPlan
   readonly #pool: ClientPool
   readonly #spec: SimulationSpec

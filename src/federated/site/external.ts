@@ -4,7 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readNpz, writeNpz } from '../../data/index.ts'
 import { FedPlanError, TrainerError } from '../plan/errors.ts'
-import type { FedPlan } from '../plan/schema.ts'
+import { isAnalysis } from '../plan/job-plan.ts'
+import type { JobPlan } from '../plan/job-plan.ts'
 import { sizeOf, tensorsOf } from './parameters.ts'
 import type { ParameterShape } from './parameters.ts'
 
@@ -18,11 +19,12 @@ export interface ExternalTrainer {
 const MOST_SAID = 300
 
 /** A program has weights in and an update out, and nothing else. @throws FedPlanError for a plan that needs more of it */
-export function checkOutside(plan: FedPlan): void {
-  const { privacy = 'off', strategy, local, ditto } = plan
+export function checkOutside(plan: JobPlan): void {
   const refuse = (field: string, why: string): never => {
     throw new FedPlanError(plan.name, field, `cannot be carried out by a program of --trainer: ${why}`)
   }
+  if (isAnalysis(plan)) return refuse('schema', 'in an analysis nothing is trained')
+  const { privacy = 'off', strategy, local, ditto } = plan
   if (privacy !== 'off' && privacy.unit === 'record')
     refuse('privacy.unit', 'the gradient of each record is clipped here')
   if (strategy.name === 'scaffold') refuse('strategy.name', 'its controls are added to each gradient')

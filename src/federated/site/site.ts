@@ -36,7 +36,16 @@ export interface Prepared {
   readonly noise: Noise | undefined
 }
 
-export class Site {
+/** A site as rounds see it: what it adds, and nothing of what that is made of. */
+export interface RoundSite {
+  /** Of its own that the sum is over. */
+  readonly records: number
+  /** Parameters that training begins with. */
+  initial(state: FedState): Promise<Float32Array>
+  prepare(state: FedState, memory: SiteMemory, round: number, signal?: AbortSignal): Promise<Prepared>
+}
+
+export class Site implements RoundSite {
   readonly trainer: SiteTrainer
   /** In place of training here. */
   external: ExternalTrainer | undefined
@@ -49,6 +58,10 @@ export class Site {
     this.trainer = trainer
     this.#math = math
     this.#words = words
+  }
+
+  get records(): number {
+    return this.trainer.records
   }
 
   get #plan(): FedPlan {

@@ -2,15 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  checkData,
-  checkFedPlan,
-  checkOutside,
-  planHash,
-  readFedPlan,
-  sumsOf,
-  thresholdOf,
-} from '../../../federated/index.ts'
+import { checkData, checkOutside, planHash, extentOf, readJobPlan, thresholdOf } from '../../../federated/index.ts'
 import { createOrtEngine } from '../../../onnx/index.ts'
 import type { Command } from '../../context.ts'
 import { UsageError } from '../../errors.ts'
@@ -21,7 +13,9 @@ export const checkCommand: Command = async (context) => {
   const { flags, io, out, signal } = context
   const path = flags.argument(1)
   if (path === undefined) throw new UsageError('weft fed check needs PLAN', 'usage: weft fed check PLAN --data FILE')
-  const plan = checkFedPlan(await readFedPlan(path), path)
+  const plan = await readJobPlan(path)
+  const { rounds, sumsOfEach } = extentOf(plan)
+  const sums = rounds * sumsOfEach
   if (flags.text('trainer') !== undefined) checkOutside(plan)
   const hash = Buffer.from(planHash(plan)).toString('hex')
   const root = await mkdtemp(join(tmpdir(), 'weft-fed-check-'))
@@ -32,13 +26,13 @@ export const checkCommand: Command = async (context) => {
   }
   const least = Math.max(plan.minimum?.sites ?? 3, 3)
   const warnings = warningsOf(plan, sites)
-  const document = { schema: 'weft.fed-check/1', plan: hash, sums: sumsOf(plan), threshold: thresholdOf(least) }
+  const document = { schema: 'weft.fed-check/1', plan: hash, sums, threshold: thresholdOf(least) }
   if (out.structured) {
     out.document({ ...document, warnings, sites })
     return
   }
   out.line(`plan ${printable(plan.name)}  ${hash}`)
-  out.line(`${sumsOf(plan)} sums; with ${least} sites, ${thresholdOf(least)} have to stay to the end of each`)
+  out.line(`${sums} sums; with ${least} sites, ${thresholdOf(least)} have to stay to the end of each`)
   if (sites.length > 0) {
     const heads = [
       { head: 'SITE' },

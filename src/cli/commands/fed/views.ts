@@ -1,8 +1,9 @@
 /** Answers about federations, for people. */
-import type { JobStatus } from '../../../federated/index.ts'
+import type { JobResults, JobStatus } from '../../../federated/index.ts'
 import type { FederatedCall } from '../../../peer/index.ts'
 import type { Output } from '../../output.ts'
 import { printable, table } from '../../text.ts'
+import { showResults } from './results-view.ts'
 
 export function show(out: Output, { op }: FederatedCall, answer: object): void {
   if (op === 'create') {
@@ -10,6 +11,10 @@ export function show(out: Output, { op }: FederatedCall, answer: object): void {
     out.line(job)
     out.note(`plan ${hash}`)
     out.note(`at each site:  weft fed join ${job} --data FILE`)
+    return
+  }
+  if (op === 'results') {
+    showResults(out, answer as JobResults)
     return
   }
   if (op === 'budget') {

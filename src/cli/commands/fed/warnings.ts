@@ -1,8 +1,9 @@
 /** What a plan costs in secrecy, in words, before anybody says yes to it. */
-import { bearableAttackers, shared } from '../../../federated/index.ts'
-import type { CheckedData, FedPlan } from '../../../federated/index.ts'
+import { analysisWarnings, bearableAttackers, isAnalysis, shared } from '../../../federated/index.ts'
+import type { CheckedData, JobPlan } from '../../../federated/index.ts'
 
-export function warningsOf(plan: FedPlan, sites: readonly CheckedData[]): string[] {
+export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string[] {
+  if (isAnalysis(plan)) return analysisWarnings(plan)
   const { secagg = 'off', privacy = 'off', strategy, minimum } = plan
   const said: string[] = []
   if (secagg === 'off') {

@@ -1,0 +1,172 @@
+/** The rounds of an analysis: what is asked in each, with how much noise, and what the sums say. */
+import { ParameterRangeError, VectorLengthError } from '../errors.ts'
+import type { AnalysisPlan, AnalysisPrivacy } from '../plan/analysis-schema.ts'
+import { leastMultiplier, thresholdOf } from '../plan/cohort.ts'
+import type { Noise } from '../plan/cohort.ts'
+import { FedPlanError } from '../plan/errors.ts'
+import { analysisRounds, mostRecords, roundsOfStatistic } from '../plan/read-analysis.ts'
+import { shareSigmaOf } from '../privacy/distributed.ts'
+import type { DistributedNoise } from '../privacy/distributed.ts'
+import { epsilonOf } from '../privacy/ledger.ts'
+import type { LedgerEvent } from '../privacy/ledger-entries.ts'
+import type { Sums, VectorShape } from '../rounds/layout.ts'
+import type { FedState } from '../rounds/state.ts'
+import type { RoundFacts, SumMath } from '../rounds/sum-math.ts'
+import { largestParts, partsOfRound } from './parts.ts'
+import type { RoundParts } from './parts.ts'
+
+const DEFAULT_BITS = 32
+
+/** What one round said: sites in it, and readings by statistic. */
+export interface RoundReadings {
+  readonly sites: number
+  readonly readings: ReadonlyMap<number, Float64Array>
+}
+
+export class AnalysisMath implements SumMath {
+  readonly plan: AnalysisPlan
+  readonly members: number
+  readonly sees = 'sum'
+  readonly #known = new Map<string, RoundParts>()
+  #multiplier: number | undefined
+
+  /** @throws FedPlanError: the modulus has no room for the records of a site */
+  constructor(plan: AnalysisPlan, members: number) {
+    this.plan = plan
+    this.members = members
+    if (this.bound < mostRecords(plan)) {
+      throw new FedPlanError(
+        plan.name,
+        'records',
+        `is more than the sum of ${members} sites has room for (${this.bound})`,
+      )
+    }
+  }
+
+  get t(): number {
+    return thresholdOf(this.members)
+  }
+
+  get encoding(): { readonly bits: number; readonly f: number } {
+    return { bits: this.plan.secagg?.bits ?? DEFAULT_BITS, f: 0 }
+  }
+
+  /** Half of the modulus is left to noise. */
+  get bound(): number {
+    return Math.floor(2 ** (this.encoding.bits - 2) / this.members) - 1
+  }
+
+  get rounds(): number {
+    return analysisRounds(this.plan)
+  }
+
+  isOver({ done }: FedState): boolean {
+    return done >= this.rounds
+  }
+
+  /** Of the round that starts from this state. */
+  parts(state: Pick<FedState, 'done' | 'strategy'>): RoundParts {
+    const { done, strategy } = state
+    const before = done === 0 ? undefined : strategy[nameOf(done - 1)]
+    const key = before === undefined ? `${done}` : `${done} ${Buffer.from(before.buffer).toString('base64')}`
+    const known = this.#known.get(key)
+    if (known !== undefined) return known
+    const readings = before === undefined ? new Map<number, Float64Array>() : this.round(state, done - 1).readings
+    const made = partsOfRound(this.plan, done, readings, this.bound)
+    if (this.#known.size > 16) this.#known.clear()
+    this.#known.set(key, made)
+    return made
+  }
+
+  shape(state: FedState): VectorShape {
+    const { size, wide } = this.parts(state)
+    return { reals: size, wide }
+  }
+
+  noise(state: FedState): Noise | undefined {
+    const { privacy = 'off' } = this.plan
+    if (privacy === 'off') return undefined
+    const { size, sensitivity } = this.parts(state)
+    const z = this.#z(privacy)
+    const noise = this.#distributed(privacy, sensitivity, size, z)
+    return {
+      unit: privacy.unit,
+      q: 1,
+      z,
+      clip: sensitivity,
+      scale: 1,
+      shareSigma: noise.shareSigma,
+      event: { mechanism: 'distributed', q: 1, steps: 1, noise },
+      bitScale: null,
+    }
+  }
+
+  #distributed({ colluders = 0 }: AnalysisPrivacy, sensitivity: number, d: number, z: number): DistributedNoise {
+    const n = this.t - colluders
+    if (n < 1) throw new FedPlanError(this.plan.name, 'privacy.colluders', 'leaves nobody whose noise counts')
+    const shareSigma = shareSigmaOf(z, sensitivity, 0, n)
+    // Each record adds whole units: nothing is rounded behind the sensitivity.
+    return { n, clip: sensitivity, f: 0, d, shareSigma, mechanism: 'gaussian', rounding: 'none' }
+  }
+
+  /** The plan's, or the least that keeps all rounds together within epsilon. */
+  #z(privacy: AnalysisPrivacy): number {
+    if (privacy.noise_multiplier !== undefined) return privacy.noise_multiplier
+    if (this.#multiplier !== undefined) return this.#multiplier
+    const rounds = Array.from({ length: this.rounds }, (_, round) => largestParts(this.plan, round, this.bound))
+    const eventsAt = (z: number): LedgerEvent[] =>
+      rounds.map(({ size, sensitivity }) => ({
+        mechanism: 'distributed',
+        q: 1,
+        steps: 1,
+        noise: this.#distributed(privacy, sensitivity, size, z),
+      }))
+    const found = leastMultiplier((z) => epsilonOf(eventsAt(z), privacy.delta), privacy.epsilon)
+    if (found === undefined) {
+      const why = `no noise keeps ${this.rounds} sums within epsilon ${privacy.epsilon}`
+      throw new FedPlanError(this.plan.name, 'privacy', why)
+    }
+    // A hair more, so that sums of floating point do not pass the cap.
+    this.#multiplier = found * (1 + 1e-9)
+    return this.#multiplier
+  }
+
+  apply(state: FedState, { reals, wide }: Sums, survivors: number): FedState {
+    const each = this.parts(state).parts.map(({ part, from, wideFrom, scale }) => {
+      const counts = reals.slice(from, from + part.size).map((value) => value / scale)
+      return part.read(counts, wide.slice(wideFrom, wideFrom + part.wide))
+    })
+    const array = Float64Array.of(survivors, ...each.map(({ length }) => length), ...each.flat())
+    return { ...state, done: state.done + 1, strategy: { ...state.strategy, [nameOf(state.done)]: array } }
+  }
+
+  applyEach(): FedState {
+    throw new ParameterRangeError('an analysis is a sum of all')
+  }
+
+  facts(): RoundFacts {
+    return { loss: null, records: null }
+  }
+
+  /** What round `round`, from 0, said. @throws VectorLengthError: the state does not have it */
+  round({ strategy }: Pick<FedState, 'strategy'>, round: number): RoundReadings {
+    const asked = this.plan.statistics.flatMap((spec, index) => (roundsOfStatistic(spec) > round ? [index] : []))
+    const [sites = Number.NaN, ...rest] = strategy[nameOf(round)] ?? []
+    const readings = new Map<number, Float64Array>()
+    let at = asked.length
+    for (const [place, index] of asked.entries()) {
+      const length = rest[place] ?? Number.NaN
+      if (!Number.isSafeInteger(length) || length < 0 || at + length > rest.length) {
+        throw new VectorLengthError(`the readings of round ${round + 1} are cut short`)
+      }
+      readings.set(index, Float64Array.from(rest.slice(at, at + length)))
+      at += length
+    }
+    return { sites, readings }
+  }
+}
+
+/** Of the arrays of a state. */
+function nameOf(round: number): string {
+  return `round-${round + 1}`
+}

@@ -1,0 +1,81 @@
+/** Checks a plan of an analysis: what the schema cannot say. */
+import { issueOf } from './issue.ts'
+import { FedPlanError } from './errors.ts'
+import { analysisSchema } from './analysis-schema.ts'
+import type { AnalysisPlan, BinSpec, LabelSpec, StatisticSpec } from './analysis-schema.ts'
+
+/** @param where for messages. @throws FedPlanError */
+export function checkAnalysisPlan(value: unknown, where: string): AnalysisPlan {
+  const result = analysisSchema.safeParse(value)
+  if (!result.success) throw issueOf(where, result.error.issues[0]!, Object.keys(analysisSchema.shape))
+  const plan = result.data
+  for (const [index, one] of plan.statistics.entries()) {
+    checkStatistic(plan, one, (field, why) => {
+      throw new FedPlanError(where, `statistics.${index}.${field}`, why)
+    })
+  }
+  return plan
+}
+
+type Wrong = (field: string, why: string) => never
+
+function checkStatistic({ privacy = 'off' }: AnalysisPlan, one: StatisticSpec, wrong: Wrong): void {
+  if ('range' in one && one.range !== undefined && !(one.range[0] < one.range[1])) wrong('range', 'does not rise')
+  switch (one.kind) {
+    case 'moments':
+      if (privacy !== 'off' && one.range === undefined) {
+        wrong('range', 'is needed under privacy: what one record can change has to have a bound')
+      }
+      return
+    case 'histogram':
+    case 'drift':
+      checkBins(one, wrong)
+      return
+    case 'kaplan-meier':
+      checkBins(one, wrong)
+      if ((one.edges?.[0] ?? one.range?.[0])! < 0) wrong(one.edges === undefined ? 'range' : 'edges', 'begins before 0')
+      checkLabel(one.event, 'event', wrong)
+      return
+    case 'auc':
+    case 'calibration':
+      checkLabel(one.target, 'target', wrong)
+      return
+    case 'schema':
+      for (const [index, column] of one.columns.entries()) {
+        if (column.range !== undefined && column.values !== undefined) {
+          wrong(`columns.${index}`, 'has both a range and values')
+        }
+      }
+      return
+    default:
+  }
+}
+
+function checkBins({ edges, range, bins, values }: BinSpec, wrong: Wrong): void {
+  const forms = [edges, range ?? bins, values].filter((form) => form !== undefined)
+  if (forms.length !== 1 || (range === undefined) !== (bins === undefined)) {
+    wrong('bins', 'has to be one of "edges", "range" with "bins", and "values"')
+  }
+  if (edges?.some((edge, index) => index > 0 && !(edge > edges[index - 1]!)) === true) wrong('edges', 'do not rise')
+}
+
+function checkLabel({ above, equals }: LabelSpec, field: string, wrong: Wrong): void {
+  if ((above === undefined) === (equals === undefined)) wrong(field, 'has to have one of "above" and "equals"')
+}
+
+/** Secure sums that the analysis takes. */
+export function analysisRounds({ statistics }: AnalysisPlan): number {
+  return Math.max(...statistics.map(roundsOfStatistic))
+}
+
+export function roundsOfStatistic(one: StatisticSpec): number {
+  if (one.kind === 'quantiles') return one.rounds ?? 1
+  return one.kind === 'drift' ? 2 : 1
+}
+
+const DEFAULT_RECORDS = 100_000
+
+/** Records of one site at most. */
+export function mostRecords({ records }: AnalysisPlan): number {
+  return records ?? DEFAULT_RECORDS
+}
