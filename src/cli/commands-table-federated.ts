@@ -15,6 +15,7 @@ export const FED_ACTIONS = [
   'results',
   'stop',
   'export',
+  'audit',
   'budget',
   'simulate',
 ] as const
@@ -26,7 +27,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
     summary: 'train and count over sites whose data stays at home',
     arguments: [
       { label: 'ACTION', required: true, choices: FED_ACTIONS },
-      { label: 'PLAN|JOB', offers: 'files' },
+      { label: 'PLAN|JOB|DIR', offers: 'files' },
     ],
     options: [
       {
@@ -116,7 +117,8 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
     ],
     notes: [
       'PLAN: a JSON file that all sites agree on; docs/federated.md describes it. Joining is saying yes to the plan: the ' +
-        'site carries out this plan and no other. results is for analyses, export for both. new, check and simulate need no running peer.',
+        'site carries out this plan and no other. results is for analyses, export for both. audit ' +
+        'takes DIR, exports of one or more members. new, check, simulate and audit need no running peer.',
     ],
     examples: [
       'weft fed new -o heart.json',
@@ -128,6 +130,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
       'weft fed export heart -o result',
       'weft fed new --analysis -o look.json',
       'weft fed results look',
+      'weft fed audit result',
     ],
   },
 ]

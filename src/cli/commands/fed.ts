@@ -4,6 +4,7 @@ import type { FederatedCall } from '../../peer/index.ts'
 import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
+import { auditCommand } from './fed/audit.ts'
 import { checkCommand } from './fed/check.ts'
 import { newCommand } from './fed/new.ts'
 import { readPlanFile } from './fed/plan-file.ts'
@@ -12,6 +13,7 @@ import { show } from './fed/views.ts'
 
 const ALONE: Readonly<Record<string, Command>> = {
   new: newCommand,
+  audit: auditCommand,
   check: checkCommand,
   simulate: simulateCommand,
 }

@@ -61,8 +61,26 @@ async function exportResults(running: RunningJob, out: string): Promise<Exported
   return { schema: 'weft.fed-export/1', job: running.folder.id, out, files: [name] }
 }
 
+/** What an auditor needs, where the plan keeps it: `weft fed audit` reads the folder. */
+async function exportTranscripts({ transcripts, folder }: RunningJob, out: string): Promise<string[]> {
+  if (transcripts === undefined) return []
+  const to = join(out, 'transcripts')
+  await mkdir(to, { recursive: true, mode: 0o700 })
+  const documents = [
+    { name: 'offer.json', bytes: Buffer.from(`${JSON.stringify(folder.offer)}\n`) },
+    { name: 'start.json', bytes: Buffer.from(`${JSON.stringify(folder.start)}\n`) },
+  ]
+  const files = [...documents, ...(await transcripts.files())]
+  for (const { name, bytes } of files) await writeFileAtomic(join(to, name), bytes)
+  return files.map(({ name }) => `transcripts/${name}`)
+}
+
 export async function exportJob(running: RunningJob, out: string): Promise<Exported> {
-  if (isAnalysis(running.view.plan)) return exportResults(running, out)
+  const made = isAnalysis(running.view.plan) ? await exportResults(running, out) : await exportModel(running, out)
+  return { ...made, files: [...made.files, ...(await exportTranscripts(running, out))] }
+}
+
+async function exportModel(running: RunningJob, out: string): Promise<Exported> {
   const { folder, standing } = running
   const held = await running.weights()
   const { pooled } = standing.current.state

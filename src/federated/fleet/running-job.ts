@@ -17,11 +17,13 @@ import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { wordsFrom } from '../privacy/words.ts'
 import { Coordinator } from '../rounds/coordinator.ts'
 import { COORDINATOR_TIMES } from '../rounds/coordinator-types.ts'
+import type { CoordinatorNeeds } from '../rounds/coordinator-types.ts'
 import { JobView } from '../rounds/job-view.ts'
 import { MEMBER_TIMES, MemberLoop } from '../rounds/member-loop.ts'
 import { folderFiles, MemberState } from '../rounds/member-state.ts'
 import type { RoundFacts } from '../rounds/sum-math.ts'
 import type { Pipe } from '../rounds/pipe.ts'
+import { encodeState } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
 import type { RoundSite } from '../site/site.ts'
@@ -31,6 +33,7 @@ import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
 import type { TestHooks } from './hooks.ts'
 import { partInRound } from './taking-part.ts'
+import { TranscriptStore } from './transcript-store.ts'
 import type { TakingPart } from './taking-part.ts'
 
 /** Between two looks whether the site's policy lets it go on: an hour begins, or somebody changes it. */
@@ -59,6 +62,8 @@ export class RunningJob {
   readonly view: JobView
   readonly standing: MemberState
   readonly coordinator: Coordinator
+  /** Where the plan wants them. */
+  readonly transcripts: TranscriptStore | undefined
   readonly #needs: RunningNeeds
   #trainer: SiteTrainer | undefined
   #loop: MemberLoop | undefined
@@ -75,6 +80,10 @@ export class RunningJob {
     this.folder = folder
     this.view = view
     this.standing = standing
+    const { transcripts } = view.plan
+    if (transcripts !== undefined) {
+      this.transcripts = new TranscriptStore(join(folder.path, 'transcripts'), needs.self, transcripts)
+    }
     this.coordinator = new Coordinator({
       clock: needs.clock,
       self: needs.self.id,
@@ -85,6 +94,7 @@ export class RunningJob {
       times: COORDINATOR_TIMES,
       log: (event, facts) => this.#note(event, facts),
       filter: needs.hooks.filter,
+      keep: this.#keeper(),
     })
   }
 
@@ -102,6 +112,14 @@ export class RunningJob {
     const running = new RunningJob(needs, folder, view, await MemberState.open(folderFiles(folder.path)))
     if (site.data !== null && view.peers.includes(needs.self.id)) await running.#openSite(site.data)
     return running
+  }
+
+  #keeper(): CoordinatorNeeds['keep'] {
+    const { transcripts, folder } = this
+    const aggregator = this.#needs.self.id
+    if (transcripts === undefined) return undefined
+    return (session, state, kept) =>
+      transcripts.keep({ ...kept, job: folder.id, session, aggregator, before: encodeState(state) })
   }
 
   /** Why this site takes no part any more. */
@@ -152,6 +170,7 @@ export class RunningJob {
       log: (event, facts) => this.#note(event, facts),
       applied: (before, facts) => this.#applied(before, facts),
       before: this.#needs.hooks.before,
+      told: (sum) => this.transcripts?.told(this.folder.id, sum) ?? Promise.resolve(),
     })
   }
 

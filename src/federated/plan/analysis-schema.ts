@@ -108,6 +108,8 @@ export const analysisSchema = z.strictObject({
   secagg: z.strictObject({ bits: z.int().min(16).max(32) }).optional(),
   privacy: z.union([z.literal('off'), privacy]).optional(),
   minimum: z.strictObject({ sites: z.int().min(1).optional(), records: z.int().min(0).optional() }).optional(),
+  /** Rounds, the last ones, whose messages are kept for auditors by whoever aggregates. @default none */
+  transcripts: z.int().min(1).max(10_000).optional(),
   deadline: z
     .string()
     .regex(/^\d+(?:ms|s|m|h)$/)

@@ -76,6 +76,9 @@ function checkTogether(plan: FedPlan, where: string): void {
       `"${strategy.name}" must see each single update, and "secagg" hides them: choose "secagg":"off", or "bucketed"`,
     )
   }
+  if (plan.transcripts !== undefined && secagg === 'off') {
+    throw wrong('transcripts', 'needs "secagg": without it every update is seen, and nothing is signed')
+  }
   if (privacy === 'off') return
   if (sight !== 'sum')
     throw wrong('privacy', `does not go with the strategy "${strategy.name}": it sees more than a sum`)

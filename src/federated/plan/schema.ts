@@ -69,6 +69,8 @@ export const fedPlanSchema = z.strictObject({
   /** Ditto: beside the global model each site trains one of its own, held to it by lambda. */
   ditto: z.strictObject({ lambda: z.number().min(0), steps: count.optional() }).optional(),
   minimum: z.strictObject({ sites: z.int().min(1).optional(), records: z.int().min(0).optional() }).optional(),
+  /** Rounds, the last ones, whose messages are kept for auditors by whoever aggregates. @default none */
+  transcripts: z.int().min(1).max(10_000).optional(),
   /** How long a round waits for who is missing. @default 10m */
   deadline: z
     .string()

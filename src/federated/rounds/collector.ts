@@ -6,10 +6,12 @@ import { SecureAggregator } from '../secagg/aggregator.ts'
 import type { AggregatorInit, SecureSum } from '../secagg/aggregator.ts'
 import { compareBytes } from '../secagg/bytes.ts'
 import type { Advertisement } from '../secagg/layout.ts'
+import type { Reveal } from '../secagg/messages.ts'
 import { pack, packedBytes } from '../secagg/packing.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { VectorLengthError } from '../errors.ts'
 import type { Pipe } from './pipe.ts'
+import type { KeptRound } from './transcript.ts'
 import { bodyOf, expectOf, RefusedByPeer, revealOf, sendRefusal } from './wire.ts'
 
 export interface Joined {
@@ -34,6 +36,8 @@ export interface CollectorNeeds {
   readonly stage: (name: string) => void
   /** A test interface: what would be sent to each goes through it. */
   readonly filter?: Filter | undefined
+  /** Given the messages of the round before its sum is told; without it none are held. */
+  readonly keep?: ((kept: KeptRound) => Promise<void>) | undefined
   /** Told of each that is out, when it is. */
   readonly dropped: (facts: Dropped) => void
 }
@@ -75,6 +79,9 @@ class Collector {
   #members: Joined[]
   readonly #gone = new Set<number>()
   #aggregator: SecureAggregator
+  /** Where they are kept. */
+  readonly #vectors = new Map<number, Uint8Array>()
+  readonly #reveals = new Map<number, Reveal>()
 
   constructor(needs: CollectorNeeds, init: AggregatorInit, all: readonly Joined[]) {
     this.#needs = needs
@@ -110,12 +117,16 @@ class Collector {
     await this.#send(signers.map((position) => this.#out(position, 'ballots', { list: ballots })))
     await this.#gather('reveals', signers, async (position, pipe) => {
       const message = await expectOf(pipe, ['reveal'], this.#needs.stageMs)
-      this.#aggregator.reveal(position, revealOf(bodyOf('reveal', message)))
+      const reveal = revealOf(bodyOf('reveal', message))
+      this.#aggregator.reveal(position, reveal)
+      this.#reveals.set(position, reveal)
     })
     const sum = this.#aggregator.finish()
     const members = alive.map((position) => this.#members[position]!.peer)
     const { bits } = this.#init.header
     const payload = pack(sum.words, bits)
+    const [vectors, reveals, sharers] = [this.#vectors, this.#reveals, [...sealed.keys()]]
+    await this.#needs.keep?.({ roster, sharers, survivors, ballots, reveals, vectors, sum: payload })
     stage('result')
     await this.#send(this.#all().map((position) => this.#out(position, 'result', { members }, payload)))
     return { sum, members }
@@ -158,6 +169,7 @@ class Collector {
       }
       if (at !== length) throw new VectorLengthError('a masked vector is cut short', { party: position })
       this.#aggregator.masked(position, packed, bodyOf('masked', message))
+      if (this.#needs.keep !== undefined) this.#vectors.set(position, packed)
       return
     }
   }

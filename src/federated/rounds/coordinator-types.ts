@@ -5,6 +5,8 @@ import type { JobView } from './job-view.ts'
 import type { Contribution } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
+import type { FedState } from './state.ts'
+import type { KeptRound } from './transcript.ts'
 import type { Body } from './wire.ts'
 
 export interface CoordinatorTimes {
@@ -30,6 +32,8 @@ export interface CoordinatorNeeds {
   readonly times: CoordinatorTimes
   readonly log: (event: string, facts: Record<string, unknown>) => void
   readonly filter?: Filter | undefined
+  /** Keeps the messages of a round that was summed here; durable when it resolves. @param before what it began from */
+  readonly keep?: ((session: number, before: FedState, kept: KeptRound) => Promise<void>) | undefined
 }
 
 export interface Guest {

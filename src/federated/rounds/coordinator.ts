@@ -11,6 +11,7 @@ import type { CoordinatorNeeds, Guest, Waiting } from './coordinator-types.ts'
 import { certify } from './certify.ts'
 import { Complaints } from './complaints.ts'
 import { collectPlain } from './collect-plain.ts'
+import { keeperOf } from './keep-round.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { decodeState, encodeState, stepsOf } from './state.ts'
@@ -304,7 +305,8 @@ export class Coordinator {
       log('member.lost', { session, ...lost, ...(about === undefined ? {} : { about }) })
       if (about !== undefined) this.#complaints.add(hash, about, facts.peer)
     }
-    await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped }, init, all)
+    const keep = keeperOf(this.#needs, init.header, all.length)
+    await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, all)
   }
 }
 

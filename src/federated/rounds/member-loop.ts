@@ -38,10 +38,24 @@ export interface MemberNeeds
   readonly permit: () => void | Promise<void>
   readonly times: MemberTimes
   readonly log: (event: string, facts: Record<string, unknown>) => void
+  /** Told of each secure sum, and again when a state was made of it: what this member can say later of what it was told. */
+  readonly told?: ((sum: SumReceipt) => Promise<void>) | undefined
   readonly applied: (
     before: FedState,
     facts: RoundFacts & { readonly members: number; session: number },
   ) => Promise<void>
+}
+
+/** What a member was told in a round. */
+export interface SumReceipt {
+  readonly session: number
+  /** PeerId. */
+  readonly aggregator: string
+  readonly sid: Uint8Array
+  /** SHA-256 of the packed sum. */
+  readonly digest: Uint8Array
+  /** Hash of the state that this member made of it; null: none, or not yet. */
+  readonly state: Uint8Array | null
 }
 
 /** Until here nothing has begun that others wait for. */
@@ -203,7 +217,11 @@ export class MemberLoop {
       ? await secureRound({ ...this.#needs, stage, charged }, pipe, session, prepared)
       : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution)
     this.#stage = 'applying'
-    const { survivors, sums, each } = outcome
+    const { survivors, sums, each, told } = outcome
+    const keep = async (made: Uint8Array | null): Promise<void> => {
+      if (told !== undefined) await this.#needs.told?.({ session, aggregator: pipe.remote, ...told, state: made })
+    }
+    await keep(null)
     const made = (initial: Float32Array): FedState =>
       madeOf(session, () =>
         each === undefined ? job.math.apply(state, sums, survivors, () => initial) : job.math.applyEach(state, each),
@@ -216,6 +234,7 @@ export class MemberLoop {
     await standing.apply(next, isIn ? prepared.memory : standing.memory, session + 1)
     this.#prepared = undefined
     const own = standing.current.hash
+    await keep(own)
     await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)) })
     await applied(state, { ...job.math.facts(state, sums), members: survivors, session })
     const { state: theirs, votes } = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))

@@ -12,6 +12,8 @@ export interface Outcome {
   readonly sums: Sums
   readonly survivors: number
   readonly members?: readonly string[]
+  /** Of a secure sum: its session, and the digest of what was told. */
+  readonly told?: { readonly sid: Uint8Array; readonly digest: Uint8Array }
   /** Where each contribution is seen. */
   readonly each?: readonly Contribution[]
 }

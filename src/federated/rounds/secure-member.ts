@@ -32,8 +32,16 @@ export type SecureMemberInit = Omit<ClientInit, 'secrets'>
 /** The masked vector leaves in pieces of a megabyte at most, however large it is. */
 const PIECE_BYTES = 1 << 20
 
+/** What came of it: words mod 2^bits, and by what others find them again. */
+export interface ToldSum {
+  readonly words: Uint32Array
+  readonly sid: Uint8Array
+  /** SHA-256 of the packed words. */
+  readonly digest: Uint8Array
+}
+
 /**
- * The sum, mod 2^bits. @param wait milliseconds that the aggregator may be silent
+ * The sum that the aggregator told. @param wait milliseconds that the aggregator may be silent
  * @throws the refusals of the protocol, RefusedByPeer, and why the pipe ended
  */
 export async function sumWithOthers(
@@ -41,7 +49,7 @@ export async function sumWithOthers(
   pipe: Pipe,
   init: SecureMemberInit,
   wait: number,
-): Promise<Uint32Array> {
+): Promise<ToldSum> {
   const { random, stage } = needs
   let survivors: readonly string[] = []
   const signedRounds: SignedRounds = {
@@ -93,7 +101,7 @@ export async function sumWithOthers(
     if (payload.length !== packedBytes(d, bits))
       throw new JobRefusedError(init.header.job, 'the sum has another length')
     checkPacked(payload, bits, d)
-    return unpack(payload, bits, d)
+    return { words: unpack(payload, bits, d), sid: shares.sid, digest: nodePrimitives.sha256(payload) }
   } finally {
     client.abort()
   }

@@ -45,7 +45,7 @@ export async function secureRound(
   let released: readonly string[] = []
   const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
   const peersOf = (identities: readonly string[]): string[] => identities.map((one) => keys.get(one) ?? one)
-  const words = await sumWithOthers(
+  const { words, ...told } = await sumWithOthers(
     {
       random,
       mayJoin: (identities) => checkAdmitted(needs, peersOf(identities)),
@@ -81,7 +81,7 @@ export async function secureRound(
     times.silenceMs,
   )
   const sums = decodeSum(words, layout, header)
-  return { sums, survivors: released.length, members: released }
+  return { sums, survivors: released.length, members: released, told }
 }
 
 /** Who was thrown out while the round was under way gets nothing more of this member. */

@@ -17,6 +17,7 @@ import {
   wordsFrom,
 } from '../../../src/federated/index.ts'
 import type {
+  CoordinatorNeeds,
   FedPlan,
   Filter,
   MemberNeeds,
@@ -75,6 +76,8 @@ export interface FleetInit {
   readonly admits?: (peer: string) => boolean
   readonly filter?: (member: string) => Filter | undefined
   readonly cap?: number
+  /** Given the messages of each round that a member has summed. */
+  readonly keep?: CoordinatorNeeds['keep']
   readonly times?: typeof TIMES
   readonly changed?: Partial<MemberNeeds>
   /** Files of a member, in place of those in memory. */
@@ -165,6 +168,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       times: times.coordinator,
       log: note,
       ...(filter === undefined ? {} : { filter }),
+      keep: init.keep,
     })
     const loop = new MemberLoop({
       clock,

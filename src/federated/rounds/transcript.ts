@@ -1,0 +1,148 @@
+/**
+ * What members signed, masked and revealed in a round, as whoever aggregated it saw it: enough for anybody to make the sum
+ * again, and no more than was seen. Sealed shares are left out; a vector that came too late never gets in.
+ */
+import { z } from 'zod'
+import { canonicalJson } from '../../util/index.ts'
+import { VectorLengthError } from '../errors.ts'
+import { ascii, concat, u32 } from '../secagg/bytes.ts'
+import type { Advertisement } from '../secagg/layout.ts'
+import type { Consistency, Reveal, Survivor } from '../secagg/messages.ts'
+
+export interface KeptRound {
+  readonly roster: readonly Advertisement[]
+  /** U2: positions of who shared keys. */
+  readonly sharers: readonly number[]
+  /** U3. */
+  readonly survivors: readonly Survivor[]
+  readonly ballots: readonly Consistency[]
+  /** By holder. */
+  readonly reveals: ReadonlyMap<number, Reveal>
+  /** Packed, by survivor. */
+  readonly vectors: ReadonlyMap<number, Uint8Array>
+  /** The sum, packed. */
+  readonly sum: Uint8Array
+}
+
+export interface Transcript extends KeptRound {
+  readonly job: string
+  readonly session: number
+  /** PeerId. */
+  readonly aggregator: string
+  /** The state that the round began from, encoded. */
+  readonly before: Uint8Array
+}
+
+const MAGIC = 'weft fed transcript/1'
+const MAX_HEAD = 64 << 20
+const SIGNATURE_BYTES = 64
+
+const hexOf = (length: number): z.ZodType<Uint8Array> =>
+  z
+    .string()
+    .regex(new RegExp(`^[0-9a-f]{${2 * length}}$`))
+    .transform((text) => new Uint8Array(Buffer.from(text, 'hex')))
+const whole = z.int().min(0).max(0xffffffff)
+const position = z.int().min(0).max(4096)
+const list = <T extends z.ZodType>(of: T): z.ZodArray<T> => z.array(of).max(4096)
+const entry = z.strictObject({
+  identity: hexOf(32),
+  channelKey: hexOf(32),
+  maskKey: hexOf(32),
+  commitment: hexOf(32),
+  nonce: hexOf(16),
+  records: whole,
+  signature: hexOf(64),
+})
+const head = z.strictObject({
+  job: z.string().max(128),
+  session: whole,
+  aggregator: z.string().max(128),
+  roster: list(entry),
+  sharers: list(position),
+  survivors: list(z.strictObject({ position, digest: hexOf(32), signature: hexOf(64) })),
+  ballots: list(z.strictObject({ position, signature: hexOf(64) })),
+  reveals: list(
+    z.strictObject({
+      holder: position,
+      shares: list(z.strictObject({ owner: position, kind: z.enum(['b', 's']), share: hexOf(32) })),
+    }),
+  ),
+  /** Bytes of what follows: the state, each vector, the sum. */
+  sizes: z.strictObject({ before: whole, vector: whole, sum: whole }),
+})
+
+/** @param sign by the aggregator: who changes the bytes later cannot say that they are its own */
+export function encodeTranscript(transcript: Transcript, sign: (bytes: Uint8Array) => Uint8Array): Uint8Array {
+  const { job, session, aggregator, before, roster, sharers, survivors, ballots, reveals, vectors, sum } = transcript
+  const order = survivors.map((one) => vectors.get(one.position) ?? new Uint8Array())
+  const json = plainOf({
+    job,
+    session,
+    aggregator,
+    roster,
+    sharers,
+    survivors,
+    ballots,
+    reveals: [...reveals].map(([holder, shares]) => ({
+      holder,
+      shares: [...shares].map(([owner, { kind, share }]) => ({ owner, kind, share })),
+    })),
+    sizes: { before: before.length, vector: order[0]?.length ?? 0, sum: sum.length },
+  })
+  const text = ascii(canonicalJson(json))
+  const bytes = concat(ascii(MAGIC), u32(text.length), text, before, ...order, sum)
+  return concat(bytes, sign(bytes))
+}
+
+/** Bytes as hexadecimal digits, all the way down. */
+function plainOf(value: unknown): unknown {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+  if (Array.isArray(value)) return value.map(plainOf)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plainOf(inner)]))
+}
+
+export interface ReadTranscript {
+  readonly transcript: Transcript
+  readonly signed: Uint8Array
+  readonly signature: Uint8Array
+}
+
+/** @throws VectorLengthError: the bytes are no transcript */
+export function decodeTranscript(bytes: Uint8Array): ReadTranscript {
+  const from = MAGIC.length + 4
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const length = bytes.length < from ? Number.POSITIVE_INFINITY : view.getUint32(MAGIC.length)
+  const isOne = length <= MAX_HEAD && from + length <= bytes.length
+  if (!isOne || Buffer.compare(bytes.subarray(0, MAGIC.length), ascii(MAGIC)) !== 0) {
+    throw new VectorLengthError('these bytes are no transcript of a round')
+  }
+  const { sizes, reveals, survivors, ...rest } = headOf(bytes.subarray(from, from + length))
+  let at = from + length
+  const take = (size: number): Uint8Array => {
+    if (at + size > bytes.length) throw new VectorLengthError('a transcript is cut short')
+    return bytes.subarray(at, (at += size))
+  }
+  const before = take(sizes.before)
+  const vectors = new Map(survivors.map((one) => [one.position, take(sizes.vector)]))
+  const sum = take(sizes.sum)
+  const signed = bytes.subarray(0, at)
+  const signature = take(SIGNATURE_BYTES)
+  if (at !== bytes.length) throw new VectorLengthError('bytes follow a transcript')
+  const held = new Map(
+    reveals.map(({ holder, shares }) => [
+      holder,
+      new Map(shares.map(({ owner, kind, share }) => [owner, { kind, share }] as const)),
+    ]),
+  )
+  return { transcript: { ...rest, survivors, reveals: held, before, vectors, sum }, signed, signature }
+}
+
+function headOf(bytes: Uint8Array): z.output<typeof head> {
+  try {
+    return head.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+  } catch (error) {
+    throw new VectorLengthError(`the head of a transcript is none: ${(error as Error).message.slice(0, 200)}`)
+  }
+}
