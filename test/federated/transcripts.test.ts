@@ -31,6 +31,12 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+/** Whoever is slow on a busy machine is waited for; whoever is gone has closed its pipe. */
+const PATIENT = {
+  coordinator: { stageMs: 20_000, graceMs: 300, beatMs: 80 },
+  member: { silenceMs: 10_000, retryMs: 30, skipMs: 300, probeMs: 150 },
+}
+
 interface Run {
   readonly sites: readonly TestSite[]
   readonly job: string
@@ -240,6 +246,7 @@ test('a member that is gone after it shared its keys leaves no vector in the tra
     folder,
     plan: plan({ rounds: 1 }),
     rows,
+    times: PATIENT,
     keep: (session, state, round) => {
       kept.push({
         transcript: {
