@@ -1,9 +1,13 @@
 /** What follows from a plan and the number of its members: thresholds, noise, sizes. Nobody is told any of it. */
 import { ParameterRangeError } from '../errors.ts'
-import { distributedEpsilon, shareSigmaOf } from '../privacy/distributed.ts'
+import { shareSigmaOf } from '../privacy/distributed.ts'
 import type { DistributedNoise } from '../privacy/distributed.ts'
 import { splitNoise } from '../privacy/clipping.ts'
+import { epsilonOf } from '../privacy/ledger.ts'
+import { leastMultiplier } from '../privacy/least-multiplier.ts'
 import type { LedgerEvent } from '../privacy/ledger-entries.ts'
+import { statisticsNoise } from './bounded-statistics.ts'
+import type { StatisticsNoise } from './bounded-statistics.ts'
 import { FedPlanError } from './errors.ts'
 import type { FedPlan, PrivacySpec } from './schema.ts'
 
@@ -108,6 +112,27 @@ export function boundOf(plan: FedPlan, members: number): number {
   return privacy !== 'off' ? Math.max(roomOf(plan, members), 2 ** -secagg.f) : secagg.c
 }
 
+/** Noise of the statistics, where the plan bounds them. */
+export function boundedStatistics(plan: FedPlan, members: number): StatisticsNoise | undefined {
+  const { privacy = 'off', secagg = 'off' } = plan
+  if (privacy === 'off' || secagg === 'off') return undefined
+  const room = Math.floor(roomOf(plan, members) * 2 ** secagg.f)
+  return statisticsNoise(plan, room, thresholdOf(members) - (privacy.colluders ?? 0))
+}
+
+function statisticsEvent({ noise }: StatisticsNoise): LedgerEvent {
+  return { mechanism: 'distributed', q: 1, steps: 1, noise }
+}
+
+/** The same as rounds have it. */
+export function noiseOfStatistics(plan: FedPlan, members: number): Noise | undefined {
+  const statistics = boundedStatistics(plan, members)
+  if (statistics === undefined) return undefined
+  const { z, noise } = statistics
+  const event = statisticsEvent(statistics)
+  return { unit: 'record', q: 1, z, clip: noise.clip, scale: 1, shareSigma: noise.shareSigma, event, bitScale: null }
+}
+
 const known = new Map<string, number>()
 const MOST_KNOWN = 256
 
@@ -119,14 +144,17 @@ function multiplierOf(plan: FedPlan, members: number, d: number, scale: number, 
   const n = thresholdOf(members) - (privacy.colluders ?? 0)
   // What adapts is relative: the ratio of clip and unit hardly moves z.
   const reference = privacy.adaptive === undefined ? clip : privacy.clip
-  const key = JSON.stringify([privacy, secagg, n, d, scale, reference, sumsOf(plan)])
+  const key = JSON.stringify([privacy, secagg, n, d, scale, reference, sumsOf(plan), members, plan.features])
   const before = known.get(key)
   if (before !== undefined) return before
+  const statistics = boundedStatistics(plan, members)
+  const first = statistics === undefined ? [] : [statisticsEvent(statistics)]
   const epsilonAt = (z: number): number => {
     const shareSigma = shareSigmaOf(z, reference * scale, secagg.f, n)
     const rounding = privacy.unit === 'record' ? 'worst' : 'conditional'
     const noise = { n, clip: reference * scale, f: secagg.f, d, shareSigma, mechanism: 'gaussian', rounding } as const
-    return distributedEpsilon(noise, sumsOf(plan), privacy.delta, privacy.sample_rate ?? 1).epsilon
+    const steps = { mechanism: 'distributed', q: privacy.sample_rate ?? 1, steps: sumsOf(plan), noise } as const
+    return epsilonOf([...first, steps], privacy.delta)
   }
   const least = leastMultiplier(epsilonAt, privacy.epsilon)
   if (least === undefined) {
@@ -142,19 +170,4 @@ function multiplierOf(plan: FedPlan, members: number, d: number, scale: number, 
   if (known.size >= MOST_KNOWN) known.clear()
   known.set(key, z)
   return z
-}
-
-/** The least z, within 1e-6, whose epsilon is not above `epsilon`; undefined: none. */
-export function leastMultiplier(epsilonAt: (z: number) => number, epsilon: number): number | undefined {
-  let [low, high] = [0.05, 1]
-  while (epsilonAt(high) > epsilon) {
-    high *= 2
-    if (high > 2 ** 20) return undefined
-  }
-  for (let step = 0; step < 40 && high - low > 1e-6 * high; step++) {
-    const middle = (low + high) / 2
-    if (epsilonAt(middle) > epsilon) low = middle
-    else high = middle
-  }
-  return high
 }

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { checkPlan } from '../../training/index.ts'
 import { shared } from './strategy.ts'
+import { rangesOf } from './bounded-statistics.ts'
 import { FedPlanError } from './errors.ts'
 import { issueOf } from './issue.ts'
 import { fedDataSchema, fedPlanSchema } from './schema.ts'
@@ -62,6 +63,7 @@ function checkModel(plan: FedPlan, where: string): void {
 function checkTogether(plan: FedPlan, where: string): void {
   const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
   checkModel(plan, where)
+  rangesOf(plan)
   const { local, strategy, privacy = 'off', secagg = 'off' } = plan
   if (local.steps !== undefined && local.epochs !== undefined) throw wrong('local', 'has both steps and epochs')
   const isPlain = (local.optimizer ?? 'sgd') === 'sgd' && local.momentum === undefined

@@ -14,7 +14,7 @@ export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
     data,
     target: plan.target,
     classes: plan.classes,
-    features: plan.features,
+    features: plan.features.map(withoutRange),
     split: plan.split,
     model: plan.model,
     init: plan.init ?? 'hash',
@@ -25,6 +25,13 @@ export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
     metrics: METRICS[plan.task],
   }
   return value as unknown as TrainPlan
+}
+
+/** The range of a column is for its statistics under privacy, and nothing that training knows. */
+function withoutRange(feature: unknown): unknown {
+  if (typeof feature !== 'object' || feature === null) return feature
+  const { range: _, ...rest } = feature as { readonly range?: unknown }
+  return rest
 }
 
 const METRICS = {

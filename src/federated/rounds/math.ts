@@ -3,12 +3,15 @@ import { createStrategy } from '../aggregation/strategies.ts'
 import type { Sight, Strategy } from '../aggregation/types.ts'
 import { weighting } from '../aggregation/parameters.ts'
 import { ParameterRangeError } from '../errors.ts'
-import { boundOf, noiseOf, sumsOf, thresholdOf } from '../plan/cohort.ts'
+import { rangesOf } from '../plan/bounded-statistics.ts'
+import type { ColumnRange } from '../plan/bounded-statistics.ts'
+import { boundedStatistics, boundOf, noiseOf, noiseOfStatistics, sumsOf, thresholdOf } from '../plan/cohort.ts'
 import type { Noise } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
 import { nextBound } from '../privacy/clipping.ts'
-import { pooledOf } from '../site/statistics.ts'
+import { pooledOf, pooledWithin } from '../site/statistics.ts'
+import type { Pooled } from '../site/statistics.ts'
 import type { Contribution, Sums, VectorShape } from './layout.ts'
 import type { FedState } from './state.ts'
 import type { RoundFacts, SumMath } from './sum-math.ts'
@@ -66,7 +69,7 @@ export class RoundMath implements SumMath {
   }
 
   shape(state: FedState): VectorShape {
-    if (state.pooled === null) return { reals: 0, wide: 1 + 3 * this.columns.length }
+    if (state.pooled === null) return this.#statisticsShape()
     const d = state.global.length
     if (this.isPrivate) return { reals: this.noise(state)!.bitScale === null ? d : d + 1, wide: 0 }
     const { name } = this.plan.strategy
@@ -74,9 +77,24 @@ export class RoundMath implements SumMath {
     return { reals: name === 'scaffold' ? 2 * d : d, wide }
   }
 
-  /** Of a round that starts from this state; nothing for the statistics and where the plan has no privacy. */
+  #statisticsShape(): VectorShape {
+    const size = 1 + 3 * this.columns.length
+    return this.bounded === undefined ? { reals: 0, wide: size } : { reals: size, wide: 0 }
+  }
+
+  /** Ranges and noise of the statistics; undefined: they leave exactly. */
+  get bounded(): { readonly ranges: readonly ColumnRange[]; readonly scale: number; sd: number } | undefined {
+    const ranges = rangesOf(this.plan)
+    const found = boundedStatistics(this.plan, this.members)
+    if (ranges === undefined || found === undefined) return undefined
+    const { scale, noise } = found
+    // In counts, of as many shares as there are surely.
+    return { ranges, scale, sd: (noise.shareSigma * Math.sqrt(noise.n)) / scale }
+  }
+
+  /** Of a round that starts from this state; nothing where the plan has no privacy, nor for statistics that leave exactly. */
   noise(state: FedState): Noise | undefined {
-    if (state.pooled === null) return undefined
+    if (state.pooled === null) return noiseOfStatistics(this.plan, this.members)
     const { global, pooled, clip } = state
     return noiseOf(this.plan, this.members, global.length, pooled.records, clip ?? undefined)
   }
@@ -88,7 +106,7 @@ export class RoundMath implements SumMath {
   /** The state after a sum. @param initial parameters that training begins with, for the statistics */
   apply(state: FedState, sums: Sums, survivors: number, initial: (state: FedState) => Float32Array): FedState {
     if (state.pooled === null) {
-      const pooled = pooledOf(this.columns, sums.wide)
+      const pooled = this.#pooled(sums)
       const without = { ...state, pooled }
       return { ...without, global: initial(without) }
     }
@@ -102,6 +120,14 @@ export class RoundMath implements SumMath {
       clients: [{ records: 1, update, steps: 1, loss: 0 }],
     })
     return { ...state, done: state.done + 1, global: Float32Array.from(global), strategy, clip }
+  }
+
+  #pooled({ reals, wide }: Sums): Pooled {
+    const { bounded } = this
+    if (bounded === undefined) return pooledOf(this.columns, wide)
+    const units = 2 ** this.encoding!.f / bounded.scale
+    const counts = reals.map((value) => value * units)
+    return pooledWithin(bounded.ranges, counts, bounded.sd)
   }
 
   /** The same where each update is seen. */
@@ -125,7 +151,7 @@ export class RoundMath implements SumMath {
   }
 
   facts(state: FedState, sums: Sums): RoundFacts {
-    if (state.pooled === null) return { loss: null, records: realOf(sums.wide[0]!) }
+    if (state.pooled === null) return { loss: null, records: this.#pooled(sums).records }
     if (this.isPrivate) return { loss: null, records: null }
     const weight = realOf(sums.wide[WIDE.weight]!)
     return { loss: realOf(sums.wide[WIDE.loss]!) / weight, records: Math.round(realOf(sums.wide[WIDE.records]!)) }

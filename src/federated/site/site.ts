@@ -16,7 +16,7 @@ import { fixedOf } from '../rounds/wide.ts'
 import { trainOutside } from './external.ts'
 import type { ExternalTrainer } from './external.ts'
 import { picked, placed, sharedPlaces } from './parameters.ts'
-import { momentsToWide } from './statistics.ts'
+import { boundedRow, momentsToWide } from './statistics.ts'
 import type { LocalResult, SiteTrainer } from './trainer.ts'
 
 /** What a site keeps to itself between rounds. */
@@ -82,6 +82,8 @@ export class Site implements RoundSite {
 
   /** @throws TrainerError, and what training throws */
   async prepare(state: FedState, memory: SiteMemory, round: number, signal?: AbortSignal): Promise<Prepared> {
+    const { bounded } = this.#math
+    if (state.pooled === null && bounded !== undefined) return this.#boundedStatistics(state, memory, bounded)
     if (state.pooled === null) {
       const wide = momentsToWide(this.trainer.records, this.trainer.moments())
       return { contribution: { reals: new Float64Array(), wide }, memory, noise: undefined }
@@ -98,6 +100,31 @@ export class Site implements RoundSite {
     const update = this.#difference(start, own)
     if (noise !== undefined) return { ...this.#privateSite(update, noise), memory: kept, noise }
     return this.#plain(state, kept, memory, { update, result, start })
+  }
+
+  /** Each record in whole units, and this site's share of the noise. */
+  async #boundedStatistics(
+    state: FedState,
+    memory: SiteMemory,
+    { ranges, scale }: NonNullable<RoundMath['bounded']>,
+  ): Promise<Prepared> {
+    const noise = this.#math.noise(state)!
+    const integers = new Float64Array(1 + 3 * ranges.length)
+    await this.trainer.eachTrainingRow(
+      ranges.map(({ column }) => column),
+      (values) => {
+        for (const [index, value] of boundedRow(ranges, values).entries()) {
+          const scaled = value * scale
+          const below = Math.floor(scaled)
+          integers[index]! += below + (this.#words.next() / 2 ** 32 < scaled - below ? 1 : 0)
+        }
+      },
+    )
+    const most = this.#math.bound * 2 ** this.#math.encoding!.f
+    const odd = integers.findIndex((value) => Math.abs(value) > most)
+    if (odd >= 0) throw new TrainerError(this.trainer.site, `number ${odd} of the statistics is beyond ${most}`)
+    const reals = new Float64Array(integers.length)
+    return { contribution: { reals, wide: [], integers: this.#noised(integers, noise) }, memory, noise }
   }
 
   async #outside(start: Float32Array, signal?: AbortSignal): Promise<LocalResult> {

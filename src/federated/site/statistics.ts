@@ -1,5 +1,6 @@
 /** Mean and deviation of a column over all sites, out of sums: nobody tells its own. */
 import { ParameterRangeError } from '../errors.ts'
+import type { ColumnRange } from '../plan/bounded-statistics.ts'
 import { fixedOf, realOf, WIDE_FRACTION } from '../rounds/wide.ts'
 
 /** Of one column over the training rows of one site, missing cells left out. */
@@ -48,6 +49,42 @@ export function pooledOf(names: readonly string[], sums: readonly bigint[]): Poo
     const sd = Math.sqrt(Math.max(0, Number(spread) / 2 ** (2 * WIDE_FRACTION))) / n
     const least = 1e-9 * Math.abs(realOf(sum) / n)
     return { column, count: n, mean: realOf(sum) / n, sd: sd > least ? sd : 1 }
+  })
+  return { records, columns }
+}
+
+/**
+ * What one record adds where each column has a range: 1, then of each column 1, u and u^2, with u the value brought into the
+ * range and then within [-1, 1]; nothing of a column whose cell is missing. Norm sqrt(1 + 3 columns) at most.
+ * @param values NaN: missing
+ */
+export function boundedRow(ranges: readonly ColumnRange[], values: readonly number[]): number[] {
+  return [
+    1,
+    ...ranges.flatMap(({ low, high }, index) => {
+      const value = values[index]!
+      if (Number.isNaN(value)) return [0, 0, 0]
+      const u = (2 * (Math.min(high, Math.max(low, value)) - low)) / (high - low) - 1
+      return [1, u, u * u]
+    }),
+  ]
+}
+
+/**
+ * From sums of such rows, with noise in them.
+ * @param noise standard deviation of the noise in each sum: a spread below what it can feign is taken for that, since one
+ *   that is too small would blow the column up
+ */
+export function pooledWithin(ranges: readonly ColumnRange[], sums: ArrayLike<number>, noise: number): Pooled {
+  const records = Math.max(1, sums[0]!)
+  const columns = ranges.map(({ column, low, high }, index): PooledColumn => {
+    const [count, sum, squares] = [1, 2, 3].map((field) => sums[3 * index + field]!) as [number, number, number]
+    const n = Math.min(records, Math.max(0, count))
+    const half = (high - low) / 2
+    if (n < 1) return { column, count: n, mean: (low + high) / 2, sd: half }
+    const mean = Math.min(1, Math.max(-1, sum / n))
+    const variance = Math.min(1, Math.max(squares / n - mean * mean, noise / n))
+    return { column, count: n, mean: low + half * (1 + mean), sd: variance > 0 ? half * Math.sqrt(variance) : 1 }
   })
   return { records, columns }
 }

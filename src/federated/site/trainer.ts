@@ -52,6 +52,8 @@ export interface LocalResult {
   readonly steps: number
 }
 
+/** Rows that are looked at together. */
+const ROWS_AT_ONCE = 4096
 /** Bytes of rows in memory. */
 const MEMORY = 256 << 20
 
@@ -132,6 +134,17 @@ export class SiteTrainer {
       const { count, mean, squares } = moments[index]!
       return kind === 'standard' || kind === 'raw' ? [{ column, count, mean, squares }] : []
     })
+  }
+
+  /** Raw numbers of these columns, of each row for training; NaN where a cell is missing. */
+  async eachTrainingRow(columns: readonly string[], visit: (values: readonly number[]) => void): Promise<void> {
+    const { parts, features = [], input } = this.#examples
+    const places = columns.map((column) => features.findIndex((feature) => feature.column === column))
+    const { rows, index } = parts.train
+    for (let from = 0; from < index.length; from += ROWS_AT_ONCE) {
+      const x = (await rows.take(index.subarray(from, from + ROWS_AT_ONCE)))[input.name]!.data as Float32Array
+      for (let row = 0; row < x.length; row += features.length) visit(places.map((place) => x[row + place]!))
+    }
   }
 
   /** Of the rows for training, in their order: what a skew of labels goes by. */
