@@ -203,6 +203,11 @@ describe('an analysis is refused', () => {
     await wrong({ kind: 'histogram', column: 'age', edges: [1, 3, 2] }, 'statistics.0.edges')
     await wrong({ kind: 'auc', score: 's', target: { column: 'y' }, bins: 2 }, 'statistics.0.target')
     await wrong({ kind: 'median', column: 'age' }, 'statistics.0.kind')
+    await wrong({ kind: 'count' }, 'records', { records: 100_000_000, secagg: { bits: 16 } })
+    const by = { column: 'cp', values: Array.from({ length: 100 }, (_, index) => index) }
+    const large = { kind: 'auc', score: 's', target: { column: 'y', equals: 1 }, bins: 10_000, by }
+    await wrong(large, 'statistics')
+    await wrong({ kind: 'count' }, 'privacy.colluders', { privacy: { ...PRIVACY, colluders: 3 } })
     await wrong({ kind: 'count' }, 'privacy.epsilon', { privacy: { ...PRIVACY, epsilon: 0 } })
     await expect(
       federation.joinJob({

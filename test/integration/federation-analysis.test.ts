@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { isLong } from '../whole.ts'
+import { auditFolder } from '../../src/federated/index.ts'
 import type { JobResults, JobStatus } from '../../src/federated/index.ts'
 import { analyse, analysisPlan, linesOf, patients, writePatients } from '../federated/support/analysis.ts'
 import { createLab, joined, until } from './support.ts'
@@ -55,7 +56,7 @@ describe.runIf(isLong)('an analysis over real peers', () => {
       mkdirSync(join(home, 'site'))
       return writePatients(join(home, 'site'), names[index]!, linesOf(tables[index]!))
     })
-    const plan = analysisPlan(STATISTICS)
+    const plan = analysisPlan(STATISTICS, { transcripts: 5 })
     const job = await begun(plan, paths)
     const late = peers[2]!
     late.child.kill('SIGKILL')
@@ -66,6 +67,15 @@ describe.runIf(isLong)('an analysis over real peers', () => {
       expect(all).toEqual(result)
       expect(own).not.toBe(null)
     }
+    // Whoever has their exports sums each round again.
+    const out = lab.home('exports')
+    for (const [index, { access }] of peers.entries()) {
+      await access.federated({ op: 'export', job, out: join(out, names[index]!) })
+    }
+    const report = await auditFolder(out)
+    expect(report).toMatchObject({ ok: true, findings: [] })
+    expect(report.rounds.map(({ members }) => members.length)).toEqual([3, 3, 3])
+    expect(report.rounds.at(-1)!.state).toBe((await status(peers[0]!, job)).model)
     // With noise: charged at each site, and a second time by a second run.
     const noised = analysisPlan(STATISTICS, { privacy: { unit: 'record', epsilon: 2, delta: 1e-5 } })
     const first = await over(await begun(noised, paths, 3.5))

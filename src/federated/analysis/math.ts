@@ -11,12 +11,15 @@ import { leastMultiplier } from '../privacy/least-multiplier.ts'
 import { epsilonOf } from '../privacy/ledger.ts'
 import type { LedgerEvent } from '../privacy/ledger-entries.ts'
 import type { Sums, VectorShape } from '../rounds/layout.ts'
+import { FIRST_STATE } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
 import type { RoundFacts, SumMath } from '../rounds/sum-math.ts'
 import { largestParts, partsOfRound } from './parts.ts'
 import type { RoundParts } from './parts.ts'
 
 const DEFAULT_BITS = 32
+/** Numbers of one sum: beyond it a plan asks for more than any table of statistics. */
+const MOST_NUMBERS = 1 << 20
 
 /** What one round said: sites in it, and readings by statistic. */
 export interface RoundReadings {
@@ -31,7 +34,7 @@ export class AnalysisMath implements SumMath {
   readonly #known = new Map<string, RoundParts>()
   #multiplier: number | undefined
 
-  /** @throws FedPlanError: the modulus has no room for the records of a site */
+  /** @throws FedPlanError: the modulus has no room for the records of a site, or the plan asks for too many numbers */
   constructor(plan: AnalysisPlan, members: number) {
     this.plan = plan
     this.members = members
@@ -42,6 +45,16 @@ export class AnalysisMath implements SumMath {
         `is more than the sum of ${members} sites has room for (${this.bound})`,
       )
     }
+    const { size, wide } = largestParts(plan, 0, this.bound)
+    if (size + wide > MOST_NUMBERS) {
+      const why = `take ${size + wide} numbers together, and ${MOST_NUMBERS} are the most`
+      throw new FedPlanError(plan.name, 'statistics', why)
+    }
+  }
+
+  /** Refuses what no site could carry out, before anybody is asked. @throws FedPlanError */
+  static check(plan: AnalysisPlan, members: number): void {
+    new AnalysisMath(plan, members).noise(FIRST_STATE)
   }
 
   get t(): number {

@@ -2,10 +2,12 @@
 import { z } from 'zod'
 import { isPeerId, verify } from '../../trust/index.ts'
 import { canonicalJson } from '../../util/index.ts'
+import { AnalysisMath } from '../analysis/math.ts'
 import { FedPlanError, JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
+import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 
@@ -65,9 +67,10 @@ function isSigned(by: string, document: { readonly signature: string }): boolean
   return verify(by, bytesOf(document), new Uint8Array(Buffer.from(document.signature, 'hex')))
 }
 
-/** @throws FedPlanError for what runs in simulations alone */
+/** @throws FedPlanError for what runs in simulations alone, and for an analysis that no site could carry out */
 export function makeOffer(signer: Signer, plan: JobPlan, created: string): Offer {
-  if (!isAnalysis(plan) && plan.strategy.name === 'bucketed') {
+  if (isAnalysis(plan)) AnalysisMath.check(plan, Math.max(3, minimumOf(plan).sites))
+  else if (plan.strategy.name === 'bucketed') {
     throw new FedPlanError(
       plan.name,
       'strategy',
