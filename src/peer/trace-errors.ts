@@ -7,7 +7,7 @@ export class TraceMissingError extends WeftError {
     code: 'WEFT-INF-150',
     title: 'No trace of this request',
     meaning:
-      'This peer keeps where the time of its last 64 answers went, since it was started. Answers of other origins, of models that run as parts of an ONNX graph, and answers that are not over have none here.',
+      'This peer keeps where the time of its last 32 answers went, since it was started. Answers of other origins, of models that run as parts of an ONNX graph, and answers that are not over have none here.',
     remedy: 'weft trace --list shows those that are kept; ask the peer that took the request.',
     exit: EXIT.notFound,
     http: 404,

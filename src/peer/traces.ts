@@ -4,8 +4,8 @@ import type { SessionTrace, TraceStep, TraceSummary } from '../pipeline/index.ts
 import type { Telemetry } from '../telemetry/index.ts'
 import { TraceMissingError } from './trace-errors.ts'
 
-/** Of so many answers; one has some 100 KB at most. */
-const MOST_TRACES = 64
+/** Of so many answers; one has some 100 KB. */
+const MOST_TRACES = 32
 
 export interface TraceFacts {
   readonly request: string

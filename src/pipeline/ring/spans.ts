@@ -26,9 +26,9 @@ export interface Span {
 }
 
 /** Of the prompt and the beginning. */
-export const FIRST_SPANS = 128
+export const FIRST_SPANS = 64
 /** Of the end. */
-export const LAST_SPANS = 384
+export const LAST_SPANS = 192
 /** Rows are given to a host before it has answered those before, but not without end. */
 const MAX_OPEN = 512
 const SPAN_BYTES = 32
