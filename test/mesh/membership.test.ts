@@ -82,7 +82,7 @@ describe('a member that is removed', () => {
     expect([a.counted['members_cut'], b.counted['members_cut']]).toEqual([1, 1])
     // one that listens is told, and falls silent by itself
     listen()
-    r.cluster.merge(cluster.log.entries(3, 1))
+    await r.cluster.merge(cluster.log.entries(3, 1))
     expect(r.cluster.groupKeys()).toEqual([])
     expect(r.cluster.membership.admits(cluster.self, 'connect')).toBe(false)
   })

@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   adoptLog,
+  atOnce,
   composeAdmit,
   composeCheckpoint,
   composeRevoke,
@@ -131,7 +132,7 @@ describe('random histories', () => {
               expect(round).toBeLessThan(2 * chains.length)
               before = log.head.hash
               const sorted = chains.map((chain, index) => ({ chain, key: order[(index + round * replica) % 24]! }))
-              for (const { chain } of sorted.toSorted((a, b) => a.key - b.key)) log.merge(chain, 0)
+              for (const { chain } of sorted.toSorted((a, b) => a.key - b.key)) atOnce(log.merge(chain, 0))
             }
             return log
           })
@@ -170,13 +171,13 @@ describe('an admin that was thrown out', () => {
     return { of, honest: of.cluster, thief, stolen }
   }
 
-  test('does not come back by a checkpoint that it writes into the past', () => {
+  test('does not come back by a checkpoint that it writes into the past', async () => {
     const { of, honest, thief, stolen } = thrownOut()
     stolen.admit(joiner())
     stolen.commit(composeCheckpoint(needs, stolen.log.state))
     const sleeper = copyFor(stolen, of.members[0]!, of.time)
-    honest.merge(all(stolen))
-    sleeper.merge(all(honest))
+    await honest.merge(all(stolen))
+    await sleeper.merge(all(honest))
     for (const one of [honest, sleeper]) {
       expect(one.membership.isRemoved(thief.id)).toBe(true)
       expect(one.head.hash).toBe(honest.head.hash)
@@ -184,7 +185,7 @@ describe('an admin that was thrown out', () => {
     }
   })
 
-  test('nor does one that a long history follows, behind a checkpoint of its own', () => {
+  test('nor does one that a long history follows, behind a checkpoint of its own', async () => {
     const { of, honest, thief, stolen } = thrownOut()
     const rotated = (log: Cluster): void => {
       for (let n = 0; n < 520; n++) log.commit(composeRotate(needs, log.log.state))
@@ -193,20 +194,20 @@ describe('an admin that was thrown out', () => {
     rotated(honest)
     expect([stolen, honest].map((one) => one.log.state.checkpoint > 500)).toEqual([true, true])
     const sleeper = copyFor(stolen, of.members[0]!, of.time)
-    honest.merge(all(stolen))
-    sleeper.merge(all(honest))
+    await honest.merge(all(stolen))
+    await sleeper.merge(all(honest))
     for (const one of [honest, sleeper]) expect(one.membership.isRemoved(thief.id)).toBe(true)
     expect(sleeper.head).toEqual(honest.head)
   }, 60_000)
 
-  test('and throws out the other one in the past: nobody decides but the root key, and then both see it', () => {
+  test('and throws out the other one in the past: nobody decides but the root key, and then both see it', async () => {
     const { of, honest, thief, stolen } = thrownOut()
     // as many tries as it likes for a smaller hash
     for (let n = 0; n < 3; n++) stolen.admit(joiner())
     stolen.revoke(honest.self, 'out of spite')
     const [awake, asleep] = [copyFor(honest, of.members[0]!, of.time), copyFor(stolen, of.members[1]!, of.time)]
-    awake.merge(all(stolen))
-    asleep.merge(all(honest))
+    await awake.merge(all(stolen))
+    await asleep.merge(all(honest))
     expect(awake.membership.isRemoved(thief.id)).toBe(true)
     expect(awake.membership.admits(honest.self, 'connect')).toBe(true)
     for (const one of [awake, asleep]) expect(one.view().forks).toMatchObject([{ decided: false }])
@@ -214,8 +215,8 @@ describe('an admin that was thrown out', () => {
     expect([awake.log.isOutdone(stolen.head.hash), asleep.log.isOutdone(honest.head.hash)]).toEqual([true, true])
     const recovery = composeSetAdmins(needs, honest.log.state, [honest.self], { k: 1, n: 1 })
     honest.take(sealEntry(recovery, of.root))
-    asleep.merge(all(honest))
-    awake.merge(all(honest))
+    await asleep.merge(all(honest))
+    await awake.merge(all(honest))
     for (const one of [awake, asleep]) {
       expect(one.head).toEqual(honest.head)
       expect(one.membership.isRemoved(thief.id)).toBe(true)
@@ -223,14 +224,14 @@ describe('an admin that was thrown out', () => {
     }
   })
 
-  test('alone, where two must sign, takes nothing from anybody', () => {
+  test('alone, where two must sign, takes nothing from anybody', async () => {
     const of = base(3, 2, 2)
     const [a, b, thief] = of.admins as [Identity, Identity, Identity]
     const stolen = copyFor(of.cluster, thief, of.time)
     const body = composeRevoke(needs, of.cluster.log.state, thief.id, { reason: 'stolen' })
     of.cluster.take(sealEntry(body, a, b))
     for (let n = 0; n < 4; n++) stolen.admit(joiner())
-    of.cluster.merge(all(stolen))
+    await of.cluster.merge(all(stolen))
     expect(of.cluster.membership.isRemoved(thief.id)).toBe(true)
     expect(of.cluster.view().forks).toMatchObject([{ decided: true }])
   })

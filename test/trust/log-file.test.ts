@@ -168,8 +168,8 @@ describe('the cluster of a home', () => {
     admit()
     other.admit({ peer: newIdentity().id, name: 'y', role: 'member', site: '' })
     for (let round = 0; round < 2; round++) {
-      opened.cluster.merge(other.log.entries(2, 100))
-      other.merge(opened.cluster.log.entries(2, 100))
+      await opened.cluster.merge(other.log.entries(2, 100))
+      await other.merge(opened.cluster.log.entries(2, 100))
     }
     expect(opened.cluster.head).toEqual(other.head)
     opened.close()

@@ -39,6 +39,9 @@ export class NewsChannel {
   #bytes = 0
   #asked = false
   #askedWhich = false
+  #merging = false
+  /** The newest head that was heard while entries were taken in. */
+  #later: LogHead | undefined
   readonly #answers: ReturnType<typeof createTokenBucket>
   /** Resolves when this side has what the other one told of. */
   #caughtUp = Promise.withResolvers<void>()
@@ -130,6 +133,13 @@ export class NewsChannel {
     const { beat, ...head } = readHead(this.peer, message)
     // a stranger's heads are asked for, with type 6
     if (!this.#mayKnow()) return
+    if (this.#merging) this.#later = head
+    else this.#hear(head)
+    if (beat !== undefined && cluster.hearBeat(beat, this.peer)) this.#needs.beat(this.peer)
+  }
+
+  #hear(head: LogHead): void {
+    const { cluster } = this.#needs
     const isKnown = cluster.log.common([head]) !== undefined
     if (cluster.log.isOutdone(head.hash)) this.#caughtUp.resolve()
     else if (!isKnown) this.ask()
@@ -138,7 +148,6 @@ export class NewsChannel {
       // it is behind, and does not know it
       if (head.height < cluster.head.height) this.tell()
     }
-    if (beat !== undefined && cluster.hearBeat(beat, this.peer)) this.#needs.beat(this.peer)
   }
 
   async #answer(locator: readonly LogHead[]): Promise<void> {
@@ -169,7 +178,7 @@ export class NewsChannel {
     if (!this.#mayKnow()) throw new MeshProtocolError(this.peer, 'it is no member, and is told nothing of the log')
   }
 
-  #onEntries(message: Frame): void {
+  async #onEntries(message: Frame): Promise<void> {
     if (!this.#asked) throw new MeshProtocolError(this.peer, 'it sends entries that nobody asked for')
     const { entries, last } = readEntries(this.peer, message)
     this.#coming.push(...entries)
@@ -180,14 +189,22 @@ export class NewsChannel {
     const whole = this.#coming.splice(0)
     this.#asked = false
     this.#bytes = 0
-    this.#merge(whole)
+    this.#merging = true
+    try {
+      await this.#merge(whole)
+    } finally {
+      this.#merging = false
+    }
+    const later = this.#later
+    this.#later = undefined
+    if (later !== undefined) this.#hear(later)
     this.#caughtUp.resolve()
   }
 
-  #merge(entries: readonly Uint8Array[]): void {
+  async #merge(entries: readonly Uint8Array[]): Promise<void> {
     const { cluster } = this.#needs
     try {
-      const { added } = cluster.merge(entries)
+      const { added } = await cluster.merge(entries)
       this.#needs.merged(this.peer, added.length)
     } catch (error) {
       this.#needs.failed(this.peer, error as Error)

@@ -8,12 +8,13 @@ import type { Identity } from '../identity.ts'
 import { openInviteBook } from '../invites/index.ts'
 import type { InviteBook } from '../invites/index.ts'
 import {
-  adoptLog,
+  adoptingLog,
   composeGenesis,
   createCluster,
   foundLog,
+  gently,
   LOG_LIMITS,
-  openLog,
+  openingLog,
   openLogFile,
   sealEntry,
 } from '../membership/index.ts'
@@ -82,20 +83,20 @@ export async function openClusterHome(
   if (pin === undefined) throw new NoClusterError(home)
   const places = clusterPlaces(home)
   const store = openLogFile({ path: places.log, anchor: places.anchor }, needs.identity)
-  return openAround(needs, places, store, () => ({
-    log: openLog(store, pin.cluster, { whole: options.whole === true }),
+  return openAround(needs, places, store, async () => ({
+    log: await gently(openingLog(store, pin.cluster, { whole: options.whole === true })),
     maxAge: options.maxAge,
   }))
 }
 
-function openAround(
+async function openAround(
   needs: ClusterNeeds,
   places: ClusterPlaces,
   store: LogStore,
-  open: () => Omit<Parameters<typeof createCluster>[1], 'store'>,
-): OpenedCluster {
+  open: () => Promise<Omit<Parameters<typeof createCluster>[1], 'store'>>,
+): Promise<OpenedCluster> {
   try {
-    const cluster = createCluster(needs, { store, ...open() })
+    const cluster = createCluster(needs, { store, ...(await open()) })
     const invites = openInviteBook(places.invites, needs.random)
     return {
       cluster,
@@ -142,7 +143,7 @@ export async function foundClusterHome(
   const genesis = sealEntry(body, root, identity)
   const places = await emptyPlaces(home)
   const store = openLogFile({ path: places.log, anchor: places.anchor }, identity)
-  const opened = openAround(needs, places, store, () => ({ log: foundLog(store, genesis) }))
+  const opened = await openAround(needs, places, store, () => Promise.resolve({ log: foundLog(store, genesis) }))
   await writePin(places, { schema: 'weft.cluster-home/1', cluster: genesis.hash, name, root: root.id })
   return opened
 }
@@ -156,7 +157,9 @@ export async function adoptClusterHome(
 ): Promise<OpenedCluster> {
   const places = await emptyPlaces(home)
   const store = openLogFile({ path: places.log, anchor: places.anchor }, needs.identity)
-  const opened = openAround(needs, places, store, () => ({ log: adoptLog(store, cluster, entries) }))
+  const opened = await openAround(needs, places, store, async () => ({
+    log: await gently(adoptingLog(store, cluster, entries)),
+  }))
   const { name, root } = opened.cluster.view()
   await writePin(places, { schema: 'weft.cluster-home/1', cluster, name, root })
   return opened

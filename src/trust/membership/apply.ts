@@ -2,10 +2,10 @@
  * Whether an entry may follow, and what follows from it. Everything is checked before anything is changed, so a refused
  * entry leaves the state as it was. Pure: no clock is asked, so that every member decides alike, whenever it looks.
  */
-import { areSigned } from './entry.ts'
 import { EntryChainError, EntryRefusedError, EntrySignatureError } from './errors.ts'
 import { LOG_LIMITS } from './limits.ts'
 import { BOX_TEXT } from './seal.ts'
+import { areSigned } from './signatures.ts'
 import { hashOfSnapshot, snapshotOf } from './state.ts'
 import { isComplete, signaturesNeeded } from './threshold.ts'
 import type { ClusterState } from './state.ts'

@@ -15,6 +15,8 @@ import { LOG_LIMITS } from './limits.ts'
 import type { MembershipLog, Merged } from './log.ts'
 import type { LogStore } from './log-store.ts'
 import { mayRole } from './roles.ts'
+import { gently, listOf } from './steps.ts'
+import type { Steps } from './steps.ts'
 import type { ClocksApart, ClusterView, Entry, EntryBody, HeartBeat, LogHead, Member, Purpose, Role } from './types.ts'
 
 /** A checkpoint each so many entries: opening reads as many at most. */
@@ -65,8 +67,11 @@ export interface Cluster {
   take(entry: Entry): void
   admit(member: NewMember): Entry
   revoke(peer: string, reason: string, left?: boolean): Entry
-  /** What another member has. @throws EntryFormError, EntryChainError, EntrySignatureError, EntryRefusedError */
-  merge(entries: readonly Uint8Array[]): ClusterChange
+  /**
+   * What another member has; one after the other, each in steps, so that a long history keeps nobody waiting. Nothing
+   * changes after `close`. @throws EntryFormError, EntryChainError, EntrySignatureError, EntryRefusedError
+   */
+  merge(entries: readonly Uint8Array[]): Promise<ClusterChange>
 
   /** The newest heart-beat that is known; admins make a new one. */
   beat(): HeartBeat | undefined
@@ -81,6 +86,11 @@ export interface Cluster {
 
   on(listener: (change: ClusterChange) => void): () => void
   close(): void
+}
+
+/** @throws EntryFormError */
+function decoding(bytes: readonly Uint8Array[]): Steps<Entry[]> {
+  return listOf(Iterator.from(bytes).map(decodeEntry))
 }
 
 function byPeer(a: { readonly peer: string }, b: { readonly peer: string }): number {
@@ -194,6 +204,19 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
     }
   }
 
+  let merges: Promise<unknown> = Promise.resolve()
+  let isClosed = false
+  const mergeNow = async (bytes: readonly Uint8Array[]): Promise<ClusterChange> => {
+    const closed = (): boolean => isClosed
+    const entries = await gently(decoding(bytes), closed)
+    const merged = entries === undefined ? undefined : await gently(log.merge(entries, needs.wall()), closed)
+    if (merged === undefined) return { added: [], fork: undefined }
+    const { added, lost, fork } = merged
+    if (added.length > 0 || fork !== undefined) tell({ added, fork })
+    if (lost.length > 0) sayAgain(lost)
+    return { added, fork }
+  }
+
   return {
     id,
     self,
@@ -234,11 +257,9 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
     admit,
     revoke,
     merge(bytes) {
-      const { added, lost, fork } = log.merge(bytes.map(decodeEntry), needs.wall())
-      const change = { added, fork }
-      if (added.length > 0 || fork !== undefined) tell(change)
-      if (lost.length > 0) sayAgain(lost)
-      return change
+      const turn = merges.then(() => (isClosed ? { added: [], fork: undefined } : mergeNow(bytes)))
+      merges = turn.catch(() => undefined)
+      return turn
     },
     beat: () => (isCurrent(beat) ? beat : undefined),
     renewBeat() {
@@ -262,6 +283,9 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-    close: () => store.close(),
+    close() {
+      isClosed = true
+      store.close()
+    },
   }
 }

@@ -4,14 +4,12 @@
  * behind a domain of its own: a signature for this log stands for nothing else, and the other way round.
  */
 import { createHash } from 'node:crypto'
-import { canonicalJson } from '../../util/index.ts'
-import { verify } from '../identity.ts'
+import { canonicalJson, isCanonicalJson } from '../../util/index.ts'
 import { EntryFormError } from './errors.ts'
 import { LOG_LIMITS } from './limits.ts'
 import { entrySchema } from './schema.ts'
+import { SIGNING_DOMAIN } from './signatures.ts'
 import type { Entry, EntryBody, Signature } from './types.ts'
-
-const DOMAIN = 'weft membership entry 1\n'
 
 /** Whoever signs: an identity, or the root key. */
 export interface EntrySigner {
@@ -24,7 +22,7 @@ function hashOf(text: string): string {
 }
 
 export function signBody(body: EntryBody, signer: EntrySigner): Signature {
-  const sig = signer.sign(Buffer.from(DOMAIN + canonicalJson(body)))
+  const sig = signer.sign(Buffer.from(SIGNING_DOMAIN + canonicalJson(body)))
   return { by: signer.id, sig: Buffer.from(sig).toString('hex') }
 }
 
@@ -47,7 +45,7 @@ export function decodeEntry(bytes: Uint8Array): Entry {
   const value = parsed(bytes)
   const result = entrySchema.safeParse(value.json)
   if (!result.success) throw new EntryFormError(firstIssue(result.error))
-  if (canonicalJson(result.data) !== value.text) throw new EntryFormError('it is not in its one spelling')
+  if (!isCanonicalJson(value.text, value.json)) throw new EntryFormError('it is not in its one spelling')
   const { body, signatures } = result.data
   // in the one spelling the body stands between these two
   const text = value.text.slice('{"body":'.length, value.text.lastIndexOf(',"signatures":['))
@@ -68,10 +66,4 @@ function firstIssue(error: {
 }): string {
   const [issue] = error.issues
   return `${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? 'not as it should be'}`.slice(0, 200)
-}
-
-/** Whether each signature is by the key that it names. */
-export function areSigned({ text, signatures }: Entry): boolean {
-  const signed = Buffer.from(DOMAIN + text)
-  return signatures.every(({ by, sig }) => verify(by, signed, Buffer.from(sig, 'hex')))
 }
