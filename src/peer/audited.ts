@@ -1,8 +1,8 @@
 /** What a person or program had done by a peer, written down with how it ended. */
 import type { AnyManifest } from '../models/index.ts'
 import type { ConnectedPeer, Network, Refusal } from '../net/index.ts'
-import type { AuditFacts } from '../trust/index.ts'
-import type { ClusterControl } from './cluster/index.ts'
+import type { AuditEvent, AuditFacts } from '../trust/index.ts'
+import type { ClusterAction, ClusterControl } from './cluster/index.ts'
 import type { FederatedCall } from './federated.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Site } from './site.ts'
@@ -22,10 +22,20 @@ export async function audited<Result>(
     site.note({ who, what, target, result: 'ok', facts: facts(result) })
     return result
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'failed'
-    site.note({ who, what, target, result: 'failed', facts: { code } })
+    site.note({ who, what, target, result: 'failed', facts: { code: auditCode(error) } })
     throw error
   }
+}
+
+/** The code of what was thrown; another program's error has none. */
+export function auditCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'failed'
+}
+
+/** What is written down of something done to the cluster, by a running peer and by a command alone; undefined: it changes nothing. */
+export function clusterDeed(action: ClusterAction): Pick<AuditEvent, 'what' | 'target'> | undefined {
+  if (action.do === 'show' || action.do === 'invites' || action.do === 'export') return undefined
+  return { what: `cluster.${action.do}`, target: 'peer' in action ? action.peer : undefined }
 }
 
 export function importFacts({ digest, model }: AnyManifest): AuditFacts {
@@ -55,9 +65,9 @@ export function auditedControl(site: Site, control: ClusterControl): ClusterCont
   return {
     ...control,
     run(action) {
-      if (action.do === 'show' || action.do === 'invites' || action.do === 'export') return control.run(action)
-      const target = 'peer' in action ? action.peer : undefined
-      return audited(site, `cluster.${action.do}`, target, () => control.run(action))
+      const deed = clusterDeed(action)
+      if (deed === undefined) return control.run(action)
+      return audited(site, deed.what, deed.target, () => control.run(action))
     },
   }
 }

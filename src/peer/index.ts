@@ -40,7 +40,7 @@ export type {
   InviteInfo,
   WaitingPeer,
 } from './cluster/index.ts'
-export { auditedCall } from './audited.ts'
+export { auditCode, auditedCall, clusterDeed } from './audited.ts'
 export { createPeer, runPeer } from './create-peer.ts'
 export type { RunningPeer } from './create-peer.ts'
 export type { CreatePeerInit } from './parts.ts'

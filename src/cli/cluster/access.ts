@@ -1,7 +1,7 @@
 /** The cluster of a home for commands: through its running peer, else on the files of the home. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createClusterControl, HomeBusyError, homePaths, lockHolder, lockHome } from '../../peer/index.ts'
+import { clusterDeed, createClusterControl, HomeBusyError, homePaths, lockHolder, lockHome } from '../../peer/index.ts'
 import type { ClusterAction, ClusterOutcome, ClusterStatus } from '../../peer/index.ts'
 import { loadOrCreateIdentity, NoClusterError, openClusterHome, readClusterPin } from '../../trust/index.ts'
 import type { ClusterNeeds } from '../../trust/index.ts'
@@ -10,6 +10,7 @@ import { PeerRunsError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { homePassphrase } from '../passphrase.ts'
 import { openPeer, runningStatus } from '../peer-access.ts'
+import { recorded } from '../site-log.ts'
 
 export interface ClusterAccess {
   /** Undefined: no peer runs in this home. */
@@ -71,7 +72,9 @@ async function runAlone(context: CommandContext, action: ClusterAction): Promise
         return whole.cluster.head.height + 1
       },
     })
-    return await control.run(action)
+    const deed = clusterDeed(action)
+    if (deed === undefined) return await control.run(action)
+    return await recorded(context, deed, needs.identity, () => control.run(action))
   } finally {
     opened.close()
   }

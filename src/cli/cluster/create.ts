@@ -16,6 +16,7 @@ import type { OpenedCluster, Threshold } from '../../trust/index.ts'
 import type { CommandContext } from '../context.ts'
 import { BadValueError, UsageError } from '../errors.ts'
 import { printable } from '../text.ts'
+import { recorded } from '../site-log.ts'
 import { clusterNeeds, holdingHome, refuseRunning } from './access.ts'
 
 /** `2of3`, or `2`: as many must sign as there are. @throws BadValueError */
@@ -46,7 +47,15 @@ export async function create(context: CommandContext): Promise<void> {
   if (place !== undefined) await writeRootKey(place, seed)
   const needs = await clusterNeeds(context)
   const root = identityOfSeed(seed)
-  const found = (): Promise<OpenedCluster> => foundClusterHome(needs, home, { name, threshold, founder, root })
+  const init = { name, threshold, founder, root }
+  const found = (): Promise<OpenedCluster> =>
+    recorded(
+      context,
+      { what: 'cluster.create' },
+      needs.identity,
+      () => foundClusterHome(needs, home, init),
+      ({ cluster }) => cluster.id,
+    )
   const opened = await holdingHome(context, found).catch(async (error: unknown) => {
     if (place !== undefined) await rm(place, { force: true })
     throw error

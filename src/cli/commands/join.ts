@@ -19,6 +19,7 @@ import type { Admission, Entry, InviteToken, OpenedCluster } from '../../trust/i
 import { clusterNeeds, holdingHome, refuseRunning } from '../cluster/access.ts'
 import { readText } from '../cluster/files.ts'
 import type { Command, CommandContext } from '../context.ts'
+import { recorded } from '../site-log.ts'
 import { printable } from '../text.ts'
 
 /** Between two looks at whether a person has approved. */
@@ -37,7 +38,10 @@ export const command: Command = async (context) => {
   const joined = given.startsWith('{')
     ? byAdmission(decodeAdmission(given, needs.identity.id))
     : await byToken(context, decodeToken(given), name)
-  const adopt = (): Promise<OpenedCluster> => adoptClusterHome(needs, home, joined.cluster, joined.entries)
+  const adopt = (): Promise<OpenedCluster> =>
+    recorded(context, { what: 'cluster.join', target: joined.cluster }, needs.identity, () =>
+      adoptClusterHome(needs, home, joined.cluster, joined.entries),
+    )
   const opened = await holdingHome(context, adopt)
   const { cluster } = opened
   const own = cluster.member(cluster.self)

@@ -22,6 +22,8 @@ const RETRY_MS = 5_000
 const OTHERS = 'others'
 
 export interface AuditLog {
+  /** Whether an entry could be written now. @throws what `AuditFile.append` throws */
+  check(): void
   /** Durable when it resolves. @throws what `AuditFile.append` throws */
   record(event: AuditEvent): Promise<ChainHead>
   /** Written soon; kept and tried again while the disk is full. */
@@ -73,6 +75,10 @@ class FileAuditLog implements AuditLog {
   constructor(needs: AuditLogNeeds, file: AuditFile) {
     this.#needs = needs
     this.#file = file
+  }
+
+  check(): void {
+    this.#file.append([])
   }
 
   /** Whoever records at the same moment shares the write. */
