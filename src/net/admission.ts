@@ -1,7 +1,13 @@
 /** Who may join: the membership, what a person has decided, and the number of those who wait for that. */
 import { MAX_PENDING_PEERS } from './constants.ts'
 import type { Defence } from './defence.ts'
-import { NotAdmittedError, NotMemberError, PeerBannedError, TooManyNewcomersError } from './discovery-errors.ts'
+import {
+  NotAdmittedError,
+  NotMemberError,
+  PeerBannedError,
+  PolicyKeepsOutError,
+  TooManyNewcomersError,
+} from './discovery-errors.ts'
 import type { Verdict } from './hello.ts'
 import type { Membership } from './types.ts'
 
@@ -14,6 +20,8 @@ export interface Admission {
   decision(peer: string): Promise<Verdict>
   decide(peer: string, admit: boolean): void
   isDenied(peer: string): boolean
+  /** The rule of the policy that keeps a peer out: for this side alone, a verdict does not name it. */
+  keptOutBy(peer: string): string | undefined
   /** Whoever is dialled by name has been chosen by a person. */
   approve(peer: string): void
   /** A waiting peer has gone. */
@@ -34,15 +42,21 @@ const BANNED: Verdict = { verdict: 'refused', code: PeerBannedError.info.code }
 const DENIED: Verdict = { verdict: 'refused', code: NotAdmittedError.info.code }
 const NO_MEMBER: Verdict = { verdict: 'refused', code: NotMemberError.info.code }
 
+const KEPT_OUT: Verdict = { verdict: 'refused', code: PolicyKeepsOutError.info.code }
+
 export function createAdmission(init: AdmissionInit): Admission {
   const approved = new Set(init.approved)
   const denied = new Set<string>()
   const pending = new Map<string, PromiseWithResolvers<Verdict>>()
+  const keptOutBy = (peer: string): string | undefined => init.membership.keptOutBy?.(peer)
   return {
     judge(peer) {
       if (init.defence?.banned(`peer:${peer}`) !== undefined) return BANNED
       if (denied.has(peer)) return DENIED
-      if (!init.membership.admits(peer, 'connect')) return init.isCluster ? NO_MEMBER : DENIED
+      if (!init.membership.admits(peer, 'connect')) {
+        if (keptOutBy(peer) !== undefined) return KEPT_OUT
+        return init.isCluster ? NO_MEMBER : DENIED
+      }
       if (init.lan !== 'confirm' || approved.has(peer)) return WELCOME
       if (pending.size >= MAX_PENDING_PEERS && !pending.has(peer))
         return { verdict: 'refused', code: TooManyNewcomersError.info.code }
@@ -59,6 +73,7 @@ export function createAdmission(init: AdmissionInit): Admission {
       pending.delete(peer)
     },
     isDenied: (peer) => denied.has(peer) || init.membership.isRemoved(peer),
+    keptOutBy,
     approve(peer) {
       if (!denied.has(peer)) approved.add(peer)
     },

@@ -1,6 +1,10 @@
 /**
  * Bans for a time, each with its reason and its end: of hosts that connect without ever proving who they are, and of peers that
  * send what no program of ours sends, or ask for more than one can need. Counted in windows; what is forgiven is forgotten.
+ *
+ * An admin of the cluster is kept to its limits like everybody, and never out: whoever is banned by what a program counts must
+ * find somebody who can put it right, and who is out for good stands in the membership log. Nor is the host where one is or
+ * was within a day: how many connections without proof it may have open holds there too.
  */
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -32,6 +36,10 @@ const FORGET_MS = 24 * 3_600_000
 /** Subjects that are counted; a flood of new ones drives out the oldest. */
 const MAX_SUBJECTS = 4_096
 const MAX_BANS = 1_024
+/** A host where an admin was so lately is not shut out. */
+const ADMIN_HOST_MS = 24 * 3_600_000
+/** Hosts of admins that are remembered; those of the longest ago go first. */
+const MAX_ADMIN_HOSTS = 256
 /** Streams of one purpose that one peer may open in a minute. Channels are kept open: honest peers need a few. */
 export const STREAMS_A_MINUTE = 1_200
 
@@ -56,6 +64,8 @@ export interface Defence {
   lift(subject: string): boolean
   /** Told of each ban as it begins, for as long as there is a defence. */
   on(listener: (ban: Ban) => void): void
+  /** A peer has proven itself and is in, from this host. */
+  proven(peer: string, host: string): void
 }
 
 export interface DefenceNeeds {
@@ -63,6 +73,10 @@ export interface DefenceNeeds {
   readonly telemetry?: Pick<Telemetry, 'count'> | undefined
   /** A ban begins. */
   told(ban: Ban): void
+  /** Whether a peer is an admin of the cluster, and never banned. @default nobody is */
+  spares?(peer: string): boolean
+  /** One that is spared has done it once too often. */
+  spared?(subject: string, offence: Offence): void
 }
 
 interface Count {
@@ -93,9 +107,24 @@ export function createDefence(needs: DefenceNeeds): Defence {
     while (counts.size > MAX_SUBJECTS) counts.delete(counts.keys().next().value!)
     return count.count
   }
+  /** When an admin was last seen at a host, and which one. */
+  const adminHosts = new Map<string, { readonly peer: string; readonly at: number }>()
+  const isAdmin = (peer: string): boolean => needs.spares?.(peer) === true
+  const isSpared = (subject: string): boolean => {
+    const [kind, name] = [subject.slice(0, subject.indexOf(':')), subject.slice(subject.indexOf(':') + 1)]
+    if (kind === 'peer') return isAdmin(name)
+    const seen = adminHosts.get(name)
+    return seen !== undefined && clock.now() - seen.at < ADMIN_HOST_MS && isAdmin(seen.peer)
+  }
   const current = (subject: string): Ban | undefined => {
     const found = all.get(subject)
-    return found !== undefined && found.until > clock.now() ? found.ban : undefined
+    // it may have become one since
+    return found !== undefined && found.until > clock.now() && !isSpared(subject) ? found.ban : undefined
+  }
+  const spare = (subject: string, offence: Offence): void => {
+    counts.delete(`${offence} ${subject}`)
+    needs.telemetry?.count('bans_spared', 1, { offence })
+    needs.spared?.(subject, offence)
   }
   const ban = (subject: string, offence: Offence): Ban => {
     const before = all.get(subject)
@@ -116,12 +145,21 @@ export function createDefence(needs: DefenceNeeds): Defence {
     offend(subject, offence) {
       const standing = current(subject)
       if (standing !== undefined) return standing
-      return countOf(`${offence} ${subject}`) > OFFENCES[offence].most ? ban(subject, offence) : undefined
+      if (countOf(`${offence} ${subject}`) <= OFFENCES[offence].most) return undefined
+      if (!isSpared(subject)) return ban(subject, offence)
+      spare(subject, offence)
+      return undefined
     },
     banned: current,
     allows: (peer, purpose) => countOf(`streams ${peer} ${purpose}`) <= STREAMS_A_MINUTE,
     bans: () => [...all.keys()].flatMap((subject) => current(subject) ?? []),
     lift: (subject) => current(subject) !== undefined && all.delete(subject),
     on: (listener) => void listeners.add(listener),
+    proven(peer, host) {
+      if (!isAdmin(peer)) return
+      adminHosts.delete(host)
+      adminHosts.set(host, { peer, at: clock.now() })
+      while (adminHosts.size > MAX_ADMIN_HOSTS) adminHosts.delete(adminHosts.keys().next().value!)
+    },
   }
 }

@@ -208,6 +208,27 @@ export class NotMemberError extends WeftError {
   }
 }
 
+export class PolicyKeepsOutError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-013',
+    title: 'Kept out by a policy',
+    meaning:
+      'The peer belongs to the mesh, and the policy of the site does not let it connect. Which rule, the site says alone.',
+    remedy:
+      'At the site that refuses: weft policy explain PEER names the rule, weft policy apply changes it. It is tried again.',
+    exit: EXIT.denied,
+    http: 403,
+    retryable: true,
+  }
+
+  constructor(remote: string, rule: string) {
+    super(PolicyKeepsOutError.info, `${remote} is kept out by the policy of this site`, {
+      why: `rule ${rule}`,
+      details: { remote, rule },
+    })
+  }
+}
+
 /** Every error that a greeting may end with; the codes that may be told to the other side are among them. */
 export const DISCOVERY_ERRORS: readonly ErrorInfo[] = [
   OtherNetworkError.info,
@@ -222,4 +243,5 @@ export const DISCOVERY_ERRORS: readonly ErrorInfo[] = [
   TooManyNewcomersError.info,
   RemovedPeerError.info,
   NotMemberError.info,
+  PolicyKeepsOutError.info,
 ]

@@ -1,11 +1,12 @@
 /** Keeps the connections in step with the membership: who was removed is cut off, and does not come in again. */
 import type { MultiaddrConnection } from '@libp2p/interface'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
-import { parseAddress } from './addresses.ts'
+import { hostOf, parseAddress } from './addresses.ts'
 import type { Defence } from './defence.ts'
 import type { Dialler } from './dialler.ts'
-import { NotAdmittedError, PeerBannedError, RemovedPeerError } from './discovery-errors.ts'
-import type { Links } from './links.ts'
+import { NotAdmittedError, PeerBannedError, PolicyKeepsOutError, RemovedPeerError } from './discovery-errors.ts'
+import { isRelayed, remoteAddress } from './link-view.ts'
+import type { Link, Links } from './links.ts'
 import type { Refuser } from './refuser.ts'
 import type { Serving } from './serving.ts'
 import type { Membership } from './types.ts'
@@ -32,6 +33,8 @@ export interface Guard {
   review(): void
   /** Asked when a peer has proven its id, whatever the transport, circuits included. */
   keepsOut(peer: string, connection: MultiaddrConnection): boolean
+  /** A peer that is in is, or was, at the other end of this connection. */
+  saw(link: Link): void
 }
 
 /** Before the id, in the subject of a ban. */
@@ -45,6 +48,11 @@ export function createGuard(needs: GuardNeeds): Guard {
     if (peer !== undefined) needs.parts().links.cut(peer, new PeerBannedError(peer, why))
   })
   const isRemoved = (peer: string): boolean => membership.isRemoved(peer)
+  const whyNot = (peer: string): Error => {
+    if (isRemoved(peer)) return new RemovedPeerError(peer)
+    const rule = membership.keptOutBy?.(peer)
+    return rule === undefined ? new NotAdmittedError(peer, 'not any more') : new PolicyKeepsOutError(peer, rule)
+  }
   return {
     decided(peer, admit) {
       const { links, dialler } = needs.parts()
@@ -62,7 +70,7 @@ export function createGuard(needs: GuardNeeds): Guard {
         if (isRemoved(peer)) dialler.forget(peer)
         telemetry?.count('members_cut')
         needs.logger.warn({ peer }, 'is not admitted any more, and was cut off')
-        links.cut(peer, isRemoved(peer) ? new RemovedPeerError(peer) : new NotAdmittedError(peer, 'not any more'))
+        links.cut(peer, whyNot(peer))
       }
       serving.review()
     },
@@ -72,6 +80,11 @@ export function createGuard(needs: GuardNeeds): Guard {
       telemetry?.count('members_refused')
       refuser.refuse(peer, parseAddress(address)?.plain ?? address, new RemovedPeerError(peer))
       return true
+    },
+    saw(link) {
+      // a circuit comes from the host of its relay
+      const host = isRelayed(link) ? undefined : hostOf(`${remoteAddress(link)}/`)
+      if (host !== undefined) needs.defence?.proven(link.peer, host)
     },
   }
 }

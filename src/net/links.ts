@@ -16,7 +16,7 @@ import {
   REFUSAL_LINGER_MS,
 } from './constants.ts'
 import { DISCOVERY_ERRORS, HelloFailedError, NotAdmittedError, OwnIdentityError } from './discovery-errors.ts'
-import { PendingApprovalError, TooManyNewcomersError } from './discovery-errors.ts'
+import { PendingApprovalError, PolicyKeepsOutError, TooManyNewcomersError } from './discovery-errors.ts'
 import { greet } from './hello-stream.ts'
 import { HELLO_PROTOCOL, NONCE_BYTES } from './hello.ts'
 import { isRelayed } from './link-view.ts'
@@ -220,12 +220,17 @@ export class Links {
     if (others.length >= MAX_LINKS_PER_PEER) return this.#turnAway(link, new TooManyNewcomersError(link.peer))
     await this.#needs.acquaint(link, outcome.about)
     const verdict = this.#needs.admission.judge(link.peer)
-    if (verdict.verdict === 'refused') return this.#turnAway(link, errorOf(verdict.code, link.peer, 'this peer'))
+    if (verdict.verdict === 'refused') return this.#turnAway(link, this.#whyNot(link.peer, verdict.code))
     if (verdict.verdict === 'pending') {
       this.#asks(link, 'here', true)
       this.#needs.pending(link.peer, outcome.about.name)
     }
     return verdict
+  }
+
+  #whyNot(peer: string, code: string): WeftError {
+    const rule = code === PolicyKeepsOutError.info.code ? this.#needs.admission.keptOutBy(peer) : undefined
+    return rule === undefined ? errorOf(code, peer, 'this peer') : new PolicyKeepsOutError(peer, rule)
   }
 
   #turnAway(link: LinkEntry, error: WeftError): Verdict {

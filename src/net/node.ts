@@ -236,6 +236,7 @@ class WeftNetwork implements Network {
     this.#dialler.add('known', link.peer, addresses)
     this.#dialler.joined(link.peer)
     this.#reach.joined(link)
+    this.#guard.saw(link)
     if (!first) return
     this.#needs.telemetry?.count('peers_joined')
     this.#needs.logger.info({ peer: link.peer, name: link.outcome?.about.name }, 'peer joined')
@@ -244,6 +245,7 @@ class WeftNetwork implements Network {
   }
 
   #onLeft(link: Link): void {
+    this.#guard.saw(link)
     const frozen = this.#vitals.end(link)
     this.#serving.left(link)
     this.#reach.left(link)

@@ -26,6 +26,8 @@ export interface Membership {
   admits(peer: string, purpose: string): boolean
   /** Removed from a cluster for good: it is cut off before it can say anything. Never so where there is no log. */
   isRemoved(peer: string): boolean
+  /** Of one that belongs to the mesh: the rule of the site's policy that does not let it connect. @default never one */
+  keptOutBy?(peer: string): string | undefined
 }
 
 export interface ConnectedPeer {

@@ -260,5 +260,6 @@ function membershipOf({ cluster, site }: Parts): Membership {
     },
     admits: (peer, purpose) => (cluster?.membership.admits(peer, purpose) ?? true) && site.admits(peer, purpose),
     isRemoved: (peer) => cluster?.membership.isRemoved(peer) ?? false,
+    keptOutBy: (peer) => (cluster?.membership.admits(peer, 'connect') === false ? undefined : site.keepsOut(peer)),
   }
 }

@@ -75,6 +75,11 @@ export class Site {
     this.defence = createDefence({
       clock: needs.clock,
       telemetry: needs.telemetry,
+      spares: (peer) => needs.roleOf(peer) === 'admin',
+      spared: (subject, offence) => {
+        needs.logger.warn({ subject, offence }, 'is kept to its limits, and not out: it is an admin of the cluster')
+        audit.tally({ who: subject, what: 'peer.spared', result: 'allowed', facts: { offence } })
+      },
       told: ({ subject, offence, why, until }) => {
         needs.logger.warn({ subject, offence, until }, `kept out for a while: ${why}`)
         const facts = { offence, until: new Date(until).toISOString() }
@@ -168,6 +173,12 @@ export class Site {
   admits(peer: string, purpose: string): boolean {
     if (purpose !== 'connect' && purpose !== 'relay') return true
     return this.decide({ action: purpose, peer }).allow
+  }
+
+  /** The rule that does not let a peer connect. Not written down: the refusal is. */
+  keepsOut(peer: string): string | undefined {
+    const { allow, rule } = this.#policy.decide(this.#known({ action: 'connect', peer }))
+    return allow ? undefined : rule
   }
 
   /** Whether prompts of this peer may go over that one at all, of whatever model. Not written down: nothing is sent yet. */

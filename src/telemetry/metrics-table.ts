@@ -97,6 +97,10 @@ export const COUNTERS = {
     help: 'Hosts and peers kept out for a while.',
     labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'flood'] },
   },
+  bans_spared: {
+    help: 'Bans that did not begin since they would have been of an admin of the cluster, or of the host of one.',
+    labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'flood'] },
+  },
   identities_cloned: { help: 'Times that one identity was met in two places.' },
   peers_lost: { help: 'Peers that were connected and went away without a farewell.' },
   peers_refused: { help: 'Peers seen and not joined.', labels: { code: CODES } },

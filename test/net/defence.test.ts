@@ -3,6 +3,8 @@ import { createConnection } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createDefence, frame, FrameError, OFFENCES, STREAMS_A_MINUTE } from '../../src/net/index.ts'
 import type { Ban, Defence, Network } from '../../src/net/index.ts'
+import { newIdentity } from '../../src/trust/index.ts'
+import type { Identity } from '../../src/trust/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { virtualClock } from '../mesh/support/virtual-clock.ts'
 import { connectedIds, joined, networkPool, until } from './helpers.ts'
@@ -72,6 +74,62 @@ describe('a ban', () => {
   })
 })
 
+describe('an admin of the cluster', () => {
+  const watched = (isAdmin: (peer: string) => boolean) => {
+    const clock = virtualClock()
+    const [told, spared]: [Ban[], string[]] = [[], []]
+    const counted: string[] = []
+    const defence = createDefence({
+      clock,
+      told: (ban) => void told.push(ban),
+      spares: isAdmin,
+      spared: (subject, offence) => void spared.push(`${subject} ${offence}`),
+      telemetry: { count: (name) => void counted.push(name) },
+    })
+    return { clock, told, spared, counted, defence }
+  }
+
+  test('is not banned for anything that is counted, which is told; who is none is', () => {
+    const { told, spared, counted, defence } = watched((peer) => peer === 'x')
+    expect(offend(defence, 3 * (OFFENCES.malformed.most + 1))).toBeUndefined()
+    expect([defence.banned('peer:x'), told]).toEqual([undefined, []])
+    expect(spared).toEqual(Array.from({ length: 3 }, () => 'peer:x malformed'))
+    expect(counted).toEqual(['bans_spared', 'bans_spared', 'bans_spared'])
+    for (let time = 0; time <= OFFENCES.malformed.most; time++) defence.offend('peer:y', 'malformed')
+    expect(defence.banned('peer:y')).toBeDefined()
+    // its quotas are those of everybody
+    for (let index = 0; index < STREAMS_A_MINUTE; index++) defence.allows('x', 'fetch')
+    expect(defence.allows('x', 'fetch')).toBe(false)
+  })
+
+  test('that was banned before it became one is let in, and who is none any more is not spared', () => {
+    let admin = ''
+    const { defence } = watched((peer) => peer === admin)
+    offend(defence, OFFENCES.malformed.most + 1)
+    expect(defence.banned('peer:x')).toBeDefined()
+    admin = 'x'
+    expect([defence.banned('peer:x'), defence.bans()]).toEqual([undefined, []])
+    admin = 'z'
+    expect(defence.banned('peer:x')).toBeDefined()
+  })
+
+  test('keeps the host where it is, or was within a day, from being shut out', async () => {
+    const { clock, defence, spared } = watched((peer) => peer === 'x')
+    const storm = (host: string): void => {
+      for (let time = 0; time <= OFFENCES['dial-storm'].most; time++) defence.offend(`host:${host}`, 'dial-storm')
+    }
+    defence.proven('x', '10.0.0.1')
+    defence.proven('y', '10.0.0.2')
+    storm('10.0.0.1')
+    storm('10.0.0.2')
+    expect(['10.0.0.1', '10.0.0.2'].map((host) => defence.banned(`host:${host}`) === undefined)).toEqual([true, false])
+    expect(spared).toEqual(['host:10.0.0.1 dial-storm'])
+    await clock.advance(24 * 3_600_000)
+    storm('10.0.0.1')
+    expect(defence.banned('host:10.0.0.1')).toBeDefined()
+  })
+})
+
 describe('a network with a defence', () => {
   const watched = (): { defence: Defence; told: Ban[] } => {
     const told: Ban[] = []
@@ -128,6 +186,37 @@ describe('a network with a defence', () => {
     await ofGood[0]!.send(frame({ type: 1 }))
     defence.lift(`peer:${bad.id}`)
     await joined(a, bad)
+  })
+
+  test('keeps an admin that sends garbage, from a host that storms the door, to its limits and in; a member it shuts out', async () => {
+    const [admin, told]: [Identity, Ban[]] = [newIdentity(), []]
+    const spares = (peer: string): boolean => peer === admin.id
+    const defence = createDefence({ clock: systemClock(), told: (ban) => void told.push(ban), spares })
+    const a = await pool.add({ defence })
+    const bootstrap = [a.addresses()[0]!]
+    const [last, member] = [await pool.add({ bootstrap, identity: admin }), await pool.add({ bootstrap })]
+    await joined(a, last)
+    await joined(a, member)
+    a.handle('/weft/test/1', 'compute', (channel) =>
+      channel.onFrame(() => {
+        throw new FrameError('magic', 'it is none')
+      }),
+    )
+    for (const one of [last, member])
+      for (let time = 0; time < 2 * OFFENCES.malformed.most; time++) {
+        const channel = await one.open(a.id, '/weft/test/1').catch(() => undefined)
+        await channel?.send(frame({ type: 1 })).catch(() => undefined)
+        await channel?.closed
+      }
+    expect(told).toMatchObject([{ subject: `peer:${member.id}` }])
+    expect(connectedIds(a)).toEqual([admin.id])
+    for (let time = 0; time <= OFFENCES['dial-storm'].most + 60; time++) await knock(portOf(a))
+    expect(told).toHaveLength(1)
+    // the second time: it has gone, and comes again from that host
+    await last.stop()
+    await until(() => connectedIds(a).length === 0)
+    const again = await pool.add({ bootstrap, identity: admin })
+    await joined(a, again)
   })
 
   test('does not take a member for a scanner that its role refuses something, and does one that is none', async () => {

@@ -125,6 +125,29 @@ describe('what was seen and not joined', () => {
     await expect(a.open(b.id, '/test/1')).rejects.toBeInstanceOf(PeerUnreachableError)
   })
 
+  test('whom a policy keeps out is told that, and not by which rule, whoever dials; who refuses sees the rule', async () => {
+    const rule = 'no-guests-at-night'
+    const guest = newIdentity()
+    const membership = {
+      ...openMembership,
+      admits: (peer: string) => peer !== guest.id,
+      keptOutBy: (peer: string) => (peer === guest.id ? rule : undefined),
+    }
+    const a = await pool.add({ membership })
+    const b = await pool.add({ identity: guest, bootstrap: [address(a)] })
+    await until(() => codes(b).includes('WEFT-DSC-013') && codes(a).includes('WEFT-DSC-013'))
+    expect(a.refusals()).toMatchObject([{ id: b.id, why: expect.stringContaining(`rule ${rule}`) as string }])
+    expect(JSON.stringify(b.refusals())).not.toContain(rule)
+    expect(b.refusals()[0]).toMatchObject({ hint: expect.stringContaining('weft policy explain') as string })
+    // the other way round: the one that refuses dials
+    const c = await pool.add({ identity: newIdentity(), membership })
+    await b.stop()
+    const again = await pool.add({ identity: guest })
+    c.keep(address(again))
+    await until(() => codes(again).includes('WEFT-DSC-013') && codes(c).includes('WEFT-DSC-013'))
+    expect(JSON.stringify(again.refusals())).not.toContain(rule)
+  })
+
   test('a purpose that the membership does not admit ends the channel, and the peer stays', async () => {
     const a = await pool.add({
       membership: { ...openMembership, epoch: 0, admits: (_peer, purpose) => purpose !== 'compute' },
