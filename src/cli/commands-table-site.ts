@@ -89,7 +89,12 @@ export const SITE_VERBS: readonly CommandSpec[] = [
         value: { label: 'DIR', kind: 'file' },
         help: 'create, fetch: the folder (create: that of the last one)',
       },
-      { name: 'from', value: { label: 'DIR', kind: 'file' }, help: 'verify, restore, ls, send: the folder' },
+      {
+        name: 'from',
+        value: { label: 'DIR|PEER', kind: 'file' },
+        help: 'verify, restore, ls, send: the folder; fetch: the peer',
+      },
+      { name: 'of', value: { label: 'PEER', kind: 'text' }, help: 'fetch: the id of a peer that was lost' },
       {
         name: 'limit',
         value: { label: 'SIZE', kind: 'size', min: 0 },
@@ -100,9 +105,10 @@ export const SITE_VERBS: readonly CommandSpec[] = [
     notes: [
       'One passphrase opens a folder, the one that it was begun with. restore takes the newest backup where none is named, into ' +
         'an empty home or over the same peer; it never takes a ledger or an audit log back behind where they are.',
-      'send takes the folder to a peer where somebody has said keep; fetch brings it back, to the same peer. What is kept there ' +
-        'is sealed, and cannot be changed or removed over the network. Where the device itself is lost, the folder is copied by ' +
-        'hand: weft backup kept --json names it.',
+      'send takes the folder to a peer where somebody has said keep; fetch brings it back. What is kept there is sealed, and ' +
+        'cannot be changed or removed over the network.',
+      'Where the device itself is lost: weft join on another one with a new invite, weft up, and fetch there asks for the ' +
+        'passphrase of the backup, which proves whose it is and stays here. Then restore into an empty home (--home).',
       'What of the home is in no backup is named (--json: omitted); create ends with status 10 where it should have been in it.',
     ],
     examples: [
@@ -111,6 +117,7 @@ export const SITE_VERBS: readonly CommandSpec[] = [
       'weft backup restore --from /media/usb/weft --passphrase-file key --home home',
       'weft backup keep basil-owl --limit 2GB',
       'weft backup send kitchen',
+      'weft backup fetch kitchen --to lost --passphrase-file secret',
     ],
   },
 ]

@@ -5,8 +5,8 @@ import type {
   ClusterOutcome,
   DeployTarget,
   Embeddings,
+  BackupAnswer,
   BackupCall,
-  Carried,
   FederatedCall,
   ImportRequest,
   InferFilesRequest,
@@ -76,7 +76,7 @@ export interface PeerAccess {
   approve(peer: string, admit: boolean, signal?: AbortSignal): Promise<void>
   /** Out of quarantine; false: it was in none. */
   trust(peer: string, signal?: AbortSignal): Promise<boolean>
-  backups(call: BackupCall, signal?: AbortSignal): Promise<Carried>
+  backups(call: BackupCall, signal?: AbortSignal): Promise<BackupAnswer>
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object>
   /** Asks the peer to stop; it goes on until what is in flight has ended, or `drain` ms. */
   shutdown(drain: number, signal?: AbortSignal): Promise<void>

@@ -1,7 +1,7 @@
 /** The running peer of a home, through the control API on its socket. */
 import type { AnyManifest } from '../models/index.ts'
 import type {
-  Carried,
+  BackupAnswer,
   ClusterOutcome,
   Embeddings,
   InferredFiles,
@@ -116,7 +116,7 @@ export function createRemotePeer(needs: SocketClientNeeds, init: SocketClientIni
       return lifted
     },
     backups: async (call, signal) =>
-      (await client.json('POST', '/api/v1/backups', { body: call, signal, deadline: null })) as Carried,
+      (await client.json('POST', '/api/v1/backups', { body: call, signal, deadline: null })) as BackupAnswer,
     federated: async (call, signal) =>
       (await client.json('POST', '/api/v1/fed', { body: call, signal, deadline: null })) as object,
     shutdown: async (drain, signal) =>

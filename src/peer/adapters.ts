@@ -2,7 +2,7 @@
  * The adapters of a home: folders in PEFT's layout under `adapters/MODEL/NAME`. Requests name one as `MODEL:NAME`. They are read
  * when they are asked for, so what is added or removed holds from the next request on, whether a peer runs or not.
  */
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   ADAPTER_FILES,
@@ -17,7 +17,7 @@ import {
 } from '../models/index.ts'
 import type { Adapter, ModelManifest } from '../models/index.ts'
 import type { BlobRequest } from '../mesh/index.ts'
-import { createBlobStore, writeFileAtomic } from '../store/index.ts'
+import { createBlobStore, writeFileAtomic, makeFolders } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { AdapterUnknownError, ModelUnknownError } from './errors.ts'
 import { homePaths } from './home.ts'
@@ -44,7 +44,7 @@ export async function addAdapter(home: string, model: string, folder: string, na
   const adapter = await readAdapter(folder, manifest.shape)
   const target = folderOf(home, model, name)
   await rm(target, { recursive: true, force: true })
-  await mkdir(target, { recursive: true, mode: 0o700 })
+  await makeFolders(target, 0o700)
   for (const file of Object.values(ADAPTER_FILES)) {
     await writeFileAtomic(join(target, file), await readFile(join(folder, file)))
   }

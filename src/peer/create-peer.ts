@@ -11,7 +11,7 @@ import { auditMode } from './audit.ts'
 import { auditMesh } from './audit-heads.ts'
 import { auditedControl } from './audited.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
-import { keepBackups } from './backups/serve.ts'
+import { keepBackups, keeperOf } from './backups/serve.ts'
 import { FetchedAdapters } from './fetched-adapters.ts'
 import { openFederation } from './federated.ts'
 import { Holdings, holdersNear } from './holdings.ts'
@@ -305,7 +305,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
     undo.push(await auditMesh({ ...parts, mesh, network }))
-    keepBackups({ ...parts, network })
+    keepBackups(keeperOf(parts, network))
     const idle = (): boolean => wired.busy?.() !== true
     parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile() })
     undo.push(reviewOnChange(parts, [network, mesh, ring, flow, trained.service], () => placing.reconcile()))

@@ -1,8 +1,8 @@
 /** The mesh home: its folders, and the lock that keeps two processes from sharing one identity. */
 import { existsSync } from 'node:fs'
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HalfRestoredError, RESTORING } from '../store/index.ts'
+import { HalfRestoredError, RESTORING, makeFolders } from '../store/index.ts'
 import { socketPath } from '../util/index.ts'
 import type { Environment } from '../util/index.ts'
 import { HomeBusyError, HomeUnwritableError } from './errors.ts'
@@ -51,7 +51,7 @@ export async function prepareHome(paths: HomePaths): Promise<void> {
       paths.state,
       paths.logs,
     ]) {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await makeFolders(folder, 0o700)
     }
     if (existsSync(join(paths.root, RESTORING))) throw new HalfRestoredError(paths.root)
   } catch (error) {

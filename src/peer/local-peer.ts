@@ -29,8 +29,7 @@ import type { PlanMeasures } from './profile-plan.ts'
 import { watchedAnswer } from './watched-answer.ts'
 import { callFederation } from './federated.ts'
 import { callBackups } from './backups/call.ts'
-import type { BackupCall } from './backups/call.ts'
-import type { Carried } from './backups/carry.ts'
+import type { BackupAnswer, BackupCall } from './backups/call.ts'
 import type { FederatedCall } from './federated.ts'
 import type { Federation } from '../federated/index.ts'
 import { removeModel } from './remove-model.ts'
@@ -262,8 +261,8 @@ export class LocalPeer implements Peer {
     return audited(this.#needs.site, 'peer.trust', peer, () => liftAll(this.#needs, peer))
   }
 
-  backups(call: BackupCall, signal?: AbortSignal): Promise<Carried> {
-    return callBackups(this.#needs, call, signal)
+  backups(call: BackupCall, signal?: AbortSignal): Promise<BackupAnswer> {
+    return callBackups({ ...this.#needs, random: this.#needs.inferring.random }, call, signal)
   }
 
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object> {

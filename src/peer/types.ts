@@ -1,7 +1,6 @@
 /** The face of a running peer: what the API, the CLI and programs may ask. Plain data in and out. */
 import type { RequestTrace, TraceEntry } from './traces.ts'
-import type { BackupCall } from './backups/call.ts'
-import type { Carried } from './backups/carry.ts'
+import type { BackupAnswer, BackupCall } from './backups/call.ts'
 import type { FederatedCall } from './federated.ts'
 import type { ErrorData } from '../errors.ts'
 import type { BatteryState, ModelSpeed, ThermalState } from '../mesh/index.ts'
@@ -263,7 +262,7 @@ export interface Peer {
   /** Takes a peer out of quarantine. False: it was in none. */
   trust(peer: string): Promise<boolean>
   /** A folder of backups to the peer that keeps it, or back. */
-  backups(call: BackupCall, signal?: AbortSignal): Promise<Carried>
+  backups(call: BackupCall, signal?: AbortSignal): Promise<BackupAnswer>
   /** Federations: a document for each question. */
   federated(call: FederatedCall, signal?: AbortSignal): Promise<object>
   /** Calls back at every change that `/api/v1/events` shows; returns how to stop. */

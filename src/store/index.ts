@@ -61,6 +61,9 @@ export {
   BackupSourceError,
   HalfRestoredError,
 } from './backup/errors.ts'
+export { makeFolders } from './folders.ts'
 export { BackupShelf, SHELF_HEADER } from './backup/shelf.ts'
-export { isVault, openVault } from './backup/vault.ts'
-export type { Vault } from './backup/vault.ts'
+export { claimPublicKey, claimSeed, isClaimSigned, signClaim } from './backup/claim.ts'
+export type { BackupClaim } from './backup/claim.ts'
+export { isVault, kdfSchema, openVault, vaultHeader } from './backup/vault.ts'
+export type { Vault, VaultHeader } from './backup/vault.ts'

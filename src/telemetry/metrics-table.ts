@@ -42,6 +42,10 @@ export const COUNTERS = {
   embedded_tokens: { help: 'Tokens of these texts.' },
   boundary_bytes: { help: 'Bytes of tensors that went in and out of these parts.', unit: 'bytes' },
   state_kept: { help: 'Tensors of state (KV caches) that stayed in the part that computes with them.' },
+  backup_claims: {
+    help: 'Claims of backups that are kept for another identity.',
+    labels: { outcome: ['ok', 'refused'] },
+  },
   backup_files_kept: { help: 'Files of backups of other peers that were taken in.' },
   adapter_sessions: { help: 'Answers that were asked of a model with an adapter.' },
   training_hosts: { help: 'Training hosts started.' },

@@ -76,8 +76,17 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     isReady: { ready: true, reasons: [] },
     progressLines: 3,
     requests: [],
-    backups: ({ peer, directory }) =>
-      Promise.resolve({ schema: 'weft.backup-carried/1', peer, directory, carried: 0, files: 0, bytes: 0 }),
+    backups: (call) => {
+      const directory = 'directory' in call ? call.directory : ''
+      return Promise.resolve({
+        schema: 'weft.backup-carried/1',
+        peer: call.peer,
+        directory,
+        carried: 0,
+        files: 0,
+        bytes: 0,
+      })
+    },
     federated: () => Promise.resolve({}),
     calls: [],
     aborted: 0,

@@ -1,31 +1,69 @@
 /** weft backup send|fetch|keep|kept: backups that lie on another peer. */
 import { resolve } from 'node:path'
-import { BackupShelf } from '../../store/index.ts'
+import type { BackupAnswer } from '../../peer/index.ts'
+import { BackupMissingError, BackupShelf, claimSeed } from '../../store/index.ts'
 import { isPeerId } from '../../trust/index.ts'
 import { openFor } from '../context.ts'
 import type { CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
 import { formatBytes, plural } from '../format.ts'
+import { withPassphrase } from '../passphrase.ts'
+import type { PeerAccess } from '../peer-access.ts'
 import { runningStatus } from '../peer-access.ts'
 import { recordEvent } from '../site-log.ts'
 import { printable, table } from '../text.ts'
 
 /** Room for some hundred backups of a home without adapters. */
 const LIMIT = 1_000_000_000
+const NOT_KEPT = 'WEFT-CFG-013'
 
 /** @param directory that goes there, or that is filled */
 export async function carry(context: CommandContext, action: 'send' | 'fetch', directory: string): Promise<void> {
-  const { out, signal } = context
+  const { out, signal, flags } = context
+  const keeper = flags.argument(1) ?? (action === 'fetch' ? flags.text('from') : undefined)
   const access = await openFor(context, 'never')
   const { peers } = await access.status(signal)
-  const { id, name } = findPeer(peers, wanted(context, action))
-  const carried = await access.backups({ do: action, peer: id, directory: resolve(directory) }, signal)
+  const { id, name } = findPeer(peers, keeper ?? wanted(context, action))
+  const call = { do: action, peer: id, directory: resolve(directory) } as const
+  const isOther = action === 'fetch' && flags.text('of') !== undefined
+  const carried = isOther
+    ? await claim(context, access, call)
+    : await access.backups(call, signal).catch((error: unknown) => {
+        // nothing is kept for this identity: it may be a new one, of somebody who has lost the one it was kept for
+        const isNew = action === 'fetch' && (error as { code?: string }).code === NOT_KEPT
+        if (!isNew) throw error
+        return claim(context, access, call)
+      })
+  if (carried.schema !== 'weft.backup-carried/1') return undefined
   if (out.structured) return out.document(carried)
   const what = `${carried.carried} of ${plural(carried.files, 'file')}, ${formatBytes(carried.bytes)}`
   out.line(carried.directory)
   if (action === 'send') out.note(`${what}, went to ${printable(name)}; the others were there`)
   else out.note(`${what}, came from ${printable(name)}: weft backup restore --from ${printable(directory)}`)
+}
+
+/** More than these are not tried with one passphrase: the keeper counts each that does not fit. */
+const MAX_TRIED = 4
+
+/** What is kept for an identity that was lost, by the passphrase of the backup, which does not leave this process. */
+async function claim(
+  context: CommandContext,
+  access: PeerAccess,
+  { peer, directory }: { readonly peer: string; readonly directory: string },
+): Promise<BackupAnswer> {
+  const { flags, signal } = context
+  const of = flags.text('of')
+  const found = await access.backups({ do: 'vaults', peer, ...(of === undefined ? {} : { of }) }, signal)
+  const vaults = found.schema === 'weft.backup-vaults/1' ? found.vaults : []
+  if (vaults.length > MAX_TRIED)
+    throw new UsageError('whose backup?', `${vaults.length} are kept there: --of PEER, the id of the one that was lost`)
+  if (vaults.length === 0) throw new BackupMissingError(peer, 'backup that could be claimed')
+  return withPassphrase(context, 'the backup', async (passphrase) => {
+    const keys: { vault: string; seed: string }[] = []
+    for (const { vault, kdf } of vaults) keys.push({ vault, seed: (await claimSeed(passphrase, kdf)).toString('hex') })
+    return access.backups({ do: 'claim', peer, directory, keys }, signal)
+  })
 }
 
 /** For whom this home keeps backups from now on, and how much. */

@@ -31,7 +31,42 @@ export class KeepingFileError extends WeftError {
   }
 }
 
-export const KEEPING_ERRORS: readonly ErrorInfo[] = [BackupNotKeptError.info, KeepingFileError.info]
+export class BackupClaimError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-CFG-015',
+    title: 'The backup is not given to this peer',
+    meaning:
+      'A backup that is kept for another identity goes to a member of the cluster alone that knows the passphrase of the backup.',
+    remedy: 'Is it the passphrase of the backup, and this the keeper? --of PEER names the identity that was lost.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+  constructor(why: string) {
+    super(BackupClaimError.info, 'the backup is not given to this peer', { why })
+  }
+}
+
+export class BackupGuessesError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-CFG-016',
+    title: 'Too many passphrases were tried',
+    meaning: 'A peer has claimed backups with wrong passphrases as often as it may within an hour.',
+    remedy: 'Try again in an hour, with the right one.',
+    exit: EXIT.denied,
+    http: 429,
+    retryable: true,
+  }
+  constructor(peer: string) {
+    super(BackupGuessesError.info, `${peer} has tried too many passphrases`, { details: { peer } })
+  }
+}
+
+export const KEEPING_ERRORS: readonly ErrorInfo[] = [
+  BackupNotKeptError.info,
+  KeepingFileError.info,
+  BackupClaimError.info,
+  BackupGuessesError.info,
+]
 
 const KNOWN = new Map([...KEEPING_ERRORS, ...BACKUP_ERRORS].map((info) => [info.code, info]))
 

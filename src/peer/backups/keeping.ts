@@ -1,8 +1,8 @@
 /** For whom this home keeps backups, and how many bytes of each: said by a person, in a file of the home. */
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { writeFileAtomic } from '../../store/index.ts'
+import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { isPeerId } from '../../trust/index.ts'
 import type { HomePaths } from '../home.ts'
 import { KeepingFileError } from './errors.ts'
@@ -46,6 +46,6 @@ export async function keepFor(places: Places, peer: string, limit: number): Prom
   if (limit === 0) peers.delete(peer)
   else peers.set(peer, limit)
   const keeping: Keeping = { schema: 'weft.backup-keeping/1', peers: Object.fromEntries(peers) }
-  await mkdir(places.state, { recursive: true, mode: 0o700 })
+  await makeFolders(places.state, 0o700)
   await writeFileAtomic(fileOf(places), `${JSON.stringify(keeping, null, 2)}\n`, { mode: 0o600 })
 }

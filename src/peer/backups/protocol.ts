@@ -4,7 +4,7 @@
  */
 import * as z from 'zod'
 import type { ErrorData } from '../../errors.ts'
-import { BackupDamagedError } from '../../store/index.ts'
+import { BackupDamagedError, kdfSchema } from '../../store/index.ts'
 
 export const BACKUP_PROTOCOL = '/weft/backup/1'
 
@@ -23,6 +23,12 @@ export const MAX_NAMES = 512
 const name = z.string().min(1).max(120)
 const names = z.array(name).max(MAX_NAMES)
 
+/** Folders to claim that are named in an answer. */
+export const MAX_VAULTS = 64
+const hex = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${2 * bytes}}$`))
+export const vaultSchema = hex(32)
+export const seedSchema = hex(32)
+
 const askSchema = z.discriminatedUnion('do', [
   /** Which of these are not there. */
   z.strictObject({ do: z.literal('missing'), names }),
@@ -30,10 +36,26 @@ const askSchema = z.discriminatedUnion('do', [
   z.strictObject({ do: z.literal('names'), after: name.optional() }),
   z.strictObject({ do: z.literal('read'), name }),
   z.strictObject({ do: z.literal('add'), name }),
+  /** Which folders there are to claim, of one peer or of all, and the keeper's number for the claim. */
+  z.strictObject({ do: z.literal('vaults'), of: z.string().max(64).optional() }),
+  /** `names` and `read` are of that folder from then on; `proof` is a signature (src/store/backup/claim.ts). */
+  z.strictObject({ do: z.literal('claim'), vault: vaultSchema, nonce: hex(32), proof: hex(64) }),
 ])
 export type BackupAsk = z.infer<typeof askSchema>
 
 const answerSchema = z.object({ names: names.optional() })
+
+const vaultsSchema = z.object({
+  vaults: z.array(z.object({ vault: vaultSchema, kdf: kdfSchema })).max(MAX_VAULTS),
+  nonce: hex(32),
+})
+
+/** @throws BackupDamagedError */
+export function vaultsOf(control: unknown): z.infer<typeof vaultsSchema> {
+  const parsed = vaultsSchema.safeParse(control)
+  if (!parsed.success) throw new BackupDamagedError('an answer', 'is malformed')
+  return parsed.data
+}
 
 const errorSchema = z.object({
   code: z.string().regex(/^WEFT-[A-Z]{3}-\d{3}$/),

@@ -1,55 +1,70 @@
 /**
  * Keeps backups of those for whom a person has said so. Files are added and read by the peer whose backup they are, and by
- * nobody else; none is changed or removed over the network, so that whoever steals a device cannot spoil its backups.
+ * read besides by a member that shows that it knows the passphrase (claims.ts), and by nobody else; none is changed or removed
+ * over the network, so that whoever steals a device cannot spoil its backups.
  */
 import { errorData } from '../../errors.ts'
 import { decodeControl, DTYPE, encodeControl, frame } from '../../net/index.ts'
 import type { Channel, Frame, Network } from '../../net/index.ts'
 import { BackupShelf } from '../../store/index.ts'
-import type { Telemetry } from '../../telemetry/index.ts'
-import type { HomePaths } from '../home.ts'
-import type { Site } from '../site.ts'
+import { createClaims } from './claims.ts'
+import type { ClaimNeeds, Claiming } from './claims.ts'
+import type { Parts } from '../parts.ts'
 import { BackupNotKeptError } from './errors.ts'
 import { keptFolder, readKeeping } from './keeping.ts'
 import { BACKUP, BACKUP_PROTOCOL, checkAsk, MAX_NAMES } from './protocol.ts'
 
-export interface KeepNeeds {
+export interface KeepNeeds extends Omit<ClaimNeeds, 'self'> {
   readonly network: Network
-  readonly paths: Pick<HomePaths, 'root' | 'state'>
-  readonly site: Pick<Site, 'tally'>
-  readonly telemetry: Pick<Telemetry, 'count'>
+}
+
+/** In a mesh without a membership log nothing is given back to another identity: nobody could say who is asking. */
+export function keeperOf(
+  parts: Pick<Parts, 'clock' | 'random' | 'paths' | 'telemetry' | 'site' | 'cluster'>,
+  network: Network,
+): KeepNeeds {
+  const { clock, random, paths, telemetry, site, cluster } = parts
+  return {
+    clock,
+    random,
+    paths,
+    telemetry,
+    site,
+    network,
+    mayClaim(peer) {
+      const role = cluster?.control.roleOf(peer)?.role
+      return role !== undefined && role !== 'guest'
+    },
+    guessed: (peer) => void site.defence.offend(`peer:${peer}`, 'probing'),
+  }
 }
 
 interface Answer {
-  readonly names?: readonly string[]
+  readonly control?: object
   readonly bytes?: Uint8Array
 }
 
 export function keepBackups(needs: KeepNeeds): void {
   const shelves = new Map<string, BackupShelf>()
+  const claims = createClaims({ ...needs, self: needs.network.id })
   needs.network.handle(BACKUP_PROTOCOL, 'connect', (channel) => {
-    channel.onFrame((message) => answered(needs, shelves, channel, message))
+    const claiming = claims(channel.remote)
+    channel.onFrame((message) => answered(needs, { shelves, claiming }, channel, message))
   })
 }
 
-async function answered(
-  needs: KeepNeeds,
-  shelves: Map<string, BackupShelf>,
-  channel: Channel,
-  message: Frame,
-): Promise<void> {
+interface Talk {
+  readonly shelves: Map<string, BackupShelf>
+  readonly claiming: Claiming
+}
+
+async function answered(needs: KeepNeeds, talk: Talk, channel: Channel, message: Frame): Promise<void> {
   const { request } = message
   let answer: Frame
   try {
-    const shelf = await shelfOf(needs, shelves, channel.remote)
-    const { names, bytes } = await answerTo(needs, shelf, message, channel.remote)
+    const { control = {}, bytes } = await answerTo(needs, talk, message, channel.remote)
     const payload = bytes === undefined ? {} : { payload: bytes, dtype: DTYPE.bytes, dims: [bytes.length] }
-    answer = frame({
-      type: BACKUP.answer,
-      request,
-      control: encodeControl(names === undefined ? {} : { names }),
-      ...payload,
-    })
+    answer = frame({ type: BACKUP.answer, request, control: encodeControl(control), ...payload })
   } catch (error) {
     answer = frame({ type: BACKUP.error, request, control: encodeControl(errorData(error)) })
   }
@@ -57,7 +72,7 @@ async function answered(
 }
 
 /** Asked anew each time: a person may have changed it. @throws BackupNotKeptError, KeepingFileError */
-async function shelfOf({ paths }: KeepNeeds, shelves: Map<string, BackupShelf>, peer: string): Promise<BackupShelf> {
+async function shelfOf({ paths }: KeepNeeds, { shelves }: Talk, peer: string): Promise<BackupShelf> {
   const limit = (await readKeeping(paths)).get(peer)
   if (limit === undefined) throw new BackupNotKeptError(peer)
   const key = `${peer} ${limit}`
@@ -66,15 +81,19 @@ async function shelfOf({ paths }: KeepNeeds, shelves: Map<string, BackupShelf>, 
   return shelf
 }
 
-async function answerTo(
-  { site, telemetry }: KeepNeeds,
-  shelf: BackupShelf,
-  { control, payload }: Frame,
-  peer: string,
-): Promise<Answer> {
+async function answerTo(needs: KeepNeeds, talk: Talk, { control, payload }: Frame, peer: string): Promise<Answer> {
+  const { site, telemetry } = needs
+  const { claiming } = talk
   const asked = checkAsk(decodeControl(control))
-  if (asked.do === 'missing') return { names: await absent(shelf, asked.names) }
-  if (asked.do === 'names') return { names: behind(await shelf.names(), asked.after) }
+  if (asked.do === 'vaults') return { control: await claiming.vaults(asked.of) }
+  if (asked.do === 'claim') {
+    await claiming.claim(asked)
+    return {}
+  }
+  const isRead = asked.do === 'names' || asked.do === 'read'
+  const shelf = (isRead ? claiming.shelf : undefined) ?? (await shelfOf(needs, talk, peer))
+  if (asked.do === 'missing') return { control: { names: await absent(shelf, asked.names) } }
+  if (asked.do === 'names') return { control: { names: behind(await shelf.names(), asked.after) } }
   if (asked.do === 'read') return { bytes: await shelf.read(asked.name) }
   await shelf.add(asked.name, payload)
   telemetry.count('backup_files_kept')

@@ -5,13 +5,15 @@
  * was interrupted leaves pieces that the next one uses.
  */
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { deriveKey, SCRYPT, SCRYPT_BOUNDS } from '../derive-key.ts'
 import { explainDisk, writeFileAtomic } from '../disk.ts'
+import { claimPublicKey, claimSeedOf } from './claim.ts'
 import { BackupDamagedError, BackupMissingError, BackupPassphraseError } from './errors.ts'
+import { makeFolders } from '../folders.ts'
 
 const HEADER = 'weft-backup.json'
 const SUFFIX = '.weft'
@@ -24,20 +26,26 @@ export const MAX_LIST_BYTES = 64 << 20
 
 const hex = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`))
 
+/** How the key of a folder is made of its passphrase. */
+export const kdfSchema = z.strictObject({
+  name: z.literal('scrypt'),
+  N: z.number().int().min(SCRYPT_BOUNDS.least).max(SCRYPT_BOUNDS.most),
+  r: z.literal(8),
+  p: z.literal(1),
+  salt: hex(16),
+})
+
 const headerSchema = z.strictObject({
   schema: z.literal('weft.backup/1'),
   id: hex(16),
-  kdf: z.strictObject({
-    name: z.literal('scrypt'),
-    N: z.number().int().min(SCRYPT_BOUNDS.least).max(SCRYPT_BOUNDS.most),
-    r: z.literal(8),
-    p: z.literal(1),
-    salt: hex(16),
-  }),
+  kdf: kdfSchema,
   cipher: z.literal('aes-256-gcm'),
   /** Opens with the right passphrase alone. */
   check: z.string().regex(/^[0-9a-f]{56,200}$/),
+  /** Public key of whoever may have the folder back from a keeper (claim.ts); folders of older versions have none. */
+  claim: hex(32).optional(),
 })
+export type VaultHeader = z.infer<typeof headerSchema>
 
 export interface Vault {
   readonly directory: string
@@ -83,6 +91,7 @@ export async function openVault(
 interface Keys {
   readonly seal: Buffer
   readonly name: Buffer
+  readonly claim: Buffer
 }
 
 async function begin(
@@ -92,7 +101,7 @@ async function begin(
   cost: number,
 ): Promise<{ readonly id: string; readonly keys: Keys }> {
   try {
-    for (const folder of ['chunks', 'snapshots']) await mkdir(join(directory, folder), { recursive: true, mode: 0o700 })
+    for (const folder of ['chunks', 'snapshots']) await makeFolders(join(directory, folder), 0o700)
   } catch (error) {
     throw await explainDisk(error, directory, 0)
   }
@@ -100,14 +109,20 @@ async function begin(
   const kdf = { name: 'scrypt', ...SCRYPT, N: cost, salt: randomBytes(16).toString('hex') } as const
   const keys = await keysOf(passphrase, kdf)
   const check = seal(keys.seal, Buffer.from('weft backup'), checkWords(id)).toString('hex')
-  const header = { schema: 'weft.backup/1', id, kdf, cipher: 'aes-256-gcm', check }
+  const claim = claimPublicKey(keys.claim)
+  const header: VaultHeader = { schema: 'weft.backup/1', id, kdf, cipher: 'aes-256-gcm', check, claim }
   await writeFileAtomic(path, `${JSON.stringify(header, null, 2)}\n`, { mode: 0o600 })
   return { id, keys }
 }
 
 const checkWords = (id: string): string => `weft backup check/1 ${id}`
 
-async function readHeader(path: string): Promise<z.infer<typeof headerSchema>> {
+/** @throws BackupDamagedError where there is none that can be read */
+export function vaultHeader(directory: string): Promise<VaultHeader> {
+  return readHeader(join(directory, HEADER))
+}
+
+async function readHeader(path: string): Promise<VaultHeader> {
   try {
     return headerSchema.parse(JSON.parse(await readFile(path, 'utf8')))
   } catch {
@@ -115,10 +130,10 @@ async function readHeader(path: string): Promise<z.infer<typeof headerSchema>> {
   }
 }
 
-async function keysOf(passphrase: string, kdf: z.infer<typeof headerSchema>['kdf']): Promise<Keys> {
+async function keysOf(passphrase: string, kdf: VaultHeader['kdf']): Promise<Keys> {
   const master = await deriveKey(passphrase, kdf)
   const made = (words: string): Buffer => Buffer.from(hkdfSync('sha256', master, '', words, 32))
-  return { seal: made('weft backup seal/1'), name: made('weft backup name/1') }
+  return { seal: made('weft backup seal/1'), name: made('weft backup name/1'), claim: claimSeedOf(master) }
 }
 
 function seal(key: Buffer, content: Uint8Array, words: string): Buffer {
@@ -152,7 +167,7 @@ function vaultOf(directory: string, id: string, keys: Keys): Vault {
     async put(piece) {
       const name = createHmac('sha256', keys.name).update(piece).digest('hex')
       if (existsSync(pathOf(name))) return name
-      await mkdir(join(pieces, name.slice(0, 2)), { recursive: true, mode: 0o700 })
+      await makeFolders(join(pieces, name.slice(0, 2)), 0o700)
       await writeFileAtomic(pathOf(name), seal(keys.seal, piece, words('piece', name)), { mode: 0o600 })
       return name
     },

@@ -1,0 +1,30 @@
+/** Folders on the way to a file. */
+import { mkdir, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+
+/**
+ * A folder with all above it, each made by itself. What node has for it (`mkdir` with `recursive`) tries for ever where a
+ * folder cannot be made and the system says that there is none above it, as in /proc.
+ * @returns the first that had to be made; undefined: it was there. @throws what the system says, with its code
+ */
+export async function makeFolders(path: string, mode = 0o777): Promise<string | undefined> {
+  const missing: string[] = []
+  for (let at = resolve(path); !(await isFolder(at)); at = dirname(at)) missing.unshift(at)
+  for (const folder of missing)
+    await mkdir(folder, mode).catch(async (error: unknown) => {
+      // another was quicker
+      if (!(await isFolder(folder))) throw error
+    })
+  return missing[0]
+}
+
+/** False: there is nothing yet. @throws what the system says of anything else, ENOTDIR of a file */
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+  throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), { code: 'ENOTDIR', path })
+}
