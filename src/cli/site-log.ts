@@ -1,5 +1,4 @@
 /** The audit log of a home, for commands that change it beside the running peer. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { auditCode } from '../peer/index.ts'
 import {
@@ -14,6 +13,7 @@ import {
 import type { AuditEvent, AuditLog, Identity } from '../trust/index.ts'
 import type { CommandContext } from './context.ts'
 import { passphraseFromFile } from './passphrase.ts'
+import { makeFolders } from '../store/index.ts'
 
 /** Durable when it resolves. With a locked key it is written unsigned: the peer's next entry covers it. */
 export async function recordEvent(context: CommandContext, event: AuditEvent): Promise<void> {
@@ -54,7 +54,7 @@ export async function recorded<Result>(
 async function openSiteLog(context: CommandContext, open?: Identity): Promise<AuditLog> {
   const { home, io } = context
   const keys = join(home, 'keys')
-  for (const folder of [home, keys, join(home, 'state')]) await mkdir(folder, { recursive: true, mode: 0o700 })
+  for (const folder of [home, keys, join(home, 'state')]) await makeFolders(folder, 0o700)
   const identity = open ?? (await unlocked(context, keys))
   const owner = identity?.id ?? (await identityOwner(keys)) ?? ''
   return openAuditLog(

@@ -11,6 +11,7 @@ const TEMPORARY = /^\.weft-(\d{1,10})-(\d{1,10})-\d+-.*\.tmp$/
 const live = new Set<string>()
 let counter = 0
 const READ_BYTES = 1 << 20
+const UNUSABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT', 'ELOOP', 'ENAMETOOLONG', 'EINVAL'])
 
 /** Bytes that an unprivileged process may still write to the file system of `directory`. */
 export async function availableBytes(directory: string): Promise<number> {
@@ -173,8 +174,7 @@ export async function explainDisk(thrown: unknown, directory: string, needed: nu
     const free = await availableBytes(directory).catch(() => 0)
     return new DiskFullError(directory, needed, free, thrown)
   }
-  if (['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT'].includes(code))
-    return new StoreUnwritableError(directory, thrown)
+  if (UNUSABLE.has(code)) return new StoreUnwritableError(directory, thrown)
   return thrown
 }
 

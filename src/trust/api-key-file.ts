@@ -1,8 +1,8 @@
 /** `api-keys.json` of a keys folder: hashes of keys, never keys. Read strictly, replaced whole, changed by one at a time. */
-import { lstat, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { lstat, open, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
-import { isProcessAlive, writeFileAtomic } from '../store/index.ts'
+import { isProcessAlive, writeFileAtomic, makeFolders } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
 import { ApiKeysBusyError } from './api-key-errors.ts'
 import { DamagedKeyFileError, KeyFileAccessError, LooseKeyFileError } from './errors.ts'
@@ -67,7 +67,7 @@ export async function changeApiKeyFile(
   path: string,
   change: (keys: readonly ApiKeyRecord[]) => readonly ApiKeyRecord[],
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  await makeFolders(dirname(path), 0o700).catch((error: unknown) => {
     throw new KeyFileAccessError(path, 'write', error)
   })
   const unlock = await lock(clock, `${path}.lock`)

@@ -1,8 +1,9 @@
 /** Private files: written whole or not at all, never over another, readable by their owner alone. */
-import { link, lstat, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { link, lstat, open, readFile, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { DamagedKeyFileError, KeyFileAccessError, KeyFileExistsError, LooseKeyFileError } from './errors.ts'
+import { makeFolders } from '../store/index.ts'
 
 /** No key of ours is longer; more is not read. */
 const MAX_KEY_FILE_BYTES = 4096
@@ -33,7 +34,7 @@ export async function readKeyFile(path: string): Promise<Uint8Array | undefined>
 export async function createKeyFile(path: string, content: Uint8Array): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}-${process.pid}-${randomBytes(6).toString('hex')}.tmp`)
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolders(dirname(path), 0o700)
     const handle = await open(temporary, 'wx', 0o600)
     try {
       await handle.chmod(0o600)

@@ -343,6 +343,20 @@ test('doctor --security says of each thing whether it is well, and what to do', 
   expect(existsSync(join(home, 'policy.json'))).toBe(false)
 })
 
+describe('weft backup create into something that is no folder', () => {
+  const targets = ['/dev/null', '/dev/null/x', ...(existsSync('/proc/self') ? ['/proc/x', '/proc/self/x/y'] : [])]
+  test.each([...targets, 'FILE'])('%s is refused in one line with a code, and nothing is changed', async (target) => {
+    await here('cluster', 'create', 'north')
+    const to = target === 'FILE' ? await file('a-file', 'mine') : target
+    const before = await readdir(home, { recursive: true })
+    const { status, stderr } = await here('backup', 'create', '--to', to, '--passphrase-file', secret)
+    expect(status).not.toBe(0)
+    expect(stderr.split('\n')[0]).toMatch(/^error: .*WEFT-STO-008$/)
+    expect(await readdir(home, { recursive: true })).toEqual(before)
+    if (target === 'FILE') expect(await readFile(to, 'utf8')).toBe('mine')
+  })
+})
+
 describe('weft backup keep and kept', () => {
   test('say for whom, without a running peer, and take a peer that is not there by its id alone', async () => {
     expect(await here('backup', 'keep', PEER, '--limit', '5MB')).toMatchObject({ status: 0 })

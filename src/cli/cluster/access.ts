@@ -1,5 +1,4 @@
 /** The cluster of a home for commands: through its running peer, else on the files of the home. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { clusterDeed, createClusterControl, HomeBusyError, homePaths, lockHolder, lockHome } from '../../peer/index.ts'
 import type { ClusterAction, ClusterOutcome, ClusterStatus } from '../../peer/index.ts'
@@ -11,6 +10,7 @@ import type { PeerAccess } from '../peer-access.ts'
 import { homePassphrase } from '../passphrase.ts'
 import { openPeer, runningStatus } from '../peer-access.ts'
 import { recorded } from '../site-log.ts'
+import { makeFolders } from '../../store/index.ts'
 
 export interface ClusterAccess {
   /** Undefined: no peer runs in this home. */
@@ -84,7 +84,7 @@ async function runAlone(context: CommandContext, action: ClusterAction): Promise
 export async function holdingHome<T>(context: CommandContext, action: () => Promise<T>): Promise<T> {
   const { home, io, signal } = context
   const until = io.clock.now() + HOLD_MS
-  await mkdir(home, { recursive: true, mode: 0o700 })
+  await makeFolders(home, 0o700)
   for (;;) {
     try {
       const giveBack = await lockHome(homePaths(home, io.env))

@@ -1,8 +1,8 @@
 /** What came of a job, in files: each round's model, the statistics, the result, and the model as one that weft imports. */
-import { copyFile, mkdir, readdir } from 'node:fs/promises'
+import { copyFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeModel } from '../../onnx/index.ts'
-import { writeFileAtomic } from '../../store/index.ts'
+import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { trainedModel } from '../../training/index.ts'
 import { JobStateError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
@@ -85,7 +85,7 @@ async function exportModel(running: RunningJob, out: string): Promise<Exported> 
   const held = await running.weights()
   const { pooled } = standing.current.state
   if (held === undefined || pooled === null) throw new JobStateError(folder.id, 'there is no model yet')
-  await mkdir(out, { recursive: true })
+  await makeFolders(out)
   const files: string[] = []
   const from = join(folder.path, 'rounds')
   for (const name of (await readdir(from)).filter((each) => each.endsWith('.npz')).sort()) {

@@ -1,10 +1,10 @@
 /** `weft fed simulate`: a whole federation here, each data file a site, or one file under thousands of virtual clients. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSeeded, writeNpz } from '../../data/index.ts'
 import type { Engine } from '../../onnx/index.ts'
-import { writeFileAtomic } from '../../store/index.ts'
+import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { FedPlanError } from '../plan/errors.ts'
 import { readFedData } from '../plan/read-plan.ts'
@@ -61,7 +61,7 @@ export async function simulateFederation(
   signal?: AbortSignal,
 ): Promise<SimulationResult> {
   const { plan, out, spec } = request
-  await mkdir(out, { recursive: true })
+  await makeFolders(out)
   const work = await mkdtemp(join(tmpdir(), 'weft-simulate-'))
   const trainers = await openTrainers(needs, request, work, signal)
   const wholes = spec.clients === undefined ? [] : [trainers.whole!]
@@ -116,7 +116,7 @@ async function openTrainers(
 ): Promise<{ readonly list: readonly SiteTrainer[]; readonly whole?: SiteTrainer }> {
   const open = async (path: string, index: number): Promise<SiteTrainer> => {
     const folder = join(work, String(index))
-    await mkdir(folder, { recursive: true })
+    await makeFolders(folder)
     return SiteTrainer.open({ ...needs, folder, threads: 1 }, plan, await readFedData(path), signal)
   }
   if (spec.clients === undefined) {

@@ -1,7 +1,7 @@
 /** The files of a hub's repository in a folder on this disk, each resumed where it stopped and verified. */
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { availableBytes, DiskFullError } from '../../store/index.ts'
+import { availableBytes, DiskFullError, makeFolders } from '../../store/index.ts'
 import { download, downloadKey } from './download.ts'
 import type { DownloadNeeds } from './download.ts'
 import type { HubFolder } from './hub.ts'
@@ -22,14 +22,14 @@ export async function downloadHubFolder(
   signal: AbortSignal,
 ): Promise<string> {
   const folder = join(needs.downloads, `${downloadKey(files.map(({ url }) => url.href).join('\n'))}.folder`)
-  await mkdir(folder, { recursive: true })
+  await makeFolders(folder)
   const sizes = files.map(({ bytes }) => bytes)
   const total = sizes.every((bytes) => bytes !== undefined) ? sizes.reduce((sum, bytes) => sum + bytes, 0) : null
   if (total !== null) await checkRoom(folder, total)
   let before = 0
   for (const { bytes, file, sha256, url } of files) {
     const target = join(folder, file)
-    if (file.includes('/')) await mkdir(dirname(target), { recursive: true })
+    if (file.includes('/')) await makeFolders(dirname(target))
     const told: ProgressListener = ({ done }) =>
       onProgress({ type: 'progress', task: `fetching ${source}`, done: before + done, total, unit: 'bytes' })
     await download(needs, { url, headers, source: `${source}:${file}`, target }, told, signal)

@@ -4,7 +4,7 @@
  */
 import { mkdir, open, readdir, readFile, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { availableBytes, DiskFullError, isProcessAlive } from '../../store/index.ts'
+import { availableBytes, DiskFullError, isProcessAlive, makeFolders } from '../../store/index.ts'
 import { SplitTargetError, SplitUnwritableError } from './errors.ts'
 import { SPLIT_SCHEMA } from './types.ts'
 
@@ -70,7 +70,7 @@ export async function openSplitDirectory(out: string): Promise<SplitDirectory> {
 async function makeFolder(out: string): Promise<string | undefined> {
   const there = await stat(out).catch(() => null)
   if (there !== null && !there.isDirectory()) throw new SplitTargetError(out, 'it is not a folder')
-  return mkdir(out, { recursive: true })
+  return makeFolders(out)
 }
 
 interface Claim {

@@ -1,7 +1,7 @@
 /** The folder of a run: what lies in it, and that nothing half-made stays. */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { explainDisk, isProcessAlive, writeFileAtomic } from '../../store/index.ts'
+import { explainDisk, isProcessAlive, writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { RunFolderError } from '../errors.ts'
 
 export const RUN_FILES = {
@@ -43,7 +43,7 @@ export async function openRunFolder(path: string, resume: boolean): Promise<RunF
   const work = join(path, WORK)
   await checkFree(path, join(work, OWNER))
   await rm(work, { recursive: true, force: true })
-  await mkdir(path, { recursive: true })
+  await makeFolders(path)
     .then(() => mkdir(work, { mode: 0o700 }))
     .catch(async (error: unknown) => {
       throw await explainDisk(error, path, 0)

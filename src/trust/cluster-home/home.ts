@@ -1,8 +1,8 @@
 /** The cluster of a mesh home: `cluster/` has the log and the invites, `keys/` what must not be put back with them. */
-import { mkdir, readFile, rename, rm } from 'node:fs/promises'
+import { readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../../store/index.ts'
+import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { LABEL } from '../../util/index.ts'
 import type { Identity } from '../identity.ts'
 import { openInviteBook } from '../invites/index.ts'
@@ -184,8 +184,8 @@ async function emptyPlaces(home: string): Promise<ClusterPlaces> {
   // without a pin it is of a start that was killed half-way
   await rm(places.directory, { recursive: true, force: true })
   await rm(places.anchor, { force: true })
-  await mkdir(places.directory, { recursive: true, mode: 0o700 })
-  await mkdir(join(home, 'keys'), { recursive: true, mode: 0o700 })
+  await makeFolders(places.directory, 0o700)
+  await makeFolders(join(home, 'keys'), 0o700)
   return places
 }
 
