@@ -217,7 +217,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   const keptParts = new KeptParts({ clock, paths, store, library })
   const count: Telemetry['count'] = (counter, by, labels) => telemetry.count(counter, by, labels)
   const isReachable = (peer: string): boolean => replacements.isReachable(peer)
-  const inferring = { count, isReachable, self, clock, random, paths, store, mesh, library, placing, flow, watch }
+  const inferring = { ...planning, count, isReachable, clock, random, paths, store, library, placing, flow, watch }
   const traces = new Traces(telemetry)
   const requests = new Requests({
     traces,

@@ -9,6 +9,7 @@ import type { RandomSource } from '../util/index.ts'
 import { graphParts, placesOf } from './graph-parts.ts'
 import type { GraphPartsNeeds, GraphPlaces } from './graph-parts.ts'
 import type { Placing } from './placing.ts'
+import type { KeptOut } from './plan-input.ts'
 import { withSurvivors } from './survivors.ts'
 import type { SurvivorsNeeds } from './survivors.ts'
 
@@ -18,11 +19,14 @@ export interface InferMeshNeeds extends GraphPartsNeeds, SurvivorsNeeds {
   readonly placing: Placing
   readonly flow: FlowService
   readonly watch: (peer: string) => () => void
+  /** Peers that nothing of a model goes over: their own fault, or the policy of this site. */
+  readonly quarantine: Pick<KeptOut, 'has'>
 }
 
 export interface InferRequest extends GraphRequest {
   /**
-   * Each stage is one part, at the peer that it names; `auto`: a part each for this peer and all that are connected.
+   * Each stage is one part, at the peer that it names; `auto`: a part each for this peer and all that are connected, but
+   * those that are kept out.
    * @default the placement that stands, or `auto` where there is none or `parts` are given
    */
   readonly stages?: readonly PlacementStage[] | 'auto' | undefined
@@ -107,7 +111,7 @@ async function inferAt(
 
 /** @throws what the placement check throws */
 function placed(needs: InferMeshNeeds, manifest: GraphManifest, { stages, parts }: InferRequest): GraphPlaces {
-  const { self, mesh, placing } = needs
+  const { self, mesh, placing, quarantine } = needs
   const standing = stages === undefined && parts === undefined ? placing.standing(manifest) : undefined
   const given = stages === 'auto' ? undefined : (stages ?? standing)
   if (given !== undefined) {
@@ -115,6 +119,7 @@ function placed(needs: InferMeshNeeds, manifest: GraphManifest, { stages, parts 
     return placesOf(given, self)
   }
   const connected = (mesh?.peers() ?? []).filter(({ state }) => state === 'connected').map(({ id }) => id)
-  const peers = [self, ...connected].slice(0, parts ?? Infinity)
+  const allowed = connected.filter((peer) => !quarantine.has(peer, manifest.model))
+  const peers = [self, ...allowed].slice(0, parts ?? Infinity)
   return { peers, parts: peers.length }
 }

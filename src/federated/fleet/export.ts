@@ -55,7 +55,7 @@ function numberOr(value: unknown): number | null {
 /** Where the plan is an analysis: what it found. */
 async function exportResults(running: RunningJob, out: string): Promise<Exported> {
   const results = await resultsOf(running)
-  await mkdir(out, { recursive: true })
+  await makeFolders(out)
   const name = 'analysis.json'
   await writeFileAtomic(join(out, name), Buffer.from(`${JSON.stringify(results, null, 2)}\n`))
   return { schema: 'weft.fed-export/1', job: running.folder.id, out, files: [name] }
@@ -65,7 +65,7 @@ async function exportResults(running: RunningJob, out: string): Promise<Exported
 async function exportTranscripts({ transcripts, folder }: RunningJob, out: string): Promise<string[]> {
   if (transcripts === undefined) return []
   const to = join(out, 'transcripts')
-  await mkdir(to, { recursive: true, mode: 0o700 })
+  await makeFolders(to, 0o700)
   const documents = [
     { name: 'offer.json', bytes: Buffer.from(`${JSON.stringify(folder.offer)}\n`) },
     { name: 'start.json', bytes: Buffer.from(`${JSON.stringify(folder.start)}\n`) },

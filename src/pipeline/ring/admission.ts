@@ -5,6 +5,7 @@ import type { Hop } from './hop.ts'
 import type { HopTable } from './hop-table.ts'
 import type { Opening, Openings } from './openings.ts'
 import type { Feed, Reroute, RouteOpen } from './protocol.ts'
+import { admitOnward, refusedNow } from './site-gate.ts'
 import type { SiteGate } from './site-gate.ts'
 
 /** Sessions that one other peer may have open here: keeps a guest from taking all the KV memory in small pieces. */
@@ -16,7 +17,7 @@ export interface Admission {
   readonly replaces: Hop | undefined
 }
 
-export interface Sessions {
+export interface Sessions extends Pick<SiteGate, 'permit'> {
   readonly self: string
   readonly hops: HopTable
   readonly openings: Openings
@@ -25,7 +26,7 @@ export interface Sessions {
 /**
  * Asked when an opening comes, and again when all is here that it needs: other frames have come meanwhile.
  * @param opening its own, the second time
- * @throws SessionRefusedError
+ * @throws SessionRefusedError, what the site refuses with
  */
 export function admitOpen(
   sessions: Sessions,
@@ -39,6 +40,7 @@ export function admitOpen(
   const segment = open.route[message.hop]
   if (segment?.peer !== self) throw new SessionRefusedError('the route does not name this peer at this place', facts)
   admitNumber(sessions, origin, message.request)
+  admitOnward(sessions, origin, open.digest, [open.route[message.hop + 1]?.peer])
   const replaces = hops.find(origin, message.request, segment.from)
   const begun = opening === undefined ? openings.find(origin, message.request, segment.from) : undefined
   if (Math.max(replaces?.attempt ?? -1, begun?.attempt ?? -1) >= message.attempt)
@@ -52,7 +54,7 @@ export function admitOpen(
   return { own: segment, replaces }
 }
 
-/** The hop that stays. @throws SessionRefusedError */
+/** The hop that stays. @throws SessionRefusedError, what the site refuses with */
 export function admitReroute(sessions: Sessions, origin: string, message: Frame, reroute: Reroute): Hop {
   const { self, hops } = sessions
   const facts = { from: origin, hop: message.hop }
@@ -63,6 +65,7 @@ export function admitReroute(sessions: Sessions, origin: string, message: Frame,
     throw new SessionRefusedError('the route does not name this peer at this place', facts)
   if (message.attempt <= hop.attempt) throw new SessionRefusedError('the attempt is not a later one', facts)
   if (reroute.of !== undefined) admitNumber(sessions, origin, message.request)
+  admitOnward(sessions, origin, hop.digest, [reroute.route[message.hop + 1]?.peer])
   return hop
 }
 
@@ -74,6 +77,16 @@ export function admitReroute(sessions: Sessions, origin: string, message: Frame,
 export function admitFeed(sessions: Sessions, hop: Hop, { peer, request }: Feed, gate: SiteGate): void {
   admitNumber(sessions, hop.origin.peer, request)
   if (peer !== sessions.self) gate.permit?.(peer, hop.digest)
+}
+
+/** Sessions of others that the site does not let go on, here or to where their rows go; with why. */
+export function refusedHops(gate: SiteGate & { readonly self: string }, hops: Iterable<Hop>): [Hop, Error][] {
+  return refusedNow(
+    gate,
+    hops,
+    ({ digest }) => digest,
+    ({ next }) => [next],
+  )
 }
 
 /** Numbers are random, so that two origins have one only if one of them wants it: it would be given rows of the other. */

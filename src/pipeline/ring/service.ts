@@ -8,7 +8,7 @@ import type { Clock } from '../../util/index.ts'
 import { HOST } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
-import { admitOpen, admitReroute } from './admission.ts'
+import { admitOpen, admitReroute, refusedHops } from './admission.ts'
 import type { Sessions } from './admission.ts'
 import type { Hop } from './hop.ts'
 import { HopTable } from './hop-table.ts'
@@ -28,7 +28,7 @@ import { decodeClose, decodeOpen, decodeReroute, RING } from './protocol.ts'
 import type { RouteOpen } from './protocol.ts'
 import { answerQuestion } from './questions.ts'
 import { countRows } from './row-counters.ts'
-import { admitOrigin, refusedNow, refusedOver } from './site-gate.ts'
+import { admitOrigin, refusedOver } from './site-gate.ts'
 import type { SiteGate } from './site-gate.ts'
 import { refuse, ToOrigin } from './to-origin.ts'
 import { TraceAnswers } from './trace-answers.ts'
@@ -69,7 +69,7 @@ export class RingService {
 
   constructor(needs: RingNeeds) {
     this.#needs = needs
-    this.#sessions = { self: needs.self, hops: this.#hops, openings: this.#openings }
+    this.#sessions = { ...needs, hops: this.#hops, openings: this.#openings }
     this.traces = new TraceAnswers(needs.clock, needs.self)
     this.#origins = new Origins((name) => needs.count(name))
     this.#links = createLinks({
@@ -109,7 +109,7 @@ export class RingService {
 
   /** The site allows something else now: sessions that it does not any more end here, and our own go on elsewhere. */
   review(): void {
-    for (const [hop, error] of refusedNow(this.#needs, this.#hops, ({ digest }) => digest)) this.#fail(hop, error)
+    for (const [hop, error] of refusedHops(this.#needs, this.#hops)) this.#fail(hop, error)
     this.#origins.review((peer, digest) => refusedOver(this.#needs, peer, digest))
   }
 

@@ -23,15 +23,41 @@ export function refusalOf(ask: () => void): Error | undefined {
   }
 }
 
-/** Sessions of others that may not go on, with why. @param digestOf of the model of one */
+/**
+ * Values of another's session go on from here to whomever its origin names: not where the site does not let them go. To the
+ * origin itself they may, or it would not have been let in. @param onward peers that they go to; undefined: nobody
+ * @throws what the site refuses with
+ */
+export function admitOnward(
+  gate: Pick<SiteGate, 'permit'> & { readonly self: string },
+  origin: string,
+  digest: string,
+  onward: readonly (string | undefined)[],
+): void {
+  if (origin === gate.self) return
+  for (const peer of new Set(onward))
+    if (peer !== undefined && peer !== gate.self && peer !== origin) gate.permit?.(peer, digest)
+}
+
+/**
+ * Sessions of others that may not go on, with why.
+ * @param digestOf of the model of one
+ * @param onwardOf where its values go from here
+ */
 export function refusedNow<Session extends { readonly origin: { readonly peer: string } }>(
   gate: SiteGate & { readonly self: string },
   sessions: Iterable<Session>,
   digestOf: (session: Session) => string,
+  onwardOf: (session: Session) => readonly (string | undefined)[] = () => [],
 ): [Session, Error][] {
   return [...sessions].flatMap((session): [Session, Error][] => {
     const { peer } = session.origin
-    const error = peer === gate.self ? undefined : refusalOf(() => gate.again?.(peer, digestOf(session)))
+    if (peer === gate.self) return []
+    const digest = digestOf(session)
+    const error = refusalOf(() => {
+      gate.again?.(peer, digest)
+      admitOnward(gate, peer, digest, onwardOf(session))
+    })
     return error === undefined ? [] : [[session, error]]
   })
 }

@@ -12,7 +12,7 @@ import { createLinks } from '../../ring/links.ts'
 import type { Link, Links } from '../../ring/links.ts'
 import { decodeRingError } from '../../ring/protocol.ts'
 import { RemoteError } from '../../ring/remote-error.ts'
-import { refusedNow, refusedOver } from '../../ring/site-gate.ts'
+import { admitOnward, refusedNow, refusedOver } from '../../ring/site-gate.ts'
 import type { SiteGate } from '../../ring/site-gate.ts'
 import { errorControl } from '../../told.ts'
 import { FlowRefusedError } from '../errors.ts'
@@ -133,7 +133,7 @@ export class FlowService {
 
   /** The site allows something else now: parts that it does not any more end here, and our own requests over such peers. */
   review(): void {
-    for (const [part, error] of refusedNow(this.#needs, this.#parts.values(), ({ open }) => open.digest))
+    for (const [part, error] of refusedNow(this.#needs, this.#parts.values(), digestOf, onwardOf))
       this.#fail(part, error)
     for (const { digest, route, listener } of this.#origins.values()) {
       const error = route.map((peer) => refusedOver(this.#needs, peer, digest)).find((each) => each !== undefined)
@@ -178,6 +178,7 @@ export class FlowService {
       }
       this.#opening.set(key, true)
       if (from.peer !== this.#needs.self) this.#needs.admit?.(from.peer, open.digest)
+      admitOnward(this.#needs, from.peer, open.digest, onwardOf({ open }))
       const { host, done } = await this.#needs.stages.open(open, skeleton.data as Uint8Array, from.peer)
       if (this.#opening.get(key) !== true) return done()
       this.#parts.set(key, this.#partOf(from, request, part, open, host, done))
@@ -297,6 +298,16 @@ export class FlowService {
   #refuse(to: Link, request: number, part: number, error: unknown): void {
     to.send(frame({ type: FLOW.error, request, hop: part, control: errorControl(error) })).catch(() => undefined)
   }
+}
+
+function digestOf({ open }: Pick<OpenPart, 'open'>): string {
+  return open.digest
+}
+
+/** Whom the values of a part go to. */
+function onwardOf({ open }: Pick<OpenPart, 'open'>): (string | undefined)[] {
+  const { sends, last } = open.routes
+  return [...sends, ...last].map(({ target }) => (target === 'origin' ? undefined : open.route[target]))
 }
 
 function keyOf(origin: string, request: number, part: number): string {
