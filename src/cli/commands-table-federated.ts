@@ -43,6 +43,11 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         help: 'new, export, simulate: where to write',
       },
       {
+        name: 'lora',
+        value: { label: 'MODEL', kind: 'text' },
+        help: 'new: a plan that trains an adapter of this language model',
+      },
+      {
         name: 'trainer',
         value: { label: 'CMD', kind: 'text' },
         help: 'check, join: a program that trains here, as CMD IN.npz OUT.npz: global weights in, update out',
@@ -122,6 +127,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
     ],
     examples: [
       'weft fed new -o heart.json',
+      'weft fed new --lora smollm2:135m -o notes.json',
       'weft fed check heart.json --data site-a.json',
       'weft fed create heart.json',
       'weft fed join heart --data site-a.json',

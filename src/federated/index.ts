@@ -102,6 +102,7 @@ export {
 export type { LedgerPlaces, LedgerSigner } from './privacy/ledger-file.ts'
 export { FED_PLAN_ERRORS } from './plan/errors.ts'
 export {
+  BaseModelError,
   FedPlanError,
   JobAmbiguousError,
   JobRefusedError,
@@ -152,7 +153,11 @@ export { bodyOf, expectOf, FED_PROTOCOL } from './rounds/wire.ts'
 export { decodeTranscript, encodeTranscript } from './rounds/transcript.ts'
 export { checkOutside, trainOutside } from './site/external.ts'
 export { Site } from './site/site.ts'
+export { openTrainer } from './site/open-trainer.ts'
+export type { BaseProvider, LocalTrainer, TrainerNeeds } from './site/local-trainer.ts'
 export { SiteTrainer } from './site/trainer.ts'
+export { baseOf, isLanguage } from './plan/language.ts'
+export type { FedBase } from './plan/language.ts'
 export { Federation } from './fleet/federation.ts'
 export type { JobStatus } from './fleet/describe.ts'
 export type { Exported } from './fleet/export.ts'

@@ -260,7 +260,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     await network?.stop().catch((error: unknown) => logger.warn({ err: error }, 'the network did not end in order'))
     await runAll(undo.splice(0))
   }
-  const federation = await openFederation(parts, network, () => wired.mesh, emit)
+  const federation = await openFederation(parts, network, () => wired.mesh, library, emit)
   const peer = new LocalPeer({
     federation,
     self,

@@ -7,7 +7,9 @@ import type { Network } from '../net/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
 import { verify } from '../trust/index.ts'
 import type { PlanGate } from '../trust/index.ts'
+import { meshBases } from './base-models.ts'
 import { federationRoster } from './federated-roster.ts'
+import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 import type { PeerEvent } from './types.ts'
 
@@ -24,9 +26,10 @@ export function openFederation(
   parts: Parts,
   network: Network | null,
   mesh: () => Mesh | null,
+  library: Library,
   emit: (event: string, data: PeerEvent['data']) => void,
 ): Promise<Federation> {
-  const { clock, random, identity, paths, threads, logger } = parts
+  const { clock, random, identity, paths, threads, logger, store } = parts
   return Federation.open({
     clock,
     random,
@@ -35,6 +38,7 @@ export function openFederation(
     network,
     engine: createOrtEngine(),
     threads,
+    base: meshBases(library, store),
     paths,
     admits: federationRoster({ state: paths.state, self: identity.id, cluster: parts.cluster }),
     permit: planPermit(parts.site.gate, identity.id),

@@ -11,6 +11,7 @@ import {
 import type { CsvRecord } from '../../data/index.ts'
 import { resolve } from 'node:path'
 import type { LabelSpec } from '../plan/analysis-schema.ts'
+import { FedPlanError } from '../plan/errors.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 
 export interface RecordRow {
@@ -31,14 +32,15 @@ export interface RecordRow {
 /**
  * @param columns that have to be there
  * @returns how many records there are
- * @throws ColumnUnknownError, CellError, TableMalformedError, and what reading throws
+ * @throws FedPlanError for what is no table, ColumnUnknownError, CellError, TableMalformedError, and what reading throws
  */
 export async function eachRecord(
-  { data, folder }: SiteData,
+  { data, folder, path: where }: SiteData,
   columns: readonly string[],
   visit: (row: RecordRow) => void,
   signal?: AbortSignal,
 ): Promise<number> {
+  if (data.kind !== 'csv') throw new FedPlanError(where, 'kind', `is "${data.kind}", and an analysis takes a table`)
   const paths = (typeof data.path === 'string' ? [data.path] : data.path).map((path) => resolve(folder, path))
   const markers = data.missing ?? []
   const own = new Map<string, readonly (string | number)[]>()

@@ -1,8 +1,6 @@
 /** A site's data under a plan, looked at before anything is promised. */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Engine } from '../../onnx/index.ts'
-import type { Clock } from '../../util/index.ts'
 import type { AnalysisPlan } from '../plan/analysis-schema.ts'
 import type { Words } from '../privacy/words.ts'
 import { FIRST_STATE } from '../rounds/state.ts'
@@ -13,13 +11,14 @@ import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { checkSize } from '../rounds/sizes.ts'
-import { SiteTrainer } from '../site/trainer.ts'
+import type { TrainerNeeds } from '../site/local-trainer.ts'
+import { openTrainer } from '../site/open-trainer.ts'
 import type { ColumnMoments } from '../site/statistics.ts'
 
 export interface CheckedData {
   readonly site: string
   readonly dataset: string
-  /** Rows for training and for testing. */
+  /** Rows, or windows of text, for training and for testing. */
   readonly records: number
   readonly test: number
   readonly columns: readonly ColumnMoments[]
@@ -29,7 +28,7 @@ export interface CheckedData {
 
 /** @throws MessageSizeError, what reading the data throws: a column that is not there, a cell that is no number, too few rows */
 export async function checkData(
-  needs: { readonly clock: Clock; readonly engine: Engine },
+  needs: Pick<TrainerNeeds, 'clock' | 'engine' | 'base'>,
   root: string,
   plan: JobPlan,
   path: string,
@@ -40,7 +39,7 @@ export async function checkData(
   const folder = await mkdtemp(join(root, 'check-'))
   try {
     const data = await readFedData(path)
-    const trainer = await SiteTrainer.open({ ...needs, folder, threads: 1 }, plan, data, signal)
+    const trainer = await openTrainer({ ...needs, folder, threads: 1 }, plan, data, signal)
     try {
       const { site, dataset = site } = data.data
       const columns = trainer.moments()

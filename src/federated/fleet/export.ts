@@ -1,13 +1,10 @@
 /** What came of a job, in files: each round's model, the statistics, the result, and the model as one that weft imports. */
 import { copyFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeModel } from '../../onnx/index.ts'
 import { writeFileAtomic, makeFolders } from '../../store/index.ts'
-import { trainedModel } from '../../training/index.ts'
 import { JobStateError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { Pooled } from '../site/statistics.ts'
-import { tensorsOf } from '../site/parameters.ts'
 import { resultsOf } from './results.ts'
 import type { RunningJob } from './running-job.ts'
 
@@ -106,8 +103,6 @@ async function exportModel(running: RunningJob, out: string): Promise<Exported> 
     metrics: { sites: { [trainer.site]: { n: trainer.testRecords, ...metrics } } },
   }
   await put('result.json', result)
-  const model = trainedModel(trainer.forward, tensorsOf(trainer.shapes(), held.weights))
-  const written = await writeModel(model, join(out, 'model.onnx'))
-  files.push(...written.files.map(({ path }) => path.slice(out.length + 1)))
+  files.push(...(await trainer.write(held.weights, out)))
   return { schema: 'weft.fed-export/1', job: folder.id, out, files }
 }

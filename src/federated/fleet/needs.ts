@@ -2,6 +2,7 @@
 import type { Network } from '../../net/index.ts'
 import type { Engine } from '../../onnx/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
+import type { BaseProvider } from '../site/local-trainer.ts'
 import type { Signer } from './documents.ts'
 import type { TakingPart } from './taking-part.ts'
 
@@ -15,6 +16,8 @@ export interface FederationNeeds {
   readonly network: Pick<Network, 'handle' | 'open' | 'connected'> | null
   readonly engine: Engine
   readonly threads: number
+  /** Language models of this peer, for plans that train adapters of one. */
+  readonly base?: BaseProvider | undefined
   readonly paths: { readonly state: string; readonly keys: string }
   /** The roster: whom the membership admits to federations now. */
   readonly admits: (peer: string) => boolean

@@ -28,7 +28,8 @@ import type { FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
 import type { RoundSite } from '../site/site.ts'
 import { tensorsOf } from '../site/parameters.ts'
-import { SiteTrainer } from '../site/trainer.ts'
+import type { BaseProvider, LocalTrainer } from '../site/local-trainer.ts'
+import { openTrainer } from '../site/open-trainer.ts'
 import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
 import type { TestHooks } from './hooks.ts'
@@ -44,6 +45,7 @@ export interface RunningNeeds {
   readonly random: RandomSource
   readonly engine: Engine
   readonly threads: number
+  readonly base?: BaseProvider | undefined
   readonly self: Signer
   readonly ledger: PrivacyLedger
   readonly admits: (peer: string) => boolean
@@ -65,7 +67,7 @@ export class RunningJob {
   /** Where the plan wants them. */
   readonly transcripts: TranscriptStore | undefined
   readonly #needs: RunningNeeds
-  #trainer: SiteTrainer | undefined
+  #trainer: LocalTrainer | undefined
   #loop: MemberLoop | undefined
   #site: Site | undefined
   /** In place of trainer and site where the plan is an analysis. */
@@ -175,13 +177,13 @@ export class RunningJob {
   }
 
   async #siteOf(data: SiteData): Promise<RoundSite> {
-    const { clock, engine, threads, random } = this.#needs
+    const { base, clock, engine, threads, random } = this.#needs
     const { math } = this.view
     const words = wordsFrom((length) => random.bytes(length))
     if (math instanceof AnalysisMath) return (this.analysis = await AnalysisSite.open(math, data, words))
     const work = join(this.folder.path, 'work')
     await mkdir(work, { recursive: true, mode: 0o700 })
-    this.#trainer = await SiteTrainer.open({ clock, engine, folder: work, threads }, math.plan, data)
+    this.#trainer = await openTrainer({ base, clock, engine, folder: work, threads }, math.plan, data)
     this.#site = new Site(this.#trainer, math, words)
     if (this.folder.site.trainer !== null) this.#site.external = { command: this.folder.site.trainer, folder: work }
     return this.#site

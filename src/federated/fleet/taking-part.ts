@@ -28,7 +28,7 @@ export interface TakingPart {
 
 /** @throws what reading the data throws, and what the site's policy refuses with */
 export async function admittedData(
-  needs: Pick<FederationNeeds, 'clock' | 'engine' | 'permit'>,
+  needs: Pick<FederationNeeds, 'base' | 'clock' | 'engine' | 'permit'>,
   root: string,
   { author, plan }: Pick<Offer, 'author'> & { readonly plan: JobPlan },
   path: string,

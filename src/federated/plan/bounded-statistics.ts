@@ -29,7 +29,7 @@ export function rangesOf(plan: FedPlan): readonly ColumnRange[] | undefined {
   const wrong = (index: number, why: string): never => {
     throw new FedPlanError(plan.name, `features.${index}.range`, why)
   }
-  const numbers = plan.features.flatMap((feature, index) => {
+  const numbers = (plan.features ?? []).flatMap((feature, index) => {
     const result = numberSchema.safeParse(feature)
     if (!result.success) return wrong(index, 'is no pair of numbers')
     const { column, values, range } = result.data

@@ -156,6 +156,29 @@ export class MessageSizeError extends WeftError {
   }
 }
 
+export class BaseModelError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-080',
+    title: 'Base model of the plan not here',
+    meaning:
+      'The plan trains an adapter of a language model, and this site holds another model of that name, part of it, or none. Nothing leaves the site.',
+    remedy: 'Bring the model in with `weft import` and compare its digest (`weft show MODEL`) with that of the plan.',
+    exit: EXIT.notFound,
+    http: 409,
+  }
+  constructor(
+    site: string,
+    { name, digest }: { readonly name: string; readonly digest: string },
+    why: string,
+    cause?: unknown,
+  ) {
+    super(BaseModelError.info, `site ${site} does not hold ${name} with the digest ${digest.slice(0, 16)}: ${why}`, {
+      details: { site, model: name, digest },
+      cause,
+    })
+  }
+}
+
 export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   FedPlanError.info,
   PlanChangedError.info,
@@ -167,4 +190,5 @@ export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   TrainerError.info,
   JobAmbiguousError.info,
   MessageSizeError.info,
+  BaseModelError.info,
 ]

@@ -6,9 +6,13 @@ import { shared } from './strategy.ts'
 import { rangesOf } from './bounded-statistics.ts'
 import { FedPlanError } from './errors.ts'
 import { issueOf } from './issue.ts'
-import { fedDataSchema, fedPlanSchema } from './schema.ts'
+import { checkLanguage, isLanguage } from './language.ts'
+import { FED_DATA_FIELDS, fedDataSchema, fedPlanSchema } from './schema.ts'
 import type { FedData, FedPlan } from './schema.ts'
-import { trainPlanOf } from './train-plan.ts'
+import { dataSpecOf, trainPlanOf } from './train-plan.ts'
+
+/** A plan is checked before any site has said where its data lies. */
+const NOBODYS = { path: 'data' }
 
 const MAX_BYTES = 4 * 2 ** 20
 
@@ -28,7 +32,7 @@ export interface SiteData {
 export async function readFedData(path: string): Promise<SiteData> {
   const value = await readJson(path)
   const result = fedDataSchema.safeParse(value)
-  if (!result.success) throw issueOf(path, result.error.issues[0]!, Object.keys(fedDataSchema.shape))
+  if (!result.success) throw issueOf(path, result.error.issues[0]!, FED_DATA_FIELDS)
   return { data: result.data, folder: dirname(resolve(path)), path: resolve(path) }
 }
 
@@ -37,17 +41,20 @@ export function checkFedPlan(value: unknown, where: string): FedPlan {
   const result = fedPlanSchema.safeParse(value)
   if (!result.success) throw issueOf(where, result.error.issues[0]!, Object.keys(fedPlanSchema.shape))
   const plan = result.data
-  checkPlan(JSON.parse(JSON.stringify(trainPlanOf(plan, PLACEHOLDER))), where)
+  if (isLanguage(plan)) checkLanguage(plan, where)
+  else checkTable(plan, where)
+  checkPlan(JSON.parse(JSON.stringify(trainPlanOf(plan, dataSpecOf(plan, NOBODYS)))), where)
   checkTogether(plan, where)
   return plan
 }
 
-const PLACEHOLDER = { kind: 'csv', path: 'data.csv' }
-
 /** Models over columns of a table: what else training knows takes files or numbers that each site would have its own of. */
 const MODELS = ['linear', 'mlp']
 
-function checkModel(plan: FedPlan, where: string): void {
+function checkTable(plan: FedPlan, where: string): void {
+  const { features = [], adapter } = plan
+  if (features.length === 0) throw new FedPlanError(where, 'features', 'are the columns of the input, one at least')
+  if (adapter !== undefined) throw new FedPlanError(where, 'adapter', 'is trained where the task is "language"')
   const { kind } = plan.model as { readonly kind: string }
   if (!MODELS.includes(kind)) {
     throw new FedPlanError(
@@ -56,13 +63,12 @@ function checkModel(plan: FedPlan, where: string): void {
       `"${kind}" is not trained over sites: it is one of ${MODELS.join(', ')}`,
     )
   }
-  const ids = plan.features.findIndex((feature) => (feature as { readonly ids?: unknown }).ids === true)
+  const ids = features.findIndex((feature) => (feature as { readonly ids?: unknown }).ids === true)
   if (ids >= 0) throw new FedPlanError(where, `features.${ids}.ids`, 'would be numbered by each site in its own way')
 }
 
 function checkTogether(plan: FedPlan, where: string): void {
   const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
-  checkModel(plan, where)
   rangesOf(plan)
   const { local, strategy, privacy = 'off', secagg = 'off' } = plan
   if (local.steps !== undefined && local.epochs !== undefined) throw wrong('local', 'has both steps and epochs')

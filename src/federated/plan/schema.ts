@@ -1,5 +1,6 @@
 /** `weft.fed-plan/1` and `weft.fed-data/1`: what a federation agrees on, and what stays at a site. docs/federated.md has each field. */
 import { z } from 'zod'
+import { fedAdapterSchema } from './language.ts'
 
 const text = z.string().min(1).max(200)
 const count = z.int().min(1).max(1_000_000)
@@ -51,12 +52,15 @@ const local = z.strictObject({
 export const fedPlanSchema = z.strictObject({
   schema: z.literal('weft.fed-plan/1'),
   name: text,
-  task: z.enum(['binary', 'multiclass', 'regression', 'survival']),
-  target: z.unknown(),
+  task: z.enum(['binary', 'multiclass', 'regression', 'survival', 'language']),
+  target: z.unknown().optional(),
   classes: z.int().min(2).optional(),
-  features: z.array(z.unknown()).min(1).max(65_536),
+  /** Of tables. */
+  features: z.array(z.unknown()).min(1).max(65_536).optional(),
   split: z.unknown().optional(),
   model: z.unknown(),
+  /** What is trained beside a language model. */
+  adapter: fedAdapterSchema.optional(),
   init: z.unknown().optional(),
   rounds: z.int().min(1).max(100_000),
   local,
@@ -84,17 +88,31 @@ export type PrivacySpec = z.output<typeof privacy>
 
 const column = z.union([text, z.looseObject({ name: text })])
 
-export const fedDataSchema = z.strictObject({
+const path = z.string().min(1).max(4096)
+const ofSite = {
   schema: z.literal('weft.fed-data/1'),
   site: text,
+  path: z.union([path, z.array(path).min(1).max(10_000)]),
+  /** The name under which the ledger counts. @default the site's */
+  dataset: text.optional(),
+}
+
+const table = z.strictObject({
+  ...ofSite,
   kind: z.literal('csv'),
-  path: z.union([z.string().min(1).max(4096), z.array(z.string().min(1).max(4096)).min(1).max(10_000)]),
   header: z.boolean().optional(),
   separator: z.string().min(1).max(10).optional(),
   columns: z.array(column).min(1).max(65_536).optional(),
   missing: z.array(cell).max(10_000).optional(),
-  /** The name under which the ledger counts. @default the site's */
-  dataset: text.optional(),
 })
+/** Plain text, or the field of each line of `.jsonl`. */
+const texts = z.strictObject({ ...ofSite, kind: z.literal('text'), field: text.optional() })
+
+export const fedDataSchema = z.discriminatedUnion('kind', [table, texts])
+
+/** Fields of a data file, for who has misspelt one. */
+export const FED_DATA_FIELDS: readonly string[] = [
+  ...new Set([...Object.keys(table.shape), ...Object.keys(texts.shape)]),
+]
 
 export type FedData = z.output<typeof fedDataSchema>

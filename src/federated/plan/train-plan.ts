@@ -1,5 +1,6 @@
 /** The plan of training that a site carries out for the plan of a federation. */
 import type { TrainPlan } from '../../training/index.ts'
+import { baseOf, isLanguage, languageParts } from './language.ts'
 import type { FedData, FedPlan } from './schema.ts'
 
 /** @param data as a plan of training has it */
@@ -12,12 +13,8 @@ export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
     seed: local.seed ?? 0,
     task: plan.task,
     data,
-    target: plan.target,
-    classes: plan.classes,
-    features: plan.features.map(withoutRange),
     split: plan.split,
-    model: plan.model,
-    init: plan.init ?? 'hash',
+    ...(isLanguage(plan) ? languageParts(plan) : tableParts(plan)),
     optimizer: { kind, lr: local.lr, momentum: local.momentum, weight_decay: local.weight_decay },
     epochs: local.epochs ?? 1,
     batch: local.batch ?? 'full',
@@ -25,6 +22,10 @@ export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
     metrics: METRICS[plan.task],
   }
   return value as unknown as TrainPlan
+}
+
+function tableParts({ target, classes, features = [], model, init = 'hash' }: FedPlan): object {
+  return { target, classes, features: features.map(withoutRange), model, init }
 }
 
 /** The range of a column is for its statistics under privacy, and nothing that training knows. */
@@ -39,11 +40,14 @@ const METRICS = {
   multiclass: ['accuracy'],
   regression: ['rmse'],
   survival: ['c-index'],
+  language: ['perplexity'],
 } as const
 
 /** The data of a site as a plan of training has it. */
-export function dataSpecOf({ kind, path, header, separator, columns, missing }: FedData): object {
-  return { kind, path, header, separator, columns, missing }
+export function dataSpecOf(plan: FedPlan, data: FedData | { readonly path: string }): object {
+  const { path, field, header, separator, columns, missing } = data as Partial<Record<string, unknown>>
+  if (isLanguage(plan)) return { kind: 'text', path, length: baseOf(plan).length, field }
+  return { kind: 'csv', path, header, separator, columns, missing }
 }
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const

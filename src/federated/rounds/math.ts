@@ -31,7 +31,7 @@ export class RoundMath implements SumMath {
     this.plan = plan
     this.members = members
     this.#strategy = createStrategy(plan.strategy.name, strategyParameters(plan))
-    this.columns = plan.features.flatMap((feature) => {
+    this.columns = (plan.features ?? []).flatMap((feature) => {
       const { column, values } = feature as { readonly column: string; readonly values?: unknown }
       return values === undefined ? [column] : []
     })

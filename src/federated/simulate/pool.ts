@@ -5,7 +5,7 @@ import type { RoundMath } from '../rounds/math.ts'
 import type { FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
 import type { SiteMemory } from '../site/site.ts'
-import type { SiteTrainer } from '../site/trainer.ts'
+import type { LocalTrainer } from '../site/local-trainer.ts'
 import type { Words } from '../privacy/words.ts'
 
 export interface ClientPool {
@@ -40,12 +40,12 @@ export class LocalPool implements ClientPool {
   readonly names: readonly string[]
   readonly records: readonly number[]
   readonly #sites: readonly Site[]
-  readonly #trainers: readonly SiteTrainer[]
+  readonly #trainers: readonly LocalTrainer[]
   readonly #memories: SiteMemory[]
   readonly #pending = new Map<number, SiteMemory>()
 
   /** @param first number of the first client: the chance of each is its own */
-  constructor(trainers: readonly SiteTrainer[], math: RoundMath, seed: number, first = 0) {
+  constructor(trainers: readonly LocalTrainer[], math: RoundMath, seed: number, first = 0) {
     this.#trainers = trainers
     this.names = trainers.map(({ site }) => site)
     this.records = trainers.map(({ records }) => records)
@@ -86,7 +86,7 @@ export class LocalPool implements ClientPool {
     return this.#sites[client]!.weights(state, this.#memories[client])
   }
 
-  trainer(client: number): SiteTrainer {
+  trainer(client: number): LocalTrainer {
     return this.#trainers[client]!
   }
 

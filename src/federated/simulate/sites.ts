@@ -3,15 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSeeded, writeNpz } from '../../data/index.ts'
-import type { Engine } from '../../onnx/index.ts'
 import { writeFileAtomic, makeFolders } from '../../store/index.ts'
-import type { Clock } from '../../util/index.ts'
 import { FedPlanError } from '../plan/errors.ts'
 import { readFedData } from '../plan/read-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { planHash } from '../plan-hash.ts'
 import { RoundMath } from '../rounds/math.ts'
 import { tensorsOf } from '../site/parameters.ts'
+import type { LocalTrainer, TrainerNeeds } from '../site/local-trainer.ts'
+import { openTrainer } from '../site/open-trainer.ts'
 import { SiteTrainer } from '../site/trainer.ts'
 import { statisticsFile } from '../fleet/export.ts'
 import { curveSvg } from './curve.ts'
@@ -29,10 +29,7 @@ export interface SimulateRequest {
   readonly spec: SimulationSpec
 }
 
-export interface SimulateNeeds {
-  readonly clock: Clock
-  readonly engine: Engine
-}
+export type SimulateNeeds = Pick<TrainerNeeds, 'base' | 'clock' | 'engine'>
 
 export interface Progress {
   readonly type: 'progress'
@@ -101,6 +98,7 @@ export async function simulateFederation(
     await put('statistics.json', `${JSON.stringify(statisticsFile(state.pooled), null, 2)}\n`)
     await put('result.json', `${JSON.stringify(result, null, 2)}\n`)
     await put('curve.svg', curveSvg(plan.name, rounds))
+    await pool.trainer(0).write(await pool.weights(state, 0), out)
     return result
   } finally {
     for (const trainer of [...trainers.list, ...wholes]) await trainer.close()
@@ -113,14 +111,14 @@ async function openTrainers(
   { plan, data, spec }: SimulateRequest,
   work: string,
   signal?: AbortSignal,
-): Promise<{ readonly list: readonly SiteTrainer[]; readonly whole?: SiteTrainer }> {
-  const open = async (path: string, index: number): Promise<SiteTrainer> => {
+): Promise<{ readonly list: readonly LocalTrainer[]; readonly whole?: LocalTrainer }> {
+  const open = async (path: string, index: number): Promise<LocalTrainer> => {
     const folder = join(work, String(index))
     await makeFolders(folder)
-    return SiteTrainer.open({ ...needs, folder, threads: 1 }, plan, await readFedData(path), signal)
+    return openTrainer({ ...needs, folder, threads: 1 }, plan, await readFedData(path), signal)
   }
   if (spec.clients === undefined) {
-    const list: SiteTrainer[] = []
+    const list: LocalTrainer[] = []
     for (const [index, path] of data.entries()) list.push(await open(path, index))
     const twice = list.find(({ site }, index) => list.findIndex((other) => other.site === site) !== index)
     if (twice !== undefined) throw new FedPlanError(twice.site, 'site', 'two data files have this name')
@@ -129,6 +127,10 @@ async function openTrainers(
   const [path] = data
   if (path === undefined || data.length > 1) throw new FedPlanError(plan.name, 'data', 'virtual clients share one file')
   const whole = await open(path, 0)
+  if (!(whole instanceof SiteTrainer)) {
+    await whole.close()
+    throw new FedPlanError(plan.name, 'task', 'has no virtual clients: they stand on the rows of a table')
+  }
   const parts = partition(await whole.labels(), spec.clients, spec.skew, createSeeded(spec.seed, 'partition'))
   const list: SiteTrainer[] = []
   for (const [index, places] of parts.entries()) list.push(await whole.virtual(`client-${index}`, places))

@@ -17,7 +17,7 @@ import { trainOutside } from './external.ts'
 import type { ExternalTrainer } from './external.ts'
 import { picked, placed, sharedPlaces } from './parameters.ts'
 import { boundedRow, momentsToWide } from './statistics.ts'
-import type { LocalResult, SiteTrainer } from './trainer.ts'
+import type { LocalResult, LocalTrainer } from './local-trainer.ts'
 
 /** What a site keeps to itself between rounds. */
 export interface SiteMemory {
@@ -46,7 +46,7 @@ export interface RoundSite {
 }
 
 export class Site implements RoundSite {
-  readonly trainer: SiteTrainer
+  readonly trainer: LocalTrainer
   /** In place of training here. */
   external: ExternalTrainer | undefined
   readonly #math: RoundMath
@@ -54,7 +54,7 @@ export class Site implements RoundSite {
   #fitted: string | undefined
 
   /** @param words from a secure source: its bits decide samples and noise */
-  constructor(trainer: SiteTrainer, math: RoundMath, words: Words) {
+  constructor(trainer: LocalTrainer, math: RoundMath, words: Words) {
     this.trainer = trainer
     this.#math = math
     this.#words = words
@@ -182,7 +182,7 @@ export class Site implements RoundSite {
   ): Promise<Prepared> {
     const { update, result, start } = local
     const { records } = this.trainer
-    const loss = (await this.trainer.said(start, 'train'))?.loss ?? 0
+    const loss = (await this.trainer.loss(start, 'train')) ?? 0
     const weight = this.#math.isWeighted ? (records * this.#math.members) / state.pooled!.records : 1
     const wide = [fixedOf(weight), fixedOf(weight * loss), fixedOf(records)]
     const parameters = strategyParameters(this.#plan)

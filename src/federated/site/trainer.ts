@@ -1,6 +1,7 @@
 /** A site's own data and model: statistics of its columns, local training, and how good a model is on its test rows. */
+import { join } from 'node:path'
 import { RunningStatistics } from '../../data/index.ts'
-import type { Engine } from '../../onnx/index.ts'
+import { writeModel } from '../../onnx/index.ts'
 import {
   batchRows,
   batchesOf,
@@ -16,41 +17,18 @@ import {
   fitFeature,
   loadExamples,
   openSession,
+  trainedModel,
 } from '../../training/index.ts'
 import type { Examples, Forward, Metrics, PerExample, Said, Session, Stepper, TrainPlan } from '../../training/index.ts'
-import type { Clock } from '../../util/index.ts'
-import { SiteRecordsError, TrainerError } from '../plan/errors.ts'
+import { FedPlanError, SiteRecordsError, TrainerError } from '../plan/errors.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { dataSpecOf, trainPlanOf } from '../plan/train-plan.ts'
+import { corrected, zeroed } from './local-trainer.ts'
+import type { LocalJob, LocalResult, LocalTrainer, TrainerNeeds } from './local-trainer.ts'
 import { flatOf, tensorsOf } from './parameters.ts'
 import type { ParameterShape } from './parameters.ts'
 import type { ColumnMoments, Pooled } from './statistics.ts'
-
-export interface TrainerNeeds {
-  readonly clock: Clock
-  readonly engine: Engine
-  /** Of this site alone: graphs and rows that do not fit memory go there. */
-  readonly folder: string
-  readonly threads: number
-}
-
-export interface LocalJob {
-  /** From 0: which order the rows of a batch have. */
-  readonly round: number
-  readonly start: Float32Array
-  /** mu of a term mu (w - anchor) in the gradient. @default 0 */
-  readonly proximal?: { readonly mu: number; readonly anchor: Float32Array }
-  /** Added to each gradient (SCAFFOLD: c - c_k). */
-  readonly correction?: Float64Array
-  readonly steps?: number | undefined
-}
-
-export interface LocalResult {
-  readonly weights: Float32Array
-  /** Steps that were taken. */
-  readonly steps: number
-}
 
 /** Rows that are looked at together. */
 const ROWS_AT_ONCE = 4096
@@ -64,7 +42,7 @@ interface Fitted {
   readonly evaluation: Session
 }
 
-export class SiteTrainer {
+export class SiteTrainer implements LocalTrainer {
   readonly site: string
   readonly #needs: TrainerNeeds
   readonly #plan: TrainPlan
@@ -92,7 +70,8 @@ export class SiteTrainer {
     { data, folder, path }: SiteData,
     signal?: AbortSignal,
   ): Promise<SiteTrainer> {
-    const value: unknown = JSON.parse(JSON.stringify(trainPlanOf(fed, dataSpecOf(data))))
+    if (data.kind !== 'csv') throw new FedPlanError(path, 'kind', `is "${data.kind}", and the plan takes a table`)
+    const value: unknown = JSON.parse(JSON.stringify(trainPlanOf(fed, dataSpecOf(fed, data))))
     const plan = checkPlan(value, path)
     const load = { folder, scratch: needs.folder, memory: MEMORY, seed: plan.seed ?? 0, planPath: path }
     const examples = await loadExamples(plan, load, signal)
@@ -244,14 +223,20 @@ export class SiteTrainer {
     return evaluate({ session: evaluation, plan: this.#plan, part, parameters, others: undefined }, signal)
   }
 
+  async loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {
+    return (await this.said(weights, which, signal))?.loss
+  }
+
   async metrics(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Metrics | undefined> {
     const said = await this.said(weights, which, signal)
     return said === undefined ? undefined : computeMetrics(['loss', ...(this.#plan.metrics ?? [])], said)
   }
 
-  /** The model as a file has it. */
-  get forward(): Forward {
-    return this.#model().forward
+  /** `model.onnx`, and what lies beside it. */
+  async write(weights: Float32Array, folder: string): Promise<readonly string[]> {
+    const model = trainedModel(this.#model().forward, tensorsOf(this.shapes(), weights))
+    const { files } = await writeModel(model, join(folder, 'model.onnx'))
+    return files.map(({ path }) => path.slice(folder.length + 1))
   }
 
   /** @param keepData the rows stay */
@@ -276,28 +261,6 @@ export class SiteTrainer {
     if (this.#fitted === undefined) throw new TrainerError(this.site, 'the statistics of all sites are not there yet')
     return this.#fitted
   }
-}
-
-function zeroed(state: Stepper['state']): Stepper['state'] {
-  return Object.fromEntries(
-    Object.entries(state).map(([name, { dims, data }]) => [
-      name,
-      { type: 'float32' as const, dims, data: new Float32Array(data.length) },
-    ]),
-  )
-}
-
-/** A step of plain gradient descent, with the terms that its gradient should have had. */
-function corrected(
-  after: Float32Array,
-  before: Float32Array,
-  rate: number,
-  { proximal, correction }: LocalJob,
-): Float32Array {
-  return after.map((value, index) => {
-    const pull = proximal === undefined ? 0 : proximal.mu * (before[index]! - proximal.anchor[index]!)
-    return value - rate * (pull + (correction?.[index] ?? 0))
-  })
 }
 
 /** Of the raw columns of some rows. */

@@ -51,13 +51,18 @@ export class AdapterStepper implements Stepper {
     return new AdapterStepper(init, update, Object.fromEntries(state.map(({ name, dims }) => [name, zeros(dims)])))
   }
 
-  async step(batches: readonly Batch[], { step, rate }: StepPlace): Promise<number> {
-    const { plan, line, signal } = this.#init
+  /** Mean loss of the batches, and its gradient by parameter; the values stay as they are. */
+  async gradients(batches: readonly Batch[]): Promise<{ readonly loss: number; readonly gradients: Tensors }> {
     const asked = this.#lineStep(batches.map(({ feeds }) => feeds))
-    const { loss, gradients, inputs } = await line.step(asked, signal)
+    const { loss, gradients, inputs } = await this.#init.line.step(asked, this.#init.signal)
+    return { loss, gradients: { ...gradients, ...this.#promptGradient(asked.batches, inputs) } }
+  }
+
+  async step(batches: readonly Batch[], { step, rate }: StepPlace): Promise<number> {
+    const { plan } = this.#init
+    const { loss, gradients } = await this.gradients(batches)
     if (!Number.isFinite(loss)) return loss
-    const all = { ...gradients, ...this.#promptGradient(asked.batches, inputs) }
-    const sums = Object.fromEntries(Object.entries(all).map(([name, tensor]) => [summed(name), tensor]))
+    const sums = Object.fromEntries(Object.entries(gradients).map(([name, tensor]) => [summed(name), tensor]))
     const scalars = [...stepInputs(plan.optimizer, step, rate)].map(([name, value]) => [name, scalarTensor(value)])
     const results = await this.#update.run({
       ...this.parameters,

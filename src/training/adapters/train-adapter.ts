@@ -60,7 +60,7 @@ export async function trainAdapter(
   const name = plan.model.kind === 'base' ? plan.model.name : ''
   const base = await needs.base(name, signal)
   const { manifest, store, tokenizer } = base
-  const rows = textRows(plan, spec, manifest, path)
+  const rows = checkTextRows(plan, spec, manifest, path)
   const seed = request.seed ?? plan.seed ?? 0
   const folder = await openRunFolder(request.out, request.resume)
   const undo: (() => Promise<void> | void)[] = [() => folder.close()]
@@ -133,8 +133,13 @@ export function adapterSpec(plan: TrainPlan, path: string): AdapterSpec {
   return { kind: 'lora', rank, alpha: adapter.alpha ?? ALPHA_PER_RANK * rank, targets }
 }
 
-/** Rows of a text, soft prompt included. @throws PlanFieldError */
-function textRows({ data }: TrainPlan, spec: AdapterSpec, { shape, model }: ModelManifest, path: string): number {
+/** Rows of a text, soft prompt included. @throws PlanFieldError: more than the model takes */
+export function checkTextRows(
+  { data }: TrainPlan,
+  spec: AdapterSpec,
+  { shape, model }: ModelManifest,
+  path: string,
+): number {
   if (data.kind !== 'text') throw new PlanFieldError(path, 'data.kind', 'a language model takes "text"')
   const rows = data.length + (spec.kind === 'prompt' ? spec.tokens : 0)
   if (rows <= shape.context) return rows

@@ -7,6 +7,7 @@ import { createOrtEngine } from '../../../onnx/index.ts'
 import type { Command } from '../../context.ts'
 import { UsageError } from '../../errors.ts'
 import { printable, table } from '../../text.ts'
+import { basesFor } from './bases.ts'
 import { warningsOf } from './warnings.ts'
 
 export const checkCommand: Command = async (context) => {
@@ -20,9 +21,10 @@ export const checkCommand: Command = async (context) => {
   const hash = Buffer.from(planHash(plan)).toString('hex')
   const root = await mkdtemp(join(tmpdir(), 'weft-fed-check-'))
   context.defer(() => rm(root, { recursive: true, force: true }))
+  const needs = { clock: io.clock, engine: createOrtEngine(), base: await basesFor(context, plan) }
   const sites = []
   for (const file of flags.texts('data')) {
-    sites.push(await checkData({ clock: io.clock, engine: createOrtEngine() }, root, plan, file, signal))
+    sites.push(await checkData(needs, root, plan, file, signal))
   }
   const least = Math.max(plan.minimum?.sites ?? 3, 3)
   const warnings = warningsOf(plan, sites)

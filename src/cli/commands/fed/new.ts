@@ -1,7 +1,10 @@
 /** weft fed new: a plan to begin with. */
 import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { Command } from '../../context.ts'
+import type { AnyManifest } from '../../../models/index.ts'
+import { openFor } from '../../context.ts'
+import type { Command, CommandContext } from '../../context.ts'
+import { ensureModel } from '../../ensure-model.ts'
 import { UsageError } from '../../errors.ts'
 
 const PLAN = {
@@ -44,10 +47,37 @@ const ANALYSIS = {
   deadline: '10m',
 }
 
-export const newCommand: Command = async ({ flags, out }) => {
-  const isAnalysis = flags.flag('analysis')
+/** An adapter of a language model, which each site holds itself. */
+async function languagePlan(context: CommandContext, name: string): Promise<object> {
+  const access = await openFor(context, 'fallback')
+  await ensureModel(context, access, name, context.signal)
+  const { model, digest, kind } = (await access.manifest(name, context.signal)) as AnyManifest & { kind?: string }
+  if (kind === 'graph') throw new UsageError(`${name} is no language model`, 'name one that weft run takes')
+  return {
+    schema: 'weft.fed-plan/1',
+    name: 'notes',
+    task: 'language',
+    model: { kind: 'base', name: model, digest, length: 128 },
+    adapter: { kind: 'lora', rank: 8, targets: ['q', 'v'] },
+    split: { every: 10, test: 9 },
+    rounds: 10,
+    local: { steps: 4, batch: 4, optimizer: 'adamw', lr: 0.001 },
+    strategy: { name: 'fedavg', weights: 'records', server_lr: 1 },
+    secagg: { f: 16, bits: 32, c: 8 },
+    privacy: 'off',
+    minimum: { sites: 3, records: 64 },
+    deadline: '10m',
+  }
+}
+
+export const newCommand: Command = async (context) => {
+  const { flags, out } = context
+  const [isAnalysis, model] = [flags.flag('analysis'), flags.text('lora')]
+  if (isAnalysis && model !== undefined)
+    throw new UsageError('--analysis and --lora are two kinds of plans', 'give one')
   const path = resolve(flags.text('out') ?? flags.argument(1) ?? (isAnalysis ? 'fed-analysis.json' : 'fed-plan.json'))
-  const plan = isAnalysis ? ANALYSIS : PLAN
+  const training = model === undefined ? PLAN : await languagePlan(context, model)
+  const plan = isAnalysis ? ANALYSIS : training
   await writeFile(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx' }).catch((error: unknown) => {
     throw new UsageError(`${path} cannot be written: ${(error as Error).message}`, 'choose another with --out FILE')
   })

@@ -8,6 +8,7 @@ import { UsageError } from '../../errors.ts'
 import { createProgress } from '../../progress.ts'
 import { printable, table } from '../../text.ts'
 import type { Flags } from '../../context.ts'
+import { basesFor } from './bases.ts'
 
 export const simulateCommand: Command = async (context) => {
   const { flags, io, out, signal } = context
@@ -23,7 +24,7 @@ export const simulateCommand: Command = async (context) => {
   const progress = createProgress(io, out)
   context.defer(() => progress.end())
   const request = { plan: await readFedPlan(path), data, out: folder, spec: specOf(flags) }
-  const needs = { clock: io.clock, engine: createOrtEngine() }
+  const needs = { clock: io.clock, engine: createOrtEngine(), base: await basesFor(context, request.plan) }
   const result = await simulateFederation(needs, request, progress.sink, signal)
   progress.end()
   if (out.structured) {
