@@ -16,6 +16,7 @@ export const FED_ACTIONS = [
   'stop',
   'export',
   'audit',
+  'rollout',
   'budget',
   'simulate',
 ] as const
@@ -28,6 +29,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
     arguments: [
       { label: 'ACTION', required: true, choices: FED_ACTIONS },
       { label: 'PLAN|JOB|DIR', offers: 'files' },
+      { label: 'STEP' },
     ],
     options: [
       {
@@ -108,6 +110,36 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         help: 'simulate: real masks, or the same integers without (default: off for virtual clients)',
       },
       {
+        name: 'name',
+        value: { label: 'NAME@live', kind: 'text' },
+        help: 'rollout begin: how requests ask for what serves (default: the name of the plan, @live)',
+      },
+      {
+        name: 'canary',
+        value: { label: 'SHARE', kind: 'number', min: 0, max: 1 },
+        help: 'rollout begin: of the requests that a round gets while it is tried (default 0.1)',
+      },
+      {
+        name: 'requests',
+        value: { label: 'N', kind: 'whole', min: 0, max: 1_000_000 },
+        help: 'rollout begin: so many of them decide; 0: the loss alone (default 20)',
+      },
+      {
+        name: 'every',
+        value: { label: 'N', kind: 'whole', min: 1, max: 100_000 },
+        help: 'rollout begin: try each round of so many, and the last (default 1)',
+      },
+      {
+        name: 'margin',
+        value: { label: 'LOSS', kind: 'number', min: 0, max: 1000 },
+        help: 'rollout begin: how much higher the loss on held-out records may be (default 0)',
+      },
+      {
+        name: 'tolerance',
+        value: { label: 'SHARE', kind: 'number', min: 0, max: 1 },
+        help: 'rollout begin: how much higher the share of failed requests may be (default 0.05)',
+      },
+      {
         name: 'hold',
         value: { label: 'STAGE=TIME', kind: 'text' },
         repeat: true,
@@ -124,6 +156,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
       'PLAN: a JSON file that all sites agree on; docs/federated.md describes it. Joining is saying yes to the plan: the ' +
         'site carries out this plan and no other. results is for analyses, export for both. audit ' +
         'takes DIR, exports of one or more members. new, check, simulate and audit need no running peer.',
+      'STEP of rollout: begin, status (where it is left out), promote, back, end.',
     ],
     examples: [
       'weft fed new -o heart.json',
@@ -137,6 +170,8 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
       'weft fed new --analysis -o look.json',
       'weft fed results look',
       'weft fed audit result',
+      'weft fed rollout notes begin --name clinic@live --canary 0.2',
+      'weft run smollm2:135m "Today" --adapter clinic@live',
     ],
   },
 ]

@@ -21,6 +21,8 @@ import { createBlobStore, writeFileAtomic, makeFolders } from '../store/index.ts
 import type { BlobStore } from '../store/index.ts'
 import { AdapterUnknownError, ModelUnknownError } from './errors.ts'
 import { homePaths } from './home.ts'
+import { NO_ALIASES } from './rollouts/picked.ts'
+import type { Aliases } from './rollouts/picked.ts'
 
 export interface AdapterInfo {
   readonly model: string
@@ -115,23 +117,57 @@ function infoOf(model: string, name: string, adapter: Adapter): AdapterInfo {
   return { model, name, kind: adapter.kind, rank: isLora ? adapter.rank : null, parts: isLora ? adapter.parts : [] }
 }
 
+export interface Taken {
+  /** In the store; undefined: the model as it is. */
+  readonly adapter: BlobRequest | undefined
+  /** Told once when the request has ended: whether it failed by no fault of who asked. */
+  ended(isFailed: boolean): void
+}
+
 /** What requests ask of the adapters of a running peer. */
 export class Adapters {
   readonly #home: string
   readonly #store: BlobStore
+  readonly #aliases: Aliases
   readonly #sealed = new Map<string, { readonly at: number; readonly blob: BlobRequest }>()
   /** Models by the address of what was sealed for them: an older one may still be in a session. */
   readonly #models = new Map<string, Set<string>>()
 
-  constructor(home: string, store: BlobStore) {
+  /** @param aliases what is rolled out under a name with an `@` */
+  constructor(home: string, store: BlobStore, aliases: Aliases = NO_ALIASES) {
     this.#home = home
     this.#store = store
+    this.#aliases = aliases
+  }
+
+  /**
+   * What a request for `MODEL:NAME` runs with; undefined: it is no adapter's name. A round that is tried and cannot be used has failed, and
+   * the request gets what serves. @throws AdapterFileError
+   */
+  async take(manifest: ModelManifest, asked: string, request: string): Promise<Taken | undefined> {
+    const cut = asked.lastIndexOf(':')
+    const [model, name] = [asked.slice(0, cut), asked.slice(cut + 1)]
+    const picked = this.#aliases.pick(model, name, request)
+    if (picked === undefined) {
+      const found = await this.find(asked)
+      return found && { adapter: await this.sealed(manifest, found.adapter), ended: () => undefined }
+    }
+    try {
+      const adapter = picked.name === null ? undefined : await this.sealed(manifest, picked.name)
+      return { adapter, ended: (isFailed) => picked.ended(isFailed) }
+    } catch (error) {
+      picked.ended(true)
+      if (picked.arm === 'live') throw error
+      const adapter = picked.live === null ? undefined : await this.sealed(manifest, picked.live)
+      return { adapter, ended: () => undefined }
+    }
   }
 
   /** The model and the adapter that `MODEL:NAME` stands for; undefined: it is no adapter's name. */
   async find(name: string): Promise<{ readonly model: string; readonly adapter: string } | undefined> {
     const cut = name.lastIndexOf(':')
     const [model, adapter] = [name.slice(0, cut), name.slice(cut + 1)]
+    if (cut > 0 && this.#aliases.has(model, adapter)) return { model, adapter }
     if (cut <= 0 || !NAME.test(adapter)) return undefined
     const folder = await Promise.resolve()
       .then(() => folderOf(this.#home, model, adapter))

@@ -78,7 +78,8 @@ export function auditedFederation<Result>(
   call: FederatedCall,
   run: () => Promise<Result>,
 ): Promise<Result> {
-  if (['status', 'rounds', 'log', 'results', 'budget'].includes(call.op)) return run()
+  const isLook = call.op === 'rollout' && call.do === 'status'
+  if (isLook || ['status', 'rounds', 'log', 'results', 'budget'].includes(call.op)) return run()
   return audited(site, `fed.${call.op}`, 'job' in call ? call.job : undefined, run)
 }
 

@@ -7,6 +7,7 @@ import { FlowService, GraphStages, RingService } from '../pipeline/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { Adapters } from './adapters.ts'
+import { openRollouts } from './rollouts/open-rollouts.ts'
 import { auditMode } from './audit.ts'
 import { auditMesh } from './audit-heads.ts'
 import { auditedControl } from './audited.ts'
@@ -107,7 +108,8 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       (await wired.mesh?.askToKeep(blobs, holdersNear(wired.mesh, wired.library))) ?? new Set<string>(),
     changed: () => wired.holdings?.changed(),
   })
-  const adapters = new Adapters(paths.root, store)
+  const rollouts = await openRollouts(parts, (digest) => wired.library?.byDigest(digest)?.model, emit)
+  const adapters = new Adapters(paths.root, store, rollouts)
   const mesh =
     network === null
       ? null
@@ -260,7 +262,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     await network?.stop().catch((error: unknown) => logger.warn({ err: error }, 'the network did not end in order'))
     await runAll(undo.splice(0))
   }
-  const federation = await openFederation(parts, network, () => wired.mesh, library, emit)
+  const federation = await openFederation(parts, { network, mesh: () => wired.mesh, library, rollouts }, emit)
   const peer = new LocalPeer({
     federation,
     self,

@@ -1,6 +1,7 @@
 /** What a peer as a whole refuses. */
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
+import { ROLLOUT_ERRORS } from './rollouts/errors.ts'
 import type { QuarantineEntry } from './quarantine.ts'
 import { BATCH_ERRORS } from './batches/errors.ts'
 import { KEEPING_ERRORS } from './backups/errors.ts'
@@ -236,6 +237,7 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   ...KEEPING_ERRORS,
   TraceMissingError.info,
   ...BATCH_ERRORS,
+  ...ROLLOUT_ERRORS,
   HomeBusyError.info,
   HomeUnwritableError.info,
   ModelUnknownError.info,

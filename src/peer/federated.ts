@@ -1,6 +1,6 @@
 /** Federations of this peer: the parts that they need, and what the API asks of them by name. */
 import { z } from 'zod'
-import { Federation, resultsOf } from '../federated/index.ts'
+import { Federation, resultsOf, standingModel } from '../federated/index.ts'
 import type { TakingPart } from '../federated/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
@@ -11,7 +11,16 @@ import { meshBases } from './base-models.ts'
 import { federationRoster } from './federated-roster.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
+import { callRollouts, rolloutCallSchema } from './rollouts/call.ts'
+import type { Rollouts, RolloutSource } from './rollouts/rollouts.ts'
 import type { PeerEvent } from './types.ts'
+
+interface FederatedParts {
+  readonly network: Network | null
+  readonly mesh: () => Mesh | null
+  readonly library: Library
+  readonly rollouts: Rollouts
+}
 
 /** The policy of the site, asked about others alone: what this peer would coordinate for itself leaves it to nobody. */
 export function planPermit(gate: PlanGate, self: string): (part: TakingPart) => void {
@@ -22,15 +31,20 @@ export function planPermit(gate: PlanGate, self: string): (part: TakingPart) => 
   }
 }
 
-export function openFederation(
+/** Federations of a peer, and the roll-outs of their rounds. */
+export interface Federated {
+  readonly federation: Federation
+  readonly rollouts: Rollouts
+  stop(): Promise<void>
+}
+
+export async function openFederation(
   parts: Parts,
-  network: Network | null,
-  mesh: () => Mesh | null,
-  library: Library,
+  { network, mesh, library, rollouts }: FederatedParts,
   emit: (event: string, data: PeerEvent['data']) => void,
-): Promise<Federation> {
+): Promise<Federated> {
   const { clock, random, identity, paths, threads, logger, store } = parts
-  return Federation.open({
+  const federation = await Federation.open({
     clock,
     random,
     identity,
@@ -51,6 +65,26 @@ export function openFederation(
     emit: (event, facts) => emit(event, facts),
     log: (facts, text) => logger.warn(facts, text),
   })
+  // Alone, beside a running peer, say, nothing goes on.
+  if (network !== null) rollouts.follow(sourceOf(federation))
+  const stop = async (): Promise<void> => {
+    await rollouts.stop()
+    await federation.stop()
+  }
+  return { federation, rollouts, stop }
+}
+
+function sourceOf(federation: Federation): RolloutSource {
+  return {
+    plan(asked) {
+      const { offer } = federation.at(asked)
+      return { job: offer.job, plan: offer.plan }
+    },
+    async model(job) {
+      const { running } = federation.at(job)
+      return running === undefined ? undefined : standingModel(running)
+    },
+  }
 }
 
 const job = z.string().min(1).max(200)
@@ -81,6 +115,7 @@ export const federatedCallSchema = z.discriminatedUnion('op', [
   z.strictObject({ op: z.enum(['rounds', 'log', 'results']), job }),
   z.strictObject({ op: z.literal('export'), job, out: path }),
   z.strictObject({ op: z.literal('budget') }),
+  rolloutCallSchema,
 ])
 
 export type FederatedCall = z.output<typeof federatedCallSchema>
@@ -91,7 +126,7 @@ function isRound({ event }: Record<string, unknown>): boolean {
 
 /** One document for each question. @throws the refusals of federations */
 export async function callFederation(
-  federation: Federation,
+  { federation, rollouts }: Pick<Federated, 'federation' | 'rollouts'>,
   call: FederatedCall,
   signal?: AbortSignal,
 ): Promise<object> {
@@ -131,6 +166,8 @@ export async function callFederation(
       return resultsOf(federation.takenPart(call.job))
     case 'export':
       return federation.export(call.job, call.out)
+    case 'rollout':
+      return callRollouts(rollouts, call)
     default:
       return federation.budget()
   }

@@ -30,8 +30,7 @@ import { watchedAnswer } from './watched-answer.ts'
 import { callFederation } from './federated.ts'
 import { callBackups } from './backups/call.ts'
 import type { BackupAnswer, BackupCall } from './backups/call.ts'
-import type { FederatedCall } from './federated.ts'
-import type { Federation } from '../federated/index.ts'
+import type { Federated, FederatedCall } from './federated.ts'
 import { removeModel } from './remove-model.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
@@ -76,7 +75,7 @@ export interface LocalPeerNeeds extends StatusNeeds {
   readonly inferring: InferMeshNeeds
   readonly training: TrainMeshNeeds
   readonly keptParts: KeptParts
-  readonly federation: Federation
+  readonly federation: Federated
   /** Told how long answers take, by their route. */
   readonly measured: PlanMeasures
   /** Ends everything below, in order. */

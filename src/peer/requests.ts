@@ -1,4 +1,5 @@
 /** The requests that this peer takes: from prompt to events, counted, listed while they run, ended when it stops. */
+import { toWeftError } from '../errors.ts'
 import { isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
@@ -27,6 +28,8 @@ import { checkRequest } from './checked-request.ts'
 import type { Library } from './library.ts'
 import type { Placing } from './placing.ts'
 import type { Quarantine } from './quarantine.ts'
+import { codeOf, track } from './running.ts'
+import type { Own, Running } from './running.ts'
 import type { Site } from './site.ts'
 import type { PeerEvent, RequestStatus } from './types.ts'
 import type { Traces } from './traces.ts'
@@ -45,7 +48,7 @@ export interface RequestsNeeds {
   readonly telemetry: Telemetry
   readonly ring: RingService
   readonly library: Library
-  readonly adapters: Pick<Adapters, 'find' | 'sealed'>
+  readonly adapters: Pick<Adapters, 'take'>
   readonly placing: Placing
   readonly replacements: Replacements
   readonly decoding: DecodingNeeds
@@ -57,18 +60,6 @@ export interface RequestsNeeds {
   watch(peer: string): () => void
   emit(event: PeerEvent['event'], data: PeerEvent['data']): void
 }
-
-interface Running {
-  readonly model: string
-  readonly started: number
-  readonly abort: AbortController
-  readonly lane: Lane
-  state: RequestStatus['state']
-  prompt: number
-  tokens: number
-}
-
-type Traced = (trace: SessionTrace) => void
 
 export class Requests {
   readonly #needs: RequestsNeeds
@@ -97,11 +88,12 @@ export class Requests {
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<GenerateEvent> {
-    const { id, running, end } = this.#begin(request.model, 'waiting', signal, request.lane)
+    const { request: id, running, end } = this.#begin(request.model, 'waiting', signal, request.lane)
     const { abort } = running
     let outcome = 'cancelled'
+    let isFault = false
     try {
-      for await (const event of this.#run(request, abort.signal, this.#traced(id, running))) {
+      for await (const event of this.#run(request, { running, request: id }, abort.signal)) {
         track(running, event)
         if (event.type === 'end') outcome = event.finish
         this.#count(event, request.model)
@@ -109,10 +101,12 @@ export class Requests {
       }
     } catch (error) {
       if (!abort.signal.aborted) outcome = codeOf(error)
+      isFault = outcome !== 'cancelled' && toWeftError(error).info.http >= 500
       if (outcome !== 'cancelled') this.#needs.telemetry.count('requests_failed', 1, { code: outcome })
       throw error
     } finally {
       if (outcome === 'cancelled') this.#needs.telemetry.count('cancelled_sessions')
+      else running.ended?.(isFault)
       end(outcome)
     }
   }
@@ -141,7 +135,7 @@ export class Requests {
     state: Running['state'],
     signal: AbortSignal | undefined,
     lane: Lane = 'interactive',
-  ): { readonly id: string; readonly running: Running; readonly end: (outcome: string) => void } {
+  ): Own & { readonly end: (outcome: string) => void } {
     if (this.#draining) throw new StoppingError()
     const request = `r${this.#next++}`
     const abort = new AbortController()
@@ -156,7 +150,7 @@ export class Requests {
       this.#running.delete(request)
       this.#needs.emit('request.ended', { request, model, outcome, tokens: running.tokens })
     }
-    return { id: request, running, end }
+    return { request, running, end }
   }
 
   #count(event: GenerateEvent, model: string): void {
@@ -170,7 +164,7 @@ export class Requests {
     }
   }
 
-  #traced(request: string, running: Running): Traced {
+  #traced({ request, running }: Own): (trace: SessionTrace) => void {
     const at = new Date(this.#needs.clock.wall()).toISOString()
     return (trace) => {
       const { model, prompt, tokens } = running
@@ -178,23 +172,23 @@ export class Requests {
     }
   }
 
-  async *#run(request: GenerateRequest, ended: AbortSignal, traced: Traced): AsyncGenerator<GenerateEvent> {
+  async *#run(request: GenerateRequest, own: Own, ended: AbortSignal): AsyncGenerator<GenerateEvent> {
     const { signal, stop } = deadlineFrom(this.#needs.clock, ended, request.deadline)
     try {
-      yield* this.#runWithin(request, signal, traced)
+      yield* this.#runWithin(request, own, signal)
     } finally {
       stop()
     }
   }
 
-  async *#runWithin(request: GenerateRequest, signal: AbortSignal, traced: Traced): AsyncGenerator<GenerateEvent> {
+  async *#runWithin(request: GenerateRequest, own: Own, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
     const { clock, library, telemetry } = this.#needs
     const manifest = await library.resolve(request.model, signal)
     const tokenizer = await library.tokenizer(manifest, signal)
     checkRequest(request, { vocabulary: tokenizer.vocabulary, isGraph: isGraphManifest(manifest) })
     const decoding = isGraphManifest(manifest)
       ? graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
-      : this.#decoder(manifest, request, signal, traced)
+      : this.#decoder(manifest, request, own, signal)
     const decoder = await orAbort(decoding, signal)
     const promptIds = promptOf(tokenizer, request)
     // Time of steps is told after the end: what is there is of the answers before.
@@ -202,12 +196,7 @@ export class Requests {
     yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal })
   }
 
-  async #decoder(
-    manifest: ModelManifest,
-    request: GenerateRequest,
-    signal: AbortSignal,
-    traced: Traced,
-  ): Promise<Decoder> {
+  async #decoder(manifest: ModelManifest, request: GenerateRequest, own: Own, signal: AbortSignal): Promise<Decoder> {
     const { placing, self, site, telemetry } = this.#needs
     const route = routeOf(await this.#stages(manifest, request, placing, signal), self)
     // Told before anything is opened; where it is opened it is decided again.
@@ -215,9 +204,10 @@ export class Requests {
       if (peer !== self && !site.mayRoute(peer, manifest.model))
         site.admit({ action: 'route', peer, model: manifest.model })
     const { digest, shape } = manifest
+    const traced = this.#traced(own)
     const tracked = this.underWay.track(manifest)
     const failover = this.#failover(manifest, request, tracked)
-    const adapter = await this.#adapter(manifest, request)
+    const adapter = await this.#adapter(manifest, request, own)
     const audit = sessionAudit(this.#needs, manifest, request, allowedPeers(request.placement, self))
     // Rows of one adapter are of no use to another, nor to the model without any.
     const names = new PrefixNames(this.#prefixSecret, adapter === undefined ? digest : `${digest}/${adapter.address}`)
@@ -228,13 +218,14 @@ export class Requests {
   }
 
   /** Where the model was asked for as `MODEL:ADAPTER`. */
-  async #adapter(manifest: ModelManifest, { model }: GenerateRequest): Promise<SessionAdapter | undefined> {
+  async #adapter(manifest: ModelManifest, { model }: GenerateRequest, own: Own): Promise<SessionAdapter | undefined> {
     if (model === manifest.model || model === manifest.digest) return undefined
     const { adapters, telemetry } = this.#needs
-    const found = await adapters.find(model)
-    if (found === undefined) return undefined
-    telemetry.count('adapter_sessions')
-    return adapters.sealed(manifest, found.adapter)
+    const taken = await adapters.take(manifest, model, own.request)
+    if (taken === undefined) return undefined
+    own.running.ended = taken.ended
+    if (taken.adapter !== undefined) telemetry.count('adapter_sessions')
+    return taken.adapter
   }
 
   #failover(manifest: ModelManifest, { placement, deadline }: GenerateRequest, tracked: Tracked): Failover {
@@ -303,18 +294,4 @@ export function promptOf(
   if (input.kind === 'text') return tokenizer.encode(input.text, { special: input.special === true })
   const { messages, tools = [] } = input
   return tokenizer.encodeChat(messages, { tools }).ids
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'failed'
-}
-
-function track(running: Running, event: GenerateEvent): void {
-  if (event.type === 'start') {
-    running.state = 'prefill'
-    running.prompt = event.prompt_ids.length
-  } else if (event.type === 'token') {
-    running.state = 'decode'
-    running.tokens++
-  }
 }

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { decodeControl, FrameDecoder } from '../../src/net/index.ts'
 import { callFederation, federatedCallSchema } from '../../src/peer/federated.ts'
+import type { Federated } from '../../src/peer/federated.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { hospitalRows, plan, temporaryFolder, writeSite } from './support/hospitals.ts'
 import { createTestMesh } from './support/sites.ts'
@@ -42,7 +43,7 @@ test('--record keeps each message, --hold waits before one, --filter sends what 
     for (const name of ['a', 'b', 'c']) sites.push(await mesh.site(name, name === 'c' ? { clock: holding } : {}))
     // As they come from the command line: through the schema of the API.
     const call = async ({ federation }: TestSite, value: unknown): Promise<Record<string, unknown>> =>
-      (await callFederation(federation, federatedCallSchema.parse(value))) as Record<string, unknown>
+      (await callFederation({ federation } as Federated, federatedCallSchema.parse(value))) as Record<string, unknown>
     const [first] = sites
     const { job } = await call(first!, { op: 'create', plan: plan({ rounds: 1 }) })
     for (const [index, site] of sites.entries()) {

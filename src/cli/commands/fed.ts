@@ -6,6 +6,7 @@ import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { auditCommand } from './fed/audit.ts'
 import { checkCommand } from './fed/check.ts'
+import { rolloutCall } from './fed/rollout.ts'
 import { newCommand } from './fed/new.ts'
 import { readPlanFile } from './fed/plan-file.ts'
 import { simulateCommand } from './fed/simulate.ts'
@@ -67,6 +68,8 @@ async function callOf({ flags }: CommandContext, action: string): Promise<Federa
       return { op: 'start', job: target, ...optional('filter', flags.text('filter')), ...recorded }
     case 'export':
       return { op: 'export', job: target, out: resolve(flags.text('out') ?? target) }
+    case 'rollout':
+      return rolloutCall(flags, target)
     case 'leave':
     case 'stop':
       return { op: action, job: target, ...optional('why', flags.text('why')) }

@@ -73,8 +73,7 @@ export class Federation {
   /** Makes a job of a plan, signed by this peer. @throws FedPlanError */
   async create(plan: unknown): Promise<Offer> {
     this.#checkRole()
-    const checked = checkJobPlan(plan, 'the plan')
-    const offer = makeOffer(this.#needs.identity, checked, this.#now())
+    const offer = makeOffer(this.#needs.identity, checkJobPlan(plan, 'the plan'), this.#now())
     const folder = await JobFolder.create(this.#root, offer)
     this.#folders.set(folder.id, folder)
     await folder.note(this.#now(), 'created', { plan: offer.plan_hash, author: offer.author })
@@ -163,6 +162,12 @@ export class Federation {
     return this.#known(job).events()
   }
 
+  /** What there is of a job here, for what serves its models. @throws JobUnknownError */
+  at(job: string): { readonly offer: JobFolder['offer']; readonly running: RunningJob | undefined } {
+    const { id, offer } = this.#known(job)
+    return { offer, running: this.#running.get(id) }
+  }
+
   budget(): object {
     return budgetDocument(this.#ledger)
   }
@@ -221,9 +226,8 @@ export class Federation {
   }
 
   async #resume(): Promise<void> {
-    for (const folder of this.#folders.values()) {
+    for (const folder of this.#folders.values())
       if (folder.start !== undefined) await this.#open(folder).catch((error: unknown) => this.#cannot(folder, error))
-    }
   }
 
   #cannot(folder: JobFolder, error: unknown): void {
@@ -272,9 +276,7 @@ export class Federation {
     return this.#kept(mine)
   }
 
-  #kept(pipe: Pipe): Pipe {
-    return this.hooks.recorded?.(pipe) ?? pipe
-  }
+  readonly #kept = (pipe: Pipe): Pipe => this.hooks.recorded?.(pipe) ?? pipe
 
   #serve(channel: Channel): void {
     void this.#answer(this.#kept(pipeOver(this.#needs.clock, channel)))
@@ -309,11 +311,10 @@ export class Federation {
       const start = await sendJoin(this.#asking(), folder.offer, own)
       if (start !== undefined) await folder.saveStart(start)
     }
-    if (folder.start !== undefined) {
-      await this.#open(folder).catch(async (error: unknown) => {
-        await folder.saveSite({ stopped: (error as Error).message })
-        this.#cannot(folder, error)
-      })
-    }
+    if (folder.start === undefined) return
+    await this.#open(folder).catch(async (error: unknown) => {
+      await folder.saveSite({ stopped: (error as Error).message })
+      this.#cannot(folder, error)
+    })
   }
 }

@@ -33,6 +33,7 @@ import { openTrainer } from '../site/open-trainer.ts'
 import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
 import type { TestHooks } from './hooks.ts'
+import { roundFile } from './standing-model.ts'
 import { partInRound } from './taking-part.ts'
 import { TranscriptStore } from './transcript-store.ts'
 import type { TakingPart } from './taking-part.ts'
@@ -269,8 +270,7 @@ export class RunningJob {
     this.#note('round', { round, step: state.done, ...facts, model, ...spent, own_test: metrics ?? null })
     if (held === undefined || !isLast) return
     const tensors = tensorsOf(site.trainer.shapes(), held.weights)
-    const name = `round-${String(round).padStart(4, '0')}.npz`
-    await writeNpz(join(this.folder.path, 'rounds', name), new Map(Object.entries(tensors)))
+    await writeNpz(join(this.folder.path, 'rounds', roundFile(round)), new Map(Object.entries(tensors)))
   }
 
   #note(event: string, facts: Record<string, unknown>): void {

@@ -14,6 +14,7 @@ import type { LocalTrainer, TrainerNeeds } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
 import { SiteTrainer } from '../site/trainer.ts'
 import { statisticsFile } from '../fleet/export.ts'
+import { roundFile } from '../fleet/standing-model.ts'
 import { curveSvg } from './curve.ts'
 import { partition } from './partition.ts'
 import { LocalPool } from './pool.ts'
@@ -82,7 +83,7 @@ export async function simulateFederation(
           if (!isLast) return
           const weights = await pool.weights(state, 0)
           const tensors = new Map(Object.entries(tensorsOf(pool.trainer(0).shapes(), weights)))
-          await writeNpz(join(out, `round-${String(line.round).padStart(4, '0')}.npz`), tensors)
+          await writeNpz(join(out, roundFile(line.round)), tensors)
         },
       },
       signal,

@@ -64,6 +64,7 @@ export class LanguageTrainer implements LocalTrainer {
   readonly #first: Tensors
   readonly #shapes: readonly ParameterShape[]
   #opened: Promise<Opened> | undefined
+  #turn: Promise<unknown> = Promise.resolve()
 
   private constructor(needs: TrainerNeeds, fed: FedPlan, plan: TrainPlan, base: BaseModel, own: Own) {
     this.#needs = needs
@@ -128,7 +129,11 @@ export class LanguageTrainer implements LocalTrainer {
     return this.#shapes
   }
 
-  async train(job: LocalJob, signal?: AbortSignal): Promise<LocalResult> {
+  train(job: LocalJob, signal?: AbortSignal): Promise<LocalResult> {
+    return this.#alone(() => this.#train(job, signal))
+  }
+
+  async #train(job: LocalJob, signal?: AbortSignal): Promise<LocalResult> {
     const { stepper } = await this.#open()
     const plan = this.#plan
     const part = this.#examples.parts.train
@@ -152,7 +157,11 @@ export class LanguageTrainer implements LocalTrainer {
   }
 
   /** A window is a record. */
-  async clippedSum(weights: Float32Array, places: Uint32Array, clip: number): Promise<Float64Array> {
+  clippedSum(weights: Float32Array, places: Uint32Array, clip: number): Promise<Float64Array> {
+    return this.#alone(() => this.#clippedSum(weights, places, clip))
+  }
+
+  async #clippedSum(weights: Float32Array, places: Uint32Array, clip: number): Promise<Float64Array> {
     const sum = new Float64Array(weights.length)
     const { stepper } = await this.#open()
     const { index } = this.#examples.parts.train
@@ -169,7 +178,11 @@ export class LanguageTrainer implements LocalTrainer {
     return sum
   }
 
-  async loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {
+  loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {
+    return this.#alone(() => this.#loss(weights, which, signal))
+  }
+
+  async #loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {
     const part = this.#examples.parts[which]
     const index = which === 'train' ? part.index.subarray(0, TOLD) : part.index
     if (index.length === 0) return undefined
@@ -198,13 +211,25 @@ export class LanguageTrainer implements LocalTrainer {
     return [ADAPTER_FILES.config, ADAPTER_FILES.weights]
   }
 
+  get base(): string {
+    return this.#base.manifest.model
+  }
+
   async close(): Promise<void> {
+    await this.#turn
     const opened = await this.#opened?.catch(() => undefined)
     this.#opened = undefined
     await opened?.stepper.close()
     await opened?.line.close()
     opened?.embedding.close()
     await this.#examples.close()
+  }
+
+  /** One after the other: a session of the blocks holds what belongs to one run. */
+  #alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    const mine = this.#turn.then(work)
+    this.#turn = mine.catch(() => undefined)
+    return mine
   }
 
   /** With the factors that stay as they were drawn. */

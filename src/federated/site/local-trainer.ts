@@ -37,6 +37,8 @@ export interface LocalResult {
 
 export interface LocalTrainer {
   readonly site: string
+  /** Name of the language model beside which the parameters are an adapter; undefined: they are a model of their own. */
+  readonly base?: string
   /** Rows, or windows of text, for training and for testing. */
   readonly records: number
   readonly testRecords: number

@@ -1,7 +1,9 @@
 /** A small language model with random weights, texts of sites that differ, and plans over them. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { manifestDigest } from '../../../src/models/index.ts'
 import type { ModelManifest, Tokenizer } from '../../../src/models/index.ts'
+import { makeBlock } from '../../../src/models/blocks.ts'
 import { createOrtEngine } from '../../../src/onnx/index.ts'
 import { createBlobStore } from '../../../src/store/index.ts'
 import type { BaseProvider } from '../../../src/federated/index.ts'
@@ -25,9 +27,17 @@ export interface TestBase {
 
 export async function testBase(folder: string): Promise<TestBase> {
   const store = await createBlobStore({ directory: join(folder, 'store') })
-  const manifest = await randomModel(store, { type: 'Q8_0', shape: SHAPE })
+  const manifest = whole(await randomModel(store, { type: 'Q8_0', shape: SHAPE }))
   const models = new BaseModels()
   return { manifest, base: () => Promise.resolve(models.model(manifest, store, TOKENIZER)) }
+}
+
+/** With the sizes that a home holds it against. */
+function whole(random: ModelManifest): ModelManifest {
+  const { shape } = random
+  const blocks = random.blocks.map(({ kind, tensors, weights }) => makeBlock(kind, tensors, weights, shape))
+  const manifest = { ...random, blocks }
+  return { ...manifest, digest: manifestDigest(manifest) }
 }
 
 export function languagePlan({ manifest }: TestBase, changes: object = {}): object {

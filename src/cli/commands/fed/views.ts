@@ -4,6 +4,7 @@ import type { FederatedCall } from '../../../peer/index.ts'
 import type { Output } from '../../output.ts'
 import { printable, table } from '../../text.ts'
 import { showResults } from './results-view.ts'
+import { showRollout } from './rollout.ts'
 
 export function show(out: Output, { op }: FederatedCall, answer: object): void {
   if (op === 'create') {
@@ -15,6 +16,10 @@ export function show(out: Output, { op }: FederatedCall, answer: object): void {
   }
   if (op === 'results') {
     showResults(out, answer as JobResults)
+    return
+  }
+  if (op === 'rollout') {
+    showRollout(out, answer)
     return
   }
   if (op === 'budget') {

@@ -1,0 +1,33 @@
+/** What is refused about roll-outs. */
+import { EXIT, WeftError } from '../../errors.ts'
+import type { ErrorInfo } from '../../errors.ts'
+
+export class RolloutUnknownError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-081',
+    title: 'No such roll-out',
+    meaning: 'No roll-out of this job was begun at this peer.',
+    remedy: 'Begin one with `weft fed rollout JOB begin --name NAME@live`.',
+    exit: EXIT.notFound,
+    http: 404,
+  }
+  constructor(job: string) {
+    super(RolloutUnknownError.info, `job ${job} is not rolled out at this peer`, { details: { job } })
+  }
+}
+
+export class RolloutStateError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-082',
+    title: 'Roll-out cannot do that now',
+    meaning: 'The roll-out is in a state in which this cannot be done, or its name or job does not fit.',
+    remedy: 'Look at `weft fed rollout JOB`: it says what serves, what is tried, and what was done.',
+    exit: EXIT.usage,
+    http: 409,
+  }
+  constructor(job: string, why: string) {
+    super(RolloutStateError.info, `the roll-out of job ${job}: ${why}`, { details: { job } })
+  }
+}
+
+export const ROLLOUT_ERRORS: readonly ErrorInfo[] = [RolloutUnknownError.info, RolloutStateError.info]

@@ -1,0 +1,108 @@
+/** One mesh trains and answers: an adapter over three real peers, and its rounds rolled out to the stages that serve the model. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { JobStatus } from '../../src/federated/index.ts'
+import type { RolloutRecord } from '../../src/peer/index.ts'
+import { weft } from '../cli/support.ts'
+import { isLong } from '../whole.ts'
+import { answer, createLab, greedy, joined, placement, TINY, until } from './support.ts'
+import type { RealPeer } from './support.ts'
+
+const lab = await createLab()
+afterAll(() => lab.stop())
+
+const SENTENCES = [
+  'THE SEA WAS CALM, AND THE OLD MAN SAID NOTHING ABOUT IT. ',
+  'THE OLD MAN WAS LOUD, AND THE SEA SAID IT ALL. ',
+  'IT WAS THE SEA THAT SAID NOTHING, AND THE MAN WAS CALM. ',
+]
+
+describe.runIf(isLong)('a mesh of three', () => {
+  test('trains an adapter, tries each round on its answers, and serves it over its stages, also after a kill', async () => {
+    const names = ['a', 'b', 'c']
+    const peers = await Promise.all(names.map((name) => lab.start(name)))
+    await joined(peers)
+    await peers[0]!.access.importModel({ source: TINY, name: 'weft-tiny' }, () => undefined)
+    // The plan as a person begins with it; the digest is that of the model here.
+    const file = join(peers[0]!.home, 'plan.json')
+    const made = await weft(['fed', 'new', '--lora', 'weft-tiny', '-o', file, '--home', peers[0]!.home])
+    expect(made).toMatchObject({ status: 0 })
+    const { default: first } = (await import(file, { with: { type: 'json' } })) as { default: Record<string, object> }
+    const plan = {
+      ...first,
+      model: { ...first['model'], length: 16 },
+      split: { every: 5, test: 4 },
+      rounds: 2,
+      local: { steps: 2, batch: 4, optimizer: 'adamw', lr: 0.01 },
+      minimum: { sites: 3, records: 20 },
+    }
+    const { job } = (await peers[0]!.access.federated({ op: 'create', plan })) as { job: string }
+    for (const [index, { access, home }] of peers.entries()) {
+      mkdirSync(join(home, 'site'))
+      writeFileSync(join(home, 'site', 'a.txt'), SENTENCES[index]!.repeat(8))
+      const data = join(home, 'site', 'a.json')
+      const value = { schema: 'weft.fed-data/1', site: names[index], kind: 'text', path: 'a.txt' }
+      writeFileSync(data, JSON.stringify(value))
+      // Who has no such model fetches it from the mesh, and holds it against the plan's digest.
+      await access.federated({ op: 'join', job, data })
+    }
+    const status = async ({ access }: RealPeer): Promise<JobStatus> =>
+      (await access.federated({ op: 'status', job })) as JobStatus
+    await until('all have joined', async () => (await status(peers[0]!)).joined.length === 3)
+
+    const rollout = async (more: object = {}): Promise<RolloutRecord> =>
+      (await peers[0]!.access.federated({ op: 'rollout', job, do: 'status', ...more })) as RolloutRecord
+    await rollout({ do: 'begin', alias: 'clinic@live', canary: 0.5, requests: 3 })
+    const stages = placement('weft-tiny', [
+      [peers[0]!, 0, 3],
+      [peers[1]!, 3, 6],
+      [peers[2]!, 6, 8],
+    ])
+    const said = async (model = 'weft-tiny:clinic@live'): Promise<string> =>
+      (await answer(peers[0]!, greedy(model, 8, { placement: stages }))).ids.join()
+    const before = await said('weft-tiny')
+    expect(await said()).toBe(before)
+    await peers[0]!.access.federated({ op: 'start', job })
+
+    const promoted = async (round: number): Promise<void> => {
+      await until(
+        `a round is tried or serves`,
+        async () => {
+          const { candidate, live, steps } = await rollout()
+          expect(steps.at(-1)!.step).not.toBe('back')
+          return candidate !== null || (live?.round ?? 0) >= round
+        },
+        120_000,
+      )
+      for (let at = 0; at < 40 && (await rollout()).candidate !== null; at++) await said()
+    }
+    await promoted(1)
+    await until(
+      'all are finished',
+      async () => (await Promise.all(peers.map(status))).every(({ state }) => state === 'finished'),
+      90_000,
+    )
+    await promoted(2)
+    await until('the last round serves', async () => (await rollout()).live?.round === 2)
+    const last = await said()
+    expect(last).not.toBe(before)
+
+    peers[0]!.child.kill('SIGKILL')
+    peers[0] = await lab.start('a')
+    await joined(peers)
+    const again = placement('weft-tiny', [
+      [peers[0], 0, 3],
+      [peers[1]!, 3, 6],
+      [peers[2]!, 6, 8],
+    ])
+    const served = await answer(peers[0], greedy('weft-tiny:clinic@live', 8, { placement: again }))
+    expect(served.ids.join()).toBe(last)
+    expect((await rollout({ do: 'back' })).live?.round ?? 0).toBeLessThan(2)
+    expect((await peers[0].access.status()).counters).toMatchObject({ rollouts_back: 1 })
+    const audit = await weft(['audit', 'tail', '--json', '--home', peers[0].home])
+    for (const what of ['rollout.begin', 'rollout.candidate', 'rollout.promote', 'rollout.back', 'fed.rollout']) {
+      expect(audit.stdout).toContain(what)
+    }
+  }, 300_000)
+})
