@@ -223,7 +223,7 @@ export class Requests {
     const { adapters, telemetry } = this.#needs
     const taken = await adapters.take(manifest, model, own.request)
     if (taken === undefined) return undefined
-    own.running.ended = taken.ended
+    own.running.ended = (isFailed) => taken.ended(isFailed)
     if (taken.adapter !== undefined) telemetry.count('adapter_sessions')
     return taken.adapter
   }

@@ -182,18 +182,33 @@ export class LanguageTrainer implements LocalTrainer {
     return this.#alone(() => this.#loss(weights, which, signal))
   }
 
+  /** Of each window of a part: what an interval around the mean needs. */
+  losses(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Float64Array> {
+    return this.#alone(async () => {
+      const all: number[] = []
+      for (const row of this.#examples.parts[which].index) {
+        all.push(await this.#lossOf(weights, which, Uint32Array.of(row), signal))
+      }
+      return Float64Array.from(all)
+    })
+  }
+
   async #loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {
-    const part = this.#examples.parts[which]
-    const index = which === 'train' ? part.index.subarray(0, TOLD) : part.index
-    if (index.length === 0) return undefined
+    const { index } = this.#examples.parts[which]
+    const told = which === 'train' ? index.subarray(0, TOLD) : index
+    return told.length === 0 ? undefined : this.#lossOf(weights, which, told, signal)
+  }
+
+  async #lossOf(
+    weights: Float32Array,
+    which: 'train' | 'test',
+    index: Uint32Array,
+    signal?: AbortSignal,
+  ): Promise<number> {
     const { stepper } = await this.#open()
-    const request = {
-      session: stepper.evaluation,
-      plan: this.#plan,
-      part: { rows: part.rows, index },
-      parameters: this.#all(weights),
-      others: undefined,
-    }
+    const part = { rows: this.#examples.parts[which].rows, index }
+    const parameters = this.#all(weights)
+    const request = { session: stepper.evaluation, plan: this.#plan, part, parameters, others: undefined }
     return (await evaluate(request, signal)).loss
   }
 
