@@ -73,6 +73,23 @@ describe('a site', () => {
     }
   })
 
+  test('is measured while it trains, and neither changes the other', async () => {
+    const trainer = await trainerOf()
+    try {
+      const start = trainer.initial
+      const [weights, loss] = [(await trainer.train({ round: 0, start })).weights, await trainer.loss(start, 'test')]
+      const [beside, ...losses] = await Promise.all([
+        trainer.train({ round: 0, start }),
+        trainer.loss(start, 'test'),
+        trainer.loss(start, 'test'),
+      ])
+      expect(beside.weights).toEqual(weights)
+      expect(losses).toEqual([loss, loss])
+    } finally {
+      await trainer.close()
+    }
+  })
+
   test('of whose adapter B alone is trained shares half of the parameters, and A stays as it was drawn', async () => {
     const [both, half] = [
       await trainerOf(),
