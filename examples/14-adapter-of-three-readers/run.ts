@@ -27,8 +27,7 @@ try {
   const data = all.flatMap((reader) => ['--data', reader.data])
   weft('fed', 'simulate', path, ...data, '--out', out, ...home)
   const [plan, base] = [await readFedPlan(path), homeFederationBase(join(folder, 'home'))]
-  const everything = await describe(folder, 'everything', all.map(({ text }) => text).join('\n'))
-  const pool = await open(plan, everything, folder, base)
+  const pool = await open(plan, await describe(folder, 'all', all.map(({ text }) => text).join('\n')), folder, base)
   const pooled = await train(pool, plan, all.length)
   const sites = await Promise.all(all.map((reader) => open(plan, reader.data, folder, base)))
   const made = await readNpz(join(out, 'round-0003.npz'))
