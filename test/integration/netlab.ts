@@ -9,8 +9,8 @@ export interface Netlab {
   /** Why there is none; undefined where there is. */
   readonly why: string | undefined
   readonly netlab: (...args: string[]) => void
-  /** Command that runs another one on a host, from 1. */
-  readonly on: (host: number) => string[]
+  /** Command that runs another one on a host, from 1, or at the switch between them. */
+  readonly on: (host: number | 'hub') => string[]
 }
 
 /** @param name tells labs of test files apart that run at once */

@@ -36,6 +36,8 @@ export interface Lab {
   start(name: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
   /** Another program in the place of bin/weft. */
   startProgram(name: string, program: string, args?: readonly string[]): Promise<RealPeer>
+  /** With its API where others reach it. @param http HOST:PORT */
+  startOnLan(name: string, http: string, within: readonly string[]): Promise<RealPeer>
   /** On another Node than this one. */
   startOn(name: string, node: string, args?: readonly string[]): Promise<RealPeer>
   /** Told nothing but its home: it joins the open mesh of all peers nearby that were told nothing. */
@@ -69,6 +71,11 @@ export async function createLab(): Promise<Lab> {
         [],
         program,
       )
+      peers.push(peer)
+      return peer
+    },
+    async startOnLan(name, http, within) {
+      const peer = await startPeer(home(name), ['--name', name, '--network', network, '--http', http], within)
       peers.push(peer)
       return peer
     },
