@@ -1,6 +1,7 @@
 /**
  * What is said on a stream before it carries a circuit: one question, one answer, each a control map with its length
- * before it. `to`: the dialler asks a relay for a peer; `from`: the relay tells that peer who it is.
+ * before it. `to`: the dialler asks a relay for a peer; `from`: the relay tells that peer who it is, and `newcomer` that
+ * it has not greeted the relay, which knows no more of it than its id.
  */
 import type { Stream } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
@@ -9,12 +10,17 @@ import { CIRCUIT_WAIT_MS, MAX_CIRCUIT_MESSAGE } from './constants.ts'
 import { decodeControl, encodeControl } from './control.ts'
 
 export const CIRCUIT_PROTOCOL = '/weft/circuit/1'
+/** The same talk with a relay, of one that has not greeted it: to an admin alone, to hand in an invite. */
+export const KNOCK_PROTOCOL = '/weft/knock/1'
 
 const peerId = z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{40,60}$/)
 
-export const questionSchema = z.union([z.object({ to: peerId }), z.object({ from: peerId })])
+export const knockSchema = z.object({ to: peerId })
+export const questionSchema = z.union([knockSchema, z.object({ from: peerId, newcomer: z.boolean().nullish() })])
 export const answerSchema = z.object({ ok: z.boolean(), why: z.string().max(128).nullish() })
 
+/** What a relay says to the far end. */
+export type CircuitArrival = Extract<z.infer<typeof questionSchema>, { from: string }>
 export type CircuitAnswer = z.infer<typeof answerSchema>
 
 export interface CircuitTalk {

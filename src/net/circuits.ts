@@ -6,11 +6,13 @@ import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
 import { circuitThrough, relayOf, withPeer } from './addresses.ts'
 import { CircuitConnection } from './circuit-connection.ts'
-import { answerSchema, CIRCUIT_PROTOCOL, questionSchema, talkOver } from './circuit-wire.ts'
+import { circuitTo } from './circuit-dial.ts'
+import { CIRCUIT_PROTOCOL, knockSchema, questionSchema, talkOver } from './circuit-wire.ts'
 import type { CircuitTalk } from './circuit-wire.ts'
-import { CIRCUIT_WAIT_MS, MAX_RELAYS_TRIED, RELAY_TURN_MS, UPGRADE_WAIT_MS, WANTED_RELAYS } from './constants.ts'
+import { CIRCUIT_WAIT_MS, MAX_RELAYS_TRIED, NEWCOMER_LIMITS, RELAY_TURN_MS, WANTED_RELAYS } from './constants.ts'
 import { isRelayed, remoteAddress } from './link-view.ts'
 import type { Link, Links } from './links.ts'
+import { createNewcomers } from './newcomers.ts'
 import type { RelayServer } from './relay-server.ts'
 
 /** The next relay is asked when the one before has not brought us there after this. */
@@ -25,8 +27,8 @@ interface CircuitsNeeds {
   upgrader(): Upgrader
   /** Where a joined peer is dialled. */
   addressOf(link: Link): string
-  /** Whether a peer may come in at all; its greeting asks again. */
-  admits(peer: string): boolean
+  /** Whether a peer may come in at all; its greeting asks again. `newcomer`: to hand in an invite, and for nothing else. */
+  admits(peer: string, newcomer: boolean): boolean
   /** One that may not has asked for it; `address` names the relay, which alone says so. */
   turnedAway(peer: string, address: string): void
   /** Dials a relay that is not connected; undefined: it did not join. */
@@ -36,6 +38,8 @@ interface CircuitsNeeds {
 export interface Circuits {
   /** The stream of a circuit, at the relay or at its far end. */
   serve(stream: Stream, link: Link): Promise<void>
+  /** The same of one that has not greeted this peer: it may ask for an admin. */
+  knocked(stream: Stream, link: Link): Promise<void>
   /** Tries relays until the peer has joined through one; else why not. Never rejects. */
   reach(peer: string, hints: readonly string[], signal: AbortSignal): Promise<{ joined: boolean; why: string }>
   /** Whether anybody could be asked for a way to this peer. */
@@ -47,40 +51,35 @@ export function createCircuits(needs: CircuitsNeeds): Circuits {
   /** Peers of a version that knows no circuits. */
   const without = new WeakSet<Link>()
 
-  const arrive = async (talk: CircuitTalk, relay: Link, from: string): Promise<void> => {
+  /** That came through relays and are no members yet. */
+  const newcomers = createNewcomers(needs.clock, { ...NEWCOMER_LIMITS, circuitsPerHost: NEWCOMER_LIMITS.circuits })
+
+  const arrive = async (talk: CircuitTalk, relay: Link, from: string, newcomer: boolean): Promise<void> => {
     const way = circuitThrough(remoteAddress(relay), relay.peer)
-    if (!needs.admits(from)) {
+    const leave = newcomer ? newcomers.enter(from, way) : () => undefined
+    if (leave === undefined) return talk.say({ ok: false, why: 'that peer has no room for more newcomers' })
+    if (!needs.admits(from, newcomer)) {
+      leave()
       needs.turnedAway(from, way)
       return talk.say({ ok: false, why: 'that peer does not let this one in' })
     }
-    await talk.say({ ok: true })
-    const address = withPeer(way, from)
-    const connection = new CircuitConnection(talk.bytes(), 'inbound', address)
+    let connection: CircuitConnection | undefined
     try {
+      await talk.say({ ok: true })
+      connection = new CircuitConnection(talk.bytes(), 'inbound', withPeer(way, from))
+      connection.addEventListener('close', leave)
       await needs.upgrader().upgradeInbound(connection, { signal: AbortSignal.timeout(CIRCUIT_WAIT_MS) })
     } catch (error) {
-      connection.abort(error as Error)
+      leave()
+      connection?.abort(error as Error)
       throw error
     }
   }
 
   /** @throws why there is no connection */
-  const through = async (relay: Link, peer: string, signal: AbortSignal): Promise<Connection> => {
-    const options = { signal: AbortSignal.any([signal, AbortSignal.timeout(CIRCUIT_WAIT_MS)]) }
-    const stream = await relay.connection.newStream(CIRCUIT_PROTOCOL, options)
-    try {
-      const talk = talkOver(stream, options.signal)
-      await talk.say({ to: peer })
-      const { ok, why } = await talk.hear(answerSchema)
-      if (!ok) throw new Error(why ?? 'it said no')
-      const address = withPeer(circuitThrough(needs.addressOf(relay), relay.peer), peer)
-      const connection = new CircuitConnection(talk.bytes(), 'outbound', address)
-      const inTime = AbortSignal.any([signal, AbortSignal.timeout(UPGRADE_WAIT_MS)])
-      return await needs.upgrader().upgradeOutbound(connection, { signal: inTime })
-    } catch (error) {
-      stream.abort(error as Error)
-      throw error
-    }
+  const through = (relay: Link, peer: string, signal: AbortSignal): Promise<Connection> => {
+    const address = withPeer(circuitThrough(needs.addressOf(relay), relay.peer), peer)
+    return circuitTo(relay.connection, { protocol: CIRCUIT_PROTOCOL, peer, address }, needs.upgrader(), signal)
   }
 
   const attempt = async (relay: Link, peer: string, signal: AbortSignal): Promise<string | undefined> => {
@@ -124,9 +123,19 @@ export function createCircuits(needs: CircuitsNeeds): Circuits {
         const talk = talkOver(stream)
         const question = await talk.hear(questionSchema)
         if ('to' in question) await needs.server.connect(talk, link, peerIdFromString(question.to).toString())
-        else await arrive(talk, link, peerIdFromString(question.from).toString())
+        else await arrive(talk, link, peerIdFromString(question.from).toString(), question.newcomer === true)
       } catch (error) {
         needs.logger.info({ err: error, peer: link.peer }, 'a circuit was not made')
+        stream.abort(error as Error)
+      }
+    },
+    async knocked(stream, link) {
+      try {
+        const talk = talkOver(stream)
+        const { to } = await talk.hear(knockSchema)
+        await needs.server.knock(talk, link, peerIdFromString(to).toString())
+      } catch (error) {
+        needs.logger.info({ err: error, peer: link.peer }, 'a newcomer was not carried')
         stream.abort(error as Error)
       }
     },

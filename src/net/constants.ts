@@ -112,6 +112,16 @@ export const GUEST_LIMITS: RelayLimits = {
   bytes: 1 << 30,
   milliseconds: 60 * 60_000,
 }
+/** What a relay, and the admin behind it, grant those that are no members yet: enough for a log of twenty thousand entries. */
+export const NEWCOMER_LIMITS = {
+  /** At a time: of all, and of those that come from one host. */
+  circuits: 8,
+  circuitsPerHost: 2,
+  /** Begun within a minute. */
+  perMinute: 60,
+  bytes: 64 << 20,
+  milliseconds: 60_000,
+} as const
 /** A question or an answer before a circuit carries bytes. */
 export const MAX_CIRCUIT_MESSAGE = 1_024
 /** Both halves of a circuit are made in this, or it is not made. */

@@ -1,6 +1,6 @@
 /** A joined connection as the other rooms see it: the peer, and where it can be dialled. */
 import { isCircuit, isLoopback, plainAddresses, withoutPeer } from './addresses.ts'
-import { MAX_ADDRESSES } from './constants.ts'
+import { CROSSED_MS, MAX_ADDRESSES } from './constants.ts'
 import type { LinkQuality } from './link-quality.ts'
 import type { Link } from './links.ts'
 import type { ConnectedPeer, InterfaceChoice } from './types.ts'
@@ -42,4 +42,15 @@ export function describeLink(
     direction: link.connection.direction,
     protocol,
   }
+}
+
+/** Of several connections of one peer the newest; of those that crossed, the one that both sides choose. */
+export function choose(links: readonly Link[]): Link | undefined {
+  const newest = Math.max(...links.map((link) => link.openedAt))
+  const crossed = links.filter((link) => newest - link.openedAt < CROSSED_MS)
+  return crossed.toSorted((a, b) => (transcriptOf(a) < transcriptOf(b) ? -1 : 1))[0]
+}
+
+function transcriptOf(link: Link): string {
+  return link.outcome?.transcript ?? ''
 }

@@ -7,19 +7,12 @@ import { WeftError } from '../errors.ts'
 import type { Logger } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import type { Admission } from './admission.ts'
-import {
-  ASK_AGAIN_MS,
-  CROSSED_MS,
-  HELLO_WAIT_MS,
-  MAX_EARLY_STREAMS,
-  MAX_LINKS_PER_PEER,
-  REFUSAL_LINGER_MS,
-} from './constants.ts'
+import { ASK_AGAIN_MS, HELLO_WAIT_MS, MAX_EARLY_STREAMS, MAX_LINKS_PER_PEER, REFUSAL_LINGER_MS } from './constants.ts'
 import { DISCOVERY_ERRORS, HelloFailedError, NotAdmittedError, OwnIdentityError } from './discovery-errors.ts'
 import { PendingApprovalError, PolicyKeepsOutError, TooManyNewcomersError } from './discovery-errors.ts'
 import { greet } from './hello-stream.ts'
 import { HELLO_PROTOCOL, NONCE_BYTES } from './hello.ts'
-import { isRelayed } from './link-view.ts'
+import { choose, isRelayed } from './link-view.ts'
 import type { About, HelloInit, HelloOutcome, Verdict, Versions } from './hello.ts'
 
 export interface Link {
@@ -36,6 +29,8 @@ interface LinkEntry extends Link {
   readonly settle: (joined: boolean) => void
   greeted: boolean
   early: number
+  /** Streams that it has in place of a greeting. */
+  asking: number
   /** Whose person has still to decide. */
   readonly asks: { here: boolean; there: boolean }
 }
@@ -79,16 +74,30 @@ export class Links {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const peer = connection.remotePeer.toString()
     const openedAt = this.#needs.clock.now()
-    const rest = { settled: promise, settle: resolve, greeted: false, early: 0, outcome: undefined }
+    const rest = { settled: promise, settle: resolve, greeted: false, early: 0, asking: 0, outcome: undefined }
     const asks = { here: false, there: false }
     const link: LinkEntry = { connection, peer, openedAt, state: 'greeting', asks, ...rest }
     this.#all.set(connection, link)
     if (connection.direction === 'outbound') void this.#dialHello(link)
     else {
-      this.#needs.clock.after(HELLO_WAIT_MS, () => {
-        if (link.state === 'greeting' && !link.greeted) this.#refuse(link, silent(link.peer))
-      })
+      this.#awaitGreeting(link)
     }
+  }
+
+  #awaitGreeting(link: LinkEntry): void {
+    this.#needs.clock.after(HELLO_WAIT_MS, () => {
+      if (link.state !== 'greeting' || link.greeted) return
+      if (link.asking > 0) this.#awaitGreeting(link)
+      else this.#refuse(link, silent(link.peer))
+    })
+  }
+
+  /** Whoever asks for something in place of greeting is not cut off while it does; the one that serves it has a limit of its own. */
+  waitFor(link: Link, stream: Stream): void {
+    const entry = this.#all.get(link.connection)
+    if (entry === undefined) return
+    entry.asking++
+    stream.addEventListener('close', () => entry.asking--)
   }
 
   closed(connection: Connection): void {
@@ -296,16 +305,6 @@ export class Links {
     const end = (): void => void link.connection.close().catch((reason: Error) => link.connection.abort(reason))
     this.#needs.clock.after(wasGreeting ? REFUSAL_LINGER_MS : 0, end)
   }
-}
-
-function choose(links: readonly Link[]): Link | undefined {
-  const newest = Math.max(...links.map((link) => link.openedAt))
-  const crossed = links.filter((link) => newest - link.openedAt < CROSSED_MS)
-  return crossed.toSorted((a, b) => (transcriptOf(a) < transcriptOf(b) ? -1 : 1))[0]
-}
-
-function transcriptOf(link: Link): string {
-  return link.outcome?.transcript ?? ''
 }
 
 function silent(peer: string): Error {

@@ -162,8 +162,8 @@ class WeftNetwork implements Network {
     this.#serving.handle(protocol, purpose, handler)
   }
 
-  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void): void {
-    this.#serving.handleEarly(protocol, purpose, handler)
+  handleEarly(...served: Parameters<Network['handleEarly']>): void {
+    this.#serving.handleEarly(...served)
   }
 
   review(): void {

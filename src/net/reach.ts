@@ -6,7 +6,7 @@ import type { Admission } from './admission.ts'
 import { isCircuit, withPeer } from './addresses.ts'
 import { createCircuits } from './circuits.ts'
 import type { Circuits } from './circuits.ts'
-import { CIRCUIT_PROTOCOL } from './circuit-wire.ts'
+import { CIRCUIT_PROTOCOL, KNOCK_PROTOCOL } from './circuit-wire.ts'
 import { DIAL_WAIT_MS, HELLO_WAIT_MS, GUEST_LIMITS, MEMBER_LIMITS, PATH_TIMES } from './constants.ts'
 import type { RelayLimits } from './constants.ts'
 import type { Reacher } from './dial.ts'
@@ -72,7 +72,8 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
     ...needs,
     server,
     addressOf,
-    admits: (peer) => !admission.isDenied(peer) && init.membership.admits(peer, 'connect'),
+    admits: (peer, newcomer) =>
+      !admission.isDenied(peer) && init.membership.admits(peer, newcomer ? 'enrol' : 'connect'),
     turnedAway: (peer, address) => {
       if (!init.membership.isRemoved(peer)) return
       needs.telemetry?.count('members_refused')
@@ -141,6 +142,8 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
       serving.handle(RELAY_PROTOCOL, RELAY_PURPOSE, (channel, link) => server.reserve(channel, link))
       serving.handle(DIAL_BACK_PROTOCOL, 'connect', (channel, link) => reachability.serve(channel, link))
       serving.handleStreams(CIRCUIT_PROTOCOL, 'connect', (stream, link) => void circuits.serve(stream, link))
+      if (init.cluster !== undefined)
+        serving.handleStreams(KNOCK_PROTOCOL, 'knock', (stream, link) => void circuits.knocked(stream, link), 'asks')
       paths.start()
     },
     joined(link) {

@@ -1,19 +1,21 @@
 /**
  * This peer as a relay: it keeps places for members that cannot be dialled, and carries circuits between members that
- * it is connected to directly. What goes through is sealed between the two ends (noise, with the network key).
+ * it is connected to directly. What goes through is sealed between the two ends (noise, with the network key). In a
+ * cluster it carries those that have an invite as well (newcomers.ts), to admins alone.
  */
 import type { Stream } from '@libp2p/interface'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { answerSchema, CIRCUIT_PROTOCOL, talkOver } from './circuit-wire.ts'
-import type { CircuitTalk } from './circuit-wire.ts'
-import { CIRCUIT_WAIT_MS } from './constants.ts'
+import type { CircuitArrival, CircuitTalk } from './circuit-wire.ts'
+import { CIRCUIT_WAIT_MS, NEWCOMER_LIMITS } from './constants.ts'
 import type { RelayLimits } from './constants.ts'
 import { encodeControl } from './control.ts'
 import { FrameError } from './errors.ts'
 import { frame } from './frame.ts'
 import type { Link, Links } from './links.ts'
-import { isRelayed } from './link-view.ts'
+import { isRelayed, remoteAddress } from './link-view.ts'
+import { createNewcomers } from './newcomers.ts'
 import { splice } from './splice.ts'
 import type { Channel, Membership } from './types.ts'
 
@@ -22,6 +24,8 @@ export const RELAY_PROTOCOL = '/weft/relay/1'
 export const RELAY_FRAME = { reserve: 1, reserved: 2, refused: 3 } as const
 /** What a member must be admitted to, at the relay, to be either end of a circuit. */
 export const RELAY_PURPOSE = 'relay'
+/** What a member must be admitted to so that newcomers are carried to it: only who lets others in. */
+export const INVITE_PURPOSE = 'invite'
 
 interface RelayServerNeeds {
   readonly clock: Clock
@@ -33,11 +37,16 @@ interface RelayServerNeeds {
   readonly limits: RelayLimits | undefined
 }
 
+/** One answer for all that is not to be: who is here is no business of those outside. */
+const NO_WAY = { ok: false, why: 'there is no way in here' }
+
 export interface RelayServer {
   /** Somebody wants to be reachable through this peer. */
   reserve(channel: Channel, link: Link): void
   /** Somebody wants to be carried to `to`. The stream is answered in any case; never rejects. */
   connect(talk: CircuitTalk, link: Link, to: string): Promise<void>
+  /** Somebody who has not greeted wants to be carried to an admin. As above; it is told nothing but yes or no. */
+  knock(talk: CircuitTalk, link: Link, to: string): Promise<void>
   readonly reservations: number
   readonly circuits: number
   /** Circuits with an end that is not admitted any more end. */
@@ -63,12 +72,21 @@ export function createRelayServer(needs: RelayServerNeeds): RelayServer {
     return undefined
   }
 
-  const arriveAt = async (target: Link, from: string): Promise<Stream | string> => {
+  const newcomers = createNewcomers(needs.clock)
+  /** Of newcomers; they take no place of a member's. */
+  const knocks = new Map<string, { readonly to: string; end(why: string): void }>()
+  const mayKnock = (link: Link, to: string): boolean =>
+    limits !== undefined &&
+    !isRelayed(link) &&
+    links.direct(to) !== undefined &&
+    [RELAY_PURPOSE, INVITE_PURPOSE].every((purpose) => membership.admits(to, purpose))
+
+  const arriveAt = async (target: Link, question: CircuitArrival): Promise<Stream | string> => {
     const signal = AbortSignal.timeout(CIRCUIT_WAIT_MS)
     const stream = await target.connection.newStream(CIRCUIT_PROTOCOL, { signal })
     try {
       const talk = talkOver(stream, signal)
-      await talk.say({ from })
+      await talk.say(question)
       const { ok, why } = await talk.hear(answerSchema)
       if (ok) return talk.bytes()
       stream.abort(new Error('refused'))
@@ -128,7 +146,7 @@ export function createRelayServer(needs: RelayServerNeeds): RelayServer {
       const making = { ends: [link.peer, to], end: () => undefined }
       circuits.add(making)
       try {
-        const far = await arriveAt(links.direct(to)!, link.peer)
+        const far = await arriveAt(links.direct(to)!, { from: link.peer })
         if (typeof far === 'string') return await talk.say({ ok: false, why: far })
         await talk.say({ ok: true })
         carry(talk.bytes(), far, making.ends)
@@ -139,13 +157,44 @@ export function createRelayServer(needs: RelayServerNeeds): RelayServer {
         circuits.delete(making)
       }
     },
+    async knock(talk, link, to) {
+      const leave = mayKnock(link, to) ? newcomers.enter(link.peer, remoteAddress(link)) : undefined
+      if (leave === undefined) {
+        telemetry?.count('relay_refused')
+        return talk.say(NO_WAY)
+      }
+      try {
+        const far = await arriveAt(links.direct(to)!, { from: link.peer, newcomer: true })
+        if (typeof far === 'string') {
+          leave()
+          return await talk.say(NO_WAY)
+        }
+        await talk.say({ ok: true })
+        telemetry?.count('relay_circuits')
+        const { bytes, milliseconds } = NEWCOMER_LIMITS
+        const ended = (): void => {
+          knocks.delete(link.peer)
+          leave()
+        }
+        const carried = (count: number): void => telemetry?.count('relay_bytes', count)
+        const joint = splice(talk.bytes(), far, { clock: needs.clock, bytes, milliseconds, carried, ended })
+        knocks.set(link.peer, { to, end: (why) => joint.end(why) })
+      } catch (error) {
+        leave()
+        needs.logger.info({ err: error, from: link.peer, to }, 'a newcomer could not be carried')
+        await talk.say(NO_WAY).catch(() => undefined)
+      }
+    },
     review() {
+      for (const [from, knock] of knocks)
+        if (membership.isRemoved(from) || !membership.admits(knock.to, INVITE_PURPOSE))
+          knock.end('not for these peers any more')
       for (const circuit of circuits)
         if (!circuit.ends.every((peer) => membership.admits(peer, RELAY_PURPOSE)))
           circuit.end('not for these peers any more')
     },
     stop() {
-      for (const circuit of circuits) circuit.end('the relay stops')
+      for (const circuit of [...circuits, ...knocks.values()]) circuit.end('the relay stops')
       for (const channel of reserved.values()) channel.close().catch(() => undefined)
     },
   }

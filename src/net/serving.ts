@@ -29,9 +29,9 @@ interface ServingNeeds {
 export interface Serving {
   start(): void
   handle(protocol: string, purpose: string, handler: (channel: Channel, link: Link) => void): void
-  /** The same for streams that carry no frames. `early`: also while the greeting is under way. */
-  handleStreams(protocol: string, purpose: string, handler: (stream: Stream, link: Link) => void, early?: boolean): void
-  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void): void
+  /** The same for streams that carry no frames. */
+  handleStreams(protocol: string, purpose: string, handler: (stream: Stream, link: Link) => void, early?: Early): void
+  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void, early?: Early): void
   /** Ends channels for what their peers are not admitted to any more. */
   review(): void
   /** Milliseconds since anything but upkeep (protocols that every connection has) went over a relayed connection. */
@@ -44,6 +44,12 @@ export interface Serving {
   left(link: Link): void
   stop(): Promise<void>
 }
+
+/**
+ * Served also while the greeting is under way: `greets`, as a part of it, or `asks`, in place of it: who asks need not greet for
+ * as long as the stream lasts.
+ */
+export type Early = 'greets' | 'asks'
 
 type Handler = (channel: Channel, link: Link) => void
 
@@ -111,11 +117,14 @@ export function createServing(needs: ServingNeeds): Serving {
     stream.addEventListener('message', use)
     use()
   }
-  const handleStreams: Serving['handleStreams'] = (protocol, purpose, handler, early = false) => {
+  const handleStreams: Serving['handleStreams'] = (protocol, purpose, handler, early) => {
     const { logger, links } = needs
     const accept = (stream: Stream, link: Link): void => {
       const within = needs.defence?.allows(link.peer, purpose) !== false
-      if (within && needs.membership.admits(link.peer, purpose)) return handler(stream, link)
+      if (within && needs.membership.admits(link.peer, purpose)) {
+        if (early === 'asks') links.waitFor(link, stream)
+        return handler(stream, link)
+      }
       needs.telemetry?.count('frames_refused')
       stream.abort(new NotAdmittedError(link.peer, within ? `not for ${purpose}` : `too often for ${purpose}`))
       if (!within) offend(link, 'flood')
@@ -123,7 +132,7 @@ export function createServing(needs: ServingNeeds): Serving {
     }
     register({ logger, libp2p: needs.libp2p() }, protocol, MAX_STREAMS_PER_PROTOCOL, async (stream, connection) => {
       const link = links.link(connection)
-      if (link?.state === 'joined' || (early && link?.state === 'greeting')) return accept(stream, link)
+      if (link?.state === 'joined' || (early !== undefined && link?.state === 'greeting')) return accept(stream, link)
       // its greeting is about to end: what the dialler sends behind it waits in the window
       stream.pause()
       const joined = await links.admits(connection)
@@ -159,11 +168,11 @@ export function createServing(needs: ServingNeeds): Serving {
     start: () => handle(LANE_PROTOCOL, 'connect', (channel, link) => lanes.serve(channel, link)),
     handle,
     handleStreams,
-    handleEarly(protocol, purpose, handler) {
+    handleEarly(protocol, purpose, handler, early = 'greets') {
       served.set(protocol, { purpose, handler })
-      const early = (stream: Stream, link: Link): void =>
+      const serve = (stream: Stream, link: Link): void =>
         hand(channelOverStream(stream, link.peer, needs.telemetry), link, protocol, handler)
-      handleStreams(protocol, purpose, early, true)
+      handleStreams(protocol, purpose, serve, early)
     },
     review() {
       for (const [channel, purpose] of open) {

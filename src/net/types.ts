@@ -109,9 +109,11 @@ export interface Network {
   handle(protocol: string, purpose: string, handler: (channel: Channel) => void): void
   /**
    * The same, and also while the greeting is under way: what decides whether it may end well. The membership is asked
-   * first here too; the identity of the peer is proven.
+   * first here too; the identity of the peer is proven. `asks`: a peer may have it in place of a greeting, and keeps its
+   * connection for as long as such a channel lasts; the handler sees to it that it ends.
+   * @default 'greets'
    */
-  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void): void
+  handleEarly(protocol: string, purpose: string, handler: (channel: Channel) => void, early?: 'greets' | 'asks'): void
   /** The membership has changed: who is not admitted any more is cut off, and channels for what it may not do end. */
   review(): void
   /** Opens a channel to a connected or dialable peer. @throws PeerUnreachableError, NotAdmittedError */

@@ -1,5 +1,5 @@
 /** Where peers of earlier runs were, and which a person has let in or kept out: `peers/` of the mesh home. */
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from '../store/index.ts'
@@ -110,6 +110,8 @@ export async function rememberPeers(
   clock: Clock,
   peers: readonly { readonly id: string; readonly addresses: readonly string[] }[],
 ): Promise<void> {
+  // a home that has only joined a cluster has never run
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch(() => undefined)
   const book = await AddressBook.open(directory, clock, () => undefined)
   for (const { id, addresses } of peers) book.reachable(id, addresses)
   await book.save()

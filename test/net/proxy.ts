@@ -16,6 +16,8 @@ export interface Proxy {
   cut(): void
   /** Carries nothing more and says nothing, as a cable that was pulled; new connections as well. */
   freeze(): void
+  /** From now on a second takes so many bytes, each way of each connection. */
+  slow(bytesPerSecond: number): void
   mend(): void
   stop(): Promise<void>
 }
@@ -24,6 +26,7 @@ export async function startProxy(): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>()
   let state: 'open' | 'cut' | 'frozen' = 'open'
   let arrived = 0
+  let pace = Infinity
   const server = createServer((near) => {
     arrived++
     near.on('error', () => near.destroy())
@@ -42,6 +45,9 @@ export async function startProxy(): Promise<Proxy> {
       })
       one.on('data', (bytes) => {
         if (state !== 'frozen') other.write(bytes)
+        if (pace === Infinity) return
+        one.pause()
+        setTimeout(() => one.resume(), (bytes.length / pace) * 1000)
       })
     }
   })
@@ -64,6 +70,7 @@ export async function startProxy(): Promise<Proxy> {
       end()
     },
     freeze: () => void (state = 'frozen'),
+    slow: (bytesPerSecond) => void (pace = bytesPerSecond),
     mend() {
       // what was lost in between cannot be made good: such a connection is over
       if (state === 'frozen') end()

@@ -69,7 +69,16 @@ describe('a token', () => {
     ['one without a peer', [lan('')]],
     ['one of another peer', [lan(`/p2p/${admin}`), lan(`/p2p/${newIdentity().id}`)]],
     ['one that is too long', [`/dns4/${'a'.repeat(200)}.example/tcp/1/p2p/${admin}`]],
-    ['a circuit', [`${lan(`/p2p/${newIdentity().id}`)}/p2p-circuit/p2p/${admin}`]],
+    ['a circuit through nobody', [`${lan('')}/p2p-circuit/p2p/${admin}`]],
+    ['a circuit to nobody', [`${lan(`/p2p/${newIdentity().id}`)}/p2p-circuit`]],
+    [
+      'a circuit to another than the rest',
+      [lan(`/p2p/${admin}`), `${lan(`/p2p/${admin}`)}/p2p-circuit/p2p/${newIdentity().id}`],
+    ],
+    [
+      'a circuit of circuits',
+      [`${lan(`/p2p/${newIdentity().id}`)}/p2p-circuit/p2p/${newIdentity().id}/p2p-circuit/p2p/${admin}`],
+    ],
     ['what is no multiaddr', [`/ip4/300.1.1.1/tcp/7334/p2p/${admin}`]],
     ['another transport', [`/ip4/192.0.2.7/udp/53/p2p/${admin}`]],
     ['a command', [`/ip4/$(reboot)/tcp/1/p2p/${admin}`]],

@@ -50,22 +50,27 @@ export function serveEnrolments(network: Network, needs: EnrolNeeds): void {
   const bucket = createTokenBucket(needs.clock, ASKS_PER_SECOND)
   const lineage = createLineage(needs.cluster)
   let talks = 0
-  network.handleEarly(ENROL_PROTOCOL, 'enrol', (channel) => {
-    const peer = channel.remote
-    if (talks >= MAX_TALKS) return channel.abort(new MeshProtocolError(peer, 'too many ask to be let in'))
-    talks++
-    const late = (): void => channel.abort(new MeshProtocolError(peer, 'it takes too long to hand in its invite'))
-    let cancel = needs.clock.after(TALK_MS, late)
-    const stepped = (): void => {
-      cancel()
-      cancel = needs.clock.after(TALK_MS, late)
-    }
-    void channel.closed.then(() => {
-      talks--
-      cancel()
-    })
-    listen({ needs, channel, peer, lineage, stepped }, bucket)
-  })
+  network.handleEarly(
+    ENROL_PROTOCOL,
+    'enrol',
+    (channel) => {
+      const peer = channel.remote
+      if (talks >= MAX_TALKS) return channel.abort(new MeshProtocolError(peer, 'too many ask to be let in'))
+      talks++
+      const late = (): void => channel.abort(new MeshProtocolError(peer, 'it takes too long to hand in its invite'))
+      let cancel = needs.clock.after(TALK_MS, late)
+      const stepped = (): void => {
+        cancel()
+        cancel = needs.clock.after(TALK_MS, late)
+      }
+      void channel.closed.then(() => {
+        talks--
+        cancel()
+      })
+      listen({ needs, channel, peer, lineage, stepped }, bucket)
+    },
+    'asks',
+  )
 }
 
 function listen(talk: Talk, bucket: { take(count: number): Promise<void> }): void {

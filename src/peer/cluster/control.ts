@@ -20,12 +20,13 @@ import {
   signProposal,
 } from '../../trust/index.ts'
 import type { Cluster, Invite, OpenedCluster, Proposed } from '../../trust/index.ts'
+import { parseAddress } from '../../net/index.ts'
 import { describeCluster, summarizeCluster } from './describe.ts'
 import type { ClusterAction, ClusterControl, ClusterOutcome, InviteInfo } from './types.ts'
 
 export interface ControlNeeds extends Pick<OpenedCluster, 'cluster' | 'invites'> {
   wall(): number
-  /** Multiaddrs of this peer, with its id. */
+  /** Multiaddrs of this peer, with its id: where others reach it, the best first. */
   addresses(): readonly string[]
   /** Reads and checks the whole log; number of entries. */
   verify(): Promise<number>
@@ -141,7 +142,7 @@ function admit(
 
 function addressesOf(needs: ControlNeeds, { self }: Cluster, named: readonly string[] | undefined): string[] {
   const all = named ?? needs.addresses().slice(0, MAX_TOKEN_ADDRESSES)
-  return all.map((address) => (address.includes('/p2p/') ? address : `${address}/p2p/${self}`))
+  return all.map((address) => (parseAddress(address)?.peer === null ? `${address}/p2p/${self}` : address))
 }
 
 function checkAddresses({ self }: Cluster, addresses: readonly string[]): void {

@@ -75,7 +75,7 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
     cluster,
     invites,
     wall: () => clock.wall(),
-    addresses: () => running?.network.addresses() ?? [],
+    addresses: () => (running === undefined ? [] : reachedAt(running.network)),
     leave: (reason) => spread.leave(reason),
     verify: async () => {
       const again = await openClusterHome({ identity, random, wall: () => clock.wall() }, home, { whole: true })
@@ -123,4 +123,10 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
       opened.close()
     },
   }
+}
+
+/** Who cannot be dialled is reached through relays: whoever joins tries them before addresses that lead nowhere. */
+function reachedAt(network: Network): readonly string[] {
+  const { reachability, circuits } = network.reach()
+  return reachability === 'private' ? [...circuits, ...network.addresses()] : network.addresses()
 }

@@ -169,8 +169,9 @@ export class InviteAddressError extends WeftError {
     code: 'WEFT-TRU-160',
     title: 'No address for an invite',
     meaning:
-      'An invite says where it is redeemed: one to eight addresses that can be dialled, all of the peer that makes it. Nothing was made.',
-    remedy: 'weft status here prints the addresses; --address /ip4/192.168.1.7/tcp/7334 names one. A circuit is none.',
+      'An invite says where it is redeemed: one to eight addresses, all of the peer that makes it, which can be dialled or lead through a relay. Nothing was made.',
+    remedy:
+      'weft status here prints the addresses; --address /ip4/192.168.1.7/tcp/7334 names one. A peer that cannot be dialled has one when it has found a relay: wait a moment.',
     exit: EXIT.usage,
     http: 400,
   }

@@ -9,7 +9,7 @@
  * with that entry.
  */
 import { createHash } from 'node:crypto'
-import { isCircuit, parseAddress } from '../../net/index.ts'
+import { parseAddress } from '../../net/index.ts'
 import { isPeerId } from '../identity.ts'
 import { InviteAddressError, TokenFormError } from './errors.ts'
 
@@ -81,7 +81,7 @@ export function refusedAddresses(addresses: readonly string[]): string | undefin
 }
 
 function peerOf(address: string): string | undefined {
-  const peer = address.length > MAX_ADDRESS || isCircuit(address) ? undefined : parseAddress(address)?.peer
+  const peer = address.length > MAX_ADDRESS ? undefined : parseAddress(address)?.peer
   return typeof peer === 'string' && isPeerId(peer) ? peer : undefined
 }
 

@@ -24,7 +24,7 @@ export const CHECKPOINT_EVERY = 512
 /** Heart-beats come every few seconds; the disk is spared most of them. */
 const KEEP_BEAT_MS = 60_000
 /** What is allowed to a member that has heard nothing for too long: to hear something. */
-const WHEN_STALE: ReadonlySet<string> = new Set<Purpose>(['connect', 'membership', 'enrol', 'relay'])
+const WHEN_STALE: ReadonlySet<string> = new Set<Purpose>(['connect', 'membership', 'enrol', 'knock', 'invite', 'relay'])
 
 export interface ClusterNeeds {
   readonly identity: Identity
@@ -129,6 +129,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
     admits(peer, purpose) {
       if (roleOf(self) === undefined) return false
       if (isStale() && !WHEN_STALE.has(purpose)) return false
+      if (purpose === 'knock') return !membership.isRemoved(peer)
       if (purpose === 'enrol') return log.state.admins.has(self) && !membership.isRemoved(peer)
       const role = roleOf(peer)
       return role !== undefined && mayRole(role, purpose)

@@ -7,7 +7,7 @@ const ASKS: readonly Purpose[] = [...ALL, 'fetch', 'compute', 'originate']
 const FULL: readonly Purpose[] = [...WORKS, 'originate', 'place']
 
 const TABLE: Readonly<Record<Role, ReadonlySet<string>>> = {
-  admin: new Set<Purpose>([...FULL, 'federate']),
+  admin: new Set<Purpose>([...FULL, 'federate', 'invite']),
   site: new Set<Purpose>([...FULL, 'federate']),
   member: new Set(FULL),
   guest: new Set(ASKS),

@@ -12,7 +12,7 @@ export type Role = (typeof ROLES)[number]
 
 /**
  * What a peer may be asked to be admitted to. `connect`: greet and exchange records. `membership`: fetch the log. `enrol`:
- * hand in an invite. `fetch`: tensors and manifests. `place`: say where models run. `compute`: send rows to a stage here.
+ * hand in an invite. `knock`: be carried to one where that can be done. `invite`: let others in. `fetch`: tensors and manifests. `place`: say where models run. `compute`: send rows to a stage here.
  * `originate`: open a session at a stage here. `stage`: hold a stage for others. `relay`: be carried, or carry. `federate`:
  * take part in rounds.
  */
@@ -20,6 +20,8 @@ export const PURPOSES = [
   'connect',
   'membership',
   'enrol',
+  'knock',
+  'invite',
   'fetch',
   'place',
   'compute',

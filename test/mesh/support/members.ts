@@ -4,6 +4,7 @@ import type { Network, NetworkInit } from '../../../src/net/index.ts'
 import { newIdentity } from '../../../src/trust/index.ts'
 import type { Cluster, Identity, InviteBook } from '../../../src/trust/index.ts'
 import { systemClock } from '../../../src/util/index.ts'
+import type { Clock } from '../../../src/util/index.ts'
 import { network, quietLogger } from '../../net/helpers.ts'
 import { copyFor, found, random } from '../../trust/support/cluster.ts'
 import type { Founded } from '../../trust/support/cluster.ts'
@@ -22,6 +23,8 @@ export interface Running {
 
 export interface RunInit extends Partial<NetworkInit> {
   readonly invites?: InviteBook
+  /** Of the network alone. */
+  readonly clock?: Clock
 }
 
 export async function run(cluster: Cluster, identity: Identity, init: RunInit = {}): Promise<Running> {

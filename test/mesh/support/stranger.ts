@@ -3,6 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Connection, Stream } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
+import { isCircuit, parseAddress, relayOf, withPeer } from '../../../src/net/addresses.ts'
+import { circuitTo } from '../../../src/net/circuit-dial.ts'
+import { KNOCK_PROTOCOL } from '../../../src/net/circuit-wire.ts'
 import { encodeControl, frame } from '../../../src/net/index.ts'
 import type { Frame } from '../../../src/net/index.ts'
 import { encodeFrame, FrameDecoder } from '../../../src/net/frame.ts'
@@ -94,7 +97,7 @@ export async function stranger(identity: Identity, cluster: string, doorKey: Uin
       joined: () => undefined,
     }).catch(() => undefined)
   }
-  const { libp2p, listening } = await startNode(
+  const { libp2p, listening, upgrader } = await startNode(
     {
       privateKey: identity.privateKey,
       secrets,
@@ -114,12 +117,20 @@ export async function stranger(identity: Identity, cluster: string, doorKey: Uin
     },
     ['/ip4/127.0.0.1/tcp/0'],
   )
+  /** By a relay where the address is a circuit. */
+  const reached = async (address: string): Promise<Connection> => {
+    const relay = isCircuit(address) ? relayOf(address) : undefined
+    if (relay === undefined) return libp2p.dial(multiaddr(address), { force: true })
+    const near = await libp2p.dial(multiaddr(withPeer(relay.address, relay.peer)))
+    const target = { protocol: KNOCK_PROTOCOL, peer: parseAddress(address)!.peer!, address }
+    return circuitTo(near, target, upgrader, AbortSignal.timeout(5_000))
+  }
   return {
     heard,
     verdicts,
     address: `${listening[0]!}/p2p/${identity.id}`,
     async visit(address) {
-      const connection = await libp2p.dial(multiaddr(address), { force: true })
+      const connection = await reached(address)
       const closed = new Promise((resolve) => connection.addEventListener('close', resolve, { once: true }))
       const greeting = await connection.newStream(HELLO_PROTOCOL)
       for (const protocol of PROTOCOLS.filter((one) => one !== HELLO_PROTOCOL)) {
