@@ -6,11 +6,11 @@ import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { json, weft } from '../cli/support.ts'
-import { isWhole } from '../whole.ts'
+import { isLong } from '../whole.ts'
 import { answer, counter, createLab, endProcess, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
-describe.skipIf(!isWhole)('an admin that nobody can dial', () => {
+describe.runIf(isLong)('an admin that nobody can dial', () => {
   let lab: Lab
   beforeAll(async () => void (lab = await createLab()))
   afterAll(() => lab.stop())

@@ -71,7 +71,7 @@ beforeAll(async () => {
 }, 120_000)
 
 afterAll(async () => {
-  await Promise.all([site, friend, outsider].map((peer) => peer?.stop({ drain: 0 })))
+  for (const peer of [site, friend, outsider]) await peer?.stop({ drain: 0 })
   await rm(folder, { recursive: true })
 })
 
