@@ -5,7 +5,7 @@
 import type { ErrorInfo } from '../../src/errors.ts'
 import { WeftError } from '../../src/errors.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
-import { TraceMissingError } from '../../src/peer/trace-errors.ts'
+import { untraced } from './untraced.ts'
 import type { KnownPeer, ModelSummary, NetCheck, Peer, PeerEvent, PeerStatus, Progress } from '../../src/peer/index.ts'
 import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../src/pipeline/index.ts'
 import type { Telemetry } from '../../src/telemetry/index.ts'
@@ -99,10 +99,7 @@ export function createFakePeer(telemetry: Telemetry): FakePeer {
     status: () => fakeStatus(),
     models: () => Promise.resolve([summary()]),
     manifest: (model) => (model === MODEL ? Promise.resolve(fakeManifest()) : Promise.reject(missing(model))),
-    trace: (request) => {
-      throw new TraceMissingError(request)
-    },
-    traces: () => [],
+    ...untraced,
     generate: (request, signal) => generate(peer, request, signal ?? new AbortController().signal),
     infer: (model) => Promise.reject(missing(model)),
     embed: (model, texts, options, signal) => {
