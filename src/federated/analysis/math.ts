@@ -14,12 +14,16 @@ import type { Sums, VectorShape } from '../rounds/layout.ts'
 import { FIRST_STATE } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
 import type { RoundFacts, SumMath } from '../rounds/sum-math.ts'
-import { largestParts, partsOfRound } from './parts.ts'
+import { limbLayout } from '../rounds/wide.ts'
+import { noiseRoom } from '../secagg/encoding.ts'
+import { largestParts, numbersOf, partsOfRound } from './parts.ts'
 import type { RoundParts } from './parts.ts'
 
 const DEFAULT_BITS = 32
 /** Numbers of one sum: beyond it a plan asks for more than any table of statistics. */
 const MOST_NUMBERS = 1 << 20
+/** Of making counts coarser until the noise fits. */
+const MOST_ATTEMPTS = 8
 
 /** What one round said: sites in it, and readings by statistic. */
 export interface RoundReadings {
@@ -32,7 +36,7 @@ export class AnalysisMath implements SumMath {
   readonly members: number
   readonly sees = 'sum'
   readonly #known = new Map<string, RoundParts>()
-  #multiplier: number | undefined
+  #limited: { readonly z: number; readonly sensitivity: number } | undefined
 
   /** @throws FedPlanError: the modulus has no room for the records of a site, or the plan asks for too many numbers */
   constructor(plan: AnalysisPlan, members: number) {
@@ -45,16 +49,22 @@ export class AnalysisMath implements SumMath {
         `is more than the sum of ${members} sites has room for (${this.bound})`,
       )
     }
-    const { size, wide } = largestParts(plan, 0, this.bound)
-    if (size + wide > MOST_NUMBERS) {
-      const why = `take ${size + wide} numbers together, and ${MOST_NUMBERS} are the most`
+    const { wide } = largestParts(plan, 0, this.bound)
+    // An exact number is spread over several.
+    const spread = wide === 0 ? 0 : wide * limbLayout(this.encoding.bits, members).limbs
+    for (let round = 0; round < this.rounds; round++) {
+      const size = numbersOf(plan, round, this.bound) + (round === 0 ? spread : 0)
+      if (size <= MOST_NUMBERS) continue
+      const why = `take ${size} numbers together in round ${round + 1}, and ${MOST_NUMBERS} are the most`
       throw new FedPlanError(plan.name, 'statistics', why)
     }
   }
 
   /** Refuses what no site could carry out, before anybody is asked. @throws FedPlanError */
-  static check(plan: AnalysisPlan, members: number): void {
-    new AnalysisMath(plan, members).noise(FIRST_STATE)
+  static check(plan: AnalysisPlan, members: number): AnalysisMath {
+    const math = new AnalysisMath(plan, members)
+    math.noise(FIRST_STATE)
+    return math
   }
 
   get t(): number {
@@ -86,7 +96,7 @@ export class AnalysisMath implements SumMath {
     const known = this.#known.get(key)
     if (known !== undefined) return known
     const readings = before === undefined ? new Map<number, Float64Array>() : this.round(state, done - 1).readings
-    const made = partsOfRound(this.plan, done, readings, this.bound)
+    const made = partsOfRound(this.plan, done, readings, this.bound, this.#limits().sensitivity)
     if (this.#known.size > 16) this.#known.clear()
     this.#known.set(key, made)
     return made
@@ -101,7 +111,7 @@ export class AnalysisMath implements SumMath {
     const { privacy = 'off' } = this.plan
     if (privacy === 'off') return undefined
     const { size, sensitivity } = this.parts(state)
-    const z = this.#z(privacy)
+    const { z } = this.#limits()
     const noise = this.#distributed(privacy, sensitivity, size, z)
     return {
       unit: privacy.unit,
@@ -123,11 +133,32 @@ export class AnalysisMath implements SumMath {
     return { n, clip: sensitivity, f: 0, d, shareSigma, mechanism: 'gaussian', rounding: 'none' }
   }
 
-  /** The plan's, or the least that keeps all rounds together within epsilon. */
-  #z(privacy: AnalysisPrivacy): number {
+  /**
+   * The plan's z, or the least that keeps all rounds together within epsilon; and the most that a unit may change, in units
+   * of the sum, so that the modulus has room for the noise: counts are made coarser until it has.
+   * @throws FedPlanError: no noise is enough, or the modulus has no room for it
+   */
+  #limits(): { readonly z: number; readonly sensitivity: number } {
+    const { plan, bound, members } = this
+    const { privacy = 'off' } = plan
+    if (this.#limited !== undefined) return this.#limited
+    if (privacy === 'off') return (this.#limited = { z: 0, sensitivity: Number.POSITIVE_INFINITY })
+    const room = noiseRoom(members, { bits: this.encoding.bits, f: 0, c: bound })
+    let limit = Number.POSITIVE_INFINITY
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+      const rounds = Array.from({ length: this.rounds }, (_, round) => largestParts(plan, round, bound, limit))
+      const z = this.#multiplier(privacy, rounds)
+      const largest = Math.max(...rounds.map(({ sensitivity }) => sensitivity))
+      const sd = this.#distributed(privacy, largest, 1, z).shareSigma * Math.sqrt(members)
+      if (sd <= room) return (this.#limited = { z, sensitivity: limit })
+      limit = Math.min(limit, largest) * Math.min(0.9, (0.99 * room) / sd)
+    }
+    const why = `has no room for the noise of epsilon ${privacy.epsilon} over ${members} sites: fewer "records", or more bits`
+    throw new FedPlanError(plan.name, 'secagg.bits', why)
+  }
+
+  #multiplier(privacy: AnalysisPrivacy, rounds: readonly RoundParts[]): number {
     if (privacy.noise_multiplier !== undefined) return privacy.noise_multiplier
-    if (this.#multiplier !== undefined) return this.#multiplier
-    const rounds = Array.from({ length: this.rounds }, (_, round) => largestParts(this.plan, round, this.bound))
     const eventsAt = (z: number): LedgerEvent[] =>
       rounds.map(({ size, sensitivity }) => ({
         mechanism: 'distributed',
@@ -141,8 +172,7 @@ export class AnalysisMath implements SumMath {
       throw new FedPlanError(this.plan.name, 'privacy', why)
     }
     // A hair more, so that sums of floating point do not pass the cap.
-    this.#multiplier = found * (1 + 1e-9)
-    return this.#multiplier
+    return found * (1 + 1e-9)
   }
 
   apply(state: FedState, { reals, wide }: Sums, survivors: number): FedState {

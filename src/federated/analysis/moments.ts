@@ -60,7 +60,8 @@ function bounded(column: string, [low, high]: readonly [number, number]): Part {
         add(row) {
           const value = row.number(column)
           if (value === undefined) return
-          const u = (Math.min(high, Math.max(low, value)) - middle) / half
+          // Where doubles are coarse beside the range, the middle is none: what a record adds is bounded all the same.
+          const u = Math.min(1, Math.max(-1, (Math.min(high, Math.max(low, value)) - middle) / half))
           counts[0]! += needs.scale
           counts[1]! += roundedUnits(u, needs)
           counts[2]! += roundedUnits(u * u, needs)

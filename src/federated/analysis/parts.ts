@@ -58,16 +58,31 @@ const MOST_UNITS = 4096
 /** Units that the coarsest part has where there is room. */
 const WANTED_UNITS = 16
 
+/** Whole numbers that the vector has at most in a round: counted, before anything of that size is made. */
+export function numbersOf(plan: AnalysisPlan, round: number, room: number): number {
+  // The first round of a quantile has one histogram, each further one a histogram for each level at most.
+  if (round === 0) return partsOfRound(plan, 0, new Map(), room).size
+  return plan.statistics.reduce((sum, spec) => {
+    if (roundsOfStatistic(spec) <= round) return sum
+    return sum + (spec.kind === 'quantiles' ? spec.at.length * spec.bins : 1 + MOST_DISTANCES)
+  }, 0)
+}
+
+/** Edges of distances in a plan. */
+const MOST_DISTANCES = 20
+
 /**
  * @param round from 0
  * @param before readings of the round before by statistic
  * @param room largest whole number of one member
+ * @param limit on the sensitivity, as far as whole units allow: what noise has room for
  */
 export function partsOfRound(
   plan: AnalysisPlan,
   round: number,
   before: ReadonlyMap<number, Float64Array>,
   room: number,
+  limit: number = Number.POSITIVE_INFINITY,
 ): RoundParts {
   const { privacy = 'off', statistics } = plan
   const isPrivate = privacy !== 'off'
@@ -83,7 +98,8 @@ export function partsOfRound(
   }
   const ratios = asked.map(({ weight, part }) => weight / (sensitivityOf(part) || 1))
   const fits = Math.min(...asked.map(({ part }, at) => room / (part.most(records) * ratios[at]!)))
-  const factor = Math.min(fits, Math.max(MOST_UNITS / Math.max(...ratios), WANTED_UNITS / Math.min(...ratios)))
+  const quiet = limit / Math.hypot(...asked.map(({ weight }) => weight))
+  const factor = Math.min(fits, quiet, Math.max(MOST_UNITS / Math.max(...ratios), WANTED_UNITS / Math.min(...ratios)))
   let [from, wideFrom, squares] = [0, 0, 0]
   const parts = asked.map(({ index, part }, at): PlacedPart => {
     const scale = isPrivate ? Math.max(1, Math.floor(factor * ratios[at]!)) : 1
@@ -97,7 +113,7 @@ export function partsOfRound(
 }
 
 /** The same where nothing is known yet: no round has more coordinates, and its sensitivity is this one. */
-export function largestParts(plan: AnalysisPlan, round: number, room: number): RoundParts {
+export function largestParts(plan: AnalysisPlan, round: number, room: number, limit?: number): RoundParts {
   const before = new Map<number, Float64Array>()
   for (const [index, spec] of plan.statistics.entries()) {
     if (round === 0) break
@@ -107,5 +123,5 @@ export function largestParts(plan: AnalysisPlan, round: number, room: number): R
       before.set(index, Float64Array.of(...brackets, spec.at.length))
     } else if (spec.kind === 'drift') before.set(index, new Float64Array())
   }
-  return partsOfRound(plan, round, before, room)
+  return partsOfRound(plan, round, before, room, limit)
 }

@@ -58,7 +58,7 @@ export async function checkData(
 
 async function checkRecords(plan: AnalysisPlan, path: string, signal?: AbortSignal): Promise<CheckedData> {
   const data = await readFedData(path)
-  const math = new AnalysisMath(plan, Math.max(3, minimumOf(plan).sites))
+  const math = AnalysisMath.check(plan, Math.max(3, minimumOf(plan).sites))
   const { records } = await AnalysisSite.open(math, data, NO_WORDS, signal)
   const { site, dataset = site } = data.data
   const { reals, wide } = math.shape(FIRST_STATE)

@@ -110,7 +110,13 @@ export function checkJoin(value: unknown, { job, plan_hash }: Offer): Join {
   return join
 }
 
-export function makeStart(signer: Signer, { job, plan_hash }: Offer, members: readonly Join[]): Start {
+/** @throws FedPlanError for an analysis that so many sites cannot carry out together */
+export function makeStart(
+  signer: Signer,
+  { job, plan_hash, plan }: Offer & { readonly plan: JobPlan },
+  members: readonly Join[],
+): Start {
+  if (isAnalysis(plan)) AnalysisMath.check(plan, members.length)
   const sorted = members.toSorted((left, right) => (left.peer < right.peer ? -1 : 1))
   const draft = { schema: 'weft.fed-start/1' as const, job, plan_hash, author: signer.id, members: sorted }
   return signed(signer, draft)

@@ -21,6 +21,13 @@ const numberSchema = z.looseObject({
   range: z.tuple([z.number(), z.number()]).optional(),
 })
 
+/** Why no value can be told its place in a range; undefined: it can. */
+export function rangeFault([low, high]: readonly [number, number]): string | undefined {
+  if (!(low < high)) return 'does not rise'
+  if (!Number.isFinite(2 * (high - low))) return 'is too wide for a number'
+  return high - low > Number.MIN_VALUE ? undefined : 'is too narrow for a number'
+}
+
 /**
  * Ranges of the columns that are pooled, in plan order; undefined: the statistics leave exactly.
  * @throws FedPlanError: a range is none, some have one and some do not, or nothing would be hidden by it
@@ -34,7 +41,8 @@ export function rangesOf(plan: FedPlan): readonly ColumnRange[] | undefined {
     if (!result.success) return wrong(index, 'is no pair of numbers')
     const { column, values, range } = result.data
     if (range !== undefined && values !== undefined) wrong(index, 'is for numbers, and this column has values')
-    if (range !== undefined && !(range[0] < range[1])) wrong(index, 'does not rise')
+    const fault = range === undefined ? undefined : rangeFault(range)
+    if (fault !== undefined) wrong(index, fault)
     return values === undefined ? [{ index, column, range }] : []
   })
   const first = numbers.find(({ range }) => range !== undefined)

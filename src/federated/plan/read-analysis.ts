@@ -1,4 +1,5 @@
 /** Checks a plan of an analysis: what the schema cannot say. */
+import { rangeFault } from './bounded-statistics.ts'
 import { issueOf } from './issue.ts'
 import { FedPlanError } from './errors.ts'
 import { analysisSchema } from './analysis-schema.ts'
@@ -20,7 +21,7 @@ export function checkAnalysisPlan(value: unknown, where: string): AnalysisPlan {
 type Wrong = (field: string, why: string) => never
 
 function checkStatistic({ privacy = 'off' }: AnalysisPlan, one: StatisticSpec, wrong: Wrong): void {
-  if ('range' in one && one.range !== undefined && !(one.range[0] < one.range[1])) wrong('range', 'does not rise')
+  if ('range' in one && one.range !== undefined) checkRange(one.range, 'range', wrong)
   switch (one.kind) {
     case 'moments':
       if (privacy !== 'off' && one.range === undefined) {
@@ -45,10 +46,16 @@ function checkStatistic({ privacy = 'off' }: AnalysisPlan, one: StatisticSpec, w
         if (column.range !== undefined && column.values !== undefined) {
           wrong(`columns.${index}`, 'has both a range and values')
         }
+        if (column.range !== undefined) checkRange(column.range, `columns.${index}.range`, wrong)
       }
       return
     default:
   }
+}
+
+function checkRange(range: readonly [number, number], field: string, wrong: Wrong): void {
+  const why = rangeFault(range)
+  if (why !== undefined) wrong(field, why)
 }
 
 function checkBins({ edges, range, bins, values }: BinSpec, wrong: Wrong): void {
@@ -56,6 +63,7 @@ function checkBins({ edges, range, bins, values }: BinSpec, wrong: Wrong): void 
   if (forms.length !== 1 || (range === undefined) !== (bins === undefined)) {
     wrong('bins', 'has to be one of "edges", "range" with "bins", and "values"')
   }
+  if (edges !== undefined && !Number.isFinite(edges.at(-1)! - edges[0]!)) wrong('edges', 'are too far apart')
   if (edges?.some((edge, index) => index > 0 && !(edge > edges[index - 1]!)) === true) wrong('edges', 'do not rise')
 }
 

@@ -66,6 +66,11 @@ function room(n: number, encoding: Encoding, noise: number): number {
   return 2 * (n * integerBound(encoding) + n + NOISE_ROOM * noise) + 1
 }
 
+/** Standard deviation of all noise, integer units, that a sum of n members leaves room for; below 0: not even without noise. */
+export function noiseRoom(n: number, encoding: Encoding & { readonly bits: number }): number {
+  return (2 ** encoding.bits - room(n, encoding, 0)) / (2 * NOISE_ROOM)
+}
+
 /** The least number of bits whose modulus holds any sum. @throws ModulusError over 32 */
 export function leastBits(n: number, encoding: Encoding, noise: number): number {
   checkEncoding(encoding)

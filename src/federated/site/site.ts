@@ -121,7 +121,7 @@ export class Site implements RoundSite {
       },
     )
     const most = this.#math.bound * 2 ** this.#math.encoding!.f
-    const odd = integers.findIndex((value) => Math.abs(value) > most)
+    const odd = integers.findIndex((value) => !(Math.abs(value) <= most))
     if (odd >= 0) throw new TrainerError(this.trainer.site, `number ${odd} of the statistics is beyond ${most}`)
     const reals = new Float64Array(integers.length)
     return { contribution: { reals, wide: [], integers: this.#noised(integers, noise) }, memory, noise }
