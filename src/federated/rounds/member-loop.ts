@@ -140,7 +140,7 @@ export class MemberLoop {
         return false
       }
       if (!isLoss(error)) {
-        await sendRefusal(pipe, error, false)
+        await sendRefusal(pipe, error, false, !isOfOthers(error))
         if (!isOfOthers(error)) throw error
       }
       // Left for an earlier one: that begins with the first again.

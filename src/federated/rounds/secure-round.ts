@@ -3,7 +3,7 @@ import type { RandomSource } from '../../util/index.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { ascii } from '../secagg/bytes.ts'
-import { ReplayError } from '../secagg/errors.ts'
+import { ReplayError, ThresholdError } from '../secagg/errors.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { Prepared, RoundSite } from '../site/site.ts'
 import type { JobView } from './job-view.ts'
@@ -54,6 +54,10 @@ export async function secureRound(
       stage: needs.stage,
       mayRelease: (identities) => {
         released = peersOf(identities)
+        // Whoever aggregates began with enough of them; how many are left is this member's to look at.
+        if (released.length < job.least) {
+          throw new ThresholdError(`${released.length} members are left, and ${job.least} are the least of the plan`)
+        }
         if (prepared.noise === undefined) checkSet(needs, hash, released)
       },
       // Under this number nothing is signed any more, whatever becomes of the sum.

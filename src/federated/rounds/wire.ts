@@ -131,14 +131,18 @@ export async function expectOf<K extends Kind>(
   }
 }
 
-export async function sendRefusal(pipe: Pipe, error: unknown, later: boolean): Promise<void> {
+/**
+ * @param isOwn what happened is this site's own affair: words about its data, its files or its budget stay here, and the
+ *   code alone leaves
+ */
+export async function sendRefusal(pipe: Pipe, error: unknown, later: boolean, isOwn = false): Promise<void> {
   const known = error instanceof WeftError ? error : undefined
   const { kind, party } = error instanceof FederatedError ? error : { kind: '', party: undefined }
   await pipe
     .send('refuse', {
       code: known?.code ?? 'WEFT-INT-001',
       kind,
-      message: (error as Error).message.slice(0, 1000),
+      message: isOwn ? 'a reason of its own, which it keeps to itself' : (error as Error).message.slice(0, 1000),
       later,
       ...(party === undefined ? {} : { party }),
     })
