@@ -40,8 +40,20 @@ export interface AuditedRound {
 
 const crypto = nodePrimitives
 
+/** Whether its aggregator stands for these bytes: else nothing in them speaks for or against anybody. */
+export function isOfAggregator(
+  job: JobView,
+  { transcript: { aggregator }, signed, signature }: ReadTranscript,
+): boolean {
+  return job.peers.includes(aggregator) && verify(aggregator, signed, signature)
+}
+
+/**
+ * Of a transcript that its aggregator signed. It is the one to ask for whatever does not fit: it had to look at each
+ * signature before it went on, and shares it alone has seen are signed by nobody.
+ */
 export function auditKept(job: JobView, read: ReadTranscript, receipts: readonly Receipt[]): AuditedRound {
-  const { transcript, signed, signature } = read
+  const { transcript } = read
   const { session, aggregator } = transcript
   const findings: Finding[] = []
   const find = (kind: string, about: string | null, what: string): void =>
@@ -49,25 +61,27 @@ export function auditKept(job: JobView, read: ReadTranscript, receipts: readonly
   const peers = peersOf(job, transcript.roster)
   const none = { from: null, step: null, members: [] as string[], sum: null, state: null }
   const line = { session, aggregator, ...none, receipts: receipts.length }
-  if (!job.peers.includes(aggregator) || !verify(aggregator, signed, signature)) {
-    find('transcript-changed', aggregator, `the transcript is not signed by ${aggregator}`)
-  }
   let again: Again
   try {
     again = sumAgain(job, transcript)
   } catch (error) {
-    const party = error instanceof FederatedError ? error.party : undefined
     const kind = error instanceof FederatedError ? error.kind : 'transcript'
-    find(kind, party === undefined ? aggregator : (peers[party] ?? null), (error as Error).message)
+    find(kind, aggregator, (error as Error).message)
     return { ...line, findings }
   }
   const { sid, sum, state, blamed, members, from, step } = again
-  for (const holder of blamed) find('share', peers[holder] ?? null, 'it revealed shares that are off the polynomial')
+  for (const holder of blamed) {
+    find('share', peers[holder] ?? null, `${aggregator} says that it revealed shares that are off the polynomial`)
+  }
   const kept = hex(crypto.sha256(transcript.sum))
   if (kept !== sum) find('sum', aggregator, `the transcript says the sum ${kept}, and what members signed gives ${sum}`)
   for (const receipt of receipts) {
     if (receipt.sid !== sid) {
       find('session', receipt.peer, `${receipt.peer} was in another session than the one of the transcript`)
+      continue
+    }
+    if (receipt.aggregator !== aggregator) {
+      find('session', receipt.peer, `${receipt.peer} says that ${receipt.aggregator} summed what ${aggregator} did`)
       continue
     }
     if (receipt.sum !== sum) {
@@ -127,7 +141,7 @@ function sumAgain(job: JobView, transcript: Transcript): Again {
   }
 }
 
-/** Each vector by its member, and one set of survivors by t of them, who together have the records that the plan wants. */
+/** Each vector by its member, and one set of survivors by t of them: as many sites and records as the plan wants. */
 function checkSignatures(
   job: JobView,
   { survivors, ballots }: Transcript,
@@ -146,6 +160,9 @@ function checkSignatures(
     }
     digests.set(party, digest)
     records += entry.records
+  }
+  if (digests.size < job.least) {
+    throw new ThresholdError(`${digests.size} members are in the sum, and ${job.least} are the least`)
   }
   if (records < job.minimumRecords) {
     throw new ThresholdError(`the survivors have ${records} records, and ${job.minimumRecords} are the least`)

@@ -7,9 +7,10 @@ import { planHash } from '../plan-hash.ts'
 import { JobView } from '../rounds/job-view.ts'
 import { decodeTranscript } from '../rounds/transcript.ts'
 import type { ReadTranscript } from '../rounds/transcript.ts'
-import { auditKept } from './audit-round.ts'
+import { nodePrimitives } from '../secagg/primitives.ts'
+import { auditKept, isOfAggregator } from './audit-round.ts'
 import type { AuditedRound, Finding } from './audit-round.ts'
-import { checkOffer, checkStart } from './documents.ts'
+import { checkOffer, checkStart, formOf } from './documents.ts'
 import { isReceiptSigned, readReceipt, RECEIPT_FILE, TRANSCRIPT_FILE } from './transcript-store.ts'
 import type { Receipt } from './transcript-store.ts'
 
@@ -17,7 +18,7 @@ export interface AuditReport {
   readonly schema: 'weft.fed-audit/1'
   readonly job: string
   readonly plan: string
-  /** No finding at all. */
+  /** There is a round, and no finding at all. */
   readonly ok: boolean
   readonly rounds: readonly AuditedRound[]
   /** About no round that is there. */
@@ -27,13 +28,17 @@ export interface AuditReport {
 /** Folders below the one that is named. */
 const DEPTH = 4
 const MOST_FILES = 100_000
+/** Of a transcript, an offer or a start, and a receipt. */
 const MOST_BYTES = 2 ** 31
+const MOST_DOCUMENT_BYTES = 64 << 20
+const MOST_RECEIPT_BYTES = 1 << 16
 
+/** Paths, in the order of their names: transcripts are large, and are read one after the other. */
 interface Found {
-  offer: unknown
-  start: unknown
-  readonly transcripts: { readonly name: string; readonly read: ReadTranscript | Error }[]
-  readonly receipts: { readonly name: string; readonly receipt: Receipt | undefined }[]
+  readonly offers: string[]
+  readonly starts: string[]
+  readonly transcripts: string[]
+  readonly receipts: string[]
 }
 
 /**
@@ -41,13 +46,16 @@ interface Found {
  * @throws FedPlanError: it holds none; JobRefusedError: offer or start are not signed
  */
 export async function auditFolder(folder: string): Promise<AuditReport> {
-  const found: Found = { offer: undefined, start: undefined, transcripts: [], receipts: [] }
+  const found: Found = { offers: [], starts: [], transcripts: [], receipts: [] }
   await collect(folder, DEPTH, found, { files: 0 })
-  if (found.offer === undefined || found.start === undefined) {
+  const [offerPath, startPath] = [found.offers[0], found.starts[0]]
+  if (offerPath === undefined || startPath === undefined) {
     throw new FedPlanError(folder, '', 'holds no offer.json and start.json: it is no export of a job with transcripts')
   }
-  const offer = checkOffer(found.offer)
-  const start = checkStart(found.start, offer)
+  const offerValue = await jsonOf(offerPath)
+  const startValue = await jsonOf(startPath)
+  const offer = checkOffer(offerValue)
+  const start = checkStart(startValue, offer)
   const members = start.members.map(({ peer, site }) => {
     const key = publicKeyBytes(peer)
     if (key === undefined) throw new JobRefusedError(offer.job, `${peer} has no Ed25519 key`)
@@ -55,17 +63,46 @@ export async function auditFolder(folder: string): Promise<AuditReport> {
   })
   const view = new JobView({ id: offer.job, plan: offer.plan, planHash: planHash(offer.plan), members })
   const findings: Finding[] = []
-  const receipts = usable(found, view, findings)
-  const rounds = roundsOf(found, view, receipts, findings)
-  for (const { session, peer, aggregator } of receipts) {
-    if (rounds.some((round) => round.session === session)) continue
-    const what = `${peer} was told a sum in session ${session}, and there is no transcript of it`
-    if (findings.some((one) => one.what === what)) continue
-    findings.push({ kind: 'transcript-missing', session, about: aggregator, what })
-  }
+  await sameDocuments(found.offers, offerValue, findings)
+  await sameDocuments(found.starts, startValue, findings)
+  const receipts = await usable(found, view, findings)
+  const rounds = await roundsOf(found, view, receipts, findings)
+  missing(rounds, receipts, findings)
   const linked = rounds.map((round) => ({ ...round, findings: [...round.findings, ...unlinked(round, rounds)] }))
   const ok = findings.length === 0 && linked.every((round) => round.findings.length === 0)
   return { schema: 'weft.fed-audit/1', job: offer.job, plan: offer.plan_hash, ok, rounds: linked, findings }
+}
+
+/** Who shows members different rosters, or another job, is not to be the one that is believed. */
+async function sameDocuments(paths: readonly string[], first: unknown, findings: Finding[]): Promise<void> {
+  const known = formOf(first)
+  for (const path of paths.slice(1)) {
+    if (formOf(await jsonOf(path)) === known) continue
+    findings.push({ kind: 'other-job', session: null, about: null, what: `${path} is another than ${paths[0]}` })
+  }
+}
+
+/** Rounds that somebody was told of, that others stand on both sides of, or that nobody kept at all. */
+function missing(rounds: readonly AuditedRound[], receipts: readonly Receipt[], findings: Finding[]): void {
+  const told = new Set<string>()
+  for (const { session, peer, aggregator } of receipts) {
+    if (rounds.some((round) => round.session === session)) continue
+    const what = `${peer} was told a sum in session ${session}, and there is no transcript of it`
+    if (told.has(what)) continue
+    told.add(what)
+    findings.push({ kind: 'transcript-missing', session, about: aggregator, what })
+  }
+  if (told.size > 0) return
+  const miss = (what: string): void =>
+    void findings.push({ kind: 'transcript-missing', session: null, about: null, what })
+  if (rounds.length === 0) return miss('there is no transcript of any round')
+  const steps = rounds.map(({ step }) => step).filter((step) => step !== null)
+  // What cannot be read might be any of them.
+  if (steps.length < rounds.length) return
+  const [first, last] = [Math.min(...steps), Math.max(...steps)]
+  const gap = steps.find((step) => step < last && !steps.includes(step + 1))
+  if (gap !== undefined)
+    miss(`of the sums ${first} to ${last} of the job, counted from 0, ${gap + 1} has no transcript`)
 }
 
 /**
@@ -83,57 +120,62 @@ function unlinked(round: AuditedRound, rounds: readonly AuditedRound[]): Finding
   return [{ kind: 'wrong-state', session, about: aggregator, what }]
 }
 
-function roundsOf(
+/** Each transcript that its aggregator signed, once; whoever else changed one cannot speak in its name, nor hide it. */
+async function roundsOf(
   { transcripts }: Found,
   view: JobView,
   receipts: readonly Receipt[],
   findings: Finding[],
-): AuditedRound[] {
-  const rounds = new Map<number, AuditedRound>()
-  for (const { name, read } of transcripts) {
+): Promise<AuditedRound[]> {
+  const rounds = new Map<string, AuditedRound>()
+  const odd = (kind: string, session: number | null, what: string): void =>
+    void findings.push({ kind, session, about: null, what })
+  for (const path of transcripts) {
+    const read = await transcriptOf(path)
     if (read instanceof Error) {
-      findings.push({ kind: 'transcript-damaged', session: null, about: null, what: `${name}: ${read.message}` })
+      odd('transcript-damaged', null, `${path}: ${read.message}`)
       continue
     }
-    const { session, job } = read.transcript
-    if (job !== view.id) {
-      findings.push({ kind: 'other-job', session: null, about: null, what: `${name} is of job ${job}` })
-      continue
+    const { session, job, aggregator } = read.transcript
+    if (job !== view.id) odd('other-job', null, `${path} is of job ${job}`)
+    else if (!isOfAggregator(view, read)) odd('transcript-changed', session, `${path} is not signed by ${aggregator}`)
+    else {
+      // Copies in several exports are one.
+      const digest = Buffer.from(nodePrimitives.sha256(read.signed)).toString('hex')
+      if (rounds.has(digest)) continue
+      const of = receipts.filter((receipt) => receipt.session === session)
+      rounds.set(digest, auditKept(view, read, of))
     }
-    const of = receipts.filter((receipt) => receipt.session === session)
-    const round = auditKept(view, read, of)
-    const before = rounds.get(session)
-    // Copies in several exports are one.
-    if (before === undefined || round.findings.length > before.findings.length) rounds.set(session, round)
   }
   return [...rounds.values()].sort((left, right) => left.session - right.session)
 }
 
-/** Receipts of members, signed by them, each once. */
-function usable({ receipts }: Found, view: JobView, findings: Finding[]): Receipt[] {
+/** Receipts of members, signed by them; one that says two things of a session says both. */
+async function usable({ receipts }: Found, view: JobView, findings: Finding[]): Promise<Receipt[]> {
   const good = new Map<string, Receipt>()
-  for (const { name, receipt } of receipts) {
-    const what =
-      receipt === undefined
-        ? 'is no receipt'
-        : receipt.job !== view.id
-          ? `is of job ${receipt.job}`
-          : !view.peers.includes(receipt.peer)
-            ? `is of ${receipt.peer}, who is no member`
-            : isReceiptSigned(receipt)
-              ? undefined
-              : `is not signed by ${receipt.peer}`
-    if (what === undefined) good.set(`${receipt!.session} ${receipt!.peer}`, receipt!)
-    else {
-      findings.push({
-        kind: 'receipt-refused',
-        session: receipt?.session ?? null,
-        about: receipt?.peer ?? null,
-        what: `${name} ${what}`,
-      })
+  for (const path of receipts) {
+    const receipt = await receiptOf(path)
+    const what = faultOf(receipt, view)
+    if (what !== undefined) {
+      const [session, about] = [receipt?.session ?? null, null]
+      findings.push({ kind: 'receipt-refused', session, about, what: `${path} ${what}` })
+      continue
     }
+    const { session, peer, sid, sum, aggregator, state } = receipt!
+    const key = [session, peer, sid, sum, aggregator].join(' ')
+    const known = good.get(key)
+    // It is written once when the sum was told, and again with the state.
+    if (known === undefined || known.state === null) good.set(key, receipt!)
+    else if (state !== null && state !== known.state) good.set(`${key} ${state}`, receipt!)
   }
   return [...good.values()]
+}
+
+function faultOf(receipt: Receipt | undefined, view: JobView): string | undefined {
+  if (receipt === undefined) return 'is no receipt'
+  if (receipt.job !== view.id) return `is of job ${receipt.job}`
+  if (!view.peers.includes(receipt.peer)) return `is of ${receipt.peer}, who is no member`
+  return isReceiptSigned(receipt) ? undefined : `is not signed by ${receipt.peer}`
 }
 
 async function collect(folder: string, depth: number, found: Found, seen: { files: number }): Promise<void> {
@@ -143,33 +185,38 @@ async function collect(folder: string, depth: number, found: Found, seen: { file
   for (const entry of entries.toSorted((left, right) => (left.name < right.name ? -1 : 1))) {
     const path = join(folder, entry.name)
     if (entry.isDirectory() && depth > 0) await collect(path, depth - 1, found, seen)
-    if (!entry.isFile() || ++seen.files > MOST_FILES) continue
-    if (entry.name === 'offer.json') found.offer ??= await jsonOf(path)
-    else if (entry.name === 'start.json') found.start ??= await jsonOf(path)
-    else if (TRANSCRIPT_FILE.test(entry.name)) found.transcripts.push({ name: path, read: await transcriptOf(path) })
-    else if (RECEIPT_FILE.test(entry.name)) {
-      found.receipts.push({ name: path, receipt: readReceipt(await bytesOf(path)) })
-    }
+    if (!entry.isFile()) continue
+    if (++seen.files > MOST_FILES) throw new FedPlanError(folder, '', `has more than ${MOST_FILES} files`)
+    if (entry.name === 'offer.json') found.offers.push(path)
+    else if (entry.name === 'start.json') found.starts.push(path)
+    else if (TRANSCRIPT_FILE.test(entry.name)) found.transcripts.push(path)
+    else if (RECEIPT_FILE.test(entry.name)) found.receipts.push(path)
   }
 }
 
 async function transcriptOf(path: string): Promise<ReadTranscript | Error> {
   try {
-    return decodeTranscript(await bytesOf(path))
+    return decodeTranscript(await bytesOf(path, MOST_BYTES))
   } catch (error) {
     return error as Error
   }
 }
 
-async function bytesOf(path: string): Promise<Uint8Array> {
+async function receiptOf(path: string): Promise<Receipt | undefined> {
   const { size } = await stat(path)
-  if (size > MOST_BYTES) throw new FedPlanError(path, '', `has ${size} bytes, and ${MOST_BYTES} are the most`)
-  return new Uint8Array(await readFile(path))
+  return size > MOST_RECEIPT_BYTES ? undefined : readReceipt(await bytesOf(path, MOST_RECEIPT_BYTES))
+}
+
+async function bytesOf(path: string, most: number): Promise<Uint8Array> {
+  const { size } = await stat(path)
+  if (size > most) throw new FedPlanError(path, '', `has ${size} bytes, and ${most} are the most`)
+  const bytes = await readFile(path)
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 async function jsonOf(path: string): Promise<unknown> {
   try {
-    return JSON.parse(Buffer.from(await bytesOf(path)).toString('utf8'))
+    return JSON.parse(Buffer.from(await bytesOf(path, MOST_DOCUMENT_BYTES)).toString('utf8'))
   } catch (error) {
     throw new FedPlanError(path, '', `cannot be read: ${(error as Error).message.slice(0, 200)}`, error)
   }

@@ -83,13 +83,24 @@ export function makeOffer(signer: Signer, plan: JobPlan, created: string): Offer
   return signed(signer, { ...draft, job })
 }
 
+/** Canonical JSON; undefined: it is deeper than can be walked, or has a number that there is not. */
+export function formOf(value: unknown): string | undefined {
+  try {
+    return canonicalJson(value)
+  } catch {
+    return undefined
+  }
+}
+
 /** The offer with its plan checked. @throws JobRefusedError, FedPlanError */
 export function checkOffer(value: unknown): Offer & { readonly plan: JobPlan } {
   const result = offerSchema.safeParse(value)
   if (!result.success) throw new JobRefusedError('of a peer', 'an offer is malformed')
   const offer = result.data
   const { signature: _, job, ...draft } = offer
-  if (hex(nodePrimitives.sha256(ascii(canonicalJson(draft)))).slice(0, 16) !== job || !isSigned(offer.author, offer)) {
+  const form = formOf(draft)
+  if (form === undefined) throw new JobRefusedError(job, 'its plan has no canonical form')
+  if (hex(nodePrimitives.sha256(ascii(form))).slice(0, 16) !== job || !isSigned(offer.author, offer)) {
     throw new JobRefusedError(job, `it is not signed by ${offer.author}`)
   }
   if (hex(planHash(offer.plan)) !== offer.plan_hash) throw new JobRefusedError(job, 'its plan has another hash')
