@@ -5,6 +5,7 @@ import { momentsPart } from '../../src/federated/analysis/moments.ts'
 import type { RecordRow } from '../../src/federated/analysis/records.ts'
 import {
   AnalysisMath,
+  AnalysisSite,
   checkAnalysisPlan,
   checkFedPlan,
   checkSum,
@@ -12,9 +13,10 @@ import {
   JobView,
   planHash,
   rangesOf,
+  readFedData,
 } from '../../src/federated/index.ts'
 import type { AnalysisPlan } from '../../src/federated/index.ts'
-import { analyse, analysisPlan, linesOf, patients, writePatients } from './support/analysis.ts'
+import { analyse, analysisPlan, linesOf, patients, seededWords, writePatients } from './support/analysis.ts'
 import { plan, temporaryFolder } from './support/hospitals.ts'
 
 const folder = temporaryFolder()
@@ -87,6 +89,22 @@ describe('a plan that asks for too many numbers is refused before any is made', 
   ])('%s', (_, statistics) => {
     expect(() => new AnalysisMath(checked(statistics), 3)).toThrow(/are the most/)
   })
+})
+
+test('a number whose squares are too large to be summed is refused before anything is promised', async () => {
+  const path = writePatients(folder, 'huge', ['1e12,1', '-1e12,1'], ['huge', 'cp'])
+  for (const by of [undefined, { column: 'cp', values: [1] }]) {
+    const math = new AnalysisMath(checked([{ kind: 'moments', column: 'huge', by }]), 3)
+    const opened = AnalysisSite.open(math, await readFedData(path), seededWords(1))
+    await expect(opened).rejects.toMatchObject({ code: 'WEFT-FED-002' })
+  }
+})
+
+test.each([
+  [{ kind: 'count', by: { column: 'cp', values: [1, 2, '1.0'] } }],
+  [{ kind: 'histogram', column: 'cp', values: ['a', 'b', 'a'] }],
+])('values of which a cell would be two are refused: %j', (statistic) => {
+  expect(() => checked([statistic])).toThrow(/alues" has "?(a|1\.0)"? twice/)
 })
 
 describe('a range', () => {

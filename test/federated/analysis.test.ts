@@ -52,6 +52,24 @@ describe('without noise a statistic is that of all records together', () => {
     expect(result.statistics[0]!.groups[0]!['variance']).toBeCloseTo(0.125 / 3, 9)
   })
 
+  test('the spread of small numbers, of equal ones, and of a single record', async () => {
+    const sites = [
+      ['0.000001', '7.3', '0.1'],
+      ['0.000002', '7.3', ''],
+      ['0.0000035', '7.3', ''],
+    ].map((cells, index) => writePatients(folder, `small-${index}`, [cells.join(',')], ['mole', 'same', 'one']))
+    const columns = ['mole', 'same', 'one'].map((column) => ({ kind: 'moments', column }))
+    const { result } = await analyse(analysisPlan(columns, { minimum: { records: 0 } }), sites)
+    const [mole, same, one] = result.statistics.map(({ groups }) => groups[0]!)
+    const values = [1e-6, 2e-6, 3.5e-6]
+    const middle = mean(values)
+    // Each number is taken to 2^-40; its square is not cut off there.
+    expect(Number(mole!['variance']) / mean(values.map((value) => (value - middle) ** 2))).toBeCloseTo(1, 5)
+    expect(same).toMatchObject({ count: 3, variance: 0, sd: 0 })
+    expect(one).toMatchObject({ count: 1, variance: 0, sd: 0 })
+    expect(one!['mean']).toBeCloseTo(0.1, 11)
+  })
+
   test('histograms of numbers and of values, with what is in no bin', async () => {
     const found = await exact(
       { kind: 'histogram', column: 'chol', edges: [150, 200, 250, 300] },

@@ -132,6 +132,9 @@ describe('statistics of columns with a range', () => {
   test('make a state whatever noise makes of them, and no column larger than its noise allows', () => {
     const ranges = [{ column: 'x', low: -10, high: 30 }]
     const of = (sums: number[], noise: number): object => pooledWithin(ranges, sums, noise)
+    // Steps are divided by it: noise does not bring it below what all members have said that they have.
+    expect(pooledWithin(ranges, [-40, 3, 0, 0], 50, 64).records).toBe(64)
+    expect(pooledWithin(ranges, [80, 3, 0, 0], 50, 64).records).toBe(80)
     expect(of([-3, -1, 5, 9], 4)).toEqual({ records: 1, columns: [{ column: 'x', count: 0, mean: 10, sd: 20 }] })
     // A variance below 0: the spread is not known to be under sqrt(noise / count) of half the range.
     expect(of([100, 100, 50, 10], 4)).toMatchObject({ columns: [{ mean: 20, sd: 20 * Math.sqrt(0.04) }] })

@@ -4,6 +4,9 @@ import { fixedOf, realOf, WIDE_FRACTION } from '../rounds/wide.ts'
 import { bySum, grouped, roundedUnits } from './part.ts'
 import type { Part } from './part.ts'
 
+const FRACTION = BigInt(WIDE_FRACTION)
+const LOWER = (1n << FRACTION) - 1n
+
 /** Readings: count, mean, variance of the population. */
 export function momentsPart(spec: StatisticOf<'moments'>, isPrivate: boolean): Part {
   const { column, range } = spec
@@ -13,11 +16,12 @@ export function momentsPart(spec: StatisticOf<'moments'>, isPrivate: boolean): P
 function exact(column: string, range: readonly [number, number] | undefined): Part {
   return {
     size: 0,
-    wide: 3,
+    // Squares have twice the digits behind the point: their lower half travels as well.
+    wide: 4,
     columns: [column],
     ...bySum(0),
     tally: () => {
-      const wide = [0n, 0n, 0n]
+      const wide = [0n, 0n, 0n, 0n]
       return {
         counts: new Float64Array(),
         wide,
@@ -30,16 +34,18 @@ function exact(column: string, range: readonly [number, number] | undefined): Pa
           const fixed = fixedOf(value)
           wide[0]! += fixedOf(1)
           wide[1]! += fixed
-          wide[2]! += (fixed * fixed) >> BigInt(WIDE_FRACTION)
+          const square = fixed * fixed
+          wide[2]! += square >> FRACTION
+          wide[3]! += square & LOWER
         },
       }
     },
-    read: (_, [count = 0n, sum = 0n, squares = 0n]) => {
+    read: (_, [count = 0n, sum = 0n, squares = 0n, lower = 0n]) => {
       const n = realOf(count)
       if (!(n > 0)) return [0, 0, 0]
-      // In whole numbers: nothing is lost where the mean is far from 0.
-      const spread = Number(count * squares - sum * sum) / 2 ** (2 * WIDE_FRACTION)
-      return [n, realOf(sum) / n, Math.max(0, spread) / n / n]
+      // In whole numbers: nothing is lost where the mean is far from 0, nor where values are small.
+      const spread = count * ((squares << FRACTION) + lower) - ((sum * sum) << FRACTION)
+      return [n, realOf(sum) / n, Math.max(0, Number(spread) / 2 ** (3 * WIDE_FRACTION)) / n / n]
     },
   }
 }

@@ -29,7 +29,7 @@ export class AnalysisSite implements RoundSite {
   /**
    * Reads the data once, so that what is wrong with it is said before anything is promised.
    * @param words from a secure source: its bits decide the noise
-   * @throws what reading throws, SiteRecordsError
+   * @throws what reading throws, SiteRecordsError, OutOfBoundError
    */
   static async open(math: AnalysisMath, data: SiteData, words: Words, signal?: AbortSignal): Promise<AnalysisSite> {
     const most = mostRecords(math.plan)
@@ -41,6 +41,8 @@ export class AnalysisSite implements RoundSite {
     if (records === 0) throw new SiteRecordsError(site, 'it has no record')
     if (records > most)
       throw new SiteRecordsError(site, `it has ${records} records, and the plan takes ${most} at most`)
+    for (const tally of tallies) tally.end?.()
+    checkWide(tallies.flatMap(({ wide }) => wide))
     return new AnalysisSite(math, data, words, records)
   }
 
@@ -72,8 +74,7 @@ export class AnalysisSite implements RoundSite {
     const odd = reals.findIndex((value) => !(Math.abs(value) <= this.#math.bound))
     if (odd >= 0)
       throw new OutOfBoundError(`coordinate ${odd} is ${reals[odd]}, beyond ${this.#math.bound}`, { index: odd })
-    const large = wide.findIndex((value) => value > mostFixed || value < -mostFixed)
-    if (large >= 0) throw new OutOfBoundError(`number ${large} is too large to be summed`, { index: large })
+    checkWide(wide)
     const noise = this.#math.noise(state)
     if (noise === undefined) return { contribution: { reals, wide }, memory, noise }
     const sample = discreteGaussian(this.#words, noise.shareSigma)
@@ -99,6 +100,12 @@ export class AnalysisSite implements RoundSite {
     )
     return new Map(own.map(({ index, counts }) => [index, distanceFromOthers(readings.get(index)!, counts)]))
   }
+}
+
+/** @throws OutOfBoundError */
+function checkWide(wide: readonly bigint[]): void {
+  const index = wide.findIndex((value) => value > mostFixed || value < -mostFixed)
+  if (index >= 0) throw new OutOfBoundError(`number ${index} is too large to be summed`, { index })
 }
 
 const FIRST: Pick<FedState, 'done' | 'strategy'> = { done: 0, strategy: {} }

@@ -1,4 +1,5 @@
 /** Checks a plan of an analysis: what the schema cannot say. */
+import { numberOf } from '../../data/index.ts'
 import { rangeFault } from './bounded-statistics.ts'
 import { issueOf } from './issue.ts'
 import { FedPlanError } from './errors.ts'
@@ -22,6 +23,7 @@ type Wrong = (field: string, why: string) => never
 
 function checkStatistic({ privacy = 'off' }: AnalysisPlan, one: StatisticSpec, wrong: Wrong): void {
   if ('range' in one && one.range !== undefined) checkRange(one.range, 'range', wrong)
+  if ('by' in one && one.by !== undefined) checkDistinct(one.by.values, 'by.values', wrong)
   switch (one.kind) {
     case 'moments':
       if (privacy !== 'off' && one.range === undefined) {
@@ -58,11 +60,22 @@ function checkRange(range: readonly [number, number], field: string, wrong: Wron
   if (why !== undefined) wrong(field, why)
 }
 
+/** A cell that equals two values is counted for the first: the other one would be told as 0. */
+function checkDistinct(values: readonly (string | number)[], field: string, wrong: Wrong): void {
+  const seen = new Set<string | number>()
+  for (const value of values) {
+    const known = typeof value === 'number' ? value : (numberOf(value) ?? value)
+    if (seen.has(known)) wrong(field, `has ${JSON.stringify(value)} twice`)
+    seen.add(known)
+  }
+}
+
 function checkBins({ edges, range, bins, values }: BinSpec, wrong: Wrong): void {
   const forms = [edges, range ?? bins, values].filter((form) => form !== undefined)
   if (forms.length !== 1 || (range === undefined) !== (bins === undefined)) {
     wrong('bins', 'has to be one of "edges", "range" with "bins", and "values"')
   }
+  if (values !== undefined) checkDistinct(values, 'values', wrong)
   if (edges !== undefined && !Number.isFinite(edges.at(-1)! - edges[0]!)) wrong('edges', 'are too far apart')
   if (edges?.some((edge, index) => index > 0 && !(edge > edges[index - 1]!)) === true) wrong('edges', 'do not rise')
 }

@@ -9,6 +9,7 @@ import { boundedStatistics, boundOf, noiseOf, noiseOfStatistics, sumsOf, thresho
 import type { Noise } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
+import { minimumOf } from '../plan/train-plan.ts'
 import { nextBound } from '../privacy/clipping.ts'
 import { pooledOf, pooledWithin } from '../site/statistics.ts'
 import type { Pooled } from '../site/statistics.ts'
@@ -127,7 +128,7 @@ export class RoundMath implements SumMath {
     if (bounded === undefined) return pooledOf(this.columns, wide)
     const units = 2 ** this.encoding!.f / bounded.scale
     const counts = reals.map((value) => value * units)
-    return pooledWithin(bounded.ranges, counts, bounded.sd)
+    return pooledWithin(bounded.ranges, counts, bounded.sd, minimumOf(this.plan).records)
   }
 
   /** The same where each update is seen. */

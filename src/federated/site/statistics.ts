@@ -74,9 +74,15 @@ export function boundedRow(ranges: readonly ColumnRange[], values: readonly numb
  * From sums of such rows, with noise in them.
  * @param noise standard deviation of the noise in each sum: a spread below what it can feign is taken for that, since one
  *   that is too small would blow the column up
+ * @param least records that all sites surely have: steps are divided by their number, which noise could bring near 0
  */
-export function pooledWithin(ranges: readonly ColumnRange[], sums: ArrayLike<number>, noise: number): Pooled {
-  const records = Math.max(1, sums[0]!)
+export function pooledWithin(
+  ranges: readonly ColumnRange[],
+  sums: ArrayLike<number>,
+  noise: number,
+  least: number = 1,
+): Pooled {
+  const records = Math.max(1, least, sums[0]!)
   const columns = ranges.map(({ column, low, high }, index): PooledColumn => {
     const [count, sum, squares] = [1, 2, 3].map((field) => sums[3 * index + field]!) as [number, number, number]
     const n = Math.min(records, Math.max(0, count))
