@@ -67,7 +67,7 @@ export async function auditFolder(folder: string): Promise<AuditReport> {
   await sameDocuments(found.starts, startValue, findings)
   const receipts = await usable(found, view, findings)
   const rounds = await roundsOf(found, view, receipts, findings)
-  missing(rounds, receipts, findings)
+  missing(rounds, receipts, offer.plan.transcripts ?? 0, findings)
   const linked = rounds.map((round) => ({ ...round, findings: [...round.findings, ...unlinked(round, rounds)] }))
   const ok = findings.length === 0 && linked.every((round) => round.findings.length === 0)
   return { schema: 'weft.fed-audit/1', job: offer.job, plan: offer.plan_hash, ok, rounds: linked, findings }
@@ -82,8 +82,16 @@ async function sameDocuments(paths: readonly string[], first: unknown, findings:
   }
 }
 
-/** Rounds that somebody was told of, that others stand on both sides of, or that nobody kept at all. */
-function missing(rounds: readonly AuditedRound[], receipts: readonly Receipt[], findings: Finding[]): void {
+/**
+ * Rounds that somebody was told of, that others stand on both sides of, or that nobody kept at all.
+ * @param kept how many the plan asks each member to keep
+ */
+function missing(
+  rounds: readonly AuditedRound[],
+  receipts: readonly Receipt[],
+  kept: number,
+  findings: Finding[],
+): void {
   const told = new Set<string>()
   for (const { session, peer, aggregator } of receipts) {
     if (rounds.some((round) => round.session === session)) continue
@@ -99,10 +107,13 @@ function missing(rounds: readonly AuditedRound[], receipts: readonly Receipt[], 
   const steps = rounds.map(({ step }) => step).filter((step) => step !== null)
   // What cannot be read might be any of them.
   if (steps.length < rounds.length) return
-  const [first, last] = [Math.min(...steps), Math.max(...steps)]
-  const gap = steps.find((step) => step < last && !steps.includes(step + 1))
-  if (gap !== undefined)
-    miss(`of the sums ${first} to ${last} of the job, counted from 0, ${gap + 1} has no transcript`)
+  const last = Math.max(...steps)
+  // Each keeps its last ones alone, those of a step that was made again among them.
+  const first = Math.max(Math.min(...steps), last + 1 - kept + (steps.length - new Set(steps).size))
+  for (let step = first; step < last; step++) {
+    if (!steps.includes(step))
+      return miss(`sum ${step} of the job, counted from 0, has no transcript, and one after it has`)
+  }
 }
 
 /**

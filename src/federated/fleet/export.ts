@@ -49,9 +49,9 @@ function numberOr(value: unknown): number | null {
   return typeof value === 'number' ? value : null
 }
 
-/** Where the plan is an analysis: what it found. */
+/** Where the plan is an analysis: what it found of all together. How far this site is from them stays out: exports are passed on. */
 async function exportResults(running: RunningJob, out: string): Promise<Exported> {
-  const results = await resultsOf(running)
+  const { own: _, ...results } = await resultsOf(running)
   await makeFolders(out)
   const name = 'analysis.json'
   await writeFileAtomic(join(out, name), Buffer.from(`${JSON.stringify(results, null, 2)}\n`))
@@ -67,9 +67,10 @@ async function exportTranscripts({ transcripts, folder }: RunningJob, out: strin
     { name: 'offer.json', bytes: Buffer.from(`${JSON.stringify(folder.offer)}\n`) },
     { name: 'start.json', bytes: Buffer.from(`${JSON.stringify(folder.start)}\n`) },
   ]
-  const files = [...documents, ...(await transcripts.files())]
-  for (const { name, bytes } of files) await writeFileAtomic(join(to, name), bytes)
-  return files.map(({ name }) => `transcripts/${name}`)
+  for (const { name, bytes } of documents) await writeFileAtomic(join(to, name), bytes)
+  const kept = await transcripts.files()
+  for (const { name, path } of kept) await copyFile(path, join(to, name))
+  return [...documents, ...kept].map(({ name }) => `transcripts/${name}`)
 }
 
 export async function exportJob(running: RunningJob, out: string): Promise<Exported> {

@@ -1,5 +1,5 @@
 /** Transcripts of rounds that this peer aggregated, and receipts of those that it was told, of the last rounds of a job. */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from '../../store/index.ts'
@@ -82,9 +82,10 @@ export class TranscriptStore {
     await this.#write(`receipt-${numbered(session)}-${this.#self.id}.json`, bytes, RECEIPT_FILE)
   }
 
-  async files(): Promise<{ readonly name: string; readonly bytes: Uint8Array }[]> {
+  /** Of all that is kept, in the order of sessions: a transcript can be as large as memory. */
+  async files(): Promise<{ readonly name: string; readonly path: string }[]> {
     const names = (await this.#names()).filter((name) => TRANSCRIPT_FILE.test(name) || RECEIPT_FILE.test(name))
-    return Promise.all(names.map(async (name) => ({ name, bytes: await readFile(join(this.#folder, name)) })))
+    return names.map((name) => ({ name, path: join(this.#folder, name) }))
   }
 
   async #write(name: string, bytes: Uint8Array, kind: RegExp): Promise<void> {

@@ -91,8 +91,10 @@ export function encodeTranscript(transcript: Transcript, sign: (bytes: Uint8Arra
     sizes: { before: before.length, vector: order[0]?.length ?? 0, sum: sum.length },
   })
   const text = ascii(canonicalJson(json))
-  const bytes = concat(ascii(MAGIC), u32(text.length), text, before, ...order, sum)
-  return concat(bytes, sign(bytes))
+  const space = new Uint8Array(SIGNATURE_BYTES)
+  const bytes = concat(ascii(MAGIC), u32(text.length), text, before, ...order, sum, space)
+  bytes.set(sign(bytes.subarray(0, -SIGNATURE_BYTES)), bytes.length - SIGNATURE_BYTES)
+  return bytes
 }
 
 /** Bytes as hexadecimal digits, all the way down. */
