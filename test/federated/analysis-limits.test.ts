@@ -9,11 +9,14 @@ import {
   checkAnalysisPlan,
   checkFedPlan,
   checkSum,
+  decodeState,
+  encodeState,
   FIRST_STATE,
   JobView,
   planHash,
   rangesOf,
   readFedData,
+  stateHash,
 } from '../../src/federated/index.ts'
 import type { AnalysisPlan } from '../../src/federated/index.ts'
 import { analyse, analysisPlan, linesOf, patients, seededWords, writePatients } from './support/analysis.ts'
@@ -90,6 +93,30 @@ describe('a plan that asks for too many numbers is refused before any is made', 
     expect(() => new AnalysisMath(checked(statistics), 3)).toThrow(/are the most/)
   })
 })
+
+test.each([
+  { kind: 'histogram', column: 'age', range: [0, 120], bins: 2000, by: { column: 'cp', values: numbered(100) } },
+  {
+    kind: 'calibration',
+    score: 'score',
+    target: { column: 'num', above: 0 },
+    bins: 8_500,
+    by: { column: 'cp', values: numbered(8) },
+  },
+])(
+  'a plan of hundreds of thousands of numbers makes a state and a result: $kind',
+  async (statistic) => {
+    const path = writePatients(folder, 'large', linesOf(patients(1, 30)))
+    const { result, state } = await analyse(analysisPlan([statistic], { minimum: { records: 0 } }), [path, path, path])
+    expect(stateHash(decodeState(encodeState(state)))).toEqual(stateHash(state))
+    expect(result.statistics[0]!.groups).toHaveLength(statistic.by.values.length)
+  },
+  60_000,
+)
+
+function numbered(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index)
+}
 
 test('a number whose squares are too large to be summed is refused before anything is promised', async () => {
   const path = writePatients(folder, 'huge', ['1e12,1', '-1e12,1'], ['huge', 'cp'])

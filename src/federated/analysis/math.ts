@@ -180,7 +180,8 @@ export class AnalysisMath implements SumMath {
       const counts = reals.slice(from, from + part.size).map((value) => value / scale)
       return part.read(counts, wide.slice(wideFrom, wideFrom + part.wide))
     })
-    const array = Float64Array.of(survivors, ...each.map(({ length }) => length), ...each.flat())
+    // Not as arguments of a call: a million of them are more than a stack holds.
+    const array = Float64Array.from([survivors, ...each.map(({ length }) => length), ...each.flat()])
     return { ...state, done: state.done + 1, strategy: { ...state.strategy, [nameOf(state.done)]: array } }
   }
 

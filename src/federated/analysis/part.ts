@@ -91,7 +91,7 @@ export function grouped(part: Part, by: Grouping | undefined): Part {
           for (const [group, tally] of tallies.entries()) {
             tally.end?.()
             counts.set(tally.counts, group * part.size)
-            wide.push(...tally.wide)
+            for (const value of tally.wide) wide.push(value)
           }
         },
       }

@@ -69,7 +69,7 @@ export class AnalysisSite implements RoundSite {
       const tally = tallies[index]!
       tally.end?.()
       reals.set(tally.counts, from)
-      wide.push(...tally.wide)
+      for (const value of tally.wide) wide.push(value)
     }
     const odd = reals.findIndex((value) => !(Math.abs(value) <= this.#math.bound))
     if (odd >= 0)
