@@ -95,6 +95,27 @@ describe('the ledger', () => {
     expect(codeOf(() => ledger.charge({ ...CHARGE, data: 'air' }))).toBe('done')
   })
 
+  test('what is spent on whole sites is spent of the budget of records, too, and not the other way', () => {
+    const ledger = open()
+    ledger.setCap(CAP)
+    ledger.setCap({ ...CAP, unit: 'site', epsilon: 100 })
+    for (const round of [0, 1, 2]) ledger.charge({ ...CHARGE, unit: 'site', round })
+    for (const round of [3, 4, 5]) ledger.charge({ ...CHARGE, round })
+    const of = (): [string, number][] => ledger.budgets().map(({ unit, events }) => [unit, events.length])
+    expect(of()).toEqual([
+      ['record', 6],
+      ['site', 3],
+    ])
+    expect(codeOf(() => ledger.charge({ ...CHARGE, round: 6 }))).toBe('WEFT-FED-040')
+    expect(codeOf(() => ledger.charge({ ...CHARGE, unit: 'site', round: 6 }))).toBe('WEFT-FED-040')
+    expect(of()).toEqual([
+      ['record', 6],
+      ['site', 3],
+    ])
+    ledger.setCap({ ...CAP, epsilon: 100 })
+    expect(codeOf(() => ledger.charge({ ...CHARGE, unit: 'site', round: 6 }))).toBe('done')
+  })
+
   test('accounts noise that came in shares', () => {
     const noise = {
       n: 10,

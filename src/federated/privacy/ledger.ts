@@ -66,16 +66,11 @@ export function openPrivacyLedger(needs: LedgerNeeds, places: LedgerPlaces): Pri
     },
     charge: (charge) =>
       file.access((ledger) => {
-        const budget = budgetOf(ledger, charge)
-        const epsilon = epsilonOf([...budget.events, charge.event], budget.delta)
-        if (!(epsilon <= budget.cap)) {
-          throw new BudgetExceededError(
-            `round ${charge.round} of ${charge.job} would bring "${charge.data}" (${charge.unit}) to epsilon ` +
-              `${epsilon.toPrecision(6)} at delta ${budget.delta}, and ${budget.cap} is the cap`,
-            { details: { ...budget, events: budget.events.length, wanted: epsilon } },
-          )
-        }
-        return { ...ledger.append({ kind: 'charge', ...charge }), epsilon, cap: budget.cap }
+        const { epsilon, cap } = afterCharge(budgetOf(ledger, charge), charge)
+        const { data } = charge
+        if (charge.unit === 'site' && hasCap(ledger, data, 'record'))
+          afterCharge(budgetOf(ledger, { data, unit: 'record' }), charge)
+        return { ...ledger.append({ kind: 'charge', ...charge }), epsilon, cap }
       }),
     claim: (round, set) =>
       file.access((ledger) => {
@@ -102,17 +97,35 @@ export function openPrivacyLedger(needs: LedgerNeeds, places: LedgerPlaces): Pri
   }
 }
 
-/** @throws NoBudgetError */
+/** @throws BudgetExceededError */
+function afterCharge(budget: Budget, charge: Charge): { readonly epsilon: number; readonly cap: number } {
+  const { cap, delta, unit } = budget
+  const epsilon = epsilonOf([...budget.events, charge.event], delta)
+  if (epsilon <= cap) return { epsilon, cap }
+  throw new BudgetExceededError(
+    `round ${charge.round} of ${charge.job} would bring "${charge.data}" (${unit}) to epsilon ` +
+      `${epsilon.toPrecision(6)} at delta ${delta}, and ${cap} is the cap`,
+    { details: { ...budget, events: budget.events.length, wanted: epsilon } },
+  )
+}
+
+function hasCap({ entries }: LedgerAccess, data: string, unit: PrivacyUnit): boolean {
+  return entries.some(({ what }) => what.kind === 'cap' && what.data === data && what.unit === unit)
+}
+
+/**
+ * What hides a whole site hides each of its records, and costs them what it costs the site: it is spent of the budget of records too.
+ * @throws NoBudgetError
+ */
 function budgetOf({ entries }: LedgerAccess, { data, unit }: { data: string; unit: PrivacyUnit }): Budget {
   const own = entries
     .map(({ what }) => what)
-    .filter(
-      (what): what is Exclude<EntryContent, { kind: 'signed' }> =>
-        what.kind !== 'signed' && what.data === data && what.unit === unit,
-    )
-  const cap = own.findLast((what) => what.kind === 'cap')
-  if (cap === undefined) throw new NoBudgetError(`nobody has set a budget for "${data}" (${unit})`)
-  const events = own.flatMap((what) => (what.kind === 'charge' ? [what.event] : []))
+    .filter((what): what is Exclude<EntryContent, { kind: 'signed' }> => what.kind !== 'signed' && what.data === data)
+  const cap = own.findLast((what) => what.kind === 'cap' && what.unit === unit)
+  if (cap?.kind !== 'cap') throw new NoBudgetError(`nobody has set a budget for "${data}" (${unit})`)
+  const events = own.flatMap((what) =>
+    what.kind === 'charge' && (what.unit === unit || unit === 'record') ? [what.event] : [],
+  )
   return { data, unit, delta: cap.delta, epsilon: epsilonOf(events, cap.delta), cap: cap.epsilon, events }
 }
 
