@@ -35,6 +35,14 @@ function policy(rule: object = {}, sums: readonly string[] = [author.id, other.i
   return readPolicy(text, 'policy.json')
 }
 
+/** Every number has a range, so that epsilon covers its statistics too. */
+const FEATURES = [
+  { column: 'age', range: [0, 120] },
+  { column: 'chol', missing: [0], range: [50, 700] },
+  { column: 'cp', values: [1, 2, 3, 4] },
+  { column: 'thalach', scale: { divide: 100 }, range: [40, 250] },
+]
+
 /** A peer of its own, with an offer of somebody else in its home, and a network in which it reaches nobody. */
 async function site(name: string, changes: object = {}) {
   const home = join(base, name)
@@ -43,7 +51,7 @@ async function site(name: string, changes: object = {}) {
   mkdirSync(root)
   const offer = makeOffer(
     author,
-    checkFedPlan(plan({ privacy: PRIVACY, ...changes }), 'plan'),
+    checkFedPlan(plan({ privacy: PRIVACY, features: FEATURES, ...changes }), 'plan'),
     new Date(0).toISOString(),
   )
   const folder = await JobFolder.create(root, offer)
@@ -89,6 +97,7 @@ async function site(name: string, changes: object = {}) {
   return { open, asked, dialled, events, holder, folder, job: offer.job, data, root }
 }
 
+const withoutRange = ({ range: _, ...feature }: { readonly range?: unknown }): object => feature
 const refused = expect.objectContaining({ code: 'WEFT-TRU-072' }) as Error
 
 test('a plan that it does not allow is not joined, with nothing promised and no budget set, whoever approves', async () => {
@@ -96,8 +105,15 @@ test('a plan that it does not allow is not joined, with nothing promised and no 
     ['budget', { privacy: { ...PRIVACY, epsilon: 2.1 } }, {}, undefined],
     // Noise that the plan sets may cost more than the epsilon that it names.
     ['noise', { privacy: { ...PRIVACY, noise_multiplier: 0.1 } }, {}, undefined],
-    ['no-privacy', { privacy: 'off' }, {}, undefined],
-    ['clear', { privacy: 'off', secagg: 'off' }, { budget: undefined }, undefined],
+    // Statistics that leave exactly are covered by no epsilon.
+    ['exact', { features: FEATURES.map(withoutRange) }, {}, undefined],
+    ['no-privacy', { privacy: 'off', features: FEATURES.map(withoutRange) }, {}, undefined],
+    [
+      'clear',
+      { privacy: 'off', secagg: 'off', features: FEATURES.map(withoutRange) },
+      { budget: undefined },
+      undefined,
+    ],
     ['name', { name: 'lung' }, {}, undefined],
     ['records', {}, { minimum: { records: 1_000 } }, undefined],
     ['sites', {}, { minimum: { sites: 4 } }, undefined],

@@ -1,5 +1,6 @@
 /** Answers that have a form, where another peer chooses the tokens. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { isLong } from '../whole.ts'
 import { checkedSchema } from '../../src/pipeline/index.ts'
 import { answer, codeOf, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
@@ -11,7 +12,7 @@ const SCHEMA = {
   additionalProperties: false,
 }
 
-describe('an answer that has a form', () => {
+describe.runIf(isLong)('an answer that has a form', () => {
   let lab: Lab
   let a: RealPeer
   let b: RealPeer

@@ -2,7 +2,7 @@
 import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { socketPath, systemClock } from '../../src/util/index.ts'
-import { isWhole } from '../whole.ts'
+import { isLong, isWhole } from '../whole.ts'
 import { netlabFor } from './netlab.ts'
 import { createLab, endProcess, joined, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
@@ -62,7 +62,7 @@ async function expectOneConnectionAPair(peers: readonly RealPeer[]): Promise<voi
   expect(dials).toBeLessThanOrEqual(joins)
 }
 
-describe('three peers on one machine, told nothing but their homes', () => {
+describe.runIf(isLong)('three peers on one machine, told nothing but their homes', () => {
   let lab: Lab
   beforeAll(async () => void (lab = await createLab()))
   afterAll(() => lab.stop())
@@ -89,25 +89,28 @@ describe('three peers on one machine, told nothing but their homes', () => {
 
 const { why, netlab, on } = netlabFor('join')
 
-describe.skipIf(why !== undefined)(`five hosts on one LAN${why === undefined ? '' : ` (skipped: ${why})`}`, () => {
-  let lab: Lab
-  beforeAll(async () => {
-    netlab('up', '5', '--rtt', '2')
-    lab = await createLab()
-  })
-  afterAll(async () => {
-    await lab.stop()
-    netlab('down')
-  })
+describe.skipIf(why !== undefined || !isLong)(
+  `five hosts on one LAN${why === undefined ? '' : ` (skipped: ${why})`}`,
+  () => {
+    let lab: Lab
+    beforeAll(async () => {
+      netlab('up', '5', '--rtt', '2')
+      lab = await createLab()
+    })
+    afterAll(async () => {
+      await lab.stop()
+      netlab('down')
+    })
 
-  it('find each other by multicast DNS and nothing else, with one connection a pair', async () => {
-    const hosts = [1, 2, 3, 4, 5]
-    const [peers, ms] = await timeToMesh(hosts.map((host) => lab.startBare(`host-${host}`, on(host))))
-    say(`5 hosts on one LAN: full mesh ${ms} ms after the last was ready`)
-    for (const peer of peers) {
-      expect([await found(peer, 'mdns'), await found(peer, 'rendezvous')]).toEqual([4, 0])
-      expect((await peer.access.status()).seen_not_joined).toEqual([])
-    }
-    await expectOneConnectionAPair(peers)
-  }, 120_000)
-})
+    it('find each other by multicast DNS and nothing else, with one connection a pair', async () => {
+      const hosts = [1, 2, 3, 4, 5]
+      const [peers, ms] = await timeToMesh(hosts.map((host) => lab.startBare(`host-${host}`, on(host))))
+      say(`5 hosts on one LAN: full mesh ${ms} ms after the last was ready`)
+      for (const peer of peers) {
+        expect([await found(peer, 'mdns'), await found(peer, 'rendezvous')]).toEqual([4, 0])
+        expect((await peer.access.status()).seen_not_joined).toEqual([])
+      }
+      await expectOneConnectionAPair(peers)
+    }, 120_000)
+  },
+)

@@ -3,6 +3,7 @@ import type { CheckedData } from './check-data.ts'
 import { checkData } from './check-data.ts'
 import type { Offer } from './documents.ts'
 import type { FederationNeeds } from './needs.ts'
+import { leavesExactStatistics } from '../plan/bounded-statistics.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { minimumOf } from '../plan/train-plan.ts'
@@ -51,11 +52,15 @@ export function partInRound(author: string, view: JobView, data: string, records
   return { when: 'round', peers: all, plan: plan.name, data, ...termsOf(plan), sites, records }
 }
 
-/** Noise that a plan sets by itself may cost more than the epsilon that it names: then nothing bounds it. */
+/**
+ * Noise that a plan sets by itself may cost more than the epsilon that it names, and statistics that leave exactly are not
+ * covered by it: then nothing bounds what the plan tells.
+ */
 function termsOf(plan: JobPlan): Pick<TakingPart, 'epsilon' | 'delta' | 'masked'> {
   const { privacy = 'off' } = plan
   const masked = isMasked(plan)
   if (privacy === 'off' || privacy.noise_multiplier !== undefined) return { masked }
+  if (!isAnalysis(plan) && leavesExactStatistics(plan)) return { masked }
   return { masked, epsilon: privacy.epsilon, delta: privacy.delta }
 }
 

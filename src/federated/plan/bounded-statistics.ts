@@ -55,6 +55,12 @@ export function rangesOf(plan: FedPlan): readonly ColumnRange[] | undefined {
   })
 }
 
+/** Means and deviations of some column leave as exact sums, which no epsilon covers. */
+export function leavesExactStatistics(plan: FedPlan): boolean {
+  const isNumber = (feature: unknown): boolean => numberSchema.safeParse(feature).data?.values === undefined
+  return rangesOf(plan) === undefined && (plan.features ?? []).some(isNumber)
+}
+
 /** Share of epsilon that the statistics take. */
 const SHARE = 0.1
 /** Records of a site for which there is room at the wanted fineness. */

@@ -1,5 +1,11 @@
 /** What a plan costs in secrecy, in words, before anybody says yes to it. */
-import { analysisWarnings, bearableAttackers, isAnalysis, rangesOf, shared } from '../../../federated/index.ts'
+import {
+  analysisWarnings,
+  bearableAttackers,
+  isAnalysis,
+  leavesExactStatistics,
+  shared,
+} from '../../../federated/index.ts'
 import type { CheckedData, JobPlan } from '../../../federated/index.ts'
 
 export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string[] {
@@ -12,7 +18,7 @@ export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string
   } else if (privacy === 'off') {
     said.push('privacy is off: nobody sees a single update, but the sum itself may tell of records where they are few')
   } else {
-    if (rangesOf(plan) === undefined) {
+    if (leavesExactStatistics(plan)) {
       said.push(
         'the statistics of the columns leave as exact sums over all sites: epsilon does not cover them; it does where ' +
           'each number has a "range"',
