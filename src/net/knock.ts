@@ -6,8 +6,6 @@ import type { Connection, Libp2p, Upgrader } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { isCircuit, parseAddress, relayOf, withPeer } from './addresses.ts'
 import { channelOverStream } from './channel-carriers.ts'
-import { circuitTo } from './circuit-dial.ts'
-import { KNOCK_PROTOCOL } from './circuit-wire.ts'
 import { DIAL_WAIT_MS } from './constants.ts'
 import { PeerUnreachableError } from './discovery-errors.ts'
 import { BadAddressError } from './errors.ts'
@@ -74,6 +72,10 @@ async function connect(
   if (!isCircuit(address)) return libp2p.dial(multiaddr(address), { signal })
   const relay = relayOf(address)
   if (relay === undefined) throw new BadAddressError(address)
+  const [{ circuitTo }, { KNOCK_PROTOCOL }] = await Promise.all([
+    import('./circuit-dial.ts'),
+    import('./circuit-wire.ts'),
+  ])
   const connection = await libp2p.dial(multiaddr(withPeer(relay.address, relay.peer)), { signal })
   return circuitTo(connection, { protocol: KNOCK_PROTOCOL, peer, address }, upgrader, signal)
 }
