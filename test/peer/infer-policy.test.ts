@@ -9,6 +9,7 @@ import type { LocalPeer } from '../../src/peer/index.ts'
 import { loadOrCreateIdentity } from '../../src/trust/index.ts'
 import type { AnyTensor } from '../../src/onnx/index.ts'
 import { crossing, f32, write } from '../pipeline/graph/support/models.ts'
+import { isLong } from '../whole.ts'
 
 const WIDTH = 32
 const WAIT = { timeout: 60_000, interval: 50 }
@@ -75,7 +76,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-describe('a graph model in parts under a policy', () => {
+describe.runIf(isLong)('a graph model in parts under a policy', () => {
   it('is computed without whom the policy forbids, and with it when the policy allows', async () => {
     const without = await site!.infer('crossing', inputs, { stages: 'auto' })
     expect(new Set(without.route.map(({ peer }) => peer))).toEqual(new Set([site!.id, friend!.id]))
