@@ -1,8 +1,9 @@
 /** Files and batches over the real server, as OpenAI's clients use them, before and after a restart. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BatchStore } from '../../src/peer/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { MODEL } from './fake-peer.ts'
@@ -10,6 +11,13 @@ import { failure, KEY, post, READ_KEY, request, start, until } from './support.t
 import type { Running, StartOptions } from './support.ts'
 
 const CHAT = '/v1/chat/completions'
+const OTHER_KEY = 'wk_somebody-else'
+const TWO_KEYS = {
+  verify: async (secret: string) => {
+    if (secret === KEY || secret === OTHER_KEY) return { scopes: ['generate'] }
+    return secret === READ_KEY ? { scopes: ['read'] } : null
+  },
+}
 
 let directory: string
 let running: Running
@@ -20,7 +28,7 @@ const clock = { ...systemClock(), wall: () => wall }
 
 async function begin(options: StartOptions = {}): Promise<void> {
   store = new BatchStore(clock, join(directory, 'batches.sqlite'))
-  running = await start({ ...options, clock, needs: { batches: store } })
+  running = await start({ ...options, clock, needs: { ...options.needs, batches: store } })
   await running.api.listenSocket(join(directory, 'socket'))
 }
 
@@ -153,9 +161,7 @@ it('goes on after a restart, and computes nothing twice', async () => {
   await until(() => running.peer.requests.length === 8)
   await until(async () => (await look(id)).request_counts.completed === 4)
   await end()
-  const before = store
   await begin()
-  expect(before).not.toBe(store)
   const done = store.done(id).size
   const batch = await finished(id)
   expect(batch.request_counts).toEqual({ total: 10, completed: 10, failed: 0 })
@@ -178,16 +184,72 @@ it('is cancelled with what it has', async () => {
   expect((await failure(again)).weft.code).toBe('WEFT-API-045')
 })
 
+it('stays cancelled where the peer ended before it could say so', async () => {
+  hold()
+  const { id } = await submit([line('a'), line('b')].join('\n'))
+  await until(() => running.peer.requests.length === 2)
+  await end()
+  store = new BatchStore(clock, join(directory, 'batches.sqlite'))
+  store.change(id, { status: 'cancelling', cancelling: 1 })
+  store.close()
+  await begin()
+  expect(await finished(id)).toMatchObject({
+    status: 'cancelled',
+    request_counts: { total: 2, completed: 0, failed: 0 },
+  })
+  expect(running.peer.requests).toEqual([])
+})
+
+it('is cancelled at once, also while all places are taken by another', async () => {
+  hold()
+  const first = await submit(Array.from({ length: 4 }, (_, index) => line(`q${index}`)).join('\n'))
+  await until(() => running.peer.requests.length === 4)
+  const second = await submit(line('waits'))
+  const cancelled = await post(running.url, `/v1/batches/${second.id}/cancel`, {})
+  expect(((await cancelled.json()) as BatchAnswer).status).toBe('cancelled')
+  expect((await look(first.id)).status).toBe('in_progress')
+  // The place that it had asked for goes on to others.
+  await post(running.url, `/v1/batches/${first.id}/cancel`, {})
+  running.peer.hold = null
+  expect((await finished((await submit(line('next'))).id)).request_counts.completed).toBe(1)
+})
+
+it('expires after a day, with what it has', async () => {
+  hold(4)
+  const { id } = await submit(Array.from({ length: 8 }, (_, index) => line(`q${index}`)).join('\n'))
+  await until(async () => (await look(id)).request_counts.completed === 4)
+  await end()
+  wall += 86_400_000 - 500
+  await begin()
+  hold()
+  const batch = await finished(id)
+  expect(batch).toMatchObject({ status: 'expired', request_counts: { total: 8, completed: 4, failed: 0 } })
+  expect(await output(batch.output_file_id)).toHaveLength(4)
+})
+
 it('a key sees its own files and batches alone, and one that may only read none', async () => {
   await end()
-  await begin({ host: '0.0.0.0', init: { hosts: ['127.0.0.1'] } })
+  await begin({ host: '0.0.0.0', init: { hosts: ['127.0.0.1'] }, needs: { keys: TWO_KEYS } })
   const bearer = { authorization: `Bearer ${KEY}` }
   expect((await upload(line('x'))).status).toBe(401)
   expect((await upload(line('x'), { authorization: `Bearer ${READ_KEY}` })).status).toBe(403)
   const { id } = (await (await upload(line('x'), bearer)).json()) as { id: string }
-  const found = await fetch(`${running.url}/v1/files/${id}`, { headers: bearer })
-  expect(found.status).toBe(200)
-  expect(store.files('socket')).toEqual([])
+  const body = { input_file_id: id, endpoint: CHAT, completion_window: '24h' }
+  const batch = (await (await post(running.url, '/v1/batches', body, bearer)).json()) as BatchAnswer
+  const statuses = async (headers: Record<string, string>): Promise<number[]> => {
+    const paths = [`/v1/files/${id}`, `/v1/files/${id}/content`, `/v1/batches/${batch.id}`]
+    const got = await Promise.all(paths.map((path) => fetch(`${running.url}${path}`, { headers })))
+    return got.map(({ status }) => status)
+  }
+  const other = { authorization: `Bearer ${OTHER_KEY}` }
+  expect(await statuses(bearer)).toEqual([200, 200, 200])
+  expect(await statuses(other)).toEqual([404, 404, 404])
+  expect((await post(running.url, '/v1/batches', body, other)).status).toBe(404)
+  expect((await post(running.url, `/v1/batches/${batch.id}/cancel`, {}, other)).status).toBe(404)
+  const removed = await fetch(`${running.url}/v1/files/${id}`, { method: 'DELETE', headers: other })
+  expect(removed.status).toBe(404)
+  for (const path of ['/v1/files', '/v1/batches'])
+    expect(await (await fetch(`${running.url}${path}`, { headers: other })).json()).toMatchObject({ data: [] })
   expect(store.content('loopback', id)).toBeUndefined()
 })
 
@@ -203,7 +265,7 @@ it('files: their content, their end, and what is none', async () => {
   expect(await (await remove(id)).json()).toMatchObject({ deleted: true })
   expect((await remove(id)).status).toBe(404)
   expect((await remove(batch.output_file_id)).status).toBe(200)
-  expect((await look(batch.id)).output_file_id).toBeNull()
+  expect(await look(batch.id)).toMatchObject({ output_file_id: null, request_counts: { completed: 1, failed: 0 } })
   const gone = await post(running.url, '/v1/batches', { input_file_id: id, endpoint: CHAT, completion_window: '24h' })
   expect((await failure(gone)).weft.code).toBe('WEFT-API-043')
 })
@@ -229,9 +291,8 @@ it('a form from a page of another site is refused, and forms are taken on this r
   expect(await ask('/v1/chat/completions')).toBe(415)
 })
 
-it('what is told to come again comes again, and an expired batch ends with what it has', async () => {
+it('what is told to come again comes again', async () => {
   running.peer.failAt = 0
-  running.peer.losesStage = false
   const { id } = await submit(line('x'))
   await until(() => (running.telemetry.counters()['retries'] ?? 0) > 0)
   running.peer.failAt = null
@@ -256,4 +317,28 @@ it('room on the disk is bounded, and so are batches that wait', async () => {
   expect((await post(running.url, '/v1/batches', body)).status).toBe(200)
   const refused = await post(running.url, '/v1/batches', body)
   expect((await failure(refused)).weft.code).toBe('WEFT-API-041')
+})
+
+const canMount = process.platform === 'linux' && process.getuid?.() === 0
+
+describe.skipIf(!canMount)('a disk that is full (skipped: needs root for a small tmpfs)', () => {
+  it('is a coded refusal, and nothing is half there', async () => {
+    await end()
+    const small = join(directory, 'small')
+    await mkdir(small)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', small])
+    try {
+      store = new BatchStore(clock, join(small, 'batches.sqlite'))
+      running = await start({ clock, needs: { batches: store } })
+      const refused = await upload('x'.repeat(400_000))
+      expect(refused.status).toBe(507)
+      expect((await failure(refused)).weft.code).toBe('WEFT-API-046')
+      expect(await get<{ data: unknown[] }>('/v1/files')).toMatchObject({ data: [] })
+      expect((await upload(line('fits'))).status).toBe(200)
+    } finally {
+      await end()
+      execFileSync('umount', [small])
+      await begin()
+    }
+  })
 })

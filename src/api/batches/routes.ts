@@ -114,6 +114,7 @@ function batchOf({ limits, openAi }: ServerParts, book: BatchBook, owner: string
     expires: created + WINDOW_S,
     ended: isGood ? null : created,
     cancelling: null,
+    counts: isGood ? null : { completed: 0, failed: 0 },
     metadata: metadata ?? null,
   }
 }

@@ -4,7 +4,8 @@
  */
 import type { Batch, BatchBook, BatchEndpoint } from '../../peer/index.ts'
 import type { Logger, Telemetry } from '../../telemetry/index.ts'
-import type { Clock } from '../../util/index.ts'
+import { orAbort } from '../../util/index.ts'
+import type { CancelTimer, Clock } from '../../util/index.ts'
 import { parseLines } from './lines.ts'
 import type { BatchLine, LineLimits } from './lines.ts'
 
@@ -15,6 +16,7 @@ const FIRST_PAUSE_MS = 500
 const MOST_PAUSE_MS = 30_000
 /** Came too early, or nobody can compute it now: not the fault of the line. */
 const COME_AGAIN = new Set([429, 502, 503, 504])
+const DAY_MS = 86_400_000
 
 export interface LineAnswer {
   readonly status: number
@@ -44,6 +46,7 @@ export class BatchRunner {
   readonly #running = new Map<string, { readonly abort: AbortController; readonly over: Promise<void> }>()
   readonly #places: (() => void)[] = []
   readonly #stop = new AbortController()
+  #cancelSweep: CancelTimer = () => undefined
   #free = PLACES
   #ask: Ask | undefined
 
@@ -55,7 +58,12 @@ export class BatchRunner {
   start(ask: Ask): void {
     if (this.#ask !== undefined) return
     this.#ask = ask
-    for (const batch of this.#needs.book.unfinished()) this.begin(batch)
+    for (const batch of this.#needs.book.unfinished()) {
+      // Whoever cancelled it has been told so, or was about to be.
+      if (batch.status === 'cancelling') this.#end(batch.id, 'cancelled')
+      else this.begin(batch)
+    }
+    this.#sweepLater()
   }
 
   begin(batch: Batch): void {
@@ -70,16 +78,16 @@ export class BatchRunner {
   /** What has a result keeps it. */
   async cancel(batch: Batch): Promise<void> {
     const { book, clock } = this.#needs
-    const cancelling = seconds(clock)
-    book.change(batch.id, { status: 'cancelling', cancelling })
+    book.change(batch.id, { status: 'cancelling', cancelling: seconds(clock) })
     const running = this.#running.get(batch.id)
     running?.abort.abort(new Error('the batch was cancelled'))
     await running?.over
-    book.change(batch.id, { status: 'cancelled', ended: seconds(clock) })
+    this.#end(batch.id, 'cancelled')
   }
 
   /** Ends what is under way; it goes on with the next start. */
   async stop(): Promise<void> {
+    this.#cancelSweep()
     this.#stop.abort(new Error('the peer is stopping'))
     await Promise.all([...this.#running.values()].map(({ over }) => over))
   }
@@ -103,7 +111,24 @@ export class BatchRunner {
       cancel()
     }
     if (signal.aborted) return
-    book.change(batch.id, { status: late.signal.aborted ? 'expired' : 'completed', ended: seconds(clock) })
+    this.#end(batch.id, late.signal.aborted ? 'expired' : 'completed')
+  }
+
+  /** What its files had is told for as long as the batch is, also when they are deleted. */
+  #end(id: string, status: 'cancelled' | 'completed' | 'expired'): void {
+    const { book, clock } = this.#needs
+    book.change(id, { status, ended: seconds(clock), counts: book.counts(id) })
+  }
+
+  #sweepLater(): void {
+    this.#cancelSweep = this.#needs.clock.after(DAY_MS, () => {
+      try {
+        this.#needs.book.sweep()
+      } catch (error) {
+        this.#needs.logger.warn({ err: error }, 'old batches could not be removed')
+      }
+      this.#sweepLater()
+    })
   }
 
   async #work(batch: Batch, left: BatchLine[], signal: AbortSignal): Promise<void> {
@@ -141,21 +166,31 @@ export class BatchRunner {
   ): Promise<LineAnswer | undefined> {
     const yielding = endpoint === '/v1/embeddings' ? body : { ...body, weft: inBatchLane(body['weft']) }
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(MOST_PAUSE_MS, 2 * pause)) {
-      await this.#enter()
-      let answer: LineAnswer | undefined
-      try {
-        if (signal.aborted) return undefined
-        answer = await this.#ask!(endpoint, yielding, signal)
-      } catch (error) {
-        if (signal.aborted) return undefined
-        throw error
-      } finally {
-        this.#leave()
-      }
+      const answer = await this.#inTurn(() => this.#ask!(endpoint, yielding, signal), signal)
       if (signal.aborted) return undefined
-      if (!COME_AGAIN.has(answer.status)) return answer
+      if (answer !== undefined && !COME_AGAIN.has(answer.status)) return answer
       this.#needs.telemetry.count('retries')
       await this.#needs.clock.sleep(pause, signal).catch(() => undefined)
+    }
+  }
+
+  /** Undefined: nothing has answered, or the signal has fired. */
+  async #inTurn(ask: () => Promise<LineAnswer>, signal: AbortSignal): Promise<LineAnswer | undefined> {
+    const place = this.#enter()
+    try {
+      await orAbort(place, signal)
+    } catch {
+      // It may be its turn later; then it makes room at once.
+      void place.then(() => this.#leave())
+      return undefined
+    }
+    try {
+      return await ask()
+    } catch (error) {
+      if (!signal.aborted) this.#needs.logger.warn({ err: error }, 'a line of a batch was not answered')
+      return undefined
+    } finally {
+      this.#leave()
     }
   }
 

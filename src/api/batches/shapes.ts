@@ -23,7 +23,7 @@ export function listShape(data: readonly object[], hasMore: boolean): object {
 }
 
 export function batchShape(book: Pick<BatchBook, 'counts' | 'results'>, batch: Batch): object {
-  const { id, endpoint, input, status, problems, total, created, expires, ended, cancelling, metadata } = batch
+  const { id, endpoint, input, status, problems, total, created, expires, ended, cancelling, counts, metadata } = batch
   const at = (...names: readonly Batch['status'][]): number | null => (names.includes(status) ? ended : null)
   const isOver = ended !== null
   const file = (ok: boolean): string | null => (isOver ? (book.results(batch, ok)?.file.id ?? null) : null)
@@ -47,7 +47,7 @@ export function batchShape(book: Pick<BatchBook, 'counts' | 'results'>, batch: B
     expired_at: at('expired'),
     cancelling_at: cancelling,
     cancelled_at: at('cancelled'),
-    request_counts: { total, ...book.counts(id) },
+    request_counts: { total, ...(counts ?? book.counts(id)) },
     metadata,
   }
 }

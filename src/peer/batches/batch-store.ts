@@ -2,8 +2,8 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { openDurableDatabase } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
-import { BatchRoomError } from './errors.ts'
-import type { Batch, BatchBook, BatchCounts, BatchFile, BatchResult } from './types.ts'
+import { BatchDiskError, BatchRoomError } from './errors.ts'
+import type { Batch, BatchBook, BatchChange, BatchCounts, BatchFile, BatchResult } from './types.ts'
 
 /** Bytes of inputs and results together. */
 export const MAX_STORED_BYTES = 512 << 20
@@ -96,7 +96,7 @@ export class BatchStore implements BatchBook {
     this.#run('INSERT INTO batches VALUES (?, ?, ?, ?, ?)', id, owner, created, ended, JSON.stringify(batch))
   }
 
-  change(id: string, change: Partial<Pick<Batch, 'status' | 'ended' | 'cancelling'>>): void {
+  change(id: string, change: BatchChange): void {
     const [row] = this.#all<BatchRow>('SELECT record FROM batches WHERE id = ?', id)
     if (row === undefined) return
     const batch = { ...(JSON.parse(row.record) as Batch), ...change }
@@ -192,7 +192,11 @@ export class BatchStore implements BatchBook {
   }
 
   #run(sql: string, ...values: readonly SQLInputValue[]): number {
-    return Number(this.#database.prepare(sql).run(...values).changes)
+    try {
+      return Number(this.#database.prepare(sql).run(...values).changes)
+    } catch (error) {
+      throw new BatchDiskError((error as Error).message, error)
+    }
   }
 }
 

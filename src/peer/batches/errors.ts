@@ -19,4 +19,21 @@ export class BatchRoomError extends WeftError {
   }
 }
 
-export const BATCH_ERRORS: readonly ErrorInfo[] = [BatchRoomError.info]
+export class BatchDiskError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-API-046',
+    title: 'Batches cannot be written',
+    meaning:
+      'The file that keeps batches cannot be written: the disk is full, or it may not be. Nothing half-written was left.',
+    remedy: 'Free space, or correct the owner of the file; batches that have begun go on by themselves.',
+    exit: EXIT.noResources,
+    http: 507,
+    retryable: true,
+  }
+
+  constructor(why: string, cause: unknown) {
+    super(BatchDiskError.info, 'batches cannot be written', { why, cause })
+  }
+}
+
+export const BATCH_ERRORS: readonly ErrorInfo[] = [BatchRoomError.info, BatchDiskError.info]

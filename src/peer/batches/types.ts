@@ -36,6 +36,8 @@ export interface Batch {
   /** When it came to its status; null: it is in progress. */
   readonly ended: number | null
   readonly cancelling: number | null
+  /** At its end; null: it is in progress. */
+  readonly counts: BatchCounts | null
   readonly metadata: Readonly<Record<string, string>> | null
 }
 
@@ -53,9 +55,11 @@ export interface BatchResult {
   readonly text: string
 }
 
+export type BatchChange = Partial<Pick<Batch, 'status' | 'ended' | 'cancelling' | 'counts'>>
+
 /** Every change is on the disk when a method returns. */
 export interface BatchBook {
-  /** @throws BatchRoomError */
+  /** @throws BatchRoomError, BatchDiskError, as all that writes */
   addFile(owner: string, file: BatchFile, content: Uint8Array): void
   files(owner: string): readonly BatchFile[]
   file(owner: string, id: string): BatchFile | undefined
@@ -64,7 +68,7 @@ export interface BatchBook {
   removeFile(owner: string, id: string): boolean
   /** @throws BatchRoomError */
   add(batch: Batch): void
-  change(id: string, change: Partial<Pick<Batch, 'status' | 'ended' | 'cancelling'>>): void
+  change(id: string, change: BatchChange): void
   /** Newest first. */
   batches(owner: string): readonly Batch[]
   batch(owner: string, id: string): Batch | undefined
