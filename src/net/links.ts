@@ -29,8 +29,8 @@ interface LinkEntry extends Link {
   readonly settle: (joined: boolean) => void
   greeted: boolean
   early: number
-  /** Streams that it has in place of a greeting. */
-  asking: number
+  /** Streams that it has, or had, in place of a greeting. */
+  asking: readonly Stream[]
   /** Whose person has still to decide. */
   readonly asks: { here: boolean; there: boolean }
 }
@@ -74,7 +74,7 @@ export class Links {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const peer = connection.remotePeer.toString()
     const openedAt = this.#needs.clock.now()
-    const rest = { settled: promise, settle: resolve, greeted: false, early: 0, asking: 0, outcome: undefined }
+    const rest = { settled: promise, settle: resolve, greeted: false, early: 0, asking: [], outcome: undefined }
     const asks = { here: false, there: false }
     const link: LinkEntry = { connection, peer, openedAt, state: 'greeting', asks, ...rest }
     this.#all.set(connection, link)
@@ -87,7 +87,9 @@ export class Links {
   #awaitGreeting(link: LinkEntry): void {
     this.#needs.clock.after(HELLO_WAIT_MS, () => {
       if (link.state !== 'greeting' || link.greeted) return
-      if (link.asking > 0) this.#awaitGreeting(link)
+      // By their state: one may have ended before anybody could hear of it.
+      link.asking = link.asking.filter(({ status }) => status === 'open' || status === 'closing')
+      if (link.asking.length > 0) this.#awaitGreeting(link)
       else this.#refuse(link, silent(link.peer))
     })
   }
@@ -95,9 +97,7 @@ export class Links {
   /** Whoever asks for something in place of greeting is not cut off while it does; the one that serves it has a limit of its own. */
   waitFor(link: Link, stream: Stream): void {
     const entry = this.#all.get(link.connection)
-    if (entry === undefined) return
-    entry.asking++
-    stream.addEventListener('close', () => entry.asking--)
+    if (entry !== undefined) entry.asking = [...entry.asking, stream]
   }
 
   closed(connection: Connection): void {
