@@ -63,13 +63,26 @@ beforeEach(async () => {
   await saveManifest(join(home, 'partitions'), held.manifest)
 })
 
-async function opened(
-  job = JOB,
-): Promise<{ readonly rollouts: Rollouts; readonly adapters: Adapters; readonly looked: () => Promise<void> }> {
+interface Opened {
+  readonly rollouts: Rollouts
+  readonly adapters: Adapters
+  readonly looked: () => Promise<void>
+  /** What was logged. */
+  readonly errors: unknown[]
+  /** Milliseconds to each next look. */
+  readonly pauses: number[]
+}
+
+async function opened(job = JOB): Promise<Opened> {
   const damaged: string[] = []
-  const errors: unknown[] = []
+  const [errors, pauses]: [unknown[], number[]] = [[], []]
   const book = await RolloutBook.open(join(home, 'state', 'rollouts'), (file) => damaged.push(file))
-  const clock = { ...systemClock(), after: (_: number, action: () => void) => ((look = action), () => undefined) }
+  const after = (milliseconds: number, action: () => void): (() => void) => {
+    pauses.push(milliseconds)
+    look = action
+    return () => undefined
+  }
+  const clock = { ...systemClock(), after }
   const rollouts = new Rollouts({
     clock,
     book,
@@ -96,7 +109,7 @@ async function opened(
     await vi.waitFor(() => expect(look).not.toBe(before), { timeout: 20_000, interval: 5 })
     expect(errors).toEqual([])
   }
-  return { rollouts, adapters, looked }
+  return { rollouts, adapters, looked, errors, pauses }
 }
 
 const status = (rollouts: Rollouts): RolloutRecord => rollouts.status(JOB) as RolloutRecord
@@ -316,4 +329,21 @@ test('who gets a candidate follows from the request, and another candidate is tr
   expect(given('one')).not.toEqual(given('two'))
   expect(given('one').filter(Boolean).length).toBeGreaterThan(35)
   expect(given('one').filter(Boolean).length).toBeLessThan(90)
+})
+
+test('a round that cannot be put where it is asked for is tried again, and not each second', async () => {
+  const { rollouts, looked, errors, pauses } = await opened()
+  await rollouts.begin({ job: JOB, alias: 'clinic@live', requests: 0 })
+  rmSync(join(home, 'partitions'), { recursive: true })
+  round = { number: 1, weights: good[0]! }
+  await expect(looked()).rejects.toThrow()
+  expect(errors).toEqual([expect.objectContaining({ code: 'WEFT-MOD-050' })])
+  expect(status(rollouts).live).toBeNull()
+  expect(pauses.at(-1)).toBeGreaterThanOrEqual(60 * pauses[0]!)
+  errors.length = 0
+  mkdirSync(join(home, 'partitions'))
+  await saveManifest(join(home, 'partitions'), held.manifest)
+  await looked()
+  expect(status(rollouts).live?.round).toBe(1)
+  expect(pauses.at(-1)).toBe(pauses[0])
 })

@@ -16,6 +16,8 @@ import type { Candidate, RolloutRecord, RolloutSpec, RolloutStep } from './recor
 
 /** Between two looks for a new round. */
 const LOOK_MS = 1000
+/** After one that failed: a full disk is not emptied in a second, and each try measures the round anew. */
+const AFTER_FAILURE_MS = 60_000
 
 /** Where jobs stand. */
 export interface RolloutSource {
@@ -189,16 +191,15 @@ export class Rollouts implements Aliases {
     return mine
   }
 
-  #tick(): void {
+  #tick(milliseconds = LOOK_MS): void {
     if (this.#isStopped) return
-    this.#cancel = this.#needs.clock.after(LOOK_MS, () => {
+    this.#cancel = this.#needs.clock.after(milliseconds, () => {
       const open = this.#needs.book.list().filter(({ ended, candidate }) => !ended && candidate === null)
       const looks = open.map(({ model, alias }) => this.#alone(() => this.#look(model, alias)))
       void Promise.allSettled(looks).then((results) => {
-        for (const one of results) {
-          if (one.status === 'rejected') this.#needs.log({ err: one.reason as Error }, 'a round cannot be rolled out')
-        }
-        this.#tick()
+        const failed = results.filter((one) => one.status === 'rejected')
+        for (const { reason } of failed) this.#needs.log({ err: reason as Error }, 'a round cannot be rolled out')
+        this.#tick(failed.length === 0 ? LOOK_MS : AFTER_FAILURE_MS)
       })
     })
   }
