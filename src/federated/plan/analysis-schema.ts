@@ -1,5 +1,6 @@
 /** `weft.fed-analysis/1`: statistics over sites that no site tells alone. docs/federated.md has each field. */
 import { z } from 'zod'
+import { ROUND_FIELDS } from './round-fields.ts'
 
 const text = z.string().min(1).max(200)
 const number = z.number()
@@ -107,13 +108,7 @@ export const analysisSchema = z.strictObject({
   records: z.int().min(1).max(100_000_000).optional(),
   secagg: z.strictObject({ bits: z.int().min(16).max(32) }).optional(),
   privacy: z.union([z.literal('off'), privacy]).optional(),
-  minimum: z.strictObject({ sites: z.int().min(1).optional(), records: z.int().min(0).optional() }).optional(),
-  /** Rounds, the last ones, whose messages are kept for auditors by whoever aggregates. @default none */
-  transcripts: z.int().min(1).max(10_000).optional(),
-  deadline: z
-    .string()
-    .regex(/^\d+(?:ms|s|m|h)$/)
-    .optional(),
+  ...ROUND_FIELDS,
 })
 
 export type AnalysisPlan = z.output<typeof analysisSchema>

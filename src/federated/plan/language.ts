@@ -28,7 +28,6 @@ export const fedAdapterSchema = z.strictObject({
   train: z.enum(['both', 'b']).optional(),
 })
 
-export type FedAdapter = z.output<typeof fedAdapterSchema>
 export type FedBase = z.output<typeof model>
 
 export function isLanguage({ task }: Pick<FedPlan, 'task'>): boolean {

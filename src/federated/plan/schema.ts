@@ -1,5 +1,6 @@
 /** `weft.fed-plan/1` and `weft.fed-data/1`: what a federation agrees on, and what stays at a site. docs/federated.md has each field. */
 import { z } from 'zod'
+import { ROUND_FIELDS } from './round-fields.ts'
 import { fedAdapterSchema } from './language.ts'
 
 const text = z.string().min(1).max(200)
@@ -72,14 +73,7 @@ export const fedPlanSchema = z.strictObject({
   personal: z.array(text).max(1000).optional(),
   /** Ditto: beside the global model each site trains one of its own, held to it by lambda. */
   ditto: z.strictObject({ lambda: z.number().min(0), steps: count.optional() }).optional(),
-  minimum: z.strictObject({ sites: z.int().min(1).optional(), records: z.int().min(0).optional() }).optional(),
-  /** Rounds, the last ones, whose messages are kept for auditors by whoever aggregates. @default none */
-  transcripts: z.int().min(1).max(10_000).optional(),
-  /** How long a round waits for who is missing. @default 10m */
-  deadline: z
-    .string()
-    .regex(/^\d+(?:ms|s|m|h)$/)
-    .optional(),
+  ...ROUND_FIELDS,
 })
 
 export type FedPlan = z.output<typeof fedPlanSchema>

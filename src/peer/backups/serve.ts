@@ -1,7 +1,7 @@
 /**
- * Keeps backups of those for whom a person has said so. Files are added and read by the peer whose backup they are, and by
- * read besides by a member that shows that it knows the passphrase (claims.ts), and by nobody else; none is changed or removed
- * over the network, so that whoever steals a device cannot spoil its backups.
+ * Keeps backups of those for whom a person has said so. Files are added and read by the peer whose backup they are, read also
+ * by a member that shows that it knows the passphrase (claims.ts), and by nobody else; none is changed or removed over the
+ * network, so that whoever steals a device cannot spoil its backups.
  */
 import { errorData } from '../../errors.ts'
 import { decodeControl, DTYPE, encodeControl, frame } from '../../net/index.ts'
