@@ -5,9 +5,9 @@
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { languageModel } from '../src/models/index.ts'
 import type { Lane } from '../src/pipeline/index.ts'
-import { answer, counter, createLab, greedy, joined, placement, TINY } from '../test/integration/support.ts'
+import { answer, counter, createLab, greedy, TINY } from '../test/integration/support.ts'
+import { overThree } from './support/three-stages.ts'
 import type { RealPeer } from '../test/integration/support.ts'
 
 const SCENES = ['alone', 'batch', 'interactive'] as const
@@ -85,18 +85,8 @@ async function main(): Promise<void> {
   const lab = await createLab()
   try {
     const peers = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
-    const [a, b, c] = peers
-    await joined(peers)
-    const { blocks } = await a.access.importModel({ source, name: 'bench' }, () => undefined)
-    const manifest = languageModel(await a.access.manifest('bench'))
-    const middle = blocks >> 1
-    const stages = placement('bench', [
-      [a, 0, 1],
-      [b, 1, middle],
-      [c, middle, blocks - 1],
-      [a, blocks - 1, blocks],
-    ])
-    await a.access.deploy('bench', stages, () => undefined)
+    const [a] = peers
+    const manifest = await overThree(peers, source)
     const seen = new Map<Scene, Seen>(SCENES.map((scene) => [scene, { gaps: [], first: [], company: [] }]))
     for (let round = 0; round <= Number(values.rounds); round++)
       for (const scene of SCENES) {

@@ -6,8 +6,8 @@
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { answer, createLab, greedy, joined, placement, TINY } from '../test/integration/support.ts'
-import { languageModel } from '../src/models/index.ts'
+import { answer, createLab, greedy, TINY } from '../test/integration/support.ts'
+import { overThree } from './support/three-stages.ts'
 
 function median(values: readonly number[]): number {
   return values.toSorted((one, other) => one - other)[values.length >> 1]!
@@ -25,18 +25,9 @@ async function main(): Promise<void> {
   const [source = TINY] = positionals
   const lab = await createLab()
   try {
-    const [a, b, c] = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
-    await joined([a, b, c])
-    const { blocks } = await a.access.importModel({ source, name: 'bench' }, () => undefined)
-    const manifest = languageModel(await a.access.manifest('bench'))
-    const middle = blocks >> 1
-    const stages = placement('bench', [
-      [a, 0, 1],
-      [b, 1, middle],
-      [c, middle, blocks - 1],
-      [a, blocks - 1, blocks],
-    ])
-    await a.access.deploy('bench', stages, () => undefined)
+    const peers = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
+    const [a] = peers
+    const manifest = await overThree(peers, source)
     const text = (seed: number, length: number): number[] =>
       Array.from({ length }, (_, at) => 300 + ((seed * 7919 + at * (37 + seed)) % 1500))
     const ask = async (system: number, question: number): Promise<{ ms: number; hits: number }> => {

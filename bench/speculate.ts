@@ -7,7 +7,8 @@
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { netlabFor } from '../test/integration/netlab.ts'
-import { answer, createLab, greedy, joined, placement, TINY } from '../test/integration/support.ts'
+import { answer, createLab, greedy, TINY } from '../test/integration/support.ts'
+import { overThree } from './support/three-stages.ts'
 import type { RealPeer } from '../test/integration/support.ts'
 import { PROMPTS } from './support/prompts.ts'
 import type { BenchPrompt } from './support/prompts.ts'
@@ -45,17 +46,9 @@ async function measure(source: string, rtt: number, rate: string, rounds: number
   const lab = await createLab()
   try {
     const start = (name: string, host: number): Promise<RealPeer> => lab.start(name, [], rtt > 0 ? on(host) : [])
-    const [a, b, c] = await Promise.all([start('a', 1), start('b', 2), start('c', 3)])
-    await joined([a, b, c])
-    const { blocks } = await a.access.importModel({ source, name: 'bench' }, () => undefined)
-    const middle = blocks >> 1
-    const stages = placement('bench', [
-      [a, 0, 1],
-      [b, 1, middle],
-      [c, middle, blocks - 1],
-      [a, blocks - 1, blocks],
-    ])
-    await a.access.deploy('bench', stages, () => undefined)
+    const peers = await Promise.all([start('a', 1), start('b', 2), start('c', 3)])
+    const [a] = peers
+    await overThree(peers, source)
     await run(a, PROMPTS[0]!, 'off', 8)
     const classes = new Map<string, { ratio: number; plain: number; drafted: number; accepted: number }[]>()
     for (const prompt of PROMPTS) {
