@@ -138,7 +138,9 @@ describe('what was changed behind a round is found', () => {
 
   test('a receipt that names another aggregator, one member that says two things, and another roster', async () => {
     const { sites, out } = await analysed()
-    const [first, second] = filesOf(out, /^receipt-0000000001/)
+    const receipts = filesOf(out, /^receipt-0000000001/)
+    expect(receipts.length).toBeGreaterThan(1)
+    const [first] = receipts
     const text = readFileSync(first!, 'utf8')
     const { signature: _, ...said } = JSON.parse(text) as Receipt
     const member = signerOf(sites)(said.peer)
@@ -163,7 +165,6 @@ describe('what was changed behind a round is found', () => {
     writeFileSync(extra, Buffer.alloc(1 << 17, ' '))
     expect(await about()).toEqual([['receipt-refused', null]])
     rmSync(extra)
-    expect(second).toBeDefined()
     const start = join(out, 's1', 'transcripts', 'start.json')
     writeFileSync(start, readFileSync(start, 'utf8').replace('"site":"', '"site":"other '))
     expect(await about()).toEqual([['other-job', null]])

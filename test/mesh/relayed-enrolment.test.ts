@@ -210,7 +210,7 @@ describe('a relay carries a newcomer', () => {
     leaves[0]!()
     expect(newcomers.enter('p1', at(9))).toBeUndefined()
     expect(newcomers.enter('p8', at(1))).toBeUndefined()
-    expect(newcomers.enter('p8', at(9))).toBeDefined()
+    expect(newcomers.enter('p8', at(9))).toBeTypeOf('function')
     expect(newcomers.enter('p9', at(9))).toBeUndefined()
     let begun = 9
     for (let n = 0; n < 100; n++) {

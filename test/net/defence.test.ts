@@ -96,7 +96,7 @@ describe('an admin of the cluster', () => {
     expect(spared).toEqual(Array.from({ length: 3 }, () => 'peer:x malformed'))
     expect(counted).toEqual(['bans_spared', 'bans_spared', 'bans_spared'])
     for (let time = 0; time <= OFFENCES.malformed.most; time++) defence.offend('peer:y', 'malformed')
-    expect(defence.banned('peer:y')).toBeDefined()
+    expect(defence.banned('peer:y')).toMatchObject({ offence: 'malformed' })
     // its quotas are those of everybody
     for (let index = 0; index < STREAMS_A_MINUTE; index++) defence.allows('x', 'fetch')
     expect(defence.allows('x', 'fetch')).toBe(false)
@@ -106,11 +106,11 @@ describe('an admin of the cluster', () => {
     let admin = ''
     const { defence } = watched((peer) => peer === admin)
     offend(defence, OFFENCES.malformed.most + 1)
-    expect(defence.banned('peer:x')).toBeDefined()
+    expect(defence.banned('peer:x')).toMatchObject({ offence: 'malformed' })
     admin = 'x'
     expect([defence.banned('peer:x'), defence.bans()]).toEqual([undefined, []])
     admin = 'z'
-    expect(defence.banned('peer:x')).toBeDefined()
+    expect(defence.banned('peer:x')).toMatchObject({ offence: 'malformed' })
   })
 
   test('keeps the host where it is, or was within a day, from being shut out', async () => {
@@ -126,7 +126,7 @@ describe('an admin of the cluster', () => {
     expect(spared).toEqual(['host:10.0.0.1 dial-storm'])
     await clock.advance(24 * 3_600_000)
     storm('10.0.0.1')
-    expect(defence.banned('host:10.0.0.1')).toBeDefined()
+    expect(defence.banned('host:10.0.0.1')).toMatchObject({ offence: 'dial-storm' })
   })
 })
 
