@@ -165,3 +165,10 @@ describe('a range', () => {
 })
 
 const PRIVATE = { unit: 'record', epsilon: 1, delta: 1e-5, clip: 1, sample_rate: 0.1 }
+
+test('a site tells its own distances by name, so two drifts of one name are refused', () => {
+  const drift = { kind: 'drift', column: 'age', range: [0, 120], bins: 4 }
+  expect(() => checked([drift, drift])).toThrow('"statistics.1.name" is needed')
+  expect(() => checked([drift, { ...drift, column: 'sbp', name: 'drift age' }])).toThrow('"statistics.1.name"')
+  expect(checked([drift, { ...drift, name: 'finer', bins: 8 }]).statistics).toHaveLength(2)
+})

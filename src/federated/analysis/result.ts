@@ -1,6 +1,6 @@
 /** What an analysis found, as a document: out of the state that all members agree on. */
 import type { AnalysisPlan, BinSpec, StatisticOf, StatisticSpec } from '../plan/analysis-schema.ts'
-import { roundsOfStatistic } from '../plan/read-analysis.ts'
+import { roundsOfStatistic, statisticName } from '../plan/read-analysis.ts'
 import { epsilonOf } from '../privacy/ledger.ts'
 import type { PrivacyUnit } from '../privacy/ledger-entries.ts'
 import type { FedState } from '../rounds/state.ts'
@@ -54,7 +54,7 @@ export function analysisResult(math: AnalysisMath, state: FedState): AnalysisRes
     const readings = math.round(state, round).readings.get(index)!
     const pool = math.round(state, 0).readings.get(index)!
     return {
-      name: nameOf(spec),
+      name: statisticName(spec),
       kind: spec.kind,
       noise_sd: noiseIn(math, state, round, index),
       groups: groupsOf(spec, readings, pool),
@@ -90,12 +90,6 @@ function spentOf(math: AnalysisMath, state: FedState): SpentPrivacy | null {
   const events = noises.flatMap((noise) => (noise === undefined ? [] : [noise.event]))
   const { unit, delta } = privacy
   return { unit, epsilon: epsilonOf(events, delta), delta, q: 1, z: noises[0]!.z, T: events.length }
-}
-
-export function nameOf(spec: StatisticSpec): string {
-  if (spec.name !== undefined) return spec.name
-  const of = 'column' in spec ? spec.column : 'score' in spec ? spec.score : 'time' in spec ? spec.time : ''
-  return of === '' ? spec.kind : `${spec.kind} ${of}`
 }
 
 function groupsOf(spec: StatisticSpec, readings: Float64Array, pool: Float64Array): StatisticResult['groups'] {

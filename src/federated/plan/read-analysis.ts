@@ -11,12 +11,26 @@ export function checkAnalysisPlan(value: unknown, where: string): AnalysisPlan {
   const result = analysisSchema.safeParse(value)
   if (!result.success) throw issueOf(where, result.error.issues[0]!, Object.keys(analysisSchema.shape))
   const plan = result.data
+  const drifts = new Set<string>()
   for (const [index, one] of plan.statistics.entries()) {
-    checkStatistic(plan, one, (field, why) => {
+    const wrong: Wrong = (field, why) => {
       throw new FedPlanError(where, `statistics.${index}.${field}`, why)
-    })
+    }
+    checkStatistic(plan, one, wrong)
+    if (one.kind !== 'drift') continue
+    // A site's own distances go by name.
+    const name = statisticName(one)
+    if (drifts.has(name)) wrong('name', `is needed: "${name}" is another drift's already`)
+    drifts.add(name)
   }
   return plan
+}
+
+/** As results have it. */
+export function statisticName(spec: StatisticSpec): string {
+  if (spec.name !== undefined) return spec.name
+  const of = 'column' in spec ? spec.column : 'score' in spec ? spec.score : 'time' in spec ? spec.time : ''
+  return of === '' ? spec.kind : `${spec.kind} ${of}`
 }
 
 type Wrong = (field: string, why: string) => never
