@@ -188,6 +188,7 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
         help: 'what the engine may fuse: off, basic, extended, all (default: all that is proven)',
       },
       { name: 'stats', help: 'how it was cut, and how long it took' },
+      LOCAL,
       TIMEOUT,
     ],
     notes: [

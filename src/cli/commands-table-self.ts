@@ -1,5 +1,6 @@
 /** The verbs that diagnose, and those about weft itself. */
 import type { CommandSpec } from './option-types.ts'
+import { LOCAL } from './options.ts'
 import { PEER_OPTIONS } from './peer-options.ts'
 
 export const SELF_VERBS: readonly CommandSpec[] = [
@@ -67,6 +68,7 @@ export const SELF_VERBS: readonly CommandSpec[] = [
       { name: 'inputs', value: { label: 'X.npz', kind: 'file' }, help: 'gradient: arrays by name of input' },
       { name: 'loss', value: { label: 'OUTPUT', kind: 'text' }, help: 'gradient: the value that is differentiated' },
       { name: 'out', value: { label: 'G.npz', kind: 'file' }, help: 'gradient: where the gradients are written' },
+      { ...LOCAL, help: 'as always: no running peer is asked' },
     ],
     notes: [
       'Suites: aggregate, clip, dp-distributed, dp-gauss, dp-pld, dp-rdp, dp-sampler, frame, gradient, quantize, secagg, shamir,',

@@ -1,5 +1,6 @@
 /** Verbs about training, as data. */
 import type { CommandSpec } from './option-types.ts'
+import { LOCAL } from './options.ts'
 
 export const TRAINING_VERBS: readonly CommandSpec[] = [
   {
@@ -31,6 +32,7 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
         repeat: true,
         help: 'of an adapter: where the layers of its model are computed (default: in this process); auto is the placement that stands; several share the micro-batches of a step',
       },
+      LOCAL,
     ],
     notes: [
       'PLAN: a JSON file; docs/training.md has one for each task. The folder gets model.onnx, which weft import, split and ' +

@@ -1,7 +1,8 @@
 /** `--placement FILE|auto|local`: reads the file and checks its form; whether it fits the model, the pipeline says. */
 import { readFile, stat } from 'node:fs/promises'
 import type { PlacementFile, PlacementStage } from '../pipeline/index.ts'
-import { FileUnreadableError, PlacementMalformedError } from './errors.ts'
+import type { Flags } from './context.ts'
+import { FileUnreadableError, PlacementMalformedError, UsageError } from './errors.ts'
 
 /** 10^4 stages take less than this. */
 const FILE_MAX = 4 * 2 ** 20
@@ -11,6 +12,19 @@ export async function placementOption(
   model: string,
 ): Promise<'auto' | 'local' | PlacementFile | undefined> {
   return value === undefined || value === 'auto' || value === 'local' ? value : readPlacement(value, model)
+}
+
+/**
+ * What was given of `--placement` and `--local`, which asks no peer: the same as `--placement local`.
+ * @throws UsageError where they contradict each other
+ */
+export function placementTexts(flags: Flags): readonly string[] {
+  const text = flags.text('placement')
+  const given = text === undefined ? flags.texts('placement') : [text]
+  if (!flags.flag('local')) return given
+  const other = given.find((value) => value !== 'local')
+  if (other !== undefined) throw new UsageError(`--local and --placement ${other}: one of them`, 'local asks no peer')
+  return ['local']
 }
 
 /** @throws FileUnreadableError, PlacementMalformedError */

@@ -52,6 +52,11 @@ describe('weft infer', () => {
       route: [{ from: 0 }],
       stats: { parts: 1, counters: { runs: 1 } },
     })
+    const local = await infer(model, '--in', at('x.npz'), '--out', at('local.npz'), '--local', '--json')
+    expect(JSON.parse(local.stdout)).toMatchObject({ route: [{ from: 0 }], stats: { parts: 1 } })
+    expect(await readFile(at('local.npz'))).toEqual(await readFile(at('one.npz')))
+    const both = await infer(model, '--in', at('x.npz'), '--out', at('no.npz'), '--local', '--placement', 'auto')
+    expect(both).toMatchObject({ status: 2, stderr: expect.stringContaining('--local and --placement auto') })
     const two = await infer(model, '--in', at('x.npz'), '--out', at('two.npz'), '--parts', '2', '--stats')
     expect(two).toMatchObject({
       status: 0,

@@ -15,6 +15,18 @@ import { resolveHomePath, socketPath } from '../../src/util/index.ts'
 const values = (...argv: string[]): Record<string, unknown> => Object.fromEntries(parseCommandLine(argv).values)
 
 describe('the command line', () => {
+  test.each([
+    ['run', 'm', 'hello'],
+    ['infer', 'm.onnx'],
+    ['split', 'm'],
+    ['plan', 'm'],
+    ['import', 'm.gguf'],
+    ['train', 'plan.json'],
+    ['vectors', 'frame'],
+  ])('%s also works alone, when it is told so', (...words) => {
+    expect(parseCommandLine([...words, '--local']).values.get('local')).toBe(true)
+  })
+
   test('options stand before, between and after arguments, with a blank or an equals sign', () => {
     const { command } = parseCommandLine(['--home', '/h', 'run', '--seed=7', 'm', '--raw', 'text', '-n', '3'])
     expect(command?.spec.verb).toBe('run')

@@ -7,7 +7,7 @@ import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
 import { PeerNotRunningError, UsageError } from '../errors.ts'
 import { formatMs, plural, shortId } from '../format.ts'
-import { placementOption } from '../placement-file.ts'
+import { placementOption, placementTexts } from '../placement-file.ts'
 import { createProgress } from '../progress.ts'
 import { loadFunction } from '../rooms.ts'
 import { printable, table } from '../text.ts'
@@ -19,7 +19,7 @@ export const command: Command = async (context) => {
   const [source, target] = [flags.text('in'), flags.text('out')]
   if (source === undefined || target === undefined) throw new UsageError('weft infer needs --in and --out', USAGE)
   const model = flags.required(0)
-  const placement = await placementOption(flags.text('placement'), model)
+  const placement = await placementOption(placementTexts(flags)[0], model)
   const request: Asked = {
     model,
     in: resolve(source),

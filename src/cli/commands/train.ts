@@ -4,7 +4,7 @@ import type { ReadPlan, TrainOutcome, TrainRequest, TrainResult } from '../../tr
 import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { ensureModel } from '../ensure-model.ts'
-import { placementOption } from '../placement-file.ts'
+import { placementOption, placementTexts } from '../placement-file.ts'
 import { plural } from '../format.ts'
 import { createProgress } from '../progress.ts'
 import type { ProgressDisplay } from '../progress.ts'
@@ -62,7 +62,7 @@ async function trainedAdapter(
   base: string,
   progress: ProgressDisplay,
 ): Promise<TrainOutcome> {
-  const placements = await Promise.all(context.flags.texts('placement').map((each) => placementOption(each, base)))
+  const placements = await Promise.all(placementTexts(context.flags).map((each) => placementOption(each, base)))
   if (placements.length > 0 && placements[0] !== 'local') {
     const running = await openFor(context, 'never')
     const lines = placements.flatMap((each) => (typeof each === 'object' ? [each.stages] : []))
