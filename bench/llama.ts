@@ -18,6 +18,7 @@ import { GREEDY } from '../src/pipeline/index.ts'
 import type { GenerateStats } from '../src/pipeline/index.ts'
 import { socketPath, systemClock } from '../src/util/index.ts'
 import { BIN, endProcess, TINY } from '../test/integration/support.ts'
+import { freshPrompt } from './support/fresh-prompt.ts'
 
 const TOOL = 'llama-bench'
 /** llama-bench decodes from an empty context; this many rows are as good as none. */
@@ -64,8 +65,8 @@ async function startWeft(home: string, threads: number): Promise<Weft> {
 }
 
 async function generate(access: PeerAccess, model: string, rows: number, tokens: number): Promise<GenerateStats> {
-  const ids = Array.from({ length: rows }, (_, index) => 300 + ((index * 37) % 500))
-  const request = { model, sampling: GREEDY, ignoreEnd: true, placement: 'local' } as const
+  const ids = freshPrompt(rows)
+  const request = { model, sampling: GREEDY, ignoreEnd: true, placement: 'local', speculate: 'off' } as const
   for await (const event of access.generate({ ...request, input: { kind: 'ids', ids }, maxTokens: tokens })) {
     if (event.type === 'end') return event.stats
   }

@@ -8,6 +8,7 @@ import type { RealPeer } from '../test/integration/support.ts'
 import { languageModel } from '../src/models/index.ts'
 import { GREEDY } from '../src/pipeline/index.ts'
 import type { GenerateStats, PlacementFile } from '../src/pipeline/index.ts'
+import { freshPrompt } from './support/fresh-prompt.ts'
 
 const ROUNDS = 5
 const PROMPT_ROWS = 512
@@ -27,12 +28,12 @@ async function measure(
   context: number,
 ): Promise<GenerateStats> {
   const rows = Math.min(PROMPT_ROWS, context - tokens - 1)
-  const ids = Array.from({ length: rows }, (_, index) => 300 + ((index * 37) % 500))
-  const request = { model: 'bench', sampling: GREEDY, ignoreEnd: true, placement: where } as const
+  const request = { model: 'bench', sampling: GREEDY, ignoreEnd: true, placement: where, speculate: 'off' } as const
   let stats: GenerateStats | undefined
   // A short prompt for decoding, as llama-bench does; a long one for the chunks that overlap.
-  for (const input of [ids.slice(0, 16), ids]) {
-    const maxTokens = input.length === 16 ? tokens : 1
+  for (const length of [16, rows]) {
+    const input = freshPrompt(length)
+    const maxTokens = length === 16 ? tokens : 1
     for await (const event of peer.access.generate({ ...request, input: { kind: 'ids', ids: input }, maxTokens })) {
       if (event.type !== 'end') continue
       stats =
