@@ -4,6 +4,7 @@ import { egress } from './egress.ts'
 import { invites } from './invites.ts'
 import { inconsistentModels, singleGradient, sumOfSites } from './inversion.ts'
 import { membership } from './membership.ts'
+import { outside } from './outside.ts'
 import { overspending } from './overspending.ts'
 import { poisoning } from './poisoning.ts'
 import { removed } from './removed.ts'
@@ -19,6 +20,7 @@ export const ATTACKS: readonly Attack[] = [
   invites,
   removed,
   sybil,
+  outside,
   membership,
   overspending,
   egress,

@@ -61,6 +61,8 @@ function locate({ modelPath, folder, roots }: Place, tensor: string, location: s
     if (!roots.some((root) => isInside(root, path))) throw outside('a link leads out')
     const stats = statSync(path)
     if (!stats.isFile()) throw unusable('it is no regular file')
+    // Its other name may be anywhere: an archive that was unpacked as links gives away what they lead to.
+    if (stats.nlink > 1) throw outside('it has a second name on this disk (a hard link); a copy of it is read')
     return { path, size: stats.size }
   } catch (error) {
     if (error instanceof ExternalDataError || error instanceof ExternalDataOutsideError) throw error

@@ -1,6 +1,6 @@
 /** Weights in other files: found in the folder of the model, and nowhere else. */
 import { execFileSync } from 'node:child_process'
-import { mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, link, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import {
   ExternalDataError,
@@ -71,6 +71,13 @@ describe('what lies outside', () => {
     ['w.bin\0', /zero byte/],
   ])('is refused: %j', async (location, words) => {
     await expectRefusal(read({ location }), ExternalDataOutsideError, words)
+  })
+
+  it('is refused under a second name inside, and read as a copy', async () => {
+    await link(at('secret.bin'), at('model/second.bin'))
+    await expectRefusal(read({ location: 'second.bin' }), ExternalDataOutsideError, /hard link/)
+    await copyFile(at('secret.bin'), at('model/copy.bin'))
+    expect(await readTensor(await read({ location: 'copy.bin' }))).toEqual(VALUES.slice(0, 4))
   })
 })
 
