@@ -13,6 +13,15 @@ const ALIASES: Readonly<Record<string, string>> = {
   start: 'up',
   stop: 'down',
   pull: 'import',
+  network: 'cluster',
+}
+
+/** The same for options; one of the verb that has such a name itself goes first. */
+const OPTION_ALIASES: Readonly<Record<string, string>> = {
+  'bind-peer': 'peer',
+  file: 'out',
+  mem: 'memory',
+  ttl: 'expires',
 }
 
 interface Cursor {
@@ -94,7 +103,9 @@ const VERSION_OPTION: OptionSpec = { name: 'version', help: 'print the version' 
 
 function optionFor(name: string, spec: CommandSpec | undefined): OptionSpec {
   const options = [...(spec?.options ?? [VERSION_OPTION]), ...GLOBAL_OPTIONS]
-  const found = options.find((option) => name === `--${option.name}` || name === `-${option.short ?? ''}`)
+  const called = (by: string): OptionSpec | undefined =>
+    options.find((option) => by === `--${option.name}` || by === `-${option.short ?? ''}`)
+  const found = called(name) ?? called(`--${OPTION_ALIASES[name.slice(2)] ?? ''}`)
   if (found !== undefined) return found
   // Options of a verb may not come before it: nobody knows yet what they take.
   throw new UnknownOptionError(

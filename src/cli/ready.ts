@@ -24,7 +24,7 @@ export function readyLines(status: PeerStatus, out: Output): string[] {
   const cores = plural(profile.cores, 'core')
   const lines = [
     `weft ${peer.version} · peer ${out.paint('bold', printable(peer.name))} (${shortId(peer.id)}) · ${cores}, ${formatBytes(profile.memory_free)} free`,
-    `network "${printable(peer.network)}", ${LAN_TEXT[peer.lan]}`,
+    whoMayJoin(status),
   ]
   const more = peer.addresses.length > 1 ? `  and ${peer.addresses.length - 1} more` : ''
   lines.push(`at   ${printable(peer.addresses[0] ?? 'no address')}${more}`)
@@ -33,6 +33,12 @@ export function readyLines(status: PeerStatus, out: Output): string[] {
   )
   lines.push('Next: weft run smollm2:135m "hello"')
   return lines
+}
+
+function whoMayJoin({ peer, cluster }: PeerStatus): string {
+  if (cluster === undefined || cluster === null) return `network "${printable(peer.network)}", ${LAN_TEXT[peer.lan]}`
+  const looking = peer.lan === 'off' ? `; ${LAN_TEXT.off}` : ''
+  return `private cluster "${printable(cluster.name)}", for its members alone (weft cluster show)${looking}`
 }
 
 const LAN_TEXT = {

@@ -34,6 +34,13 @@ describe('the command line', () => {
     expect(Object.fromEntries(command?.values ?? [])).toEqual({ home: '/h', seed: 7, raw: true, 'max-tokens': 3 })
   })
 
+  test('names from other tools stand for ours', () => {
+    const { command } = parseCommandLine(['invite', 'create', '--ttl', '1h', '--bind-peer', 'P', '--file=x.invite'])
+    expect(Object.fromEntries(command?.values ?? [])).toEqual({ expires: 3_600_000, peer: 'P', out: 'x.invite' })
+    expect(() => parseCommandLine(['invite', 'create', '--ttl', '1h', '--expires', '2h'])).toThrow('given twice')
+    expect(() => parseCommandLine(['run', 'm', '--ttl', '1h'])).toThrow('does not take --ttl')
+  })
+
   test('after two dashes everything is an argument', () => {
     expect(parseCommandLine(['run', 'm', '--', '--raw']).command?.positional).toEqual(['m', '--raw'])
     expect(wantsJson(['run', 'm', '--', '--json'])).toBe(false)

@@ -257,3 +257,17 @@ describe('weft up that cannot', () => {
     }
   })
 })
+
+describe('weft up in a private cluster', () => {
+  test('says that members alone get in, not that the mesh is open', async () => {
+    await using made = await emptyHome()
+    const at = ['--home', made.home]
+    expect(await weft(['cluster', 'create', 'clinic', ...at])).toMatchObject({ status: 0 })
+    const listen = ['--http', 'off', '--listen', '/ip4/127.0.0.1/tcp/0']
+    const started = await weft(['up', '--detach', '--lan', 'open', ...listen, ...at])
+    const stopped = await weft(['down', ...at])
+    expect([started.status, stopped.status]).toEqual([0, 0])
+    expect(started.stdout).toContain('private cluster "clinic", for its members alone')
+    expect(started.stdout + started.stderr).not.toMatch(/open/)
+  })
+})

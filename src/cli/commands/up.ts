@@ -46,8 +46,8 @@ export const command: Command = async (context) => {
     const status = peer.status()
     if (out.structured) out.document(readyDocument(status))
     else out.lines(readyLines(status, out))
-    if (newHome && status.peer.lan === 'open' && init.networkKey === undefined)
-      for (const line of openMeshNotice()) out.note(line)
+    const isOpen = status.peer.lan === 'open' && init.networkKey === undefined && (status.cluster ?? null) === null
+    if (newHome && isOpen) for (const line of openMeshNotice()) out.note(line)
   }
   await Promise.race([stopped.promise, asked.promise])
   if (asked.name() !== undefined) await stop(context, peer)
