@@ -100,7 +100,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
     notes: [
       'An invite is a secret until it is used: whoever has it may join. It is redeemed at this peer, which must be running. ' +
         'It pins the root key of the cluster, so whoever joins with it believes nobody else.',
-      'With --offline this peer need not be reached: the one with that id (weft version prints it there) is a member from now ' +
+      'With --offline this peer need not be reached: the one with that id (weft key id prints it there) is a member from now ' +
         'on, and the file, which is of use to nobody else, has the log that says so.',
     ],
     examples: [

@@ -172,7 +172,7 @@ const PEER_VERBS: readonly CommandSpec[] = [
       {
         label: 'ACTION',
         required: true,
-        choices: ['create', 'list', 'ls', 'revoke', 'network', 'encrypt', 'decrypt', 'status'],
+        choices: ['create', 'list', 'ls', 'revoke', 'id', 'network', 'encrypt', 'decrypt', 'status'],
       },
       { label: 'KEY|FILE', offers: 'files' },
     ],
@@ -188,6 +188,7 @@ const PEER_VERBS: readonly CommandSpec[] = [
       PASSPHRASE_FILE,
     ],
     notes: [
+      '`weft key id` prints the id of this peer, and makes its identity where it has none: whoever lets it in beforehand asks for it.',
       '`weft key network FILE` makes the key of a private mesh: a new file of mode 0600, never over another. Peers that ' +
         'are started with a copy of it (weft up --network-key FILE) join each other and nobody else.',
       '`weft key encrypt` puts the private keys in keys/ (*.key) under a passphrase: scrypt with N=131072, r=8, p=1, and ' +

@@ -43,4 +43,4 @@ export type {
   ThermalState,
 } from './types.ts'
 export { createSpread, enrol, serveEnrolments } from './membership/index.ts'
-export type { EnrolOutcome, Spread } from './membership/index.ts'
+export type { EnrolOutcome, InviteUse, Spread } from './membership/index.ts'

@@ -309,7 +309,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     undo.push(await auditMesh({ ...parts, mesh, network }))
     keepBackups(keeperOf(parts, network))
     const idle = (): boolean => wired.busy?.() !== true
-    parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile() })
+    parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile(), site })
     undo.push(reviewOnChange(parts, [network, mesh, ring, flow, trained.service], () => placing.reconcile()))
     undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))
   }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { homePaths, lockHome } from '../../src/peer/index.ts'
-import { loadOrCreateIdentity, readClusterPin } from '../../src/trust/index.ts'
+import { readClusterPin } from '../../src/trust/index.ts'
 import { call, json } from './support.ts'
 
 describe('weft cluster without a running peer', () => {
@@ -31,7 +31,7 @@ describe('weft cluster without a running peer', () => {
     const at = async (where: string, ...args: string[]): Promise<Record<string, unknown>> =>
       json((await call([...args, '--json', '--home', where])).stdout)
     const [there, stranger] = [join(home, 'there'), join(home, 'stranger')]
-    const { id } = await loadOrCreateIdentity({ directory: join(there, 'keys') })
+    const id = String((await at(there, 'key', 'id'))['peer'])
     const founded = await run('cluster', 'create', 'northwind')
     const file = join(home, 'station.json')
     const admit = (): Promise<Record<string, unknown>> =>

@@ -1,6 +1,6 @@
 /** doctor, logs, bugreport, service, key, capabilities: what they find, write and leave out. */
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { appendFile } from 'node:fs/promises'
+import { appendFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -148,6 +148,18 @@ describe('service', () => {
 })
 
 describe('key', () => {
+  test('id: who this peer is, made at the first question, the same at each', async () => {
+    await using it = await emptyHome()
+    const one = await call(['key', 'id', '--home', it.home])
+    expect(one).toMatchObject({ status: 0, stdout: expect.stringMatching(/^12D3KooW\w+\n$/) })
+    const again = json((await call(['key', 'id', '--home', it.home, '--json'])).stdout)
+    expect(again).toEqual({ schema: 'weft.identity/1', peer: one.stdout.trim() })
+    const secret = join(it.home, 'secret')
+    await writeFile(secret, 'a passphrase of some length\n', { mode: 0o600 })
+    await call(['key', 'encrypt', '--passphrase-file', secret, '--home', it.home])
+    expect(await call(['key', 'id', '--home', it.home])).toMatchObject({ status: 0, stdout: one.stdout })
+  })
+
   test('a key is shown once, listed without its secret, and revoked', async () => {
     await using it = await emptyHome()
     const made = json((await call(['key', 'create', '--name', 'chat', '--home', it.home, '--json'])).stdout)

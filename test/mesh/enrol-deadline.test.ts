@@ -33,6 +33,7 @@ test('a log of five frames, each of which takes six seconds, is handed over whol
     logger: quietLogger(),
     telemetry: { count: () => undefined },
     waits: () => undefined,
+    ended: () => undefined,
     joined: () => undefined,
   })
   const visit = (): { readonly said: number[]; readonly ended: () => boolean; readonly hear: (one: Frame) => void } => {

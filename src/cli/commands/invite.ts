@@ -61,7 +61,7 @@ async function create(context: CommandContext): Promise<void> {
 /** For a site that cannot reach this peer when it joins: it is a member from now on, and the file says so. */
 async function admit(context: CommandContext, peer: string | undefined, addresses: readonly string[]): Promise<void> {
   const { flags, out } = context
-  if (peer === undefined) throw new UsageError('--offline needs --peer PEERID', 'weft version prints it there')
+  if (peer === undefined) throw new UsageError('--offline needs --peer PEERID', 'weft key id prints it there')
   if (
     flags.number('expires') !== undefined ||
     flags.number('uses') !== undefined ||

@@ -1,10 +1,15 @@
-/** weft key create|list|revoke: keys for the HTTP API; network: the key of a private mesh. Files, so no peer needs to run. */
+/**
+ * weft key create|list|revoke: keys for the HTTP API; network: the key of a private mesh; id: who this peer is. Files, so no
+ * peer needs to run.
+ */
 import { join, resolve } from 'node:path'
 import {
   createApiKeys,
   createNetworkKey,
+  identityOwner,
   keyOwner,
   keyStatus,
+  loadOrCreateIdentity,
   NothingToSealError,
   sealKeys,
   unsealKeys,
@@ -20,6 +25,7 @@ import { printable, table } from '../text.ts'
 export const command: Command = (context) => {
   const { flags, home, io } = context
   const action = flags.required(0)
+  if (action === 'id') return id(context)
   if (action === 'network') return network(context)
   if (action === 'encrypt') return encrypt(context)
   if (action === 'decrypt') return decrypt(context)
@@ -79,6 +85,14 @@ async function revoke(context: CommandContext, keys: ApiKeys): Promise<void> {
   await recordEvent(context, { who: 'owner', what: 'key.revoke', target: `key:${id}`, result: 'ok' })
   if (out.structured) out.document({ schema: 'weft.key-revoked/1', id })
   else out.note(`key ${id} is good for nothing any more`)
+}
+
+/** What others call this peer by, before it has ever run: an admin may let it in by that. Needs no passphrase. */
+async function id({ home, out }: CommandContext): Promise<void> {
+  const directory = join(home, 'keys')
+  const peer = (await identityOwner(directory)) ?? (await loadOrCreateIdentity({ directory })).id
+  if (out.structured) out.document({ schema: 'weft.identity/1', peer })
+  else out.line(peer)
 }
 
 /** What is in the file is not printed: it goes from machine to machine, never through a terminal's history. */

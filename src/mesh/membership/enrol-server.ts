@@ -35,6 +35,14 @@ export interface EnrolNeeds {
   readonly waits: (peer: string, name: string) => void
   /** A member that has just been let in: it is not known by its address yet. */
   readonly joined: (peer: string, role: Role) => void
+  /** An invite was used, or (`code`) was not. `peer` undefined: whoever asked has not shown to hold it. */
+  readonly ended: (use: InviteUse) => void
+}
+
+export interface InviteUse {
+  readonly peer: string | undefined
+  readonly invite: string
+  readonly code?: string
 }
 
 /** Of one channel: its deadline begins anew with each step. */
@@ -100,6 +108,7 @@ async function ask(talk: Talk, message: Frame): Promise<string | undefined> {
   // a proof to somebody else would be one more thing to guess the secret by
   await channel.send(enrolFrame('proof', { mac: holds ? enrolMac(key, 'admin', names) : needs.random.bytes(32) }))
   if (!holds) {
+    needs.ended({ peer: undefined, invite, code: 'unproven' })
     await channel.close()
     return undefined
   }
@@ -121,6 +130,7 @@ async function handIn(talk: Talk, message: Frame, invite: string): Promise<void>
   const { secret, name } = readEnrol(peer, 'handIn', message)
   try {
     admit(needs, peer, { invite, secret, name })
+    needs.ended({ peer, invite })
   } catch (error) {
     if (error instanceof InviteWaitsError) needs.waits(peer, name)
     return refuse(talk, invite, error)
@@ -135,8 +145,10 @@ async function handIn(talk: Talk, message: Frame, invite: string): Promise<void>
 
 async function refuse({ needs, channel, peer }: Talk, invite: string, error: unknown): Promise<void> {
   const outcome = error instanceof InviteWaitsError ? 'waits' : 'refused'
+  const { code } = error as WeftError
   needs.telemetry.count('enrolments', 1, { outcome })
-  needs.logger.warn({ peer, invite, code: (error as WeftError).code }, 'an invite was refused')
+  needs.logger.warn({ peer, invite, code }, 'an invite was refused')
+  needs.ended({ peer, invite, code })
   await channel.send(refusedFrame(errorData(error)))
   await channel.close()
 }

@@ -7,9 +7,11 @@ import type { Logger, Telemetry } from '../../telemetry/index.ts'
 import { ClusterNetworkError, openClusterHome, readClusterPin } from '../../trust/index.ts'
 import type { Identity, OpenedCluster } from '../../trust/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
+import type { Site } from '../site.ts'
 import type { PeerEvent } from '../types.ts'
 import { createClusterControl } from './control.ts'
 import type { ClusterControl } from './types.ts'
+import { writeInviteUse, writeMembership } from './written.ts'
 
 export interface ClusterPartNeeds {
   readonly home: string
@@ -39,6 +41,7 @@ export interface ClusterPart {
     changes: {
       readonly emit: (event: string, data: PeerEvent['data']) => void
       readonly changed: () => void
+      readonly site: Pick<Site, 'note' | 'tally'>
     },
   ): void
   stop(): void
@@ -60,6 +63,7 @@ export async function openClusterPart(
 function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
   const { clock, logger, telemetry, identity, random, home } = needs
   const { cluster, invites } = opened
+  let unwritten = (): void => undefined
   let running: { readonly network: Network; readonly changed: () => void } | undefined
   const spread: Spread = createSpread({
     cluster,
@@ -97,7 +101,8 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
       acquaint: (peer, head, open) => spread.acquaint(peer, head, open),
     },
     control,
-    start(network, mesh, { emit, changed }) {
+    start(network, mesh, { emit, changed, site }) {
+      unwritten = writeMembership(site, cluster)
       running = {
         network,
         changed: () => {
@@ -115,10 +120,12 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
         telemetry,
         waits: (peer, name) => emit('peer.pending', { peer, name }),
         joined: (peer, role) => emit('member.joined', { peer, role }),
+        ended: (use) => writeInviteUse(site, use),
       })
       spread.start(network)
     },
     stop() {
+      unwritten()
       spread.stop()
       opened.close()
     },

@@ -72,7 +72,7 @@ export class InviteBoundError extends WeftError {
     code: 'WEFT-TRU-154',
     title: 'Invite for another peer',
     meaning: 'The invite was made for one PeerId, and another one has handed it in.',
-    remedy: 'Ask for one for this peer: weft invite create --peer, with the id that weft version prints here.',
+    remedy: 'Ask for one for this peer: weft invite create --peer, with the id that weft key id prints here.',
     exit: EXIT.denied,
     http: 403,
   }

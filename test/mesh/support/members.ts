@@ -65,6 +65,7 @@ export async function run(cluster: Cluster, identity: Identity, init: RunInit = 
       telemetry,
       waits: none,
       joined: none,
+      ended: none,
     })
   }
   spread.start(made)
