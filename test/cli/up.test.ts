@@ -264,7 +264,9 @@ describe('weft up in a private cluster', () => {
     const at = ['--home', made.home]
     expect(await weft(['cluster', 'create', 'clinic', ...at])).toMatchObject({ status: 0 })
     const listen = ['--http', 'off', '--listen', '/ip4/127.0.0.1/tcp/0']
-    const started = await weft(['up', '--detach', '--lan', 'open', ...listen, ...at])
+    const started = await weft(['up', '--detach', '--lan', 'open', '--name', 'ward-7', ...listen, ...at])
+    // Found by the name that it has on the mesh, and the last admin.
+    expect((await weft(['revoke', 'ward-7', '--reason', 'x', ...at])).stderr).toMatch(/WEFT-TRU-/)
     const stopped = await weft(['down', ...at])
     expect([started.status, stopped.status]).toEqual([0, 0])
     expect(started.stdout).toContain('private cluster "clinic", for its members alone')

@@ -26,6 +26,21 @@ export async function clusterNeeds(context: CommandContext): Promise<ClusterNeed
   return { identity, random: io.random, wall: () => io.clock.wall() }
 }
 
+/**
+ * Members under names by which they can be found: that of the log, else that by which a connected one is known here. What a
+ * member calls itself takes nobody else's name away: two of one name are asked for by their ids.
+ */
+export async function namedMembers(
+  { running }: ClusterAccess,
+  { members }: ClusterStatus,
+  signal: AbortSignal,
+): Promise<readonly { readonly id: string; readonly name: string }[]> {
+  if (running === undefined) return members
+  const { peer, peers } = await running.status(signal)
+  const called = [peer, ...peers].filter(({ id }) => members.some((member) => member.id === id))
+  return [...members, ...called.filter(({ name }) => !members.some((member) => member.name === name))]
+}
+
 /** What adds to the log; the rest reads, or has a lock of its own. */
 const WRITES: ReadonlySet<string> = new Set<ClusterAction['do']>([
   'admit',

@@ -1,6 +1,6 @@
 /** weft cluster create|show|admins|sign|rotate|export|recover|leave: the private cluster of a home. */
 import { leaveClusterHome, readRootKey, RootKeyError } from '../../trust/index.ts'
-import { holdingHome, openCluster, statusOf } from '../cluster/access.ts'
+import { holdingHome, namedMembers, openCluster, statusOf } from '../cluster/access.ts'
 import { create, thresholdOf } from '../cluster/create.ts'
 import { readText, writeSecret } from '../cluster/files.ts'
 import { tellChange } from '../cluster/outcome.ts'
@@ -46,7 +46,7 @@ async function admins(context: CommandContext): Promise<number> {
   const wanted = flags.rest(1)
   if (wanted.length === 0) throw new UsageError('weft cluster admins needs PEER…', 'name all who shall be admins')
   const access = await openCluster(context)
-  const { members } = await statusOf(access)
+  const members = await namedMembers(access, await statusOf(access), context.signal)
   const ids = [...new Set(wanted.map((one) => findPeer(members, one).id))]
   const text = flags.text('admins')
   const threshold = text === undefined ? {} : thresholdOf(text)
@@ -88,7 +88,8 @@ async function recover(context: CommandContext): Promise<number> {
   if (status.root !== root.id) throw new RootKeyError(file, 'it is the key of another cluster')
   const wanted = flags.rest(1)
   const self = await selfOf(context)
-  const ids = wanted.length === 0 ? [self] : wanted.map((one) => findPeer(status.members, one).id)
+  const members = await namedMembers(access, status, context.signal)
+  const ids = wanted.length === 0 ? [self] : wanted.map((one) => findPeer(members, one).id)
   const seed = Buffer.from(root.privateKey.raw.subarray(0, 32)).toString('hex')
   const outcome = await access.run({ do: 'recover', root: seed, admins: [...new Set(ids)].sort() })
   return tellChange(

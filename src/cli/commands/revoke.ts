@@ -1,5 +1,5 @@
 /** weft revoke PEER --reason TEXT: removes a member from the cluster. */
-import { openCluster, statusOf } from '../cluster/access.ts'
+import { namedMembers, openCluster, statusOf } from '../cluster/access.ts'
 import { tellChange } from '../cluster/outcome.ts'
 import type { Command } from '../context.ts'
 import { UsageError } from '../errors.ts'
@@ -11,7 +11,7 @@ export const command: Command = async (context) => {
   if (reason === undefined)
     throw new UsageError('weft revoke needs --reason', 'it stands in the log: --reason "laptop lost"')
   const access = await openCluster(context)
-  const { members } = await statusOf(access)
+  const members = await namedMembers(access, await statusOf(access), context.signal)
   const { id, name } = findPeer(members, flags.required(0))
   const outcome = await access.run({ do: 'revoke', peer: id, reason })
   const epoch = outcome.schema === 'weft.cluster-changed/1' ? outcome.epoch : 0

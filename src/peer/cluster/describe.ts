@@ -1,5 +1,6 @@
 /** A cluster as documents. */
 import type { OpenedCluster } from '../../trust/index.ts'
+import { nameOf } from '../names.ts'
 import type { ClusterStatus, ClusterSummary, WaitingPeer } from './types.ts'
 
 type Needs = Pick<OpenedCluster, 'cluster' | 'invites'>
@@ -26,7 +27,13 @@ export function describeCluster(needs: Needs): ClusterStatus {
     head: view.head.hash,
     threshold: view.threshold,
     admins: view.admins,
-    members: view.members.map(({ peer, since, ...rest }) => ({ id: peer, ...rest, since: iso(since) })),
+    members: view.members.map(({ peer, since, name, ...rest }) => ({
+      id: peer,
+      // As it calls itself where nobody has given it a name.
+      name: name === '' ? nameOf(peer) : name,
+      ...rest,
+      since: iso(since),
+    })),
     removed: view.removed.map(({ peer, at, ...rest }) => ({ id: peer, ...rest, at: iso(at) })),
     forks: view.forks,
     waiting: waitingOf(needs),
