@@ -267,6 +267,8 @@ describe('weft up in a private cluster', () => {
     const started = await weft(['up', '--detach', '--lan', 'open', '--name', 'ward-7', ...listen, ...at])
     // Found by the name that it has on the mesh, and the last admin.
     expect((await weft(['revoke', 'ward-7', '--reason', 'x', ...at])).stderr).toMatch(/WEFT-TRU-/)
+    const { checks } = json((await weft(['doctor', '--security', '--json', ...at])).stdout) as { checks: object[] }
+    expect(checks).toContainEqual(expect.objectContaining({ id: 'lan', level: 'ok' }))
     const stopped = await weft(['down', ...at])
     expect([started.status, stopped.status]).toEqual([0, 0])
     expect(started.stdout).toContain('private cluster "clinic", for its members alone')

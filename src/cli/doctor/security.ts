@@ -108,6 +108,8 @@ export const checkBackup: Check = async ({ home, io }) => {
 export const checkLan: Check = async ({ status }) => {
   if (status === null) return [ok('lan', 'no peer runs')]
   const { lan, network } = status.peer
+  const cluster = status.cluster ?? null
+  if (cluster !== null) return [ok('lan', `members of ${cluster.name} alone join`)]
   if (lan !== 'open') return [ok('lan', `peers on the LAN: ${lan}`)]
   return [
     warn(
