@@ -129,6 +129,7 @@ function createParts(needs: ApiNeeds, init: ApiInit): Omit<ServerParts, 'dashboa
             telemetry,
             logger,
             book: needs.batches,
+            holds: async (key) => (await needs.keys.holds?.(key)) ?? true,
             limits: { bytes: limits.bodyBytes, depth: limits.jsonDepth },
             id: () => letters(12),
           }),

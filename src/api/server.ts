@@ -16,6 +16,7 @@ import type { ApiLimits } from './limits.ts'
 import { addOpenAiRoutes } from './openai/routes.ts'
 import { answerError, onParserError, translateError } from './server-errors.ts'
 import { NoSuchRouteError } from './request-errors.ts'
+import { keyIdOf, rememberKey } from './request-key.ts'
 import type { Entrance } from './resume/asked.ts'
 import type { ServerParts } from './server-parts.ts'
 import { addStreamedRoutes } from './streamed-routes.ts'
@@ -136,21 +137,18 @@ function addGuards(app: FastifyInstance, parts: ServerParts, loopback: boolean):
     if (loopback || open === true) return undefined
     const key = await identify(request.raw, parts.needs.keys)
     // Before the scope is looked at: whoever may not do this is known all the same.
-    keyIds.set(request, key.id ?? '')
+    rememberKey(request, key.id)
     checkScope(key, scope)
     return undefined
   })
 }
-
-/** Of the key that a request came with. */
-const keyIds = new WeakMap<FastifyRequest, string>()
 
 /** Calls that can change something, or were refused it. */
 function addCalls(app: FastifyInstance, { needs }: ServerParts, place: Place): void {
   const overTcp = place.kind === 'tcp' && !place.loopback ? 'stranger' : 'local'
   const keyless = place.kind === 'socket' ? 'owner' : overTcp
   const whoOf = (request: FastifyRequest): string => {
-    const id = keyIds.get(request)
+    const id = keyIdOf(request)
     return id === undefined ? keyless : `key:${id}`
   }
   const { acting } = needs

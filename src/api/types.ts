@@ -16,6 +16,8 @@ export interface KeyFacts {
 export interface KeyVerifier {
   /** Null when the secret is unknown, revoked or expired; takes the same time for every secret of one length. */
   verify(secret: string): Promise<KeyFacts | null>
+  /** Whether the key of this id still holds: asked for work that goes on after its request. @default it does */
+  holds?(id: string): Promise<boolean>
 }
 
 export interface AdminCall {

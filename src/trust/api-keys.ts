@@ -46,6 +46,8 @@ export interface ApiKeys {
    * another process has created or revoked.
    */
   verify(secret: string): Promise<ApiKeyInfo | null>
+  /** Whether the key of this id is there and has not expired; as `verify`, at once. */
+  holds(id: string): Promise<boolean>
 }
 
 export interface ApiKeysNeeds {
@@ -63,6 +65,7 @@ export function createApiKeys(needs: ApiKeysNeeds, init: { readonly directory: s
     if (known?.stamp !== stamp) known = { stamp, keys: await readApiKeyFile(path) }
     return known.keys
   }
+  const isOver = ({ expires_at: end }: ApiKeyRecord): boolean => end !== null && Date.parse(end) <= needs.clock.wall()
   return {
     create: async (wanted) => {
       const { secret, record } = newKey(needs, wanted)
@@ -81,9 +84,11 @@ export function createApiKeys(needs: ApiKeysNeeds, init: { readonly directory: s
       }),
     verify: async (secret) => {
       const found = findKey(await current(), secret)
-      if (found === null) return null
-      const expired = found.expires_at !== null && Date.parse(found.expires_at) <= needs.clock.wall()
-      return expired ? null : infoOf(found)
+      return found === null || isOver(found) ? null : infoOf(found)
+    },
+    holds: async (id) => {
+      const found = (await current()).find((key) => key.id === id)
+      return found !== undefined && !isOver(found)
     },
   }
 }

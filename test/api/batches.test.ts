@@ -253,6 +253,32 @@ it('a key sees its own files and batches alone, and one that may only read none'
   expect(store.content('loopback', id)).toBeUndefined()
 })
 
+it('a batch whose key is revoked ends at its next line, also after a restart', async () => {
+  let holds = true
+  const keys = {
+    verify: async () => ({ id: 'k1', scopes: ['generate'] }),
+    holds: async (id: string) => id === 'k1' && holds,
+  }
+  const options = { host: '0.0.0.0', init: { hosts: ['127.0.0.1'] }, needs: { keys } } as const
+  await end()
+  await begin(options)
+  hold(4)
+  const bearer = { authorization: `Bearer ${KEY}` }
+  const lines = Array.from({ length: 12 }, (_, index) => line(`${index}`)).join('\n')
+  const { id: input } = (await (await upload(lines, bearer)).json()) as { id: string }
+  const body = { input_file_id: input, endpoint: CHAT, completion_window: '24h' }
+  const { id } = (await (await post(running.url, '/v1/batches', body, bearer)).json()) as BatchAnswer
+  const look = async (): Promise<BatchAnswer> =>
+    (await (await fetch(`${running.url}/v1/batches/${id}`, { headers: bearer })).json()) as BatchAnswer
+  await until(async () => (await look()).request_counts.completed === 4)
+  await end()
+  holds = false
+  await begin(options)
+  await until(async () => (await look()).status === 'cancelled')
+  expect((await look()).request_counts).toMatchObject({ total: 12, completed: 4 })
+  expect(running.peer.requests).toHaveLength(0)
+})
+
 it('files: their content, their end, and what is none', async () => {
   const text = `${line('x')}\n`
   const { id, bytes } = (await (await upload(text)).json()) as { id: string; bytes: number }

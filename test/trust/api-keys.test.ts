@@ -48,8 +48,10 @@ describe('API keys', () => {
     expect(await there.verify(one.secret)).toMatchObject({ name: 'one', scopes: ['generate', 'read'] })
     const two = await there.create({ name: 'two', scopes: ['admin'] })
     expect(await here.verify(two.secret)).toMatchObject({ name: 'two' })
+    expect(await here.holds(one.id)).toBe(true)
     await there.revoke(one.id)
     expect(await here.verify(one.secret)).toBe(null)
+    expect([await here.holds(one.id), await here.holds(two.id)]).toEqual([false, true])
     expect(await here.verify(two.secret)).not.toBe(null)
     await expect(here.revoke(one.id)).rejects.toBeInstanceOf(ApiKeyMissingError)
   })
@@ -58,6 +60,7 @@ describe('API keys', () => {
     const made = await keysOf().create({ name: 'guest', lifetime: 1_000 })
     expect(await keysOf(999).verify(made.secret)).not.toBe(null)
     expect(await keysOf(1_000).verify(made.secret)).toBe(null)
+    expect([await keysOf(999).holds(made.id), await keysOf(1_000).holds(made.id)]).toEqual([true, false])
     expect((await keysOf(5_000).list()).length).toBe(1)
   })
 

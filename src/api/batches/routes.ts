@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Batch, BatchBook } from '../../peer/index.ts'
 import { check } from '../check.ts'
 import { InvalidParameterError, NoSuchRouteError } from '../request-errors.ts'
+import { keyIdOf } from '../request-key.ts'
 import { ownerOf } from '../resume/asked.ts'
 import type { Entrance } from '../resume/asked.ts'
 import type { ServerParts } from '../server-parts.ts'
@@ -73,7 +74,7 @@ function addBatches(app: FastifyInstance, route: Route, book: BatchBook): void {
     return found
   }
   app.post('/v1/batches', { config: SCOPE }, (request) => {
-    const batch = batchOf(route.parts, book, owner(request), request.body)
+    const batch = batchOf(route.parts, book, { owner: owner(request), key: keyIdOf(request) }, request.body)
     book.add(batch)
     if (batch.ended === null) batches?.begin(batch)
     return batchShape(book, batch)
@@ -95,7 +96,12 @@ function addBatches(app: FastifyInstance, route: Route, book: BatchBook): void {
 }
 
 /** One whose file is not in order has failed, and says why. @throws InvalidParameterError, NoSuchFileError */
-function batchOf({ limits, openAi }: ServerParts, book: BatchBook, owner: string, body: unknown): Batch {
+function batchOf(
+  { limits, openAi }: ServerParts,
+  book: BatchBook,
+  { owner, key }: Pick<Batch, 'owner' | 'key'>,
+  body: unknown,
+): Batch {
   const { input_file_id: input, endpoint, metadata } = check(batchSchema, body)
   const content = book.content(owner, input)
   if (content === undefined) throw new NoSuchFileError(input)
@@ -105,6 +111,7 @@ function batchOf({ limits, openAi }: ServerParts, book: BatchBook, owner: string
   return {
     id: `batch_${openAi.id()}`,
     owner,
+    ...(key === undefined || key === '' ? {} : { key }),
     endpoint,
     input,
     status: isGood ? 'in_progress' : 'failed',

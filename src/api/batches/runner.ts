@@ -30,6 +30,8 @@ export interface BatchRunnerNeeds {
   readonly limits: LineLimits
   readonly telemetry: Pick<Telemetry, 'count'>
   readonly logger: Pick<Logger, 'warn'>
+  /** Whether a key still holds: what it asked for ends with it. */
+  holds(key: string): Promise<boolean>
   /** Letters of an id. */
   id(): string
 }
@@ -132,8 +134,18 @@ export class BatchRunner {
   }
 
   async #work(batch: Batch, left: BatchLine[], signal: AbortSignal): Promise<void> {
-    for (let line = left.shift(); line !== undefined && !signal.aborted; line = left.shift())
+    for (let line = left.shift(); line !== undefined && !signal.aborted; line = left.shift()) {
+      if (batch.key !== undefined && !(await this.#needs.holds(batch.key))) return this.#withdraw(batch)
       await this.#compute(batch, line, signal)
+    }
+  }
+
+  /** Its key was revoked or has expired. Not waited for: this is one of those that it waits for. */
+  #withdraw(batch: Batch): void {
+    const { logger } = this.#needs
+    if (this.#running.get(batch.id)?.abort.signal.aborted === true) return
+    logger.warn({ batch: batch.id, key: batch.key }, 'a batch ends: its key does not hold any more')
+    this.cancel(batch).catch((error: unknown) => logger.warn({ err: error, batch: batch.id }, 'a batch was not ended'))
   }
 
   async #compute(batch: Batch, { line, customId, body }: BatchLine, signal: AbortSignal): Promise<void> {

@@ -26,6 +26,8 @@ export interface Batch {
   readonly id: string
   /** Who may see it: a word, or the hash of a key. */
   readonly owner: string
+  /** Id of the key that made it; undefined: it was made without one. */
+  readonly key?: string | undefined
   readonly endpoint: BatchEndpoint
   readonly input: string
   readonly status: BatchStatus
