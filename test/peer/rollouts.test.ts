@@ -203,6 +203,32 @@ describe('a round', () => {
     expect(counts).toMatchObject({ canary_failures: 2, rollouts_back: 1 })
   })
 
+  test('that nobody has asked for makes way for the next one; one with requests does not', async () => {
+    const { rollouts, looked } = await opened()
+    await rollouts.begin(BEGIN)
+    round = { number: 1, weights: good[0]! }
+    await looked()
+    expect(status(rollouts).candidate).toMatchObject({ round: 1 })
+    round = { number: 2, weights: good[1]! }
+    await looked()
+    expect(status(rollouts)).toMatchObject({ candidate: { round: 2 }, live: null })
+    expect(folders()).toEqual(['clinic-0123-r2'])
+    expect(status(rollouts).steps.map(({ step, round: of }) => [step, of])).toEqual([
+      ['begin', null],
+      ['candidate', 1],
+      ['back', 1],
+      ['candidate', 2],
+    ])
+    await asked(rollouts, 1)
+    round = { number: 3, weights: good[1]! }
+    await looked()
+    expect(status(rollouts).candidate).toMatchObject({ round: 2 })
+    await asked(rollouts, 40, false, 1)
+    expect(status(rollouts).live).toMatchObject({ round: 2 })
+    await looked()
+    expect(status(rollouts).seen).toBe(3)
+  })
+
   test('goes on being tried where it was after a restart, and what serves serves', async () => {
     const one = await opened()
     await one.rollouts.begin({ ...BEGIN, requests: 8 })

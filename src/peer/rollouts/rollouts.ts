@@ -194,7 +194,7 @@ export class Rollouts implements Aliases {
   #tick(milliseconds = LOOK_MS): void {
     if (this.#isStopped) return
     this.#cancel = this.#needs.clock.after(milliseconds, () => {
-      const open = this.#needs.book.list().filter(({ ended, candidate }) => !ended && candidate === null)
+      const open = this.#needs.book.list().filter(isOpen)
       const looks = open.map(({ model, alias }) => this.#alone(() => this.#look(model, alias)))
       void Promise.allSettled(looks).then((results) => {
         const failed = results.filter((one) => one.status === 'rejected')
@@ -206,12 +206,15 @@ export class Rollouts implements Aliases {
 
   async #look(model: string, alias: string): Promise<void> {
     const record = this.#needs.book.get(model, alias)
-    if (record === undefined || record.ended || record.candidate !== null || this.#isStopped) return
+    if (record === undefined || !isOpen(record) || this.#isStopped) return
     const standing = await this.#source!.model(record.job)
     if (standing === undefined || standing.round <= record.seen) return
     const { every } = record.spec
     const isDue = Math.floor(standing.round / every) > Math.floor(record.seen / every)
-    if (isDue || standing.isOver) await this.#try(record, standing)
+    if (!isDue && !standing.isOver) return
+    const { candidate } = record
+    const why = `nobody has asked for it, and round ${standing.round} is due`
+    await this.#try(candidate === null ? record : await this.#takeBack(record, candidate.round, why), standing)
   }
 
   async #try(record: RolloutRecord, standing: StandingModel): Promise<void> {
@@ -308,4 +311,9 @@ export class Rollouts implements Aliases {
   #now(): string {
     return new Date(this.#needs.clock.wall()).toISOString()
   }
+}
+
+/** May try a round: what is being tried has been asked for by nobody, or there is nothing. */
+function isOpen({ ended, candidate }: RolloutRecord): boolean {
+  return !ended && (candidate === null || candidate.tried.served + candidate.beside.served === 0)
 }
