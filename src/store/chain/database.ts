@@ -1,12 +1,10 @@
 /** The SQLite file of a chain: read with every link checked. */
 import type { DatabaseSync } from 'node:sqlite'
+import { diskTrouble } from '../durable.ts'
 import { writeAnchor } from './head.ts'
 import { checkRows } from './rows.ts'
 import type { CheckedRows } from './rows.ts'
 import type { ChainKind, ChainLink, ChainPlaces, ChainSigner } from './types.ts'
-
-/** SQLite's result codes. */
-const [BUSY, LOCKED, CORRUPT, NOT_A_DATABASE] = [5, 6, 11, 26]
 
 export const CHAIN_TABLE = `CREATE TABLE IF NOT EXISTS entries (
   seq INTEGER PRIMARY KEY, body TEXT NOT NULL, hash TEXT NOT NULL, signature BLOB NOT NULL) STRICT`
@@ -42,15 +40,12 @@ export function explainedChain<Entry extends ChainLink, T>(kind: ChainKind<Entry
   try {
     return action()
   } catch (error) {
-    const { code, errcode, message } = error as { code?: unknown; errcode?: unknown; message?: unknown }
-    const facts = { why: String(message), details: { path }, cause: error }
-    const base = typeof errcode === 'number' ? errcode & 0xff : undefined
-    if (base === BUSY || base === LOCKED)
-      throw kind.error('busy', `the ${kind.noun} ${path} is held by another process`, facts)
-    if (base === CORRUPT || base === NOT_A_DATABASE)
-      throw kind.error('damaged', `the ${kind.noun} ${path} is no ${kind.noun}`, facts)
-    const isFile = typeof code === 'string' && /^E[A-Z]+$/.test(code)
-    if (base !== undefined || isFile) throw kind.error('unwritable', `cannot write the ${kind.noun} ${path}`, facts)
-    throw error
+    const trouble = diskTrouble(path, error)
+    if (trouble === undefined) throw error
+    const { why, details } = trouble
+    const facts = { why, details, cause: error }
+    if (trouble.kind === 'busy') throw kind.error('busy', `the ${kind.noun} ${path} is held by another process`, facts)
+    if (trouble.kind === 'damaged') throw kind.error('damaged', `the ${kind.noun} ${path} is no ${kind.noun}`, facts)
+    throw kind.error('unwritable', `cannot write the ${kind.noun} ${path}`, facts)
   }
 }

@@ -1,6 +1,7 @@
 /** What can go wrong with invites, and with becoming a member. */
 import { EXIT, WeftError } from '../../errors.ts'
 import type { ErrorFacts, ErrorInfo } from '../../errors.ts'
+import type { DiskTrouble } from '../../store/index.ts'
 
 export class TokenFormError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -151,9 +152,9 @@ export class EnrolUntrustedError extends WeftError {
 export class InvitesUnusableError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-TRU-159',
-    title: 'The invites cannot be read or written',
-    meaning: 'The file with the invites of this peer is damaged, held by another process, or its disk is full.',
-    remedy: 'Is there room? If it is damaged, remove cluster/invites.sqlite: the invites in it are void then.',
+    title: 'The invites cannot be read',
+    meaning: 'The file with the invites of this peer is damaged.',
+    remedy: 'Remove cluster/invites.sqlite: the invites in it are void then.',
     exit: EXIT.integrity,
     http: 500,
   }
@@ -161,6 +162,28 @@ export class InvitesUnusableError extends WeftError {
   constructor(path: string, cause: unknown) {
     const why = cause instanceof Error ? cause.message : String(cause)
     super(InvitesUnusableError.info, `the invites in ${path} cannot be used`, { why, details: { path }, cause })
+  }
+}
+
+export class InvitesUnwritableError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-161',
+    title: 'The invites cannot be written',
+    meaning:
+      'The disk of the admin is full or fails, the file with its invites may not be written, or another process holds it. No use was taken: the invite is as good as before.',
+    remedy:
+      'The admin frees space, or looks at the owner and mode of the folder cluster/ of its home. Then do it again.',
+    exit: EXIT.noResources,
+    http: 507,
+    retryable: true,
+  }
+
+  constructor({ why, details }: DiskTrouble, cause: unknown) {
+    super(InvitesUnwritableError.info, `the invites in ${String(details['path'])} cannot be written`, {
+      why,
+      details,
+      cause,
+    })
   }
 }
 
@@ -192,5 +215,6 @@ export const INVITE_ERRORS: readonly ErrorInfo[] = [
   EnrolUnreachableError.info,
   EnrolUntrustedError.info,
   InvitesUnusableError.info,
+  InvitesUnwritableError.info,
   InviteAddressError.info,
 ]

@@ -4,11 +4,18 @@
  * secrets there are hashes only.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { openDurableDatabase } from '../../store/index.ts'
+import type { DatabaseSync } from 'node:sqlite'
+import { diskTrouble, openDurableDatabase, openRowSums } from '../../store/index.ts'
 import type { RandomSource } from '../../util/index.ts'
 import type { Role } from '../membership/index.ts'
 import { WeftError } from '../../errors.ts'
-import { InviteBoundError, InviteDeniedError, InviteExpiredError, InvitesUnusableError } from './errors.ts'
+import {
+  InviteBoundError,
+  InviteDeniedError,
+  InviteExpiredError,
+  InvitesUnusableError,
+  InvitesUnwritableError,
+} from './errors.ts'
 import { InviteUnknownError, InviteUsedError, InviteWaitsError } from './errors.ts'
 import { INVITE_ID_BYTES, SECRET_BYTES } from './token.ts'
 
@@ -96,16 +103,34 @@ export function secretHash(secret: Uint8Array): Uint8Array {
   return createHash('sha256').update('weft invite secret 1\n').update(secret).digest()
 }
 
-/** @throws InvitesUnusableError */
+/** SQLite has done it by itself where it could not write; then what was refused first is what is told. */
+function undo(database: DatabaseSync): void {
+  try {
+    database.exec('ROLLBACK')
+  } catch {
+    // whoever opens the file next does it
+  }
+}
+
+/** @throws InvitesUnusableError, InvitesUnwritableError */
 export function openInviteBook(path: string, random: RandomSource): InviteBook {
   const usable = <T>(action: () => T): T => {
     try {
       return action()
     } catch (error) {
-      throw error instanceof WeftError ? error : new InvitesUnusableError(path, error)
+      if (error instanceof WeftError) throw error
+      const trouble = diskTrouble(path, error)
+      if (trouble !== undefined && trouble.kind !== 'damaged') throw new InvitesUnwritableError(trouble, error)
+      throw new InvitesUnusableError(path, error)
     }
   }
   const database = usable(() => openDurableDatabase(path, BUSY_MS, TABLES))
+  const sums = usable(() => openRowSums(database, { invites: 'id', uses: 'id, peer', waiting: 'peer' }))
+  const reading = <T>(action: () => T): T =>
+    usable(() => {
+      sums.check()
+      return action()
+    })
   const rowOf = (id: string): Record<string, unknown> | undefined =>
     database.prepare('SELECT * FROM invites WHERE id = ?').get(id)
   const usersOf = (id: string): string[] =>
@@ -129,12 +154,17 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
     usable(() => {
       database.exec('BEGIN IMMEDIATE')
       try {
+        sums.check()
         const result = action()
+        sums.renew()
         database.exec('COMMIT')
         return result
       } catch (error) {
         // what was noted about who waits stands, whatever is answered
-        database.exec(error instanceof InviteWaitsError ? 'COMMIT' : 'ROLLBACK')
+        if (error instanceof InviteWaitsError) {
+          sums.renew()
+          database.exec('COMMIT')
+        } else undo(database)
         throw error
       }
     })
@@ -178,16 +208,16 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
           .run(id, secretHash(secret), role, site, expires, uses, uses, peer, approve ? 1 : 0, now)
         return { invite: inviteOf(rowOf(id)!), secret }
       }),
-    list: () => usable(() => database.prepare('SELECT * FROM invites ORDER BY created').all().map(inviteOf)),
+    list: () => reading(() => database.prepare('SELECT * FROM invites ORDER BY created').all().map(inviteOf)),
     remove: (id) =>
       locked(() => {
         const { changes } = database.prepare('DELETE FROM invites WHERE id = ?').run(id)
         if (Number(changes) === 0) throw new InviteUnknownError({ details: { id: id.slice(0, 40) } })
         database.prepare('DELETE FROM waiting WHERE id = ?').run(id)
       }),
-    proofKey: (id) => usable(() => (rowOf(id)?.['hash'] as Uint8Array | undefined) ?? random.bytes(32)),
+    proofKey: (id) => reading(() => (rowOf(id)?.['hash'] as Uint8Array | undefined) ?? random.bytes(32)),
     check: (asked) =>
-      usable(() => {
+      reading(() => {
         const { role, site, again } = granted(asked)
         return { role, site, again }
       }),
@@ -206,7 +236,7 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
         return { role, site, again }
       }),
     waiting: () =>
-      usable(() =>
+      reading(() =>
         database
           .prepare('SELECT * FROM waiting WHERE admit IS NULL ORDER BY at')
           .all()

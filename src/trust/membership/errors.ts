@@ -1,6 +1,7 @@
 /** What can go wrong with the membership log of a cluster. */
 import { EXIT, WeftError } from '../../errors.ts'
 import type { ErrorFacts, ErrorInfo } from '../../errors.ts'
+import type { DiskTrouble } from '../../store/index.ts'
 
 export class EntryFormError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -184,6 +185,27 @@ export class ClocksApartError extends WeftError {
   }
 }
 
+export class LogUnwritableError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-113',
+    title: 'The membership log cannot be written',
+    meaning:
+      'An entry could not be written down: the disk is full or fails, the file may not be written, or another process holds it. What is in force here is as it was.',
+    remedy: 'Free space, or look at the owner and mode of the folder cluster/ of the home. Then do it again.',
+    exit: EXIT.noResources,
+    http: 507,
+    retryable: true,
+  }
+
+  constructor({ why, details }: DiskTrouble, cause: unknown) {
+    super(LogUnwritableError.info, `the membership log ${String(details['path'])} cannot be written`, {
+      why,
+      details,
+      cause,
+    })
+  }
+}
+
 export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   EntryFormError.info,
   EntryChainError.info,
@@ -196,4 +218,5 @@ export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   RoleError.info,
   LogMovedError.info,
   ClocksApartError.info,
+  LogUnwritableError.info,
 ]

@@ -2,14 +2,15 @@
  * The log of a home: a SQLite file, and an anchor in the keys folder that says, signed by this peer, how far it was. Whoever
  * puts an old log back must find both; what both together forget, the first contact with another member brings back.
  */
+import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { WeftError } from '../../errors.ts'
-import { openDurableDatabase, parsedJson, replaceDurably } from '../../store/index.ts'
+import { diskTrouble, openDurableDatabase, parsedJson, replaceDurably } from '../../store/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { verify } from '../identity.ts'
 import type { EntrySigner } from './entry.ts'
-import { LogDamagedError, LogMovedError, LogRolledBackError } from './errors.ts'
+import { LogDamagedError, LogMovedError, LogRolledBackError, LogUnwritableError } from './errors.ts'
 import { MAX_FORKS } from './log-store.ts'
 import type { LogStore, StoredEntry, StoredFork, StoreChange } from './log-store.ts'
 import { headSchema } from './schema.ts'
@@ -38,6 +39,8 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
       return action()
     } catch (error) {
       if (error instanceof WeftError) throw error
+      const trouble = diskTrouble(path, error)
+      if (trouble !== undefined && trouble.kind !== 'damaged') throw new LogUnwritableError(trouble, error)
       throw new LogDamagedError(path, (error as Error).message, error)
     }
   }
@@ -60,6 +63,7 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
     database.close()
     throw error
   }
+  let forks: StoredFork[] | undefined
   return {
     path,
     hashAt,
@@ -70,13 +74,15 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
         const row = database.prepare('SELECT height, text FROM snapshot').get()
         return row === undefined ? undefined : { height: Number(row['height']), text: String(row['text']) }
       }),
-    forks: () =>
-      damaged(() =>
-        database
-          .prepare('SELECT fork FROM forks ORDER BY id')
-          .all()
-          .map((row) => readFork(row['fork'])),
-      ),
+    forks: () => {
+      try {
+        return (forks = damaged(() => readForks(database)))
+      } catch (error) {
+        // a disk that is full may keep SQLite from undoing what it could not write; what was read is as good until then
+        if (forks !== undefined && error instanceof LogUnwritableError) return forks
+        throw error
+      }
+    },
     change: (change) =>
       damaged(() => {
         write(database, change, (before) => {
@@ -88,8 +94,7 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
           if (before !== undefined && change.from <= before.height)
             writeAnchor(places, signer, [before, after ?? before])
         })
-        const head = headOf(database)
-        if (head !== undefined) writeAnchor(places, signer, [head])
+        anchorAfter(database, places, signer)
       }),
     beat: () =>
       damaged(() => {
@@ -133,8 +138,27 @@ function write(
     }
     database.exec('COMMIT')
   } catch (error) {
-    database.exec('ROLLBACK')
+    undo(database)
     throw error
+  }
+}
+
+/** Where SQLite has done it by itself, or cannot while the disk is full, whoever opens the file next does. */
+function undo(database: DatabaseSync): void {
+  try {
+    database.exec('ROLLBACK')
+  } catch {
+    // what was refused first is what is told
+  }
+}
+
+/** The entries are durable by now: an anchor that finds no room comes with the next. */
+function anchorAfter(database: DatabaseSync, places: LogPlaces, signer: EntrySigner): void {
+  try {
+    const head = headOf(database)
+    if (head !== undefined) writeAnchor(places, signer, [head])
+  } catch (error) {
+    if (diskTrouble(places.anchor, error) === undefined) throw error
   }
 }
 
@@ -146,13 +170,27 @@ function keepFork(database: DatabaseSync, fork: StoredFork): void {
   database.prepare('DELETE FROM forks WHERE id NOT IN (SELECT id FROM forks ORDER BY id DESC LIMIT ?)').run(MAX_FORKS)
 }
 
-function textOfFork(fork: StoredFork): string {
-  return JSON.stringify({ ...fork, branch: fork.branch.map((bytes) => Buffer.from(bytes).toString('base64')) })
+function readForks(database: DatabaseSync): StoredFork[] {
+  const rows = database.prepare('SELECT fork FROM forks ORDER BY id').all()
+  return rows.map((row) => readFork(row['fork']))
 }
 
-/** Written by this peer alone. */
+function textOfFork(fork: StoredFork): string {
+  const plain = { ...fork, branch: fork.branch.map((bytes) => Buffer.from(bytes).toString('base64')) }
+  return JSON.stringify({ ...plain, sum: sumOf(plain) })
+}
+
+function sumOf(plain: object): string {
+  return createHash('sha256').update(JSON.stringify(plain)).digest('hex')
+}
+
+/** Written by this peer alone; those of older versions have no sum. @throws where it is another text than was written */
 function readFork(text: unknown): StoredFork {
-  const value = JSON.parse(String(text)) as Omit<StoredFork, 'branch'> & { readonly branch: readonly string[] }
+  const { sum, ...value } = JSON.parse(String(text)) as Omit<StoredFork, 'branch'> & {
+    readonly branch: readonly string[]
+    readonly sum?: string
+  }
+  if (sum !== undefined && sum !== sumOf(value)) throw new Error('what it says of a fork is not what was written')
   return { ...value, branch: value.branch.map((one) => new Uint8Array(Buffer.from(one, 'base64'))) }
 }
 

@@ -1,0 +1,110 @@
+/** The membership log of a home: founded, grown, shrunk, closed off by a checkpoint. */
+import {
+  clusterPlaces,
+  composeCheckpoint,
+  composeRotate,
+  foundClusterHome,
+  identityOfSeed,
+  openClusterHome,
+} from '../../../src/trust/index.ts'
+import type { ClusterNeeds, Identity, OpenedCluster } from '../../../src/trust/index.ts'
+import { systemRandom } from '../../../src/util/index.ts'
+import type { Kind, Step } from '../kind.ts'
+
+/** The same in every process. */
+export function identityNumber(number: number): Identity {
+  return identityOfSeed(Buffer.alloc(32, number))
+}
+
+export const needs: ClusterNeeds = {
+  identity: identityNumber(1),
+  random: systemRandom(),
+  wall: () => 1_700_000_000_000,
+}
+
+export function foundFor(home: string): Promise<OpenedCluster> {
+  return foundClusterHome(needs, home, {
+    name: 'northwind',
+    threshold: { k: 1, n: 1 },
+    founder: { name: 'a', site: '' },
+    root: identityNumber(2),
+  })
+}
+
+/** Without what differs from run to run: hashes and keys. */
+export function shownCluster({ cluster }: OpenedCluster): unknown {
+  const { head, epoch, members, removed, forks } = cluster.view()
+  return {
+    height: head.height,
+    epoch,
+    members: members.map(({ peer, role }) => `${peer.slice(-6)} ${role}`).sort(),
+    removed: removed.map(({ peer }) => peer.slice(-6)).sort(),
+    forks: forks.length,
+    keys: cluster.groupKeys().length > 0,
+    checkpoint: cluster.log.state.checkpoint,
+  }
+}
+
+function once(isDone: () => boolean, run: () => unknown): () => unknown {
+  return () => (isDone() ? undefined : run())
+}
+
+export const membership: Kind = {
+  name: 'membership log',
+  async prepare(home) {
+    const opened = await foundFor(home)
+    opened.close()
+  },
+  async open(home) {
+    const opened = await openClusterHome(needs, home)
+    const { cluster } = opened
+    const admit = (number: number): Step => {
+      const { id: peer } = identityNumber(number)
+      const run = (): unknown => cluster.admit({ peer, name: '', role: 'member', site: '' })
+      return { name: `admit ${number}`, run: once(() => cluster.member(peer) !== undefined, run) }
+    }
+    const height = (): number => cluster.head.height
+    return {
+      steps: [
+        admit(3),
+        admit(4),
+        {
+          name: 'revoke 3',
+          run: once(
+            () => cluster.member(identityNumber(3).id) === undefined,
+            () => cluster.revoke(identityNumber(3).id, 'lost'),
+          ),
+        },
+        {
+          name: 'checkpoint',
+          run: once(
+            () => height() > 3,
+            () => cluster.commit(composeCheckpoint(needs, cluster.log.state)),
+          ),
+        },
+        {
+          name: 'rotate',
+          run: once(
+            () => height() > 4,
+            () => cluster.commit(composeRotate(needs, cluster.log.state)),
+          ),
+        },
+      ],
+      state: () => shownCluster(opened),
+      close: () => opened.close(),
+    }
+  },
+  async read(home) {
+    const [quick, whole] = [await openClusterHome(needs, home), await openClusterHome(needs, home, { whole: true })]
+    try {
+      const state = shownCluster(quick)
+      if (JSON.stringify(shownCluster(whole)) !== JSON.stringify(state))
+        throw new Error('the checkpoint says other than the log')
+      return state
+    } finally {
+      quick.close()
+      whole.close()
+    }
+  },
+  unchecked: (path) => path === clusterPlaces('').invites,
+}

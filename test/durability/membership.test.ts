@@ -1,0 +1,4 @@
+import { membership } from './kinds/membership.ts'
+import { durabilitySuite } from './suite.ts'
+
+durabilitySuite(membership)
