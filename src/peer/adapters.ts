@@ -17,7 +17,7 @@ import {
 } from '../models/index.ts'
 import type { Adapter, ModelManifest } from '../models/index.ts'
 import type { BlobRequest } from '../mesh/index.ts'
-import { createBlobStore, writeFileAtomic, makeFolders } from '../store/index.ts'
+import { createBlobStore, writeFileAtomic, needFolders } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { AdapterUnknownError, ModelUnknownError } from './errors.ts'
 import { homePaths } from './home.ts'
@@ -46,7 +46,7 @@ export async function addAdapter(home: string, model: string, folder: string, na
   const adapter = await readAdapter(folder, manifest.shape)
   const target = folderOf(home, model, name)
   await rm(target, { recursive: true, force: true })
-  await makeFolders(target, 0o700)
+  await needFolders(target, 0o700)
   for (const file of Object.values(ADAPTER_FILES)) {
     await writeFileAtomic(join(target, file), await readFile(join(folder, file)))
   }

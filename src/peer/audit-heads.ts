@@ -39,7 +39,9 @@ export async function auditMesh(needs: AuditHeadsNeeds): Promise<() => Promise<v
 
 async function exchangeHeads(needs: AuditHeadsNeeds): Promise<() => Promise<void>> {
   const { clock, identity, mesh, paths, site, logger, telemetry } = needs
-  const witnesses = await Witnesses.open(paths.state, (line) => logger.warn({}, line))
+  const witnesses = await Witnesses.open(paths.state, (error) =>
+    logger.warn({ err: error }, 'what was seen of the audit logs of others is put aside'),
+  )
   let told = ''
   let cancel: CancelTimer | undefined
   const tell = (): void => {

@@ -12,6 +12,7 @@ export {
   explainDisk,
   isProcessAlive,
   removeAbandoned,
+  syncDirectory,
   writeAll,
   readAtMost,
   writeFileAtomic,
@@ -64,7 +65,7 @@ export {
   BackupSourceError,
   HalfRestoredError,
 } from './backup/errors.ts'
-export { makeFolders } from './folders.ts'
+export { makeFolders, needFolders } from './folders.ts'
 export { BackupShelf, SHELF_HEADER } from './backup/shelf.ts'
 export { claimPublicKey, claimSeed, isClaimSigned, signClaim } from './backup/claim.ts'
 export type { BackupClaim } from './backup/claim.ts'

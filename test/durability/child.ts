@@ -1,9 +1,8 @@
-/** Writes one kind of state while disk.c watches: once from its beginning to its end, or each step with a disk that fills up. */
+/** Writes kinds of state while disk.c watches: once from the beginning to the end, then each step with a disk that fills up. */
 import { cpSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { found, refusalOf, shown } from './kind.ts'
 import type { Kind, Opened, Refusal } from './kind.ts'
-import { KINDS } from './kinds/index.ts'
 
 const CONTROL = process.env['WEFT_DISK_CONTROL']
 const control = CONTROL === undefined ? -1 : openSync(CONTROL, 'r+')
@@ -18,6 +17,10 @@ function changesSoFar(): number {
   const bytes = new BigInt64Array(2)
   readSync(control, new Uint8Array(bytes.buffer), 0, 16, 0)
   return Number(bytes[1])
+}
+
+function journalSize(): number {
+  return statSync(process.env['WEFT_DISK_JOURNAL']!).size
 }
 
 /** What the process told others after a step, and how long the journal of changes was by then. */
@@ -42,9 +45,8 @@ export interface Squeezed {
 
 async function recorded(kind: Kind, home: string): Promise<Told[]> {
   const told: Told[] = []
-  const journal = process.env['WEFT_DISK_JOURNAL']!
   const tell = (after: string, state: unknown): void =>
-    void told.push({ after, journal: statSync(journal).size, state: shown(state) })
+    void told.push({ after, journal: journalSize(), state: shown(state) })
   const opened = await kind.open(home)
   tell('open', await opened.state())
   for (const { name, run } of opened.steps) {
@@ -103,10 +105,27 @@ async function squeezed(kind: Kind, root: string, base: string): Promise<Squeeze
   return all
 }
 
-const [how, name = '', home = '', base = ''] = process.argv.slice(2)
+/** What one kind did, and where its records stand in the journal. */
+export interface Tried {
+  readonly name: string
+  readonly told: readonly Told[]
+  readonly journal: readonly [from: number, to: number]
+  readonly squeezed: readonly Squeezed[]
+}
+
+/** @param root has for each kind a folder, in it `home` to be written to and `base` to be copied */
+async function tried(kind: Kind, root: string): Promise<Tried> {
+  const from = journalSize()
+  const told = await recorded(kind, join(root, 'home'))
+  const journal = [from, journalSize()] as const
+  return { name: kind.name, told, journal, squeezed: await squeezed(kind, join(root, 'full'), join(root, 'base')) }
+}
+
+const [file = '', root = ''] = process.argv.slice(2)
 if (process.argv[1] === import.meta.filename) {
-  const kind = KINDS.find((each) => each.name === name)!
   setRoom(-1)
-  const result = how === 'record' ? await recorded(kind, home) : await squeezed(kind, home, base)
-  process.stdout.write(JSON.stringify(result))
+  const { KINDS } = (await import(`./kinds/${file}.ts`)) as { KINDS: readonly Kind[] }
+  const all: Tried[] = []
+  for (const [index, kind] of KINDS.entries()) all.push(await tried(kind, join(root, String(index))))
+  process.stdout.write(JSON.stringify(all))
 }

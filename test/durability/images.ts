@@ -32,9 +32,9 @@ const KINDS = {
   d: 'mkdir',
 } as const
 
-export function readJournal(all: Buffer): Change[] {
+export function readJournal(all: Buffer, from: number, to: number): Change[] {
   const changes: Change[] = []
-  for (let at = 0; at < all.length;) {
+  for (let at = from; at < to;) {
     const kind = KINDS[String.fromCharCode(all[at]!) as keyof typeof KINDS]
     const [inode, offset] = [Number(all.readBigUInt64LE(at + 1)), Number(all.readBigUInt64LE(at + 9))]
     at += 17

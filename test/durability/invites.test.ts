@@ -1,5 +1,4 @@
-import { enrolment, invites } from './kinds/invites.ts'
+import { KINDS } from './kinds/invites.ts'
 import { durabilitySuite } from './suite.ts'
 
-durabilitySuite(invites)
-durabilitySuite(enrolment)
+durabilitySuite('invites', KINDS)

@@ -18,12 +18,19 @@ export interface Kind {
   /** Puts into the home what is there before; not part of what is tried. */
   prepare?(home: string): unknown
   open(home: string): Opened | Promise<Opened>
+  /** A refusal that a crash may lead to beside a state that was acknowledged: it fails closed until it is done again. */
+  readonly afterCrash?: string
+  /** Sealed, or looked at by another kind: no bits are turned. */
+  readonly isOpaque?: boolean
   /** What a process that starts anew finds. @default that of `open` */
   read?(home: string): unknown
   /** Files in which a bit that turns cannot be told from what was written: paths below the home. */
   readonly unchecked?: (path: string) => boolean
-  /** What a crash may lead to beside a state that was acknowledged. @default nothing */
-  readonly afterCrash?: RegExp
+  /**
+   * Files of text that a person, or an older program, may write: a bit that turned in them can be what was meant. It must not
+   * leave the home as if nothing had ever been written.
+   */
+  readonly isText?: boolean
 }
 
 export interface Refusal {

@@ -1,4 +1,4 @@
-import { membership } from './kinds/membership.ts'
+import { KINDS } from './kinds/membership.ts'
 import { durabilitySuite } from './suite.ts'
 
-durabilitySuite(membership)
+durabilitySuite('membership', KINDS)

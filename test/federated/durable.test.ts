@@ -134,7 +134,10 @@ describe('the standing of a member', () => {
   test('is not forgotten where its file cannot be read', async () => {
     const home = temporaryFolder()
     mkdirSync(join(home, 'standing.json'))
-    await expect(MemberState.open(folderFiles(home))).rejects.toThrow('EISDIR')
+    await expect(MemberState.open(folderFiles(home))).rejects.toMatchObject({
+      code: 'WEFT-FED-070',
+      why: expect.stringContaining('EISDIR') as string,
+    })
     rmSync(home, { recursive: true })
   })
 })

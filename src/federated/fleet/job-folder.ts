@@ -1,9 +1,10 @@
 /** What a home keeps of one job: its documents, what this site has said to it, and its life-cycle, a line an event. */
-import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../../store/index.ts'
-import { JobUnknownError } from '../plan/errors.ts'
+import { WeftError } from '../../errors.ts'
+import { needFolders, writeFileAtomic } from '../../store/index.ts'
+import { JobDamagedError, JobUnknownError } from '../plan/errors.ts'
 import { checkOffer, checkStart } from './documents.ts'
 import type { Join, Offer, Start } from './documents.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
@@ -54,7 +55,7 @@ export class JobFolder {
   static async create(root: string, value: unknown): Promise<JobFolder> {
     const offer = checkOffer(value)
     const path = join(root, offer.job)
-    await mkdir(join(path, 'rounds'), { recursive: true, mode: 0o700 })
+    await needFolders(join(path, 'rounds'), 0o700)
     const folder = new JobFolder(path, offer)
     await folder.#write('offer.json', value)
     return folder
@@ -62,11 +63,14 @@ export class JobFolder {
 
   /** Jobs of a home; one whose files are damaged is named, and left out. */
   static async openAll(root: string, damaged: (job: string, error: unknown) => void): Promise<JobFolder[]> {
-    const names = await readdir(root).catch(() => [])
+    const names = await readdir(root).catch((error: unknown) => {
+      if ((error as { code?: string }).code !== 'ENOENT') damaged(root, new JobDamagedError(root, error))
+      return []
+    })
     const found: JobFolder[] = []
     for (const name of names.filter((each) => /^[0-9a-f]{16}$/.test(each))) {
       try {
-        found.push(await JobFolder.open(join(root, name)))
+        if (await isBegun(join(root, name))) found.push(await JobFolder.open(join(root, name)))
       } catch (error) {
         damaged(name, error)
       }
@@ -74,8 +78,16 @@ export class JobFolder {
     return found
   }
 
-  /** @throws JobRefusedError: what lies there is not what was signed */
+  /** @throws JobRefusedError: what lies there is not what was signed; JobDamagedError */
   static async open(path: string): Promise<JobFolder> {
+    try {
+      return await JobFolder.#read(path)
+    } catch (error) {
+      throw error instanceof WeftError ? error : new JobDamagedError(path, error)
+    }
+  }
+
+  static async #read(path: string): Promise<JobFolder> {
     const folder = new JobFolder(path, checkOffer(await readJson(path, 'offer.json')))
     const site = await readJson(path, 'site.json')
     if (site !== undefined) folder.site = siteSchema.parse(site)
@@ -87,22 +99,29 @@ export class JobFolder {
   }
 
   async saveSite(changes: Partial<SiteFile>): Promise<void> {
-    this.site = { ...this.site, ...changes }
-    await this.#write('site.json', this.site)
+    const site = { ...this.site, ...changes }
+    await this.#write('site.json', site)
+    this.site = site
   }
 
   async saveStart(start: Start): Promise<void> {
-    this.start = start
     await this.#write('start.json', start)
+    this.start = start
   }
 
   async addJoin(one: Join): Promise<void> {
-    this.joins.set(one.peer, one)
-    await this.#write('joins.json', [...this.joins.values()])
+    await this.#saveJoins(new Map(this.joins).set(one.peer, one))
   }
 
   async removeJoin(peer: string): Promise<void> {
-    if (this.joins.delete(peer)) await this.#write('joins.json', [...this.joins.values()])
+    const joins = new Map(this.joins)
+    if (joins.delete(peer)) await this.#saveJoins(joins)
+  }
+
+  /** What is said of it elsewhere is what is on the disk. */
+  async #saveJoins(joins: Map<string, Join>): Promise<void> {
+    await this.#write('joins.json', [...joins.values()])
+    this.joins = joins
   }
 
   /** One event of the life-cycle: never data, never an update. */
@@ -126,6 +145,12 @@ export class JobFolder {
   #write(name: string, value: unknown): Promise<void> {
     return writeFileAtomic(join(this.path, name), Buffer.from(`${JSON.stringify(value, null, 2)}\n`))
   }
+}
+
+/** False: the process ended before the offer was there, which is written first; nobody was told of the job. */
+async function isBegun(path: string): Promise<boolean> {
+  const names = await readdir(path)
+  return names.some((name) => name.endsWith('.json') && !name.startsWith('.'))
 }
 
 async function readJson(path: string, name: string): Promise<unknown> {

@@ -1,8 +1,8 @@
 /** Transcripts of rounds that this peer aggregated, and receipts of those that it was told, of the last rounds of a job. */
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../../store/index.ts'
+import { needFolders, writeFileAtomic } from '../../store/index.ts'
 import { verify } from '../../trust/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import type { SumReceipt } from '../rounds/member-loop.ts'
@@ -89,7 +89,7 @@ export class TranscriptStore {
   }
 
   async #write(name: string, bytes: Uint8Array, kind: RegExp): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await needFolders(this.#folder, 0o700)
     await writeFileAtomic(join(this.#folder, name), bytes)
     const old = (await this.#names()).filter((each) => kind.test(each)).slice(0, -this.#most)
     await Promise.all(old.map((each) => rm(join(this.#folder, each), { force: true })))

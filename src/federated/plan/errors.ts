@@ -79,6 +79,22 @@ export class JobRefusedError extends WeftError {
   }
 }
 
+export class JobDamagedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-070',
+    title: 'A job in the home is damaged',
+    meaning: 'A file of the job cannot be read, or is not what this peer wrote. It takes no part in the job meanwhile.',
+    remedy:
+      'Put the folder of the job, in state/federated, back from a backup. Without one, leave the job to the others.',
+    exit: EXIT.integrity,
+    http: 500,
+  }
+  constructor(path: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    super(JobDamagedError.info, `the job in ${path} cannot be read`, { why, details: { path }, cause })
+  }
+}
+
 export class SiteRecordsError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-FED-065',
@@ -185,6 +201,7 @@ export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   JobUnknownError.info,
   JobStateError.info,
   JobRefusedError.info,
+  JobDamagedError.info,
   SiteRecordsError.info,
   RoundAbortedError.info,
   TrainerError.info,

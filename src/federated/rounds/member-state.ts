@@ -2,7 +2,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { WeftError } from '../../errors.ts'
 import { writeFileAtomic } from '../../store/index.ts'
+import { JobDamagedError } from '../plan/errors.ts'
 import type { SiteMemory } from '../site/site.ts'
 import { decodeState, encodeState, FIRST_STATE, stateHash, stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
@@ -44,6 +46,8 @@ const fileSchema = z.object({
 })
 
 const FILE = 'standing.json'
+/** The state that is certified by that file, until it is about another: that of a member that ends in between. */
+const CERTIFIED = 'certified.bin'
 
 export class MemberState {
   readonly #files: StateFiles
@@ -53,6 +57,9 @@ export class MemberState {
   #bound: { readonly state: string; readonly peers: readonly string[] } | undefined
   #memory: SiteMemory = {}
   #memoryBefore: SiteMemory = {}
+  /** The state that `standing.json` is about. */
+  #written: FedState = FIRST_STATE
+  #isCertifiedThere = false
   /** States and memories that are newer than their files. */
   #isUnsaved = false
   /** The loop and the coordinator both write: one after the other, each what stands then. */
@@ -63,9 +70,14 @@ export class MemberState {
     this.#current = { state: FIRST_STATE, hash: stateHash(FIRST_STATE), votes: [] }
   }
 
+  /** @throws JobDamagedError: a member that forgot where it stands would sign anew */
   static async open(files: StateFiles): Promise<MemberState> {
     const opened = new MemberState(files)
-    await opened.#load()
+    try {
+      await opened.#load()
+    } catch (error) {
+      throw error instanceof WeftError ? error : new JobDamagedError(FILE, error)
+    }
     return opened
   }
 
@@ -165,8 +177,12 @@ export class MemberState {
     const isOther = hex(hash) !== file.hash
     const votes = file.certified === null || isOther ? undefined : votesOf(file.certified)
     this.#current = { state, hash, votes }
+    this.#written = state
+    this.#isCertifiedThere = votes !== undefined
     if (file.before || isOther) {
-      const before = await stored('before.bin')
+      const certified = isOther && file.certified !== null ? await stored(CERTIFIED) : undefined
+      const isThat = certified !== undefined && hex(stateHash(certified)) === file.hash
+      const before = isThat ? certified : await stored('before.bin')
       this.#before = { state: before, hash: stateHash(before), votes: [] }
       const memoryBefore = await this.#files.read('memory-before.bin')
       if (memoryBefore !== undefined) this.#memoryBefore = decodeMemory(new Uint8Array(memoryBefore))
@@ -202,6 +218,7 @@ export class MemberState {
       const memories = [this.#memoryBefore, this.#memory] as const
       this.#isUnsaved = false
       try {
+        if (this.#isCertifiedThere) await this.#files.write(CERTIFIED, encodeState(this.#written))
         await this.#files.write('memory-before.bin', encodeMemory(memories[0]))
         if (before !== undefined) await this.#files.write('before.bin', encodeState(before.state))
         await this.#files.write('current.bin', encodeState(state))
@@ -212,6 +229,8 @@ export class MemberState {
       }
     }
     await this.#files.write(FILE, Buffer.from(JSON.stringify(file)))
+    this.#written = state
+    this.#isCertifiedThere = certified !== undefined
   }
 }
 

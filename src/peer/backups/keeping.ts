@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { writeFileAtomic, makeFolders } from '../../store/index.ts'
+import { writeFileAtomic, needFolders } from '../../store/index.ts'
 import { isPeerId } from '../../trust/index.ts'
 import type { HomePaths } from '../home.ts'
 import { KeepingFileError } from './errors.ts'
@@ -46,6 +46,6 @@ export async function keepFor(places: Places, peer: string, limit: number): Prom
   if (limit === 0) peers.delete(peer)
   else peers.set(peer, limit)
   const keeping: Keeping = { schema: 'weft.backup-keeping/1', peers: Object.fromEntries(peers) }
-  await makeFolders(places.state, 0o700)
+  await needFolders(places.state, 0o700)
   await writeFileAtomic(fileOf(places), `${JSON.stringify(keeping, null, 2)}\n`, { mode: 0o600 })
 }

@@ -1,7 +1,8 @@
 /** Roll-outs of a home, a file each, whole or not at all. */
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeFileAtomic } from '../../store/index.ts'
+import { needFolders, writeFileAtomic } from '../../store/index.ts'
+import { RolloutDamagedError } from './errors.ts'
 import { recordSchema } from './record.ts'
 import type { RolloutRecord } from './record.ts'
 
@@ -16,13 +17,13 @@ export class RolloutBook {
   /** One that cannot be read is left out and named: nothing answers under its name until it is begun again. */
   static async open(folder: string, damaged: (file: string, error: unknown) => void): Promise<RolloutBook> {
     const book = new RolloutBook(folder)
-    const names = await readdir(folder).catch(() => [])
+    const names = await namesIn(folder, damaged)
     for (const name of names.filter((each) => each.endsWith('.json'))) {
       try {
         const record = recordSchema.parse(JSON.parse(await readFile(join(folder, name), 'utf8')))
         book.#records.set(keyOf(record.model, record.alias), record)
       } catch (error) {
-        damaged(name, error)
+        damaged(name, new RolloutDamagedError(name, error))
       }
     }
     return book
@@ -43,10 +44,17 @@ export class RolloutBook {
 
   async save(record: RolloutRecord): Promise<void> {
     const key = keyOf(record.model, record.alias)
-    this.#records.set(key, record)
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await needFolders(this.#folder, 0o700)
     await writeFileAtomic(join(this.#folder, `${key}.json`), Buffer.from(`${JSON.stringify(record, null, 2)}\n`))
+    this.#records.set(key, record)
   }
+}
+
+async function namesIn(folder: string, damaged: (file: string, error: unknown) => void): Promise<string[]> {
+  return readdir(folder).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') damaged(folder, new RolloutDamagedError(folder, error))
+    return []
+  })
 }
 
 /** A colon is not allowed in file names everywhere; names have no `+`. */

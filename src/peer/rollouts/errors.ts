@@ -30,4 +30,24 @@ export class RolloutStateError extends WeftError {
   }
 }
 
-export const ROLLOUT_ERRORS: readonly ErrorInfo[] = [RolloutUnknownError.info, RolloutStateError.info]
+export class RolloutDamagedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-083',
+    title: 'A roll-out cannot be read',
+    meaning: 'The file that says which round of a job serves under a name is damaged. Nothing answers under that name.',
+    remedy:
+      'Put the file back from a backup, or begin the roll-out again: weft fed rollout JOB begin --name NAME@live.',
+    exit: EXIT.integrity,
+    http: 500,
+  }
+  constructor(file: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    super(RolloutDamagedError.info, `the roll-out in ${file} cannot be read`, { why, details: { file }, cause })
+  }
+}
+
+export const ROLLOUT_ERRORS: readonly ErrorInfo[] = [
+  RolloutUnknownError.info,
+  RolloutStateError.info,
+  RolloutDamagedError.info,
+]

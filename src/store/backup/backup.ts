@@ -15,7 +15,7 @@ import {
 } from './errors.ts'
 import { MAX_LIST_BYTES, PIECE_BYTES } from './vault.ts'
 import type { Vault } from './vault.ts'
-import { makeFolders } from '../folders.ts'
+import { needFolders } from '../folders.ts'
 
 /** Lies in a home while it is being restored, with the name of the backup, and stays when that is interrupted. */
 export const RESTORING = 'weft.restoring'
@@ -162,7 +162,7 @@ async function readThrough(vault: Vault, file: ListedFile): Promise<void> {
 /** Whole or not at all, for its owner alone. @throws BackupDamagedError, DiskFullError, StoreUnwritableError */
 async function putBack(vault: Vault, target: string, file: ListedFile): Promise<void> {
   const folder = dirname(target)
-  await makeFolders(folder, 0o700)
+  await needFolders(folder, 0o700)
   const temporary = await createTemporary(folder, basename(target).slice(0, 100), 0o600).catch(
     async (error: unknown) => {
       throw await explainDisk(error, folder, file.bytes)
@@ -197,7 +197,7 @@ export async function restoreBackup(
   if (own !== undefined && own !== list.peer) throw new BackupOtherIdentityError(home, list.peer, own)
   for (const file of list.files) await readThrough(vault, file)
   await refuseRollBack(vault, home, list)
-  await makeFolders(home, 0o700)
+  await needFolders(home, 0o700)
   await writeFileAtomic(join(home, RESTORING), `${snapshot}\n`, { mode: 0o600 })
   for (const file of list.files) await putBack(vault, join(home, file.path), file)
   await rm(join(home, RESTORING))

@@ -6,7 +6,7 @@ import { lstat, readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { writeFileAtomic } from '../disk.ts'
 import { BackupDamagedError, BackupShelfFullError, BackupShelfTakenError } from './errors.ts'
-import { makeFolders } from '../folders.ts'
+import { needFolders } from '../folders.ts'
 
 /** Says how the key is made: with another, all the rest is another backup. */
 export const SHELF_HEADER = 'weft-backup.json'
@@ -69,7 +69,7 @@ export class BackupShelf {
     }
     const before = await (this.#bytes ??= this.#measure())
     if (before + bytes.length > this.#limit) throw new BackupShelfFullError(this.#limit)
-    await makeFolders(dirname(path), 0o700)
+    await needFolders(dirname(path), 0o700)
     await writeFileAtomic(path, bytes, { mode: 0o600 })
     this.#bytes = Promise.resolve(before + bytes.length)
   }

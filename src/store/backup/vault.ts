@@ -10,10 +10,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { deriveKey, SCRYPT, SCRYPT_BOUNDS } from '../derive-key.ts'
-import { explainDisk, writeFileAtomic } from '../disk.ts'
+import { writeFileAtomic } from '../disk.ts'
 import { claimPublicKey, claimSeedOf } from './claim.ts'
 import { BackupDamagedError, BackupMissingError, BackupPassphraseError } from './errors.ts'
-import { makeFolders } from '../folders.ts'
+import { needFolders } from '../folders.ts'
 
 const HEADER = 'weft-backup.json'
 const SUFFIX = '.weft'
@@ -100,11 +100,7 @@ async function begin(
   passphrase: string,
   cost: number,
 ): Promise<{ readonly id: string; readonly keys: Keys }> {
-  try {
-    for (const folder of ['chunks', 'snapshots']) await makeFolders(join(directory, folder), 0o700)
-  } catch (error) {
-    throw await explainDisk(error, directory, 0)
-  }
+  for (const folder of ['chunks', 'snapshots']) await needFolders(join(directory, folder), 0o700)
   const id = randomBytes(16).toString('hex')
   const kdf = { name: 'scrypt', ...SCRYPT, N: cost, salt: randomBytes(16).toString('hex') } as const
   const keys = await keysOf(passphrase, kdf)
@@ -167,7 +163,7 @@ function vaultOf(directory: string, id: string, keys: Keys): Vault {
     async put(piece) {
       const name = createHmac('sha256', keys.name).update(piece).digest('hex')
       if (existsSync(pathOf(name))) return name
-      await makeFolders(join(pieces, name.slice(0, 2)), 0o700)
+      await needFolders(join(pieces, name.slice(0, 2)), 0o700)
       await writeFileAtomic(pathOf(name), seal(keys.seal, piece, words('piece', name)), { mode: 0o600 })
       return name
     },

@@ -92,6 +92,26 @@ export class AuditFileError extends WeftError {
   }
 }
 
+export class AuditHeadsDamagedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-086',
+    title: 'What was seen of other audit logs is damaged',
+    meaning:
+      'The file with heads of the audit logs of others cannot be read. It was put aside, and heads are kept anew from now on: of what was seen before, only peers with a whole file can tell that a log was written anew.',
+    remedy: 'Put state/audit-heads.json back from a backup while the peer is stopped, or let it be.',
+    exit: EXIT.integrity,
+    http: 500,
+  }
+  constructor(path: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    super(AuditHeadsDamagedError.info, `what was seen of the audit logs of others is damaged, and lies in ${path}`, {
+      why,
+      details: { path },
+      cause,
+    })
+  }
+}
+
 export const AUDIT_ERRORS: readonly ErrorInfo[] = [
   AuditDamagedError.info,
   AuditRolledBackError.info,
@@ -99,4 +119,5 @@ export const AUDIT_ERRORS: readonly ErrorInfo[] = [
   AuditBusyError.info,
   AuditEntryMissingError.info,
   AuditFileError.info,
+  AuditHeadsDamagedError.info,
 ]

@@ -7,6 +7,7 @@ export {
   AuditDamagedError,
   AuditEntryMissingError,
   AuditFileError,
+  AuditHeadsDamagedError,
   AuditRolledBackError,
   AuditUnwritableError,
 } from './errors.ts'

@@ -3,16 +3,18 @@
  * with its own key; what others keep of this one is held against it at every verification. Each head is signed by the log's
  * owner, so nobody can make one up.
  */
-import { readFile } from 'node:fs/promises'
+import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
 import { headBytes, writeFileAtomic } from '../../store/index.ts'
 import type { ChainHead } from '../../store/index.ts'
 import { verify } from '../identity.ts'
 import { AUDIT_CHAIN } from './entry.ts'
+import { AuditHeadsDamagedError } from './errors.ts'
 import type { WitnessedHead } from './verify.ts'
 
 const FILE = 'audit-heads.json'
+const DAMAGED_FILE = 'audit-heads.damaged.json'
 /** Peers whose heads are kept; those that were heard first stay, so that nobody drives them out with made-up ones. */
 const MAX_PEERS = 256
 /** Of each peer: the first that was seen, and the last. */
@@ -60,22 +62,32 @@ export class Witnesses {
   readonly #others = new Map<string, SignedHead[]>()
   #saving: Promise<void> = Promise.resolve()
   #isWaiting = false
+  /** What was seen is newer than its file, whose disk was full. */
+  #isUnsaved = false
 
   private constructor(directory: string) {
     this.#path = join(directory, FILE)
   }
 
-  /** A file that cannot be read forgets what was seen, and the line says so. */
-  static async open(directory: string, log: (line: string) => void): Promise<Witnesses> {
+  /**
+   * A file that cannot be read is put aside and named, and what is told from now on is kept: peers say their heads again,
+   * and a log that went back meanwhile is seen by those whose file is whole.
+   */
+  static async open(directory: string, damaged: (error: Error) => void): Promise<Witnesses> {
     const witnesses = new Witnesses(directory)
-    const text = await readFile(witnesses.#path, 'utf8').catch(() => undefined)
-    if (text === undefined) return witnesses
     try {
+      const text = await readFile(witnesses.#path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined
+        throw error
+      })
+      if (text === undefined) return witnesses
       const { own, others } = fileSchema.parse(JSON.parse(text))
       for (const { by, ...head } of own) witnesses.#own.set(by, [...(witnesses.#own.get(by) ?? []), head])
       for (const { peer, heads } of others) witnesses.#others.set(peer, heads)
-    } catch {
-      log('what was seen of the audit logs of others is damaged: it begins anew')
+    } catch (error) {
+      const aside = join(directory, DAMAGED_FILE)
+      await rename(witnesses.#path, aside).catch(() => undefined)
+      damaged(new AuditHeadsDamagedError(aside, error))
     }
     return witnesses
   }
@@ -83,7 +95,10 @@ export class Witnesses {
   /** What a peer says of its own log. */
   offer(peer: string, head: SignedHead): HeadVerdict {
     const heads = this.#others.get(peer) ?? []
-    if (heads.some((known) => known.seq === head.seq && known.hash === head.hash)) return 'known'
+    if (heads.some((known) => known.seq === head.seq && known.hash === head.hash)) {
+      this.#saveAgain()
+      return 'known'
+    }
     if (!isGenuine(peer, head)) return 'forged'
     const last = heads.at(-1)
     if (heads.some((known) => known.seq === head.seq)) return 'forked'
@@ -98,7 +113,10 @@ export class Witnesses {
   /** What another peer remembers of this log; true when that is news. @param self whose log it is */
   remember(by: string, self: string, head: SignedHead): boolean {
     const before = this.#own.get(by) ?? []
-    if (before.some(({ seq: known, hash: of }) => known === head.seq && of === head.hash)) return false
+    if (before.some(({ seq: known, hash: of }) => known === head.seq && of === head.hash)) {
+      this.#saveAgain()
+      return false
+    }
     if (!isGenuine(self, head)) return false
     if (before.length === 0 && this.#own.size >= MAX_WITNESSES) return false
     const [first, ...rest] = [...before, { seq: head.seq, hash: head.hash }]
@@ -120,6 +138,16 @@ export class Witnesses {
     return this.#saving
   }
 
+  /** Whether all that was seen is on the disk, once `settled`. */
+  get isSaved(): boolean {
+    return !this.#isUnsaved
+  }
+
+  /** Heads are told again and again: what found no room does then. */
+  #saveAgain(): void {
+    if (this.#isUnsaved) this.#save()
+  }
+
   #save(): void {
     if (this.#isWaiting) return
     this.#isWaiting = true
@@ -127,15 +155,23 @@ export class Witnesses {
       this.#isWaiting = false
       const others = [...this.#others].map(([peer, heads]) => ({ peer, heads }))
       const text = JSON.stringify({ schema: 'weft.audit-heads/1', own: this.own(), others }, null, 1)
-      return writeFileAtomic(this.#path, `${text}\n`, { mode: 0o600 }).catch(() => undefined)
+      return writeFileAtomic(this.#path, `${text}\n`, { mode: 0o600 }).then(
+        () => void (this.#isUnsaved = false),
+        () => void (this.#isUnsaved = true),
+      )
     }
     this.#saving = this.#saving.then(write)
   }
 }
 
-/** Heads of this home's own log that others remember. */
+/** Heads of this home's own log that others remember. @throws AuditHeadsDamagedError: a check without them would say too much */
 export async function ownWitnesses(directory: string): Promise<readonly WitnessedHead[]> {
-  return (await Witnesses.open(directory, () => undefined)).own()
+  const path = join(directory, FILE)
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  if (text === undefined) return []
+  const parsed = fileSchema.safeParse(parsedOf(text))
+  if (parsed.success) return parsed.data.own
+  throw new AuditHeadsDamagedError(path, parsed.error)
 }
 
 /** Heads of another peer's log that this home has seen. */

@@ -1,8 +1,8 @@
 /** The cluster of a mesh home: `cluster/` has the log and the invites, `keys/` what must not be put back with them. */
 import { readFile, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic, makeFolders } from '../../store/index.ts'
+import { writeFileAtomic, needFolders, syncDirectory } from '../../store/index.ts'
 import { LABEL } from '../../util/index.ts'
 import type { Identity } from '../identity.ts'
 import { openInviteBook } from '../invites/index.ts'
@@ -170,10 +170,13 @@ export async function leaveClusterHome(home: string, wall: number): Promise<stri
   const places = clusterPlaces(home)
   const aside = `${places.directory}-left-${wall}`
   await rename(places.directory, aside)
+  // before its anchor goes: a log that is there without one would be taken for a damaged one
+  await syncDirectory(home)
   await rm(places.anchor, { force: true })
   await rename(places.rootKey, join(aside, 'cluster-root.key')).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error
   })
+  for (const folder of [aside, dirname(places.anchor)]) await syncDirectory(folder)
   return aside
 }
 
@@ -184,8 +187,8 @@ async function emptyPlaces(home: string): Promise<ClusterPlaces> {
   // without a pin it is of a start that was killed half-way
   await rm(places.directory, { recursive: true, force: true })
   await rm(places.anchor, { force: true })
-  await makeFolders(places.directory, 0o700)
-  await makeFolders(join(home, 'keys'), 0o700)
+  await needFolders(places.directory, 0o700)
+  await needFolders(join(home, 'keys'), 0o700)
   return places
 }
 

@@ -43,7 +43,7 @@ function shownBook(book: InviteBook): unknown {
   }
 }
 
-export const invites: Kind = {
+const invites: Kind = {
   name: 'invites',
   prepare(home) {
     const book = openInviteBook(join(home, 'invites.sqlite'), counting())
@@ -98,7 +98,7 @@ function shownEnrolment(opened: OpenedCluster): unknown {
   return shownCluster(opened)
 }
 
-export const enrolment: Kind = {
+const enrolment: Kind = {
   name: 'enrolment',
   async prepare(home) {
     const opened = await foundFor(home)
@@ -130,3 +130,5 @@ export const enrolment: Kind = {
     }
   },
 }
+
+export const KINDS: readonly Kind[] = [invites, enrolment]

@@ -49,7 +49,7 @@ function once(isDone: () => boolean, run: () => unknown): () => unknown {
   return () => (isDone() ? undefined : run())
 }
 
-export const membership: Kind = {
+const membership: Kind = {
   name: 'membership log',
   async prepare(home) {
     const opened = await foundFor(home)
@@ -108,3 +108,5 @@ export const membership: Kind = {
   },
   unchecked: (path) => path === clusterPlaces('').invites,
 }
+
+export const KINDS: readonly Kind[] = [membership]

@@ -1,0 +1,4 @@
+import { KINDS } from './kinds/backups.ts'
+import { durabilitySuite } from './suite.ts'
+
+durabilitySuite('backups', KINDS)
