@@ -9,6 +9,7 @@ import { overspending } from './overspending.ts'
 import { poisoning } from './poisoning.ts'
 import { removed } from './removed.ts'
 import { freeRiding, twoSets } from './survivors.ts'
+import { stolenDisk } from './stolen-disk.ts'
 import { sybil } from './sybil.ts'
 
 export const ATTACKS: readonly Attack[] = [
@@ -25,4 +26,5 @@ export const ATTACKS: readonly Attack[] = [
   overspending,
   egress,
   twoSets,
+  stolenDisk,
 ]
