@@ -1,10 +1,15 @@
 /** R10: clocks that are wrong, by hours and by years, and one that jumps: nobody is locked out, and nothing is believed for it. */
 import { afterEach, describe, expect, test } from 'vitest'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { enrol } from '../../src/mesh/index.ts'
 import { frame } from '../../src/net/index.ts'
-import { newIdentity } from '../../src/trust/index.ts'
+import { newIdentity, openInviteBook } from '../../src/trust/index.ts'
 import type { Cluster } from '../../src/trust/index.ts'
 import { connectedIds, joined, until } from '../net/helpers.ts'
-import { copyFor } from '../trust/support/cluster.ts'
+import { systemClock } from '../../src/util/index.ts'
+import { copyFor, random } from '../trust/support/cluster.ts'
 import { ECHO, members, run } from './support/members.ts'
 import type { Running } from './support/members.ts'
 
@@ -57,6 +62,48 @@ describe('peers whose clocks are wrong', () => {
     expect(all.every((one) => one.cluster.membership.isRemoved(gone.id))).toBe(true)
     for (const one of all.slice(1)) await trip(one, all[0]!)
     expect(all.map((one) => connectedIds(one.network).length)).toEqual(all.map(() => all.length - 1))
+  })
+
+  test('join whatever theirs says; only the clock of who made the invite ends it, and the refusal says what that clock says', async () => {
+    const made = members(1)
+    const start = made.time.now
+    const folder = await mkdtemp(join(tmpdir(), 'weft-clocks-'))
+    const invites = openInviteBook(join(folder, 'invites.sqlite'), random)
+    cleanups.push(async () => {
+      invites.close()
+      await rm(folder, { recursive: true })
+    })
+    const admin = await run(made.cluster, made.founder, { invites, wall: () => made.time.now })
+    const other = await run(made.copy(0), made.others[0]!, { bootstrap: [admin.address] })
+    cleanups.push(
+      () => admin.stop(),
+      () => other.stop(),
+    )
+    await joined(admin.network, other.network)
+    const init = { role: 'member', site: '', expires: start + HOUR, uses: 10, approve: false } as const
+    const { invite, secret } = invites.create(init, start)
+    const token = { cluster: made.cluster.id, invite: invite.id, secret, addresses: [admin.address] }
+    const come = (skew: number): ReturnType<typeof enrol> => {
+      const clock = { ...systemClock(), wall: () => start + skew }
+      return enrol({ identity: newIdentity(), random, clock }, { token, name: '' })
+    }
+    for (const skew of Object.values(SKEWS)) expect((await come(skew)).ahead + skew).toBe(0)
+    // Set back, the clock of the admin refuses nobody either.
+    made.time.now = start - 2 * HOUR
+    expect((await come(0)).ahead).toBe(-2 * HOUR)
+    for (const jump of [2 * HOUR, 87_600 * HOUR]) {
+      made.time.now = start + jump
+      const clock = new Date(made.time.now).toISOString()
+      await expect(come(0)).rejects.toMatchObject({
+        code: 'WEFT-TRU-152',
+        why: expect.stringContaining(`says ${clock}`) as string,
+      })
+      // and those who are in are in
+      await trip(other, admin)
+    }
+    made.time.now = start
+    expect((await come(0)).admin).toBe(admin.identity.id)
+    expect(made.cluster.view().members).toHaveLength(2 + Object.keys(SKEWS).length + 2)
   })
 
   test('with a max-age refuse only what the wrong ones cannot judge, name the clock, and come back when it is right', async () => {

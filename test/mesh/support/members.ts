@@ -25,10 +25,12 @@ export interface RunInit extends Partial<NetworkInit> {
   readonly invites?: InviteBook
   /** Of the network alone. */
   readonly clock?: Clock
+  /** By which invites are judged. @default the system's */
+  readonly wall?: () => number
 }
 
 export async function run(cluster: Cluster, identity: Identity, init: RunInit = {}): Promise<Running> {
-  const { invites, ...rest } = init
+  const { invites, wall, ...rest } = init
   const clock = systemClock()
   const counted: Record<string, number> = {}
   const count = (name: string, by = 1): void => void (counted[name] = (counted[name] ?? 0) + by)
@@ -59,7 +61,7 @@ export async function run(cluster: Cluster, identity: Identity, init: RunInit = 
     serveEnrolments(made, {
       cluster,
       invites,
-      clock,
+      clock: wall === undefined ? clock : { ...clock, wall },
       random,
       logger: quietLogger(),
       telemetry,
