@@ -78,6 +78,10 @@ interface Course {
   nextLook: number
   key: string
   weighed: Weighed
+  /** What was read last, and after how many changes of the mesh. */
+  state: LivingState | undefined
+  stateAt: number
+  weighedAt: number
 }
 
 const NOTHING: Weighed = { move: null, heldBy: 'best' }
@@ -85,11 +89,16 @@ const NOTHING: Weighed = { move: null, heldBy: 'best' }
 export class Replanning {
   readonly #needs: ReplanningNeeds
   readonly #courses = new Map<string, Course>()
+  readonly #off: () => void
+  /** Of what the mesh knows: as long as none comes, what was read is what would be read. */
+  #changes = 0
   #cancel: CancelTimer = () => undefined
   #stopped = false
 
   constructor(needs: ReplanningNeeds) {
     this.#needs = needs
+    const change = (): void => void this.#changes++
+    this.#off = needs.mesh.on({ changed: change, joined: change, left: change })
   }
 
   get mode(): ReplanMode {
@@ -105,6 +114,7 @@ export class Replanning {
 
   stop(): void {
     this.#stopped = true
+    this.#off()
     this.#cancel()
   }
 
@@ -201,7 +211,13 @@ export class Replanning {
 
   #state(placement: MeshPlacement): LivingState | undefined {
     const manifest = this.#manifest(placement.digest)
-    return manifest === undefined ? undefined : livingState(this.#needs, manifest, placement)
+    if (manifest === undefined) return undefined
+    const course = this.#course(placement)
+    if (course.stateAt !== this.#changes) {
+      course.state = livingState(this.#needs, manifest, placement)
+      course.stateAt = this.#changes
+    }
+    return course.state
   }
 
   #manifest(digest: string): ModelManifest | undefined {
@@ -221,6 +237,9 @@ export class Replanning {
       nextLook: 0,
       key: '',
       weighed: NOTHING,
+      state: undefined,
+      stateAt: -1,
+      weighedAt: -1,
     }
     const course = { epoch, author, since: now, ...fresh }
     this.#courses.set(model, course)
@@ -234,6 +253,8 @@ export class Replanning {
 
   /** Planning takes its time in a large mesh: once for the same figures. */
   #weigh(course: Course, state: LivingState): Weighed {
+    if (course.weighedAt === course.stateAt) return course.weighed
+    course.weighedAt = course.stateAt
     const key = canonicalJson({ ...state, held: [...state.held] })
     if (key !== course.key) {
       course.weighed = weigh(state)

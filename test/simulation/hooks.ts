@@ -13,11 +13,16 @@ const IN_MEMORY = new Map([
 /** Who takes in records, and what it takes them in with (shared-records.ts). */
 const INTAKE = `${PRODUCT}mesh/intake.ts`
 const SHARED = new URL('shared-records.ts', import.meta.url).href
+/** Who signs, and what with (signatures.ts). */
+const IDENTITY = `${PRODUCT}trust/identity.ts`
+const SIGNATURES = new URL('signatures.ts', import.meta.url).href
 
 registerHooks({
   resolve(specifier, context, next) {
     if (context.parentURL === INTAKE && (specifier === './records.ts' || specifier === './bodies.ts'))
       return { url: SHARED, shortCircuit: true, format: 'module-typescript' }
+    if (context.parentURL === IDENTITY && specifier === 'node:crypto')
+      return { url: SIGNATURES, shortCircuit: true, format: 'module-typescript' }
     const url = context.parentURL?.startsWith(PRODUCT) === true ? IN_MEMORY.get(specifier) : undefined
     return url === undefined ? next(specifier, context) : { url, shortCircuit: true, format: 'module-typescript' }
   },

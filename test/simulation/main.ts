@@ -2,6 +2,7 @@
  * `npm run simulate`: runs of a mesh on a virtual clock, from seeds. Prints for each run its seed, the hash of its log,
  * the faults that fired, what became of the texts, and what must not have been. Exit status 1 if there is any.
  */
+import { spawn } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { run } from './run.ts'
 import type { RunResult } from './run.ts'
@@ -46,6 +47,19 @@ function report(result: RunResult, machineMs: number): string {
   ].join('\n')
 }
 
+/** Seeds in so many processes, each with its share; what they print comes as it comes. @returns the worst exit status */
+async function inProcesses(seeds: readonly number[], jobs: number, rest: readonly string[]): Promise<number> {
+  const shares = Array.from({ length: Math.min(jobs, seeds.length) }, (_, job) =>
+    seeds.filter((_seed, index) => index % jobs === job),
+  )
+  const statuses = shares.map((share) => {
+    const args = [...process.execArgv, ...process.argv.slice(1, 2), ...rest, '--seeds', share.join()]
+    const child = spawn(process.execPath, args, { stdio: 'inherit' })
+    return new Promise<number>((resolve) => child.once('exit', (status) => resolve(status ?? 1)))
+  })
+  return Math.max(...(await Promise.all(statuses)))
+}
+
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
@@ -54,6 +68,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '3' },
     swarm: { type: 'boolean', default: false },
     churn: { type: 'string', default: '0.1' },
+    jobs: { type: 'string', default: '1' },
     log: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -70,7 +85,16 @@ if (values.swarm) {
   say(`${JSON.stringify(result, null, 1)}\n${((machineNow() - started) / 1000).toFixed(1)} s of the machine`)
   process.exit(result.violations.length > 0 ? 1 : 0)
 }
-for (const seed of seedsOf(values.seed, values.seeds)) {
+const seeds = seedsOf(values.seed, values.seeds)
+if (Number(values.jobs) > 1 && seeds.length > 1) {
+  const peers = values.peers === undefined ? [] : ['--peers', values.peers]
+  const flags = [...(values.log ? ['--log'] : []), ...(values.json ? ['--json'] : [])]
+  const started = machineNow()
+  const status = await inProcesses(seeds, Number(values.jobs), ['--minutes', values.minutes, ...peers, ...flags])
+  if (!values.json) say(`${seeds.length} seeds in ${((machineNow() - started) / 1000).toFixed(0)} s`)
+  process.exit(status)
+}
+for (const seed of seeds) {
   const options = {
     seed,
     minutes: Number(values.minutes),

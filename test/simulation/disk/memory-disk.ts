@@ -28,8 +28,13 @@ export interface FolderNode {
 
 export type Node = FileNode | FolderNode
 
+/** Without a stack, as those of the system, and because a home is asked for much that it does not have. */
 export function failure(code: string, path: string): NodeJS.ErrnoException {
-  return Object.assign(new Error(`${code}: ${path}`), { code, path })
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  const error = new Error(`${code}: ${path}`)
+  Error.stackTraceLimit = stackTraceLimit
+  return Object.assign(error, { code, path })
 }
 
 let inodes = 1
