@@ -1,7 +1,7 @@
 /** Round trips: a heart-beat on every connection, quicker while somebody watches, and pings on request. */
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../util/index.ts'
-import { BEAT_MS, BEAT_WAIT_MS, LATE_MS, WATCHED_BEAT_MS, WATCHED_WAIT_MS } from './constants.ts'
+import { BEAT_MS, BEAT_WAIT_MS, LATE_MS, WATCHED_BEAT_MS } from './constants.ts'
 import { ChannelClosedError, FrameError } from './errors.ts'
 import { DTYPE, frame } from './frame.ts'
 import type { Channel } from './types.ts'
@@ -64,6 +64,8 @@ interface BeatNeeds {
   readonly clock: Clock
   readonly pinger: Pinger
   watched(): boolean
+  /** Milliseconds that an answer may take while it is watched. */
+  patience(): number
   measured(rtt: number): void
   /** No answer for `silent` milliseconds. */
   frozen(silent: number): void
@@ -99,7 +101,7 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
         else needs.frozen(clock.now() - sent)
       })
     }
-    judge(watched ? WATCHED_WAIT_MS : BEAT_WAIT_MS)
+    judge(watched ? needs.patience() : BEAT_WAIT_MS)
     needs.pinger.ping(0).then(
       (rtt) => {
         answered = true

@@ -1,5 +1,5 @@
 /** How good the way to a peer is, from the heart-beats that go over it anyway. */
-import { MAX_TARGETS } from './constants.ts'
+import { LOSSY_FACTOR, LOSSY_WAIT_MS, MAX_TARGETS, STEADY_BEATS_MS, WATCHED_WAIT_MS } from './constants.ts'
 
 /** Beats that loss is counted over: five minutes of a connection that nobody watches. */
 const BEATS = 64
@@ -35,12 +35,14 @@ export class RoundTrips {
 
 /** The last beats to each peer. A missed one ends its connection, so they are kept beyond it. */
 export class BeatHistory {
-  readonly #peers = new Map<string, boolean[]>()
+  /** Milliseconds of each; undefined: it was missed. */
+  readonly #peers = new Map<string, (number | undefined)[]>()
 
-  add(peer: string, answered: boolean): void {
+  /** @param trip milliseconds; undefined: it was not answered in time */
+  add(peer: string, trip: number | undefined): void {
     const beats = this.#peers.get(peer) ?? []
     if (beats.length === BEATS) beats.shift()
-    beats.push(answered)
+    beats.push(trip)
     // whoever was heard last stays: the map is in that order
     this.#peers.delete(peer)
     this.#peers.set(peer, beats)
@@ -52,6 +54,15 @@ export class BeatHistory {
   loss(peer: string): number | null {
     const beats = this.#peers.get(peer)
     if (beats === undefined) return null
-    return beats.filter((answered) => !answered).length / beats.length
+    return beats.filter((trip) => trip === undefined).length / beats.length
+  }
+
+  /** Milliseconds that a beat to a watched peer may take: more where those before it differ, as on a line that loses packets. */
+  patience(peer: string): number {
+    const trips = this.#peers.get(peer)?.filter((trip) => trip !== undefined) ?? []
+    if (trips.length === 0) return WATCHED_WAIT_MS
+    const spread = Math.max(...trips) - Math.min(...trips)
+    const more = LOSSY_FACTOR * Math.max(0, spread - STEADY_BEATS_MS)
+    return Math.min(LOSSY_WAIT_MS, WATCHED_WAIT_MS + more)
   }
 }

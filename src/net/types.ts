@@ -126,7 +126,8 @@ export interface Network {
   /** Dials a multiaddr and keeps at it, with back-off, until `stop`. */
   keep(address: string): void
   /**
-   * While watched, a peer that does not answer for 2.5 s is reported `disconnected` as frozen, and its connection ends.
+   * While watched, a peer that does not answer for 2.5 s (up to 4.5 s where beats differ as on a line that loses packets) is
+   * reported `disconnected` as frozen, and its connection ends.
    * Returns how to stop; watches of one peer add up.
    */
   watch(peer: string): () => void

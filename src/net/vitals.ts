@@ -126,7 +126,7 @@ export class Vitals {
 
   /** A link may be cut before its first beat: opening the stream for it must not take longer than a beat may. */
   #expectBeats(link: Link, vital: Vital): void {
-    const wait = WATCHED_BEAT_MS + WATCHED_WAIT_MS
+    const wait = WATCHED_BEAT_MS + this.#beats.patience(link.peer)
     this.#needs.clock.after(wait, () => {
       if (vital.beats === undefined && this.#watches.has(link.peer)) this.#frozen(link, vital, wait)
     })
@@ -142,7 +142,7 @@ export class Vitals {
   #frozen(link: Link, vital: Vital, silent: number): void {
     if (this.#links.get(link) !== vital || vital.frozen) return
     this.#needs.telemetry?.count('heartbeats_missed')
-    this.#beats.add(link.peer, false)
+    this.#beats.add(link.peer, undefined)
     vital.frozen = true
     link.connection.abort(new PeerFrozenError(link.peer, silent))
   }
@@ -157,9 +157,10 @@ export class Vitals {
       clock: this.#needs.clock,
       pinger,
       watched: () => this.#watches.has(link.peer),
+      patience: () => this.#beats.patience(link.peer),
       measured: (rtt) => {
         vital.trips.add(rtt)
-        this.#beats.add(link.peer, true)
+        this.#beats.add(link.peer, rtt)
         this.#needs.telemetry?.observe('peer_rtt', rtt / 1000)
       },
       frozen: (silent) => this.#frozen(link, vital, silent),

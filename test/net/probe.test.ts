@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { createProber, frame, serveProbes } from '../../src/net/index.ts'
 import type { Channel, Network } from '../../src/net/index.ts'
+import { startHeartbeat } from '../../src/net/heartbeat.ts'
 import { BeatHistory, RoundTrips } from '../../src/net/link-quality.ts'
 import { piece } from '../../src/net/probe-service.ts'
 import { MAX_WAY_BYTES, PIECE_BYTES, PROBE, PROBE_EVERY_MS, PROBE_PROTOCOL } from '../../src/net/probe-wire.ts'
@@ -50,10 +51,50 @@ describe('the way to a peer', () => {
     expect([trips.rtt, trips.jitter]).toEqual([14, 1])
     const beats = new BeatHistory()
     expect(beats.loss('a')).toBeNull()
-    for (let beat = 0; beat < 100; beat++) beats.add('a', beat >= 40 && beat % 16 !== 0)
+    for (let beat = 0; beat < 100; beat++) beats.add('a', beat >= 40 && beat % 16 !== 0 ? 4 : undefined)
     expect(beats.loss('a')).toBe(8 / 64)
-    for (let peer = 0; peer < 3_000; peer++) beats.add(`p${peer}`, true)
+    for (let peer = 0; peer < 3_000; peer++) beats.add(`p${peer}`, 4)
     expect(beats.loss('a')).toBeNull()
+  })
+
+  it('is given longer where beats differ as on a line that loses packets, and no longer than is promised elsewhere', () => {
+    const beats = new BeatHistory()
+    const after = (...trips: number[]): number => {
+      for (const trip of trips) beats.add('a', trip)
+      return beats.patience('a')
+    }
+    expect(beats.patience('a')).toBe(1_450)
+    expect(after(41, 43, 60, 88)).toBe(1_450)
+    // One packet was sent again.
+    expect(after(123)).toBe(2_090)
+    expect(after(640)).toBe(3_500)
+    // As long as it is among the last sixty-four; a beat that was missed says nothing of the line.
+    expect(after(...Array.from({ length: 63 }, () => 41))).toBe(3_500)
+    beats.add('a', undefined)
+    expect(after(41)).toBe(1_450)
+  })
+
+  it('is taken for cut when a watched beat takes longer than that', async () => {
+    const clock = virtualClock()
+    const silent: number[] = []
+    const beat = (patience: number, answer: number): { stop(): void } =>
+      startHeartbeat({
+        clock,
+        pinger: { ping: () => clock.sleep(answer).then(() => answer), close: () => undefined },
+        watched: () => true,
+        patience: () => patience,
+        measured: () => undefined,
+        frozen: (ms) => silent.push(ms),
+        broken: () => undefined,
+      })
+    const sound = beat(3_500, 3_000)
+    await clock.advance(10_000)
+    expect(silent).toEqual([])
+    sound.stop()
+    const cut = beat(1_450, 3_000)
+    await clock.advance(1_460)
+    expect(silent).toEqual([1_450])
+    cut.stop()
   })
 })
 
