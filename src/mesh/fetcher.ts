@@ -43,13 +43,14 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
     liars.set(peer, clock.now())
     needs.lied(peer, address, index, why)
   }
+  const connected = (): Set<string> => new Set(needs.network.connected().map(({ id }) => id))
   /** Whom to ask, in this order: the connected ones by lot, so that the work is shared; then those that may be dialled. */
   const askable = (peers: readonly string[]): string[] => {
     for (const [peer, since] of liars) if (clock.now() - since > LIAR_KEEP_MS) liars.delete(peer)
     const honest = peers.filter((peer) => peer !== needs.network.id && !liars.has(peer))
-    const connected = new Set(needs.network.connected().map(({ id }) => id))
-    const near = honest.filter((peer) => connected.has(peer))
-    return [...shuffled(near, needs.random), ...honest.filter((peer) => !connected.has(peer))]
+    const here = connected()
+    const near = honest.filter((peer) => here.has(peer))
+    return [...shuffled(near, needs.random), ...honest.filter((peer) => !here.has(peer))]
   }
   const openHolder = (peer: string, options: HolderOptions = {}): Holder => new Holder(needs, peer, options)
   const delivered = needs.delivered ?? ((): void => undefined)
@@ -98,17 +99,29 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
       return promised
     },
     async manifest(digest, holders, signal) {
+      const peers = askable(holders)
+      const near = connected()
+      // Somebody waits for it: who was cut off without a sign is known to be in seconds, all of them at once.
+      const ends = peers.filter((peer) => near.has(peer)).map((peer) => needs.network.watch(peer))
       const reasons: Record<string, string> = {}
-      for (const peer of askable(holders)) {
-        signal?.throwIfAborted()
-        try {
-          return await manifestFrom(digest, peer, signal)
-        } catch (error) {
+      try {
+        for (const peer of peers) {
           signal?.throwIfAborted()
-          const known = error as HolderError
-          reasons[peer] = known.why ?? known.message
-          logger.warn({ err: error, peer, digest }, 'a peer did not deliver a manifest')
+          if (near.has(peer) && !connected().has(peer)) {
+            reasons[peer] = 'it has just gone'
+            continue
+          }
+          try {
+            return await manifestFrom(digest, peer, signal)
+          } catch (error) {
+            signal?.throwIfAborted()
+            const known = error as HolderError
+            reasons[peer] = known.why ?? known.message
+            logger.warn({ err: error, peer, digest }, 'a peer did not deliver a manifest')
+          }
         }
+      } finally {
+        for (const end of ends) end()
       }
       throw new FetchFailedError(`the manifest ${digest}`, 0, 0, reasons)
     },
