@@ -32,6 +32,14 @@ describe('a channel between two that are well', () => {
     expect(trouble.avoid).toEqual(new Set(['c']))
   })
 
+  it('is told of by both of them, and costs one', () => {
+    trouble.broken(ROUTE, 2, 'b', 'silent', true)
+    expect(lost()).toEqual(['b1'])
+    trouble.broken(ROUTE, 1, 'c', 'silent', true)
+    expect(lost()).toEqual(['b1'])
+    expect(trouble.avoid).toEqual(new Set(['b']))
+  })
+
   it('never costs the origin its own stage: whoever cannot reach it is replaced', () => {
     trouble.broken(ROUTE, 2, 'self', 'silent', true)
     expect(lost()).toEqual(['c2'])

@@ -107,7 +107,8 @@ export class Trouble {
    */
   broken(route: readonly RouteSegment[], hop: number, peer: string, why: string, gone: boolean): void {
     const at = route[hop]
-    if (at === undefined) return
+    // Both ends of a broken way tell of it: whoever is being replaced for it does not take the other along.
+    if (at === undefined || this.#lost.has(at.from)) return
     const neighbour = [route[hop + 1], route[hop - 1]].find((segment) => segment?.peer === peer)
     // The origin does not replace itself.
     const segment = peer === this.#self ? at : neighbour

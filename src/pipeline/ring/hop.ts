@@ -143,12 +143,19 @@ export class Hop {
     this.kept.wake()
   }
 
-  /** A neighbour that freezes is noticed by its heartbeat, not by TCP; the origin may see it well. */
-  watchNext(self: string, network: Network | null): void {
-    this.stopWatching()
-    const { next } = this
-    const isWatched = next !== undefined && next !== self && next !== this.origin.peer
-    this.stopWatching = isWatched && network !== null ? network.watch(next) : () => undefined
+  /**
+   * A neighbour that freezes is noticed by its heartbeat, not by TCP; the origin may see it well. Each watches the other: what is
+   * lost one way only is lost for both.
+   */
+  watchNeighbours(self: string, network: Network | null): void {
+    const before = this.stopWatching
+    const others = new Set([this.next, this.before].filter((peer) => peer !== undefined))
+    others.delete(self)
+    // The origin watches all of its route.
+    others.delete(this.origin.peer)
+    const ends = network === null ? [] : [...others].map((peer) => network.watch(peer))
+    this.stopWatching = () => ends.forEach((end) => end())
+    before()
   }
 
   /** A frame of this session, to its place or to the one behind it. */

@@ -181,7 +181,7 @@ export class RingService {
     const hop = newHop(this.#needs, from, message, open, host, local)
     hop.expire = clock.after(open.deadline + DEADLINE_MARGIN_MS, () => this.#free(hop))
     this.#hops.add(hop)
-    hop.watchNext(this.#needs.self, this.#needs.network)
+    hop.watchNeighbours(this.#needs.self, this.#needs.network)
     this.#needs.count('sessions_opened')
     await host.send(openFrame(hop, open, this.#prefixes.wanted(hop), adapter))
   }
@@ -207,7 +207,7 @@ export class RingService {
       hop.reroute(from, message.attempt, message.hop, reroute.route)
       const apart = this.#prefixes.apart(hop, ...before)
       if (apart !== undefined) hop.host.send(apart).catch(() => undefined)
-      hop.watchNext(this.#needs.self, this.#needs.network)
+      hop.watchNeighbours(this.#needs.self, this.#needs.network)
       this.#tell.rerouted(hop)
     } catch (error) {
       refuse(from, message, error)
