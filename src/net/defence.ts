@@ -3,8 +3,9 @@
  * send what no program of ours sends, or ask for more than one can need. Counted in windows; what is forgiven is forgotten.
  *
  * An admin of the cluster is kept to its limits like everybody, and never out: whoever is banned by what a program counts must
- * find somebody who can put it right, and who is out for good stands in the membership log. Nor is the host where one is or
- * was within a day: how many connections without proof it may have open holds there too.
+ * find somebody who can put it right, and who is out for good stands in the membership log. Nor is the host where a member is or
+ * was within a day, else its neighbours at the same address would shut it out: how many connections may begin from there and be
+ * open without proof (arrivals.ts, door.ts) holds all the same.
  */
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -36,10 +37,10 @@ const FORGET_MS = 24 * 3_600_000
 /** Subjects that are counted; a flood of new ones drives out the oldest. */
 const MAX_SUBJECTS = 4_096
 const MAX_BANS = 1_024
-/** A host where an admin was so lately is not shut out. */
-const ADMIN_HOST_MS = 24 * 3_600_000
-/** Hosts of admins that are remembered; those of the longest ago go first. */
-const MAX_ADMIN_HOSTS = 256
+/** A host where a member was so lately is not shut out. */
+const HOUSE_MS = 24 * 3_600_000
+/** Hosts of members that are remembered; those of the longest ago go first. */
+const MAX_HOUSES = 1_024
 /** Streams of one purpose that one peer may open in a minute. Channels are kept open: honest peers need a few. */
 export const STREAMS_A_MINUTE = 1_200
 
@@ -75,6 +76,8 @@ export interface DefenceNeeds {
   told(ban: Ban): void
   /** Whether a peer is an admin of the cluster, and never banned. @default nobody is */
   spares?(peer: string): boolean
+  /** Whether the host where a peer is, is never shut out. @default where one is that is spared */
+  houses?(peer: string): boolean
   /** One that is spared has done it once too often. */
   spared?(subject: string, offence: Offence): void
 }
@@ -107,14 +110,15 @@ export function createDefence(needs: DefenceNeeds): Defence {
     while (counts.size > MAX_SUBJECTS) counts.delete(counts.keys().next().value!)
     return count.count
   }
-  /** When an admin was last seen at a host, and which one. */
-  const adminHosts = new Map<string, { readonly peer: string; readonly at: number }>()
+  /** When a member was last seen at a host, and which one. */
+  const houses = new Map<string, { readonly peer: string; readonly at: number }>()
   const isAdmin = (peer: string): boolean => needs.spares?.(peer) === true
+  const isHoused = (peer: string): boolean => isAdmin(peer) || needs.houses?.(peer) === true
   const isSpared = (subject: string): boolean => {
     const [kind, name] = [subject.slice(0, subject.indexOf(':')), subject.slice(subject.indexOf(':') + 1)]
     if (kind === 'peer') return isAdmin(name)
-    const seen = adminHosts.get(name)
-    return seen !== undefined && clock.now() - seen.at < ADMIN_HOST_MS && isAdmin(seen.peer)
+    const seen = houses.get(name)
+    return seen !== undefined && clock.now() - seen.at < HOUSE_MS && isHoused(seen.peer)
   }
   const current = (subject: string): Ban | undefined => {
     const found = all.get(subject)
@@ -156,10 +160,10 @@ export function createDefence(needs: DefenceNeeds): Defence {
     lift: (subject) => current(subject) !== undefined && all.delete(subject),
     on: (listener) => void listeners.add(listener),
     proven(peer, host) {
-      if (!isAdmin(peer)) return
-      adminHosts.delete(host)
-      adminHosts.set(host, { peer, at: clock.now() })
-      while (adminHosts.size > MAX_ADMIN_HOSTS) adminHosts.delete(adminHosts.keys().next().value!)
+      if (!isHoused(peer)) return
+      houses.delete(host)
+      houses.set(host, { peer, at: clock.now() })
+      while (houses.size > MAX_HOUSES) houses.delete(houses.keys().next().value!)
     },
   }
 }

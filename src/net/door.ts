@@ -4,16 +4,19 @@
  */
 import type { ConnectionGater, MultiaddrConnection, PeerId } from '@libp2p/interface'
 import { hostOf } from './addresses.ts'
+import type { Arrivals } from './arrivals.ts'
 import { MAX_UNPROVEN, MAX_UNPROVEN_PER_HOST } from './constants.ts'
 import type { Defence } from './defence.ts'
 
 /**
  * @param keepsOut asked once for each connection whose peer is proven; it notes what it refuses
  * @param defence counts who never proves anything, and keeps out who did so too often
+ * @param arrivals how many may begin
  */
 export function createDoor(
   keepsOut: (peer: string, connection: MultiaddrConnection) => boolean,
   defence?: Defence,
+  arrivals?: Arrivals,
 ): ConnectionGater {
   const open = new Map<MultiaddrConnection, string>()
   const perHost = new Map<string, number>()
@@ -31,6 +34,7 @@ export function createDoor(
       const count = perHost.get(host) ?? 0
       if (defence?.banned(`host:${host}`) !== undefined) return true
       if (open.size >= MAX_UNPROVEN || count >= MAX_UNPROVEN_PER_HOST) return true
+      if (arrivals?.arrives(host) === false) return true
       open.set(connection, host)
       perHost.set(host, count + 1)
       connection.addEventListener('close', () => {

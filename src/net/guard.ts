@@ -1,7 +1,10 @@
 /** Keeps the connections in step with the membership: who was removed is cut off, and does not come in again. */
 import type { MultiaddrConnection } from '@libp2p/interface'
 import type { Logger, Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
 import { hostOf, parseAddress } from './addresses.ts'
+import { createArrivals } from './arrivals.ts'
+import type { Arrivals } from './arrivals.ts'
 import type { Defence } from './defence.ts'
 import type { Dialler } from './dialler.ts'
 import { NotAdmittedError, PeerBannedError, PolicyKeepsOutError, RemovedPeerError } from './discovery-errors.ts'
@@ -12,6 +15,7 @@ import type { Serving } from './serving.ts'
 import type { Membership } from './types.ts'
 
 interface GuardNeeds {
+  readonly clock: Clock
   readonly logger: Logger
   readonly telemetry?: Pick<Telemetry, 'count'> | undefined
   readonly membership: Membership
@@ -28,6 +32,8 @@ export interface GuardParts {
 }
 
 export interface Guard {
+  /** Asked for each connection that begins. */
+  readonly arrivals: Arrivals
   /** A person has let a peer in, or wants it out. */
   decided(peer: string, admit: boolean): void
   review(): void
@@ -47,6 +53,7 @@ export function createGuard(needs: GuardNeeds): Guard {
     const peer = subject.startsWith(PEER) ? subject.slice(PEER.length) : undefined
     if (peer !== undefined) needs.parts().links.cut(peer, new PeerBannedError(peer, why))
   })
+  const arrivals = createArrivals(needs)
   const isRemoved = (peer: string): boolean => membership.isRemoved(peer)
   const whyNot = (peer: string): Error => {
     if (isRemoved(peer)) return new RemovedPeerError(peer)
@@ -54,6 +61,7 @@ export function createGuard(needs: GuardNeeds): Guard {
     return rule === undefined ? new NotAdmittedError(peer, 'not any more') : new PolicyKeepsOutError(peer, rule)
   }
   return {
+    arrivals,
     decided(peer, admit) {
       const { links, dialler } = needs.parts()
       if (admit) refuser.book.forget(peer, [])
@@ -84,7 +92,9 @@ export function createGuard(needs: GuardNeeds): Guard {
     saw(link) {
       // a circuit comes from the host of its relay
       const host = isRelayed(link) ? undefined : hostOf(`${remoteAddress(link)}/`)
-      if (host !== undefined) needs.defence?.proven(link.peer, host)
+      if (host === undefined) return
+      arrivals.knows(host)
+      needs.defence?.proven(link.peer, host)
     },
   }
 }

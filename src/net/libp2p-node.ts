@@ -3,6 +3,7 @@ import type { Libp2p, MultiaddrConnection, PrivateKey, Upgrader } from '@libp2p/
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
+import type { Arrivals } from './arrivals.ts'
 import { hostOf, isAnyAddress, portOf } from './addresses.ts'
 import {
   ADDRESS_WAIT_MS,
@@ -33,6 +34,7 @@ interface NodeInit {
   readonly secrets: NetworkSecrets
   readonly instance: Uint8Array
   readonly defence?: Defence | undefined
+  readonly arrivals?: Arrivals
   note(note: HandshakeNote): void
   /** Whether a peer that has proven its id is cut off. */
   keepsOut(peer: string, connection: MultiaddrConnection): boolean
@@ -100,7 +102,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
         },
       }),
     ],
-    connectionGater: createDoor((peer, connection) => init.keepsOut(peer, connection), init.defence),
+    connectionGater: createDoor((peer, connection) => init.keepsOut(peer, connection), init.defence, init.arrivals),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       inboundConnectionThreshold: INBOUND_PER_SECOND,

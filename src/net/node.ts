@@ -118,6 +118,7 @@ class WeftNetwork implements Network {
         secrets: this.#secrets,
         instance: this.#instance,
         defence: this.#init.defence,
+        arrivals: this.#guard.arrivals,
         note: (note) => {
           this.#reacher.noted(note)
           this.#refuser.handshake(note)

@@ -76,8 +76,12 @@ export class Site {
       clock: needs.clock,
       telemetry: needs.telemetry,
       spares: (peer) => needs.roleOf(peer) === 'admin',
+      houses: (peer) => needs.roleOf(peer) !== undefined,
       spared: (subject, offence) => {
-        needs.logger.warn({ subject, offence }, 'is kept to its limits, and not out: it is an admin of the cluster')
+        needs.logger.warn(
+          { subject, offence },
+          'is kept to its limits, and not out: it is an admin of the cluster, or where a member is',
+        )
         audit.tally({ who: subject, what: 'peer.spared', result: 'allowed', facts: { offence } })
       },
       told: ({ subject, offence, why, until }) => {

@@ -106,8 +106,11 @@ export const COUNTERS = {
     help: 'Hosts and peers kept out for a while.',
     labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'flood'] },
   },
+  arrivals_refused: {
+    help: 'Connections that were turned away before their first byte, since too many had come.',
+  },
   bans_spared: {
-    help: 'Bans that did not begin since they would have been of an admin of the cluster, or of the host of one.',
+    help: 'Bans that did not begin since they would have been of an admin of the cluster, or of the host of a member.',
     labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'flood'] },
   },
   identities_cloned: { help: 'Times that one identity was met in two places.' },

@@ -130,6 +130,24 @@ describe('an admin of the cluster', () => {
   })
 })
 
+test('a host where a member is, or was within a day, is not shut out for its neighbours; the member itself may be', async () => {
+  const clock = virtualClock()
+  let member = 'y'
+  const defence = createDefence({ clock, told: () => undefined, houses: (peer) => peer === member })
+  const storm = (): unknown => {
+    for (let time = 0; time <= OFFENCES['dial-storm'].most; time++) defence.offend('host:10.0.0.2', 'dial-storm')
+    return defence.banned('host:10.0.0.2')?.offence
+  }
+  defence.proven('y', '10.0.0.2')
+  expect(storm()).toBeUndefined()
+  for (let time = 0; time <= OFFENCES.malformed.most; time++) defence.offend('peer:y', 'malformed')
+  expect(defence.banned('peer:y')).toMatchObject({ offence: 'malformed' })
+  // it was removed: its host is one like any other
+  member = ''
+  await clock.advance(60_000)
+  expect(storm()).toBe('dial-storm')
+})
+
 describe('a network with a defence', () => {
   const watched = (): { defence: Defence; told: Ban[] } => {
     const told: Ban[] = []

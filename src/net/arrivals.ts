@@ -1,0 +1,86 @@
+/**
+ * How many connections may begin here, by the host that they come from: a handshake costs milliseconds of this processor, and
+ * identities cost nothing. Whoever is over the limit is turned away before a byte of it is read.
+ *
+ * Hosts where somebody is, or was within a day, that is in here have a budget each: a crowd elsewhere takes nothing of it. All
+ * other hosts share two: one for those that have come a few times in a minute, one for those that come again and again. So a
+ * newcomer is let in beside a crowd that knocks without end, as long as that has not thousands of hosts.
+ */
+import type { Telemetry } from '../telemetry/index.ts'
+import type { Clock } from '../util/index.ts'
+
+/** A site behind one address whose peers all start at once, and a crowd of newcomers to an open mesh. */
+const BURST = 128
+/** Steady, a host that is known: its peers come back one by one. */
+const KNOWN_A_SECOND = 32
+/** Steady, all hosts that have come less often than `FEW` in a minute: newcomers. */
+const FEW_A_SECOND = 16
+/** Steady, all that have come more often: honest ones wait longer each time. */
+const MANY_A_SECOND = 4
+/** A newcomer tries at once, and after 1, 2, 4 and 8 seconds; there may be two at one address. */
+const FEW = 10
+const MINUTE_MS = 60_000
+const KNOWN_MS = 24 * 3_600_000
+/** Hosts that are remembered, of each kind; those of the longest ago go first. */
+const MAX_HOSTS = 4_096
+
+export interface Arrivals {
+  /** A connection from this host has come: whether it may go on. */
+  arrives(host: string): boolean
+  /** A peer that is in is, or was, at this host. */
+  knows(host: string): void
+}
+
+export interface ArrivalsNeeds {
+  readonly clock: Clock
+  readonly telemetry?: Pick<Telemetry, 'count'> | undefined
+}
+
+interface Budget {
+  left: number
+  at: number
+}
+
+export function createArrivals({ clock, telemetry }: ArrivalsNeeds): Arrivals {
+  const known = new Map<string, Budget & { seen: number }>()
+  const unknown = new Map<string, { from: number; count: number }>()
+  const budget = (): Budget => ({ left: BURST, at: clock.now() })
+  const [few, many] = [budget(), budget()]
+  const take = (of: Budget, perSecond: number): boolean => {
+    const now = clock.now()
+    of.left = Math.min(BURST, of.left + ((now - of.at) / 1000) * perSecond)
+    of.at = now
+    if (of.left < 1) {
+      telemetry?.count('arrivals_refused')
+      return false
+    }
+    of.left -= 1
+    return true
+  }
+  /** How often it has come within the minute, with this time. */
+  const countOf = (host: string): number => {
+    const now = clock.now()
+    const before = unknown.get(host)
+    const one = before !== undefined && now - before.from < MINUTE_MS ? before : { from: now, count: 0 }
+    one.count++
+    remember(unknown, host, one)
+    return one.count
+  }
+  return {
+    arrives(host) {
+      const own = known.get(host)
+      if (own !== undefined && clock.now() - own.seen < KNOWN_MS) return take(own, KNOWN_A_SECOND)
+      return countOf(host) <= FEW ? take(few, FEW_A_SECOND) : take(many, MANY_A_SECOND)
+    },
+    knows(host) {
+      remember(known, host, { ...(known.get(host) ?? budget()), seen: clock.now() })
+      unknown.delete(host)
+    },
+  }
+}
+
+function remember<Value>(all: Map<string, Value>, host: string, value: Value): void {
+  all.delete(host)
+  all.set(host, value)
+  while (all.size > MAX_HOSTS) all.delete(all.keys().next().value!)
+}
