@@ -12,6 +12,13 @@ import type { AuditFile, AuditSigner, Written } from './file.ts'
 
 /** What nobody waits for is written together with what comes in this time. */
 const NOTE_MS = 250
+/**
+ * A write holds up all else that this process does: after one that took a millisecond the next waits for fifty, so that strangers
+ * who have something written by knocking at the door take a fiftieth of its time at most.
+ */
+const NOTE_SHARE = 50
+/** What is not written yet a crash takes with it. */
+const MAX_NOTE_MS = 5_000
 /** What repeats is written as a count this often. */
 const TALLY_MS = 60_000
 /** Different repeats that are counted apart; a flood of invented names is counted as one. */
@@ -68,6 +75,7 @@ class FileAuditLog implements AuditLog {
   #lost = 0
   #why: string | null = null
   #cancelNote: CancelTimer | undefined
+  #noteMs = NOTE_MS
   #cancelTally: CancelTimer | undefined
   #flushing: Promise<ChainHead> | undefined
   #closed = false
@@ -93,7 +101,7 @@ class FileAuditLog implements AuditLog {
 
   note(event: AuditEvent): void {
     this.#put(event)
-    this.#later(NOTE_MS)
+    this.#later(this.#noteMs)
   }
 
   tally(event: AuditEvent): void {
@@ -150,7 +158,7 @@ class FileAuditLog implements AuditLog {
     const repeated = [...this.#tallies.values()].filter(({ count }) => count > 0)
     this.#tallies.clear()
     for (const { event, count } of repeated) this.#put({ ...event, facts: { ...event.facts, count } })
-    if (repeated.length > 0) this.#later(NOTE_MS)
+    if (repeated.length > 0) this.#later(this.#noteMs)
   }
 
   #later(milliseconds: number): void {
@@ -176,8 +184,10 @@ class FileAuditLog implements AuditLog {
     const gap = { who: 'weft', what: 'audit.gap', result: 'failed', facts: { lost: this.#lost } } as const
     const batch = [...this.#waiting, ...(this.#lost > 0 ? [this.#written(gap)] : []), ...urgent]
     if (batch.length === 0) return this.#file.head
+    const began = this.#needs.clock.now()
     try {
       const head = this.#file.append(batch)
+      this.#noteMs = Math.min(MAX_NOTE_MS, Math.max(NOTE_MS, NOTE_SHARE * (this.#needs.clock.now() - began)))
       this.#waiting = []
       this.#lost = 0
       this.#why = null

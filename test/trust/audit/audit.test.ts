@@ -26,6 +26,7 @@ import {
 import { chainHash } from '../../../src/store/index.ts'
 import { AUDIT_CHAIN, contentHash } from '../../../src/trust/audit/entry.ts'
 import { canonicalJson } from '../../../src/util/index.ts'
+import type { Clock } from '../../../src/util/index.ts'
 import type { AuditEvent, AuditLog, AuditReport, Identity, WitnessedHead } from '../../../src/trust/index.ts'
 import { virtualClock } from '../../mesh/support/virtual-clock.ts'
 import type { VirtualClock } from '../../mesh/support/virtual-clock.ts'
@@ -118,6 +119,36 @@ describe('the log', () => {
       target: 'others',
       facts: { count: 2_000 - 512 - 1 },
     })
+  })
+
+  test('takes no more than a fiftieth of the time where a write takes long, whatever number of names knocks', async () => {
+    let [spent, writing] = [0, -1]
+    const slow: Clock = { ...clock, now: () => clock.now() + spent }
+    const sign = (bytes: Uint8Array): Uint8Array => {
+      // once a write
+      if (writing !== clock.now()) spent += 40
+      writing = clock.now()
+      return identity.sign(bytes)
+    }
+    const signer = { sign, verify: (bytes: Uint8Array, signature: Uint8Array) => verify(identity.id, bytes, signature) }
+    const log = openAuditLog({ clock: slow, signer, log: () => undefined }, places)
+    let heads = 0
+    log.onHead(() => heads++)
+    const knock = async (milliseconds: number): Promise<number> => {
+      const before = heads
+      for (let n = 0; n < milliseconds / 50; n++) {
+        log.tally({ who: `peer:${n}`, what: 'peer.refused', result: 'refused', target: String(spent) })
+        await clock.advance(50)
+      }
+      return heads - before
+    }
+    // the first is soon there, and shows how long it takes
+    expect(await knock(300)).toBe(1)
+    const began = spent
+    const writes = await knock(10_000)
+    expect([writes > 1, spent - began <= 10_000 / 50]).toEqual([true, true])
+    log.close()
+    expect(check()).toMatchObject({ trouble: null })
   })
 
   test('takes entries while the key is locked; the next signature covers them', async () => {
