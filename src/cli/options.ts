@@ -45,11 +45,18 @@ export const AUDIT: readonly OptionSpec[] = [
   },
 ]
 
-export const SPECULATE: OptionSpec = {
-  name: 'speculate',
-  value: { label: 'MODE', kind: 'text', choices: ['auto', 'off', 'lookup'] },
-  help: 'guess tokens out of the text and check several at once; the same text (default auto: where it is faster)',
-}
+export const SPECULATE: readonly OptionSpec[] = [
+  {
+    name: 'speculate',
+    value: { label: 'MODE', kind: 'text', choices: ['auto', 'off', 'lookup', 'draft'] },
+    help: 'guess tokens, out of the text or by a small model, and check several at once; the same text (default auto: where it is faster)',
+  },
+  {
+    name: 'draft',
+    value: { label: 'MODEL', kind: 'text' },
+    help: 'the small model that guesses: of the same vocabulary, on the peer that is asked (default: one that is there)',
+  },
+]
 
 export const LANE: OptionSpec = {
   name: 'lane',

@@ -37,10 +37,10 @@ export function laneOf(flags: Flags): Pick<GenerateRequest, 'lane'> {
   return lane === undefined ? {} : { lane }
 }
 
-/** `--speculate`. */
-export function speculateOf(flags: Flags): Pick<GenerateRequest, 'speculate'> {
-  const speculate = flags.text('speculate') as SpeculateMode | undefined
-  return speculate === undefined ? {} : { speculate }
+/** `--speculate` and `--draft`. */
+export function speculateOf(flags: Flags): Pick<GenerateRequest, 'draft' | 'speculate'> {
+  const [speculate, draft] = [flags.text('speculate') as SpeculateMode | undefined, flags.text('draft')]
+  return { ...(speculate === undefined ? {} : { speculate }), ...(draft === undefined ? {} : { draft }) }
 }
 
 export function samplingOf({ flags, io }: Pick<CommandContext, 'flags' | 'io'>): SamplingOptions {

@@ -1,10 +1,9 @@
 /** The composition root: builds the parts of a peer in order, and ends them in the reverse one. */
-import { join } from 'node:path'
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
 import type { AnyManifest } from '../models/index.ts'
-import { FlowService, GraphStages, RingService } from '../pipeline/index.ts'
-import type { Stages } from '../pipeline/index.ts'
+import { FlowService, RingService } from '../pipeline/index.ts'
+import type { DraftHosts, GraphStages, Stages } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { Adapters } from './adapters.ts'
 import { openRollouts } from './rollouts/open-rollouts.ts'
@@ -13,8 +12,10 @@ import { auditMesh } from './audit-heads.ts'
 import { auditedControl } from './audited.ts'
 import { defaultQuota, DiskKeeper } from './disk-keeper.ts'
 import { keepBackups, keeperOf } from './backups/serve.ts'
+import { draftsOf } from './drafts-of.ts'
 import { FetchedAdapters } from './fetched-adapters.ts'
 import { openFederation } from './federated.ts'
+import { graphStagesOf } from './graph-stages-of.ts'
 import { Holdings, holdersNear } from './holdings.ts'
 import { Replacements } from './failover.ts'
 import { homePaths, lockHome, prepareHome } from './home.ts'
@@ -89,6 +90,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     holdings?: Holdings
     stages?: Stages
     graphStages?: GraphStages
+    drafts?: DraftHosts
     placing?: Placing
     busy?: () => boolean
   } = { mesh: null }
@@ -140,30 +142,24 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       logger.error({ model, err: error }, 'a stage host was lost')
       emit('stage.lost', { model, why: error.message })
     },
-    others: (most) => wired.graphStages?.giveBack(most) ?? 0,
+    others: (most) => {
+      const graphs = wired.graphStages?.giveBack(most) ?? 0
+      return graphs + (wired.drafts?.giveBack(Math.max(0, most - graphs)) ?? 0)
+    },
     adapter: (wanted, origin) => fetched.get(wanted, origin),
   })
   wired.stages = stages
   undo.push(() => stages.stop())
-  const graphStages = new GraphStages({
-    clock,
-    cache: paths.cache,
-    codeCache: join(paths.cache, 'code'),
-    storeDirectory: paths.store,
-    threads,
-    parts: join(paths.state, 'graph-parts'),
+  const drafts = draftsOf(parts, library, {
     memory: profile().memory_quota,
-    taken: () => stages.weights,
-    fetch: async (digest, blobs) => library.fetchSome(await library.resolve(digest), blobs),
-    count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
-    model: (digest) => {
-      const manifest = library.byDigest(digest)
-      return manifest === undefined ? undefined : { model: manifest.model, blocks: manifest.blocks.length }
-    },
-    placedBy: (digest, blocks) => wired.placing?.giver(digest, blocks),
-    failed: (digest, error) => {
-      logger.error({ digest, err: error }, 'a part of the placement could not be loaded')
-    },
+    taken: () => stages.weights + (wired.graphStages?.bytes ?? 0),
+  })
+  wired.drafts = drafts.hosts
+  undo.push(() => drafts.hosts.stop())
+  const graphStages = graphStagesOf(parts, library, {
+    memory: profile().memory_quota,
+    taken: () => stages.weights + drafts.hosts.weights,
+    placing: () => wired.placing,
     changed: () => {
       wired.holdings?.changed()
       emit('stage.changed', { stages: stages.list().length + graphStages.list().length })
@@ -229,6 +225,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     telemetry,
     ring,
     library,
+    drafts,
     adapters,
     placing,
     replacements,

@@ -6,6 +6,7 @@ import type { QuarantineEntry } from './quarantine.ts'
 import { BATCH_ERRORS } from './batches/errors.ts'
 import { KEEPING_ERRORS } from './backups/errors.ts'
 import { EMBED_ERRORS } from './embed-errors.ts'
+import { DraftUnusableError } from './draft-errors.ts'
 import { TraceMissingError } from './trace-errors.ts'
 
 export class HomeBusyError extends WeftError {
@@ -236,6 +237,7 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   ...EMBED_ERRORS,
   ...KEEPING_ERRORS,
   TraceMissingError.info,
+  DraftUnusableError.info,
   ...BATCH_ERRORS,
   ...ROLLOUT_ERRORS,
   HomeBusyError.info,

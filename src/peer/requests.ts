@@ -4,6 +4,7 @@ import { isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
 import type {
+  DraftModel,
   Failover,
   GenerateEvent,
   GenerateRequest,
@@ -20,6 +21,7 @@ import type { Adapters } from './adapters.ts'
 import { graphDecoder } from './decoding.ts'
 import { sessionAudit } from './audit.ts'
 import type { AuditDefaults } from './audit.ts'
+import type { Drafts } from './drafts.ts'
 import type { Decoder, DecodingNeeds } from './decoding.ts'
 import { deadlineFrom } from './deadline.ts'
 import { StoppingError } from './errors.ts'
@@ -49,6 +51,7 @@ export interface RequestsNeeds {
   readonly ring: RingService
   readonly library: Library
   readonly adapters: Pick<Adapters, 'take'>
+  readonly drafts: Pick<Drafts, 'of'>
   readonly placing: Placing
   readonly replacements: Replacements
   readonly decoding: DecodingNeeds
@@ -212,9 +215,21 @@ export class Requests {
     // Rows of one adapter are of no use to another, nor to the model without any.
     const names = new PrefixNames(this.#prefixSecret, adapter === undefined ? digest : `${digest}/${adapter.address}`)
     const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
-    const open: Decoder['open'] = async (session) =>
-      tracked.session(await openSession(needs, { digest, route, failover, audit, adapter, names, traced, ...session }))
+    const draft = audit === undefined ? await this.#draft(manifest, request, route, signal) : undefined
+    const known = { digest, route, failover, audit, adapter, names, draft, traced }
+    const open: Decoder['open'] = async (session) => tracked.session(await openSession(needs, { ...known, ...session }))
     return { context: shape.context, open }
+  }
+
+  #draft(
+    manifest: ModelManifest,
+    { draft, lane, speculate }: GenerateRequest,
+    route: readonly { readonly peer: string }[],
+    signal: AbortSignal,
+  ): Promise<DraftModel | undefined> {
+    const isSplit = route.some(({ peer }) => peer !== this.#needs.self)
+    const mode = speculate ?? (lane === 'batch' ? 'off' : 'auto')
+    return this.#needs.drafts.of(manifest, { draft, isSplit, speculate: mode }, signal)
   }
 
   /** Where the model was asked for as `MODEL:ADAPTER`. */

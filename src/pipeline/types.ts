@@ -70,9 +70,9 @@ export type AuditMode = 'off' | 'sample' | 'hold'
 
 /**
  * Whether tokens are guessed, and several checked in one step; the text is the same. `lookup`: out of the text so far, wherever
- * it was before. `auto`: so, as long as it is not slower.
+ * it was before. `draft`: by a small model here, also where it loses. `auto`: both, as long as it is not slower.
  */
-export type SpeculateMode = 'auto' | 'off' | 'lookup'
+export type SpeculateMode = 'auto' | 'off' | 'lookup' | 'draft'
 
 /** `batch`: work that nobody waits for. Its rows run where those of others leave room; the text is the same. */
 export type Lane = 'interactive' | 'batch'
@@ -99,6 +99,8 @@ export interface GenerateRequest {
   readonly auditRate?: number
   /** @default 'auto' */
   readonly speculate?: SpeculateMode
+  /** A model of the same vocabulary on this peer, that guesses. @default where the answer is computed elsewhere, one that is here */
+  readonly draft?: string
   /** End-of-sequence tokens do not stop the text (benchmarks). */
   readonly ignoreEnd?: boolean
 }

@@ -115,6 +115,7 @@ const generateFields = z.strictObject({
   audit: auditMode.optional(),
   auditRate: real(0, 1).optional(),
   speculate: speculateMode.optional(),
+  draft: name.optional(),
   lane: laneName.optional(),
   resume_s: whole(0, MAX_RESUME_S).optional(),
 })

@@ -41,6 +41,7 @@ export const SHARED_FIELDS = {
       audit: auditMode.optional(),
       audit_rate: real(0, 1).optional(),
       speculate: speculateMode.optional(),
+      draft: name.optional(),
       lane: laneName.optional(),
     })
     .nullish(),
@@ -89,6 +90,7 @@ export function requestOf(
     audit: fields.weft?.audit,
     auditRate: fields.weft?.audit_rate,
     speculate: fields.weft?.speculate,
+    draft: fields.weft?.draft,
     lane: fields.weft?.lane ?? (fields.service_tier === 'flex' ? 'batch' : undefined),
   })
 }

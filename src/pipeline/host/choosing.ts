@@ -32,7 +32,9 @@ export function askedRows({ rows, guesses }: Job, rowBytes: number): Uint8Array[
  */
 function choose({ session, frame, count, guesses }: Job, index: number, logits: Float32Array): Sampled {
   const row = frame.position + count - 1 - guesses.length + index
-  const sampled = session.chosen.get(row) ?? session.sampler!.sample(logits, row + 1)
+  const isGuess = session.sampler?.given !== undefined
+  const known = isGuess ? undefined : session.chosen.get(row)
+  const sampled = known ?? session.sampler!.sample(logits, row + 1)
   if (!Number.isFinite(logits[sampled.id])) throw new NotFiniteError(`the logits at position ${row + 1}`)
   session.chosen.set(row, sampled)
   session.chosen.delete(row - CHOSEN_ROWS)
@@ -46,7 +48,8 @@ export function tokenControl({ frame, count, guesses }: Job, tokens: readonly Sa
   return tokens[0]!.logprob === undefined ? { first } : { first, each: tokens.map(likelihoodOf) }
 }
 
-function likelihoodOf(sampled: Sampled): Likelihood {
+function likelihoodOf(sampled: Sampled): Likelihood & Pick<TokenControl, 'lead'> {
+  if (sampled.lead !== undefined) return { lead: sampled.lead }
   if (sampled.logprob === undefined) return {}
   return { logprob: sampled.logprob, top: (sampled.top ?? []).map(({ id, logprob }) => [id, logprob] as const) }
 }

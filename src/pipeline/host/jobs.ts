@@ -75,9 +75,11 @@ export function answer(job: Job, now: number): Frame {
 }
 
 /** Of the ids that came. */
-export function embedded({ segment }: Session, { payload }: Frame): Uint8Array {
+export function embedded({ segment, sampler }: Session, { payload, position }: Frame): Uint8Array {
   const { buffer, byteOffset, byteLength } = payload
-  return segment.embedding!.rows(new Int32Array(buffer, byteOffset, byteLength / 4))
+  const ids = new Int32Array(buffer, byteOffset, byteLength / 4)
+  sampler?.given?.(ids, position)
+  return segment.embedding!.rows(ids)
 }
 
 /** What goes to the next stage. */

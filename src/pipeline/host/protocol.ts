@@ -81,6 +81,11 @@ export interface OpenControl {
   readonly adapter?: string
   /** Its rows run when no others wait, and after a while all the same. @default they are as good as any */
   readonly lane?: 'batch'
+  /**
+   * It guesses at a text of others: its tokens begin at this position, rows may be of other ids when they come again, and what
+   * follows a row is chosen anew each time, with its lead. @default it chooses the text itself
+   */
+  readonly guessesFrom?: number
 }
 
 /** Of `close`: names of further runs of the text, which is kept. */
@@ -98,6 +103,8 @@ export interface TokenControl extends Likelihood {
   /** Of several tokens: the row that the first of them follows; the others follow the rows behind it. */
   readonly first?: number
   readonly each?: readonly Likelihood[]
+  /** Of a session that guesses. */
+  readonly lead?: number
 }
 
 export interface Likelihood {

@@ -77,7 +77,7 @@ export class StageRuntime {
         positions: control.positions,
         yields,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
-        sampler: sessionSampler(control.sampler, this.#needs.grammars),
+        sampler: sessionSampler(control, this.#needs.grammars),
         adapter: this.#adapter(control.adapter, segment),
         expected: 0,
         waiting: 0,

@@ -13,6 +13,8 @@ export interface Sampled {
   readonly id: number
   readonly logprob?: number
   readonly top?: readonly TokenLogprob[]
+  /** Of a guess: its logit less the largest of the others. */
+  readonly lead?: number
 }
 
 export interface Sampler {
@@ -20,6 +22,8 @@ export interface Sampler {
   sample(logits: Float32Array, position: number): Sampled
   /** Before each sample: what the choice waits for is there. @throws AnswerFormatError */
   ready?(): Promise<void>
+  /** These rows are to be computed. Where it is there, what was chosen before counts for nothing. */
+  given?(ids: Int32Array, position: number): void
   close?(): void
 }
 

@@ -2,12 +2,18 @@
 import { FormatUnsupportedError } from './grammar/errors.ts'
 import type { Grammars } from './grammar/grammars.ts'
 import { unpackIds } from './token-ids.ts'
+import { createGuesser } from './guesser.ts'
+import type { OpenControl } from './protocol.ts'
 import { createSampler } from './sampler.ts'
-import type { Sampler, SamplerInit } from './sampler.ts'
+import type { Sampler } from './sampler.ts'
 
 /** @throws FormatUnsupportedError where an answer is to have a format and no grammars are there */
-export function sessionSampler(init: SamplerInit | null, grammars: Pick<Grammars, 'mask'> | undefined): Sampler | null {
+export function sessionSampler(
+  { sampler: init, guessesFrom }: Pick<OpenControl, 'guessesFrom' | 'sampler'>,
+  grammars: Pick<Grammars, 'mask'> | undefined,
+): Sampler | null {
   if (init === null) return null
+  if (guessesFrom !== undefined) return createGuesser(init, guessesFrom)
   const { format, generated = [] } = init
   if (format === undefined) return createSampler(init)
   if (grammars === undefined) throw new FormatUnsupportedError('its host knows no tokens')

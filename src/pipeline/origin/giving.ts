@@ -102,6 +102,11 @@ export class Giving {
     }
   }
 
+  /** Nothing is guessed any more. */
+  close(): void {
+    this.#speculation?.close()
+  }
+
   /** Rows that a hop can have: those that were given, and those of the prefix. */
   bounded(rows: number): number {
     return Math.min(rows, Math.max(this.first.rows, this.#prefix?.rows ?? 0))
@@ -140,7 +145,10 @@ export class Giving {
     const { request } = this.#giver
     const attempt = this.#giver.attempt()
     if (attempt === undefined) return
-    const guesses = this.#speculation?.next(position) ?? []
+    const next = this.#speculation?.next(position) ?? []
+    const guesses = next instanceof Promise ? await next : next
+    // Another attempt has given the row, or will; or the answer is over.
+    if (guesses === undefined || this.#giver.attempt() !== attempt) return
     if (guesses.length === 0 || this.#guessKey === undefined)
       return this.first.giveNext(request, attempt, this.text.nextTokenRow)
     await this.first.guess(request, attempt, guesses, sealGuesses(this.#guessKey, this.#random, position, guesses))
@@ -149,8 +157,9 @@ export class Giving {
 
 /** Rows of audited sessions are signed as they come, so none of them may have been for nothing. */
 function speculationOf(needs: SessionNeeds, init: SessionInit): Speculation | undefined {
-  const { prompt, follow, speculate: mode = 'off', audit } = init
+  const { prompt, follow, speculate: mode = 'off', audit, sampler, names } = init
   if (mode === 'off' || audit !== undefined) return undefined
   const { clock } = needs
-  return new Speculation({ clock, prompt, follow, mode, count: (name, by) => needs.count(name, by) })
+  const draft = init.draft && { model: init.draft, sampler, names }
+  return new Speculation({ clock, prompt, follow, mode, draft, count: (name, by) => needs.count(name, by) })
 }

@@ -128,6 +128,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   close(): void {
     this.#checks.pause()
     this.#stop.abort()
+    this.#giving.close()
     for (const action of this.#undo.splice(0)) action()
     const session = { request: this.#request, attempt: this.attempt, route: this.#hops.route }
     const closing = this.#giving.closing(this.#needs.ring, session)

@@ -9,6 +9,8 @@ import type { Lane, RouteHop, SpeculateMode, TokenLogprob } from '../types.ts'
 import type { AuditNews, SessionAudit } from './audit-types.ts'
 import type { Follow } from './follower.ts'
 import type { RouteSegment } from './route.ts'
+import type { DraftModel } from './speculation/drafting.ts'
+import type { SpeculationCounter } from './speculation/speculation.ts'
 import type { SessionTrace } from './trace.ts'
 import { RoutedSession } from './routed-session.ts'
 
@@ -101,14 +103,7 @@ export interface SessionNeeds {
   /** Has a peer's heartbeat watched while the session lasts; returns how to end that. */
   watch(peer: string): () => void
   count(
-    name:
-      | 'failovers'
-      | 'replayed_rows'
-      | 'failovers_inexact'
-      | 'hand_overs'
-      | 'prefix_hits'
-      | 'draft_tokens'
-      | 'draft_accepted',
+    name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs' | 'prefix_hits' | SpeculationCounter,
     by?: number,
   ): void
 }
@@ -136,6 +131,8 @@ export interface SessionInit extends SessionRequest {
   readonly failover: Failover
   /** Of this origin, for prompts that begin alike. @default nothing of the text is kept */
   readonly names?: PrefixNames
+  /** A small model that guesses too. @default none */
+  readonly draft?: DraftModel | undefined
   /** Undefined: nothing that others compute is computed again. */
   readonly audit?: SessionAudit | undefined
   /** Told a moment after the end where the time went. Undefined: nobody is asked. */
