@@ -151,6 +151,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   wired.stages = stages
   undo.push(() => stages.stop())
   const drafts = draftsOf(parts, library, {
+    stages,
     memory: profile().memory_quota,
     taken: () => stages.weights + (wired.graphStages?.bytes ?? 0),
   })

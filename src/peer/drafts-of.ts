@@ -1,16 +1,17 @@
 /** The draft models of a peer: found in its library, loaded from its store, within its memory. */
 import { languageModel } from '../models/index.ts'
 import { DraftHosts } from '../pipeline/index.ts'
-import type { DraftHostsNeeds } from '../pipeline/index.ts'
+import type { DraftHostsNeeds, Stages } from '../pipeline/index.ts'
 import { Drafts } from './drafts.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 
 export function draftsOf(
-  { clock, logger, needs, paths, store, telemetry, threads }: Parts,
+  { clock, identity, logger, needs, paths, store, telemetry, threads }: Parts,
   library: Library,
-  around: Pick<DraftHostsNeeds, 'memory' | 'taken'>,
+  around: Pick<DraftHostsNeeds, 'memory' | 'taken'> & { readonly stages: Stages },
 ): Drafts {
+  const { memory, stages } = around
   const hosts = new DraftHosts({
     clock,
     runHost: needs.runHost,
@@ -25,7 +26,16 @@ export function draftsOf(
     fetch: () => Promise.resolve(),
     count: (counter, by) => telemetry.count(counter as 'stage_restarts', by),
     lost: (model, error) => logger.error({ model, err: error }, 'the host of a draft model was lost'),
-    ...around,
+    memory,
+    taken: () => around.taken(),
   })
-  return new Drafts({ clock, library, store, hosts, log: (fields, text) => logger.warn(fields, text) })
+  return new Drafts({
+    self: identity.id,
+    clock,
+    library,
+    store,
+    hosts,
+    loaded: (digest) => stages.weights - stages.weightsBeside(digest),
+    log: (fields, text) => logger.warn(fields, text),
+  })
 }

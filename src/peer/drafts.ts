@@ -2,8 +2,7 @@
 import { createHash } from 'node:crypto'
 import { isGraphManifest, tokenizerOf } from '../models/index.ts'
 import type { AnyManifest, ModelManifest } from '../models/index.ts'
-import { MemoryQuotaError } from '../pipeline/index.ts'
-import type { DraftHosts, DraftModel, GenerateRequest } from '../pipeline/index.ts'
+import type { DraftHosts, DraftModel, GenerateRequest, RouteSegment } from '../pipeline/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
 import { DraftUnusableError } from './draft-errors.ts'
@@ -19,18 +18,32 @@ const LOOK_MS = 30_000
 const SLICE = 8_192
 
 export interface DraftsNeeds {
+  readonly self: string
   readonly clock: Clock
   readonly library: Pick<Library, 'byDigest' | 'hasBlocks' | 'list' | 'named' | 'tokenizer'>
   readonly store: Pick<BlobStore, 'has'>
   readonly hosts: DraftHosts
+  /** Bytes that stages of a model take here. */
+  loaded(digest: string): number
   log(fields: object, message: string): void
 }
 
 export interface DraftWishes extends Pick<GenerateRequest, 'speculate'> {
   readonly draft: string | undefined
+  readonly route: readonly RouteSegment[]
+}
+
+/** What guesses are for. */
+interface Asked {
+  readonly manifest: ModelManifest
   /** Stages of the answer are elsewhere. */
   readonly isSplit: boolean
+  /** Bytes of those here that are not loaded yet. */
+  readonly lacks: number
 }
+
+/** In place of a model: none guesses. */
+export const NO_DRAFT = 'off'
 
 export class Drafts {
   readonly hosts: DraftHosts
@@ -51,21 +64,31 @@ export class Drafts {
    */
   async of(
     manifest: ModelManifest,
-    { draft, isSplit, speculate = 'auto' }: DraftWishes,
+    { draft, route, speculate = 'auto' }: DraftWishes,
     signal: AbortSignal,
   ): Promise<DraftModel | undefined> {
-    if (speculate === 'off' || speculate === 'lookup') return undefined
-    if (draft !== undefined) return this.#load(manifest, await this.#named(manifest, draft), signal)
+    if (speculate === 'off' || speculate === 'lookup' || draft === NO_DRAFT) return undefined
+    const asked = this.#asked(manifest, route)
+    if (draft !== undefined) return this.#load(asked, await this.#named(manifest, draft), signal)
     if (speculate === 'draft') {
-      const found = await this.#look(manifest)
+      const found = await this.#look(asked, true)
       if (found === undefined)
-        throw new DraftUnusableError(manifest.model, undefined, 'none that is smaller has the same vocabulary')
-      return this.#load(manifest, found, signal)
+        throw new DraftUnusableError(manifest.model, undefined, 'none that is smaller has the same vocabulary, or fits')
+      return this.#load(asked, found, signal)
     }
-    const found = isSplit ? await this.#own(manifest) : undefined
+    const found = asked.isSplit ? await this.#own(asked) : undefined
     if (found === undefined) return undefined
     this.#loadMeanwhile(found)
     return this.#modelOf(found)
+  }
+
+  #asked(manifest: ModelManifest, route: readonly RouteSegment[]): Asked {
+    const { self } = this.#needs
+    const here = route.filter(({ peer }) => peer === self)
+    const blocks = here.flatMap(({ from, to }) => manifest.blocks.slice(from, to))
+    const bytes = blocks.reduce((sum, { memory }) => sum + memory, 0)
+    const lacks = Math.max(0, bytes - this.#needs.loaded(manifest.digest))
+    return { manifest, isSplit: here.length < route.length, lacks }
   }
 
   /** @throws DraftUnusableError */
@@ -84,11 +107,15 @@ export class Drafts {
     return draft
   }
 
-  async #load(manifest: ModelManifest, draft: ModelManifest, signal: AbortSignal): Promise<DraftModel> {
-    await this.#needs.hosts.load(draft, signal).catch((error: unknown) => {
-      if (!(error instanceof MemoryQuotaError)) throw error
-      throw new DraftUnusableError(manifest.model, draft.model, error.message)
-    })
+  async #load({ manifest, lacks }: Asked, draft: ModelManifest, signal: AbortSignal): Promise<DraftModel> {
+    const { hosts } = this.#needs
+    if (!hosts.fits(draft, lacks))
+      throw new DraftUnusableError(
+        manifest.model,
+        draft.model,
+        'it does not fit into the memory that weft may use here',
+      )
+    await hosts.load(draft, signal)
     return this.#modelOf(draft)
   }
 
@@ -115,24 +142,30 @@ export class Drafts {
   }
 
   /** Looked for now and then: models come and go. */
-  #own(manifest: ModelManifest): Promise<ModelManifest | undefined> {
+  #own(asked: Asked): Promise<ModelManifest | undefined> {
+    const { digest } = asked.manifest
     const now = this.#needs.clock.now()
-    const known = this.#found.get(manifest.digest)
+    const known = this.#found.get(digest)
     if (known !== undefined && now - known.at < LOOK_MS) return known.draft
-    const draft = this.#look(manifest).catch(() => undefined)
-    this.#found.set(manifest.digest, { at: now, draft })
+    const draft = this.#look(asked).catch(() => undefined)
+    this.#found.set(digest, { at: now, draft })
     return draft
   }
 
-  /** The largest of those that are small enough, and here. */
-  async #look(manifest: ModelManifest): Promise<ModelManifest | undefined> {
-    const most = work(manifest) * OWN_SHARE
-    const small = this.#needs.library
+  /**
+   * The largest of those that are small enough, and here.
+   * @param isAsked where there is none: the smallest of those that are smaller at all
+   */
+  async #look({ manifest, lacks }: Asked, isAsked = false): Promise<ModelManifest | undefined> {
+    const own = work(manifest)
+    const smaller = this.#needs.library
       .list()
-      .filter((one): one is ModelManifest => !isGraphManifest(one) && work(one) <= most)
-      .toSorted((one, other) => work(other) - work(one))
-    for (const draft of small) {
-      const fits = this.#needs.hosts.fits(draft, OWN_MEMORY)
+      .filter((one): one is ModelManifest => !isGraphManifest(one) && work(one) < own)
+      .toSorted((one, other) => work(one) - work(other))
+    const small = smaller.filter((one) => work(one) <= own * OWN_SHARE)
+    const others = isAsked ? smaller.slice(small.length) : []
+    for (const draft of [...small.toReversed(), ...others]) {
+      const fits = this.#needs.hosts.fits(draft, lacks, isAsked ? 1 : OWN_MEMORY)
       if (fits && (await this.#isWhole(draft)) && (await this.#isAlike(manifest, draft))) return draft
     }
     return undefined

@@ -11,6 +11,7 @@ import type {
   Lane,
   PlacementStage,
   RingService,
+  RouteSegment,
   SessionAdapter,
   SessionTrace,
 } from '../pipeline/index.ts'
@@ -224,12 +225,11 @@ export class Requests {
   #draft(
     manifest: ModelManifest,
     { draft, lane, speculate }: GenerateRequest,
-    route: readonly { readonly peer: string }[],
+    route: readonly RouteSegment[],
     signal: AbortSignal,
   ): Promise<DraftModel | undefined> {
-    const isSplit = route.some(({ peer }) => peer !== this.#needs.self)
     const mode = speculate ?? (lane === 'batch' ? 'off' : 'auto')
-    return this.#needs.drafts.of(manifest, { draft, isSplit, speculate: mode }, signal)
+    return this.#needs.drafts.of(manifest, { draft, route, speculate: mode }, signal)
   }
 
   /** Where the model was asked for as `MODEL:ADAPTER`. */

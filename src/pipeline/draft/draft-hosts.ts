@@ -31,9 +31,13 @@ export class DraftHosts {
     return this.#stages.weights
   }
 
-  /** Whether it fits beside all that is loaded. @param share of the memory that is left then */
-  fits({ digest, blocks }: Pick<ModelManifest, 'digest' | 'blocks'>, share = 1): boolean {
-    const left = this.#needs.memory - this.#needs.taken() - this.#stages.weightsBeside(digest)
+  /**
+   * Whether it fits beside all that is loaded.
+   * @param beside bytes that will be loaded besides
+   * @param share of the memory that is left then
+   */
+  fits({ digest, blocks }: Pick<ModelManifest, 'digest' | 'blocks'>, beside = 0, share = 1): boolean {
+    const left = this.#needs.memory - this.#needs.taken() - this.#stages.weightsBeside(digest) - beside
     return blocks.reduce((sum, block) => sum + block.memory, 0) <= left * share
   }
 

@@ -68,6 +68,7 @@ export class Draft {
   #waiters: (() => void)[] = []
   #state: 'opening' | 'open' | 'ended' = 'opening'
   #guessMs: number | undefined
+  #isLost = false
 
   constructor(needs: DraftNeeds, init: DraftInit) {
     this.#needs = needs
@@ -78,6 +79,11 @@ export class Draft {
 
   get isOver(): boolean {
     return this.#state === 'ended'
+  }
+
+  /** Its host has ended before it: another one may take it up. */
+  get isLost(): boolean {
+    return this.#isLost
   }
 
   /** A run is under way. */
@@ -160,8 +166,9 @@ export class Draft {
     this.#end()
   }
 
-  /** Its host has ended, or refuses it. */
+  /** Its host has ended. */
   lost(): void {
+    this.#isLost = true
     this.#end()
   }
 

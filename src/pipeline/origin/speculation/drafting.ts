@@ -45,6 +45,11 @@ const CLOSE = 4
 /** Steps in a row without a guess of its own, after which it rests, and for how many. */
 const USELESS = 24
 const REST = 200
+/** Beyond what is expected of it a guess is not waited for, */
+const PATIENCE = 2
+const PATIENCE_MS = 5
+/** but where it is to be seen. */
+const FORCED_MS = 2_000
 const SCOPE = 'draft'
 
 export class Drafting {
@@ -91,7 +96,7 @@ export class Drafting {
       this.#draft?.rest()
       return false
     }
-    this.#draft ??= this.#open()
+    if (this.#draft === undefined || this.#draft.isLost) this.#draft = this.#open()
     if (this.#draft === undefined || this.#draft.isOver) return false
     this.#draft.guess((ahead) => this.#goesOn(ahead))
     return true
@@ -99,7 +104,10 @@ export class Drafting {
 
   /** @param room guesses that the answer has left */
   best(room: number): Choice {
-    return this.#pace.best(this.#offer(room), this.#init.isForced)
+    const best = this.#pace.best(this.#offer(room), this.#init.isForced)
+    // Whoever wants to see it guess waits until it does.
+    const isAwaited = this.#init.isForced && best.size === 0 && room > 0 && this.#goesOn(this.#draft?.ahead ?? [])
+    return isAwaited && this.#draft?.isOver === false ? { size: 1, pace: Number.MIN_VALUE } : best
   }
 
   /** Resolves when there is another guess, or none to be waited for. */
@@ -107,8 +115,13 @@ export class Drafting {
     await this.#draft?.more(milliseconds)
   }
 
-  /** Milliseconds in which so many more are there, if all goes well. */
-  waitFor(size: number): number {
+  /** Milliseconds after which more are not waited for. */
+  patience(size: number): number {
+    return this.#init.isForced ? FORCED_MS : PATIENCE_MS + PATIENCE * this.#waitFor(size)
+  }
+
+  /** Milliseconds in which so many are there, if all goes well. */
+  #waitFor(size: number): number {
     return Math.max(0, size - this.ready.length) * (this.#draft?.guessMs ?? 0)
   }
 
@@ -144,7 +157,7 @@ export class Drafting {
     return {
       most: Math.min(room, mayGrow ? MAX_GUESSES : ready.length),
       share: (index) => (index < ready.length ? this.#shares.of(kind(ahead[index]!.lead)) : this.#shares.mean),
-      wait: (size) => this.waitFor(size),
+      wait: (size) => this.#waitFor(size),
     }
   }
 

@@ -45,10 +45,6 @@ interface Step extends Begun {
   readonly waited: number
 }
 
-/** Beyond what is expected of it a guess is not waited for. */
-const PATIENCE = 2
-const PATIENCE_MS = 5
-
 export class Speculation {
   readonly #init: SpeculationInit
   readonly #lookup = new Lookup()
@@ -132,7 +128,7 @@ export class Speculation {
     const { clock } = this.#init
     const drafting = this.#drafting!
     const turn = this.#turn
-    const until = step.at + PATIENCE_MS + PATIENCE * drafting.waitFor(drafting.best(this.#room).size)
+    const until = step.at + drafting.patience(drafting.best(this.#room).size)
     for (;;) {
       const left = until - clock.now()
       if (left > 0) await drafting.more(left)
