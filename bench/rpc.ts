@@ -97,12 +97,12 @@ async function llamaSpeed(file: string, servers: readonly string[], layers: numb
 function hostAddress(within: readonly string[]): string {
   if (within.length === 0) return '127.0.0.1'
   const [command, ...rest] = [...within, 'ip', '-4', '-o', 'addr', 'show', 'scope', 'global']
-  return /inet ([\d.]+)/.exec(execFileSync(command!, rest, { encoding: 'utf8' }))![1]!
+  return /inet ([\d.]+)/.exec(execFileSync(command, rest, { encoding: 'utf8' }))![1]!
 }
 
 async function startServer(program: string, host: string, port: number, threads: number, within: readonly string[]) {
   const [command, ...rest] = [...within, program, '-H', host, '-p', String(port), '-t', String(threads)]
-  const child = spawn(command!, rest, { stdio: 'ignore' })
+  const child = spawn(command, rest, { stdio: 'ignore' })
   // From outside of its namespace nobody reaches it: it has the time that it needs.
   if (within.length > 0) await systemClock().sleep(1_000)
   else await until(`${program} listens`, () => isOpen(host, port))
