@@ -29,7 +29,7 @@ function attempt(
 const plain = (each: Float64Array[]): Float64Array => sumOf(each)
 
 /** What leaves five sites under the default policy: each record clipped, noise in shares, epsilon 3 over 100 sums. */
-function protectedSum(each: Float64Array[]): Float64Array {
+export function protectedSum(each: Float64Array[]): Float64Array {
   const words = wordsFrom((length) => systemRandom().bytes(length))
   const sigma = shareSigmaOf(Z, 1, 16, 4)
   const noise = discreteGaussian(words, sigma)

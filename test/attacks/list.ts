@@ -1,5 +1,6 @@
 /** All attacks of the suite, by the numbers of the threat lists in docs/federated.md and docs/cluster.md. */
 import type { Attack } from './attack.ts'
+import { deepInversion } from './deep-inversion.ts'
 import { egress } from './egress.ts'
 import { invites } from './invites.ts'
 import { inconsistentModels, singleGradient, sumOfSites } from './inversion.ts'
@@ -16,6 +17,7 @@ export const ATTACKS: readonly Attack[] = [
   singleGradient,
   sumOfSites,
   inconsistentModels,
+  deepInversion,
   poisoning,
   freeRiding,
   invites,
