@@ -7,6 +7,7 @@ import { inconsistentModels, singleGradient, sumOfSites } from './inversion.ts'
 import { membership } from './membership.ts'
 import { outside } from './outside.ts'
 import { overspending } from './overspending.ts'
+import { poisonedData } from './poisoned-data.ts'
 import { poisoning } from './poisoning.ts'
 import { removed } from './removed.ts'
 import { freeRiding, twoSets } from './survivors.ts'
@@ -19,6 +20,7 @@ export const ATTACKS: readonly Attack[] = [
   inconsistentModels,
   deepInversion,
   poisoning,
+  poisonedData,
   freeRiding,
   invites,
   removed,
