@@ -9,6 +9,7 @@ import { outside } from './outside.ts'
 import { overspending } from './overspending.ts'
 import { poisonedData } from './poisoned-data.ts'
 import { poisoning } from './poisoning.ts'
+import { prompts } from './prompts.ts'
 import { removed } from './removed.ts'
 import { freeRiding, twoSets } from './survivors.ts'
 import { stolenDisk } from './stolen-disk.ts'
@@ -19,6 +20,7 @@ export const ATTACKS: readonly Attack[] = [
   sumOfSites,
   inconsistentModels,
   deepInversion,
+  prompts,
   poisoning,
   poisonedData,
   freeRiding,
