@@ -3,7 +3,7 @@ import { isWhole } from '../whole.ts'
 import { ATTACKS } from './list.ts'
 
 /** These take seconds each even when they are small: npm run attacks has them, and a whole run. */
-const LONG = new Set(['E1b', 'E3', 'E11'])
+const LONG = new Set(['E1b', 'E3', 'E8b', 'E11'])
 
 describe('an attack', () => {
   test.each(

@@ -1,6 +1,7 @@
 /** All attacks of the suite, by the numbers of the threat lists in docs/federated.md and docs/cluster.md. */
 import type { Attack } from './attack.ts'
 import { deepInversion } from './deep-inversion.ts'
+import { crowded } from './crowded.ts'
 import { egress } from './egress.ts'
 import { invites } from './invites.ts'
 import { inconsistentModels, singleGradient, sumOfSites } from './inversion.ts'
@@ -28,6 +29,7 @@ export const ATTACKS: readonly Attack[] = [
   removed,
   sybil,
   outside,
+  crowded,
   membership,
   overspending,
   egress,

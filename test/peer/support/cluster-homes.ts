@@ -20,7 +20,7 @@ export interface HomeOf {
 export async function foundClusterHomes(
   folder: string,
   homes: readonly HomeOf[],
-): Promise<{ readonly ids: readonly string[]; readonly root: Identity }> {
+): Promise<{ readonly ids: readonly string[]; readonly root: Identity; readonly door: Uint8Array }> {
   const root = newIdentity()
   const identities: Identity[] = []
   for (const { name } of homes) {
@@ -47,5 +47,5 @@ export async function foundClusterHomes(
     ;(await adoptClusterHome({ ...needs, identity }, home, cluster.id, entries)).close()
   }
   founded.close()
-  return { ids: identities.map(({ id }) => id), root }
+  return { ids: identities.map(({ id }) => id), root, door: cluster.doorKey }
 }

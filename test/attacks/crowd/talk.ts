@@ -1,0 +1,84 @@
+/** What the attack and its two child processes say to each other, over the channel that `fork` gives. */
+
+/** A model, where it is and what its digest is; a lookup that ends elsewhere is wrong. */
+export interface Held {
+  readonly model: string
+  readonly digest: string
+  /** Which member, by number. */
+  readonly holder: number
+}
+
+export interface Target {
+  readonly id: string
+  readonly address: string
+}
+
+export interface CrowdJob {
+  readonly strangers: number
+  /** Hex: the door of the cluster, or the key of the mesh. Every second one has it. */
+  readonly key: string
+}
+
+export interface AttackJob {
+  readonly targets: readonly Target[]
+  readonly models: readonly Held[]
+}
+
+/** What the crowd did and what came of it. */
+export interface CrowdCounts {
+  /** Connections that were begun, and those whose other end proved itself. */
+  dialled: number
+  connected: number
+  /** Silent ones, without a handshake. */
+  knocked: number
+  /** Verdicts that came. */
+  welcome: number
+  refused: number
+  /** Streams of protocols that were opened, and those of them on which anything came back. */
+  opened: number
+  answered: number
+  /** Made-up protocols that were asked for, and those that somebody said to serve. */
+  invented: number
+  served: number
+  /** Records that were sent. */
+  records: number
+  /** Greetings with ten thousand addresses, identify messages with two thousand protocols, hundred thousand topics. */
+  floods: number
+}
+
+export interface MembersJob {
+  readonly homes: readonly string[]
+  /** Of a mesh with this file as its key; null: their homes are of a cluster. */
+  readonly keyFile: string | null
+  readonly bootstrap: readonly string[]
+}
+
+/** Round trips between members, in milliseconds. */
+export interface Pings {
+  readonly count: number
+  readonly failed: number
+  readonly p50: number
+  readonly p95: number
+}
+
+export interface MembersState {
+  /** Resident bytes as they are, and after all is given back that can be. */
+  readonly peak: number
+  readonly rss: number
+  /** Fewest links to members that one of them had at any moment since it was last asked. */
+  readonly fewest: number
+  /** Links to others than members, the most that one had. */
+  readonly strangers: number
+  /** Peers that are taken for holders of some model, and are no members. */
+  readonly madeUp: number
+  readonly pings: Pings
+  readonly bans: number
+}
+
+export interface Lookups {
+  readonly asked: number
+  readonly right: number
+  /** Milliseconds. */
+  readonly slowest: number
+  readonly wrong: readonly string[]
+}

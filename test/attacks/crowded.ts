@@ -1,0 +1,162 @@
+/**
+ * E8, over real connections: two hundred strangers with programs of their own crowd round the five members of a cluster, say that
+ * they hold its models, flood it, take its places at the door, and stand first in the list that the fifth member begins with.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { importModel } from '../../src/models/index.ts'
+import { homePaths, prepareHome } from '../../src/peer/home.ts'
+import { createBlobStore } from '../../src/store/index.ts'
+import { createNetworkKey, loadOrCreateIdentity } from '../../src/trust/index.ts'
+import { systemClock } from '../../src/util/index.ts'
+import { writeGguf } from '../models/support/gguf-writer.ts'
+import { tinyLlama } from '../models/support/tiny-llama.ts'
+import { foundClusterHomes } from '../peer/support/cluster-homes.ts'
+import { least, most, wanted } from './attack.ts'
+import type { Attack, Size } from './attack.ts'
+import { startChild } from './crowd/child.ts'
+import type { CrowdCounts, Held, Lookups, MembersState, Target } from './crowd/talk.ts'
+
+const MEMBERS = 5
+/** Models that each of the first four holds. */
+const MODELS = 2
+const CALM_MS = 5_000
+/** The fifth knows sixteen addresses, of which one is a member's. */
+const HOSTILE = 15
+
+interface Homes {
+  readonly folders: readonly string[]
+  readonly ids: readonly string[]
+  readonly key: Uint8Array
+  readonly keyFile: string | null
+}
+
+async function clusterHomes(folder: string): Promise<Homes> {
+  const homes = Array.from({ length: MEMBERS }, (_, n) => ({ name: `m${n}`, role: 'member' as const }))
+  const { ids, door } = await foundClusterHomes(folder, homes)
+  return { folders: homes.map(({ name }) => join(folder, name)), ids, key: door, keyFile: null }
+}
+
+/** As it was before there were memberships: whoever has the key is in. */
+async function keyedHomes(folder: string): Promise<Homes> {
+  const keyFile = join(folder, 'network.key')
+  const key = await createNetworkKey(keyFile)
+  const folders = Array.from({ length: MEMBERS }, (_, n) => join(folder, `m${n}`))
+  const ids: string[] = []
+  for (const home of folders) {
+    const directory = join(home, 'keys')
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    ids.push((await loadOrCreateIdentity({ directory })).id)
+  }
+  return { folders, ids, key, keyFile }
+}
+
+/** The first four hold two small models each. */
+async function fill(folders: readonly string[]): Promise<Held[]> {
+  const held: Held[] = []
+  for (const [n, home] of folders.slice(0, -1).entries()) {
+    const paths = homePaths(home, {})
+    await prepareHome(paths)
+    const store = await createBlobStore({ directory: paths.store })
+    for (let m = 0; m < MODELS; m++) {
+      const source = join(home, 'model.gguf')
+      await writeFile(source, writeGguf(tinyLlama({ hidden: 96 + 32 * (n * MODELS + m) })))
+      const needs = { store, clock: systemClock(), directory: paths.partitions, downloads: join(home, 'downloads') }
+      const { model, digest } = await importModel(needs, { source, name: `m${n}-${m}` })
+      held.push({ model, digest, holder: n })
+    }
+  }
+  return held
+}
+
+interface Crowded {
+  readonly calm: MembersState
+  readonly crowded: MembersState
+  readonly after: MembersState
+  readonly lookups: Lookups
+  /** Links to members that the fifth got, and what it found. */
+  readonly late: { readonly links: number; readonly after: number }
+  readonly lateLookups: Lookups
+  readonly counts: CrowdCounts
+}
+
+const program = (name: string): string => join(import.meta.dirname, 'crowd', `${name}.ts`)
+
+async function attempt(homesOf: (folder: string) => Promise<Homes>, strangers: number, ms: number): Promise<Crowded> {
+  const folder = await mkdtemp(join(tmpdir(), 'weft-crowd-'))
+  const [members, crowd, late] = [
+    startChild(program('members')),
+    startChild(program('crowd')),
+    startChild(program('members')),
+  ]
+  try {
+    const { folders, ids, key, keyFile } = await homesOf(folder)
+    const held = await fill(folders)
+    await members.ask('start', { keyFile, homes: folders.slice(0, -1), bootstrap: [] })
+    await members.ask('linked', { ids, least: MEMBERS - 2 })
+    const hostile = await crowd.ask<Target[]>('start', { strangers, key: Buffer.from(key).toString('hex') })
+    await members.ask('watch')
+    await pause(CALM_MS)
+    const calm = await members.ask<MembersState>('state')
+    const targets = await members.ask<Target[]>('addresses')
+    await crowd.ask('attack', { targets, models: held })
+    await pause(ms / 4)
+    const bootstrap = [...hostile.slice(0, HOSTILE), targets[0]!].map(({ address }) => address)
+    await late.ask('start', { keyFile, homes: folders.slice(-1), bootstrap })
+    const linking = late.ask<Crowded['late']>('linked', { ids, least: MEMBERS - 1 })
+    const lookups = await members.ask<Lookups>('look', { models: held, over: ms / 2 })
+    const links = await linking
+    const lateLookups = await late.ask<Lookups>('look', { models: held, over: ms / 4 })
+    const crowded = await members.ask<MembersState>('state')
+    const counts = await crowd.ask<CrowdCounts>('stop')
+    await crowd.end()
+    await late.end()
+    await pause(CALM_MS)
+    return { calm, crowded, after: await members.ask('state'), lookups, late: links, lateLookups, counts }
+  } finally {
+    await Promise.all([members, crowd, late].map((one) => one.end()))
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+const sizeOf = (size: Size): readonly [number, number] => (size === 'few' ? [40, 10_000] : [200, 30_000])
+
+export const crowded: Attack = {
+  id: 'E8b',
+  name: 'two hundred strangers round five members, over real connections',
+  async control(size) {
+    const { lookups, crowded: during } = await attempt(keyedHomes, ...sizeOf(size))
+    return [
+      least('links that one member has to strangers, with a key alone', during.strangers, 2),
+      least('peers that are believed to hold a model and are made up', during.madeUp, 1),
+      least('lookups that do not find the right holder', lookups.asked - lookups.right, 1),
+    ]
+  },
+  async defended(size) {
+    const { calm, crowded: during, after, late, counts, ...found } = await attempt(clusterHomes, ...sizeOf(size))
+    const all = [found.lookups, found.lateLookups]
+    const asked = all.reduce((sum, one) => sum + one.asked, 0)
+    const MB = 2 ** 20
+    return [
+      least('connections that strangers began', counts.dialled + counts.knocked, 1_000),
+      least('connections on which strangers had proven an id', counts.connected, 40),
+      least('floods of addresses, protocols and topics', counts.floods, 10),
+      most('strangers that were welcome', counts.welcome, 0),
+      most('protocols of identify, or made up, that are served', counts.served, 0),
+      most('links to strangers', during.strangers, 0),
+      least('fewest links to members that a member ever had', during.fewest, 2),
+      least('links of a member that began with a hostile list', late.links, 2),
+      most('peers that are believed to hold a model and are made up', during.madeUp, 0),
+      least('lookups', asked, MODELS * (MEMBERS - 1) ** 2),
+      most('lookups that did not find the right holder', asked - all.reduce((sum, one) => sum + one.right, 0), 0),
+      most('memory that four members keep, MB', (after.rss - calm.rss) / MB, 50),
+      wanted('memory that four members take more at the height of it, MB', (during.peak - calm.peak) / MB, 50),
+      wanted('seconds that it took to have all of them', late.after / 1_000, 30),
+      wanted('slowest lookup, seconds', Math.max(...all.map(({ slowest }) => slowest)) / 1_000, 10),
+      wanted('95th percentile of round trips between members, times that alone', during.pings.p95 / calm.pings.p95, 2),
+    ]
+  },
+}
