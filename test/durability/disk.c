@@ -59,7 +59,13 @@ static int is_ours(const char *path) {
   return root != NULL && strncmp(path, root, root_length) == 0 && (path[root_length] == '/' || path[root_length] == 0);
 }
 
-static ino_t of(int fd) { return fd >= 0 && fd < DESCRIPTORS ? inodes[fd] : 0; }
+/* Descriptors are given back in ways that are not seen here, and become sockets. */
+static ino_t of(int fd) {
+  struct stat now;
+  if (fd < 0 || fd >= DESCRIPTORS || inodes[fd] == 0) return 0;
+  if (fstat(fd, &now) != 0 || now.st_ino != inodes[fd] || !(S_ISREG(now.st_mode) || S_ISDIR(now.st_mode))) inodes[fd] = 0;
+  return inodes[fd];
+}
 
 static void put(const void *bytes, size_t length) {
   if (REAL(write)(journal, bytes, length) != (ssize_t)length) abort();

@@ -1,8 +1,8 @@
 /** Batches in one SQLite file of the home: a result is there whole or not at all, whenever the process or the power ends. */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
-import { openDurableDatabase } from '../../store/index.ts'
+import { diskTrouble, openDurableDatabase } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
-import { BatchDiskError, BatchRoomError } from './errors.ts'
+import { BatchDamagedError, BatchDiskError, BatchRoomError } from './errors.ts'
 import type { Batch, BatchBook, BatchChange, BatchCounts, BatchFile, BatchResult } from './types.ts'
 
 /** Bytes of inputs and results together. */
@@ -32,9 +32,10 @@ export interface BatchStoreLimits {
 export class BatchStore implements BatchBook {
   readonly #clock: Pick<Clock, 'wall'>
   readonly #limits: BatchStoreLimits
+  readonly #path: string
   readonly #database: DatabaseSync
 
-  /** @throws what SQLite throws for a file that is none of its own */
+  /** @throws BatchDiskError, BatchDamagedError */
   constructor(
     clock: Pick<Clock, 'wall'>,
     path: string,
@@ -42,7 +43,8 @@ export class BatchStore implements BatchBook {
   ) {
     this.#clock = clock
     this.#limits = limits
-    this.#database = openDurableDatabase(path, BUSY_MS, TABLES)
+    this.#path = path
+    this.#database = this.#told(() => openDurableDatabase(path, BUSY_MS, TABLES))
     this.sweep()
   }
 
@@ -188,14 +190,21 @@ export class BatchStore implements BatchBook {
   }
 
   #all<Row>(sql: string, ...values: readonly SQLInputValue[]): Row[] {
-    return this.#database.prepare(sql).all(...values) as Row[]
+    return this.#told(() => this.#database.prepare(sql).all(...values) as Row[])
   }
 
   #run(sql: string, ...values: readonly SQLInputValue[]): number {
+    return this.#told(() => Number(this.#database.prepare(sql).run(...values).changes))
+  }
+
+  #told<T>(action: () => T): T {
     try {
-      return Number(this.#database.prepare(sql).run(...values).changes)
+      return action()
     } catch (error) {
-      throw new BatchDiskError((error as Error).message, error)
+      const trouble = diskTrouble(this.#path, error)
+      if (trouble === undefined) throw error
+      if (trouble.kind === 'damaged') throw new BatchDamagedError(this.#path, trouble.why, error)
+      throw new BatchDiskError(trouble, error)
     }
   }
 }

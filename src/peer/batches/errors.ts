@@ -1,6 +1,7 @@
 /** Why a file or a batch is not taken. */
 import { EXIT, WeftError } from '../../errors.ts'
 import type { ErrorInfo } from '../../errors.ts'
+import type { DiskTrouble } from '../../store/index.ts'
 
 export class BatchRoomError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -31,9 +32,25 @@ export class BatchDiskError extends WeftError {
     retryable: true,
   }
 
-  constructor(why: string, cause: unknown) {
-    super(BatchDiskError.info, 'batches cannot be written', { why, cause })
+  constructor({ why, details }: Pick<DiskTrouble, 'why' | 'details'>, cause: unknown) {
+    super(BatchDiskError.info, 'batches cannot be written', { why, details, cause })
   }
 }
 
-export const BATCH_ERRORS: readonly ErrorInfo[] = [BatchRoomError.info, BatchDiskError.info]
+export class BatchDamagedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-API-047',
+    title: 'The file of batches is damaged',
+    meaning: 'The file that keeps batches cannot be read. The peer serves all else, and takes no batches.',
+    remedy:
+      'Put state/batches.db back from a backup while the peer is stopped, or move it away: its batches are gone then.',
+    exit: EXIT.integrity,
+    http: 500,
+  }
+
+  constructor(path: string, why: string, cause: unknown) {
+    super(BatchDamagedError.info, `the file of batches ${path} is damaged`, { why, details: { path }, cause })
+  }
+}
+
+export const BATCH_ERRORS: readonly ErrorInfo[] = [BatchRoomError.info, BatchDiskError.info, BatchDamagedError.info]

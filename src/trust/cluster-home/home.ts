@@ -2,7 +2,7 @@
 import { readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic, needFolders, syncDirectory } from '../../store/index.ts'
+import { explainDisk, writeFileAtomic, needFolders, syncDirectory } from '../../store/index.ts'
 import { LABEL } from '../../util/index.ts'
 import type { Identity } from '../identity.ts'
 import { openInviteBook } from '../invites/index.ts'
@@ -165,10 +165,22 @@ export async function adoptClusterHome(
   return opened
 }
 
-/** The home belongs to no cluster any more; its files are put aside, not thrown away: who left may have to show them. */
+/**
+ * The home belongs to no cluster any more; its files are put aside, not thrown away: who left may have to show them.
+ * @throws DiskFullError, StoreUnwritableError
+ */
 export async function leaveClusterHome(home: string, wall: number): Promise<string> {
   const places = clusterPlaces(home)
   const aside = `${places.directory}-left-${wall}`
+  try {
+    await putAside(home, places, aside)
+  } catch (error) {
+    throw await explainDisk(error, home, 0)
+  }
+  return aside
+}
+
+async function putAside(home: string, places: ClusterPlaces, aside: string): Promise<void> {
   await rename(places.directory, aside)
   // before its anchor goes: a log that is there without one would be taken for a damaged one
   await syncDirectory(home)
@@ -177,7 +189,6 @@ export async function leaveClusterHome(home: string, wall: number): Promise<stri
     if (error.code !== 'ENOENT') throw error
   })
   for (const folder of [aside, dirname(places.anchor)]) await syncDirectory(folder)
-  return aside
 }
 
 async function emptyPlaces(home: string): Promise<ClusterPlaces> {

@@ -5,7 +5,9 @@ import {
   composeRotate,
   foundClusterHome,
   identityOfSeed,
+  leaveClusterHome,
   openClusterHome,
+  readClusterPin,
 } from '../../../src/trust/index.ts'
 import type { ClusterNeeds, Identity, OpenedCluster } from '../../../src/trust/index.ts'
 import { systemRandom } from '../../../src/util/index.ts'
@@ -109,4 +111,31 @@ const membership: Kind = {
   unchecked: (path) => path === clusterPlaces('').invites,
 }
 
-export const KINDS: readonly Kind[] = [membership]
+/** A cluster that is left: its files are put aside, and the home belongs to none; then another is founded. */
+const leaving: Kind = {
+  name: 'leaving a cluster',
+  async prepare(home) {
+    const opened = await foundFor(home)
+    opened.close()
+  },
+  open(home) {
+    const has = async (): Promise<boolean> => (await readClusterPin(home)) !== undefined
+    return {
+      steps: [
+        { name: 'leave', run: async () => ((await has()) ? leaveClusterHome(home, 5) : undefined) },
+        { name: 'found again', run: async () => ((await has()) ? undefined : (await foundFor(home)).close()) },
+      ],
+      state: async () => ((await has()) ? 'in a cluster' : 'in none'),
+      close: () => undefined,
+    }
+  },
+  async read(home) {
+    if ((await readClusterPin(home)) === undefined) return 'in none'
+    const opened = await openClusterHome(needs, home)
+    opened.close()
+    return 'in a cluster'
+  },
+  isOpaque: true,
+}
+
+export const KINDS: readonly Kind[] = [membership, leaving]

@@ -1,0 +1,4 @@
+import { KINDS } from './kinds/batches.ts'
+import { durabilitySuite } from './suite.ts'
+
+durabilitySuite('batches', KINDS)
