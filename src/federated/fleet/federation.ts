@@ -1,7 +1,7 @@
 /** All jobs of a peer: what people ask of them, and what other peers ask. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Channel } from '../../net/index.ts'
+import { needFolders } from '../../store/index.ts'
 import { RoleError } from '../../trust/index.ts'
 import type { CancelTimer } from '../../util/index.ts'
 import { JobStateError, JobUnknownError, PlanChangedError } from '../plan/errors.ts'
@@ -55,7 +55,7 @@ export class Federation {
   /** Serves others, and goes on with the jobs that were under way. */
   static async open(needs: FederationNeeds): Promise<Federation> {
     const opened = new Federation(needs)
-    await mkdir(opened.#root, { recursive: true, mode: 0o700 })
+    await needFolders(opened.#root, 0o700)
     const damaged = (job: string, error: unknown): void => needs.log({ job, err: error }, 'a job cannot be read')
     for (const folder of await JobFolder.openAll(opened.#root, damaged)) opened.#folders.set(folder.id, folder)
     needs.network?.handle(FED_PROTOCOL, 'federate', (channel) => opened.#serve(channel))

@@ -43,7 +43,7 @@ export class BatchDamagedError extends WeftError {
     title: 'The file of batches is damaged',
     meaning: 'The file that keeps batches cannot be read. The peer serves all else, and takes no batches.',
     remedy:
-      'Put state/batches.db back from a backup while the peer is stopped, or move it away: its batches are gone then.',
+      'Put state/batches.sqlite back from a backup while the peer is stopped, or move it away: its batches are gone then.',
     exit: EXIT.integrity,
     http: 500,
   }
