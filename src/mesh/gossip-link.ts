@@ -2,10 +2,11 @@
 import type { Channel, Frame } from '../net/index.ts'
 import type { Clock } from '../util/index.ts'
 import { MeshProtocolError } from './errors.ts'
-import { digestFrames, goodbyeFrame, GOSSIP, readDigest, recordFrame, summaryFrame } from './gossip-wire.ts'
-import { LINK_BURST, LINK_RECORDS_PER_SECOND, MAX_DIGEST_ENTRIES, MAX_RECORD_BYTES } from './limits.ts'
+import { digestFrames, goodbyeFrame, GOSSIP, readDigest, readSums, recordFrame, summaryFrame } from './gossip-wire.ts'
+import { FULL_MESH, LINK_BURST, LINK_RECORDS_PER_SECOND, MAX_DIGEST_ENTRIES, MAX_RECORD_BYTES } from './limits.ts'
 import type { DigestEntry, RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
+import { differing } from './sums.ts'
 
 export interface GossipLinkNeeds {
   readonly channel: Channel
@@ -30,6 +31,8 @@ export class GossipLink {
   #pumping = false
   /** Entries of a digest whose last frame has not come. */
   #told: DigestEntry[] = []
+  /** The other side has sent sums: it is not of the version before. */
+  #speaksSums = false
 
   constructor(needs: GossipLinkNeeds) {
     this.peer = needs.channel.remote
@@ -47,11 +50,21 @@ export class GossipLink {
 
   /** Asks whether both know the same. */
   compare(): void {
-    this.#enqueue(GOSSIP.summary, [summaryFrame(this.#needs.book.hash())])
+    const { book } = this.#needs
+    // In a large mesh no two know the same at any moment: the hash would cost and say nothing.
+    const hash = this.#speaksSums || book.size > FULL_MESH ? undefined : book.hash()
+    this.#enqueue(GOSSIP.summary, [summaryFrame(hash, book.sums())])
   }
 
-  sendDigest(reply: boolean): void {
-    this.#enqueue(GOSSIP.digest, digestFrames(this.#needs.book.entries(), reply))
+  /** The other side has something that was not taken when it came. */
+  askAgain(): void {
+    if (this.#speaksSums) this.compare()
+    else this.#sendDigest(true)
+  }
+
+  #sendDigest(reply: boolean, of?: readonly number[]): void {
+    const entries = this.#needs.book.entries(of === undefined ? undefined : new Set(of))
+    this.#enqueue(GOSSIP.digest, digestFrames(entries, reply, of))
   }
 
   goodbye(): Promise<void> {
@@ -102,8 +115,7 @@ export class GossipLink {
   #onFrame(message: Frame): Promise<void> | undefined {
     switch (message.type) {
       case GOSSIP.summary:
-        if (Buffer.compare(message.digest, this.#needs.book.hash()) !== 0 && this.#needs.mayTell())
-          this.sendDigest(true)
+        this.#onSummary(message)
         return undefined
       case GOSSIP.digest:
         this.#onDigestPart(message.control)
@@ -122,6 +134,18 @@ export class GossipLink {
     }
   }
 
+  #onSummary({ digest, control }: Frame): void {
+    const { book, mayTell } = this.#needs
+    const sums = readSums(control)
+    if (sums === undefined) {
+      if (Buffer.compare(digest, book.hash()) !== 0 && mayTell()) this.#sendDigest(true)
+      return
+    }
+    this.#speaksSums = true
+    const buckets = differing(sums, book.sums())
+    if (buckets.length > 0 && mayTell()) this.#sendDigest(true, buckets)
+  }
+
   #onDigestPart(control: Uint8Array): void {
     const part = readDigest(control)
     if (part === undefined) throw new MeshProtocolError(this.peer, 'its digest is malformed')
@@ -130,18 +154,18 @@ export class GossipLink {
     if (!part.last) return
     const whole = this.#told
     this.#told = []
-    this.#onDigest(whole, part.reply)
+    this.#onDigest(whole, part.reply, part.of)
   }
 
-  #onDigest(entries: readonly DigestEntry[], reply: boolean): void {
+  #onDigest(entries: readonly DigestEntry[], reply: boolean, of: readonly number[] | undefined): void {
     const { book } = this.#needs
     const theirs = new Map(entries.map(([kind, key, author, version]) => [recordId({ kind, author, key }), version]))
-    for (const [kind, key, author, version] of book.entries()) {
+    for (const [kind, key, author, version] of book.entries(of === undefined ? undefined : new Set(of))) {
       const id = recordId({ kind, author, key })
       if (version > (theirs.get(id) ?? 0)) this.push(id)
     }
     const lacking = [...theirs].some(([id, version]) => version > book.version(id))
-    if (reply && lacking) this.sendDigest(false)
+    if (reply && lacking) this.#sendDigest(false, of)
   }
 }
 

@@ -1,9 +1,11 @@
 /**
  * Messages of `/weft/mesh/1`, one a frame. Whoever has the smaller PeerId opens the channel; both sides speak.
  *
- *   type 1 summary   header digest = hash of all entries; "do we know the same?"
+ *   type 1 summary   header digest = hash of all entries; "do we know the same?". control {sums}: the same in sums over buckets
+ *                    (sums.ts), which a peer of the version before does not look at. To one that has sent sums, and in a large mesh, the hash is left out
  *   type 2 digest    control {entries: [[kind, key, author, version], ...], last, reply}; in several frames when long.
- *                    The other end sends what is newer on its side, and with `reply` its own digest if it lacks something
+ *                    The other end sends what is newer on its side, and with `reply` its own digest if it lacks something.
+ *                    With {of: [bucket, ...]}, to one that has sent sums: these are all entries of those buckets alone
  *   type 3 record    payload = record (records.ts), step = seconds since the sender heard its author
  *   type 4 goodbye   the sender leaves now
  */
@@ -12,6 +14,7 @@ import { decodeControl, DTYPE, encodeControl, frame } from '../net/index.ts'
 import type { Frame } from '../net/index.ts'
 import { DIGEST_ENTRIES_PER_FRAME, MAX_NAME } from './limits.ts'
 import type { DigestEntry } from './record-book.ts'
+import { SUM_BUCKETS, SUMS_BYTES } from './sums.ts'
 
 export const MESH_PROTOCOL = '/weft/mesh/1'
 
@@ -19,16 +22,31 @@ export const GOSSIP = { summary: 1, digest: 2, record: 3, goodbye: 4 } as const
 
 const MAX_AGE_SECONDS = 0xffff_ffff
 
-export function summaryFrame(hash: Uint8Array): Frame {
-  return frame({ type: GOSSIP.summary, digest: hash })
+/** `hash` undefined: the other side goes by the sums. */
+export function summaryFrame(hash: Uint8Array | undefined, sums: Uint8Array): Frame {
+  const control = encodeControl({ sums })
+  return frame({ type: GOSSIP.summary, control, ...(hash === undefined ? {} : { digest: hash }) })
 }
 
-export function digestFrames(entries: readonly DigestEntry[], reply: boolean): Frame[] {
+const summary = z.object({ sums: z.instanceof(Uint8Array).refine(({ length }) => length === SUMS_BYTES) })
+
+/** Undefined where there are none, or those of another version. @throws ControlError for what is no control map */
+export function readSums(control: Uint8Array): Uint8Array | undefined {
+  return control.length === 0 ? undefined : summary.safeParse(decodeControl(control)).data?.sums
+}
+
+/** @param of entries are those of these buckets alone */
+export function digestFrames(entries: readonly DigestEntry[], reply: boolean, of?: readonly number[]): Frame[] {
   const frames: Frame[] = []
   for (let at = 0; at === 0 || at < entries.length; at += DIGEST_ENTRIES_PER_FRAME) {
     const part = entries.slice(at, at + DIGEST_ENTRIES_PER_FRAME)
     const last = at + DIGEST_ENTRIES_PER_FRAME >= entries.length
-    frames.push(frame({ type: GOSSIP.digest, control: encodeControl({ entries: part, last, reply }) }))
+    frames.push(
+      frame({
+        type: GOSSIP.digest,
+        control: encodeControl({ entries: part, last, reply, ...(of === undefined ? {} : { of }) }),
+      }),
+    )
   }
   return frames
 }
@@ -56,12 +74,23 @@ const digest = z.strictObject({
     .max(DIGEST_ENTRIES_PER_FRAME),
   last: z.boolean(),
   reply: z.boolean(),
+  of: z
+    .array(
+      z
+        .number()
+        .int()
+        .min(0)
+        .max(SUM_BUCKETS - 1),
+    )
+    .max(SUM_BUCKETS)
+    .optional(),
 })
 
 export interface DigestPart {
   readonly entries: readonly DigestEntry[]
   readonly last: boolean
   readonly reply: boolean
+  readonly of?: readonly number[] | undefined
 }
 
 /** Undefined when it is not one. @throws ControlError for what is no control map */

@@ -1,6 +1,6 @@
 /**
- * Spreads records: pushed to all at once when they change here, passed on once when they come from elsewhere, and made
- * good by comparing hashes with each peer every few seconds (anti-entropy), whatever was lost on the way.
+ * Spreads records: pushed to all at once when they change here (in a large mesh to some), passed on once when they come from
+ * elsewhere, and made good by comparing what is known with some peers every few seconds (anti-entropy), whatever was lost.
  */
 import type { Channel, Network } from '../net/index.ts'
 import type { CancelTimer, Clock, RandomSource } from '../util/index.ts'
@@ -15,12 +15,15 @@ import {
   DIRECT_FANOUT,
   FAREWELL_MS,
   FORWARD_FANOUT,
+  FULL_MESH,
+  LARGE_FORWARD_FANOUT,
+  LARGE_PUSH_FANOUT,
   REOPEN_FIRST_MS,
   REOPEN_LAST_MS,
 } from './limits.ts'
 import type { RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
-import { shuffled } from './shuffle.ts'
+import { drawn } from './shuffle.ts'
 import { createTurns } from './turns.ts'
 
 export interface GossipNeeds {
@@ -39,6 +42,8 @@ export interface GossipNeeds {
 export class Gossip {
   readonly #needs: GossipNeeds
   readonly #links = new Map<string, GossipLink>()
+  /** The same, to draw lots of without a copy. */
+  #all: readonly GossipLink[] = []
   readonly #opening = new Set<string>()
   readonly #asking = new Set<string>()
   /** Milliseconds to the next try, a peer; grows while channels do not last, anew with each connection. */
@@ -74,6 +79,7 @@ export class Gossip {
     this.#ending.abort(new Error('the mesh is ending'))
     const links = [...this.#links.values()]
     this.#links.clear()
+    this.#all = []
     const farewells = links.map(async (link) => {
       await link.goodbye()
       await link.close()
@@ -87,7 +93,8 @@ export class Gossip {
 
   /** A record of ours changed. */
   push(id: string): void {
-    for (const link of this.#links.values()) link.push(id)
+    const told = this.#all.length <= FULL_MESH ? this.#all : drawn(this.#all, LARGE_PUSH_FANOUT, this.#needs.random)
+    for (const link of told) link.push(id)
   }
 
   /** The peer is connected: a channel to it is opened, if that is ours to do. */
@@ -135,12 +142,14 @@ export class Gossip {
     const link = new GossipLink({ channel, clock, book, ageOf, received, farewell, mayTell: this.#mayTell })
     const since = clock.now()
     this.#links.set(peer, link)
+    this.#all = [...this.#links.values()]
     // Who meets many at once knows after the first few what all of them know; the rounds find what is lacking.
     if (this.#mayCompare()) link.compare()
     void link.closed.then(() => {
       if (clock.now() - since > REOPEN_LAST_MS) this.#patience.delete(peer)
       if (this.#links.get(peer) !== link) return
       this.#links.delete(peer)
+      this.#all = [...this.#links.values()]
       if (this.#running && isConnected(peer)) this.#openTo(peer)
     })
   }
@@ -150,11 +159,16 @@ export class Gossip {
     if (verdict === 'forged') from.abort(why)
     if (verdict === 'limited') this.#askAgain(from)
     if (verdict !== 'accepted' || record === undefined) return
-    const others = [...this.#links.keys()].filter((peer) => peer !== from.peer && peer !== record.author)
-    const lots = shuffled(others, this.#needs.random)
+    const isLarge = this.#needs.book.size > FULL_MESH
     // Who has it from its author hears it as all do whom the author knows: a few are told, in case it does not know them.
-    const fanout = from.peer === record.author ? DIRECT_FANOUT : FORWARD_FANOUT
-    for (const peer of lots.slice(0, fanout)) this.#links.get(peer)?.push(recordId(record))
+    const few = from.peer === record.author ? DIRECT_FANOUT : FORWARD_FANOUT
+    const fanout = isLarge ? LARGE_FORWARD_FANOUT : few
+    // Two more, since it may fall on those two.
+    const others = drawn(this.#all, fanout + 2, this.#needs.random).filter(
+      ({ peer }) => peer !== from.peer && peer !== record.author,
+    )
+    const id = recordId(record)
+    for (const link of others.slice(0, fanout)) link.push(id)
   }
 
   /** The last of a burst must not wait for the next round. */
@@ -164,7 +178,7 @@ export class Gossip {
     this.#asking.add(peer)
     this.#needs.clock.after(ASK_AGAIN_MS, () => {
       this.#asking.delete(peer)
-      if (this.#links.get(peer) === link) link.sendDigest(true)
+      if (this.#links.get(peer) === link) link.askAgain()
     })
   }
 
@@ -175,8 +189,7 @@ export class Gossip {
     this.#cancelRound = clock.after(ANTI_ENTROPY_MS * (0.75 + (0.5 * draw) / 255), () => {
       this.#needs.round()
       // With some at a time: what one was not asked this time another has, and a mesh of 1,000 costs no more than one of 8.
-      const lots = shuffled([...this.#links.values()], random)
-      for (const link of lots.slice(0, COMPARE_FANOUT)) link.compare()
+      for (const link of drawn(this.#all, COMPARE_FANOUT, random)) link.compare()
       this.#nextRound()
     })
   }

@@ -10,6 +10,7 @@ export {
   RecordTooLargeError,
 } from './errors.ts'
 export { createMesh } from './mesh.ts'
+export { heartbeatMs } from './upkeep.ts'
 export type { BlobWanted, MeshFiles, MeshLogger, MeshNeeds } from './needs.ts'
 export { MAX_PROFILE_MODELS } from './limits.ts'
 export type {

@@ -62,7 +62,8 @@ export function createIntake(needs: IntakeNeeds): Intake {
     if (age > AWAY_KEEP_MS && record.kind !== 'placement') return ['refused', 'its author was not heard for long']
     // Signature first: else forgeries would use up what the author may send.
     if (!isGenuine(sealed)) return ['forged', 'the signature is not that of its author']
-    if (record.author !== needs.self && limited(id)) return ['limited', 'updated too often']
+    // The first is no update: it costs no bucket, and a mesh that comes up has none at all.
+    if (record.author !== needs.self && book.version(id) > 0 && limited(id)) return ['limited', 'updated too often']
     const refuse = (why: string): readonly [Verdict, string] => {
       book.shadows.add(id, record.version, 'refused')
       return ['refused', why]
@@ -111,22 +112,27 @@ function refusedPlacement(
 /** True when a record was updated too often: a bucket a record, forgotten when it is full again. */
 function createRateLimit(clock: Clock): (id: string) => boolean {
   const buckets = new Map<string, { tokens: number; at: number }>()
+  let sweptAt = clock.now()
   return (id) => {
     const now = clock.now()
-    const bucket = buckets.get(id) ?? { tokens: UPDATE_BURST, at: now }
+    const bucket = buckets.get(id) ?? { tokens: UPDATE_BURST - 1, at: now }
     bucket.tokens = Math.min(UPDATE_BURST, bucket.tokens + ((now - bucket.at) / 1000) * UPDATES_PER_SECOND)
     bucket.at = now
     if (bucket.tokens < 1) return true
     bucket.tokens -= 1
     buckets.set(id, bucket)
-    if (buckets.size > 4096) forgetFull(buckets, now)
+    if (now - sweptAt > REFILL_MS || buckets.size > 8192) {
+      forgetFull(buckets, now)
+      sweptAt = now
+    }
     return false
   }
 }
 
+const REFILL_MS = (UPDATE_BURST / UPDATES_PER_SECOND) * 1000
+
 function forgetFull(buckets: Map<string, { tokens: number; at: number }>, now: number): void {
-  const refill = (UPDATE_BURST / UPDATES_PER_SECOND) * 1000
-  for (const [id, { at }] of buckets) if (now - at > refill) buckets.delete(id)
+  for (const [id, { at }] of buckets) if (now - at > REFILL_MS) buckets.delete(id)
   // Under a flood of new ids nothing is old: then all begin anew, which costs a burst each and no memory.
   if (buckets.size > 8192) buckets.clear()
 }

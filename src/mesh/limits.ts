@@ -52,9 +52,27 @@ export const RECLAIM_MS = 10_000
 export const AWAY_KEEP_MS = 15 * 60_000
 /** How long it is remembered that a record was dropped: everyone else has dropped it by then. */
 export const SHADOW_KEEP_MS = 2 * AWAY_KEEP_MS
+/** Up to so many peers everybody is connected to everybody, and hears each record from its author. */
+export const FULL_MESH = 64
+/**
+ * In a larger mesh: connections that a peer makes. As many come from others, and a mesh of 1,000 with these stays in one piece
+ * when half of it goes.
+ */
+export const NEIGHBOURS = 24
+/** With fewer than these who is heard of is dialled at once; of more, when no further one was heard of for a while, or at last. */
+export const FEW_PEERS = 8
+export const ACQUAINT_QUIET_MS = 250
+export const ACQUAINT_MOST_MS = 2_000
+/** Up to so many peers each says every HEARTBEAT_MS that it lives; of more, more seldom: seven records a second in all. */
+export const HEARTBEAT_PEERS = 200
+/** Who is not connected here and was heard of within so many heart-beats is there. */
+export const THERE_BEATS = 2.5
+/** Of a large mesh: peers that a record goes to from its author, and from each that it is new to. Anti-entropy brings the rest. */
+export const LARGE_PUSH_FANOUT = 24
+export const LARGE_FORWARD_FANOUT = 3
 /** An epidemic over 8 others reaches a mesh of 1,000 in four hops; anti-entropy finds who was left out. */
 export const FORWARD_FANOUT = 8
-/** Peers that a round of anti-entropy compares with: each may cost a digest of all that is known, 340 KB in a mesh of 1,000. */
+/** Peers that a round of anti-entropy compares with: 2 KB each, and what differs. */
 export const COMPARE_FANOUT = 8
 /** Digests that a peer sends when asked, in the time of a round: a newcomer asks several, and many may come at once. */
 export const DIGESTS_TOLD = 32

@@ -8,7 +8,14 @@ export interface Liveness {
   start(): void
   stop(): void
   state(peer: string): PeerState
+  /** Directly, now. */
   isConnected(peer: string): boolean
+  /** Connected, or in a large mesh heard of lately through others: its state is `connected` or `draining`. */
+  isThere(peer: string): boolean
+  /** Connected, or being dialled. */
+  isKnown(peer: string): boolean
+  /** Peers that are so, or were dialled lately. */
+  count(): number
   connections(): ReadonlyMap<string, ConnectedPeer>
   /** Connected now, or being dialled. */
   known(): string[]
@@ -21,6 +28,8 @@ export interface LivenessNeeds {
   readonly clock: Clock
   /** The peer's own profile says that it is about to leave. */
   readonly isDraining: (peer: string) => boolean
+  /** Others have heard it lately, and after this time of the clock. */
+  readonly isToldOf: (peer: string, after: number) => boolean
 }
 
 export interface LivenessEvents {
@@ -34,11 +43,14 @@ export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Li
   /** When it was dialled last. */
   const dialled = new Map<string, number>()
   const gone = new Set<string>()
+  /** When a connection to it ended last. */
+  const lost = new Map<string, number>()
   let off: (() => void) | undefined
 
   const join = (peer: string): void => {
     gone.delete(peer)
     dialled.delete(peer)
+    lost.delete(peer)
     if (present.has(peer)) return
     present.add(peer)
     events.joined(peer)
@@ -47,18 +59,25 @@ export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Li
   const isDialled = (peer: string): boolean => needs.clock.now() - (dialled.get(peer) ?? -Infinity) < CONNECTING_KEEP_MS
 
   const leave = (peer: string, farewell: boolean): void => {
-    if (present.delete(peer)) events.left(peer, farewell)
+    if (!present.delete(peer)) return
+    note(lost, peer)
+    events.left(peer, farewell)
   }
+  const note = (times: Map<string, number>, peer: string): void => {
+    times.delete(peer)
+    times.set(peer, needs.clock.now())
+    if (times.size > MAX_CONNECTING) times.delete(times.keys().next().value!)
+  }
+
+  const isThere = (peer: string): boolean =>
+    present.has(peer) || (!isDialled(peer) && needs.isToldOf(peer, lost.get(peer) ?? -Infinity))
 
   return {
     start() {
       off = network.on({
         connected: (peer) => join(peer.id),
         connecting: (peer) => {
-          if (present.has(peer)) return
-          dialled.delete(peer)
-          dialled.set(peer, needs.clock.now())
-          if (dialled.size > MAX_CONNECTING) dialled.delete(dialled.keys().next().value!)
+          if (!present.has(peer)) note(dialled, peer)
         },
         disconnected: (peer) => {
           gone.delete(peer)
@@ -74,12 +93,16 @@ export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Li
       present.clear()
       dialled.clear()
       gone.clear()
+      lost.clear()
     },
     state(peer) {
-      if (present.has(peer)) return needs.isDraining(peer) ? 'draining' : 'connected'
+      if (isThere(peer)) return needs.isDraining(peer) ? 'draining' : 'connected'
       return isDialled(peer) ? 'connecting' : 'away'
     },
     isConnected: (peer) => present.has(peer),
+    isThere,
+    isKnown: (peer) => present.has(peer) || isDialled(peer),
+    count: () => present.size + dialled.size,
     connections: () => new Map(network.connected().map((peer) => [peer.id, peer])),
     known: () => [...present, ...[...dialled.keys()].filter(isDialled)],
     farewell(peer) {

@@ -2,7 +2,7 @@
 import type { AnyManifest } from '../models/index.ts'
 import type { Membership } from '../net/index.ts'
 import { createTokenBucket } from '../util/index.ts'
-import { createAcquaint } from './acquaint.ts'
+import { addressesOf, createAcquaint } from './acquaint.ts'
 import { createBlobServer } from './blob-server.ts'
 import { MeshStoppedError } from './errors.ts'
 import { createFetcher } from './fetcher.ts'
@@ -12,16 +12,17 @@ import type { Judged } from './intake.ts'
 import { createLiveness } from './liveness.ts'
 import { createListeners } from './listeners.ts'
 import { findManifest } from './find-manifest.ts'
+import { FULL_MESH, THERE_BEATS } from './limits.ts'
 import type { MeshNeeds } from './needs.ts'
 import { createOwnRecords } from './own-records.ts'
 import { standingPlacements } from './placements.ts'
 import { createPublisher } from './publisher.ts'
 import { RecordBook } from './record-book.ts'
-import type { StoredRecord } from './record-book.ts'
+import type { StoredRecord } from './stored-record.ts'
 import { createStateFile } from './state-file.ts'
 import type { Mesh } from './types.ts'
 import { createTakeOver } from './take-over.ts'
-import { Upkeep } from './upkeep.ts'
+import { heartbeatMs, Upkeep } from './upkeep.ts'
 import { createViews } from './views.ts'
 
 const EVERYONE: Membership = { epoch: 0, admits: () => true, isRemoved: () => false }
@@ -42,7 +43,15 @@ export function createMesh(needs: MeshNeeds): Mesh {
   const isNear = (peer: string): boolean => peer === self || liveness.isConnected(peer)
   const book = new RecordBook({ clock, isNear, changed })
   const liveness = createLiveness(
-    { network, clock, isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining' },
+    {
+      network,
+      clock,
+      isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining',
+      // In a smaller mesh all are connected to all, and who is not is away.
+      isToldOf: (peer, after) =>
+        book.size > FULL_MESH &&
+        book.silence(peer) < Math.min(clock.now() - after, THERE_BEATS * heartbeatMs(book.size)),
+    },
     {
       joined(peer) {
         book.shadows.recall(peer)
@@ -81,7 +90,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     logger,
     connected: () => liveness.connections().keys(),
   })
-  const acquaint = createAcquaint(network, book, liveness)
+  const acquaint = createAcquaint({ network, clock, random, book, liveness })
   const fetcher = createFetcher({
     ...needs,
     lied: (peer, address, index, why) => listeners.emit('lied', peer, address, index, why),
@@ -108,7 +117,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
       logger.debug({ peer: from, verdict, why, kind: record?.kind, author: record?.author }, 'a record was not taken')
     }
     if (verdict === 'own' && record !== undefined) publisher.reclaim(record)
-    if (verdict === 'accepted' && record?.kind === 'profile') acquaint.look(record.author)
+    if (verdict === 'accepted' && record?.kind === 'profile') acquaint.heardOf(record.author)
     return judged
   }
 
@@ -148,12 +157,14 @@ export function createMesh(needs: MeshNeeds): Mesh {
       server.start()
       gossip.start()
       liveness.start()
+      network.lookUp((peer) => addressesOf(book, peer))
     },
     async stop() {
       if (!running) return
       await upkeep.drain()
       running = false
       off()
+      acquaint.stop()
       await gossip.stop()
       await server.stop()
       liveness.stop()

@@ -1,5 +1,6 @@
 /** Which placement of a model stands: the highest epoch; of equal ones first those by hand, then by the author's id. */
-import type { RecordBook, StoredRecord } from './record-book.ts'
+import type { RecordBook } from './record-book.ts'
+import type { StoredRecord } from './stored-record.ts'
 import type { MeshPlacement } from './types.ts'
 
 type PlacementRecord = StoredRecord<'placement'>

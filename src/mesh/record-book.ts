@@ -3,21 +3,14 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../util/index.ts'
 import type { BodyOf } from './bodies.ts'
 import { MAX_AUTHORS, MAX_BOOK_BYTES, MAX_BYTES_PER_AUTHOR, MAX_RECORDS, MAX_RECORDS_PER_AUTHOR } from './limits.ts'
-import { recordId, SIGNATURE_BYTES } from './records.ts'
+import { recordId } from './records.ts'
 import type { SealedRecord } from './records.ts'
 import { Shadows } from './shadows.ts'
+import { storedRecord } from './stored-record.ts'
+import type { StoredRecord } from './stored-record.ts'
+import { bucketOf, Sums, sumOf } from './sums.ts'
+import type { EntrySum } from './sums.ts'
 import type { RecordKind } from './types.ts'
-
-export interface StoredRecord<Kind extends RecordKind = RecordKind> {
-  readonly id: string
-  readonly kind: Kind
-  readonly key: string
-  readonly author: string
-  readonly version: number
-  readonly body: BodyOf<Kind>
-  /** As on the wire. */
-  readonly bytes: Uint8Array
-}
 
 export type DigestEntry = readonly [kind: string, key: string, author: string, version: number]
 
@@ -31,7 +24,8 @@ export interface RecordBookNeeds {
 interface Author {
   heardAt: number
   bytes: number
-  readonly ids: Set<string>
+  /** Of a hundred at most, and mostly two. */
+  ids: readonly string[]
 }
 
 export class RecordBook {
@@ -39,20 +33,23 @@ export class RecordBook {
   readonly shadows: Shadows
   readonly #needs: RecordBookNeeds
   readonly #records = new Map<string, StoredRecord>()
-  /** By signature, so that a copy is known without being read. */
-  readonly #signed = new Map<string, StoredRecord>()
+  /** By the beginning of the signature, so that a copy is known without being read. Of two with the same one is not known so. */
+  readonly #signed = new Map<number, StoredRecord>()
+  /** Those of which there are few; of profiles and holdings the book is full. */
+  readonly #few = new Map<RecordKind, Set<StoredRecord>>()
   readonly #authors = new Map<string, Author>()
+  readonly #sums = new Sums()
   #bytes = 0
   #hash: Uint8Array | undefined
 
   constructor(needs: RecordBookNeeds) {
     this.#needs = needs
-    this.shadows = new Shadows(needs.clock, () => (this.#hash = undefined))
+    this.shadows = new Shadows(needs.clock, (id, version) => this.#toggle(sumOf(id, version)))
   }
 
   /** The record of exactly these bytes is kept here: most that come are copies, one from each who passes it on. */
   has(bytes: Uint8Array): boolean {
-    const known = this.#signed.get(signatureOf(bytes))
+    const known = this.#signed.get(signatureStart(bytes))
     return known !== undefined && Buffer.compare(known.bytes, bytes) === 0
   }
 
@@ -65,7 +62,15 @@ export class RecordBook {
   }
 
   ofKind<Kind extends RecordKind>(kind: Kind): StoredRecord<Kind>[] {
+    const few = this.#few.get(kind) as ReadonlySet<StoredRecord<Kind>> | undefined
+    if (few !== undefined) return [...few]
+    if (!isMany(kind)) return []
     return [...this.#records.values()].filter((record): record is StoredRecord<Kind> => record.kind === kind)
+  }
+
+  /** Peers that records are kept of. */
+  get size(): number {
+    return this.#authors.size
   }
 
   authors(): string[] {
@@ -83,22 +88,22 @@ export class RecordBook {
 
   /** Keeps a record that has been judged. False when there is no room for it and nobody could make way. */
   keep(sealed: SealedRecord, body: BodyOf<RecordKind>): boolean {
-    const { kind, key, author: name, version } = sealed.record
-    const id = recordId(sealed.record)
-    const growth = sealed.bytes.length - (this.#records.get(id)?.bytes.length ?? 0)
+    const record = storedRecord(sealed, body)
+    const { id, author: name } = record
+    const before = this.#records.get(id)
+    const growth = sealed.bytes.length - (before?.bytes.length ?? 0)
     if (!this.#isWithinShare(name, id, growth) || !this.#makeRoom(name, id, growth)) return false
-    const author = this.#authors.get(name) ?? { heardAt: -Infinity, bytes: 0, ids: new Set<string>() }
+    const author = this.#authors.get(name) ?? { heardAt: -Infinity, bytes: 0, ids: [] }
     this.#authors.set(name, author)
-    author.ids.add(id)
+    if (before === undefined) author.ids = [...author.ids, id]
     author.bytes += growth
     this.#bytes += growth
     this.shadows.remove(id)
     this.shadows.recall(name)
-    const record = { id, kind: kind as RecordKind, key, author: name, version, body, bytes: sealed.bytes }
-    this.#unsign(this.#records.get(id))
+    if (before !== undefined) this.#leave(before)
     this.#records.set(id, record)
-    this.#signed.set(signatureOf(sealed.bytes), record)
-    this.#changed(record)
+    this.#enter(record)
+    this.#needs.changed(record)
     return true
   }
 
@@ -107,13 +112,13 @@ export class RecordBook {
     if (record === undefined) return
     const author = this.#authors.get(record.author)!
     this.#records.delete(id)
-    this.#unsign(record)
-    author.ids.delete(id)
+    this.#leave(record)
+    author.ids = author.ids.filter((other) => other !== id)
     author.bytes -= record.bytes.length
     this.#bytes -= record.bytes.length
-    if (author.ids.size === 0) this.#authors.delete(record.author)
+    if (author.ids.length === 0) this.#authors.delete(record.author)
     this.shadows.add(id, record.version, 'dropped')
-    this.#changed(record)
+    this.#needs.changed(record)
   }
 
   /** Milliseconds since this author was heard, directly or through others; Infinity: never. */
@@ -127,12 +132,17 @@ export class RecordBook {
     if (author !== undefined) author.heardAt = Math.max(author.heardAt, this.#needs.clock.now() - age)
   }
 
-  entries(): DigestEntry[] {
-    const kept = [...this.#records.values()].map(({ id, version }) => [id, version] as const)
-    return [...kept, ...this.shadows.entries()].map(([id, version]) => {
+  /** @param of those in these buckets (sums.ts); undefined: all */
+  entries(of?: ReadonlySet<number>): DigestEntry[] {
+    const entries: DigestEntry[] = []
+    for (const { kind, key, author, version, sum } of this.#records.values())
+      if (of?.has(sum.bucket) !== false) entries.push([kind, key, author, version])
+    for (const [id, version] of this.shadows.entries()) {
+      if (of?.has(bucketOf(id)) === false) continue
       const [kind, author, key] = id.split('\n') as [string, string, string]
-      return [kind, key, author, version]
-    })
+      entries.push([kind, key, author, version])
+    }
+    return entries
   }
 
   /** SHA-256 over the sorted entries: equal on two peers that know the same. */
@@ -141,11 +151,16 @@ export class RecordBook {
     return this.#hash
   }
 
+  /** The same in sums over buckets (sums.ts), at no cost. */
+  sums(): Uint8Array {
+    return this.#sums.bytes()
+  }
+
   #isWithinShare(name: string, id: string, growth: number): boolean {
     const author = this.#authors.get(name)
     if (author === undefined) return true
     if (author.bytes + growth > MAX_BYTES_PER_AUTHOR) return false
-    return author.ids.has(id) || author.ids.size < MAX_RECORDS_PER_AUTHOR
+    return this.#records.has(id) || author.ids.length < MAX_RECORDS_PER_AUTHOR
   }
 
   /** Drops the authors that were silent longest, until there is room. */
@@ -165,18 +180,34 @@ export class RecordBook {
     return !this.#authors.has(name) && this.#authors.size >= MAX_AUTHORS
   }
 
-  #unsign(record: StoredRecord | undefined): void {
-    if (record !== undefined) this.#signed.delete(signatureOf(record.bytes))
+  #enter(record: StoredRecord): void {
+    this.#toggle(record.sum)
+    this.#signed.set(signatureStart(record.bytes), record)
+    if (isMany(record.kind)) return
+    const few = this.#few.get(record.kind) ?? new Set()
+    this.#few.set(record.kind, few.add(record))
   }
 
-  #changed(record: StoredRecord): void {
+  #leave(record: StoredRecord): void {
+    this.#toggle(record.sum)
+    const start = signatureStart(record.bytes)
+    if (this.#signed.get(start) === record) this.#signed.delete(start)
+    this.#few.get(record.kind)?.delete(record)
+  }
+
+  #toggle(sum: EntrySum): void {
     this.#hash = undefined
-    this.#needs.changed(record)
+    this.#sums.toggle(sum)
   }
 }
 
-function signatureOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(SIGNATURE_BYTES, bytes.length)).toString('latin1')
+function isMany(kind: RecordKind): boolean {
+  return kind === 'profile' || kind === 'holdings'
+}
+
+/** 30 bits: what a map holds without an object of its own. */
+function signatureStart([a = 0, b = 0, c = 0, d = 0]: Uint8Array): number {
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 2
 }
 
 function hashOf(entries: readonly DigestEntry[]): Uint8Array {

@@ -13,10 +13,11 @@ interface Shadow {
 
 export class Shadows {
   readonly #clock: Clock
-  readonly #changed: () => void
+  /** An entry has come or gone. */
+  readonly #changed: (id: string, version: number) => void
   readonly #shadows = new Map<string, Shadow>()
 
-  constructor(clock: Clock, changed: () => void) {
+  constructor(clock: Clock, changed: (id: string, version: number) => void) {
     this.#clock = clock
     this.#changed = changed
   }
@@ -27,14 +28,17 @@ export class Shadows {
 
   /** `dropped`: it was fine, and is wanted again when its author comes back. */
   add(id: string, version: number, why: 'refused' | 'dropped'): void {
-    this.#shadows.delete(id)
+    this.remove(id)
     this.#shadows.set(id, { version, why, since: this.#clock.now() })
-    if (this.#shadows.size > MAX_SHADOWS) this.#shadows.delete(this.#shadows.keys().next().value!)
-    this.#changed()
+    this.#changed(id, version)
+    if (this.#shadows.size > MAX_SHADOWS) this.remove(this.#shadows.keys().next().value!)
   }
 
   remove(id: string): void {
-    if (this.#shadows.delete(id)) this.#changed()
+    const shadow = this.#shadows.get(id)
+    if (shadow === undefined) return
+    this.#shadows.delete(id)
+    this.#changed(id, shadow.version)
   }
 
   /** The author is back: what was dropped of it may be sent again. */

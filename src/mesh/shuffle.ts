@@ -13,3 +13,14 @@ export function shuffled<Item>(items: readonly Item[], random: RandomSource): It
   }
   return result
 }
+
+/** So many of them, or all if there are fewer: what is drawn costs, not what is drawn from. */
+export function drawn<Item>(items: readonly Item[], count: number, random: RandomSource): readonly Item[] {
+  if (2 * count >= items.length) return shuffled(items, random).slice(0, count)
+  const chosen = new Set<number>()
+  while (chosen.size < count) {
+    const draws = new DataView(new Uint8Array(random.bytes(4 * (count - chosen.size))).buffer)
+    for (let at = 0; at < draws.byteLength; at += 4) chosen.add(draws.getUint32(at) % items.length)
+  }
+  return [...chosen].map((index) => items[index]!)
+}

@@ -7,7 +7,8 @@ import type { Membership } from '../net/index.ts'
 import type { MeshLogger } from './needs.ts'
 import type { OwnRecords } from './own-records.ts'
 import { standingPlacement, standingPlacements } from './placements.ts'
-import type { RecordBook, StoredRecord } from './record-book.ts'
+import type { RecordBook } from './record-book.ts'
+import type { StoredRecord } from './stored-record.ts'
 
 export interface TakeOverNeeds {
   readonly self: string

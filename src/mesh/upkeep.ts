@@ -2,7 +2,7 @@
 import type { Network } from '../net/index.ts'
 import type { Clock } from '../util/index.ts'
 import { dialable } from './acquaint.ts'
-import { AWAY_KEEP_MS, HEARTBEAT_MS, MAX_ADDRESSES } from './limits.ts'
+import { AWAY_KEEP_MS, HEARTBEAT_MS, HEARTBEAT_PEERS, MAX_ADDRESSES } from './limits.ts'
 import type { MeshLogger } from './needs.ts'
 import { standingPlacements } from './placements.ts'
 import type { Publisher } from './publisher.ts'
@@ -17,6 +17,11 @@ export interface UpkeepNeeds {
   readonly logger: MeshLogger
   /** Ourselves, and who is connected. */
   readonly isNear: (peer: string) => boolean
+}
+
+/** Milliseconds after which a peer says again that it lives, in a mesh of so many. */
+export function heartbeatMs(peers: number): number {
+  return HEARTBEAT_MS * Math.max(1, peers / HEARTBEAT_PEERS)
 }
 
 export class Upkeep {
@@ -61,7 +66,7 @@ export class Upkeep {
       else if (book.silence(author) > AWAY_KEEP_MS) this.#forget(author)
     }
     book.shadows.sweep()
-    if (this.#profile !== undefined && clock.now() - this.#profile.at >= HEARTBEAT_MS) this.refreshProfile()
+    if (this.#profile !== undefined && clock.now() - this.#profile.at >= heartbeatMs(book.size)) this.refreshProfile()
   }
 
   /** A standing placement stays: its stages may well be there, and withdrawn ones keep older ones away. */

@@ -29,7 +29,7 @@ export function createViews(self: string, book: RecordBook, liveness: Liveness):
     }
   }
 
-  const isHere = (peer: string): boolean => peer === self || liveness.isConnected(peer)
+  const isHere = (peer: string): boolean => peer === self || liveness.isThere(peer)
 
   return {
     audit: (author) => book.find('audit', author)?.body,

@@ -50,6 +50,8 @@ export class Dialler {
   readonly #needs: DiallerNeeds
   readonly #self: string
   readonly #targets = new Map<string, Target>()
+  /** Without the id: where a peer is that is no target, and may become one. */
+  lookUp: (peer: string) => readonly string[] = () => []
   #stopped = false
 
   constructor(needs: DiallerNeeds, self: string) {
@@ -80,7 +82,8 @@ export class Dialler {
 
   /** Addresses that a peer has been or may be reached at. */
   addressesOf(peer: string): readonly string[] {
-    return [...this.#targets.values()].filter((one) => one.peer === peer).flatMap((one) => one.addresses)
+    const own = [...this.#targets.values()].filter((one) => one.peer === peer).flatMap((one) => one.addresses)
+    return [...new Set([...own, ...this.lookUp(peer)])]
   }
 
   /** The peer is here; whoever dialled. */

@@ -31,7 +31,6 @@ import { networkSecrets } from './secrets.ts'
 import { createServing, serveGreetings } from './serving.ts'
 import type { NetworkSecrets } from './secrets.ts'
 import { trackTimers } from './timers.ts'
-import type { TrackedClock } from './timers.ts'
 import type { Channel, ConnectedPeer, InterfaceChoice, Network, NetworkEvents, ReachView, Refusal } from './types.ts'
 import { Vitals } from './vitals.ts'
 
@@ -60,7 +59,7 @@ class WeftNetwork implements Network {
   readonly #reacher: Reacher
   readonly #serving: ReturnType<typeof createServing>
   readonly #reach: Reach
-  readonly #clock: TrackedClock
+  readonly #clock: ReturnType<typeof trackTimers>
   #node!: RunningNode
   #discovery: Discovery | undefined
   #stopping: Promise<void> | undefined
@@ -134,8 +133,7 @@ class WeftNetwork implements Network {
     this.#reach.start()
     this.#discovery.start()
     for (const address of this.#init.bootstrap) this.keep(address)
-    for (const { id, addresses } of this.#init.knownPeers ?? [])
-      this.#dialler.add('known', id, plainAddresses(addresses))
+    for (const { id, addresses: at } of this.#init.knownPeers ?? []) this.#dialler.add('known', id, plainAddresses(at))
     this.#needs.logger.info({ peer: this.id, addresses: this.addresses() }, 'listening')
   }
 
@@ -189,6 +187,10 @@ class WeftNetwork implements Network {
     this.#dialler.add('named', parsed.peer ?? undefined, [parsed.plain])
   }
 
+  lookUp(addressesOf: (peer: string) => readonly string[]): void {
+    this.#dialler.lookUp = (peer) => plainAddresses(addressesOf(peer))
+  }
+
   watch(peer: string): () => void {
     return this.#vitals.watch(peer)
   }
@@ -207,8 +209,7 @@ class WeftNetwork implements Network {
   }
 
   stop(): Promise<void> {
-    this.#stopping ??= this.#stop()
-    return this.#stopping
+    return (this.#stopping ??= this.#stop())
   }
 
   async #stop(): Promise<void> {

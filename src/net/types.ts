@@ -125,6 +125,8 @@ export interface Network {
   openLane(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel>
   /** Dials a multiaddr and keeps at it, with back-off, until `stop`. */
   keep(address: string): void
+  /** Where peers are that it is not told to keep: asked when a channel to one is wanted. Multiaddrs, with or without the id. */
+  lookUp(addressesOf: (peer: string) => readonly string[]): void
   /**
    * While watched, a peer that does not answer for 2.5 s (up to 4.5 s where beats differ as on a line that loses packets) is
    * reported `disconnected` as frozen, and its connection ends.

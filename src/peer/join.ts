@@ -1,4 +1,5 @@
 /** What ties a peer to its mesh: what it hears of others reaches the parts that care, and they hear of it. */
+import { heartbeatMs } from '../mesh/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
@@ -13,8 +14,6 @@ import { VERSION } from './version.ts'
 
 /** How often it is looked whether there is something new to tell. */
 const FRESH_MS = 10_000
-/** Links that have changed go out no more often than a profile does anyway, as a sign of life. */
-const LINKS_MS = 30_000
 
 export interface Joining {
   readonly mesh: Mesh
@@ -79,7 +78,7 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Pr
       ...(use.length === 0 ? {} : { use }),
     })
   await publish(now())
-  const fresh = keepFresh(parts.clock, now, publish)
+  const fresh = keepFresh(parts.clock, now, publish, () => heartbeatMs(mesh.profiles().size))
   measured.onNews(() => fresh.look())
   for (const manifest of library.list()) await mesh.announceManifest(manifest)
   placing.reconcile()
@@ -95,6 +94,8 @@ function keepFresh(
   clock: Clock,
   now: () => Told,
   publish: (told: Told) => Promise<void>,
+  /** Links that have changed go out no more often than a profile does anyway, as a sign of life: milliseconds. */
+  heartbeat: () => number,
 ): { look(): void; stop(): void } {
   let told = now()
   let toldAt = clock.now()
@@ -105,7 +106,7 @@ function keepFresh(
     if (stopped) return
     const next = now()
     const news = newsOf(told, next)
-    if (news === 'now' || (news === 'soon' && clock.now() - toldAt >= LINKS_MS)) {
+    if (news === 'now' || (news === 'soon' && clock.now() - toldAt >= heartbeat())) {
       told = next
       toldAt = clock.now()
       publish(next).catch(() => undefined)

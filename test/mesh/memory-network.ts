@@ -116,6 +116,7 @@ export function createMemoryHub(init: MemoryHubInit): MemoryHub {
             const peer = address.split('/').at(-1)!
             if (nodes.has(peer) && !cut.has(`${id} ${peer}`)) setImmediate(() => hub.connect(id, peer))
           },
+          lookUp: () => undefined,
           watch: () => () => undefined,
           ping: () => Promise.resolve(1),
           decide: () => undefined,

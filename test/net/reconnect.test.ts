@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { ChannelClosedError, frame } from '../../src/net/index.ts'
+import { ChannelClosedError, frame, PeerUnreachableError } from '../../src/net/index.ts'
 import type { Network } from '../../src/net/index.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { startPeer } from './child.ts'
@@ -46,6 +46,22 @@ describe('staying connected', () => {
     const again = await pool.add({ identity, listen })
     await joined(a, again)
     expect(a.connected()[0]!.direction).toBe('outbound')
+  })
+
+  test('a peer that it is not told to keep is dialled when a channel to it is wanted, where it is said to be', async () => {
+    const [a, b] = [await pool.add(), await pool.add()]
+    b.handle('/weft/wanted/1', 'connect', (channel) => void channel.close())
+    await expect(a.open(b.id, '/weft/wanted/1')).rejects.toThrow(PeerUnreachableError)
+    const asked: string[] = []
+    a.lookUp((peer) => {
+      asked.push(peer)
+      return peer === b.id ? [address(b)] : []
+    })
+    expect(connectedIds(a)).toEqual([])
+    const channel = await a.open(b.id, '/weft/wanted/1')
+    expect([channel.remote, ...connectedIds(a)]).toEqual([b.id, b.id])
+    expect(asked).toContain(b.id)
+    await expect(a.open(newIdentity().id, '/weft/wanted/1')).rejects.toThrow(PeerUnreachableError)
   })
 
   test('peers of an earlier run are found again by their addresses', async () => {

@@ -10,8 +10,9 @@ const IN_MEMORY = new Map([
   ['node:fs', new URL('disk/sync.ts', import.meta.url).href],
 ])
 
-/** Who takes in records, and what it takes them in with (shared-records.ts). */
-const INTAKE = `${PRODUCT}mesh/intake.ts`
+/** Who takes in records and keeps them, and what with (shared-records.ts). */
+const KEEPERS = ['intake', 'record-book', 'gossip', 'stored-record'].map((name) => `${PRODUCT}mesh/${name}.ts`)
+const KEPT_WITH = ['./records.ts', './bodies.ts', './stored-record.ts']
 const SHARED = new URL('shared-records.ts', import.meta.url).href
 /** Who signs, and what with (signatures.ts). */
 const IDENTITY = `${PRODUCT}trust/identity.ts`
@@ -19,7 +20,7 @@ const SIGNATURES = new URL('signatures.ts', import.meta.url).href
 
 registerHooks({
   resolve(specifier, context, next) {
-    if (context.parentURL === INTAKE && (specifier === './records.ts' || specifier === './bodies.ts'))
+    if (KEEPERS.includes(context.parentURL ?? '') && KEPT_WITH.includes(specifier))
       return { url: SHARED, shortCircuit: true, format: 'module-typescript' }
     if (context.parentURL === IDENTITY && specifier === 'node:crypto')
       return { url: SIGNATURES, shortCircuit: true, format: 'module-typescript' }

@@ -3,15 +3,26 @@
  * bytes give the same answer. What is read, how, and what is refused is the product's.
  */
 import { checkBody as check } from '../../src/mesh/bodies.ts'
-import { isGenuine as genuine, readRecord as read } from '../../src/mesh/records.ts'
-import type { SealedRecord } from '../../src/mesh/records.ts'
+import { isGenuine as genuine, readRecord as read, recordId as idOf } from '../../src/mesh/records.ts'
+import type { MeshRecord, SealedRecord } from '../../src/mesh/records.ts'
+import { storedRecord as store } from '../../src/mesh/stored-record.ts'
+import type { StoredRecord } from '../../src/mesh/stored-record.ts'
 
 export * from '../../src/mesh/bodies.ts'
 export * from '../../src/mesh/records.ts'
+export type { StoredRecord } from '../../src/mesh/stored-record.ts'
 
+const ids = new WeakMap<object, string>()
 const records = new WeakMap<Uint8Array, { readonly sealed: SealedRecord | undefined }>()
 const genuineness = new WeakMap<SealedRecord, boolean>()
+const stored = new WeakMap<SealedRecord, StoredRecord>()
 const bodies = new WeakMap<object, { readonly body: ReturnType<typeof check> }>()
+
+export function recordId(record: Pick<MeshRecord, 'kind' | 'author' | 'key'>): string {
+  const known = ids.get(record) ?? idOf(record)
+  if ('body' in record) ids.set(record, known)
+  return known
+}
 
 export function readRecord(bytes: Uint8Array): SealedRecord | undefined {
   const known = records.get(bytes) ?? { sealed: read(bytes) }
@@ -22,6 +33,12 @@ export function readRecord(bytes: Uint8Array): SealedRecord | undefined {
 export function isGenuine(sealed: SealedRecord): boolean {
   const known = genuineness.get(sealed) ?? genuine(sealed)
   genuineness.set(sealed, known)
+  return known
+}
+
+export function storedRecord(...[sealed, body]: Parameters<typeof store>): StoredRecord {
+  const known = stored.get(sealed) ?? store(sealed, body)
+  stored.set(sealed, known)
   return known
 }
 

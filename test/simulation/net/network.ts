@@ -15,6 +15,7 @@ import type {
   ReachView,
   Refusal,
 } from '../../../src/net/index.ts'
+import { plainAddresses, withPeer } from '../../../src/net/addresses.ts'
 import { Dialler } from '../../../src/net/dialler.ts'
 import type { DialOutcome } from '../../../src/net/dialler.ts'
 import { createEventHub } from '../../../src/net/network-events.ts'
@@ -125,15 +126,17 @@ export class SimulatedNetwork implements Network {
 
   async open(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
     signal?.throwIfAborted()
-    const link = this.#link(peer)
-    if (link === undefined) throw new PeerUnreachableError(peer)
-    const opened = this.#negotiate(link, protocol)
+    const opened = this.#reached(peer).then((link) => this.#negotiate(link, protocol))
     opened.catch(() => undefined)
     return signal === undefined ? opened : orAbort(opened, signal)
   }
 
   openLane(peer: string, protocol: string, signal?: AbortSignal): Promise<Channel> {
     return this.open(peer, protocol, signal)
+  }
+
+  lookUp(addressesOf: (peer: string) => readonly string[]): void {
+    this.#dialler.lookUp = (peer) => plainAddresses(addressesOf(peer))
   }
 
   keep(address: string): void {
@@ -160,8 +163,7 @@ export class SimulatedNetwork implements Network {
   }
 
   async ping(peer: string, bytes: number, signal?: AbortSignal): Promise<number> {
-    const link = this.#link(peer)
-    if (link === undefined) throw new PeerUnreachableError(peer)
+    await this.#reached(peer)
     const trip = this.#trip(peer) + (2 * bytes) / this.#hub.skies.way(this.id, peer).rate
     await this.process.sleep(trip, signal)
     return trip
@@ -224,6 +226,15 @@ export class SimulatedNetwork implements Network {
   /** The newest. */
   #link(peer: string): Link | undefined {
     return this.#links.get(peer)?.at(-1)
+  }
+
+  /** It is dialled if there is no connection to it. */
+  async #reached(peer: string): Promise<Link> {
+    if (this.#link(peer) === undefined)
+      await this.#dial(this.#dialler.addressesOf(peer).map((address) => withPeer(address, peer)))
+    const link = this.#link(peer)
+    if (link === undefined) throw new PeerUnreachableError(peer)
+    return link
   }
 
   #trip(peer: string): number {
