@@ -82,7 +82,8 @@ if (values.swarm) {
     { ...options, minutes: Number(values.minutes), churn: Number(values.churn) },
     values.log ? say : undefined,
   )
-  say(`${JSON.stringify(result, null, 1)}\n${((machineNow() - started) / 1000).toFixed(1)} s of the machine`)
+  say(JSON.stringify(result, null, values.json ? 0 : 1))
+  if (!values.json) say(`${((machineNow() - started) / 1000).toFixed(1)} s of the machine`)
   process.exit(result.violations.length > 0 ? 1 : 0)
 }
 const seeds = seedsOf(values.seed, values.seeds)

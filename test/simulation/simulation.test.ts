@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { NEIGHBOURS } from '../../src/mesh/limits.ts'
 import { isWhole } from '../whole.ts'
 
 const run = promisify(execFile)
@@ -46,12 +47,41 @@ const SEEDS = [14] as const
 let results: Result[]
 let again: Result[]
 let scenes: Readonly<Record<string, unknown>>
+let swarm: Swarm
+
+/** More than are all connected to all. */
+const MANY = 80
+
+interface Swarm {
+  readonly hash: string
+  readonly convergedMs: number | null
+  readonly connections: { readonly least: number; readonly mean: number }
+  readonly there: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly healedMs: number | null
+  readonly lookups: number
+  readonly right: number
+  readonly violations: readonly string[]
+}
 
 beforeAll(async () => {
   const [seed] = SEEDS
-  ;[results, again, scenes] = await Promise.all([
+  ;[results, again, swarm, scenes] = await Promise.all([
     simulate('--minutes', '1', '--seeds', SEEDS.join()),
     simulate('--minutes', '1', '--seed', String(seed)),
+    run(process.execPath, [
+      '--import',
+      here('hooks.ts'),
+      here('main.ts'),
+      '--json',
+      '--swarm',
+      '--peers',
+      String(MANY),
+      '--minutes',
+      '0.5',
+      '--churn',
+      '0.5',
+    ]).then(({ stdout }) => JSON.parse(stdout) as Swarm),
     run(process.execPath, ['--import', here('hooks.ts'), here('scenes.ts')]).then(
       ({ stdout }) => JSON.parse(stdout) as Readonly<Record<string, unknown>>,
     ),
@@ -81,6 +111,26 @@ describe('a simulated mesh', () => {
 
   it('gives the same log for the same seed in another process', () => {
     expect(again[0]!.hash).toBe(results.at(-1)!.hash)
+  })
+})
+
+describe('a mesh in which not all are connected to all', () => {
+  it('has some neighbours each, and all are known and taken for there', () => {
+    expect(swarm.violations).toEqual([])
+    expect(swarm.convergedMs).not.toBeNull()
+    expect(swarm.connections.least).toBeGreaterThanOrEqual(NEIGHBOURS)
+    expect(swarm.connections.mean).toBeLessThan(MANY - 10)
+    expect(swarm.there).toBe(1)
+  })
+
+  it('is whole again after partitions, slow ways, and the last that comes back', () => {
+    expect(swarm.faults['partition']).toBeGreaterThan(0)
+    expect(swarm.healedMs).not.toBeNull()
+  })
+
+  it('names holders that are there, while peers come and go', () => {
+    expect(swarm.lookups).toBe(300)
+    expect(swarm.right / swarm.lookups).toBeGreaterThanOrEqual(0.99)
   })
 })
 

@@ -10,6 +10,7 @@ import { SimulatedPeer } from './peer.ts'
 import type { PeerPlan } from './peer.ts'
 import { Chance } from './random.ts'
 import { Scheduler, START } from './scheduler.ts'
+import { SwarmWeather } from './swarm-weather.ts'
 import { makeModel } from './toy/model.ts'
 
 /** Over which a mesh comes up: each knows a few that were there before. */
@@ -35,6 +36,14 @@ export interface SwarmResult {
   readonly frames: number
   /** Milliseconds from the start of the last peer until each knew each; null: not in two minutes. */
   readonly convergedMs: number | null
+  /** Of a peer, then: the least and the mean. */
+  readonly connections: { readonly least: number; readonly mean: number }
+  /** Of all pairs that one of a few peers is one half of: share that it takes for there. */
+  readonly there: number
+  /** Ways that were cut or slow while peers came and went, by kind. */
+  readonly faults: Readonly<Record<string, number>>
+  /** Milliseconds from the end of all faults until each takes each for there, those that came back last too; null: not in two minutes. */
+  readonly healedMs: number | null
   readonly lookups: number
   readonly right: number
   /** Milliseconds of the machine. */
@@ -72,15 +81,20 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
 
   const since = scheduler.now
   let convergedMs: number | null = null
+  let knowing = 0
   while (scheduler.now - since < MOST_MS && convergedMs === null) {
     await scheduler.run(LOOK_MS)
-    const known = peers.map((peer) => peer.peer!.status().peers.filter(({ profile }) => profile !== null).length)
-    const least = Math.min(...known)
-    const mean = known.reduce((sum, count) => sum + count, 0) / known.length
-    log.add('known', least, mean.toFixed(1), hub.frames)
-    if (least === peers.length - 1) convergedMs = scheduler.now - since
+    // Nobody forgets anybody now: who lacks somebody is asked again, and then those behind it.
+    while (knowing < peers.length && knownTo(peers[knowing]!) === peers.length - 1) knowing++
+    log.add('knowing', knowing, hub.frames)
+    if (knowing === peers.length) convergedMs = scheduler.now - since
   }
   if (convergedMs === null) violations.push('not all peers know all others')
+
+  const degrees = peers.map((peer) => peer.network!.connected().length)
+  const connections = { least: Math.min(...degrees), mean: degrees.reduce((sum, one) => sum + one, 0) / degrees.length }
+  const seen = peers.slice(-3).flatMap((peer) => peer.peer!.status().peers)
+  const there = seen.filter(({ state }) => state === 'connected').length / (3 * (peers.length - 1))
 
   const churning = chance.of('churn')
   let isOver = false
@@ -97,6 +111,8 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
     })
   }
   next()
+  const weather = new SwarmWeather({ scheduler, hub, log, chance: chance.of('weather'), peers })
+  weather.start()
   let lookups = 0
   let right = 0
   const times: number[] = []
@@ -113,6 +129,10 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
     }
   }
   isOver = true
+  weather.stop()
+  const healedMs = await whole(scheduler, peers)
+  log.add('healed', healedMs)
+  if (healedMs === null) violations.push('not all peers are there for all others after the last came back')
   if (lookups > 0 && right < 0.99 * lookups) violations.push(`${lookups - right} of ${lookups} lookups were wrong`)
   log.add('end', lookups, right, hub.frames, scheduler.steps)
   const rss = process.memoryUsage.rss()
@@ -123,6 +143,10 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
     steps: scheduler.steps,
     frames: hub.frames,
     convergedMs,
+    connections,
+    there,
+    faults: Object.fromEntries(weather.fired),
+    healedMs,
     lookups,
     right,
     lookupP95Ms: times[Math.floor(times.length * 0.95)] ?? 0,
@@ -131,11 +155,30 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
   }
 }
 
+/** Milliseconds until all are up, and a few at either end take all others for there. */
+async function whole(scheduler: Scheduler, peers: readonly SimulatedPeer[]): Promise<number | null> {
+  const few = [...peers.slice(0, 3), ...peers.slice(-3)]
+  const sees = (by: SimulatedPeer): number =>
+    by.peer?.status().peers.filter(({ state }) => state === 'connected').length ?? 0
+  const since = scheduler.now
+  while (scheduler.now - since < MOST_MS) {
+    await scheduler.run(LOOK_MS)
+    if (peers.every(({ isUp }) => isUp) && few.every((by) => sees(by) === peers.length - 1))
+      return scheduler.now - since
+  }
+  return null
+}
+
+/** Other peers whose profiles it has. */
+function knownTo(by: SimulatedPeer): number {
+  return by.peer?.status().peers.filter(({ profile }) => profile !== null).length ?? 0
+}
+
 /** Who has the model, as a peer knows: the nearest of those that it is connected to. */
 function holderOf(by: SimulatedPeer): string | undefined {
   const { peers } = by.peer!.status()
   const holders = peers.filter(({ state, models }) => state === 'connected' && models.length > 0)
-  return holders.sort((left, right) => (left.rtt_ms ?? 0) - (right.rtt_ms ?? 0))[0]?.id
+  return holders.sort((left, right) => (left.rtt_ms ?? Infinity) - (right.rtt_ms ?? Infinity))[0]?.id
 }
 
 function planOf(index: number, chance: Chance): PeerPlan {
