@@ -42,26 +42,29 @@ interface Series<Metric> {
 export function createTelemetry(needs: TelemetryNeeds, init: TelemetryInit = {}): Telemetry {
   const registry = new Registry()
   if (init.defaultLabels !== undefined) registry.setDefaultLabels(init.defaultLabels)
-  const totals = new Map<string, number>()
+  const declared = new Map(Object.entries<MetricRow>(COUNTERS))
+  const totals = new Map([...declared.keys()].map((name) => [name, 0]))
   const undeclared = new Set<string>()
+  /** Made when they first move, or when all are read: they are 130 KB, and most of a peer's never move. */
   const counters = new Map<string, Series<Counter>>()
-  for (const [name, row] of Object.entries<MetricRow>(COUNTERS)) {
-    counters.set(name, counterSeries(registry, name, row))
-    totals.set(name, 0)
-  }
   const histograms = new Map<string, Series<Histogram>>()
   for (const [name, row] of Object.entries<HistogramRow>(HISTOGRAMS))
     histograms.set(name, histogramSeries(registry, name, row))
   const gauges = createGauges(registry)
 
+  const made = (name: string, row: MetricRow): Series<Counter> => {
+    const fresh = counterSeries(registry, name, row)
+    counters.set(name, fresh)
+    return fresh
+  }
   const counterFor = (name: string): Series<Counter> | undefined => {
     const known = counters.get(name)
     if (known !== undefined) return known
+    const row = declared.get(name)
+    if (row !== undefined) return made(name, row)
     if (undeclared.size >= MAX_UNDECLARED || !/^[a-z][a-z0-9_]{0,63}$/.test(name)) return undefined
     undeclared.add(name)
-    const fresh = counterSeries(registry, name, { help: 'Not in the table of metrics.' })
-    counters.set(name, fresh)
-    return fresh
+    return made(name, { help: 'Not in the table of metrics.' })
   }
 
   const telemetry: Telemetry = {
@@ -81,6 +84,7 @@ export function createTelemetry(needs: TelemetryNeeds, init: TelemetryInit = {})
     counters: () => Object.fromEntries(totals),
     text: async () => {
       gauges.read()
+      for (const name of declared.keys()) counterFor(name)
       return registry.metrics()
     },
     undeclared: () => [...undeclared],
