@@ -44,11 +44,20 @@ describe('the way to a peer', () => {
     expect(peer!.rtt).toBeGreaterThan(0)
   })
 
-  it('is counted as its beats come: jitter by steps, loss over the last sixty-four', () => {
+  it('is what its last beats say, but for those that are late; jitter is of their steps, loss over the last sixty-four', () => {
     const trips = new RoundTrips()
     expect([trips.rtt, trips.jitter]).toEqual([null, null])
-    for (const ms of [10, 10, 26]) trips.add(ms)
-    expect([trips.rtt, trips.jitter]).toEqual([14, 1])
+    // The first meets a process that has just begun.
+    for (const ms of [400, 12, 10]) trips.add(ms)
+    expect([trips.rtt, trips.jitter]).toEqual([10, 2])
+    // One that is late says nothing of the line, two of nine do.
+    for (const ms of [11, 90, 11, 10, 12, 11]) trips.add(ms)
+    expect([trips.rtt, trips.jitter]).toEqual([11, (1 + 1 + 1 + 2 + 2 + 79) / 6])
+    for (const ms of [11, 10, 11, 12, 10]) trips.add(ms)
+    expect([trips.rtt, trips.jitter]).toEqual([10, 5 / 6])
+    // The way has become longer.
+    for (const ms of [41, 44, 40, 43, 41, 42, 40]) trips.add(ms)
+    expect([trips.rtt, trips.jitter]).toEqual([40, 13 / 6])
     const beats = new BeatHistory()
     expect(beats.loss('a')).toBeNull()
     for (let beat = 0; beat < 100; beat++) beats.add('a', beat >= 40 && beat % 16 !== 0 ? 4 : undefined)
