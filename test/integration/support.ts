@@ -35,7 +35,7 @@ export interface Lab {
   /** @param within command that runs it elsewhere, e.g. in a network namespace */
   start(name: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
   /** Another program in the place of bin/weft. */
-  startProgram(name: string, program: string, args?: readonly string[]): Promise<RealPeer>
+  startProgram(name: string, program: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
   /** With its API where others reach it. @param http HOST:PORT */
   startOnLan(name: string, http: string, within: readonly string[]): Promise<RealPeer>
   /** On another Node than this one. */
@@ -64,11 +64,11 @@ export async function createLab(): Promise<Lab> {
       peers.push(peer)
       return peer
     },
-    async startProgram(name, program, args = []) {
+    async startProgram(name, program, args = [], within = []) {
       const peer = await startPeer(
         home(name),
         ['--name', name, '--network', network, '--threads', '1', '--http', 'off', ...args],
-        [],
+        within,
         program,
       )
       peers.push(peer)
