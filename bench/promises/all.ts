@@ -1,0 +1,11 @@
+import { corrupt } from './corrupt.ts'
+import { loss } from './loss.ts'
+import { partition } from './partition.ts'
+import { restart } from './restart.ts'
+import { slow } from './slow.ts'
+import { sleep } from './sleep.ts'
+import { soak } from './soak.ts'
+import type { Promised } from './report.ts'
+
+/** In the order of the list that they are from. */
+export const PROMISES: readonly Promised[] = [partition, slow, loss, corrupt, restart, soak, sleep]

@@ -1,0 +1,26 @@
+/**
+ * Promises of reliability in their sampled versions, with everything that `bench/promises.ts` checks but for its figures of time.
+ * Those of a figure alone, and the soak, only where the suites run whole.
+ */
+import { describe, expect, it } from 'vitest'
+import { PROMISES } from '../../bench/promises/all.ts'
+import { Report } from '../../bench/promises/report.ts'
+import { isLong, isWhole } from '../whole.ts'
+import { netlabFor } from './netlab.ts'
+
+const { why } = netlabFor('promises')
+const SAMPLED = ['R4', 'R7', 'R13', 'R23']
+
+describe.runIf(isLong)(`on hosts of their own${why === undefined ? '' : ` (skipped: ${why})`}`, () => {
+  for (const promised of PROMISES.filter((each) => isWhole || SAMPLED.includes(each.id)))
+    it.skipIf(why !== undefined)(
+      `${promised.id} holds: ${promised.title}`,
+      async () => {
+        const report = new Report()
+        await promised.run(report, true)
+        expect(report.injected).not.toEqual([])
+        expect(report.broken).toEqual([])
+      },
+      580_000,
+    )
+})
