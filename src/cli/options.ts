@@ -54,7 +54,7 @@ export const SPECULATE: readonly OptionSpec[] = [
   {
     name: 'draft',
     value: { label: 'MODEL', kind: 'text' },
-    help: 'the small model that guesses: of the same vocabulary, on the peer that is asked (default: one that is there)',
+    help: 'the small model that guesses: of the same vocabulary, on the peer that is asked; off: none (default: one that is there)',
   },
 ]
 

@@ -157,9 +157,10 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   })
   wired.drafts = drafts.hosts
   undo.push(() => drafts.hosts.stop())
+  const taken = (most: number): number => stages.weights + drafts.hosts.giveBack(Math.max(0, most - stages.weights))
   const graphStages = graphStagesOf(parts, library, {
     memory: profile().memory_quota,
-    taken: () => stages.weights + drafts.hosts.weights,
+    taken,
     placing: () => wired.placing,
     changed: () => {
       wired.holdings?.changed()
@@ -210,7 +211,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => flow.stop())
-  const trained = trainingOf(parts, { library, network, stages, gates: { ...gates, ...serving } }, undo)
+  const trained = trainingOf(parts, { library, network, taken, gates: { ...gates, ...serving } }, undo)
   const watch = (peer: string): (() => void) =>
     peer === self || network === null ? () => undefined : network.watch(peer)
   const keptParts = new KeptParts({ clock, paths, store, library })

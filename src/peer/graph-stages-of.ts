@@ -7,8 +7,8 @@ import type { Placing } from './placing.ts'
 
 export interface GraphStagesAround {
   readonly memory: number
-  /** Bytes that others have taken. */
-  taken(): number
+  /** Bytes that others have taken. What they only keep they give back, down to `most`. */
+  taken(most: number): number
   placing(): Placing | undefined
   changed(): void
 }
@@ -26,7 +26,7 @@ export function graphStagesOf(
     threads,
     parts: join(paths.state, 'graph-parts'),
     memory: around.memory,
-    taken: () => around.taken(),
+    taken: (most) => around.taken(most),
     fetch: async (digest, blobs) => library.fetchSome(await library.resolve(digest), blobs),
     count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
     model: (digest) => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { languageModel } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
 import { TrainHosts, TrainService } from '../pipeline/index.ts'
-import type { SiteGate, Stages } from '../pipeline/index.ts'
+import type { SiteGate } from '../pipeline/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 
@@ -12,12 +12,13 @@ export interface TrainingParts {
   readonly gates: SiteGate
   readonly library: Library
   readonly network: Network | null
-  readonly stages: Stages
+  /** Bytes that others take. What they only keep they give back, down to `most`. */
+  readonly taken: (most: number) => number
 }
 
 export function trainingOf(
   { clock, identity, paths, profiling, telemetry, threads }: Parts,
-  { gates, library, network, stages }: TrainingParts,
+  { gates, library, network, taken }: TrainingParts,
   undo: (() => unknown)[],
 ): { readonly hosts: TrainHosts; readonly service: TrainService; stop(): Promise<void> } {
   const count = (counter: string, by?: number): void => telemetry.count(counter as 'training_sessions', by)
@@ -27,7 +28,7 @@ export function trainingOf(
     storeDirectory: paths.store,
     threads,
     memory: profiling.hardware(library.list()).memory_quota,
-    taken: () => stages.weights,
+    taken,
     model: async (digest) => {
       const manifest = languageModel(await library.resolve(digest))
       return { manifest, path: library.path(manifest) }

@@ -16,9 +16,10 @@ export interface TrainHostsNeeds {
   readonly codeCache: string
   readonly storeDirectory: string
   readonly threads: number
-  /** Bytes that weft may use, and those that are taken. */
+  /** Bytes that weft may use. */
   readonly memory: number
-  taken(): number
+  /** Those that others take. What they only keep they give back, down to `most`. */
+  taken(most: number): number
   model(digest: string): Promise<{ readonly manifest: ModelManifest; readonly path: string }>
   fetch(manifest: ModelManifest, from: number, to: number): Promise<void>
   count(name: string, by?: number): void
@@ -56,7 +57,8 @@ export class TrainHosts {
     const own = new Set([...(this.#entries.get(digest)?.blocks ?? []), ...wanted])
     const others = [...this.#entries].filter(([other]) => other !== digest)
     const theirs = others.reduce((sum, [, entry]) => sum + frozenBytes(entry.manifest, entry.blocks), 0)
-    const need = frozenBytes(manifest, own) + theirs + this.#needs.taken()
+    const ours = frozenBytes(manifest, own) + theirs
+    const need = ours + this.#needs.taken(this.#needs.memory - ours)
     if (need > this.#needs.memory) throw new MemoryQuotaError(manifest.model, need, this.#needs.memory)
     // Counted from here on: another that asks meanwhile finds this memory taken.
     const entry = this.#entries.get(digest) ?? this.#start(digest, manifest, path)

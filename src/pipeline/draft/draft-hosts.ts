@@ -8,6 +8,7 @@ import { Stages } from '../stages.ts'
 import type { StagesNeeds } from '../stages.ts'
 import { Draft } from './draft.ts'
 import type { DraftInit } from './draft.ts'
+import { runYielding } from './run-yielding.ts'
 
 export interface DraftHostsNeeds extends Omit<StagesNeeds, 'others' | 'changed'> {
   /** Bytes that stages of this peer take. */
@@ -23,7 +24,8 @@ export class DraftHosts {
 
   constructor(needs: DraftHostsNeeds) {
     this.#needs = needs
-    this.#stages = new Stages({ ...needs, others: () => needs.taken(), changed: () => undefined })
+    const runHost = needs.runHost ?? runYielding
+    this.#stages = new Stages({ ...needs, runHost, others: () => needs.taken(), changed: () => undefined })
   }
 
   /** Bytes of weights that are loaded, or about to be. */

@@ -42,6 +42,12 @@ export async function withLayers(source: string, target: string, layers: readonl
   await writeFile(target, Buffer.concat([...head, new Uint8Array(padded(length) - length), ...data]))
 }
 
+/** Layers of a file. */
+export async function layersOf(source: string): Promise<number> {
+  const { tensors } = readGguf(await readFile(source))
+  return new Set(tensors.flatMap(({ name }) => /^blk\.(\d+)\./.exec(name)?.[1] ?? [])).size
+}
+
 /** What a layer adds to the residual goes through these two. */
 function layerOf(tensors: readonly Tensor[], from: number, to: number, isIdle: boolean): Tensor[] {
   return tensors

@@ -25,8 +25,8 @@ export interface GraphStagesNeeds extends BuildPartNeeds {
   readonly parts: string
   /** Bytes for weights and for what sessions keep. */
   readonly memory: number
-  /** Of that, what others have taken. */
-  readonly taken: () => number
+  /** Of that, what others have taken. What they only keep they give back, down to `most`. */
+  readonly taken: (most: number) => number
   /** Name and number of blocks of a model that is known here. */
   readonly model: (digest: string) => { readonly model: string; readonly blocks: number } | undefined
   /** The author of a placement that stands and gives these blocks to this peer: their host is kept. */
@@ -202,16 +202,18 @@ export class GraphStages implements GraphStageTable {
   /** Room for what a session keeps between its steps, counted as weights are. @throws KvFullError */
   #reserve(entry: Entry, bytes: number): () => void {
     if (bytes > 0) {
-      this.#endIdle(() => this.#total() + bytes <= this.#needs.memory)
-      const free = this.#needs.memory - this.#total()
+      this.#endIdle(() => this.#total(bytes) + bytes <= this.#needs.memory)
+      const free = this.#needs.memory - this.#total(bytes)
       if (bytes > free) throw new KvFullError(bytes, Math.max(0, free))
       entry.bytes += bytes
     }
     return () => void (entry.bytes -= bytes)
   }
 
-  #total(): number {
-    return this.bytes + this.#needs.taken()
+  /** @param more bytes that are wanted */
+  #total(more = 0): number {
+    const { bytes } = this
+    return bytes + this.#needs.taken(this.#needs.memory - bytes - more)
   }
 
   /** Hosts that are only kept make room, those first that were needed longest ago. */
@@ -224,7 +226,7 @@ export class GraphStages implements GraphStageTable {
 
   #makeRoom({ digest }: PartFacts, bytes: number): void {
     const { memory } = this.#needs
-    const needed = (): number => bytes + this.#total()
+    const needed = (): number => bytes + this.#total(bytes)
     this.#endIdle(() => needed() <= memory && this.#entries.size < MAX_HOSTS)
     if (needed() > memory) throw new MemoryQuotaError(digest, needed(), memory)
     if (this.#entries.size >= MAX_HOSTS) throw new FlowRefusedError(`${MAX_HOSTS} graph hosts run already`)

@@ -10,6 +10,8 @@ export class Account {
   #spent = 0
   #isOff = false
   #timesOff = 0
+  /** What chance alone makes of the steps, squared. */
+  #chance = 0
 
   /** @param share of the time so far that may be lost */
   constructor(share: number) {
@@ -25,11 +27,16 @@ export class Account {
     return this.#timesOff
   }
 
-  /** A step took so long, and that was so much less than without. @param stepMs of a step without guesses */
-  step(ms: number, saved: number, stepMs: number): void {
+  /**
+   * A step took so long, and that was so much less than without.
+   * @param stepMs of a step without guesses
+   * @param spread milliseconds by which these differ from each other: what is lost by chance is no loss
+   */
+  step(ms: number, saved: number, stepMs: number, spread = 0): void {
     this.#spent += ms
     this.#saved += saved
-    const allowed = this.#share * this.#spent + LOSS_STEPS * stepMs
+    this.#chance += spread ** 2
+    const allowed = this.#share * this.#spent + LOSS_STEPS * stepMs + Math.sqrt(this.#chance)
     const isOff = -this.#saved > (this.#isOff ? allowed / 2 : allowed)
     if (isOff && !this.#isOff) this.#timesOff++
     this.#isOff = isOff

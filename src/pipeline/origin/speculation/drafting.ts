@@ -127,14 +127,14 @@ export class Drafting {
 
   /**
    * A step was taken while it guessed.
-   * @param saved milliseconds that it took less than without
+   * @param expected milliseconds that its tokens would have taken without
    * @param guesses of its own that went along
    */
-  stepped(ms: number, saved: number, guesses: number): void {
+  stepped(ms: number, expected: number, guesses: number): void {
     this.#useless = guesses > 0 ? 0 : this.#useless + 1
     if (this.#useless >= USELESS) [this.#useless, this.#restsFor] = [0, REST]
     const before = this.#account.timesOff
-    this.#account.step(ms, saved, this.#pace.stepMs ?? 0)
+    this.#account.step(ms, expected - ms, this.#pace.stepMs ?? 0, this.#pace.usual.spread)
     if (this.#account.timesOff > before) this.#init.count('draft_off', 1)
   }
 

@@ -50,6 +50,17 @@ export class Pace {
     return this.#plain.toSorted((a, b) => a - b)[this.#plain.length >> 1]!
   }
 
+  /**
+   * Mean of those that are looked back on, and how far they are from it: some are slow for a reason of their own, with guesses and
+   * without.
+   */
+  get usual(): { readonly ms: number; readonly spread: number } {
+    const count = this.#plain.length
+    if (count === 0) return { ms: 0, spread: 0 }
+    const ms = this.#plain.reduce((sum, each) => sum + each, 0) / count
+    return { ms, spread: Math.sqrt(this.#plain.reduce((sum, each) => sum + (each - ms) ** 2, 0) / count) }
+  }
+
   /** Milliseconds that a step with so many guesses takes; undefined: not known. */
   expected(guesses: number): number | undefined {
     const step = this.stepMs

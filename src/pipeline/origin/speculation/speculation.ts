@@ -160,22 +160,22 @@ export class Speculation {
     const { source, guesses, match, likely, isBeside, isQuiet, waited } = step
     const right = ids.length - 1
     const wouldBe = likely === undefined ? undefined : likely === ids[0]
-    const plain = this.#pace.stepMs ?? ms
+    const usual = this.#pace.usual.ms
     if (guesses > 0) this.#init.count('draft_accepted', right)
     if (source === 'draft') {
       this.#init.count('draft_model_accepted', right)
       this.#pace.other(ms, guesses, waited)
       this.#window.looked(ms, match, wouldBe)
-      this.#drafting?.stepped(ms, (1 + right) * plain - ms, guesses)
+      this.#drafting?.stepped(ms, (1 + right) * usual, guesses)
     } else if (source === 'lookup') {
       // What it takes longer than it should is lost to the small model beside it.
       const beside = isBeside ? ms - (this.#pace.expected(guesses) ?? ms) : 0
       this.#window.guessed(ms, guesses, right, match, beside)
-      if (isBeside) this.#drafting?.stepped(ms, -beside, 0)
+      if (isBeside) this.#drafting?.stepped(ms, ms - beside, 0)
     } else if (isBeside || !isQuiet) {
       this.#pace.other(ms, 0)
       this.#window.looked(ms, match, wouldBe)
-      if (isBeside) this.#drafting?.stepped(ms, plain - ms, 0)
+      if (isBeside) this.#drafting?.stepped(ms, usual, 0)
     } else this.#window.plain(ms, match, wouldBe)
     if (!isBeside && source !== 'draft') this.#drafting?.passed(ms)
   }
