@@ -76,6 +76,11 @@ export const PEER_OPTIONS: readonly OptionSpec[] = [
     help: 'pages of this origin may call the API, e.g. https://chat.example',
   },
   {
+    name: 'draft',
+    value: { label: 'MODEL', kind: 'text' },
+    help: 'the small model that guesses for answers that name none, where it can; off: none (default: one that fits)',
+  },
+  {
     name: 'audit',
     value: { label: 'MODE', kind: 'text', choices: ['off', 'sample', 'hold'] },
     help: 'whether what others compute for requests of this peer is checked, where they do not say (default: off)',

@@ -26,7 +26,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
   const [lan, http] = [flags.text('lan') as UpInit['lan'] | undefined, flags.text('http')]
   const [memory, threads] = [flags.number('memory'), flags.number('threads')]
   const [disk, uploadLimit] = [flags.number('disk'), flags.number('upload-limit')]
-  const maxAge = flags.number('max-age')
+  const [maxAge, draft] = [flags.number('max-age'), flags.text('draft')]
   const [replan, quiet] = [flags.text('replan') as UpInit['replan'] | undefined, flags.number('replan-quiet')]
   return {
     home,
@@ -49,6 +49,7 @@ export function peerInit({ flags, home }: CommandContext): UpInit {
     ...httpAccess(flags, http),
     ...(flags.flag('journal') ? { journal: true } : {}),
     ...auditOf(flags),
+    ...(draft === undefined ? {} : { draft }),
   }
 }
 

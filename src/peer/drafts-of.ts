@@ -7,7 +7,7 @@ import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
 
 export function draftsOf(
-  { clock, identity, logger, needs, paths, store, telemetry, threads }: Parts,
+  { clock, identity, init, logger, needs, paths, store, telemetry, threads }: Parts,
   library: Library,
   around: Pick<DraftHostsNeeds, 'memory' | 'taken'> & { readonly stages: Stages },
 ): Drafts {
@@ -35,6 +35,7 @@ export function draftsOf(
     library,
     store,
     hosts,
+    usual: init.draft,
     loaded: (digest) => stages.weights - stages.weightsBeside(digest),
     log: (fields, text) => logger.warn(fields, text),
   })

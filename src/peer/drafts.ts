@@ -23,6 +23,8 @@ export interface DraftsNeeds {
   readonly library: Pick<Library, 'byDigest' | 'hasBlocks' | 'list' | 'named' | 'tokenizer'>
   readonly store: Pick<BlobStore, 'has'>
   readonly hosts: DraftHosts
+  /** For answers that name none; NO_DRAFT: none. @default one that is small enough */
+  readonly usual?: string | undefined
   /** Bytes that stages of a model take here. */
   loaded(digest: string): number
   log(fields: object, message: string): void
@@ -76,7 +78,7 @@ export class Drafts {
         throw new DraftUnusableError(manifest.model, undefined, 'none that is smaller has the same vocabulary, or fits')
       return this.#load(asked, found, signal)
     }
-    const found = asked.isSplit ? await this.#own(asked) : undefined
+    const found = asked.isSplit && this.#needs.usual !== NO_DRAFT ? await this.#own(asked) : undefined
     if (found === undefined) return undefined
     this.#loadMeanwhile(found)
     return this.#modelOf(found)
@@ -147,9 +149,16 @@ export class Drafts {
     const now = this.#needs.clock.now()
     const known = this.#found.get(digest)
     if (known !== undefined && now - known.at < LOOK_MS) return known.draft
-    const draft = this.#look(asked).catch(() => undefined)
+    const draft = this.#usual(asked).catch(() => undefined)
     this.#found.set(digest, { at: now, draft })
     return draft
+  }
+
+  /** The one that this peer was told to take, where it can guess for the model. */
+  async #usual(asked: Asked): Promise<ModelManifest | undefined> {
+    const { usual, hosts } = this.#needs
+    const told = usual === undefined ? undefined : await this.#named(asked.manifest, usual).catch(() => undefined)
+    return told !== undefined && hosts.fits(told, asked.lacks) ? told : this.#look(asked)
   }
 
   /**

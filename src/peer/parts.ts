@@ -65,6 +65,8 @@ export interface CreatePeerInit {
   readonly audit?: AuditMode
   /** Of `sample`: chance of a row of a stage that a check follows it, 0 to 1. @default 0.05 */
   readonly auditRate?: number
+  /** The model that guesses for answers that name none, where it can; `off`: none does. @default one that fits */
+  readonly draft?: string
   /** In a cluster: milliseconds after which a membership that no admin confirms is not believed. @default never */
   readonly maxAge?: number
   /** No mesh at all: no listening, no dialling. */

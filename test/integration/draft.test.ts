@@ -18,7 +18,7 @@ describe.runIf(isLong)('a draft model at the origin', () => {
 
   beforeAll(async () => {
     lab = await createLab()
-    ;[a, b, c] = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
+    ;[a, b, c] = await Promise.all([lab.start('a', ['--draft', 'near']), lab.start('b'), lab.start('c')])
     await joined([a, b, c])
     await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
     // Without its last layer it guesses well, with two that do not belong together it does not.
@@ -129,6 +129,21 @@ describe.runIf(isLong)('a draft model at the origin', () => {
     )
     expect(left.ids.length).toBeLessThan(LENGTH)
     await until('it had begun', async () => (await counter(a, 'draft_sessions')) === before + 1)
+    await allFreed()
+  })
+
+  it('is the one that the peer was told to take, where an answer names none and goes over others', async () => {
+    const plain = await ask({ speculate: 'off' })
+    await until('it is taken', async () => {
+      const guessed = await ask()
+      expect(guessed.ids).toEqual(plain.ids)
+      return stat(guessed, 'draft_sessions') === 1
+    })
+    for (const more of [{ draft: 'off' }, { placement: 'local' }, { lane: 'batch' }, { audit: 'sample' }] as const) {
+      const without = await ask(more)
+      expect(without.ids).toEqual(plain.ids)
+      expect(stat(without, 'draft_sessions')).toBe(0)
+    }
     await allFreed()
   })
 
