@@ -127,6 +127,17 @@ describe('a small model beside an answer', () => {
     expect(forced.counters['draft_model_tokens']).toBeGreaterThan(250)
   })
 
+  it('gains, or costs next to nothing, whatever links, luck and machine are', async () => {
+    for (const step of [8, 20, 65])
+      for (const share of [0, 0.3, 0.6, 0.9])
+        for (const guess of [1, 4, 12])
+          for (const beside of [0, 2]) {
+            const world = { step, row: 1, guess, share, beside, tokens: 300 }
+            const { ms, plain } = await answered(world)
+            expect({ ...world, isSlow: ms > plain * 1.03 + 2 * step }).toEqual({ ...world, isSlow: false })
+          }
+  })
+
   it('costs no more where it is slower than the stages, and nothing of it is of use', async () => {
     const world = { step: 5, row: 2, guess: 40, share: 0.9, beside: 3, tokens: 2_000 }
     const { ms, plain, counters } = await answered(world)
