@@ -49,6 +49,8 @@ describe('numbers and types: each a 400 that names the field', () => {
     ['weft', '{"placement":"somewhere"}'],
     ['weft', '{"placement":{"model":"m","stages":[{"peer":"p","from":-1,"to":2}]}}'],
     ['weft', '{"deadline_ms":-5}'],
+    ['weft', '{"draft":7}'],
+    ['weft', '{"speculate":"always"}'],
     ['weft', '{"no_such":1}'],
   ]
   function pair(field: string) {

@@ -134,7 +134,7 @@ describe("OpenAI's own client: chat", () => {
   })
 
   test("every option reaches the peer, and what is not said has OpenAI's default", async () => {
-    const weft = { placement: 'local', deadline_ms: 5000 }
+    const weft = { placement: 'local', deadline_ms: 5000, speculate: 'draft', draft: 'small' }
     const all = { temperature: 0.5, top_p: 0.9, presence_penalty: 1, frequency_penalty: -1, seed: 7, stop: ['a', 'b'] }
     const ours = { top_k: 40, min_p: 0.05, repetition_penalty: 1.1, weft, user: 'ignored', metadata: {}, tools: [] }
     const body = { model: MODEL, messages, ...all, ...ours, max_tokens: 9, max_completion_tokens: 4 }
@@ -155,6 +155,8 @@ describe("OpenAI's own client: chat", () => {
       maxTokens: 4,
       stop: ['a', 'b'],
       placement: 'local',
+      speculate: 'draft',
+      draft: 'small',
       deadline: 5000,
     })
     await post(running.url, '/v1/chat/completions', { model: MODEL, messages, stop: 'x', temperature: null, top_p: 0 })
