@@ -29,7 +29,12 @@ const hex = (bytes: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-
 /** How the key of a folder is made of its passphrase. */
 export const kdfSchema = z.strictObject({
   name: z.literal('scrypt'),
-  N: z.number().int().min(SCRYPT_BOUNDS.least).max(SCRYPT_BOUNDS.most),
+  N: z
+    .number()
+    .int()
+    .min(SCRYPT_BOUNDS.least)
+    .max(SCRYPT_BOUNDS.most)
+    .refine((cost) => Number.isInteger(Math.log2(cost))),
   r: z.literal(8),
   p: z.literal(1),
   salt: hex(16),
