@@ -69,7 +69,7 @@ export const HEARTBEAT_PEERS = 200
 export const THERE_BEATS = 2.5
 /** Of a large mesh: peers that a record goes to from its author, and from each that it is new to. Anti-entropy brings the rest. */
 export const LARGE_PUSH_FANOUT = 24
-export const LARGE_FORWARD_FANOUT = 3
+export const LARGE_FORWARD_FANOUT = 4
 /** An epidemic over 8 others reaches a mesh of 1,000 in four hops; anti-entropy finds who was left out. */
 export const FORWARD_FANOUT = 8
 /** Peers that a round of anti-entropy compares with: 2 KB each, and what differs. */
