@@ -1,7 +1,7 @@
 /**
- * Tokens a second without guesses, with those out of the text, and with a draft model at the origin beside them, over links of some
- * length: hosts in network namespaces (root and Linux only), the origin with embedding, head and draft, two others with the layers.
- * Each prompt is answered in all ways in turns, greedily; the texts must be the same.
+ * Tokens a second without guesses, with those out of the text, with a draft model at the origin beside them, and with that alone,
+ * over links of some length: hosts in network namespaces (root and Linux only), the origin with embedding, head and draft, two others
+ * with the layers. Each prompt is answered in all ways in turns, greedily; the texts must be the same.
  *
  * There is no pair of a large and a small model here, so one is made of one file: the model has layers that add nothing besides its
  * own (it computes as a larger one, and says what the file does), the draft lacks some of them (it is wrong as a smaller one is).
@@ -24,8 +24,10 @@ const WAYS = {
   off: { speculate: 'off' },
   lookup: { draft: 'off' },
   draft: { draft: 'draft' },
+  alone: { draft: 'draft', speculate: 'draft' },
 } as const satisfies Record<string, Partial<GenerateRequest>>
 type Way = keyof typeof WAYS
+const ALL = ['off', 'lookup', 'draft', 'alone'] as const satisfies readonly Way[]
 
 interface Run {
   readonly rate: number
@@ -59,7 +61,7 @@ async function run(origin: RealPeer, prompt: BenchPrompt, way: Way, tokens: numb
   )
   if (end === undefined) throw error
   const { counters, tokens_per_second: rate } = end.stats
-  const of = way === 'draft' ? 'draft_model' : 'draft'
+  const of = way === 'lookup' ? 'draft' : 'draft_model'
   return { rate, guessed: counters[`${of}_tokens`] ?? 0, right: counters[`${of}_accepted`] ?? 0, text: end.text }
 }
 
@@ -76,14 +78,14 @@ async function measure({ model, draft }: Pair, rtt: number, wishes: Wishes): Pro
     for (const way of ['off', 'draft'] as const) await run(a, PROMPTS[0]!, way, 8)
     const name = rtt > 0 ? `RTT ${rtt} ms, ${rate} Mbit` : 'loopback'
     for (const kind of new Set(prompts.map((prompt) => prompt.kind))) {
-      const runs: Record<Way, Run[][]> = { off: [], lookup: [], draft: [] }
+      const runs: Record<Way, Run[][]> = { off: [], lookup: [], draft: [], alone: [] }
       for (const prompt of prompts.filter((each) => each.kind === kind)) {
-        const own: Record<Way, Run[]> = { off: [], lookup: [], draft: [] }
+        const own: Record<Way, Run[]> = { off: [], lookup: [], draft: [], alone: [] }
         for (let round = 0; round < rounds; round++)
-          for (const way of ['off', 'lookup', 'draft'] as const) own[way].push(await run(a, prompt, way, tokens))
+          for (const way of ALL) own[way].push(await run(a, prompt, way, tokens))
         if (new Set(Object.values(own).flatMap((all) => all.map(({ text }) => text))).size !== 1)
           throw new Error('texts differ')
-        for (const way of ['off', 'lookup', 'draft'] as const) runs[way].push(own[way])
+        for (const way of ALL) runs[way].push(own[way])
       }
       row(name, kind, runs)
     }
@@ -96,12 +98,12 @@ async function measure({ model, draft }: Pair, rtt: number, wishes: Wishes): Pro
 function row(name: string, kind: string, runs: Record<Way, Run[][]>): void {
   const rates = (way: Way): number[] => runs[way].map((own) => median(own.map(({ rate }) => rate)))
   const ratio = (way: Way): string => mean(rates(way).map((rate, at) => rate / rates('off')[at]!)).toFixed(2)
-  const all = runs.draft.flat()
+  const all = runs.alone.flat()
   const [guessed, right] = [mean(all.map((one) => one.guessed)), mean(all.map((one) => one.right))]
   const share = guessed === 0 ? '-' : `${((right / guessed) * 100).toFixed(0)} %`
-  const [off, lookup, draft] = (['off', 'lookup', 'draft'] as const).map((way) => mean(rates(way)).toFixed(1))
+  const [off, lookup, draft, alone] = ALL.map((way) => mean(rates(way)).toFixed(1))
   process.stdout.write(
-    `| ${name} | ${kind} | ${off} | ${lookup} (${ratio('lookup')}) | ${draft} (${ratio('draft')}) | ${guessed.toFixed(0)} | ${share} |\n`,
+    `| ${name} | ${kind} | ${off} | ${lookup} (${ratio('lookup')}) | ${draft} (${ratio('draft')}) | ${alone} (${ratio('alone')}) | ${guessed.toFixed(0)} | ${share} |\n`,
   )
 }
 
@@ -135,8 +137,8 @@ async function main(): Promise<void> {
     process.stdout.write(
       `${cpus()[0]!.model}, ${cpus().length} cores, load ${loadavg()[0]!.toFixed(1)}; ${own.length} layers and ${values.idle} idle ` +
         `ones over two servers, a draft of ${kept.length}; greedy, ${tokens} tokens at most, median of ${rounds}\n\n` +
-        '| links | prompts | tokens/s without | out of the text | draft model beside | its guesses an answer | right |\n' +
-        '| --- | --- | --- | --- | --- | --- | --- |\n',
+        '| links | prompts | tokens/s without | out of the text | draft model beside | alone | its guesses an answer, alone | right |\n' +
+        '| --- | --- | --- | --- | --- | --- | --- | --- |\n',
     )
     for (const rtt of links) await measure(pair, rtt, { rate: values.rate, rounds, tokens, prompts })
   } finally {
