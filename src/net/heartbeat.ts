@@ -79,23 +79,27 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
   let stopped = false
   let cancel = (): void => undefined
   const timers = new Set<() => void>()
-  const after = (ms: number, action: () => void): void => {
+  const after = (ms: number, action: () => void): (() => void) => {
     const cancelTimer = clock.after(ms, () => {
       timers.delete(cancelTimer)
       action()
     })
     timers.add(cancelTimer)
+    return () => {
+      timers.delete(cancelTimer)
+      cancelTimer()
+    }
   }
   const beat = (): void => {
     if (stopped) return
     const watched = needs.watched()
     cancel = clock.after(watched ? WATCHED_BEAT_MS : BEAT_MS, beat)
-    let answered = false
+    let unjudged = (): void => undefined
     const sent = clock.now()
     const judge = (wait: number): void => {
       const asked = clock.now()
-      after(wait, () => {
-        if (stopped || answered) return
+      unjudged = after(wait, () => {
+        if (stopped) return
         // a timer that is late says that this process was busy: the answer may be in the queue behind it
         if (clock.now() - asked > wait + LATE_MS) judge(wait)
         else needs.frozen(clock.now() - sent)
@@ -104,7 +108,7 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
     judge(watched ? needs.patience() : BEAT_WAIT_MS)
     needs.pinger.ping(0).then(
       (rtt) => {
-        answered = true
+        unjudged()
         if (!stopped) needs.measured(rtt)
       },
       () => {

@@ -99,6 +99,8 @@ describe('the way to a peer', () => {
     const sound = beat(3_500, 3_000)
     await clock.advance(10_000)
     expect(silent).toEqual([])
+    // The next beat, and for each of three that are under way its answer and its end; none for those that were answered.
+    expect(clock.waiting()).toBe(7)
     sound.stop()
     const cut = beat(1_450, 3_000)
     await clock.advance(1_460)
