@@ -6,6 +6,7 @@
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/util/index.ts'
+import { netlabFor } from '../test/integration/netlab.ts'
 import { answer, greedy, joined, TINY, until } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
 import { createField } from './promises/field.ts'
@@ -112,4 +113,6 @@ const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 const shown = (row: Row): string =>
   `rtt ${row.rtt.padEnd(12)} ${row.predicted.toFixed(1)} ms predicted, ${row.measured.toFixed(1)} measured, ${percent(off(row))}: ${row.stages}\n`
 
-await main()
+const { why } = netlabFor('predicted')
+if (why === undefined) await main()
+else process.stdout.write(`not measured: ${why}\n`)

@@ -17,6 +17,8 @@ import type { Held } from './resources.ts'
 
 const clock = systemClock()
 const USERS = 4
+/** Not all layers have room there: the others stay in use. */
+const ORIGIN = '6MB'
 const NAMES = ['b', 'c', 'd', 'e'] as const
 const FAULTS = ['kill', 'host', 'leave', 'loss', 'rate'] as const
 type Fault = (typeof FAULTS)[number]
@@ -31,7 +33,7 @@ export const soak: Promised = {
     const ms = isShort ? 60_000 : 3_600_000
     const field = await createField(NAMES.length + 1, LINK)
     try {
-      const a = await field.startProgram('a', 1, WATCHED)
+      const a = await field.startProgram('a', 1, WATCHED, ['--memory', ORIGIN])
       const peers = new Map<string, RealPeer>()
       for (const [index, name] of NAMES.entries()) peers.set(name, await field.start(name, index + 2))
       await joined([a, ...peers.values()])
