@@ -23,7 +23,7 @@ export const corrupt: Promised = {
   id: 'R7',
   title: 'corrupt frames, one in 1000',
   async run(report, isShort) {
-    const ms = isShort ? 20_000 : 120_000
+    const ms = isShort ? 10_000 : 120_000
     await below(report, ms, isShort ? 100 : 1000)
     await above(report, ms, isShort ? 100 : 1000)
   },
