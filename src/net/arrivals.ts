@@ -9,14 +9,16 @@
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 
-/** A site behind one address whose peers all start at once, and a crowd of newcomers to an open mesh. */
-const BURST = 128
+/** At once, from a host that is known: a site behind one address whose peers all start together. */
+const KNOWN_BURST = 128
+/** At once, from all others: newcomers to an open mesh. What is over it is tried again a second later. */
+const BURST = 64
 /** Steady, a host that is known: its peers come back one by one. */
 const KNOWN_A_SECOND = 32
 /** Steady, all hosts that have come less often than `FEW` in a minute: newcomers. */
-const FEW_A_SECOND = 16
+const FEW_A_SECOND = 8
 /** Steady, all that have come more often: honest ones wait longer each time. */
-const MANY_A_SECOND = 4
+const MANY_A_SECOND = 2
 /** A newcomer tries at once, and after 1, 2, 4 and 8 seconds; there may be two at one address. */
 const FEW = 10
 const MINUTE_MS = 60_000
@@ -27,6 +29,8 @@ const MAX_HOSTS = 4_096
 export interface Arrivals {
   /** A connection from this host has come: whether it may go on. */
   arrives(host: string): boolean
+  /** Somebody that is in is, or was within a day, at this host. */
+  isKnown(host: string): boolean
   /** A peer that is in is, or was, at this host. */
   knows(host: string): void
 }
@@ -37,6 +41,7 @@ export interface ArrivalsNeeds {
 }
 
 interface Budget {
+  readonly burst: number
   left: number
   at: number
 }
@@ -44,11 +49,11 @@ interface Budget {
 export function createArrivals({ clock, telemetry }: ArrivalsNeeds): Arrivals {
   const known = new Map<string, Budget & { seen: number }>()
   const unknown = new Map<string, { from: number; count: number }>()
-  const budget = (): Budget => ({ left: BURST, at: clock.now() })
-  const [few, many] = [budget(), budget()]
+  const budget = (burst: number): Budget => ({ burst, left: burst, at: clock.now() })
+  const [few, many] = [budget(BURST), budget(BURST)]
   const take = (of: Budget, perSecond: number): boolean => {
     const now = clock.now()
-    of.left = Math.min(BURST, of.left + ((now - of.at) / 1000) * perSecond)
+    of.left = Math.min(of.burst, of.left + ((now - of.at) / 1000) * perSecond)
     of.at = now
     if (of.left < 1) {
       telemetry?.count('arrivals_refused')
@@ -66,14 +71,19 @@ export function createArrivals({ clock, telemetry }: ArrivalsNeeds): Arrivals {
     remember(unknown, host, one)
     return one.count
   }
+  const knownNow = (host: string): Budget | undefined => {
+    const one = known.get(host)
+    return one !== undefined && clock.now() - one.seen < KNOWN_MS ? one : undefined
+  }
   return {
+    isKnown: (host) => knownNow(host) !== undefined,
     arrives(host) {
-      const own = known.get(host)
-      if (own !== undefined && clock.now() - own.seen < KNOWN_MS) return take(own, KNOWN_A_SECOND)
+      const own = knownNow(host)
+      if (own !== undefined) return take(own, KNOWN_A_SECOND)
       return countOf(host) <= FEW ? take(few, FEW_A_SECOND) : take(many, MANY_A_SECOND)
     },
     knows(host) {
-      remember(known, host, { ...(known.get(host) ?? budget()), seen: clock.now() })
+      remember(known, host, { ...(known.get(host) ?? budget(KNOWN_BURST)), seen: clock.now() })
       unknown.delete(host)
     },
   }

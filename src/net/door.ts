@@ -34,7 +34,11 @@ export function createDoor(
       const count = perHost.get(host) ?? 0
       if (defence?.banned(`host:${host}`) !== undefined) return true
       if (open.size >= MAX_UNPROVEN || count >= MAX_UNPROVEN_PER_HOST) return true
-      if (arrivals?.arrives(host) === false) return true
+      if (arrivals?.arrives(host) === false) {
+        // peers of a site that all start at once storm nothing
+        if (!arrivals.isKnown(host)) defence?.offend(`host:${host}`, 'dial-storm')
+        return true
+      }
       open.set(connection, host)
       perHost.set(host, count + 1)
       connection.addEventListener('close', () => {

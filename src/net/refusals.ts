@@ -28,6 +28,8 @@ interface BookNeeds {
   readonly clock: Clock
   readonly telemetry?: Pick<Telemetry, 'count'> | undefined
   tell(refusal: Refusal): void
+  /** Of what was told before. */
+  again?(refusal: Refusal): void
 }
 
 export function createRefusalBook(needs: BookNeeds): RefusalBook {
@@ -62,6 +64,7 @@ export function createRefusalBook(needs: BookNeeds): RefusalBook {
       const news = before?.refusal.code !== code
       if (news) needs.telemetry?.count('peers_refused', 1, { code })
       if (news || before.refusal.why !== refusal.why) needs.tell(refusal)
+      else needs.again?.(refusal)
       return news
     },
     forget(id, addresses) {

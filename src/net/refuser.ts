@@ -15,7 +15,7 @@ interface RefuserNeeds {
   readonly self: string
   /** Nothing is noted any more. */
   stopping(): boolean
-  tell(refusal: Refusal): void
+  tell(event: 'refused' | 'refusedAgain', refusal: Refusal): void
 }
 
 export interface Refuser {
@@ -29,8 +29,9 @@ export function createRefuser(needs: RefuserNeeds): Refuser {
     ...needs,
     tell(refusal) {
       needs.logger.warn({ ...refusal }, 'seen and not joined')
-      needs.tell(refusal)
+      needs.tell('refused', refusal)
     },
+    again: (refusal) => needs.tell('refusedAgain', refusal),
   })
   const refuse: Refuser['refuse'] = (id, address, error) => {
     if (!needs.stopping()) book.add({ id, address }, error)

@@ -67,6 +67,8 @@ export interface NetworkEvents {
   /** `why`: `frozen` (a heart-beat was missed), `stopped` (by this side) or `lost`. */
   disconnected?(peer: string, why: 'frozen' | 'lost' | 'stopped'): void
   refused?(refusal: Refusal): void
+  /** The same once more, for the same reason: nothing that a person has not read, and all the same an attempt. */
+  refusedAgain?(refusal: Refusal): void
   /** Waits for a person (`--lan confirm`). */
   pending?(peer: string, name: string): void
   /** Our own listening addresses changed, or the circuits by which others reach us. */

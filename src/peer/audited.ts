@@ -46,18 +46,19 @@ export function deployFacts({ kind, stages, epoch }: PlacementStatus): AuditFact
   return { kind, epoch, stages: stages.length, peers: new Set(stages.map(({ peer }) => peer)).size }
 }
 
-/** Who joined and who was not let in. Addresses are not written down: they are of people. */
-export function auditPeers(site: Site, network: Network): () => void {
+/** Who joined and who was not let in, each time. Addresses are not written down: they are of people. */
+export function auditPeers(site: Pick<Site, 'tally'>, network: Network): () => void {
   const joined = ({ id, direction, version }: ConnectedPeer): void =>
     site.tally({ who: `peer:${id}`, what: 'peer.joined', result: 'ok', facts: { direction, version } })
   const refused = ({ id, address, code }: Refusal): void => {
-    const who = id === null ? `address:${address ?? 'unknown'}` : `peer:${id}`
+    // whoever knocks comes from another port each time
+    const who = id === null ? `address:${address?.replace(/\/tcp\/\d+/, '') ?? 'unknown'}` : `peer:${id}`
     site.tally({ who, what: 'peer.refused', result: 'refused', target: code })
   }
   // Also what was while the parts of this peer were built.
   network.connected().forEach(joined)
   network.refusals().forEach(refused)
-  return network.on({ connected: joined, refused })
+  return network.on({ connected: joined, refused, refusedAgain: refused })
 }
 
 /** Written down where it changes something. */

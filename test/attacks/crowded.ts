@@ -22,6 +22,8 @@ const MEMBERS = 5
 /** Models that each of the first four holds. */
 const MODELS = 2
 const CALM_MS = 5_000
+/** Made-up holders that an open mesh is waited for to have. */
+const BELIEVED = 8
 /** The fifth knows sixteen addresses, of which one is a member's. */
 const HOSTILE = 15
 
@@ -83,7 +85,7 @@ interface Crowded {
 
 const program = (name: string): string => join(import.meta.dirname, 'crowd', `${name}.ts`)
 
-async function attempt(homesOf: (folder: string) => Promise<Homes>, strangers: number, ms: number): Promise<Crowded> {
+async function attempt(isDefended: boolean, strangers: number, ms: number): Promise<Crowded> {
   const folder = await mkdtemp(join(tmpdir(), 'weft-crowd-'))
   const [members, crowd, late] = [
     startChild(program('members')),
@@ -91,7 +93,7 @@ async function attempt(homesOf: (folder: string) => Promise<Homes>, strangers: n
     startChild(program('members')),
   ]
   try {
-    const { folders, ids, key, keyFile } = await homesOf(folder)
+    const { folders, ids, key, keyFile } = await (isDefended ? clusterHomes : keyedHomes)(folder)
     const held = await fill(folders)
     await members.ask('start', { keyFile, homes: folders.slice(0, -1), bootstrap: [] })
     await members.ask('linked', { ids, least: MEMBERS - 2 })
@@ -102,6 +104,8 @@ async function attempt(homesOf: (folder: string) => Promise<Homes>, strangers: n
     const targets = await members.ask<Target[]>('addresses')
     await crowd.ask('attack', { targets, models: held })
     await pause(ms / 4)
+    // what the crowd says is on its way to all of them: looked for only once some of it is there
+    if (!isDefended) await members.ask('believed', BELIEVED)
     const bootstrap = [...hostile.slice(0, HOSTILE), targets[0]!].map(({ address }) => address)
     await late.ask('start', { keyFile, homes: folders.slice(-1), bootstrap })
     const linking = late.ask<Crowded['late']>('linked', { ids, least: MEMBERS - 1 })
@@ -128,7 +132,7 @@ export const crowded: Attack = {
   id: 'E8b',
   name: 'two hundred strangers round five members, over real connections',
   async control(size) {
-    const { lookups, crowded: during } = await attempt(keyedHomes, ...sizeOf(size))
+    const { lookups, crowded: during } = await attempt(false, ...sizeOf(size))
     return [
       least('links that one member has to strangers, with a key alone', during.strangers, 2),
       least('peers that are believed to hold a model and are made up', during.madeUp, 1),
@@ -136,7 +140,7 @@ export const crowded: Attack = {
     ]
   },
   async defended(size) {
-    const { calm, crowded: during, after, late, counts, ...found } = await attempt(clusterHomes, ...sizeOf(size))
+    const { calm, crowded: during, after, late, counts, ...found } = await attempt(true, ...sizeOf(size))
     const all = [found.lookups, found.lateLookups]
     const asked = all.reduce((sum, one) => sum + one.asked, 0)
     const MB = 2 ** 20

@@ -9,6 +9,7 @@ import { membership } from './membership.ts'
 import { outside } from './outside.ts'
 import { overspending } from './overspending.ts'
 import { poisonedData } from './poisoned-data.ts'
+import { participant } from './participant.ts'
 import { poisoning } from './poisoning.ts'
 import { prompts } from './prompts.ts'
 import { removed } from './removed.ts'
@@ -27,6 +28,7 @@ export const ATTACKS: readonly Attack[] = [
   freeRiding,
   invites,
   removed,
+  participant,
   sybil,
   outside,
   crowded,

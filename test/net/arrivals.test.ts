@@ -29,7 +29,7 @@ describe('connections that begin', () => {
       await clock.advance(1_000)
       few += letIn(arrivals, crowd(100, 5))
     }
-    expect(few).toBe(40)
+    expect(few).toBe(20)
     // and a newcomer beside them is let in at once
     expect(letIn(arrivals, ['192.0.2.1', '192.0.2.1'])).toBe(2)
   })
@@ -38,7 +38,7 @@ describe('connections that begin', () => {
     const clock = virtualClock()
     const arrivals = createArrivals({ clock })
     arrivals.knows('192.0.2.7')
-    expect(letIn(arrivals, crowd(200, 5))).toBe(128)
+    expect(letIn(arrivals, crowd(200, 5))).toBe(64)
     expect(letIn(arrivals, ['192.0.2.1'])).toBe(0)
     expect(letIn(arrivals, ['192.0.2.7', '192.0.2.7'])).toBe(2)
     // a newcomer's own tries follow each other ever more slowly, and the budget comes back
@@ -58,7 +58,7 @@ describe('connections that begin', () => {
     expect(letIn(arrivals, often)).toBe(32)
     await clock.advance(24 * 3_600_000)
     // ten as one that comes seldom, the others out of what all share that come often
-    expect(letIn(arrivals, often)).toBe(10 + 128)
+    expect(letIn(arrivals, often)).toBe(10 + 64)
   })
 
   test('by made-up hosts cost no memory', () => {
@@ -70,7 +70,7 @@ describe('connections that begin', () => {
         arrivals,
         Array.from({ length: 200 }, () => host),
       )
-    expect([often('host-19999'), often('host-0'), often('host-1')]).toEqual([128, 128 + 10, 10])
+    expect([often('host-19999'), often('host-0'), often('host-1')]).toEqual([128, 64 + 10, 10])
   })
 })
 

@@ -11,6 +11,7 @@ import {
   PeerUnreachableError,
   PendingApprovalError,
   PortInUseError,
+  RemovedPeerError,
 } from '../../src/net/index.ts'
 import type { Network } from '../../src/net/index.ts'
 import { createRefusalBook, JUST_JOINED_MS } from '../../src/net/refusals.ts'
@@ -280,6 +281,22 @@ describe('the book of refusals', () => {
     expect(book.add(from(41_001), other)).toBe(false)
     expect(book.list()).toEqual([])
     expect(told).toHaveLength(1)
+  })
+
+  test('a peer that comes again is told of as news once, and each time as an attempt', () => {
+    const [news, again]: [string[], string[]] = [[], []]
+    const note =
+      (all: string[]) =>
+      ({ id }: { id: string | null }): void =>
+        void all.push(id ?? '')
+    const book = createRefusalBook({ clock: virtualClock(), tell: note(news), again: note(again) })
+    for (let time = 0; time < 5; time++) book.add({ id: 'b', address: joins }, new RemovedPeerError('b'))
+    book.add({ id: 'b', address: joins }, other)
+    expect([news, again]).toEqual([
+      ['b', 'b'],
+      ['b', 'b', 'b', 'b'],
+    ])
+    expect(book.list()).toHaveLength(1)
   })
 
   test('another peer of that host with another key is listed at its next try, and other hosts at once', async () => {

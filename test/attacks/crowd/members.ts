@@ -105,6 +105,14 @@ answer(
       while (clock.now() - started < LINKING_MS && peers.some((peer) => links(peer) < least)) await clock.sleep(50)
       return { links: Math.min(...peers.map(links)), after: clock.now() - started }
     },
+    /** Waits until one of them takes so many made-up peers for holders. */
+    async believed(least: number) {
+      const started = clock.now()
+      while (clock.now() - started < LINKING_MS && seen.madeUp < least) {
+        look()
+        await clock.sleep(LOOK_MS)
+      }
+    },
     watch() {
       watches = true
     },

@@ -37,9 +37,8 @@ export async function lies(self: Identity, job: AttackJob): Promise<Uint8Array[]
   const made = [await own('profile', '', { ...profile('p'), addresses })]
   const models = job.models.map(({ model, digest }) => ({ model, digest, tensors: [[0, 2]], stages: [] }))
   made.push(await own('holdings', '', { models }))
-  for (const { model, digest } of job.models) {
-    made.push(await own('manifest', digest, announced(model, digest)))
-    // all of them agree on one that is not there
+  for (const { model } of job.models) {
+    // all of them agree on one that is not there: most holders of a name are believed
     made.push(await own('manifest', LURE, announced(model, LURE)))
     made.push(await own('manifest', wrong, announced(model, wrong)))
   }
