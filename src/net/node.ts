@@ -73,7 +73,7 @@ class WeftNetwork implements Network {
     this.#secrets = networkSecrets(init.networkName, init.networkKey, init.cluster)
     this.#instance = needs.random.bytes(16)
     this.#hub = createEventHub(needs.logger)
-    this.#refuser = createRefuser({ ...this.#needs, ...this.#own, tell: this.#hub.emit })
+    this.#refuser = createRefuser({ ...this.#needs, ...this.#own, tell: (...told) => this.#hub.emit(...told) })
     this.#admission = createAdmission({ ...init, isCluster: init.cluster !== undefined, approved: init.approved ?? [] })
     this.#vitals = new Vitals(this.#needs)
     const parts = (): GuardParts => ({ links: this.#links, serving: this.#serving, dialler: this.#dialler })

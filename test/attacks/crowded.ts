@@ -22,8 +22,8 @@ const MEMBERS = 5
 /** Models that each of the first four holds. */
 const MODELS = 2
 const CALM_MS = 5_000
-/** Made-up holders that an open mesh is waited for to have. */
-const BELIEVED = 8
+/** Made-up holders that a mesh with a key alone is waited for to have: of so many strangers, one. */
+const ONE_IN = 8
 /** The fifth knows sixteen addresses, of which one is a member's. */
 const HOSTILE = 15
 
@@ -105,7 +105,7 @@ async function attempt(isDefended: boolean, strangers: number, ms: number): Prom
     await crowd.ask('attack', { targets, models: held })
     await pause(ms / 4)
     // what the crowd says is on its way to all of them: looked for only once some of it is there
-    if (!isDefended) await members.ask('believed', BELIEVED)
+    if (!isDefended) await members.ask('believed', strangers / ONE_IN)
     const bootstrap = [...hostile.slice(0, HOSTILE), targets[0]!].map(({ address }) => address)
     await late.ask('start', { keyFile, homes: folders.slice(-1), bootstrap })
     const linking = late.ask<Crowded['late']>('linked', { ids, least: MEMBERS - 1 })

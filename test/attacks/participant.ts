@@ -110,7 +110,8 @@ interface Offered {
 
 async function attempt(make: () => Promise<Stage>): Promise<Offered> {
   const folder = mkdtempSync(join(tmpdir(), 'weft-participant-'))
-  const { places, remove } = await make()
+  const stage = await make()
+  const { places } = stage
   const sites: Federation[] = []
   try {
     for (const place of places) sites.push(await federationOf(folder, place))
@@ -123,7 +124,7 @@ async function attempt(make: () => Promise<Stage>): Promise<Offered> {
     await author.start(job)
     const honest = sites.slice(0, -1)
     await until(() => sites.every((site) => site.status(job).round >= 1))
-    remove()
+    stage.remove()
     const gone = places.at(-1)!
     const lines = places.slice(0, -1).map(() => 0)
     const write = (n: number) => ({

@@ -45,7 +45,8 @@ async function ping(peer: LocalPeer, other: string): Promise<void> {
 }
 
 async function watch(): Promise<void> {
-  for (let turn = 0; !stopped; turn++) {
+  for (let turn = 0; ; turn++) {
+    if (stopped) return
     if (turn % TURNS_A_LOOK === 0) look()
     const pairs = watches
       ? peers.flatMap((peer) => peers.filter((other) => other !== peer).map((other) => [peer, other] as const))

@@ -56,7 +56,7 @@ export async function startStranger({ habit, key, host, counts }: StrangerInit):
   const clock = systemClock()
   let job: AttackJob | undefined
   let said: readonly Uint8Array[][] = []
-  let stopped = false
+  const ending = new AbortController()
 
   const send = (stream: Stream, parts: readonly Uint8Array[]): boolean => {
     try {
@@ -175,7 +175,7 @@ export async function startStranger({ habit, key, host, counts }: StrangerInit):
   const visit = async (target: Target): Promise<void> => {
     const most = habit === 'holder' ? HELD : 1
     let open = 0
-    while (!stopped) {
+    while (!ending.signal.aborted) {
       counts.dialled++
       const signal = AbortSignal.timeout(PATIENCE_MS)
       const connection = await libp2p.dial(multiaddr(target.address), { signal, force: true }).catch(() => undefined)
@@ -194,7 +194,7 @@ export async function startStranger({ habit, key, host, counts }: StrangerInit):
   }
   const knock = async (target: Target): Promise<void> => {
     const port = Number(/\/tcp\/(\d+)/.exec(target.address)![1])
-    while (!stopped) {
+    while (!ending.signal.aborted) {
       const socket = connect({ port, host: '127.0.0.1', localAddress: host })
       counts.knocked++
       await new Promise((resolve) => socket.on('error', resolve).on('close', resolve))
@@ -216,7 +216,7 @@ export async function startStranger({ habit, key, host, counts }: StrangerInit):
       )
     },
     async stop() {
-      stopped = true
+      ending.abort()
       await libp2p.stop()
     },
   }
