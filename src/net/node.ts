@@ -29,7 +29,6 @@ import { createRefuser } from './refuser.ts'
 import type { Refuser } from './refuser.ts'
 import { networkSecrets } from './secrets.ts'
 import { createServing, serveGreetings } from './serving.ts'
-import type { NetworkSecrets } from './secrets.ts'
 import { trackTimers } from './timers.ts'
 import type { Channel, ConnectedPeer, InterfaceChoice, Network, NetworkEvents, ReachView, Refusal } from './types.ts'
 import { Vitals } from './vitals.ts'
@@ -47,7 +46,7 @@ class WeftNetwork implements Network {
   readonly #own: { readonly self: string; stopping(): boolean }
   readonly #needs: NetworkNeeds
   readonly #init: NetworkInit
-  readonly #secrets: NetworkSecrets
+  readonly #secrets: ReturnType<typeof networkSecrets>
   readonly #instance: Uint8Array
   readonly #hub: EventHub
   readonly #refuser: Refuser
