@@ -147,7 +147,7 @@ export const crowded: Attack = {
     return [
       least('connections that strangers began', counts.dialled + counts.knocked, 1_000),
       least('connections on which strangers had proven an id', counts.connected, 40),
-      least('floods of addresses, protocols and topics', counts.floods, 10),
+      least('floods of addresses, protocols and topics', counts.floods, 4),
       most('strangers that were welcome', counts.welcome, 0),
       most('protocols of identify, or made up, that are served', counts.served, 0),
       most('links to strangers', during.strangers, 0),
