@@ -1,4 +1,5 @@
 /** A process of strangers, by the hundred; every second one has the key of the door. */
+import { constants, setPriority } from 'node:os'
 import { answer } from './child.ts'
 import { HABITS, startStranger } from './stranger.ts'
 import type { Stranger } from './stranger.ts'
@@ -23,6 +24,9 @@ const crowd: Stranger[] = []
 function hostOf(n: number): string {
   return n % 40 === 3 ? '127.0.0.1' : `127.7.${1 + Math.floor(n / 200)}.${1 + (n % 200)}`
 }
+
+// It stands for other machines: what it computes is not to be taken from the members.
+setPriority(constants.priority.PRIORITY_LOW)
 
 answer(
   {
