@@ -87,7 +87,7 @@ describe('a disk that fails while a coordinator settles a state', () => {
     const log: string[] = []
     const coordinator = new Coordinator({
       clock,
-      self: identities[0]!.id,
+      self: identities[0]!,
       job,
       standing,
       admits: () => true,

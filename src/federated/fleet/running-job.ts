@@ -89,7 +89,7 @@ export class RunningJob {
     }
     this.coordinator = new Coordinator({
       clock: needs.clock,
-      self: needs.self.id,
+      self: needs.self,
       job: view,
       standing,
       admits: needs.admits,

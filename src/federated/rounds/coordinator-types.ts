@@ -22,7 +22,8 @@ export const COORDINATOR_TIMES: CoordinatorTimes = { stageMs: 20_000, graceMs: 5
 
 export interface CoordinatorNeeds {
   readonly clock: Clock
-  readonly self: string
+  /** Who aggregates here: as a member it stands for a state like all others. */
+  readonly self: { readonly id: string; sign(bytes: Uint8Array): Uint8Array }
   readonly job: JobView
   readonly standing: MemberState
   /** Of the roster now: a member that was thrown out is no member. */

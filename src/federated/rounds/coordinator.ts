@@ -3,6 +3,7 @@
  * It is trusted for nothing but progress; members check all of it themselves.
  */
 import type { CancelTimer } from '../../util/index.ts'
+import { equalBytes as equal } from '../secagg/bytes.ts'
 import { JobRefusedError, RoundAbortedError } from '../plan/errors.ts'
 import { chooseMembers } from './choose-members.ts'
 import { collectSum } from './collector.ts'
@@ -16,9 +17,9 @@ import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { decodeState, encodeState, stepsOf } from './state.ts'
 import { readAnswer } from './read-answer.ts'
-import { MOST_AHEAD, takeUp } from './take-up.ts'
+import { mayFollow, MOST_AHEAD, takeUp } from './take-up.ts'
 import { VoteBook } from './vote-book.ts'
-import { validVotes } from './votes.ts'
+import { validVotes, voteOf } from './votes.ts'
 import { bodyOf, expectOf, isLoss, sendRefusal } from './wire.ts'
 import type { Body, Vote } from './wire.ts'
 
@@ -115,6 +116,8 @@ export class Coordinator {
     this.#settle()
     for (const guest of this.#guests.values()) {
       if (guest.stage === 'waits') this.#route(guest)
+      else if (guest.stage === 'ready' && !equal(guest.hello.state, standing.current.hash))
+        this.#again(guest, standing.next, 'the model is another now')
     }
     if (!standing.isCertified) this.#waitForVotes()
     else if (!job.isOver(standing.current.state)) this.#beginOrSum()
@@ -122,27 +125,32 @@ export class Coordinator {
 
   /** Others may know that the state stands, and wait elsewhere: nobody is kept here for long. */
   #waitForVotes(): void {
-    const { standing, job, clock, times } = this.#needs
+    const { standing, job } = this.#needs
     const voted = this.#votes.for(standing.current.hash).map(({ peer }) => peer)
     const why = 'too few members are known to stand for the last model'
     this.#waiting = { since: this.#since, peers: job.peers.filter((peer) => !voted.includes(peer)), why }
-    if (clock.now() - this.#since < times.graceMs) return
-    for (const { pipe } of this.#guests.values()) {
-      void sendRefusal(pipe, new RoundAbortedError(standing.next, 'votes', why), false)
-    }
+    if (!this.#isWaitedOut) return
+    const error = new RoundAbortedError(standing.next, 'votes', why)
+    for (const { pipe } of this.#guests.values()) void sendRefusal(pipe, error, false)
     this.#guests.clear()
+  }
+
+  /** Whoever is there at all has come by now. */
+  get #isWaitedOut(): boolean {
+    return this.#needs.clock.now() - this.#since >= this.#needs.times.graceMs
   }
 
   /** A state that this member alone knows is certified by enough votes, or given up when too many stand before it. */
   #settle(): void {
-    const { standing, job } = this.#needs
+    const { standing, job, self } = this.#needs
     if (standing.isCertified) return
     const { hash, state } = standing.current
+    if (job.peers.includes(self.id)) this.#votes.add(hash, stepsOf(state), voteOf(job.id, self, hash))
     const votes = this.#votes.for(hash)
-    const behind = this.#votes.behind(stepsOf(state))
     if (votes.length >= job.math.t) void this.#settled(standing.certify(hash, votes))
-    // Without those that are behind it can never have t: they come to it by nothing but its votes.
-    else if (behind > job.members.length - job.math.t) void this.#settled(standing.back())
+    // Without those that are behind it can never have t, and they do not follow so few.
+    else if (this.#votes.isFollowed(hash, job) || !this.#isWaitedOut) return
+    else if (this.#votes.behind(stepsOf(state)) > job.members.length - job.math.t) void this.#settled(standing.back())
   }
 
   /** What cannot be written here is for this site's person: the others go on, and so does this member while it lives. */
@@ -156,61 +164,63 @@ export class Coordinator {
   }
 
   #route(guest: Guest): void {
-    const { standing } = this.#needs
+    const { standing, job } = this.#needs
     const { state, hash, votes } = standing.current
     const done = stepsOf(state)
     const { hello } = guest
     // Who does not know that others stand for its state counts from the one before, and waits at another aggregator.
-    const isUnaware = hello.certified === false || this.#needs.job.isOver(state)
-    if (equal(hello.state, hash) && votes !== undefined && isUnaware) {
-      this.#push(guest, votes)
-      return
-    }
-    if (equal(hello.state, hash) || hello.done > done) {
-      if (!equal(hello.state, hash)) {
-        const others = [...this.#guests.values()].filter((other) => equal(other.hello.state, hash)).length
-        const isAlone = standing.isCertified && others >= this.#needs.job.math.t - 1
-        if (isAlone) this.#send(guest, 'back', { done })
-        // Asked again only when more stand for its state than before.
-        else if (this.#votes.for(hello.state).length > (guest.asked ?? 0)) void this.#pull(guest)
-      }
-      return
-    }
-    if (votes === undefined) return
-    this.#push(guest, votes)
+    const isUnaware = hello.certified === false || job.isOver(state)
+    if (equal(hello.state, hash)) {
+      if (votes !== undefined && isUnaware) this.#push(guest, votes)
+    } else if (hello.done > done) this.#meet(guest)
+    else if (votes !== undefined) this.#push(guest, votes)
+    else if (this.#votes.isFollowed(hash, job) && hello.done + 1 === done)
+      this.#push(guest, this.#votes.toFollow(hash, job))
+  }
+
+  /** One that is further: this member takes up what it has, or tells it that it is alone with it. */
+  #meet(guest: Guest): void {
+    const { standing, job } = this.#needs
+    const { state, hash } = standing.current
+    const theirs = guest.hello.state
+    const others = [...this.#guests.values()].filter((other) => equal(other.hello.state, hash)).length
+    const isAlone = !this.#votes.isFollowed(theirs, job) && standing.isCertified && others >= job.math.t - 1
+    if (isAlone && this.#isWaitedOut) this.#send(guest, 'back', { done: stepsOf(state) })
+    // Asked again only when more stand for its state than before.
+    else if (this.#votes.heldBy(theirs).length > (guest.asked ?? 0)) void this.#pull(guest)
   }
 
   #push(guest: Guest, votes: readonly Vote[]): void {
     const { standing } = this.#needs
-    const { state } = standing.current
-    const { pipe } = guest
-    this.#guests.delete(guest.peer)
-    void pipe
-      .send('push', { next: standing.next, votes: [...votes] }, encodeState(state))
-      .catch(() => undefined)
-      .then(() => pipe.close())
+    this.#send(guest, 'push', { next: standing.next, votes: [...votes] }, encodeState(standing.current.state))
   }
 
-  #send(guest: Guest, kind: string, body: object): void {
+  #send(guest: Guest, kind: string, body: object, payload?: Uint8Array): void {
     this.#guests.delete(guest.peer)
     void guest.pipe
-      .send(kind, body)
+      .send(kind, body, payload)
       .catch(() => undefined)
       .then(() => guest.pipe.close())
   }
 
+  #again({ peer, pipe }: Guest, session: number, why: string): void {
+    this.#guests.delete(peer)
+    void sendRefusal(pipe, new RoundAbortedError(session, 'begin', why), true)
+  }
+
   async #pull(guest: Guest): Promise<void> {
     guest.stage = 'begun'
-    guest.asked = this.#votes.for(guest.hello.state).length
+    guest.asked = this.#votes.heldBy(guest.hello.state).length
     const { standing, job, times } = this.#needs
     try {
       await guest.pipe.send('pull')
       const message = await expectOf(guest.pipe, ['push'], times.stageMs)
       const { next, votes } = bodyOf('push', message)
       const valid = validVotes(job.id, guest.hello.state, [...votes, ...this.#votes.for(guest.hello.state)], job.peers)
-      if (valid.length >= job.math.t) {
-        const state = decodeState(message.payload)
-        await takeUp(standing, job, state, guest.hello.state, valid, next)
+      const state = decodeState(message.payload)
+      const enough = valid.length >= job.math.t ? valid : this.#votes.toFollow(guest.hello.state, job)
+      if (enough === valid || mayFollow(standing, job, state, enough)) {
+        await takeUp(standing, job, state, guest.hello.state, enough, next)
       } else this.#complaints.doubt(standing.current.hash, guest.peer)
       guest.stage = 'waits'
     } catch {
@@ -226,10 +236,8 @@ export class Coordinator {
     const next = Math.max(standing.next, ...here.map(({ hello }) => hello.next))
     if (this.#session === undefined || next > this.#session) {
       // Whoever has signed under a lower number comes again, and begins with the others.
-      for (const guest of here.filter(({ stage }) => stage !== 'waits')) {
-        this.#guests.delete(guest.peer)
-        void sendRefusal(guest.pipe, new RoundAbortedError(next, 'begin', 'the round has another number now'), true)
-      }
+      for (const guest of here.filter(({ stage }) => stage !== 'waits'))
+        this.#again(guest, next, 'the round has another number now')
       this.#session = next
     }
     for (const guest of here) if (guest.stage === 'waits') void this.#begin(guest, this.#session)
@@ -274,7 +282,7 @@ export class Coordinator {
       void sendRefusal(guest.pipe, new RoundAbortedError(session, 'begin', 'this round is without you'), true)
     }
     try {
-      log('round.began', { session, aggregator: self, members: guests.map(({ peer }) => peer) })
+      log('round.began', { session, aggregator: self.id, members: guests.map(({ peer }) => peer) })
       if (job.isSecure) await this.#secure(session, guests)
       else await collectPlain(job, session, guests, this.#needs.admits)
       await certify(job, session, guests, this.#needs.times.stageMs)
@@ -308,8 +316,4 @@ export class Coordinator {
     const keep = keeperOf(this.#needs, init.header, all.length)
     await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, all)
   }
-}
-
-function equal(left: Uint8Array, right: Uint8Array): boolean {
-  return Buffer.compare(left, right) === 0
 }

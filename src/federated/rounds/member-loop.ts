@@ -200,7 +200,6 @@ export class MemberLoop {
       const pushed = decodeState(message.payload)
       const theirs = stateHash(pushed)
       const valid = validVotes(job.id, theirs, given, job.peers)
-      if (valid.length < job.math.t) throw new JobRefusedError(job.id, `${valid.length} members stand for a state`)
       return takeUp(standing, job, pushed, theirs, valid, next)
     }
   }

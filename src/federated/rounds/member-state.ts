@@ -123,7 +123,7 @@ export class MemberState {
     await this.#save()
   }
 
-  /** What this member made of a sum itself. */
+  /** What this member made of a sum itself, or takes up before enough are known to stand for it. */
   async apply(state: FedState, memory: SiteMemory, next: number): Promise<void> {
     this.#before = this.#current
     this.#current = { state, hash: stateHash(state), votes: undefined }

@@ -7,6 +7,14 @@ export function voteBytes(job: string, state: Uint8Array): Uint8Array {
   return concat(ascii('weft fed vote/1'), ascii(job), ascii('\n'), state)
 }
 
+export function voteOf(
+  job: string,
+  self: { readonly id: string; sign(bytes: Uint8Array): Uint8Array },
+  state: Uint8Array,
+): Vote {
+  return { peer: self.id, signature: self.sign(voteBytes(job, state)) }
+}
+
 /** Those votes that are of different members and signed by them. */
 export function validVotes(job: string, state: Uint8Array, votes: readonly Vote[], members: readonly string[]): Vote[] {
   const message = voteBytes(job, state)

@@ -80,6 +80,8 @@ export interface FleetInit {
   readonly keep?: CoordinatorNeeds['keep']
   readonly times?: typeof TIMES
   readonly changed?: Partial<MemberNeeds>
+  /** PeerId of a member that does nothing until it is started again. */
+  readonly asleep?: (job: JobView) => string
   /** Files of a member, in place of those in memory. */
   readonly filesOf?: (index: number) => StateFiles
 }
@@ -160,7 +162,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
     const filter = init.filter?.(identity.id)
     const coordinator = new Coordinator({
       clock,
-      self: identity.id,
+      self: identity,
       job,
       standing,
       admits: init.admits ?? (() => true),
@@ -213,6 +215,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
         coordinator.stop()
       },
     }
+    if (members[index] === undefined && init.asleep?.(job) === identity.id) member.end()
     members[index] = member
     ;(member as { over: Promise<unknown> }).over = loop.run().then(
       () => 'over',
