@@ -1,6 +1,5 @@
 /**
  * Promises of reliability in their sampled versions, with everything that `bench/promises.ts` checks but for its figures of time.
- * Those of a figure alone, and the soak, only where the suites run whole.
  */
 import { describe, expect, it } from 'vitest'
 import { PROMISES } from '../../bench/promises/all.ts'
@@ -9,7 +8,8 @@ import { isLong, isWhole } from '../whole.ts'
 import { netlabFor } from './netlab.ts'
 
 const { why } = netlabFor('promises')
-const SAMPLED = ['R4', 'R7', 'R13', 'R23']
+/** Minutes each: the others where the suites run whole. */
+const SAMPLED = ['R13', 'R23']
 
 describe.runIf(isLong)(`on hosts of their own${why === undefined ? '' : ` (skipped: ${why})`}`, () => {
   for (const promised of PROMISES.filter((each) => isWhole || SAMPLED.includes(each.id)))
