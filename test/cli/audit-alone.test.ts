@@ -23,7 +23,7 @@ interface Line {
 }
 
 async function deeds(): Promise<Line[]> {
-  const { stdout } = await call(['audit', 'tail', '--lines', '100', '--jsonl', '--home', home])
+  const { stdout } = await call(['audit', 'tail', '--lines', '0', '--jsonl', '--home', home])
   return stdout
     .trim()
     .split('\n')

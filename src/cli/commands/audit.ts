@@ -53,7 +53,8 @@ async function tail(context: CommandContext): Promise<number> {
   const views = viewsOf(checked)
   const what = flags.text('what')
   const wanted = views.filter((view) => what === undefined || view.what === what || view.what.startsWith(`${what}.`))
-  const shown = wanted.slice(-(flags.number('lines') ?? LINES) || wanted.length)
+  const lines = flags.number('lines') ?? LINES
+  const shown = lines === 0 ? wanted : wanted.slice(-lines)
   if (out.jsonl) for (const view of shown) out.document({ schema: 'weft.audit-entry/1', ...view })
   else if (out.json) out.document({ schema: 'weft.audit/1', peer, entries: shown })
   else if (shown.length === 0) out.note('nothing was written down yet')
