@@ -70,7 +70,9 @@ describe.runIf(isLong)('a mesh of three', () => {
         `a round is tried or serves`,
         async () => {
           const { candidate, live, steps } = await rollout()
-          expect(steps.at(-1)!.step).not.toBe('back')
+          // One that nobody has asked for makes way for the next.
+          const { step, why } = steps.at(-1)!
+          expect(step === 'back' ? why : '').toMatch(/^$|^nobody has asked for it/)
           return candidate !== null || (live?.round ?? 0) >= round
         },
         120_000,
@@ -100,9 +102,11 @@ describe.runIf(isLong)('a mesh of three', () => {
     expect(served.ids.join()).toBe(last)
     expect((await rollout({ do: 'back' })).live?.round ?? 0).toBeLessThan(2)
     expect((await peers[0].access.status()).counters).toMatchObject({ rollouts_back: 1 })
-    const audit = await weft(['audit', 'tail', '--json', '--home', peers[0].home])
-    for (const what of ['rollout.begin', 'rollout.candidate', 'rollout.promote', 'rollout.back', 'fed.rollout']) {
-      expect(audit.stdout).toContain(what)
-    }
+    const { home } = peers[0]
+    // Written within seconds: nobody waits for it.
+    for (const what of ['rollout.begin', 'rollout.candidate', 'rollout.promote', 'rollout.back', 'fed.rollout'])
+      await until(`${what} is in the audit log`, async () =>
+        (await weft(['audit', 'tail', '--lines', '0', '--json', '--home', home])).stdout.includes(what),
+      )
   }, 300_000)
 })

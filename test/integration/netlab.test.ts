@@ -116,8 +116,10 @@ describe.skipIf(why !== undefined)(`peers on five hosts${why === undefined ? '' 
     })
     expect(cut.error).toBeUndefined()
     expect(cut.ids).toEqual(whole)
+    // They go by a relay, or one of them is replaced where that comes first.
+    expect(cut.reroutes.length).toBeGreaterThan(0)
     expect(cut.reroutes.flatMap(({ lost }) => lost)).toSatisfy(
-      (lost: string[]) => lost.length === 1 && [two.id, three.id].includes(lost[0]!),
+      (lost: string[]) => lost.length <= 1 && lost.every((peer) => [two.id, three.id].includes(peer)),
     )
   }, 120_000)
 })
