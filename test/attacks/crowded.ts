@@ -16,6 +16,8 @@ import { foundClusterHomes } from '../peer/support/cluster-homes.ts'
 import { least, most, wanted } from './attack.ts'
 import type { Attack, Size } from './attack.ts'
 import { startChild } from './crowd/child.ts'
+import { Members } from './crowd/members.ts'
+import type { Linked } from './crowd/members.ts'
 import type { CrowdCounts, Held, Lookups, MembersState, Target } from './crowd/talk.ts'
 
 const MEMBERS = 5
@@ -78,46 +80,44 @@ interface Crowded {
   readonly after: MembersState
   readonly lookups: Lookups
   /** Links to members that the fifth got, and what it found. */
-  readonly late: { readonly links: number; readonly after: number }
+  readonly late: Linked
   readonly lateLookups: Lookups
   readonly counts: CrowdCounts
 }
 
-const program = (name: string): string => join(import.meta.dirname, 'crowd', `${name}.ts`)
-
 async function attempt(isDefended: boolean, strangers: number, ms: number): Promise<Crowded> {
   const folder = await mkdtemp(join(tmpdir(), 'weft-crowd-'))
-  const [members, crowd, late] = [
-    startChild(program('members')),
-    startChild(program('crowd')),
-    startChild(program('members')),
+  const [members, late, crowd] = [
+    new Members(),
+    new Members(),
+    startChild(join(import.meta.dirname, 'crowd', 'crowd.ts')),
   ]
   try {
     const { folders, ids, key, keyFile } = await (isDefended ? clusterHomes : keyedHomes)(folder)
     const held = await fill(folders)
-    await members.ask('start', { keyFile, homes: folders.slice(0, -1), bootstrap: [] })
-    await members.ask('linked', { ids, least: MEMBERS - 2 })
+    await members.start({ keyFile, bootstrap: [] }, folders.slice(0, -1))
+    await members.linked({ ids, least: MEMBERS - 2 })
     const hostile = await crowd.ask<Target[]>('start', { strangers, key: Buffer.from(key).toString('hex') })
-    await members.ask('watch')
+    await members.watch()
     await pause(CALM_MS)
-    const calm = await members.ask<MembersState>('state')
-    const targets = await members.ask<Target[]>('addresses')
+    const calm = await members.state()
+    const targets = members.targets()
     await crowd.ask('attack', { targets, models: held })
     await pause(ms / 4)
     // what the crowd says is on its way to all of them: looked for only once some of it is there
-    if (!isDefended) await members.ask('believed', strangers / ONE_IN)
+    if (!isDefended) await members.believed(strangers / ONE_IN)
     const bootstrap = [...hostile.slice(0, HOSTILE), targets[0]!].map(({ address }) => address)
-    await late.ask('start', { keyFile, homes: folders.slice(-1), bootstrap })
-    const linking = late.ask<Crowded['late']>('linked', { ids, least: MEMBERS - 1 })
-    const lookups = await members.ask<Lookups>('look', { models: held, over: ms / 2 })
+    await late.start({ keyFile, bootstrap }, folders.slice(-1))
+    const linking = late.linked({ ids, least: MEMBERS - 1 })
+    const lookups = await members.look(held, ms / 2)
     const links = await linking
-    const lateLookups = await late.ask<Lookups>('look', { models: held, over: ms / 4 })
-    const crowded = await members.ask<MembersState>('state')
+    const lateLookups = await late.look(held, ms / 4)
+    const crowded = await members.state()
     const counts = await crowd.ask<CrowdCounts>('stop')
     await crowd.end()
     await late.end()
     await pause(CALM_MS)
-    return { calm, crowded, after: await members.ask('state'), lookups, late: links, lateLookups, counts }
+    return { calm, crowded, after: await members.state(), lookups, late: links, lateLookups, counts }
   } finally {
     await Promise.all([members, crowd, late].map((one) => one.end()))
     await rm(folder, { recursive: true, force: true })
@@ -125,6 +125,11 @@ async function attempt(isDefended: boolean, strangers: number, ms: number): Prom
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** The most that one of them has more, MB. */
+function grown(before: readonly number[], then: readonly number[]): number {
+  return Math.max(...then.map((bytes, n) => (bytes - before[n]!) / 2 ** 20))
+}
 
 const sizeOf = (size: Size): readonly [number, number] => (size === 'few' ? [40, 10_000] : [200, 30_000])
 
@@ -143,7 +148,6 @@ export const crowded: Attack = {
     const { calm, crowded: during, after, late, counts, ...found } = await attempt(true, ...sizeOf(size))
     const all = [found.lookups, found.lateLookups]
     const asked = all.reduce((sum, one) => sum + one.asked, 0)
-    const MB = 2 ** 20
     return [
       least('connections that strangers began', counts.dialled + counts.knocked, 1_000),
       least('connections on which strangers had proven an id', counts.connected, 40),
@@ -156,11 +160,11 @@ export const crowded: Attack = {
       most('peers that are believed to hold a model and are made up', during.madeUp, 0),
       least('lookups', asked, MODELS * (MEMBERS - 1) ** 2),
       most('lookups that did not find the right holder', asked - all.reduce((sum, one) => sum + one.right, 0), 0),
-      most('memory that four members keep, MB', (after.rss - calm.rss) / MB, 50),
-      wanted('memory that four members take more at the height of it, MB', (during.peak - calm.peak) / MB, 50),
+      most('memory that a member keeps, MB', grown(calm.kept, after.kept), 50),
+      wanted('memory that a member takes more at the height of it, MB', grown(calm.peaks, during.peaks), 50),
       wanted('seconds that it took to have all of them', late.after / 1_000, 30),
       wanted('slowest lookup, seconds', Math.max(...all.map(({ slowest }) => slowest)) / 1_000, 10),
-      wanted('95th percentile of round trips between members, times that alone', during.pings.p95 / calm.pings.p95, 2),
+      wanted('95th percentile of round trips between members, times that alone', during.p95 / calm.p95, 2),
     ]
   },
 }

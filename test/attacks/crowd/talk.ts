@@ -1,4 +1,4 @@
-/** What the attack and its two child processes say to each other, over the channel that `fork` gives. */
+/** What the attack and its child processes say to each other, over the channel that `fork` gives. */
 
 /** A model, where it is and what its digest is; a lookup that ends elsewhere is wrong. */
 export interface Held {
@@ -46,33 +46,40 @@ export interface CrowdCounts {
   floods: number
 }
 
-export interface MembersJob {
-  readonly homes: readonly string[]
-  /** Of a mesh with this file as its key; null: their homes are of a cluster. */
+export interface MemberJob {
+  readonly home: string
+  /** Of a mesh with this file as its key; null: its home is of a cluster. */
   readonly keyFile: string | null
   readonly bootstrap: readonly string[]
 }
 
-/** Round trips between members, in milliseconds. */
-export interface Pings {
-  readonly count: number
-  readonly failed: number
-  readonly p50: number
-  readonly p95: number
+/** So many links to these. */
+export interface LinksJob {
+  readonly ids: readonly string[]
+  readonly least: number
 }
 
-export interface MembersState {
+/** Since it was last asked. */
+export interface MemberState {
   /** Resident bytes as they are, and after all is given back that can be. */
   readonly peak: number
   readonly rss: number
-  /** Fewest links to members that one of them had at any moment since it was last asked. */
+  /** Fewest links to members that it had at any moment. */
   readonly fewest: number
-  /** Links to others than members, the most that one had. */
+  /** Links to others than members, the most that it had. */
   readonly strangers: number
-  /** Peers that are taken for holders of some model, and are no members. */
+  /** Peers that it takes for holders of some model, and that are no members. */
   readonly madeUp: number
-  readonly pings: Pings
-  readonly bans: number
+  /** Round trips to other members, in milliseconds. */
+  readonly pings: { readonly times: readonly number[]; readonly failed: number }
+}
+
+/** The same of all of them: the worst of each, and the memory by member. */
+export interface MembersState extends Pick<MemberState, 'fewest' | 'strangers' | 'madeUp'> {
+  readonly peaks: readonly number[]
+  readonly kept: readonly number[]
+  /** Of all their round trips, milliseconds. */
+  readonly p95: number
 }
 
 export interface Lookups {
