@@ -100,6 +100,7 @@ describe('the audit log of a site of a cluster', () => {
       [by, 'membership.revoke', `peer:${other.id}`, 'ok', undefined],
     ]
     expect(written(b)).toEqual(changes)
+    await vi.waitFor(() => expect(written(a)).toHaveLength(6), WAIT)
     expect(written(a)).toEqual([
       [by, 'membership.admit', `peer:${member.identity.id}`, 'ok', undefined],
       [`peer:${member.identity.id}`, 'invite.use', invite, 'ok', undefined],

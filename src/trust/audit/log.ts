@@ -75,7 +75,9 @@ class FileAuditLog implements AuditLog {
   #lost = 0
   #why: string | null = null
   #cancelNote: CancelTimer | undefined
+  /** Of what may come very often, by somebody else's will. */
   #noteMs = NOTE_MS
+  #noteAt = 0
   #cancelTally: CancelTimer | undefined
   #flushing: Promise<ChainHead> | undefined
   #closed = false
@@ -101,7 +103,7 @@ class FileAuditLog implements AuditLog {
 
   note(event: AuditEvent): void {
     this.#put(event)
-    this.#later(this.#noteMs)
+    this.#later(NOTE_MS)
   }
 
   tally(event: AuditEvent): void {
@@ -117,7 +119,8 @@ class FileAuditLog implements AuditLog {
     }
     this.#tallies.set(key, { event, count: 0 })
     this.#cancelTally ??= this.#needs.clock.after(TALLY_MS, () => this.#writeTallies())
-    this.note(event)
+    this.#put(event)
+    this.#later(this.#noteMs)
   }
 
   head(): ChainHead {
@@ -163,7 +166,12 @@ class FileAuditLog implements AuditLog {
 
   #later(milliseconds: number): void {
     if (this.#closed) return
-    this.#cancelNote ??= this.#needs.clock.after(milliseconds, () => {
+    const at = this.#needs.clock.now() + milliseconds
+    // What can wait waits for what cannot; while the disk is full all wait for the next try.
+    if (this.#cancelNote !== undefined && (this.#noteAt <= at || this.#why !== null)) return
+    this.#cancelNote?.()
+    this.#noteAt = at
+    this.#cancelNote = this.#needs.clock.after(milliseconds, () => {
       this.#cancelNote = undefined
       this.#try()
     })

@@ -147,6 +147,9 @@ describe('the log', () => {
     const began = spent
     const writes = await knock(10_000)
     expect([writes > 1, spent - began <= 10_000 / 50]).toEqual([true, true])
+    // what this peer did itself does not wait for them
+    log.note(deploy('own'))
+    expect(await knock(300)).toBe(1)
     log.close()
     expect(check()).toMatchObject({ trouble: null })
   })
