@@ -90,6 +90,11 @@ describe.runIf(isLong)('a mesh of three', () => {
     const last = await said()
     expect(last).not.toBe(before)
 
+    // Written within a quarter of a second: a kill before that takes it along.
+    const { home } = peers[0]!
+    const isWritten = async (what: string): Promise<boolean> =>
+      (await weft(['audit', 'tail', '--lines', '0', '--json', '--home', home])).stdout.includes(what)
+    await until('the promotion is in the audit log', () => isWritten('rollout.promote'))
     peers[0]!.child.kill('SIGKILL')
     peers[0] = await lab.start('a')
     await joined(peers)
@@ -102,11 +107,7 @@ describe.runIf(isLong)('a mesh of three', () => {
     expect(served.ids.join()).toBe(last)
     expect((await rollout({ do: 'back' })).live?.round ?? 0).toBeLessThan(2)
     expect((await peers[0].access.status()).counters).toMatchObject({ rollouts_back: 1 })
-    const { home } = peers[0]
-    // Written within seconds: nobody waits for it.
     for (const what of ['rollout.begin', 'rollout.candidate', 'rollout.promote', 'rollout.back', 'fed.rollout'])
-      await until(`${what} is in the audit log`, async () =>
-        (await weft(['audit', 'tail', '--lines', '0', '--json', '--home', home])).stdout.includes(what),
-      )
+      await until(`${what} is in the audit log`, () => isWritten(what))
   }, 300_000)
 })
