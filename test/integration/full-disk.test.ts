@@ -61,12 +61,33 @@ describe.runIf(isLong)(`a disk that becomes full under a peer${canWatch ? '' : '
     const expected = await answer(a, greedy('tiny', LENGTH))
     expect(expected.error).toBeUndefined()
 
-    const attempts: readonly (readonly [what: string, code: string, () => Promise<unknown>])[] = [
-      ['an invite', 'WEFT-TRU-161', () => a.access.cluster({ do: 'invite', ...INVITE })],
-      ['a removal', 'WEFT-TRU-113', () => a.access.cluster({ do: 'rotate' })],
-      ['a model', 'WEFT-STO-007', () => a.access.importModel({ source: TINY, name: 'again' }, () => undefined)],
-      ['a job', 'WEFT-STO-007', () => a.access.federated({ op: 'create', plan: plan() })],
-    ]
+    const attempts: readonly (readonly [what: string, code: string, attempt: () => Promise<unknown>, done: object])[] =
+      [
+        [
+          'an invite',
+          'WEFT-TRU-161',
+          () => a.access.cluster({ do: 'invite', ...INVITE }),
+          { schema: 'weft.invite/1', uses: 1 },
+        ],
+        [
+          'a removal',
+          'WEFT-TRU-113',
+          () => a.access.cluster({ do: 'rotate' }),
+          { schema: 'weft.cluster-changed/1', epoch: 2 },
+        ],
+        [
+          'a model',
+          'WEFT-STO-007',
+          () => a.access.importModel({ source: TINY, name: 'again' }, () => undefined),
+          { model: 'again', blocks: 8 },
+        ],
+        [
+          'a job',
+          'WEFT-STO-007',
+          () => a.access.federated({ op: 'create', plan: plan() }),
+          { schema: 'weft.fed-created/1', author: a.id },
+        ],
+      ]
     setRoom(0)
     const whileFull = await answer(a, greedy('tiny', LENGTH))
     expect([whileFull.error, whileFull.ids]).toEqual([undefined, expected.ids])
@@ -83,7 +104,8 @@ describe.runIf(isLong)(`a disk that becomes full under a peer${canWatch ? '' : '
     expect((await answer(a, greedy('tiny', LENGTH))).ids).toEqual(expected.ids)
 
     setRoom(-1)
-    for (const [what, , attempt] of attempts) await expect(attempt(), what).resolves.toBeDefined()
+    for (const [what, , attempt, done] of attempts) expect(await attempt(), what).toMatchObject(done)
+    expect(await a.access.models()).toContainEqual(expect.objectContaining({ model: 'again' }))
     // the same invite, which nobody has used up
     expect(await joins('c', token)).toMatchObject({ schema: 'weft.joined/1', members: 3 })
     expect(await joins('d', token)).toMatchObject({ error: { code: 'WEFT-TRU-153' } })
