@@ -45,6 +45,15 @@ export function replaceDurably(path: string, text: string): void {
   }
 }
 
+/** Ends a transaction that failed; what it failed with is told by whoever began it. */
+export function undoTransaction(database: DatabaseSync): void {
+  try {
+    database.exec('ROLLBACK')
+  } catch {
+    // SQLite has done it by itself, or cannot while the disk is full: then whoever opens the file next does it.
+  }
+}
+
 /** SQLite's result codes. */
 const [BUSY, LOCKED, SHORT_READ] = [5, 6, 522]
 /** PERM, READONLY, IOERR, FULL, CANTOPEN: of the disk, not of what stands on it. */

@@ -42,7 +42,7 @@ export type {
 } from './chain/types.ts'
 export { chainHash, headBytes, headOf, readAnchor, writeAnchor } from './chain/head.ts'
 export { anchorNow, CHAIN_TABLE, explainedChain, readChain } from './chain/database.ts'
-export { diskTrouble, openDurableDatabase, parsedJson, replaceDurably } from './durable.ts'
+export { diskTrouble, openDurableDatabase, parsedJson, replaceDurably, undoTransaction } from './durable.ts'
 export type { DiskTrouble } from './durable.ts'
 export { openRowSums } from './row-sums.ts'
 export type { RowSums } from './row-sums.ts'

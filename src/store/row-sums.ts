@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
+import { undoTransaction } from './durable.ts'
 
 const TABLE = 'row_sums'
 
@@ -68,7 +69,7 @@ function prepare(database: DatabaseSync, orders: Readonly<Record<string, string>
         )
     database.exec('COMMIT')
   } catch (error) {
-    database.exec('ROLLBACK')
+    undoTransaction(database)
     throw error
   }
 }

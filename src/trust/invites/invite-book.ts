@@ -4,8 +4,7 @@
  * secrets there are hashes only.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { DatabaseSync } from 'node:sqlite'
-import { diskTrouble, openDurableDatabase, openRowSums } from '../../store/index.ts'
+import { diskTrouble, openDurableDatabase, openRowSums, undoTransaction } from '../../store/index.ts'
 import type { RandomSource } from '../../util/index.ts'
 import type { Role } from '../membership/index.ts'
 import { WeftError } from '../../errors.ts'
@@ -103,15 +102,6 @@ export function secretHash(secret: Uint8Array): Uint8Array {
   return createHash('sha256').update('weft invite secret 1\n').update(secret).digest()
 }
 
-/** SQLite has done it by itself where it could not write; then what was refused first is what is told. */
-function undo(database: DatabaseSync): void {
-  try {
-    database.exec('ROLLBACK')
-  } catch {
-    // whoever opens the file next does it
-  }
-}
-
 /** @throws InvitesUnusableError, InvitesUnwritableError */
 export function openInviteBook(path: string, random: RandomSource): InviteBook {
   const usable = <T>(action: () => T): T => {
@@ -164,7 +154,7 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
         if (error instanceof InviteWaitsError) {
           sums.renew()
           database.exec('COMMIT')
-        } else undo(database)
+        } else undoTransaction(database)
         throw error
       }
     })

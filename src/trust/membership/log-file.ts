@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import type { DatabaseSync } from 'node:sqlite'
 import { WeftError } from '../../errors.ts'
-import { diskTrouble, openDurableDatabase, parsedJson, replaceDurably } from '../../store/index.ts'
+import { diskTrouble, openDurableDatabase, parsedJson, replaceDurably, undoTransaction } from '../../store/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { verify } from '../identity.ts'
 import type { EntrySigner } from './entry.ts'
@@ -138,17 +138,8 @@ function write(
     }
     database.exec('COMMIT')
   } catch (error) {
-    undo(database)
+    undoTransaction(database)
     throw error
-  }
-}
-
-/** Where SQLite has done it by itself, or cannot while the disk is full, whoever opens the file next does. */
-function undo(database: DatabaseSync): void {
-  try {
-    database.exec('ROLLBACK')
-  } catch {
-    // what was refused first is what is told
   }
 }
 
