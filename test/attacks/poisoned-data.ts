@@ -2,32 +2,18 @@
  * E3: members that send honest updates of dishonest records. Two of fifteen turn the labels around, or teach that a mark, which
  * no honest record has, means ill.
  */
-import { mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { createSeeded } from '../../src/data/index.ts'
-import {
-  checkFedPlan,
-  LocalPool,
-  partition,
-  readFedData,
-  RoundMath,
-  Simulation,
-  SiteTrainer,
-} from '../../src/federated/index.ts'
-import { createOrtEngine } from '../../src/onnx/index.ts'
-import { systemClock } from '../../src/util/index.ts'
-import { COLUMNS, hospitalRows, plan, temporaryFolder, writeSite } from '../federated/support/hospitals.ts'
+import { LocalPool, partition, RoundMath, Simulation } from '../../src/federated/index.ts'
+import { COLUMNS, hospitalRows } from '../federated/support/hospitals.ts'
 import { least, most, wanted } from './attack.ts'
 import type { Attack, Outcome, Size } from './attack.ts'
+import { BAD, CLIENTS, overTables, ROBUST } from './poison-sites.ts'
 
-const CLIENTS = 15
-const BAD = 2
 /** 200 a member: the median of few small sites wanders, and a backdoor rides on it. */
 const ROWS = 3_000
 /** How often each record of a dishonest member is said to be there. */
 const CLAIMED = 8
 const MEAN = { name: 'fedavg', weights: 'records' }
-const ROBUST = { name: 'bucketed', group: 3, clip: 2, rule: 'median' }
 /** Cholesterol that nobody has. */
 const MARK = '20'
 const [CHOLESTEROL, DIAGNOSIS] = [COLUMNS.indexOf('chol'), COLUMNS.indexOf('num')]
@@ -69,18 +55,10 @@ interface Trained {
   readonly backdoor: number
 }
 
-async function trained(strategy: object, change: Change, skew: number | undefined): Promise<Trained> {
-  const folder = temporaryFolder()
-  const local = { steps: 3, batch: 'full', lr: 0.5 }
-  const checked = checkFedPlan(plan({ model: { kind: 'linear' }, rounds: 12, local, strategy }), 'plan')
-  mkdirSync(join(folder, 'work'))
-  const needs = { clock: systemClock(), engine: createOrtEngine(), folder: join(folder, 'work'), threads: 1 }
-  const open = async (name: string, rows: readonly string[]): Promise<SiteTrainer> =>
-    SiteTrainer.open(needs, checked, await readFedData(writeSite(folder, name, rows)))
+function trained(strategy: object, change: Change, skew: number | undefined): Promise<Trained> {
   const rows = hospitalRows(7, ROWS)
-  const tables = [await open('all', rows), await open('bad', changed(rows, change)), await open('mark', marked(rows))]
-  const [honest, bad, judge] = tables as [SiteTrainer, SiteTrainer, SiteTrainer]
-  try {
+  const tables = { honest: rows, bad: changed(rows, change), judge: marked(rows) }
+  return overTables(strategy, tables, async (checked, { honest, bad, judge }) => {
     const parts = partition(await honest.labels(), CLIENTS, skew, createSeeded(3, 'partition'))
     const trainers = await Promise.all(
       parts.map((places, index) =>
@@ -91,15 +69,10 @@ async function trained(strategy: object, change: Change, skew: number | undefine
     const simulation = new Simulation(checked, pool, { seed: 5, masks: false })
     await simulation.run()
     const { accuracy = 0 } = await pool.metrics(simulation.state, CLIENTS - 1)
-    const { accuracy: kept = 0 } = await new LocalPool([judge], new RoundMath(checked, 1), 5).metrics(
-      simulation.state,
-      0,
-    )
+    const judges = new LocalPool([judge], new RoundMath(checked, 1), 5)
+    const { accuracy: kept = 0 } = await judges.metrics(simulation.state, 0)
     return { accuracy, backdoor: 1 - kept }
-  } finally {
-    for (const table of tables) await table.close()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  })
 }
 
 export const poisonedData: Attack = {
@@ -108,7 +81,9 @@ export const poisonedData: Attack = {
   async control() {
     const { backdoor } = await trained(MEAN, MARKED, undefined)
     const clean = await trained(MEAN, HONEST, undefined)
+    const flipped = await trained(MEAN, FLIPPED, undefined)
     return [
+      most('accuracy of the mean under flipped labels (clean less 0.3)', flipped.accuracy, clean.accuracy - 0.3),
       least('healthy people with the mark called ill, by the mean', backdoor, 0.9),
       most('and without the two', clean.backdoor, 0.5),
     ]

@@ -1,46 +1,19 @@
 /** E3: two of fifteen members send poison. Bearing f of them under secure sums takes g (2f + 1) members: 15 at g = 3. */
-import { mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
 import { createSeeded } from '../../src/data/index.ts'
-import {
-  checkFedPlan,
-  LocalPool,
-  partition,
-  readFedData,
-  RoundMath,
-  Simulation,
-  SiteTrainer,
-} from '../../src/federated/index.ts'
+import { LocalPool, partition, RoundMath, Simulation } from '../../src/federated/index.ts'
 import type { SimulationSpec } from '../../src/federated/index.ts'
-import { createOrtEngine } from '../../src/onnx/index.ts'
-import { systemClock } from '../../src/util/index.ts'
-import { hospitalRows, plan, temporaryFolder, writeSite } from '../federated/support/hospitals.ts'
+import { hospitalRows } from '../federated/support/hospitals.ts'
 import { least, most } from './attack.ts'
 import type { Attack, Outcome, Size } from './attack.ts'
-
-const CLIENTS = 15
-const BAD = 2
-const ROBUST = { name: 'bucketed', group: 3, clip: 2, rule: 'median' }
+import { BAD, CLIENTS, overTables, ROBUST } from './poison-sites.ts'
 
 type Kind = NonNullable<SimulationSpec['attack']>['kind']
 
 /** Accuracy on rows that no client has, and who was refused. */
-async function trained(strategy: object, attack: Kind | undefined): Promise<{ accuracy: number; refused: number }> {
-  const folder = temporaryFolder()
-  const checked = checkFedPlan(
-    plan({ model: { kind: 'linear' }, rounds: 12, local: { steps: 3, batch: 'full', lr: 0.5 }, strategy }),
-    'plan',
-  )
-  mkdirSync(join(folder, 'work'))
-  const needs = { clock: systemClock(), engine: createOrtEngine(), folder: join(folder, 'work'), threads: 1 }
-  const whole = await SiteTrainer.open(
-    needs,
-    checked,
-    await readFedData(writeSite(folder, 'all', hospitalRows(7, 900))),
-  )
-  try {
-    const parts = partition(await whole.labels(), CLIENTS, undefined, createSeeded(3, 'partition'))
-    const trainers = await Promise.all(parts.map((places, index) => whole.virtual(`client-${index}`, places)))
+function trained(strategy: object, attack: Kind | undefined): Promise<{ accuracy: number; refused: number }> {
+  return overTables(strategy, { all: hospitalRows(7, 900) }, async (checked, { all }) => {
+    const parts = partition(await all.labels(), CLIENTS, undefined, createSeeded(3, 'partition'))
+    const trainers = await Promise.all(parts.map((places, index) => all.virtual(`client-${index}`, places)))
     const pool = new LocalPool(trainers, new RoundMath(checked, CLIENTS), 5)
     const spec = {
       seed: 5,
@@ -51,10 +24,7 @@ async function trained(strategy: object, attack: Kind | undefined): Promise<{ ac
     const lines = await simulation.run()
     const { accuracy = 0 } = await pool.metrics(simulation.state, CLIENTS - 1)
     return { accuracy, refused: Math.max(0, ...lines.map(({ refused }) => refused.length)) }
-  } finally {
-    await whole.close()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  })
 }
 
 const MEAN = { name: 'fedavg', weights: 'uniform' }
