@@ -149,7 +149,11 @@ export class Drafts {
     const now = this.#needs.clock.now()
     const known = this.#found.get(digest)
     if (known !== undefined && now - known.at < LOOK_MS) return known.draft
-    const draft = this.#usual(asked).catch(() => undefined)
+    // What keeps one from being found keeps nobody from an answer.
+    const draft = this.#usual(asked).catch((error: unknown) => {
+      this.#needs.log({ model: asked.manifest.model, err: error }, 'no draft model could be looked for')
+      return undefined
+    })
     this.#found.set(digest, { at: now, draft })
     return draft
   }
@@ -157,8 +161,18 @@ export class Drafts {
   /** The one that this peer was told to take, where it can guess for the model. */
   async #usual(asked: Asked): Promise<ModelManifest | undefined> {
     const { usual, hosts } = this.#needs
-    const told = usual === undefined ? undefined : await this.#named(asked.manifest, usual).catch(() => undefined)
+    const told = usual === undefined ? undefined : await this.#told(asked, usual)
     return told !== undefined && hosts.fits(told, asked.lacks) ? told : this.#look(asked)
+  }
+
+  async #told({ manifest }: Asked, usual: string): Promise<ModelManifest | undefined> {
+    try {
+      return await this.#named(manifest, usual)
+    } catch (error) {
+      if (!(error instanceof DraftUnusableError)) throw error
+      this.#needs.log({ model: manifest.model, err: error }, 'the draft model of this peer does not guess here')
+      return undefined
+    }
   }
 
   /**

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Drafts } from '../../src/peer/drafts.ts'
 import { createPeer } from '../../src/peer/index.ts'
 import { DraftHosts, GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateRequest, Lane } from '../../src/pipeline/index.ts'
@@ -96,6 +97,44 @@ describe('of a peer', () => {
     expect(await why({ draft: 'near' })).toContain('memory')
     const { counters } = await asked({ draft: 'small', speculate: 'draft' })
     expect(counters['draft_model_tokens']).toBeGreaterThan(0)
+  })
+})
+
+describe('one that the peer was told to take', () => {
+  it('and that cannot guess is named in its log, once in a while, and keeps nobody from an answer', async () => {
+    const clock = systemClock()
+    const directory = join(folder, 'told')
+    const store = await createBlobStore({ directory: join(directory, 'store') })
+    const needs = { store, directory, downloads: join(directory, 'downloads'), clock }
+    const manifest = await importModel(needs, { source: join(folder, 'small.gguf'), name: 'small' })
+    const lines: unknown[] = []
+    const nothing = { byDigest: () => undefined, named: () => undefined, list: () => [], hasBlocks: async () => false }
+    const hosts = new DraftHosts({
+      clock,
+      storeDirectory: join(directory, 'store'),
+      cacheDirectory: join(directory, 'cache'),
+      threads: 1,
+      memory: 1e9,
+      taken: () => 0,
+      model: () => Promise.reject(new Error('nobody asks')),
+      fetch: () => Promise.resolve(),
+      count: () => undefined,
+    })
+    const drafts = new Drafts({
+      self: 'here',
+      clock,
+      library: { ...nothing, tokenizer: () => Promise.reject(new Error('nobody asks')) },
+      store,
+      hosts,
+      usual: 'nowhere',
+      loaded: () => 0,
+      log: ({ err }: { err?: unknown }) => void lines.push((err as { info?: { code: string } }).info?.code),
+    })
+    const wishes = { draft: undefined, route: [{ peer: 'elsewhere', from: 0, to: manifest.blocks.length }] }
+    const { signal } = new AbortController()
+    for (let asked = 0; asked < 3; asked++) expect(await drafts.of(manifest, wishes, signal)).toBeUndefined()
+    expect(lines).toEqual(['WEFT-INF-043'])
+    await hosts.stop()
   })
 })
 
