@@ -27,7 +27,7 @@ export interface ClaimNeeds {
   readonly clock: Clock
   readonly random: RandomSource
   readonly paths: Pick<HomePaths, 'root' | 'state'>
-  readonly site: Pick<Site, 'tally'>
+  readonly site: Pick<Site, 'note' | 'tally'>
   readonly telemetry: Pick<Telemetry, 'count'>
   /** Whether a peer is one whom a backup may be given back to at all: a member of the cluster. */
   mayClaim(peer: string): boolean
@@ -95,7 +95,8 @@ export function createClaims(needs: ClaimNeeds): (claimant: string) => Claiming 
         const holds = found !== undefined && isClaimSigned(found.key, claim, Buffer.from(proof, 'hex'))
         needs.telemetry.count('backup_claims', 1, { outcome: holds ? 'ok' : 'refused' })
         const event = { who: `peer:${claimant}`, what: 'backup.claimed', target: found?.owner } as const
-        needs.site.tally({ ...event, result: holds ? 'ok' : 'refused' })
+        // each by itself: tries are few an hour, and a secret is needed for one that is right
+        needs.site.note({ ...event, result: holds ? 'ok' : 'refused' })
         if (!holds) {
           needs.guessed(claimant)
           throw new BackupClaimError('the passphrase is not that of the backup')
