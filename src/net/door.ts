@@ -7,6 +7,15 @@ import { hostOf } from './addresses.ts'
 import type { Arrivals } from './arrivals.ts'
 import { MAX_UNPROVEN, MAX_UNPROVEN_PER_HOST } from './constants.ts'
 import type { Defence } from './defence.ts'
+import { Doorstep, UNKNOWN_HOST } from './doorstep.ts'
+
+export interface Door {
+  readonly gater: ConnectionGater
+  /** For the servers of all transports that connections come by directly. */
+  readonly step: Doorstep
+}
+
+const CIRCUIT = '/p2p-circuit'
 
 /**
  * @param keepsOut asked once for each connection whose peer is proven; it notes what it refuses
@@ -17,7 +26,7 @@ export function createDoor(
   keepsOut: (peer: string, connection: MultiaddrConnection) => boolean,
   defence?: Defence,
   arrivals?: Arrivals,
-): ConnectionGater {
+): Door {
   const open = new Map<MultiaddrConnection, string>()
   const perHost = new Map<string, number>()
   const leave = (connection: MultiaddrConnection): void => {
@@ -28,19 +37,23 @@ export function createDoor(
     if (count === 0) perHost.delete(host)
     else perHost.set(host, count)
   }
-  return {
+  const isFull = (host: string): boolean =>
+    open.size >= MAX_UNPROVEN || (perHost.get(host) ?? 0) >= MAX_UNPROVEN_PER_HOST
+  const turnsAway = (host: string): boolean => {
+    if (defence?.banned(`host:${host}`) !== undefined || isFull(host)) return true
+    if (arrivals === undefined || arrivals.arrives(host)) return false
+    // peers of a site that all start at once storm nothing
+    if (!arrivals.isKnown(host)) defence?.offend(`host:${host}`, 'dial-storm')
+    return true
+  }
+  const gater: ConnectionGater = {
     denyInboundConnection: (connection) => {
-      const host = hostOf(`${connection.remoteAddr.toString()}/`) ?? 'unknown'
-      const count = perHost.get(host) ?? 0
-      if (defence?.banned(`host:${host}`) !== undefined) return true
-      if (open.size >= MAX_UNPROVEN || count >= MAX_UNPROVEN_PER_HOST) return true
-      if (arrivals?.arrives(host) === false) {
-        // peers of a site that all start at once storm nothing
-        if (!arrivals.isKnown(host)) defence?.offend(`host:${host}`, 'dial-storm')
-        return true
-      }
+      const address = connection.remoteAddr.toString()
+      const host = hostOf(`${address}/`) ?? UNKNOWN_HOST
+      // a circuit comes in a stream, and no server was asked; of others it may be full since the step was
+      if (address.includes(CIRCUIT) ? turnsAway(host) : isFull(host)) return true
       open.set(connection, host)
-      perHost.set(host, count + 1)
+      perHost.set(host, (perHost.get(host) ?? 0) + 1)
       connection.addEventListener('close', () => {
         if (open.has(connection)) defence?.offend(`host:${host}`, 'dial-storm')
         leave(connection)
@@ -56,4 +69,5 @@ export function createDoor(
     // private and loopback addresses are what a mesh is made of: the library's default refuses some of them
     denyDialMultiaddr: () => false,
   }
+  return { gater, step: new Doorstep(turnsAway) }
 }

@@ -1,6 +1,7 @@
 /** The libp2p node with weft's settings (shared/reference/libp2p.md, A5 and A10): TCP, noise, yamux, nothing that dials by itself. */
 import type { Libp2p, MultiaddrConnection, PrivateKey, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
+import type { TCPSocketOptions } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import type { Arrivals } from './arrivals.ts'
@@ -79,6 +80,9 @@ async function start(init: NodeInit, listen: readonly string[]): Promise<Running
 }
 
 function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrader: Upgrader) => void): Promise<Libp2p> {
+  const door = createDoor((peer, connection) => init.keepsOut(peer, connection), init.defence, init.arrivals)
+  // libp2p gives all of these to Node's server, and names a few
+  const listenOpts = { blockList: door.step } as TCPSocketOptions
   return createLibp2p({
     start: false,
     privateKey: init.privateKey,
@@ -86,7 +90,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
     transports: [
       (components) => {
         useUpgrader(components.upgrader)
-        return tcp()(components)
+        return tcp({ listenOpts })(components)
       },
     ],
     connectionEncrypters: [weftNoise(init)],
@@ -102,7 +106,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
         },
       }),
     ],
-    connectionGater: createDoor((peer, connection) => init.keepsOut(peer, connection), init.defence, init.arrivals),
+    connectionGater: door.gater,
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
       inboundConnectionThreshold: INBOUND_PER_SECOND,
