@@ -93,7 +93,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
         return tcp({ listenOpts })(components)
       },
     ],
-    connectionEncrypters: [weftNoise(init)],
+    connectionEncrypters: [weftNoise({ ...init, turn: async () => init.arrivals?.turn() })],
     streamMuxers: [
       yamux({
         maxInboundStreams: MAX_STREAMS,

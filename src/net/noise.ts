@@ -34,6 +34,8 @@ interface WeftNoiseInit {
   /** Fresh for each run, to tell ourselves from a copy of our identity. */
   readonly instance: Uint8Array
   note(note: HandshakeNote): void
+  /** Resolves when a handshake of somebody that came may begin. */
+  turn?(): Promise<void>
 }
 
 type Encrypter = ConnectionEncrypter<NoiseExtensions>
@@ -68,8 +70,10 @@ export function weftNoise(init: WeftNoiseInit): (components: NoiseComponents) =>
     }
     return {
       protocol: encrypter.protocol,
-      secureInbound: (stream: MessageStream, options?: SecureConnectionOptions) =>
-        watch('inbound', stream, encrypter.secureInbound(stream, options)),
+      secureInbound: async (stream: MessageStream, options?: SecureConnectionOptions) => {
+        await init.turn?.()
+        return watch('inbound', stream, encrypter.secureInbound(stream, options))
+      },
       secureOutbound: (stream: MessageStream, options?: SecureConnectionOptions) =>
         watch('outbound', stream, encrypter.secureOutbound(stream, options)),
       [Symbol.toStringTag]: 'weft-noise',

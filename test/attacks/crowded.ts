@@ -21,7 +21,7 @@ import type { Linked } from './crowd/members.ts'
 import type { CrowdCounts, Held, Lookups, MembersState, Target } from './crowd/talk.ts'
 
 const MEMBERS = 5
-/** Models that each of the first four holds. */
+/** Models that each of the first four holds: looked up by the others while all is calm, and others among the crowd. */
 const MODELS = 2
 const CALM_MS = 5_000
 /** Made-up holders that a mesh with a key alone is waited for to have: of so many strangers, one. */
@@ -56,16 +56,16 @@ async function keyedHomes(folder: string): Promise<Homes> {
   return { folders, ids, key, keyFile }
 }
 
-/** The first four hold two small models each. */
+/** The first four hold small models: so many each for the calm, and as many for later. */
 async function fill(folders: readonly string[]): Promise<Held[]> {
   const held: Held[] = []
   for (const [n, home] of folders.slice(0, -1).entries()) {
     const paths = homePaths(home, {})
     await prepareHome(paths)
     const store = await createBlobStore({ directory: paths.store })
-    for (let m = 0; m < MODELS; m++) {
+    for (let m = 0; m < 2 * MODELS; m++) {
       const source = join(home, 'model.gguf')
-      await writeFile(source, writeGguf(tinyLlama({ hidden: 96 + 32 * (n * MODELS + m) })))
+      await writeFile(source, writeGguf(tinyLlama({ hidden: 96 + 32 * (n * 2 * MODELS + m) })))
       const needs = { store, clock: systemClock(), directory: paths.partitions, downloads: join(home, 'downloads') }
       const { model, digest } = await importModel(needs, { source, name: `m${n}-${m}` })
       held.push({ model, digest, holder: n })
@@ -90,16 +90,19 @@ async function attempt(isDefended: boolean, strangers: number, ms: number): Prom
   const [members, late, crowd] = [
     new Members(),
     new Members(),
-    startChild(join(import.meta.dirname, 'crowd', 'crowd.ts')),
+    startChild(join(import.meta.dirname, 'crowd', 'crowd.ts'), 1),
   ]
   try {
     const { folders, ids, key, keyFile } = await (isDefended ? clusterHomes : keyedHomes)(folder)
-    const held = await fill(folders)
+    const all = await fill(folders)
+    const [before, held] = [all.filter((_, n) => n % 2 === 0), all.filter((_, n) => n % 2 === 1)]
     await members.start({ keyFile, bootstrap: [] }, folders.slice(0, -1))
     await members.linked({ ids, least: MEMBERS - 2 })
     const hostile = await crowd.ask<Target[]>('start', { strangers, key: Buffer.from(key).toString('hex') })
     await members.watch()
-    await pause(CALM_MS)
+    // what they do among the crowd they do before it came as well
+    await members.look(before, ms / 2)
+    await pause(ms / 4)
     const calm = await members.state()
     const targets = members.targets()
     await crowd.ask('attack', { targets, models: held })

@@ -61,6 +61,21 @@ describe('connections that begin', () => {
     expect(letIn(arrivals, often)).toBe(10 + 64)
   })
 
+  test('at once shake hands one after another, the first without a wait', async () => {
+    const clock = virtualClock()
+    const counted: string[] = []
+    const arrivals = createArrivals({ clock, telemetry: { count: (name) => void counted.push(name) } })
+    const begun: number[] = []
+    const come = (): void => void arrivals.turn().then(() => begun.push(clock.now()))
+    const from = clock.now()
+    for (let n = 0; n < 4; n++) come()
+    await clock.advance(1_000)
+    come()
+    await clock.advance(1_000)
+    expect(begun.map((at) => at - from)).toEqual([0, 8, 16, 24, 1_000])
+    expect(counted).toEqual(Array.from({ length: 3 }, () => 'handshakes_queued'))
+  })
+
   test('by made-up hosts cost no memory', () => {
     const arrivals = createArrivals({ clock: virtualClock() })
     for (let n = 0; n < 20_000; n++) arrivals.knows(`host-${n}`)
@@ -91,6 +106,9 @@ test.skipIf(process.platform !== 'linux')(
     }
     await until(() => closed >= 100)
     expect(counted['arrivals_refused']).toBeGreaterThanOrEqual(100)
+    // eight that are let in and come at once: each in its turn
+    await Promise.all(Array.from({ length: 8 }, async () => joined(a, await pool.add({ bootstrap }))))
+    expect(counted['handshakes_queued']).toBeGreaterThan(0)
     await joined(a, await pool.add({ bootstrap }))
   },
 )

@@ -1,6 +1,7 @@
 /** A child process that answers calls: how the attack speaks with the members and with the crowd. */
-import { fork } from 'node:child_process'
+import { fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { cpus } from 'node:os'
 
 interface Call {
   readonly call: number
@@ -19,10 +20,18 @@ export interface Child {
   end(): Promise<void>
 }
 
-/** A process of its own; it can collect its garbage when it is asked for its memory. */
-export function startChild(program: string): Child {
+const hasTaskset = process.platform === 'linux' && spawnSync('taskset', ['-p', String(process.pid)]).status === 0
+
+/**
+ * A process of its own; it can collect its garbage when it is asked for its memory.
+ * @param core computes on this one alone, where the system can be told
+ */
+export function startChild(program: string, core: number): Child {
+  const node = [process.execPath, '--expose-gc']
+  const [execPath, ...execArgv] = hasTaskset ? ['taskset', '-c', String(core % cpus().length), ...node] : node
   const child = fork(program, {
-    execArgv: ['--expose-gc'],
+    execPath: execPath!,
+    execArgv,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()

@@ -115,10 +115,11 @@ answer(
       look()
       const told = { ...seen, pings }
       seen = { fewest: Infinity, strangers: 0, madeUp: 0 }
-      pings = { times: [], failed: 0 }
       const peak = process.memoryUsage.rss()
       // what it keeps: the engine gives back the pages that it holds for later
       await globalThis.gc?.({ type: 'major', execution: 'async', flavor: 'last-resort' })
+      // and what went round while it was asked is no round trip of a peer at work
+      pings = { times: [], failed: 0 }
       return { ...told, peak, rss: process.memoryUsage.rss() }
     },
     /** Each of these, one begun after another. */

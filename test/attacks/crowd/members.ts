@@ -11,14 +11,18 @@ export interface Linked {
   readonly after: number
 }
 
+/** The first two have a core for themselves, as on machines of their own: round trips are those between these two. */
+const PAIR = 2
+
 export class Members {
   readonly #children: Child[] = []
   readonly #targets: Target[] = []
 
   /** One after the other, each with the addresses of those before. */
   async start(job: Omit<MemberJob, 'home'>, homes: readonly string[]): Promise<void> {
-    for (const home of homes) {
-      const child = startChild(join(import.meta.dirname, 'member.ts'))
+    for (const [n, home] of homes.entries()) {
+      const isOfPair = homes.length > PAIR && n < PAIR
+      const child = startChild(join(import.meta.dirname, 'member.ts'), isOfPair ? 0 : 1)
       this.#children.push(child)
       const bootstrap = [...job.bootstrap, ...this.targets().map(({ address }) => address)]
       this.#targets.push(await child.ask<Target>('start', { ...job, home, bootstrap }))
@@ -43,15 +47,16 @@ export class Members {
   }
 
   async watch(): Promise<void> {
-    await this.#all(
-      'watch',
-      this.#targets.map(({ id }) => id),
-    )
+    const ids = this.#targets.map(({ id }) => id)
+    await Promise.all(this.#children.map((child, n) => child.ask('watch', n < PAIR ? ids.slice(0, PAIR) : ids)))
   }
 
   async state(): Promise<MembersState> {
     const all = await this.#all<MemberState>('state')
-    const times = all.flatMap(({ pings }) => pings.times).toSorted((left, right) => left - right)
+    const times = all
+      .slice(0, PAIR)
+      .flatMap(({ pings }) => pings.times)
+      .toSorted((left, right) => left - right)
     return {
       peaks: all.map(({ peak }) => peak),
       kept: all.map(({ rss }) => rss),

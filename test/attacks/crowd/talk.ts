@@ -78,7 +78,7 @@ export interface MemberState {
 export interface MembersState extends Pick<MemberState, 'fewest' | 'strangers' | 'madeUp'> {
   readonly peaks: readonly number[]
   readonly kept: readonly number[]
-  /** Of all their round trips, milliseconds. */
+  /** Of the round trips between the first two, milliseconds. */
   readonly p95: number
 }
 
