@@ -44,6 +44,7 @@ export { chainHash, headBytes, headOf, readAnchor, writeAnchor } from './chain/h
 export { anchorNow, CHAIN_TABLE, explainedChain, readChain } from './chain/database.ts'
 export { diskTrouble, openDurableDatabase, parsedJson, replaceDurably, undoTransaction } from './durable.ts'
 export type { DiskTrouble } from './durable.ts'
+export { readSummedBytes, readSummedJson, summedBytes, summedJson, SumMismatchError } from './summed.ts'
 export { openRowSums } from './row-sums.ts'
 export type { RowSums } from './row-sums.ts'
 export { checkRows } from './chain/rows.ts'

@@ -2,7 +2,14 @@
 import { lstat, open, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
-import { isProcessAlive, writeFileAtomic, makeFolders } from '../store/index.ts'
+import {
+  isProcessAlive,
+  makeFolders,
+  readSummedJson,
+  summedJson,
+  SumMismatchError,
+  writeFileAtomic,
+} from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
 import { ApiKeysBusyError } from './api-key-errors.ts'
 import { DamagedKeyFileError, KeyFileAccessError, LooseKeyFileError } from './errors.ts'
@@ -55,9 +62,9 @@ export async function readApiKeyFile(path: string): Promise<readonly ApiKeyRecor
 
 function parseKeys(path: string, text: string): readonly ApiKeyRecord[] {
   try {
-    return file.parse(JSON.parse(text)).keys
-  } catch {
-    throw new DamagedKeyFileError(path, 'it is no list of API keys')
+    return file.parse(readSummedJson(text)).keys
+  } catch (error) {
+    throw new DamagedKeyFileError(path, error instanceof SumMismatchError ? error.message : 'it is no list of API keys')
   }
 }
 
@@ -73,7 +80,7 @@ export async function changeApiKeyFile(
   const unlock = await lock(clock, `${path}.lock`)
   try {
     const keys = change(await readApiKeyFile(path))
-    await writeFileAtomic(path, `${JSON.stringify({ schema: 'weft.api-keys/1', keys }, null, 2)}\n`, { mode: 0o600 })
+    await writeFileAtomic(path, summedJson({ schema: 'weft.api-keys/1', keys }), { mode: 0o600 })
   } finally {
     await unlock()
   }

@@ -27,8 +27,8 @@ export interface Kind {
   /** Files in which a bit that turns cannot be told from what was written: paths below the home. */
   readonly unchecked?: (path: string) => boolean
   /**
-   * Files of text that a person, or an older program, may write: a bit that turned in them can be what was meant. It must not
-   * leave the home as if nothing had ever been written.
+   * What has no sum, since a person writes it or it is much: a bit that turned in it can be what was meant. It must not leave the
+   * home as if nothing had ever been written.
    */
   readonly isText?: boolean
 }

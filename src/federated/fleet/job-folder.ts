@@ -3,7 +3,7 @@ import { appendFile, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { WeftError } from '../../errors.ts'
-import { needFolders, writeFileAtomic } from '../../store/index.ts'
+import { needFolders, readSummedJson, summedJson, writeFileAtomic } from '../../store/index.ts'
 import { JobDamagedError, JobUnknownError } from '../plan/errors.ts'
 import { checkOffer, checkStart } from './documents.ts'
 import type { Join, Offer, Start } from './documents.ts'
@@ -57,7 +57,7 @@ export class JobFolder {
     const path = join(root, offer.job)
     await needFolders(join(path, 'rounds'), 0o700)
     const folder = new JobFolder(path, offer)
-    await folder.#write('offer.json', value)
+    await folder.#write('offer.json', value as object)
     return folder
   }
 
@@ -93,8 +93,9 @@ export class JobFolder {
     if (site !== undefined) folder.site = siteSchema.parse(site)
     const start = await readJson(path, 'start.json')
     if (start !== undefined) folder.start = checkStart(start, folder.offer)
-    const joins = (await readJson(path, 'joins.json')) as Join[] | undefined
-    for (const one of joins ?? []) folder.joins.set(one.peer, one)
+    const joins = (await readJson(path, 'joins.json')) as Join[] | { readonly joins: Join[] } | undefined
+    // a list alone is of a program from before there were sums
+    for (const one of Array.isArray(joins) ? joins : (joins?.joins ?? [])) folder.joins.set(one.peer, one)
     return folder
   }
 
@@ -120,7 +121,7 @@ export class JobFolder {
 
   /** What is said of it elsewhere is what is on the disk. */
   async #saveJoins(joins: Map<string, Join>): Promise<void> {
-    await this.#write('joins.json', [...joins.values()])
+    await this.#write('joins.json', { joins: [...joins.values()] })
     this.joins = joins
   }
 
@@ -142,8 +143,8 @@ export class JobFolder {
     })
   }
 
-  #write(name: string, value: unknown): Promise<void> {
-    return writeFileAtomic(join(this.path, name), Buffer.from(`${JSON.stringify(value, null, 2)}\n`))
+  #write(name: string, value: object): Promise<void> {
+    return writeFileAtomic(join(this.path, name), summedJson(value))
   }
 }
 
@@ -159,7 +160,7 @@ async function readJson(path: string, name: string): Promise<unknown> {
     if ((error as { code?: string }).code === 'ENOENT') return undefined
     throw error
   })
-  return text === undefined ? undefined : JSON.parse(text)
+  return text === undefined ? undefined : readSummedJson(text)
 }
 
 /** By id, its beginning, or the name of the plan where one job has it. */

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { WeftError } from '../../errors.ts'
-import { writeFileAtomic } from '../../store/index.ts'
+import { readSummedBytes, readSummedJson, summedBytes, summedJson, writeFileAtomic } from '../../store/index.ts'
 import { JobDamagedError } from '../plan/errors.ts'
 import type { SiteMemory } from '../site/site.ts'
 import { decodeState, encodeState, FIRST_STATE, stateHash, stepsOf } from './state.ts'
@@ -164,10 +164,10 @@ export class MemberState {
   async #load(): Promise<void> {
     const bytes = await this.#files.read(FILE)
     if (bytes === undefined) return
-    const file = fileSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+    const file = fileSchema.parse(readSummedJson(Buffer.from(bytes).toString('utf8')))
     const stored = async (name: string): Promise<FedState> => {
-      const read = await this.#files.read(name)
-      return read === undefined ? FIRST_STATE : decodeState(new Uint8Array(read))
+      const read = await this.#read(name)
+      return read === undefined ? FIRST_STATE : decodeState(read)
     }
     const votesOf = (list: z.output<typeof voteSchema>): Vote[] =>
       list.map(({ peer, signature }) => ({ peer, signature: new Uint8Array(Buffer.from(signature, 'base64')) }))
@@ -184,13 +184,19 @@ export class MemberState {
       const isThat = certified !== undefined && hex(stateHash(certified)) === file.hash
       const before = isThat ? certified : await stored('before.bin')
       this.#before = { state: before, hash: stateHash(before), votes: [] }
-      const memoryBefore = await this.#files.read('memory-before.bin')
-      if (memoryBefore !== undefined) this.#memoryBefore = decodeMemory(new Uint8Array(memoryBefore))
+      const memoryBefore = await this.#read('memory-before.bin')
+      if (memoryBefore !== undefined) this.#memoryBefore = decodeMemory(memoryBefore)
     }
     this.#next = file.next
     this.#bound = file.bound ?? undefined
-    const memory = await this.#files.read('memory.bin')
-    if (memory !== undefined) this.#memory = decodeMemory(new Uint8Array(memory))
+    const memory = await this.#read('memory.bin')
+    if (memory !== undefined) this.#memory = decodeMemory(memory)
+  }
+
+  /** A state that is damaged would else be taken for one that nobody stands for yet, and the one before it for the last. */
+  async #read(name: string): Promise<Uint8Array | undefined> {
+    const file = await this.#files.read(name)
+    return file === undefined ? undefined : new Uint8Array(readSummedBytes(file))
   }
 
   #save(): Promise<void> {
@@ -218,17 +224,17 @@ export class MemberState {
       const memories = [this.#memoryBefore, this.#memory] as const
       this.#isUnsaved = false
       try {
-        if (this.#isCertifiedThere) await this.#files.write(CERTIFIED, encodeState(this.#written))
-        await this.#files.write('memory-before.bin', encodeMemory(memories[0]))
-        if (before !== undefined) await this.#files.write('before.bin', encodeState(before.state))
-        await this.#files.write('current.bin', encodeState(state))
-        await this.#files.write('memory.bin', encodeMemory(memories[1]))
+        if (this.#isCertifiedThere) await this.#files.write(CERTIFIED, summedBytes(encodeState(this.#written)))
+        await this.#files.write('memory-before.bin', summedBytes(encodeMemory(memories[0])))
+        if (before !== undefined) await this.#files.write('before.bin', summedBytes(encodeState(before.state)))
+        await this.#files.write('current.bin', summedBytes(encodeState(state)))
+        await this.#files.write('memory.bin', summedBytes(encodeMemory(memories[1])))
       } catch (error) {
         this.#isUnsaved = true
         throw error
       }
     }
-    await this.#files.write(FILE, Buffer.from(JSON.stringify(file)))
+    await this.#files.write(FILE, Buffer.from(summedJson(file)))
     this.#written = state
     this.#isCertifiedThere = certified !== undefined
   }

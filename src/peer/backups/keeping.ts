@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { writeFileAtomic, needFolders } from '../../store/index.ts'
+import { needFolders, readSummedJson, summedJson, SumMismatchError, writeFileAtomic } from '../../store/index.ts'
 import { isPeerId } from '../../trust/index.ts'
 import type { HomePaths } from '../home.ts'
 import { KeepingFileError } from './errors.ts'
@@ -34,9 +34,10 @@ export async function readKeeping(places: Pick<HomePaths, 'state'>): Promise<Rea
     throw new KeepingFileError(path, (error as Error).message)
   }
   try {
-    return new Map(Object.entries(keepingSchema.parse(JSON.parse(text)).peers))
-  } catch {
-    throw new KeepingFileError(path, 'it is not what weft backup keep writes')
+    return new Map(Object.entries(keepingSchema.parse(readSummedJson(text)).peers))
+  } catch (error) {
+    const why = error instanceof SumMismatchError ? error.message : 'it is not what weft backup keep writes'
+    throw new KeepingFileError(path, why)
   }
 }
 
@@ -47,5 +48,5 @@ export async function keepFor(places: Places, peer: string, limit: number): Prom
   else peers.set(peer, limit)
   const keeping: Keeping = { schema: 'weft.backup-keeping/1', peers: Object.fromEntries(peers) }
   await needFolders(places.state, 0o700)
-  await writeFileAtomic(fileOf(places), `${JSON.stringify(keeping, null, 2)}\n`, { mode: 0o600 })
+  await writeFileAtomic(fileOf(places), summedJson(keeping), { mode: 0o600 })
 }

@@ -1,7 +1,7 @@
 /** Roll-outs of a home, a file each, whole or not at all. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { needFolders, writeFileAtomic } from '../../store/index.ts'
+import { needFolders, readSummedJson, summedJson, writeFileAtomic } from '../../store/index.ts'
 import { RolloutDamagedError } from './errors.ts'
 import { recordSchema } from './record.ts'
 import type { RolloutRecord } from './record.ts'
@@ -20,7 +20,7 @@ export class RolloutBook {
     const names = await namesIn(folder, damaged)
     for (const name of names.filter((each) => each.endsWith('.json'))) {
       try {
-        const record = recordSchema.parse(JSON.parse(await readFile(join(folder, name), 'utf8')))
+        const record = recordSchema.parse(readSummedJson(await readFile(join(folder, name), 'utf8')))
         book.#records.set(keyOf(record.model, record.alias), record)
       } catch (error) {
         damaged(name, new RolloutDamagedError(name, error))
@@ -45,7 +45,7 @@ export class RolloutBook {
   async save(record: RolloutRecord): Promise<void> {
     const key = keyOf(record.model, record.alias)
     await needFolders(this.#folder, 0o700)
-    await writeFileAtomic(join(this.#folder, `${key}.json`), Buffer.from(`${JSON.stringify(record, null, 2)}\n`))
+    await writeFileAtomic(join(this.#folder, `${key}.json`), summedJson(record))
     this.#records.set(key, record)
   }
 }

@@ -6,7 +6,7 @@
 import { readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as z from 'zod'
-import { headBytes, writeFileAtomic } from '../../store/index.ts'
+import { headBytes, readSummedJson, summedJson, writeFileAtomic } from '../../store/index.ts'
 import type { ChainHead } from '../../store/index.ts'
 import { verify } from '../identity.ts'
 import { AUDIT_CHAIN } from './entry.ts'
@@ -81,7 +81,7 @@ export class Witnesses {
         throw error
       })
       if (text === undefined) return witnesses
-      const { own, others } = fileSchema.parse(JSON.parse(text))
+      const { own, others } = fileSchema.parse(readSummedJson(text))
       for (const { by, ...head } of own) witnesses.#own.set(by, [...(witnesses.#own.get(by) ?? []), head])
       for (const { peer, heads } of others) witnesses.#others.set(peer, heads)
     } catch (error) {
@@ -154,8 +154,8 @@ export class Witnesses {
     const write = (): Promise<void> => {
       this.#isWaiting = false
       const others = [...this.#others].map(([peer, heads]) => ({ peer, heads }))
-      const text = JSON.stringify({ schema: 'weft.audit-heads/1', own: this.own(), others }, null, 1)
-      return writeFileAtomic(this.#path, `${text}\n`, { mode: 0o600 }).then(
+      const text = summedJson({ schema: 'weft.audit-heads/1', own: this.own(), others })
+      return writeFileAtomic(this.#path, text, { mode: 0o600 }).then(
         () => void (this.#isUnsaved = false),
         () => void (this.#isUnsaved = true),
       )
@@ -184,7 +184,7 @@ export async function witnessedBy(directory: string, peer: string): Promise<read
 
 function parsedOf(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return readSummedJson(text)
   } catch {
     return undefined
   }

@@ -68,7 +68,6 @@ const OTHER = identityNumber(5)
 
 const auditHeads: Kind = {
   name: 'heads of others',
-  isText: true,
   async open(home) {
     const witnesses = await Witnesses.open(home, (error) => {
       throw error

@@ -81,7 +81,6 @@ const shelf: Kind = {
 
 const keeping: Kind = {
   name: 'for whom backups are kept',
-  isText: true,
   open(home) {
     const places = { root: home, state: join(home, 'state') }
     const keep = (number: number, bytes: number): Step => ({

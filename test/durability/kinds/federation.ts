@@ -27,7 +27,6 @@ function shownJob(folder: JobFolder | undefined): unknown {
 
 const job: Kind = {
   name: 'job of a federation',
-  isText: true,
   async open(home) {
     let [folder] = await JobFolder.openAll(join(home, 'federated'), throwing)
     const approved = { plan_hash: OFFER.plan_hash, at: '2026-01-01T00:00:00.000Z', by: 'owner' }
@@ -52,7 +51,6 @@ const state = (value: number): typeof FIRST_STATE => ({
 /** Which sum is next, whose sum it is bound to, and its state. What nobody stands for yet is done again after a crash. */
 const standing: Kind = {
   name: 'standing of a member',
-  isText: true,
   async open(home) {
     const member = await MemberState.open(folderFiles(home))
     const steps: Step[] = [
@@ -77,7 +75,6 @@ function shownStanding({ next, current }: MemberState): unknown {
 
 const receipts: Kind = {
   name: 'receipts of rounds',
-  isText: true,
   open(home): Opened {
     const folder = join(home, 'rounds')
     const store = new TranscriptStore(folder, SELF, 2)
@@ -115,7 +112,6 @@ const RECORD: RolloutRecord = {
 
 const rollouts: Kind = {
   name: 'roll-outs',
-  isText: true,
   prepare(home) {
     mkdirSync(join(home, 'state'))
   },

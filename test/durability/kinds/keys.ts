@@ -63,7 +63,6 @@ const keyFiles: Kind = {
 
 const apiKeys: Kind = {
   name: 'API keys',
-  isText: true,
   open(home) {
     const keys = createApiKeys({ clock: systemClock(), random: systemRandom() }, { directory: join(home, 'keys') })
     const names = async (): Promise<string[]> =>
