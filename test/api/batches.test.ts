@@ -279,6 +279,16 @@ it('a batch whose key is revoked ends at its next line, also after a restart', a
   expect(running.peer.requests).toHaveLength(0)
 })
 
+it('a large file is read with room for others in between: one that is deleted meanwhile begins nothing', async () => {
+  const text = Array.from({ length: 20_000 }, (_, index) => line(`q${index}`, { user: 'x'.repeat(1_200) })).join('\n')
+  const { id } = (await (await upload(text)).json()) as { id: string }
+  const began = post(running.url, '/v1/batches', { input_file_id: id, endpoint: CHAT, completion_window: '24h' })
+  const gone = await fetch(`${running.url}/v1/files/${id}`, { method: 'DELETE' })
+  expect(gone.status).toBe(200)
+  expect((await failure(await began)).weft.code).toBe('WEFT-API-043')
+  expect(await get('/v1/batches')).toMatchObject({ data: [] })
+})
+
 it('files: their content, their end, and what is none', async () => {
   const text = `${line('x')}\n`
   const { id, bytes } = (await (await upload(text)).json()) as { id: string; bytes: number }

@@ -8,6 +8,8 @@ export const MAX_LINES = 50_000
 /** Of those that are told; what is wrong in one line is often wrong in all. */
 const MAX_PROBLEMS = 20
 const LINE_FEED = 0x0a
+/** Parsed in some milliseconds; then others have their turn. */
+const PIECE_BYTES = 256 << 10
 
 export interface BatchLine {
   /** Of the input, from 0; empty lines count. */
@@ -40,17 +42,23 @@ function* linesOf(content: Uint8Array): Generator<Uint8Array> {
   }
 }
 
-/** What is wrong is told by line; then nothing of it is computed. */
-export function parseLines(
+/** What is wrong is told by line; then nothing of it is computed. Piece by piece: the largest file takes a second. */
+export async function parseLines(
   content: Uint8Array,
   endpoint: BatchEndpoint,
   limits: LineLimits,
-): { readonly lines: readonly BatchLine[]; readonly problems: readonly BatchProblem[] } {
+): Promise<{ readonly lines: readonly BatchLine[]; readonly problems: readonly BatchProblem[] }> {
   const lines: BatchLine[] = []
   const problems: BatchProblem[] = []
   const seen = new Set<string>()
   let number = 0
+  let sincePause = 0
   for (const bytes of linesOf(content)) {
+    sincePause += bytes.length + 1
+    if (sincePause >= PIECE_BYTES) {
+      sincePause = 0
+      await new Promise(setImmediate)
+    }
     const line = number++
     if (isBlank(bytes)) continue
     const parsed =

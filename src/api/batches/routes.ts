@@ -73,8 +73,10 @@ function addBatches(app: FastifyInstance, route: Route, book: BatchBook): void {
     if (found === undefined) throw new NoSuchBatchError(idOf(request))
     return found
   }
-  app.post('/v1/batches', { config: SCOPE }, (request) => {
-    const batch = batchOf(route.parts, book, { owner: owner(request), key: keyIdOf(request) }, request.body)
+  app.post('/v1/batches', { config: SCOPE }, async (request) => {
+    const batch = await batchOf(route.parts, book, { owner: owner(request), key: keyIdOf(request) }, request.body)
+    // deleted while it was read
+    if (book.file(batch.owner, batch.input) === undefined) throw new NoSuchFileError(batch.input)
     book.add(batch)
     if (batch.ended === null) batches?.begin(batch)
     return batchShape(book, batch)
@@ -96,16 +98,16 @@ function addBatches(app: FastifyInstance, route: Route, book: BatchBook): void {
 }
 
 /** One whose file is not in order has failed, and says why. @throws InvalidParameterError, NoSuchFileError */
-function batchOf(
+async function batchOf(
   { limits, openAi }: ServerParts,
   book: BatchBook,
   { owner, key }: Pick<Batch, 'owner' | 'key'>,
   body: unknown,
-): Batch {
+): Promise<Batch> {
   const { input_file_id: input, endpoint, metadata } = check(batchSchema, body)
   const content = book.content(owner, input)
   if (content === undefined) throw new NoSuchFileError(input)
-  const { lines, problems } = parseLines(content, endpoint, { bytes: limits.bodyBytes, depth: limits.jsonDepth })
+  const { lines, problems } = await parseLines(content, endpoint, { bytes: limits.bodyBytes, depth: limits.jsonDepth })
   const created = openAi.created()
   const isGood = problems.length === 0
   return {

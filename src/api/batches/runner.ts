@@ -98,7 +98,7 @@ export class BatchRunner {
     const { book, clock, limits } = this.#needs
     const content = book.content(batch.owner, batch.input)
     // Who deletes the input of a batch that runs has cancelled what is left of it.
-    const { lines } = content === undefined ? { lines: [] } : parseLines(content, batch.endpoint, limits)
+    const { lines } = content === undefined ? { lines: [] } : await parseLines(content, batch.endpoint, limits)
     const done = book.done(batch.id)
     const expires = batch.expires * 1000
     const late = new AbortController()
