@@ -78,6 +78,8 @@ export const BEAT_MS = 5_000
 export const BEAT_WAIT_MS = 30_000
 /** While watched: a beat a second, and 1.5 s for its answer, so a frozen peer is known within 2.5 s. */
 export const WATCHED_BEAT_MS = 1_000
+/** After one whose round trip is not as those before: six in a row tell a line that has changed, so it is known 9 s after at most. */
+export const DOUBT_BEAT_MS = 500
 export const WATCHED_WAIT_MS = 1_450
 /**
  * A line that loses packets is silent for as long as TCP takes to send again: 0.2, 0.4, 0.8 s, and twice that each time more. At

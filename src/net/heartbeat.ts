@@ -1,7 +1,7 @@
 /** Round trips: a heart-beat on every connection, quicker while somebody watches, and pings on request. */
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../util/index.ts'
-import { BEAT_MS, BEAT_WAIT_MS, LATE_MS, WATCHED_BEAT_MS } from './constants.ts'
+import { BEAT_MS, BEAT_WAIT_MS, DOUBT_BEAT_MS, LATE_MS, WATCHED_BEAT_MS } from './constants.ts'
 import { ChannelClosedError, FrameError } from './errors.ts'
 import { DTYPE, frame } from './frame.ts'
 import type { Channel } from './types.ts'
@@ -64,9 +64,12 @@ interface BeatNeeds {
   readonly clock: Clock
   readonly pinger: Pinger
   watched(): boolean
+  /** Another way that each beat goes as well; asked once a beat. An answer over either says that the peer is there. */
+  second?(watched: boolean): Pinger | undefined
   /** Milliseconds that an answer may take while it is watched. */
   patience(): number
-  measured(rtt: number): void
+  /** @returns whether the next one should follow soon */
+  measured(rtt: number): boolean
   /** No answer for `silent` milliseconds. */
   frozen(silent: number): void
   /** The channel has ended. */
@@ -90,10 +93,19 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
       cancelTimer()
     }
   }
+  let due = Infinity
+  const within = (ms: number): void => {
+    if (clock.now() + ms >= due) return
+    cancel()
+    due = clock.now() + ms
+    cancel = clock.after(ms, beat)
+  }
   const beat = (): void => {
     if (stopped) return
+    due = Infinity
     const watched = needs.watched()
-    cancel = clock.after(watched ? WATCHED_BEAT_MS : BEAT_MS, beat)
+    within(watched ? WATCHED_BEAT_MS : BEAT_MS)
+    const second = needs.second?.(watched)
     let unjudged = (): void => undefined
     const sent = clock.now()
     const judge = (wait: number): void => {
@@ -106,10 +118,15 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
       })
     }
     judge(watched ? needs.patience() : BEAT_WAIT_MS)
+    // Where that way is lost alone, the first one says so too, or answers.
+    second?.ping(0).then(
+      () => unjudged(),
+      () => undefined,
+    )
     needs.pinger.ping(0).then(
       (rtt) => {
         unjudged()
-        if (!stopped) needs.measured(rtt)
+        if (!stopped && needs.measured(rtt)) within(DOUBT_BEAT_MS)
       },
       () => {
         if (!stopped) needs.broken()

@@ -57,6 +57,8 @@ export interface Lanes {
   serve(channel: Channel, link: Link): void
   /** A lane for this protocol; undefined where there is none to be had. @throws the reason of the signal */
   open(link: Link, protocol: string, signal: AbortSignal | undefined): Promise<Channel | undefined>
+  /** The same as one try: that it failed, as on a line that loses packets, takes lanes from nobody else. Never throws. */
+  tryOpen(link: Link, protocol: string): Promise<Channel | undefined>
   /** The connection is gone, and its lanes with it. */
   drop(link: Link): void
   stop(): Promise<void>
@@ -106,6 +108,19 @@ export function createLanes(needs: LanesNeeds): Lanes {
     })
     return frame({ type: OFFER, control: encodeControl({ port, name, key }) })
   }
+  const reach = async (
+    link: Link,
+    host: string,
+    protocol: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Channel> => {
+    const late = AbortSignal.timeout(LANE_WAIT_MS)
+    const either = signal === undefined ? late : AbortSignal.any([late, signal])
+    const { port, name, key } = await ask(link, { protocol, host }, either)
+    const socket = await dial(host, port, { name, key }, either)
+    needs.telemetry?.count('lanes_opened')
+    return keep(link, socket)
+  }
   return {
     serve(channel, link) {
       channel.onFrame(async (asked) => {
@@ -119,21 +134,14 @@ export function createLanes(needs: LanesNeeds): Lanes {
     },
     async open(link, protocol, signal) {
       if (without.has(link)) return undefined
-      if (isRelayed(link)) {
-        // its address is the relay's, where nobody waits for a lane of ours
+      const host = laneHost(link)
+      if (host === undefined) {
         without.add(link)
         needs.telemetry?.count('lanes_missed')
         return undefined
       }
-      const host = hostOf(`${remoteAddress(link)}/`)
-      if (host === undefined) return undefined
-      const late = AbortSignal.timeout(LANE_WAIT_MS)
-      const either = signal === undefined ? late : AbortSignal.any([late, signal])
       try {
-        const { port, name, key } = await ask(link, { protocol, host }, either)
-        const socket = await dial(host, port, { name, key }, either)
-        needs.telemetry?.count('lanes_opened')
-        return keep(link, socket)
+        return await reach(link, host, protocol, signal)
       } catch (error) {
         signal?.throwIfAborted()
         without.add(link)
@@ -141,6 +149,10 @@ export function createLanes(needs: LanesNeeds): Lanes {
         needs.logger.info({ err: error, peer: link.peer, protocol }, 'no lane; the channel is a stream')
         return undefined
       }
+    },
+    async tryOpen(link, protocol) {
+      const host = without.has(link) ? undefined : laneHost(link)
+      return host === undefined ? undefined : reach(link, host, protocol, undefined).catch(() => undefined)
     },
     drop(link) {
       for (const channel of open.get(link) ?? []) channel.abort(new ChannelClosedError(link.peer))
@@ -152,6 +164,11 @@ export function createLanes(needs: LanesNeeds): Lanes {
       await door.stop()
     },
   }
+}
+
+/** Where a lane to it would go; undefined over a relay, whose address is its own, and where nobody waits for a lane of ours. */
+function laneHost(link: Link): string | undefined {
+  return isRelayed(link) ? undefined : hostOf(`${remoteAddress(link)}/`)
 }
 
 async function ask(

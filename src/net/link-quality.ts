@@ -5,15 +5,23 @@ import { LOSSY_FACTOR, LOSSY_WAIT_MS, MAX_TARGETS, STEADY_BEATS_MS, WATCHED_WAIT
 const BEATS = 64
 /**
  * Round trips that the way is judged by. A busy machine answers late, at its start very late, and nothing makes an answer early:
- * a quarter of them were quicker than what counts, and one that is late says nothing of the line.
+ * the quicker ones say what the line is, and one that is late says nothing of it. From the quickest to the lower quartile is
+ * about as far as from there to the middle, where the machines have no part in it.
  */
 const TRIPS = 9
-const QUICKER = 0.25
+const QUARTER = 0.25
 /** A late one makes two steps. */
 const LATE_STEPS = 2
+/**
+ * So many in a row that are all longer, or all shorter, by a quarter and a millisecond are the line, which has changed: older ones
+ * are forgotten. They follow each other quicker (`DOUBT_BEAT_MS`), and a machine that is busy for less than that is not taken for it.
+ */
+const AGREED = 6
+const FAR = 1.25
+const FAR_MS = 1
 
 export interface LinkQuality {
-  /** Milliseconds: of the last ones a quarter were quicker; null until measured. */
+  /** Milliseconds of the usual one, as the quicker ones let expect; null until measured. */
   readonly rtt: number | null
   /** Milliseconds by which one round trip differs from the one before, the two largest left out; null until there were two. */
   readonly jitter: number | null
@@ -24,11 +32,21 @@ export interface LinkQuality {
 /** Round trips of one connection: another one may go another way. */
 export class RoundTrips {
   /** The newest last. */
-  readonly #trips: number[] = []
+  #trips: number[] = []
+  /** The last ones in a row that lie on one side of what was known before the first of them. */
+  #far: number[] = []
+  #known = 0
+
+  /** Another beat should follow soon, to tell a line that has changed from a beat that is late. */
+  get doubtful(): boolean {
+    return this.#far.length > 0
+  }
 
   get rtt(): number | null {
     const sorted = this.#trips.toSorted((one, other) => one - other)
-    return sorted[Math.floor((sorted.length - 1) * QUICKER)] ?? null
+    const at = (share: number): number | undefined => sorted[Math.floor((sorted.length - 1) * share)]
+    const [quickest, quarter, middle] = [at(0), at(QUARTER), at(0.5)]
+    return quickest === undefined ? null : Math.min(middle!, 2 * quarter! - quickest)
   }
 
   get jitter(): number | null {
@@ -40,9 +58,27 @@ export class RoundTrips {
   }
 
   add(milliseconds: number): void {
+    this.#compare(milliseconds)
     if (this.#trips.length === TRIPS) this.#trips.shift()
     this.#trips.push(milliseconds)
+    if (this.#far.length < AGREED) return
+    this.#trips = this.#far
+    this.#far = []
   }
+
+  #compare(milliseconds: number): void {
+    const before = this.#far.at(-1)
+    if (before === undefined) this.#known = this.rtt ?? milliseconds
+    const side = sideOf(milliseconds, this.#known)
+    // On the other side of it: neither this one nor those before say that the line has changed.
+    if (side === 0 || (before !== undefined && side !== sideOf(before, this.#known))) this.#far = []
+    else this.#far.push(milliseconds)
+  }
+}
+
+/** 1: longer by far, -1: shorter by far. */
+function sideOf(trip: number, known: number): number {
+  return Number(trip > known * FAR + FAR_MS) - Number(known > trip * FAR + FAR_MS)
 }
 
 /** The last beats to each peer. A missed one ends its connection, so they are kept beyond it. */
@@ -67,6 +103,11 @@ export class BeatHistory {
     const beats = this.#peers.get(peer)
     if (beats === undefined) return null
     return beats.filter((trip) => trip === undefined).length / beats.length
+  }
+
+  /** Beats differ as on a line that loses packets. */
+  losesPackets(peer: string): boolean {
+    return this.patience(peer) > WATCHED_WAIT_MS
   }
 
   /** Milliseconds that a beat to a watched peer may take: more where those before it differ, as on a line that loses packets. */

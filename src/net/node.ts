@@ -74,7 +74,7 @@ class WeftNetwork implements Network {
     this.#hub = createEventHub(needs.logger)
     this.#refuser = createRefuser({ ...this.#needs, ...this.#own, tell: (...told) => this.#hub.emit(...told) })
     this.#admission = createAdmission({ ...init, isCluster: init.cluster !== undefined, approved: init.approved ?? [] })
-    this.#vitals = new Vitals(this.#needs)
+    this.#vitals = new Vitals({ ...this.#needs, lane: (link) => this.#serving.tryLane(link, PING_PROTOCOL) })
     const parts = (): GuardParts => ({ links: this.#links, serving: this.#serving, dialler: this.#dialler })
     this.#guard = createGuard({ ...this.#needs, ...init, refuser: this.#refuser, parts })
     this.#links = this.#createLinks()

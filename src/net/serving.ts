@@ -40,6 +40,8 @@ export interface Serving {
   open(link: Link, protocol: string, signal: AbortSignal | undefined): Promise<Channel>
   /** The same, over a lane where one can be had. */
   openLane(link: Link, protocol: string, signal: AbortSignal | undefined): Promise<Channel>
+  /** A lane or nothing, and no harm to other lanes. Never throws. */
+  tryLane(link: Link, protocol: string): Promise<Channel | undefined>
   /** A connection is gone. */
   left(link: Link): void
   stop(): Promise<void>
@@ -185,6 +187,7 @@ export function createServing(needs: ServingNeeds): Serving {
     open: openChannel,
     openLane: async (link, protocol, signal) =>
       (await lanes.open(link, protocol, signal)) ?? (await openChannel(link, protocol, signal)),
+    tryLane: (link, protocol) => lanes.tryOpen(link, protocol),
     left: (link) => lanes.drop(link),
     stop: () => lanes.stop(),
   }

@@ -10,6 +10,8 @@ import type { Pinger } from './heartbeat.ts'
 import { BeatHistory, RoundTrips } from './link-quality.ts'
 import type { LinkQuality } from './link-quality.ts'
 import type { Link } from './links.ts'
+import { SecondWay } from './second-way.ts'
+import type { Channel } from './types.ts'
 
 interface Vital {
   beats: { now(): void; stop(): void } | undefined
@@ -18,12 +20,15 @@ interface Vital {
   /** Of pings on request, which may be large: the heart-beat does not wait behind them. */
   measure: Promise<Pinger> | undefined
   readonly trips: RoundTrips
+  readonly second: SecondWay
   frozen: boolean
 }
 
 interface VitalsNeeds {
   readonly clock: Clock
   readonly telemetry?: Pick<Telemetry, 'count' | 'observe'> | undefined
+  /** A lane for pings; undefined where there is none to be had. Never throws. */
+  lane(link: Link): Promise<Channel | undefined>
 }
 
 export class Vitals {
@@ -43,6 +48,7 @@ export class Vitals {
       pinger: this.#openPinger(link),
       measure: undefined,
       trips: new RoundTrips(),
+      second: new SecondWay({ clock: this.#needs.clock, open: () => this.#needs.lane(link) }),
       frozen: false,
     }
     this.#links.set(link, vital)
@@ -59,6 +65,7 @@ export class Vitals {
   end(link: Link): boolean {
     const vital = this.#links.get(link)
     vital?.beats?.stop()
+    vital?.second.end()
     this.#links.delete(link)
     return vital?.frozen === true
   }
@@ -153,15 +160,23 @@ export class Vitals {
   }
 
   #beat(link: Link, vital: Vital, pinger: Pinger): { now(): void; stop(): void } {
+    let isSecond = false
     return startHeartbeat({
       clock: this.#needs.clock,
       pinger,
       watched: () => this.#watches.has(link.peer),
-      patience: () => this.#beats.patience(link.peer),
+      second: (watched) => {
+        const second = vital.second.of(watched && this.#beats.losesPackets(link.peer))
+        isSecond = second !== undefined
+        return second
+      },
+      patience: () => (isSecond ? WATCHED_WAIT_MS : this.#beats.patience(link.peer)),
       measured: (rtt) => {
+        if (isSecond && rtt > WATCHED_WAIT_MS) this.#needs.telemetry?.count('heartbeats_second')
         vital.trips.add(rtt)
         this.#beats.add(link.peer, rtt)
         this.#needs.telemetry?.observe('peer_rtt', rtt / 1000)
+        return vital.trips.doubtful
       },
       frozen: (silent) => this.#frozen(link, vital, silent),
       broken: () => this.#broken(link, vital),

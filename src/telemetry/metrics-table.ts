@@ -152,6 +152,9 @@ export const COUNTERS = {
     labels: { what: ['kernel', 'blocks'] },
   },
   heartbeats_missed: { help: 'Heartbeats on active routes that did not come in time.' },
+  heartbeats_second: {
+    help: 'Heartbeats on lines that lose packets that came in time over a second connection alone.',
+  },
   records_accepted: { help: 'Signed records taken from other peers.' },
   records_refused: { help: 'Records refused: bad signature, stale, oversized.' },
   replans: {

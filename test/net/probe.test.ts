@@ -50,20 +50,45 @@ describe('the way to a peer', () => {
     // The first meets a process that has just begun.
     for (const ms of [400, 12, 10]) trips.add(ms)
     expect([trips.rtt, trips.jitter]).toEqual([10, 2])
-    // One that is late says nothing of the line, two of nine do.
+    // One that is late says nothing of the line; the first is forgotten, since six in a row were quicker.
     for (const ms of [11, 90, 11, 10, 12, 11]) trips.add(ms)
-    expect([trips.rtt, trips.jitter]).toEqual([11, (1 + 1 + 1 + 2 + 2 + 79) / 6])
+    expect([trips.rtt, trips.jitter]).toEqual([10, (1 + 1 + 1 + 2 + 2) / 5])
     for (const ms of [11, 10, 11, 12, 10]) trips.add(ms)
     expect([trips.rtt, trips.jitter]).toEqual([10, 5 / 6])
-    // The way has become longer.
-    for (const ms of [41, 44, 40, 43, 41, 42, 40]) trips.add(ms)
-    expect([trips.rtt, trips.jitter]).toEqual([40, 13 / 6])
+    expect(trips.doubtful).toBe(false)
+    // A line that varies by itself: its middle is as far from the quarter as that from the quickest.
+    for (const ms of [20, 28, 24, 22, 30, 26, 29, 23, 25]) trips.add(ms)
+    expect(trips.rtt).toBe(25)
+    for (const ms of [20, 60, 22, 90, 22, 70, 21, 80, 95]) trips.add(ms)
+    expect(trips.rtt).toBe(24)
     const beats = new BeatHistory()
     expect(beats.loss('a')).toBeNull()
     for (let beat = 0; beat < 100; beat++) beats.add('a', beat >= 40 && beat % 16 !== 0 ? 4 : undefined)
     expect(beats.loss('a')).toBe(8 / 64)
     for (let peer = 0; peer < 3_000; peer++) beats.add(`p${peer}`, 4)
     expect(beats.loss('a')).toBeNull()
+  })
+
+  it('has changed when six beats in a row say so, and not for five late ones', () => {
+    const trips = new RoundTrips()
+    const after = (...all: number[]): [rtt: number | null, doubtful: boolean] => {
+      for (const ms of all) trips.add(ms)
+      return [trips.rtt, trips.doubtful]
+    }
+    expect(after(10, 11, 10, 10, 11, 10, 10, 10, 11)).toEqual([10, false])
+    // Within a quarter and a millisecond it is the same line.
+    expect(after(13.4)).toEqual([10, false])
+    expect(after(41, 44, 40, 43, 41)).toEqual([12, true])
+    expect(after(12)).toEqual([14, false])
+    expect(after(10, 10, 11, 10, 10, 10, 10, 10, 10)).toEqual([10, false])
+    expect(after(41, 44, 40, 43, 41)).toEqual([10, true])
+    expect(after(42)).toEqual([41, false])
+    expect(trips.jitter).toBe((1 + 2 + 3) / 3)
+    // Nothing makes an answer early: three are enough, and after six the longer ones do not count as its jitter.
+    expect(after(9, 10, 9)).toEqual([10, true])
+    expect(after(9, 10, 9)).toEqual([9, false])
+    expect(trips.jitter).toBe(2 / 3)
+    expect(after(41, 8, 41, 9, 41, 8)).toEqual([9, false])
   })
 
   it('is given longer where beats differ as on a line that loses packets, and no longer than is promised elsewhere', () => {
@@ -92,7 +117,7 @@ describe('the way to a peer', () => {
         pinger: { ping: () => clock.sleep(answer).then(() => answer), close: () => undefined },
         watched: () => true,
         patience: () => patience,
-        measured: () => undefined,
+        measured: () => false,
         frozen: (ms) => silent.push(ms),
         broken: () => undefined,
       })
@@ -106,6 +131,45 @@ describe('the way to a peer', () => {
     await clock.advance(1_460)
     expect(silent).toEqual([1_450])
     cut.stop()
+  })
+})
+
+describe('a beat', () => {
+  it('is followed by the next within half a second while the line may have changed, so that it is known within ten', async () => {
+    const clock = virtualClock()
+    const trips = new RoundTrips()
+    let ms = 4
+    const beats: number[] = []
+    const beat = startHeartbeat({
+      clock,
+      pinger: { ping: () => clock.sleep(ms).then(() => ms), close: () => undefined },
+      watched: () => false,
+      patience: () => 1_450,
+      measured: (trip) => {
+        beats.push(clock.now())
+        trips.add(trip)
+        return trips.doubtful
+      },
+      frozen: () => undefined,
+      broken: () => undefined,
+    })
+    await clock.advance(60_000)
+    expect(beats.length).toBe(12)
+    ms = 40
+    await clock.advance(9_000)
+    expect([trips.rtt, trips.doubtful]).toEqual([40, false])
+    expect(beats.length).toBeLessThanOrEqual(19)
+    // One that is late costs a beat more, and changes nothing.
+    await clock.advance(11_000)
+    const before = beats.length
+    ms = 300
+    while (beats.length === before) await clock.advance(100)
+    ms = 40
+    await clock.advance(20_000)
+    expect(trips.rtt).toBe(40)
+    expect(beats.length).toBeLessThanOrEqual(before + 6)
+    beat.stop()
+    expect(clock.waiting()).toBe(0)
   })
 })
 

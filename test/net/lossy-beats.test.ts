@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import { startHeartbeat } from '../../src/net/heartbeat.ts'
+import type { Pinger } from '../../src/net/heartbeat.ts'
+import { BeatHistory } from '../../src/net/link-quality.ts'
+import { SecondWay } from '../../src/net/second-way.ts'
+import type { Channel } from '../../src/net/index.ts'
+import { virtualClock } from '../mesh/support/virtual-clock.ts'
+import type { VirtualClock } from '../mesh/support/virtual-clock.ts'
+import { seeded } from '../../bench/support/random.ts'
+
+const BEATS = 6_000
+const WAIT_MS = 1_450
+const RTT_MS = 40
+/** Of a segment or of what acknowledges it, at 5 % each way. */
+const LOST = 1 - 0.95 ** 2
+/** Before the first repetition; each further one after twice as long (RFC 6298). */
+const REPEAT_MS = 250
+
+/** A TCP connection over a line that loses packets: late ones hold up those behind them. */
+function lossyPinger(clock: VirtualClock, random: () => number, isCut: () => boolean): Pinger {
+  let free = 0
+  return {
+    async ping() {
+      if (isCut()) return new Promise<number>(() => undefined)
+      let ms = RTT_MS
+      for (let wait = REPEAT_MS; random() < LOST; wait *= 2) ms += wait
+      free = Math.max(free, clock.now() + ms)
+      const trip = free - clock.now()
+      await clock.sleep(trip)
+      return trip
+    },
+    close: () => undefined,
+  }
+}
+
+interface Watched {
+  /** When it was taken for frozen. */
+  readonly cuts: readonly number[]
+  /** When beats came that were late on the first way. */
+  readonly late: () => number
+  stop(): void
+}
+
+function watch(clock: VirtualClock, ways: number, isCut: () => boolean): Watched {
+  const random = seeded(5)
+  const [first, second] = [lossyPinger(clock, random, isCut), lossyPinger(clock, random, isCut)]
+  const cuts: number[] = []
+  let late = 0
+  const { stop } = startHeartbeat({
+    clock,
+    pinger: first,
+    watched: () => true,
+    second: () => (ways === 2 ? second : undefined),
+    patience: () => WAIT_MS,
+    measured: (rtt) => {
+      if (rtt > WAIT_MS) late++
+      return false
+    },
+    frozen: () => cuts.push(clock.now()),
+    broken: () => undefined,
+  })
+  return { cuts, late: () => late, stop }
+}
+
+describe('beats on a line that loses 5 % each way', () => {
+  it('cut a sound peer over one connection, and none over two; a cut one is known within 2.5 s', async () => {
+    const clock = virtualClock()
+    let cut = false
+    const one = watch(clock, 1, () => cut)
+    const two = watch(clock, 2, () => cut)
+    await clock.advance(BEATS * 1_000)
+    // The control: the loss is there, and one connection alone would have ended for it.
+    expect(one.cuts.length).toBeGreaterThan(2)
+    expect(two.late()).toBeGreaterThan(2)
+    expect(two.cuts).toEqual([])
+    cut = true
+    const at = clock.now()
+    await clock.advance(2_500)
+    // Answers that were under way when it was cut are not lost with it here.
+    expect(two.cuts[0]).toBeLessThanOrEqual(at + 2_500)
+    one.stop()
+    two.stop()
+  })
+
+  it('are given longer over one, and go over two once there is another', () => {
+    const beats = new BeatHistory()
+    for (const trip of [41, 640]) beats.add('a', trip)
+    expect([beats.losesPackets('a'), beats.patience('a')]).toEqual([true, 3_500])
+    expect(beats.losesPackets('b')).toBe(false)
+  })
+})
+
+describe('a second way', () => {
+  function channel(): { readonly channel: Channel; readonly end: () => void; closed: number } {
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    const made = { closed: 0, end: () => resolve(undefined) }
+    const face = {
+      remote: 'a',
+      closed: promise,
+      onFrame: () => undefined,
+      send: async () => undefined,
+      close: async () => {
+        made.closed++
+        resolve(undefined)
+      },
+    }
+    return Object.assign(made, { channel: face as unknown as Channel })
+  }
+  const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+  it('is opened when it is wanted, tried again when there was none, and closed when it was not wanted twice', async () => {
+    const clock = virtualClock()
+    const made = [undefined, channel(), channel()]
+    let asked = 0
+    const second = new SecondWay({ clock, open: async () => made[asked++]?.channel })
+    expect(second.of(false)).toBeUndefined()
+    expect(asked).toBe(0)
+    for (const expected of [undefined, undefined]) {
+      expect(second.of(true)).toBe(expected)
+      await turn()
+    }
+    expect(asked).toBe(2)
+    expect(second.of(true)).toBeDefined()
+    expect(second.of(false)).toBeUndefined()
+    expect(second.of(true)).toBeDefined()
+    second.of(false)
+    expect(made[1]!.closed).toBe(0)
+    second.of(false)
+    expect(made[1]!.closed).toBe(1)
+    // One that is lost is opened anew.
+    second.of(true)
+    await turn()
+    expect(second.of(true)).toBeDefined()
+    made[2]!.end()
+    await turn()
+    expect(second.of(true)).toBeUndefined()
+    expect(asked).toBe(4)
+    second.end()
+  })
+})
