@@ -2,6 +2,7 @@
 export { BatchStore } from './batches/batch-store.ts'
 export { BATCH_ENDPOINTS } from './batches/types.ts'
 export type { Batch, BatchBook, BatchEndpoint, BatchFile, BatchProblem } from './batches/types.ts'
+export { measuredTerms } from './explained-plan.ts'
 export type { RequestTrace, TraceEntry } from './traces.ts'
 export type {
   DeployTarget,

@@ -10,6 +10,7 @@ import { deployGraph } from './deploy-graph.ts'
 import { OfflineError } from './errors.ts'
 import { embedTexts } from './embed.ts'
 import type { EmbeddingText, Embeddings, EmbedOptions } from './embed.ts'
+import { explainedPlan } from './explained-plan.ts'
 import { inferFiles } from './infer-files.ts'
 import { trainOverPeers } from './train-mesh.ts'
 import type { TrainedOver, TrainMeshNeeds, TrainOverRequest } from './train-mesh.ts'
@@ -23,7 +24,6 @@ import type { NetCheck } from './link-types.ts'
 import { pingPeer } from './ping-peer.ts'
 import type { Placing } from './placing.ts'
 import type { PlanRequest } from './plan-input.ts'
-import { planDocument } from '../placement/index.ts'
 import type { PlanDocument } from '../placement/index.ts'
 import type { PlanMeasures } from './profile-plan.ts'
 import { watchedAnswer } from './watched-answer.ts'
@@ -217,12 +217,8 @@ export class LocalPeer implements Peer {
     await audited(this.#needs.site, 'undeploy', model, () => this.#needs.placing.undeploy(model))
   }
 
-  async plan(model: string, request: PlanRequest = {}, signal?: AbortSignal): Promise<PlanDocument> {
-    const { library, placing, mesh, name } = this.#needs
-    const manifest = await library.resolve(model, signal)
-    const { whatIf = [], explain = false, ...wishes } = request
-    const names = new Map([[this.id, name], ...(mesh?.peers() ?? []).map((peer) => [peer.id, peer.name] as const)])
-    return planDocument({ model, input: placing.question(manifest, wishes), names, whatIf, explain })
+  plan(model: string, request: PlanRequest = {}, signal?: AbortSignal): Promise<PlanDocument> {
+    return explainedPlan({ ...this.#needs, self: this.id }, model, request, signal)
   }
 
   ping(

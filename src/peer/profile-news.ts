@@ -11,8 +11,8 @@ export interface Told {
 const MEMORY = 1 / 16
 const SPEED = 0.2
 const BANDWIDTH = 0.3
-/** Of a round trip, and by a millisecond at least: on one machine it doubles with every breath. */
-const ROUND_TRIP = 0.5
+/** Of a round trip, and by a millisecond at least: on one machine it doubles with every breath. A plan is off by no more for it. */
+const ROUND_TRIP = 0.25
 const LEAST_MS = 1
 const LOSS = 0.05
 const PERCENT = 5

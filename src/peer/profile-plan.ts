@@ -20,7 +20,7 @@ const MOST_LOSS = 0.99
 /** A wired LAN, for a pair that is not measured yet. */
 const UNKNOWN_RTT_MS = 1
 
-export type PeerSpeed = Pick<PlanPeer, 'blockMs' | 'prefillMs' | 'bandwidth'>
+export type PeerSpeed = Pick<PlanPeer, 'blockMs' | 'headMs' | 'prefillMs' | 'bandwidth'>
 
 export interface PlanMeasuresNeeds {
   readonly self: string
@@ -92,8 +92,10 @@ export class PlanMeasures {
       // What a peer claims of prompts is as true as what it claims of single rows.
       const truth = claim === null || blockMs === null || claim.one === 0 ? 1 : blockMs / claim.one
       const bandwidth = this.#hardware(peer)?.memory_bandwidth ?? 0
+      const headMs = peer === this.#needs.self ? (this.#needs.profiling.measures.own(digest)?.head ?? 0) : 0
       return {
         ...(blockMs !== null && blockMs > 0 ? { blockMs } : {}),
+        ...(headMs > 0 ? { headMs } : {}),
         ...(claim !== null && claim.prefill > 0 ? { prefillMs: claim.prefill * truth } : {}),
         ...(bandwidth > 0 ? { bandwidth } : {}),
       }

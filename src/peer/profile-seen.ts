@@ -19,6 +19,9 @@ const MAX_ENTRIES = 4_096
 /** In the middle of an answer only what is so many times slower or faster counts, and only when it is so twice in a row. */
 const STRIKING = 2
 const IN_A_ROW = 2
+/** A way that is so much longer or shorter than when somebody was judged over it, and by a millisecond: theirs or the line's, who knows. */
+const ANOTHER_WAY = 0.25
+const LEAST_MS = 1
 /** Beside the wire, from stage host to stage host. */
 const HOP_MS = 0.5
 
@@ -54,7 +57,12 @@ interface Entry {
   readonly ms: number
   readonly answers: number
   readonly at: number
+  /** Over which it was seen, and milliseconds of the ways between them that were not put down to anybody. */
+  readonly route: readonly string[]
+  readonly transit: number
 }
+
+type Way = Pick<Entry, 'route' | 'transit'>
 
 export class SeenPeers {
   readonly #needs: SeenNeeds
@@ -83,15 +91,17 @@ export class SeenPeers {
     const head = headHere ? (own?.head ?? null) : 0
     if (block === null || head === null) return
     const mine = here * block + head
-    const rest = stepMs - mine - this.#transit(route.map(({ peer }) => peer))
-    if (manner === 'whole') return this.#divide(digest, shares, rest)
+    const stops = route.map(({ peer }) => peer)
+    const way = { route: stops, transit: this.#transit(stops) }
+    const rest = stepMs - mine - way.transit
+    if (manner === 'whole') return this.#divide(digest, shares, rest, way)
     const [only] = shares
-    if (only !== undefined && shares.size === 1)
-      this.#alone(`${only[0]} ${digest}`, only, digest, rest / only[1], manner)
+    if (only !== undefined && shares.size === 1) this.#alone(only, digest, rest / only[1], manner, way)
   }
 
   /** One other peer did all that was not done here. */
-  #alone(key: string, [peer]: readonly [string, number], digest: string, ms: number, manner: 'part' | 'probe'): void {
+  #alone([peer]: readonly [string, number], digest: string, ms: number, manner: 'part' | 'probe', way: Way): void {
+    const key = `${peer} ${digest}`
     const known = this.#estimate(peer, digest)
     const sign = known === null ? 0 : Number(ms > STRIKING * known) - Number(ms < known / STRIKING)
     const before = this.#striking.get(key) ?? 0
@@ -99,12 +109,12 @@ export class SeenPeers {
     this.#striking.set(key, striking)
     if (manner === 'part' && Math.abs(striking) < IN_A_ROW) return
     this.#striking.delete(key)
-    this.#set(key, { ms: Math.max(0, ms), answers: LEAST_ANSWERS, at: this.#needs.clock.now() })
+    this.#set(key, { ms: Math.max(0, ms), answers: LEAST_ANSWERS, at: this.#needs.clock.now(), ...way })
     this.#needs.changed?.()
   }
 
   /** @param shares blocks of each other peer */
-  #divide(digest: string, shares: ReadonlyMap<string, number>, rest: number): void {
+  #divide(digest: string, shares: ReadonlyMap<string, number>, rest: number, way: Way): void {
     const { clock } = this.#needs
     const before = [...shares].map(([peer, blocks]) => ({ peer, blocks, ms: this.#estimate(peer, digest) }))
     const known = before.filter(({ ms }) => ms !== null)
@@ -116,7 +126,8 @@ export class SeenPeers {
       const answers = (this.#fresh(key)?.answers ?? 0) + 1
       // The first answer is all there is to go by, where nothing was claimed.
       const step = ms === null ? 1 : STEP
-      this.#set(key, { ms: Math.max(0, (ms ?? guess) + (step * off * blocks) / norm), answers, at: clock.now() })
+      const better = Math.max(0, (ms ?? guess) + (step * off * blocks) / norm)
+      this.#set(key, { ms: better, answers, at: clock.now(), ...way })
     }
   }
 
@@ -143,7 +154,15 @@ export class SeenPeers {
 
   #fresh(key: string): Entry | undefined {
     const entry = this.#entries.get(key)
-    return entry !== undefined && this.#needs.clock.now() - entry.at < KEEP_MS ? entry : undefined
+    const isFresh = entry !== undefined && this.#needs.clock.now() - entry.at < KEEP_MS && !this.#isOtherWay(entry)
+    return isFresh ? entry : undefined
+  }
+
+  /** Answers come sooner than a line is known to have changed, and their peers were blamed for it until then. */
+  #isOtherWay({ route, transit }: Way): boolean {
+    const now = this.#transit(route)
+    const difference = Math.abs(now - transit)
+    return difference >= LEAST_MS && difference > ANOTHER_WAY * Math.min(now, transit)
   }
 
   #set(key: string, entry: Entry): void {

@@ -66,6 +66,11 @@ export class Traces {
     return [...this.#kept.values()].reverse().map(({ schema: _schema, steps: _steps, hops: _hops, ...entry }) => entry)
   }
 
+  /** The last one of a model, by any of its names, that tells where the time of its steps went. */
+  lastOf(...names: readonly string[]): RequestTrace | undefined {
+    return [...this.#kept.values()].findLast(({ model, decode }) => names.includes(model) && decode !== null)
+  }
+
   /** @param request undefined: the last one. @throws TraceMissingError */
   get(request: string | undefined): RequestTrace {
     const found = request === undefined ? [...this.#kept.values()].at(-1) : this.#kept.get(request)

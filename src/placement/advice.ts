@@ -70,10 +70,11 @@ function pairsOf(peers: readonly PlanPeer[]): (readonly [PlanPeer, PlanPeer])[] 
   return peers.flatMap((one, place) => peers.slice(place + 1).map((other) => [one, other] as const))
 }
 
-function faster({ speed, blockMs, prefillMs, bandwidth }: PlanPeer): Partial<PlanPeer> {
+function faster({ speed, blockMs, headMs, prefillMs, bandwidth }: PlanPeer): Partial<PlanPeer> {
   return {
     speed: 2 * speed,
     ...(blockMs === undefined ? {} : { blockMs: blockMs / 2 }),
+    ...(headMs === undefined ? {} : { headMs: headMs / 2 }),
     ...(prefillMs === undefined ? {} : { prefillMs: prefillMs / 2 }),
     ...(bandwidth === undefined ? {} : { bandwidth: 2 * bandwidth }),
   }

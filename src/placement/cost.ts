@@ -81,7 +81,7 @@ export function figuresOf(input: PlanInput): Figures {
 type Speeds = Pick<Figures, 'rate' | 'blockMs' | 'prefillMs' | 'memoryBound' | 'batch' | 'measured' | 'isMeasured'>
 
 /**
- * A block takes what was measured of this model on this peer, scaled by its own arithmetic; else its arithmetic at the
+ * A block takes what was measured of this model on this peer, scaled by its own arithmetic (the head has a measure of its own); else its arithmetic at the
  * peer's speed (corrected by what others of whom both are known show), and no less than reading its weights takes.
  */
 function speedsOf(input: PlanInput, decoders: readonly PlanBlock[]): Speeds {
@@ -95,6 +95,7 @@ function speedsOf(input: PlanInput, decoders: readonly PlanBlock[]): Speeds {
   const usualBlock = median(input.peers.map(({ blockMs = 0 }) => blockMs).filter((ms) => ms > 0))
   const share = (block: PlanBlock): number => (meanWork > 0 ? workOf(block) / meanWork : 1)
   const arithmetic = (peer: PlanPeer, block: PlanBlock): number => {
+    if (block.kind === 'head' && (peer.headMs ?? 0) > 0) return peer.headMs!
     if ((peer.blockMs ?? 0) > 0) return peer.blockMs! * share(block)
     if (rawRate(peer) === 0 && usualBlock !== undefined) return usualBlock * share(block)
     return (workOf(block) / rate(peer)) * 1000 * correction

@@ -74,14 +74,17 @@ export interface PlanDocumentTerm extends Omit<PlanTerm, 'ms'> {
   readonly measured_ms: number | null
 }
 
+/** Of a peer that computes (the blocks of a stage; none: the ends at the origin), or of a hop. */
+export type MeasuredTerm = Pick<PlanTerm, 'peer' | 'to' | 'blocks' | 'ms'>
+
 export interface PlanAsked {
   readonly model: string
   readonly input: PlanInput
   readonly names?: PeerNames
   readonly whatIf?: readonly string[]
   readonly explain?: boolean
-  /** Milliseconds measured of terms of the plan: of a peer that computes, or of a hop. */
-  readonly measured?: readonly { readonly peer: string; readonly to?: string; readonly ms: number }[]
+  /** What was measured of the placement that runs; terms that it has as the plan has them are told beside these. */
+  readonly measured?: readonly MeasuredTerm[]
 }
 
 /** @throws PlanInputError, WhatIfError */
@@ -140,6 +143,11 @@ function predictionOf(plan: Plan, prediction: Prediction): PlanDocumentPredictio
   }
 }
 
+function isSame(one: MeasuredTerm, other: Omit<MeasuredTerm, 'ms'>): boolean {
+  const [from, to] = other.blocks ?? []
+  return one.peer === other.peer && one.to === other.to && one.blocks?.[0] === from && one.blocks?.[1] === to
+}
+
 type Explained = Required<Pick<PlanDocument, 'terms' | 'bounds' | 'advice'>>
 
 function explanationOf(
@@ -152,7 +160,7 @@ function explanationOf(
   for (const { bound, ms } of terms) sums.set(bound, (sums.get(bound) ?? 0) + ms)
   return {
     terms: terms.map(({ ms, ...term }) => {
-      const known = measured.find(({ peer, to }) => peer === term.peer && to === term.to)
+      const known = measured.find((one) => isSame(one, term))
       return { ...term, predicted_ms: ms, measured_ms: known?.ms ?? null }
     }),
     bounds: [...sums]

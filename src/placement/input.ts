@@ -29,6 +29,7 @@ export function checkPlanInput(input: PlanInput): void {
     amount(`reserved of ${peer.id}`, peer.reserved)
     amount(`blockMs of ${peer.id}`, peer.blockMs ?? 0)
     amount(`prefillMs of ${peer.id}`, peer.prefillMs ?? 0)
+    amount(`headMs of ${peer.id}`, peer.headMs ?? 0)
     amount(`bandwidth of ${peer.id}`, peer.bandwidth ?? 0)
   }
   if (!ids.has(input.origin)) throw new PlanInputError('origin', `${input.origin} is not among the peers`)

@@ -48,9 +48,10 @@ export function linksOf({ links = [], hopMs = HOP_MS }: Pick<PlanInput, 'links' 
 }
 
 /**
- * Half a round trip, half the jitter, the bytes at the bandwidth, and for each of its segments its chance to be lost
- * times what a loss costs: the probe timeout of RFC 9002, section 6.2.1 (a round trip, four times the jitter, the
- * acknowledgement delay). A line that loses has no more bandwidth than Mathis's formula gives.
+ * Half a round trip, which is the usual one, so that jitter costs nothing but where something is lost; the bytes at the
+ * bandwidth; and for each of its segments its chance to be lost times what a loss costs: the probe timeout of RFC 9002,
+ * section 6.2.1 (a round trip, four times the jitter, the acknowledgement delay). A line that loses has no more bandwidth than
+ * Mathis's formula gives.
  */
 function hopOf(
   { rtt, bandwidth, jitter = 0, loss = 0, relayed = false }: PlanLink,
@@ -62,7 +63,7 @@ function hopOf(
   const wirePerByte = 1000 / Math.min(nominal, most)
   const penalty = loss * (rtt + 4 * jitter + ACK_DELAY_MS)
   return {
-    fixed: hopMs + rtt / 2 + jitter / 2 + penalty,
+    fixed: hopMs + rtt / 2 + penalty,
     perByte: wirePerByte + penalty / SEGMENT_BYTES,
     wirePerByte,
     measured: measured && bandwidth > 0,

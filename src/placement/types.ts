@@ -45,6 +45,8 @@ export interface PlanPeer {
   readonly blockMs?: number
   /** Measured milliseconds of one decoder block for one row of a prefill chunk. @default from the batch curve */
   readonly prefillMs?: number
+  /** Measured milliseconds of the head for one row. @default by its arithmetic, as a decoder block */
+  readonly headMs?: number
   /** Bytes of memory read a second: the least time of a block whose time is not measured. */
   readonly bandwidth?: number
 }

@@ -42,10 +42,11 @@ function figureOf(verb: string, peer: PlanPeer, value: string | undefined, wrong
   if (verb !== 'speed') throw wrong(`there is no change "${verb}": add, remove, link, memory, speed`)
   const times = amountOf(value, wrong)
   if (times <= 0) throw wrong('a speed of nothing is no speed')
-  const { blockMs, prefillMs, bandwidth } = peer
+  const { blockMs, headMs, prefillMs, bandwidth } = peer
   return {
     speed: peer.speed * times,
     ...(blockMs === undefined ? {} : { blockMs: blockMs / times }),
+    ...(headMs === undefined ? {} : { headMs: headMs / times }),
     ...(prefillMs === undefined ? {} : { prefillMs: prefillMs / times }),
     ...(bandwidth === undefined ? {} : { bandwidth: bandwidth * times }),
   }

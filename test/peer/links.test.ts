@@ -78,8 +78,11 @@ describe('a peer that claims to be fast', () => {
   const OWN = { block: 1, head: 3 }
   let claims: Map<string, number>
   let seen: SeenPeers
+  /** As heart-beats say. */
+  let roundTrip: number
 
   beforeEach(() => {
+    roundTrip = 2
     claims = new Map([
       ['liar', 0.1],
       ['honest', 1],
@@ -89,7 +92,7 @@ describe('a peer that claims to be fast', () => {
       clock,
       own: () => OWN,
       claimed: (peer) => claims.get(peer) ?? null,
-      rtt: () => 2,
+      rtt: () => roundTrip,
     })
   })
 
@@ -130,6 +133,32 @@ describe('a peer that claims to be fast', () => {
     expect(judged('liar')).toBeCloseTo(2, 6)
     await clock.advance(HOUR)
     expect(judged('liar')).toBeNull()
+  })
+
+  it('is not blamed for a line that has changed: what was put down to it goes when heart-beats tell of the line', () => {
+    const ways = (ms: number): void => {
+      const route = [
+        { peer: 'honest', from: 1, to: 21 },
+        { peer: 'self', from: 21, to: 22 },
+      ] as const
+      for (let time = 0; time < 4; time++)
+        seen.answered({ digest: DIGEST, route, first: 1, last: 21, stepMs: 20 + OWN.head + 2 * 0.5 + ms })
+    }
+    ways(40)
+    expect(judged('honest')).toBeGreaterThan(2)
+    // Not by a breath of the line, which would excuse anybody.
+    roundTrip = 2.7
+    expect(judged('honest')).toBeGreaterThan(2)
+    roundTrip = 40
+    expect(judged('honest')).toBe(1)
+    expect(seen.told()).toEqual([])
+    ways(40)
+    expect(judged('honest')).toBe(1)
+    // The line is as it was, and answers say so before its beats do: nobody is faster than it says for that.
+    ways(2)
+    expect(judged('honest')).toBeLessThan(0.5)
+    roundTrip = 2
+    expect(judged('honest')).toBe(1)
   })
 
   it('is not judged by an answer of which our own part is not known', () => {

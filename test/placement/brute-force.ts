@@ -35,7 +35,7 @@ export function crossing(input: PlanInput, from: string, to: string, bytes: numb
   const carried = loss > 0 && rtt > 0 ? Math.sqrt(1.5) * (1448 / (rtt / 1000)) * (1 / Math.sqrt(loss)) : Infinity
   const wire = (bytes / Math.min(bandwidth || 100e6, carried)) * 1000
   const lost = loss * (rtt + 4 * jitter + 25)
-  return { all: (input.hopMs ?? 0.5) + rtt / 2 + jitter / 2 + wire + lost * (1 + bytes / 1448), wire }
+  return { all: (input.hopMs ?? 0.5) + rtt / 2 + wire + lost * (1 + bytes / 1448), wire }
 }
 
 export function ownMs(input: PlanInput, peer: PlanPeer, block: PlanBlock): number {

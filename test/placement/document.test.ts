@@ -29,8 +29,13 @@ describe('weft.plan/1', () => {
   })
 
   it('explains a token term by term, with what was measured beside it', () => {
-    const measured = [{ peer: 'berlin', ms: 3 }]
-    const plan = planDocument({ model: 'm', input: input('three-cities'), explain: true, measured })
+    const asked = { model: 'm', input: input('three-cities'), explain: true } as const
+    const { blocks } = planDocument(asked).terms!.find(({ peer, kind }) => peer === 'berlin' && kind === 'compute')!
+    const measured = [
+      { peer: 'berlin', blocks: [90, 91] as const, ms: 5 },
+      { peer: 'berlin', ...(blocks === undefined ? {} : { blocks }), ms: 3 },
+    ]
+    const plan = planDocument({ ...asked, measured })
     const sum = plan.terms!.reduce((total, { predicted_ms }) => total + predicted_ms, 0)
     expect(sum).toBeCloseTo(plan.prediction!.ms_per_token, 9)
     expect(plan.bounds!.reduce((total, { share }) => total + share, 0)).toBeCloseTo(1, 9)
