@@ -1,17 +1,23 @@
-/** R6: a network that loses 5 % each way. TCP repairs it; nobody must be taken for dead, and nothing may come out wrong. */
+/**
+ * R6: a network that loses 5 % each way. TCP repairs it; nobody must be taken for dead, and nothing may come out wrong. And
+ * R3 there: who is cut off is known as soon as anywhere.
+ */
 import { readFileSync } from 'node:fs'
-import { counter } from '../../test/integration/support.ts'
+import { counter, joined } from '../../test/integration/support.ts'
 import type { RealPeer } from '../../test/integration/support.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { askOne, casesOf, newTally, percentile } from '../support/cases.ts'
 import type { Case, Tally } from '../support/cases.ts'
 import { seeded } from '../support/random.ts'
-import { createField, footprints, MODEL, settled, spread, wholeAnswers } from './field.ts'
-import type { Promised } from './report.ts'
+import { createField, elapsedOr, footprints, MODEL, settled, spread, wholeAnswers } from './field.ts'
+import type { Field } from './field.ts'
+import type { Promised, Report } from './report.ts'
 
 const clock = systemClock()
 /** Two users, since a line that loses packets holds up each by itself. */
 const USERS = 2
+const DETECT_MS = 2_500
+const LOSSY = ['--rtt', '40', '--loss', '2.5'] as const
 
 export const loss: Promised = {
   id: 'R6',
@@ -32,7 +38,7 @@ export const loss: Promised = {
       const before = footprints(peers)
       const lost = await losses(peers)
       const again = resent(peers)
-      for (const host of [1, 2, 3]) field.netlab('link', String(host), '--rtt', '40', '--loss', '2.5')
+      for (const host of [1, 2, 3]) field.netlab('link', String(host), ...LOSSY)
       const tally = newTally()
       await ask(a, cases, tally, requests, clock.now() + minutes * 60_000)
       const segments = resent(peers) - again
@@ -49,7 +55,11 @@ export const loss: Promised = {
       const taken = (await losses(peers)) - lost
       report.measure(`peers taken for lost: ${taken} times`)
       report.hold(`nobody is taken for lost: ${taken} times`, taken === 0)
+      const second = await total(peers, 'heartbeats_second')
+      report.measure(`${second} heart-beats came in time over the second way alone`)
+      await cutOff(report, field, peers, cases, isShort ? 1 : 5)
       for (const host of [1, 2, 3]) field.netlab('link', String(host), '--rtt', '40')
+      await joined(peers)
       await settled(report, peers, before)
     } finally {
       await field.stop()
@@ -73,8 +83,40 @@ async function ask(
   await Promise.all(Array.from({ length: USERS }, (_, index) => user(index * 3)))
 }
 
-async function losses(peers: readonly RealPeer[]): Promise<number> {
-  const counts = await Promise.all(peers.map((peer) => counter(peer, 'peers_lost')))
+/** The first of two hosts that compute is cut off in mid-answer, on the line as it is, and comes back. */
+async function cutOff(
+  report: Report,
+  field: Field,
+  peers: readonly [RealPeer, RealPeer, RealPeer],
+  cases: readonly Case[],
+  times: number,
+): Promise<void> {
+  const [a, b, c] = peers
+  const tally = newTally()
+  const found: number[] = []
+  for (let time = 0; time < times; time++) {
+    let known: Promise<number> | undefined
+    const got = await askOne(a, cases[time % cases.length]!, tally, (count) => {
+      if (count !== 4) return
+      field.netlab('link', '2', '--rtt', '40', '--loss', '100')
+      const isGone = async (): Promise<boolean> =>
+        !(await a.access.status()).peers.some(({ id, state }) => id === b.id && state === 'connected')
+      known = elapsedOr('the host that was cut off is known to be', isGone, 30_000)
+    })
+    found.push((await known) ?? Infinity)
+    report.hold('the way of a failover was taken', got.reroutes.length > 0)
+    field.netlab('link', '2', ...LOSSY)
+    await spread(a, [b, c])
+  }
+  report.inject(`a host cut off without a reset in mid-answer, on the line that loses packets, ${times} times`)
+  report.hold(`${times} answers exact`, tally.exact === times)
+  report.atMost('until it was known, at most', Math.max(...found) / 1000, DETECT_MS / 1000, 's')
+}
+
+const losses = (peers: readonly RealPeer[]): Promise<number> => total(peers, 'peers_lost')
+
+async function total(peers: readonly RealPeer[], name: string): Promise<number> {
+  const counts = await Promise.all(peers.map((peer) => counter(peer, name)))
   return counts.reduce((sum, count) => sum + count, 0)
 }
 

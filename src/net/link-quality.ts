@@ -9,12 +9,12 @@ const BEATS = 64
  * about as far as from there to the middle, where the machines have no part in it.
  */
 const TRIPS = 9
-const QUARTER = 0.25
+const [QUARTER, HALF] = [0.25, 0.5]
 /** A late one makes two steps. */
 const LATE_STEPS = 2
 /**
- * So many in a row that are all longer, or all shorter, by a quarter and a millisecond are the line, which has changed: older ones
- * are forgotten. They follow each other quicker (`DOUBT_BEAT_MS`), and a machine that is busy for less than that is not taken for it.
+ * So many in a row that are all longer, or all shorter, by a quarter and a millisecond, and that differ less from each other
+ * than from what was known, are the line, which has changed. They follow each other quicker (`DOUBT_BEAT_MS`).
  */
 const AGREED = 6
 const FAR = 1.25
@@ -37,43 +37,56 @@ export class RoundTrips {
   #far: number[] = []
   #known = 0
 
-  /** Another beat should follow soon, to tell a line that has changed from a beat that is late. */
+  /** Another beat should follow soon, to tell a line that has changed from a machine that is late. */
   get doubtful(): boolean {
     return this.#far.length > 0
   }
 
   get rtt(): number | null {
-    const sorted = this.#trips.toSorted((one, other) => one - other)
-    const at = (share: number): number | undefined => sorted[Math.floor((sorted.length - 1) * share)]
-    const [quickest, quarter, middle] = [at(0), at(QUARTER), at(0.5)]
+    const sorted = sortedUp(this.#trips)
+    const [quickest, quarter, middle] = [0, QUARTER, HALF].map(
+      (share) => sorted[Math.floor((sorted.length - 1) * share)],
+    )
     return quickest === undefined ? null : Math.min(middle!, 2 * quarter! - quickest)
   }
 
   get jitter(): number | null {
     const steps = this.#trips.slice(1).map((trip, index) => Math.abs(trip - this.#trips[index]!))
     if (steps.length === 0) return null
-    const sorted = steps.toSorted((one, other) => one - other)
+    const sorted = sortedUp(steps)
     const counted = sorted.slice(0, Math.max(1, sorted.length - LATE_STEPS))
     return counted.reduce((sum, step) => sum + step, 0) / counted.length
   }
 
   add(milliseconds: number): void {
-    this.#compare(milliseconds)
-    if (this.#trips.length === TRIPS) this.#trips.shift()
-    this.#trips.push(milliseconds)
-    if (this.#far.length < AGREED) return
-    this.#trips = this.#far
-    this.#far = []
-  }
-
-  #compare(milliseconds: number): void {
     const before = this.#far.at(-1)
     if (before === undefined) this.#known = this.rtt ?? milliseconds
     const side = sideOf(milliseconds, this.#known)
-    // On the other side of it: neither this one nor those before say that the line has changed.
-    if (side === 0 || (before !== undefined && side !== sideOf(before, this.#known))) this.#far = []
-    else this.#far.push(milliseconds)
+    const isMore = before !== undefined && side !== 0 && side === sideOf(before, this.#known)
+    // On the other side, or on neither: those before say nothing of the line.
+    if (!isMore) this.#far = side === 0 || before !== undefined ? [] : [milliseconds]
+    // Late ones in quick succession meet the same busy moment, so all but the first say no more than one. Nothing makes one early.
+    if (!isMore || side < 0) this.#keep(milliseconds)
+    if (isMore) this.#doubt(milliseconds)
   }
+
+  #doubt(milliseconds: number): void {
+    this.#far.push(milliseconds)
+    if (this.#far.length < AGREED) return
+    const sorted = sortedUp(this.#far)
+    const [quickest, middle] = [sorted[0]!, sorted[AGREED >> 1]!]
+    if (middle - quickest < Math.abs(quickest - this.#known)) this.#trips = this.#far
+    this.#far = []
+  }
+
+  #keep(milliseconds: number): void {
+    if (this.#trips.length === TRIPS) this.#trips.shift()
+    this.#trips.push(milliseconds)
+  }
+}
+
+function sortedUp(values: readonly number[]): number[] {
+  return values.toSorted((one, other) => one - other)
 }
 
 /** 1: longer by far, -1: shorter by far. */
