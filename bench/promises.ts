@@ -2,10 +2,10 @@
  * Promises of reliability (docs/reliability.md), each on real peers in network namespaces: what was injected, what was
  * measured, and whether it holds. A run in which the fault did not fire has failed.
  *
- *   node bench/promises.ts [R4 R5 ...] [--short]
+ *   node bench/promises.ts [R4 R5 ...] [--short] [--minutes 15]
  *
- * `--short` is what tests run: fewer requests, shorter waits, the same checks. Needs root and Linux. Ends with status 1
- * when one does not hold.
+ * `--short` is what tests run: fewer requests, shorter waits, the same checks; `--minutes` is how long R21 lasts. Needs root
+ * and Linux. Ends with status 1 when one does not hold.
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -16,7 +16,7 @@ import { Report } from './promises/report.ts'
 const clock = systemClock()
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { short: { type: 'boolean', default: false } },
+  options: { short: { type: 'boolean', default: false }, minutes: { type: 'string' } },
 })
 const wanted = PROMISES.filter(({ id }) => positionals.length === 0 || positionals.includes(id))
 const load = (): string => loadavg()[0]!.toFixed(1)
@@ -31,7 +31,8 @@ if (wanted.length === 0) {
 for (const promised of wanted) {
   const report = new Report()
   const [started, before] = [clock.now(), load()]
-  await promised.run(report, values.short).catch((error: unknown) => {
+  const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
+  await promised.run(report, values.short, minutes).catch((error: unknown) => {
     report.broken.push(`it came to nothing: ${error instanceof Error ? error.message : String(error)}`)
   })
   if (report.injected.length === 0) report.broken.push('no fault fired')

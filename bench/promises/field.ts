@@ -82,10 +82,11 @@ export async function spread(
 
 /** Exact, once, and of those that were asked for all that are allowed to end. */
 export function wholeAnswers(report: Report, tally: Tally): void {
-  const { exact, different, torn, failed } = tally
+  const { exact, different, torn, failed, ends } = tally
   report.measure(
     `${exact} answers exact, ${different} different, ${torn} torn, failed: ${listed(failed)}; the longest ${seconds(tally.longest)} s`,
   )
+  for (const end of ends) report.measure(`one that failed: ${end}`)
   report.hold('an answer was given', exact > 0)
   report.hold(`every answer exact and every token once: ${different} differ, ${torn} are torn`, different + torn === 0)
   report.hold(`every answer ends with its text: ${listed(failed)}`, failed.size === 0)

@@ -4,8 +4,11 @@ export interface Promised {
   /** As in the list of promises: R5. */
   readonly id: string
   readonly title: string
-  /** @param isShort the sampled version, which takes a minute or so */
-  run(report: Report, isShort: boolean): Promise<void>
+  /**
+   * @param isShort the sampled version, which takes a minute or so
+   * @param minutes of what lasts for a time that can be chosen; undefined: as promised
+   */
+  run(report: Report, isShort: boolean, minutes?: number): Promise<void>
 }
 
 export class Report {

@@ -29,8 +29,8 @@ const SLOPE_MIB = 60
 export const soak: Promised = {
   id: 'R21',
   title: 'soak: kills, slow links, loss and churn at random',
-  async run(report, isShort) {
-    const ms = isShort ? 60_000 : 3_600_000
+  async run(report, isShort, minutes) {
+    const ms = (minutes ?? (isShort ? 1 : 60)) * 60_000
     const field = await createField(NAMES.length + 1, LINK)
     try {
       const a = await field.startProgram('a', 1, WATCHED, ['--memory', ORIGIN])

@@ -1,7 +1,7 @@
 /** Requests whose answers are known, users that ask them again and again, and what came of it. */
 import { answer, codeOf, greedy } from '../../test/integration/support.ts'
 import type { Answer, RealPeer } from '../../test/integration/support.ts'
-import type { GenerateRequest } from '../../src/pipeline/index.ts'
+import type { GenerateEvent, GenerateRequest } from '../../src/pipeline/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 
 const clock = systemClock()
@@ -59,6 +59,8 @@ export interface Tally {
   /** Milliseconds of the clock at which a token came. */
   readonly at: number[]
   readonly failed: Map<string, number>
+  /** How each of those that failed came to it. */
+  readonly ends: string[]
   readonly faults: Map<string, number>
 }
 
@@ -75,6 +77,7 @@ export function newTally(): Tally {
     pauses: [],
     at: [],
     failed: new Map(),
+    ends: [],
     faults: new Map(),
   }
 }
@@ -88,20 +91,31 @@ export async function askOne(
 ): Promise<Answer> {
   const started = clock.now()
   let last: number | undefined
-  const got = await answer(origin, request, (count) => {
+  const told: string[] = []
+  const tell = (what: string): unknown => told.push(`${what} at ${((clock.now() - started) / 1000).toFixed(1)} s`)
+  const onEvent = (event: GenerateEvent): void => {
+    if (event.type === 'reroute') tell(`attempt ${event.attempt} (${event.lost.length} lost)`)
+    else if (event.type === 'waiting' || event.type === 'start') tell(event.type)
+  }
+  const takeToken = (count: number): void => {
     const now = clock.now()
     if (last !== undefined) tally.pauses.push(now - last)
     tally.at.push(now)
     last = now
     onToken(count)
-  })
+  }
+  const got = await answer(origin, request, takeToken, undefined, onEvent)
   tally.tokens += got.ids.length
   tally.longest = Math.max(tally.longest, clock.now() - started)
   tally.reroutes += got.reroutes.length
   tally.failovers += got.reroutes.reduce((sum, { lost }) => sum + lost.length, 0)
   tally.replayed += got.reroutes.reduce((sum, { replayed_rows }) => sum + replayed_rows, 0)
-  if (got.error !== undefined) add(tally.failed, codeOf(got.error))
-  else if (got.ids.join() === ids) tally.exact++
+  if (got.error !== undefined) {
+    add(tally.failed, codeOf(got.error))
+    const silent = ((clock.now() - (last ?? started)) / 1000).toFixed(1)
+    tell(`${codeOf(got.error)} after ${got.ids.length} tokens and ${silent} s of silence`)
+    tally.ends.push(told.join(', '))
+  } else if (got.ids.join() === ids) tally.exact++
   else tally.different++
   if (got.end !== undefined && got.end.ids.join() !== got.ids.join()) tally.torn++
   return got

@@ -11,10 +11,11 @@ interface Watched {
   outstanding: number
 }
 
-function watched(): Watched {
+function watched(deadlineMs?: number): Watched {
   const clock = handClock()
   const told: (number | undefined)[] = []
-  const waiting = { furthest: () => state.rows, outstanding: () => state.outstanding }
+  const rest = deadlineMs === undefined ? {} : { deadlineMs }
+  const waiting = { furthest: () => state.rows, outstanding: () => state.outstanding, ...rest }
   const stalls = new Stalls(clock, waiting, (hop) => void told.push(hop))
   const state: Watched = { clock, told, stalls, rows: 0, outstanding: 0 }
   stalls.begin()
@@ -80,5 +81,36 @@ describe('a route on which nothing moves', () => {
     state.outstanding = 400
     state.clock.advance(60_000)
     expect(state.told).toEqual([])
+  })
+
+  it('is asked within a third of the time that its answer has, and a hop is replaced while there is some left', () => {
+    const state = watched(60_000)
+    state.outstanding = 200
+    state.clock.advance(19_500)
+    expect(state.told).toEqual([])
+    state.clock.advance(1_000)
+    expect(state.told).toEqual([undefined])
+    state.stalls.asked([200, 0])
+    state.clock.advance(20_500)
+    expect(state.told).toEqual([undefined, 0])
+    // The control: without an end the rows of a long prompt have their time.
+    const endless = watched()
+    endless.outstanding = 200
+    endless.clock.advance(120_000)
+    expect(endless.told).toEqual([])
+  })
+
+  it('is judged by the rows of lately: one that waited for a replacement is forgotten', () => {
+    const state = watched()
+    flowing(state)
+    state.clock.advance(2_000)
+    state.rows += 1
+    state.clock.advance(1_000)
+    // Such a row may come again.
+    state.clock.advance(15_000)
+    expect(state.told).toEqual([])
+    for (let time = 0; time < 4; time++) flowing(state)
+    state.clock.advance(6_000)
+    expect(state.told).toEqual([undefined])
   })
 })

@@ -33,6 +33,7 @@ export class Giving {
   readonly #prefix: TextPrefix | undefined
   readonly #speculation: Speculation | undefined
   readonly #lane: Lane
+  readonly #deadline: number
   readonly #guessKey: Uint8Array<ArrayBuffer> | undefined
   /** Rows that each hop had when it was last resumed. */
   #held: readonly number[] = [0]
@@ -43,6 +44,7 @@ export class Giving {
     this.#prefix = TextPrefix.of(init)
     this.#speculation = speculationOf(needs, init)
     this.#lane = init.lane ?? 'interactive'
+    this.#deadline = init.deadline
     if (this.#speculation !== undefined) this.#guessKey = Uint8Array.from(needs.random.bytes(GUESS_KEY_BYTES))
     const steps = {
       next: (id: number, position: number) => void this.#next(id, position),
@@ -92,6 +94,7 @@ export class Giving {
   waiting(through: { readonly furthest: number }): Waiting {
     return {
       furthest: () => through.furthest,
+      deadlineMs: this.#deadline,
       ...(this.#lane === 'batch' && { graceMs: YIELDING_GRACE_MS }),
       outstanding: () => {
         const { tokens, nextTokenRow } = this.text

@@ -10,8 +10,15 @@ const LOOK_MS = 500
 const GRACE_MS = 2_500
 /** Before anything has come, graphs of another size may be loaded, and others' prompts stand before this one. */
 const FIRST_MS = 20_000
-/** How much slower than ever before a row may be. */
+/** How much slower than lately a row may be. */
 const SLOWDOWN = 8
+/** Looks at which something had come that count as lately: one that waited for a replacement is forgotten. */
+const LATELY = 16
+/**
+ * Of the time that the answer has: who is asked later than a third of it, and replaced later than two thirds, is asked in vain.
+ * Asking costs a sound route nothing but that rows are sent again.
+ */
+const SHARE_OF_TIME = 1 / 3
 /** A row of a prompt, before anything is known. */
 const FIRST_ROW_MS = 100
 /** A peer is replaced later than it is asked. */
@@ -24,6 +31,8 @@ export interface Waiting {
   furthest(): number
   /** Milliseconds that others may keep it waiting. @default GRACE_MS */
   readonly graceMs?: number
+  /** Milliseconds that the whole answer may take. @default no end */
+  readonly deadlineMs?: number
 }
 
 export class Stalls {
@@ -32,7 +41,8 @@ export class Stalls {
   readonly #stalled: (hop: number | undefined, silentMs: number) => void
   #seen = 0
   #since = 0
-  #slowest: number | undefined
+  /** Milliseconds a row, the newest last. */
+  readonly #paces: number[] = []
   /** All hops are being asked; what they had then. */
   #asking = false
   #had: readonly number[] | undefined
@@ -68,7 +78,8 @@ export class Stalls {
     const [rows, outstanding] = [this.#waiting.furthest(), this.#waiting.outstanding()]
     if (rows !== this.#seen) {
       // Seen at the looks alone: a row took no longer than this.
-      this.#slowest = Math.max(this.#slowest ?? 0, (now - this.#since) / (rows - this.#seen))
+      this.#paces.push((now - this.#since) / (rows - this.#seen))
+      if (this.#paces.length > LATELY) this.#paces.shift()
       this.#had = undefined
     }
     if (rows !== this.#seen || outstanding === 0) {
@@ -76,16 +87,23 @@ export class Stalls {
       this.#since = now
       return
     }
-    const own = this.#waiting.graceMs ?? GRACE_MS
-    const grace = this.#slowest === undefined ? Math.max(FIRST_MS, own) : own
-    const allowed = grace + SLOWDOWN * outstanding * (this.#slowest ?? FIRST_ROW_MS)
     const silent = now - this.#since
-    if (silent < allowed * (this.#had === undefined ? 1 : BEFORE_LOSS)) return
+    if (silent < this.#allowed(outstanding)) return
     const hop = this.#had === undefined ? undefined : lagging(this.#had)
     this.#asking = hop === undefined
     this.#had = undefined
     this.#since = now
     this.#stalled(hop, silent)
+  }
+
+  /** Milliseconds of silence until hops are asked, or, once they were, until one of them is replaced. */
+  #allowed(outstanding: number): number {
+    const { graceMs = GRACE_MS, deadlineMs = Infinity } = this.#waiting
+    const isFirst = this.#paces.length === 0
+    const slowest = isFirst ? FIRST_ROW_MS : Math.max(...this.#paces)
+    const grace = isFirst ? Math.max(FIRST_MS, graceMs) : graceMs
+    const allowed = (grace + SLOWDOWN * outstanding * slowest) * (this.#had === undefined ? 1 : BEFORE_LOSS)
+    return Math.min(allowed, Math.max(graceMs, deadlineMs * SHARE_OF_TIME))
   }
 }
 
