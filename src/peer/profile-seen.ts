@@ -19,8 +19,11 @@ const MAX_ENTRIES = 4_096
 /** In the middle of an answer only what is so many times slower or faster counts, and only when it is so twice in a row. */
 const STRIKING = 2
 const IN_A_ROW = 2
-/** A way that is so much longer or shorter than when somebody was judged over it, and by a millisecond: theirs or the line's, who knows. */
-const ANOTHER_WAY = 0.25
+/**
+ * Ways are known to so much: what an answer takes more or less within it is nobody's. Where they are by more, and by a
+ * millisecond, than when somebody was judged over them, it was the line or the peer, who knows.
+ */
+const WAYS_OFF = 0.25
 const LEAST_MS = 1
 /** Beside the wire, from stage host to stage host. */
 const HOP_MS = 0.5
@@ -96,13 +99,21 @@ export class SeenPeers {
     const rest = stepMs - mine - way.transit
     if (manner === 'whole') return this.#divide(digest, shares, rest, way)
     const [only] = shares
-    if (only !== undefined && shares.size === 1) this.#alone(only, digest, rest / only[1], manner, way)
+    if (only !== undefined && shares.size === 1) this.#alone(only, digest, rest, manner, way)
   }
 
   /** One other peer did all that was not done here. */
-  #alone([peer]: readonly [string, number], digest: string, ms: number, manner: 'part' | 'probe', way: Way): void {
+  #alone(
+    [peer, blocks]: readonly [string, number],
+    digest: string,
+    rest: number,
+    manner: 'part' | 'probe',
+    way: Way,
+  ): void {
     const key = `${peer} ${digest}`
     const known = this.#estimate(peer, digest)
+    const expected = (known ?? 0) * blocks
+    const ms = (known === null ? rest : expected + beyond(rest - expected, way)) / blocks
     const sign = known === null ? 0 : Number(ms > STRIKING * known) - Number(ms < known / STRIKING)
     const before = this.#striking.get(key) ?? 0
     const striking = sign === 0 || before * sign < 0 ? sign : before + sign
@@ -119,7 +130,8 @@ export class SeenPeers {
     const before = [...shares].map(([peer, blocks]) => ({ peer, blocks, ms: this.#estimate(peer, digest) }))
     const known = before.filter(({ ms }) => ms !== null)
     const guess = known.length === 0 ? 0 : Math.max(...known.map(({ ms }) => ms!))
-    const off = rest - before.reduce((sum, { blocks, ms }) => sum + blocks * (ms ?? guess), 0)
+    const all = rest - before.reduce((sum, { blocks, ms }) => sum + blocks * (ms ?? guess), 0)
+    const off = known.length === 0 ? all : beyond(all, way)
     const norm = before.reduce((sum, { blocks }) => sum + blocks * blocks, 0)
     for (const { peer, blocks, ms } of before) {
       const key = `${peer} ${digest}`
@@ -162,7 +174,7 @@ export class SeenPeers {
   #isOtherWay({ route, transit }: Way): boolean {
     const now = this.#transit(route)
     const difference = Math.abs(now - transit)
-    return difference >= LEAST_MS && difference > ANOTHER_WAY * Math.min(now, transit)
+    return difference >= LEAST_MS && difference > WAYS_OFF * Math.min(now, transit)
   }
 
   #set(key: string, entry: Entry): void {
@@ -181,4 +193,9 @@ export class SeenPeers {
       .map((peer, index) => (peer === stops[index] ? 0 : HOP_MS + this.#needs.rtt(stops[index]!, peer) / 2))
       .reduce((sum, ms) => sum + ms, 0)
   }
+}
+
+/** A difference that may be of the ways is none. */
+function beyond(off: number, { transit }: Way): number {
+  return Math.abs(off) > WAYS_OFF * transit ? off : 0
 }
