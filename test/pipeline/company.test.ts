@@ -115,14 +115,29 @@ describe('rows that no run takes', () => {
   })
 })
 
-it('rows that go back again and again do not fill the memory of a host', async () => {
-  const running = runtimeOf(parts)
+describe('rows that go back again and again', () => {
   const positions = 100
-  running.open(HOSTILE, { positions })
-  for (let frames = 0; frames < 20; frames++) running.run(HOSTILE, 0, [positions, width])
-  const end = await running.end(HOSTILE)
-  expect(end.type).toBe(HOST.error)
-  expect(decodeControl(end.control)).toMatchObject({ code: 'WEFT-INF-012', details: { waiting: 700 } })
+  let running: Running
+  beforeEach(() => {
+    running = runtimeOf(parts)
+    running.open(HOSTILE, { positions })
+  })
+
+  it('are dropped where they wait, all but the last, and answered as such', async () => {
+    for (let frames = 0; frames < 20; frames++) running.run(HOSTILE, 0, [positions, width])
+    const tokens = (): readonly Frame[] => running.seen.filter(({ type }) => type === HOST.token)
+    await expect.poll(() => tokens().length, within).toBe(2)
+    const dropped = running.seen.filter(({ type }) => type === HOST.void)
+    expect(dropped).toHaveLength(18)
+    expect(dropped.every(({ flags, rows }) => (flags & RUN.dropped) !== 0 && rows === positions)).toBe(true)
+  })
+
+  it('a little less each time do not fill the memory of a host', async () => {
+    for (let position = 0; position < 20; position++) running.run(HOSTILE, position, [positions - position, width])
+    const end = await running.end(HOSTILE)
+    expect(end.type).toBe(HOST.error)
+    expect(decodeControl(end.control)).toMatchObject({ code: 'WEFT-INF-012', details: { waiting: 679 } })
+  })
 })
 
 describe('an adapter', () => {

@@ -41,6 +41,8 @@ export interface DraftInit {
   readonly text: readonly number[]
   /** Ids from here on are none of the text's model. */
   readonly vocabulary: number
+  /** Another guess is there. @default nobody is told */
+  guessed?(): void
 }
 
 /** A run that is under way. */
@@ -182,6 +184,7 @@ export class Draft {
     if (end !== this.#text.length + this.#ahead.length || id >= this.#init.vocabulary) return
     this.#ahead = [...this.#ahead, { id, lead }]
     this.#wake()
+    this.#init.guessed?.()
   }
 
   /** Rows from `position` on are of a text that is not to be. */

@@ -7,14 +7,21 @@ import { RUN } from './protocol.ts'
 import type { Likelihood, RunControl, TokenControl } from './protocol.ts'
 import type { Sampled } from './sampler.ts'
 
-/** What a head may be asked again of: all that one step can choose, and the step before. */
-const CHOSEN_ROWS = 64
+/** What a head may be asked again of, and what a window may be chained to: all that can be under way, and a window more. */
+const CHOSEN_ROWS = 256
 
-/** The guesses in a frame of rows, fewer than the rows. */
-export function guessesOf({ segment }: Session, { control, flags, dims }: Frame): readonly number[] {
-  if (segment.head === null || control.length === 0 || (flags & RUN.token) === 0) return []
-  const { guesses = [] } = decodeControl(control) as RunControl
-  return guesses.slice(0, (dims[0] ?? 1) - 1)
+const NONE: Required<Pick<RunControl, 'guesses'>> = { guesses: [] }
+
+/** The guesses in a frame of rows, fewer than the rows, and what the first of these stands for. */
+export function guessesOf({ segment }: Session, { control, flags, dims }: Frame): Pick<Job, 'guesses' | 'behind'> {
+  if (segment.head === null || control.length === 0 || (flags & RUN.token) === 0) return NONE
+  const { guesses = [], behind } = decodeControl(control) as RunControl
+  return { guesses: guesses.slice(0, (dims[0] ?? 1) - 1), behind }
+}
+
+/** Something else was chosen behind the row before these, or nothing yet. */
+export function isVoid({ session, frame, behind }: Job): boolean {
+  return behind !== undefined && session.chosen.get(frame.position - 1)?.id !== behind
 }
 
 /** Rows that a token is wanted of: the last, and as many before it as there are guesses. */
@@ -42,10 +49,11 @@ function choose({ session, frame, count, guesses }: Job, index: number, logits: 
 }
 
 /** What is said of tokens: of one behind the last row, or of those that guesses gave. */
-export function tokenControl({ frame, count, guesses }: Job, tokens: readonly Sampled[]): TokenControl {
-  if (guesses.length === 0) return likelihoodOf(tokens[0]!)
+export function tokenControl({ frame, count, guesses, behind }: Job, tokens: readonly Sampled[]): TokenControl {
+  if (guesses.length === 0 && behind === undefined) return likelihoodOf(tokens[0]!)
   const first = frame.position + count - 1 - guesses.length
-  return tokens[0]!.logprob === undefined ? { first } : { first, each: tokens.map(likelihoodOf) }
+  const told = { first, chains: true } as const
+  return tokens[0]!.logprob === undefined ? told : { ...told, each: tokens.map(likelihoodOf) }
 }
 
 function likelihoodOf(sampled: Sampled): Likelihood & Pick<TokenControl, 'lead'> {

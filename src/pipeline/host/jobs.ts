@@ -46,6 +46,8 @@ export interface Job {
   ran: number
   /** Of rows that go to the head, where a token is wanted. */
   readonly guesses: readonly number[]
+  /** What its first row stands for, where that is a guess. */
+  readonly behind?: number | undefined
   /** What its session has, once it is loaded. */
   readonly adapter: HostAdapter | undefined
 }

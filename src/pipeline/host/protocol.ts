@@ -28,6 +28,8 @@ export const HOST = {
   refused: 14,
   /** Answer to an `open`: `position` rows of its prefix are here. */
   opened: 16,
+  /** Nothing is chosen behind these rows: a guess before them was wrong. */
+  void: 20,
   /** Flags 1: a graph is being loaded, of another number of sessions, say; 0: it is there, or could not be loaded. */
   loading: 18,
 } as const
@@ -46,6 +48,8 @@ export const RUN = {
   rewind: 16,
   /** Rows of the batch lane that were passed over. */
   yielded: 32,
+  /** Rows that were not computed: a guess before them was wrong, and is taken back already. */
+  dropped: 64,
 } as const
 
 export interface LoadControl {
@@ -97,11 +101,15 @@ export interface CloseControl {
 export interface RunControl {
   /** What the tokens behind the last rows are taken to be, all but the very last. */
   readonly guesses?: readonly number[]
+  /** What the first row stands for: where something else was chosen behind the row before it, nothing is behind these. */
+  readonly behind?: number
 }
 
 export interface TokenControl extends Likelihood {
   /** Of several tokens: the row that the first of them follows; the others follow the rows behind it. */
   readonly first?: number
+  /** Of windows: they may be chained. */
+  readonly chains?: true
   readonly each?: readonly Likelihood[]
   /** Of a session that guesses. */
   readonly lead?: number

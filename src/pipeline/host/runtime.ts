@@ -2,17 +2,18 @@
  * The work of a stage host without its sockets: loaded parts, sessions with their KV caches, and the loop that puts
  * rows of several sessions into one run. Batching is the choice of jobs in `Lanes`, nothing else.
  */
-import { DTYPE, encodeControl, frame } from '../../net/index.ts'
+import { DTYPE, frame } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { errorControl } from '../told.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
 import { BlockMeter } from './block-times.ts'
-import { askedRows, chosenTokens, guessesOf, tokenControl } from './choosing.ts'
+import { guessesOf } from './choosing.ts'
+import { HeadSteps } from './head-steps.ts'
 import { answer, boundaryRows, embedded, markSingle, rowsOf, sessionKey } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
-import type { DecoderPart, HeadPart, HostParts, Segment } from './parts.ts'
+import type { DecoderPart, HostParts, Segment } from './parts.ts'
 import { Lanes } from './lanes.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
@@ -44,6 +45,7 @@ export class StageRuntime {
   #batchedRows = 0
   #computeMs = 0
   readonly #meter = new BlockMeter()
+  readonly #heads: HeadSteps
   readonly #lanes = new Lanes()
   #wake: CancelTimer = () => undefined
   readonly #prefixes: PrefixCache
@@ -51,6 +53,13 @@ export class StageRuntime {
   constructor(needs: StageRuntimeNeeds) {
     this.#needs = needs
     this.#prefixes = new PrefixCache(needs.kvBytes)
+    this.#heads = new HeadSteps({
+      clock: needs.clock,
+      manifest: needs.manifest,
+      meter: this.#meter,
+      answer: (job, what) => this.#answer(job, what),
+      fail: (job, error) => this.#failJob(job, error),
+    })
   }
 
   /** Bytes of KV that no session has claimed. */
@@ -119,13 +128,14 @@ export class StageRuntime {
       const session = this.#sessions.get(sessionKey(message))
       if (session === undefined) return
       const count = message.dims[0] ?? 0
+      if ((message.flags & RUN.rewind) !== 0) this.#drop(session, message.position)
       checkStep(this.#needs.manifest, session, message, count)
       const rows = message.dtype === DTYPE.i32 ? embedded(session, message) : message.payload
       session.expected += count
       session.waiting += count
       const guesses = guessesOf(session, message)
       const since = this.#needs.clock.now()
-      const job = { session, frame: message, count, part: 0, rows, micros: message.micros, since, ran: 0, guesses }
+      const job = { session, frame: message, count, part: 0, rows, micros: message.micros, since, ran: 0, ...guesses }
       if (session.adapter === null) this.#wait({ ...job, adapter: undefined })
       else
         session.adapter.then(
@@ -133,6 +143,18 @@ export class StageRuntime {
           (error: unknown) => this.#failJob(job, error),
         )
     })
+  }
+
+  /** Rows from `position` on never were: those that wait are not computed. */
+  #drop(session: Session, position: number): void {
+    const isDropped = (job: Job): boolean => job.session === session && job.frame.position >= position
+    const dropped = this.#waiting.filter(isDropped)
+    if (dropped.length === 0) return
+    this.#waiting = this.#waiting.filter((job) => !isDropped(job))
+    for (const job of dropped) {
+      job.ran |= RUN.dropped
+      this.#answer(job, { type: HOST.void })
+    }
   }
 
   #wait(job: Job): void {
@@ -276,44 +298,8 @@ export class StageRuntime {
   }
 
   async #finish(jobs: readonly Job[]): Promise<void> {
-    const head = jobs[0]!.session.segment.head
-    const wanted = jobs.filter((job) => (job.frame.flags & RUN.token) !== 0)
-    const logits = head === null || wanted.length === 0 ? [] : await this.#project(head, wanted)
-    for (const job of jobs) {
-      if (job.session.closed) continue
-      const index = wanted.indexOf(job)
-      if (head === null) this.#guard(job.frame, () => this.#emitRows(job))
-      else if (index < 0) this.#answer(job, { type: HOST.taken })
-      else await this.#emitTokens(job, logits[index]!)
-    }
-  }
-
-  /** Logits of the rows of each job that a token is wanted of. */
-  async #project(head: HeadPart, jobs: readonly Job[]): Promise<Float32Array[][]> {
-    const started = this.#needs.clock.now()
-    const rowBytes = this.#needs.manifest.shape.width * (this.#needs.manifest.boundary === 'f16' ? 2 : 4)
-    const rows = jobs.map((job) => askedRows(job, rowBytes))
-    const logits = await head.stage.run(rows.flat())
-    const spent = this.#needs.clock.now() - started
-    this.#meter.projected(logits.length, spent)
-    for (const job of jobs) job.micros += Math.round(spent * 1000)
-    let at = 0
-    return rows.map(({ length }) => logits.slice(at, (at += length)))
-  }
-
-  async #emitTokens(job: Job, logits: readonly Float32Array[]): Promise<void> {
-    try {
-      const tokens = await chosenTokens(job, logits)
-      if (tokens === undefined) return
-      this.#answer(job, {
-        type: HOST.token,
-        dtype: DTYPE.i32,
-        dims: [tokens.length],
-        payload: new Uint8Array(Int32Array.from(tokens, ({ id }) => id).buffer),
-        control: encodeControl(tokenControl(job, tokens)),
-      })
-    } catch (error) {
-      this.#failJob(job, error)
-    }
+    const { head } = jobs[0]!.session.segment
+    if (head !== null) return this.#heads.finish(head, jobs)
+    for (const job of jobs) if (!job.session.closed) this.#guard(job.frame, () => this.#emitRows(job))
   }
 }

@@ -38,6 +38,11 @@ export class FirstHop {
     return this.#hasGuessed ? Math.max(0, this.#ids.length - 1) : this.#ids.length
   }
 
+  /** The row behind all that were given in this attempt, guesses included. */
+  get given(): number {
+    return this.#given
+  }
+
   /** Rows are here that were not given yet. */
   get lacks(): boolean {
     return this.#given < this.#ids.length
@@ -102,10 +107,24 @@ export class FirstHop {
     this.#hasGuessed = true
     this.#fresh ||= given > last
     this.#given = last + 1 + guesses.length
-    if (given < last) await this.give(request, attempt, given, last, Infinity)
+    // Nothing is waited for between them: windows may be chained to this one meanwhile.
+    const before = given < last ? this.give(request, attempt, given, last, Infinity) : undefined
     const ids = Int32Array.of(this.#ids[last]!, ...guesses)
     const rows = { position: last, count: ids.length, payload: new Uint8Array(ids.buffer), flags: RUN.token }
     if (attempt >= this.#attempt) await this.#send({ ...this.#frame(request, attempt, rows), control })
+    await before
+  }
+
+  /**
+   * Rows of guesses behind those that were given, which are all sure or under way.
+   * @param control by which the head reads them
+   */
+  async chain(request: number, attempt: number, all: readonly number[], control: Uint8Array): Promise<void> {
+    if (attempt < this.#attempt) return
+    const ids = Int32Array.from(all)
+    const rows = { position: this.#given, count: ids.length, payload: new Uint8Array(ids.buffer), flags: RUN.token }
+    this.#given += ids.length
+    await this.#send({ ...this.#frame(request, attempt, rows), control })
   }
 
   #frame(request: number, attempt: number, rows: FlaggedRows): Frame {

@@ -34,6 +34,7 @@ export function createFollower(
   return {
     arrived(id, unread) {
       tokens++
+      held = undefined
       if (tokens >= follow.limit || follow.endTokens.has(id)) return
       if (unread >= MAX_UNREAD) held = id
       else send(id, follow.start + tokens - 1)

@@ -11,6 +11,7 @@ import type { Reused, SessionInit, SessionNeeds } from './session.ts'
 import { SessionText } from './session-text.ts'
 import type { Lane } from '../types.ts'
 import { Speculation } from './speculation/speculation.ts'
+import type { Said } from './speculation/speculation.ts'
 import { Tracing } from './tracing.ts'
 
 /** Every stage may let rows of the batch lane wait for those of others, each step anew. */
@@ -42,14 +43,14 @@ export class Giving {
     this.#random = needs.random
     this.#giver = giver
     this.#prefix = TextPrefix.of(init)
-    this.#speculation = speculationOf(needs, init)
+    this.#speculation = speculationOf(needs, init, () => void this.#further())
     this.#lane = init.lane ?? 'interactive'
     this.#deadline = init.deadline
     if (this.#speculation !== undefined) this.#guessKey = Uint8Array.from(needs.random.bytes(GUESS_KEY_BYTES))
     const steps = {
       next: (id: number, position: number) => void this.#next(id, position),
       guessed: (id: number, position: number) => position === this.first.rows && this.first.append([id]),
-      came: (row: number, ids: readonly number[]) => this.#speculation?.came(row, ids),
+      came: (row: number, ids: readonly number[], said: Said) => this.#speculation?.came(row, ids, said),
     }
     this.text = new SessionText(init.follow, steps, init.audit?.mode === 'hold')
     this.tracing = new Tracing({ clock: needs.clock, prompt: init.prompt.length, traced: init.traced })
@@ -145,6 +146,11 @@ export class Giving {
   async #next(id: number, position: number): Promise<void> {
     if (position !== this.first.rows) return
     this.first.append([id])
+    if (this.#speculation?.isUnderWay(position) !== true) await this.#giveNext(position)
+    await this.#further()
+  }
+
+  async #giveNext(position: number): Promise<void> {
     const { request } = this.#giver
     const attempt = this.#giver.attempt()
     if (attempt === undefined) return
@@ -154,15 +160,28 @@ export class Giving {
     if (guesses === undefined || this.#giver.attempt() !== attempt) return
     if (guesses.length === 0 || this.#guessKey === undefined)
       return this.first.giveNext(request, attempt, this.text.nextTokenRow)
-    await this.first.guess(request, attempt, guesses, sealGuesses(this.#guessKey, this.#random, position, guesses))
+    const sealed = sealGuesses(this.#guessKey, this.#random, position, { ids: guesses })
+    // What is chained to it goes at once.
+    void this.first.guess(request, attempt, guesses, sealed)
+  }
+
+  /** Windows behind those that are under way, as many as pay. */
+  async #further(): Promise<void> {
+    for (;;) {
+      const attempt = this.#giver.attempt()
+      const window = attempt === undefined ? undefined : this.#speculation?.further()
+      if (attempt === undefined || window?.behind === undefined || this.#guessKey === undefined) return
+      const sealed = sealGuesses(this.#guessKey, this.#random, this.first.given, window)
+      await this.first.chain(this.#giver.request, attempt, [window.behind, ...window.ids], sealed)
+    }
   }
 }
 
 /** Rows of audited sessions are signed as they come, so none of them may have been for nothing. */
-function speculationOf(needs: SessionNeeds, init: SessionInit): Speculation | undefined {
+function speculationOf(needs: SessionNeeds, init: SessionInit, more: () => void): Speculation | undefined {
   const { prompt, follow, speculate: mode = 'off', audit, sampler, names } = init
   if (mode === 'off' || audit !== undefined) return undefined
   const { clock } = needs
   const draft = init.draft && { model: init.draft, sampler, names }
-  return new Speculation({ clock, prompt, follow, mode, draft, count: (name, by) => needs.count(name, by) })
+  return new Speculation({ clock, prompt, follow, mode, draft, more, count: (name, by) => needs.count(name, by) })
 }

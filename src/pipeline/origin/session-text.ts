@@ -5,6 +5,7 @@ import type { decodeToken } from '../ring/protocol.ts'
 import { createFollower } from './follower.ts'
 import type { Follow, Follower } from './follower.ts'
 import type { Arrival, TokenArrival } from './session.ts'
+import type { Said } from './speculation/speculation.ts'
 import { arrivals } from './token-frames.ts'
 
 /** What follows from tokens. */
@@ -14,7 +15,7 @@ export interface Steps {
   /** The row behind a token was guessed right: the stages have it. */
   guessed(id: number, position: number): void
   /** These tokens have come, the first of them behind this row. */
-  came(row: number, ids: readonly number[]): void
+  came(row: number, ids: readonly number[], said: Said): void
 }
 
 export class SessionText {
@@ -48,10 +49,10 @@ export class SessionText {
     const [last] = tokens.slice(-1)
     if (last === undefined) return true
     const unread = this.#unread
-    this.#steps.came(
-      row,
-      tokens.map(({ id }) => id),
-    )
+    // A row that whoever reads was to ask for first: windows that were under way then have it.
+    if (this.tokens.length > 0) this.#steps.guessed(this.tokens.at(-1)!, row)
+    const ids = tokens.map(({ id }) => id)
+    this.#steps.came(row, ids, { busyMs: (message.micros + message.waited) / 1000, chains: control.chains === true })
     for (const [index, { id }] of tokens.entries()) {
       this.tokens.push(id)
       if (index < tokens.length - 1) this.#steps.guessed(id, row + index + 1)

@@ -75,7 +75,8 @@ export async function resume(needs: OnwardNeeds, hop: Hop, message: Frame): Prom
     const wanted = decodeResume(message)
     hop.keep = wanted.keep ?? Infinity
     if (!hop.renewed) hop.kept.truncate(hop.keep)
-    if (next === undefined) needs.sayAgain(hop)
+    // Behind guesses it is asked again, from the first row whose token was not heard: more than its last answer may be lost.
+    if (next === undefined) void (wanted.keep === undefined && needs.sayAgain(hop))
     else if (!(await sendKept(needs, hop, next, wanted))) return
     hop.paused = false
   } catch (error) {

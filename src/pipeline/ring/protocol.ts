@@ -220,6 +220,8 @@ const tokenSchema = likelihoodSchema.extend({
   seal: sealSchema.optional(),
   /** Several tokens in the payload, each behind the next row: the row that the first of them follows. */
   first: position.optional(),
+  /** The head takes windows that are chained to those under way. Absent: it does not, or none came. */
+  chains: z.boolean().optional(),
   /** Of several tokens, each. */
   each: z
     .array(likelihoodSchema)

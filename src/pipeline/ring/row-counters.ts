@@ -1,6 +1,6 @@
 /** What a host says of how rows ran, as counters. */
 import type { Frame } from '../../net/index.ts'
-import { RUN } from '../host/protocol.ts'
+import { HOST, RUN } from '../host/protocol.ts'
 
 const COUNTERS = [
   [RUN.batched, 'batched_rows'],
@@ -9,7 +9,9 @@ const COUNTERS = [
   [RUN.yielded, 'yielded_rows'],
 ] as const
 
-export function countRows({ flags, rows }: Frame, count: (name: string, by: number) => void): void {
+export function countRows({ type, flags, rows }: Frame, count: (name: string, by: number) => void): void {
+  if (type === HOST.void) count('void_rows', rows)
+  if ((flags & RUN.dropped) !== 0) return
   count('rows', rows)
   for (const [flag, name] of COUNTERS) if ((flags & flag) !== 0) count(name, rows)
 }

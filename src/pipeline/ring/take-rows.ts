@@ -51,8 +51,10 @@ export function takeRows(hop: Hop, from: Link, message: Frame): Frame | string |
 /** For its host, what the tokens behind these rows are taken to be. Undefined: it is not for the head, or not of its origin. */
 function guessesFor(hop: Hop, { control, position }: Frame): Uint8Array | undefined {
   if (hop.next !== undefined || hop.guessKey === undefined || control.length === 0) return NOTHING
-  const guesses = openGuesses(hop.guessKey, position, control)
-  return guesses === undefined ? undefined : encodeControl({ guesses } satisfies RunControl)
+  const opened = openGuesses(hop.guessKey, position, control)
+  if (opened === undefined) return undefined
+  const { ids: guesses, behind } = opened
+  return encodeControl((behind === undefined ? { guesses } : { guesses, behind }) satisfies RunControl)
 }
 
 function refusal(hop: Hop, message: Frame, rewinds: boolean): string | undefined {

@@ -12,6 +12,8 @@ import { handClock } from '../support/hand-clock.ts'
 
 const PROMPT = [1, 2, 3, 4, 5]
 const WRONG = 999_999
+/** A head that takes one window at a time. */
+const SAID = { busyMs: 0, chains: false }
 /** No two places of the text are alike, so nothing is looked up in it. */
 const truth = (position: number): number => PROMPT[position] ?? 1_000 + position
 /** The same places each time. */
@@ -77,7 +79,7 @@ async function answered(world: World) {
     count: (name, by) => (counters[name] = (counters[name] ?? 0) + by),
   })
   let position = PROMPT.length
-  speculation.came(position - 1, [truth(position)])
+  speculation.came(position - 1, [truth(position)], SAID)
   while (position < PROMPT.length + tokens - 1) {
     const next = speculation.next(position)
     const waiting = next instanceof Promise ? next : Promise.resolve(next)
@@ -93,7 +95,7 @@ async function answered(world: World) {
     const wrong = guesses.findIndex((id, at) => id !== truth(position + 1 + at))
     const right = wrong < 0 ? guesses.length : wrong
     const ids = Array.from({ length: right + 1 }, (_, at) => truth(position + 1 + at))
-    speculation.came(position, ids)
+    speculation.came(position, ids, SAID)
     position += ids.length
   }
   speculation.close()

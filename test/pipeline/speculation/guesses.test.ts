@@ -51,7 +51,7 @@ describe('how many go with a step', () => {
     const sizes = [0.05, 0.5].map((share) => {
       const window = new Window()
       plain(window, 10, 5)
-      for (let step = 0; step < 12; step++) window.guessed(10 + 10 * share * 4, 4, 4, 8)
+      for (let step = 0; step < 12; step++) window.guessed({ ms: 10 + 10 * share * 4, guesses: 4, right: 4, match: 8 })
       return window.size(8)
     })
     expect(sizes[0]).toBe(15)
@@ -65,7 +65,7 @@ describe('how many go with a step', () => {
       const size = window.size(1 + (step % 8))
       const ms = 10 + 8 * size
       if (size === 0) window.plain(ms)
-      else window.guessed(ms, size, 0, 1 + (step % 8))
+      else window.guessed({ ms, guesses: size, right: 0, match: 1 + (step % 8) })
       spent += ms
       tokens++
     }
@@ -75,7 +75,8 @@ describe('how many go with a step', () => {
   it('comes back when guesses come true again', () => {
     const window = new Window()
     plain(window, 10, 5)
-    for (let step = 0; step < 30 && window.size(1) + window.size(8) > 0; step++) window.guessed(60, 5, 0, 8)
+    for (let step = 0; step < 30 && window.size(1) + window.size(8) > 0; step++)
+      window.guessed({ ms: 60, guesses: 5, right: 0, match: 8 })
     expect(window.size(8)).toBe(0)
     // It sees that they would, and had lost little enough by now.
     for (let step = 0; step < 2_000; step++) window.plain(10, 8, true)
@@ -87,12 +88,21 @@ describe('on their way', () => {
   const key = systemRandom().bytes(GUESS_KEY_BYTES)
 
   it('are read by whoever has the key, for the position that they are for, and whole', () => {
-    const sealed = sealGuesses(key, systemRandom(), 40, [7, 8, 9])
-    expect(openGuesses(key, 40, sealed)).toEqual([7, 8, 9])
+    const sealed = sealGuesses(key, systemRandom(), 40, { ids: [7, 8, 9] })
+    expect(openGuesses(key, 40, sealed)).toEqual({ ids: [7, 8, 9] })
     expect(openGuesses(key, 41, sealed)).toBeUndefined()
     expect(openGuesses(systemRandom().bytes(GUESS_KEY_BYTES), 40, sealed)).toBeUndefined()
     const wrong = Uint8Array.from(sealed, (byte, at) => (at === sealed.length - 3 ? byte ^ 1 : byte))
     expect(openGuesses(key, 40, wrong)).toBeUndefined()
+  })
+
+  it('say what they stand behind where they are chained, also when that is all', () => {
+    for (const ids of [[7, 8], []]) {
+      const sealed = sealGuesses(key, systemRandom(), 40, { ids, behind: 6 })
+      expect(openGuesses(key, 40, sealed)).toEqual({ ids, behind: 6 })
+      expect(openGuesses(key, 41, sealed)).toBeUndefined()
+    }
+    expect(openGuesses(key, 40, sealGuesses(key, systemRandom(), 40, { ids: [] }))).toBeUndefined()
   })
 
   it.each([[new Uint8Array(0)], [encodeControl({ guesses: new Uint8Array(5) })], [encodeControl({ guesses: 7 })]])(
@@ -135,8 +145,9 @@ describe('at the head', () => {
   })
 
   it('says which row the first of them follows, also where one came alone', () => {
-    expect(tokenControl(jobOf([3, 4]), [{ id: 9 }])).toEqual({ first: 10 })
+    expect(tokenControl(jobOf([3, 4]), [{ id: 9 }])).toEqual({ first: 10, chains: true })
     expect(tokenControl(jobOf([]), [{ id: 9 }])).toEqual({})
+    expect(tokenControl({ ...jobOf([]), behind: 8 }, [{ id: 9 }])).toEqual({ first: 10, chains: true })
   })
 })
 
@@ -168,6 +179,7 @@ describe('at the origin', () => {
     expect(seen).toEqual([
       'came 5 behind 9',
       'next 5 at 10',
+      'guessed 5 at 10',
       'came 6,7,8 behind 10',
       'guessed 6 at 11',
       'guessed 7 at 12',

@@ -9,6 +9,7 @@ import type { PrefixNames } from '../../prefix/names.ts'
 import type { SamplerInit } from '../../host/sampler.ts'
 import type { Follow } from '../follower.ts'
 import { Account } from './account.ts'
+import type { Further } from './flight.ts'
 import type { Choice, Offer, Pace } from './pace.ts'
 import { Shares } from './shares.ts'
 
@@ -29,6 +30,8 @@ export interface DraftingInit {
   readonly sampler: SamplerInit
   readonly follow: Follow
   readonly names?: PrefixNames | undefined
+  /** It has guessed something. */
+  more(): void
   count(name: 'draft_off', by: number): void
 }
 
@@ -39,7 +42,7 @@ const LEADS = [0, 0.5, 1, 2, 3, 5] as const
 const FIRST_TRUE = [0.2, 0.3, 0.45, 0.6, 0.7, 0.85, 0.92] as const
 /** It goes on guessing while all that it has guessed has such a chance to come true: those on their way, and the next window. */
 const LEAST_CHANCE = 0.15
-const MOST_AHEAD = 2 * MAX_GUESSES + 1
+const MOST_AHEAD = 4 * (MAX_GUESSES + 1)
 /** With more rows of the text to be computed it is not waited for. */
 const CLOSE = 4
 /** Steps in a row without a guess of its own, after which it rests, and for how many. */
@@ -110,6 +113,26 @@ export class Drafting {
     return isAwaited && this.#draft?.isOver === false ? { size: 1, pace: Number.MIN_VALUE } : best
   }
 
+  /**
+   * Guesses behind those that are under way, where these are its own too; undefined: there are none.
+   * @param most that one window may have
+   */
+  further(under: readonly number[], most: number): Further | undefined {
+    const { ready } = this
+    const ids = ready.slice(under.length, under.length + most)
+    const ahead = this.#draft?.ahead ?? []
+    if (ids.length === 0 || under.some((id, at) => id !== ready[at])) return undefined
+    const grows = ahead.length === ready.length && this.#goesOn(ahead)
+    return { source: 'draft', ids, match: 0, chance: this.chance(under.length + 1), grows }
+  }
+
+  /** That so many guesses come true, those that are not there yet included. */
+  chance(count: number): number {
+    const ahead = (this.#draft?.ahead ?? []).slice(0, count)
+    const known = ahead.reduce((product, { lead }) => product * this.#shares.of(kind(lead)), 1)
+    return known * this.#shares.mean ** (count - ahead.length)
+  }
+
   /** Resolves when there is another guess, or none to be waited for. */
   async more(milliseconds: number): Promise<void> {
     await this.#draft?.more(milliseconds)
@@ -177,6 +200,7 @@ export class Drafting {
     const most = names.length / NAME_BYTES
     return model.open({
       text: this.#text,
+      guessed: () => this.#init.more(),
       vocabulary: model.vocabulary,
       open: {
         from: 0,

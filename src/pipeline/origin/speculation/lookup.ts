@@ -6,7 +6,7 @@
 /** The last so many tokens are looked for, the longest first. */
 const LENGTHS = [4, 3, 2, 1] as const
 /** How far back a match is compared: longer ones are no more sure. */
-const MOST_MATCH = 8
+const MOST_MATCH = 16
 
 export interface Guess {
   readonly ids: readonly number[]

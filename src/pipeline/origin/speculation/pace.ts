@@ -10,7 +10,7 @@ import { MAX_GUESSES } from '../../ring/guesses.ts'
 const PLAIN_KEPT = 9
 /** Before so many the time of a step is not known. */
 const PLAIN_LEAST = 2
-/** A step without guesses after so many with them: the machine may have become faster or slower. */
+/** A step without guesses after the time of so many: the machine may have become faster or slower. */
 const PLAIN_EVERY = 40
 /** Guesses must promise so much more than none. */
 const MARGIN = 1.05
@@ -106,7 +106,7 @@ export class Pace {
 
   /** Any other step. @param waited milliseconds of it, for guesses */
   other(ms: number, guesses: number, waited = 0): void {
-    this.#sincePlain++
+    this.#sincePlain += Math.min(1, ms / (this.stepMs ?? ms))
     if (guesses === 0) return
     const row = Math.max(0, ms - waited - (this.stepMs ?? ms)) / guesses
     this.#rowMs = this.#rowMs === undefined ? row : this.#rowMs + FOLLOW * (row - this.#rowMs)

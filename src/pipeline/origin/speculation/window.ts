@@ -6,8 +6,22 @@ import { Shares } from './shares.ts'
 
 /** Share of the time so far that may be lost to them. */
 const LOSS_SHARE = 0.02
-/** Guesses after a match of 1, 2, 3, up to 5 and more tokens are sure to different degrees: at first by so much. */
-const FIRST_TRUE = [0.15, 0.3, 0.5, 0.65, 0.8] as const
+/** Guesses after a match of so many tokens, or more than the last, are sure to different degrees: at first by so much. */
+const MATCHES = [1, 2, 3, 5, 11] as const
+const FIRST_TRUE = [0.15, 0.3, 0.5, 0.65, 0.8, 0.85] as const
+
+/** A step with guesses out of the text. */
+export interface Guessed {
+  readonly ms: number
+  readonly guesses: number
+  /** That came true. */
+  readonly right: number
+  readonly match: number
+  /** Milliseconds of it that were lost to something else. @default 0 */
+  readonly beside?: number
+  /** Nothing was under way before it: it says what rows take. @default true */
+  readonly isAlone?: boolean
+}
 
 export class Window {
   readonly #isForced: boolean
@@ -29,8 +43,13 @@ export class Window {
   /** @param match tokens that stood before the guesses as they do now; 0: there are none */
   best(match: number): Choice {
     if (match === 0 || (this.#account.isOff && !this.#isForced)) return { size: 0, pace: 0 }
-    const share = this.#shares.of(kind(match))
+    const share = this.share(match)
     return this.#pace.best({ share: () => share }, this.#isForced)
+  }
+
+  /** Chance of a guess after such a match to come true, when those before it have. */
+  share(match: number): number {
+    return this.#shares.of(kind(match))
   }
 
   size(match: number): number {
@@ -46,24 +65,29 @@ export class Window {
     this.looked(ms, match, wouldBe)
   }
 
-  /** A step with none of these guesses. */
-  looked(ms: number, match: number, wouldBe: boolean | undefined): void {
-    if (wouldBe !== undefined) this.#shares.learn(kind(match), wouldBe ? 1 : 0, 1)
-    this.#account.step(ms, 0, this.#pace.stepMs ?? 0)
+  /**
+   * A step with none of these guesses.
+   * @param saved milliseconds; less than 0: lost to some that came before
+   */
+  looked(ms: number, match: number, wouldBe: boolean | undefined, saved = 0): void {
+    if (wouldBe !== undefined && match > 0) this.judged(match, wouldBe)
+    this.#account.step(ms, saved, this.#pace.stepMs ?? 0)
   }
 
-  /**
-   * A step with so many guesses, of which so many came true.
-   * @param beside milliseconds of it that were lost to something else
-   */
-  guessed(ms: number, guesses: number, right: number, match: number, beside = 0): void {
+  /** Whether a guess came true. */
+  judged(match: number, isRight: boolean): void {
+    this.#shares.learn(kind(match), isRight ? 1 : 0, 1)
+  }
+
+  guessed({ ms, guesses, right, match, beside = 0, isAlone = true }: Guessed): void {
     const step = this.#pace.stepMs ?? ms
-    this.#pace.other(ms - beside, guesses)
-    this.#shares.learn(kind(match), right, Math.min(right + 1, guesses))
+    this.#pace.other(ms - beside, isAlone ? guesses : 0)
+    if (guesses > 0) this.#shares.learn(kind(match), right, Math.min(right + 1, guesses))
     this.#account.step(ms, (1 + right) * step - (ms - beside), this.#pace.stepMs ?? 0)
   }
 }
 
 function kind(match: number): number {
-  return match <= 3 ? match - 1 : match <= 5 ? 3 : 4
+  const place = MATCHES.findIndex((most) => match <= most)
+  return place < 0 ? MATCHES.length : place
 }
