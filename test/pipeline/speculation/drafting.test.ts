@@ -1,24 +1,17 @@
 /** A small model beside an answer, in time that is moved by hand: what it gains, what it may cost, and what it does with wrong guesses. */
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { DTYPE, encodeControl, frame } from '../../../src/net/index.ts'
-import type { Frame } from '../../../src/net/index.ts'
-import { Draft } from '../../../src/pipeline/draft/draft.ts'
-import type { DraftInit } from '../../../src/pipeline/draft/draft.ts'
 import { HOST, RUN } from '../../../src/pipeline/host/protocol.ts'
 import { GREEDY } from '../../../src/pipeline/index.ts'
 import { Speculation } from '../../../src/pipeline/origin/speculation/speculation.ts'
+import { draftHost } from '../support/draft-host.ts'
 import { handClock } from '../support/hand-clock.ts'
 
 const PROMPT = [1, 2, 3, 4, 5]
-const WRONG = 999_999
 /** A head that takes one window at a time. */
 const SAID = { busyMs: 0, chains: false }
 /** No two places of the text are alike, so nothing is looked up in it. */
 const truth = (position: number): number => PROMPT[position] ?? 1_000 + position
-/** The same places each time. */
-const chance = (position: number): number => ((Math.imul(position, 0x9e3779b1) >>> 8) % 1000) / 1000
-
 interface World {
   /** Milliseconds of a step, of a row more, and of a guess. */
   readonly step: number
@@ -32,40 +25,11 @@ interface World {
   readonly mode?: 'auto' | 'draft'
 }
 
-/** A host that guesses with some luck, a run after the other. */
-function hostOf(clock: ReturnType<typeof handClock>, { guess, share }: World) {
-  const seen: Frame[] = []
-  const rows: number[] = []
-  let draft: Draft | undefined
-  const answer = (init: Partial<Frame> & Pick<Frame, 'type'>): void => draft?.receive(frame(init))
-  const send = (message: Frame): Promise<void> => {
-    seen.push(message)
-    if (message.type === HOST.open) clock.after(0, () => answer({ type: HOST.opened }))
-    if (message.type !== HOST.run) return Promise.resolve()
-    const ids = new Int32Array(message.payload.slice().buffer)
-    expect(message.position === rows.length || (message.flags & RUN.rewind) !== 0).toBe(true)
-    rows.length = message.position
-    rows.push(...ids)
-    const next = rows.length
-    const isTrue = rows.every((id, at) => id === truth(at)) && chance(next) < share
-    const payload = new Uint8Array(Int32Array.of(isTrue ? truth(next) : WRONG).buffer)
-    const wanted = (message.flags & RUN.token) !== 0
-    const token = { type: HOST.token, dtype: DTYPE.i32, dims: [1], payload, control: encodeControl({ lead: 2.5 }) }
-    clock.after(guess, () => answer(wanted ? token : { type: HOST.taken }))
-    return Promise.resolve()
-  }
-  const open = (init: DraftInit): Draft => {
-    draft = new Draft({ clock, send, number: 1, ended: () => undefined }, init)
-    return draft
-  }
-  return { seen, open, isBusy: () => draft?.isBusy === true }
-}
-
 /** An answer over stages that take as long as they are said to. Returns milliseconds, and what was counted. */
 async function answered(world: World) {
   const { step, row, beside = 0, tokens = 400, mode = 'auto' } = world
   const clock = handClock()
-  const host = hostOf(clock, world)
+  const host = draftHost(clock, world, truth)
   const counters: Record<string, number> = {}
   const speculation = new Speculation({
     clock,

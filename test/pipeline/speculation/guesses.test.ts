@@ -1,11 +1,12 @@
 /** Guesses: where they come from, how they travel, and what a head and an origin make of them. */
 import { describe, expect, it } from 'vitest'
 import { encodeControl, frame } from '../../../src/net/index.ts'
-import { chosenTokens, tokenControl } from '../../../src/pipeline/host/choosing.ts'
+import { chosenTokens, isVoid, tokenControl } from '../../../src/pipeline/host/choosing.ts'
 import type { Job } from '../../../src/pipeline/host/jobs.ts'
 import { RUN } from '../../../src/pipeline/host/protocol.ts'
 import { createSampler } from '../../../src/pipeline/host/sampler.ts'
 import { GREEDY } from '../../../src/pipeline/index.ts'
+import { MAX_UNREAD } from '../../../src/pipeline/origin/follower.ts'
 import { SessionText } from '../../../src/pipeline/origin/session-text.ts'
 import { Lookup } from '../../../src/pipeline/origin/speculation/lookup.ts'
 import { Window } from '../../../src/pipeline/origin/speculation/window.ts'
@@ -144,6 +145,16 @@ describe('at the head', () => {
     expect(await chosenTokens(next, [rows[0]!])).toEqual([plain.sample(rows[0]!, 17)])
   })
 
+  it('a window holds behind what was chosen there, and behind nothing else', () => {
+    const job = { ...jobOf([]), behind: 4 }
+    expect(isVoid(job)).toBe(true)
+    job.session.chosen.set(9, { id: 5 })
+    expect(isVoid(job)).toBe(true)
+    job.session.chosen.set(9, { id: 4 })
+    expect(isVoid(job)).toBe(false)
+    expect(isVoid(jobOf([]))).toBe(false)
+  })
+
   it('says which row the first of them follows, also where one came alone', () => {
     expect(tokenControl(jobOf([3, 4]), [{ id: 9 }])).toEqual({ first: 10, chains: true })
     expect(tokenControl(jobOf([]), [{ id: 9 }])).toEqual({})
@@ -191,6 +202,20 @@ describe('at the origin', () => {
     expect(text.token(said(10, 4, [6, 7, 8]), { first: 10 })).toBe(true)
     expect(text.token(said(12, 4, [8, 9, 4]), { first: 12 })).toBe(true)
     expect(text.tokens).toEqual([5, 6, 7, 8, 9, 4])
+  })
+
+  it('a row that waits for the reader is there when tokens of windows behind it come', async () => {
+    const { text, seen } = textOf(1_000)
+    text.token(said(0, 10, [5]), {})
+    for (let row = 10; row < 10 + MAX_UNREAD; row++) text.token(said(row, 1, [row]), {})
+    const { length } = seen
+    // Nobody reads, so the row behind this one is not given; but it was, as a guess.
+    text.token(said(42, 1, [90]), {})
+    expect(seen.slice(length).filter((what) => what.startsWith('next'))).toEqual([])
+    text.token(said(43, 3, [91, 92]), { first: 43 })
+    expect(seen.slice(length)).toContain('guessed 90 at 43')
+    for (let read = 0; read < 40 && seen.at(-1) !== 'next 92 at 45'; read++) await text.take()
+    expect(seen.filter((what) => what.startsWith('next 9'))).toEqual(['next 92 at 45'])
   })
 
   it('nothing follows an end token, or the last that is wanted', () => {

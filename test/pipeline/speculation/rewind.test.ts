@@ -141,4 +141,20 @@ describe('rows that go on', () => {
     computed(hop, 4, 3, 2, { attempt: 1, control: new Uint8Array([1]), flags: RUN.token })
     expect(broken).toHaveLength(1)
   })
+
+  it('are asked for again by the origin where there were guesses: a head says its last answer again only without', async () => {
+    for (const [keep, times] of [
+      [undefined, 1],
+      [7, 0],
+    ] as const) {
+      const hop = middleHop()
+      hop.reroute(ORIGIN, 1, 1, hop.route.slice(0, 2))
+      let said = 0
+      const needs = { ...watched().needs, sayAgain: () => void said++ }
+      const control = encodeControl({ from: 0, tokensFrom: 7, ...(keep !== undefined && { keep }) })
+      await resume(needs, hop, frame({ type: RING.resume, control }))
+      expect(said).toBe(times)
+      expect(hop.paused).toBe(false)
+    }
+  })
 })

@@ -11,7 +11,12 @@ import type { Pace } from './pace.ts'
 /** Share of the time so far that may be lost to windows in flight, against one at a time. */
 const LOSS_SHARE = 0.01
 /** What the stages compute for nothing is worth so much of its time to others, even where nobody waits for it. */
-const WASTE = 0.1
+const WASTE = 0.15
+/** What is less likely to be of use is not sent, however long the links are. */
+const LEAST_CHANCE = 0.15
+/** Of windows that were sent: the chances that they were taken to have are held against what came of them. */
+const FIRST_WEIGHT = 3
+const FADE = 0.95
 /** Weight of what is new in a mean that follows. */
 const FOLLOW = 0.25
 
@@ -33,6 +38,7 @@ export class Depth {
   readonly #isForced: boolean
   readonly #account = new Account(LOSS_SHARE)
   #busy: number | undefined
+  readonly #held = { expected: FIRST_WEIGHT, seen: FIRST_WEIGHT }
 
   /** @param isForced windows are chained also where they lose */
   constructor(pace: Pace, isForced = false) {
@@ -62,10 +68,24 @@ export class Depth {
     return this.#busy + all - step
   }
 
-  pays({ windows, rows, chance }: Chain): boolean {
+  /** A window that was taken to have such a chance came to something, or to nothing. */
+  judged(chance: number, holds: boolean): void {
+    this.#held.expected = this.#held.expected * FADE + chance
+    this.#held.seen = this.#held.seen * FADE + (holds ? 1 : 0)
+  }
+
+  pays({ windows, rows, chance: likely }: Chain): boolean {
+    const chance = likely * Math.min(1, this.#held.seen / this.#held.expected)
     if (this.#isForced && windows < FORCED_WINDOWS && chance > FORCED_CHANCE) return true
     const [busy, cycle] = [this.busy(rows), this.#pace.expected(rows - 1)]
-    if (busy === undefined || cycle === undefined || this.#account.isOff || windows >= MAX_WINDOWS) return false
+    if (
+      chance < LEAST_CHANCE ||
+      busy === undefined ||
+      cycle === undefined ||
+      this.#account.isOff ||
+      windows >= MAX_WINDOWS
+    )
+      return false
     const every = (count: number): number => Math.max(cycle, count * busy) / count
     const gain = every(windows) - every(windows + 1)
     const late = Math.max(0, (windows + 1) * busy - cycle)

@@ -24,6 +24,8 @@ export interface SentWindow {
   readonly isQuiet: boolean
   /** Of rows that came to nothing: it went behind them. */
   readonly isLate: boolean
+  /** That all guesses before it come true, and its first. */
+  readonly chance: number
 }
 
 export interface Answered {

@@ -120,7 +120,7 @@ export class Speculation {
     if (best === undefined || !this.#pays(best, last)) return undefined
     const [behind, ...guesses] = best.ids
     const begun = this.#begin(last.row + last.guesses.length + 1, best.match)
-    this.#begun({ ...begun, behind, likely: undefined }, best.source, guesses)
+    this.#begun({ ...begun, behind, likely: undefined, chance: best.chance }, best.source, guesses)
     return { behind: behind!, ids: guesses }
   }
 
@@ -149,7 +149,7 @@ export class Speculation {
     const isQuiet = this.#drafting?.isQuiet !== false && !this.#isLate
     const isBeside = this.#stands && this.#drafting?.begin() === true
     const likely = this.#lookup.guess(1)?.ids[0]
-    return { row, at: this.#init.clock.now(), match, likely, isQuiet, isBeside, isLate: this.#isLate }
+    return { row, at: this.#init.clock.now(), match, likely, isQuiet, isBeside, isLate: this.#isLate, chance: 1 }
   }
 
   /** The best that is there now; undefined: something better is on its way. */
@@ -250,6 +250,8 @@ export class Speculation {
       accepted(next.window.source, next.holds ? 1 : 0)
       if (next.window.source === 'lookup') this.#window.judged(next.window.match, next.holds)
     }
+    for (const { chance } of came) this.#depth.judged(chance, false)
+    if (next?.holds === true) this.#depth.judged(next.window.chance, true)
     if (came.length > 0) count('draft_windows_void', came.length)
     this.#isLate ||= came.length > 0
   }
