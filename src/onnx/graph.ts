@@ -3,7 +3,7 @@ import { prepackedEntries } from './prepacked-entries.ts'
 import { ModelProto } from './proto.ts'
 
 /** ONNX's element types, as far as weft writes them (onnx.proto, TensorProto.DataType). */
-export const ELEMENT = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, f16: 10 } as const
+export const ELEMENT = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, bool: 9, f16: 10 } as const
 export type ElementType = keyof typeof ELEMENT
 
 export const MICROSOFT = 'com.microsoft'

@@ -16,7 +16,7 @@ import {
   sealAdapter,
 } from '../models/index.ts'
 import type { Adapter, ModelManifest } from '../models/index.ts'
-import type { BlobRequest } from '../mesh/index.ts'
+import type { SessionAdapter } from '../pipeline/index.ts'
 import { createBlobStore, writeFileAtomic, needFolders } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { AdapterUnknownError, ModelUnknownError } from './errors.ts'
@@ -30,6 +30,8 @@ export interface AdapterInfo {
   readonly kind: Adapter['kind']
   /** Of low-rank ones. */
   readonly rank: number | null
+  /** Of soft prompts. */
+  readonly tokens: number | null
   readonly parts: readonly string[]
 }
 
@@ -113,13 +115,14 @@ async function isFolder(path: string): Promise<boolean> {
 }
 
 function infoOf(model: string, name: string, adapter: Adapter): AdapterInfo {
-  const isLora = adapter.kind === 'lora'
-  return { model, name, kind: adapter.kind, rank: isLora ? adapter.rank : null, parts: isLora ? adapter.parts : [] }
+  const { kind } = adapter
+  if (kind === 'prompt') return { model, name, kind, rank: null, tokens: adapter.tokens, parts: [] }
+  return { model, name, kind, rank: adapter.rank, tokens: null, parts: adapter.parts }
 }
 
 export interface Taken {
   /** In the store; undefined: the model as it is. */
-  readonly adapter: BlobRequest | undefined
+  readonly adapter: SessionAdapter | undefined
   /** Told once when the request has ended: whether it failed by no fault of who asked. */
   ended(isFailed: boolean): void
 }
@@ -129,7 +132,7 @@ export class Adapters {
   readonly #home: string
   readonly #store: BlobStore
   readonly #aliases: Aliases
-  readonly #sealed = new Map<string, { readonly at: number; readonly blob: BlobRequest }>()
+  readonly #sealed = new Map<string, { readonly at: number; readonly blob: SessionAdapter }>()
   /** Models by the address of what was sealed for them: an older one may still be in a session. */
   readonly #models = new Map<string, Set<string>>()
 
@@ -176,14 +179,14 @@ export class Adapters {
   }
 
   /** In the store, as stages take it. @throws AdapterFileError */
-  async sealed(manifest: ModelManifest, name: string): Promise<BlobRequest> {
+  async sealed(manifest: ModelManifest, name: string): Promise<SessionAdapter> {
     const folder = folderOf(this.#home, manifest.model, name)
     const { mtimeMs: at } = await stat(join(folder, ADAPTER_FILES.weights))
     const known = this.#sealed.get(folder)
     if (known?.at === at && (await this.#store.has(known.blob.address))) return known.blob
     const adapter = await readAdapter(folder, manifest.shape)
-    if (adapter.kind !== 'lora') throw new AdapterFileError(folder, 'soft prompts are trained, and not served yet')
-    const blob = await this.#store.put(sealAdapter(manifest.shape, adapter))
+    const stored = await this.#store.put(sealAdapter(manifest.shape, adapter))
+    const blob = adapter.kind === 'prompt' ? { ...stored, tokens: adapter.tokens } : stored
     this.#sealed.set(folder, { at, blob })
     this.#models.set(blob.address, (this.#models.get(blob.address) ?? new Set()).add(manifest.model))
     return blob

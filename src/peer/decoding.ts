@@ -17,6 +17,8 @@ export interface DecodingNeeds extends InferMeshNeeds {
 /** What generates, whatever it was imported from. */
 export interface Decoder {
   readonly context: number
+  /** Rows of a soft prompt. @default 0 */
+  readonly virtual?: number
   readonly chunkRows?: number
   open(request: SessionRequest): Promise<OriginSession>
 }

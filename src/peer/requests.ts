@@ -216,10 +216,12 @@ export class Requests {
     // Rows of one adapter are of no use to another, nor to the model without any.
     const names = new PrefixNames(this.#prefixSecret, adapter === undefined ? digest : `${digest}/${adapter.address}`)
     const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
-    const draft = audit === undefined ? await this.#draft(manifest, request, route, signal) : undefined
+    // A draft model has no place for the rows of a soft prompt.
+    const canDraft = audit === undefined && adapter?.tokens === undefined
+    const draft = canDraft ? await this.#draft(manifest, request, route, signal) : undefined
     const known = { digest, route, failover, audit, adapter, names, draft, traced }
     const open: Decoder['open'] = async (session) => tracked.session(await openSession(needs, { ...known, ...session }))
-    return { context: shape.context, open }
+    return { context: shape.context, virtual: adapter?.tokens ?? 0, open }
   }
 
   #draft(

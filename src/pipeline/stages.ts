@@ -30,6 +30,8 @@ export interface LoadedStage {
 export interface SessionAdapter {
   readonly address: string
   readonly bytes: number
+  /** Of a soft prompt: rows before the text. Undefined: it stands beside the matrices of the layers. */
+  readonly tokens?: number
 }
 
 export interface StagesNeeds {

@@ -36,6 +36,11 @@ async function placed(name: string, ...ends: readonly number[]): Promise<string>
 const train = (out: string, ...args: readonly string[]): ReturnType<typeof weft> =>
   weft(['train', at('plan.json'), '--out', at(out), '--threads', '1', '--home', peers[0]!.home, ...args])
 
+const run = (...args: readonly string[]): ReturnType<typeof weft> => {
+  const asked = ['--raw', '--max-tokens', '12', '--temperature', '0', '--home', peers[0]!.home]
+  return weft(['run', 'weft-tiny', 'The sea', ...asked, ...args])
+}
+
 const adapter = (out: string): Promise<Buffer> => readFile(join(at(out), 'adapter_model.safetensors'))
 
 const counter = async (peer: RealPeer, name: string): Promise<number> =>
@@ -71,25 +76,35 @@ describe.runIf(isLong)('an adapter over three peers', () => {
     expect(await counter(peers[0]!, 'steps_replayed')).toBe(0)
   }, 90_000)
 
+  it('a soft prompt is trained, and served by those that have the embedding: what it says in one process', async () => {
+    const plan = { ...PLAN, adapter: { kind: 'prompt', tokens: 6 }, epochs: 1 }
+    await writeFile(at('plan-soft.json'), JSON.stringify(plan))
+    const own = ['--home', peers[0]!.home]
+    const here = ['--out', at('soft'), '--threads', '1', ...own]
+    expect(await weft(['train', at('plan-soft.json'), ...here])).toMatchObject({ status: 0 })
+    const added = await weft(['adapter', 'add', at('soft'), '--model', 'weft-tiny', '--json', ...own])
+    expect(JSON.parse(added.stdout)).toMatchObject({ kind: 'prompt', rank: null, tokens: 6, parts: [] })
+    const soft = ['--adapter', 'soft', '--placement']
+    const [alone, plain] = [await run(...soft, 'local'), await run('--placement', 'local')]
+    expect([alone.status, plain.status]).toEqual([0, 0])
+    expect(alone.stdout).not.toBe(plain.stdout)
+    const stages = [1, 2].map((peer) => ({ peer: peers[peer]!.id, from: peer === 1 ? 0 : 4, to: peer === 1 ? 4 : 8 }))
+    await writeFile(at('elsewhere.json'), JSON.stringify({ model: 'weft-tiny', stages }))
+    const three = await placed('three.json', 3, 5, 8)
+    const said = await Promise.all([
+      ...[three, at('elsewhere.json')].map((each) => run(...soft, each)),
+      run('--placement', three),
+    ])
+    expect(said.map(({ stdout }) => stdout)).toEqual([alone.stdout, alone.stdout, plain.stdout])
+    expect(await counter(peers[0]!, 'adapter_sessions')).toBe(3)
+  }, 90_000)
+
   it.runIf(isWhole)(
     'is served over them, beside answers of the model alone, and each says what it says in one process',
     async () => {
       const own = ['--model', 'weft-tiny', '--home', peers[0]!.home]
+      const before = await counter(peers[0]!, 'adapter_sessions')
       expect(await weft(['adapter', 'add', at('one'), '--name', 'loud', ...own])).toMatchObject({ status: 0 })
-      const run = (...args: readonly string[]): ReturnType<typeof weft> =>
-        weft([
-          'run',
-          'weft-tiny',
-          'The sea',
-          '--raw',
-          '--max-tokens',
-          '12',
-          '--temperature',
-          '0',
-          '--home',
-          peers[0]!.home,
-          ...args,
-        ])
       const [alone, plain] = [await run('--adapter', 'loud', '--placement', 'local'), await run('--placement', 'local')]
       expect([alone.status, plain.status]).toEqual([0, 0])
       expect(alone.stdout).not.toBe(plain.stdout)
@@ -97,7 +112,7 @@ describe.runIf(isLong)('an adapter over three peers', () => {
       const [over, beside] = await Promise.all([run('--adapter', 'loud', ...three), run(...three)])
       expect([over.status, over.stderr]).toEqual([0, expect.any(String)])
       expect([over.stdout, beside.stdout]).toEqual([alone.stdout, plain.stdout])
-      expect(await counter(peers[0]!, 'adapter_sessions')).toBe(2)
+      expect(await counter(peers[0]!, 'adapter_sessions')).toBe(before + 2)
       expect((await run('--adapter', 'nobody')).stderr).toContain('WEFT-MOD-050')
     },
     60_000,

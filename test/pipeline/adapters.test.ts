@@ -57,7 +57,7 @@ async function adapterOf(
     value: (layer, part, factor) => values.get(`${layer}/${part}/${factor}`)!,
   }
   // What a file has no place for is gone then.
-  return openSealed(sealAdapter(shape, adapter), shape, 'test')
+  return (await openSealed(sealAdapter(shape, adapter), shape, 'test')) as LowRankAdapter
 }
 
 /** Everything here is about places, not sizes. */

@@ -162,6 +162,26 @@ describe('an adapter', () => {
     expect(honest!.type).toBe(HOST.token)
     expect(hostile!.type).toBe(HOST.error)
   })
+
+  it('of values too large for a product changes nothing for the others in its run', async () => {
+    const [right, wide] = [join(directory, 'right'), join(directory, 'wide')]
+    const value: LowRankAdapter['value'] = (...at) => good.value(...at).fill(3e38)
+    await writeFile(right, sealAdapter(manifest.shape, good))
+    await writeFile(wide, sealAdapter(manifest.shape, { ...good, value }))
+    // Loaded before, so that nobody waits and all run together.
+    for (const path of [right, wide]) await parts.adapter(path, parts.segment(1, manifest.blocks.length))
+    const honestOf = async (adapter: string): Promise<Frame> => {
+      const running = runtimeOf(parts)
+      running.open(FIRST, { adapter: right })
+      running.open(HONEST, { adapter: right, sampler: { sampling: GREEDY, logprobs: 3, history: [] } })
+      running.open(HOSTILE, { adapter })
+      const [honest] = await inCompany(running, 0, [1, width])
+      return honest!
+    }
+    const beside = await honestOf(wide)
+    expect(beside.flags & RUN.batched).toBe(RUN.batched)
+    expect(beside.control).toEqual((await honestOf(right)).control)
+  })
 })
 
 describe('a run that fails', () => {

@@ -49,11 +49,20 @@ async function list({ home, out }: CommandContext): Promise<void> {
   if (out.structured) out.document({ schema: 'weft.adapters/1', adapters })
   else if (adapters.length === 0) out.note('no adapters: weft adapter add FOLDER --model MODEL brings one in')
   else {
-    const heads = [{ head: 'MODEL' }, { head: 'ADAPTER' }, { head: 'KIND' }, { head: 'RANK' }, { head: 'BESIDE' }]
+    const heads = [
+      { head: 'MODEL' },
+      { head: 'ADAPTER' },
+      { head: 'KIND' },
+      { head: 'RANK' },
+      { head: 'ROWS' },
+      { head: 'BESIDE' },
+    ]
     out.lines(
       table(
         heads,
-        adapters.map(({ model, name, kind, rank, parts }) => [model, name, kind, String(rank ?? '-'), parts.join(',')]),
+        adapters.map(({ model, name, kind, rank, tokens, parts }) => {
+          return [model, name, kind, String(rank ?? '-'), String(tokens ?? '-'), parts.join(',') || '-']
+        }),
       ),
     )
   }

@@ -26,7 +26,8 @@ const MODULES: Readonly<Record<AdaptedPart, string>> = {
   down: 'mlp.down_proj',
 }
 const FACTORS = { a: 'lora_A', b: 'lora_B' } as const
-const PROMPT = 'prompt_embeddings'
+/** Name of a soft prompt's one tensor. */
+export const PROMPT_ROWS = 'prompt_embeddings'
 /** Far more than is sensible; bounds what a file can make others hold. */
 export const MOST_RANK = 1024
 const MOST_CONFIG_BYTES = 1 << 20
@@ -54,7 +55,7 @@ export async function writeAdapter(folder: string, shape: DecoderShape, base: st
 
 export function adapterTensors(shape: DecoderShape, adapter: Adapter): FiledTensor[] {
   if (adapter.kind === 'prompt') {
-    return [{ name: PROMPT, dims: [adapter.tokens, shape.width], values: adapter.rows }]
+    return [{ name: PROMPT_ROWS, dims: [adapter.tokens, shape.width], values: adapter.rows }]
   }
   const { rank, parts } = adapter
   return Array.from({ length: shape.layers }, (_, layer) =>
@@ -126,6 +127,9 @@ export async function readAdapter(folder: string, shape: DecoderShape): Promise<
       const why = `${name} is [${found.shape.join(', ')}], and the model takes [${dims.join(', ')}]`
       throw new AdapterFileError(folder, why, { tensor: name })
     }
+    if (!isAllFinite(found.values)) {
+      throw new AdapterFileError(folder, `${name} has a value that is no finite number`, { tensor: name })
+    }
     tensors.delete(name)
     return found.values
   }
@@ -145,7 +149,7 @@ type Take = (name: string, dims: readonly number[]) => Float32Array
 
 function prompt(shape: DecoderShape, config: Extract<Config, { peft_type: 'PROMPT_TUNING' }>, take: Take): Adapter {
   const tokens = config.num_virtual_tokens
-  return { kind: 'prompt', tokens, rows: take(PROMPT, [tokens, shape.width]) }
+  return { kind: 'prompt', tokens, rows: take(PROMPT_ROWS, [tokens, shape.width]) }
 }
 
 function lora(
@@ -173,6 +177,10 @@ function lora(
     parts,
     value: (layer, part, factor) => values.get(`${layer}/${part}/${factor}`)!,
   }
+}
+
+export function isAllFinite(values: Float32Array): boolean {
+  return values.every(Number.isFinite)
 }
 
 async function configIn(folder: string): Promise<Config> {

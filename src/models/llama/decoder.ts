@@ -35,7 +35,7 @@ export function decoderGraph(init: DecoderInit): Uint8Array {
   const graph = new GraphBuilder()
   let residual = fromBoundary(graph, graph.input('x', boundary, ['rows', shape.width]), boundary)
   slotInputs(graph, slots)
-  if (adapted.length > 0) graph.input(ADAPTER_MASK, 'f32', ['slices', 'rows', 1])
+  if (adapted.length > 0) graph.input(ADAPTER_MASK, 'bool', ['slices', 'rows', 1])
   const news: NewRows[] = []
   for (const [layer, weights] of init.layers.entries()) {
     const attend = (qkv: string): string => attention(graph, init, layer, qkv, news)

@@ -33,10 +33,16 @@ export function openEmbedding(path: string, shape: DecoderShape, ref: TensorRef,
         }
         out.set(scaledRows(shape, ref.type, raw, width), index * width)
       }
-      return new Uint8Array((boundary === 'f16' ? floatsToHalves(out) : out).buffer)
+      return boundaryBytes(out, boundary)
     },
     close: () => closeSync(file),
   }
+}
+
+/** Rows as they go from one block to the next. */
+export function boundaryBytes(rows: Float32Array, boundary: BoundaryType): Uint8Array {
+  const { buffer, byteOffset, byteLength } = boundary === 'f16' ? floatsToHalves(rows) : rows
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 /** Source bytes of the embedding that are de-quantised at once. */

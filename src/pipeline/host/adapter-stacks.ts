@@ -3,7 +3,7 @@ import { ADAPTED_PARTS, ADAPTER_MASK, partSize, placeOf, SLICE, slicesOf, stacke
 import type { AdaptedPart, DecoderShape, LowRankAdapter } from '../../models/index.ts'
 import type { Tensor } from '../../onnx/index.ts'
 
-/** An adapter that is loaded in this host. */
+/** An adapter that is loaded in this host, and stands beside matrices. */
 export interface HostAdapter {
   /** Of equal ids the values are equal. */
   readonly id: string
@@ -107,7 +107,7 @@ export function maskOf(
   jobs: readonly { readonly adapter: HostAdapter; readonly count: number }[],
   rows: number,
 ): Feeds {
-  const mask = new Float32Array(slices * rows)
+  const mask = new Uint8Array(slices * rows)
   let row = 0
   for (const { adapter, count } of jobs) {
     const from = places.get(adapter.id)!
@@ -116,5 +116,5 @@ export function maskOf(
     }
     row += count
   }
-  return { [ADAPTER_MASK]: { type: 'float32', dims: [slices, rows, 1], data: mask } }
+  return { [ADAPTER_MASK]: { type: 'bool', dims: [slices, rows, 1], data: mask } }
 }

@@ -5,6 +5,7 @@ import type { ModelManifest } from '../../models/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { BlockMeter } from './block-times.ts'
 import { askedRows, chosenTokens, isVoid, tokenControl } from './choosing.ts'
+import { rowBytesOf } from './jobs.ts'
 import type { Job } from './jobs.ts'
 import type { HeadPart } from './parts.ts'
 import { HOST, RUN } from './protocol.ts'
@@ -37,9 +38,9 @@ export class HeadSteps {
 
   /** Logits of the rows of each job that a token is wanted of. */
   async #project(head: HeadPart, jobs: readonly Job[]): Promise<Float32Array[][]> {
-    const { clock, manifest, meter } = this.#needs
+    const { clock, meter } = this.#needs
     const started = clock.now()
-    const rowBytes = manifest.shape.width * (manifest.boundary === 'f16' ? 2 : 4)
+    const rowBytes = rowBytesOf(this.#needs.manifest)
     const rows = jobs.map((job) => askedRows(job, rowBytes))
     const logits = await head.stage.run(rows.flat())
     const spent = clock.now() - started

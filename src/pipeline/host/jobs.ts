@@ -3,6 +3,7 @@ import { DTYPE } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
+import type { Beside } from './beside.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
 import type { SessionPrefix } from './prefix-cache.ts'
@@ -16,7 +17,7 @@ export interface Session {
   readonly segment: Segment
   readonly caches: readonly KvCache[]
   readonly sampler: Sampler | null
-  readonly adapter: Promise<HostAdapter> | null
+  readonly beside: Promise<Beside> | null
   readonly reserved: number
   readonly positions: number
   /** Its rows yield to those of others. */
@@ -48,7 +49,7 @@ export interface Job {
   readonly guesses: readonly number[]
   /** What its first row stands for, where that is a guess. */
   readonly behind?: number | undefined
-  /** What its session has, once it is loaded. */
+  /** What its session has beside the matrices, once it is loaded. */
   readonly adapter: HostAdapter | undefined
 }
 
@@ -82,6 +83,10 @@ export function embedded({ segment, sampler }: Session, { payload, position }: F
   const ids = new Int32Array(buffer, byteOffset, byteLength / 4)
   sampler?.given?.(ids, position)
   return segment.embedding!.rows(ids)
+}
+
+export function rowBytesOf({ boundary, shape }: ModelManifest): number {
+  return shape.width * (boundary === 'f16' ? 2 : 4)
 }
 
 /** What goes to the next stage. */

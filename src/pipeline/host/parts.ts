@@ -1,11 +1,11 @@
 /** The loaded parts of a stage host: embedding, ranges of decoder layers, head; and segments put together from them. */
-import { kernelHeadDim, openEmbedding, stageFiles } from '../../models/index.ts'
+import { boundaryBytes, kernelHeadDim, openEmbedding, stageFiles } from '../../models/index.ts'
 import type { Embedding, ModelManifest, StageFiles } from '../../models/index.ts'
 import type { Engine, LoadOptions } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { AdapterCache } from './adapter-cache.ts'
-import type { HostAdapter } from './adapter-stacks.ts'
+import type { Beside } from './beside.ts'
 import { createDecoderStage } from './decoder-stage.ts'
 import type { DecoderStage } from './decoder-stage.ts'
 import { KvFullError, StageMissingError } from './errors.ts'
@@ -127,10 +127,13 @@ export class Parts {
     return undefined
   }
 
-  /** What a segment with layers has of it. @throws AdapterFileError, ModelFileError */
-  adapter(path: string, { decoders }: Segment): Promise<HostAdapter> {
+  /** What a segment has of it. @throws AdapterFileError, ModelFileError */
+  async adapter(path: string, { embedding, decoders }: Segment): Promise<Beside> {
     // The first block is the embedding.
-    return this.#adapters.of(path, decoders[0]!.from - 1, decoders.at(-1)!.to - 1)
+    const [from, to] = [(decoders[0]?.from ?? 1) - 1, (decoders.at(-1)?.to ?? 1) - 1]
+    const { id, adapter } = await this.#adapters.of(path, from, to)
+    if (adapter.kind === 'lora') return from < to ? { adapter: { id, adapter } } : {}
+    return embedding === null ? {} : { prompt: boundaryBytes(adapter.rows, this.#manifest.boundary) }
   }
 
   /** Bytes of KV cache that a session of so many positions may come to need. */

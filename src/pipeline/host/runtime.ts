@@ -7,11 +7,12 @@ import type { Frame } from '../../net/index.ts'
 import { errorControl } from '../told.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
-import type { HostAdapter } from './adapter-stacks.ts'
+import { afterPrompt } from './beside.ts'
+import type { Beside } from './beside.ts'
 import { BlockMeter } from './block-times.ts'
 import { guessesOf } from './choosing.ts'
 import { HeadSteps } from './head-steps.ts'
-import { answer, boundaryRows, embedded, markSingle, rowsOf, sessionKey } from './jobs.ts'
+import { answer, boundaryRows, embedded, markSingle, rowBytesOf, rowsOf, sessionKey } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HostParts, Segment } from './parts.ts'
 import { Lanes } from './lanes.ts'
@@ -87,7 +88,7 @@ export class StageRuntime {
         yields,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
         sampler: sessionSampler(control, this.#needs.grammars),
-        adapter: this.#adapter(control.adapter, segment),
+        beside: this.#beside(control.adapter, segment),
         expected: 0,
         waiting: 0,
         closed: false,
@@ -115,9 +116,9 @@ export class StageRuntime {
     if (session !== undefined) session.prefix = undefined
   }
 
-  /** One that cannot be loaded fails with the first rows: nobody waits for it before. Embedding and head have none. */
-  #adapter(path: string | undefined, segment: Segment): Promise<HostAdapter> | null {
-    if (path === undefined || segment.decoders.length === 0) return null
+  /** One that cannot be loaded fails with the first rows: nobody waits for it before. The head has none. */
+  #beside(path: string | undefined, segment: Segment): Promise<Beside> | null {
+    if (path === undefined || (segment.decoders.length === 0 && segment.embedding === null)) return null
     const loading = this.#needs.parts.adapter(path, segment)
     loading.catch(() => undefined)
     return loading
@@ -136,10 +137,10 @@ export class StageRuntime {
       const guesses = guessesOf(session, message)
       const since = this.#needs.clock.now()
       const job = { session, frame: message, count, part: 0, rows, micros: message.micros, since, ran: 0, ...guesses }
-      if (session.adapter === null) this.#wait({ ...job, adapter: undefined })
+      if (session.beside === null) this.#wait({ ...job, adapter: undefined })
       else
-        session.adapter.then(
-          (adapter) => this.#wait({ ...job, adapter }),
+        session.beside.then(
+          (beside) => this.#wait(this.#joined(job, beside)),
           (error: unknown) => this.#failJob(job, error),
         )
     })
@@ -155,6 +156,12 @@ export class StageRuntime {
       job.ran |= RUN.dropped
       this.#answer(job, { type: HOST.void })
     }
+  }
+
+  #joined(job: Omit<Job, 'adapter'>, { adapter, prompt }: Beside): Job {
+    const rowBytes = rowBytesOf(this.#needs.manifest)
+    const rows = prompt === undefined ? job.rows : afterPrompt(prompt, job.rows, job.frame.position, rowBytes)
+    return { ...job, rows, adapter }
   }
 
   #wait(job: Job): void {

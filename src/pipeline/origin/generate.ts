@@ -14,12 +14,16 @@ const YIELDING_ROWS = 32
 /** Chunks under way at once beyond one a hop. */
 const CHUNKS_AHEAD = 1
 const DEFAULT_DEADLINE_MS = 600_000
+/** Stands for a row that is no token's: any id that each vocabulary has. */
+const NO_TOKEN = 0
 
 export interface GenerateNeeds {
   readonly clock: Clock
   readonly tokenizer: Tokenizer
   /** Positions that the model can see. */
   readonly context: number
+  /** Rows of a soft prompt, which stand before the text. @default 0 */
+  readonly virtual?: number
   /** Rows of a prompt that travel together. @default CHUNK_ROWS */
   readonly chunkRows?: number
   open(request: SessionRequest): Promise<OriginSession>
@@ -38,14 +42,15 @@ export interface GenerateInit {
  */
 export async function* generate(needs: GenerateNeeds, init: GenerateInit): AsyncGenerator<GenerateEvent> {
   const { request, promptIds } = init
-  const { context } = needs
+  const { context, virtual = 0 } = needs
   if (promptIds.length === 0) throw new EmptyPromptError()
-  if (promptIds.length >= context) throw new ContextFullError(promptIds.length, context)
-  const limit = Math.min(request.maxTokens ?? context, context - promptIds.length)
+  const ids = [...Array.from({ length: virtual }, () => NO_TOKEN), ...promptIds]
+  if (ids.length >= context) throw new ContextFullError(ids.length, context)
+  const limit = Math.min(request.maxTokens ?? context, context - ids.length)
   const timings = new Timings(needs.clock, needs.counters())
   const session = await needs.open({
-    prompt: promptIds,
-    positions: promptIds.length + limit,
+    prompt: ids,
+    positions: ids.length + limit,
     deadline: request.deadline ?? DEFAULT_DEADLINE_MS,
     sampler: {
       sampling: request.sampling,
@@ -58,7 +63,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
     speculate: request.speculate ?? (request.lane === 'batch' ? 'off' : 'auto'),
     lane: request.lane,
     follow: {
-      start: promptIds.length,
+      start: ids.length,
       limit,
       endTokens: request.ignoreEnd === true ? new Set() : needs.tokenizer.endTokens,
     },
@@ -67,12 +72,12 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
     yield { type: 'start', prompt_ids: promptIds, route: session.hops }
     let first: TokenArrival | undefined
     const rows = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
-    for await (const step of prefill(session, promptIds, rows)) {
+    for await (const step of prefill(session, ids, rows)) {
       if ('token' in step) first = step.token
       else if (!('takenTo' in step)) yield routeEvent(step)
-      else yield { type: 'prefill', done: step.takenTo, total: promptIds.length }
+      else yield { type: 'prefill', done: step.takenTo, total: ids.length }
     }
-    timings.prefilled(promptIds.length, session.hops.length)
+    timings.prefilled(ids.length, session.hops.length)
     yield* decode(needs, init, session, timings, first!, limit)
   } finally {
     session.close()

@@ -34,9 +34,18 @@ export function openingOf(
     ...audited,
     ...(prefix === undefined ? {} : { prefix }),
     ...(guessKey === undefined || !isHead ? {} : { guesses: guessKey }),
-    ...(init.adapter === undefined ? {} : { adapter: init.adapter }),
+    ...adapterOf(init, route, hop),
     ...(init.lane === 'batch' ? { lane: init.lane } : {}),
   }
+}
+
+/** For hops that have a use for it: of a soft prompt that with the embedding, else those with layers. */
+function adapterOf({ adapter }: SessionInit, route: readonly RouteSegment[], hop: number): Pick<RouteOpen, 'adapter'> {
+  if (adapter === undefined) return {}
+  const { address, bytes, tokens } = adapter
+  const { from, to } = route[hop]!
+  const hasLayers = Math.max(from, 1) < Math.min(to, route.at(-1)!.to - 1)
+  return (tokens === undefined ? hasLayers : from === 0) ? { adapter: { address, bytes } } : {}
 }
 
 export interface Known {

@@ -2,9 +2,9 @@
 import type { Clock, RandomSource } from '../../util/index.ts'
 import type { SamplerInit } from '../host/sampler.ts'
 import type { NoRouteError } from '../ring/errors.ts'
-import type { RouteOpen } from '../ring/protocol.ts'
 import type { RingService } from '../ring/service.ts'
 import type { PrefixNames } from '../prefix/names.ts'
+import type { SessionAdapter } from '../stages.ts'
 import type { Lane, RouteHop, SpeculateMode, TokenLogprob } from '../types.ts'
 import type { AuditNews, SessionAudit } from './audit-types.ts'
 import type { Follow } from './follower.ts'
@@ -110,7 +110,7 @@ export interface SessionNeeds {
 
 /** What a generation asks of a session, whatever computes it. */
 export interface SessionRequest {
-  /** Ids of the prompt. */
+  /** Ids of the prompt, behind as many that count for nothing as a soft prompt has rows. */
   readonly prompt: readonly number[]
   readonly positions: number
   readonly deadline: number
@@ -126,8 +126,8 @@ export interface SessionRequest {
 export interface SessionInit extends SessionRequest {
   readonly digest: string
   readonly route: readonly RouteSegment[]
-  /** What stands beside the matrices, in the store of this peer. Undefined: nothing does. */
-  readonly adapter?: RouteOpen['adapter']
+  /** What the model is asked with, in the store of this peer. Undefined: nothing. */
+  readonly adapter?: SessionAdapter | undefined
   readonly failover: Failover
   /** Of this origin, for prompts that begin alike. @default nothing of the text is kept */
   readonly names?: PrefixNames

@@ -1,15 +1,15 @@
 /**
  * Several adapters in one run of a decoder, and a row's bits the same whatever company it has. The engine's float32 product sums
  * up in steps that follow from the width of the result, so each adapter comes in slices of equal width, and every slice is a
- * product of its own; of each row the others' slices are multiplied by zero, and behind that they stand side by side. Adding zeros changes no
- * bits, and an adapter's columns begin where none of those steps (of 128) parts them.
+ * product of its own; of each row zeros take the place of the others' slices, whatever is in these, and behind that they stand side by side.
+ * Adding zeros changes no bits, and an adapter's columns begin where none of those steps (of 128) parts them.
  */
 import type { GraphBuilder } from '../../../onnx/index.ts'
 import type { DecoderShape } from '../../manifest.ts'
 import { partSize } from './adapter-parts.ts'
 import type { AdaptedPart, Adapt } from './adapter-parts.ts'
 
-/** The input that says whose a row is: [slices, rows, 1], 1 or 0. */
+/** The input that says whose a row is: bool [slices, rows, 1]. */
 export const ADAPTER_MASK = 'adapters'
 /** Columns of a slice: the fewest that the engine gives to a thread, so that it never divides one. */
 export const SLICE = 16
@@ -49,7 +49,9 @@ export function stackedAdapters(
   )
   const added = (part: AdaptedPart, x: string, y: string): string => {
     const inner = graph.node('MatMul', [x, stackedInput(layer, part, 'a')])
-    const turned = graph.node('Transpose', [graph.node('Mul', [inner, ADAPTER_MASK])], { perm: [1, 0, 2] })
+    // Not a product with 0: values of another's adapter may be too large for a float32, and 0 times infinity is none.
+    const zero = graph.constant('f32.zero', 'f32', [], Float32Array.of(0))
+    const turned = graph.node('Transpose', [graph.node('Where', [ADAPTER_MASK, inner, zero])], { perm: [1, 0, 2] })
     // 0 keeps the name of the rows' dimension (decoder.ts, attention).
     const own = graph.node('Reshape', [turned, graph.int64s([0, -1])])
     return graph.node('Add', [graph.node('MatMul', [own, stackedInput(layer, part, 'b')]), y])

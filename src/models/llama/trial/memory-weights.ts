@@ -7,6 +7,7 @@ const ARRAYS = {
   i8: ['int8', Int8Array],
   i32: ['int32', Int32Array],
   i64: ['int64', BigInt64Array],
+  bool: ['bool', Uint8Array],
   f16: ['float16', Uint16Array],
 } as const
 

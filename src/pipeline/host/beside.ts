@@ -1,0 +1,21 @@
+/** What a session's adapter is in this host: matrices beside those of the layers, or rows before the text. */
+import type { HostAdapter } from './adapter-stacks.ts'
+
+export interface Beside {
+  /** For a segment with layers. */
+  readonly adapter?: HostAdapter
+  /** For a segment with the embedding: rows in the boundary's type, of a session's first positions. */
+  readonly prompt?: Uint8Array
+}
+
+/**
+ * The embedding's rows for positions from `position` on, with those of a soft prompt (Lester et al., arXiv 2104.08691) in
+ * their places: what ids came for these counts for nothing.
+ */
+export function afterPrompt(prompt: Uint8Array, rows: Uint8Array, position: number, rowBytes: number): Uint8Array {
+  const from = position * rowBytes
+  if (from >= prompt.length) return rows
+  const own = Uint8Array.from(rows)
+  own.set(prompt.subarray(from, from + rows.length))
+  return own
+}
