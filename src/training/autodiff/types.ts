@@ -9,8 +9,8 @@ export interface DifferentiationRequest extends InferenceOptions {
   /** A float scalar of the graph: an output, or a value in between. */
   readonly loss: string
   /**
-   * Float initializers or float inputs of the graph; all float initializers where it is left out. Names on which the
-   * loss does not depend get zeros.
+   * Float initializers, float inputs and float values in between; all float initializers where it is left out. Names on which
+   * the loss does not depend get zeros.
    */
   readonly wrt?: readonly string[]
   /** Where activations may not take all the memory that they want: some are computed again in the backward pass. */

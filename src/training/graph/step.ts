@@ -108,7 +108,8 @@ function backward(
   return { maker, trained }
 }
 
-function withLoss(plan: TrainPlan, { model, inputs, outputs, otherScores }: Forward): Model {
+/** @returns the model with its loss as an output, and what that needs as inputs */
+export function withLoss(plan: TrainPlan, { model, inputs, outputs, otherScores }: Forward): Model {
   const maker = new GraphMaker(model, 'loss')
   const spec = lossOf(plan)
   const scores = OUTPUT.scores

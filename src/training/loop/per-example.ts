@@ -1,8 +1,9 @@
 /**
  * The sum of the gradients of single examples, each clipped to a norm before it is added (Abadi et al., arXiv 1607.00133):
- * what differential privacy adds its noise to. One example a run of the graph, whatever the layers.
+ * what differential privacy adds its noise to. A batch a run where the layers allow it (graph/ghost.ts), else an example.
  */
 import type { Tensor } from '../../onnx/index.ts'
+import { ghostGraph } from '../graph/ghost.ts'
 import { CLIP, clippedGraph, dimsOf, summed } from '../graph/step.ts'
 import type { Forward } from '../graph/forward.ts'
 import { GRADIENT_NORM, next } from '../optimizers/index.ts'
@@ -19,22 +20,30 @@ export interface ClippedSum {
 }
 
 export interface PerExample {
+  /** Examples that a run of the graph takes. */
+  readonly atOnce: number
   /** @param feeds a batch: each tensor has the axis of examples in front */
   clippedSum(parameters: Tensors, feeds: Tensors, clip: number): Promise<ClippedSum>
   close(): Promise<void>
 }
 
+/** Activations of so many are in memory together. */
+const AT_ONCE = 32
+
 /** @throws NoGradientRuleError, and the errors of the engine and the disk */
 export async function createPerExample(needs: SessionNeeds, plan: TrainPlan, forward: Forward): Promise<PerExample> {
-  const session = await openSession(needs, 'per-example', clippedGraph(plan, forward))
+  const ghost = ghostGraph(plan, forward)
+  const atOnce = ghost === undefined ? 1 : AT_ONCE
+  const session = await openSession(needs, 'per-example', ghost ?? clippedGraph(plan, forward))
   const names = forward.parameters
   return {
+    atOnce,
     async clippedSum(parameters, feeds, clip) {
       let sums: Tensors = Object.fromEntries(names.map((name) => [summed(name), zeros(dimsOf(forward.model, name))]))
       const norms: number[] = []
       const count = Object.values(feeds)[0]?.dims[0] ?? 0
-      for (let row = 0; row < count; row++) {
-        const own = Object.entries(feeds).map(([name, tensor]) => [name, exampleOf(tensor, row)] as const)
+      for (let row = 0; row < count; row += atOnce) {
+        const own = Object.entries(feeds).map(([name, tensor]) => [name, examplesOf(tensor, row, atOnce)] as const)
         const results = await session.run({
           ...parameters,
           ...sums,
@@ -42,7 +51,7 @@ export async function createPerExample(needs: SessionNeeds, plan: TrainPlan, for
           [CLIP]: scalarTensor(clip),
         })
         sums = Object.fromEntries(names.map((name) => [summed(name), results[next(summed(name))]!]))
-        norms.push(Number(results[GRADIENT_NORM]!.data[0]))
+        for (const norm of results[GRADIENT_NORM]!.data) norms.push(Number(norm))
       }
       return { sums: Object.fromEntries(names.map((name) => [name, sums[summed(name)]!])), norms }
     },
@@ -50,9 +59,10 @@ export async function createPerExample(needs: SessionNeeds, plan: TrainPlan, for
   }
 }
 
-function exampleOf({ type, dims, data }: Tensor, row: number): Tensor {
+function examplesOf({ type, dims, data }: Tensor, row: number, most: number): Tensor {
   const size = data.length / dims[0]!
-  return { type, dims: [1, ...dims.slice(1)], data: data.slice(row * size, (row + 1) * size) }
+  const end = Math.min(row + most, dims[0]!)
+  return { type, dims: [end - row, ...dims.slice(1)], data: data.slice(row * size, end * size) }
 }
 
 function zeros(dims: readonly number[]): Tensor {
