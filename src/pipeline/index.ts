@@ -88,7 +88,8 @@ export type { SiteGate } from './ring/site-gate.ts'
 export { servesRange } from './stage-ranges.ts'
 export type { BlockRange } from './stage-ranges.ts'
 export { Stages } from './stages.ts'
-export type { LoadedStage, SessionAdapter, StagesNeeds } from './stages.ts'
+export type { SessionAdapter } from './session-adapter.ts'
+export type { LoadedStage, StagesNeeds } from './stages.ts'
 
 export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   ...STAGE_ERRORS,

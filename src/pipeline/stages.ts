@@ -10,6 +10,7 @@ import { CancelledError, MemoryQuotaError } from './errors.ts'
 import { StageHostError } from './host/host-errors.ts'
 import { same, servesRange, weightBytes } from './stage-ranges.ts'
 import type { BlockRange } from './stage-ranges.ts'
+import type { SessionAdapter } from './session-adapter.ts'
 import { startStageHost } from './host/stage-host.ts'
 import type { RunHostProcess } from './host/host-process.ts'
 import type { StageHost } from './host/stage-host.ts'
@@ -24,14 +25,6 @@ export interface LoadedStage {
   readonly to: number
   readonly pid: number
   readonly state: 'loading' | 'ready' | 'failed'
-}
-
-/** Of a session: a sealed adapter (models/). */
-export interface SessionAdapter {
-  readonly address: string
-  readonly bytes: number
-  /** Of a soft prompt: rows before the text. Undefined: it stands beside the matrices of the layers. */
-  readonly tokens?: number
 }
 
 export interface StagesNeeds {

@@ -3,6 +3,7 @@ import { DTYPE } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
+import { afterPrompt } from './beside.ts'
 import type { Beside } from './beside.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
@@ -83,6 +84,12 @@ export function embedded({ segment, sampler }: Session, { payload, position }: F
   const ids = new Int32Array(buffer, byteOffset, byteLength / 4)
   sampler?.given?.(ids, position)
   return segment.embedding!.rows(ids)
+}
+
+/** With what its session's adapter is. */
+export function withBeside(job: Omit<Job, 'adapter'>, { adapter, prompt }: Beside, rowBytes: number): Job {
+  const rows = prompt === undefined ? job.rows : afterPrompt(prompt, job.rows, job.frame.position, rowBytes)
+  return { ...job, rows, adapter }
 }
 
 export function rowBytesOf({ boundary, shape }: ModelManifest): number {

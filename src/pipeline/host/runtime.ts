@@ -7,12 +7,11 @@ import type { Frame } from '../../net/index.ts'
 import { errorControl } from '../told.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
-import { afterPrompt } from './beside.ts'
 import type { Beside } from './beside.ts'
 import { BlockMeter } from './block-times.ts'
 import { guessesOf } from './choosing.ts'
 import { HeadSteps } from './head-steps.ts'
-import { answer, boundaryRows, embedded, markSingle, rowBytesOf, rowsOf, sessionKey } from './jobs.ts'
+import { answer, boundaryRows, embedded, markSingle, rowsOf, sessionKey, withBeside } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HostParts, Segment } from './parts.ts'
 import { Lanes } from './lanes.ts'
@@ -140,7 +139,7 @@ export class StageRuntime {
       if (session.beside === null) this.#wait({ ...job, adapter: undefined })
       else
         session.beside.then(
-          (beside) => this.#wait(this.#joined(job, beside)),
+          (beside) => this.#wait(withBeside(job, beside, rowBytesOf(this.#needs.manifest))),
           (error: unknown) => this.#failJob(job, error),
         )
     })
@@ -156,12 +155,6 @@ export class StageRuntime {
       job.ran |= RUN.dropped
       this.#answer(job, { type: HOST.void })
     }
-  }
-
-  #joined(job: Omit<Job, 'adapter'>, { adapter, prompt }: Beside): Job {
-    const rowBytes = rowBytesOf(this.#needs.manifest)
-    const rows = prompt === undefined ? job.rows : afterPrompt(prompt, job.rows, job.frame.position, rowBytes)
-    return { ...job, rows, adapter }
   }
 
   #wait(job: Job): void {

@@ -27,9 +27,9 @@ import type { DifferentiationRequest, DifferentiatedModel } from './types.ts'
  * NoGradientRuleError, NotDifferentiableModelError, MemoryBudgetError, and what checkModel throws
  */
 export function differentiate(model: Model, request: DifferentiationRequest): DifferentiatedModel {
-  const names = wantedNames(model.graph, request.wrt)
+  const { between = [] } = request
+  const names = [...wantedNames(model.graph, request.wrt), ...new Set(between)]
   const prepared = prepare(model, request, new Set(names))
-  checkFloats(names, prepared.facts)
   const { facts } = prepared
   const { graph } = prepared.model
   checkLoss(graph, facts, request.loss)
@@ -76,26 +76,16 @@ function checkLoss(graph: GraphForm, { types }: Facts, loss: string): void {
   if (isMany === true) throw new LossNotScalarError(loss, type.shape ?? [])
 }
 
-/** Values in between have their types by inference. */
-function checkFloats(names: readonly string[], { types }: Facts): void {
-  for (const name of names) {
-    const type = tensorType(types.get(name))
-    if (type !== undefined && !isFloatType(type)) throw new UnknownParameterError(name, `it is of type ${type}`)
-  }
-}
-
 /** In the order of the file. */
 function wantedNames(graph: GraphForm, wanted: readonly string[] | undefined): readonly string[] {
   if (wanted === undefined) {
     return [...graph.initializers.values()].filter(({ type }) => isFloatType(type)).map(({ name }) => name)
   }
   const inputs = new Map(graph.inputs.map(({ name, type }) => [name, tensorType(type)]))
-  const made = new Set(graph.nodes.flatMap(({ outputs }) => outputs))
   for (const name of wanted) {
-    if (name !== '' && made.has(name)) continue
     const type = graph.initializers.get(name)?.type ?? inputs.get(name)
     if (!graph.initializers.has(name) && !inputs.has(name)) {
-      throw new UnknownParameterError(name, 'the graph has no value of this name')
+      throw new UnknownParameterError(name, 'it is no initializer and no input of the graph')
     }
     if (!isFloatType(type)) throw new UnknownParameterError(name, `it is of type ${type ?? 'unknown'}`)
   }

@@ -9,10 +9,12 @@ export interface DifferentiationRequest extends InferenceOptions {
   /** A float scalar of the graph: an output, or a value in between. */
   readonly loss: string
   /**
-   * Float initializers, float inputs and float values in between; all float initializers where it is left out. Names on which
-   * the loss does not depend get zeros.
+   * Float initializers or float inputs of the graph; all float initializers where it is left out. Names on which the
+   * loss does not depend get zeros.
    */
   readonly wrt?: readonly string[]
+  /** Float values that nodes make, whose gradients are wanted too: for what is built on the graph, which knows their types. */
+  readonly between?: readonly string[]
   /** Where activations may not take all the memory that they want: some are computed again in the backward pass. */
   readonly checkpoint?: Checkpointing
 }

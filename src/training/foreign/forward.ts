@@ -59,7 +59,8 @@ function withoutOurNames(graph: Model['graph']): Model['graph'] {
   return renameValues(graph, new Map(taken))
 }
 
-function chosen(what: string, wanted: string | undefined, values: readonly ValueInfo[]): ValueInfo {
+/** @throws TrainedModelError when there is none of that name, or several and no name */
+export function chosen(what: string, wanted: string | undefined, values: readonly ValueInfo[]): ValueInfo {
   const found = wanted === undefined ? values[0] : values.find(({ name }) => name === wanted)
   if (found !== undefined && (wanted !== undefined || values.length === 1)) return found
   const names = shownList(values.map(({ name }) => name))

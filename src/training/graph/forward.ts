@@ -3,6 +3,7 @@ import { addPreprocessing, FIELD, inputCount } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
 import { TrainedModelError } from '../errors.ts'
 import { fileGraph } from '../foreign/forward.ts'
+import type { Teacher } from '../foreign/teacher.ts'
 import type { TrainPlan } from '../plan/schema.ts'
 import { buildDecoder, buildPairModel, buildZooModel, isPairModel } from '../zoo/index.ts'
 import type { InitSpec, ModelInput } from '../zoo/index.ts'
@@ -21,6 +22,8 @@ export interface Forward {
   readonly outputs: number
   /** Of a ranking, for training: the scores of what was not chosen; the graph takes `other` then. */
   readonly otherScores?: string
+  /** For training by distillation: whose scores are learnt. */
+  readonly teacher?: Teacher | undefined
 }
 
 /**

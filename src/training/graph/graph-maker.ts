@@ -33,7 +33,7 @@ export function emptyModel(name: string): Model {
 
 /** Goes on with a model; the argument stays as it is. */
 export class GraphMaker {
-  readonly #model: Model
+  #model: Model
   readonly #nodes: NodeBuilder
   readonly #inputs: ValueInfo[]
   readonly #outputs: ValueInfo[]
@@ -91,6 +91,15 @@ export class GraphMaker {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     this.#initializers.set(name, { name, type: 'float32', dims, data: { kind: 'bytes', bytes } })
     return name
+  }
+
+  /** Nodes and weights of another model, whose names are none of this one's; what it takes is here already. */
+  graft({ graph, opsets }: Model): void {
+    this.#nodes.nodes.push(...graph.nodes)
+    for (const [name, tensor] of graph.initializers) this.#initializers.set(name, tensor)
+    const all = new Map(this.#model.opsets)
+    for (const [domain, version] of opsets) all.set(domain, Math.max(version, all.get(domain) ?? 0))
+    this.#model = { ...this.#model, opsets: all }
   }
 
   /** Initializers become inputs: a value for them comes with every run. */

@@ -3,8 +3,10 @@ import type { Model } from '../../onnx/index.ts'
 import { differentiate } from '../autodiff/differentiate.ts'
 import type { Checkpointing } from '../autodiff/types.ts'
 import { FIELD } from '../data/index.ts'
-import { lossOf } from '../losses/default.ts'
+import { addTeacher } from '../foreign/teacher.ts'
+import { hardLossOf, lossOf } from '../losses/default.ts'
 import { addLoss } from '../losses/index.ts'
+import type { LossSpec } from '../losses/index.ts'
 import { addUpdate, gradientNorm, next } from '../optimizers/index.ts'
 import type { StateTensor, Trained } from '../optimizers/index.ts'
 import type { TrainPlan } from '../plan/schema.ts'
@@ -109,9 +111,9 @@ function backward(
 }
 
 /** @returns the model with its loss as an output, and what that needs as inputs */
-export function withLoss(plan: TrainPlan, { model, inputs, outputs, otherScores }: Forward): Model {
+export function withLoss(plan: TrainPlan, { model, inputs, outputs, otherScores, teacher }: Forward): Model {
   const maker = new GraphMaker(model, 'loss')
-  const spec = lossOf(plan)
+  const spec = hardLossOf(plan)
   const scores = OUTPUT.scores
   if (plan.task === 'autoencoder') {
     maker.output(OUTPUT.loss, 'float32', [], addLoss(maker, spec, { scores, target: inputs }))
@@ -126,6 +128,31 @@ export function withLoss(plan: TrainPlan, { model, inputs, outputs, otherScores 
   const target = maker.input(FIELD.target, isClass ? 'int64' : 'float32', isText ? ['batch', 'length'] : ['batch'])
   const isTied = spec.kind === 'cox' && spec.ties === 'breslow'
   const options = { classes: outputs, ...(isTied ? { last: maker.input(LAST_OF_TIME, 'int64', ['batch']) } : {}) }
-  maker.output(OUTPUT.loss, 'float32', [], addLoss(maker, spec, { scores, target }, options))
+  const hard = addLoss(maker, spec, { scores, target }, options)
+  const soft = lossOf(plan)
+  const isSoft = soft.kind === 'distillation' && teacher !== undefined
+  const loss = isSoft ? softLoss(maker, plan, soft, addTeacher(maker, teacher, inputs), hard) : hard
+  maker.output(OUTPUT.loss, 'float32', [], loss)
   return maker.model()
+}
+
+/** `share` of the divergence from the teacher, and the rest of what the labels say. */
+function softLoss(
+  maker: GraphMaker,
+  { task }: TrainPlan,
+  spec: Extract<LossSpec, { kind: 'distillation' }>,
+  target: string,
+  hard: string,
+): string {
+  // Of one logit: the classes 0 and 1, of which the first has the score 0.
+  const wide = (value: string): string => {
+    if (task !== 'binary') return value
+    const column = maker.op('Reshape', [value, maker.int64s([-1, 1])])
+    return maker.op('Concat', [maker.op('Mul', [column, maker.scalar(0)]), column], { axis: 1 })
+  }
+  const soft = addLoss(maker, spec, { scores: wide(OUTPUT.scores), target: wide(target) })
+  const { share = 1 } = spec
+  if (share === 1) return soft
+  const parts = [maker.op('Mul', [soft, maker.scalar(share)]), maker.op('Mul', [hard, maker.scalar(1 - share)])]
+  return maker.op('Add', parts)
 }

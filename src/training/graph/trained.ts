@@ -19,13 +19,16 @@ export function trainedModel({ model, inputs, outputs }: Forward, parameters: Re
   return { ...model, metadata, graph: { ...model.graph, initializers } }
 }
 
-/** Nothing of it is trained any more. @throws TrainedModelError when the model is none that was trained here */
-export function forwardOf(model: Model): Forward {
-  const { graph, metadata } = model
+export function isTrainedHere({ graph, metadata }: Model): boolean {
   const isOurs =
     graph.inputs.some(({ name }) => name === FIELD.input) && graph.outputs.some(({ name }) => name === OUTPUT.scores)
-  const entry = entryOf(metadata.get(ENTRY))
-  if (!isOurs || entry === undefined) throw new TrainedModelError('it was not made by weft train')
+  return isOurs && entryOf(metadata.get(ENTRY)) !== undefined
+}
+
+/** Nothing of it is trained any more. @throws TrainedModelError when the model is none that was trained here */
+export function forwardOf(model: Model): Forward {
+  const entry = entryOf(model.metadata.get(ENTRY))
+  if (!isTrainedHere(model) || entry === undefined) throw new TrainedModelError('it was not made by weft train')
   return { model, parameters: [], ...entry }
 }
 

@@ -2,11 +2,13 @@
 import { join, resolve } from 'node:path'
 import { availableParallelism } from 'node:os'
 import { writeModel } from '../../onnx/index.ts'
-import type { LoadOptions } from '../../onnx/index.ts'
+import type { LoadOptions, Model } from '../../onnx/index.ts'
 import { absoluteData, loadExamples } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
 import { PlanFieldError, TrainingMemoryError } from '../errors.ts'
 import { openModelFile } from '../foreign/model-file.ts'
+import { teacherOf } from '../foreign/teacher.ts'
+import type { Teacher } from '../foreign/teacher.ts'
 import type { Checkpointing } from '../autodiff/types.ts'
 import { buildForward } from '../graph/forward.ts'
 import type { Forward } from '../graph/forward.ts'
@@ -58,11 +60,11 @@ export async function trainPlan(
     const options: LoadOptions = { threads, optimization: 'basic' }
     const open = { clock: needs.clock, folder: read.folder, work: folder.work, memory, options }
     const file = plan.model.kind === 'onnx' ? await openModelFile(open, plan.model.path, signal) : undefined
-    const built = {
-      plain: buildForward(plan, examples, seed, false, file),
-      trained: buildForward(plan, examples, seed, true, file),
-    }
-    const forward = built.trained
+    const plain = buildForward(plan, examples, seed, false, file)
+    const teacher = await teacherFor(plan, read.path, { ...examples, outputs: plain.outputs }, (path) =>
+      openModelFile(open, path, signal),
+    )
+    const forward = { ...buildForward(plan, examples, seed, true, file), teacher }
     checkMemory(plan, forward, memory)
     const job: Job = {
       needs,
@@ -72,7 +74,7 @@ export async function trainPlan(
       folder,
       examples,
       forward,
-      plain: built.plain,
+      plain,
       options,
       sink,
       source: read.folder,
@@ -82,6 +84,26 @@ export async function trainPlan(
     await examples?.close()
     await folder.close()
   }
+}
+
+const DISTILLED: ReadonlySet<TrainPlan['task']> = new Set<TrainPlan['task']>(['binary', 'multiclass', 'language'])
+
+/** @throws PlanFieldError, TrainedModelError, and the errors of models */
+async function teacherFor(
+  plan: TrainPlan,
+  path: string,
+  examples: Pick<Examples, 'input' | 'outputs'>,
+  open: (path: string) => Promise<Model>,
+): Promise<Teacher | undefined> {
+  const isDistillation = plan.loss?.kind === 'distillation'
+  if (isDistillation && !DISTILLED.has(plan.task)) {
+    throw new PlanFieldError(path, 'loss.kind', `"${plan.task}" has no classes to learn from a teacher`)
+  }
+  if (isDistillation !== (plan.teacher !== undefined)) {
+    throw new PlanFieldError(path, 'teacher', 'a loss of kind "distillation" takes one, and no other does')
+  }
+  if (plan.teacher === undefined) return undefined
+  return teacherOf(await open(plan.teacher.path), plan.teacher, examples, examples.outputs)
 }
 
 interface Job {
@@ -158,7 +180,8 @@ async function finish(job: Job, loop: Run, parameters: Tensors, signal?: AbortSi
 function storedPlan({ plan, seed, source }: Job): TrainPlan {
   const { data, test, model } = plan
   const file = model.kind === 'onnx' ? { ...model, path: resolve(source, model.path) } : model
-  const moved = { ...plan, seed, model: file, data: absoluteData(data, source) }
+  const teacher = plan.teacher && { ...plan.teacher, path: resolve(source, plan.teacher.path) }
+  const moved = { ...plan, seed, model: file, ...(teacher && { teacher }), data: absoluteData(data, source) }
   return test === undefined ? moved : { ...moved, test: absoluteData(test, source) }
 }
 
@@ -172,9 +195,11 @@ function countOf({ model, parameters }: Forward): number {
 /** Tensors of each optimizer for a parameter. */
 const STATE_TENSORS = { sgd: 1, adam: 2, adamw: 2, adagrad: 1, lion: 1 } as const
 
-/** Bytes of parameters before and after a step, gradients, state before and after: what no batch size makes smaller. */
+/** Bytes of parameters before and after a step, gradients, state before and after, and a teacher: what no batch size makes smaller. */
 function fixedBytes(plan: TrainPlan, forward: Forward): number {
-  return 4 * countOf(forward) * (3 + 2 * STATE_TENSORS[plan.optimizer.kind])
+  const teacher = [...(forward.teacher?.model.graph.initializers.values() ?? [])]
+  const held = teacher.reduce((sum, { data }) => sum + (data.kind === 'bytes' ? data.bytes.length : 0), 0)
+  return held + 4 * countOf(forward) * (3 + 2 * STATE_TENSORS[plan.optimizer.kind])
 }
 
 function checkMemory(plan: TrainPlan, forward: Forward, budget: number): void {

@@ -12,6 +12,12 @@ const DEFAULTS: Readonly<Record<TrainPlan['task'], LossSpec>> = {
   language: { kind: 'cross-entropy' },
 }
 
+/** By the labels: what models are compared by, and the rest of a distillation. */
+export function hardLossOf(plan: TrainPlan): LossSpec {
+  const loss = lossOf(plan)
+  return loss.kind === 'distillation' ? DEFAULTS[plan.task] : loss
+}
+
 export function lossOf(plan: TrainPlan): LossSpec {
   return plan.loss ?? DEFAULTS[plan.task]
 }

@@ -32,7 +32,13 @@ export type LossSpec =
    */
   | { readonly kind: 'cox'; readonly ties?: 'order' | 'breslow' | undefined }
   /** KL divergence from a teacher's scores, at a temperature (Hinton et al., arXiv 1503.02531). */
-  | { readonly kind: 'distillation'; readonly temperature?: number | undefined }
+  | {
+      readonly kind: 'distillation'
+      /** @default 1 */
+      readonly temperature?: number | undefined
+      /** Of the loss; the rest is what the labels say. @default 1 */
+      readonly share?: number | undefined
+    }
   /** -ln sigmoid(wanted - other) (Rendle et al., arXiv 1205.2618). */
   | { readonly kind: 'bpr' }
 

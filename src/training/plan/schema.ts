@@ -133,6 +133,7 @@ const loss = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('huber'), delta: positive.optional() }),
   z.strictObject({ kind: z.literal('cox'), ties: z.enum(['order', 'breslow']).optional() }),
   z.strictObject({ kind: z.literal('bpr') }),
+  z.strictObject({ kind: z.literal('distillation'), temperature: positive.optional(), share: share.optional() }),
 ])
 
 const warmup = z.int().min(0).max(1_000_000_000).optional()
@@ -189,6 +190,8 @@ export const planSchema = z.strictObject({
   adapter: adapter.optional(),
   init: z.union([z.enum(['zeros', 'hash']), z.strictObject({ seed })]).optional(),
   loss: loss.optional(),
+  /** Of a distillation: a model file, with one input and one output or by their names. */
+  teacher: z.strictObject({ path: text, input: text.optional(), output: text.optional() }).optional(),
   optimizer,
   epochs: count,
   batch: z.union([z.literal('full'), count]),

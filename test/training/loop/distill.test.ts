@@ -1,0 +1,85 @@
+/** weft train by distillation: what is learnt from another model, to the end, from the middle, and what is refused. */
+import { readFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { readModel } from '../../../src/onnx/index.ts'
+import { CLOUDS, temporaryFolder, train, writeClouds, writePlan } from './support.ts'
+import type { Folder } from './support.ts'
+
+const SOFT = {
+  model: { kind: 'mlp', hidden: [4], activation: 'tanh' },
+  loss: { kind: 'distillation', temperature: 2 },
+  teacher: { path: 'teacher/model.onnx' },
+  epochs: 8,
+}
+
+/** A teacher, and the plan of who learns from it. */
+async function taught(folder: Folder, change: object = {}): Promise<string> {
+  await train(folder, await writeClouds(folder), { out: folder.at('teacher') })
+  return writePlan(folder, { ...CLOUDS, ...SOFT, ...change })
+}
+
+const model = (folder: Folder, run: string): Promise<Buffer> => readFile(folder.at(`${run}/model.onnx`))
+
+test('a smaller model comes to say what its teacher says, and is alone in the file', async () => {
+  await using folder = await temporaryFolder()
+  const { curve, result } = await train(folder, await taught(folder))
+  const [first, last] = [curve[0]!, curve.at(-1)!]
+  // KL is 0 where both say the same; the labels are noisy, so their loss is not.
+  expect(last.loss).toBeLessThan(0.2 * first.loss)
+  expect(last.loss).toBeGreaterThan(0)
+  expect(last.validation?.loss).toBeGreaterThan(last.loss)
+  expect(result.metrics.test!.auc).toBeGreaterThan(0.95)
+  const { graph } = await readModel(folder.at('run/model.onnx'))
+  const names = [...graph.initializers.keys(), ...graph.nodes.flatMap(({ outputs }) => outputs)]
+  expect(names.filter((name) => name.includes('teacher'))).toEqual([])
+  expect(JSON.parse(await readFile(folder.at('run/plan.json'), 'utf8'))).toMatchObject({
+    teacher: { path: folder.at('teacher/model.onnx') },
+  })
+})
+
+test('the share of the labels counts', async () => {
+  await using folder = await temporaryFolder()
+  await train(folder, await taught(folder), { out: folder.at('soft') })
+  const mixed = await writePlan(folder, { ...CLOUDS, ...SOFT, loss: { ...SOFT.loss, share: 0.5 } })
+  const { curve } = await train(folder, mixed, { out: folder.at('mixed') })
+  expect((await model(folder, 'mixed')).equals(await model(folder, 'soft'))).toBe(false)
+  // Half of a loss that the noise of the labels keeps up.
+  expect(curve.at(-1)!.loss).toBeGreaterThan(0.3 * curve.at(-1)!.validation!.loss!)
+})
+
+test('a run that was ended goes on to the same bits, and not with another teacher', async () => {
+  await using folder = await temporaryFolder()
+  const plan = await taught(folder, { checkpoint: { every_steps: 5 } })
+  await train(folder, plan, { out: folder.at('whole') })
+  const abort = new AbortController()
+  const onStep = (done: number): void => (done === 12 ? abort.abort(new Error('enough')) : undefined)
+  await expect(train(folder, plan, { signal: abort.signal, onStep })).rejects.toThrow('enough')
+  await train(folder, plan, { resume: true })
+  expect((await model(folder, 'run')).equals(await model(folder, 'whole'))).toBe(true)
+
+  await train(folder, await writePlan(folder, CLOUDS), { out: folder.at('other'), seed: 9 })
+  const other = await writePlan(folder, {
+    ...CLOUDS,
+    ...SOFT,
+    checkpoint: { every_steps: 5 },
+    teacher: { path: 'other/model.onnx' },
+  })
+  await expect(train(folder, other, { resume: true })).rejects.toMatchObject({ code: 'WEFT-INF-124' })
+})
+
+test.each([
+  ['no teacher', { teacher: undefined }, 'WEFT-INF-121', /teacher/],
+  ['a teacher and another loss', { loss: { kind: 'binary-cross-entropy' } }, 'WEFT-INF-121', /teacher/],
+  [
+    'a task without classes',
+    { task: 'regression', target: { column: 'a' }, features: [{ column: 'b' }] },
+    'WEFT-INF-121',
+    /loss/,
+  ],
+  ['other features', { features: [{ column: 'a' }] }, 'WEFT-INF-127', /the teacher takes/],
+  ['other classes', { task: 'multiclass', classes: 3 }, 'WEFT-INF-127', /3 classes/],
+])('%s is refused', async (_, change, code, message) => {
+  await using folder = await temporaryFolder()
+  const plan = await taught(folder, change)
+  await expect(train(folder, plan)).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string })
+})
