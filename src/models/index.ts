@@ -109,6 +109,7 @@ export {
   UnknownTokenError,
 } from './tokenizer/errors.ts'
 export { kernelHeadDim } from './llama/head-width.ts'
+export { firstContext, firstRotaryRow } from './llama/rotary.ts'
 export { writeBundle } from './bundle/write-bundle.ts'
 export type { BundleRequest, WrittenBundle } from './bundle/write-bundle.ts'
 export {

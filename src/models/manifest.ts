@@ -85,6 +85,8 @@ export interface DecoderShape {
   readonly rope_factors: readonly number[]
   /** Multiplies cosines and sines (YaRN, LongRoPE). */
   readonly rope_amplitude?: number
+  /** Texts of more than so many positions have these factors in place of `rope_factors`, from their first row on (LongRoPE). */
+  readonly rope_long?: { readonly beyond: number; readonly factors: readonly number[] }
   /** From 0, rising: layers without rotary positions. */
   readonly unrotated_layers?: readonly number[]
   readonly window?: WindowShape

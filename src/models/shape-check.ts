@@ -14,6 +14,7 @@ const layerList = z
   .min(1)
   .max(limits.MAX_LAYERS)
 const ropeBase = z.number().min(1).max(limits.MAX_ROPE_BASE)
+const ropeFactors = z.array(z.number().positive()).max(limits.MAX_WIDTH / 2)
 
 export const shapeSchema = z.strictObject({
   // A name for people: graphs are made from the other fields alone.
@@ -30,8 +31,9 @@ export const shapeSchema = z.strictObject({
   rope_base: ropeBase,
   rope_dim: whole(2, limits.MAX_WIDTH).multipleOf(2),
   rope_interleaved: z.boolean(),
-  rope_factors: z.array(z.number().positive()).max(limits.MAX_WIDTH / 2),
+  rope_factors: ropeFactors,
   rope_amplitude: factor.exactOptional(),
+  rope_long: z.strictObject({ beyond: whole(1, limits.MAX_CONTEXT), factors: ropeFactors }).exactOptional(),
   unrotated_layers: layerList.exactOptional(),
   window: z
     .strictObject({ size: whole(1, limits.MAX_CONTEXT), layers: layerList, rope_base: ropeBase.exactOptional() })
@@ -59,6 +61,13 @@ export function checkShape(shape: DecoderShape): void {
   if (shape.rope_dim > shape.head_dim) throw new ManifestError('rope_dim is over head_dim')
   if (![0, shape.rope_dim / 2].includes(shape.rope_factors.length)) {
     throw new ManifestError('rope_factors are not one a pair')
+  }
+  const long = shape.rope_long
+  if (long !== undefined && (long.factors.length !== shape.rope_factors.length || long.factors.length === 0)) {
+    throw new ManifestError('rope_long has not one factor a pair, beside others for shorter texts')
+  }
+  if (long !== undefined && long.beyond >= shape.context) {
+    throw new ManifestError(`rope_long begins beyond ${long.beyond}, and the context ends at ${shape.context}`)
   }
   for (const name of ['unrotated_layers', 'window'] as const) {
     const layers = name === 'window' ? shape.window?.layers : shape[name]

@@ -3,7 +3,7 @@ import { decoderLayout, ModelKindError } from '../models/index.ts'
 import type { DecoderLayout, GraphManifest } from '../models/index.ts'
 import type { Optimization } from '../onnx/index.ts'
 import { openDecoding, openSurviving } from '../pipeline/index.ts'
-import type { GenerateRequest, OriginSession, SessionRequest } from '../pipeline/index.ts'
+import type { GenerateNeeds, GenerateRequest, SessionRequest } from '../pipeline/index.ts'
 import { placesOf } from './graph-parts.ts'
 import type { GraphPlaces } from './graph-parts.ts'
 import type { InferMeshNeeds } from './infer-mesh.ts'
@@ -15,13 +15,7 @@ export interface DecodingNeeds extends InferMeshNeeds {
 }
 
 /** What generates, whatever it was imported from. */
-export interface Decoder {
-  readonly context: number
-  /** Rows of a soft prompt. @default 0 */
-  readonly virtual?: number
-  readonly chunkRows?: number
-  open(request: SessionRequest): Promise<OriginSession>
-}
+export type Decoder = Pick<GenerateNeeds, 'context' | 'chunkRows' | 'firstContext' | 'open' | 'outgrown' | 'virtual'>
 
 /** Logits of all rows of a step are made, whatever is read of them. */
 const LOGITS_BYTES = 2 ** 28

@@ -1,6 +1,6 @@
 /** Which small model guesses for an answer: the one that is asked for, or one that is here and of the same vocabulary. */
 import { createHash } from 'node:crypto'
-import { isGraphManifest, tokenizerOf } from '../models/index.ts'
+import { firstContext, isGraphManifest, tokenizerOf } from '../models/index.ts'
 import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import type { DraftHosts, DraftModel, GenerateRequest, RouteSegment } from '../pipeline/index.ts'
 import type { BlobStore } from '../store/index.ts'
@@ -134,7 +134,9 @@ export class Drafts {
   }
 
   #modelOf({ digest, blocks, shape }: ModelManifest): DraftModel {
-    const { context, vocabulary } = shape
+    const { vocabulary } = shape
+    // What guesses needs no longer text than what needs no second way to be rotated.
+    const context = firstContext(shape)
     return {
       blocks: blocks.length,
       context,

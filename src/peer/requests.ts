@@ -1,6 +1,6 @@
 /** The requests that this peer takes: from prompt to events, counted, listed while they run, ended when it stops. */
 import { toWeftError } from '../errors.ts'
-import { isGraphManifest } from '../models/index.ts'
+import { firstContext, isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
 import type {
@@ -213,15 +213,19 @@ export class Requests {
     const failover = this.#failover(manifest, request, tracked)
     const adapter = await this.#adapter(manifest, request, own)
     const audit = sessionAudit(this.#needs, manifest, request, allowedPeers(request.placement, self))
-    // Rows of one adapter are of no use to another, nor to the model without any.
-    const names = new PrefixNames(this.#prefixSecret, adapter === undefined ? digest : `${digest}/${adapter.address}`)
+    const first = firstContext(shape)
+    // Rows of one adapter are of no use to another, nor to the model without any; nor those of short texts to long ones.
+    const names = (positions: number): PrefixNames =>
+      new PrefixNames(this.#prefixSecret, [digest, adapter?.address ?? '', positions > first ? 'long' : ''].join('/'))
     const needs = { ...this.#needs, count: (name: CounterName, by?: number) => telemetry.count(name, by) }
     // A draft model has no place for the rows of a soft prompt.
     const canDraft = audit === undefined && adapter?.tokens === undefined
     const draft = canDraft ? await this.#draft(manifest, request, route, signal) : undefined
-    const known = { digest, route, failover, audit, adapter, names, draft, traced }
-    const open: Decoder['open'] = async (session) => tracked.session(await openSession(needs, { ...known, ...session }))
-    return { context: shape.context, virtual: adapter?.tokens ?? 0, open }
+    const known = { digest, route, failover, audit, adapter, draft, traced }
+    const open: Decoder['open'] = async (session) =>
+      tracked.session(await openSession(needs, { ...known, ...session, names: names(session.positions) }))
+    const outgrown = (): void => telemetry.count('texts_outgrown')
+    return { context: shape.context, firstContext: first, virtual: adapter?.tokens ?? 0, open, outgrown }
   }
 
   #draft(

@@ -186,9 +186,10 @@ const KNOWN: readonly (readonly [string, Config, Partial<DecoderShape>])[] = [
       rope_scaling: { type: 'su', ...LONG },
     },
     {
-      context: 4096,
+      context: 131_072,
       rope_factors: LONG.short_factor.map(Math.fround),
       rope_amplitude: Math.sqrt(1 + Math.log(32) / Math.log(4096)),
+      rope_long: { beyond: 4096, factors: LONG.long_factor },
     },
   ],
   [

@@ -77,6 +77,7 @@ export function decoderShape(architecture: Architecture, facts: ShapeFacts): Dec
     rope_interleaved: rope.interleaved,
     rope_factors: rope.factors,
     ...given('rope_amplitude', rope.amplitude),
+    ...given('rope_long', rope.long !== undefined && rope.long.beyond < context ? rope.long : null),
     ...given('unrotated_layers', facts.unrotated.length === 0 ? null : facts.unrotated),
     ...given('window', windowShape(facts, context)),
     ...given('norm', graph.norm),

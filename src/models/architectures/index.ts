@@ -15,7 +15,7 @@ export { layersOf } from './architecture.ts'
 export type { Architecture, LayerPattern } from './architecture.ts'
 export { decoderShape } from './decoder-shape.ts'
 export type { RopeFacts, ShapeFacts, WindowFacts } from './decoder-shape.ts'
-export { linearRope, llama3Factors, longRopeAmplitude, yarnRope } from './rope-scaling.ts'
+export { checkFactors, linearRope, llama3Factors, longRope, longRopeAmplitude, yarnRope } from './rope-scaling.ts'
 export type { RopeScaling } from './rope-scaling.ts'
 
 export const ARCHITECTURES: readonly Architecture[] = [

@@ -1,11 +1,14 @@
 /** How rotary positions are stretched beyond the context that a model was first trained for: a factor for each pair. */
 import { ModelFileError } from '../errors.ts'
+import type { DecoderShape } from '../manifest.ts'
 
 export interface RopeScaling {
   /** Divides the frequency of each pair; empty where none is changed. */
   readonly factors: readonly number[]
   /** Multiplies cosines and sines; absent: 1. */
   readonly amplitude?: number
+  /** Other factors, for texts of more positions than this. */
+  readonly long?: DecoderShape['rope_long']
 }
 
 export interface Llama3Scaling {
@@ -73,6 +76,25 @@ function yarnAmplitude({ factor, scale = 0, scaleAllDim = 0 }: YarnScaling): num
 /** LongRoPE (Ding et al., arXiv 2402.13753): what cosines and sines are multiplied by for `factor` times the context. */
 export function longRopeAmplitude(factor: number, original: number): number {
   return factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original))
+}
+
+export interface LongRope {
+  readonly short: readonly number[]
+  /** Null: the file has none, and the model serves the context that it was made for. */
+  readonly long: readonly number[] | null
+  readonly amplitude: number
+  readonly original: number
+  readonly context: number
+}
+
+/** LongRoPE: one list of factors for texts that fit the first context, and one for longer ones. */
+export function longRope(rope: LongRope): { readonly scaling: RopeScaling; readonly positions: number } {
+  const { short, long, amplitude, original, context } = rope
+  const scaling = { factors: short, ...(amplitude === 1 ? {} : { amplitude }) }
+  if (context <= original) return { scaling, positions: context }
+  if (long === null) return { scaling, positions: original }
+  const isSame = long.every((factor, pair) => factor === short[pair])
+  return { scaling: isSame ? scaling : { ...scaling, long: { beyond: original, factors: long } }, positions: context }
 }
 
 /** @throws ModelFileError */

@@ -6,7 +6,8 @@
  * rows), `rows.s` int64 [1, its rows] (which rows of x are the slot's; a single one is named twice), and `k.l.s`,
  * `v.l.s` [1, kv heads, capacity, head dim] of layer l; `back` int64 [rows] (where each row of x stands in the slots'
  * rows, one after another).
- * With adapters also what stacked.ts names.
+ * With adapters also what stacked.ts names; where longer texts have rotary factors of their own, `places.s` int64 [1, its rows]
+ * (rows of the rotary tables).
  * Outputs: `y` [rows, width], and the new rows `nk.l.s`, `nv.l.s` [1, kv heads, slot's rows, head dim].
  */
 import { GraphBuilder } from '../../onnx/index.ts'
@@ -31,10 +32,10 @@ export interface DecoderInit {
 }
 
 export function decoderGraph(init: DecoderInit): Uint8Array {
-  const { shape, boundary, slots, adapted = [] } = init
+  const { shape, boundary, adapted = [] } = init
   const graph = new GraphBuilder()
   let residual = fromBoundary(graph, graph.input('x', boundary, ['rows', shape.width]), boundary)
-  slotInputs(graph, slots)
+  slotInputs(graph, init)
   if (adapted.length > 0) graph.input(ADAPTER_MASK, 'bool', ['slices', 'rows', 1])
   const news: NewRows[] = []
   for (const [layer, weights] of init.layers.entries()) {
@@ -50,11 +51,12 @@ export function decoderGraph(init: DecoderInit): Uint8Array {
   return graph.finish('decoder')
 }
 
-function slotInputs(graph: GraphBuilder, slots: number): void {
+function slotInputs(graph: GraphBuilder, { shape, slots }: DecoderInit): void {
   for (let slot = 0; slot < slots; slot++) {
     graph.input(`past.${slot}`, 'i32', [1])
     graph.input(`total.${slot}`, 'i32', [])
     graph.input(`rows.${slot}`, 'i64', [1, `rows.${slot}`])
+    if (shape.rope_long !== undefined) graph.input(`places.${slot}`, 'i64', [1, `rows.${slot}`])
   }
   graph.input('back', 'i64', ['rows'])
 }
@@ -97,6 +99,7 @@ function slotAttention(
     pastValues: graph.input(`v.${layer}.${slot}`, 'f32', cache),
     last: `past.${slot}`,
     total: `total.${slot}`,
+    ...(shape.rope_long === undefined ? {} : { places: `places.${slot}` }),
   })
   for (const kind of ['k', 'v'] as const) {
     const output = `n${kind}.${layer}.${slot}`

@@ -116,6 +116,8 @@ export interface AttentionInputs {
   readonly last: string
   /** int32 []: past and new rows together. */
   readonly total: string
+  /** int64 [1, rows]: rows of the rotary tables. @default the positions */
+  readonly places?: string
 }
 
 export interface AttentionOutputs {
@@ -141,9 +143,10 @@ export function groupedAttention(
   const attended = graph.value('attended')
   const window = shape.window?.layers.includes(layer) === true ? shape.window.size : null
   const tables = shape.unrotated_layers?.includes(layer) === true ? [] : rotaryInputs(graph, rotary, window !== null)
+  const places = inputs.places === undefined || tables.length === 0 ? [] : [inputs.places]
   graph.node(
     'GroupQueryAttention',
-    [inputs.qkv, '', '', inputs.pastKeys, inputs.pastValues, inputs.last, inputs.total, ...tables],
+    [inputs.qkv, '', '', inputs.pastKeys, inputs.pastValues, inputs.last, inputs.total, ...tables, ...places],
     {
       num_heads: shape.heads,
       kv_num_heads: shape.kv_heads,

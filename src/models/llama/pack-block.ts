@@ -13,7 +13,7 @@ import type { MatrixPart } from './matrix-forms.ts'
 import { packMatrix, packsTogether } from './pack.ts'
 import type { MatrixSource, PackedMatrix, SourceMatrix } from './pack.ts'
 import { rotaryTable } from './rotary.ts'
-import type { RotaryShape } from './rotary.ts'
+import type { RotaryRows, RotaryShape } from './rotary.ts'
 
 /** Of a matrix that is packed in parts. */
 const PART_BYTES = 1 << 23
@@ -245,13 +245,25 @@ export function headSlices({ tensors }: Block): number {
 }
 
 /** Cosines and sines of the positions below `positions`, for heads of the shape. */
-export async function packRotary(
+export function packRotary(
   shape: RotaryShape & Pick<DecoderShape, 'head_dim'>,
   positions: number,
   file: WeightSink,
 ): Promise<Rotary> {
+  return packRotaryRows(shape, [{ rope: shape, positions }], file)
+}
+
+/** The same for ranges of rows, one behind the other. */
+export async function packRotaryRows(
+  shape: Pick<DecoderShape, 'head_dim'>,
+  rows: readonly RotaryRows[],
+  file: WeightSink,
+): Promise<Rotary> {
   const pairs = kernelHeadDim(shape) / 2
-  const table = (of: 'cos' | 'sin'): Promise<StoredTensor> =>
-    file.append('f32', [positions, pairs], rotaryTable(of, shape, positions, pairs))
+  const all = rows.reduce((sum, { positions }) => sum + positions, 0)
+  function* pieces(of: 'cos' | 'sin'): Iterable<Float32Array> {
+    for (const { rope, positions } of rows) yield* rotaryTable(of, rope, positions, pairs)
+  }
+  const table = (of: 'cos' | 'sin'): Promise<StoredTensor> => file.append('f32', [all, pairs], pieces(of))
   return { cos: await table('cos'), sin: await table('sin') }
 }

@@ -11,6 +11,38 @@ export function windowRotary({ window, rope_dim }: DecoderShape): RotaryShape | 
   return window?.rope_base === undefined ? null : { rope_base: window.rope_base, rope_dim, rope_factors: [] }
 }
 
+/** Rows that stand behind the last one of a text for its attention are rotated too: at most so many (AttentionRule). */
+const ROWS_BEHIND = 4
+
+/** What a range of rows of the tables is made for: positions from 0 on. */
+export interface RotaryRows {
+  readonly rope: RotaryShape
+  readonly positions: number
+}
+
+/** The tables of a stage: for texts within the first context, and behind them for longer ones where those have other factors. */
+export function stageRotary(shape: DecoderShape, rope: RotaryShape): readonly RotaryRows[] {
+  const rows = (own: RotaryShape, context: number): RotaryRows => ({ rope: own, positions: context + ROWS_BEHIND })
+  const { rope_long: long, context } = shape
+  if (long === undefined) return [rows(rope, context)]
+  return [rows(rope, long.beyond), rows(rope === shape ? longRope(shape) : rope, context)]
+}
+
+/** What texts that outgrow the first context are rotated by. */
+export function longRope(shape: DecoderShape): RotaryShape {
+  return { ...shape, rope_factors: shape.rope_long?.factors ?? shape.rope_factors }
+}
+
+/** Positions of the context for which the first factors hold. */
+export function firstContext({ rope_long, context }: DecoderShape): number {
+  return rope_long?.beyond ?? context
+}
+
+/** The row of a stage's tables at which a text begins that may have so many positions. */
+export function firstRotaryRow({ rope_long: long }: DecoderShape, positions: number): number {
+  return long === undefined || positions <= long.beyond ? 0 : long.beyond + ROWS_BEHIND
+}
+
 /** The table [positions, pairs of a head] of cosines or sines, in pieces; pairs that are not rotated have 1 and 0. */
 export function* rotaryTable(
   of: 'cos' | 'sin',

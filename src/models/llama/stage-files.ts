@@ -11,11 +11,12 @@ import type { AdaptedPart } from './adapted/adapter-parts.ts'
 import { decoderGraph } from './decoder.ts'
 import { headGraph } from './head.ts'
 import type { PackedHead } from './head.ts'
-import type { PackedLayer, RotaryTables } from './layer.ts'
-import { packHead, packLayer, packRotary } from './pack-block.ts'
+import type { PackedLayer, Rotary, RotaryTables } from './layer.ts'
+import { packHead, packLayer, packRotaryRows } from './pack-block.ts'
 import { packInThreads } from './packers.ts'
 import type { PackerEvent } from './packers.ts'
-import { windowRotary } from './rotary.ts'
+import { stageRotary, windowRotary } from './rotary.ts'
+import type { RotaryShape } from './rotary.ts'
 import { replaceFile } from './replace-file.ts'
 import { WeightCache } from './weight-cache.ts'
 
@@ -23,8 +24,6 @@ import { WeightCache } from './weight-cache.ts'
 const FORM = 5
 
 /** Cached files beside those of the blocks. */
-/** Rows that a stage puts behind the last one for its attention are rotated too: at most so many (AttentionRule). */
-const ROWS_BEHIND = 4
 const WINDOW_ROTARY = 'rotary-window'
 export const ROTARY_FILES: readonly string[] = ['rotary', WINDOW_ROTARY]
 
@@ -58,14 +57,12 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
       needs.packed?.(block)
       return packLayer(needs.store, manifest.shape, manifest.blocks[block]!, file)
     })
-  const positions = manifest.shape.context + ROWS_BEHIND
+  const tables = (name: string, rope: RotaryShape): Promise<Rotary> =>
+    cache.plain(name, (file) => packRotaryRows(manifest.shape, stageRotary(manifest.shape, rope), file))
   const rotary = async (): Promise<RotaryTables> => {
-    const { shape } = manifest
-    const window = windowRotary(shape)
-    const full = await cache.plain('rotary', (file) => packRotary(shape, positions, file))
-    if (window === null) return { full }
-    const own = { ...window, head_dim: shape.head_dim }
-    return { full, window: await cache.plain(WINDOW_ROTARY, (file) => packRotary(own, positions, file)) }
+    const window = windowRotary(manifest.shape)
+    const full = await tables('rotary', manifest.shape)
+    return window === null ? { full } : { full, window: await tables(WINDOW_ROTARY, window) }
   }
   const head = (): Promise<PackedHead> => {
     const block = manifest.blocks.length - 1

@@ -1,8 +1,6 @@
 /** What a GGUF file's metadata, and the small tensors beside it, say of a decoder's shape. */
-import { layersOf, linearRope, yarnRope } from '../architectures/index.ts'
-import type { Architecture, RopeFacts, ShapeFacts, WindowFacts } from '../architectures/index.ts'
-import { checkFactors } from '../architectures/rope-scaling.ts'
-import type { RopeScaling } from '../architectures/rope-scaling.ts'
+import { checkFactors, layersOf, linearRope, longRope, yarnRope } from '../architectures/index.ts'
+import type { Architecture, RopeFacts, RopeScaling, ShapeFacts, WindowFacts } from '../architectures/index.ts'
 import { dequantize } from '../dequantize/index.ts'
 import { EMBEDDING } from '../decoder-tensors.ts'
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
@@ -166,8 +164,13 @@ async function scalingOf(
     }
     case 'longrope':
       if (short === null) throw new ModelFileError('rope_factors_short.weight', 'the tensor is missing')
-      // Which factors hold for a text depends on its length to come; up to here it is the short ones.
-      return { scaling: { factors: short, ...amplitude }, positions: Math.min(context, original()) }
+      return longRope({
+        short,
+        long: await factorsOf(needs, 'rope_factors_long.weight', pairs),
+        amplitude: amplitude.amplitude ?? 1,
+        original: original(),
+        context,
+      })
     default:
       throw new UnsupportedModelError(`rope scaling of type ${JSON.stringify(type.slice(0, 40))} is not supported`, {
         why: 'weft knows none, linear, yarn, longrope and the factors of rope_freqs.weight',

@@ -2,7 +2,7 @@
  * Rotary positions in `config.json`: `rope_theta` and `rope_scaling`, or `rope_parameters` with both, or that once for
  * each type of layers.
  */
-import { linearRope, llama3Factors, longRopeAmplitude, yarnRope } from '../architectures/index.ts'
+import { checkFactors, linearRope, llama3Factors, longRope, longRopeAmplitude, yarnRope } from '../architectures/index.ts'
 import type { Architecture, RopeFacts, RopeScaling } from '../architectures/index.ts'
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
 import { jsonObject } from './json-document.ts'
@@ -80,11 +80,11 @@ function scalingOf(needs: ScalingNeeds): { scaling: RopeScaling; positions?: num
     }
     case 'yarn':
       // Phi-3's first files say so and have the factors of LongRoPE.
-      if (own.has('short_factor')) return longRope(needs)
+      if (own.has('short_factor')) return longRopeOf(needs)
       return { scaling: yarn(needs, own.has('factor') ? factor() : needs.context / originalContext(needs)) }
     case 'longrope':
     case 'su':
-      return longRope(needs)
+      return longRopeOf(needs)
     default:
       throw notSupported(type)
   }
@@ -109,23 +109,23 @@ function yarn(needs: ScalingNeeds, factor: number): RopeScaling {
   })
 }
 
-/** Which factors hold for a text depends on its length to come; up to the first context it is the short ones. */
-function longRope(needs: ScalingNeeds): { scaling: RopeScaling; positions: number } {
+function longRopeOf(needs: ScalingNeeds): { scaling: RopeScaling; positions: number } {
   const { own, context } = needs
-  const factors = (own.list('short_factor') ?? []).map((value) => {
-    if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return Math.fround(value)
-    throw new ModelFileError('short_factor', 'not all of its factors are positive numbers')
-  })
-  if (factors.length !== needs.pairs) {
-    throw new ModelFileError('short_factor', `it has ${factors.length} factors for ${needs.pairs} pairs`)
-  }
   const original = originalContext(needs)
   const factor = own.real('factor', limits.MIN_ROPE_FACTOR, limits.MAX_ROPE_FACTOR, context / original)
-  const amplitude = own.real('attention_factor', 0.1, 10, longRopeAmplitude(factor, original))
-  return {
-    scaling: { factors, ...(amplitude === 1 ? {} : { amplitude }) },
-    positions: Math.min(context, original),
-  }
+  return longRope({
+    short: factorsOf(needs, 'short_factor'),
+    long: own.has('long_factor') ? factorsOf(needs, 'long_factor') : null,
+    amplitude: own.real('attention_factor', 0.1, 10, longRopeAmplitude(factor, original)),
+    original,
+    context,
+  })
+}
+
+/** As float32, which the model has computed with. @throws ModelFileError */
+function factorsOf({ own, pairs }: ScalingNeeds, key: string): readonly number[] {
+  const factors = (own.list(key) ?? []).map((value) => (typeof value === 'number' ? Math.fround(value) : Number.NaN))
+  return checkFactors(key, factors, pairs)
 }
 
 function notSupported(type: string): UnsupportedModelError {

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Engine, Graph, Tensor } from '../../onnx/index.ts'
 import type { PartitionValues } from '../llama/export.ts'
+import { firstContext } from '../llama/rotary.ts'
 import type { ModelManifest } from '../manifest.ts'
 import { SplitDiffersError } from './errors.ts'
 import type { SplitCheck } from './types.ts'
@@ -29,7 +30,7 @@ export async function checkPartitions(
   whole: CheckedGraph,
   partitions: readonly CheckedGraph[],
 ): Promise<SplitCheck> {
-  const runs = runsWithin(manifest.shape.context)
+  const runs = runsWithin(firstContext(manifest.shape))
   const total = runs.length * (1 + partitions.length)
   let done = 0
   const ran = (): void => needs.progress(++done, total)

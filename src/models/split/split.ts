@@ -6,7 +6,7 @@ import type { Engine } from '../../onnx/index.ts'
 import { availableBytes, DiskFullError } from '../../store/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { kernelHeadDim } from '../llama/head-width.ts'
-import { windowRotary } from '../llama/rotary.ts'
+import { firstContext, windowRotary } from '../llama/rotary.ts'
 import { partitionGraph, partitionValues } from '../llama/export.ts'
 import type { PartitionInit } from '../llama/export.ts'
 import type { ModelManifest } from '../manifest.ts'
@@ -67,7 +67,7 @@ export async function splitModelFiles(
         request.check === true ? await runCheck(needs, manifest, written, directory.staging, onProgress, signal) : null
       const partitions = await finish(directory.staging, written)
       const { model, digest, license, source, boundary, shape } = manifest
-      const facts = { model, digest, license, source, boundary, context: shape.context, partitions }
+      const facts = { model, digest, license, source, boundary, context: firstContext(shape), partitions }
       return {
         schema: SPLIT_SCHEMA,
         ...facts,
@@ -101,7 +101,7 @@ async function requireBlocks(store: BlobStore, manifest: ModelManifest): Promise
 async function requireRoom(manifest: ModelManifest, parts: number, out: string): Promise<number> {
   const { shape, blocks } = manifest
   const tables = windowRotary(shape) === null ? 1 : 2
-  const rotary = 4 * (shape.context + 1) * kernelHeadDim(shape) * tables
+  const rotary = 4 * (firstContext(shape) + 1) * kernelHeadDim(shape) * tables
   const bytes = blocks.reduce((sum, _, block) => sum + blockBytes(manifest, block), parts * rotary)
   const free = await availableBytes(out)
   if (free < bytes) throw new DiskFullError(out, bytes, free)

@@ -11,7 +11,7 @@ import type { PartitionInit, PartitionValue } from '../llama/export.ts'
 import { packEmbedding } from '../llama/embedding.ts'
 import type { PackedLayer, RotaryTables } from '../llama/layer.ts'
 import { packHead, packLayer, packRotary } from '../llama/pack-block.ts'
-import { windowRotary } from '../llama/rotary.ts'
+import { firstContext, windowRotary } from '../llama/rotary.ts'
 import type { DecoderShape, ModelManifest } from '../manifest.ts'
 import type { SplitPartition, SplitValue } from './types.ts'
 
@@ -77,11 +77,12 @@ async function packBlocks(
   return { shape, boundary, from, to, embedding, layers, rotary, head }
 }
 
+/** A file cannot begin a text anew: it has the factors of the first context alone. */
 async function packTables(shape: DecoderShape, weights: WeightFile): Promise<RotaryTables> {
-  const window = windowRotary(shape)
-  const full = await packRotary(shape, shape.context + 1, weights)
+  const [window, positions] = [windowRotary(shape), firstContext(shape) + 1]
+  const full = await packRotary(shape, positions, weights)
   if (window === null) return { full }
-  return { full, window: await packRotary({ ...window, head_dim: shape.head_dim }, shape.context + 1, weights) }
+  return { full, window: await packRotary({ ...window, head_dim: shape.head_dim }, positions, weights) }
 }
 
 /** A graph that has its weights in its own file. */

@@ -4,7 +4,7 @@
  * The matrices too, where their kernels do: whether they do here, on these weights, is tried when the stage is made.
  */
 import type { Engine, Graph, LoadOptions, Tensor } from '../../onnx/index.ts'
-import { kernelHeadDim } from '../../models/index.ts'
+import { firstRotaryRow, kernelHeadDim } from '../../models/index.ts'
 import type { AdaptedPart, BoundaryType, DecoderShape } from '../../models/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { AdapterStacks, maskOf } from './adapter-stacks.ts'
@@ -24,6 +24,8 @@ export interface DecoderJob {
   /** Rows in the boundary's type. */
   readonly rows: Uint8Array
   readonly count: number
+  /** That its session may reach: longer texts may be rotated in another way. @default few */
+  readonly positions?: number
   /** All jobs of a run have one, or none has. */
   readonly adapter?: HostAdapter | undefined
 }
@@ -160,6 +162,10 @@ function feeds(
     tensors[`past.${slot}`] = { type: 'int32', dims: [1], data: Int32Array.of(total - 1) }
     tensors[`total.${slot}`] = { type: 'int32', dims: [], data: Int32Array.of(total) }
     tensors[`rows.${slot}`] = { type: 'int64', dims: [1, given], data: slotRows(batch, job, slot, given) }
+    if (init.shape.rope_long !== undefined) {
+      const first = firstRotaryRow(init.shape, job?.positions ?? 0) + cache.position
+      tensors[`places.${slot}`] = { type: 'int64', dims: [1, given], data: placesFrom(first, given) }
+    }
     addPast(tensors, cache, slot)
   }
   tensors['back'] = { type: 'int64', dims: [batch.rows], data: backRows(jobs, batch) }
@@ -194,6 +200,10 @@ function slotRows(batch: Batch, job: DecoderJob | undefined, slot: number, given
   const start = batch.starts[slot]!
   for (let row = 0; row < given; row++) rows[row] = BigInt(start + Math.min(row, job.count - 1))
   return rows
+}
+
+function placesFrom(first: number, given: number): BigInt64Array {
+  return BigInt64Array.from({ length: given }, (_, row) => BigInt(first + row))
 }
 
 function backRows(jobs: readonly DecoderJob[], batch: Batch): BigInt64Array {

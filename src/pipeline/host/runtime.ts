@@ -11,7 +11,7 @@ import type { Beside } from './beside.ts'
 import { BlockMeter } from './block-times.ts'
 import { guessesOf } from './choosing.ts'
 import { HeadSteps } from './head-steps.ts'
-import { answer, boundaryRows, embedded, markSingle, rowsOf, sessionKey, withBeside } from './jobs.ts'
+import { answer, boundaryRows, embedded, markSingle, rowBytesOf, rowsOf, sessionKey, withBeside } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HostParts, Segment } from './parts.ts'
 import { Lanes } from './lanes.ts'
@@ -266,7 +266,7 @@ export class StageRuntime {
         const cache = job.session.caches[job.part]!
         // Here and not when it was given: what was given before it has run until now.
         cache.position = job.frame.position
-        return { cache, rows: job.rows, count: job.count, adapter: job.adapter }
+        return { cache, rows: job.rows, count: job.count, positions: job.session.positions, adapter: job.adapter }
       }),
     )
     if (part.stage.oneRow) markSingle(jobs)

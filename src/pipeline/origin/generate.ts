@@ -3,6 +3,8 @@ import type { Tokenizer } from '../../models/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { GenerateEvent, GenerateRequest } from '../types.ts'
 import { ContextFullError, EmptyPromptError } from './errors.ts'
+import { openOutgrowing, outgrows } from './outgrowing.ts'
+import { prefill } from './prefill.ts'
 import type { Arrival, OriginSession, SessionRequest, TokenArrival } from './session.ts'
 import { Timings } from './timings.ts'
 import { createStopStrings } from './stop-strings.ts'
@@ -11,8 +13,6 @@ import { createStopStrings } from './stop-strings.ts'
 const CHUNK_ROWS = 128
 /** Of the batch lane: whoever comes meanwhile waits for one of them. */
 const YIELDING_ROWS = 32
-/** Chunks under way at once beyond one a hop. */
-const CHUNKS_AHEAD = 1
 const DEFAULT_DEADLINE_MS = 600_000
 /** Stands for a row that is no token's: any id that each vocabulary has. */
 const NO_TOKEN = 0
@@ -26,7 +26,11 @@ export interface GenerateNeeds {
   readonly virtual?: number
   /** Rows of a prompt that travel together. @default CHUNK_ROWS */
   readonly chunkRows?: number
+  /** Positions beyond which all rows of a text are computed in another way. @default the context */
+  readonly firstContext?: number | undefined
   open(request: SessionRequest): Promise<OriginSession>
+  /** A text has outgrown the first context, and begins anew. */
+  outgrown?(): void
   counters(): Readonly<Record<string, number>>
 }
 
@@ -48,7 +52,8 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   if (ids.length >= context) throw new ContextFullError(ids.length, context)
   const limit = Math.min(request.maxTokens ?? context, context - ids.length)
   const timings = new Timings(needs.clock, needs.counters())
-  const session = await needs.open({
+  const rows = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
+  const session = await openText(needs, rows, {
     prompt: ids,
     positions: ids.length + limit,
     deadline: request.deadline ?? DEFAULT_DEADLINE_MS,
@@ -71,7 +76,6 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   try {
     yield { type: 'start', prompt_ids: promptIds, route: session.hops }
     let first: TokenArrival | undefined
-    const rows = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
     for await (const step of prefill(session, ids, rows)) {
       if ('token' in step) first = step.token
       else if (!('takenTo' in step)) yield routeEvent(step)
@@ -84,25 +88,10 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   }
 }
 
-/** Sends the prompt with a bounded number of rows under way; the last thing to arrive is the first token. */
-async function* prefill(session: OriginSession, ids: readonly number[], rows: number): AsyncGenerator<Arrival> {
-  const window = (session.hops.length + CHUNKS_AHEAD) * rows
-  let { sent, taken } = session.reused ?? { sent: 0, taken: 0 }
-  for (;;) {
-    while (sent < ids.length && sent - taken < window) {
-      const end = Math.min(sent + rows, ids.length)
-      await session.send(ids.slice(sent, end), sent, end === ids.length)
-      sent = end
-    }
-    const arrival = await session.take()
-    // After a reroute the last stage may say again what it has.
-    if ('takenTo' in arrival) {
-      if (arrival.takenTo <= taken) continue
-      taken = arrival.takenTo
-    }
-    yield arrival
-    if ('token' in arrival) return
-  }
+function openText(needs: GenerateNeeds, rows: number, request: SessionRequest): Promise<OriginSession> {
+  const { firstContext: first = needs.context, outgrown = () => undefined } = needs
+  if (!outgrows(request, first)) return needs.open(request)
+  return openOutgrowing({ first, rows, open: (own) => needs.open(own), outgrown }, request)
 }
 
 async function* decode(

@@ -3,7 +3,7 @@ import { encodeControl } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { RING } from '../ring/protocol.ts'
 import type { Reroute, RouteOpen } from '../ring/protocol.ts'
-import { packIds } from '../host/token-ids.ts'
+import { packIds, unpackIds } from '../host/token-ids.ts'
 import type { RouteSegment } from './route.ts'
 import type { SessionInit } from './session.ts'
 
@@ -21,7 +21,8 @@ export function openingOf(
   const { digest, positions, deadline, sampler } = init
   const { prefix, guessKey } = more
   const isHead = hop === route.length - 1
-  const [history, generated] = [sampler.history, countsTokens(sampler) ? tokens : []].map(packIds)
+  const chosen = [...unpackIds(sampler.generated ?? []), ...tokens]
+  const [history, generated] = [sampler.history, countsTokens(sampler) ? chosen : []].map(packIds)
   const own = { ...sampler, history: history!, generated: generated! }
   const audited = init.audit === undefined ? {} : { audited: true }
   return {

@@ -7,7 +7,7 @@ import { headLogits } from '../head.ts'
 import { decoderLayer } from '../layer.ts'
 import type { PackedLayer } from '../layer.ts'
 import { packHead, packLayer } from '../pack-block.ts'
-import { rotaryTable, windowRotary } from '../rotary.ts'
+import { firstContext, longRope, rotaryTable, windowRotary } from '../rotary.ts'
 import type { RotaryShape } from '../rotary.ts'
 import { MemoryWeights } from '../trial/memory-weights.ts'
 import { lowRank } from './adapter-parts.ts'
@@ -91,7 +91,8 @@ function textTables(shape: DecoderShape, layer: number, length: number): Map<str
   }
   const tables = new Map<string, Tensor>([[TEXT_INPUT.mask, { type: 'float32', dims: [length, length], data: mask }]])
   if (shape.unrotated_layers?.includes(layer) === true) return tables
-  const rotary: RotaryShape = (window === undefined ? null : windowRotary(shape)) ?? shape
+  const full = length > firstContext(shape) ? longRope(shape) : shape
+  const rotary: RotaryShape = (window === undefined ? null : windowRotary(shape)) ?? full
   const pairs = kernelHeadDim(shape) / 2
   for (const kind of ['cos', 'sin'] as const) {
     const data = Float32Array.from([...rotaryTable(kind, rotary, length, pairs)].flatMap((piece) => [...piece]))
