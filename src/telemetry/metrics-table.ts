@@ -25,7 +25,9 @@ export const COUNTERS = {
   replayed_rows: { help: 'Boundary rows fed again to a replacement stage.' },
   failovers_inexact: { help: 'Of these, by a peer with other kernels: the text may differ from here on.' },
   hand_overs: { help: 'Stages of running requests that moved because their peer was about to leave.' },
-  texts_outgrown: { help: 'Texts that outgrew the first context of their model, and began anew with the factors of longer ones.' },
+  texts_outgrown: {
+    help: 'Texts that outgrew the first context of their model, and began anew with the factors of longer ones.',
+  },
   rows_spilled: { help: 'Kept boundary rows that went to the disk, since memory for them is bounded.' },
   retries: { help: 'Frames or requests sent again.' },
   prefix_hits: { help: 'Rows of prompts that every stage of the route had already, as origin.' },

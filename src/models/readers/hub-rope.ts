@@ -2,7 +2,14 @@
  * Rotary positions in `config.json`: `rope_theta` and `rope_scaling`, or `rope_parameters` with both, or that once for
  * each type of layers.
  */
-import { checkFactors, linearRope, llama3Factors, longRope, longRopeAmplitude, yarnRope } from '../architectures/index.ts'
+import {
+  checkFactors,
+  linearRope,
+  llama3Factors,
+  longRope,
+  longRopeAmplitude,
+  yarnRope,
+} from '../architectures/index.ts'
 import type { Architecture, RopeFacts, RopeScaling } from '../architectures/index.ts'
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
 import { jsonObject } from './json-document.ts'
