@@ -59,6 +59,11 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         value: { label: 'EPSILON', kind: 'number', min: 0, max: 1000 },
         help: 'join: what the data may spend over all jobs (default: the plan’s, where none is set)',
       },
+      {
+        name: 'robust',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1000 },
+        help: 'new: a plan whose rounds bear so many attackers, by buckets of sites under secure sums',
+      },
       { name: 'analysis', help: 'new: a plan that counts and measures, and trains nothing' },
       { name: 'unapproved', help: 'join: somebody else approves the plan, with weft fed approve' },
       { name: 'hash', value: { label: 'HASH', kind: 'text' }, help: 'join, approve: only if the plan has this hash' },
@@ -161,6 +166,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
     examples: [
       'weft fed new -o heart.json',
       'weft fed new --lora smollm2:135m -o notes.json',
+      'weft fed new --robust 1 -o wary.json',
       'weft fed check heart.json --data site-a.json',
       'weft fed create heart.json',
       'weft fed join heart --data site-a.json',

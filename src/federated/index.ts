@@ -66,7 +66,7 @@ export { uniformOf, updateOfIntegers, updateOfReals } from './secagg/update.ts'
 export type { Uniform, UpdateSource } from './secagg/update.ts'
 export type { CommittedMember } from './secagg/unmask.ts'
 export { createStrategy, STRATEGIES } from './aggregation/strategies.ts'
-export { bearableAttackers, bucketsOf } from './aggregation/bucketed.ts'
+export { bearableAttackers, bucketsOf, membersToBear } from './aggregation/bucketed.ts'
 export type {
   Aggregation,
   AggregationInput,
@@ -138,6 +138,7 @@ export { Coordinator } from './rounds/coordinator.ts'
 export { COORDINATOR_TIMES } from './rounds/coordinator-types.ts'
 export type { CoordinatorNeeds } from './rounds/coordinator-types.ts'
 export { candidates } from './rounds/election.ts'
+export { leastOfBucket } from './rounds/groups.ts'
 export { JobView } from './rounds/job-view.ts'
 export type { JobMember } from './rounds/job-view.ts'
 export { MEMBER_TIMES, MemberLoop } from './rounds/member-loop.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { checkFedPlan, FIRST_STATE, JobView, planHash, stateHash } from '../../src/federated/index.ts'
 import type { FedState, MemberState } from '../../src/federated/index.ts'
-import { chooseMembers } from '../../src/federated/rounds/choose-members.ts'
+import { chooseSums } from '../../src/federated/rounds/choose-members.ts'
 import { plan } from './support/hospitals.ts'
 
 const PRIVACY = { unit: 'record', epsilon: 8, delta: 1e-5, clip: 1, sample_rate: 0.2 }
@@ -18,8 +18,8 @@ function chosen(bounds: Bounds, changes: object = {}, state = FIRST_STATE): unkn
   const standing = { current: { state, hash: stateHash(state), votes: [] } } as unknown as MemberState
   const ready = Object.entries(bounds).map(([peer, bound]) => ({ peer, hello: { bound } }))
   const question = { job, standing, ready, waited: 1e9, times: { graceMs: 1 } }
-  const choice = chooseMembers({ ...question, isHere: () => false, isPresent: () => false, admits: () => true })
-  return 'guests' in choice ? choice.guests.map(({ peer }) => peer) : { waits: choice.peers }
+  const choice = chooseSums({ ...question, isHere: () => false, isPresent: () => false, admits: () => true })
+  return 'why' in choice ? { waits: choice.peers } : choice.flatMap(({ guests }) => guests.map(({ peer }) => peer))
 }
 
 const SET = ['a', 'b', 'c', 'd']

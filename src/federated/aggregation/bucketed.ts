@@ -7,9 +7,9 @@ import { ParameterRangeError, VectorLengthError } from '../errors.ts'
 import { clipToNorm, l2Norm } from '../privacy/clipping.ts'
 import type { Primitives } from '../secagg/primitives.ts'
 import { shuffledBySession } from '../secagg/shuffle.ts'
-import { checkInput, difference, mean, medianOf, moved, perCoordinate, stateOf, trimmedMean } from './arithmetic.ts'
+import { checkInput, difference, mean, medianOf, moved, perCoordinate, trimmedMean } from './arithmetic.ts'
 import { oneOf, real, serverRate, whole } from './parameters.ts'
-import type { Strategy, StrategyParameters } from './types.ts'
+import type { Aggregation, MeansInput, Strategy, StrategyParameters } from './types.ts'
 
 /** The sum of two is no secret to either. */
 const LEAST_GROUP = 3
@@ -18,6 +18,16 @@ const SID_BYTES = 32
 /** Attackers that buckets of `group` bear among `members`: half of the buckets must be honest. */
 export function bearableAttackers(members: number, group: number): number {
   return Math.max(0, Math.floor((Math.floor(members / group) - 1) / 2))
+}
+
+/** Buckets that it takes to bear so many attackers, each of whom may be in one of its own. */
+export function bucketsToBear(attackers: number): number {
+  return 2 * attackers + 1
+}
+
+/** Members that it takes. */
+export function membersToBear(attackers: number, group: number): number {
+  return group * bucketsToBear(attackers)
 }
 
 /** Places by bucket, rising in each. @throws ParameterRangeError when there are fewer members than one bucket has */
@@ -41,16 +51,24 @@ export function bucketed(crypto: Primitives): (parameters: StrategyParameters) =
     const sid = sidOf(parameters['sid'])
     const name = oneOf(parameters, 'rule', ['trimmed', 'median', 'centred'])
     const rule = RULES[name](parameters)
+    const combine = ({ means, ...input }: MeansInput): Aggregation => {
+      checkInput({ ...input, clients: means.map((update) => ({ records: 1, update })) })
+      // The mean of updates within the bound is within it: a bucket beyond it has somebody who did not keep to it.
+      const within = means.map((one) => clipToNorm(one, clip).values)
+      const v = rule(within, input.state['v'] ?? new Float64Array(input.global.length))
+      return { global: moved(input.global, rate, v), state: name === 'centred' ? { v } : {} }
+    }
     return {
       name: 'bucketed',
       sees: 'buckets',
+      combine,
       aggregate(input) {
         checkInput(input)
-        const buckets = bucketsOf(crypto, sid, input.clients.length, group)
-        const clipped = input.clients.map(({ update }) => clipToNorm(update, clip).values)
+        const { clients, ...rest } = input
+        const buckets = bucketsOf(crypto, sid, clients.length, group)
+        const clipped = clients.map(({ update }) => clipToNorm(update, clip).values)
         const means = buckets.map((bucket) => mean(bucket.map((member) => clipped[member]!)))
-        const v = rule(means, stateOf(input, 'v'))
-        return { global: moved(input.global, rate, v), state: name === 'centred' ? { v } : {}, buckets }
+        return { ...combine({ ...rest, means }), buckets }
       },
     }
   }

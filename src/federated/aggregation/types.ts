@@ -37,9 +37,16 @@ export interface Aggregation {
  */
 export type Sight = 'sum' | 'buckets' | 'each'
 
+/** Means of buckets of members, each of which may be the work of an attacker. */
+export interface MeansInput extends Omit<AggregationInput, 'clients'> {
+  readonly means: readonly Float64Array[]
+}
+
 export interface Strategy {
   readonly name: string
   readonly sees: Sight
+  /** Where it sees buckets: the same from their means alone, which is all that secure sums give. */
+  combine?(input: MeansInput): Aggregation
   /** @throws NotFiniteError, VectorLengthError, EmptyInputError, ParameterRangeError */
   aggregate(input: AggregationInput): Aggregation
 }

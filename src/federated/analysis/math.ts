@@ -71,6 +71,9 @@ export class AnalysisMath implements SumMath {
     return thresholdOf(this.members)
   }
 
+  readonly bucket = undefined
+  readonly leastBuckets = 1
+
   get encoding(): { readonly bits: number; readonly f: number } {
     return { bits: this.plan.secagg?.bits ?? DEFAULT_BITS, f: 0 }
   }
@@ -187,6 +190,10 @@ export class AnalysisMath implements SumMath {
 
   applyEach(): FedState {
     throw new ParameterRangeError('an analysis is a sum of all')
+  }
+
+  applyBuckets(): FedState {
+    return this.applyEach()
   }
 
   facts(): RoundFacts {

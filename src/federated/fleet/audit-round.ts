@@ -108,7 +108,8 @@ interface Again {
 function sumAgain(job: JobView, transcript: Transcript): Again {
   const before = decodeState(transcript.before)
   const from = stateHash(before)
-  const header = job.header(transcript.session, before, from)
+  const [group] = job.groups(before, from)
+  const header = job.header(transcript.session, before, from, group!)
   const bytes = headerBytes(header)
   const members = job.members.map(({ key }) => key)
   const roster = checkRoster(crypto, transcript.roster, { header: bytes, members, t: header.t })

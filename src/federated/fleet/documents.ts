@@ -3,10 +3,11 @@ import { z } from 'zod'
 import { isPeerId, verify } from '../../trust/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { AnalysisMath } from '../analysis/math.ts'
-import { FedPlanError, JobRefusedError } from '../plan/errors.ts'
+import { JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
+import { checkBears, checkBuckets } from '../plan/robust.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
@@ -67,16 +68,10 @@ function isSigned(by: string, document: { readonly signature: string }): boolean
   return verify(by, bytesOf(document), new Uint8Array(Buffer.from(document.signature, 'hex')))
 }
 
-/** @throws FedPlanError for what runs in simulations alone, and for an analysis that no site could carry out */
+/** @throws FedPlanError for what runs in simulations alone, and for what no sites could carry out */
 export function makeOffer(signer: Signer, plan: JobPlan, created: string): Offer {
   if (isAnalysis(plan)) AnalysisMath.check(plan, Math.max(3, minimumOf(plan).sites))
-  else if (plan.strategy.name === 'bucketed') {
-    throw new FedPlanError(
-      plan.name,
-      'strategy',
-      'has no session for each bucket over the mesh: "bucketed" runs in weft fed simulate',
-    )
-  }
+  else checkBuckets(plan)
   const hashed = hex(planHash(plan))
   const draft = { schema: 'weft.fed-job/1' as const, plan, plan_hash: hashed, author: signer.id, created }
   const job = hex(nodePrimitives.sha256(ascii(canonicalJson(draft)))).slice(0, 16)
@@ -121,13 +116,14 @@ export function checkJoin(value: unknown, { job, plan_hash }: Offer): Join {
   return join
 }
 
-/** @throws FedPlanError for an analysis that so many sites cannot carry out together */
+/** @throws FedPlanError for a plan that so many sites cannot carry out together */
 export function makeStart(
   signer: Signer,
   { job, plan_hash, plan }: Offer & { readonly plan: JobPlan },
   members: readonly Join[],
 ): Start {
   if (isAnalysis(plan)) AnalysisMath.check(plan, members.length)
+  else checkBears(plan, members.length)
   const sorted = members.toSorted((left, right) => (left.peer < right.peer ? -1 : 1))
   const draft = { schema: 'weft.fed-start/1' as const, job, plan_hash, author: signer.id, members: sorted }
   return signed(signer, draft)

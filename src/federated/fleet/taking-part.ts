@@ -7,6 +7,7 @@ import { leavesExactStatistics } from '../plan/bounded-statistics.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { minimumOf } from '../plan/train-plan.ts'
+import { leastOfBucket } from '../rounds/groups.ts'
 import type { JobView } from '../rounds/job-view.ts'
 
 export interface TakingPart {
@@ -22,7 +23,7 @@ export interface TakingPart {
   readonly delta?: number | undefined
   /** Whether only the sum is known to who aggregates. */
   readonly masked: boolean
-  /** Distinct sites of its smallest round, and records of this site. */
+  /** Distinct sites of its smallest sum, and records of this site. */
   readonly sites: number
   readonly records: number
 }
@@ -43,10 +44,10 @@ export async function admittedData(
 }
 
 export function partInRound(author: string, view: JobView, data: string, records: number): TakingPart {
-  const { plan, members, peers, least } = view
+  const { plan, members, peers, leastInSum } = view
   const sites = leastSites(
     members.map(({ site }) => site),
-    least,
+    leastInSum,
   )
   const all = [...new Set([author, ...peers])]
   return { when: 'round', peers: all, plan: plan.name, data, ...termsOf(plan), sites, records }
@@ -64,9 +65,10 @@ function termsOf(plan: JobPlan): Pick<TakingPart, 'epsilon' | 'delta' | 'masked'
   return { masked, epsilon: privacy.epsilon, delta: privacy.delta }
 }
 
-/** Members of the smallest round that the plan could have: secure sums are of three at least. */
+/** Members of the smallest sum that the plan could have: secure sums are of three at least. */
 function leastMembers(plan: JobPlan): number {
   const { sites } = minimumOf(plan)
+  if (!isAnalysis(plan) && plan.strategy.name === 'bucketed') return leastOfBucket(Number(plan.strategy['group']))
   return isMasked(plan) ? Math.max(3, sites) : sites
 }
 

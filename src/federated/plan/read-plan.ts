@@ -8,6 +8,7 @@ import { FedPlanError } from './errors.ts'
 import { issueOf } from './issue.ts'
 import { checkLanguage, isLanguage } from './language.ts'
 import { FED_DATA_FIELDS, fedDataSchema, fedPlanSchema } from './schema.ts'
+import { checkRobust } from './robust.ts'
 import type { FedData, FedPlan } from './schema.ts'
 import { dataSpecOf, trainPlanOf } from './train-plan.ts'
 
@@ -84,6 +85,7 @@ function checkTogether(plan: FedPlan, where: string): void {
       `"${strategy.name}" must see each single update, and "secagg" hides them: choose "secagg":"off", or "bucketed"`,
     )
   }
+  checkRobust(plan, where)
   if (plan.transcripts !== undefined && secagg === 'off') {
     throw wrong('transcripts', 'needs "secagg": without it every update is seen, and nothing is signed')
   }

@@ -69,6 +69,8 @@ export const fedPlanSchema = z.strictObject({
   strategy: z.looseObject({ name: text }),
   secagg: z.union([z.literal('off'), secagg]).optional(),
   privacy: z.union([z.literal('off'), privacy]).optional(),
+  /** Under the strategy "bucketed": attackers that each round has to bear, or is not made. */
+  robust: z.strictObject({ attackers: z.int().min(1).max(1000) }).optional(),
   /** Parameters (by parts of their names) that stay at a site: FedBN, personal heads. */
   personal: z.array(text).max(1000).optional(),
   /** Ditto: beside the global model each site trains one of its own, held to it by lambda. */

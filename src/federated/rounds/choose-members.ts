@@ -1,5 +1,5 @@
 /** When a round begins, and with whom; until then, whom it waits for and why. */
-import type { JobView } from './job-view.ts'
+import type { Group, JobView } from './job-view.ts'
 import type { MemberState } from './member-state.ts'
 
 export interface ReadyMember {
@@ -21,19 +21,61 @@ export interface Question<G extends ReadyMember> {
   readonly admits: (peer: string) => boolean
 }
 
-export type Choice<G> = { readonly guests: readonly G[] } | { readonly peers: readonly string[]; readonly why: string }
+export interface Missing {
+  readonly peers: readonly string[]
+  readonly why: string
+}
+
+/** Who is in a sum; or whom it waits for. */
+export type Choice<G> = { readonly guests: readonly G[] } | Missing
+
+/** Sums that a round is made of. */
+export interface ChosenSum<G> {
+  readonly group: Group
+  readonly guests: readonly G[]
+}
 
 /** Of the first round, in terms of the others'. */
 const FIRST_PATIENCE = 3
 
-export function chooseMembers<G extends ReadyMember>(question: Question<G>): Choice<G> {
+/**
+ * A round of several sums begins with those that are ready, once no other can be: somebody in each of them is gone, and
+ * they are enough for the plan.
+ */
+export function chooseSums<G extends ReadyMember>(question: Question<G>): readonly ChosenSum<G>[] | Missing {
   const { job, standing } = question
-  if (job.math.noise(standing.current.state) !== undefined) return chooseAmong(question, question.ready)
-  const free = question.ready.filter((guest) => boundOf(guest, job) === undefined)
-  const bound = question.ready.map((guest) => boundOf(guest, job)).find((peers) => peers !== undefined)
+  const { state, hash } = standing.current
+  const [chosen, open]: [ChosenSum<G>[], Missing[]] = [[], []]
+  for (const group of job.groups(state, hash)) {
+    const choice = chooseMembers(question, group)
+    if ('guests' in choice) chosen.push({ group, guests: choice.guests })
+    else open.push(choice)
+  }
+  const least = job.leastGroups(state)
+  const waitedFor = open.filter(({ peers }) => mayCome(question, peers))
+  if (chosen.length >= least && waitedFor.length === 0) return chosen
+  const missing = waitedFor.length > 0 ? waitedFor : open
+  const peers = missing.flatMap((each) => each.peers)
+  if (least === 1) return { peers, why: missing[0]?.why ?? 'there is no sum' }
+  return { peers, why: `${chosen.length} buckets are ready, and ${least} are needed: ${missing[0]?.why ?? ''}` }
+}
+
+/** Whether one of them may still come: it is there, or may be on its way. */
+function mayCome<G extends ReadyMember>(question: Question<G>, peers: readonly string[]): boolean {
+  const { job, waited, isHere, isPresent, admits } = question
+  if (waited < patienceOf(question)) return true
+  return waited < job.deadlineMs && peers.some((peer) => admits(peer) && (isHere(peer) || isPresent(peer)))
+}
+
+function chooseMembers<G extends ReadyMember>(question: Question<G>, group: Group): Choice<G> {
+  const { job, standing } = question
+  const ready = question.ready.filter(({ peer }) => group.members.some((member) => member.peer === peer))
+  if (job.math.noise(standing.current.state) !== undefined) return chooseAmong(question, group, ready)
+  const free = ready.filter((guest) => boundOf(guest, group) === undefined)
+  const bound = ready.map((guest) => boundOf(guest, group)).find((peers) => peers !== undefined)
   // Fewer than t can have signed the other set then, so that its sum was never made, whatever they say.
-  if (bound === undefined || free.length >= job.least) return chooseAmong(question, free)
-  const missing = bound.filter((peer) => !question.ready.some((guest) => guest.peer === peer))
+  if (bound === undefined || free.length >= group.least) return chooseAmong(question, group, free)
+  const missing = bound.filter((peer) => !ready.some((guest) => guest.peer === peer))
   if (missing.length > 0) {
     const gone = missing.some((peer) => !question.admits(peer))
       ? ' (one is no member any more: create another job)'
@@ -43,28 +85,34 @@ export function chooseMembers<G extends ReadyMember>(question: Question<G>): Cho
       why: `their sum was signed and its result is not known: without noise no other may be made from this model${gone}`,
     }
   }
-  return { guests: question.ready.filter(({ peer }) => bound.includes(peer)) }
+  return { guests: ready.filter(({ peer }) => bound.includes(peer)) }
 }
 
 /** The set that a member says it has signed, where it is one that it can have signed. */
-function boundOf({ peer, hello }: ReadyMember, job: JobView): readonly string[] | undefined {
+function boundOf({ peer, hello }: ReadyMember, { members }: Group): readonly string[] | undefined {
   const { bound = null } = hello
-  return bound?.includes(peer) === true && bound.every((one) => job.peers.includes(one)) ? bound : undefined
+  const isOf = (one: string): boolean => members.some((member) => member.peer === one)
+  return bound?.includes(peer) === true && bound.every(isOf) ? bound : undefined
 }
 
-function chooseAmong<G extends ReadyMember>(question: Question<G>, ready: readonly G[]): Choice<G> {
-  const { job, standing, waited, times, isHere, isPresent, admits } = question
-  const absent = job.peers.filter((peer) => admits(peer) && !ready.some((guest) => guest.peer === peer))
-  if (ready.length < job.least) {
-    return { peers: absent, why: `${ready.length} of at least ${job.least} members are here` }
+function chooseAmong<G extends ReadyMember>(question: Question<G>, group: Group, ready: readonly G[]): Choice<G> {
+  const { job, waited, isHere, isPresent, admits } = question
+  const absent = group.members.flatMap(({ peer }) =>
+    admits(peer) && !ready.some((guest) => guest.peer === peer) ? [peer] : [],
+  )
+  if (ready.length < group.least) {
+    return { peers: absent, why: `${ready.length} of at least ${group.least} members are here` }
   }
   if (absent.length === 0) return { guests: ready }
   const slow = absent.filter((peer) => isHere(peer) || isPresent(peer))
   if (slow.length > 0 && waited < job.deadlineMs) {
     return { peers: slow, why: 'they are connected and have not finished yet' }
   }
-  // What the columns are like is asked once, and holds for all rounds: who is missing then is waited for longer.
-  const patience = standing.current.state.pooled === null ? FIRST_PATIENCE * times.graceMs : times.graceMs
-  if (waited < patience) return { peers: absent, why: 'they are not connected' }
+  if (waited < patienceOf(question)) return { peers: absent, why: 'they are not connected' }
   return { guests: ready }
+}
+
+/** What the columns are like is asked once, and holds for all rounds: who is missing then is waited for longer. */
+function patienceOf({ standing, times }: Pick<Question<ReadyMember>, 'standing' | 'times'>): number {
+  return standing.current.state.pooled === null ? FIRST_PATIENCE * times.graceMs : times.graceMs
 }

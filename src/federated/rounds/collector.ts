@@ -3,7 +3,7 @@ import type { Clock } from '../../util/index.ts'
 import { WeftError } from '../../errors.ts'
 import { FederatedError } from '../errors.ts'
 import { SecureAggregator } from '../secagg/aggregator.ts'
-import type { AggregatorInit, SecureSum } from '../secagg/aggregator.ts'
+import type { AggregatorInit } from '../secagg/aggregator.ts'
 import { compareBytes } from '../secagg/bytes.ts'
 import type { Advertisement } from '../secagg/layout.ts'
 import type { Reveal } from '../secagg/messages.ts'
@@ -53,12 +53,15 @@ export interface Outgoing {
 export type Filter = (round: number, messages: readonly Outgoing[]) => Promise<readonly Outgoing[]>
 
 export interface Collected {
-  readonly sum: SecureSum
   /** PeerIds of those whose vectors are in it. */
   readonly members: readonly string[]
+  /** The sum, packed. */
+  readonly sum: Uint8Array
+  /** Sends all who are still there what came of the round. */
+  tell(body: object, payload: Uint8Array): Promise<void>
 }
 
-/** @throws ThresholdError, ShareError: nothing is published; whoever is still there is told to come again */
+/** Nobody is told the sum yet. @throws ThresholdError, ShareError: there is none; whoever is still there is told to come again */
 export async function collectSum(
   needs: CollectorNeeds,
   init: AggregatorInit,
@@ -124,12 +127,14 @@ class Collector {
     const sum = this.#aggregator.finish()
     const members = alive.map((position) => this.#members[position]!.peer)
     const { bits } = this.#init.header
-    const payload = pack(sum.words, bits)
+    const packed = pack(sum.words, bits)
     const [vectors, reveals, sharers] = [this.#vectors, this.#reveals, [...sealed.keys()]]
-    await this.#needs.keep?.({ roster, sharers, survivors, ballots, reveals, vectors, sum: payload })
-    stage('result')
-    await this.#send(this.#all().map((position) => this.#out(position, 'result', { members }, payload)))
-    return { sum, members }
+    await this.#needs.keep?.({ roster, sharers, survivors, ballots, reveals, vectors, sum: packed })
+    const tell = (body: object, payload: Uint8Array): Promise<void> => {
+      stage('result')
+      return this.#send(this.#all().map((position) => this.#out(position, 'result', body, payload)))
+    }
+    return { members, sum: packed, tell }
   }
 
   /** The roster of those whose advertisements are right; others drop out, each by its own fault. */

@@ -2,24 +2,26 @@
  * What has gone wrong with members since the last model. A message that an aggregator passes on unseen can spoil a round
  * for all who get it; who is named by so many that a round cannot end without them is left out until the next model.
  */
-import type { JobView } from './job-view.ts'
+export interface Complaint {
+  /** Whose keys or shares could not be used. */
+  readonly about: string
+  readonly by: string
+  /** Members that its sum can do without: so many may lie. */
+  readonly most: number
+}
 
 export class Complaints {
-  readonly #job: JobView
   #state = new Uint8Array()
   /** By whom a member is named: its keys or shares could not be used. */
-  #named = new Map<string, Set<string>>()
+  #named = new Map<string, { readonly by: Set<string>; readonly most: number }>()
   #odd = new Set<string>()
 
-  constructor(job: JobView) {
-    this.#job = job
-  }
-
   /** @param state hash of the one that the round began from */
-  add(state: Uint8Array, about: string, by: string): void {
+  add(state: Uint8Array, { about, by, most }: Complaint): void {
     this.#begin(state)
-    const set = this.#named.get(about) ?? new Set()
-    this.#named.set(about, set.add(by))
+    const named = this.#named.get(about) ?? { by: new Set(), most }
+    named.by.add(by)
+    this.#named.set(about, named)
   }
 
   /** It refused, or said something that cannot be: it may come again, and nobody waits for it. */
@@ -34,8 +36,8 @@ export class Complaints {
 
   /** So many that one at least is honest, if fewer than n - t + 1 are not. */
   isLeftOut(state: Uint8Array, peer: string): boolean {
-    const { members, math } = this.#job
-    return this.#isOf(state) && (this.#named.get(peer)?.size ?? 0) > members.length - math.t
+    const named = this.#named.get(peer)
+    return this.#isOf(state) && named !== undefined && named.by.size > named.most
   }
 
   #isOf(state: Uint8Array): boolean {

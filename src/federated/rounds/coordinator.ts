@@ -5,14 +5,12 @@
 import type { CancelTimer } from '../../util/index.ts'
 import { equalBytes as equal } from '../secagg/bytes.ts'
 import { JobRefusedError, RoundAbortedError } from '../plan/errors.ts'
-import { chooseMembers } from './choose-members.ts'
-import { collectSum } from './collector.ts'
-import type { Dropped } from './collector.ts'
+import { chooseSums } from './choose-members.ts'
+import type { ChosenSum } from './choose-members.ts'
 import type { CoordinatorNeeds, Guest, Waiting } from './coordinator-types.ts'
 import { certify } from './certify.ts'
 import { Complaints } from './complaints.ts'
-import { collectPlain } from './collect-plain.ts'
-import { keeperOf } from './keep-round.ts'
+import { makeSums } from './make-sums.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { decodeState, encodeState, stepsOf } from './state.ts'
@@ -27,7 +25,7 @@ export class Coordinator {
   readonly #needs: CoordinatorNeeds
   readonly #guests = new Map<string, Guest>()
   readonly #votes = new VoteBook()
-  readonly #complaints: Complaints
+  readonly #complaints = new Complaints()
   #since = 0
   #session: number | undefined
   #running = false
@@ -37,7 +35,6 @@ export class Coordinator {
 
   constructor(needs: CoordinatorNeeds) {
     this.#needs = needs
-    this.#complaints = new Complaints(needs.job)
     this.#tick()
   }
 
@@ -242,7 +239,7 @@ export class Coordinator {
     }
     for (const guest of here) if (guest.stage === 'waits') void this.#begin(guest, this.#session)
     const ready = here.filter(({ stage }) => stage === 'ready')
-    const choice = chooseMembers({
+    const choice = chooseSums({
       ...this.#needs,
       waited: clock.now() - this.#since,
       ready,
@@ -250,7 +247,7 @@ export class Coordinator {
       isPresent: (peer) => isPresent(peer) && !this.#complaints.isDoubtful(standing.current.hash, peer),
     })
     if ('why' in choice) this.#waiting = { since: this.#since, ...choice }
-    else void this.#sum(choice.guests)
+    else void this.#sum(choice)
   }
 
   async #begin(guest: Guest, session: number): Promise<void> {
@@ -271,21 +268,21 @@ export class Coordinator {
     this.#look()
   }
 
-  async #sum(guests: readonly Guest[]): Promise<void> {
+  async #sum(sums: readonly ChosenSum<Guest>[]): Promise<void> {
     this.#running = true
     this.#waiting = undefined
     const { clock, job, log, self } = this.#needs
     const session = this.#session!
     const began = clock.now()
+    const guests = sums.flatMap((sum) => sum.guests)
     for (const guest of this.#guests.values()) {
       if (guests.includes(guest)) continue
       void sendRefusal(guest.pipe, new RoundAbortedError(session, 'begin', 'this round is without you'), true)
     }
     try {
       log('round.began', { session, aggregator: self.id, members: guests.map(({ peer }) => peer) })
-      if (job.isSecure) await this.#secure(session, guests)
-      else await collectPlain(job, session, guests, this.#needs.admits)
-      await certify(job, session, guests, this.#needs.times.stageMs)
+      const told = await makeSums(this.#needs, this.#complaints, session, sums)
+      await certify(job, session, told, this.#needs.times.stageMs)
       log('round.ended', { session, ms: Math.round(clock.now() - began) })
     } catch (error) {
       log('round.aborted', { session, why: (error as Error).message, code: (error as { code?: string }).code })
@@ -296,24 +293,5 @@ export class Coordinator {
       this.#since = 0
       this.#running = false
     }
-  }
-
-  async #secure(session: number, guests: readonly Guest[]): Promise<void> {
-    const { clock, job, standing, times, log, filter } = this.#needs
-    const { state, hash } = standing.current
-    const init = {
-      header: job.header(session, state, hash),
-      members: job.members.map(({ key }) => key),
-      noise: job.noiseSd(state),
-    }
-    const stage = (name: string): void => log('stage', { session, stage: name })
-    const all = guests.flatMap(({ joined }) => (joined === undefined ? [] : [joined]))
-    const dropped = (facts: Dropped): void => {
-      const { about, ...lost } = facts
-      log('member.lost', { session, ...lost, ...(about === undefined ? {} : { about }) })
-      if (about !== undefined) this.#complaints.add(hash, about, facts.peer)
-    }
-    const keep = keeperOf(this.#needs, init.header, all.length)
-    await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, all)
   }
 }

@@ -1,11 +1,14 @@
 /** What a round needs to know of its job: the same at every member. */
 import { AnalysisMath } from '../analysis/math.ts'
+import { JobRefusedError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { deadlineOf, minimumOf } from '../plan/train-plan.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
 import { RoundMath } from './math.ts'
+import { bucketGroups, leastOfBucket } from './groups.ts'
+import type { SumGroup } from './groups.ts'
 import { vectorLayout } from './layout.ts'
 import type { VectorLayout } from './layout.ts'
 import type { FedState } from './state.ts'
@@ -17,6 +20,9 @@ export interface JobMember {
   readonly key: Uint8Array
   readonly site: string
 }
+
+/** Members whose vectors are one secure sum. */
+export type Group = SumGroup<JobMember>
 
 /** The mathematics of a plan. */
 export type MathOf<P extends JobPlan> = P extends FedPlan ? RoundMath : AnalysisMath
@@ -50,6 +56,38 @@ export class JobView<P extends JobPlan = JobPlan> {
     return this.isSecure ? Math.max(sites, this.math.t, 3) : sites
   }
 
+  /** Secure sums that a round from this state is made of, each of members of its own. @param hash of the state */
+  groups(state: FedState, hash: Uint8Array, members: readonly JobMember[] = this.members): readonly Group[] {
+    const { math, least } = this
+    const size = state.pooled === null ? undefined : math.bucket
+    if (size !== undefined) return bucketGroups(this.id, members, hash, size)
+    return [{ index: 0, count: 1, members: this.members, t: math.t, least }]
+  }
+
+  /** The one that this peer is in. @throws JobRefusedError */
+  groupOf(peer: string, state: FedState, hash: Uint8Array): Group {
+    const own = this.groups(state, hash).find(({ members }) => members.some((member) => member.peer === peer))
+    if (own === undefined) throw new JobRefusedError(this.id, `${peer} is no member of it`)
+    return own
+  }
+
+  /** How many of them have to be opened, or nothing comes of the round. */
+  leastGroups(state: FedState): number {
+    return state.pooled === null ? 1 : this.math.leastBuckets
+  }
+
+  /** Members of all sums of a round together, at least. */
+  get leastInRound(): number {
+    const { bucket, leastBuckets } = this.math
+    return bucket === undefined ? this.least : Math.max(minimumOf(this.plan).sites, leastBuckets * this.leastInSum)
+  }
+
+  /** Members of the smallest sum that can be opened. */
+  get leastInSum(): number {
+    const { bucket } = this.math
+    return bucket === undefined ? this.least : Math.min(this.least, leastOfBucket(bucket))
+  }
+
   get minimumRecords(): number {
     return minimumOf(this.plan).records
   }
@@ -67,15 +105,15 @@ export class JobView<P extends JobPlan = JobPlan> {
   }
 
   /** @param hash of the state */
-  header(session: number, state: FedState, hash: Uint8Array): RoundHeader {
+  header(session: number, state: FedState, hash: Uint8Array, { index, count, t }: Omit<Group, 'members'>): RoundHeader {
     const { bits, f } = this.#secagg()
     return {
       federation: this.plan.name,
-      job: this.id,
+      job: count === 1 ? this.id : `${this.id}/bucket ${index + 1} of ${count}`,
       round: session,
       model: hash,
       plan: this.planHash,
-      t: this.math.t,
+      t,
       bits,
       f,
       c: this.math.bound,

@@ -87,6 +87,16 @@ export function addContributions(all: readonly Contribution[], shape: VectorShap
   return { reals, wide }
 }
 
+/** Of several sums over members of their own. */
+export function addSums(all: readonly { readonly sums: Sums }[]): Sums {
+  const [first] = all
+  const shape = { reals: first?.sums.reals.length ?? 0, wide: first?.sums.wide.length ?? 0 }
+  return addContributions(
+    all.map(({ sums }) => sums),
+    shape,
+  )
+}
+
 const WIDE_BYTES = 16
 const LOW = (1n << 64n) - 1n
 

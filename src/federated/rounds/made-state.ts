@@ -1,6 +1,20 @@
 /** A new state out of a sum that anybody may have spoilt: what cannot be one ends the round, and not the member. */
 import { RoundAbortedError } from '../plan/errors.ts'
+import type { JobView } from './job-view.ts'
+import type { Outcome } from './plain-member.ts'
 import type { FedState } from './state.ts'
+
+/** The state after a round. @param initial parameters that training begins with, for the statistics */
+export function stateAfter(
+  { math }: JobView,
+  state: FedState,
+  { sums, survivors, each, buckets }: Pick<Outcome, 'sums' | 'survivors' | 'each' | 'buckets'>,
+  initial: Float32Array,
+): FedState {
+  if (each !== undefined) return math.applyEach(state, each)
+  if (buckets !== undefined) return math.applyBuckets(state, buckets)
+  return math.apply(state, sums, survivors, () => initial)
+}
 
 /** @throws RoundAbortedError: the sum makes no state */
 export function madeOf(session: number, make: () => FedState): FedState {

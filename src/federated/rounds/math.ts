@@ -1,4 +1,5 @@
 /** What a round computes, whoever carries its bytes: which sums a plan needs, and how they change the model. */
+import { bucketsToBear } from '../aggregation/bucketed.ts'
 import { createStrategy } from '../aggregation/strategies.ts'
 import type { Sight, Strategy } from '../aggregation/types.ts'
 import { weighting } from '../aggregation/parameters.ts'
@@ -15,7 +16,7 @@ import { pooledOf, pooledWithin } from '../site/statistics.ts'
 import type { Pooled } from '../site/statistics.ts'
 import type { Contribution, Sums, VectorShape } from './layout.ts'
 import type { FedState } from './state.ts'
-import type { RoundFacts, SumMath } from './sum-math.ts'
+import type { BucketSum, RoundFacts, SumMath } from './sum-math.ts'
 import { realOf } from './wide.ts'
 
 /** Wide numbers of a round of training, in their order. Under privacy there are none: each would cost. */
@@ -142,12 +143,20 @@ export class RoundMath implements SumMath {
     return { ...state, done: state.done + 1, global: Float32Array.from(global), strategy }
   }
 
-  /** The same where sums of buckets are seen. @param sid of the session, hex: who is in which bucket */
-  applyBuckets(state: FedState, all: readonly Contribution[], sid: string): FedState {
-    const strategy = createStrategy(this.plan.strategy.name, { ...strategyParameters(this.plan), sid })
-    const clients = all.map(({ reals }) => ({ records: 1, update: reals }))
-    const global = Float64Array.from(state.global)
-    const made = strategy.aggregate({ global, state: state.strategy, clients })
+  /** Members of a bucket, where the strategy sees sums of buckets. */
+  get bucket(): number | undefined {
+    return this.sees === 'buckets' ? Number(this.plan.strategy['group']) : undefined
+  }
+
+  get leastBuckets(): number {
+    const { robust } = this.plan
+    return robust === undefined ? 1 : bucketsToBear(robust.attackers)
+  }
+
+  /** The same where sums of buckets are seen, in their order. */
+  applyBuckets(state: FedState, all: readonly BucketSum[]): FedState {
+    const means = all.map(({ sums, survivors }) => sums.reals.map((value) => value / survivors))
+    const made = this.#strategy.combine!({ global: Float64Array.from(state.global), state: state.strategy, means })
     return { ...state, done: state.done + 1, global: Float32Array.from(made.global), strategy: made.state }
   }
 

@@ -4,7 +4,7 @@ import type { Prepared } from '../site/site.ts'
 import { candidates } from './election.ts'
 import { Lookout } from './lookout.ts'
 import type { LookoutNeeds } from './lookout.ts'
-import { madeOf } from './made-state.ts'
+import { madeOf, stateAfter } from './made-state.ts'
 import type { RoundFacts } from './sum-math.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
@@ -216,15 +216,12 @@ export class MemberLoop {
       ? await secureRound({ ...this.#needs, stage, charged }, pipe, session, prepared)
       : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution)
     this.#stage = 'applying'
-    const { survivors, sums, each, told } = outcome
+    const { survivors, sums, told } = outcome
     const keep = async (made: Uint8Array | null): Promise<void> => {
       if (told !== undefined) await this.#needs.told?.({ session, aggregator: pipe.remote, ...told, state: made })
     }
     await keep(null)
-    const made = (initial: Float32Array): FedState =>
-      madeOf(session, () =>
-        each === undefined ? job.math.apply(state, sums, survivors, () => initial) : job.math.applyEach(state, each),
-      )
+    const made = (initial: Float32Array): FedState => madeOf(session, () => stateAfter(job, state, outcome, initial))
     const first = made(new Float32Array())
     const next = state.pooled === null ? made(await site.initial(first)) : first
     // Somebody has brought this member to another state meanwhile.

@@ -5,6 +5,7 @@ import { addContributions, clearBytes, contributionBytes, readContribution } fro
 import type { Contribution, Sums } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
+import type { BucketSum } from './sum-math.ts'
 import { bodyOf, expectOf } from './wire.ts'
 
 /** What a sum gave, and of whom. */
@@ -14,6 +15,8 @@ export interface Outcome {
   readonly members?: readonly string[]
   /** Of a secure sum: its session, and the digest of what was told. */
   readonly told?: { readonly sid: Uint8Array; readonly digest: Uint8Array }
+  /** Where the round is made of buckets: of each. */
+  readonly buckets?: readonly BucketSum[]
   /** Where each contribution is seen. */
   readonly each?: readonly Contribution[]
 }

@@ -1,14 +1,13 @@
 /** A member's part in one secure sum, over a pipe to whoever aggregates. */
 import type { RandomSource } from '../../util/index.ts'
-import { JobRefusedError } from '../plan/errors.ts'
 import { SecureClient } from '../secagg/client.ts'
 import type { ClientInit, RoundSecrets } from '../secagg/client.ts'
 import type { MaskedTrailer } from '../secagg/messages.ts'
-import { checkPacked, packedBytes, unpack } from '../secagg/packing.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { SignedRounds } from '../secagg/signed-rounds.ts'
 import type { Pipe } from './pipe.ts'
 import { bodyOf, expectOf, revealBody } from './wire.ts'
+import type { Body } from './wire.ts'
 
 export interface SecureMemberNeeds {
   readonly random: RandomSource
@@ -32,16 +31,16 @@ export type SecureMemberInit = Omit<ClientInit, 'secrets'>
 /** The masked vector leaves in pieces of a megabyte at most, however large it is. */
 const PIECE_BYTES = 1 << 20
 
-/** What came of it: words mod 2^bits, and by what others find them again. */
+/** What came of it, as the aggregator says. */
 export interface ToldSum {
-  readonly words: Uint32Array
+  readonly result: Body<'result'>
+  /** Packed. */
+  readonly payload: Uint8Array
   readonly sid: Uint8Array
-  /** SHA-256 of the packed words. */
-  readonly digest: Uint8Array
 }
 
 /**
- * The sum that the aggregator told. @param wait milliseconds that the aggregator may be silent
+ * What the aggregator told. @param wait milliseconds that the aggregator may be silent
  * @throws the refusals of the protocol, RefusedByPeer, and why the pipe ended
  */
 export async function sumWithOthers(
@@ -96,12 +95,8 @@ export async function sumWithOthers(
     await needs.before?.('reveal')
     await pipe.send('reveal', revealBody(reveal))
     stage('revealed')
-    const { bits, d } = init.header
-    const { payload } = await expectOf(pipe, ['result'], wait)
-    if (payload.length !== packedBytes(d, bits))
-      throw new JobRefusedError(init.header.job, 'the sum has another length')
-    checkPacked(payload, bits, d)
-    return { words: unpack(payload, bits, d), sid: shares.sid, digest: nodePrimitives.sha256(payload) }
+    const message = await expectOf(pipe, ['result'], wait)
+    return { result: bodyOf('result', message), payload: message.payload, sid: shares.sid }
   } finally {
     client.abort()
   }

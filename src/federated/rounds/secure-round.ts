@@ -7,10 +7,11 @@ import { ReplayError, ThresholdError } from '../secagg/errors.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { Prepared, RoundSite } from '../site/site.ts'
 import type { JobView } from './job-view.ts'
-import { decodeSum, encodeContribution } from './layout.ts'
+import { encodeContribution } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
 import type { Outcome } from './plain-member.ts'
+import { readSums } from './read-sums.ts'
 import { sumWithOthers } from './secure-member.ts'
 import { toldRecords } from './told-records.ts'
 
@@ -41,11 +42,12 @@ export async function secureRound(
   const { job, standing, random, self, ledger, dataset, times } = needs
   const { state, hash } = standing.current
   const layout = job.layout(state)
-  const header = job.header(session, state, hash)
+  const group = job.groupOf(self.id, state, hash)
+  const header = job.header(session, state, hash, group)
   let released: readonly string[] = []
   const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
   const peersOf = (identities: readonly string[]): string[] => identities.map((one) => keys.get(one) ?? one)
-  const { words, ...told } = await sumWithOthers(
+  const { result, payload, sid } = await sumWithOthers(
     {
       random,
       mayJoin: (identities) => checkAdmitted(needs, peersOf(identities)),
@@ -55,8 +57,8 @@ export async function secureRound(
       mayRelease: (identities) => {
         released = peersOf(identities)
         // Whoever aggregates began with enough of them; how many are left is this member's to look at.
-        if (released.length < job.least) {
-          throw new ThresholdError(`${released.length} members are left, and ${job.least} are the least of the plan`)
+        if (released.length < group.least) {
+          throw new ThresholdError(`${released.length} members are left, and ${group.least} are the least of the plan`)
         }
         if (prepared.noise === undefined) checkSet(needs, hash, released)
       },
@@ -72,7 +74,7 @@ export async function secureRound(
     pipe,
     {
       header,
-      members: job.members.map(({ key }) => key),
+      members: group.members.map(({ key }) => key),
       identity: {
         publicKey: job.members.find(({ peer }) => peer === self.id)!.key,
         sign: (bytes) => self.sign(bytes),
@@ -84,8 +86,12 @@ export async function secureRound(
     },
     times.silenceMs,
   )
-  const sums = decodeSum(words, layout, header)
-  return { sums, survivors: released.length, members: released, told }
+  const { sums, members, buckets, own } = readSums(job, { state, hash }, { group, released }, header, {
+    result,
+    payload,
+  })
+  const told = { sid, digest: nodePrimitives.sha256(own) }
+  return { sums, survivors: members.length, members, told, ...(buckets === undefined ? {} : { buckets }) }
 }
 
 /** Who was thrown out while the round was under way gets nothing more of this member. */

@@ -10,6 +10,13 @@ export interface RoundFacts {
   readonly records: number | null
 }
 
+/** What one bucket gave. */
+export interface BucketSum {
+  readonly sums: Sums
+  /** Members whose vectors are in it. */
+  readonly survivors: number
+}
+
 export interface SumMath {
   /** Shares that restore a secret, and votes that a state needs. */
   readonly t: number
@@ -19,6 +26,10 @@ export interface SumMath {
   readonly encoding: { readonly bits: number; readonly f: number } | undefined
   /** What the sum has to be made of. */
   readonly sees: Sight
+  /** Members of a bucket; undefined: all are one sum. */
+  readonly bucket: number | undefined
+  /** Buckets that a round is made of, at least. */
+  readonly leastBuckets: number
   isOver(state: FedState): boolean
   shape(state: FedState): VectorShape
   /** Of a round that starts from this state; undefined: none. */
@@ -27,5 +38,7 @@ export interface SumMath {
   apply(state: FedState, sums: Sums, survivors: number, initial: (state: FedState) => Float32Array): FedState
   /** The same where each contribution is seen. */
   applyEach(state: FedState, all: readonly Contribution[]): FedState
+  /** The same where sums of buckets are seen, in their order. */
+  applyBuckets(state: FedState, all: readonly BucketSum[]): FedState
   facts(state: FedState, sums: Sums): RoundFacts
 }

@@ -75,8 +75,14 @@ export const BODIES = {
   reveal: z.object({
     shares: z.array(z.object({ owner: position, kind: z.enum(['b', 's']), share: hash })).max(MOST_MEMBERS),
   }),
-  /** The sum, packed; or in the clear without secure sums, or all contributions one behind the other. */
-  result: z.object({ members: peers }),
+  /** The sum, packed, or those of all buckets; or in the clear without secure sums, or all contributions one behind the other. */
+  result: z.object({
+    members: peers,
+    buckets: z
+      .array(z.object({ index: position, members: peers }))
+      .max(MOST_MEMBERS)
+      .optional(),
+  }),
   applied: z.object({ state: hash, signature }),
   certificate: z.object({ state: hash, votes: z.array(vote).max(MOST_MEMBERS) }),
   /** The end of the exchange. `later`: come again. `party`: whose message it is about, by its place in the roster. */

@@ -5,11 +5,12 @@ import { roundOf, sumsOf } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { planHash } from '../plan-hash.ts'
 import { JobView } from '../rounds/job-view.ts'
-import { addContributions, decodeSum, encodeContribution } from '../rounds/layout.ts'
+import type { Group } from '../rounds/job-view.ts'
+import { addContributions, addSums, decodeSum, encodeContribution } from '../rounds/layout.ts'
 import type { Contribution, Sums } from '../rounds/layout.ts'
+import type { BucketSum } from '../rounds/sum-math.ts'
 import { FIRST_STATE, stateHash } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
-import { nodePrimitives } from '../secagg/primitives.ts'
 import { attacked } from './attackers.ts'
 import type { ClientPool } from './pool.ts'
 import { seededWords } from './pool.ts'
@@ -30,6 +31,14 @@ export interface SimulatedRound {
 export interface SimulationEvents {
   /** After each sum; `isLast` of its round. */
   readonly applied?: (state: FedState, line: SimulatedRound, isLast: boolean) => Promise<void>
+}
+
+/** What a client sent; an update that came late is of nobody in particular. */
+interface Entry {
+  /** Among all that were sent: chance is drawn by it. */
+  readonly place: number
+  readonly client: number | undefined
+  readonly contribution: Contribution
 }
 
 export class Simulation {
@@ -93,34 +102,44 @@ export class Simulation {
       const due = round + 1 + seeded.below(3)
       this.#late.push({ due, from: round, contribution: made[here.length + index]! })
     }
-    const all = [...good.map(({ contribution }) => contribution), ...arrived]
-    const sums = this.#add(
-      session,
-      all,
-      good.map(({ client }) => client),
-      seeded,
-    )
-    const facts = this.job.math.facts(state, sums)
-    await this.#apply(state, all, sums, session)
+    const buffered = arrived.map((contribution) => ({ client: undefined, contribution }))
+    const entries = [...good, ...buffered].map((one, place) => ({ ...one, place }))
+    const all = entries.map(({ contribution }) => contribution)
+    const sums = this.#sums(session, entries, seeded)
+    if (sums.length < this.job.leastGroups(state)) return undefined
+    const facts = this.job.math.facts(state, addSums(sums))
+    await this.#apply(state, all, sums)
     await this.#pool.commit(good.map(({ client }) => client))
     const dropped = this.#pool.names.length - good.length
     return { round, sites: all.length, ...facts, dropped, refused }
   }
 
-  async #apply(state: FedState, all: readonly Contribution[], sums: Sums, session: number): Promise<void> {
+  async #apply(state: FedState, all: readonly Contribution[], sums: readonly BucketSum[]): Promise<void> {
     const { math } = this.job
+    const [first] = sums
+    const apply = (): FedState => math.apply(state, first!.sums, first!.survivors, () => new Float32Array())
     if (state.pooled === null) {
-      const { pooled } = math.apply(state, sums, all.length, () => new Float32Array())
+      const { pooled } = apply()
       this.state = { ...state, pooled, global: await this.#pool.initial({ ...state, pooled }) }
-      return
-    }
-    if (math.strategy.sees === 'each') this.state = math.applyEach(state, all)
-    else if (math.strategy.sees === 'buckets') this.state = math.applyBuckets(state, all, this.#sid(session))
-    else this.state = math.apply(state, sums, all.length, () => new Float32Array())
+    } else if (math.strategy.sees === 'each') this.state = math.applyEach(state, all)
+    else this.state = math.bucket === undefined ? apply() : math.applyBuckets(state, sums)
   }
 
-  #sid(session: number): string {
-    return Buffer.from(nodePrimitives.sha256(stateHash(this.state), Uint8Array.of(session & 255))).toString('hex')
+  /** The sum of all; or that of each bucket which is large enough to be opened. */
+  #sums(session: number, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): BucketSum[] {
+    const { job, state } = this
+    const hash = stateHash(state)
+    // Where some are not even asked, those who are fill the buckets.
+    const isSampled = (this.#spec.fraction ?? 1) < 1
+    const asked = isSampled
+      ? all.flatMap(({ client }) => (client === undefined ? [] : [job.members[client]!]))
+      : undefined
+    return job.groups(state, hash, asked).flatMap((group) => {
+      const isIn = ({ client }: Entry): boolean => client !== undefined && group.members.includes(job.members[client]!)
+      const own = group.count === 1 ? all : all.filter(isIn)
+      if (group.count > 1 && own.length < group.least) return []
+      return [{ sums: this.#add(session, group, own, seeded), survivors: own.length }]
+    })
   }
 
   /** Who says something in this round, and who is late. */
@@ -152,21 +171,20 @@ export class Simulation {
     }))
   }
 
-  #add(
-    session: number,
-    all: readonly Contribution[],
-    clients: readonly number[],
-    seeded: ReturnType<typeof createSeeded>,
-  ): Sums {
+  #add(session: number, group: Group, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): Sums {
     const { job, state } = this
-    const shape = job.math.shape(state)
-    if (!job.isSecure) return addContributions(all, shape)
+    if (!job.isSecure) {
+      return addContributions(
+        all.map(({ contribution }) => contribution),
+        job.math.shape(state),
+      )
+    }
     const layout = job.layout(state)
-    const header = { ...job.header(session, state, stateHash(state)), t: job.math.t }
-    const sources = all.map((contribution, index) => {
-      const words = seededWords(this.#spec.seed, 'rounding', session, index)
+    const header = job.header(session, state, stateHash(state), group)
+    const sources = all.map(({ client, contribution, place }) => {
+      const words = seededWords(this.#spec.seed, 'rounding', session, place)
       const update = encodeContribution(contribution, layout, header, () => words.next())
-      return { update, records: this.#pool.records[clients[index] ?? 0] ?? 1 }
+      return { update, records: this.#pool.records[client ?? 0] ?? 1 }
     })
     if (this.#spec.masks === true) {
       const words = seededWords(this.#spec.seed, 'secrets', session, seeded.uint32())

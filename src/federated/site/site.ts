@@ -211,6 +211,10 @@ export class Site implements RoundSite {
         noise: undefined,
       }
     }
+    if (this.#math.bucket !== undefined) {
+      const { values } = clipToNorm(update, Number(parameters['clip']))
+      return { contribution: { reals: values, wide }, memory: kept, noise: undefined }
+    }
     const isSeen = this.#math.strategy.sees === 'each'
     const reals = isSeen ? update : update.map((value) => value * weight)
     return { contribution: { reals, wide }, memory: kept, noise: undefined }

@@ -80,6 +80,8 @@ export interface FleetInit {
   readonly keep?: CoordinatorNeeds['keep']
   readonly times?: typeof TIMES
   readonly changed?: Partial<MemberNeeds>
+  /** What takes part in its place. */
+  readonly siteOf?: (index: number, site: Site) => MemberNeeds['site']
   /** PeerId of a member that does nothing until it is started again. */
   readonly asleep?: (job: JobView) => string
   /** Files of a member, in place of those in memory. */
@@ -172,17 +174,18 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       ...(filter === undefined ? {} : { filter }),
       keep: init.keep,
     })
+    const site = new Site(
+      trainer,
+      job.math,
+      wordsFrom((length) => random.bytes(length)),
+    )
     const loop = new MemberLoop({
       clock,
       random,
       self: identity,
       job,
       standing,
-      site: new Site(
-        trainer,
-        job.math,
-        wordsFrom((length) => random.bytes(length)),
-      ),
+      site: init.siteOf?.(index, site) ?? site,
       ledger,
       dataset: names[index]!,
       connect: (peer) => connect(members[index]!, peer),

@@ -2,10 +2,12 @@
 import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { AnyManifest } from '../../../models/index.ts'
+import { checkFedPlan, membersToBear } from '../../../federated/index.ts'
 import { openFor } from '../../context.ts'
 import type { Command, CommandContext } from '../../context.ts'
 import { ensureModel } from '../../ensure-model.ts'
 import { UsageError } from '../../errors.ts'
+import { warningsOf } from './warnings.ts'
 
 const PLAN = {
   schema: 'weft.fed-plan/1',
@@ -70,17 +72,35 @@ async function languagePlan(context: CommandContext, name: string): Promise<obje
   }
 }
 
+/** Sites of a bucket: one of four may be gone, and the other three are still summed. */
+const BUCKET = 4
+
+function bearing(plan: object, attackers: number): object {
+  return {
+    ...plan,
+    strategy: { name: 'bucketed', group: BUCKET, clip: 2, rule: 'median', server_lr: 1 },
+    robust: { attackers },
+    minimum: { sites: membersToBear(attackers, BUCKET), records: 64 },
+  }
+}
+
 export const newCommand: Command = async (context) => {
   const { flags, out } = context
   const [isAnalysis, model] = [flags.flag('analysis'), flags.text('lora')]
   if (isAnalysis && model !== undefined)
     throw new UsageError('--analysis and --lora are two kinds of plans', 'give one')
   const path = resolve(flags.text('out') ?? flags.argument(1) ?? (isAnalysis ? 'fed-analysis.json' : 'fed-plan.json'))
+  const attackers = flags.number('robust')
+  if (isAnalysis && attackers !== undefined)
+    throw new UsageError('--analysis and --robust do not go together', 'an analysis is one sum of all')
   const training = model === undefined ? PLAN : await languagePlan(context, model)
-  const plan = isAnalysis ? ANALYSIS : training
+  const plan = isAnalysis ? ANALYSIS : attackers === undefined ? training : bearing(training, attackers)
   await writeFile(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx' }).catch((error: unknown) => {
     throw new UsageError(`${path} cannot be written: ${(error as Error).message}`, 'choose another with --out FILE')
   })
   if (out.structured) out.document({ schema: 'weft.fed-new/1', path })
-  else out.line(path)
+  else {
+    out.line(path)
+    if (attackers !== undefined) for (const words of warningsOf(checkFedPlan(plan, path), [])) out.note(words)
+  }
 }

@@ -3,10 +3,12 @@ import {
   analysisWarnings,
   bearableAttackers,
   isAnalysis,
+  leastOfBucket,
   leavesExactStatistics,
+  membersToBear,
   shared,
 } from '../../../federated/index.ts'
-import type { CheckedData, JobPlan } from '../../../federated/index.ts'
+import type { CheckedData, FedPlan, JobPlan } from '../../../federated/index.ts'
 
 export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string[] {
   if (isAnalysis(plan)) return analysisWarnings(plan)
@@ -28,14 +30,34 @@ export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string
       `privacy is of one ${privacy.unit}: epsilon ${privacy.epsilon} at delta ${privacy.delta} for all rounds together`,
     )
   }
-  if (strategy.name === 'bucketed') {
-    const group = Number(strategy['group'])
-    const members = Math.max(minimum?.sites ?? 3, sites.length)
-    said.push(
-      `bucketed bears ${bearableAttackers(members, group)} attackers among ${members} sites with groups of ${group}; ` +
-        `to bear f it takes ${group} (2f + 1) sites`,
-    )
-  }
+  if (strategy.name === 'bucketed') said.push(...bucketWords(plan, Math.max(minimum?.sites ?? 3, sites.length)))
   for (const { site, test } of sites) if (test === 0) said.push(`site ${site} has no rows for testing`)
+  return said
+}
+
+/** The choice between a secret and a robust sum, in words. */
+function bucketWords({ robust, secagg = 'off', strategy }: FedPlan, members: number): string[] {
+  const group = Number(strategy['group'])
+  const bears = bearableAttackers(members, group)
+  const said = [
+    `bucketed bears ${bears} attackers among ${members} sites with groups of ${group}; to bear f it takes ${group} (2f + 1) sites`,
+  ]
+  if (secagg === 'off') return said
+  said.push(
+    `a site is hidden among the ${group} or more of its bucket, not among all: whoever sees the sums and knows the others of ` +
+      `a bucket knows it. A bucket is opened with ${leastOfBucket(group)} of ${group} sites that stay, and left out with fewer`,
+    'the statistics of the columns are one sum of all, and bear no attacker: "scale":"none" or {"divide":N} needs none',
+  )
+  if (robust === undefined) {
+    said.push('over a mesh the plan has to say "robust":{"attackers":N}; weft fed simulate goes without it')
+    return said
+  }
+  const needed = membersToBear(robust.attackers, group)
+  const { attackers } = robust
+  said.push(
+    members < needed
+      ? `to bear ${attackers} attackers it takes ${needed} sites, and the plan asks for ${members}: it does not start with fewer than ${needed}`
+      : `no round is made of fewer than ${2 * attackers + 1} buckets: with ${members} sites ${Math.floor(members / group) - 2 * attackers - 1} of ${Math.floor(members / group)} may be left out`,
+  )
   return said
 }
