@@ -115,16 +115,19 @@ describe('a lane', () => {
   test('counts tickets that nobody comes by, until they expire', async () => {
     const { a, b, counted } = await pair()
     echo(a)
-    const ask = async (): Promise<number> => {
-      const channel = await b.open(a.id, LANE_PROTOCOL)
-      const { promise, resolve } = Promise.withResolvers<Frame>()
-      channel.onFrame(resolve)
-      await channel.send(frame({ type: 1, control: encodeControl({ protocol: ECHO, host: '127.0.0.1' }) }))
-      return (await promise).type
-    }
-    const answers: number[] = []
-    for (let index = 0; index <= MAX_LANES_PER_LINK; index++) answers.push(await ask())
-    expect(answers).toEqual([...Array.from({ length: MAX_LANES_PER_LINK }, () => 2), 3])
+    const channels = await Promise.all(
+      Array.from({ length: MAX_LANES_PER_LINK + 1 }, () => b.open(a.id, LANE_PROTOCOL)),
+    )
+    // all at once: a busy machine would let the first expire before the last is asked for
+    const answers = await Promise.all(
+      channels.map(async (channel) => {
+        const { promise, resolve } = Promise.withResolvers<Frame>()
+        channel.onFrame(resolve)
+        await channel.send(frame({ type: 1, control: encodeControl({ protocol: ECHO, host: '127.0.0.1' }) }))
+        return (await promise).type
+      }),
+    )
+    expect(answers.toSorted()).toEqual([...Array.from({ length: MAX_LANES_PER_LINK }, () => 2), 3])
     await sleep(LANE_WAIT_MS + 200)
     await trip(await b.openLane(a.id, ECHO), 100)
     expect(counted.b).toMatchObject({ lanes_opened: 1 })
