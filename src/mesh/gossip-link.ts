@@ -2,11 +2,29 @@
 import type { Channel, Frame } from '../net/index.ts'
 import type { Clock } from '../util/index.ts'
 import { MeshProtocolError } from './errors.ts'
-import { digestFrames, goodbyeFrame, GOSSIP, readDigest, readSums, recordFrame, summaryFrame } from './gossip-wire.ts'
-import { FULL_MESH, LINK_BURST, LINK_RECORDS_PER_SECOND, MAX_DIGEST_ENTRIES, MAX_RECORD_BYTES } from './limits.ts'
+import { batchedBytes, batchFrame, readBatch } from './gossip-batch.ts'
+import type { AgedRecord } from './gossip-batch.ts'
+import {
+  digestFrames,
+  goodbyeFrame,
+  GOSSIP,
+  readAge,
+  readDigest,
+  readSums,
+  recordFrame,
+  summaryFrame,
+} from './gossip-wire.ts'
+import {
+  FULL_MESH,
+  LINK_BURST,
+  LINK_RECORDS_PER_SECOND,
+  MAX_BATCH_BYTES,
+  MAX_DIGEST_ENTRIES,
+  MAX_RECORD_BYTES,
+} from './limits.ts'
 import type { DigestEntry, RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
-import { differing } from './sums.ts'
+import { bucketOf, differing } from './sums.ts'
 
 export interface GossipLinkNeeds {
   readonly channel: Channel
@@ -18,6 +36,8 @@ export interface GossipLinkNeeds {
   readonly farewell: (peer: string) => void
   /** All that is known may be told once more: it is long. */
   readonly mayTell: () => boolean
+  /** Whether nobody was asked lately for all that is lacking of a bucket (sums.ts). */
+  readonly mayAsk: (bucket: number) => boolean
 }
 
 export class GossipLink {
@@ -27,12 +47,14 @@ export class GossipLink {
   /** Ids of records, sent one at a time: a slow peer costs one entry a record, whatever the number of updates. */
   readonly #waiting = new Set<string>()
   readonly #messages: Frame[] = []
-  readonly #tooFast: () => Promise<void> | undefined
+  readonly #tooFast: (records: number) => Promise<void> | undefined
   #pumping = false
   /** Entries of a digest whose last frame has not come. */
   #told: DigestEntry[] = []
   /** The other side has sent sums: it is not of the version before. */
   #speaksSums = false
+  /** It takes several records in one frame. */
+  #takesBatches = false
 
   constructor(needs: GossipLinkNeeds) {
     this.peer = needs.channel.remote
@@ -40,11 +62,12 @@ export class GossipLink {
     this.#needs = needs
     this.#tooFast = createPace(needs.clock)
     needs.channel.onFrame((message) => this.#onFrame(message))
+    this.#enqueue(GOSSIP.records, [batchFrame([])])
   }
 
-  /** The newest version of this record goes out when its turn comes. */
-  push(id: string): void {
-    this.#waiting.add(id)
+  /** The newest versions of these records go out when their turn comes. */
+  push(...ids: readonly string[]): void {
+    for (const id of ids) this.#waiting.add(id)
     void this.#pump()
   }
 
@@ -63,7 +86,7 @@ export class GossipLink {
   }
 
   #sendDigest(reply: boolean, of?: readonly number[]): void {
-    const entries = this.#needs.book.entries(of === undefined ? undefined : new Set(of))
+    const entries = this.#needs.book.entries(of)
     this.#enqueue(GOSSIP.digest, digestFrames(entries, reply, of))
   }
 
@@ -103,12 +126,19 @@ export class GossipLink {
   #next(): Frame | undefined {
     const message = this.#messages.shift()
     if (message !== undefined) return message
+    const records: AgedRecord[] = []
+    let bytes = 0
     for (const id of this.#waiting) {
-      this.#waiting.delete(id)
       const record = this.#needs.book.get(id)
-      if (record !== undefined) return recordFrame(record.bytes, this.#needs.ageOf(record.author))
+      bytes += record === undefined ? 0 : batchedBytes(record)
+      if (records.length > 0 && bytes > MAX_BATCH_BYTES) break
+      this.#waiting.delete(id)
+      if (record !== undefined) records.push({ bytes: record.bytes, age: this.#needs.ageOf(record.author) })
+      if (records.length > 0 && !this.#takesBatches) break
     }
-    return undefined
+    const [first] = records
+    if (first === undefined) return undefined
+    return records.length > 1 ? batchFrame(records) : recordFrame(first.bytes, first.age)
   }
 
   /** @throws MeshProtocolError, ControlError: what no weft sends ends the channel */
@@ -122,9 +152,11 @@ export class GossipLink {
         return undefined
       case GOSSIP.record:
         if (message.payload.length > MAX_RECORD_BYTES) throw new MeshProtocolError(this.peer, 'a record is too large')
-        this.#needs.received(message.payload, message.step * 1000, this)
+        this.#needs.received(message.payload, readAge(message.step), this)
         // Not reading on is what slows a flood down.
-        return this.#tooFast()
+        return this.#tooFast(1)
+      case GOSSIP.records:
+        return this.#onBatch(message.payload)
       case GOSSIP.goodbye:
         this.#needs.farewell(this.peer)
         return undefined
@@ -132,6 +164,14 @@ export class GossipLink {
         // Of a later version.
         return undefined
     }
+  }
+
+  #onBatch(payload: Uint8Array): Promise<void> | undefined {
+    this.#takesBatches = true
+    const records = readBatch(payload)
+    if (records === undefined) throw new MeshProtocolError(this.peer, 'its records are malformed')
+    for (const { bytes, age } of records) this.#needs.received(bytes, age, this)
+    return this.#tooFast(records.length)
   }
 
   #onSummary({ digest, control }: Frame): void {
@@ -142,7 +182,7 @@ export class GossipLink {
       return
     }
     this.#speaksSums = true
-    const buckets = differing(sums, book.sums())
+    const buckets = this.#wanted(differing(sums, book.sums()))
     if (buckets.length > 0 && mayTell()) this.#sendDigest(true, buckets)
   }
 
@@ -159,23 +199,41 @@ export class GossipLink {
 
   #onDigest(entries: readonly DigestEntry[], reply: boolean, of: readonly number[] | undefined): void {
     const { book } = this.#needs
-    const theirs = new Map(entries.map(([kind, key, author, version]) => [recordId({ kind, author, key }), version]))
-    for (const [kind, key, author, version] of book.entries(of === undefined ? undefined : new Set(of))) {
-      const id = recordId({ kind, author, key })
-      if (version > (theirs.get(id) ?? 0)) this.push(id)
+    // By author, of which each has few: a name for each entry would cost more than all the rest.
+    const theirs = new Map<string, DigestEntry[]>()
+    for (const entry of entries) {
+      const known = theirs.get(entry[2])
+      if (known === undefined) theirs.set(entry[2], [entry])
+      else known.push(entry)
     }
-    const lacking = [...theirs].some(([id, version]) => version > book.version(id))
-    if (reply && lacking) this.#sendDigest(false, of)
+    const newer: string[] = []
+    for (const [kind, key, author, version] of book.entries(of)) {
+      const known = theirs.get(author)?.find((other) => other[0] === kind && other[1] === key)
+      if (version > (known?.[3] ?? 0)) newer.push(recordId({ kind, author, key }))
+    }
+    this.push(...newer)
+    if (!reply) return
+    const lacking = entries.filter(([kind, key, author, version]) => version > book.version({ kind, author, key }))
+    if (lacking.length === 0) return
+    if (of === undefined) return this.#sendDigest(false)
+    const buckets = new Set(lacking.map(([kind, key, author]) => bucketOf(recordId({ kind, author, key }))))
+    const wanted = this.#wanted([...buckets])
+    if (wanted.length > 0) this.#sendDigest(false, wanted)
+  }
+
+  /** Of these buckets those that the other side is asked for. Who lacks much asks one at a time: all would send it the same. */
+  #wanted(buckets: readonly number[]): readonly number[] {
+    return buckets.length <= FULL_MESH ? buckets : buckets.filter((bucket) => this.#needs.mayAsk(bucket))
   }
 }
 
 /** A promise to wait for when records come faster than the pace of a link. */
-function createPace(clock: Clock): () => Promise<void> | undefined {
+function createPace(clock: Clock): (records: number) => Promise<void> | undefined {
   let tokens = LINK_BURST
   let at = clock.now()
-  return () => {
+  return (records) => {
     const now = clock.now()
-    tokens = Math.min(LINK_BURST, tokens + ((now - at) / 1000) * LINK_RECORDS_PER_SECOND) - 1
+    tokens = Math.min(LINK_BURST, tokens + ((now - at) / 1000) * LINK_RECORDS_PER_SECOND) - records
     at = now
     return tokens >= 0 ? undefined : clock.sleep((-tokens / LINK_RECORDS_PER_SECOND) * 1000)
   }

@@ -8,6 +8,7 @@
  *                    With {of: [bucket, ...]}, to one that has sent sums: these are all entries of those buckets alone
  *   type 3 record    payload = record (records.ts), step = seconds since the sender heard its author
  *   type 4 goodbye   the sender leaves now
+ *   type 5 records   several records in one frame (gossip-batch.ts), to one that has sent such a frame; the first is empty
  */
 import { z } from 'zod'
 import { decodeControl, DTYPE, encodeControl, frame } from '../net/index.ts'
@@ -18,7 +19,7 @@ import { SUM_BUCKETS, SUMS_BYTES } from './sums.ts'
 
 export const MESH_PROTOCOL = '/weft/mesh/1'
 
-export const GOSSIP = { summary: 1, digest: 2, record: 3, goodbye: 4 } as const
+export const GOSSIP = { summary: 1, digest: 2, record: 3, goodbye: 4, records: 5 } as const
 
 const MAX_AGE_SECONDS = 0xffff_ffff
 
@@ -51,10 +52,25 @@ export function digestFrames(entries: readonly DigestEntry[], reply: boolean, of
   return frames
 }
 
-/** `age` in milliseconds; Infinity (never heard, read from disk) travels as the largest. */
+/** Seconds; Infinity (never heard, read from disk) travels as the largest. @param age milliseconds */
+export function writtenAge(age: number): number {
+  return Math.min(MAX_AGE_SECONDS, Math.max(0, Math.round(age / 1000)))
+}
+
+/** Milliseconds. */
+export function readAge(seconds: number): number {
+  return seconds * 1000
+}
+
+/** `age` in milliseconds. */
 export function recordFrame(bytes: Uint8Array, age: number): Frame {
-  const step = Math.min(MAX_AGE_SECONDS, Math.max(0, Math.round(age / 1000)))
-  return frame({ type: GOSSIP.record, dtype: DTYPE.bytes, dims: [bytes.length], payload: bytes, step })
+  return frame({
+    type: GOSSIP.record,
+    dtype: DTYPE.bytes,
+    dims: [bytes.length],
+    payload: bytes,
+    step: writtenAge(age),
+  })
 }
 
 export function goodbyeFrame(): Frame {

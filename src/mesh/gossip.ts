@@ -10,20 +10,24 @@ import type { Judged } from './intake.ts'
 import {
   ANTI_ENTROPY_MS,
   ASK_AGAIN_MS,
+  ASKED_MS,
+  BUSY_COMPARE_FANOUT,
   COMPARE_FANOUT,
   DIGESTS_TOLD,
   DIRECT_FANOUT,
   FAREWELL_MS,
   FORWARD_FANOUT,
   FULL_MESH,
-  LARGE_FORWARD_FANOUT,
   LARGE_PUSH_FANOUT,
   REOPEN_FIRST_MS,
   REOPEN_LAST_MS,
 } from './limits.ts'
 import type { RecordBook } from './record-book.ts'
+import { createPassingOn } from './passing-on.ts'
+import type { PassingOn } from './passing-on.ts'
 import { recordId } from './records.ts'
 import { drawn } from './shuffle.ts'
+import { SUM_BUCKETS } from './sums.ts'
 import { createTurns } from './turns.ts'
 
 export interface GossipNeeds {
@@ -50,14 +54,22 @@ export class Gossip {
   readonly #patience = new Map<string, number>()
   readonly #ending = new AbortController()
   readonly #mayCompare: () => boolean
+  readonly #mayCompareInLarge: () => boolean
   readonly #mayTell: () => boolean
+  readonly #mayAsk: (bucket: number) => boolean
+  readonly #passingOn: PassingOn
   #cancelRound: CancelTimer | undefined
+  /** Records that were new here since the last round. */
+  #news = 0
   #running = false
 
   constructor(needs: GossipNeeds) {
     this.#needs = needs
     this.#mayCompare = createTurns(needs.clock, COMPARE_FANOUT, ANTI_ENTROPY_MS)
+    this.#mayCompareInLarge = createTurns(needs.clock, BUSY_COMPARE_FANOUT, ANTI_ENTROPY_MS)
     this.#mayTell = createTurns(needs.clock, DIGESTS_TOLD, ANTI_ENTROPY_MS)
+    this.#mayAsk = createAsked(needs.clock)
+    this.#passingOn = createPassingOn({ clock: needs.clock, random: needs.random, links: () => this.#all })
   }
 
   start(): void {
@@ -76,6 +88,7 @@ export class Gossip {
     const { clock } = this.#needs
     this.#running = false
     this.#cancelRound?.()
+    this.#passingOn.stop()
     this.#ending.abort(new Error('the mesh is ending'))
     const links = [...this.#links.values()]
     this.#links.clear()
@@ -139,12 +152,14 @@ export class Gossip {
     const ageOf = (author: string): number =>
       author === network.id || isConnected(author) ? 0 : Math.max(0, book.silence(author))
     const received = this.#received.bind(this)
-    const link = new GossipLink({ channel, clock, book, ageOf, received, farewell, mayTell: this.#mayTell })
+    const [mayTell, mayAsk] = [this.#mayTell, this.#mayAsk]
+    const link = new GossipLink({ channel, clock, book, ageOf, received, farewell, mayTell, mayAsk })
     const since = clock.now()
     this.#links.set(peer, link)
     this.#all = [...this.#links.values()]
     // Who meets many at once knows after the first few what all of them know; the rounds find what is lacking.
-    if (this.#mayCompare()) link.compare()
+    const mayCompare = book.size > FULL_MESH ? this.#mayCompareInLarge : this.#mayCompare
+    if (mayCompare()) link.compare()
     void link.closed.then(() => {
       if (clock.now() - since > REOPEN_LAST_MS) this.#patience.delete(peer)
       if (this.#links.get(peer) !== link) return
@@ -159,15 +174,15 @@ export class Gossip {
     if (verdict === 'forged') from.abort(why)
     if (verdict === 'limited') this.#askAgain(from)
     if (verdict !== 'accepted' || record === undefined) return
-    const isLarge = this.#needs.book.size > FULL_MESH
+    this.#news++
+    const id = recordId(record)
+    if (this.#needs.book.size > FULL_MESH) return this.#passingOn.add(id, record.author, from.peer)
     // Who has it from its author hears it as all do whom the author knows: a few are told, in case it does not know them.
-    const few = from.peer === record.author ? DIRECT_FANOUT : FORWARD_FANOUT
-    const fanout = isLarge ? LARGE_FORWARD_FANOUT : few
+    const fanout = from.peer === record.author ? DIRECT_FANOUT : FORWARD_FANOUT
     // Two more, since it may fall on those two.
     const others = drawn(this.#all, fanout + 2, this.#needs.random).filter(
       ({ peer }) => peer !== from.peer && peer !== record.author,
     )
-    const id = recordId(record)
     for (const link of others.slice(0, fanout)) link.push(id)
   }
 
@@ -189,8 +204,22 @@ export class Gossip {
     this.#cancelRound = clock.after(ANTI_ENTROPY_MS * (0.75 + (0.5 * draw) / 255), () => {
       this.#needs.round()
       // With some at a time: what one was not asked this time another has, and a mesh of 1,000 costs no more than one of 8.
-      for (const link of drawn(this.#all, COMPARE_FANOUT, random)) link.compare()
+      // While much is on its way all differ from all, and what is lacking comes by itself.
+      const isBusy = this.#needs.book.size > FULL_MESH && this.#news > FULL_MESH
+      this.#news = 0
+      for (const link of drawn(this.#all, isBusy ? BUSY_COMPARE_FANOUT : COMPARE_FANOUT, random)) link.compare()
       this.#nextRound()
     })
+  }
+}
+
+/** Whether a bucket was not asked for within ASKED_MS; then it is taken for asked now. */
+function createAsked(clock: Clock): (bucket: number) => boolean {
+  const asked = new Float64Array(SUM_BUCKETS).fill(-Infinity)
+  return (bucket) => {
+    const now = clock.now()
+    if (now - asked[bucket]! < ASKED_MS) return false
+    asked[bucket] = now
+    return true
   }
 }

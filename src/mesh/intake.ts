@@ -56,16 +56,16 @@ export function createIntake(needs: IntakeNeeds): Intake {
   }
   const judge = (sealed: SealedRecord, age: number, from: string, again = false): readonly [Verdict, string] => {
     const { record } = sealed
-    const id = recordId(record)
-    if (record.version <= book.version(id)) return ['known', '']
+    const known = book.version(record)
+    if (record.version <= known) return ['known', '']
     if (!again && !isLetIn(record)) return ['refused', 'its author is not admitted']
     if (age > AWAY_KEEP_MS && record.kind !== 'placement') return ['refused', 'its author was not heard for long']
     // Signature first: else forgeries would use up what the author may send.
     if (!isGenuine(sealed)) return ['forged', 'the signature is not that of its author']
     // The first is no update: it costs no bucket, and a mesh that comes up has none at all.
-    if (record.author !== needs.self && book.version(id) > 0 && limited(id)) return ['limited', 'updated too often']
+    if (record.author !== needs.self && known > 0 && limited(recordId(record))) return ['limited', 'updated too often']
     const refuse = (why: string): readonly [Verdict, string] => {
-      book.shadows.add(id, record.version, 'refused')
+      book.shadows.add(recordId(record), record.version, 'refused')
       return ['refused', why]
     }
     if (record.author === needs.self && record.kind !== 'placement') return ['own', '']

@@ -70,10 +70,21 @@ export const THERE_BEATS = 2.5
 /** Of a large mesh: peers that a record goes to from its author, and from each that it is new to. Anti-entropy brings the rest. */
 export const LARGE_PUSH_FANOUT = 24
 export const LARGE_FORWARD_FANOUT = 4
+/** What came from others waits so long for more, so that it goes on in one frame: five hops of it are the way through a mesh of 1,000. */
+export const PASS_ON_MS = 200
+/** Several records in one frame: one of the largest, or near a hundred profiles. */
+export const MAX_BATCH_BYTES = 128 << 10
 /** An epidemic over 8 others reaches a mesh of 1,000 in four hops; anti-entropy finds who was left out. */
 export const FORWARD_FANOUT = 8
 /** Peers that a round of anti-entropy compares with: 2 KB each, and what differs. */
 export const COMPARE_FANOUT = 8
+/**
+ * Of a large mesh, in the time of a round: comparisons with whom it is newly connected to, who knows the same as the one before;
+ * and those of the round itself when more than FULL_MESH records were new since the last one.
+ */
+export const BUSY_COMPARE_FANOUT = 2
+/** Who differs in more buckets than FULL_MESH has asked somebody for them, and asks no other for so long. */
+export const ASKED_MS = 3_000
 /** Digests that a peer sends when asked, in the time of a round: a newcomer asks several, and many may come at once. */
 export const DIGESTS_TOLD = 32
 /** Of what comes from its author itself: that tells all whom it is connected to. */

@@ -3,12 +3,11 @@ import { createHash } from 'node:crypto'
 import type { Clock } from '../util/index.ts'
 import type { BodyOf } from './bodies.ts'
 import { MAX_AUTHORS, MAX_BOOK_BYTES, MAX_BYTES_PER_AUTHOR, MAX_RECORDS, MAX_RECORDS_PER_AUTHOR } from './limits.ts'
-import { recordId } from './records.ts'
-import type { SealedRecord } from './records.ts'
+import type { MeshRecord, SealedRecord } from './records.ts'
 import { Shadows } from './shadows.ts'
 import { storedRecord } from './stored-record.ts'
 import type { StoredRecord } from './stored-record.ts'
-import { bucketOf, Sums, sumOf } from './sums.ts'
+import { bucketOf, SUM_BUCKETS, Sums, sumOf } from './sums.ts'
 import type { EntrySum } from './sums.ts'
 import type { RecordKind } from './types.ts'
 
@@ -21,24 +20,27 @@ export interface RecordBookNeeds {
   readonly changed: (record: StoredRecord) => void
 }
 
+/** What names a record. */
+type Named = Pick<MeshRecord, 'kind' | 'author' | 'key'>
+
 interface Author {
   heardAt: number
   bytes: number
-  /** Of a hundred at most, and mostly two. */
-  ids: readonly string[]
+  /** A hundred at most and mostly two, so that looking through them costs less than a table of all records by their names. */
+  records: readonly StoredRecord[]
 }
 
 export class RecordBook {
   /** What was seen and is not kept. */
   readonly shadows: Shadows
   readonly #needs: RecordBookNeeds
-  readonly #records = new Map<string, StoredRecord>()
   /** By the beginning of the signature, so that a copy is known without being read. Of two with the same one is not known so. */
   readonly #signed = new Map<number, StoredRecord>()
   /** Those of which there are few; of profiles and holdings the book is full. */
   readonly #few = new Map<RecordKind, Set<StoredRecord>>()
   readonly #authors = new Map<string, Author>()
   readonly #sums = new Sums()
+  #count = 0
   #bytes = 0
   #hash: Uint8Array | undefined
 
@@ -54,18 +56,21 @@ export class RecordBook {
   }
 
   get(id: string): StoredRecord | undefined {
-    return this.#records.get(id)
+    return this.#at(namedBy(id))
   }
 
   find<Kind extends RecordKind>(kind: Kind, author: string, key = ''): StoredRecord<Kind> | undefined {
-    return this.#records.get(recordId({ kind, author, key })) as StoredRecord<Kind> | undefined
+    return this.#at({ kind, author, key }) as StoredRecord<Kind> | undefined
   }
 
   ofKind<Kind extends RecordKind>(kind: Kind): StoredRecord<Kind>[] {
     const few = this.#few.get(kind) as ReadonlySet<StoredRecord<Kind>> | undefined
     if (few !== undefined) return [...few]
     if (!isMany(kind)) return []
-    return [...this.#records.values()].filter((record): record is StoredRecord<Kind> => record.kind === kind)
+    const found: StoredRecord[] = []
+    for (const { records } of this.#authors.values())
+      for (const record of records) if (record.kind === kind) found.push(record)
+    return found as StoredRecord<Kind>[]
   }
 
   /** Peers that records are kept of. */
@@ -77,46 +82,44 @@ export class RecordBook {
     return [...this.#authors.keys()]
   }
 
-  recordsOf(author: string): StoredRecord[] {
-    return [...(this.#authors.get(author)?.ids ?? [])].map((id) => this.#records.get(id)!)
+  recordsOf(author: string): readonly StoredRecord[] {
+    return this.#authors.get(author)?.records ?? []
   }
 
   /** Version that is here, kept or only seen; 0 for none. */
-  version(id: string): number {
-    return Math.max(this.#records.get(id)?.version ?? 0, this.shadows.version(id) ?? 0)
+  version(named: Named): number {
+    return Math.max(this.#at(named)?.version ?? 0, this.shadows.version(named) ?? 0)
   }
 
   /** Keeps a record that has been judged. False when there is no room for it and nobody could make way. */
   keep(sealed: SealedRecord, body: BodyOf<RecordKind>): boolean {
     const record = storedRecord(sealed, body)
-    const { id, author: name } = record
-    const before = this.#records.get(id)
+    const before = this.#at(record)
     const growth = sealed.bytes.length - (before?.bytes.length ?? 0)
-    if (!this.#isWithinShare(name, id, growth) || !this.#makeRoom(name, id, growth)) return false
-    const author = this.#authors.get(name) ?? { heardAt: -Infinity, bytes: 0, ids: [] }
-    this.#authors.set(name, author)
-    if (before === undefined) author.ids = [...author.ids, id]
+    if (!this.#isWithinShare(record, before, growth) || !this.#makeRoom(record, growth)) return false
+    const author = this.#authors.get(record.author) ?? { heardAt: -Infinity, bytes: 0, records: [] }
+    this.#authors.set(record.author, author)
+    const others = author.records.filter((other) => other !== before)
+    author.records = [...others, record]
     author.bytes += growth
     this.#bytes += growth
-    this.shadows.remove(id)
-    this.shadows.recall(name)
+    this.shadows.remove(record.id)
+    this.shadows.recall(record.author)
     if (before !== undefined) this.#leave(before)
-    this.#records.set(id, record)
     this.#enter(record)
     this.#needs.changed(record)
     return true
   }
 
   drop(id: string): void {
-    const record = this.#records.get(id)
+    const record = this.get(id)
     if (record === undefined) return
     const author = this.#authors.get(record.author)!
-    this.#records.delete(id)
     this.#leave(record)
-    author.ids = author.ids.filter((other) => other !== id)
+    author.records = author.records.filter((other) => other !== record)
     author.bytes -= record.bytes.length
     this.#bytes -= record.bytes.length
-    if (author.ids.length === 0) this.#authors.delete(record.author)
+    if (author.records.length === 0) this.#authors.delete(record.author)
     this.shadows.add(id, record.version, 'dropped')
     this.#needs.changed(record)
   }
@@ -133,13 +136,15 @@ export class RecordBook {
   }
 
   /** @param of those in these buckets (sums.ts); undefined: all */
-  entries(of?: ReadonlySet<number>): DigestEntry[] {
+  entries(of?: readonly number[]): DigestEntry[] {
     const entries: DigestEntry[] = []
-    for (const { kind, key, author, version, sum } of this.#records.values())
-      if (of?.has(sum.bucket) !== false) entries.push([kind, key, author, version])
+    const isOf = flags(of)
+    for (const { records } of this.#authors.values())
+      for (const { kind, key, author, version, sum } of records)
+        if (isOf[sum.bucket] === 1) entries.push([kind, key, author, version])
     for (const [id, version] of this.shadows.entries()) {
-      if (of?.has(bucketOf(id)) === false) continue
-      const [kind, author, key] = id.split('\n') as [string, string, string]
+      if (isOf[bucketOf(id)] !== 1) continue
+      const { kind, author, key } = namedBy(id)
       entries.push([kind, key, author, version])
     }
     return entries
@@ -156,17 +161,21 @@ export class RecordBook {
     return this.#sums.bytes()
   }
 
-  #isWithinShare(name: string, id: string, growth: number): boolean {
+  #at({ kind, author, key }: Named): StoredRecord | undefined {
+    return this.#authors.get(author)?.records.find((record) => record.kind === kind && record.key === key)
+  }
+
+  #isWithinShare({ author: name }: StoredRecord, before: StoredRecord | undefined, growth: number): boolean {
     const author = this.#authors.get(name)
     if (author === undefined) return true
     if (author.bytes + growth > MAX_BYTES_PER_AUTHOR) return false
-    return this.#records.has(id) || author.ids.length < MAX_RECORDS_PER_AUTHOR
+    return before !== undefined || author.records.length < MAX_RECORDS_PER_AUTHOR
   }
 
   /** Drops the authors that were silent longest, until there is room. */
-  #makeRoom(name: string, id: string, growth: number): boolean {
-    while (this.#isFull(name, id, growth)) {
-      const far = this.authors().filter((other) => other !== name && !this.#needs.isNear(other))
+  #makeRoom(record: StoredRecord, growth: number): boolean {
+    while (this.#isFull(record, growth)) {
+      const far = this.authors().filter((other) => other !== record.author && !this.#needs.isNear(other))
       const [oldest] = far.sort((left, right) => this.silence(right) - this.silence(left))
       if (oldest === undefined) return false
       for (const { id } of this.recordsOf(oldest)) this.drop(id)
@@ -174,13 +183,14 @@ export class RecordBook {
     return true
   }
 
-  #isFull(name: string, id: string, growth: number): boolean {
+  #isFull(record: StoredRecord, growth: number): boolean {
     if (this.#bytes + growth > MAX_BOOK_BYTES) return true
-    if (!this.#records.has(id) && this.#records.size >= MAX_RECORDS) return true
-    return !this.#authors.has(name) && this.#authors.size >= MAX_AUTHORS
+    if (this.#count >= MAX_RECORDS && this.#at(record) === undefined) return true
+    return !this.#authors.has(record.author) && this.#authors.size >= MAX_AUTHORS
   }
 
   #enter(record: StoredRecord): void {
+    this.#count++
     this.#toggle(record.sum)
     this.#signed.set(signatureStart(record.bytes), record)
     if (isMany(record.kind)) return
@@ -189,6 +199,7 @@ export class RecordBook {
   }
 
   #leave(record: StoredRecord): void {
+    this.#count--
     this.#toggle(record.sum)
     const start = signatureStart(record.bytes)
     if (this.#signed.get(start) === record) this.#signed.delete(start)
@@ -199,6 +210,20 @@ export class RecordBook {
     this.#hash = undefined
     this.#sums.toggle(sum)
   }
+}
+
+/** [SUM_BUCKETS] 1 for these buckets; undefined: for all. */
+function flags(of: readonly number[] | undefined): Uint8Array {
+  const set = new Uint8Array(SUM_BUCKETS)
+  if (of === undefined) return set.fill(1)
+  for (const bucket of of) set[bucket] = 1
+  return set
+}
+
+/** The reverse of `recordId`. */
+function namedBy(id: string): Named {
+  const [kind, author, key] = id.split('\n') as [string, string, string]
+  return { kind, author, key }
 }
 
 function isMany(kind: RecordKind): boolean {

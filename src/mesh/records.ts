@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import { isPeerId, verify } from '../trust/index.ts'
-import { canonicalJson } from '../util/index.ts'
+import { canonicalJson, isCanonicalJson } from '../util/index.ts'
 import { RecordTooLargeError } from './errors.ts'
 import { MAX_NAME, MAX_RECORD_BYTES } from './limits.ts'
 
@@ -63,7 +63,10 @@ export async function sealRecord(signer: Signer, record: Omit<MeshRecord, 'autho
   return { record: whole, bytes: new Uint8Array(Buffer.concat([signature, json])) }
 }
 
-/** Reads the envelope; nothing is believed yet. Undefined when the bytes are no record. */
+/**
+ * Reads the envelope; nothing is believed yet. Undefined when the bytes are no record. What is given back has bytes of its own:
+ * those that came may be a part of many others, which would stay in memory with them.
+ */
 export function readRecord(bytes: Uint8Array): SealedRecord | undefined {
   if (bytes.length <= SIGNATURE_BYTES || bytes.length > MAX_RECORD_BYTES) return undefined
   try {
@@ -71,9 +74,9 @@ export function readRecord(bytes: Uint8Array): SealedRecord | undefined {
     const value: unknown = JSON.parse(json)
     const result = envelope.safeParse(value)
     // A second spelling of the same record would be a second record to whoever compares bytes.
-    if (!result.success || canonicalJson(value) !== json) return undefined
+    if (!result.success || !isCanonicalJson(json, value)) return undefined
     const { author, body, key, kind, version } = result.data
-    return { record: { author, body, key, kind, version }, bytes }
+    return { record: { author, body, key, kind, version }, bytes: bytes.slice() }
   } catch {
     return undefined
   }

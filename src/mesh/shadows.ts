@@ -4,6 +4,8 @@
  */
 import type { Clock } from '../util/index.ts'
 import { MAX_SHADOWS, SHADOW_KEEP_MS } from './limits.ts'
+import { recordId } from './records.ts'
+import type { MeshRecord } from './records.ts'
 
 interface Shadow {
   readonly version: number
@@ -22,8 +24,9 @@ export class Shadows {
     this.#changed = changed
   }
 
-  version(id: string): number | undefined {
-    return this.#shadows.get(id)?.version
+  version(named: Pick<MeshRecord, 'kind' | 'author' | 'key'>): number | undefined {
+    // Mostly there are none, and a name costs.
+    return this.#shadows.size === 0 ? undefined : this.#shadows.get(recordId(named))?.version
   }
 
   /** `dropped`: it was fine, and is wanted again when its author comes back. */

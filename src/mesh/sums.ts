@@ -48,13 +48,15 @@ export class Sums {
   }
 }
 
-/** Buckets whose sums are not the same, rising. */
+/** Buckets whose sums are not the same, rising. Both are SUMS_BYTES long. */
 export function differing(one: Uint8Array, other: Uint8Array): number[] {
   const buckets: number[] = []
-  for (let bucket = 0; bucket < SUM_BUCKETS; bucket++) {
-    const start = bucket * SUM_BYTES
-    const end = start + SUM_BYTES
-    if (Buffer.compare(one.subarray(start, end), other.subarray(start, end)) !== 0) buckets.push(bucket)
+  if (Buffer.compare(one, other) === 0) return buckets
+  for (let at = 0; at < SUMS_BYTES; at++) {
+    if (one[at] === other[at]) continue
+    const bucket = Math.floor(at / SUM_BYTES)
+    buckets.push(bucket)
+    at = (bucket + 1) * SUM_BYTES - 1
   }
   return buckets
 }
