@@ -76,12 +76,22 @@ interface BeatNeeds {
   broken(): void
 }
 
-/** Beats until it is stopped or the channel is gone; `now` beats at once (somebody began to watch). */
-export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } {
+export interface Heartbeat {
+  /** Beats at once: somebody began to watch. */
+  now(): void
+  stop(): void
+  /** Milliseconds that the oldest beat without an answer is waiting; 0: all are answered. */
+  silent(): number
+}
+
+/** Beats until it is stopped or the channel is gone. */
+export function startHeartbeat(needs: BeatNeeds): Heartbeat {
   const { clock } = needs
   let stopped = false
   let cancel = (): void => undefined
   const timers = new Set<() => void>()
+  /** When those beats were sent that have no answer; answers come in order. */
+  const unanswered: number[] = []
   const after = (ms: number, action: () => void): (() => void) => {
     const cancelTimer = clock.after(ms, () => {
       timers.delete(cancelTimer)
@@ -108,6 +118,7 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
     const second = needs.second?.(watched)
     let unjudged = (): void => undefined
     const sent = clock.now()
+    unanswered.push(sent)
     const judge = (wait: number): void => {
       const asked = clock.now()
       unjudged = after(wait, () => {
@@ -126,6 +137,7 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
     needs.pinger.ping(0).then(
       (rtt) => {
         unjudged()
+        unanswered.shift()
         if (!stopped && needs.measured(rtt)) within(DOUBT_BEAT_MS)
       },
       () => {
@@ -147,5 +159,6 @@ export function startHeartbeat(needs: BeatNeeds): { now(): void; stop(): void } 
       beat()
     },
     stop,
+    silent: () => (unanswered[0] === undefined ? 0 : clock.now() - unanswered[0]),
   }
 }

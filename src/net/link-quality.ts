@@ -21,7 +21,10 @@ const FAR = 1.25
 const FAR_MS = 1
 
 export interface LinkQuality {
-  /** Milliseconds of the usual one, as the quicker ones let expect; null until measured. */
+  /**
+   * Milliseconds of the usual one, as the quicker ones let expect; while a beat is not answered in time, what it takes so far;
+   * null until measured.
+   */
   readonly rtt: number | null
   /** Milliseconds by which one round trip differs from the one before, the two largest left out; null until there were two. */
   readonly jitter: number | null

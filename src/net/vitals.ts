@@ -6,7 +6,7 @@ import { BEAT_WAIT_MS, HELLO_WAIT_MS, WATCHED_BEAT_MS, WATCHED_WAIT_MS } from '.
 import { PeerUnreachableError } from './discovery-errors.ts'
 import { PeerFrozenError } from './errors.ts'
 import { createPinger, PING_PROTOCOL, startHeartbeat } from './heartbeat.ts'
-import type { Pinger } from './heartbeat.ts'
+import type { Heartbeat, Pinger } from './heartbeat.ts'
 import { BeatHistory, RoundTrips } from './link-quality.ts'
 import type { LinkQuality } from './link-quality.ts'
 import type { Link } from './links.ts'
@@ -14,7 +14,7 @@ import { SecondWay } from './second-way.ts'
 import type { Channel } from './types.ts'
 
 interface Vital {
-  beats: { now(): void; stop(): void } | undefined
+  beats: Heartbeat | undefined
   /** Of the heart-beat. */
   pinger: Promise<Pinger>
   /** Of pings on request, which may be large: the heart-beat does not wait behind them. */
@@ -71,8 +71,15 @@ export class Vitals {
   }
 
   quality(link: Link): LinkQuality {
-    const trips = this.#links.get(link)?.trips
-    return { rtt: trips?.rtt ?? null, jitter: trips?.jitter ?? null, loss: this.#beats.loss(link.peer) }
+    const vital = this.#links.get(link)
+    const rtt = vital?.trips.rtt ?? null
+    const silent = vital?.beats?.silent() ?? 0
+    return {
+      // A round trip takes as long as it is under way by now: who chooses the nearest of many does not choose one that is gone.
+      rtt: silent > this.#beats.patience(link.peer) ? Math.max(rtt ?? 0, silent) : rtt,
+      jitter: vital?.trips.jitter ?? null,
+      loss: this.#beats.loss(link.peer),
+    }
   }
 
   /** Whether the other end of a link still answers. */
@@ -159,7 +166,7 @@ export class Vitals {
     return createPinger(this.#needs.clock, channelOverStream(stream, link.peer))
   }
 
-  #beat(link: Link, vital: Vital, pinger: Pinger): { now(): void; stop(): void } {
+  #beat(link: Link, vital: Vital, pinger: Pinger): Heartbeat {
     let isSecond = false
     return startHeartbeat({
       clock: this.#needs.clock,

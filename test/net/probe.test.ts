@@ -134,6 +134,32 @@ describe('the way to a peer', () => {
     expect(silent).toEqual([1_450])
     cut.stop()
   })
+
+  it('is as old as its oldest beat without an answer, and fresh again with the answer', async () => {
+    const clock = virtualClock()
+    let trip = 40
+    const beats = startHeartbeat({
+      clock,
+      pinger: { ping: () => clock.sleep(trip).then(() => trip), close: () => undefined },
+      watched: () => false,
+      patience: () => 1_450,
+      measured: () => false,
+      frozen: () => undefined,
+      broken: () => undefined,
+    })
+    await clock.advance(1_000)
+    expect(beats.silent()).toBe(0)
+    trip = 9_000
+    await clock.advance(4_000 + 7_000)
+    expect(beats.silent()).toBe(7_000)
+    trip = 40
+    await clock.advance(2_100)
+    // The beat after it was answered late too, and the third one is quick.
+    expect(beats.silent()).toBeLessThan(9_000)
+    await clock.advance(10_000)
+    expect(beats.silent()).toBe(0)
+    beats.stop()
+  })
 })
 
 describe('a beat', () => {

@@ -2,8 +2,47 @@
 import { describe, expect, it } from 'vitest'
 import { Chance } from './random.ts'
 import { SimulatedProcess } from './process.ts'
+import type { Hub } from './net/hub.ts'
+import { Link } from './net/link.ts'
+import type { SimulatedNetwork } from './net/network.ts'
+import type { Pipe } from './net/pipe.ts'
+import { Skies } from './net/weather.ts'
 import { Scheduler } from './scheduler.ts'
 import { gather, Reference, spread } from './toy/mix.ts'
+
+describe('a peer whose power fails', () => {
+  it('is missed within 35 s, however often other ways change meanwhile, and is known to be slow long before', async () => {
+    const scheduler = new Scheduler()
+    const skies = new Skies(new Chance('seed 1'), () => near.look())
+    const hub = { scheduler, skies, has: () => false, linkEnded: () => undefined } as unknown as Hub
+    const left: string[] = []
+    const node = (id: string, process: SimulatedProcess, isSilent: boolean): SimulatedNetwork =>
+      ({
+        id,
+        process,
+        isSilent,
+        isWatching: () => false,
+        countBeat: () => undefined,
+        left: (_link: Link, why: string) => left.push(`${why} ${scheduler.now < 35_000}`),
+      }) as unknown as SimulatedNetwork
+    const [process, dead] = [new SimulatedProcess(scheduler), new SimulatedProcess(scheduler)]
+    const near = new Link(hub, node('near', process, false), 'dead', 'outbound')
+    near.out = { close: () => undefined } as unknown as Pipe
+    near.other = new Link(hub, node('dead', dead, true), 'near', 'inbound')
+    near.look()
+    await scheduler.run(100)
+    expect(near.silent).toBe(0)
+    dead.kill()
+    near.look()
+    await scheduler.run(8_000)
+    expect(near.silent).toBeGreaterThan(1_450)
+    for (let change = 0; change < 27; change++) {
+      skies.storm('somebody else', { latency: change })()
+      await scheduler.run(1_000)
+    }
+    expect(left).toEqual(['frozen true'])
+  })
+})
 
 describe('virtual time', () => {
   it('runs what is due in order, promises in between, and never what was cancelled', async () => {

@@ -25,7 +25,10 @@ export class Link {
   other!: Link
   out!: Pipe
   isOpen = true
-  #muteSince: number | undefined
+  /** Since when nothing is answered, and how far the next beat is then, as a share of the time between two. */
+  #mute: { readonly since: number; readonly phase: number } | undefined
+  /** When somebody began to watch. */
+  #watchedAt: number | undefined
   #cancel: CancelTimer = () => undefined
 
   constructor(hub: Hub, node: SimulatedNetwork, peer: string, direction: Link['direction']) {
@@ -39,24 +42,37 @@ export class Link {
   /** Something of the way, of the other side or of the watches has changed. */
   look(): void {
     if (!this.isOpen) return
+    const isWatched = this.node.isWatching(this.peer)
+    if (!isWatched) this.#watchedAt = undefined
+    else this.#watchedAt ??= this.hub.scheduler.now
+    this.#cancel()
     if (!this.#isMute()) {
-      this.#muteSince = undefined
-      this.#cancel()
+      this.#mute = undefined
       // What it sends is answered by a reset: the other side has ended meanwhile.
       if (!this.other.isOpen) this.#expectReset()
       return
     }
-    this.#muteSince ??= this.hub.scheduler.now
-    this.#cancel()
-    const beat = this.node.isWatching(this.peer) ? WATCHED_BEAT_MS : BEAT_MS
-    const wait = this.node.isWatching(this.peer) ? WATCHED_WAIT_MS : BEAT_WAIT_MS
-    const phase = this.hub.skies.chance.next() * beat
-    this.#cancel = this.node.process.after(phase + wait, () => {
+    const { now } = this.hub.scheduler
+    // What changes meanwhile on other ways moves no beat of this one.
+    const mute = (this.#mute ??= { since: now, phase: this.hub.skies.chance.next() })
+    const due = this.#beatAt(mute) + (isWatched ? WATCHED_WAIT_MS : BEAT_WAIT_MS)
+    this.#cancel = this.node.process.after(due - now, () => {
       if (!this.isOpen || !this.#isMute()) return
-      const silent = this.hub.scheduler.now - this.#muteSince!
       this.node.countBeat(false)
-      this.end(new PeerFrozenError(this.peer, silent), 'frozen')
+      this.end(new PeerFrozenError(this.peer, this.hub.scheduler.now - mute.since), 'frozen')
     })
+  }
+
+  /** Milliseconds that a beat waits for its answer; 0: all are answered, or in time. As `Vitals.quality` has it. */
+  get silent(): number {
+    const silent = this.#mute === undefined ? 0 : this.hub.scheduler.now - this.#beatAt(this.#mute)
+    return silent > WATCHED_WAIT_MS ? silent : 0
+  }
+
+  /** The first that is not answered: who begins to watch beats at once. */
+  #beatAt({ since, phase }: { readonly since: number; readonly phase: number }): number {
+    if (this.#watchedAt === undefined) return since + phase * BEAT_MS
+    return Math.max(since + phase * WATCHED_BEAT_MS, this.#watchedAt)
   }
 
   /** @param why null: nobody is told, its node has stopped or died */

@@ -247,7 +247,7 @@ export class SimulatedNetwork implements Network {
     return {
       id: link.peer,
       addresses: [link.other.node.address],
-      rtt: this.#trip(link.peer) + jitter,
+      rtt: Math.max(this.#trip(link.peer) + jitter, link.silent),
       jitter: jitter / 2,
       loss: 0,
       relayed: false,
