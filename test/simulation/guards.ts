@@ -30,6 +30,7 @@ export function guard(scheduler: Scheduler): Guards {
     setInterval: () => {
       throw new Error('a real interval in a simulation')
     },
+    setImmediate: (action: () => void) => void scheduler.after(0, action),
     clearTimeout: (timer: { cancel?: () => void } | undefined) => timer?.cancel?.(),
   })
   AbortSignal.timeout = (milliseconds) => {
