@@ -106,7 +106,9 @@ function keepFresh(
     if (stopped) return
     const next = now()
     const news = newsOf(told, next)
-    if (news === 'now' || (news === 'soon' && clock.now() - toldAt >= heartbeat())) {
+    // Pairs that are new are told at once where a profile is said as often as anywhere, and in a large mesh with the sign of life.
+    const pause = { now: 0, links: heartbeat() - heartbeatMs(0), soon: heartbeat() }
+    if (news !== null && clock.now() - toldAt >= pause[news]) {
       told = next
       toldAt = clock.now()
       publish(next).catch(() => undefined)

@@ -18,10 +18,13 @@ const LOSS = 0.05
 const PERCENT = 5
 const CELSIUS = 5
 
-/** `soon`: figures of pairs that were told of have moved; they do so all the time, and in a large mesh of somebody. */
-export function newsOf(told: Told, now: Told): 'now' | 'soon' | null {
-  if (told.links.length < now.links.length || hardwareDiffers(told.hardware, now.hardware)) return 'now'
-  if (seenDiffers(told.seen ?? [], now.seen ?? [])) return 'now'
+/**
+ * `links`: pairs were not told of before. `soon`: figures of pairs that were told of have moved; they do so all the time, and in
+ * a large mesh of somebody.
+ */
+export function newsOf(told: Told, now: Told): 'now' | 'links' | 'soon' | null {
+  if (hardwareDiffers(told.hardware, now.hardware) || seenDiffers(told.seen ?? [], now.seen ?? [])) return 'now'
+  if (told.links.length < now.links.length) return 'links'
   return linksDiffer(told.links, now.links) || useDiffers(told.use ?? [], now.use ?? []) ? 'soon' : null
 }
 

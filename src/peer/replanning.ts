@@ -19,7 +19,6 @@ import {
 } from '../placement/index.ts'
 import type { Decision, LivingState, Weighed } from '../placement/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
-import { canonicalJson } from '../util/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 import type { Placing } from './placing.ts'
 import type { Probation } from './probation.ts'
@@ -255,7 +254,8 @@ export class Replanning {
   #weigh(course: Course, state: LivingState): Weighed {
     if (course.weighedAt === course.stateAt) return course.weighed
     course.weighedAt = course.stateAt
-    const key = canonicalJson({ ...state, held: [...state.held] })
+    // Of one function's making, so that the same figures have the same spelling.
+    const key = JSON.stringify({ ...state, held: [...state.held] })
     if (key !== course.key) {
       course.weighed = weigh(state)
       course.key = key
