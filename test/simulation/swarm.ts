@@ -10,6 +10,8 @@ import { SimulatedPeer } from './peer.ts'
 import type { PeerPlan } from './peer.ts'
 import { Chance } from './random.ts'
 import { Scheduler, START } from './scheduler.ts'
+import { Lookups } from './swarm-lookups.ts'
+import type { LookupResult } from './swarm-lookups.ts'
 import { SwarmWeather } from './swarm-weather.ts'
 import { makeModel } from './toy/model.ts'
 
@@ -19,6 +21,9 @@ const BOOTSTRAPS = 8
 const MOST_MS = 120_000
 const LOOK_MS = 1_000
 const LAYERS = 4
+const LOOKUPS_A_SECOND = 10
+/** R16. */
+const LEAST_RIGHT = 0.99
 
 export interface SwarmOptions {
   readonly seed: number
@@ -29,7 +34,7 @@ export interface SwarmOptions {
   readonly churn: number
 }
 
-export interface SwarmResult {
+export interface SwarmResult extends LookupResult {
   readonly hash: string
   readonly peers: number
   readonly steps: number
@@ -44,10 +49,9 @@ export interface SwarmResult {
   readonly faults: Readonly<Record<string, number>>
   /** Milliseconds from the end of all faults until each takes each for there, those that came back last too; null: not in two minutes. */
   readonly healedMs: number | null
-  readonly lookups: number
-  readonly right: number
-  /** Milliseconds of the machine. */
-  readonly lookupP95Ms: number
+  /** Peers that left in order or died, and came back. */
+  readonly replaced: number
+  /** Bytes: the most that the process has taken. */
   readonly rss: number
   readonly violations: readonly string[]
 }
@@ -98,11 +102,13 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
 
   const churning = chance.of('churn')
   let isOver = false
+  let replaced = 0
   const next = (): void => {
     scheduler.after(churning.wait(options.churn * options.peers), () => {
       if (isOver) return
       const peer = churning.pick(peers.slice(BOOTSTRAPS).filter(({ isUp }) => isUp))
       if (peer !== undefined) {
+        replaced++
         if (churning.is(0.5)) void peer.leave()
         else peer.kill(churning.is(0.5))
         scheduler.after(churning.between(1_000, 30_000), () => void peer.start())
@@ -113,30 +119,20 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
   next()
   const weather = new SwarmWeather({ scheduler, hub, log, chance: chance.of('weather'), peers })
   weather.start()
-  let lookups = 0
-  let right = 0
-  const times: number[] = []
+  const lookups = new Lookups({ scheduler, log, peers, machineNow })
   for (let second = 0; second < options.minutes * 60; second++) {
     await scheduler.run(1_000)
-    for (let each = 0; each < 10; each++) {
-      const by = churning.pick(peers.filter(({ isUp }) => isUp))!
-      const started = machineNow()
-      const found = holderOf(by)
-      times.push(machineNow() - started)
-      lookups++
-      const target = peers.find(({ id }) => id === found)
-      if (target?.isUp === true && target.plan.hasModel) right++
-    }
+    for (let each = 0; each < LOOKUPS_A_SECOND; each++) lookups.by(churning.pick(peers.filter(({ isUp }) => isUp))!)
   }
   isOver = true
   weather.stop()
   const healedMs = await whole(scheduler, peers)
   log.add('healed', healedMs)
   if (healedMs === null) violations.push('not all peers are there for all others after the last came back')
-  if (lookups > 0 && right < 0.99 * lookups) violations.push(`${lookups - right} of ${lookups} lookups were wrong`)
-  log.add('end', lookups, right, hub.frames, scheduler.steps)
-  const rss = process.memoryUsage.rss()
-  times.sort((left, right_) => left - right_)
+  const found = lookups.result
+  if (found.right < LEAST_RIGHT * found.lookups)
+    violations.push(`${found.lookups - found.right} of ${found.lookups} lookups were wrong`)
+  log.add('end', found.lookups, found.right, found.answered, hub.frames, scheduler.steps)
   return {
     hash: log.digest(),
     peers: peers.length,
@@ -147,10 +143,9 @@ export async function swarm(options: SwarmOptions, listen?: (line: string) => vo
     there,
     faults: Object.fromEntries(weather.fired),
     healedMs,
-    lookups,
-    right,
-    lookupP95Ms: times[Math.floor(times.length * 0.95)] ?? 0,
-    rss,
+    replaced,
+    ...found,
+    rss: process.resourceUsage().maxRSS * 1024,
     violations,
   }
 }
@@ -172,13 +167,6 @@ async function whole(scheduler: Scheduler, peers: readonly SimulatedPeer[]): Pro
 /** Other peers whose profiles it has. */
 function knownTo(by: SimulatedPeer): number {
   return by.peer?.status().peers.filter(({ profile }) => profile !== null).length ?? 0
-}
-
-/** Who has the model, as a peer knows: the nearest of those that it is connected to. */
-function holderOf(by: SimulatedPeer): string | undefined {
-  const { peers } = by.peer!.status()
-  const holders = peers.filter(({ state, models }) => state === 'connected' && models.length > 0)
-  return holders.sort((left, right) => (left.rtt_ms ?? Infinity) - (right.rtt_ms ?? Infinity))[0]?.id
 }
 
 function planOf(index: number, chance: Chance): PeerPlan {
