@@ -271,6 +271,6 @@ describe('what is worth a new record', () => {
   it('a pair that is there or gone', () => {
     expect(newsOf(told, { ...told, links: [] })).toBe('soon')
     expect(newsOf(told, { ...told, links: [{ ...link, peer: 'c' }] })).toBe('soon')
-    expect(newsOf(told, { ...told, links: [link, { ...link, peer: 'c' }] })).toBe('now')
+    expect(newsOf(told, { ...told, links: [link, { ...link, peer: 'c' }] })).toBe('links')
   })
 })
