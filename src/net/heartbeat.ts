@@ -1,7 +1,7 @@
 /** Round trips: a heart-beat on every connection, quicker while somebody watches, and pings on request. */
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../util/index.ts'
-import { BEAT_MS, BEAT_WAIT_MS, DOUBT_BEAT_MS, LATE_MS, WATCHED_BEAT_MS } from './constants.ts'
+import { BEAT_MS, BEAT_WAIT_MS, DOUBT_BEAT_MS, FIRST_WAY_WAIT_MS, LATE_MS, WATCHED_BEAT_MS } from './constants.ts'
 import { ChannelClosedError, FrameError } from './errors.ts'
 import { DTYPE, frame } from './frame.ts'
 import type { Channel } from './types.ts'
@@ -129,13 +129,19 @@ export function startHeartbeat(needs: BeatNeeds): Heartbeat {
       })
     }
     judge(watched ? needs.patience() : BEAT_WAIT_MS)
-    // Where that way is lost alone, the first one says so too, or answers.
+    let answered = false
     second?.ping(0).then(
-      () => unjudged(),
+      () => {
+        // The peer is there; its first connection may still be lost alone, with all that goes over it.
+        if (stopped || answered) return
+        unjudged()
+        judge(FIRST_WAY_WAIT_MS - (clock.now() - sent))
+      },
       () => undefined,
     )
     needs.pinger.ping(0).then(
       (rtt) => {
+        answered = true
         unjudged()
         unanswered.shift()
         if (!stopped && needs.measured(rtt)) within(DOUBT_BEAT_MS)

@@ -46,7 +46,7 @@ function watch(clock: VirtualClock, ways: number, isCut: () => boolean): Watched
   const [first, second] = [lossyPinger(clock, random, isCut), lossyPinger(clock, random, isCut)]
   const cuts: number[] = []
   let late = 0
-  const { stop } = startHeartbeat({
+  const beats = startHeartbeat({
     clock,
     pinger: first,
     watched: () => true,
@@ -59,7 +59,7 @@ function watch(clock: VirtualClock, ways: number, isCut: () => boolean): Watched
     frozen: () => cuts.push(clock.now()),
     broken: () => undefined,
   })
-  return { cuts, late: () => late, stop }
+  return { cuts, late: () => late, stop: () => beats.stop() }
 }
 
 describe('beats on a line that loses 5 % each way', () => {
@@ -80,6 +80,37 @@ describe('beats on a line that loses 5 % each way', () => {
     expect(two.cuts[0]).toBeLessThanOrEqual(at + 2_500)
     one.stop()
     two.stop()
+  })
+
+  it('end a connection that is lost alone, with what goes over it, though its peer answers over the other', async () => {
+    const clock = virtualClock()
+    let isLost = false
+    const first = {
+      ping: () => (isLost ? new Promise<number>(() => undefined) : clock.sleep(40).then(() => 40)),
+      close: () => undefined,
+    }
+    const second = { ping: () => clock.sleep(60).then(() => 60), close: () => undefined }
+    const silent: number[] = []
+    const beats = startHeartbeat({
+      clock,
+      pinger: first,
+      watched: () => true,
+      second: () => second,
+      patience: () => WAIT_MS,
+      measured: () => false,
+      frozen: (ms) => silent.push(ms),
+      broken: () => undefined,
+    })
+    // The second answers later than the first, and nothing waits for the first any more.
+    await clock.advance(60_000)
+    expect(silent).toEqual([])
+    isLost = true
+    await clock.advance(7_000)
+    expect(silent).toEqual([])
+    await clock.advance(1_100)
+    expect(silent).toEqual([7_000])
+    beats.stop()
+    expect(clock.waiting()).toBeLessThan(10)
   })
 
   it('are given longer over one, and go over two once there is another', () => {

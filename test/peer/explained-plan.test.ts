@@ -8,8 +8,10 @@ const kinds = ['embedding', 'decoder', 'decoder', 'decoder', 'decoder', 'head'] 
 const manifest = { blocks: kinds.map((kind) => ({ kind })) } as unknown as Parameters<typeof measuredTerms>[2]
 const FACTS = { model: 'm', at: '2026-11-30T00:00:00.000Z', prompt_tokens: 1, tokens: 3 }
 
+type Part = readonly [peer: string, from: number, to: number]
+
 /** Each hop has its rows for 1 ms on the way, 2 in the queue, 3 of computing and 4 around it, times its place from 1. */
-function traceOf(...route: readonly (readonly [peer: string, from: number, to: number])[]): SessionTrace {
+function traceOf(...route: readonly Part[]): SessionTrace {
   const times = (place: number): NonNullable<SessionTrace['steps'][number]['hops'][number]> => {
     const [wire, queue, compute, serialize] = [1, 2, 3, 4].map((ms) => ms * (place + 1)) as [
       number,
@@ -40,7 +42,7 @@ function traceOf(...route: readonly (readonly [peer: string, from: number, to: n
   }
 }
 
-function termsOf(...route: Parameters<typeof traceOf>): ReturnType<typeof measuredTerms> {
+function termsOf(...route: readonly Part[]): ReturnType<typeof measuredTerms> {
   const traces = new Traces({ count: () => undefined })
   traces.add({ request: 'one', ...FACTS }, traceOf(...route))
   return measuredTerms(traces.lastOf('m')!, 'a', manifest)
