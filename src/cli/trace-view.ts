@@ -43,8 +43,19 @@ export function traceLines(
     ...waterfall(`mean of ${plural(decode.steps, 'step')}`, trace, names, mean),
     '',
     `idle for this answer: ${trace.hops.map(({ peer }, place) => `${peerName(names, peer)} ${percent(decode.bubbles[place] ?? 0)}`).join(', ')}`,
+    ...flightLines(trace, decode.in_flight),
     ...(trace.dropped > 0 ? [`${plural(trace.dropped, 'step')} in the middle not kept`] : []),
   ]
+}
+
+/** Of windows of guesses. */
+function flightLines(
+  { void: none }: RequestTrace,
+  { mean, most }: { readonly mean: number; readonly most: number },
+): string[] {
+  const wasted =
+    none.steps > 0 ? `; ${plural(none.rows, 'row')} in ${plural(none.steps, 'window')} came to nothing` : ''
+  return most > 1 || none.steps > 0 ? [`in flight at once: ${mean.toFixed(1)} steps, ${most} at most${wasted}`] : []
 }
 
 function waterfall(title: string, trace: RequestTrace, names: ReadonlyMap<string, string>, times: Times): string[] {

@@ -26,6 +26,8 @@ export interface RequestTrace extends TraceFacts {
   /** Null: no step was told of by all stages. */
   readonly decode: TraceSummary | null
   readonly dropped: number
+  /** Windows of guesses that came to nothing, and their rows. */
+  readonly void: SessionTrace['void']
   readonly steps: readonly TraceStep[]
 }
 
@@ -54,6 +56,7 @@ export class Traces {
       },
       decode: summarizeTrace(trace),
       dropped: trace.dropped,
+      void: trace.void,
       steps: trace.steps,
     }
     this.#kept.set(facts.request, kept)

@@ -8,7 +8,7 @@ import { isLong } from '../whole.ts'
 import { alive, answer, counter, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
 
-const LENGTH = 120
+const LENGTH = 90
 /** It repeats itself, and so does what follows: guesses out of the text come true, and some do not. */
 const PROMPT = Array.from({ length: 60 }, (_, at) => 300 + (at % 7) * 17)
 
@@ -78,7 +78,7 @@ describe.runIf(isLong)('windows in flight', () => {
     ['held to a form', { temperature: 0.7 }, { format: { kind: 'json' } }, false],
   ] as const)('give the text of none, %s, right and wrong', async (_, sampling, more, flies) => {
     const sums = { ahead: 0, wrong: 0 }
-    for (const seed of [1, 2, 3, 4]) {
+    for (const seed of [1, 2]) {
       const drawn = { ...more, sampling: { ...GREEDY, ...sampling, seed } }
       const plain = await ask({ ...drawn, speculate: 'off' })
       const guessed = await ask({ ...drawn, speculate: 'lookup' })

@@ -75,14 +75,16 @@ describe('prefixes that were here before', () => {
   })
 
   it('a stage that is lost is fed the rows that were never sent in this answer', async () => {
-    const expected = await alone(ask(8, 9))
+    // With guesses all of so short an answer may be under way before the stage is lost.
+    const request = { ...ask(8, 9), speculate: 'off' } as const
+    const expected = await alone(request)
     let host = 0
     await until('there is a host', async () => {
       const { stages } = await a.access.status()
       host = stages.find((stage) => stage.peer === c.id && stage.state === 'ready')?.pid ?? 0
       return host > 0 && alive(host)
     })
-    const whole = await answer(a, ask(8, 9), (count) => count === 5 && process.kill(host, 'SIGKILL'))
+    const whole = await answer(a, request, (count) => count === 5 && process.kill(host, 'SIGKILL'))
     expect(hits(whole)).toBe(288)
     expect(whole.ids).toEqual(expected.ids)
     expect(whole.reroutes).toMatchObject([{ lost: [c.id], exact: true }])

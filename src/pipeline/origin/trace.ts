@@ -33,6 +33,8 @@ export interface TraceStep {
   readonly back_ms: number
   /** From the token before, or, of a prompt, from its own begin, until its answer was here. */
   readonly total_ms: number
+  /** Windows of guesses that were under way when it was sent: it stands behind them. 0: it went alone. */
+  readonly behind: number
 }
 
 export interface SessionTrace {
@@ -46,6 +48,8 @@ export interface SessionTrace {
   readonly steps: readonly TraceStep[]
   /** Steps in the middle that were not kept. */
   readonly dropped: number
+  /** Windows that the first stage had and nobody answered: a guess before them was wrong. */
+  readonly void: { readonly steps: number; readonly rows: number }
 }
 
 export interface TraceInit {
@@ -78,13 +82,25 @@ export function assembleTrace({ prompt, route, own, dropped, hops }: TraceInit):
       origin_ms: origin,
       ...timesOf(span, found, ahead),
       total_ms: origin + span.stayed / 1000,
+      behind: span.position >= prompt ? own.filter((other) => isUnderWay(other, span)).length : 0,
     }
   })
+  const unanswered = (hops[0]?.spans ?? []).filter((span) => span.position >= prompt && !answered.has(keyOf(span)))
   return {
     hops: route.map(({ peer, from, to }, place) => ({ peer, from, to, clock_ms: hops[place]?.uncertain ?? null })),
     steps,
     dropped,
+    void: dropped > 0 ? { steps: 0, rows: 0 } : sumOf(unanswered),
   }
+}
+
+function sumOf(spans: readonly Span[]): SessionTrace['void'] {
+  return { steps: spans.length, rows: spans.reduce((sum, { rows }) => sum + rows, 0) }
+}
+
+/** Another step was sent before this one, and not answered then. */
+function isUnderWay(other: Span, { attempt, step, came }: Span): boolean {
+  return other.attempt === attempt && other.step < step && other.came + other.stayed / 1000 > came
 }
 
 function keyOf({ attempt, step }: Pick<Span, 'attempt' | 'step'>): string {
@@ -148,6 +164,8 @@ export interface TraceSummary {
   readonly explained: number
   /** Share of the time in which each stage computed nothing for this answer. */
   readonly bubbles: readonly number[]
+  /** Steps that were under way at once. */
+  readonly in_flight: { readonly mean: number; readonly most: number }
 }
 
 /** Null: no step of decoding was told of by all stages. */
@@ -162,6 +180,7 @@ export function summarizeTrace({ hops, steps }: SessionTrace): TraceSummary | nu
     compute_ms: mean(({ hops: all }) => all[place]!.compute_ms),
     serialize_ms: mean(({ hops: all }) => all[place]!.serialize_ms),
   }))
+  const wall = wallOf(whole)
   const [stepMs, originMs, backMs] = [mean((s) => s.total_ms), mean((s) => s.origin_ms), mean((s) => s.back_ms)]
   const sum = parts.reduce((all, p) => all + p.wire_ms + p.queue_ms + p.compute_ms + p.serialize_ms, originMs + backMs)
   return {
@@ -171,6 +190,18 @@ export function summarizeTrace({ hops, steps }: SessionTrace): TraceSummary | nu
     hops: parts,
     back_ms: backMs,
     explained: stepMs > 0 ? sum / stepMs : 0,
-    bubbles: parts.map(({ compute_ms: compute }) => (stepMs > 0 ? Math.max(0, 1 - compute / stepMs) : 0)),
+    bubbles: parts.map(({ compute_ms: compute }) => (wall > 0 ? Math.max(0, 1 - (compute * whole.length) / wall) : 0)),
+    in_flight: { mean: 1 + mean(({ behind }) => behind), most: 1 + Math.max(...whole.map(({ behind }) => behind)) },
   }
+}
+
+/** Milliseconds in which any of these was under way: windows in flight share them. */
+function wallOf(steps: readonly TraceStep[]): number {
+  let [wall, end] = [0, -Infinity]
+  for (const { begin_ms: begin, origin_ms: origin, total_ms: total } of steps) {
+    const [from, to] = [Math.max(end, begin - origin), begin - origin + total]
+    wall += Math.max(0, to - from)
+    end = Math.max(end, to)
+  }
+  return wall
 }

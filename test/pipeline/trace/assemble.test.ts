@@ -116,3 +116,24 @@ it('a stage that tells nothing leaves a gap, and no summary is made of it', () =
   expect(trace.steps.every(({ hops }) => hops[0] !== null && hops[1] === null)).toBe(true)
   expect(summarizeTrace(trace)).toBeNull()
 })
+
+it('windows in flight share the time in which they are under way, and those that nobody answered came to nothing', () => {
+  const init = lab(
+    Array.from({ length: 4 }, () => [
+      { wire: 10, stayed: 8 },
+      { wire: 10, stayed: 0 },
+    ]),
+    [{ off: 0, error: 0 }],
+  )
+  const [prompt, first, second, third] = init.own
+  // The second and the third window go while the first is under way; the third is never answered.
+  const moved = { ...second!, came: first!.came + 4, stayed: first!.stayed + 4_000 }
+  const trace = assembleTrace({ ...init, own: [prompt!, first!, moved] })
+  expect(trace.steps.map(({ behind }) => behind)).toEqual([0, 0, 1])
+  expect(trace.void).toEqual({ steps: 1, rows: third!.rows })
+  const summary = summarizeTrace(trace)!
+  expect(summary.in_flight).toEqual({ mean: 1.5, most: 2 })
+  const computed = trace.steps.slice(1).reduce((sum, { hops }) => sum + hops[0]!.compute_ms, 0)
+  const wall = (first!.stayed + 8_000) / 1000 + trace.steps[1]!.origin_ms
+  expect(summary.bubbles[0]).toBeCloseTo(1 - computed / wall, 3)
+})
