@@ -121,6 +121,26 @@ export function stagesTable(status: PeerStatus, wide: boolean): string[] {
   )
 }
 
+/** Small models that guess for answers of this peer. */
+export function draftsTable(drafts: NonNullable<PeerStatus['drafts']>): string[] {
+  return table(
+    [
+      { head: 'DRAFT MODEL' },
+      { head: 'ANSWERS', right: true },
+      { head: 'PID', right: true },
+      { head: 'MEMORY', right: true },
+      { head: 'STATE' },
+    ],
+    drafts.map(({ model, answers, pid, memory, state }) => [
+      printable(model),
+      String(answers),
+      String(pid),
+      formatBytes(memory),
+      state,
+    ]),
+  )
+}
+
 export function requestsTable(requests: readonly RequestStatus[]): string[] {
   return table(
     [

@@ -280,6 +280,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     replanning,
     stages,
     graphStages,
+    drafts,
     holdings,
     requests,
     ring,

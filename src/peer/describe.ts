@@ -3,7 +3,7 @@ import type { Mesh } from '../mesh/index.ts'
 import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
-import type { GraphStages, Stages } from '../pipeline/index.ts'
+import type { DraftHosts, GraphStages, Stages } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -20,7 +20,15 @@ import type { Quarantine } from './quarantine.ts'
 import type { Requests } from './requests.ts'
 import type { Site } from './site.ts'
 import type { Transfers } from './transfers.ts'
-import type { HardwareProfile, KnownPeer, ModelSummary, PeerStatus, SeenNotJoined, StageStatus } from './types.ts'
+import type {
+  DraftStatus,
+  HardwareProfile,
+  KnownPeer,
+  ModelSummary,
+  PeerStatus,
+  SeenNotJoined,
+  StageStatus,
+} from './types.ts'
 
 export interface StatusNeeds {
   readonly self: string
@@ -39,6 +47,7 @@ export interface StatusNeeds {
   readonly replanning: Replanning | null
   readonly stages: Stages
   readonly graphStages: GraphStages
+  readonly drafts: { readonly hosts: Pick<DraftHosts, 'list'> }
   readonly holdings: Holdings
   readonly requests: Requests
   readonly telemetry: Telemetry
@@ -76,6 +85,7 @@ export function describeStatus(
     cluster: needs.cluster?.summary() ?? null,
     peers: knownPeers(needs),
     stages: allStages(needs),
+    drafts: ownDrafts(needs),
     seen_not_joined: (needs.network?.refusals() ?? []).map(seen),
     interfaces: needs.network?.interfaces() ?? [],
     models: needs.library.list().map((manifest) => summary(needs, manifest)),
@@ -121,6 +131,14 @@ function allStages(needs: StatusNeeds): StageStatus[] {
       : held.flatMap(({ model, stages }) => stages.map((stage) => ({ model, peer, ...stage }))),
   )
   return [...own, ...others]
+}
+
+function ownDrafts({ drafts, library }: StatusNeeds): DraftStatus[] {
+  return drafts.hosts.list().map(({ model, pid, state, sessions }) => {
+    const manifest = library.list().find((one) => one.model === model)
+    const memory = manifest?.blocks.reduce((sum, block) => sum + block.memory, 0) ?? 0
+    return { model, pid, memory, state, answers: sessions }
+  })
 }
 
 function seen(refusal: ReturnType<Network['refusals']>[number]): SeenNotJoined {

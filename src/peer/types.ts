@@ -56,6 +56,16 @@ export interface StageStatus {
   readonly state: 'loading' | 'ready' | 'failed'
 }
 
+export interface DraftStatus {
+  readonly model: string
+  readonly pid: number
+  /** Bytes of its weights. */
+  readonly memory: number
+  readonly state: 'loading' | 'ready' | 'failed'
+  /** Answers that it guesses for now. */
+  readonly answers: number
+}
+
 export interface KnownPeer {
   readonly id: string
   readonly name: string
@@ -104,6 +114,8 @@ export interface PeerStatus {
   readonly cluster?: ClusterSummary | null
   readonly peers: readonly KnownPeer[]
   readonly stages: readonly StageStatus[]
+  /** Small models that guess for answers of this peer. Absent: of a release before. */
+  readonly drafts?: readonly DraftStatus[]
   readonly seen_not_joined: readonly SeenNotJoined[]
   readonly interfaces: readonly {
     readonly name: string

@@ -348,14 +348,7 @@ const measured = {
   thermal: { celsius: 79.2, limit_celsius: 80, limited: false },
   battery: { percent: 61, discharging: true },
   models: [
-    {
-      digest: DIGEST,
-      block_ms: 0.6,
-      prefill_ms: null,
-      predicted_block_ms: 0.5,
-      predicted_prefill_ms: 0.1,
-      error: 0.3,
-    },
+    { digest: DIGEST, block_ms: 0.6, prefill_ms: null, predicted_block_ms: 0.5, predicted_prefill_ms: 0.1, error: 0.3 },
   ],
 }
 
@@ -398,6 +391,7 @@ function fakeStatus(): PeerStatus {
       { ...stage, from: 0, to: 2, peer: '12D3KooWFake' },
       { ...stage, from: 2, to: 4, peer: other.id },
     ],
+    drafts: [{ model: 'tiny:small', pid: 2, memory: 3e6, state: 'ready', answers: 1 }],
     transfers: [
       { transfer: 't1', model: MODEL, kind: 'fetch', done: 5e6, total: 2e7, rate: 1e6, holders: 3, age_ms: 5000 },
     ],

@@ -207,6 +207,7 @@ describe('the other verbs', () => {
     const { stdout, status } = await here(['status'])
     expect(status).toBe(0)
     expect(stdout).toMatch(/^UP /)
+    expect(stdout).toMatch(/^DRAFTS {2}tiny:small {2}guesses for 1 answer now, 2\.9 MiB$/m)
     const document = json((await here(['status', '--json'])).stdout)
     expect(Object.keys(document)[0]).toBe('schema')
     expect(document).toMatchObject({
@@ -224,8 +225,12 @@ describe('the other verbs', () => {
     })
     expect(json((await here(['ps', '--json'])).stdout)).toMatchObject({
       schema: 'weft.ps/1',
+      drafts: [{ model: 'tiny:small', answers: 1 }],
       transfers: [{ holders: 3 }],
     })
+    expect((await here(['ps'])).stdout).toMatch(
+      /^DRAFT MODEL +ANSWERS +PID +MEMORY +STATE\ntiny:small +1 +2 +2\.9 MiB +ready$/m,
+    )
     expect((await here(['ps'])).stdout).toMatch(/fetch +4\.8 MiB +19\.1 MiB +977 KiB\/s +3 peers/)
     expect(json((await here(['show', MODEL, '--json'])).stdout)).toMatchObject({ schema: 'weft.manifest/1' })
   })

@@ -116,6 +116,26 @@ describe.runIf(isLong)('a draft model at the origin', () => {
     await allFreed()
   })
 
+  it('is shown with the answers that it guesses for', async () => {
+    const seen: number[] = []
+    const looks: Promise<unknown>[] = []
+    const look = async (): Promise<void> => {
+      const { drafts = [] } = await a.access.status()
+      seen.push(drafts.find(({ model }) => model === 'near')?.answers ?? -1)
+    }
+    await answer(a, { ...request({ speculate: 'draft', draft: 'near' }), maxTokens: 200 }, (count) => {
+      if (count === 10) looks.push(look())
+    })
+    await Promise.all(looks)
+    await allFreed()
+    await look()
+    expect(seen).toEqual([1, 0])
+    const near = (await a.access.status()).drafts!.find(({ model }) => model === 'near')!
+    expect(near).toMatchObject({ state: 'ready' })
+    expect(alive(near.pid)).toBe(true)
+    expect(near.memory).toBeGreaterThan(100_000)
+  })
+
   it('is freed when whoever asked goes away', async () => {
     const gone = new AbortController()
     const before = await counter(a, 'draft_sessions')

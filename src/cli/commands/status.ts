@@ -3,7 +3,7 @@ import type { PeerStatus } from '../../peer/index.ts'
 import { clusterSummary, clusterWarnings } from '../cluster/view.ts'
 import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
-import { formatSpan, plural, shortId } from '../format.ts'
+import { formatBytes, formatSpan, plural, shortId } from '../format.ts'
 import type { Output } from '../output.ts'
 import { quarantineLines } from '../quarantine-view.ts'
 import { siteWarnings } from '../site-view.ts'
@@ -23,6 +23,7 @@ export const command: Command = async (context) => {
   out.lines(peersTable(status, flags.flag('wide')))
   out.lines(reachLines(status))
   out.lines(modelLines(status, out))
+  out.lines(draftLines(status))
   out.lines(quarantineLines(status))
   out.lines(unjoinedLines(status, out))
   for (const warning of warnings) out.line(out.paint('yellow', `# warning: ${warning}`))
@@ -58,6 +59,14 @@ function modelLines(status: PeerStatus, out: Output): string[] {
     const whole = model.covered >= model.blocks
     const cover = `${model.covered}/${model.blocks} blocks served`
     return `${index === 0 ? 'MODELS' : '      '}  ${printable(model.model)}  ${whole ? cover : out.paint('yellow', cover)}`
+  })
+}
+
+/** Small models that guess for answers of this peer. */
+function draftLines({ drafts = [] }: PeerStatus): string[] {
+  return drafts.map(({ model, state, memory, answers }, index) => {
+    const now = state === 'ready' ? `guesses for ${plural(answers, 'answer')} now` : state
+    return `${index === 0 ? 'DRAFTS' : '      '}  ${printable(model)}  ${now}, ${formatBytes(memory)}`
   })
 }
 

@@ -16,6 +16,14 @@ export interface DraftHostsNeeds extends Omit<StagesNeeds, 'others' | 'changed'>
   count(name: string, by?: number): void
 }
 
+export interface LoadedDraft {
+  readonly model: string
+  readonly pid: number
+  readonly state: 'loading' | 'ready' | 'failed'
+  /** Answers that it guesses for now. */
+  readonly sessions: number
+}
+
 export class DraftHosts {
   readonly #needs: DraftHostsNeeds
   readonly #stages: Stages
@@ -46,6 +54,12 @@ export class DraftHosts {
   /** Its processes, by model. */
   get loaded(): readonly { readonly digest: string; readonly pid: number }[] {
     return this.#stages.hosts().map(({ digest, host }) => ({ digest, pid: host.pid }))
+  }
+
+  /** What is loaded, and for how many answers each guesses now. */
+  list(): readonly LoadedDraft[] {
+    const sessions = new Map(this.#stages.hosts().map(({ host }) => [host.pid, this.#drafts.get(host)?.size ?? 0]))
+    return this.#stages.list().map(({ model, pid, state }) => ({ model, pid, state, sessions: sessions.get(pid) ?? 0 }))
   }
 
   /** Has the whole of it loaded. @throws MemoryQuotaError, StageHostError */
