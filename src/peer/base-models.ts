@@ -28,10 +28,10 @@ export class BaseModels {
       manifest,
       store,
       tokenizer,
-      line: async (spec, length, _, threads) => {
+      line: async (spec, length, _, threads, gradients) => {
         const loaded = await this.#take(manifest, store, threads)
         const session = await loaded.blocks.open(0, manifest.blocks.length, length, formOf(spec))
-        return localLine(session, () => this.#leave(manifest.digest, loaded))
+        return localLine(session, () => this.#leave(manifest.digest, loaded), gradients)
       },
     }
   }

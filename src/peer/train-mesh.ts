@@ -27,7 +27,7 @@ export interface TrainedOver extends TrainOutcome {
   readonly counters: Readonly<Record<string, number>>
 }
 
-const COUNTED = ['micro_batches', 'steps_replayed', 'shares_recomputed', 'failovers'] as const
+const COUNTED = ['micro_batches', 'gradient_bytes', 'steps_replayed', 'shares_recomputed', 'failovers'] as const
 
 /** @throws what training, placing and peers throw */
 export async function trainOverPeers(
@@ -51,7 +51,7 @@ export async function trainOverPeers(
       manifest,
       store: needs.store,
       tokenizer: await needs.library.tokenizer(manifest, end),
-      line: (spec, length) => {
+      line: (spec, length, _work, _threads, gradients = 'float32') => {
         const here = [{ peer: needs.self, from: 0, to: last }]
         const given = request.lines ?? [needs.placing.standing(manifest) ?? here]
         const allowed = request.lines && new Set([needs.self, ...request.lines.flat().map(({ peer }) => peer)])
@@ -60,7 +60,8 @@ export async function trainOverPeers(
           const route = layersOf(routeOf(stages, needs.self), last)
           const replace: MeshLineNeeds['replace'] = (lost, avoid) =>
             needs.replacements.replace(manifest, lost, avoid, allowed)
-          lines.push(new MeshLine({ ...needs, count, replace }, { manifest, form: formOf(spec), length, route }))
+          const init = { manifest, form: formOf(spec), length, gradients, route }
+          lines.push(new MeshLine({ ...needs, count, replace }, init))
         }
         return Promise.resolve(
           lines.length === 1 ? lines[0]! : parallelLine(lines, { lost: () => count('shares_recomputed') }),

@@ -75,6 +75,7 @@ export const COUNTERS = {
   micro_batches: { help: 'Micro-batches of training runs of this peer that were sent to their first stage.' },
   forward_rows: { help: 'Rows that went forward through stages here for training.' },
   backward_rows: { help: 'Rows whose gradients went back through stages here.' },
+  gradient_bytes: { help: 'Bytes of gradients of adapters that stages told training runs of this peer.' },
   shares_recomputed: { help: 'Shares of data-parallel steps that another line computed.' },
   steps_replayed: { help: 'Training steps that were made again because a stage was lost.' },
   parts_opened: { help: 'Such parts opened for requests.' },

@@ -138,6 +138,26 @@ describe.runIf(isLong)('an adapter over three peers', () => {
   )
 
   it.runIf(isWhole)(
+    'rounded gradients take a quarter of the bytes, and are the bits of one process',
+    async () => {
+      await writeFile(at('plan.json'), JSON.stringify({ ...PLAN, gradients: 'int8' }))
+      const three = await placed('three.json', 3, 5, 8)
+      expect(await train('rounded-one')).toMatchObject({ status: 0 })
+      const before = await counter(peers[0]!, 'gradient_bytes')
+      expect(await train('rounded', '--placement', three)).toMatchObject({ status: 0 })
+      const rounded = (await counter(peers[0]!, 'gradient_bytes')) - before
+      await writeFile(at('plan.json'), JSON.stringify(PLAN))
+      expect(await train('exact', '--placement', three)).toMatchObject({ status: 0 })
+      const exact = (await counter(peers[0]!, 'gradient_bytes')) - before - rounded
+      expect(await adapter('rounded')).toEqual(await adapter('rounded-one'))
+      expect(await adapter('rounded')).not.toEqual(await adapter('exact'))
+      // The last step of each epoch tells all.
+      expect(rounded).toBeLessThan(exact)
+    },
+    120_000,
+  )
+
+  it.runIf(isWhole)(
     'a training host that is killed in the middle is started again, and the steps are the same',
     async () => {
       const running = train('killed', '--placement', at('three.json'))

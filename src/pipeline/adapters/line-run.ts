@@ -1,8 +1,8 @@
 /** Sessions at all stages of one route, and the step that goes through them. */
 import type { AdapterForm, ModelManifest } from '../../models/index.ts'
 import type { AnyTensor, Tensor } from '../../onnx/index.ts'
-import { parametersOf } from '../../training/index.ts'
-import type { LineResult, LineStep } from '../../training/index.ts'
+import { parametersOf, unrounded } from '../../training/index.ts'
+import type { GradientForm, LineResult, LineStep } from '../../training/index.ts'
 import type { RandomSource } from '../../util/index.ts'
 import type { Tensors } from '../graph/tensors.ts'
 import type { RouteSegment } from '../origin/route.ts'
@@ -31,6 +31,7 @@ export interface MeshLineInit {
   readonly form: AdapterForm
   /** Rows of a text. */
   readonly length: number
+  readonly gradients: GradientForm
   /** Layers alone, in order. */
   readonly route: readonly RouteSegment[]
 }
@@ -109,9 +110,11 @@ export class LineRun {
     const abort = (): void => this.lose(this.#needs.self, signal!.reason as Error)
     signal?.addEventListener('abort', abort, { once: true })
     this.#undo.push(() => signal?.removeEventListener('abort', abort))
-    const { manifest, length, form } = this.#init
+    const { manifest, length, form, gradients } = this.#init
+    const how = gradients === 'int8' ? { gradients } : {}
     for (const [place, { from, to }] of this.#route.entries()) {
-      this.#send(place, TRAIN.open, 0, { digest: manifest.digest, route: peers, from, to, length, form }, new Map())
+      const control = { digest: manifest.digest, route: peers, from, to, length, form, ...how }
+      this.#send(place, TRAIN.open, 0, control, new Map())
     }
     await this.#opened.promise
   }
@@ -136,7 +139,8 @@ export class LineRun {
     for (const [place, { from, to }] of this.#route.entries()) {
       const own = parametersOf(manifest.shape, form, from, to)
       const tensors = new Map(own.map(({ name }) => [name, work.parameters[name]!]))
-      this.#send(place, TRAIN.begin, step, { micros: work.batches.length, back }, tensors)
+      const whole = work.whole === true && this.#init.gradients === 'int8' ? { whole: true } : {}
+      this.#send(place, TRAIN.begin, step, { micros: work.batches.length, back, ...whole }, tensors)
     }
     this.#feed(wanted)
     try {
@@ -215,10 +219,11 @@ export class LineRun {
     if (wanted?.step !== step || segment === undefined || wanted.told.has(place)) return
     const { manifest, form } = this.#init
     for (const { name, dims } of parametersOf(manifest.shape, form, segment.from, segment.to)) {
-      const gradient = tensors.get(name)
-      if (!isLike(gradient, dims)) return this.#odd(place, `the gradient of ${name}`)
+      const gradient = unrounded(tensors, name, dims)
+      if (gradient === undefined) return this.#odd(place, `the gradient of ${name}`)
       wanted.gradients.set(name, gradient)
     }
+    this.#needs.count('gradient_bytes', bytesOf(tensors))
     wanted.told.add(place)
     this.#finish(wanted)
   }
@@ -240,6 +245,10 @@ export class LineRun {
     const head = { type, request: this.#request, hop: place, step, control }
     this.#needs.service.send(peer, head, tensors).catch((error: unknown) => this.lose(peer, error as Error))
   }
+}
+
+function bytesOf(tensors: Tensors): number {
+  return [...tensors.values()].reduce((sum, one) => sum + (one.type === 'string' ? 0 : one.data.byteLength), 0)
 }
 
 function isLike(tensor: AnyTensor | undefined, dims: readonly number[]): tensor is Tensor {

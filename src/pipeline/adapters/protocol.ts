@@ -14,7 +14,10 @@ export const TRAIN = {
   open: 81,
   /** Back: it is loaded. Control: pid. */
   opened: 82,
-  /** Origin to a stage: adapters; step: which. Control: how many micro-batches, and whether any goes back. */
+  /**
+   * Origin to a stage: adapters; step: which. Control: how many micro-batches, whether any goes back, and whether gradients come
+   * whole this time.
+   */
   begin: 83,
   /** Rows, to the next stage or the origin; step. Control: micro, origin. */
   forward: 84,
@@ -48,10 +51,16 @@ const openSchema = z.object({
     rank: z.number().int().min(1).max(1024),
     scale: z.number(),
   }),
+  /** As the stage is to tell the gradients of its adapters. Absent, and to peers of older versions: in float32. */
+  gradients: z.literal('int8').optional(),
 })
 export type TrainOpen = z.infer<typeof openSchema>
 
-const beginSchema = z.object({ micros: z.number().int().min(1).max(MAX_MICRO), back: z.boolean() })
+const beginSchema = z.object({
+  micros: z.number().int().min(1).max(MAX_MICRO),
+  back: z.boolean(),
+  whole: z.boolean().optional(),
+})
 export type TrainBegin = z.infer<typeof beginSchema>
 
 const microSchema = z.object({ micro: whole.max(MAX_MICRO), origin: z.string().min(1).max(128) })

@@ -143,11 +143,11 @@ export class TrainService {
         throw new TrainingRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`)
       }
       this.#opening.set(key, true)
-      const { digest, from: first, to, length, form } = open
+      const { digest, from: first, to, length, form, gradients } = open
       lent = await this.#needs.hosts.lend(digest, first, to)
       checkRange(open, lent)
       const session = this.newSession()
-      await lent.host.ask('open', { session, from: first, to, length, form })
+      await lent.host.ask('open', { session, from: first, to, length, form, gradients })
       if (this.#opening.get(key) !== true) return this.#end(lent, session)
       const stage: OpenStage = {
         origin: from,
@@ -247,7 +247,7 @@ export class TrainService {
       made,
     )
     if (++stage.returned < begun.micros) return
-    const { tensors: gradients } = await lent.host.ask('gradients', { session })
+    const { tensors: gradients } = await lent.host.ask('gradients', { session, whole: begun.whole === true })
     const head = { type: TRAIN.gradients, request, hop: place, step, control: {} }
     await Promise.all(Array.from(messageFrames(head, gradients), (part) => origin.send(part)))
   }

@@ -2,6 +2,8 @@
 import type { Tensor } from '../../onnx/index.ts'
 import type { Tensors } from '../loop/stepper.ts'
 import type { BlockSession } from './blocks.ts'
+import { GradientRounding, unrounded } from './rounding.ts'
+import type { GradientForm } from './rounding.ts'
 
 /** Texts of equal length, one behind the other. */
 export interface MicroBatch {
@@ -16,6 +18,8 @@ export interface LineStep {
   /** Of each row that counts: one over how many there are. */
   readonly weight: number
   readonly parameters: Tensors
+  /** A checkpoint may follow: gradients that are rounded come whole this time, with all that was left. @default false */
+  readonly whole?: boolean
 }
 
 export interface LineResult {
@@ -33,10 +37,20 @@ export interface AdapterLine {
   close(): Promise<void>
 }
 
-/** All blocks in this process. */
-export function localLine(session: BlockSession, end: () => Promise<void>): AdapterLine {
+/** All blocks in this process. @param form as peers would send the gradients: the bits are theirs then */
+export function localLine(
+  session: BlockSession,
+  end: () => Promise<void>,
+  form: GradientForm = 'float32',
+): AdapterLine {
+  const rounding = new GradientRounding()
+  const told = (gradients: Tensors, whole: boolean): Tensors => {
+    if (form === 'float32') return gradients
+    const all = new Map(Object.entries(rounding.rounded(gradients, whole)))
+    return Object.fromEntries(Object.entries(gradients).map(([name, { dims }]) => [name, unrounded(all, name, dims)!]))
+  }
   return {
-    async step({ batches, weight, parameters }, signal) {
+    async step({ batches, weight, parameters, whole = false }, signal) {
       session.begin(parameters)
       const inputs: Tensor[] = []
       let sum = 0
@@ -47,7 +61,7 @@ export function localLine(session: BlockSession, end: () => Promise<void>): Adap
         sum += loss
         inputs.push(await session.backward(micro, gradient!))
       }
-      return { loss: sum, gradients: session.gradients(), inputs }
+      return { loss: sum, gradients: told(session.gradients(), whole), inputs }
     },
     async loss({ batches, weight, parameters }, signal) {
       session.begin(parameters)

@@ -52,15 +52,18 @@ export class AdapterStepper implements Stepper {
   }
 
   /** Mean loss of the batches, and its gradient by parameter; the values stay as they are. */
-  async gradients(batches: readonly Batch[]): Promise<{ readonly loss: number; readonly gradients: Tensors }> {
-    const asked = this.#lineStep(batches.map(({ feeds }) => feeds))
+  async gradients(
+    batches: readonly Batch[],
+    whole = false,
+  ): Promise<{ readonly loss: number; readonly gradients: Tensors }> {
+    const asked = { ...this.#lineStep(batches.map(({ feeds }) => feeds)), whole }
     const { loss, gradients, inputs } = await this.#init.line.step(asked, this.#init.signal)
     return { loss, gradients: { ...gradients, ...this.#promptGradient(asked.batches, inputs) } }
   }
 
-  async step(batches: readonly Batch[], { step, rate }: StepPlace): Promise<number> {
+  async step(batches: readonly Batch[], { step, rate, mayRest = false }: StepPlace): Promise<number> {
     const { plan } = this.#init
-    const { loss, gradients } = await this.gradients(batches)
+    const { loss, gradients } = await this.gradients(batches, mayRest)
     if (!Number.isFinite(loss)) return loss
     const sums = Object.fromEntries(Object.entries(gradients).map(([name, tensor]) => [summed(name), tensor]))
     const scalars = [...stepInputs(plan.optimizer, step, rate)].map(([name, value]) => [name, scalarTensor(value)])

@@ -27,6 +27,7 @@ import { firstAdapter, formOf, parameterName, PROMPT } from './form.ts'
 import type { AdapterSpec } from './form.ts'
 import { loadTokenExamples } from './examples.ts'
 import type { AdapterLine } from './line.ts'
+import type { GradientForm } from './rounding.ts'
 import { adapterForward, AdapterStepper } from './stepper.ts'
 
 /** A language model whose tokenizer and embedding are here. */
@@ -35,7 +36,7 @@ export interface BaseModel {
   readonly store: BlobStore
   readonly tokenizer: Tokenizer
   /** Its blocks, for texts of so many rows. */
-  line(spec: AdapterSpec, length: number, work: string, threads: number): Promise<AdapterLine>
+  line(spec: AdapterSpec, length: number, work: string, threads: number, gradients?: GradientForm): Promise<AdapterLine>
 }
 
 export interface AdapterNeeds extends TrainNeeds {
@@ -84,7 +85,7 @@ export async function trainAdapter(
     if (checkpoint !== undefined) checkData(checkpoint.meta, examples)
     const threads = checkpoint?.meta.threads ?? request.threads ?? plan.threads ?? availableParallelism()
     const sessions = { engine: needs.engine, folder: folder.work, options: { threads, optimization: 'basic' as const } }
-    const line = await base.line(spec, rows, folder.work, threads)
+    const line = await base.line(spec, rows, folder.work, threads, plan.gradients ?? 'float32')
     undo.push(() => line.close())
     const { width } = manifest.shape
     const stepper = await AdapterStepper.open({ sessions, plan, parameters, line, embedding, width, signal })

@@ -94,7 +94,10 @@ export class Run {
       const feeds = await feedsFor(plan, examples.parts.train, rows, others, signal)
       batches.push({ feeds, rows: rows.length })
     }
-    const loss = await stepper.step(batches, { step, rate: this.#rate() })
+    const every = plan.checkpoint?.every_steps
+    // Whether one is written may hang on the clock; the bits of a step may not.
+    const mayRest = place + 1 === this.#stepsInEpoch || (every !== undefined && (step + 1) % every === 0)
+    const loss = await stepper.step(batches, { step, rate: this.#rate(), mayRest })
     if (!Number.isFinite(loss)) throw await this.#notFinite(loss, batches[0]!.feeds)
     const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
     this.progress = {

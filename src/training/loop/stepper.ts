@@ -18,6 +18,8 @@ export interface StepPlace {
   /** Of the run, from 0. */
   readonly step: number
   readonly rate: number
+  /** A checkpoint may follow: what is kept beside parameters and state has to be in them then. @default false */
+  readonly mayRest?: boolean
 }
 
 export interface Batch {

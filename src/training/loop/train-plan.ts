@@ -45,8 +45,9 @@ export async function trainPlan(
 ): Promise<TrainOutcome> {
   const read = await readPlan(request.plan)
   const { plan } = read
-  if (plan.adapter !== undefined)
-    throw new PlanFieldError(read.path, 'adapter', 'it stands beside a model of kind base')
+  for (const field of ['adapter', 'gradients'] as const) {
+    if (plan[field] !== undefined) throw new PlanFieldError(read.path, field, 'it stands beside a model of kind base')
+  }
   const metrics = metricsOf(plan, read.path)
   const seed = request.seed ?? plan.seed ?? 0
   const memory = plan.memory ?? MEMORY

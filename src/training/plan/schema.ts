@@ -188,6 +188,8 @@ export const planSchema = z.strictObject({
   model,
   /** Of a model of kind `base`: what is trained. */
   adapter: adapter.optional(),
+  /** As the stages of an adapter tell their gradients. */
+  gradients: z.enum(['float32', 'int8']).optional(),
   init: z.union([z.enum(['zeros', 'hash']), z.strictObject({ seed })]).optional(),
   loss: loss.optional(),
   /** Of a distillation: a model file, with one input and one output or by their names. */

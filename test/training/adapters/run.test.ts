@@ -51,10 +51,11 @@ beforeAll(async () => {
         manifest,
         store,
         tokenizer: TOKENIZER,
-        line: async (spec, length, folder, threads) => {
+        line: async (spec, length, folder, threads, gradients) => {
           const options = { threads, optimization: 'basic' } as const
           const blocks = new FrozenBlocks({ engine, folder, options, store, manifest })
-          return localLine(await blocks.open(0, manifest.blocks.length, length, formOf(spec)), () => blocks.close())
+          const session = await blocks.open(0, manifest.blocks.length, length, formOf(spec))
+          return localLine(session, () => blocks.close(), gradients)
         },
       }),
   }
@@ -86,6 +87,17 @@ describe('a run', () => {
     await expect(train('parts', {}, true, 7)).rejects.toThrow('enough')
     expect((await train('parts', {}, true)).resumed).toBe(7)
     expect(await adapter('parts')).toEqual(await adapter('whole'))
+  })
+
+  it('whose gradients are rounded goes on to the same bits, though what was left of them stands in no checkpoint', async () => {
+    const rounded = { gradients: 'int8', checkpoint: { every_steps: 3 } }
+    const { curve } = await train('rounded', rounded)
+    expect(curve.at(-1)!.loss).toBeLessThan(0.8 * curve[0]!.loss)
+    await expect(train('rounded-parts', rounded, false, 5)).rejects.toThrow('enough')
+    expect((await train('rounded-parts', rounded, true)).resumed).toBe(3)
+    expect(await adapter('rounded-parts')).toEqual(await adapter('rounded'))
+    await train('exact', { checkpoint: rounded.checkpoint })
+    expect(await adapter('rounded')).not.toEqual(await adapter('exact'))
   })
 
   it('trains soft prompts, and writes them as PEFT does', async () => {

@@ -14,7 +14,7 @@ export const TRAIN_HOST = {
   backward: 9,
   /** `rows` and `targets`; control: session, micro, weight, wanted. Answer: control loss, and `gradient` where it was wanted. */
   loss: 11,
-  /** Control: session. Answer: gradients of the step. */
+  /** Control: session, whole. Answer: gradients of the step. */
   gradients: 13,
   close: 15,
   /** Answers. */
@@ -38,6 +38,8 @@ export interface OpenTraining {
   readonly to: number
   readonly length: number
   readonly form: AdapterForm
+  /** @default float32 */
+  readonly gradients?: 'int8' | undefined
 }
 
 /** Names of tensors in messages. */

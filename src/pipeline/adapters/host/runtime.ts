@@ -6,6 +6,7 @@ import { TrainingRefusedError } from '../errors.ts'
 import type { Message } from '../../graph/messages.ts'
 import type { Tensors } from '../../graph/tensors.ts'
 import type { Tensor } from '../../../onnx/index.ts'
+import { GradientRounding } from '../../../training/index.ts'
 import type { BlockSession, FrozenBlocks } from '../../../training/index.ts'
 import { TENSOR, TRAIN_HOST } from './protocol.ts'
 import type { OpenTraining } from './protocol.ts'
@@ -36,9 +37,15 @@ const URGENCY: Readonly<Record<number, number>> = {
   [TRAIN_HOST.forward]: 2,
 }
 
+interface OpenSession {
+  readonly blocks: BlockSession
+  /** Of its gradients, where they are rounded. */
+  readonly rounding: GradientRounding | undefined
+}
+
 export class TrainRuntime {
   readonly #blocks: FrozenBlocks
-  readonly #sessions = new Map<number, BlockSession>()
+  readonly #sessions = new Map<number, OpenSession>()
   #waiting: Job[] = []
   #running = false
 
@@ -88,18 +95,24 @@ export class TrainRuntime {
       return DONE
     }
     if (type === TRAIN_HOST.open) {
-      const { from, to, length, form } = control as unknown as OpenTraining
-      this.#sessions.set(number, await this.#blocks.open(from, to, length, form))
+      const { from, to, length, form, gradients } = control as unknown as OpenTraining
+      const rounding = gradients === undefined ? undefined : new GradientRounding()
+      this.#sessions.set(number, { blocks: await this.#blocks.open(from, to, length, form), rounding })
       return DONE
     }
-    const session = this.#sessions.get(number)
-    if (session === undefined) throw new TrainingRefusedError('the session is not open')
+    const open = this.#sessions.get(number)
+    if (open === undefined) throw new TrainingRefusedError('the session is not open')
+    const { blocks: session, rounding } = open
     const micro = Number(control['micro'])
     if (type === TRAIN_HOST.begin) {
       session.begin(Object.fromEntries(tensors) as Record<string, Tensor>)
       return DONE
     }
-    if (type === TRAIN_HOST.gradients) return { control: {}, tensors: new Map(Object.entries(session.gradients())) }
+    if (type === TRAIN_HOST.gradients) {
+      const own = session.gradients()
+      const told = rounding === undefined ? own : rounding.rounded(own, control['whole'] === true)
+      return { control: {}, tensors: new Map(Object.entries(told)) }
+    }
     if (type === TRAIN_HOST.forward) {
       const rows = await session.forward(micro, taken(tensors, TENSOR.rows), control['keep'] === true)
       return { control: {}, tensors: new Map([[TENSOR.rows, rows]]) }
