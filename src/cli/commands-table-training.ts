@@ -36,7 +36,7 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
     ],
     notes: [
       'PLAN: a JSON file; docs/training.md has one for each task. The folder gets model.onnx, which weft import, split and ' +
-        'infer take, curve.json and curve.svg, checkpoints, and result.json.',
+        'infer take, curve.json, curve.svg and curve.png, checkpoints, and result.json.',
     ],
     examples: ['weft train heart.json --out heart', 'weft train heart.json --out heart --resume'],
   },

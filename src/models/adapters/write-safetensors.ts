@@ -1,10 +1,13 @@
-/** Safetensors files (huggingface/safetensors, README "Format") of float32 tensors. */
+/** Safetensors files (huggingface/safetensors, README "Format") of tensors in float32 or half precision. */
+import { floatsToHalves } from '../dequantize/index.ts'
 import { writeFileAtomic } from '../../store/index.ts'
 
 export interface FiledTensor {
   readonly name: string
   readonly dims: readonly number[]
   readonly values: Float32Array
+  /** @default 'F32' */
+  readonly type?: 'F32' | 'F16'
 }
 
 /** The table is a multiple of so many bytes, as the format's own writer makes it. */
@@ -24,15 +27,19 @@ export function safetensorsBytes(
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   let at = 0
-  const entries = tensors.map(({ name, dims, values }): [string, unknown] => {
+  const filed = tensors.map((tensor) => ({
+    ...tensor,
+    data: tensor.type === 'F16' ? floatsToHalves(tensor.values) : tensor.values,
+  }))
+  const entries = filed.map(({ name, dims, type = 'F32', data }): [string, unknown] => {
     const from = at
-    at += values.byteLength
-    return [name, { dtype: 'F32', shape: dims, data_offsets: [from, at] }]
+    at += data.byteLength
+    return [name, { dtype: type, shape: dims, data_offsets: [from, at] }]
   })
   const json = JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) })
   const table = Buffer.from(json.padEnd(json.length + (-Buffer.byteLength(json) & (ALIGNMENT - 1))))
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(table.length))
-  const bytes = tensors.map(({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  const bytes = filed.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
   return Buffer.concat([length, table, ...bytes])
 }

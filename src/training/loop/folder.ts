@@ -10,6 +10,9 @@ export const RUN_FILES = {
   preprocessing: 'preprocessing.json',
   curve: 'curve.json',
   drawing: 'curve.svg',
+  picture: 'curve.png',
+  /** As the hub lays out a language model. */
+  hub: 'hub',
   result: 'result.json',
 } as const
 
@@ -24,7 +27,7 @@ export interface RunFolder {
   readonly work: string
   /** Is a run to be gone on with? */
   readonly isOld: boolean
-  write(name: string, text: string): Promise<void>
+  write(name: string, content: string | Uint8Array): Promise<void>
   /** Removes what is for work alone; all of it where nothing was written. */
   close(): Promise<void>
 }
@@ -55,8 +58,8 @@ export async function openRunFolder(path: string, resume: boolean): Promise<RunF
     path,
     work,
     isOld,
-    async write(name, text) {
-      await writeFileAtomic(join(path, name), text)
+    async write(name, content) {
+      await writeFileAtomic(join(path, name), content)
       isWritten = true
     },
     async close() {

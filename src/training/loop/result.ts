@@ -3,6 +3,7 @@ import type { Metrics } from '../metrics/index.ts'
 import type { Examples } from '../data/index.ts'
 import type { TrainPlan } from '../plan/schema.ts'
 import { curveSvg } from './curve.ts'
+import { curvePng } from './curve-png.ts'
 import { RUN_FILES } from './folder.ts'
 import type { RunFolder } from './folder.ts'
 import type { Run } from './run.ts'
@@ -42,6 +43,7 @@ export async function writeResult(facts: RunFacts, loop: Run, metrics: PartMetri
   const { train, validation, test } = facts.examples.parts
   await folder.write(RUN_FILES.curve, `${JSON.stringify({ schema: 'weft.curve/1', name, points: curve }, null, 2)}\n`)
   await folder.write(RUN_FILES.drawing, curveSvg(name, curve))
+  await folder.write(RUN_FILES.picture, curvePng(curve))
   const result: TrainResult = {
     schema: 'weft.train-result/1',
     name,
@@ -58,7 +60,7 @@ export async function writeResult(facts: RunFacts, loop: Run, metrics: PartMetri
       ...(metrics.validation === undefined ? {} : { validation: metrics.validation }),
       ...(metrics.test === undefined ? {} : { test: metrics.test }),
     },
-    files: [...files, RUN_FILES.curve, RUN_FILES.drawing],
+    files: [...files, RUN_FILES.curve, RUN_FILES.drawing, RUN_FILES.picture],
   }
   await folder.write(RUN_FILES.result, `${JSON.stringify(result, null, 2)}\n`)
   return result

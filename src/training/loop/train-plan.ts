@@ -21,6 +21,7 @@ import { lastCheckpoint } from './checkpoint.ts'
 import { firstNotFinite } from './diagnose.ts'
 import { openRunFolder, RUN_FILES } from './folder.ts'
 import type { RunFolder } from './folder.ts'
+import { writeHubModel } from './hub-folder.ts'
 import { BEGINNING } from './progress.ts'
 import { checkData, checkParts, restore } from './resume.ts'
 import { metricsOfParts, writeResult } from './result.ts'
@@ -173,6 +174,8 @@ async function finish(job: Job, loop: Run, parameters: Tensors, signal?: AbortSi
     await folder.write(RUN_FILES.preprocessing, `${JSON.stringify(preprocessing, null, 2)}\n`)
     files.push(RUN_FILES.preprocessing)
   }
+  if (plan.model.kind === 'decoder')
+    files.push(...(await writeHubModel(folder, plan.model, parameters, examples.length)))
   const facts = { plan, name: plan.name ?? 'model', seed, folder, examples, parameters: countOf(forward), files }
   return writeResult(facts, loop, metrics)
 }

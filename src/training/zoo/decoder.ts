@@ -15,8 +15,8 @@ export interface DecoderSpec {
   readonly tied?: boolean | undefined
 }
 
-const EPSILON = 1e-5
-const ROTARY_BASE = 10_000
+export const EPSILON = 1e-5
+export const ROTARY_BASE = 10_000
 /** What is added to the scores of tokens that come later: far below any score, and a float16 too. */
 const MASKED = -60_000
 
@@ -62,10 +62,14 @@ function placesOf(maker: GraphMaker, tokens: string, length: number, head: numbe
   return { cos: cut(table(Math.cos), 2), sin: cut(table(Math.sin), 2), mask: cut(cut(mask, 0), 1) }
 }
 
+export function hiddenOf({ width, hidden }: Pick<DecoderSpec, 'width' | 'hidden'>): number {
+  return hidden ?? Math.ceil((8 * width) / 3 / 32) * 32
+}
+
 function block(layers: Layers, name: string, x: string, places: Places, spec: DecoderSpec): string {
   const { maker } = layers
   const { width } = spec
-  const hidden = spec.hidden ?? Math.ceil((8 * width) / 3 / 32) * 32
+  const hidden = hiddenOf(spec)
   const project = (part: string, value: string, from: number, to: number): string =>
     maker.op('MatMul', [value, layers.weight(`${name}.${part}.weight`, [from, to], from, to, smallNormal)])
   const attended = attention(layers, name, rmsNorm(layers, `${name}.norm0`, x, width), places, spec, project)

@@ -26,6 +26,7 @@ test('a plan becomes a model that takes raw values, and its metrics are those of
   expect(result.metrics.test!.auc).toBeGreaterThan(0.9)
   expect((await readdir(folder.at('run'))).filter((name) => !name.startsWith('checkpoint')).sort()).toEqual([
     'curve.json',
+    'curve.png',
     'curve.svg',
     'model.onnx',
     'plan.json',
