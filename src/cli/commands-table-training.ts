@@ -43,9 +43,9 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
   {
     verb: 'adapter',
     group: 'models',
-    summary: 'adapters of language models: bring in, list, remove, merge',
+    summary: 'adapters of language models: bring in, list, remove, merge, export',
     arguments: [
-      { label: 'ACTION', required: true, choices: ['add', 'ls', 'rm', 'merge'] },
+      { label: 'ACTION', required: true, choices: ['add', 'ls', 'rm', 'merge', 'export'] },
       { label: 'FOLDER|NAME', offers: 'files' },
     ],
     options: [
@@ -55,9 +55,11 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
         value: { label: 'NAME', kind: 'text' },
         help: 'of add: how it is asked for (default: the name of the folder); of merge: the new model',
       },
+      { name: 'out', short: 'o', value: { label: 'FILE', kind: 'file' }, help: 'of export: the GGUF file to write' },
     ],
     notes: [
-      'FOLDER has adapter_config.json and adapter_model.safetensors, as weft train and the PEFT library write them. ' +
+      'FOLDER has adapter_config.json and adapter_model.safetensors, as weft train and the PEFT library write them; add also takes the ' +
+        'GGUF file of a low-rank adapter, which export writes. ' +
         'An adapter that was added is asked for as MODEL:NAME, by weft run and over HTTP. `weft adapter merge` makes a ' +
         'model of its own, with the adapter in its weights.',
     ],

@@ -6,14 +6,17 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   ADAPTER_FILES,
+  adapterGguf,
   AdapterFileError,
   languageModel,
   loadManifests,
   manifestFileName,
   mergeAdapter,
   readAdapter,
+  readAdapterGguf,
   saveManifest,
   sealAdapter,
+  writeAdapter,
 } from '../models/index.ts'
 import type { Adapter, ModelManifest } from '../models/index.ts'
 import type { SessionAdapter } from '../pipeline/index.ts'
@@ -41,16 +44,25 @@ function folderOf(root: string, model: string, name: string): string {
   return join(root, 'adapters', manifestFileName(model).replace(/\.json$/, ''), name)
 }
 
-/** Copies it into the home, over one of that name. @throws ModelUnknownError, AdapterFileError */
-export async function addAdapter(home: string, model: string, folder: string, name: string): Promise<AdapterInfo> {
+/**
+ * Copies it into the home, over one of that name.
+ * @param source a folder in PEFT's layout, or a GGUF file
+ * @throws ModelUnknownError, AdapterFileError
+ */
+export async function addAdapter(home: string, model: string, source: string, name: string): Promise<AdapterInfo> {
   if (!NAME.test(name)) throw new AdapterFileError(name, 'a name has lower-case letters, digits, dots and dashes')
   const manifest = await manifestIn(home, model)
-  const adapter = await readAdapter(folder, manifest.shape)
+  const isFile = (await stat(source).catch(() => undefined))?.isFile() === true
+  const { shape } = manifest
+  const adapter = await (isFile ? readAdapterGguf(source, model, shape) : readAdapter(source, shape))
   const target = folderOf(home, model, name)
   await rm(target, { recursive: true, force: true })
   await needFolders(target, 0o700)
-  for (const file of Object.values(ADAPTER_FILES)) {
-    await writeFileAtomic(join(target, file), await readFile(join(folder, file)))
+  if (isFile) await writeAdapter(target, shape, model, adapter)
+  else {
+    for (const file of Object.values(ADAPTER_FILES)) {
+      await writeFileAtomic(join(target, file), await readFile(join(source, file)))
+    }
   }
   return infoOf(model, name, adapter)
 }
@@ -73,6 +85,20 @@ export async function listAdapters(home: string): Promise<readonly AdapterInfo[]
 export async function removeAdapter(home: string, model: string, name: string): Promise<void> {
   const folder = await knownFolder(home, model, name)
   await rm(folder, { recursive: true })
+}
+
+/**
+ * As llama.cpp reads it. @returns its bytes
+ * @throws ModelUnknownError, AdapterUnknownError, AdapterFileError, and the errors of the disk
+ */
+export async function exportAdapter(home: string, model: string, adapter: string, file: string): Promise<number> {
+  const { shape } = await manifestIn(home, model)
+  const folder = (await isFolder(adapter)) ? adapter : await knownFolder(home, model, adapter)
+  const read = await readAdapter(folder, shape)
+  if (read.kind !== 'lora') throw new AdapterFileError(folder, 'GGUF has no place for a soft prompt')
+  const bytes = adapterGguf(model, shape, read)
+  await writeFileAtomic(file, bytes)
+  return bytes.length
 }
 
 /** A model of the home of its own, with the adapter in its weights. @throws ModelUnknownError, AdapterUnknownError, AdapterFileError */

@@ -1,4 +1,5 @@
-/** weft adapter add|ls|rm|merge: adapters of language models. Files of the home, so no peer needs to run. */
+/** weft adapter add|ls|rm|merge|export: adapters of language models. Files of the home, so no peer needs to run. */
+import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import type { ModelManifest } from '../../models/index.ts'
 import type { AdapterInfo } from '../../peer/index.ts'
@@ -15,13 +16,15 @@ export const command: Command = (context) => {
   const asked = { model: needed(context, 'model', action), what: context.flags.argument(1) ?? '' }
   if (asked.what === '') throw new UsageError(`weft adapter ${action} needs a folder or a name`, USAGE[action])
   if (action === 'add') return add(context, asked)
+  if (action === 'export') return exported(context, asked)
   return action === 'rm' ? remove(context, asked) : merge(context, asked)
 }
 
 const USAGE: Readonly<Record<string, string>> = {
-  add: 'usage: weft adapter add FOLDER --model MODEL [--name NAME]',
+  add: 'usage: weft adapter add FOLDER|FILE.gguf --model MODEL [--name NAME]',
   rm: 'usage: weft adapter rm NAME --model MODEL',
   merge: 'usage: weft adapter merge FOLDER|NAME --model MODEL --name NEW',
+  export: 'usage: weft adapter export FOLDER|NAME --model MODEL --out FILE.gguf',
 }
 
 interface Asked {
@@ -38,7 +41,11 @@ function needed({ flags }: CommandContext, option: string, action: string): stri
 async function add(context: CommandContext, { model, what }: Asked): Promise<void> {
   const { flags, home, out, signal } = context
   await ensureModel(context, await openFor(context, 'fallback'), model, signal)
-  const name = flags.text('name') ?? basename(resolve(what)).toLowerCase()
+  const name =
+    flags.text('name') ??
+    basename(resolve(what))
+      .toLowerCase()
+      .replace(/\.gguf$/, '')
   const info = (await (await loadFunction('peer', 'addAdapter'))(home, model, resolve(what), name)) as AdapterInfo
   if (out.structured) out.document({ schema: 'weft.adapter/1', ...info })
   else out.note(`${printable(name)} is here: weft run ${printable(model)} --adapter ${printable(name)}`)
@@ -82,4 +89,14 @@ async function merge(context: CommandContext, { model, what }: Asked): Promise<v
   const made = (await (await loadFunction('peer', 'mergeInto'))(home, model, what, into)) as ModelManifest
   if (out.structured) out.document({ schema: 'weft.model-merged/1', model: made.model, digest: made.digest })
   else out.note(`${printable(made.model)} is a model like any other: weft run ${printable(made.model)}`)
+}
+
+/** A folder in PEFT's layout is what it is already; this is the form of llama.cpp. */
+async function exported(context: CommandContext, { model, what }: Asked): Promise<void> {
+  const { home, out } = context
+  const file = resolve(needed(context, 'out', 'export'))
+  if (existsSync(file)) throw new UsageError(`${file} is there already`, 'name another file with --out')
+  const bytes = (await (await loadFunction('peer', 'exportAdapter'))(home, model, what, file)) as number
+  if (out.structured) out.document({ schema: 'weft.adapter-exported/1', model, name: what, file, bytes })
+  else out.note(`${printable(file)}: llama-cli --lora takes it`)
 }

@@ -8,7 +8,8 @@ import { manifestDigest } from '../manifest-check.ts'
 import type { DecoderShape, ModelManifest, TensorRef } from '../manifest.ts'
 import type { LowRankAdapter } from './sealed.ts'
 
-const TENSORS: Readonly<Record<AdaptedPart, string>> = {
+/** As GGUF files name them. */
+export const MATRICES: Readonly<Record<AdaptedPart, string>> = {
   q: 'attn_q',
   k: 'attn_k',
   v: 'attn_v',
@@ -34,7 +35,7 @@ export async function mergeAdapter(
     }
     const tensors: TensorRef[] = []
     for (const ref of block.tensors) {
-      const part = adapter.parts.find((each) => ref.name === `blk.${index - 1}.${TENSORS[each]}.weight`)
+      const part = adapter.parts.find((each) => ref.name === `blk.${index - 1}.${MATRICES[each]}.weight`)
       tensors.push(part === undefined ? ref : await merged(store, shape, ref, adapter, index - 1, part))
     }
     blocks.push(makeBlock('decoder', tensors, block.weights, shape))
@@ -76,12 +77,14 @@ async function merged(
 /** From a row in the hub's order to the source's: of files that rotate neighbours, q and k have the pairs side by side. */
 function sourceRows(shape: DecoderShape, part: AdaptedPart, rows: number): (row: number) => number {
   if (!shape.rope_interleaved || (part !== 'q' && part !== 'k')) return (row) => row
-  const { head_dim: head, rope_dim: turned } = shape
-  const half = turned / 2
-  const places = Array.from({ length: rows }, (_, row) => {
-    const within = row % head
-    const place = within >= turned ? within : within < half ? 2 * within : 2 * (within - half) + 1
-    return row - within + place
-  })
+  const places = Array.from({ length: rows }, (_, row) => adjacentRow(shape, row))
   return (row) => places[row]!
+}
+
+/** Of a row of q or k whose head has the first halves of its pairs before the second: where it is with the pairs side by side. */
+export function adjacentRow({ head_dim: head, rope_dim: turned }: DecoderShape, row: number): number {
+  const half = turned / 2
+  const within = row % head
+  const place = within >= turned ? within : within < half ? 2 * within : 2 * (within - half) + 1
+  return row - within + place
 }

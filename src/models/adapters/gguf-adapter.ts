@@ -1,0 +1,176 @@
+/**
+ * Low-rank adapters as llama.cpp has them: a GGUF file of type `adapter` with `<matrix>.lora_a` [rank, inputs] and
+ * `<matrix>.lora_b` [outputs, rank] (its convert_lora_to_gguf.py and src/llama-adapter.cpp), rows of q and k in the order of the
+ * model's GGUF file.
+ */
+import { readFile } from 'node:fs/promises'
+import { ARCHITECTURES } from '../architectures/index.ts'
+import type { Architecture } from '../architectures/index.ts'
+import { dequantize } from '../dequantize/index.ts'
+import { filedDims, fromFile, toFile } from '../llama/adapted/adapter-layout.ts'
+import { ADAPTED_PARTS } from '../llama/adapted/adapter-parts.ts'
+import type { AdaptedPart } from '../llama/adapted/adapter-parts.ts'
+import type { DecoderShape } from '../manifest.ts'
+import { GGUF_MAGIC, readGguf } from '../readers/gguf.ts'
+import type { GgufFile } from '../readers/gguf.ts'
+import { memoryAccess } from '../readers/random-access.ts'
+import { AdapterFileError } from './errors.ts'
+import { adjacentRow, MATRICES } from './merge.ts'
+import { isAllFinite, MOST_RANK } from './peft.ts'
+import type { LowRankAdapter } from './sealed.ts'
+
+const VERSION = 3
+const ALIGNMENT = 32
+const VALUE = { f32: 6, string: 8 } as const
+/** `GGML_TYPE_F32` */
+const F32 = 0
+/** Families whose GGUF files have q, k and v in one matrix, and gate and up. */
+const FUSED: ReadonlySet<string> = new Set(['phi3'])
+
+/** @param base name of the model, for people. @throws AdapterFileError where the model's GGUF file has other matrices */
+export function adapterGguf(base: string, shape: DecoderShape, adapter: LowRankAdapter): Uint8Array {
+  const { rank, alpha, parts } = adapter
+  const architecture = architectureOf(base, shape)
+  const tensors = Array.from({ length: shape.layers }, (_, layer) =>
+    parts.flatMap((part) =>
+      (['a', 'b'] as const).map((factor) => ({
+        name: tensorName(layer, part, factor),
+        dims: filedDims(shape, part, factor, rank),
+        values: reordered(
+          toFile(shape, part, factor, rank, adapter.value(layer, part, factor)),
+          rowsOf(shape, architecture, part, factor, rank),
+          filedDims(shape, part, factor, rank),
+        ),
+      })),
+    ),
+  ).flat()
+  const keys = [
+    [VALUE.string, 'general.type', 'adapter'],
+    [VALUE.string, 'general.architecture', architecture.gguf[0]!],
+    [VALUE.string, 'general.name', base],
+    [VALUE.string, 'adapter.type', 'lora'],
+    [VALUE.f32, 'adapter.lora.alpha', alpha],
+  ] as const
+  const head = [u32(GGUF_MAGIC), u32(VERSION), u64(tensors.length), u64(keys.length)]
+  for (const [type, key, value] of keys)
+    head.push(text(key), u32(type), typeof value === 'string' ? text(value) : f32(value))
+  let offset = 0
+  for (const { name, dims, values } of tensors) {
+    head.push(text(name), u32(dims.length), ...dims.toReversed().map(u64), u32(F32), u64(offset))
+    offset += aligned(values.byteLength)
+  }
+  const data = tensors.flatMap(({ values }) => [
+    Buffer.from(values.buffer, values.byteOffset, values.byteLength),
+    Buffer.alloc(aligned(values.byteLength) - values.byteLength),
+  ])
+  const length = head.reduce((sum, piece) => sum + piece.length, 0)
+  return Buffer.concat([...head, Buffer.alloc(aligned(length) - length), ...data])
+}
+
+/** @throws AdapterFileError, ModelFileError, SourceFileError */
+export async function readAdapterGguf(path: string, base: string, shape: DecoderShape): Promise<LowRankAdapter> {
+  const access = memoryAccess(await readFile(path))
+  const file = await readGguf(access)
+  const alpha = checkedAlpha(path, file)
+  const architecture = architectureOf(base, shape)
+  const tensors = new Map(file.tensors.map((tensor) => [tensor.name, tensor]))
+  const parts = ADAPTED_PARTS.filter((part) => tensors.has(tensorName(0, part, 'a')))
+  const rank = tensors.get(tensorName(0, parts[0] ?? 'q', 'a'))?.shape[0] ?? 0
+  if (rank < 1 || rank > MOST_RANK) throw new AdapterFileError(path, `a rank of ${rank} is none`)
+  const values = new Map<string, Float32Array>()
+  for (let layer = 0; layer < shape.layers; layer++) {
+    for (const part of parts) {
+      for (const factor of ['a', 'b'] as const) {
+        const name = tensorName(layer, part, factor)
+        const tensor = tensors.get(name)
+        const dims = filedDims(shape, part, factor, rank)
+        if (tensor?.shape.join() !== dims.join()) {
+          throw new AdapterFileError(path, `${name} is missing, or not [${dims.join(', ')}]`, { tensor: name })
+        }
+        tensors.delete(name)
+        const filed = dequantize(tensor.type, await access.read(tensor.offset, tensor.bytes), dims[0] * dims[1])
+        if (!isAllFinite(filed)) throw new AdapterFileError(path, `${name} has a value that is no finite number`)
+        const rows = rowsOf(shape, architecture, part, factor, rank)
+        values.set(`${layer}/${part}/${factor}`, fromFile(shape, part, factor, rank, restored(filed, rows, dims)))
+      }
+    }
+  }
+  const odd = tensors.keys().next().value
+  if (odd !== undefined) throw new AdapterFileError(path, `it has the tensor ${odd}, which the model has no place for`)
+  const value: LowRankAdapter['value'] = (layer, part, factor) => values.get(`${layer}/${part}/${factor}`)!
+  return { kind: 'lora', rank, alpha, parts, value }
+}
+
+function checkedAlpha(path: string, { metadata }: GgufFile): number {
+  const of = (key: string): unknown => metadata.get(key)?.value
+  if (of('general.type') !== 'adapter' || of('adapter.type') !== 'lora') {
+    throw new AdapterFileError(path, 'it is a GGUF file, and none of a low-rank adapter')
+  }
+  const alpha = of('adapter.lora.alpha')
+  if (typeof alpha === 'number' && Number.isFinite(alpha) && alpha > 0) return alpha
+  throw new AdapterFileError(path, 'adapter.lora.alpha is missing, or no number above 0')
+}
+
+function architectureOf(base: string, { family }: DecoderShape): Architecture {
+  const found = ARCHITECTURES.find((each) => each.family === family)
+  if (found !== undefined && !FUSED.has(family)) return found
+  throw new AdapterFileError(base, `GGUF files of ${family} have other matrices than the adapter stands beside`)
+}
+
+function tensorName(layer: number, part: AdaptedPart, factor: 'a' | 'b'): string {
+  return `blk.${layer}.${MATRICES[part]}.weight.lora_${factor}`
+}
+
+/** From a row in the hub's order to the row in the GGUF file. */
+function rowsOf(
+  shape: DecoderShape,
+  { ggufPairs }: Architecture,
+  part: AdaptedPart,
+  factor: 'a' | 'b',
+  rank: number,
+): readonly number[] {
+  const [rows] = filedDims(shape, part, factor, rank)
+  const isPaired = factor === 'b' && (part === 'q' || part === 'k') && ggufPairs === 'adjacent'
+  return Array.from({ length: rows }, (_, row) => (isPaired ? adjacentRow(shape, row) : row))
+}
+
+function reordered(values: Float32Array, to: readonly number[], [, columns]: readonly [number, number]): Float32Array {
+  const result = new Float32Array(values.length)
+  for (const [row, place] of to.entries()) {
+    result.set(values.subarray(row * columns, (row + 1) * columns), place * columns)
+  }
+  return result
+}
+
+function restored(values: Float32Array, from: readonly number[], [, columns]: readonly [number, number]): Float32Array {
+  const result = new Float32Array(values.length)
+  for (const [row, place] of from.entries()) {
+    result.set(values.subarray(place * columns, (place + 1) * columns), row * columns)
+  }
+  return result
+}
+
+const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
+}
+
+function f32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeFloatLE(value)
+  return bytes
+}
+
+function u64(value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(BigInt(value))
+  return bytes
+}
+
+function text(words: string): Buffer {
+  const bytes = Buffer.from(words)
+  return Buffer.concat([u64(bytes.length), bytes])
+}
