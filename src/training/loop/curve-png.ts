@@ -68,7 +68,7 @@ class Canvas {
   /** Letters that there are none of are left blank. */
   text(words: string, x: number, y: number, colour: string, from: 'start' | 'end'): void {
     const left = Math.round(from === 'start' ? x : x - (GLYPH_WIDTH + 1) * words.length)
-    for (const [place, letter] of [...words].entries()) {
+    for (const [place, letter] of words.split('').entries()) {
       for (const [row, bits] of (GLYPHS[letter] ?? []).entries()) {
         for (let at = 0; at < GLYPH_WIDTH; at++) {
           const isInk = ((bits >> (GLYPH_WIDTH - 1 - at)) & 1) === 1
