@@ -38,7 +38,8 @@ export interface PrepackJob {
 
 /** Some kernels have ways of their own for one row, and for fewer than four. */
 const TRIAL_ROWS = [1, 2, 5] as const
-const COPY_BYTES = 1 << 22
+/** What a processor's own cache holds. */
+const COPY_BYTES = 1 << 19
 
 interface Initializer {
   readonly name: string

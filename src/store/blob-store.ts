@@ -12,6 +12,7 @@ import { holdStore, isStoreHeld } from './hold.ts'
 import { isChunkSound, reopenBlob } from './reopen.ts'
 import { needRoom } from './room.ts'
 import { listBlobs, storeUsage, touchBlobs } from './usage.ts'
+import { readInOrder } from './verify.ts'
 import { CHUNK_BYTES } from './types.ts'
 import type { BlobAddress, BlobStore } from './types.ts'
 
@@ -39,6 +40,7 @@ export async function createBlobStore(init: BlobStoreInit): Promise<BlobStore> {
     size: (address) => existingSize(layout, address),
     read: (address, offset, length) => readRange(layout, address, offset, length),
     readAll: (address) => readVerified(layout, address),
+    inOrder: (address) => readInOrder(store, address),
     path: (address) => {
       checkAddress(address)
       return layout.blob(address)

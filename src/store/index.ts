@@ -5,7 +5,7 @@ export { addressOfHashes, chunkCount, createChunkHasher, isAddress } from './add
 export type { ChunkHasher } from './address.ts'
 export { createBlobStore } from './blob-store.ts'
 export type { BlobStoreInit } from './blob-store.ts'
-export { readInOrder, verifyBlob } from './verify.ts'
+export { verifyBlob } from './verify.ts'
 export {
   availableBytes,
   createTemporary,

@@ -8,6 +8,12 @@ export type BlobAddress = string
 
 export const CHUNK_BYTES = 1 << 20
 
+/**
+ * The next so many bytes of a blob, in a buffer that is used again for the bytes after them.
+ * @throws BlobDamagedError, BlobRangeError
+ */
+export type OrderedReader = (length: number) => Promise<Uint8Array>
+
 export interface BlobStore {
   has(address: BlobAddress): Promise<boolean>
   /** Size of a blob in bytes. @throws BlobMissingError */
@@ -16,6 +22,8 @@ export interface BlobStore {
   read(address: BlobAddress, offset: number, length: number): Promise<Uint8Array>
   /** The whole blob, held against its address. @throws BlobMissingError, BlobDamagedError */
   readAll(address: BlobAddress): Promise<Uint8Array>
+  /** The blob from its beginning to its end, each chunk held against its hash. @throws BlobMissingError */
+  inOrder(address: BlobAddress): Promise<OrderedReader>
   /** A file that holds exactly the blob's bytes; it must not be written to. */
   path(address: BlobAddress): string
   /** SHA-256 of each chunk, concatenated. */

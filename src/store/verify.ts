@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { addressOfHashes, createChunkHasher, HASH_BYTES, sha256 } from './address.ts'
 import { BlobDamagedError, BlobRangeError } from './errors.ts'
 import { CHUNK_BYTES } from './types.ts'
-import type { BlobAddress, BlobStore } from './types.ts'
+import type { BlobAddress, BlobStore, OrderedReader } from './types.ts'
 
 /** Reads the whole blob, a chunk at a time. @throws BlobMissingError */
 export async function verifyBlob(store: BlobStore, address: BlobAddress, signal?: AbortSignal): Promise<boolean> {
@@ -17,15 +17,15 @@ export async function verifyBlob(store: BlobStore, address: BlobAddress, signal?
   return addressOfHashes(hasher.finish()) === address
 }
 
-/** The next so many bytes of a blob, in a buffer that is used again for the bytes after them. */
-export type OrderedReader = (length: number) => Promise<Uint8Array>
-
 /**
  * A blob from its beginning to its end, in lengths as they are asked for, each chunk held against the blob's hashes before
  * anything of it is given: for blobs that are too large for `readAll`.
  * @throws BlobMissingError, and from the reader BlobDamagedError, BlobRangeError
  */
-export async function readInOrder(store: BlobStore, address: BlobAddress): Promise<OrderedReader> {
+export async function readInOrder(
+  store: Pick<BlobStore, 'chunkHashes' | 'path' | 'size'>,
+  address: BlobAddress,
+): Promise<OrderedReader> {
   const size = await store.size(address)
   const hashes = await store.chunkHashes(address)
   const chunk = new Uint8Array(Math.min(CHUNK_BYTES, size))

@@ -7,13 +7,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { stageFiles, unpackQuants } from '../../src/models/index.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
 import { headGraph } from '../../src/models/llama/head.ts'
-import { packHead } from '../../src/models/llama/pack-block.ts'
+import { rotatedHeadRows } from '../../src/models/llama/head-width.ts'
+import { matrixForm } from '../../src/models/llama/matrix-forms.ts'
+import { packHead, packLayer } from '../../src/models/llama/pack-block.ts'
 import { packMatrix } from '../../src/models/llama/pack.ts'
-import type { MatrixSource } from '../../src/models/llama/pack.ts'
+import type { MatrixSource, PackedMatrix, SourceMatrix } from '../../src/models/llama/pack.ts'
 import { packBlockRows, SOURCE_FORMS } from '../../src/models/llama/pack-quants.ts'
 import { prepackBlock } from '../../src/models/llama/prepack-block.ts'
+import { MemoryWeights } from '../../src/models/llama/trial/memory-weights.ts'
 import { createOrtEngine, WeightFile } from '../../src/onnx/index.ts'
-import { BlobDamagedError, BlobRangeError, CHUNK_BYTES, createBlobStore, readInOrder } from '../../src/store/index.ts'
+import { BlobDamagedError, BlobRangeError, CHUNK_BYTES, createBlobStore } from '../../src/store/index.ts'
 import type { BlobStore } from '../../src/store/index.ts'
 import { randomModel } from '../pipeline/support/random-model.ts'
 import { randomBlocks } from './support/random-bytes.ts'
@@ -128,11 +131,41 @@ describe('a matrix in parts', () => {
     expect((await packed('parts', parts)).equals(await packed('whole', [whole]))).toBe(true)
   })
 
+  it('is what it is as a whole, with heads that keep together', async () => {
+    const sizes = { layers: 1, width: 768, heads: 8, kv_heads: 4, head_dim: 96, rope_dim: 96, hidden: 704 }
+    const manifest = await randomModel(store, { type: 'F16', shape: sizes })
+    const block = manifest.blocks[1]!
+    const whole = async (name: string): Promise<SourceMatrix> => {
+      const { type, address, shape: dims } = block.tensors.find((ref) => ref.name === `blk.0.${name}.weight`)!
+      return { type, bytes: await store.readAll(address), outputs: dims[0]!, inputs: dims[1]! }
+    }
+    const bytes = (memory: MemoryWeights, matrix: PackedMatrix): Buffer => {
+      if (matrix.kind !== 'blocks') throw new Error(`it is ${matrix.kind}`)
+      const [quants, scales] = [memory.tensor(matrix.quants), memory.tensor(matrix.scales)]
+      return Buffer.concat(
+        [quants, scales].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+      )
+    }
+    const [q, k, v, down] = await Promise.all(['attn_q', 'attn_k', 'attn_v', 'ffn_down'].map(whole))
+    // So large that they come in parts.
+    for (const { bytes: own } of [q!, down!]) expect(own.length).toBeGreaterThan(CHUNK_BYTES)
+    for (const rope_interleaved of [true, false]) {
+      const shape = { ...manifest.shape, rope_interleaved }
+      const [made, expected] = [new MemoryWeights(), new MemoryWeights()]
+      const layer = await packLayer(store, shape, block, made)
+      const heads = [rotatedHeadRows(q!, shape), rotatedHeadRows(k!, shape), v!]
+      const wanted = await packMatrix(expected, heads, matrixForm('attn_q', block.weights))
+      expect(bytes(made, layer.qkv[0]!).equals(bytes(expected, wanted))).toBe(true)
+      const last = await packMatrix(expected, [down!], matrixForm('ffn_down', block.weights))
+      expect(bytes(made, layer.down).equals(bytes(expected, last))).toBe(true)
+    }
+  })
+
   it('is read in any lengths, and not believed where a chunk is damaged', async () => {
     const bytes = Uint8Array.from({ length: 2 * CHUNK_BYTES + 77 }, (_, at) => (at * 31 + (at >> 9)) & 255)
     const { address } = await store.put(bytes)
     const lengths = [0, 1, CHUNK_BYTES - 1, 5, CHUNK_BYTES]
-    const reader = await readInOrder(store, address)
+    const reader = await store.inOrder(address)
     let at = 0
     for (const length of lengths) {
       expect(Buffer.compare(await reader(length), bytes.subarray(at, at + length))).toBe(0)
@@ -144,7 +177,7 @@ describe('a matrix in parts', () => {
     const file = await open(store.path(address), 'r+')
     await file.write(Uint8Array.of(bytes[CHUNK_BYTES]! ^ 1), 0, 1, CHUNK_BYTES)
     await file.close()
-    const second = await readInOrder(store, address)
+    const second = await store.inOrder(address)
     expect(await second(CHUNK_BYTES)).toHaveLength(CHUNK_BYTES)
     await expect(second(1)).rejects.toMatchObject({ code: BlobDamagedError.info.code })
   })

@@ -1,6 +1,5 @@
 /** Packs the tensors of one block into a weight file, as the graphs take them. */
 import type { StoredTensor, WeightSink } from '../../onnx/index.ts'
-import { readInOrder } from '../../store/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { OUTPUT_NORM } from '../decoder-tensors.ts'
 import { dequantize, sourceBytes } from '../dequantize/index.ts'
@@ -15,8 +14,8 @@ import type { MatrixSource, PackedMatrix, SourceMatrix } from './pack.ts'
 import { rotaryTable } from './rotary.ts'
 import type { RotaryRows, RotaryShape } from './rotary.ts'
 
-/** Of a matrix that is packed in parts. */
-const PART_BYTES = 1 << 23
+/** Of a matrix that is packed in parts: what a processor's own cache holds from when it is read until it is written. */
+const PART_BYTES = 1 << 20
 /** Kernels compute so many outputs together; another number at the end of a matrix goes another way, with other bits. */
 const TILE_ROWS = 64
 /** Of a head's slice: one of 8 bits is as large as what two layers of a model of a billion parameters are together. */
@@ -35,18 +34,50 @@ async function matrix(store: BlobStore, ref: TensorRef, rows?: RowRange): Promis
   return { type: ref.type, bytes, outputs, inputs }
 }
 
-/** A matrix of any size, in parts of at most so many elements that are read and held against its address when it is their turn. */
-async function inParts(store: BlobStore, ref: TensorRef, most: number): Promise<MatrixSource[]> {
+/** What is done to the rows of a part before it is packed. */
+type Change = (part: SourceMatrix) => SourceMatrix
+
+const unchanged: Change = (part) => part
+
+/**
+ * A matrix of any size, in parts that are read and held against its address when it is their turn.
+ * @param group rows that stay together
+ * @param most elements of a part
+ */
+async function inParts(
+  store: BlobStore,
+  ref: TensorRef,
+  { change = unchanged, group = 1, most = Infinity }: { change?: Change; group?: number; most?: number } = {},
+): Promise<MatrixSource[]> {
   const [all, inputs] = ref.shape as [number, number]
   const rowBytes = sourceBytes(ref.type, inputs)
   const fitting = Math.floor(Math.min(PART_BYTES / rowBytes, most / inputs))
-  const rows = Math.max(TILE_ROWS, fitting - (fitting % TILE_ROWS))
-  if (rows >= all) return [await matrix(store, ref)]
-  const reader = await readInOrder(store, ref.address)
+  const step = leastCommonMultiple(TILE_ROWS, group)
+  const rows = Math.max(step, fitting - (fitting % step))
+  if (rows >= all) return [change(await matrix(store, ref))]
+  const reader = await store.inOrder(ref.address)
   return Array.from({ length: Math.ceil(all / rows) }, (_, part) => {
     const facts = { type: ref.type, outputs: Math.min(rows, all - part * rows), inputs }
-    return { ...facts, load: async () => ({ ...facts, bytes: await reader(facts.outputs * rowBytes) }) }
+    return { ...facts, load: async () => change({ ...facts, bytes: await reader(facts.outputs * rowBytes) }) }
   })
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let [divisor, rest] = [a, b]
+  while (rest > 0) [divisor, rest] = [rest, divisor % rest]
+  return (a / divisor) * b
+}
+
+/** Padding changes what a matrix is, so it has to be there first. */
+async function headParts(
+  store: BlobStore,
+  shape: DecoderShape,
+  ref: TensorRef,
+  change: (part: SourceMatrix, shape: DecoderShape) => SourceMatrix,
+): Promise<MatrixSource[]> {
+  const own: Change = (part) => change(part, shape)
+  if (kernelHeadDim(shape) !== shape.head_dim) return [own(await matrix(store, ref))]
+  return inParts(store, ref, { change: own, group: shape.head_dim })
 }
 
 async function values(store: BlobStore, ref: TensorRef): Promise<Float32Array> {
@@ -119,14 +150,14 @@ async function packQkv(packing: Packing): Promise<PackedMatrix[]> {
   const { store, shape, block, file } = packing
   const form = matrixForm('attn_q', block.weights)
   const sources = await Promise.all(
-    QKV.map(async (part) => HEAD_ROWS[part](await matrix(store, tensor(block, `${part}.weight`)!), shape)),
+    QKV.map((part) => headParts(store, shape, tensor(block, `${part}.weight`)!, HEAD_ROWS[part])),
   )
-  const groups = packsTogether(sources, form) ? [[0, 1, 2]] : [[0], [1], [2]]
+  const groups = packsTogether(sources.flat(), form) ? [[0, 1, 2]] : [[0], [1], [2]]
   const packed: PackedMatrix[] = []
   for (const group of groups) {
     const weights = await packMatrix(
       file,
-      group.map((index) => sources[index]!),
+      group.flatMap((index) => sources[index]!),
       form,
     )
     packed.push({ ...weights, ...(await qkvBias(packing, group)) })
@@ -157,9 +188,11 @@ function outputsOf(block: Block, part: string): number {
 
 async function packOne(packing: Packing, part: MatrixPart): Promise<PackedMatrix> {
   const { store, shape, block, file } = packing
-  const source = await matrix(store, tensor(block, `${part}.weight`)!)
+  const ref = tensor(block, `${part}.weight`)!
   const form = matrixForm(part, block.weights)
-  const weights = await packMatrix(file, [part === 'attn_output' ? padHeadColumns(source, shape) : source], form)
+  const sources =
+    part === 'attn_output' ? await headParts(store, shape, ref, padHeadColumns) : await inParts(store, ref)
+  const weights = await packMatrix(file, sources, form)
   return { ...weights, ...(await optional(packing, 'bias', `${part}.bias`, shift)) }
 }
 
@@ -218,7 +251,8 @@ async function packProjections(
   const form = matrixForm('head', block.weights)
   if (tokens !== undefined) return [await packMatrix(file, [await matrix(store, ref, tokens)], form)]
   const packed: PackedMatrix[] = []
-  for (const slice of slicesOf(await inParts(store, ref, most), most)) packed.push(await packMatrix(file, slice, form))
+  for (const slice of slicesOf(await inParts(store, ref, { most }), most))
+    packed.push(await packMatrix(file, slice, form))
   return packed
 }
 

@@ -85,7 +85,7 @@ export async function packMatrix(
 }
 
 /** Whether `packMatrix` can put them into one kernel call. */
-export function packsTogether(sources: readonly SourceMatrix[], format: MatrixForm): boolean {
+export function packsTogether(sources: readonly MatrixSource[], format: MatrixForm): boolean {
   const keys = sources.map((source) => {
     if (format === 'rows' && rotationOf(source.inputs) !== null) return 'rows'
     if (!usesBlocks(source.type, format, source.inputs)) return 'float'

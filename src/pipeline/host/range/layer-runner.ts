@@ -36,5 +36,12 @@ export async function createLayerRunner(init: LayerInit): Promise<(block: number
 
 /** The import that asks has hashed every tensor a moment ago: not once more. */
 function asStored(own: BlobStore): BlobStore {
-  return { ...own, readAll: async (address) => own.read(address, 0, await own.size(address)) }
+  return {
+    ...own,
+    readAll: async (address) => own.read(address, 0, await own.size(address)),
+    inOrder: async (address) => {
+      let at = 0
+      return async (length) => own.read(address, (at += length) - length, length)
+    },
+  }
 }
