@@ -17,6 +17,8 @@ export interface ProofWork extends WriteWork {
   readonly whole: CheckTask['whole']
   /** The check is to tell how long the parts take. */
   readonly measured: boolean
+  /** Something in the model may draw random numbers. */
+  readonly chance: boolean
   /** The time for other cuts and other ways is over: one more try, and no more. */
   spent(): boolean
 }
@@ -106,12 +108,12 @@ export async function proveWay(
   options: PartitionOptions,
   stem?: string,
 ): Promise<Proof> {
-  const { needs, whole, signal, measured } = work
+  const { needs, whole, signal, measured, chance } = work
   needs.progress?.('write')
   const written = await writeParts(work, cuts, options, stem)
   needs.progress?.('check')
   try {
-    const result = await needs.check({ whole, parts: written.checked, optimization, measured }, signal)
+    const result = await needs.check({ whole, parts: written.checked, optimization, measured, chance }, signal)
     return { optimization, written, options, result }
   } finally {
     await removeFiles(work, written.temporary)

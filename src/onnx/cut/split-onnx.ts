@@ -18,6 +18,7 @@ import type { CutFacts } from './types.ts'
 import { proveCuts, removeFiles } from './prove.ts'
 import type { Proof, ProofWork } from './prove.ts'
 import type { SplitPlan } from './split-plan.ts'
+import { mayDraw } from './structure.ts'
 import { rebalance } from './rebalance.ts'
 import { decide } from './verdict.ts'
 import type { Decision } from './verdict.ts'
@@ -104,7 +105,8 @@ export async function splitOnnx(
   const written = path === file ? [] : (await writeModel(held, path)).files
   try {
     const spent = patience(needs.clock)
-    return await provenPlan({ ...writing, needs, file, whole, bindable, measured, spent }, levels, decideFor, request)
+    const work = { ...writing, needs, file, whole, bindable, measured, spent, chance: mayDraw(model) }
+    return await provenPlan(work, levels, decideFor, request)
   } finally {
     for (const each of written) await rm(each.path, { force: true })
   }

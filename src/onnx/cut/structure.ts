@@ -116,6 +116,12 @@ function kindFrom(node: Node, sources: readonly NodeKind[], repeatable: boolean)
   return sources.slice(1).every((kind) => kind === 'constant') ? 'dequantize' : 'solid'
 }
 
+/** Whether anything in a model may give something else each time that it is run. */
+export function mayDraw(model: Model): boolean {
+  const repeatable = repeatability(model)
+  return !model.graph.nodes.every(repeatable)
+}
+
 /** Whether a node gives the same each time that it is run: no chance in it, nor in its subgraphs and functions. */
 function repeatability(model: Model): (node: Node) => boolean {
   const functions = new Map<string, OnnxFunction[]>()

@@ -235,6 +235,22 @@ describe('the proof', () => {
     expect(await readdir(out)).toEqual([])
   })
 
+  it('fails for one whose parts draw the numbers of the whole, as they do in one process', async () => {
+    const made = model({
+      inputs: { x: ROWS },
+      outputs: { y: ROWS },
+      nodes: [
+        node('RandomNormalLike', ['x'], ['r']),
+        node('Add', ['x', 'r'], ['a']),
+        node('Softmax', ['a'], ['b']),
+        node('Tanh', ['b'], ['y']),
+      ],
+    })
+    const error: unknown = await splitModel(made).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(OnnxSplitDiffersError)
+    expect(await readdir(out)).toEqual([])
+  })
+
   it('holds what the binding cannot pass against the tensors that it is made of', async () => {
     const sequence: ValueType = { kind: 'sequence', element: ROWS }
     const narrow = tensorType('bfloat16', ['rows', 16])
