@@ -24,8 +24,9 @@ export class GraphRequestError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-INF-101',
     title: 'The model cannot be run like this',
-    meaning: 'A pair of --carry, a frame axis or a micro-batch does not fit the inputs and outputs of the model.',
-    remedy: 'docs/infer.md says how batches, frames and carried state are given.',
+    meaning:
+      'A pair of --carry, a frame axis or a micro-batch does not fit the inputs and outputs of the model, or one of these is of a type that cannot go in or out.',
+    remedy: 'docs/infer.md says how batches, frames and carried state are given, and what cannot go in or out.',
     exit: EXIT.usage,
     http: 400,
   }

@@ -1,7 +1,7 @@
 /** Inputs held against what a model declares, before anything runs. */
-import { shown } from '../../onnx/index.ts'
+import { shown, TENSOR_ARRAYS } from '../../onnx/index.ts'
 import type { AnyTensor, Dimension, PlannedValue } from '../../onnx/index.ts'
-import { GraphInputError } from './errors.ts'
+import { GraphInputError, GraphRequestError } from './errors.ts'
 import type { Tensors } from './tensors.ts'
 
 type Shape = readonly Dimension[] | null
@@ -21,6 +21,27 @@ function shapeText(shape: Shape): string {
 /** Some exporters write -1 for a size that is free. */
 export function isFree(size: Dimension): boolean {
   return typeof size !== 'number' || size < 0
+}
+
+/** What the engine's binding (1.30) does not pass can be inside of a model, and not at its ends. @throws GraphRequestError */
+export function checkEnds(inputs: readonly PlannedValue[], outputs: readonly PlannedValue[]): void {
+  const passes = ({ type }: PlannedValue): boolean =>
+    type === 'unknown' || type === 'string' || Object.hasOwn(TENSOR_ARRAYS, type)
+  for (const [what, values] of [
+    ['input', inputs],
+    ['output', outputs],
+  ] as const) {
+    const other = values.find((value) => !passes(value))
+    if (other === undefined) continue
+    const { name, type } = other
+    throw new GraphRequestError(
+      `the ${what} ${shown(name)} is ${type}, which can be inside of a model and not at its ends`,
+      {
+        name,
+        type,
+      },
+    )
+  }
 }
 
 /** @param optional names that may be missing. @throws GraphInputError */

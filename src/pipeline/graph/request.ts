@@ -5,6 +5,7 @@ import { agrees, BatchProofs, chooseBatching, sampleOf } from './batching.ts'
 import type { Batching } from './batching.ts'
 import type { FlowUnits } from './flow/origin.ts'
 import type { KeptPair } from './host/protocol.ts'
+import { checkEnds } from './inputs.ts'
 import type { Prepared } from './prepare/prepare.ts'
 import type { Tensors } from './tensors.ts'
 import { frameUnits, wholeUnits } from './units.ts'
@@ -68,6 +69,7 @@ export async function runRequest(
 ): Promise<{ readonly outputs: Tensors; readonly stats: RequestStats }> {
   const { graph } = context.prepared
   const { carries = [], frames, microBatch } = request
+  checkEnds(graph.inputs, graph.outputs)
   const started = context.clock.now()
   let done: Done
   if (carries.length > 0 || frames !== undefined) {

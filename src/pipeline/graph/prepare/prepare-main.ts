@@ -68,7 +68,8 @@ function partOf({ file, blocks, inputs, outputs }: SplitPlan['partitions'][numbe
 }
 
 function plannedValue({ name, type }: ValueInfo): PlannedValue {
-  return type?.kind === 'tensor' ? { name, type: type.type, shape: type.shape } : { name, type: 'unknown', shape: null }
+  if (type?.kind === 'tensor') return { name, type: type.type, shape: type.shape }
+  return { name, type: type?.kind ?? 'unknown', shape: null }
 }
 
 /** Weights of subgraphs that lie outside are as old as the others. */
