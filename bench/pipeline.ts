@@ -4,7 +4,8 @@
  * one unit, run alone; the limit is all stages once and then the slowest one for each further unit, or all work shared by
  * the cores, whichever is longer. `reached` holds the time that passed against it, which other load on the machine makes
  * worse; `of processor time` holds what all processes together spent against it: what is reached where nothing else runs
- * and nobody waits.
+ * and nobody waits. Cores that share caches, memory or units are slower when all are busy, so stages are also run beside
+ * each other, each on inputs of its own: what `of the busy limit` lacks is waiting and transport.
  *
  *   node bench/pipeline.ts [MODEL.onnx] [--parts 1,2,3] [--units 32] [--rounds 5] [--frames] [--sockets] [--json]
  *
@@ -20,12 +21,17 @@ import { convolutions, FRAMES, inputsOf } from './support/convolutions.ts'
 import { spentBy } from './support/processor-time.ts'
 import type { Tensors } from '../src/pipeline/index.ts'
 
+type GraphResult = Awaited<ReturnType<GraphPipeline['hosts'][number]['run']>>
+
 const TARGET = 0.85
+const BESIDE_RUNS = 4
 const clock = systemClock()
 
 interface Alone {
   /** Processor time of each stage's engine, milliseconds. */
   readonly stages: readonly number[]
+  /** The same while the others compute too. */
+  readonly beside: readonly number[]
   /** What a unit takes besides: to, between and from the processes. */
   readonly transport: number
 }
@@ -36,17 +42,29 @@ let session = 1e6
 async function alone({ prepared, hosts }: GraphPipeline, inputs: Tensors): Promise<Alone> {
   const values = new Map(inputs)
   const stages: number[] = []
+  const again: (() => Promise<readonly number[]>)[] = []
   let computed = 0
   const started = clock.now()
   for (const [part, { inputs: reads, outputs }] of prepared.graph.parts.entries()) {
     const feeds = new Map(reads.map(({ name }) => [name, values.get(name)!]))
     const fetch = outputs.map(({ name }) => name)
-    const result = await hosts[part]!.run({ session: session++, feeds, fetch, kept: [] })
+    const run = (): Promise<GraphResult> => hosts[part]!.run({ session: session++, feeds, fetch, kept: [] })
+    again.push(() => repeated(run))
+    const result = await run()
     stages.push(result.cpuMs)
     computed += result.runMs
     for (const [name, tensor] of result.outputs) values.set(name, tensor)
   }
-  return { stages, transport: clock.now() - started - computed }
+  const transport = clock.now() - started - computed
+  const beside = again.length === 1 ? stages : (await Promise.all(again.map((all) => all()))).map(median)
+  return { stages, beside, transport }
+}
+
+/** Processor times of some runs: enough that the others compute all the while, as nearly as lengths allow. */
+async function repeated(run: () => Promise<GraphResult>): Promise<readonly number[]> {
+  const times: number[] = []
+  while (times.length < BESIDE_RUNS) times.push((await run()).cpuMs)
+  return times
 }
 
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0)
@@ -74,6 +92,8 @@ interface Row {
   readonly limit: number
   readonly ratio: number
   readonly busyRatio: number
+  /** Of the limit by what stages take beside each other. */
+  readonly besideRatio: number
   readonly stages: readonly number[]
   readonly spent: number
   readonly origin: number
@@ -95,6 +115,7 @@ function rowOf({ pipeline, carrier, alone: singles, rounds }: Contender, units: 
   const hosts = pipeline.hosts.map((_, part) => median(rounds.map((round) => round.hosts[part]!)) / units)
   const origin = median(rounds.map((round) => round.origin)) / units
   const limit = limitOf(stages, units)
+  const beside = pipeline.hosts.map((_, part) => median(singles.map((each) => each.beside[part]!)))
   const bytes = rounds[0]!.counters['boundary_bytes']!
   return {
     processes: pipeline.hosts.length,
@@ -102,6 +123,7 @@ function rowOf({ pipeline, carrier, alone: singles, rounds }: Contender, units: 
     wall: wall / units,
     limit: limit / units,
     ratio: limit / wall,
+    besideRatio: limitOf(beside, units) / wall,
     busyRatio: limit / Math.max(limitOf(hosts, units), (units * sum([...hosts, origin])) / availableParallelism()),
     stages,
     spent: sum([...hosts, origin]),
@@ -182,17 +204,27 @@ function report(what: string, rows: readonly Row[], json: boolean): void {
   const out = (text: string): void => void process.stdout.write(`${text}\n`)
   const machine = `${cpus()[0]?.model ?? 'unknown'} x ${cpus().length}, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`
   if (json) {
-    out(JSON.stringify({ schema: 'weft.bench.pipeline/2', machine, unit: 'ms', what, target: TARGET, rows }))
+    out(JSON.stringify({ schema: 'weft.bench.pipeline/3', machine, unit: 'ms', what, target: TARGET, rows }))
     return
   }
   out(`${what}, milliseconds a unit, median of the rounds. ${machine}`)
   out('')
-  const heads = ['processes', 'by', 'time', 'limit by work', 'reached', 'of processor time', 'against the first']
+  const heads = [
+    'processes',
+    'by',
+    'time',
+    'limit by work',
+    'reached',
+    'of the busy limit',
+    'of processor time',
+    'against the first',
+  ]
   out(`| ${[...heads, 'stages', 'processor', 'of these here', 'transport alone', 'MB'].join(' | ')} |`)
   out(`|${'---|'.repeat(heads.length + 5)}`)
   for (const row of rows) {
     const stages = row.stages.map((ms) => ms.toFixed(1)).join(' + ')
-    const ratios = [row.ratio.toFixed(2), row.busyRatio.toFixed(2), `${row.speedup.toFixed(2)}x`, stages]
+    const reached = [row.ratio, row.besideRatio, row.busyRatio].map((ratio) => ratio.toFixed(2))
+    const ratios = [...reached, `${row.speedup.toFixed(2)}x`, stages]
     const rest = [row.spent, row.origin, row.transport, row.megabytes].map((value) => value.toFixed(1))
     const cells = [row.processes, row.carrier, row.wall.toFixed(1), row.limit.toFixed(1), ...ratios, ...rest]
     out(`| ${cells.join(' | ')} |`)
@@ -202,7 +234,7 @@ function report(what: string, rows: readonly Row[], json: boolean): void {
   if (several.length === 0) return
   const best = (ratio: (row: Row) => number): string => Math.max(...several.map(ratio)).toFixed(2)
   out(
-    `Best of several processes: ${best(({ ratio }) => ratio)} of the limit, ${best(({ busyRatio }) => busyRatio)} by processor time; the target is ${TARGET}.`,
+    `Best of several processes: ${best(({ ratio }) => ratio)} of the limit, ${best(({ besideRatio }) => besideRatio)} of that of busy cores, ${best(({ busyRatio }) => busyRatio)} by processor time; the target is ${TARGET}.`,
   )
 }
 
