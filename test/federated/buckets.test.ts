@@ -53,7 +53,7 @@ async function run(
     ...init,
     onMessage: (from, to, kind, body, payload) => {
       init.onMessage?.(from, to, kind, body, payload)
-      const { buckets } = body as { buckets?: Told['buckets'] }
+      const { groups: buckets } = body as { groups?: Told['buckets'] }
       if (kind !== 'result' || buckets === undefined || from === to) return
       const state = decodeState(encodeState(from.standing.current.state))
       if (told.every((one) => one.from.done !== state.done)) told.push({ from: state, buckets, payload })
@@ -214,7 +214,7 @@ describe('a site that is gone in the middle of a round', () => {
       const closed = fleet.job.groupOf(lost().identity.id, from, stateHash(from)).members.map(({ peer }) => peer)
       expect(closed.filter((peer) => revealed.has(peer))).toEqual([])
       expect(revealed.size).toBe(9)
-      expect(fleet.members.some(({ log }) => log.some(({ event }) => event === 'bucket.closed'))).toBe(true)
+      expect(fleet.members.some(({ log }) => log.some(({ event }) => event === 'sum.closed'))).toBe(true)
     })
   }, 60_000)
 
@@ -222,7 +222,7 @@ describe('a site that is gone in the middle of a round', () => {
     const { lost, onMessage } = losing('piece')
     await run({ plan: robust(3, { deadline: '2s' }), rows: rows(9), onMessage }, async (fleet, told) => {
       const isAborted = (): boolean =>
-        fleet.members.some(({ log }) => log.some(({ facts }) => String(facts['why']).includes('2 buckets with 6')))
+        fleet.members.some(({ log }) => log.some(({ facts }) => String(facts['why']).includes('2 sums with 6')))
       while (!isAborted()) await sleep(20)
       expect(told).toEqual([])
       await fleet.start(fleet.members.indexOf(lost()))

@@ -7,6 +7,7 @@ import { JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
+import { checkClusterSites } from '../plan/clusters.ts'
 import { checkBears, checkBuckets } from '../plan/robust.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
@@ -123,7 +124,13 @@ export function makeStart(
   members: readonly Join[],
 ): Start {
   if (isAnalysis(plan)) AnalysisMath.check(plan, members.length)
-  else checkBears(plan, members.length)
+  else {
+    checkBears(plan, members.length)
+    checkClusterSites(
+      plan,
+      members.map(({ site }) => site),
+    )
+  }
   const sorted = members.toSorted((left, right) => (left.peer < right.peer ? -1 : 1))
   const draft = { schema: 'weft.fed-start/1' as const, job, plan_hash, author: signer.id, members: sorted }
   return signed(signer, draft)

@@ -71,6 +71,12 @@ export const fedPlanSchema = z.strictObject({
   privacy: z.union([z.literal('off'), privacy]).optional(),
   /** Under the strategy "bucketed": attackers that each round has to bear, or is not made. */
   robust: z.strictObject({ attackers: z.int().min(1).max(1000) }).optional(),
+  /** Sites that are summed among themselves first: then their sums, which nobody sees either. */
+  clusters: z
+    .array(z.strictObject({ name: text, sites: z.array(text).min(3).max(255) }))
+    .min(3)
+    .max(255)
+    .optional(),
   /** Parameters (by parts of their names) that stay at a site: FedBN, personal heads. */
   personal: z.array(text).max(1000).optional(),
   /** Ditto: beside the global model each site trains one of its own, held to it by lambda. */

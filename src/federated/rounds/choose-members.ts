@@ -52,12 +52,14 @@ export function chooseSums<G extends ReadyMember>(question: Question<G>): readon
     else open.push(choice)
   }
   const least = job.leastGroups(state)
-  const waitedFor = open.filter(({ peers }) => mayCome(question, peers))
+  // A sum of clusters that was signed is of the very same clusters, as that of members is of the same members.
+  const isBound = job.clusters !== undefined && question.ready.some(({ hello }) => (hello.bound ?? null) !== null)
+  const waitedFor = isBound ? open : open.filter(({ peers }) => mayCome(question, peers))
   if (chosen.length >= least && waitedFor.length === 0) return chosen
   const missing = waitedFor.length > 0 ? waitedFor : open
   const peers = missing.flatMap((each) => each.peers)
   if (least === 1) return { peers, why: missing[0]?.why ?? 'there is no sum' }
-  return { peers, why: `${chosen.length} buckets are ready, and ${least} are needed: ${missing[0]?.why ?? ''}` }
+  return { peers, why: `${chosen.length} sums are ready, and ${least} are needed: ${missing[0]?.why ?? ''}` }
 }
 
 /** Whether one of them may still come: it is there, or may be on its way. */
@@ -97,6 +99,10 @@ function boundOf({ peer, hello }: ReadyMember, { members }: Group): readonly str
 
 function chooseAmong<G extends ReadyMember>(question: Question<G>, group: Group, ready: readonly G[]): Choice<G> {
   const { job, waited, isHere, isPresent, admits } = question
+  const { delegate } = group
+  if (delegate !== undefined && !ready.some(({ peer }) => peer === delegate)) {
+    return { peers: [delegate], why: `${group.name} has no sum without its delegate of this round` }
+  }
   const absent = group.members.flatMap(({ peer }) =>
     admits(peer) && !ready.some((guest) => guest.peer === peer) ? [peer] : [],
   )

@@ -5,8 +5,9 @@ import { FederatedError } from '../errors.ts'
 import { SecureAggregator } from '../secagg/aggregator.ts'
 import type { AggregatorInit } from '../secagg/aggregator.ts'
 import { compareBytes } from '../secagg/bytes.ts'
+import { SignatureError } from '../secagg/errors.ts'
 import type { Advertisement } from '../secagg/layout.ts'
-import type { Reveal } from '../secagg/messages.ts'
+import type { MaskedTrailer, Reveal, SealedShares } from '../secagg/messages.ts'
 import { pack, packedBytes } from '../secagg/packing.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { VectorLengthError } from '../errors.ts'
@@ -18,6 +19,8 @@ export interface Joined {
   readonly peer: string
   readonly pipe: Pipe
   readonly entry: Advertisement
+  /** Of the sum of sums, where it is the one of its cluster that has a part in it. */
+  readonly upper?: Advertisement | undefined
 }
 
 export interface Dropped {
@@ -57,6 +60,8 @@ export interface Collected {
   readonly members: readonly string[]
   /** The sum, packed. */
   readonly sum: Uint8Array
+  /** What its delegate vouches for in the sum of sums. */
+  readonly upper?: MaskedTrailer | undefined
   /** Sends all who are still there what came of the round. */
   tell(body: object, payload: Uint8Array): Promise<void>
 }
@@ -76,12 +81,16 @@ export async function collectSum(
   }
 }
 
-class Collector {
+/** One secure sum, stage by stage. */
+export class Collector {
   readonly #needs: CollectorNeeds
   readonly #init: AggregatorInit
   #members: Joined[]
   readonly #gone = new Set<number>()
   #aggregator: SecureAggregator
+  #roster: readonly Advertisement[] = []
+  #sealed: ReadonlyMap<number, readonly SealedShares[]> = new Map()
+  #upper: MaskedTrailer | undefined
   /** Where they are kept. */
   readonly #vectors = new Map<number, Uint8Array>()
   readonly #reveals = new Map<number, Reveal>()
@@ -94,18 +103,38 @@ class Collector {
   }
 
   async run(): Promise<Collected> {
+    await this.share()
+    this.#needs.stage('vectors')
+    await this.#gather('vectors', [...this.#sealed.keys()], (position, pipe) => this.#vector(position, pipe))
+    return this.unmask()
+  }
+
+  /** R0 and R1: keys, and shares of them. @returns PeerIds of those who have shared theirs. @throws ThresholdError */
+  async share(): Promise<readonly string[]> {
     const { stage } = this.#needs
-    const roster = this.#advertised()
+    this.#roster = this.#advertised()
     stage('shares')
-    await this.#send(this.#all().map((position) => this.#out(position, 'roster', { entries: roster })))
+    await this.#send(this.#all().map((position) => this.#out(position, 'roster', { entries: this.#roster })))
     await this.#gather('shares', this.#all(), async (position, pipe) => {
       const message = await expectOf(pipe, ['shares'], this.#needs.stageMs)
       this.#aggregator.shares(position, bodyOf('shares', message))
     })
-    const sealed = this.#aggregator.closeShares()
-    stage('vectors')
-    await this.#send([...sealed].map(([position, list]) => this.#out(position, 'ciphertexts', { sealed: list })))
-    await this.#gather('vectors', [...sealed.keys()], (position, pipe) => this.#vector(position, pipe))
+    this.#sealed = this.#aggregator.closeShares()
+    await this.#send([...this.#sealed].map(([position, list]) => this.#out(position, 'ciphertexts', { sealed: list })))
+    return [...this.#sealed.keys()].flatMap((at) => (this.#gone.has(at) ? [] : [this.#members[at]!.peer]))
+  }
+
+  /** Its masked vector is a sum of others, for which it has signed. @throws SignatureError, SurvivorsError */
+  include(peer: string, { sum, upper }: Pick<Collected, 'sum' | 'upper'>): void {
+    const position = this.#members.findIndex((member) => member.peer === peer)
+    if (upper === undefined || position < 0) throw new SignatureError(`${peer} does not vouch for what it was to mask`)
+    this.#aggregator.vouched(position, upper)
+    this.#aggregator.include(sum)
+  }
+
+  /** R3 and R4: one set of survivors, and what its masks are made of. @throws ThresholdError, ShareError */
+  async unmask(): Promise<Collected> {
+    const { stage } = this.#needs
     const survivors = this.#aggregator.closeVectors()
     stage('signatures')
     const alive = survivors.map(({ position }) => position)
@@ -128,13 +157,13 @@ class Collector {
     const members = alive.map((position) => this.#members[position]!.peer)
     const { bits } = this.#init.header
     const packed = pack(sum.words, bits)
-    const [vectors, reveals, sharers] = [this.#vectors, this.#reveals, [...sealed.keys()]]
-    await this.#needs.keep?.({ roster, sharers, survivors, ballots, reveals, vectors, sum: packed })
+    const [vectors, reveals, sharers] = [this.#vectors, this.#reveals, [...this.#sealed.keys()]]
+    await this.#needs.keep?.({ roster: this.#roster, sharers, survivors, ballots, reveals, vectors, sum: packed })
     const tell = (body: object, payload: Uint8Array): Promise<void> => {
       stage('result')
       return this.#send(this.#all().map((position) => this.#out(position, 'result', body, payload)))
     }
-    return { members, sum: packed, tell }
+    return { members, sum: packed, tell, upper: this.#upper }
   }
 
   /** The roster of those whose advertisements are right; others drop out, each by its own fault. */
@@ -173,7 +202,9 @@ class Collector {
         continue
       }
       if (at !== length) throw new VectorLengthError('a masked vector is cut short', { party: position })
-      this.#aggregator.masked(position, packed, bodyOf('masked', message))
+      const { upper, ...trailer } = bodyOf('masked', message)
+      this.#aggregator.masked(position, packed, trailer)
+      if (this.#members[position]!.upper !== undefined) this.#upper = upper
       if (this.#needs.keep !== undefined) this.#vectors.set(position, packed)
       return
     }

@@ -3,11 +3,12 @@ import { AnalysisMath } from '../analysis/math.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
+import { thresholdOf } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { deadlineOf, minimumOf } from '../plan/train-plan.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
 import { RoundMath } from './math.ts'
-import { bucketGroups, leastOfBucket } from './groups.ts'
+import { bucketGroups, clusterGroups, leastOfBucket } from './groups.ts'
 import type { SumGroup } from './groups.ts'
 import { vectorLayout } from './layout.ts'
 import type { VectorLayout } from './layout.ts'
@@ -56,12 +57,18 @@ export class JobView<P extends JobPlan = JobPlan> {
     return this.isSecure ? Math.max(sites, this.math.t, 3) : sites
   }
 
+  get clusters(): FedPlan['clusters'] {
+    const plan: JobPlan = this.plan
+    return isAnalysis(plan) ? undefined : plan.clusters
+  }
+
   /** Secure sums that a round from this state is made of, each of members of its own. @param hash of the state */
   groups(state: FedState, hash: Uint8Array, members: readonly JobMember[] = this.members): readonly Group[] {
-    const { math, least } = this
+    const { math, least, clusters } = this
+    if (clusters !== undefined) return clusterGroups(this.id, members, hash, clusters)
     const size = state.pooled === null ? undefined : math.bucket
     if (size !== undefined) return bucketGroups(this.id, members, hash, size)
-    return [{ index: 0, count: 1, members: this.members, t: math.t, least }]
+    return [{ index: 0, count: 1, name: '', members: this.members, t: math.t, least }]
   }
 
   /** The one that this peer is in. @throws JobRefusedError */
@@ -73,6 +80,7 @@ export class JobView<P extends JobPlan = JobPlan> {
 
   /** How many of them have to be opened, or nothing comes of the round. */
   leastGroups(state: FedState): number {
+    if (this.clusters !== undefined) return leastOfBucket(this.clusters.length)
     return state.pooled === null ? 1 : this.math.leastBuckets
   }
 
@@ -85,6 +93,10 @@ export class JobView<P extends JobPlan = JobPlan> {
   /** Members of the smallest sum that can be opened. */
   get leastInSum(): number {
     const { bucket } = this.math
+    if (this.clusters !== undefined) {
+      const sizes = this.clusters.map(({ sites }) => this.members.filter(({ site }) => sites.includes(site)).length)
+      return Math.min(...sizes.map((size) => leastOfBucket(size)))
+    }
     return bucket === undefined ? this.least : Math.min(this.least, leastOfBucket(bucket))
   }
 
@@ -105,11 +117,11 @@ export class JobView<P extends JobPlan = JobPlan> {
   }
 
   /** @param hash of the state */
-  header(session: number, state: FedState, hash: Uint8Array, { index, count, t }: Omit<Group, 'members'>): RoundHeader {
+  header(session: number, state: FedState, hash: Uint8Array, { name, t }: Pick<Group, 'name' | 't'>): RoundHeader {
     const { bits, f } = this.#secagg()
     return {
       federation: this.plan.name,
-      job: count === 1 ? this.id : `${this.id}/bucket ${index + 1} of ${count}`,
+      job: name === '' ? this.id : `${this.id}/${name}`,
       round: session,
       model: hash,
       plan: this.planHash,
@@ -119,6 +131,13 @@ export class JobView<P extends JobPlan = JobPlan> {
       c: this.math.bound,
       d: this.layout(state).d,
     }
+  }
+
+  /** Of the sum of clusters, whose members are their delegates. */
+  upper(state: FedState, hash: Uint8Array): Pick<Group, 'name' | 't' | 'members'> {
+    const delegates = this.groups(state, hash).map(({ delegate }) => delegate)
+    const members = this.members.filter(({ peer }) => delegates.includes(peer))
+    return { name: 'clusters', t: thresholdOf(delegates.length), members }
   }
 
   /** Standard deviation of all noise in the sum, integer units. */

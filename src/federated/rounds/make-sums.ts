@@ -2,8 +2,8 @@
 import { RoundAbortedError } from '../plan/errors.ts'
 import type { ChosenSum } from './choose-members.ts'
 import { collectPlain } from './collect-plain.ts'
-import { collectSum } from './collector.ts'
-import type { Collected, Dropped } from './collector.ts'
+import { Collector, collectSum } from './collector.ts'
+import type { Collected, Dropped, Joined } from './collector.ts'
 import type { Complaints } from './complaints.ts'
 import type { CoordinatorNeeds, Guest } from './coordinator-types.ts'
 import { keeperOf } from './keep-round.ts'
@@ -26,36 +26,95 @@ export async function makeSums(
   session: number,
   sums: readonly ChosenSum<Guest>[],
 ): Promise<readonly Guest[]> {
-  const { job, standing, admits, log } = needs
+  const { job, admits } = needs
   const all = sums.flatMap(({ guests }) => guests)
   if (!job.isSecure) {
     await collectPlain(job, session, all, admits)
     return all
   }
-  const ended = await Promise.allSettled(sums.map((sum) => makeOne(needs, complaints, session, sum)))
-  const made = ended.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
-  const lost = ended.flatMap((one, at) => (one.status === 'rejected' ? [{ at, error: one.reason as Error }] : []))
+  const one = (sum: ChosenSum<Guest>): Promise<Made> => makeOne(needs, complaints, session, sum)
   const [first] = sums
-  const least = job.leastGroups(standing.current.state)
-  if (first?.group.count === 1) {
-    if (lost[0] !== undefined) throw lost[0].error
-    for (const { collected } of made) await collected.tell({ members: collected.members }, collected.sum)
+  if (first !== undefined && first.group.name === '') {
+    const { collected } = await one(first)
+    await collected.tell({ members: collected.members }, collected.sum)
     return all
   }
-  for (const { at, error } of lost) {
-    log('bucket.closed', { session, bucket: sums[at]!.group.index, why: error.message, ...codeOf(error) })
-  }
+  const upper = first?.group.delegate === undefined ? undefined : upperSum(needs, session, sums)
+  const sharing = upper === undefined ? undefined : await upper.share()
+  const isShared = ({ group }: ChosenSum<Guest>): boolean => sharing?.includes(group.delegate!) ?? true
+  await refuseAll(
+    sums.filter((sum) => !isShared(sum)),
+    new RoundAbortedError(session, 'clusters', 'their delegate is gone'),
+  )
+  const made = await eachMade(needs, session, sums.filter(isShared), async (sum) => {
+    const each = await one(sum)
+    upper?.include(sum.group.delegate!, each.collected)
+    return each
+  })
   const members = made.flatMap(({ collected }) => collected.members)
-  if (made.length < least || members.length < job.leastInRound) {
-    const why = `${made.length} buckets with ${members.length} members are there, and ${least} with ${job.leastInRound} are needed`
-    const error = new RoundAbortedError(session, 'buckets', why)
-    await Promise.all(made.flatMap(({ guests }) => guests.map(({ pipe }) => sendRefusal(pipe, error, true))))
+  const body = {
+    members,
+    groups: made.map(({ group, collected: { members: own } }) => ({ index: group.index, members: own })),
+  }
+  const sum =
+    upper === undefined ? Buffer.concat(made.map(({ collected }) => collected.sum)) : await sumOfSums(upper, made)
+  await Promise.all(made.map(({ collected }) => collected.tell(body, sum)))
+  return made.flatMap(({ guests }) => guests)
+}
+
+/** Those that came out. @throws RoundAbortedError: they are too few */
+async function eachMade(
+  { job, standing, log }: CoordinatorNeeds,
+  session: number,
+  sums: readonly ChosenSum<Guest>[],
+  one: (sum: ChosenSum<Guest>) => Promise<Made>,
+): Promise<readonly Made[]> {
+  const ended = await Promise.allSettled(sums.map(one))
+  const made: Made[] = []
+  for (const [at, result] of ended.entries()) {
+    if (result.status === 'fulfilled') made.push(result.value)
+    else {
+      const { message: why, code } = result.reason as Error & { readonly code?: string }
+      log('sum.closed', { session, of: sums[at]!.group.name, why, ...(code === undefined ? {} : { code }) })
+    }
+  }
+  const members = made.flatMap(({ collected }) => collected.members).length
+  const least = job.leastGroups(standing.current.state)
+  if (made.length >= least && members >= job.leastInRound) return made
+  const why = `${made.length} sums with ${members} members are there, and ${least} with ${job.leastInRound} are needed`
+  const error = new RoundAbortedError(session, 'sums', why)
+  await refuseAll(made, error)
+  throw error
+}
+
+function refuseAll(sums: readonly { readonly guests: readonly Guest[] }[], error: Error): Promise<unknown> {
+  return Promise.all(sums.flatMap(({ guests }) => guests.map(({ pipe }) => sendRefusal(pipe, error, true))))
+}
+
+/** The sum of clusters, of which nothing but masks and shares are seen. */
+function upperSum(needs: CoordinatorNeeds, session: number, sums: readonly ChosenSum<Guest>[]): Collector {
+  const { clock, job, standing, times, log, filter } = needs
+  const { state, hash } = standing.current
+  const upper = job.upper(state, hash)
+  const delegates = sums.flatMap(({ group, guests }) =>
+    guests.flatMap(({ peer, pipe, joined }): Joined[] =>
+      peer === group.delegate && joined?.upper !== undefined ? [{ peer, pipe, entry: joined.upper }] : [],
+    ),
+  )
+  const stage = (name: string): void => log('stage', { session, stage: name, of: upper.name })
+  const dropped = ({ about: _, ...lost }: Dropped): void => log('member.lost', { session, ...lost, of: upper.name })
+  const init = { header: job.header(session, state, hash, upper), members: upper.members.map(({ key }) => key) }
+  return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped }, init, delegates)
+}
+
+/** Packed. @throws ThresholdError: too few delegates are left; then all are told to come again */
+async function sumOfSums(upper: Collector, made: readonly Made[]): Promise<Uint8Array> {
+  try {
+    return (await upper.unmask()).sum
+  } catch (error) {
+    await refuseAll(made, error as Error)
     throw error
   }
-  const buckets = made.map(({ group, collected }) => ({ index: group.index, members: [...collected.members] }))
-  const payload = Buffer.concat(made.map(({ collected }) => collected.sum))
-  await Promise.all(made.map(({ collected }) => collected.tell({ members, buckets }, payload)))
-  return made.flatMap(({ guests }) => guests)
 }
 
 async function makeOne(
@@ -71,7 +130,7 @@ async function makeOne(
     members: group.members.map(({ key }) => key),
     noise: job.noiseSd(state),
   }
-  const which = group.count === 1 ? {} : { bucket: group.index }
+  const which = group.name === '' ? {} : { of: group.name }
   const stage = (name: string): void => log('stage', { session, stage: name, ...which })
   const all = guests.flatMap(({ joined }) => (joined === undefined ? [] : [joined]))
   const dropped = (facts: Dropped): void => {
@@ -82,9 +141,4 @@ async function makeOne(
   const keep = keeperOf(needs, init.header, all.length)
   const collected = await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, all)
   return { group, collected, guests }
-}
-
-function codeOf(error: Error): { readonly code?: string } {
-  const { code } = error as { readonly code?: string }
-  return code === undefined ? {} : { code }
 }

@@ -13,7 +13,7 @@ import { bodyOf, expectOf } from './wire.ts'
 export async function readAnswer(guest: Guest, job: JobView, state: FedState): Promise<void> {
   if (job.isSecure) {
     const message = await expectOf(guest.pipe, ['advertise'], job.deadlineMs)
-    guest.joined = { peer: guest.peer, pipe: guest.pipe, entry: bodyOf('advertise', message).entry }
+    guest.joined = { peer: guest.peer, pipe: guest.pipe, ...bodyOf('advertise', message) }
     return
   }
   const message = await expectOf(guest.pipe, ['plain'], job.deadlineMs)

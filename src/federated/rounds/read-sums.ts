@@ -36,29 +36,33 @@ export function readSums(
 ): ToldSums {
   const wrong = (why: string): JobRefusedError => new JobRefusedError(job.id, why)
   const size = packedBytes(d, bits)
-  const told = group.count === 1 ? [{ index: 0, members: released }] : (result.buckets ?? [])
-  if (payload.length !== told.length * size) throw wrong('the sum has another length')
+  const told = group.name === '' ? [{ index: 0, members: released }] : (result.groups ?? [])
+  // Of clusters nobody is told more than the sum of all.
+  const count = group.delegate === undefined ? told.length : 1
+  if (payload.length !== count * size) throw wrong('the sum has another length')
   const layout = job.layout(state)
   const read = (at: number): Sums => {
     const packed = payload.subarray(at * size, (at + 1) * size)
     checkPacked(packed, bits, d)
     return decodeSum(unpack(packed, bits, d), layout, { f, c })
   }
-  if (group.count === 1) return { sums: read(0), members: released, own: payload }
-  checkBuckets(job, { state, hash }, told)
+  if (group.name === '') return { sums: read(0), members: released, own: payload }
+  checkGroups(job, { state, hash }, told)
   const place = told.findIndex(({ index }) => index === group.index)
-  if (place < 0 || !isSame(told[place]!.members, released)) throw wrong('its own bucket is not as it was signed')
+  if (place < 0 || !isSame(told[place]!.members, released)) throw wrong(`${group.name} is not as this member signed it`)
+  const members = told.flatMap((one) => one.members)
+  if (group.delegate !== undefined) return { sums: read(0), members, own: payload }
   const buckets = told.map(({ members }, at) => ({ sums: read(at), survivors: members.length }))
   return {
     sums: addSums(buckets),
-    members: told.flatMap(({ members }) => members),
+    members,
     buckets,
     own: payload.subarray(place * size, (place + 1) * size),
   }
 }
 
 /** @throws JobRefusedError */
-function checkBuckets(
+function checkGroups(
   job: JobView,
   { state, hash }: { readonly state: FedState; readonly hash: Uint8Array },
   told: readonly { readonly index: number; readonly members: readonly string[] }[],
@@ -67,16 +71,17 @@ function checkBuckets(
   const groups = job.groups(state, hash)
   for (const [at, { index, members }] of told.entries()) {
     const group = groups[index]
-    if (group === undefined || (at > 0 && told[at - 1]!.index >= index)) throw wrong(`${index} is no bucket, or twice`)
+    if (group === undefined || (at > 0 && told[at - 1]!.index >= index))
+      throw wrong(`${index} is no bucket or cluster of the round, or twice`)
     const dealt = group.members.map(({ peer }) => peer)
     const isOf = members.every((peer) => dealt.includes(peer)) && new Set(members).size === members.length
     if (!isOf || members.length < group.least) {
-      throw wrong(`bucket ${index} is of others than were dealt into it, or of fewer than ${group.least}`)
+      throw wrong(`${group.name} is said to be of others than its members, or of fewer than ${group.least}`)
     }
   }
   const members = told.reduce((sum, one) => sum + one.members.length, 0)
   if (told.length < job.leastGroups(state) || members < job.leastInRound) {
-    throw wrong(`${told.length} buckets with ${members} members are fewer than the plan asks for`)
+    throw wrong(`${told.length} sums with ${members} members are fewer than the plan asks for`)
   }
 }
 

@@ -6,6 +6,7 @@ import type { MaskedTrailer } from '../secagg/messages.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { SignedRounds } from '../secagg/signed-rounds.ts'
 import type { Pipe } from './pipe.ts'
+import type { Delegate } from './delegate.ts'
 import { bodyOf, expectOf, revealBody } from './wire.ts'
 import type { Body } from './wire.ts'
 
@@ -40,7 +41,8 @@ export interface ToldSum {
 }
 
 /**
- * What the aggregator told. @param wait milliseconds that the aggregator may be silent
+ * What the aggregator told. @param upper where this member is its cluster's delegate
+ * @param wait milliseconds that the aggregator may be silent
  * @throws the refusals of the protocol, RefusedByPeer, and why the pipe ended
  */
 export async function sumWithOthers(
@@ -48,6 +50,7 @@ export async function sumWithOthers(
   pipe: Pipe,
   init: SecureMemberInit,
   wait: number,
+  upper?: Delegate,
 ): Promise<ToldSum> {
   const { random, stage } = needs
   let survivors: readonly string[] = []
@@ -60,12 +63,20 @@ export async function sumWithOthers(
   const coefficient = (): Uint8Array => random.bytes(32)
   const client = new SecureClient(
     { crypto: nodePrimitives, coefficient, signedRounds },
-    { ...init, secrets: freshSecrets(random) },
+    {
+      ...init,
+      ...(upper === undefined ? {} : { update: upper.masked(init.update) }),
+      secrets: freshSecrets(random),
+    },
   )
   try {
     await needs.before?.('advertise')
-    await pipe.send('advertise', { entry: client.advertisement })
+    await pipe.send('advertise', {
+      entry: client.advertisement,
+      ...(upper === undefined ? {} : { upper: upper.entry }),
+    })
     stage('advertised')
+    await upper?.share(pipe, wait)
     const roster = bodyOf('roster', await expectOf(pipe, ['roster'], wait)).entries
     const identities = roster.map(({ identity }) => Buffer.from(identity).toString('hex'))
     needs.mayJoin(identities)
@@ -79,7 +90,7 @@ export async function sumWithOthers(
     needs.mayJoin(identities)
     needs.charge()
     const trailer = await sendVector(pipe, vector)
-    await pipe.send('masked', trailer)
+    await pipe.send('masked', upper === undefined ? trailer : { ...trailer, upper: upper.trailer })
     stage('masked')
     const { list } = bodyOf('survivors', await expectOf(pipe, ['survivors'], wait))
     // The roster as this member sorted it: by identity.
@@ -95,10 +106,12 @@ export async function sumWithOthers(
     await needs.before?.('reveal')
     await pipe.send('reveal', revealBody(reveal))
     stage('revealed')
+    await upper?.release(pipe, wait)
     const message = await expectOf(pipe, ['result'], wait)
     return { result: bodyOf('result', message), payload: message.payload, sid: shares.sid }
   } finally {
     client.abort()
+    upper?.abort()
   }
 }
 

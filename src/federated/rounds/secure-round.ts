@@ -3,9 +3,11 @@ import type { RandomSource } from '../../util/index.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { ascii } from '../secagg/bytes.ts'
+import { checkSum } from '../secagg/encoding.ts'
 import { ReplayError, ThresholdError } from '../secagg/errors.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { Prepared, RoundSite } from '../site/site.ts'
+import { Delegate } from './delegate.ts'
 import type { JobView } from './job-view.ts'
 import { encodeContribution } from './layout.ts'
 import type { MemberState } from './member-state.ts'
@@ -57,10 +59,13 @@ export async function secureRound(
       mayRelease: (identities) => {
         released = peersOf(identities)
         // Whoever aggregates began with enough of them; how many are left is this member's to look at.
+        if (group.delegate !== undefined && !released.includes(group.delegate)) {
+          throw new ThresholdError('without its delegate the sum of this cluster would be opened by itself')
+        }
         if (released.length < group.least) {
           throw new ThresholdError(`${released.length} members are left, and ${group.least} are the least of the plan`)
         }
-        if (prepared.noise === undefined) checkSet(needs, hash, released)
+        if (prepared.noise === undefined) checkSet(needs, 'weft fed set/1', hash, released)
       },
       // Under this number nothing is signed any more, whatever becomes of the sum.
       remember: () => standing.bind(released, session + 1),
@@ -85,6 +90,7 @@ export async function secureRound(
       noise: job.noiseSd(state),
     },
     times.silenceMs,
+    group.delegate === self.id ? delegateOf(needs, session, peersOf) : undefined,
   )
   const { sums, members, buckets, own } = readSums(job, { state, hash }, { group, released }, header, {
     result,
@@ -94,6 +100,37 @@ export async function secureRound(
   return { sums, survivors: members.length, members, told, ...(buckets === undefined ? {} : { buckets }) }
 }
 
+/** This member's part in the sum of clusters. */
+function delegateOf(
+  needs: SecureRoundNeeds,
+  session: number,
+  peersOf: (identities: readonly string[]) => readonly string[],
+): Delegate {
+  const { job, standing, random, self, ledger } = needs
+  const { state, hash } = standing.current
+  const upper = job.upper(state, hash)
+  const header = job.header(session, state, hash, upper)
+  // The sum of all has to have room, not that of the clusters alone.
+  checkSum({ ...header, t: job.math.t }, job.members.length)
+  const mayRelease = (delegates: readonly string[]): void => {
+    const least = job.leastGroups(state)
+    if (delegates.length < least)
+      throw new ThresholdError(`${delegates.length} clusters are left, and ${least} are needed`)
+    checkSet(needs, 'weft fed clusters/1', hash, peersOf(delegates))
+  }
+  const publicKey = job.members.find(({ peer }) => peer === self.id)!.key
+  return new Delegate(
+    { random, signedRounds: ledger, mayRelease },
+    {
+      header,
+      members: upper.members.map(({ key }) => key),
+      identity: { publicKey, sign: (bytes) => self.sign(bytes) },
+      records: 0,
+      minimumRecords: 0,
+    },
+  )
+}
+
 /** Who was thrown out while the round was under way gets nothing more of this member. */
 function checkAdmitted({ job, admits }: SecureRoundNeeds, peers: readonly string[]): void {
   const gone = peers.find((peer) => !admits(peer))
@@ -101,8 +138,13 @@ function checkAdmitted({ job, admits }: SecureRoundNeeds, peers: readonly string
 }
 
 /** Two sums over different sets from one state would tell a member's update: without noise, of statistics too, there is one. */
-function checkSet({ job, ledger }: SecureRoundNeeds, hash: Uint8Array, members: readonly string[]): void {
-  const key = nodePrimitives.sha256(ascii('weft fed set/1'), ascii(job.id), hash)
+function checkSet(
+  { job, ledger }: SecureRoundNeeds,
+  purpose: string,
+  hash: Uint8Array,
+  members: readonly string[],
+): void {
+  const key = nodePrimitives.sha256(ascii(purpose), ascii(job.id), hash)
   const set = nodePrimitives.sha256(ascii([...members].sort().join('\n')))
   if (ledger.claim(key, set)) return
   if (ledger.claimed(key) === Buffer.from(set).toString('hex')) return

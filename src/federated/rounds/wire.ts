@@ -63,22 +63,24 @@ export const BODIES = {
   begin: z.object({ session: whole, state: hash }),
   /** Without secure sums: the contribution itself (`contributionBytes`). */
   plain: z.object({}),
-  advertise: z.object({ entry }),
+  /** `upper`: of a cluster's delegate, for the sum of clusters. */
+  advertise: z.object({ entry, upper: entry.optional() }),
   roster: z.object({ entries: z.array(entry).max(MOST_MEMBERS) }),
   shares: z.object({ sid: hash, index: position, sealed: z.array(sealed).max(MOST_MEMBERS) }),
   ciphertexts: z.object({ sealed: z.array(sealed).max(MOST_MEMBERS) }),
   piece: z.object({}),
-  masked: z.object({ digest: hash, signature }),
+  masked: z.object({ digest: hash, signature, upper: z.object({ digest: hash, signature }).optional() }),
   survivors: z.object({ list: z.array(z.object({ position, digest: hash, signature })).max(MOST_MEMBERS) }),
   consistency: z.object({ position, signature }),
   ballots: z.object({ list: z.array(z.object({ position, signature })).max(MOST_MEMBERS) }),
   reveal: z.object({
     shares: z.array(z.object({ owner: position, kind: z.enum(['b', 's']), share: hash })).max(MOST_MEMBERS),
   }),
-  /** The sum, packed, or those of all buckets; or in the clear without secure sums, or all contributions one behind the other. */
+  /** The sum, packed, or those of all buckets one behind the other; or in the clear without secure sums, or all contributions one behind the other. */
   result: z.object({
     members: peers,
-    buckets: z
+    /** Of each bucket or cluster that was opened. */
+    groups: z
       .array(z.object({ index: position, members: peers }))
       .max(MOST_MEMBERS)
       .optional(),

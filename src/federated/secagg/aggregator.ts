@@ -144,6 +144,28 @@ export class SecureAggregator {
     this.#survivors.set(from, { digest, signature })
   }
 
+  /**
+   * In place of a vector that is within the sums of others already: `include` brings it in. Its member signed the digest of
+   * its own.
+   */
+  vouched(from: number, { digest, signature }: MaskedTrailer): void {
+    this.#expect('vectors')
+    const party = from
+    if (!this.#sharers.has(from)) throw new SurvivorsError(`${from} shared no keys`, { party })
+    if (this.#survivors.has(from)) throw new ReplayError(`member ${from} vouches twice`, { party })
+    if (!this.#needs.crypto.verify(this.#roster[from]!.identity, maskedBytes(this.#sid, from, digest), signature)) {
+      throw new SignatureError(`member ${from} did not sign its vector`, { party })
+    }
+    this.#survivors.set(from, { digest, signature })
+  }
+
+  /** Masked vectors of those who vouched, added by whoever has them. */
+  include(packed: Uint8Array): void {
+    const { bits, d } = this.#init.header
+    checkPacked(packed, bits, d)
+    addVector(packed, bits, this.#sum)
+  }
+
   /** U3, for all of it. @throws ThresholdError */
   closeVectors(): readonly Survivor[] {
     this.#expect('vectors')

@@ -116,8 +116,8 @@ export class Simulation {
 
   async #apply(state: FedState, all: readonly Contribution[], sums: readonly BucketSum[]): Promise<void> {
     const { math } = this.job
-    const [first] = sums
-    const apply = (): FedState => math.apply(state, first!.sums, first!.survivors, () => new Float32Array())
+    const survivors = sums.reduce((count, one) => count + one.survivors, 0)
+    const apply = (): FedState => math.apply(state, addSums(sums), survivors, () => new Float32Array())
     if (state.pooled === null) {
       const { pooled } = apply()
       this.state = { ...state, pooled, global: await this.#pool.initial({ ...state, pooled }) }
@@ -125,7 +125,7 @@ export class Simulation {
     else this.state = math.bucket === undefined ? apply() : math.applyBuckets(state, sums)
   }
 
-  /** The sum of all; or that of each bucket which is large enough to be opened. */
+  /** The sum of all; or that of each bucket or cluster which is large enough to be opened. */
   #sums(session: number, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): BucketSum[] {
     const { job, state } = this
     const hash = stateHash(state)
@@ -136,8 +136,8 @@ export class Simulation {
       : undefined
     return job.groups(state, hash, asked).flatMap((group) => {
       const isIn = ({ client }: Entry): boolean => client !== undefined && group.members.includes(job.members[client]!)
-      const own = group.count === 1 ? all : all.filter(isIn)
-      if (group.count > 1 && own.length < group.least) return []
+      const own = group.name === '' ? all : all.filter(isIn)
+      if (group.name !== '' && own.length < group.least) return []
       return [{ sums: this.#add(session, group, own, seeded), survivors: own.length }]
     })
   }

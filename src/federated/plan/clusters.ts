@@ -1,0 +1,36 @@
+/** Clusters of a plan: each is a secure sum of its own sites, and their sums are a secure sum of clusters. */
+import { FedPlanError } from './errors.ts'
+import type { FedPlan } from './schema.ts'
+
+/** @throws FedPlanError */
+export function checkClusters(plan: FedPlan, where: string): void {
+  const { clusters, secagg = 'off', privacy = 'off', strategy, transcripts } = plan
+  if (clusters === undefined) return
+  const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
+  if (secagg === 'off') throw wrong('clusters', 'are about secure sums, and "secagg" is off')
+  if (strategy.name === 'bucketed') throw wrong('clusters', 'do not go with "bucketed", which deals sites into buckets')
+  if (privacy !== 'off')
+    throw wrong('privacy', 'does not go with "clusters": noise of a cluster that is left out is not accounted for')
+  if (transcripts !== undefined) throw wrong('transcripts', 'are not kept of sums of clusters')
+  const names = clusters.map(({ name }) => name)
+  const sites = clusters.flatMap((one) => one.sites)
+  for (const [what, list] of [
+    ['cluster', names],
+    ['site', sites],
+  ] as const) {
+    const twice = list.find((name, at) => list.indexOf(name) !== at)
+    if (twice !== undefined) throw wrong('clusters', `have the ${what} "${twice}" twice`)
+  }
+}
+
+/** @param sites by name, of those who joined. @throws FedPlanError: one is in no cluster, or a cluster has too few */
+export function checkClusterSites({ name: plan, clusters }: FedPlan, sites: readonly string[]): void {
+  if (clusters === undefined) return
+  const wrong = (why: string): FedPlanError => new FedPlanError(plan, 'clusters', why)
+  const stray = sites.find((site) => !clusters.some((one) => one.sites.includes(site)))
+  if (stray !== undefined) throw wrong(`do not have the site "${stray}", which has joined`)
+  for (const { name, sites: own } of clusters) {
+    const here = sites.filter((site) => own.includes(site)).length
+    if (here < 3) throw wrong(`have "${name}", of which ${here} sites have joined, and a secure sum takes 3`)
+  }
+}
