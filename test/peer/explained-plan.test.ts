@@ -31,6 +31,7 @@ function traceOf(...route: readonly Part[]): SessionTrace {
     hops,
     back_ms: 7,
     total_ms: 1,
+    behind: 0,
   } as const
   return {
     hops: route.map(([peer, from, to]) => ({ peer, from, to, clock_ms: 0 })),
@@ -39,6 +40,7 @@ function traceOf(...route: readonly Part[]): SessionTrace {
       { ...step, position: 2 },
     ],
     dropped: 0,
+    void: { steps: 0, rows: 0 },
   }
 }
 
@@ -71,7 +73,7 @@ describe('the terms of an answer that was measured', () => {
     const traces = new Traces({ count: () => undefined })
     traces.add({ request: 'one', ...FACTS }, traceOf(['b', 1, 3]))
     traces.add({ request: 'two', ...FACTS, model: 'other' }, traceOf(['b', 1, 3]))
-    traces.add({ request: 'three', ...FACTS }, { hops: [], steps: [], dropped: 0 })
+    traces.add({ request: 'three', ...FACTS }, { hops: [], steps: [], dropped: 0, void: { steps: 0, rows: 0 } })
     expect(traces.lastOf('m')?.request).toBe('one')
     expect(traces.lastOf('digest of m', 'other')?.request).toBe('two')
     expect(traces.lastOf('unheard')).toBeUndefined()
