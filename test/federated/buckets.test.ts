@@ -164,7 +164,10 @@ describe('one attacker of nine sites', () => {
 })
 
 /** Ends the first that sends this message in a sum of training. */
-function losing(kind: string): { readonly onMessage: NonNullable<FleetInit['onMessage']>; lost(): Member } {
+function losing(kind: string): {
+  readonly onMessage: NonNullable<FleetInit['onMessage']>
+  readonly lost: () => Member
+} {
   let lost: Member | undefined
   return {
     lost: () => lost!,
@@ -186,7 +189,7 @@ describe('a site that is gone in the middle of a round', () => {
         const others = (): Member[] => fleet.members.filter((member) => member !== lost())
         await Promise.race(fleet.members.map(({ over }) => over))
         await areOver(others())
-        const sizes = told[0]!.buckets.map(({ members }) => members.length).sort()
+        const sizes = told[0]!.buckets.map(({ members }) => members.length).sort((a, b) => a - b)
         expect(sizes).toEqual(kind === 'shares' || kind === 'piece' ? [3, 4, 4] : [4, 4, 4])
         expect(medianOf(fleet, told[0]!)).toEqual(others()[0]!.standing.current.state.global)
       })

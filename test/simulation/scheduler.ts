@@ -51,7 +51,7 @@ export class Scheduler {
           if (!isDone() && end !== Infinity) this.now = end
           resolve()
         } catch (error) {
-          reject(error as Error)
+          reject(error)
         }
       }
       machineImmediate(goOn)

@@ -30,7 +30,7 @@ export interface GenerateNeeds {
   readonly firstContext?: number | undefined
   open(request: SessionRequest): Promise<OriginSession>
   /** A text has outgrown the first context, and begins anew. */
-  outgrown?(): void
+  readonly outgrown?: () => void
   counters(): Readonly<Record<string, number>>
 }
 

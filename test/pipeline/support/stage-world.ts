@@ -120,7 +120,8 @@ export async function answered(
     if (!isOver) void next()
   })
   await next()
-  while (!isOver) {
+  const isThere = (): boolean => isOver
+  while (!isThere()) {
     clock.advance(0.5)
     await Promise.resolve()
   }

@@ -33,7 +33,7 @@ export interface SpeculationInit {
   readonly draft?: Pick<DraftingInit, 'model' | 'names' | 'sampler'> | undefined
   /** Something more may be guessed: `further` has it. */
   more?(): void
-  count(name: SpeculationCounter, by: number): void
+  readonly count: (name: SpeculationCounter, by: number) => void
 }
 
 /** What a head says with its tokens. */
