@@ -18,14 +18,13 @@ const LEAST_BANDWIDTH = 125e3
 
 export interface ReplanInputNeeds {
   readonly self: string
-  readonly mesh: Pick<Mesh, 'peers' | 'profiles' | 'holdings' | 'manifests'>
+  readonly mesh: Pick<Mesh, 'peers' | 'profiles' | 'holdings' | 'manifests' | 'state'>
 }
 
 /** Connected peers that could decide about a model, in the order in which they act: those that have its manifest. */
 export function decidersOf({ self, mesh }: ReplanInputNeeds, { model, digest, epoch }: MeshPlacement): string[] {
-  const there = new Set(connected({ self, mesh }))
   const holders = mesh.manifests().find((known) => known.digest === digest)?.holders ?? []
-  const able = [...new Set([...holders, self])].filter((peer) => there.has(peer))
+  const able = [...new Set([...holders, self])].filter((peer) => mesh.state(peer) === 'connected')
   return decisionOrder(model, epoch, able)
 }
 
