@@ -59,8 +59,11 @@ interface Swarm {
   readonly there: number
   readonly faults: Readonly<Record<string, number>>
   readonly healedMs: number | null
+  readonly replaced: number
   readonly lookups: number
   readonly right: number
+  readonly answered: number
+  readonly answerP95Ms: number
   readonly violations: readonly string[]
 }
 
@@ -129,8 +132,14 @@ describe('a mesh in which not all are connected to all', () => {
   })
 
   it('names holders that are there, while peers come and go', () => {
+    expect(swarm.replaced).toBeGreaterThan(0)
     expect(swarm.lookups).toBe(300)
     expect(swarm.right / swarm.lookups).toBeGreaterThanOrEqual(0.99)
+  })
+
+  it('names holders that answer within 200 virtual milliseconds, 19 of 20 that a partition does not keep from it', () => {
+    expect(swarm.answered).toBeGreaterThan(0)
+    expect(swarm.answerP95Ms).toBeLessThanOrEqual(200)
   })
 })
 
