@@ -8,7 +8,7 @@ import { isLong } from '../whole.ts'
 import { alive, answer, counter, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
 
-const LENGTH = 90
+const LENGTH = 100
 /** It repeats itself, and so does what follows: guesses out of the text come true, and some do not. */
 const PROMPT = Array.from({ length: 60 }, (_, at) => 300 + (at % 7) * 17)
 
@@ -72,11 +72,11 @@ describe.runIf(isLong)('windows in flight', () => {
   })
 
   it.each([
-    ['drawn', { temperature: 0.25 }, {}, true],
-    ['drawn, with penalties', { temperature: 0.3, presencePenalty: 0.1, repetitionPenalty: 1.02 }, {}, true],
-    ['with likelihoods', { temperature: 0.4, topP: 0.9 }, { logprobs: 2 }, true],
-    ['held to a form', { temperature: 0.7 }, { format: { kind: 'json' } }, false],
-  ] as const)('give the text of none, %s, right and wrong', async (_, sampling, more, flies) => {
+    ['drawn', { temperature: 0.25 }, {}],
+    ['drawn, with penalties', { temperature: 0.3, presencePenalty: 0.1, repetitionPenalty: 1.02 }, {}],
+    ['with likelihoods', { temperature: 0.4, topP: 0.9 }, { logprobs: 2 }],
+    ['held to a form', { temperature: 0.7 }, { format: { kind: 'json' } }],
+  ] as const)('give the text of none, %s, right and wrong', async (_, sampling, more) => {
     const sums = { ahead: 0, wrong: 0 }
     for (const seed of [1, 2]) {
       const drawn = { ...more, sampling: { ...GREEDY, ...sampling, seed } }
@@ -89,12 +89,14 @@ describe.runIf(isLong)('windows in flight', () => {
       sums.wrong += stat(guessed, 'draft_tokens') - stat(guessed, 'draft_accepted')
     }
     expect(sums.wrong).toBeGreaterThan(0)
-    expect(sums.ahead > 0).toBe(flies)
+    expect(sums.ahead).toBeGreaterThan(0)
   })
 
   it('of a draft model follow each other as it guesses', async () => {
-    const plain = await ask({ speculate: 'off' })
-    const guessed = await ask({ speculate: 'draft', draft: 'near' })
+    const told = (more: Partial<GenerateRequest>): Promise<Answer> =>
+      answer(a, greedy('tiny', LENGTH, { deadline: 120_000, ...more }))
+    const plain = await told({ speculate: 'off' })
+    const guessed = await told({ speculate: 'draft', draft: 'near' })
     expect(guessed.ids).toEqual(plain.ids)
     expect(stat(guessed, 'draft_windows_ahead')).toBeGreaterThan(0)
     expect(stat(guessed, 'draft_model_tokens')).toBe(stat(guessed, 'draft_tokens'))

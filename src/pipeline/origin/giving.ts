@@ -167,7 +167,8 @@ export class Giving {
 
   /** Windows behind those that are under way, as many as pay. */
   async #further(): Promise<void> {
-    for (;;) {
+    // Whoever reads is waited for: nothing is guessed ahead of a row that is not asked for.
+    while (this.first.rows > this.text.nextTokenRow) {
       const attempt = this.#giver.attempt()
       const window = attempt === undefined ? undefined : this.#speculation?.further()
       if (attempt === undefined || window?.behind === undefined || this.#guessKey === undefined) return

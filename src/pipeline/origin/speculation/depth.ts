@@ -29,9 +29,9 @@ export interface Chain {
   readonly chance: number
 }
 
-/** Where guesses are to be seen, so many windows go also where they gain nothing, while they are more likely right than not. */
-const FORCED_WINDOWS = 4
-const FORCED_CHANCE = 0.5
+/** Where guesses are to be seen, so many windows go also where they gain nothing, unless their guesses are hardly ever right. */
+const FORCED_WINDOWS = 3
+const FORCED_CHANCE = 0.02
 
 export class Depth {
   readonly #pace: Pace
@@ -76,7 +76,7 @@ export class Depth {
 
   pays({ windows, rows, chance: likely }: Chain): boolean {
     const chance = likely * Math.min(1, this.#held.seen / this.#held.expected)
-    if (this.#isForced && windows < FORCED_WINDOWS && chance > FORCED_CHANCE) return true
+    if (this.#isForced && windows < FORCED_WINDOWS && likely > FORCED_CHANCE) return true
     const [busy, cycle] = [this.busy(rows), this.#pace.expected(rows - 1)]
     if (
       chance < LEAST_CHANCE ||
