@@ -74,7 +74,7 @@ export { addAdapter, exportAdapter, listAdapters, mergeInto, removeAdapter } fro
 export type { AdapterInfo } from './adapters.ts'
 export type { RolloutRecord } from './rollouts/record.ts'
 export { homeBases, homeFederationBase } from './base-models.ts'
-export { trainAdapterHere } from './train-adapter.ts'
+export { evalAdapterHere, trainAdapterHere } from './train-adapter.ts'
 export { readTokenizer } from './read-tokenizer.ts'
 export type { PlacementView, ReplanStatus } from './placement-view.ts'
 export type { ReplanMode } from './replanning.ts'

@@ -1,6 +1,7 @@
 /** Training on one machine: a graph in, its forward, backward and update graph out. */
 export { FrozenBlocks } from './adapters/blocks.ts'
 export type { BlockSession, FrozenNeeds } from './adapters/blocks.ts'
+export { evalAdapter } from './adapters/eval-adapter.ts'
 export { loadTokenExamples } from './adapters/examples.ts'
 export { firstAdapter, formOf, parametersOf } from './adapters/form.ts'
 export type { AdapterSpec } from './adapters/form.ts'

@@ -36,10 +36,11 @@ async function placed(name: string, ...ends: readonly number[]): Promise<string>
 const train = (out: string, ...args: readonly string[]): ReturnType<typeof weft> =>
   weft(['train', at('plan.json'), '--out', at(out), '--threads', '1', '--home', peers[0]!.home, ...args])
 
-const run = (...args: readonly string[]): ReturnType<typeof weft> => {
-  const asked = ['--raw', '--max-tokens', '12', '--temperature', '0', '--home', peers[0]!.home]
-  return weft(['run', 'weft-tiny', 'The sea', ...asked, ...args])
+const asked = (tokens: number, ...args: readonly string[]): ReturnType<typeof weft> => {
+  const options = ['--raw', '--max-tokens', String(tokens), '--temperature', '0', '--home', peers[0]!.home]
+  return weft(['run', 'weft-tiny', 'The sea', ...options, ...args])
 }
+const run = (...args: readonly string[]): ReturnType<typeof weft> => asked(12, ...args)
 
 const adapter = (out: string): Promise<Buffer> => readFile(join(at(out), 'adapter_model.safetensors'))
 
@@ -187,6 +188,30 @@ describe.runIf(isLong)('an adapter over three peers', () => {
       expect(await running).toMatchObject({ status: 0 })
       expect(await adapter('replaced')).toEqual(await adapter('one'))
       expect(await counter(peers[0]!, 'failovers')).toBeGreaterThan(0)
+    },
+    90_000,
+  )
+
+  it.runIf(isWhole)(
+    'a soft prompt goes along when the peer that has the embedding is lost in the middle of an answer',
+    async () => {
+      const stages = [
+        { peer: peers[1]!.id, from: 0, to: 4 },
+        { peer: peers[0]!.id, from: 4, to: 8 },
+      ]
+      await writeFile(at('ba.json'), JSON.stringify({ model: 'weft-tiny', stages }))
+      const soft = ['--adapter', 'soft', '--placement']
+      const alone = await asked(400, ...soft, 'local')
+      expect(alone.status).toBe(0)
+      const [answers, lost] = [await counter(peers[1]!, 'stage_runs'), await counter(peers[0]!, 'failovers')]
+      const running = asked(400, ...soft, at('ba.json'))
+      await vi.waitFor(async () => expect(await counter(peers[1]!, 'stage_runs')).toBeGreaterThan(answers + 20), {
+        timeout: 30_000,
+        interval: 5,
+      })
+      peers[1]!.child.kill('SIGKILL')
+      expect((await running).stdout).toBe(alone.stdout)
+      expect(await counter(peers[0]!, 'failovers')).toBeGreaterThan(lost)
     },
     90_000,
   )

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Tokenizer } from '../../../src/models/index.ts'
 import { createOrtEngine } from '../../../src/onnx/index.ts'
 import { createBlobStore } from '../../../src/store/index.ts'
-import { FrozenBlocks, formOf, localLine, trainAdapter } from '../../../src/training/index.ts'
+import { evalAdapter, FrozenBlocks, formOf, localLine, trainAdapter } from '../../../src/training/index.ts'
 import type { AdapterNeeds, TrainOutcome } from '../../../src/training/index.ts'
 import { systemClock } from '../../../src/util/index.ts'
 import { randomModel } from '../../pipeline/support/random-model.ts'
@@ -83,6 +83,12 @@ describe('a run', () => {
     expect(curve.at(-1)!.loss).toBeLessThan(0.8 * curve[0]!.loss)
     expect(result.metrics.test?.perplexity).toBeGreaterThan(1)
     expect(result.files).toContain('adapter_config.json')
+    const model = join(directory, 'whole')
+    expect(await evalAdapter(needs, { model })).toMatchObject({ part: 'test', metrics: result.metrics.test })
+    expect((await evalAdapter(needs, { model, part: 'train' })).metrics).toEqual(result.metrics.train)
+    const other = await evalAdapter(needs, { model, data: [join(directory, 'texts.jsonl')] })
+    expect(other.part).toBe(null)
+    expect(other.examples).toBe(Object.values(result.examples).reduce((sum, count) => sum + count, 0))
     await expect(train('parts', {}, false, 3)).rejects.toThrow('enough')
     await expect(train('parts', {}, true, 7)).rejects.toThrow('enough')
     expect((await train('parts', {}, true)).resumed).toBe(7)
@@ -101,8 +107,10 @@ describe('a run', () => {
   })
 
   it('trains soft prompts, and writes them as PEFT does', async () => {
-    const { curve } = await train('prompt', { adapter: { kind: 'prompt', tokens: 3 }, epochs: 6 })
+    const { curve, result } = await train('prompt', { adapter: { kind: 'prompt', tokens: 3 }, epochs: 6 })
     expect(curve.at(-1)!.loss).toBeLessThan(curve[0]!.loss)
+    const soft = await evalAdapter(needs, { model: join(directory, 'prompt') })
+    expect(soft.metrics.loss).toBeCloseTo(result.metrics.test!.loss!, 6)
     expect((await adapter('prompt')).toString('latin1')).toContain('"prompt_embeddings":{"dtype":"F32","shape":[3,32]')
   })
 })
