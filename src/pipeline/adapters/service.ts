@@ -147,7 +147,7 @@ export class TrainService {
       lent = await this.#needs.hosts.lend(digest, first, to)
       checkRange(open, lent)
       const session = this.newSession()
-      await lent.host.ask('open', { session, from: first, to, length, form, gradients })
+      await lent.host.ask('open', { session, from: first, to, length, form, ...(gradients && { gradients }) })
       if (this.#opening.get(key) !== true) return this.#end(lent, session)
       const stage: OpenStage = {
         origin: from,

@@ -96,7 +96,7 @@ export class TrainRuntime {
     }
     if (type === TRAIN_HOST.open) {
       const { from, to, length, form, gradients } = control as unknown as OpenTraining
-      const rounding = gradients === undefined ? undefined : new GradientRounding()
+      const rounding = gradients === 'int8' ? new GradientRounding() : undefined
       this.#sessions.set(number, { blocks: await this.#blocks.open(from, to, length, form), rounding })
       return DONE
     }
