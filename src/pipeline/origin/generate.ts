@@ -89,8 +89,9 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
 }
 
 function openText(needs: GenerateNeeds, rows: number, request: SessionRequest): Promise<OriginSession> {
-  const { firstContext: first = needs.context, outgrown = () => undefined } = needs
+  const { firstContext: first = needs.context } = needs
   if (!outgrows(request, first)) return needs.open(request)
+  const outgrown = (): void => needs.outgrown?.()
   return openOutgrowing({ first, rows, open: (own) => needs.open(own), outgrown }, request)
 }
 
