@@ -57,8 +57,14 @@ describe('a text of a model with LongRoPE', () => {
     readonly outgrown: number
   }
 
-  async function answer(ids: readonly number[], maxTokens: number, more: Partial<GenerateRequest> = {}): Promise<Told> {
-    const request = { model: 'phi', input: { kind: 'ids', ids }, sampling: GREEDY, maxTokens, ignoreEnd: true } as const
+  /** @param count of tokens; null: nobody says */
+  async function answer(
+    ids: readonly number[],
+    count: number | null,
+    more: Partial<GenerateRequest> = {},
+  ): Promise<Told> {
+    const wish = count === null ? {} : { maxTokens: count }
+    const request = { model: 'phi', input: { kind: 'ids', ids }, sampling: GREEDY, ignoreEnd: true, ...wish } as const
     let told: Told | undefined
     for await (const event of peer.generate({ ...request, ...more }))
       if (event.type === 'end') told = { given: event.ids, outgrown: event.stats.counters['texts_outgrown']! }
@@ -82,6 +88,12 @@ describe('a text of a model with LongRoPE', () => {
     expect((await answer(ids, 16, { speculate: 'lookup' })).given).toEqual(wanted)
     expect((await answer([...ids, ...wanted], 6)).given).toEqual(greedy([...ids, ...wanted], 6))
     expect((await answer(ids, 16)).given).toEqual(wanted)
+  })
+
+  it('ends with the first context where nobody asks for more', async () => {
+    const ids = prompt(FIRST - 5)
+    const { given, outgrown } = await answer(ids, null)
+    expect({ given, outgrown }).toEqual({ given: greedy(ids, 5), outgrown: 0 })
   })
 
   it('counts what was chosen before it outgrew', async () => {

@@ -46,11 +46,13 @@ export interface GenerateInit {
  */
 export async function* generate(needs: GenerateNeeds, init: GenerateInit): AsyncGenerator<GenerateEvent> {
   const { request, promptIds } = init
-  const { context, virtual = 0 } = needs
+  const { context, firstContext = context, virtual = 0 } = needs
   if (promptIds.length === 0) throw new EmptyPromptError()
   const ids = [...Array.from({ length: virtual }, () => NO_TOKEN), ...promptIds]
   if (ids.length >= context) throw new ContextFullError(ids.length, context)
-  const limit = Math.min(request.maxTokens ?? context, context - ids.length)
+  // Without a wish it ends with the context that it begins in: stages keep room for all that a text may become.
+  const room = (ids.length <= firstContext ? firstContext : context) - ids.length
+  const limit = Math.min(request.maxTokens ?? Math.max(1, room), context - ids.length)
   const timings = new Timings(needs.clock, needs.counters())
   const rows = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
   const session = await openText(needs, rows, {
