@@ -116,7 +116,8 @@ describe('what is kept', () => {
   test('is nothing where the plan does not ask for it', async () => {
     const { sites, job, out } = await analysed({ transcripts: undefined })
     for (const { home } of sites) expect(readdirSync(join(home, 'federated', job))).not.toContain('transcripts')
-    expect(readdirSync(join(out, 's0'))).toEqual(['analysis.json'])
+    expect(readdirSync(join(out, 's0'))).toEqual(['analysis.json', 'signed'])
+    expect(filesOf(out, /transcript|receipt/, 'signed')).toEqual([])
   }, 60_000)
 })
 

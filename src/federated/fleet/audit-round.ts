@@ -3,6 +3,7 @@ import { verify } from '../../trust/index.ts'
 import { FederatedError } from '../errors.ts'
 import type { JobView } from '../rounds/job-view.ts'
 import { decodeSum } from '../rounds/layout.ts'
+import { toldHash } from '../rounds/signed-result.ts'
 import { decodeState, stateHash, stepsOf } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
 import type { ReadTranscript, Transcript } from '../rounds/transcript.ts'
@@ -10,6 +11,7 @@ import { auditRound } from '../secagg/audit.ts'
 import { SignatureError, SurvivorsError, ThresholdError } from '../secagg/errors.ts'
 import { headerBytes, maskedBytes, sessionId, survivorsBytes } from '../secagg/layout.ts'
 import type { Advertisement, RoundHeader } from '../secagg/layout.ts'
+import { pack } from '../secagg/packing.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { checkRoster } from '../secagg/roster.ts'
 import type { Receipt } from './transcript-store.ts'
@@ -33,6 +35,8 @@ export interface AuditedRound {
   /** SHA-256 of the packed sum, and hash of the state, as they come out; null: they do not. */
   readonly sum: string | null
   readonly state: string | null
+  /** `toldHash` of it, which signed results name; null: it does not come out. */
+  readonly told: string | null
   /** Members whose receipts were held against it. */
   readonly receipts: number
   readonly findings: readonly Finding[]
@@ -59,7 +63,7 @@ export function auditKept(job: JobView, read: ReadTranscript, receipts: readonly
   const find = (kind: string, about: string | null, what: string): void =>
     void findings.push({ kind, session, about, what })
   const peers = peersOf(job, transcript.roster)
-  const none = { from: null, step: null, members: [] as string[], sum: null, state: null }
+  const none = { from: null, step: null, members: [] as string[], sum: null, state: null, told: null }
   const line = { session, aggregator, ...none, receipts: receipts.length }
   let again: Again
   try {
@@ -69,7 +73,7 @@ export function auditKept(job: JobView, read: ReadTranscript, receipts: readonly
     find(kind, aggregator, (error as Error).message)
     return { ...line, findings }
   }
-  const { sid, sum, state, blamed, members, from, step } = again
+  const { sid, sum, state, blamed, members, from, step, told } = again
   for (const holder of blamed) {
     find('share', peers[holder] ?? null, `${aggregator} says that it revealed shares that are off the polynomial`)
   }
@@ -91,7 +95,7 @@ export function auditKept(job: JobView, read: ReadTranscript, receipts: readonly
       find('state', receipt.peer, `${receipt.peer} made the state ${receipt.state} of the sum, and it gives ${state}`)
     }
   }
-  return { ...line, from, step, members, sum, state, findings }
+  return { ...line, from, step, members, sum, state, told, findings }
 }
 
 interface Again {
@@ -100,6 +104,7 @@ interface Again {
   readonly sid: string
   readonly sum: string
   readonly state: string | null
+  readonly told: string
   readonly blamed: readonly number[]
   readonly members: readonly string[]
 }
@@ -131,6 +136,8 @@ function sumAgain(job: JobView, transcript: Transcript): Again {
     reveals,
   })
   const peers = peersOf(job, roster)
+  const summed = [...digests.keys()].map((position) => peers[position] ?? '').sort()
+  const signed = crypto.sha256(survivorsBytes(sid, digests))
   return {
     from: hex(from),
     step: stepsOf(before),
@@ -138,7 +145,8 @@ function sumAgain(job: JobView, transcript: Transcript): Again {
     sum: hex(digest),
     state: stateOf(job, before, words, header, digests.size),
     blamed,
-    members: [...digests.keys()].map((position) => peers[position] ?? '').sort(),
+    told: hex(toldHash(signed, summed, [], pack(words, bits))),
+    members: summed,
   }
 }
 

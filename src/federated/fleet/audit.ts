@@ -10,7 +10,10 @@ import type { ReadTranscript } from '../rounds/transcript.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { auditKept, isOfAggregator } from './audit-round.ts'
 import type { AuditedRound, Finding } from './audit-round.ts'
+import { auditResults } from './audit-signed.ts'
+import type { AuditedResult, FoundResult } from './audit-signed.ts'
 import { checkOffer, checkStart, formOf } from './documents.ts'
+import { readSigned, SIGNED_FILE } from './signed-results.ts'
 import { isReceiptSigned, readReceipt, RECEIPT_FILE, TRANSCRIPT_FILE } from './transcript-store.ts'
 import type { Receipt } from './transcript-store.ts'
 
@@ -21,6 +24,8 @@ export interface AuditReport {
   /** There is a round, and no finding at all. */
   readonly ok: boolean
   readonly rounds: readonly AuditedRound[]
+  /** What members signed of each round. */
+  readonly results: readonly AuditedResult[]
   /** About no round that is there. */
   readonly findings: readonly Finding[]
 }
@@ -32,6 +37,7 @@ const MOST_FILES = 100_000
 const MOST_BYTES = 2 ** 31
 const MOST_DOCUMENT_BYTES = 64 << 20
 const MOST_RECEIPT_BYTES = 1 << 16
+const MOST_SIGNED_BYTES = 4 << 20
 
 /** Paths, in the order of their names: transcripts are large, and are read one after the other. */
 interface Found {
@@ -39,6 +45,8 @@ interface Found {
   readonly starts: string[]
   readonly transcripts: string[]
   readonly receipts: string[]
+  readonly signed: string[]
+  readonly states: string[]
 }
 
 /**
@@ -46,11 +54,11 @@ interface Found {
  * @throws FedPlanError: it holds none; JobRefusedError: offer or start are not signed
  */
 export async function auditFolder(folder: string): Promise<AuditReport> {
-  const found: Found = { offers: [], starts: [], transcripts: [], receipts: [] }
+  const found: Found = { offers: [], starts: [], transcripts: [], receipts: [], signed: [], states: [] }
   await collect(folder, DEPTH, found, { files: 0 })
   const [offerPath, startPath] = [found.offers[0], found.starts[0]]
   if (offerPath === undefined || startPath === undefined) {
-    throw new FedPlanError(folder, '', 'holds no offer.json and start.json: it is no export of a job with transcripts')
+    throw new FedPlanError(folder, '', 'holds no offer.json and start.json: it is no export of a job')
   }
   const offerValue = await jsonOf(offerPath)
   const startValue = await jsonOf(startPath)
@@ -67,10 +75,45 @@ export async function auditFolder(folder: string): Promise<AuditReport> {
   await sameDocuments(found.starts, startValue, findings)
   const receipts = await usable(found, view, findings)
   const rounds = await roundsOf(found, view, receipts, findings)
-  missing(rounds, receipts, offer.plan.transcripts ?? 0, findings)
+  const { transcripts } = offer.plan
+  if (transcripts !== undefined || rounds.length > 0 || receipts.length > 0) {
+    missing(rounds, receipts, transcripts ?? 0, findings)
+  }
   const linked = rounds.map((round) => ({ ...round, findings: [...round.findings, ...unlinked(round, rounds)] }))
-  const ok = findings.length === 0 && linked.every((round) => round.findings.length === 0)
-  return { schema: 'weft.fed-audit/1', job: offer.job, plan: offer.plan_hash, ok, rounds: linked, findings }
+  const results = auditResults(view, await signedOf(found), linked, (kind, session, what) => {
+    findings.push({ kind, session, about: null, what })
+  })
+  await unsigned(found.states, results, findings)
+  const isRight = ({ findings: of }: { readonly findings: readonly Finding[] }): boolean => of.length === 0
+  const ok =
+    findings.length === 0 && linked.every(isRight) && results.every(isRight) && linked.length + results.length > 0
+  return { schema: 'weft.fed-audit/1', job: offer.job, plan: offer.plan_hash, ok, rounds: linked, results, findings }
+}
+
+async function signedOf({ signed }: Found): Promise<FoundResult[]> {
+  const files: FoundResult[] = []
+  for (const path of signed) files.push({ path, signed: readSigned(await bytesOf(path, MOST_SIGNED_BYTES)) })
+  return files
+}
+
+/** Models in the folder that are not what enough members signed. */
+async function unsigned(
+  states: readonly string[],
+  results: readonly AuditedResult[],
+  findings: Finding[],
+): Promise<void> {
+  const good = results.filter(({ signers, needed }) => signers.length >= needed).map(({ model }) => model)
+  if (good.length === 0) return
+  for (const path of states) {
+    const model = Buffer.from(nodePrimitives.sha256(await bytesOf(path, MOST_BYTES))).toString('hex')
+    if (good.includes(model)) continue
+    findings.push({
+      kind: 'model-unsigned',
+      session: null,
+      about: null,
+      what: `${path} is the state ${model}, which no signed result names`,
+    })
+  }
 }
 
 /** Who shows members different rosters, or another job, is not to be the one that is believed. */
@@ -201,6 +244,8 @@ async function collect(folder: string, depth: number, found: Found, seen: { file
     if (entry.name === 'offer.json') found.offers.push(path)
     else if (entry.name === 'start.json') found.starts.push(path)
     else if (TRANSCRIPT_FILE.test(entry.name)) found.transcripts.push(path)
+    else if (SIGNED_FILE.test(entry.name)) found.signed.push(path)
+    else if (entry.name === 'state.bin') found.states.push(path)
     else if (RECEIPT_FILE.test(entry.name)) found.receipts.push(path)
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { JobStateError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
+import { encodeState } from '../rounds/state.ts'
 import type { Pooled } from '../site/statistics.ts'
 import { resultsOf } from './results.ts'
 import type { RunningJob } from './running-job.ts'
@@ -58,24 +59,34 @@ async function exportResults(running: RunningJob, out: string): Promise<Exported
   return { schema: 'weft.fed-export/1', job: running.folder.id, out, files: [name] }
 }
 
-/** What an auditor needs, where the plan keeps it: `weft fed audit` reads the folder. */
-async function exportTranscripts({ transcripts, folder }: RunningJob, out: string): Promise<string[]> {
-  if (transcripts === undefined) return []
-  const to = join(out, 'transcripts')
-  await makeFolders(to, 0o700)
-  const documents = [
-    { name: 'offer.json', bytes: Buffer.from(`${JSON.stringify(folder.offer)}\n`) },
-    { name: 'start.json', bytes: Buffer.from(`${JSON.stringify(folder.start)}\n`) },
-  ]
-  for (const { name, bytes } of documents) await writeFileAtomic(join(to, name), bytes)
-  const kept = await transcripts.files()
-  for (const { name, path } of kept) await copyFile(path, join(to, name))
-  return [...documents, ...kept].map(({ name }) => `transcripts/${name}`)
+/** What an auditor needs: `weft fed audit` reads the folder. */
+async function exportProofs({ transcripts, signed, folder, standing }: RunningJob, out: string): Promise<string[]> {
+  const files: string[] = []
+  const put = async (name: string, bytes: Uint8Array): Promise<void> => {
+    await writeFileAtomic(join(out, name), bytes)
+    files.push(name)
+  }
+  const copy = async (to: string, kept: readonly { readonly name: string; readonly path: string }[]): Promise<void> => {
+    for (const { name, path } of kept) {
+      await copyFile(path, join(out, to, name))
+      files.push(`${to}/${name}`)
+    }
+  }
+  const results = await signed.files()
+  const to = transcripts === undefined ? 'signed' : 'transcripts'
+  if (transcripts === undefined && results.length === 0) return []
+  await makeFolders(join(out, to), 0o700)
+  await put(`${to}/offer.json`, Buffer.from(`${JSON.stringify(folder.offer)}\n`))
+  await put(`${to}/start.json`, Buffer.from(`${JSON.stringify(folder.start)}\n`))
+  await put(`${to}/state.bin`, encodeState(standing.current.state))
+  await copy(to, results)
+  if (transcripts !== undefined) await copy(to, await transcripts.files())
+  return files
 }
 
 export async function exportJob(running: RunningJob, out: string): Promise<Exported> {
   const made = isAnalysis(running.view.plan) ? await exportResults(running, out) : await exportModel(running, out)
-  return { ...made, files: [...made.files, ...(await exportTranscripts(running, out))] }
+  return { ...made, files: [...made.files, ...(await exportProofs(running, out))] }
 }
 
 async function exportModel(running: RunningJob, out: string): Promise<Exported> {

@@ -33,6 +33,8 @@ import { openTrainer } from '../site/open-trainer.ts'
 import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
 import type { TestHooks } from './hooks.ts'
+import { SignedResults } from './signed-results.ts'
+import type { SignedResult } from './signed-results.ts'
 import { roundFile } from './standing-model.ts'
 import { partInRound } from './taking-part.ts'
 import { TranscriptStore } from './transcript-store.ts'
@@ -67,6 +69,8 @@ export class RunningJob {
   readonly coordinator: Coordinator
   /** Where the plan wants them. */
   readonly transcripts: TranscriptStore | undefined
+  /** What came of each round, as its members signed it. */
+  readonly signed: SignedResults
   readonly #needs: RunningNeeds
   #trainer: LocalTrainer | undefined
   #loop: MemberLoop | undefined
@@ -83,6 +87,7 @@ export class RunningJob {
     this.folder = folder
     this.view = view
     this.standing = standing
+    this.signed = new SignedResults(join(folder.path, 'signed'))
     const { transcripts } = view.plan
     if (transcripts !== undefined) {
       this.transcripts = new TranscriptStore(join(folder.path, 'transcripts'), needs.self, transcripts)
@@ -173,7 +178,15 @@ export class RunningJob {
       log: (event, facts) => this.#note(event, facts),
       applied: (before, facts) => this.#applied(before, facts),
       before: this.#needs.hooks.before,
+      signed: (result) => this.#keepSigned(result),
       told: (sum) => this.transcripts?.told(this.folder.id, sum) ?? Promise.resolve(),
+    })
+  }
+
+  /** What cannot be written is logged, and the round goes on. */
+  #keepSigned(result: SignedResult): Promise<void> {
+    return this.signed.add(result).catch((error: unknown) => {
+      this.#note('result.unsaved', { step: result.result.step, why: (error as Error).message })
     })
   }
 

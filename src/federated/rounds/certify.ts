@@ -14,18 +14,21 @@ export async function certify(
   wait: number,
 ): Promise<void> {
   const votes = new Map<string, Vote[]>()
+  const results = new Map<string, Vote[]>()
   await Promise.all(
     guests.map(async ({ peer, pipe }) => {
       const vote = await voteOf(pipe, wait).catch(() => undefined)
       if (vote === undefined) return
-      const { state, signature } = vote
+      const { state, signature, result } = vote
       const key = Buffer.from(state).toString('hex')
+      // Each member looks itself at whether it is signed: all have the same result.
+      if (result !== undefined) results.set(key, [...(results.get(key) ?? []), { peer, signature: result }])
       votes.set(key, [...(votes.get(key) ?? []), ...validVotes(job.id, state, [{ peer, signature }], job.peers)])
     }),
   )
   const [key, list] = [...votes].toSorted(([, left], [, right]) => right.length - left.length)[0] ?? ['', []]
   if (list.length < job.math.t) throw new RoundAbortedError(session, 'votes', `${list.length} members have its result`)
-  const body = { state: new Uint8Array(Buffer.from(key, 'hex')), votes: list }
+  const body = { state: new Uint8Array(Buffer.from(key, 'hex')), votes: list, results: results.get(key) ?? [] }
   await Promise.all(guests.map(({ pipe }) => pipe.send('certificate', body).catch(() => undefined)))
 }
 

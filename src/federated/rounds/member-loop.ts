@@ -13,9 +13,13 @@ import type { SecureRoundNeeds } from './secure-round.ts'
 import { decodeState, encodeState, stateHash, stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
 import { tellPlain } from './plain-member.ts'
+import type { Outcome } from './plain-member.ts'
+import { resultBytes, validSigners } from './signed-result.ts'
+import type { RoundResult } from './signed-result.ts'
 import { MOST_AHEAD, takeUp } from './take-up.ts'
 import { validVotes, voteBytes } from './votes.ts'
 import { bodyOf, expectOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
+import type { Vote } from './wire.ts'
 
 export interface MemberTimes {
   /** An aggregator that waits says so every two seconds; one that does not is gone. */
@@ -40,6 +44,10 @@ export interface MemberNeeds
   readonly log: (event: string, facts: Record<string, unknown>) => void
   /** Told of each secure sum, and again when a state was made of it: what this member can say later of what it was told. */
   readonly told?: ((sum: SumReceipt) => Promise<void>) | undefined
+  /** Told of what this member signed of a round, and again with the signatures of the others. */
+  readonly signed?:
+    | ((signed: { readonly result: RoundResult; readonly signatures: readonly Vote[] }) => Promise<void>)
+    | undefined
   readonly applied: (
     before: FedState,
     facts: RoundFacts & { readonly members: number; session: number },
@@ -231,12 +239,37 @@ export class MemberLoop {
     this.#prepared = undefined
     const own = standing.current.hash
     await keep(own)
-    await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)) })
+    const result = this.#resultOf(next, own, session, outcome)
+    const signature = self.sign(resultBytes(result))
+    await this.#needs.signed?.({ result, signatures: [{ peer: self.id, signature }] })
+    await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)), result: signature })
     await applied(state, { ...job.math.facts(state, sums), members: survivors, session })
-    const { state: theirs, votes } = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
+    const certificate = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
+    const { state: theirs, votes, results = [] } = certificate
+    await this.#needs.signed?.({ result, signatures: validSigners(result, results, job.peers) })
     const valid = validVotes(job.id, theirs, votes, job.peers)
     if (Buffer.compare(theirs, own) === 0 && valid.length >= job.math.t) await standing.certify(own, valid)
     else log('certificate.odd', { session, votes: valid.length })
+  }
+
+  #resultOf(
+    state: FedState,
+    hash: Uint8Array,
+    session: number,
+    { members = [], transcript }: Pick<Outcome, 'members' | 'transcript'>,
+  ): RoundResult {
+    const { id, planHash } = this.#needs.job
+    const [plan, model, told] = [planHash, hash, transcript].map((bytes) => Buffer.from(bytes).toString('hex'))
+    return {
+      schema: 'weft.fed-signed-result/1',
+      job: id,
+      plan: plan!,
+      step: stepsOf(state),
+      session,
+      model: model!,
+      transcript: told!,
+      members: [...members].sort(),
+    }
   }
 
   /** Trained once for a state, whoever aggregates; under privacy anew once its noise has left. */

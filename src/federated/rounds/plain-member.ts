@@ -6,6 +6,7 @@ import type { Contribution, Sums } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
 import type { BucketSum } from './sum-math.ts'
+import { toldHash } from './signed-result.ts'
 import { bodyOf, expectOf } from './wire.ts'
 
 /** What a sum gave, and of whom. */
@@ -15,6 +16,8 @@ export interface Outcome {
   readonly members?: readonly string[]
   /** Of a secure sum: its session, and the digest of what was told. */
   readonly told?: { readonly sid: Uint8Array; readonly digest: Uint8Array }
+  /** `toldHash` of it. */
+  readonly transcript: Uint8Array
   /** Where the round is made of buckets: of each. */
   readonly buckets?: readonly BucketSum[]
   /** Where each contribution is seen. */
@@ -48,5 +51,6 @@ export async function tellPlain(needs: PlainNeeds, pipe: Pipe, contribution: Con
     readContribution(message.payload.subarray(index * size, (index + 1) * size), shape),
   )
   const sums = addContributions(all, shape)
-  return { sums, survivors: members.length, members, ...(isSeen ? { each: all } : {}) }
+  const transcript = toldHash(undefined, members, [], message.payload)
+  return { sums, survivors: members.length, members, transcript, ...(isSeen ? { each: all } : {}) }
 }

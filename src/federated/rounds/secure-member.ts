@@ -2,6 +2,7 @@
 import type { RandomSource } from '../../util/index.ts'
 import { SecureClient } from '../secagg/client.ts'
 import type { ClientInit, RoundSecrets } from '../secagg/client.ts'
+import { survivorsBytes } from '../secagg/layout.ts'
 import type { MaskedTrailer } from '../secagg/messages.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { SignedRounds } from '../secagg/signed-rounds.ts'
@@ -38,6 +39,8 @@ export interface ToldSum {
   /** Packed. */
   readonly payload: Uint8Array
   readonly sid: Uint8Array
+  /** SHA-256 of the set of survivors that it signed, with the digests of their vectors. */
+  readonly signed: Uint8Array
 }
 
 /**
@@ -108,7 +111,9 @@ export async function sumWithOthers(
     stage('revealed')
     await upper?.release(pipe, wait)
     const message = await expectOf(pipe, ['result'], wait)
-    return { result: bodyOf('result', message), payload: message.payload, sid: shares.sid }
+    const digests = new Map(list.map(({ position, digest }) => [position, digest]))
+    const signed = nodePrimitives.sha256(survivorsBytes(shares.sid, digests))
+    return { result: bodyOf('result', message), payload: message.payload, sid: shares.sid, signed }
   } finally {
     client.abort()
     upper?.abort()

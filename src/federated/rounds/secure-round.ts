@@ -14,6 +14,7 @@ import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
 import type { Outcome } from './plain-member.ts'
 import { readSums } from './read-sums.ts'
+import { toldHash } from './signed-result.ts'
 import { sumWithOthers } from './secure-member.ts'
 import { toldRecords } from './told-records.ts'
 
@@ -49,7 +50,7 @@ export async function secureRound(
   let released: readonly string[] = []
   const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
   const peersOf = (identities: readonly string[]): string[] => identities.map((one) => keys.get(one) ?? one)
-  const { result, payload, sid } = await sumWithOthers(
+  const { result, payload, sid, signed } = await sumWithOthers(
     {
       random,
       mayJoin: (identities) => checkAdmitted(needs, peersOf(identities)),
@@ -97,7 +98,10 @@ export async function secureRound(
     payload,
   })
   const told = { sid, digest: nodePrimitives.sha256(own) }
-  return { sums, survivors: members.length, members, told, ...(buckets === undefined ? {} : { buckets }) }
+  // Members of other sums have signed other sets: what all have in common is what they were told.
+  const isOne = group.name === ''
+  const transcript = toldHash(isOne ? signed : undefined, members, isOne ? [] : (result.groups ?? []), payload)
+  return { sums, survivors: members.length, members, told, transcript, ...(buckets === undefined ? {} : { buckets }) }
 }
 
 /** This member's part in the sum of clusters. */

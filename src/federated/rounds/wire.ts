@@ -85,8 +85,13 @@ export const BODIES = {
       .max(MOST_MEMBERS)
       .optional(),
   }),
-  applied: z.object({ state: hash, signature }),
-  certificate: z.object({ state: hash, votes: z.array(vote).max(MOST_MEMBERS) }),
+  /** The vote for the new state, and the signature under what came of the round. */
+  applied: z.object({ state: hash, signature, result: signature.optional() }),
+  certificate: z.object({
+    state: hash,
+    votes: z.array(vote).max(MOST_MEMBERS),
+    results: z.array(vote).max(MOST_MEMBERS).optional(),
+  }),
   /** The end of the exchange. `later`: come again. `party`: whose message it is about, by its place in the roster. */
   refuse: z.object({
     code: z.string().max(40),

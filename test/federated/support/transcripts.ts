@@ -53,11 +53,11 @@ export function findingsOf({ rounds, findings }: AuditReport): readonly Finding[
 }
 
 /** Every file of a kind in the exports. */
-export function filesOf(out: string, kind: RegExp): string[] {
+export function filesOf(out: string, kind: RegExp, folder = 'transcripts'): string[] {
   return readdirSync(out).flatMap((site) =>
-    readdirSync(join(out, site, 'transcripts'))
+    readdirSync(join(out, site, folder))
       .filter((name) => kind.test(name))
-      .map((name) => join(out, site, 'transcripts', name)),
+      .map((name) => join(out, site, folder, name)),
   )
 }
 

@@ -17,7 +17,7 @@ export const auditCommand: Command = async ({ flags, out }) => {
   return report.ok ? EXIT.ok : EXIT.integrity
 }
 
-function show(out: Output, { job, plan, ok, rounds, findings }: AuditReport): void {
+function show(out: Output, { job, plan, ok, rounds, results, findings }: AuditReport): void {
   out.line(`${job}  plan ${plan}`)
   const rows = rounds.map((round) => [
     String(round.session),
@@ -29,10 +29,20 @@ function show(out: Output, { job, plan, ok, rounds, findings }: AuditReport): vo
   ])
   const heads = ['SESSION', 'SITES', 'RECEIPTS', 'SUM', 'STATE', ''].map((head) => ({ head }))
   if (rows.length > 0) out.lines(table(heads, rows))
-  for (const finding of [...findings, ...rounds.flatMap((round) => round.findings)]) {
+  const signed = results.map(({ step, session, model, signers, needed, findings: of }) => [
+    String(step),
+    String(session),
+    model.slice(0, 16),
+    `${signers.length} of ${needed}`,
+    of.length === 0 ? 'stands' : `${of.length} found`,
+  ])
+  const columns = ['SUM', 'SESSION', 'MODEL', 'SIGNED', ''].map((head) => ({ head }))
+  if (signed.length > 0) out.lines(table(columns, signed))
+  for (const finding of [...findings, ...[...rounds, ...results].flatMap((one) => one.findings)]) {
     const where = finding.session === null ? '' : `session ${finding.session}: `
     out.line(printable(`${where}${finding.kind}: ${finding.what}`))
   }
-  if (rounds.length === 0) out.note('no round is there to be summed again: the plan has to ask for "transcripts"')
+  if (rounds.length === 0 && ok) out.note('each model is signed by enough of its members')
+  else if (rounds.length === 0) out.note('no round is there to be summed again: the plan has to ask for "transcripts"')
   else if (ok) out.note('each sum follows from what its members signed')
 }

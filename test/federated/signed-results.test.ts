@@ -1,0 +1,140 @@
+/** What came of a round is signed by those who took part, and anybody can look whether it is. */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { auditFolder } from '../../src/federated/index.ts'
+import { resultBytes } from '../../src/federated/rounds/signed-result.ts'
+import type { RoundResult } from '../../src/federated/rounds/signed-result.ts'
+import { newIdentity } from '../../src/trust/index.ts'
+import { call } from '../cli/support.ts'
+import { hospitalRows, plan, temporaryFolder, writeSite } from './support/hospitals.ts'
+import { createTestMesh } from './support/sites.ts'
+import type { TestMesh } from './support/sites.ts'
+import { filesOf, lying, runAnalysis, runJob } from './support/transcripts.ts'
+import type { Run } from './support/transcripts.ts'
+
+let folder: string
+let mesh: TestMesh
+beforeEach(() => {
+  folder = temporaryFolder()
+  mesh = createTestMesh(folder)
+})
+afterEach(async () => {
+  await mesh.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+interface File {
+  result: RoundResult
+  signatures: { peer: string; signature: string }[]
+}
+
+function trained(changes: object = {}): Promise<Run> {
+  const paths = [1, 2, 3].map((seed) => writeSite(folder, `h${seed}`, hospitalRows(seed, 40)))
+  return runJob({ folder, mesh }, plan({ rounds: 1, ...changes }), paths)
+}
+
+/** Changes the signed results of the last round in all exports. */
+function change(out: string, act: (file: File) => void, where = 'signed'): void {
+  for (const path of filesOf(out, /^signed-0000000002/, where)) {
+    const file = JSON.parse(readFileSync(path, 'utf8')) as File
+    act(file)
+    writeFileSync(path, JSON.stringify(file))
+  }
+}
+
+async function found(out: string): Promise<string[]> {
+  const { ok, findings, results } = await auditFolder(out)
+  const kinds = [...findings, ...results.flatMap((result) => result.findings)].map(({ kind }) => kind)
+  expect(ok).toBe(kinds.length === 0)
+  return [...new Set(kinds)].sort()
+}
+
+describe('the result of each round', () => {
+  test.each([{}, { secagg: 'off' }])(
+    'is signed by all that took part, and an auditor says so: %j',
+    async (changes) => {
+      const { sites, job, out } = await trained(changes)
+      const { ok, results, rounds } = await auditFolder(out)
+      expect({ ok, rounds }).toEqual({ ok: true, rounds: [] })
+      const all = sites.map(({ identity }) => identity.id).sort()
+      expect(results.map(({ step, signers, needed }) => ({ step, signers: [...signers].sort(), needed }))).toEqual(
+        [1, 2].map((step) => ({ step, signers: all, needed: 3 })),
+      )
+      expect(results[1]!.model).toBe(sites[0]!.federation.status(job).model)
+      const said = await call(['fed', 'audit', out])
+      expect(said).toMatchObject({ status: 0, stderr: 'each model is signed by enough of its members\n' })
+      expect(said.stdout.split('\n').filter((line) => line.endsWith('3 of 3  stands'))).toHaveLength(2)
+    },
+    60_000,
+  )
+
+  test('is none where too few signed it, and who signed in another name is named', async () => {
+    const { out, sites } = await trained()
+    const [path] = filesOf(out, /^signed-0000000002/, 'signed')
+    const whole = readFileSync(path!, 'utf8')
+    const restore = (): void => change(out, (file) => Object.assign(file, JSON.parse(whole) as File))
+    change(out, (file) => void file.signatures.pop())
+    expect(await found(out)).toEqual(['model-unsigned', 'result-few'])
+    const said = await call(['fed', 'audit', out])
+    expect(said.status).toBe(8)
+    expect(said.stdout).toContain('a result of sum 2 is signed by 2 members, and 3 are needed: it is none')
+    restore()
+    expect(await found(out)).toEqual([])
+    // Somebody else's signature, in the name of a member.
+    const stranger = newIdentity()
+    const victim = (JSON.parse(whole) as File).signatures[0]!.peer
+    change(out, (file) => {
+      const signature = Buffer.from(stranger.sign(resultBytes(file.result))).toString('hex')
+      file.signatures[0] = { peer: victim, signature }
+    })
+    const report = await auditFolder(out)
+    expect(report.findings[0]!.what).toContain(`a signature in the name of ${victim} that is not its`)
+    expect(await found(out)).toEqual(['model-unsigned', 'result-few', 'result-forged'])
+    restore()
+    // Another model under the same signatures.
+    change(out, (file) => void (file.result = { ...file.result, model: '00'.repeat(32) }))
+    expect(await found(out)).toEqual(['model-unsigned', 'result-few', 'result-forged'])
+    // Members who signed two results are named, whichever of them is shown first.
+    restore()
+    writeFileSync(
+      path!,
+      JSON.stringify({
+        result: { ...(JSON.parse(whole) as File).result, model: '11'.repeat(32) },
+        signatures: sites.map(({ identity }) => {
+          const result = { ...(JSON.parse(whole) as File).result, model: '11'.repeat(32) }
+          return { peer: identity.id, signature: Buffer.from(identity.sign(resultBytes(result))).toString('hex') }
+        }),
+      }),
+    )
+    expect(await found(out)).toEqual(['result-twice'])
+  }, 60_000)
+
+  test('is not the model that is handed on, where that was changed', async () => {
+    const { out } = await trained()
+    for (const path of filesOf(out, /^state\.bin$/, 'signed')) {
+      const bytes = readFileSync(path)
+      bytes[bytes.length - 1]! ^= 1
+      writeFileSync(path, bytes)
+    }
+    expect(await found(out)).toEqual(['model-unsigned'])
+  }, 60_000)
+
+  test('is held against the transcript, where there is one', async () => {
+    const { out } = await runAnalysis({ folder, mesh })
+    const report = await auditFolder(out)
+    expect(report).toMatchObject({ ok: true, findings: [] })
+    expect(report.results.map(({ signers }) => signers.length)).toEqual([3, 3, 3])
+    change(out, (file) => void (file.result = { ...file.result, transcript: '22'.repeat(32) }), 'transcripts')
+    const kinds = (await auditFolder(out)).results.flatMap(({ findings }) => findings.map(({ kind }) => kind))
+    expect(kinds).toContain('result-transcript')
+  }, 60_000)
+
+  test('does not fit the transcript of an aggregator that told all a wrong sum, though all signed it', async () => {
+    const { out } = await runAnalysis({ folder, mesh }, {}, lying(1))
+    const { ok, results } = await auditFolder(out)
+    expect(ok).toBe(false)
+    expect(results[1]!.signers).toHaveLength(3)
+    expect(results[1]!.findings.map(({ kind }) => kind)).toEqual(['result-model', 'result-transcript'])
+    expect([results[0]!.findings, results[2]!.findings]).toEqual([[], []])
+  }, 60_000)
+})
