@@ -36,11 +36,32 @@ function loss(weights: Float64Array, record: Record): number {
   return Math.log1p(Math.exp(-margin))
 }
 
-/** DP-SGD as a federation's sites do it, on one site: z 0 is plain. */
-function trainedOn(rows: readonly Record[], z: number, seed: number): Float64Array {
+/** What is done to gradients: a bound for each, and what is added to their sum. */
+interface Mechanism {
+  readonly clipped: (gradient: Float64Array) => Float64Array
+  readonly noise: () => number
+}
+
+/** As a federation's sites do it; z 0 is plain. */
+function ofWeft(z: number, _seed: number): Mechanism {
+  if (z === 0) return { clipped: (gradient) => gradient, noise: () => 0 }
   const words = wordsFrom((length) => systemRandom().bytes(length))
+  const sample = discreteGaussian(words, shareSigmaOf(z, 1, F, 1))
+  return { clipped: (gradient) => clipToNorm(gradient, 1).values, noise: () => sample() / 2 ** F }
+}
+
+/** As papers write it, in floating point and without a line of weft: it leaks what this epsilon lets be known, and no more. */
+function ofPapers(z: number, seed: number): Mechanism {
+  const seeded = createSeeded(seed, 'ideal noise')
+  return {
+    clipped: (gradient) => gradient.map((value) => value / Math.max(1, Math.hypot(...gradient))),
+    noise: () => z * seeded.normal(),
+  }
+}
+
+/** DP-SGD on one site: z 0 is plain. */
+function trainedOn(rows: readonly Record[], z: number, seed: number, { clipped, noise }: Mechanism): Float64Array {
   const seeded = createSeeded(seed, 'samples')
-  const noise = discreteGaussian(words, z === 0 ? 0 : shareSigmaOf(z, 1, F, 1))
   let weights = new Float64Array(INPUTS)
   for (let step = 0; step < STEPS; step++) {
     const sum = new Float64Array(INPUTS)
@@ -48,11 +69,10 @@ function trainedOn(rows: readonly Record[], z: number, seed: number): Float64Arr
       if (z > 0 && seeded.uniform() >= Q) continue
       const error = 1 / (1 + Math.exp(-score(weights, row))) - row.y
       const gradient = row.x.map((value) => error * value)
-      const clipped = z === 0 ? gradient : clipToNorm(gradient, 1).values
-      for (const [index, value] of clipped.entries()) sum[index]! += value
+      for (const [index, value] of clipped(gradient).entries()) sum[index]! += value
     }
     const rate = (z === 0 ? 1600 : 2 / Q) / rows.length
-    weights = weights.map((value, index) => value - rate * (sum[index]! + noise() / 2 ** F))
+    weights = weights.map((value, index) => value - rate * (sum[index]! + noise()))
   }
   return weights
 }
@@ -87,15 +107,32 @@ function provenEpsilon(members: readonly number[], others: readonly number[]): n
   return best
 }
 
-function attack(z: number, runs: number, scale: number): { readonly area: number; readonly proven: number } {
+interface Attacked {
+  readonly area: number
+  /** Standard error of the area, by how much runs differ. */
+  readonly error: number
+  readonly proven: number
+}
+
+function attack(z: number, runs: number, scale: number, of = ofWeft): Attacked {
   const [members, others]: [number[], number[]] = [[], []]
+  const areas: number[] = []
   for (let run = 0; run < runs; run++) {
     const [inside, outside] = [records(run, scale), records(1000 + run, scale)]
-    const weights = trainedOn(inside, z, run)
-    members.push(...inside.map((row) => loss(weights, row)))
-    others.push(...outside.map((row) => loss(weights, row)))
+    const weights = trainedOn(inside, z, run, of(z, run))
+    const [own, foreign] = [inside, outside].map((rows) => rows.map((row) => loss(weights, row)))
+    areas.push(attackArea(own!, foreign!))
+    members.push(...own!)
+    others.push(...foreign!)
   }
-  return { area: attackArea(members, others), proven: provenEpsilon(members, others) }
+  const mean = areas.reduce((sum, one) => sum + one, 0) / runs
+  const spread = areas.reduce((sum, one) => sum + (one - mean) ** 2, 0) / (runs - 1)
+  return { area: mean, error: Math.sqrt(spread / runs), proven: provenEpsilon(members, others) }
+}
+
+/** Areas above it are beyond chance where nothing leaks: once in ten thousand. */
+function beyondChance(one: Attacked, ideal: Attacked): number {
+  return ideal.area + 3.8 * Math.hypot(one.error, ideal.error)
 }
 
 function epsilonOf(z: number): number {
@@ -123,7 +160,12 @@ export const membership: Attack = {
   name: 'membership of a record in the training',
   control: (size) => {
     const { area, proven } = attack(0, size === 'all' ? 40 : 20, 0.5)
+    // What is held against the noise of papers below would see a leak: half of the noise is one.
+    const z = multiplier()
+    const runs = size === 'all' ? 20 : 10
+    const [leaking, ideal] = [attack(z / 2, runs, 1), attack(z, runs, 1, ofPapers)]
     return Promise.resolve([
+      least('area with half the noise (what all of it leaves, and chance)', leaking.area, beyondChance(leaking, ideal)),
       least('area of the attack without noise', area, 0.7),
       least('epsilon that it proves', proven, 1),
     ])
@@ -133,11 +175,18 @@ export const membership: Attack = {
     const spent = epsilonOf(z)
     const runs = size === 'all' ? 20 : 10
     const [full, half] = [attack(z, runs, 1), attack(z, runs, 0.5)]
+    const [fullIdeal, halfIdeal] = [attack(z, runs, 1, ofPapers), attack(z, runs, 0.5, ofPapers)]
     // The law is the accountant's: no attack proves more than was spent. The area is what the threat list asks for.
     return Promise.resolve([
       most('what the accountant says', spent, 8),
       most('epsilon that the attack proves, records at the clip (what the accountant says)', full.proven, spent),
       most('epsilon that it proves, records at half of it', half.proven, spent),
+      most(
+        'area, records at the clip (what Gaussian noise of that size leaves, and chance)',
+        full.area,
+        beyondChance(full, fullIdeal),
+      ),
+      most('area, records at half of it (the same)', half.area, beyondChance(half, halfIdeal)),
       wanted('area of the attack, records at the clip', full.area, 0.6),
       wanted('area of the attack, records at half of it', half.area, 0.6),
     ])

@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { isWhole } from '../whole.ts'
-import { createFleet } from './support/fleet.ts'
-import type { Fleet, Member } from './support/fleet.ts'
+import { createFleet, TIMES } from './support/fleet.ts'
+import type { Fleet, FleetInit, Member } from './support/fleet.ts'
 import { hospitalRows, plan, temporaryFolder } from './support/hospitals.ts'
 
 const ROWS = [1, 2, 3, 4].map((seed) => hospitalRows(seed, 30 + 5 * seed, seed))
@@ -20,6 +20,7 @@ interface Scene {
   /** In the sum of the columns, or in that of the first training. */
   readonly isTraining?: boolean
   readonly changes?: object
+  readonly changed?: FleetInit['changed']
 }
 
 interface Played {
@@ -31,7 +32,7 @@ interface Played {
 }
 
 async function played(
-  { given, isOneAway = false, isTraining = false, changes = {} }: Scene,
+  { given, isOneAway = false, isTraining = false, changes = {}, changed = {} }: Scene,
   act: (scene: Played) => Promise<void>,
 ): Promise<void> {
   const folder = temporaryFolder()
@@ -47,6 +48,7 @@ async function played(
     folder,
     plan: plan({ rounds: 1, minimum: { sites: 3, records: 10 }, deadline: '3s', ...changes }),
     rows: ROWS,
+    changed,
     cap: 20,
     onMessage: (from, to, kind, body) => {
       if (kind === 'advertise') {
@@ -135,6 +137,18 @@ describe('a result that fewer members have', () => {
       expect(others().some(({ standing }) => standing.current.state.done === 1 && standing.isCertified)).toBe(false)
       await fleet.start(fleet.members.indexOf(gone()!))
       await areOver(fleet.members)
+      expect(new Set(maskKeys).size).toBe(maskKeys.length)
+    })
+  })
+
+  test('is given up after a while: each says so, and nobody is waited for for ever', async () => {
+    const times = { ...TIMES.member, lostMs: 3000 }
+    await played({ given: 1, isTraining: true, changed: { times } }, async ({ others, maskKeys }) => {
+      const ends = await Promise.all(others().map(({ over }) => over))
+      expect(ends.map((end) => (end as { code?: string }).code)).toEqual(others().map(() => 'WEFT-FED-085'))
+      expect(String(ends[0])).toContain('waited for for 3 seconds')
+      // The model of before stands, and nothing was summed a second time.
+      expect(others().every(({ standing }) => standing.current.state.done === 0)).toBe(true)
       expect(new Set(maskKeys).size).toBe(maskKeys.length)
     })
   })

@@ -173,6 +173,7 @@ export class RunningJob {
       connect: this.#needs.connect,
       progress: this.#needs.progress,
       admits: this.#needs.admits,
+      connected: this.#needs.isPresent,
       permit: () => this.#permitted(part),
       times: MEMBER_TIMES,
       log: (event, facts) => this.#note(event, facts),

@@ -195,6 +195,25 @@ export class BaseModelError extends WeftError {
   }
 }
 
+export class SumLostError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-085',
+    title: 'Result of a signed sum is lost',
+    meaning:
+      'A sum was signed, nobody who knows its result has come back in the time that the plan gives, and without noise no other may be made from the same model. The job ends at this site; its last model stands.',
+    remedy:
+      'Take the last model out with `weft fed export JOB`, and create another job with those who are left. `weft fed approve JOB` waits once more.',
+    exit: EXIT.unexpected,
+    http: 409,
+  }
+  constructor(job: string, missing: readonly string[], waited: string) {
+    const who = missing.length === 0 ? 'somebody of those who signed it' : missing.join(', ')
+    super(SumLostError.info, `job ${job}: a sum was signed, and its result was waited for for ${waited}, from ${who}`, {
+      details: { job, missing },
+    })
+  }
+}
+
 export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   FedPlanError.info,
   PlanChangedError.info,
@@ -208,4 +227,5 @@ export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   JobAmbiguousError.info,
   MessageSizeError.info,
   BaseModelError.info,
+  SumLostError.info,
 ]

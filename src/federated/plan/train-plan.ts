@@ -59,6 +59,25 @@ export function deadlineOf({ deadline }: Pick<FedPlan, 'deadline'>): number {
   return match === null ? DEFAULT_DEADLINE_MS : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]
 }
 
+/** Deadlines of the plan after which a result that nobody knows is given up: 12 hours at 10 minutes. */
+const LOST_DEADLINES = 72
+
+/** Milliseconds that a signed sum is waited for, where no other may be made. */
+export function patienceOf(plan: Pick<FedPlan, 'deadline'>): number {
+  return LOST_DEADLINES * deadlineOf(plan)
+}
+
+/** For people. @param ms milliseconds */
+export function timeInWords(ms: number): string {
+  const [size, unit] = (
+    [
+      [UNITS.h, 'hours'],
+      [UNITS.m, 'minutes'],
+    ] as const
+  ).find(([least]) => ms >= 2 * least) ?? [UNITS.s, 'seconds']
+  return `${Math.round(ms / size)} ${unit}`
+}
+
 /** Sites that must be there, as the plan says, and records of all of them together. */
 export function minimumOf({ minimum }: Pick<FedPlan, 'minimum'>): { readonly sites: number; readonly records: number } {
   return { sites: minimum?.sites ?? 3, records: minimum?.records ?? 64 }

@@ -1,4 +1,5 @@
 /** When a round begins, and with whom; until then, whom it waits for and why. */
+import { timeInWords } from '../plan/train-plan.ts'
 import type { Group, JobView } from './job-view.ts'
 import type { MemberState } from './member-state.ts'
 
@@ -84,7 +85,7 @@ function chooseMembers<G extends ReadyMember>(question: Question<G>, group: Grou
       : ''
     return {
       peers: missing,
-      why: `their sum was signed and its result is not known: without noise no other may be made from this model${gone}`,
+      why: `their sum was signed and its result is not known: without noise no other may be made from this model${gone}; a site that has waited ${timeInWords(job.patienceMs)} ends the job`,
     }
   }
   return { guests: ready.filter(({ peer }) => bound.includes(peer)) }

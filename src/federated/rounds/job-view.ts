@@ -5,7 +5,7 @@ import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { thresholdOf } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
-import { deadlineOf, minimumOf } from '../plan/train-plan.ts'
+import { deadlineOf, minimumOf, patienceOf } from '../plan/train-plan.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
 import { RoundMath } from './math.ts'
 import { bucketGroups, clusterGroups, leastOfBucket } from './groups.ts'
@@ -106,6 +106,11 @@ export class JobView<P extends JobPlan = JobPlan> {
 
   get deadlineMs(): number {
     return deadlineOf(this.plan)
+  }
+
+  /** Milliseconds that a sum which was signed, and whose result nobody knows, is waited for. */
+  get patienceMs(): number {
+    return patienceOf(this.plan)
   }
 
   isOver(state: FedState): boolean {

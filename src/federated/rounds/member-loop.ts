@@ -1,5 +1,6 @@
 /** What a member does for itself: it goes to whoever aggregates, again and again, until the job is over. */
-import { JobRefusedError } from '../plan/errors.ts'
+import { JobRefusedError, SumLostError } from '../plan/errors.ts'
+import { timeInWords } from '../plan/train-plan.ts'
 import type { Prepared } from '../site/site.ts'
 import { candidates } from './election.ts'
 import { Lookout } from './lookout.ts'
@@ -30,6 +31,8 @@ export interface MemberTimes {
   readonly skipMs: number
   /** Between two looks whether somebody who comes earlier in the order is there after all. */
   readonly probeMs: number
+  /** In place of what the plan gives for the result of a signed sum. */
+  readonly lostMs?: number
 }
 
 export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
@@ -38,6 +41,8 @@ export interface MemberNeeds
   extends Pick<LookoutNeeds, 'clock' | 'progress'>, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
   /** @throws when the peer cannot be reached */
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
+  /** Whether another peer is there at all, for what is said of who is missing. */
+  readonly connected?: ((peer: string) => boolean) | undefined
   /** Throws when this site must not go on: its plan has changed, say. */
   readonly permit: () => void | Promise<void>
   readonly times: MemberTimes
@@ -77,6 +82,8 @@ export class MemberLoop {
   #prepared: { readonly hash: string; readonly prepared: Prepared } | undefined
   #aggregator: string | undefined
   #isLeaving = false
+  /** Since when this member waits for the result of a sum from which state. */
+  #bound: { readonly key: string; readonly since: number } | undefined
   #stage = 'idle'
 
   constructor(needs: MemberNeeds) {
@@ -103,6 +110,7 @@ export class MemberLoop {
     while (!job.isOver(standing.current.state) || !standing.isCertified) {
       signal.throwIfAborted()
       await permit()
+      this.#checkLost()
       let moved = false
       // Out of the membership, this one waits: it may be let in again.
       const isIn = admits(self.id)
@@ -132,6 +140,8 @@ export class MemberLoop {
     signal.addEventListener('abort', stop, { once: true })
     this.#aggregator = peer
     this.#isLeaving = false
+    const left = this.#patienceLeft()
+    const cancel = left === undefined ? undefined : clock.after(left, () => this.#leave(pipe))
     void this.#lookout.watch(better, pipe, () => this.#leave(pipe))
     try {
       await this.#converse(
@@ -157,11 +167,34 @@ export class MemberLoop {
       this.#skipped.set(peer, clock.now() + times.skipMs)
       return false
     } finally {
+      cancel?.()
       signal.removeEventListener('abort', stop)
       this.#aggregator = undefined
       this.#stage = 'idle'
       pipe.close()
     }
+  }
+
+  /** Milliseconds that a sum which this member has signed is still waited for; undefined: it waits for none. */
+  #patienceLeft(): number | undefined {
+    const { job, standing, clock } = this.#needs
+    const { hash, state } = standing.current
+    if (standing.bound === null || job.math.noise(state) !== undefined) return undefined
+    const key = Buffer.from(hash).toString('hex')
+    if (this.#bound?.key !== key) this.#bound = { key, since: clock.now() }
+    return Math.max(0, this.#patienceMs - (clock.now() - this.#bound.since))
+  }
+
+  get #patienceMs(): number {
+    return this.#needs.times.lostMs ?? this.#needs.job.patienceMs
+  }
+
+  /** @throws SumLostError */
+  #checkLost(): void {
+    const { job, standing, self, connected } = this.#needs
+    if (this.#patienceLeft() !== 0) return
+    const missing = (standing.bound ?? []).filter((peer) => peer !== self.id && connected?.(peer) === false)
+    throw new SumLostError(job.id, missing, timeInWords(this.#patienceMs))
   }
 
   #checkAdmitted(peer: string): void {
