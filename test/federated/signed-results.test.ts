@@ -28,8 +28,8 @@ interface File {
   signatures: { peer: string; signature: string }[]
 }
 
-function trained(changes: object = {}): Promise<Run> {
-  const paths = [1, 2, 3].map((seed) => writeSite(folder, `h${seed}`, hospitalRows(seed, 40)))
+function trained(changes: object = {}, sites = 3): Promise<Run> {
+  const paths = Array.from({ length: sites }, (_, at) => writeSite(folder, `h${at}`, hospitalRows(at + 1, 40)))
   return runJob({ folder, mesh }, plan({ rounds: 1, ...changes }), paths)
 }
 
@@ -66,6 +66,24 @@ describe('the result of each round', () => {
       expect(said.stdout.split('\n').filter((line) => line.endsWith('3 of 3  stands'))).toHaveLength(2)
     },
     60_000,
+  )
+
+  const ROBUST = { strategy: { name: 'bucketed', group: 3, clip: 2, rule: 'median' }, robust: { attackers: 1 } }
+  const CLUSTERS = ['a', 'b', 'c'].map((name, at) => ({ name, sites: [0, 1, 2].map((place) => `h${3 * at + place}`) }))
+
+  test.each([
+    ['buckets', ROBUST],
+    ['clusters', { clusters: CLUSTERS }],
+  ])(
+    'is one also where it was made of %s, at nine peers with documents and frames of their own',
+    async (_, changes) => {
+      const { sites, job, out } = await trained({ model: { kind: 'linear' }, ...changes }, 9)
+      const { ok, results } = await auditFolder(out)
+      expect({ ok, signers: results.map(({ signers }) => signers.length) }).toEqual({ ok: true, signers: [9, 9] })
+      expect(results[1]!.needed).toBe(7)
+      expect(new Set(sites.map(({ federation }) => federation.status(job).model))).toEqual(new Set([results[1]!.model]))
+    },
+    120_000,
   )
 
   test('is none where too few signed it, and who signed in another name is named', async () => {
