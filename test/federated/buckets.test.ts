@@ -1,5 +1,6 @@
 /** Attackers under secure sums: each bucket of sites is a sum of its own, and their means are compared. */
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { checkFedPlan, clipToNorm, decodeState, encodeState, stateHash } from '../../src/federated/index.ts'
@@ -8,6 +9,7 @@ import { makeJoin, makeOffer, makeStart } from '../../src/federated/fleet/docume
 import { decodeSum } from '../../src/federated/rounds/layout.ts'
 import { packedBytes, unpack } from '../../src/federated/secagg/packing.ts'
 import { newIdentity } from '../../src/trust/index.ts'
+import { call } from '../cli/support.ts'
 import { isWhole } from '../whole.ts'
 import { createFleet } from './support/fleet.ts'
 import type { Fleet, FleetInit, Member } from './support/fleet.ts'
@@ -189,7 +191,7 @@ describe('a site that is gone in the middle of a round', () => {
         const others = (): Member[] => fleet.members.filter((member) => member !== lost())
         await Promise.race(fleet.members.map(({ over }) => over))
         await areOver(others())
-        const sizes = told[0]!.buckets.map(({ members }) => members.length).sort((a, b) => a - b)
+        const sizes = told[0]!.buckets.map(({ members }) => members.length).sort((left, right) => left - right)
         expect(sizes).toEqual(kind === 'shares' || kind === 'piece' ? [3, 4, 4] : [4, 4, 4])
         expect(medianOf(fleet, told[0]!)).toEqual(others()[0]!.standing.current.state.global)
       })
@@ -269,6 +271,24 @@ describe('a plan that bears attackers', () => {
       /takes 15 sites, 3 \(2 x 2 \+ 1\), and there are 14/,
     )
     makeStart(authored, { ...offer, plan: of({ robust: { attackers: 2 } }) }, joins)
+  })
+
+  test('is begun and checked with what it takes in words', async () => {
+    const folder = temporaryFolder()
+    const path = join(folder, 'wary.json')
+    const made = await call(['fed', 'new', '--robust', '2', '-o', path])
+    expect(made).toMatchObject({ status: 0 })
+    const checked = await call(['fed', 'check', path])
+    const words = [
+      'bears 2 attackers among 20 sites with groups of 4; to bear f it takes 4 (2f + 1) sites',
+      'hidden among the 4 or more of its bucket, not among all',
+      'no round is made of fewer than 5 buckets',
+    ]
+    for (const said of words) for (const { stderr } of [made, checked]) expect(stderr).toContain(said)
+    const few = JSON.parse(readFileSync(path, 'utf8')) as { minimum: object }
+    writeFileSync(path, JSON.stringify({ ...few, minimum: { sites: 19 } }))
+    expect((await call(['fed', 'check', path])).stderr).toContain('it does not start with fewer than 20')
+    rmSync(folder, { recursive: true, force: true })
   })
 
   test.each([

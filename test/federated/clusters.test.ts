@@ -145,7 +145,11 @@ describe('the same plan in a simulation', () => {
 function losing(
   kind: string,
   isDelegate: boolean,
-): { readonly onMessage: NonNullable<FleetInit['onMessage']>; lost(): Member; readonly of: { fleet?: Fleet } } {
+): {
+  readonly onMessage: NonNullable<FleetInit['onMessage']>
+  readonly lost: () => Member
+  readonly of: { fleet?: Fleet }
+} {
   let lost: Member | undefined
   const of: { fleet?: Fleet } = {}
   return {

@@ -80,14 +80,14 @@ export function auditResults(
         )
       }
     }
-    const round = rounds.find((one) => one.session === session)
-    if (round?.state != null && round.state !== model) {
-      find('result-model', `it names the model ${model}, and the sum of session ${session} makes ${round.state}`)
+    const { state = null, told = null } = rounds.find((one) => one.session === session) ?? {}
+    if (state !== null && state !== model) {
+      find('result-model', `it names the model ${model}, and the sum of session ${session} makes ${state}`)
     }
-    if (round?.told != null && round.told !== result.transcript) {
+    if (told !== null && told !== result.transcript) {
       find(
         'result-transcript',
-        `members signed that they were told ${result.transcript}, and the transcript gives ${round.told}`,
+        `members signed that they were told ${result.transcript}, and the transcript gives ${told}`,
       )
     }
     return { step, session, model, signers, needed, findings }

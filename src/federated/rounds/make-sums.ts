@@ -102,8 +102,7 @@ function upperSum(needs: CoordinatorNeeds, session: number, sums: readonly Chose
     ),
   )
   const stage = (name: string): void => log('stage', { session, stage: name, of: upper.name })
-  const dropped = ({ peer, stage: at, why, code }: Dropped): void =>
-    log('member.lost', { session, peer, stage: at, why, code, of: upper.name })
+  const dropped = (facts: Dropped): void => log('member.lost', { session, ...facts, of: upper.name })
   const init = { header: job.header(session, state, hash, upper), members: upper.members.map(({ key }) => key) }
   return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped }, init, delegates)
 }

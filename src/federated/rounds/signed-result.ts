@@ -34,8 +34,8 @@ export function toldHash(
 ): Uint8Array {
   const sorted = parts.map((part) => ({ index: part.index, members: [...part.members].sort() }))
   const who = ascii(canonicalJson({ members: [...members].sort(), parts: sorted }))
-  const { sha256 } = nodePrimitives
-  return new Uint8Array(sha256(ascii('weft fed round/1'), signed ?? new Uint8Array(32), sha256(who), sha256(payload)))
+  const hash = (...bytes: Uint8Array[]): Uint8Array => nodePrimitives.sha256(...bytes)
+  return new Uint8Array(hash(ascii('weft fed round/1'), signed ?? new Uint8Array(32), hash(who), hash(payload)))
 }
 
 export function resultBytes(result: RoundResult): Uint8Array {
