@@ -31,8 +31,9 @@ export async function evalAdapter(
   const root = resolve(request.model)
   const read = await readPlan(request.plan ?? join(root, RUN_FILES.plan))
   const { path } = read
-  const isOwn = request.data === undefined
-  const plan = isOwn ? read.plan : overFiles(read.plan, request.data!, path)
+  const { data } = request
+  const isOwn = data === undefined
+  const plan = isOwn ? read.plan : overFiles(read.plan, data, path)
   const base = await needs.base(plan.model.kind === 'base' ? plan.model.name : '', signal)
   const { manifest, store, tokenizer } = base
   const { shape } = manifest
@@ -75,9 +76,9 @@ export async function evalAdapter(
 }
 
 /** Other texts in the place of the plan's own, without a split: all of them are in one part. */
-function overFiles({ split: _, test: __, ...rest }: TrainPlan, files: readonly string[], path: string): TrainPlan {
+function overFiles(plan: TrainPlan, files: readonly string[], path: string): TrainPlan {
   const absolute = files.map((file) => resolve(file))
-  return { ...rest, data: otherFiles(rest.data, absolute, path) }
+  return { ...plan, split: undefined, test: undefined, data: otherFiles(plan.data, absolute, path) }
 }
 
 /** What the file has counts, whatever the plan said. */
@@ -92,13 +93,13 @@ function tensorsOf(shape: DecoderShape, adapter: Adapter): Tensors {
     const { tokens, rows } = adapter
     return { [PROMPT]: { type: 'float32', dims: [tokens, shape.width], data: rows } }
   }
-  const { rank, parts, value } = adapter
+  const { rank, parts } = adapter
   const entries = Array.from({ length: shape.layers }, (_, layer) =>
     parts.flatMap((part) => {
       const { inputs, outputs } = partSize(shape, part)
       return (['a', 'b'] as const).map((factor) => {
         const dims = factor === 'a' ? [rank, inputs] : [outputs, rank]
-        const tensor = { type: 'float32', dims, data: value(layer, part, factor) } as const
+        const tensor = { type: 'float32', dims, data: adapter.value(layer, part, factor) } as const
         return [parameterName(layer + 1, part, factor), tensor] as const
       })
     }),
