@@ -90,13 +90,9 @@ export class JobView<P extends JobPlan = JobPlan> {
     return bucket === undefined ? this.least : Math.max(minimumOf(this.plan).sites, leastBuckets * this.leastInSum)
   }
 
-  /** Members of the smallest sum that can be opened. */
+  /** Members of the smallest sum that anybody is told: those of clusters are seen by nobody. */
   get leastInSum(): number {
     const { bucket } = this.math
-    if (this.clusters !== undefined) {
-      const sizes = this.clusters.map(({ sites }) => this.members.filter(({ site }) => sites.includes(site)).length)
-      return Math.min(...sizes.map((size) => leastOfBucket(size)))
-    }
     return bucket === undefined ? this.least : Math.min(this.least, leastOfBucket(bucket))
   }
 

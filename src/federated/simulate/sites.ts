@@ -6,6 +6,8 @@ import { createSeeded, writeNpz } from '../../data/index.ts'
 import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { FedPlanError } from '../plan/errors.ts'
 import { readFedData } from '../plan/read-plan.ts'
+import { checkClusterSites } from '../plan/clusters.ts'
+import { checkBears } from '../plan/robust.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { planHash } from '../plan-hash.ts'
 import { RoundMath } from '../rounds/math.ts'
@@ -66,6 +68,8 @@ export async function simulateFederation(
   try {
     const math = new RoundMath(plan, trainers.list.length)
     const pool = new LocalPool(trainers.list, math, spec.seed)
+    checkBears(plan, pool.names.length)
+    checkClusterSites(plan, pool.names)
     const simulation = new Simulation(plan, pool, { ...spec, masks: spec.masks ?? spec.clients === undefined })
     const rounds = await simulation.run(
       {
