@@ -208,9 +208,9 @@ describe.runIf(isLong)('an adapter over three peers', () => {
       const soft = ['--adapter', 'soft', '--placement']
       const alone = await asked(400, ...soft, 'local')
       expect(alone.status).toBe(0)
-      const [answers, lost] = [await counter(peers[1]!, 'stage_runs'), await counter(peers[0]!, 'failovers')]
+      const [answers, lost] = [await counter(peers[1]!, 'frames_sent'), await counter(peers[0]!, 'failovers')]
       const running = asked(400, ...soft, at('ba.json'))
-      await vi.waitFor(async () => expect(await counter(peers[1]!, 'stage_runs')).toBeGreaterThan(answers + 20), {
+      await vi.waitFor(async () => expect(await counter(peers[1]!, 'frames_sent')).toBeGreaterThan(answers + 20), {
         timeout: 30_000,
         interval: 5,
       })
