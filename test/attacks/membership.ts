@@ -160,12 +160,16 @@ export const membership: Attack = {
   name: 'membership of a record in the training',
   control: (size) => {
     const { area, proven } = attack(0, size === 'all' ? 40 : 20, 0.5)
-    // What is held against the noise of papers below would see a leak: half of the noise is one.
+    // What is held against the noise of papers below would see a leak: a third of the noise is one.
     const z = multiplier()
     const runs = size === 'all' ? 20 : 10
-    const [leaking, ideal] = [attack(z / 2, runs, 1), attack(z, runs, 1, ofPapers)]
+    const [leaking, ideal] = [attack(z / 3, runs, 1), attack(z, runs, 1, ofPapers)]
     return Promise.resolve([
-      least('area with half the noise (what all of it leaves, and chance)', leaking.area, beyondChance(leaking, ideal)),
+      least(
+        'area with a third of the noise (what all of it leaves, and chance)',
+        leaking.area,
+        beyondChance(leaking, ideal),
+      ),
       least('area of the attack without noise', area, 0.7),
       least('epsilon that it proves', proven, 1),
     ])

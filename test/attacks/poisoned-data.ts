@@ -100,13 +100,11 @@ export const poisonedData: Attack = {
         least(`accuracy of buckets under flipped labels${where} (clean less 0.03)`, flipped.accuracy, floor),
         least(`accuracy of buckets beside a backdoor${where} (clean less 0.03)`, taught.accuracy, floor),
         // Where sites differ much the median follows the dishonest: told as it is.
-        (skew === undefined ? most : wanted)(
-          // By how buckets happen to be dealt it is 0.08 to 0.12 above the clean one (eight deals).
-          `called ill by the mark${where} (clean and 0.15)`,
-          taught.backdoor,
-          clean.backdoor + 0.15,
-        ),
+        wanted(`called ill by the mark${where} (clean and 0.1)`, taught.backdoor, clean.backdoor + 0.1),
       )
+      // By how buckets happen to be dealt it is 0.08 to 0.12 above the clean one (eight deals); the mean gives 0.9.
+      if (skew === undefined)
+        outcomes.push(most('called ill by the mark (clean and 0.15)', taught.backdoor, clean.backdoor + 0.15))
     }
     return outcomes
   },

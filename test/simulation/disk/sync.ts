@@ -1,5 +1,6 @@
 /** The part of `node:fs` that peers use, on the disk in memory: log files, and the package's own. */
 import * as real from 'node:fs'
+import { promisify } from 'node:util'
 import {
   existing,
   find,
@@ -63,6 +64,18 @@ export function readSync(
   buffer.set(piece, offset)
   return piece.length
 }
+
+type ReadDone = (error: null, bytesRead: number) => void
+
+/** Peers take it as a promise alone. */
+export const read = Object.assign(
+  (...[descriptor, buffer, offset, length, position, done]: [...Parameters<typeof readSync>, ReadDone]): void =>
+    done(null, readSync(descriptor, buffer, offset, length, position)),
+  {
+    [promisify.custom]: (...all: Parameters<typeof readSync>): Promise<{ bytesRead: number; buffer: Uint8Array }> =>
+      Promise.resolve({ bytesRead: readSync(...all), buffer: all[1] }),
+  },
+)
 
 export function mkdirSync(path: string): string | undefined {
   return makeFolder(path, true)
