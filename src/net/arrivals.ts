@@ -16,8 +16,8 @@ import type { Clock } from '../util/index.ts'
 const KNOWN_BURST = 128
 /** At once, from all others: newcomers to an open mesh. What is over it is tried again a second later. */
 const BURST = 64
-/** Steady, a host that is known: its peers come back one by one. */
-const KNOWN_A_SECOND = 32
+/** Steady, a host that is known, for who is not let in: each of its peers that is gives back what it took. */
+const KNOWN_A_SECOND = 8
 /** Steady, all hosts that have come less often than `FEW` in a minute: newcomers. */
 const FEW_A_SECOND = 8
 /** Steady, all that have come more often: honest ones wait longer each time. */
@@ -91,7 +91,8 @@ export function createArrivals({ clock, telemetry }: ArrivalsNeeds): Arrivals {
       return countOf(host) <= FEW ? take(few, FEW_A_SECOND) : take(many, MANY_A_SECOND)
     },
     knows(host) {
-      remember(known, host, { ...(known.get(host) ?? budget(KNOWN_BURST)), seen: clock.now() })
+      const { left, ...one } = known.get(host) ?? budget(KNOWN_BURST)
+      remember(known, host, { ...one, left: Math.min(KNOWN_BURST, left + 1), seen: clock.now() })
       unknown.delete(host)
     },
     async turn() {

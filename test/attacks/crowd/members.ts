@@ -53,17 +53,14 @@ export class Members {
 
   async state(): Promise<MembersState> {
     const all = await this.#all<MemberState>('state')
-    const times = all
-      .slice(0, PAIR)
-      .flatMap(({ pings }) => pings.times)
-      .toSorted((left, right) => left - right)
+    const times = all.slice(0, PAIR).flatMap(({ pings }) => pings.times)
     return {
       peaks: all.map(({ peak }) => peak),
       kept: all.map(({ rss }) => rss),
       fewest: Math.min(...all.map(({ fewest }) => fewest)),
       strangers: Math.max(...all.map(({ strangers }) => strangers)),
       madeUp: Math.max(...all.map(({ madeUp }) => madeUp)),
-      p95: times[Math.floor(0.95 * times.length)] ?? 0,
+      roundTrip: p95(times),
     }
   }
 
@@ -79,7 +76,7 @@ export class Members {
     return {
       asked: sum(({ asked }) => asked),
       right: sum(({ right }) => right),
-      slowest: Math.max(...all.map(({ slowest }) => slowest)),
+      times: all.flatMap(({ times }) => times),
       wrong: all.flatMap(({ wrong }) => wrong),
     }
   }
@@ -91,4 +88,10 @@ export class Members {
   #all<Answer>(name: string, value?: unknown): Promise<Answer[]> {
     return Promise.all(this.#children.map((child) => child.ask<Answer>(name, value)))
   }
+}
+
+/** The value that 95 % of these are at most. */
+export function p95(values: readonly number[]): number {
+  const sorted = values.toSorted((left, right) => left - right)
+  return sorted[Math.ceil(0.95 * sorted.length) - 1] ?? 0
 }

@@ -78,14 +78,14 @@ export interface MemberState {
 export interface MembersState extends Pick<MemberState, 'fewest' | 'strangers' | 'madeUp'> {
   readonly peaks: readonly number[]
   readonly kept: readonly number[]
-  /** Of the round trips between the first two, milliseconds. */
-  readonly p95: number
+  /** Milliseconds: the 95th percentile of round trips between the first two. */
+  readonly roundTrip: number
 }
 
 export interface Lookups {
   readonly asked: number
   readonly right: number
-  /** Milliseconds. */
-  readonly slowest: number
+  /** Milliseconds, of each. */
+  readonly times: readonly number[]
   readonly wrong: readonly string[]
 }
