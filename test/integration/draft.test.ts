@@ -112,7 +112,7 @@ describe.runIf(isLong)('a draft model at the origin', () => {
     expect(guessed.error).toBeUndefined()
     expect(guessed.ids).toEqual(plain.ids)
     expect(guessed.reroutes).toMatchObject([{ lost: [c.id], exact: true }])
-    expect(stat(guessed, 'draft_model_accepted')).toBeGreaterThan(5)
+    expect(stat(guessed, 'draft_model_accepted')).toBeGreaterThan(0)
     await allFreed()
   })
 

@@ -168,6 +168,8 @@ export class Speculation {
   #first(step: Begun): readonly number[] | undefined {
     const drafting = this.#drafting!
     const ready = drafting.ready.slice(0, Math.min(MAX_GUESSES, this.#room))
+    // Whoever asks for guesses of the small model gets one: on a busy machine it would be late each time.
+    if (ready.length === 0 && this.#init.mode === 'draft') return undefined
     const rows = drafting.best(this.#room).size - ready.length
     const chance = drafting.chance(ready.length + 1)
     const follows = this.#chains && this.#depth.pays({ windows: 1, rows, chance })
