@@ -38,6 +38,8 @@ export interface Arrivals {
   isKnown(host: string): boolean
   /** A peer that is in is, or was, at this host. */
   knows(host: string): void
+  /** One that arrived from this host is in: it has taken nothing. */
+  letIn(host: string): void
   /** When the next handshake may begin: now, or after those before it. */
   turn(): Promise<void>
 }
@@ -91,9 +93,12 @@ export function createArrivals({ clock, telemetry }: ArrivalsNeeds): Arrivals {
       return countOf(host) <= FEW ? take(few, FEW_A_SECOND) : take(many, MANY_A_SECOND)
     },
     knows(host) {
-      const { left, ...one } = known.get(host) ?? budget(KNOWN_BURST)
-      remember(known, host, { ...one, left: Math.min(KNOWN_BURST, left + 1), seen: clock.now() })
+      remember(known, host, { ...(known.get(host) ?? budget(KNOWN_BURST)), seen: clock.now() })
       unknown.delete(host)
+    },
+    letIn(host) {
+      const own = knownNow(host)
+      if (own !== undefined) own.left = Math.min(own.burst, own.left + 1)
     },
     async turn() {
       const now = clock.now()

@@ -39,6 +39,8 @@ export interface Guard {
   review(): void
   /** Asked when a peer has proven its id, whatever the transport, circuits included. */
   keepsOut(peer: string, connection: MultiaddrConnection): boolean
+  /** The peer at the other end of this connection is in. */
+  joined(link: Link): void
   /** A peer that is in is, or was, at the other end of this connection. */
   saw(link: Link): void
 }
@@ -60,8 +62,22 @@ export function createGuard(needs: GuardNeeds): Guard {
     const rule = membership.keptOutBy?.(peer)
     return rule === undefined ? new NotAdmittedError(peer, 'not any more') : new PolicyKeepsOutError(peer, rule)
   }
+  const saw = (link: Link): void => {
+    // a circuit comes from the host of its relay
+    const host = isRelayed(link) ? undefined : hostOf(`${remoteAddress(link)}/`)
+    if (host === undefined) return
+    arrivals.knows(host)
+    needs.defence?.proven(link.peer, host)
+  }
   return {
     arrivals,
+    saw,
+    joined(link) {
+      // who was dialled has not arrived; a circuit has, from where its relay is
+      const from = link.connection.direction === 'inbound' ? hostOf(`${remoteAddress(link)}/`) : undefined
+      if (from !== undefined) arrivals.letIn(from)
+      saw(link)
+    },
     decided(peer, admit) {
       const { links, dialler } = needs.parts()
       if (admit) refuser.book.forget(peer, [])
@@ -88,13 +104,6 @@ export function createGuard(needs: GuardNeeds): Guard {
       telemetry?.count('members_refused')
       refuser.refuse(peer, parseAddress(address)?.plain ?? address, new RemovedPeerError(peer))
       return true
-    },
-    saw(link) {
-      // a circuit comes from the host of its relay
-      const host = isRelayed(link) ? undefined : hostOf(`${remoteAddress(link)}/`)
-      if (host === undefined) return
-      arrivals.knows(host)
-      needs.defence?.proven(link.peer, host)
     },
   }
 }

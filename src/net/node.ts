@@ -237,7 +237,7 @@ class WeftNetwork implements Network {
     this.#dialler.add('known', link.peer, addresses)
     this.#dialler.joined(link.peer)
     this.#reach.joined(link)
-    this.#guard.saw(link)
+    this.#guard.joined(link)
     if (!first) return
     this.#needs.telemetry?.count('peers_joined')
     this.#needs.logger.info({ peer: link.peer, name: link.outcome?.about.name }, 'peer joined')

@@ -56,8 +56,13 @@ describe('connections that begin', () => {
     expect(counted).toEqual(Array.from({ length: 172 }, () => 'arrivals_refused'))
     await clock.advance(1_000)
     expect(letIn(arrivals, often)).toBe(8)
-    // whoever is let in has taken nothing
-    for (let n = 0; n < 20; n++) arrivals.knows('192.0.2.7')
+    // whoever is let in has taken nothing; who is seen again gives nothing back, and nor does who is let in elsewhere
+    for (let n = 0; n < 20; n++) {
+      arrivals.knows('192.0.2.7')
+      arrivals.letIn('192.0.2.9')
+    }
+    expect(letIn(arrivals, often)).toBe(0)
+    for (let n = 0; n < 20; n++) arrivals.letIn('192.0.2.7')
     expect(letIn(arrivals, often)).toBe(20)
     await clock.advance(24 * 3_600_000)
     // ten as one that comes seldom, the others out of what all share that come often
