@@ -1,12 +1,11 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { resultsOf } from '../../src/federated/index.ts'
 import type { FederationNeeds, JobResults } from '../../src/federated/index.ts'
 import { analyse, analysisPlan, linesOf, PATIENT_COLUMNS, patients, writePatients } from './support/analysis.ts'
-import { temporaryFolder } from './support/hospitals.ts'
-import { createTestMesh } from './support/sites.ts'
+import { eachWithMesh } from './support/sites.ts'
 import type { TestMesh, TestSite } from './support/sites.ts'
 
 const SITES = [patients(1, 50), patients(2, 40, 5), patients(3, 30, -4)]
@@ -22,14 +21,7 @@ const STATISTICS = [
 
 let folder: string
 let mesh: TestMesh
-beforeEach(() => {
-  folder = temporaryFolder()
-  mesh = createTestMesh(folder)
-})
-afterEach(async () => {
-  await mesh.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
+eachWithMesh((made) => ({ folder, mesh } = made))
 
 const tables = (): string[] => SITES.map((list, index) => writePatients(folder, `site-${index}`, linesOf(list)))
 

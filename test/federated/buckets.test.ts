@@ -11,15 +11,9 @@ import { packedBytes, unpack } from '../../src/federated/secagg/packing.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { call } from '../cli/support.ts'
 import { isWhole } from '../whole.ts'
-import { createFleet } from './support/fleet.ts'
+import { areOver, createFleet, PATIENT } from './support/fleet.ts'
 import type { Fleet, FleetInit, Member } from './support/fleet.ts'
 import { hospitalRows, plan, temporaryFolder } from './support/hospitals.ts'
-
-/** Whoever is slow on a busy machine is waited for; whoever is gone has closed its pipe. */
-const PATIENT = {
-  coordinator: { stageMs: 20_000, graceMs: 300, beatMs: 80 },
-  member: { silenceMs: 10_000, retryMs: 30, skipMs: 300, probeMs: 150 },
-}
 
 function rows(sites: number): string[][] {
   return Array.from({ length: sites }, (_, seed) => hospitalRows(seed + 1, 40))
@@ -67,11 +61,6 @@ async function run(
     await fleet.stop()
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-async function areOver(members: readonly Member[]): Promise<void> {
-  expect(await Promise.all(members.map(({ over }) => over))).toEqual(members.map(() => 'over'))
-  expect(new Set(members.map(({ standing }) => Buffer.from(standing.current.hash).toString('hex'))).size).toBe(1)
 }
 
 /** The median of the means of the buckets, by hand. */

@@ -21,14 +21,10 @@ import { unpack } from '../../src/federated/secagg/packing.ts'
 import { createOrtEngine } from '../../src/onnx/index.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { isWhole } from '../whole.ts'
-import { clock, createFleet } from './support/fleet.ts'
+import { areOver, clock, createFleet, PATIENT } from './support/fleet.ts'
 import type { Fleet, FleetInit, Member } from './support/fleet.ts'
 import { hospitalRows, plan, temporaryFolder, writeSite } from './support/hospitals.ts'
 
-const PATIENT = {
-  coordinator: { stageMs: 20_000, graceMs: 300, beatMs: 80 },
-  member: { silenceMs: 10_000, retryMs: 30, skipMs: 300, probeMs: 150 },
-}
 const ROWS = Array.from({ length: 12 }, (_, seed) => hospitalRows(seed + 1, 30 + seed))
 const CLUSTERS = ['north', 'south', 'west'].map((name, at) => ({
   name,
@@ -68,11 +64,6 @@ async function run(
     await fleet.stop()
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-async function areOver(members: readonly Member[]): Promise<void> {
-  expect(await Promise.all(members.map(({ over }) => over))).toEqual(members.map(() => 'over'))
-  expect(new Set(members.map(({ standing }) => Buffer.from(standing.current.hash).toString('hex'))).size).toBe(1)
 }
 
 /** Records that an opened sum says it is of. */

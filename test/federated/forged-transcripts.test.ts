@@ -1,28 +1,20 @@
 /** Exports that somebody has changed, cut or made up. */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { auditFolder, decodeTranscript, encodeTranscript } from '../../src/federated/index.ts'
 import type { Filter, Finding } from '../../src/federated/index.ts'
 import type { Receipt } from '../../src/federated/fleet/transcript-store.ts'
 import { canonicalJson } from '../../src/util/index.ts'
 import { call } from '../cli/support.ts'
-import { temporaryFolder } from './support/hospitals.ts'
-import { createTestMesh } from './support/sites.ts'
+import { eachWithMesh } from './support/sites.ts'
 import type { TestMesh } from './support/sites.ts'
 import { filesOf, findingsOf, lying, resigned, runAnalysis, signerOf } from './support/transcripts.ts'
 import type { Run } from './support/transcripts.ts'
 
 let folder: string
 let mesh: TestMesh
-beforeEach(() => {
-  folder = temporaryFolder()
-  mesh = createTestMesh(folder)
-})
-afterEach(async () => {
-  await mesh.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
+eachWithMesh((made) => ({ folder, mesh } = made))
 
 function analysed(changes: object = {}, filter?: Filter): Promise<Run> {
   return runAnalysis({ folder, mesh }, changes, filter)

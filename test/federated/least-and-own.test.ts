@@ -3,14 +3,10 @@ import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { TrainerError } from '../../src/federated/index.ts'
-import { createFleet } from './support/fleet.ts'
+import { createFleet, PATIENT } from './support/fleet.ts'
 import { hospitalRows, plan, temporaryFolder } from './support/hospitals.ts'
 
 const ROWS = [1, 2, 3, 4].map((seed) => hospitalRows(seed, 40))
-const PATIENT = {
-  coordinator: { stageMs: 20_000, graceMs: 300, beatMs: 80 },
-  member: { silenceMs: 10_000, retryMs: 30, skipMs: 300, probeMs: 150 },
-}
 
 let folder: string
 beforeEach(() => void (folder = temporaryFolder()))

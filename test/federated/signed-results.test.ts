@@ -1,27 +1,20 @@
 /** What came of a round is signed by those who took part, and anybody can look whether it is. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
 import { auditFolder } from '../../src/federated/index.ts'
 import { resultBytes } from '../../src/federated/rounds/signed-result.ts'
 import type { RoundResult } from '../../src/federated/rounds/signed-result.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { call } from '../cli/support.ts'
-import { hospitalRows, plan, temporaryFolder, writeSite } from './support/hospitals.ts'
-import { createTestMesh } from './support/sites.ts'
+import { hospitalRows, plan, writeSite } from './support/hospitals.ts'
+import { eachWithMesh } from './support/sites.ts'
 import type { TestMesh } from './support/sites.ts'
 import { filesOf, lying, runAnalysis, runJob } from './support/transcripts.ts'
 import type { Run } from './support/transcripts.ts'
 
 let folder: string
 let mesh: TestMesh
-beforeEach(() => {
-  folder = temporaryFolder()
-  mesh = createTestMesh(folder)
-})
-afterEach(async () => {
-  await mesh.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
+eachWithMesh((made) => ({ folder, mesh } = made))
 
 interface File {
   result: RoundResult

@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { auditKept } from '../../src/federated/fleet/audit-round.ts'
 import { auditFolder, decodeTranscript, encodeState, encodeTranscript } from '../../src/federated/index.ts'
 import type { Filter } from '../../src/federated/index.ts'
 import type { Transcript } from '../../src/federated/rounds/transcript.ts'
 import { call } from '../cli/support.ts'
-import { createFleet } from './support/fleet.ts'
-import { hospitalRows, plan, temporaryFolder, writeSite } from './support/hospitals.ts'
-import { createTestMesh } from './support/sites.ts'
+import { createFleet, PATIENT } from './support/fleet.ts'
+import { hospitalRows, plan, writeSite } from './support/hospitals.ts'
+import { eachWithMesh } from './support/sites.ts'
 import type { TestMesh } from './support/sites.ts'
 import { filesOf, findingsOf, lying, runAnalysis, runJob } from './support/transcripts.ts'
 import type { Run } from './support/transcripts.ts'
@@ -19,20 +19,7 @@ const PRIVATE = { privacy: { unit: 'record', epsilon: 2, delta: 1e-5 } }
 
 let folder: string
 let mesh: TestMesh
-beforeEach(() => {
-  folder = temporaryFolder()
-  mesh = createTestMesh(folder)
-})
-afterEach(async () => {
-  await mesh.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
-
-/** Whoever is slow on a busy machine is waited for; whoever is gone has closed its pipe. */
-const PATIENT = {
-  coordinator: { stageMs: 20_000, graceMs: 300, beatMs: 80 },
-  member: { silenceMs: 10_000, retryMs: 30, skipMs: 300, probeMs: 150 },
-}
+eachWithMesh((made) => ({ folder, mesh } = made))
 
 function analysed(changes: object = {}, filter?: Filter): Promise<Run> {
   return runAnalysis({ folder, mesh }, changes, filter)

@@ -5,7 +5,7 @@ import { GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateRequest } from '../../src/pipeline/index.ts'
 import { withLayers } from '../models/support/gguf-layers.ts'
 import { isLong } from '../whole.ts'
-import { alive, answer, counter, createLab, greedy, joined, placement, TINY, until } from './support.ts'
+import { answer, counter, createLab, greedy, hostOf, ringOfTiny, stat, TINY, until } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
 
 const LENGTH = 100
@@ -20,19 +20,10 @@ describe.runIf(isLong)('windows in flight', () => {
 
   beforeAll(async () => {
     lab = await createLab()
-    ;[a, b, c] = await Promise.all([lab.start('a', ['--draft', 'off']), lab.start('b'), lab.start('c')])
-    await joined([a, b, c])
-    await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
+    ;({ a, b, c } = await ringOfTiny(lab, ['--draft', 'off']))
     const near = join(lab.home('a'), 'near.gguf')
     await withLayers(TINY, near, [0, 1, 2, 3, 4])
     await a.access.importModel({ source: near, name: 'near' }, () => undefined)
-    const stages = placement('tiny', [
-      [a, 0, 1],
-      [b, 1, 4],
-      [c, 4, 7],
-      [a, 7, 8],
-    ])
-    await a.access.deploy('tiny', stages, () => undefined)
   }, 120_000)
 
   afterAll(() => lab.stop())
@@ -40,19 +31,6 @@ describe.runIf(isLong)('windows in flight', () => {
   const request = (more: Partial<GenerateRequest> = {}): GenerateRequest =>
     greedy('tiny', LENGTH, { input: { kind: 'ids', ids: PROMPT }, deadline: 120_000, ...more })
   const ask = (more: Partial<GenerateRequest> = {}): Promise<Answer> => answer(a, request(more))
-  const stat = ({ end, error }: Answer, name: string): number => {
-    if (end === undefined) throw error
-    return end.stats.counters[name] ?? 0
-  }
-  const hostOf = async (peer: RealPeer): Promise<number> => {
-    let pid = 0
-    await until('the peer has a host', async () => {
-      const { stages } = await a.access.status()
-      pid = stages.find((stage) => stage.peer === peer.id && stage.state === 'ready')?.pid ?? 0
-      return pid > 0 && alive(pid)
-    })
-    return pid
-  }
   const allFreed = (): Promise<void> =>
     until('all sessions are freed', async () => {
       const left = [b, c].map(
@@ -108,7 +86,7 @@ describe.runIf(isLong)('windows in flight', () => {
     ['the stage before it', () => b],
   ] as const)('are forgotten when %s is lost, and the text goes on', async (_, peer) => {
     const plain = await ask({ speculate: 'off' })
-    const host = await hostOf(peer())
+    const host = await hostOf(a, peer())
     let seen = 0
     const guessed = await answer(a, request({ speculate: 'lookup' }), (count) => {
       if (count >= 40 && seen === 0) process.kill((seen = host), 'SIGKILL')

@@ -5,7 +5,7 @@ import { GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateRequest } from '../../src/pipeline/index.ts'
 import { isLong } from '../whole.ts'
 import { withLayers } from '../models/support/gguf-layers.ts'
-import { alive, answer, codeOf, counter, createLab, greedy, joined, placement, TINY, until } from './support.ts'
+import { alive, answer, codeOf, counter, createLab, greedy, hostOf, ringOfTiny, stat, TINY, until } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
 
 const LENGTH = 70
@@ -18,9 +18,7 @@ describe.runIf(isLong)('a draft model at the origin', () => {
 
   beforeAll(async () => {
     lab = await createLab()
-    ;[a, b, c] = await Promise.all([lab.start('a', ['--draft', 'near']), lab.start('b'), lab.start('c')])
-    await joined([a, b, c])
-    await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
+    ;({ a, b, c } = await ringOfTiny(lab, ['--draft', 'near']))
     // Without its last layer it guesses well, with two that do not belong together it does not.
     const layers = { near: [0, 1, 2, 3, 4], poor: [3, 1] }
     for (const [name, kept] of Object.entries(layers)) {
@@ -28,13 +26,6 @@ describe.runIf(isLong)('a draft model at the origin', () => {
       await withLayers(TINY, source, kept)
       await a.access.importModel({ source, name }, () => undefined)
     }
-    const stages = placement('tiny', [
-      [a, 0, 1],
-      [b, 1, 4],
-      [c, 4, 7],
-      [a, 7, 8],
-    ])
-    await a.access.deploy('tiny', stages, () => undefined)
   }, 120_000)
 
   afterAll(() => lab.stop())
@@ -42,10 +33,6 @@ describe.runIf(isLong)('a draft model at the origin', () => {
   const request = (more: Partial<GenerateRequest> = {}): GenerateRequest =>
     greedy('tiny', LENGTH, { deadline: 120_000, ...more })
   const ask = (more: Partial<GenerateRequest> = {}): Promise<Answer> => answer(a, request(more))
-  const stat = ({ end, error }: Answer, name: string): number => {
-    if (end === undefined) throw error
-    return end.stats.counters[name] ?? 0
-  }
   const allFreed = (): Promise<void> =>
     until('sessions of draft models are freed', async () => {
       const opened = await counter(a, 'draft_sessions')
@@ -99,12 +86,7 @@ describe.runIf(isLong)('a draft model at the origin', () => {
 
   it('goes on when a stage is lost in the middle of a window', async () => {
     const plain = await ask({ speculate: 'off' })
-    let host = 0
-    await until('there is a host', async () => {
-      const { stages } = await a.access.status()
-      host = stages.find((stage) => stage.peer === c.id && stage.state === 'ready')?.pid ?? 0
-      return host > 0 && alive(host)
-    })
+    const host = await hostOf(a, c)
     let seen = 0
     const guessed = await answer(a, request({ speculate: 'draft', draft: 'near' }), (count) => {
       if (count >= 12 && seen === 0) process.kill((seen = host), 'SIGKILL')
@@ -112,7 +94,7 @@ describe.runIf(isLong)('a draft model at the origin', () => {
     expect(guessed.error).toBeUndefined()
     expect(guessed.ids).toEqual(plain.ids)
     expect(guessed.reroutes).toMatchObject([{ lost: [c.id], exact: true }])
-    expect(stat(guessed, 'draft_model_accepted')).toBeGreaterThan(0)
+    expect(stat(guessed, 'draft_model_accepted')).toBeGreaterThan(5)
     await allFreed()
   })
 

@@ -7,6 +7,7 @@ import {
   counter,
   createLab,
   greedy,
+  hostOf,
   joined,
   placement,
   THE_WHALE,
@@ -49,16 +50,6 @@ describe('nothing is lost when peers are', () => {
     )
   const alone = (request: Parameters<typeof answer>[1]): Promise<Answer> =>
     answer(a, { ...request, placement: 'local' })
-  /** The process that has a peer's stage ready, as the origin knows it; one that was killed before is not waited for. */
-  const hostOf = async (peer: RealPeer): Promise<number> => {
-    let pid = 0
-    await until('the peer has a host', async () => {
-      const { stages } = await a.access.status()
-      pid = stages.find((stage) => stage.peer === peer.id && stage.state === 'ready')?.pid ?? 0
-      return pid > 0 && alive(pid)
-    })
-    return pid
-  }
 
   beforeAll(async () => {
     lab = await createLab()
@@ -73,10 +64,10 @@ describe('nothing is lost when peers are', () => {
   it('the same stage twice in one answer, sampled with penalties and reported with likelihoods', async () => {
     const request = greedy('tiny', LONG, { sampling: SAMPLED, logprobs: 2 })
     const expected = await alone(request)
-    let host = await hostOf(b)
+    let host = await hostOf(a, b)
     const kill = (count: number): void => {
       if (count === 20 || count === 110) process.kill(host, 'SIGKILL')
-      if (count === 45) void hostOf(b).then((pid) => (host = pid))
+      if (count === 45) void hostOf(a, b).then((pid) => (host = pid))
     }
     const whole = await answer(a, request, kill)
     expect(whole.error).toBeUndefined()
@@ -88,7 +79,7 @@ describe('nothing is lost when peers are', () => {
   it.runIf(isWhole)(
     'a stage host that is wedged: found by its own work, replaced, ended, and started again',
     async () => {
-      const host = await hostOf(b)
+      const host = await hostOf(a, b)
       const restarts = await counter(b, 'stage_restarts')
       const expected = await alone(greedy('tiny', LONG))
       const whole = await answer(a, greedy('tiny', LONG), (count) => count === 20 && process.kill(host, 'SIGSTOP'))
@@ -96,7 +87,7 @@ describe('nothing is lost when peers are', () => {
       expect(whole.reroutes).toMatchObject([{ attempt: 1, lost: [b.id], exact: true }])
       expect(whole.end!.stats.counters['replayed_rows']).toBeGreaterThanOrEqual(20)
       await until('the wedged process is gone', () => !alive(host))
-      expect(await hostOf(b)).not.toBe(host)
+      expect(await hostOf(a, b)).not.toBe(host)
       expect(await counter(b, 'stage_restarts')).toBe(restarts + 1)
     },
   )
@@ -119,7 +110,7 @@ describe('nothing is lost when peers are', () => {
     await deploy()
     const request = greedy('tiny', 8, { input: { kind: 'ids', ids: PROMPT } })
     const expected = await alone(request)
-    const host = await hostOf(c)
+    const host = await hostOf(a, c)
     let seen = 0
     const whole = await answer(
       a,
@@ -137,7 +128,7 @@ describe('nothing is lost when peers are', () => {
     await deploy()
     const requests = [1, 2, 3, 4].map((seed) => greedy('tiny', 120, { sampling: { ...SAMPLED, seed } }))
     const expected = await Promise.all(requests.map(alone))
-    const host = await hostOf(b)
+    const host = await hostOf(a, b)
     let killed = false
     const all = await Promise.all(
       requests.map((request) =>
@@ -183,7 +174,7 @@ describe('nothing is lost when peers are', () => {
     ]
     await a.access.deploy('tiny', { ...stages, replicas }, () => undefined)
     const loaded = await counter(d, 'stages_loaded')
-    const host = await hostOf(b)
+    const host = await hostOf(a, b)
     const expected = await alone(greedy('tiny', LONG))
     const whole = await answer(a, greedy('tiny', LONG), (count) => {
       if (count !== 30) return

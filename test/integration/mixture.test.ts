@@ -7,7 +7,7 @@ import type { GenerateRequest } from '../../src/pipeline/index.ts'
 import { isWhole } from '../whole.ts'
 import { plainModel } from './support-plain.ts'
 import type { Plain } from './support-plain.ts'
-import { alive, answer, createLab, greedy, joined, placement, TINY, until } from './support.ts'
+import { alive, answer, createLab, greedy, ringOfTiny, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
 /** Draws from a seed: the same mixture each time, and what a failure names. */
@@ -61,16 +61,7 @@ describe.runIf(isWhole)('everything at once', () => {
   beforeAll(async () => {
     lab = await createLab()
     plain = await plainModel(TINY)
-    ;[a, b, c] = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
-    await joined([a, b, c])
-    await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
-    const stages = placement('tiny', [
-      [a, 0, 1],
-      [b, 1, 4],
-      [c, 4, 7],
-      [a, 7, 8],
-    ])
-    await a.access.deploy('tiny', stages, () => undefined)
+    ;({ a, b, c } = await ringOfTiny(lab))
   }, 120_000)
 
   afterAll(async () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RequestTrace } from '../../src/peer/index.ts'
 import { checkedSchema } from '../../src/pipeline/index.ts'
-import { alive, answer, counter, createLab, greedy, joined, placement, THE_WHALE, TINY, until } from './support.ts'
+import { alive, answer, counter, createLab, greedy, placement, ringOfTiny, THE_WHALE, until } from './support.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
 
 const SYSTEM = Array.from({ length: 300 }, (_, index) => THE_WHALE[index % 2]! + (index % 89))
@@ -20,16 +20,7 @@ describe('prefixes that were here before', () => {
 
   beforeAll(async () => {
     lab = await createLab()
-    ;[a, b, c] = await Promise.all([lab.start('a'), lab.start('b'), lab.start('c')])
-    await joined([a, b, c])
-    await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
-    const stages = placement('tiny', [
-      [a, 0, 1],
-      [b, 1, 4],
-      [c, 4, 7],
-      [a, 7, 8],
-    ])
-    await a.access.deploy('tiny', stages, () => undefined)
+    ;({ a, b, c } = await ringOfTiny(lab))
   }, 120_000)
 
   afterAll(() => lab.stop())

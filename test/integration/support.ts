@@ -226,6 +226,45 @@ export async function answer(
   }
 }
 
+/** A counter of one answer. @throws what ended it */
+export function stat({ end, error }: Answer, name: string): number {
+  if (end === undefined) throw error
+  return end.stats.counters[name] ?? 0
+}
+
+export interface Ring {
+  /** Origin; it has embedding and head. */
+  readonly a: RealPeer
+  readonly b: RealPeer
+  readonly c: RealPeer
+}
+
+/** The embedded model as `tiny`, over three peers of a lab. @param options of the origin */
+export async function ringOfTiny(lab: Lab, options: readonly string[] = []): Promise<Ring> {
+  const [a, b, c] = await Promise.all([lab.start('a', [...options]), lab.start('b'), lab.start('c')])
+  await joined([a, b, c])
+  await a.access.importModel({ source: TINY, name: 'tiny' }, () => undefined)
+  const stages = placement('tiny', [
+    [a, 0, 1],
+    [b, 1, 4],
+    [c, 4, 7],
+    [a, 7, 8],
+  ])
+  await a.access.deploy('tiny', stages, () => undefined)
+  return { a, b, c }
+}
+
+/** The process that has a peer's stage ready, as the origin knows it; one that was killed before is not waited for. */
+export async function hostOf(origin: RealPeer, peer: RealPeer): Promise<number> {
+  let pid = 0
+  await until('the peer has a host', async () => {
+    const { stages } = await origin.access.status()
+    pid = stages.find((stage) => stage.peer === peer.id && stage.state === 'ready')?.pid ?? 0
+    return pid > 0 && alive(pid)
+  })
+  return pid
+}
+
 export function codeOf(error: unknown): string {
   return typeof error === 'object' && error !== null && 'code' in error
     ? String(error.code)

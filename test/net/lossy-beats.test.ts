@@ -122,14 +122,14 @@ describe('beats on a line that loses 5 % each way', () => {
 })
 
 describe('a second way', () => {
-  function channel(): { readonly channel: Channel; readonly end: () => void; closed: number } {
+  function channel(): { readonly channel: Channel; readonly end: () => void; closed: number; sent: number } {
     const { promise, resolve } = Promise.withResolvers<undefined>()
-    const made = { closed: 0, end: () => resolve(undefined) }
+    const made = { closed: 0, sent: 0, end: () => resolve(undefined) }
     const face = {
       remote: 'a',
       closed: promise,
       onFrame: () => undefined,
-      send: async () => undefined,
+      send: async () => void made.sent++,
       close: async () => {
         made.closed++
         resolve(undefined)
@@ -144,6 +144,15 @@ describe('a second way', () => {
     const made = [undefined, channel(), channel()]
     let asked = 0
     const second = new SecondWay({ clock, open: async () => made[asked++]?.channel })
+    /** Whether what is given goes over this one. */
+    const goesOver = (which: 1 | 2): boolean => {
+      const before = made[which]!.sent
+      void second
+        .of(true)
+        ?.ping(0)
+        .catch(() => undefined)
+      return made[which]!.sent === before + 1
+    }
     expect(second.of(false)).toBeUndefined()
     expect(asked).toBe(0)
     for (const expected of [undefined, undefined]) {
@@ -151,9 +160,9 @@ describe('a second way', () => {
       await turn()
     }
     expect(asked).toBe(2)
-    expect(second.of(true)).toBeDefined()
+    expect(goesOver(1)).toBe(true)
     expect(second.of(false)).toBeUndefined()
-    expect(second.of(true)).toBeDefined()
+    expect(goesOver(1)).toBe(true)
     second.of(false)
     expect(made[1]!.closed).toBe(0)
     second.of(false)
@@ -161,7 +170,7 @@ describe('a second way', () => {
     // One that is lost is opened anew.
     second.of(true)
     await turn()
-    expect(second.of(true)).toBeDefined()
+    expect([goesOver(1), goesOver(2)]).toEqual([false, true])
     made[2]!.end()
     await turn()
     expect(second.of(true)).toBeUndefined()

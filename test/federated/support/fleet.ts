@@ -1,6 +1,7 @@
 /** Members of a federation in one process, over pipes in memory: real training, real secure sums, real ledgers. */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { createOrtEngine } from '../../../src/onnx/index.ts'
 import {
   checkFedPlan,
@@ -39,6 +40,12 @@ const random = systemRandom()
 export const TIMES = {
   coordinator: { stageMs: 500, graceMs: 100, beatMs: 80 },
   member: { silenceMs: 600, retryMs: 30, skipMs: 300, probeMs: 150 },
+}
+
+/** Whoever is slow on a busy machine is waited for; whoever is gone has closed its pipe. */
+export const PATIENT = {
+  coordinator: { stageMs: 20_000, graceMs: 300, beatMs: 80 },
+  member: { silenceMs: 10_000, retryMs: 30, skipMs: 300, probeMs: 150 },
 }
 
 export function memoryFiles(): StateFiles & { readonly files: Map<string, Uint8Array> } {
@@ -252,4 +259,10 @@ function spread(pipe: Pipe): Pipe {
     onEnd: (action) => pipe.onEnd(action),
     close: () => pipe.close(),
   }
+}
+
+/** Waits until all have come to the end of the job, each with the same state. */
+export async function areOver(members: readonly Member[]): Promise<void> {
+  expect(await Promise.all(members.map(({ over }) => over))).toEqual(members.map(() => 'over'))
+  expect(new Set(members.map(({ standing }) => Buffer.from(standing.current.hash).toString('hex'))).size).toBe(1)
 }

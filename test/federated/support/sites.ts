@@ -1,6 +1,7 @@
 /** Whole federations of several peers in one process: real documents, folders, ledgers and frames, over wires in memory. */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { afterEach, beforeEach } from 'vitest'
 import { Federation } from '../../../src/federated/index.ts'
 import type { FederationNeeds } from '../../../src/federated/index.ts'
 import { FrameChannel } from '../../../src/net/channel.ts'
@@ -9,6 +10,7 @@ import { createOrtEngine } from '../../../src/onnx/index.ts'
 import { newIdentity, verify } from '../../../src/trust/index.ts'
 import type { Identity } from '../../../src/trust/index.ts'
 import { systemClock, systemRandom } from '../../../src/util/index.ts'
+import { temporaryFolder } from './hospitals.ts'
 
 const clock = systemClock()
 
@@ -100,4 +102,18 @@ export function createTestMesh(folder: string): TestMesh {
     },
   }
   return mesh
+}
+
+/** A folder and a mesh of its own for each test of a file. */
+export function eachWithMesh(use: (made: { readonly folder: string; readonly mesh: TestMesh }) => void): void {
+  let made: { readonly folder: string; readonly mesh: TestMesh }
+  beforeEach(() => {
+    const folder = temporaryFolder()
+    made = { folder, mesh: createTestMesh(folder) }
+    use(made)
+  })
+  afterEach(async () => {
+    await made.mesh.stop()
+    rmSync(made.folder, { recursive: true, force: true })
+  })
 }
