@@ -159,7 +159,7 @@ export const membership: Attack = {
   id: 'E9',
   name: 'membership of a record in the training',
   control: (size) => {
-    const { area, proven } = attack(0, size === 'all' ? 40 : 20, 0.5)
+    const { area, proven } = attack(0, size === 'all' ? 40 : 10, 0.5)
     // What is held against the noise of papers below would see a leak: a third of the noise is one.
     const z = multiplier()
     const runs = size === 'all' ? 20 : 10

@@ -55,7 +55,7 @@ export async function leftOut(
     if (!results.has(String(all - 1))) return { found: undefined, real }
     const { state, hash } = victim.standing.current
     const layout = fleet.job.layout(state)
-    const header = fleet.job.header(0, state, hash, fleet.job.groups(state, hash)[0]!)
+    const header = fleet.job.header(0, state, hash, fleet.job.groups(state)[0]!)
     const of = (count: number): number => {
       const { payload } = results.get(String(count))!
       const sums = decodeSum(unpack(payload, header.bits, header.d), layout, header)

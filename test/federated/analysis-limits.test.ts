@@ -41,7 +41,7 @@ describe('the modulus has room for the noise', () => {
     const members = Array.from({ length: 3 }, (_, at) => ({ peer: `p${at}`, key: new Uint8Array(32), site: 's' }))
     const view = new JobView({ id: 'job', plan: value, planHash: planHash(value), members })
     const hash = new Uint8Array(32)
-    const header = view.header(0, FIRST_STATE, hash, view.groups(FIRST_STATE, hash)[0]!)
+    const header = view.header(0, FIRST_STATE, hash, view.groups(FIRST_STATE)[0]!)
     // What each member checks of itself before it takes part.
     checkSum(header, 3, view.noiseSd(FIRST_STATE))
     const spent = view.math.noise(FIRST_STATE)!

@@ -176,7 +176,7 @@ describe('noise', () => {
     const members = SITES.map((_, index) => ({ peer: `p${index}`, key: new Uint8Array(32), site: `s${index}` }))
     const job = new JobView({ id: 'job', plan, planHash: planHash(plan), members })
     const hash = stateHash(FIRST_STATE)
-    const header = job.header(0, FIRST_STATE, hash, job.groups(FIRST_STATE, hash)[0]!)
+    const header = job.header(0, FIRST_STATE, hash, job.groups(FIRST_STATE)[0]!)
     const layout = job.layout(FIRST_STATE)
     const words = seededWords(9)
     const made = await Promise.all(sites.map((site) => site.prepare(FIRST_STATE, {}, 0)))

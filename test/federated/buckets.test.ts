@@ -3,7 +3,15 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { checkFedPlan, clipToNorm, decodeState, encodeState, stateHash } from '../../src/federated/index.ts'
+import {
+  checkFedPlan,
+  clipToNorm,
+  decodeState,
+  encodeState,
+  FIRST_STATE,
+  JobView,
+  stateHash,
+} from '../../src/federated/index.ts'
 import type { FedPlan, FedState } from '../../src/federated/index.ts'
 import { makeJoin, makeOffer, makeStart } from '../../src/federated/fleet/documents.ts'
 import { decodeSum } from '../../src/federated/rounds/layout.ts'
@@ -65,7 +73,7 @@ async function run(
 
 /** The median of the means of the buckets, by hand. */
 function medianOf({ job }: Fleet, { from, buckets, payload }: Told): Float32Array {
-  const { bits, d } = job.header(0, from, stateHash(from), job.groups(from, stateHash(from))[0]!)
+  const { bits, d } = job.header(0, from, stateHash(from), job.groups(from)[0]!)
   const size = packedBytes(d, bits)
   const means = buckets.map(({ members }, at) => {
     const words = unpack(payload.subarray(at * size, (at + 1) * size), bits, d)
@@ -88,18 +96,89 @@ describe('a round of buckets', () => {
       await areOver(fleet.members)
       expect(told).toHaveLength(2)
       for (const one of told) {
-        const hash = stateHash(one.from)
-        const groups = fleet.job.groups(one.from, hash).map(({ members }) => members.map(({ peer }) => peer).sort())
+        const groups = fleet.job.groups(one.from).map(({ members }) => members.map(({ peer }) => peer).sort())
         expect(one.buckets.map(({ members }) => [...members].sort())).toEqual(groups)
         expect(groups.map(({ length }) => length)).toEqual([3, 3, 3])
       }
       const [first, second] = told
       expect(medianOf(fleet, first!)).toEqual(second!.from.global)
       expect(medianOf(fleet, second!)).toEqual(fleet.members[0]!.standing.current.state.global)
-      // Of another state they are others.
-      expect(first!.buckets[0]!.members).not.toEqual(second!.buckets[0]!.members)
     })
   })
+
+  test('is of others at each step, whatever the state and the order of members', () => {
+    const checked = checkFedPlan(robust(3), 'plan')
+    const members = Array.from({ length: 9 }, (_, at) => ({
+      peer: `peer-${at}`,
+      key: new Uint8Array(32),
+      site: `${at}`,
+    }))
+    const deal = (done: number, global: Float32Array, of = members): string[] => {
+      const view = new JobView({ id: 'job', plan: checked, planHash: new Uint8Array(32), members: of })
+      const groups = view.groups({ ...FIRST_STATE, pooled: { records: 1, columns: [] }, done, global })
+      return groups.map((group) =>
+        group.members
+          .map(({ peer }) => peer)
+          .sort()
+          .join(),
+      )
+    }
+    const deals = Array.from({ length: 8 }, (_, done) => deal(done, Float32Array.of(1)))
+    expect(new Set(deals.map((one) => one.toSorted().join('|'))).size).toBe(8)
+    // Whoever makes the state has no say in it.
+    expect(deal(3, Float32Array.of(2))).toEqual(deals[3])
+    expect(deal(3, Float32Array.of(1), members.toReversed())).toEqual(deals[3])
+  })
+})
+
+describe('an aggregator that tells members what they did not sign', () => {
+  interface ToldGroup {
+    readonly index: number
+    readonly members: readonly string[]
+  }
+  const swapped = ([a, b, ...others]: readonly ToldGroup[]): ToldGroup[] => [
+    { ...a!, members: [b!.members[0]!, ...a!.members.slice(1)] },
+    { ...b!, members: [a!.members[0]!, ...b!.members.slice(1)] },
+    ...others,
+  ]
+
+  test.each([
+    ['members in other buckets', swapped, 'is said to be of others than its members'],
+    [
+      'a bucket with a member less',
+      ([a, ...b]: readonly ToldGroup[]) => [{ ...a!, members: a!.members.slice(1) }, ...b],
+      'or of fewer than 3',
+    ],
+    [
+      'buckets in another order',
+      (all: readonly ToldGroup[]) => all.toReversed(),
+      'is no bucket or cluster of the round, or twice',
+    ],
+    [
+      'a bucket twice',
+      ([a, ...b]: readonly ToldGroup[]) => [a!, a!, ...b.slice(1)],
+      'is no bucket or cluster of the round, or twice',
+    ],
+  ] as const)(
+    '%s: all refuse it, and another makes the round',
+    async (_, change, why) => {
+      let liar: string | undefined
+      const rewrite: FleetInit['rewrite'] = (from, message) => {
+        const { groups } = message.body as { groups?: readonly ToldGroup[] }
+        if (message.kind !== 'result' || groups === undefined || (liar ??= from.identity.id) !== from.identity.id)
+          return undefined
+        return { ...message, body: { ...message.body, groups: change(groups) } }
+      }
+      await run({ plan: robust(3), rows: rows(9), rewrite }, async (fleet) => {
+        await areOver(fleet.members)
+        const refused = fleet.members.filter(({ log }) =>
+          log.some(({ event, facts }) => event === 'aggregator.lost' && String(facts['why']).includes(why)),
+        )
+        expect(refused).toHaveLength(9)
+      })
+    },
+    60_000,
+  )
 })
 
 /** A step against the honest one: ten times as long, or as long as the plan lets it be. */
@@ -205,7 +284,7 @@ describe('a site that is gone in the middle of a round', () => {
       await areOver(others())
       expect(told[0]!.buckets.map(({ members }) => members.length)).toEqual([3, 3, 3])
       const { from } = told[0]!
-      const closed = fleet.job.groupOf(lost().identity.id, from, stateHash(from)).members.map(({ peer }) => peer)
+      const closed = fleet.job.groupOf(lost().identity.id, from).members.map(({ peer }) => peer)
       expect(closed.filter((peer) => revealed.has(peer))).toEqual([])
       expect(revealed.size).toBe(9)
       expect(fleet.members.some(({ log }) => log.some(({ event }) => event === 'sum.closed'))).toBe(true)

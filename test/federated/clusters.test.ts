@@ -1,10 +1,12 @@
 /** Sums of sums: each cluster of sites is a secure sum, and so are the sums of clusters. */
 import { rmSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import {
   checkFedPlan,
   decodeState,
   encodeState,
+  FIRST_STATE,
+  JobView,
   LocalPool,
   readFedData,
   RoundMath,
@@ -14,6 +16,8 @@ import {
 } from '../../src/federated/index.ts'
 import type { FedState } from '../../src/federated/index.ts'
 import { makeJoin, makeOffer, makeStart } from '../../src/federated/fleet/documents.ts'
+import type { Start } from '../../src/federated/fleet/documents.ts'
+import { leastOfClusters } from '../../src/federated/plan/cohort.ts'
 import { decodeSum } from '../../src/federated/rounds/layout.ts'
 import { WIDE } from '../../src/federated/rounds/math.ts'
 import { realOf } from '../../src/federated/rounds/wide.ts'
@@ -68,7 +72,7 @@ async function run(
 
 /** Records that an opened sum says it is of. */
 function recordsOf({ job }: Fleet, { state, sum }: Kept): number {
-  const { bits, d, f, c } = job.header(0, state, stateHash(state), job.groups(state, stateHash(state))[0]!)
+  const { bits, d, f, c } = job.header(0, state, stateHash(state), job.groups(state)[0]!)
   const { wide } = decodeSum(unpack(sum, bits, d), job.layout(state), { f, c })
   return realOf(wide[state.pooled === null ? 0 : WIDE.records]!)
 }
@@ -147,9 +151,9 @@ function losing(
     of,
     lost: () => lost!,
     onMessage(from, to, sent) {
-      const { state, hash } = from.standing.current
+      const { state } = from.standing.current
       if (lost !== undefined || sent !== kind || from === to || state.pooled === null) return
-      const { delegate } = of.fleet!.job.groupOf(from.identity.id, state, hash)
+      const { delegate } = of.fleet!.job.groupOf(from.identity.id, state)
       if ((delegate === from.identity.id) !== isDelegate) return
       lost = from
       from.end()
@@ -187,11 +191,80 @@ describe('a site that is gone', () => {
       losses.of.fleet = fleet
       const isClosed = (): boolean => fleet.members.some(({ log }) => log.some(({ event }) => event === 'sum.closed'))
       while (!isClosed()) await new Promise((resolve) => setTimeout(resolve, 20))
-      const { state, hash } = losses.lost().standing.current
-      const own = fleet.job.groupOf(losses.lost().identity.id, state, hash).members.map(({ peer }) => peer)
+      const { state } = losses.lost().standing.current
+      const own = fleet.job.groupOf(losses.lost().identity.id, state).members.map(({ peer }) => peer)
       expect(own.filter((peer) => revealed.has(peer))).toEqual([])
       await fleet.start(fleet.members.indexOf(losses.lost()))
       await areOver(fleet.members)
+    })
+  }, 60_000)
+})
+
+describe('whoever masks the sum of its cluster', () => {
+  const isDelegate = ({ job }: Fleet, { identity, standing }: Member): boolean =>
+    job.groupOf(identity.id, standing.current.state).delegate === identity.id
+
+  test('does not aggregate, whatever the step, and the others do', async () => {
+    let of: Fleet | undefined
+    const aggregated: boolean[] = []
+    const onMessage: FleetInit['onMessage'] = (from, _, kind) => {
+      if (kind === 'roster') aggregated.push(isDelegate(of!, from))
+    }
+    await run({ onMessage }, async (fleet) => {
+      of = fleet
+      await areOver(fleet.members)
+      expect(new Set(aggregated)).toEqual(new Set([false]))
+      for (let done = 0; done < 20; done++) {
+        const delegates = fleet.job.groups({ ...FIRST_STATE, done }).map(({ delegate }) => delegate!)
+        const order = fleet.job.aggregators(done)
+        expect(order).toHaveLength(9)
+        expect(order.filter((peer) => delegates.includes(peer))).toEqual([])
+      }
+    })
+  }, 60_000)
+
+  test('is refused where all would have it aggregate, and gets nothing of any site', async () => {
+    const isFirst = vi.spyOn(JobView.prototype, 'aggregators').mockImplementation(function (this: JobView, done) {
+      const delegates = this.groups({ ...FIRST_STATE, done }).map(({ delegate }) => delegate!)
+      return [...delegates, ...this.peers.filter((peer) => !delegates.includes(peer))]
+    })
+    let of: Fleet | undefined
+    const given: boolean[] = []
+    const onMessage: FleetInit['onMessage'] = (_from, to, kind) => {
+      if (kind === 'advertise') given.push(isDelegate(of!, to))
+    }
+    try {
+      await run({ onMessage }, async (fleet) => {
+        of = fleet
+        const refused = (): number =>
+          fleet.members.filter(({ log }) =>
+            log.some(({ facts }) => String(facts['why']).includes('masks the sum of cluster')),
+          ).length
+        while (refused() < 6) await new Promise((resolve) => setTimeout(resolve, 20))
+        expect(given).not.toContain(true)
+      })
+    } finally {
+      isFirst.mockRestore()
+    }
+  }, 60_000)
+
+  test('is nobody else: what another member says in its place is passed over', async () => {
+    let of: Fleet | undefined
+    let said = 0
+    const rewrite: FleetInit['rewrite'] = (from, message) => {
+      if (of === undefined || isDelegate(of, from)) return message
+      const { body, kind } = message
+      if (kind === 'advertise') return { ...message, body: { ...body, upper: body['entry'] } }
+      if (kind !== 'masked') return message
+      said++
+      return { ...message, body: { ...body, upper: { digest: body['digest'], signature: body['signature'] } } }
+    }
+    await run({ rewrite }, async (fleet) => {
+      of = fleet
+      await areOver(fleet.members)
+      expect(said).toBeGreaterThan(0)
+      for (const { log } of fleet.members)
+        expect(log.findLast(({ event }) => event === 'applied')!.facts['members']).toBe(12)
     })
   }, 60_000)
 })
@@ -214,5 +287,23 @@ describe('a plan with clusters', () => {
     makeStart(author, offer, joins.slice(1))
     expect(() => makeStart(author, offer, joins.slice(2))).toThrow('"north", of which 2 sites')
     expect(() => makeStart(author, offer, [...joins, makeJoin(newIdentity(), offer, 'far')])).toThrow('the site "far"')
+  })
+
+  test('opens no sum of fewer sites than it says: 9 of 12, three of each cluster', () => {
+    expect(leastOfClusters([4, 4, 4])).toBe(9)
+    // Six of nine clusters, of which the smallest: six times seven.
+    expect(leastOfClusters(Array.from({ length: 9 }, () => 9))).toBe(49)
+    const author = newIdentity()
+    const started = (sites: number): Start => {
+      const checked = checkFedPlan(clustered({ minimum: { sites, records: 64 } }), 'plan')
+      const offer = { ...makeOffer(author, checked, '2026-11-30T00:00:00.000Z'), plan: checked }
+      return makeStart(
+        author,
+        offer,
+        CLUSTERS.flatMap((one) => one.sites).map((site) => makeJoin(newIdentity(), offer, site)),
+      )
+    }
+    expect(started(9).members).toHaveLength(12)
+    expect(() => started(10)).toThrow('can be opened with 9 of these 12 sites')
   })
 })

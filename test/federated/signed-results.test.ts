@@ -105,6 +105,17 @@ describe('the result of each round', () => {
     // Another model under the same signatures.
     change(out, (file) => void (file.result = { ...file.result, model: '00'.repeat(32) }))
     expect(await found(out)).toEqual(['model-unsigned', 'result-few', 'result-forged'])
+    restore()
+    // Too few signed another one, whose copies in the exports are no more signatures.
+    const other = { ...(JSON.parse(whole) as File).result, model: '11'.repeat(32) }
+    const few = sites.slice(0, 2).map(({ identity }) => ({
+      peer: identity.id,
+      signature: Buffer.from(identity.sign(resultBytes(other))).toString('hex'),
+    }))
+    const [one, two] = filesOf(out, /^signed-0000000002/, 'signed')
+    for (const of of [one!, two!]) writeFileSync(of, JSON.stringify({ result: other, signatures: few }))
+    expect(await found(out)).toEqual(['result-few'])
+    restore()
     // Members who signed two results are named, whichever of them is shown first.
     restore()
     writeFileSync(

@@ -56,7 +56,11 @@ async function offerOf(
 }
 
 /** Gives the author this site's word; the start, if there is one by now. The members that have it are asked as well. */
-export async function sendJoin(asking: Asking, offer: Offer, own: Join): Promise<Start | undefined> {
+export async function sendJoin(
+  asking: Asking,
+  offer: Offer & { readonly plan: JobPlan },
+  own: Join,
+): Promise<Start | undefined> {
   const body = { job: offer.job }
   const answer = await ask(asking, offer.author, 'join', body, own).catch(() => undefined)
   if (answer === null) return undefined

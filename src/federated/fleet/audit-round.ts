@@ -113,7 +113,7 @@ interface Again {
 function sumAgain(job: JobView, transcript: Transcript): Again {
   const before = decodeState(transcript.before)
   const from = stateHash(before)
-  const [group] = job.groups(before, from)
+  const [group] = job.groups(before)
   const header = job.header(transcript.session, before, from, group!)
   const bytes = headerBytes(header)
   const members = job.members.map(({ key }) => key)

@@ -70,10 +70,9 @@ export function auditResults(
     }
     for (const other of all) {
       if (other.result === result || other.result.step !== step || signers.length < needed) continue
-      const both = validSigners(other.result, other.votes, job.peers).flatMap(({ peer }) =>
-        signers.includes(peer) ? [peer] : [],
-      )
-      if (other.votes.length >= needed) {
+      const others = validSigners(other.result, other.votes, job.peers)
+      const both = others.flatMap(({ peer }) => (signers.includes(peer) ? [peer] : []))
+      if (others.length >= needed) {
         find(
           'result-twice',
           `sum ${step} has another result with enough signatures; both are signed by ${both.join(', ')}`,

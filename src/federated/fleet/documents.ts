@@ -71,12 +71,30 @@ function isSigned(by: string, document: { readonly signature: string }): boolean
 
 /** @throws FedPlanError for what runs in simulations alone, and for what no sites could carry out */
 export function makeOffer(signer: Signer, plan: JobPlan, created: string): Offer {
-  if (isAnalysis(plan)) AnalysisMath.check(plan, Math.max(3, minimumOf(plan).sites))
-  else checkBuckets(plan)
+  checkRuns(plan)
   const hashed = hex(planHash(plan))
   const draft = { schema: 'weft.fed-job/1' as const, plan, plan_hash: hashed, author: signer.id, created }
   const job = hex(nodePrimitives.sha256(ascii(canonicalJson(draft)))).slice(0, 16)
   return signed(signer, { ...draft, job })
+}
+
+/** Whether sites can carry a plan out over a mesh, whoever says so. @throws FedPlanError */
+function checkRuns(plan: JobPlan): void {
+  if (isAnalysis(plan)) AnalysisMath.check(plan, Math.max(3, minimumOf(plan).sites))
+  else checkBuckets(plan)
+}
+
+/** The same of those who have joined. @throws FedPlanError */
+function checkSites(plan: JobPlan, members: readonly Join[]): void {
+  if (isAnalysis(plan)) {
+    AnalysisMath.check(plan, members.length)
+    return
+  }
+  checkBears(plan, members.length)
+  checkClusterSites(
+    plan,
+    members.map(({ site }) => site),
+  )
 }
 
 /** Canonical JSON; undefined: it is deeper than can be walked, or has a number that there is not. */
@@ -100,7 +118,9 @@ export function checkOffer(value: unknown): Offer & { readonly plan: JobPlan } {
     throw new JobRefusedError(job, `it is not signed by ${offer.author}`)
   }
   if (hex(planHash(offer.plan)) !== offer.plan_hash) throw new JobRefusedError(job, 'its plan has another hash')
-  return { ...offer, plan: checkJobPlan(offer.plan, `plan of job ${job}`) }
+  const plan = checkJobPlan(offer.plan, `plan of job ${job}`)
+  checkRuns(plan)
+  return { ...offer, plan }
 }
 
 export function makeJoin(signer: Signer, { job, plan_hash }: Offer, site: string): Join {
@@ -123,21 +143,14 @@ export function makeStart(
   { job, plan_hash, plan }: Offer & { readonly plan: JobPlan },
   members: readonly Join[],
 ): Start {
-  if (isAnalysis(plan)) AnalysisMath.check(plan, members.length)
-  else {
-    checkBears(plan, members.length)
-    checkClusterSites(
-      plan,
-      members.map(({ site }) => site),
-    )
-  }
+  checkSites(plan, members)
   const sorted = members.toSorted((left, right) => (left.peer < right.peer ? -1 : 1))
   const draft = { schema: 'weft.fed-start/1' as const, job, plan_hash, author: signer.id, members: sorted }
   return signed(signer, draft)
 }
 
-/** @throws JobRefusedError */
-export function checkStart(value: unknown, offer: Offer): Start {
+/** @throws JobRefusedError, FedPlanError */
+export function checkStart(value: unknown, offer: Offer & { readonly plan: JobPlan }): Start {
   const { job, author, plan_hash } = offer
   const result = startSchema.safeParse(value)
   if (!result.success) throw new JobRefusedError(job, 'a start is malformed')
@@ -149,6 +162,7 @@ export function checkStart(value: unknown, offer: Offer): Start {
   if (new Set(start.members.map((member) => member.peer)).size !== start.members.length) {
     throw new JobRefusedError(job, 'a start names a member twice')
   }
+  checkSites(offer.plan, start.members)
   return start
 }
 

@@ -7,7 +7,7 @@ import { leavesExactStatistics } from '../plan/bounded-statistics.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { minimumOf } from '../plan/train-plan.ts'
-import { leastOfBucket } from '../rounds/groups.ts'
+import { leastOfGroup } from '../plan/cohort.ts'
 import type { JobView } from '../rounds/job-view.ts'
 
 export interface TakingPart {
@@ -68,7 +68,7 @@ function termsOf(plan: JobPlan): Pick<TakingPart, 'epsilon' | 'delta' | 'masked'
 /** Members of the smallest sum that the plan could have: secure sums are of three at least. */
 function leastMembers(plan: JobPlan): number {
   const { sites } = minimumOf(plan)
-  if (!isAnalysis(plan) && plan.strategy.name === 'bucketed') return leastOfBucket(Number(plan.strategy['group']))
+  if (!isAnalysis(plan) && plan.strategy.name === 'bucketed') return leastOfGroup(Number(plan.strategy['group']))
   return isMasked(plan) ? Math.max(3, sites) : sites
 }
 

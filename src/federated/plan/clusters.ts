@@ -1,4 +1,5 @@
 /** Clusters of a plan: each is a secure sum of its own sites, and their sums are a secure sum of clusters. */
+import { leastOfClusters } from './cohort.ts'
 import { FedPlanError } from './errors.ts'
 import type { FedPlan } from './schema.ts'
 
@@ -24,7 +25,7 @@ export function checkClusters(plan: FedPlan, where: string): void {
 }
 
 /** @param sites by name, of those who joined. @throws FedPlanError: one is in no cluster, or a cluster has too few */
-export function checkClusterSites({ name: plan, clusters }: FedPlan, sites: readonly string[]): void {
+export function checkClusterSites({ name: plan, clusters, minimum }: FedPlan, sites: readonly string[]): void {
   if (clusters === undefined) return
   const wrong = (why: string): FedPlanError => new FedPlanError(plan, 'clusters', why)
   const stray = sites.find((site) => !clusters.some((one) => one.sites.includes(site)))
@@ -32,5 +33,13 @@ export function checkClusterSites({ name: plan, clusters }: FedPlan, sites: read
   for (const { name, sites: own } of clusters) {
     const here = sites.filter((site) => own.includes(site)).length
     if (here < 3) throw wrong(`have "${name}", of which ${here} sites have joined, and a secure sum takes 3`)
+  }
+  const least = leastOfClusters(clusters.map((one) => sites.filter((site) => one.sites.includes(site)).length))
+  if (minimum?.sites !== undefined && minimum.sites > least) {
+    throw new FedPlanError(
+      plan,
+      'minimum.sites',
+      `is ${minimum.sites}, and a sum of clusters can be opened with ${least} of these ${sites.length} sites: ask for ${least} at most`,
+    )
   }
 }

@@ -8,6 +8,7 @@ import { leastMultiplier } from '../privacy/least-multiplier.ts'
 import type { LedgerEvent } from '../privacy/ledger-entries.ts'
 import { statisticsNoise } from './bounded-statistics.ts'
 import type { StatisticsNoise } from './bounded-statistics.ts'
+import { leastMembers } from '../secagg/roster.ts'
 import { FedPlanError } from './errors.ts'
 import type { FedPlan, PrivacySpec } from './schema.ts'
 
@@ -170,4 +171,15 @@ function multiplierOf(plan: FedPlan, members: number, d: number, scale: number, 
   if (known.size >= MOST_KNOWN) known.clear()
   known.set(key, z)
   return z
+}
+
+/** Members of a bucket or cluster that stay, at least, and clusters of all: with fewer nothing is opened. */
+export function leastOfGroup(members: number): number {
+  return leastMembers(thresholdOf(members))
+}
+
+/** Members whose sum of clusters can be opened, at least: of as few clusters as their delegates sign, the smallest. @param sizes of clusters */
+export function leastOfClusters(sizes: readonly number[]): number {
+  const least = sizes.map((size) => leastOfGroup(size)).sort((left, right) => left - right)
+  return least.slice(0, leastOfGroup(sizes.length)).reduce((sum, one) => sum + one, 0)
 }

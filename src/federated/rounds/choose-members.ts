@@ -45,9 +45,9 @@ const FIRST_PATIENCE = 3
  */
 export function chooseSums<G extends ReadyMember>(question: Question<G>): readonly ChosenSum<G>[] | Missing {
   const { job, standing } = question
-  const { state, hash } = standing.current
+  const { state } = standing.current
   const [chosen, open]: [ChosenSum<G>[], Missing[]] = [[], []]
-  for (const group of job.groups(state, hash)) {
+  for (const group of job.groups(state)) {
     const choice = chooseMembers(question, group)
     if ('guests' in choice) chosen.push({ group, guests: choice.guests })
     else open.push(choice)

@@ -3,15 +3,17 @@ import { AnalysisMath } from '../analysis/math.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
-import { thresholdOf } from '../plan/cohort.ts'
+import { leastOfClusters, leastOfGroup, thresholdOf } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { deadlineOf, minimumOf, patienceOf } from '../plan/train-plan.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
 import { RoundMath } from './math.ts'
-import { bucketGroups, clusterGroups, leastOfBucket } from './groups.ts'
+import { candidates } from './election.ts'
+import { bucketGroups, clusterGroups } from './groups.ts'
 import type { SumGroup } from './groups.ts'
 import { vectorLayout } from './layout.ts'
 import type { VectorLayout } from './layout.ts'
+import { stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
 
 export interface JobMember {
@@ -62,25 +64,36 @@ export class JobView<P extends JobPlan = JobPlan> {
     return isAnalysis(plan) ? undefined : plan.clusters
   }
 
-  /** Secure sums that a round from this state is made of, each of members of its own. @param hash of the state */
-  groups(state: FedState, hash: Uint8Array, members: readonly JobMember[] = this.members): readonly Group[] {
+  /** Secure sums that a round from this state is made of, each of members of its own. */
+  groups(state: FedState, members: readonly JobMember[] = this.members): readonly Group[] {
     const { math, least, clusters } = this
-    if (clusters !== undefined) return clusterGroups(this.id, members, hash, clusters)
+    if (clusters !== undefined) return clusterGroups(this.id, members, stepsOf(state), clusters)
     const size = state.pooled === null ? undefined : math.bucket
-    if (size !== undefined) return bucketGroups(this.id, members, hash, size)
-    return [{ index: 0, count: 1, name: '', members: this.members, t: math.t, least }]
+    if (size !== undefined) return bucketGroups(this.id, members, stepsOf(state), size)
+    return [{ index: 0, name: '', members: this.members, t: math.t, least }]
+  }
+
+  /**
+   * Who may aggregate the next sum, the first that can be reached before the others: a delegate would see the sum of its cluster.
+   * @param done sums that the job has made
+   */
+  aggregators(done: number): readonly string[] {
+    const { clusters, members } = this
+    const groups = clusters === undefined ? [] : clusterGroups(this.id, members, done, clusters)
+    const order = candidates(this.id, done, this.peers)
+    return order.filter((peer) => groups.every(({ delegate }) => delegate !== peer))
   }
 
   /** The one that this peer is in. @throws JobRefusedError */
-  groupOf(peer: string, state: FedState, hash: Uint8Array): Group {
-    const own = this.groups(state, hash).find(({ members }) => members.some((member) => member.peer === peer))
+  groupOf(peer: string, state: FedState): Group {
+    const own = this.groups(state).find(({ members }) => members.some((member) => member.peer === peer))
     if (own === undefined) throw new JobRefusedError(this.id, `${peer} is no member of it`)
     return own
   }
 
   /** How many of them have to be opened, or nothing comes of the round. */
   leastGroups(state: FedState): number {
-    if (this.clusters !== undefined) return leastOfBucket(this.clusters.length)
+    if (this.clusters !== undefined) return leastOfGroup(this.clusters.length)
     return state.pooled === null ? 1 : this.math.leastBuckets
   }
 
@@ -90,10 +103,15 @@ export class JobView<P extends JobPlan = JobPlan> {
     return bucket === undefined ? this.least : Math.max(minimumOf(this.plan).sites, leastBuckets * this.leastInSum)
   }
 
-  /** Members of the smallest sum that anybody is told: those of clusters are seen by nobody. */
+  /** Members of the smallest sum that anybody can open, whoever aggregates: of clusters that of as few as delegates sign. */
   get leastInSum(): number {
     const { bucket } = this.math
-    return bucket === undefined ? this.least : Math.min(this.least, leastOfBucket(bucket))
+    const { clusters } = this
+    if (clusters !== undefined) {
+      const sizes = clusters.map(({ sites }) => this.members.filter(({ site }) => sites.includes(site)).length)
+      return Math.min(this.least, leastOfClusters(sizes))
+    }
+    return bucket === undefined ? this.least : Math.min(this.least, leastOfGroup(bucket))
   }
 
   get minimumRecords(): number {
@@ -135,8 +153,8 @@ export class JobView<P extends JobPlan = JobPlan> {
   }
 
   /** Of the sum of clusters, whose members are their delegates. */
-  upper(state: FedState, hash: Uint8Array): Pick<Group, 'name' | 't' | 'members'> {
-    const delegates = this.groups(state, hash).map(({ delegate }) => delegate)
+  upper(state: FedState): Pick<Group, 'name' | 't' | 'members'> {
+    const delegates = this.groups(state).map(({ delegate }) => delegate)
     const members = this.members.filter(({ peer }) => delegates.includes(peer))
     return { name: 'clusters', t: thresholdOf(delegates.length), members }
   }

@@ -39,8 +39,8 @@ export async function makeSums(
     await collected.tell({ members: collected.members }, collected.sum)
     return all
   }
-  const upper = first?.group.delegate === undefined ? undefined : upperSum(needs, session, sums)
-  const sharing = upper === undefined ? undefined : await upper.share()
+  const upper = first?.group.delegate === undefined ? undefined : upperSum(needs, complaints, session, sums)
+  const sharing = upper === undefined ? undefined : await orRefuse(sums, () => upper.share())
   const isShared = ({ group }: ChosenSum<Guest>): boolean => sharing?.includes(group.delegate!) ?? true
   await refuseAll(
     sums.filter((sum) => !isShared(sum)),
@@ -57,7 +57,9 @@ export async function makeSums(
     groups: made.map(({ group, collected: { members: own } }) => ({ index: group.index, members: own })),
   }
   const sum =
-    upper === undefined ? Buffer.concat(made.map(({ collected }) => collected.sum)) : await sumOfSums(upper, made)
+    upper === undefined
+      ? Buffer.concat(made.map(({ collected }) => collected.sum))
+      : (await orRefuse(made, () => upper.unmask())).sum
   await Promise.all(made.map(({ collected }) => collected.tell(body, sum)))
   return made.flatMap(({ guests }) => guests)
 }
@@ -91,28 +93,50 @@ function refuseAll(sums: readonly { readonly guests: readonly Guest[] }[], error
   return Promise.all(sums.flatMap(({ guests }) => guests.map(({ pipe }) => sendRefusal(pipe, error, true))))
 }
 
+/** Who is lost in a sum is written down; what it says of another's keys or shares is counted. */
+function droppedIn(
+  { standing, log }: CoordinatorNeeds,
+  complaints: Complaints,
+  session: number,
+  { name, members, t }: Pick<Group, 'name' | 'members' | 't'>,
+): (facts: Dropped) => void {
+  return ({ about, ...lost }) => {
+    const of = name === '' ? {} : { of: name }
+    log('member.lost', { session, ...lost, ...of, ...(about === undefined ? {} : { about }) })
+    if (about !== undefined) complaints.add(standing.current.hash, { about, by: lost.peer, most: members.length - t })
+  }
+}
+
 /** The sum of clusters, of which nothing but masks and shares are seen. */
-function upperSum(needs: CoordinatorNeeds, session: number, sums: readonly ChosenSum<Guest>[]): Collector {
+function upperSum(
+  needs: CoordinatorNeeds,
+  complaints: Complaints,
+  session: number,
+  sums: readonly ChosenSum<Guest>[],
+): Collector {
   const { clock, job, standing, times, log, filter } = needs
   const { state, hash } = standing.current
-  const upper = job.upper(state, hash)
+  const upper = job.upper(state)
   const delegates = sums.flatMap(({ group, guests }) =>
     guests.flatMap(({ peer, pipe, joined }): Joined[] =>
       peer === group.delegate && joined?.upper !== undefined ? [{ peer, pipe, entry: joined.upper }] : [],
     ),
   )
   const stage = (name: string): void => log('stage', { session, stage: name, of: upper.name })
-  const dropped = (facts: Dropped): void => log('member.lost', { session, ...facts, of: upper.name })
+  const dropped = droppedIn(needs, complaints, session, upper)
   const init = { header: job.header(session, state, hash, upper), members: upper.members.map(({ key }) => key) }
   return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped }, init, delegates)
 }
 
-/** Packed. @throws ThresholdError: too few delegates are left; then all are told to come again */
-async function sumOfSums(upper: Collector, made: readonly Made[]): Promise<Uint8Array> {
+/** @throws what the action throws, such as ThresholdError: too few delegates are left; then all are told to come again */
+async function orRefuse<Result>(
+  sums: readonly { readonly guests: readonly Guest[] }[],
+  action: () => Promise<Result>,
+): Promise<Result> {
   try {
-    return (await upper.unmask()).sum
+    return await action()
   } catch (error) {
-    await refuseAll(made, error as Error)
+    await refuseAll(sums, error as Error)
     throw error
   }
 }
@@ -132,12 +156,11 @@ async function makeOne(
   }
   const which = group.name === '' ? {} : { of: group.name }
   const stage = (name: string): void => log('stage', { session, stage: name, ...which })
-  const all = guests.flatMap(({ joined }) => (joined === undefined ? [] : [joined]))
-  const dropped = (facts: Dropped): void => {
-    const { about, ...lost } = facts
-    log('member.lost', { session, ...lost, ...which, ...(about === undefined ? {} : { about }) })
-    if (about !== undefined) complaints.add(hash, { about, by: facts.peer, most: group.members.length - group.t })
-  }
+  // A place in the sum of clusters is the delegate's: of others it would be taken for what the delegate says.
+  const all = guests.flatMap(({ peer, joined }) =>
+    joined === undefined ? [] : [peer === group.delegate ? joined : { ...joined, upper: undefined }],
+  )
+  const dropped = droppedIn(needs, complaints, session, group)
   const keep = keeperOf(needs, init.header, all.length)
   const collected = await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, all)
   return { group, collected, guests }

@@ -2,7 +2,6 @@
 import { JobRefusedError, SumLostError } from '../plan/errors.ts'
 import { timeInWords } from '../plan/train-plan.ts'
 import type { Prepared } from '../site/site.ts'
-import { candidates } from './election.ts'
 import { Lookout } from './lookout.ts'
 import type { LookoutNeeds } from './lookout.ts'
 import { madeOf, stateAfter } from './made-state.ts'
@@ -115,7 +114,7 @@ export class MemberLoop {
       // Out of the membership, this one waits: it may be let in again.
       const isIn = admits(self.id)
       if (isIn) await this.#lookout.follow((peer, others) => this.#visit(peer, others, signal))
-      const order = isIn ? candidates(job.id, standing.base, job.peers) : []
+      const order = isIn ? job.aggregators(standing.base) : []
       for (const [index, peer] of order.entries()) {
         if (!admits(peer) || clock.now() < (this.#skipped.get(peer) ?? 0)) continue
         moved = await this.#visit(peer, order.slice(0, index), signal)

@@ -29,7 +29,7 @@ export interface SignedGroup {
 /** @throws JobRefusedError: it is not what this member signed, or a sum of fewer than the plan allows is among them */
 export function readSums(
   job: JobView,
-  { state, hash }: { readonly state: FedState; readonly hash: Uint8Array },
+  state: FedState,
   { group, released }: SignedGroup,
   { bits, d, f, c }: RoundHeader,
   { result, payload }: { readonly result: Body<'result'>; readonly payload: Uint8Array },
@@ -47,7 +47,7 @@ export function readSums(
     return decodeSum(unpack(packed, bits, d), layout, { f, c })
   }
   if (group.name === '') return { sums: read(0), members: released, own: payload }
-  checkGroups(job, { state, hash }, told)
+  checkGroups(job, state, told)
   const place = told.findIndex(({ index }) => index === group.index)
   if (place < 0 || !isSame(told[place]!.members, released)) throw wrong(`${group.name} is not as this member signed it`)
   const members = told.flatMap((one) => one.members)
@@ -64,11 +64,11 @@ export function readSums(
 /** @throws JobRefusedError */
 function checkGroups(
   job: JobView,
-  { state, hash }: { readonly state: FedState; readonly hash: Uint8Array },
+  state: FedState,
   told: readonly { readonly index: number; readonly members: readonly string[] }[],
 ): void {
   const wrong = (why: string): JobRefusedError => new JobRefusedError(job.id, why)
-  const groups = job.groups(state, hash)
+  const groups = job.groups(state)
   for (const [at, { index, members }] of told.entries()) {
     const group = groups[index]
     if (group === undefined || (at > 0 && told[at - 1]!.index >= index))

@@ -45,7 +45,8 @@ export async function secureRound(
   const { job, standing, random, self, ledger, dataset, times } = needs
   const { state, hash } = standing.current
   const layout = job.layout(state)
-  const group = job.groupOf(self.id, state, hash)
+  const group = job.groupOf(self.id, state)
+  checkAggregator(needs, pipe.remote)
   const header = job.header(session, state, hash, group)
   let released: readonly string[] = []
   const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
@@ -93,7 +94,7 @@ export async function secureRound(
     times.silenceMs,
     group.delegate === self.id ? delegateOf(needs, session, peersOf) : undefined,
   )
-  const { sums, members, buckets, own } = readSums(job, { state, hash }, { group, released }, header, {
+  const { sums, members, buckets, own } = readSums(job, state, { group, released }, header, {
     result,
     payload,
   })
@@ -112,7 +113,7 @@ function delegateOf(
 ): Delegate {
   const { job, standing, random, self, ledger } = needs
   const { state, hash } = standing.current
-  const upper = job.upper(state, hash)
+  const upper = job.upper(state)
   const header = job.header(session, state, hash, upper)
   // The sum of all has to have room, not that of the clusters alone.
   checkSum({ ...header, t: job.math.t }, job.members.length)
@@ -133,6 +134,13 @@ function delegateOf(
       minimumRecords: 0,
     },
   )
+}
+
+/** A delegate knows the masks of its cluster's sum: it may not be sent that sum as well. */
+function checkAggregator({ job, standing }: SecureRoundNeeds, aggregator: string): void {
+  const of = job.groups(standing.current.state).find(({ delegate }) => delegate === aggregator)
+  if (of !== undefined)
+    throw new JobRefusedError(job.id, `${aggregator} masks the sum of ${of.name}, and may not see it`)
 }
 
 /** Who was thrown out while the round was under way gets nothing more of this member. */

@@ -1,4 +1,5 @@
 /** What the messages of a plan come to, before anybody trains: a state that no message can carry is refused at once. */
+import { bucketsToBear } from '../aggregation/bucketed.ts'
 import { MessageSizeError } from '../plan/errors.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { shared } from '../plan/strategy.ts'
@@ -19,13 +20,19 @@ const HEAD_BYTES = 1 << 20
 /** @param parameters of the model. @throws MessageSizeError */
 export function checkSize(plan: FedPlan, parameters: number): void {
   const state = parameters * (4 + 8 * (CARRIED[plan.strategy.name] ?? 0)) + HEAD_BYTES
-  // Where each update is seen, the result holds one of each member.
-  const members = shared(plan, plan.name) === 'each' ? (plan.minimum?.sites ?? 3) : 1
+  const sums = sumsOf(plan)
   const { secagg = 'off' } = plan
   const result =
-    (secagg === 'off' ? 8 : secagg.bits / 8) * parameters * members * (plan.strategy.name === 'scaffold' ? 2 : 1)
+    (secagg === 'off' ? 8 : secagg.bits / 8) * parameters * sums * (plan.strategy.name === 'scaffold' ? 2 : 1)
   const bytes = Math.max(state, result)
   if (bytes > MOST_MESSAGE_BYTES) {
     throw new MessageSizeError(`a model of ${parameters} parameters`, bytes, MOST_MESSAGE_BYTES)
   }
+}
+
+/** Sums that a result holds, at least: one of each member where each update is seen, one of each bucket. */
+function sumsOf(plan: FedPlan): number {
+  const sees = shared(plan, plan.name)
+  if (sees === 'each') return plan.minimum?.sites ?? 3
+  return sees === 'buckets' && plan.robust !== undefined ? bucketsToBear(plan.robust.attackers) : 1
 }

@@ -128,13 +128,12 @@ export class Simulation {
   /** The sum of all; or that of each bucket or cluster which is large enough to be opened. */
   #sums(session: number, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): BucketSum[] {
     const { job, state } = this
-    const hash = stateHash(state)
     // Where some are not even asked, those who are fill the buckets.
     const isSampled = (this.#spec.fraction ?? 1) < 1
     const asked = isSampled
       ? all.flatMap(({ client }) => (client === undefined ? [] : [job.members[client]!]))
       : undefined
-    return job.groups(state, hash, asked).flatMap((group) => {
+    return job.groups(state, asked).flatMap((group) => {
       const isIn = ({ client }: Entry): boolean => client !== undefined && group.members.includes(job.members[client]!)
       const own = group.name === '' ? all : all.filter(isIn)
       if (group.name !== '' && own.length < group.least) return []

@@ -3,7 +3,7 @@ import {
   analysisWarnings,
   bearableAttackers,
   isAnalysis,
-  leastOfBucket,
+  leastOfGroup,
   leavesExactStatistics,
   membersToBear,
   shared,
@@ -45,7 +45,7 @@ function bucketWords({ robust, secagg = 'off', strategy }: FedPlan, members: num
   if (secagg === 'off') return said
   said.push(
     `a site is hidden among the ${group} or more of its bucket, not among all: whoever sees the sums and knows the others of ` +
-      `a bucket knows it. A bucket is opened with ${leastOfBucket(group)} of ${group} sites that stay, and left out with fewer`,
+      `a bucket knows it. A bucket is opened with ${leastOfGroup(group)} of ${group} sites that stay, and left out with fewer`,
     'the statistics of the columns are one sum of all, and bear no attacker: "scale":"none" or {"divide":N} needs none',
   )
   if (robust === undefined) {
