@@ -1,5 +1,5 @@
 /** What came of a round is signed by those who took part, and anybody can look whether it is. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { auditFolder } from '../../src/federated/index.ts'
 import { resultBytes } from '../../src/federated/rounds/signed-result.ts'
@@ -85,7 +85,7 @@ describe('the result of each round', () => {
     const whole = readFileSync(path!, 'utf8')
     const restore = (): void => change(out, (file) => Object.assign(file, JSON.parse(whole) as File))
     change(out, (file) => void file.signatures.pop())
-    expect(await found(out)).toEqual(['model-unsigned', 'result-few'])
+    expect(await found(out)).toEqual(['result-few'])
     const said = await call(['fed', 'audit', out])
     expect(said.status).toBe(8)
     expect(said.stdout).toContain('a result of sum 2 is signed by 2 members, and 3 are needed: it is none')
@@ -100,11 +100,11 @@ describe('the result of each round', () => {
     })
     const report = await auditFolder(out)
     expect(report.findings[0]!.what).toContain(`a signature in the name of ${victim} that is not its`)
-    expect(await found(out)).toEqual(['model-unsigned', 'result-few', 'result-forged'])
+    expect(await found(out)).toEqual(['result-few', 'result-forged'])
     restore()
     // Another model under the same signatures.
     change(out, (file) => void (file.result = { ...file.result, model: '00'.repeat(32) }))
-    expect(await found(out)).toEqual(['model-unsigned', 'result-few', 'result-forged'])
+    expect(await found(out)).toEqual(['result-few', 'result-forged'])
     restore()
     // Too few signed another one, whose copies in the exports are no more signatures.
     const other = { ...(JSON.parse(whole) as File).result, model: '11'.repeat(32) }
@@ -115,7 +115,6 @@ describe('the result of each round', () => {
     const [one, two] = filesOf(out, /^signed-0000000002/, 'signed')
     for (const of of [one!, two!]) writeFileSync(of, JSON.stringify({ result: other, signatures: few }))
     expect(await found(out)).toEqual(['result-few'])
-    restore()
     // Members who signed two results are named, whichever of them is shown first.
     restore()
     writeFileSync(
@@ -139,6 +138,27 @@ describe('the result of each round', () => {
       writeFileSync(path, bytes)
     }
     expect(await found(out)).toEqual(['model-unsigned'])
+  }, 60_000)
+
+  test('need not be known to a member that took the model up, where enough stand for that', async () => {
+    const { out } = await trained()
+    for (const path of filesOf(out, /^signed-0000000002/, 'signed')) rmSync(path)
+    expect(await found(out)).toEqual([])
+    const votes = filesOf(out, /^votes\.json$/, 'signed')
+    expect(votes).toHaveLength(3)
+    const whole = readFileSync(votes[0]!, 'utf8')
+    const file = JSON.parse(whole) as { votes: { peer: string; signature: string }[] }
+    for (const change of [
+      JSON.stringify({ ...file, votes: file.votes.slice(1) }),
+      JSON.stringify({ ...file, votes: [file.votes[0], file.votes[0], file.votes[0]] }),
+      JSON.stringify({ ...file, votes: file.votes.map((vote) => ({ ...vote, signature: '00'.repeat(64) })) }),
+      '{',
+    ]) {
+      writeFileSync(votes[0]!, change)
+      expect(await found(out)).toEqual(['model-unsigned'])
+    }
+    writeFileSync(votes[0]!, whole)
+    expect(await found(out)).toEqual([])
   }, 60_000)
 
   test('is held against the transcript, where there is one', async () => {

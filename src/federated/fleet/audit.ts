@@ -1,6 +1,6 @@
 /** An auditor's look at a job: each kept round is summed again from what its members signed, and held against what they were told. */
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { publicKeyBytes } from '../../trust/index.ts'
 import { FedPlanError, JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
@@ -14,6 +14,7 @@ import { auditResults } from './audit-signed.ts'
 import type { AuditedResult, FoundResult } from './audit-signed.ts'
 import { checkOffer, checkStart, formOf } from './documents.ts'
 import { readSigned, SIGNED_FILE } from './signed-results.ts'
+import { isVotedFor, VOTES_FILE } from './state-votes.ts'
 import { isReceiptSigned, readReceipt, RECEIPT_FILE, TRANSCRIPT_FILE } from './transcript-store.ts'
 import type { Receipt } from './transcript-store.ts'
 
@@ -47,6 +48,7 @@ interface Found {
   readonly receipts: string[]
   readonly signed: string[]
   readonly states: string[]
+  readonly votes: string[]
 }
 
 /**
@@ -54,7 +56,7 @@ interface Found {
  * @throws FedPlanError: it holds none; JobRefusedError: offer or start are not signed
  */
 export async function auditFolder(folder: string): Promise<AuditReport> {
-  const found: Found = { offers: [], starts: [], transcripts: [], receipts: [], signed: [], states: [] }
+  const found: Found = { offers: [], starts: [], transcripts: [], receipts: [], signed: [], states: [], votes: [] }
   await collect(folder, DEPTH, found, { files: 0 })
   const [offerPath, startPath] = [found.offers[0], found.starts[0]]
   if (offerPath === undefined || startPath === undefined) {
@@ -83,7 +85,7 @@ export async function auditFolder(folder: string): Promise<AuditReport> {
   const results = auditResults(view, await signedOf(found), linked, (kind, session, what) => {
     findings.push({ kind, session, about: null, what })
   })
-  await unsigned(found.states, results, findings)
+  await unsigned(view, found, results, findings)
   const isRight = ({ findings: of }: { readonly findings: readonly Finding[] }): boolean => of.length === 0
   const ok =
     findings.length === 0 && linked.every(isRight) && results.every(isRight) && linked.length + results.length > 0
@@ -96,22 +98,26 @@ async function signedOf({ signed }: Found): Promise<FoundResult[]> {
   return files
 }
 
-/** Models in the folder that are not what enough members signed. */
+/** Models in the folder that are not what enough members signed, as the result of a sum or as the state that they stand for. */
 async function unsigned(
-  states: readonly string[],
+  view: JobView,
+  { states, votes }: Found,
   results: readonly AuditedResult[],
   findings: Finding[],
 ): Promise<void> {
   const good = results.filter(({ signers, needed }) => signers.length >= needed).map(({ model }) => model)
   if (good.length === 0) return
   for (const path of states) {
-    const model = Buffer.from(nodePrimitives.sha256(await bytesOf(path, MOST_BYTES))).toString('hex')
+    const hash = nodePrimitives.sha256(await bytesOf(path, MOST_BYTES))
+    const model = Buffer.from(hash).toString('hex')
     if (good.includes(model)) continue
+    const beside = join(dirname(path), VOTES_FILE)
+    if (votes.includes(beside) && isVotedFor(view, hash, await bytesOf(beside, MOST_SIGNED_BYTES))) continue
     findings.push({
       kind: 'model-unsigned',
       session: null,
       about: null,
-      what: `${path} is the state ${model}, which no signed result names`,
+      what: `${path} is the state ${model}, which no signed result names, nor enough members stand for`,
     })
   }
 }
@@ -246,6 +252,7 @@ async function collect(folder: string, depth: number, found: Found, seen: { file
     else if (TRANSCRIPT_FILE.test(entry.name)) found.transcripts.push(path)
     else if (SIGNED_FILE.test(entry.name)) found.signed.push(path)
     else if (entry.name === 'state.bin') found.states.push(path)
+    else if (entry.name === VOTES_FILE) found.votes.push(path)
     else if (RECEIPT_FILE.test(entry.name)) found.receipts.push(path)
   }
 }

@@ -8,6 +8,7 @@ import { encodeState } from '../rounds/state.ts'
 import type { Pooled } from '../site/statistics.ts'
 import { resultsOf } from './results.ts'
 import type { RunningJob } from './running-job.ts'
+import { VOTES_FILE, votesFile } from './state-votes.ts'
 
 export interface RoundLine {
   readonly round: number
@@ -78,7 +79,10 @@ async function exportProofs({ transcripts, signed, folder, standing }: RunningJo
   await makeFolders(join(out, to), 0o700)
   await put(`${to}/offer.json`, Buffer.from(`${JSON.stringify(folder.offer)}\n`))
   await put(`${to}/start.json`, Buffer.from(`${JSON.stringify(folder.start)}\n`))
-  await put(`${to}/state.bin`, encodeState(standing.current.state))
+  const { state, hash, votes } = standing.current
+  await put(`${to}/state.bin`, encodeState(state))
+  if (votes !== undefined && votes.length > 0)
+    await put(`${to}/${VOTES_FILE}`, votesFile({ job: folder.id, state: hash, votes }))
   await copy(to, results)
   if (transcripts !== undefined) await copy(to, await transcripts.files())
   return files
