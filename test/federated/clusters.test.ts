@@ -200,6 +200,43 @@ describe('a site that is gone', () => {
   }, 60_000)
 })
 
+describe('a sum of clusters that was signed, and whose result nobody has', () => {
+  const four = ['north', 'south', 'west', 'east'].map((name, at) => ({
+    name,
+    sites: [0, 1, 2].map((place) => `site-${3 * at + place}`),
+  }))
+
+  test('is made again of the very same clusters, also where another could be in it by then', async () => {
+    let [fleetOf, closed, aggregator]: [Fleet?, Member?, Member?] = []
+    const onMessage: FleetInit['onMessage'] = (from, to, kind) => {
+      const { state } = from.standing.current
+      if (state.pooled === null || fleetOf === undefined) return
+      const isDelegate = fleetOf.job.groupOf(from.identity.id, state).delegate === from.identity.id
+      if (kind === 'piece' && closed === undefined && isDelegate && from !== to) {
+        closed = from
+        from.end()
+      }
+      // Whoever tells the sum before has applied it itself by then.
+      if (kind === 'result' && closed !== undefined && aggregator === undefined) {
+        aggregator = from
+        from.end()
+      }
+    }
+    await run({ plan: clustered({ clusters: four }), onMessage }, async (fleet) => {
+      fleetOf = fleet
+      while (aggregator === undefined) await new Promise((resolve) => setTimeout(resolve, 20))
+      const bound = fleet.members.flatMap(({ standing }) => standing.boundClusters ?? [])
+      expect(new Set(bound).size).toBe(3)
+      expect(bound).not.toContain(closed!.identity.id)
+      for (const gone of [closed!, aggregator]) await fleet.start(fleet.members.indexOf(gone))
+      await areOver(fleet.members)
+      const last = fleet.members.map(({ log }) => log.findLast(({ event }) => event === 'applied')?.facts['members'])
+      // The others were brought to what the nine made.
+      expect(last.filter((members) => members === 9)).toHaveLength(9)
+    })
+  }, 60_000)
+})
+
 describe('whoever masks the sum of its cluster', () => {
   const isDelegate = ({ job }: Fleet, { identity, standing }: Member): boolean =>
     job.groupOf(identity.id, standing.current.state).delegate === identity.id

@@ -5,7 +5,10 @@ import type { MemberState } from './member-state.ts'
 
 export interface ReadyMember {
   readonly peer: string
-  readonly hello: { readonly bound?: readonly string[] | null | undefined }
+  readonly hello: {
+    readonly bound?: readonly string[] | null | undefined
+    readonly clusters?: readonly string[] | null | undefined
+  }
 }
 
 export interface Question<G extends ReadyMember> {
@@ -47,20 +50,38 @@ export function chooseSums<G extends ReadyMember>(question: Question<G>): readon
   const { job, standing } = question
   const { state } = standing.current
   const [chosen, open]: [ChosenSum<G>[], Missing[]] = [[], []]
-  for (const group of job.groups(state)) {
+  const all = job.groups(state)
+  const bound = boundClusters(question, all)
+  for (const group of all) {
+    if (bound?.includes(group.delegate!) === false) continue
     const choice = chooseMembers(question, group)
     if ('guests' in choice) chosen.push({ group, guests: choice.guests })
     else open.push(choice)
   }
   const least = job.leastGroups(state)
-  // A sum of clusters that was signed is of the very same clusters, as that of members is of the same members.
-  const isBound = job.clusters !== undefined && question.ready.some(({ hello }) => (hello.bound ?? null) !== null)
-  const waitedFor = isBound ? open : open.filter(({ peers }) => mayCome(question, peers))
+  const waitedFor = bound !== undefined ? open : open.filter(({ peers }) => mayCome(question, peers))
   if (chosen.length >= least && waitedFor.length === 0) return chosen
   const missing = waitedFor.length > 0 ? waitedFor : open
   const peers = missing.flatMap((each) => each.peers)
   if (least === 1) return { peers, why: missing[0]?.why ?? 'there is no sum' }
   return { peers, why: `${chosen.length} sums are ready, and ${least} are needed: ${missing[0]?.why ?? ''}` }
+}
+
+/**
+ * The clusters, by their delegates, whose sum was signed: it is made of these very clusters again, as that of members is of the
+ * same members. Undefined: of any, since fewer delegates than it takes can have signed another set.
+ */
+function boundClusters<G extends ReadyMember>(
+  { job, standing, ready }: Question<G>,
+  groups: readonly Group[],
+): readonly string[] | undefined {
+  const delegates = groups.flatMap(({ delegate }) => delegate ?? [])
+  const isSet = (peer: string, set: readonly string[]): boolean =>
+    set.includes(peer) && set.every((one) => delegates.includes(one))
+  const here = ready.filter(({ peer }) => delegates.includes(peer))
+  const bound = here.filter(({ peer, hello }) => isSet(peer, hello.clusters ?? []))
+  if (here.length - bound.length >= job.leastGroups(standing.current.state)) return undefined
+  return bound[0]?.hello.clusters ?? undefined
 }
 
 /** Whether one of them may still come: it is there, or may be on its way. */

@@ -20,10 +20,13 @@ export interface DelegateNeeds {
   readonly signedRounds: SignedRounds
   /** Told before a set of clusters is signed; throws when this member may not sign it. By identity of their delegates, hex. */
   readonly mayRelease: (delegates: readonly string[]) => void
+  /** Before the signature under that set leaves. */
+  readonly remember: () => Promise<void>
 }
 
 export class Delegate {
   readonly #client: SecureClient
+  readonly #remember: DelegateNeeds['remember']
   readonly #init: Omit<SecureMemberInit, 'update'>
   #identities: readonly string[] = []
   #survivors: readonly string[] = []
@@ -33,6 +36,7 @@ export class Delegate {
   constructor(needs: DelegateNeeds, init: Omit<SecureMemberInit, 'update'>) {
     const { random } = needs
     this.#init = init
+    this.#remember = needs.remember
     const signedRounds: SignedRounds = {
       claim: (round, set) => {
         needs.mayRelease(this.#survivors)
@@ -90,7 +94,9 @@ export class Delegate {
   async release(pipe: Pipe, wait: number): Promise<void> {
     const { list } = bodyOf('survivors', await expectOf(pipe, ['survivors'], wait))
     this.#survivors = list.map(({ position }) => this.#identities[position] ?? '').sort()
-    await pipe.send('consistency', this.#client.survivors(list))
+    const signed = this.#client.survivors(list)
+    await this.#remember()
+    await pipe.send('consistency', signed)
     const ballots = bodyOf('ballots', await expectOf(pipe, ['ballots'], wait)).list
     await pipe.send('reveal', revealBody(this.#client.consistency(ballots)))
   }

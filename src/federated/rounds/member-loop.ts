@@ -219,6 +219,7 @@ export class MemberLoop {
       state: hash,
       vote: self.sign(voteBytes(job.id, hash)),
       bound: standing.bound === null ? null : [...standing.bound],
+      clusters: standing.boundClusters === null ? null : [...standing.boundClusters],
       certified: standing.isCertified,
     })
     this.#stage = 'waits'

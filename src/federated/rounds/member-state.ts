@@ -17,6 +17,14 @@ export interface Standing {
   readonly votes: readonly Vote[] | undefined
 }
 
+/** What a member has signed of sums from a state. */
+interface Bound {
+  readonly state: string
+  readonly peers: readonly string[]
+  /** Of a sum of clusters, by their delegates. */
+  readonly clusters?: readonly string[] | undefined
+}
+
 /** Files of a folder; in memory for simulations and tests. */
 export interface StateFiles {
   read(name: string): Promise<Uint8Array | undefined>
@@ -42,7 +50,9 @@ const fileSchema = z.object({
   next: z.int().min(0),
   certified: voteSchema.nullable(),
   before: z.boolean(),
-  bound: z.object({ state: z.string(), peers: z.array(z.string()) }).nullable(),
+  bound: z
+    .object({ state: z.string(), peers: z.array(z.string()), clusters: z.array(z.string()).optional() })
+    .nullable(),
 })
 
 const FILE = 'standing.json'
@@ -54,7 +64,7 @@ export class MemberState {
   #current: Standing
   #before: Standing | undefined
   #next = 0
-  #bound: { readonly state: string; readonly peers: readonly string[] } | undefined
+  #bound: Bound | undefined
   #memory: SiteMemory = {}
   #memoryBefore: SiteMemory = {}
   /** The state that `standing.json` is about. */
@@ -110,10 +120,22 @@ export class MemberState {
     return this.#bound?.state === hex(this.#current.hash) ? this.#bound.peers : null
   }
 
+  /** The clusters, by their delegates, whose sum this one has signed from its state as a delegate, and not learnt. */
+  get boundClusters(): readonly string[] | null {
+    return this.bound === null ? null : (this.#bound?.clusters ?? null)
+  }
+
   /** Durable when it resolves: only then a signature over that set may leave. */
   async bind(peers: readonly string[], next: number): Promise<void> {
     this.#next = Math.max(this.#next, next)
-    this.#bound = { state: hex(this.#current.hash), peers }
+    const clusters = this.boundClusters
+    this.#bound = { state: hex(this.#current.hash), peers, ...(clusters === null ? {} : { clusters }) }
+    await this.#save()
+  }
+
+  /** The same of a set of clusters, after that of the own cluster. */
+  async bindClusters(clusters: readonly string[]): Promise<void> {
+    this.#bound = { state: hex(this.#current.hash), peers: this.bound ?? [], clusters }
     await this.#save()
   }
 

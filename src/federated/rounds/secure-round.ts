@@ -117,15 +117,17 @@ function delegateOf(
   const header = job.header(session, state, hash, upper)
   // The sum of all has to have room, not that of the clusters alone.
   checkSum({ ...header, t: job.math.t }, job.members.length)
+  let released: readonly string[] = []
   const mayRelease = (delegates: readonly string[]): void => {
     const least = job.leastGroups(state)
     if (delegates.length < least)
       throw new ThresholdError(`${delegates.length} clusters are left, and ${least} are needed`)
-    checkSet(needs, 'weft fed clusters/1', hash, peersOf(delegates))
+    released = peersOf(delegates)
+    checkSet(needs, 'weft fed clusters/1', hash, released)
   }
   const publicKey = job.members.find(({ peer }) => peer === self.id)!.key
   return new Delegate(
-    { random, signedRounds: ledger, mayRelease },
+    { random, signedRounds: ledger, mayRelease, remember: () => standing.bindClusters(released) },
     {
       header,
       members: upper.members.map(({ key }) => key),

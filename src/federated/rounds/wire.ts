@@ -49,6 +49,8 @@ export const BODIES = {
     state: hash,
     vote: signature,
     bound: peers.nullish(),
+    /** Of a delegate that has signed a sum of clusters: by their delegates. */
+    clusters: peers.nullish(),
     /** Whether it knows that t members stand for its state. */
     certified: z.boolean().optional(),
   }),
