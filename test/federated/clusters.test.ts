@@ -211,8 +211,10 @@ describe('a sum of clusters that was signed, and whose result nobody has', () =>
     const onMessage: FleetInit['onMessage'] = (from, to, kind) => {
       const { state } = from.standing.current
       if (state.pooled === null || fleetOf === undefined) return
-      const isDelegate = fleetOf.job.groupOf(from.identity.id, state).delegate === from.identity.id
-      if (kind === 'piece' && closed === undefined && isDelegate && from !== to) {
+      const own = fleetOf.job.groupOf(from.identity.id, state)
+      // One without the aggregator, whose own cluster is waited for then.
+      const isOther = own.delegate === from.identity.id && own.members.every(({ peer }) => peer !== to.identity.id)
+      if (kind === 'piece' && closed === undefined && isOther) {
         closed = from
         from.end()
       }
