@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { shown } from '../../onnx/index.ts'
 import type { Tensor } from '../../onnx/index.ts'
 import { decodePnm, planes } from '../images/image.ts'
+import type { Image } from '../images/image.ts'
+import { decodeJpeg, isJpeg } from '../images/jpeg.ts'
 import { decodePng, isPng } from '../images/png.ts'
 import { TableMalformedError, TableUnreadableError } from '../table/errors.ts'
 import { decodeWav } from './wav.ts'
@@ -45,7 +47,7 @@ export async function readImages({ files }: ClassFiles): Promise<Tensor> {
   const parts: Uint8Array[] = []
   for (const { path } of files) {
     const bytes = await contents(path)
-    const image = isPng(bytes) ? decodePng(bytes, shown(path)) : decodePnm(bytes, shown(path))
+    const image = decoded(bytes, shown(path))
     const own = [image.channels, image.height, image.width]
     if (parts.length > 0 && own.join() !== dims.join()) {
       throw new TableMalformedError(
@@ -57,6 +59,11 @@ export async function readImages({ files }: ClassFiles): Promise<Tensor> {
     parts.push(planes(image))
   }
   return { type: 'uint8', dims: [files.length, ...dims], data: joined(parts, Uint8Array) }
+}
+
+function decoded(bytes: Buffer, where: string): Image {
+  if (isPng(bytes)) return decodePng(bytes, where)
+  return isJpeg(bytes) ? decodeJpeg(bytes, where) : decodePnm(bytes, where)
 }
 
 /** float32 [files, samples]: cut to the length, or filled with silence. @throws TableMalformedError */

@@ -28,7 +28,7 @@ export function planes({ width, height, channels, data }: Image): Uint8Array {
 /** Portable grey and colour maps in their binary forms (P5, P6) of 8 bits. @throws TableMalformedError */
 export function decodePnm(bytes: Buffer, where: string): Image {
   const header = /^P([56])\s(?:#[^\n]*\n|\s)*(\d{1,5})\s+(\d{1,5})\s+(\d{1,5})\s/.exec(bytes.toString('latin1', 0, 512))
-  if (header === null) throw new TableMalformedError(where, 'it is neither PNG nor a binary PGM or PPM image')
+  if (header === null) throw new TableMalformedError(where, 'it is neither PNG nor JPEG nor a binary PGM or PPM image')
   const [width, height, most] = [Number(header[2]), Number(header[3]), Number(header[4])]
   const channels = header[1] === '5' ? 1 : 3
   const data = new Uint8Array(bytes.subarray(header[0].length))

@@ -87,7 +87,7 @@ async function fromFiles(spec: Exclude<ArraySpec, FolderSpec>, folder: string): 
 
 async function fromFolder(spec: FolderSpec, folder: string): Promise<Source> {
   const path = resolve(folder, spec.path)
-  const found = await listClasses(path, spec.kind === 'wav' ? /\.wav$/i : /\.(?:png|pgm|ppm)$/i)
+  const found = await listClasses(path, spec.kind === 'wav' ? /\.wav$/i : /\.(?:png|jpe?g|pgm|ppm)$/i)
   const { files, classes } = found
   if (files.length === 0) throw new NoRowsError(shown(path))
   const input =
