@@ -85,6 +85,11 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         help: 'simulate: so many virtual clients on the rows of one file',
       },
       {
+        name: 'threads',
+        value: { label: 'N', kind: 'whole', min: 1, max: 256 },
+        help: 'simulate: over which virtual clients are shared out (default: cores, for 64 clients and more)',
+      },
+      {
         name: 'skew',
         value: { label: 'ALPHA', kind: 'number', min: 0.001, max: 1000 },
         help: 'simulate: Dirichlet skew of labels over the clients (default: even)',

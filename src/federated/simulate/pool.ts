@@ -42,10 +42,15 @@ export class LocalPool implements ClientPool {
   readonly #sites: readonly Site[]
   readonly #trainers: readonly LocalTrainer[]
   readonly #memories: SiteMemory[]
+  readonly #whole: LocalTrainer | undefined
   readonly #pending = new Map<number, SiteMemory>()
 
-  /** @param first number of the first client: the chance of each is its own */
-  constructor(trainers: readonly LocalTrainer[], math: RoundMath, seed: number, first = 0) {
+  /**
+   * @param first number of the first client: the chance of each is its own
+   * @param whole what virtual clients stand on
+   */
+  constructor(trainers: readonly LocalTrainer[], math: RoundMath, seed: number, first = 0, whole?: LocalTrainer) {
+    this.#whole = whole
     this.#trainers = trainers
     this.names = trainers.map(({ site }) => site)
     this.records = trainers.map(({ records }) => records)
@@ -92,5 +97,6 @@ export class LocalPool implements ClientPool {
 
   async close(): Promise<void> {
     for (const trainer of this.#trainers) await trainer.close()
+    await this.#whole?.close()
   }
 }

@@ -1,8 +1,8 @@
 /** `weft fed simulate`: a whole federation here, each data file a site, or one file under thousands of virtual clients. */
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createSeeded, writeNpz } from '../../data/index.ts'
+import { writeNpz } from '../../data/index.ts'
 import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { FedPlanError } from '../plan/errors.ts'
 import { readFedData } from '../plan/read-plan.ts'
@@ -14,15 +14,17 @@ import { RoundMath } from '../rounds/math.ts'
 import { tensorsOf } from '../site/parameters.ts'
 import type { LocalTrainer, TrainerNeeds } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
-import { SiteTrainer } from '../site/trainer.ts'
 import { statisticsFile } from '../fleet/export.ts'
 import { roundFile } from '../fleet/standing-model.ts'
 import { curveSvg } from './curve.ts'
-import { partition } from './partition.ts'
 import { LocalPool } from './pool.ts'
+import { SharedPool } from './shared-pool.ts'
 import { Simulation } from './simulation.ts'
 import type { SimulatedRound } from './simulation.ts'
 import type { SimulationSpec } from './spec.ts'
+import { ThreadShare } from './thread-share.ts'
+import { openVirtualClients } from './virtual-clients.ts'
+import type { VirtualInit } from './virtual-clients.ts'
 
 export interface SimulateRequest {
   readonly plan: FedPlan
@@ -52,6 +54,8 @@ export interface SimulationResult {
 
 /** Files that are written for so many sites; of thousands, one line for all is enough. */
 const MOST_SITES = 100
+/** With fewer clients a thread's start costs more than it brings. */
+const LEAST_FOR_THREADS = 64
 
 /** @throws FedPlanError, and what data and training throw */
 export async function simulateFederation(
@@ -63,11 +67,12 @@ export async function simulateFederation(
   const { plan, out, spec } = request
   await makeFolders(out)
   const work = await mkdtemp(join(tmpdir(), 'weft-simulate-'))
-  const trainers = await openTrainers(needs, request, work, signal)
-  const wholes = spec.clients === undefined ? [] : [trainers.whole!]
+  let pool: Pool | undefined
   try {
-    const math = new RoundMath(plan, trainers.list.length)
-    const pool = new LocalPool(trainers.list, math, spec.seed)
+    pool =
+      spec.clients === undefined
+        ? await sitesOf(needs, request, work, signal)
+        : await clientsOf(needs, request, work, signal)
     checkBears(plan, pool.names.length)
     checkClusterSites(plan, pool.names)
     const simulation = new Simulation(plan, pool, { ...spec, masks: spec.masks ?? spec.clients === undefined })
@@ -85,8 +90,8 @@ export async function simulateFederation(
             detail,
           })
           if (!isLast) return
-          const weights = await pool.weights(state, 0)
-          const tensors = new Map(Object.entries(tensorsOf(pool.trainer(0).shapes(), weights)))
+          const weights = await pool!.weights(state, 0)
+          const tensors = new Map(Object.entries(tensorsOf(pool!.trainer(0).shapes(), weights)))
           await writeNpz(join(out, roundFile(line.round)), tensors)
         },
       },
@@ -106,38 +111,63 @@ export async function simulateFederation(
     await pool.trainer(0).write(await pool.weights(state, 0), out)
     return result
   } finally {
-    for (const trainer of [...trainers.list, ...wholes]) await trainer.close()
+    await pool?.close()
     await rm(work, { recursive: true, force: true })
   }
 }
 
-async function openTrainers(
+type Pool = LocalPool | SharedPool
+
+/** Each data file a site. */
+async function sitesOf(
   needs: SimulateNeeds,
   { plan, data, spec }: SimulateRequest,
   work: string,
   signal?: AbortSignal,
-): Promise<{ readonly list: readonly LocalTrainer[]; readonly whole?: LocalTrainer }> {
-  const open = async (path: string, index: number): Promise<LocalTrainer> => {
-    const folder = join(work, String(index))
-    await makeFolders(folder)
-    return openTrainer({ ...needs, folder, threads: 1 }, plan, await readFedData(path), signal)
-  }
-  if (spec.clients === undefined) {
-    const list: LocalTrainer[] = []
-    for (const [index, path] of data.entries()) list.push(await open(path, index))
+): Promise<LocalPool> {
+  const list: LocalTrainer[] = []
+  try {
+    for (const [index, path] of data.entries()) {
+      const folder = join(work, String(index))
+      await makeFolders(folder)
+      list.push(await openTrainer({ ...needs, folder, threads: 1 }, plan, await readFedData(path), signal))
+    }
     const twice = list.find(({ site }, index) => list.findIndex((other) => other.site === site) !== index)
     if (twice !== undefined) throw new FedPlanError(twice.site, 'site', 'two data files have this name')
-    return { list }
+    return new LocalPool(list, new RoundMath(plan, list.length), spec.seed)
+  } catch (error) {
+    for (const trainer of list) await trainer.close()
+    throw error
   }
+}
+
+/** One data file under virtual clients, in equal shares over threads. */
+async function clientsOf(
+  needs: SimulateNeeds,
+  { plan, data, spec }: SimulateRequest,
+  work: string,
+  signal?: AbortSignal,
+): Promise<SharedPool> {
   const [path] = data
   if (path === undefined || data.length > 1) throw new FedPlanError(plan.name, 'data', 'virtual clients share one file')
-  const whole = await open(path, 0)
-  if (!(whole instanceof SiteTrainer)) {
-    await whole.close()
-    throw new FedPlanError(plan.name, 'task', 'has no virtual clients: they stand on the rows of a table')
+  const { clients = 0, threads = clients < LEAST_FOR_THREADS ? 1 : availableParallelism() } = spec
+  const count = Math.max(1, Math.min(threads, clients))
+  const share = (at: number): VirtualInit => ({
+    plan,
+    path,
+    folder: work,
+    spec: { seed: spec.seed, skew: spec.skew, clients },
+    from: Math.floor((at * clients) / count),
+    to: Math.floor(((at + 1) * clients) / count),
+  })
+  const { list, whole } = await openVirtualClients(needs, share(0), signal)
+  const own = new LocalPool(list, new RoundMath(plan, clients), spec.seed, 0, whole)
+  const shares = Array.from({ length: count - 1 }, (_, at) => new ThreadShare(share(at + 1)))
+  try {
+    return await SharedPool.open(own, shares)
+  } catch (error) {
+    await Promise.all(shares.map((one) => one.end()))
+    await own.close()
+    throw error
   }
-  const parts = partition(await whole.labels(), spec.clients, spec.skew, createSeeded(spec.seed, 'partition'))
-  const list: SiteTrainer[] = []
-  for (const [index, places] of parts.entries()) list.push(await whole.virtual(`client-${index}`, places))
-  return { list, whole }
 }

@@ -7,6 +7,8 @@ export interface SimulationSpec {
   readonly seed: number
   /** Virtual clients on the rows of one table; undefined: each data file is a site. */
   readonly clients?: number | undefined
+  /** Threads over which virtual clients are shared out; the result is the same. @default cores, for 64 clients and more */
+  readonly threads?: number | undefined
   /** Concentration of a Dirichlet distribution of labels over clients: small is skewed. @default even */
   readonly skew?: number | undefined
   /** Share of the clients that is asked in a round. @default 1 */

@@ -56,6 +56,7 @@ function specOf(flags: Flags): SimulationSpec {
   return {
     seed: flags.number('seed') ?? 0,
     clients: flags.number('clients'),
+    threads: flags.number('threads'),
     skew: flags.number('skew'),
     fraction: flags.number('fraction'),
     dropouts: flags.number('dropouts'),
