@@ -118,7 +118,7 @@ describe.runIf(isLong)('an adapter over three peers', () => {
       expect(await counter(peers[0]!, 'adapter_sessions')).toBe(before + 2)
       expect((await run('--adapter', 'nobody')).stderr).toContain('WEFT-MOD-050')
     },
-    60_000,
+    120_000,
   )
 
   it.runIf(isWhole)(
