@@ -13,6 +13,7 @@ import { systemClock } from '../src/util/index.ts'
 const [clients = 1000, rounds = 100, pairs = 3] = process.argv.slice(2).map(Number)
 const ROWS = 8000
 const FEATURES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
 const folder = mkdtempSync(join(tmpdir(), 'weft-bench-simulation-'))
 
 function writeTable(): string {
@@ -63,14 +64,12 @@ async function timed(threads: number): Promise<[seconds: number, loss: number | 
 
 try {
   const cores = availableParallelism()
-  console.log(`${cpus()[0]?.model}, ${cores} cores; ${clients} clients, ${rounds} rounds, ${ROWS} rows`)
+  print(`${cpus()[0]?.model}, ${cores} cores; ${clients} clients, ${rounds} rounds, ${ROWS} rows`)
   for (let pair = 0; pair < pairs; pair++) {
     const [one, lossOfOne] = await timed(1)
     const [all, lossOfAll] = await timed(cores)
     if (lossOfOne !== lossOfAll) throw new Error('threads changed the result')
-    console.log(
-      `1 thread ${one.toFixed(1)} s, ${cores} threads ${all.toFixed(1)} s: ${(one / all).toFixed(2)} times as fast`,
-    )
+    print(`1 thread ${one.toFixed(1)} s, ${cores} threads ${all.toFixed(1)} s: ${(one / all).toFixed(2)} times as fast`)
   }
 } finally {
   rmSync(folder, { recursive: true, force: true })

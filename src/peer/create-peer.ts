@@ -110,7 +110,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
       (await wired.mesh?.askToKeep(blobs, holdersNear(wired.mesh, wired.library))) ?? new Set<string>(),
     changed: () => wired.holdings?.changed(),
   })
-  const rollouts = await openRollouts(parts, (digest) => wired.library?.byDigest(digest)?.model, emit)
+  const rollouts = await openRollouts(parts, wired, emit)
   const adapters = new Adapters(paths.root, store, rollouts)
   const mesh =
     network === null

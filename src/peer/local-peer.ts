@@ -32,6 +32,7 @@ import { callBackups } from './backups/call.ts'
 import type { BackupAnswer, BackupCall } from './backups/call.ts'
 import type { Federated, FederatedCall } from './federated.ts'
 import { removeModel } from './remove-model.ts'
+import { underAlias } from './rollouts/graph-answer.ts'
 import { promptOf } from './requests.ts'
 import type { Requests } from './requests.ts'
 import { qualityReport } from '../compress/index.ts'
@@ -124,7 +125,9 @@ export class LocalPeer implements Peer {
     signal?: AbortSignal,
   ): Promise<Inference> {
     const run = (end: AbortSignal): Promise<Inference> =>
-      inferOverPeers(this.#needs.inferring, model, inputs, request, end)
+      underAlias(this.#needs, model, request, (named, asked) =>
+        inferOverPeers(this.#needs.inferring, named, inputs, asked, end),
+      )
     return this.#needs.requests.infer(model, run, signal)
   }
 
@@ -141,7 +144,10 @@ export class LocalPeer implements Peer {
   }
 
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles> {
-    const run = (end: AbortSignal): Promise<InferredFiles> => inferFiles(this.#needs.inferring, request, end)
+    const run = (end: AbortSignal): Promise<InferredFiles> =>
+      underAlias(this.#needs, request.model, request, (model, asked) =>
+        inferFiles(this.#needs.inferring, { ...asked, model }, end),
+      )
     return this.#needs.requests.infer(request.model, run, signal)
   }
 

@@ -2,18 +2,20 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { checkFedPlan, openTrainer, readFedData } from '../../src/federated/index.ts'
+import { checkAnalysisPlan, checkFedPlan, openTrainer, readFedData } from '../../src/federated/index.ts'
 import type { FedPlan, LocalTrainer, StandingModel } from '../../src/federated/index.ts'
 import { saveManifest } from '../../src/models/index.ts'
 import { Adapters } from '../../src/peer/adapters.ts'
 import { RolloutBook } from '../../src/peer/rollouts/book.ts'
 import { isCanary } from '../../src/peer/rollouts/decide.ts'
-import { adapterOutlet } from '../../src/peer/rollouts/outlet.ts'
+import { outletOf, WHOLE_MODELS } from '../../src/peer/rollouts/outlet.ts'
+import type { OutletNeeds } from '../../src/peer/rollouts/outlet.ts'
 import { Rollouts } from '../../src/peer/rollouts/rollouts.ts'
 import type { RolloutRecord } from '../../src/peer/rollouts/record.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import type { AuditEvent } from '../../src/trust/index.ts'
 import { systemClock } from '../../src/util/index.ts'
+import { analysisPlan } from '../federated/support/analysis.ts'
 import { temporaryFolder } from '../federated/support/hospitals.ts'
 import { engine, languagePlan, testBase, writeTexts } from '../federated/support/language.ts'
 import type { TestBase } from '../federated/support/language.ts'
@@ -63,6 +65,14 @@ beforeEach(async () => {
   await saveManifest(join(home, 'partitions'), held.manifest)
 })
 
+/** Of this home, which has the base model and nothing else. */
+const LIBRARY: OutletNeeds['library'] = {
+  byDigest: () => held.manifest,
+  list: () => [held.manifest],
+  import: () => Promise.reject(new Error('an adapter is no model')),
+  remove: () => Promise.reject(new Error('an adapter is no model')),
+}
+
 interface Opened {
   readonly rollouts: Rollouts
   readonly adapters: Adapters
@@ -86,7 +96,7 @@ async function opened(job = JOB): Promise<Opened> {
   const rollouts = new Rollouts({
     clock,
     book,
-    outlet: adapterOutlet({ home, nameOf: () => held.manifest.model }),
+    outlet: outletOf(() => ({ home, library: LIBRARY })),
     note: (event) => void notes.push(event),
     count: (counter) => void (counts[counter] = (counts[counter] ?? 0) + 1),
     emit: () => undefined,
@@ -324,11 +334,13 @@ describe('by command', () => {
     await expect(rollouts.begin({ ...BEGIN, alias })).rejects.toMatchObject({ code: 'WEFT-FED-082' })
   })
 
-  test('a plan whose model is none of a language model, and a job that was never begun, are refused', async () => {
+  test('a plan that makes no model, and a job that was never begun, are refused', async () => {
     const { rollouts } = await opened()
     expect(() => rollouts.status(JOB)).toThrow('not rolled out')
-    const outlet = adapterOutlet({ home, nameOf: () => undefined })
-    await expect(outlet.modelOf({ ...plan, task: 'binary' })).rejects.toMatchObject({ code: 'WEFT-FED-082' })
+    const outlet = outletOf(() => ({ home }))
+    const analysis = checkAnalysisPlan(analysisPlan([{ kind: 'count' }]), 'look')
+    await expect(outlet.modelOf(analysis)).rejects.toMatchObject({ code: 'WEFT-FED-082' })
+    expect(await outlet.modelOf({ ...plan, task: 'binary' })).toBe(WHOLE_MODELS)
   })
 
   test('a record that somebody damaged is named and serves nothing; the others do', async () => {

@@ -33,7 +33,8 @@ export const command: Command = async (context) => {
   const signal = deadlineSignal(context, 'the inference')
   const threads = flags.number('threads')
   const isPlain = placement === undefined && threads === undefined && request.parts === undefined
-  const overMesh = isPlain ? await isDeployed(context, model, signal) : placement !== undefined && placement !== 'local'
+  const isAsked = isAlias(model) || (isPlain && (await isDeployed(context, model, signal)))
+  const overMesh = isAsked || (!isPlain && placement !== undefined && placement !== 'local')
   if (overMesh && threads !== undefined) {
     throw new UsageError('--threads is for processes here: each peer gives its own (weft up --threads)')
   }
@@ -41,6 +42,11 @@ export const command: Command = async (context) => {
     context,
     await (overMesh ? inferAtPeers(context, request, placement, signal) : inferHere(context, request, signal)),
   )
+}
+
+/** A round of a federation, whichever serves: the running peer knows which. A file may have an `@` in its name, behind a path or before an ending. */
+function isAlias(model: string): boolean {
+  return /^[a-z0-9][a-z0-9._-]*@[a-z0-9][a-z0-9_-]*$/.test(model)
 }
 
 /** A model of this name that the running peer knows to be deployed. */

@@ -22,7 +22,10 @@ export type ShareAnswer =
   | { readonly error: ErrorData }
 
 const KNOWN = new Map(
-  [...DATA_ERRORS, ...LOOP_ERRORS, ...AUTODIFF_ERRORS, ...FEDERATED_ERRORS, ...FED_PLAN_ERRORS].map((info) => [info.code, info]),
+  [...DATA_ERRORS, ...LOOP_ERRORS, ...AUTODIFF_ERRORS, ...FEDERATED_ERRORS, ...FED_PLAN_ERRORS].map((info) => [
+    info.code,
+    info,
+  ]),
 )
 
 export class ThreadShare {

@@ -30,6 +30,21 @@ export class RolloutStateError extends WeftError {
   }
 }
 
+export class NothingServesError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-087',
+    title: 'No round serves yet',
+    meaning: 'The name stands for the rounds of a federation, and none of them has been found good enough to answer.',
+    remedy: 'Look at `weft fed rollout JOB`: it says which round is tried, and what it waits for.',
+    exit: EXIT.noResources,
+    http: 503,
+    retryable: true,
+  }
+  constructor(alias: string) {
+    super(NothingServesError.info, `no round answers under ${alias} yet`, { details: { alias } })
+  }
+}
+
 export class RolloutDamagedError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-FED-083',
@@ -49,5 +64,6 @@ export class RolloutDamagedError extends WeftError {
 export const ROLLOUT_ERRORS: readonly ErrorInfo[] = [
   RolloutUnknownError.info,
   RolloutStateError.info,
+  NothingServesError.info,
   RolloutDamagedError.info,
 ]

@@ -4,12 +4,13 @@ import type { AuditEvent } from '../../trust/index.ts'
 import type { Parts } from '../parts.ts'
 import type { PeerEvent } from '../types.ts'
 import { RolloutBook } from './book.ts'
-import { adapterOutlet } from './outlet.ts'
+import { outletOf } from './outlet.ts'
+import type { OutletNeeds } from './outlet.ts'
 import { Rollouts } from './rollouts.ts'
 
 export async function openRollouts(
   { clock, logger, paths, site, telemetry }: Parts,
-  nameOf: (digest: string) => string | undefined,
+  wired: Omit<OutletNeeds, 'home'>,
   emit: (event: string, data: PeerEvent['data']) => void,
 ): Promise<Rollouts> {
   const book = await RolloutBook.open(join(paths.state, 'rollouts'), (file, error) =>
@@ -18,7 +19,7 @@ export async function openRollouts(
   return new Rollouts({
     clock,
     book,
-    outlet: adapterOutlet({ home: paths.root, nameOf }),
+    outlet: outletOf(() => ({ ...wired, home: paths.root })),
     note: (event: AuditEvent) => site.note(event),
     count: (counter) => telemetry.count(counter),
     emit,

@@ -30,7 +30,7 @@ export function showRollout(out: Output, answer: object): void {
   const { as, live, candidate, ended, spec, steps } = record
   const loss = (value: number | null): string => (value === null ? '-' : value.toFixed(4))
   out.line(
-    `${printable(as)}  ${live === null ? 'the model as it was' : `round ${live.round}`}${ended ? ', ended' : ''}`,
+    `${printable(as)}  ${live === null ? (record.model === '' ? 'no round yet' : 'the model as it was') : `round ${live.round}`}${ended ? ', ended' : ''}`,
   )
   if (candidate !== null) {
     const { round, tried, beside } = candidate
@@ -44,7 +44,7 @@ export function showRollout(out: Output, answer: object): void {
     one === null ? [] : [[what, String(one.round), loss(one.loss), one.name, one.at]],
   )
   if (lines.length > 0) {
-    const heads = ['', 'ROUND', 'LOSS', 'ADAPTER', 'SINCE'].map((head) => ({ head }))
+    const heads = ['', 'ROUND', 'LOSS', 'NAME', 'SINCE'].map((head) => ({ head }))
     out.lines(
       table(
         heads,

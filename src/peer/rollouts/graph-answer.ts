@@ -1,0 +1,43 @@
+/** Work on named arrays that asks for an alias (`heart@live`): by what serves, or, for a share of it, by what is tried. */
+import { toWeftError } from '../../errors.ts'
+import type { RandomSource } from '../../util/index.ts'
+import { ModelUnknownError } from '../errors.ts'
+import type { InferRequest } from '../infer-mesh.ts'
+import { NothingServesError } from './errors.ts'
+import { WHOLE_MODELS } from './outlet.ts'
+import type { Aliases } from './picked.ts'
+
+export interface AliasNeeds {
+  readonly federation: { readonly rollouts: Aliases }
+  readonly inferring: { readonly random: RandomSource }
+}
+
+/**
+ * A failure of what is tried, by no fault of who asked, is answered by what serves.
+ * @param run the request with the name of a model in place of an alias. In one part where nothing else is asked for: such models are small
+ * @throws NothingServesError, and what `run` throws
+ */
+export async function underAlias<Result, Asked extends InferRequest>(
+  { federation: { rollouts }, inferring: { random } }: AliasNeeds,
+  model: string,
+  request: Asked,
+  run: (model: string, request: Asked) => Promise<Result>,
+): Promise<Result> {
+  const id = Buffer.from(random.bytes(16)).toString('hex')
+  const picked = rollouts.pick(WHOLE_MODELS, model, id)
+  if (picked === undefined) return run(model, request)
+  const { stages, parts } = request
+  const asked = stages === undefined && parts === undefined ? { ...request, parts: 1 } : request
+  if (picked.name === null) throw new NothingServesError(model)
+  try {
+    const result = await run(picked.name, asked)
+    picked.ended(false)
+    return result
+  } catch (error) {
+    // The name stands for a model that was put there: that it is missing is no fault of who asked.
+    const isFault = error instanceof ModelUnknownError || toWeftError(error).info.http >= 500
+    picked.ended(isFault)
+    if (!isFault || picked.arm === 'live' || picked.live === null) throw error
+    return run(picked.live, asked)
+  }
+}
