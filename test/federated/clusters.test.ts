@@ -226,11 +226,12 @@ describe('a sum of clusters that was signed, and whose result nobody has', () =>
     }
     await run({ plan: clustered({ clusters: four }), onMessage }, async (fleet) => {
       fleetOf = fleet
-      while (aggregator === undefined) await new Promise((resolve) => setTimeout(resolve, 20))
+      const isLost = (): boolean => aggregator !== undefined
+      while (!isLost()) await new Promise((resolve) => setTimeout(resolve, 20))
       const bound = fleet.members.flatMap(({ standing }) => standing.boundClusters ?? [])
       expect(new Set(bound).size).toBe(3)
       expect(bound).not.toContain(closed!.identity.id)
-      for (const gone of [closed!, aggregator]) await fleet.start(fleet.members.indexOf(gone))
+      for (const gone of [closed!, aggregator!]) await fleet.start(fleet.members.indexOf(gone))
       await areOver(fleet.members)
       const last = fleet.members.map(({ log }) => log.findLast(({ event }) => event === 'applied')?.facts['members'])
       // The others were brought to what the nine made.
