@@ -64,7 +64,7 @@ export async function trainOverPeers(
           lines.push(new MeshLine({ ...needs, count, replace }, init))
         }
         return Promise.resolve(
-          lines.length === 1 ? lines[0]! : parallelLine(lines, { lost: () => count('shares_recomputed') }),
+          lines.length === 1 ? lines[0]! : parallelLine(lines, { gradients, lost: () => count('shares_recomputed') }),
         )
       },
     }

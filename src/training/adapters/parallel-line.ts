@@ -2,13 +2,17 @@
  * Data-parallel steps: several lines of blocks compute the same step, each on its share of the micro-batches, and their
  * gradients are added up in step. Which share a micro-batch belongs to follows from its number alone, and shares are added in their order,
  * so the sum has the same bits whichever line computes a share: one that fails loses its share of the step to another, and
- * comes back, where it can, with the next step.
+ * comes back, where it can, with the next step. Gradients that are rounded are the exception: what a line has left of its own goes into
+ * what it tells next, so a share that another computes has other bits.
  */
 import type { Tensor } from '../../onnx/index.ts'
 import type { Tensors } from '../loop/stepper.ts'
 import type { AdapterLine, LineResult, LineStep, MicroBatch } from './line.ts'
+import type { GradientForm } from './rounding.ts'
 
-export interface ParallelEvents {
+export interface ParallelNeeds {
+  /** As the lines tell their gradients. */
+  readonly gradients: GradientForm
   /** A line could not compute its share, which another has computed. */
   lost(line: number, error: unknown): void
 }
@@ -20,7 +24,7 @@ interface Share {
 }
 
 /** @param lines at least one */
-export function parallelLine(lines: readonly AdapterLine[], events: ParallelEvents): AdapterLine {
+export function parallelLine(lines: readonly AdapterLine[], needs: ParallelNeeds): AdapterLine {
   const sharesOf = (batches: readonly MicroBatch[]): Share[] =>
     lines
       .map((_, index) => batches.flatMap((__, place) => (place % lines.length === index ? place : [])))
@@ -41,7 +45,7 @@ export function parallelLine(lines: readonly AdapterLine[], events: ParallelEven
       if (outcome.status === 'fulfilled') results.push(outcome.value)
       else if (able.length === 0) throw outcome.reason
       else {
-        events.lost(index, outcome.reason)
+        needs.lost(index, outcome.reason)
         results.push(await compute(able[index % able.length]!, shares[index]!))
       }
     }
@@ -50,7 +54,9 @@ export function parallelLine(lines: readonly AdapterLine[], events: ParallelEven
 
   return {
     async step(step, signal) {
-      const shares = sharesOf(step.batches)
+      const own = sharesOf(step.batches)
+      const shares =
+        needs.gradients === 'int8' && step.whole === true ? [...own, ...emptyShares(step, lines, own)] : own
       const compute = (line: AdapterLine, { batches }: Share): Promise<LineResult> =>
         line.step({ ...step, batches }, signal)
       return joined(step, shares, await through(shares, compute, signal))
@@ -64,6 +70,16 @@ export function parallelLine(lines: readonly AdapterLine[], events: ParallelEven
       for (const line of lines) await line.close()
     },
   }
+}
+
+/**
+ * A short step that tells all, for the lines that have no share of it: rows that count for nothing, whose gradient is what was left
+ * there. Without it a checkpoint would follow that does not have it.
+ */
+function emptyShares({ batches }: LineStep, lines: readonly AdapterLine[], own: readonly Share[]): Share[] {
+  const { rows, targets } = batches[0]!
+  const nothing = { rows, targets: new Int32Array(targets.length).fill(-1) }
+  return lines.slice(own.length).map(() => ({ places: [], batches: [nothing] }))
 }
 
 function joined({ batches }: LineStep, shares: readonly Share[], results: readonly LineResult[]): LineResult {

@@ -58,6 +58,7 @@ export async function trainAdapter(
 ): Promise<TrainOutcome> {
   const { plan, folder: source, path } = await readPlan(request.plan)
   const spec = adapterSpec(plan, path)
+  checkGradients(plan, spec, path)
   const name = plan.model.kind === 'base' ? plan.model.name : ''
   const base = await needs.base(name, signal)
   const { manifest, store, tokenizer } = base
@@ -132,6 +133,12 @@ export function adapterSpec(plan: TrainPlan, path: string): AdapterSpec {
   if (adapter.kind === 'prompt') return adapter
   const { rank = RANK, targets = TARGETS } = adapter
   return { kind: 'lora', rank, alpha: adapter.alpha ?? ALPHA_PER_RANK * rank, targets }
+}
+
+/** What a soft prompt learns comes back with the rows: no stage has anything of it that could be rounded. @throws PlanFieldError */
+function checkGradients({ gradients }: TrainPlan, { kind }: AdapterSpec, path: string): void {
+  if (kind !== 'prompt' || gradients !== 'int8') return
+  throw new PlanFieldError(path, 'gradients', 'stages tell no gradient of a soft prompt: leave it out')
 }
 
 /** Rows of a text, soft prompt included. @throws PlanFieldError: more than the model takes */

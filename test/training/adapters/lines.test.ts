@@ -11,7 +11,7 @@ import { createBlobStore } from '../../../src/store/index.ts'
 import type { BlobStore } from '../../../src/store/index.ts'
 import { firstAdapter } from '../../../src/training/adapters/form.ts'
 import { FrozenBlocks, formOf, localLine, parallelLine } from '../../../src/training/index.ts'
-import type { AdapterLine, AdapterSpec, BlockSession, LineStep } from '../../../src/training/index.ts'
+import type { AdapterLine, AdapterSpec, BlockSession, GradientForm, LineStep } from '../../../src/training/index.ts'
 import { isWhole } from '../../whole.ts'
 import { randomModel } from '../../pipeline/support/random-model.ts'
 
@@ -39,7 +39,7 @@ afterAll(() => rm(directory, { recursive: true, force: true }))
 interface Opened {
   readonly shape: DecoderShape
   session(from?: number, to?: number): Promise<BlockSession>
-  line(): Promise<AdapterLine>
+  line(gradients?: GradientForm): Promise<AdapterLine>
   close(): Promise<void>
 }
 
@@ -57,7 +57,7 @@ async function opened(
   return {
     shape: manifest.shape,
     session,
-    line: async () => localLine(await session(), () => Promise.resolve()),
+    line: async (gradients) => localLine(await session(), () => Promise.resolve(), gradients),
     close: () => blocks.close(),
   }
 }
@@ -182,6 +182,7 @@ describe('a step in pieces', () => {
       return { ...line, step: (asked) => (fails ? Promise.reject(new Error('gone')) : line.step(asked)) }
     }
     const line = parallelLine([await model.line(), await shaky(), await model.line()], {
+      gradients: 'float32',
       lost: (index) => lost.push(index),
     })
     const whole = await line.step(step)
@@ -193,6 +194,37 @@ describe('a step in pieces', () => {
     expect(lost).toEqual([1])
     const single = await (await model.line()).step(step)
     expect(whole.loss).toBeCloseTo(single.loss, 5)
+    await model.close()
+  })
+
+  it('with rounded gradients tells all when it is to, also of lines that a short step has no share for', async () => {
+    const model = await opened('Q4_0')
+    const step = stepOf(model.shape, 3)
+    const short = { ...step, batches: step.batches.slice(0, 1), whole: true }
+    const exact = await model.line()
+    const lines = async (): Promise<AdapterLine> =>
+      parallelLine([await model.line('int8'), await model.line('int8'), await model.line('int8')], {
+        gradients: 'int8',
+        lost: () => expect.unreachable('no line fails'),
+      })
+    const rounded = await lines()
+    const told = [await rounded.step(step), await rounded.step(short)]
+    const wanted = [await exact.step(step), await exact.step(short)]
+    expect(told[1]!.inputs).toHaveLength(1)
+    expect(told[1]!.loss).toBeCloseTo(wanted[1]!.loss, 6)
+    for (const name of Object.keys(step.parameters)) {
+      const sums = [told, wanted].map((results) =>
+        results.reduce((sum, { gradients }) => {
+          const own = gradients[name]!.data as Float32Array
+          return Array.from(own, (value, at) => value + (sum[at] ?? 0))
+        }, [] as number[]),
+      )
+      const most = Math.max(...sums[1]!.map(Math.abs))
+      const apart = Math.max(...sums[0]!.map((value, at) => Math.abs(value - sums[1]![at]!)))
+      expect([name, apart < 1e-4 * most ? 'near' : apart / most]).toEqual([name, 'near'])
+    }
+    // Nothing is left, so that a run that goes on from here has the bits of this one.
+    expect(await rounded.step(step)).toEqual(await (await lines()).step(step))
     await model.close()
   })
 })

@@ -118,6 +118,7 @@ describe('a run', () => {
 it.each([
   ['other tasks', { task: 'binary' }, 'task'],
   ['a loss', { loss: { kind: 'mse' } }, 'loss'],
+  ['rounded gradients of a soft prompt', { adapter: { kind: 'prompt', tokens: 3 }, gradients: 'int8' }, 'gradients'],
   ['windows beyond the context', { data: { ...PLAN.data, length: 4096 } }, 'data.length'],
   ['a split that leaves nothing', { split: { share: { test: 0.5, validation: 0.5 } } }, 'split'],
   ['a split that names one part twice', { split: { every: 6, test: 5, validation: 5 } }, 'split'],
