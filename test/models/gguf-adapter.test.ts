@@ -1,5 +1,6 @@
 /** Adapters as GGUF files: what llama.cpp would multiply by is what weft does, and back. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -111,6 +112,16 @@ describe('an adapter as a GGUF file', () => {
       (bytes: Buffer) => bytes.toString('latin1').replace('adapter.type', 'adapter.kind'),
       /none of a low-rank/,
     ],
+    [
+      'another architecture, whose matrices are as large',
+      (bytes: Buffer) => bytes.toString('latin1').replace('\x05\0\0\0\0\0\0\0llama', '\x05\0\0\0\0\0\0\0qwen2'),
+      /"qwen2", and the model is llama/,
+    ],
+    [
+      'no architecture',
+      (bytes: Buffer) => bytes.toString('latin1').replace('general.architecture', 'general.Architecture'),
+      /of no architecture/,
+    ],
     ['another model', (bytes: Buffer) => bytes.toString('latin1').replace('blk.1.ffn_up.', 'blk.7.ffn_up.'), /ffn_up/],
   ])('of %s is refused', async (_, change, why) => {
     const path = join(directory, 'odd.gguf')
@@ -124,9 +135,25 @@ describe('an adapter as a GGUF file', () => {
   })
 })
 
-it('a file that is cut off is refused', async () => {
-  const path = join(directory, 'cut.gguf')
-  await writeFile(path, adapterGguf('base', manifest.shape, adapter).subarray(0, 900))
-  await expect(readAdapterGguf(path, 'base', manifest.shape)).rejects.toThrow()
-  expect((await readFile(path)).length).toBe(900)
+describe('a file that is no adapter', () => {
+  const refusal = async (name: string): Promise<unknown> =>
+    readAdapterGguf(join(directory, name), 'base', manifest.shape).catch((error: unknown) => error)
+
+  it('is refused where it is cut off, is not there, or is no file', async () => {
+    await writeFile(join(directory, 'cut.gguf'), adapterGguf('base', manifest.shape, adapter).subarray(0, 900))
+    expect(await refusal('cut.gguf')).toMatchObject({ code: 'WEFT-MOD-002' })
+    expect(await refusal('nowhere.gguf')).toMatchObject({ code: 'WEFT-MOD-004' })
+    expect(await refusal('.')).toMatchObject({ code: 'WEFT-MOD-004' })
+    execFileSync('mkfifo', [join(directory, 'pipe')])
+    expect(await refusal('pipe')).toMatchObject({ code: 'WEFT-MOD-004' })
+  })
+
+  it('is not read to its end, however large the model is that it holds', async () => {
+    const path = join(directory, 'large.gguf')
+    const bytes = Buffer.from(adapterGguf('base', manifest.shape, adapter))
+    await writeFile(path, Buffer.from(bytes.toString('latin1').replace('adapter.type', 'adapter.kind'), 'latin1'))
+    // Beyond what Node reads at once.
+    await truncate(path, 3 * 2 ** 30)
+    expect(await refusal('large.gguf')).toMatchObject({ code: 'WEFT-MOD-110' })
+  })
 })

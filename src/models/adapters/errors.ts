@@ -7,9 +7,9 @@ export class AdapterFileError extends WeftError {
     code: 'WEFT-MOD-110',
     title: 'Adapter cannot be used',
     meaning:
-      "The folder holds no adapter in PEFT's layout, one of a kind that weft does not know, or one that does not fit the model.",
+      "The folder holds no adapter in PEFT's layout, the GGUF file none, or it is one of a kind that weft does not know or that does not fit the model.",
     remedy:
-      'Give the folder that has adapter_config.json and adapter_model.safetensors, and the model it was trained on.',
+      'Give the folder that has adapter_config.json and adapter_model.safetensors, or a GGUF file of an adapter, and the model it was trained on.',
     exit: EXIT.integrity,
     http: 400,
   }

@@ -3,7 +3,6 @@
  * `<matrix>.lora_b` [outputs, rank] (its convert_lora_to_gguf.py and src/llama-adapter.cpp), rows of q and k in the order of the
  * model's GGUF file.
  */
-import { readFile } from 'node:fs/promises'
 import { ARCHITECTURES } from '../architectures/index.ts'
 import type { Architecture } from '../architectures/index.ts'
 import { dequantize } from '../dequantize/index.ts'
@@ -13,7 +12,8 @@ import type { AdaptedPart } from '../llama/adapted/adapter-parts.ts'
 import type { DecoderShape } from '../manifest.ts'
 import { GGUF_MAGIC, readGguf } from '../readers/gguf.ts'
 import type { GgufFile } from '../readers/gguf.ts'
-import { memoryAccess } from '../readers/random-access.ts'
+import { openFileAccess } from '../readers/random-access.ts'
+import type { RandomAccess } from '../readers/random-access.ts'
 import { AdapterFileError } from './errors.ts'
 import { adjacentRow, MATRICES } from './merge.ts'
 import { isAllFinite, MOST_RANK } from './peft.ts'
@@ -24,8 +24,6 @@ const ALIGNMENT = 32
 const VALUE = { f32: 6, string: 8 } as const
 /** `GGML_TYPE_F32` */
 const F32 = 0
-/** Families whose GGUF files have q, k and v in one matrix, and gate and up. */
-const FUSED: ReadonlySet<string> = new Set(['phi3'])
 
 /** @param base name of the model, for people. @throws AdapterFileError where the model's GGUF file has other matrices */
 export function adapterGguf(base: string, shape: DecoderShape, adapter: LowRankAdapter): Uint8Array {
@@ -69,10 +67,22 @@ export function adapterGguf(base: string, shape: DecoderShape, adapter: LowRankA
 
 /** @throws AdapterFileError, ModelFileError, SourceFileError */
 export async function readAdapterGguf(path: string, base: string, shape: DecoderShape): Promise<LowRankAdapter> {
-  const access = memoryAccess(await readFile(path))
+  const access = await openFileAccess(path)
+  try {
+    return await read(path, access, shape, architectureOf(base, shape))
+  } finally {
+    await access.close()
+  }
+}
+
+async function read(
+  path: string,
+  access: RandomAccess,
+  shape: DecoderShape,
+  architecture: Architecture,
+): Promise<LowRankAdapter> {
   const file = await readGguf(access)
-  const alpha = checkedAlpha(path, file)
-  const architecture = architectureOf(base, shape)
+  const alpha = checkedAlpha(path, file, architecture)
   const tensors = new Map(file.tensors.map((tensor) => [tensor.name, tensor]))
   const parts = ADAPTED_PARTS.filter((part) => tensors.has(tensorName(0, part, 'a')))
   const rank = tensors.get(tensorName(0, parts[0] ?? 'q', 'a'))?.shape[0] ?? 0
@@ -101,10 +111,17 @@ export async function readAdapterGguf(path: string, base: string, shape: Decoder
   return { kind: 'lora', rank, alpha, parts, value }
 }
 
-function checkedAlpha(path: string, { metadata }: GgufFile): number {
+function checkedAlpha(path: string, { metadata }: GgufFile, { gguf, family }: Architecture): number {
   const of = (key: string): unknown => metadata.get(key)?.value
   if (of('general.type') !== 'adapter' || of('adapter.type') !== 'lora') {
     throw new AdapterFileError(path, 'it is a GGUF file, and none of a low-rank adapter')
+  }
+  // Rows of q and k lie as its files have them: beside another model's they would be taken for others, and nothing would tell.
+  const name = of('general.architecture')
+  if (typeof name !== 'string' || !gguf.includes(name)) {
+    const made =
+      typeof name === 'string' ? `of the architecture ${JSON.stringify(name.slice(0, 64))}` : 'of no architecture'
+    throw new AdapterFileError(path, `it is ${made}, and the model is ${family}`)
   }
   const alpha = of('adapter.lora.alpha')
   if (typeof alpha === 'number' && Number.isFinite(alpha) && alpha > 0) return alpha
@@ -113,7 +130,7 @@ function checkedAlpha(path: string, { metadata }: GgufFile): number {
 
 function architectureOf(base: string, { family }: DecoderShape): Architecture {
   const found = ARCHITECTURES.find((each) => each.family === family)
-  if (found !== undefined && !FUSED.has(family)) return found
+  if (found !== undefined && found.ggufFused !== true) return found
   throw new AdapterFileError(base, `GGUF files of ${family} have other matrices than the adapter stands beside`)
 }
 

@@ -17,6 +17,8 @@ export interface Architecture {
   readonly scaledEmbedding?: true
   /** In GGUF files: the pairs that are rotated lie side by side (ggml's NORM) or half a head apart (its NEOX). */
   readonly ggufPairs: 'adjacent' | 'halves'
+  /** GGUF files have q, k and v in one matrix, and gate and up: what stands beside one of them has no place there. */
+  readonly ggufFused?: true
   /**
    * Which layers a sliding window is for, where the file gives its size alone; `unrotated`: those without positions.
    * Absent: the architecture has none.

@@ -7,6 +7,7 @@ export const PHI3: Architecture = {
   hub: ['phi3'],
   graph: {},
   ggufPairs: 'halves',
+  ggufFused: true,
   windowed: 'all',
   ggufTokensTakeSpace: true,
   defaults: { ropeBase: 10_000, normEpsilon: 1e-5 },
