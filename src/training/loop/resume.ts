@@ -16,6 +16,9 @@ export function checkParts(plan: TrainPlan, { parts }: Examples, planPath: strin
 
 /** @throws DataChangedError */
 export function checkData(meta: CheckpointMeta, { files }: Examples): void {
+  if (files.length !== meta.data.length) {
+    throw new DataChangedError(files[0]?.path ?? '', `${meta.data.length} files were there when the run began`)
+  }
   for (const [index, { path, sha256 }] of files.entries()) {
     if (meta.data[index] !== sha256) throw new DataChangedError(path, 'it has other bytes than when the run began')
   }

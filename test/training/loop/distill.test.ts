@@ -1,7 +1,8 @@
 /** weft train by distillation: what is learnt from another model, to the end, from the middle, and what is refused. */
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { readModel } from '../../../src/onnx/index.ts'
+import { readModel, writeModel } from '../../../src/onnx/index.ts'
+import type { Node } from '../../../src/onnx/index.ts'
 import { CLOUDS, temporaryFolder, train, writeClouds, writePlan } from './support.ts'
 import type { Folder } from './support.ts'
 
@@ -57,14 +58,28 @@ test('a run that was ended goes on to the same bits, and not with another teache
   await train(folder, plan, { resume: true })
   expect((await model(folder, 'run')).equals(await model(folder, 'whole'))).toBe(true)
 
+  const again = async (teacher: object): Promise<unknown> => {
+    const other = await writePlan(folder, { ...CLOUDS, ...SOFT, checkpoint: { every_steps: 5 }, teacher })
+    return train(folder, other, { resume: true }).catch((error: unknown) => error)
+  }
+  const refused = { code: 'WEFT-INF-124' }
   await train(folder, await writePlan(folder, CLOUDS), { out: folder.at('other'), seed: 9 })
-  const other = await writePlan(folder, {
-    ...CLOUDS,
-    ...SOFT,
-    checkpoint: { every_steps: 5 },
-    teacher: { path: 'other/model.onnx' },
-  })
-  await expect(train(folder, other, { resume: true })).rejects.toMatchObject({ code: 'WEFT-INF-124' })
+  expect(await again({ path: 'other/model.onnx' })).toMatchObject(refused)
+  expect(await again({ path: 'teacher/model.onnx', output: 'probability' })).toMatchObject(refused)
+  const own = await readModel(folder.at('teacher/model.onnx'))
+  const changed = async (change: (node: Node) => Node): Promise<unknown> => {
+    await writeModel({ ...own, graph: { ...own.graph, nodes: own.graph.nodes.map(change) } }, folder.at('odd.onnx'))
+    return again({ path: 'odd.onnx' })
+  }
+  // The same weights.
+  expect(await changed((node) => (node.opType === 'Tanh' ? { ...node, opType: 'Sigmoid' } : node))).toMatchObject(
+    refused,
+  )
+  const half = new Map([['alpha', { kind: 'float', value: 0.5 } as const]])
+  expect(await changed((node) => (node.opType === 'Gemm' ? { ...node, attributes: half } : node))).toMatchObject(
+    refused,
+  )
+  expect(await changed((node) => node)).toMatchObject({ resumed: expect.any(Number) as number })
 })
 
 test.each([

@@ -134,6 +134,22 @@ test('a run that was ended goes on to the same bits, also in the middle of an ep
   expect(await bytesOf(folder, ...names.map((name) => `ended/${name}`))).toEqual(whole)
 })
 
+test('a run goes on with the plan in its folder, and not with other data than it began with', async () => {
+  await using folder = await temporaryFolder()
+  await writeFile(folder.at('b.csv'), cloudsCsv(40))
+  const data = { ...CLOUDS.data, path: ['clouds.csv', 'b.csv'] }
+  const plan = await writeClouds(folder, { data, checkpoint: { every_steps: 5 } })
+  const end = new AbortController()
+  const onStep = (done: number): void => void (done === 7 && end.abort(new Error('enough')))
+  await expect(train(folder, plan, { onStep, signal: end.signal })).rejects.toThrow('enough')
+  const fewer = await writeClouds(folder, { data: { ...data, path: ['clouds.csv'] } })
+  await expect(train(folder, fewer, { resume: true })).rejects.toMatchObject({ code: 'WEFT-DAT-014' })
+  // As numbers they are the same files, and other examples.
+  const other = await writeClouds(folder, { data: { ...data, missing: ['?', 'red'] } })
+  await expect(train(folder, other, { resume: true })).rejects.toMatchObject({ code: 'WEFT-INF-124' })
+  expect((await train(folder, folder.at('run/plan.json'), { resume: true })).resumed).toBe(5)
+}, 60_000)
+
 test('batches whose gradients are summed up are one large batch', async () => {
   await using folder = await temporaryFolder()
   const changes = { shuffle: false, optimizer: { kind: 'sgd', lr: 0.1 }, epochs: 3 }
