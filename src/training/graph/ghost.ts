@@ -170,9 +170,14 @@ function productTerm(maker: GraphMaker, x: string, g: string): Term {
 function sequenceTerm(maker: GraphMaker, x: string, g: string, [k, n]: readonly number[]): Term {
   const rows = (value: string, width: number): string => maker.op('Reshape', [value, maker.int64s([-1, width])])
   return {
-    squares: sumOf(maker, maker.op('Mul', [alike(maker, x), alike(maker, g)]), [1, 2]),
+    squares: cancelled(maker, maker.op('Mul', [alike(maker, x), alike(maker, g)])),
     sum: (share) => maker.op('Gemm', [rows(x, k!), rows(shared(maker, g, share, 3), n!)], { transA: 1 }),
   }
+}
+
+/** The sum of each example's products, [batch, length, length]: a square, which rounding may leave below zero where they cancel. */
+function cancelled(maker: GraphMaker, products: string): string {
+  return maker.op('Max', [sumOf(maker, products, [1, 2]), maker.scalar(0)])
 }
 
 /** [batch, length, n] -> [batch, length, length] */
@@ -216,7 +221,7 @@ function rowsTerm(maker: GraphMaker, { node, dims, rank }: Place, g: string): Te
     return maker.op('Cast', [maker.op('Equal', [down, across])], { to: 1 })
   }
   return {
-    squares: isSequence ? sumOf(maker, maker.op('Mul', [same(), alike(maker, g)]), [1, 2]) : squaresOf(maker, g, [1]),
+    squares: isSequence ? cancelled(maker, maker.op('Mul', [same(), alike(maker, g)])) : squaresOf(maker, g, [1]),
     sum: (share) => {
       const scaled = shared(maker, g, share, isSequence ? 3 : 2)
       const updates = maker.op('Reshape', [scaled, maker.int64s([-1, width])])

@@ -1,6 +1,6 @@
 /** Clipped sums of a batch in one run, against a run for each example. */
 import { describe, expect, it } from 'vitest'
-import { arrayRows, createSeeded } from '../../../src/data/index.ts'
+import { arrayRows, createSeeded, shuffled } from '../../../src/data/index.ts'
 import type { Tensor } from '../../../src/onnx/index.ts'
 import { buildForward } from '../../../src/training/graph/forward.ts'
 import { CLIP, clippedGraph, summed } from '../../../src/training/graph/step.ts'
@@ -13,7 +13,6 @@ import { engine, floats, ints, temporaryFolder } from './support.ts'
 const PLAN = {
   schema: 'weft.train-plan/1',
   task: 'multiclass',
-  classes: 3,
   data: { kind: 'npz', path: 'none', input: 'x', target: 'y' },
   optimizer: { kind: 'sgd', lr: 0.1 },
   epochs: 1,
@@ -50,20 +49,22 @@ async function clipped(
   change: object,
   feeds: Record<string, Tensor>,
   clip: number,
+  first: (name: string, dims: readonly number[]) => Tensor = filled,
 ): Promise<{ readonly atOnce: number; readonly batch: Clipped; readonly single: Clipped }> {
   await using folder = await temporaryFolder()
   const plan = checkPlan({ ...PLAN, ...change }, 'plan')
   const all = arrayRows(feeds)
   const part = { rows: all, index: Uint32Array.from({ length: COUNT }, (_, row) => row) }
   const close = (): Promise<void> => all.close()
-  const outputs = plan.task === 'language' ? 4 : plan.task === 'multiclass' ? 3 : 1
+  const classes = plan.task === 'language' ? 4 : 3
+  const outputs = plan.task === 'language' || plan.task === 'multiclass' ? (plan.classes ?? classes) : 1
   const parts = { train: part, validation: part, test: part }
   const examples = { parts, input: all.fields[0]!, outputs, length: LENGTH, files: [], close }
   const forward = buildForward(plan, examples, 7, true)
   const needs = { engine, folder: folder.path, options: { threads: 1 } }
   const per = await createPerExample(needs, plan, forward)
   const dimsOf = (name: string): readonly number[] => forward.model.graph.initializers.get(name)!.dims
-  const parameters = Object.fromEntries(forward.parameters.map((name) => [name, filled(dimsOf(name), name)]))
+  const parameters = Object.fromEntries(forward.parameters.map((name) => [name, first(name, dimsOf(name))]))
   const batch = await per.clippedSum(parameters, await all.take(part.index), clip)
   await per.close()
   const session = await openSession(needs, 'single', clippedGraph(plan, forward))
@@ -85,7 +86,7 @@ async function clipped(
 const zeros = (dims: readonly number[]): number[] =>
   Array(dims.reduce((product, dim) => product * dim, 1)).fill(0) as number[]
 
-function filled(dims: readonly number[], name: string): Tensor {
+function filled(name: string, dims: readonly number[]): Tensor {
   const own = createSeeded(11, name)
   return floats(
     dims,
@@ -118,11 +119,7 @@ describe('a sum of clipped gradients', () => {
       },
       TABLE,
     ],
-    [
-      'an autoencoder',
-      { task: 'autoencoder', classes: undefined, model: { kind: 'autoencoder', hidden: [3] } },
-      { x: TABLE.x },
-    ],
+    ['an autoencoder', { task: 'autoencoder', model: { kind: 'autoencoder', hidden: [3] } }, { x: TABLE.x }],
     ['convolutions', { model: { kind: 'cnn', channels: [3, 4], hidden: [5] } }, IMAGES],
     ['a decoder', { task: 'language', model: { ...DECODER, tied: false } }, TEXTS],
   ] as const)('of %s, many examples a run, is that of runs of one', async (_, change, feeds) => {
@@ -141,5 +138,30 @@ describe('a sum of clipped gradients', () => {
     const { atOnce, batch, single } = await clipped(change, feeds, 0.5)
     expect(atOnce).toBe(1)
     expectAlike(batch, single)
+  })
+
+  it('of texts whose gradient is nothing is nothing, though products that cancel may come out below zero', async () => {
+    // One token over and over, each class as often as the model says it.
+    const texts = Array.from({ length: COUNT }, () => Array(LENGTH).fill(seeded.below(3)) as number[])
+    const feeds = {
+      x: ints([COUNT, LENGTH], texts.flat()),
+      target: ints(
+        [COUNT, LENGTH],
+        texts.flatMap(() => [
+          ...shuffled(
+            Uint32Array.from({ length: LENGTH }, (_, at) => at % 3),
+            seeded,
+          ),
+        ]),
+      ),
+    }
+    const first = (name: string, dims: readonly number[]): Tensor =>
+      name === 'head.weight' ? floats(dims, zeros(dims)) : filled(name, dims)
+    const change = { task: 'language', classes: 3, model: { ...DECODER, tied: false } }
+    const { atOnce, batch } = await clipped(change, feeds, 1, first)
+    expect(atOnce).toBeGreaterThan(1)
+    expect(Math.max(...batch.norms)).toBeLessThan(1e-2)
+    for (const { data } of Object.values(batch.sums))
+      expect(Math.max(...Array.from(data, Number).map(Math.abs))).toBeLessThan(1e-5)
   })
 })
