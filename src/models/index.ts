@@ -24,8 +24,15 @@ export { ADAPTER_FILES, readAdapter, writeAdapter } from './adapters/peft.ts'
 export type { Adapter } from './adapters/peft.ts'
 export { adapterGguf, readAdapterGguf } from './adapters/gguf-adapter.ts'
 export { mergeAdapter } from './adapters/merge.ts'
-export { writeSafetensors } from './adapters/write-safetensors.ts'
-export { byteTokenizer } from './tokenizer/byte-tokenizer.ts'
+export { HUB_LAYOUT_ERRORS, HubLayoutError } from './hub-layout/errors.ts'
+export { HUB_FOLDER, writeHubDecoder } from './hub-layout/write-decoder.ts'
+export type { ByteDecoder } from './hub-layout/write-decoder.ts'
+export {
+  EMBEDDING as EMBEDDING_TENSOR,
+  OUTPUT as OUTPUT_TENSOR,
+  OUTPUT_NORM as OUTPUT_NORM_TENSOR,
+} from './decoder-tensors.ts'
+export type { LayerPart } from './decoder-tensors.ts'
 export { openSealed, sealAdapter } from './adapters/sealed.ts'
 export type { LowRankAdapter, SoftPrompt } from './adapters/sealed.ts'
 export { ADAPTER_MASK, placeOf, SLICE, slicesOf, stackedInput } from './llama/adapted/stacked.ts'

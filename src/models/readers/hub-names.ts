@@ -33,6 +33,15 @@ const EYES = /^(?:model\.)?(?:vision_tower|multi_modal_projector|vision_model)\.
 /** Buffers that older files have; computed from the configuration. */
 const IGNORED = /\.rotary_emb\.inv_freq$/
 
+/** A Llama's tensor by the hub's name; undefined: it has none there. */
+export function hubName(own: string): string | undefined {
+  const whole = [...WHOLE].find(([, name]) => name === own)
+  if (whole !== undefined) return whole[0]
+  const layer = /^blk\.(\d{1,4})\.(\w+)\.(weight|bias)$/.exec(own)
+  const part = layer === null ? undefined : PARTS[layer[2]!]
+  return part === undefined ? undefined : `model.layers.${layer![1]}.${part}.${layer![3]}`
+}
+
 /**
  * Tensors whose names mean nothing keep them, to be refused by name.
  * @param tied the head is the embedding: a copy of it in the file is left out

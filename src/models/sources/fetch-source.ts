@@ -6,6 +6,7 @@ import { DiskFullError, StoreUnwritableError } from '../../store/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { Catalogue, CatalogueModel, CatalogueSource } from '../catalogue.ts'
 import { FetchError, SourceFileError, UnknownModelError } from '../errors.ts'
+import { checkHubFolder } from '../hub-layout/write-decoder.ts'
 import { isModelName, modelNameOf } from '../model-name.ts'
 import { cleanDownloads } from './clean-downloads.ts'
 import { startWait } from './deadline.ts'
@@ -49,7 +50,7 @@ export interface FetchedFile {
   dispose(): Promise<void>
 }
 
-/** @throws SourceSyntaxError, UnknownModelError, FetchError, ChecksumError, DiskFullError */
+/** @throws SourceSyntaxError, HubLayoutError, UnknownModelError, FetchError, ChecksumError, DiskFullError */
 export async function fetchSource(
   needs: SourceNeeds,
   source: string,
@@ -65,6 +66,7 @@ export async function fetchSource(
     // Only its name goes into the manifest, which is shown to other peers.
     return { path: parsed.text, source: basename(parsed.text), dispose: () => Promise.resolve() }
   }
+  if (parsed.kind === 'plain') await checkHubFolder(parsed.text)
   const limits = needs.waitLimit === undefined ? {} : { total: needs.waitLimit }
   const wait = startWait(needs.clock, source, limits, signal)
   try {

@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { explainDisk, isProcessAlive, writeFileAtomic, makeFolders } from '../../store/index.ts'
+import { HUB_FOLDER } from '../../models/index.ts'
 import { RunFolderError } from '../errors.ts'
 
 export const RUN_FILES = {
@@ -12,7 +13,7 @@ export const RUN_FILES = {
   drawing: 'curve.svg',
   picture: 'curve.png',
   /** As the hub lays out a language model. */
-  hub: 'hub',
+  hub: HUB_FOLDER,
   result: 'result.json',
 } as const
 

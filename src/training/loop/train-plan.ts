@@ -21,7 +21,7 @@ import { lastCheckpoint } from './checkpoint.ts'
 import { firstNotFinite } from './diagnose.ts'
 import { openRunFolder, RUN_FILES } from './folder.ts'
 import type { RunFolder } from './folder.ts'
-import { writeHubModel } from './hub-folder.ts'
+import { writeHubModel } from './hub-model.ts'
 import { BEGINNING } from './progress.ts'
 import { checkData, checkParts, restore } from './resume.ts'
 import { metricsOfParts, writeResult } from './result.ts'
@@ -174,8 +174,7 @@ async function finish(job: Job, loop: Run, parameters: Tensors, signal?: AbortSi
     await folder.write(RUN_FILES.preprocessing, `${JSON.stringify(preprocessing, null, 2)}\n`)
     files.push(RUN_FILES.preprocessing)
   }
-  if (plan.model.kind === 'decoder')
-    files.push(...(await writeHubModel(folder, plan.model, parameters, examples.length)))
+  files.push(...(await writeHubModel(folder, plan, parameters, examples)))
   const facts = { plan, name: plan.name ?? 'model', seed, folder, examples, parameters: countOf(forward), files }
   return writeResult(facts, loop, metrics)
 }

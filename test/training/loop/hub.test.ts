@@ -1,13 +1,14 @@
 /** A decoder that was trained here, imported as a language model: it says what the graph of the run says. */
-import { writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
-import { createTokenizer, importModel } from '../../../src/models/index.ts'
+import { writeNpz } from '../../../src/data/index.ts'
+import { createTokenizer, importModel, writeHubDecoder } from '../../../src/models/index.ts'
 import type { TokenizerDefinition } from '../../../src/models/index.ts'
 import { readModel } from '../../../src/onnx/index.ts'
 import { createBlobStore } from '../../../src/store/index.ts'
 import { systemClock } from '../../../src/util/index.ts'
 import { testModel } from '../../pipeline/support/stages.ts'
-import { ints, run, temporaryFolder, train, writePlan } from './support.ts'
+import { ints, run, temporaryFolder, train, writeClouds, writePlan } from './support.ts'
 
 const TEXT = 'Call me Ishmael. Some years ago - never mind how long precisely \u2013 I went to sea.'
 const PLAN = {
@@ -55,4 +56,50 @@ test.each([
   const apart = Math.hypot(...got.map((value, at) => value - wanted[at]!)) / Math.hypot(...wanted)
   // The weights are in half precision there.
   expect(apart).toBeLessThan(2e-3)
+})
+
+test('a model of another kind, or whose tokens are no bytes, has no such folder, and whoever asks for it is told what to take', async () => {
+  await using folder = await temporaryFolder()
+  const tokens = ints(
+    [12, 4],
+    Array.from({ length: 48 }, (_, at) => (7 * at) % 300),
+  )
+  await writeNpz(
+    folder.at('ids.npz'),
+    new Map([
+      ['x', tokens],
+      ['y', tokens],
+    ]),
+  )
+  const data = { kind: 'npz', path: 'ids.npz', input: 'x', target: 'y' }
+  const model = { kind: 'decoder', layers: 1, width: 16, heads: 2 }
+  const ids = await writePlan(folder, { ...PLAN, data, classes: 300, model })
+  const { result } = await train(folder, ids, { out: folder.at('ids') })
+  await train(folder, await writeClouds(folder), { out: folder.at('clouds') })
+  expect(result.files.filter((file) => file.startsWith('hub'))).toEqual([])
+  const store = await createBlobStore({ directory: folder.at('store') })
+  const needs = { store, clock: systemClock(), directory: folder.at('partitions'), downloads: folder.at('downloads') }
+  for (const run of ['ids', 'clouds']) {
+    await expect(importModel(needs, { source: folder.at(`${run}/hub`), name: 'm' })).rejects.toMatchObject({
+      code: 'WEFT-MOD-111',
+      hint: expect.stringContaining(folder.at(`${run}/model.onnx`)) as string,
+    })
+  }
+  // Where there is no run, it is a path like any other.
+  await expect(importModel(needs, { source: folder.at('none/hub'), name: 'm' })).rejects.toMatchObject({
+    code: 'WEFT-MOD-012',
+  })
+})
+
+test('the layout is not written for tokens that are no bytes, nor for tensors that have no name in it', async () => {
+  await using folder = await temporaryFolder()
+  const sizes = { layers: 1, width: 2, hidden: 2, heads: 1, kv_heads: 1, vocabulary: 256, context: 4 }
+  const decoder = { ...sizes, tied: true, norm_epsilon: 1e-5, rope_base: 10_000 }
+  const tensor = { name: 'blk.0.conv.weight', dims: [2], values: Float32Array.of(1, 2) }
+  const refusals = [
+    writeHubDecoder(folder.path, { ...decoder, vocabulary: 300 }, []),
+    writeHubDecoder(folder.path, decoder, [tensor]),
+  ]
+  for (const refused of refusals) await expect(refused).rejects.toMatchObject({ code: 'WEFT-MOD-111' })
+  expect(await readdir(folder.path)).toEqual([])
 })
