@@ -1,7 +1,7 @@
 /** `weft eval`: a trained model over examples, its own or others. */
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { NoRowsError } from '../../data/index.ts'
 import type { PartName } from '../../data/index.ts'
 import { ADAPTER_FILES } from '../../models/index.ts'
@@ -39,7 +39,7 @@ export interface Evaluation {
   readonly metrics: Metrics
 }
 
-const ADAPTER_HINT = 'its metrics are in result.json; weft adapter add brings it in, to be asked'
+const RUN_HINT = 'name the folder of a run, or a model in one'
 const ROWS_BYTES = 2 ** 29
 
 /** @throws RunFolderError, TrainedModelError, NoRowsError, and the errors of plans, data and models */
@@ -102,13 +102,19 @@ export async function evalModel(needs: TrainNeeds, request: EvalRequest, signal?
 async function pathsOf({ model, plan }: EvalRequest): Promise<{ readonly model: string; readonly plan: string }> {
   const path = resolve(model)
   const stats = await stat(path).catch(() => undefined)
-  if (stats === undefined) throw new RunFolderError(path, 'is not there', 'name the folder of a run, or a model in one')
+  if (stats === undefined) throw new RunFolderError(path, 'is not there', RUN_HINT)
   const folder = stats.isDirectory() ? path : dirname(path)
-  const file = stats.isDirectory() ? join(path, RUN_FILES.model) : path
-  if ((await stat(file).catch(() => undefined)) === undefined) {
-    const isAdapter = (await stat(join(folder, ADAPTER_FILES.config)).catch(() => undefined)) !== undefined
-    if (isAdapter) throw new RunFolderError(path, 'holds an adapter', ADAPTER_HINT)
+  const isThere = async (name: string): Promise<boolean> =>
+    (await stat(join(folder, name)).catch(() => undefined)) !== undefined
+  const isWhole = stats.isDirectory()
+  const isOfAdapter = isWhole || Object.values<string>(ADAPTER_FILES).includes(basename(path))
+  if (isOfAdapter && !(await isThere(RUN_FILES.model))) {
+    if (await isThere(ADAPTER_FILES.config)) {
+      throw new RunFolderError(path, 'holds an adapter', `weft eval ${folder} evaluates it beside its base model`)
+    }
+    if (!(await isThere(RUN_FILES.plan))) throw new RunFolderError(path, 'holds no run', RUN_HINT)
     throw new RunFolderError(path, 'has no model yet', 'weft train --resume ends the run')
   }
+  const file = isWhole ? join(path, RUN_FILES.model) : path
   return { model: file, plan: plan === undefined ? join(folder, RUN_FILES.plan) : resolve(plan) }
 }

@@ -1,0 +1,131 @@
+/** `weft adapter` and `weft eval` of an adapter: out as a GGUF file, in again, how good it is, and what is no adapter. */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { importModel } from '../../src/models/index.ts'
+import { createBlobStore } from '../../src/store/index.ts'
+import { systemClock } from '../../src/util/index.ts'
+import { writeGguf } from '../models/support/gguf-writer.ts'
+import { tinyLlama } from '../models/support/tiny-llama.ts'
+import { call, json } from './support.ts'
+
+const PLAN = {
+  schema: 'weft.train-plan/1',
+  seed: 2,
+  task: 'language',
+  data: { kind: 'text', path: 'texts.jsonl', length: 8 },
+  split: { every: 4, test: 3 },
+  model: { kind: 'base', name: 'mine' },
+  optimizer: { kind: 'adamw', lr: 0.02 },
+  epochs: 1,
+  batch: 4,
+  threads: 1,
+}
+
+let base: string
+const at = (name: string): string => join(base, name)
+const here = (...args: readonly string[]): ReturnType<typeof call> => call([...args, '--home', at('home')])
+const adapter = (...args: readonly string[]): ReturnType<typeof call> => here('adapter', ...args, '--model', 'mine')
+
+async function train(name: string, changes: object = {}): Promise<void> {
+  await writeFile(at(`${name}.json`), JSON.stringify({ ...PLAN, ...changes }))
+  expect(await here('train', at(`${name}.json`), '--out', at(name))).toMatchObject({ status: 0 })
+}
+
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), 'weft-cli-adapter-'))
+  await writeFile(at('mine.gguf'), writeGguf(tinyLlama()))
+  const store = await createBlobStore({ directory: at('home/store') })
+  const folders = { directory: at('home/partitions'), downloads: at('home/downloads') }
+  await importModel({ store, clock: systemClock(), ...folders }, { source: at('mine.gguf') })
+  await writeFile(at('texts.jsonl'), `${JSON.stringify({ text: 'the sea the sea '.repeat(24) })}\n`)
+  await train('low')
+  await train('soft', { adapter: { kind: 'prompt', tokens: 2 } })
+})
+afterAll(() => rm(base, { recursive: true, force: true }))
+
+describe('weft adapter', () => {
+  it('writes a GGUF file, and what it reads of one is the adapter that it wrote', async () => {
+    expect(await adapter('add', at('low'))).toMatchObject({ status: 0 })
+    const out = await adapter('export', 'low', '--out', at('low.gguf'), '--json')
+    const told = { schema: 'weft.adapter-exported/1', model: 'mine', name: 'low', file: at('low.gguf') }
+    expect(json(out.stdout)).toEqual({ ...told, bytes: (await readFile(at('low.gguf'))).length })
+    const added = await adapter('add', at('low.gguf'), '--name', 'back', '--json')
+    expect(json(added.stdout)).toMatchObject({ schema: 'weft.adapter/1', name: 'back', kind: 'lora', rank: 8 })
+    const [low, back] = await Promise.all(
+      ['low', 'back'].map((name) => readFile(at(`home/adapters/mine/${name}/adapter_model.safetensors`))),
+    )
+    expect(back).toEqual(low)
+    const listed = json((await here('adapter', 'ls', '--json')).stdout)['adapters'] as { name: string }[]
+    expect(listed.map(({ name }) => name).sort()).toEqual(['back', 'low'])
+    expect(await adapter('export', 'low', '--out', at('low.gguf'))).toMatchObject({ status: 2 })
+  })
+
+  it('a soft prompt, and what is not here, are not written', async () => {
+    const soft = await adapter('export', at('soft'), '--out', at('soft.gguf'))
+    expect([soft.status, soft.stderr]).toEqual([8, expect.stringMatching(/no place for a soft prompt/)])
+    const nobody = await adapter('export', 'nobody', '--out', at('soft.gguf'))
+    expect(nobody.stderr).toContain('WEFT-MOD-052')
+    expect(await readdir(base)).not.toContain('soft.gguf')
+  })
+
+  it.each([
+    ['the model itself', () => readFile(at('mine.gguf')), 8, 'WEFT-MOD-110'],
+    ['an adapter of another architecture', () => changed('\0llama', '\0qwen2'), 8, 'WEFT-MOD-110'],
+    ['one that lacks a matrix', () => changed('blk.1.attn_v', 'blk.9.attn_v'), 8, 'WEFT-MOD-110'],
+    ['one that is cut off', async () => (await exported()).subarray(0, -500), 8, 'WEFT-MOD-002'],
+    ['something else', () => Promise.resolve(Buffer.from('no adapter at all')), 8, 'WEFT-MOD-002'],
+  ])('%s is not taken in, and nothing of it is kept', async (_, bytes, status, code) => {
+    await writeFile(at('bad.gguf'), await bytes())
+    const bad = await adapter('add', at('bad.gguf'))
+    expect([bad.status, bad.stderr]).toEqual([status, expect.stringContaining(code)])
+    expect(await readdir(at('home/adapters/mine')).catch(() => [])).not.toContain('bad')
+  })
+
+  it('takes no folder without an adapter, nor a name that is none', async () => {
+    await mkdir(at('empty'))
+    expect((await adapter('add', at('empty'))).stderr).toContain('WEFT-MOD-110')
+    expect((await adapter('add', at('low'), '--name', '../up')).stderr).toContain('WEFT-MOD-110')
+    expect((await here('adapter', 'add', at('low'), '--model', 'nobody')).stderr).toContain('WEFT-MOD-050')
+  })
+})
+
+describe('weft eval', () => {
+  it.each(['low', 'soft'])('says of the adapter %s what its run said, and of other texts', async (name) => {
+    const { metrics } = json(await readFile(at(`${name}/result.json`), 'utf8')) as { metrics: { test: object } }
+    const own = await here('eval', at(name), '--json', '--threads', '1')
+    const told = { schema: 'weft.evaluation/1', model: at(name), part: 'test', metrics: metrics.test }
+    expect(json(own.stdout)).toEqual({ ...told, examples: expect.any(Number) as number })
+    const other = json((await here('eval', at(name), '--data', at('texts.jsonl'), '--json')).stdout)
+    expect(other).toMatchObject({ part: null, metrics: { perplexity: expect.any(Number) as number } })
+    const shown = await here('eval', at(name), '--part', 'train')
+    expect(shown).toMatchObject({ status: 0, stdout: expect.stringMatching(/^loss \d+\.\d{4}\n/m) as string })
+    expect(shown.stderr).toContain('of the part train')
+  })
+
+  it('says what to name in place of a file of an adapter, and of a folder without a run', async () => {
+    const file = await here('eval', at('low/adapter_model.safetensors'))
+    expect(file).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(`weft eval ${at('low')} evaluates it`) as string,
+    })
+    await mkdir(at('nothing'))
+    const nothing = await here('eval', at('nothing'))
+    expect(nothing.stderr).toMatch(/holds no run.*WEFT-INF-125/)
+    expect(nothing.stderr).toContain('name the folder of a run')
+    await mkdir(at('begun'))
+    await writeFile(at('begun/plan.json'), '{}')
+    expect((await here('eval', at('begun'))).stderr).toContain('weft train --resume ends the run')
+  })
+})
+
+const exported = async (): Promise<Buffer> => {
+  await rm(at('again.gguf'), { force: true })
+  expect(await adapter('export', at('low'), '--out', at('again.gguf'))).toMatchObject({ status: 0 })
+  return readFile(at('again.gguf'))
+}
+
+async function changed(from: string, to: string): Promise<Buffer> {
+  return Buffer.from((await exported()).toString('latin1').replace(from, to), 'latin1')
+}
