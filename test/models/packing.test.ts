@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { stageFiles, unpackQuants } from '../../src/models/index.ts'
+import { dequantize, stageFiles, unpackQuants } from '../../src/models/index.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
 import { headGraph } from '../../src/models/llama/head.ts'
 import { rotatedHeadRows } from '../../src/models/llama/head-width.ts'
@@ -146,9 +146,10 @@ describe('a matrix in parts', () => {
         [quants, scales].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
       )
     }
-    const [q, k, v, down] = await Promise.all(['attn_q', 'attn_k', 'attn_v', 'ffn_down'].map(whole))
+    const parts = ['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_down']
+    const [q, k, v, output, down] = await Promise.all(parts.map(whole))
     // So large that they come in parts.
-    for (const { bytes: own } of [q!, down!]) expect(own.length).toBeGreaterThan(CHUNK_BYTES)
+    for (const { bytes: own } of [q!, output!, down!]) expect(own.length).toBeGreaterThan(CHUNK_BYTES)
     for (const rope_interleaved of [true, false]) {
       const shape = { ...manifest.shape, rope_interleaved }
       const [made, expected] = [new MemoryWeights(), new MemoryWeights()]
@@ -156,9 +157,31 @@ describe('a matrix in parts', () => {
       const heads = [rotatedHeadRows(q!, shape), rotatedHeadRows(k!, shape), v!]
       const wanted = await packMatrix(expected, heads, matrixForm('attn_q', block.weights))
       expect(bytes(made, layer.qkv[0]!).equals(bytes(expected, wanted))).toBe(true)
+      const attended = await packMatrix(expected, [output!], matrixForm('attn_output', block.weights))
+      expect(bytes(made, layer.output).equals(bytes(expected, attended))).toBe(true)
       const last = await packMatrix(expected, [down!], matrixForm('ffn_down', block.weights))
       expect(bytes(made, layer.down).equals(bytes(expected, last))).toBe(true)
     }
+  })
+
+  it('takes what narrow heads give: its columns lie where the elements of a head do, and zeros behind them', async () => {
+    const sizes = { layers: 1, width: 64, heads: 3, kv_heads: 1, head_dim: 24, rope_dim: 24, hidden: 64 }
+    const manifest = await randomModel(store, { type: 'F32', weights: 'f32', shape: sizes })
+    const block = manifest.blocks[1]!
+    const ref = block.tensors.find(({ name }) => name === 'blk.0.attn_output.weight')!
+    expect(ref.shape).toEqual([64, 72])
+    const source = dequantize(ref.type, await store.readAll(ref.address), 64 * 72)
+    const memory = new MemoryWeights()
+    const { output } = await packLayer(store, manifest.shape, block, memory)
+    if (output.kind !== 'float') throw new Error(`it is ${output.kind}`)
+    expect([output.outputs, output.inputs]).toEqual([64, 96])
+    // Turned: a row for each input.
+    const wanted = Float32Array.from({ length: 96 * 64 }, (_, at) => {
+      const [input, row] = [Math.floor(at / 64), at % 64]
+      const within = input % 32
+      return within < 24 ? source[72 * row + 24 * Math.floor(input / 32) + within]! : 0
+    })
+    expect(memory.tensor(output.weights).data).toEqual(wanted)
   })
 
   it('is read in any lengths, and not believed where a chunk is damaged', async () => {

@@ -2,7 +2,10 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { createPeer } from '../../src/index.ts'
 import { importModel } from '../../src/models/index.ts'
+import { openFileAccess } from '../../src/models/readers/random-access.ts'
+import { readSafetensors } from '../../src/models/readers/safetensors.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import { readPlan } from '../../src/training/index.ts'
 import { systemClock } from '../../src/util/index.ts'
@@ -34,6 +37,16 @@ test('weft-mite has at most a million parameters, and its loss fell from epoch t
   expect((await readPlan(at('plan.json'))).plan.model).toMatchObject({ kind: 'decoder' })
 })
 
+test('its file has as many numbers as is told, in as many bytes', async () => {
+  const access = await openFileAccess(at('model.safetensors'))
+  const tensors = await readSafetensors(access, 'model.safetensors')
+  await access.close()
+  const count = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0)
+  expect(count).toBe(((await json('result.json')) as Result).parameters)
+  const readme = await readFile(at('README.md'), 'utf8')
+  for (const told of [count, access.size]) expect(readme).toContain(told.toLocaleString('en-US'))
+})
+
 test('it is imported as a Llama whose tokens are bytes', async () => {
   await using folder = await temporaryFolder()
   const store = await createBlobStore({ directory: folder.at('store') })
@@ -41,3 +54,16 @@ test('it is imported as a Llama whose tokens are bytes', async () => {
   const { shape } = await importModel(needs, { source: at(''), name: 'weft-mite', weights: 'f32' })
   expect(shape).toMatchObject({ family: 'llama', layers: 3, width: 96, vocabulary: 256, context: 128 })
 })
+
+test('it goes on with a text, in letters and words, and says the same a second time', async () => {
+  await using folder = await temporaryFolder()
+  await using peer = await createPeer({ home: folder.at('home'), offline: true, threads: 1, logLevel: 'warn' })
+  await peer.importModel(at(''), { name: 'weft-mite' })
+  const asked = { model: 'weft-mite', prompt: 'The whale', maxTokens: 60, temperature: 0 }
+  const { text } = await peer.generate(asked).answer()
+  expect(text).toHaveLength(60)
+  // Two bits a byte are English by its looks: bytes drawn at random would hardly be letters.
+  expect(text.replace(/[^A-Za-z ]/g, '').length).toBeGreaterThan(50)
+  expect(text.trim().split(/\s+/).length).toBeGreaterThan(5)
+  expect((await peer.generate(asked).answer()).text).toBe(text)
+}, 60_000)

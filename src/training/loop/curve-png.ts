@@ -7,7 +7,7 @@ const [GRID, TEXT] = ['#dddddd', '#000000']
 const GLYPH_WIDTH = 5
 
 /** Of each row, from the top, its five places from the left as the bits of a number: what a curve says, and no more. */
-const GLYPHS: Readonly<Record<string, readonly number[]>> = {
+export const GLYPHS: Readonly<Record<string, readonly number[]>> = {
   '0': [14, 17, 19, 21, 25, 17, 14],
   '1': [4, 12, 4, 4, 4, 4, 14],
   '2': [14, 17, 1, 2, 4, 8, 31],
