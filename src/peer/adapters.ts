@@ -88,7 +88,7 @@ export async function removeAdapter(home: string, model: string, name: string): 
 }
 
 /**
- * As llama.cpp reads it. @returns its bytes
+ * In the form of llama.cpp's adapters. @returns its bytes
  * @throws ModelUnknownError, AdapterUnknownError, AdapterFileError, and the errors of the disk
  */
 export async function exportAdapter(home: string, model: string, adapter: string, file: string): Promise<number> {

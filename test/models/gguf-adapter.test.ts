@@ -1,4 +1,4 @@
-/** Adapters as GGUF files: what llama.cpp would multiply by is what weft does, and back. */
+/** Adapters as GGUF files: beside the matrices of the model's own GGUF file they do what weft does, and back. */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

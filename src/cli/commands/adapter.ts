@@ -91,12 +91,12 @@ async function merge(context: CommandContext, { model, what }: Asked): Promise<v
   else out.note(`${printable(made.model)} is a model like any other: weft run ${printable(made.model)}`)
 }
 
-/** A folder in PEFT's layout is what it is already; this is the form of llama.cpp. */
+/** A folder in PEFT's layout is what it is already; this is llama.cpp's. */
 async function exported(context: CommandContext, { model, what }: Asked): Promise<void> {
   const { home, out } = context
   const file = resolve(needed(context, 'out', 'export'))
   if (existsSync(file)) throw new UsageError(`${file} is there already`, 'name another file with --out')
   const bytes = (await (await loadFunction('peer', 'exportAdapter'))(home, model, what, file)) as number
   if (out.structured) out.document({ schema: 'weft.adapter-exported/1', model, name: what, file, bytes })
-  else out.note(`${printable(file)}: llama-cli --lora takes it`)
+  else out.note(`${printable(file)} has it in the form of llama.cpp: weft adapter add takes it too`)
 }

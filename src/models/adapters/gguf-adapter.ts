@@ -1,5 +1,5 @@
 /**
- * Low-rank adapters as llama.cpp has them: a GGUF file of type `adapter` with `<matrix>.lora_a` [rank, inputs] and
+ * Low-rank adapters in llama.cpp's form: a GGUF file of type `adapter` with `<matrix>.lora_a` [rank, inputs] and
  * `<matrix>.lora_b` [outputs, rank] (its convert_lora_to_gguf.py and src/llama-adapter.cpp), rows of q and k in the order of the
  * model's GGUF file.
  */
