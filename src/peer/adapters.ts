@@ -56,14 +56,13 @@ export async function addAdapter(home: string, model: string, source: string, na
   const { shape } = manifest
   const adapter = await (isFile ? readAdapterGguf(source, model, shape) : readAdapter(source, shape))
   const target = folderOf(home, model, name)
+  // Read before anything goes: the source may be the target.
+  const names = isFile ? [] : Object.values(ADAPTER_FILES)
+  const files = await Promise.all(names.map(async (file) => [file, await readFile(join(source, file))] as const))
   await rm(target, { recursive: true, force: true })
   await needFolders(target, 0o700)
   if (isFile) await writeAdapter(target, shape, model, adapter)
-  else {
-    for (const file of Object.values(ADAPTER_FILES)) {
-      await writeFileAtomic(join(target, file), await readFile(join(source, file)))
-    }
-  }
+  for (const [file, bytes] of files) await writeFileAtomic(join(target, file), bytes)
   return infoOf(model, name, adapter)
 }
 

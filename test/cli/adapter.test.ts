@@ -1,9 +1,11 @@
 /** `weft adapter` and `weft eval` of an adapter: out as a GGUF file, in again, how good it is, and what is no adapter. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { importModel } from '../../src/models/index.ts'
+import { safetensorsBytes } from '../../src/models/adapters/write-safetensors.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { writeGguf } from '../models/support/gguf-writer.ts'
@@ -62,6 +64,15 @@ describe('weft adapter', () => {
     expect(await adapter('export', 'low', '--out', at('low.gguf'))).toMatchObject({ status: 2 })
   })
 
+  it('keeps an adapter that is added once more, out of its own folder', async () => {
+    const own = at('home/adapters/mine/again')
+    expect(await adapter('add', at('low'), '--name', 'again')).toMatchObject({ status: 0 })
+    expect(await adapter('add', own)).toMatchObject({ status: 0 })
+    const files = await readdir(own)
+    expect(files.sort()).toEqual(['adapter_config.json', 'adapter_model.safetensors'])
+    expect(await adapter('rm', 'again')).toMatchObject({ status: 0 })
+  })
+
   it('a soft prompt, and what is not here, are not written', async () => {
     const soft = await adapter('export', at('soft'), '--out', at('soft.gguf'))
     expect([soft.status, soft.stderr]).toEqual([8, expect.stringMatching(/no place for a soft prompt/)])
@@ -86,6 +97,13 @@ describe('weft adapter', () => {
   it('takes no folder without an adapter, nor a name that is none', async () => {
     await mkdir(at('empty'))
     expect((await adapter('add', at('empty'))).stderr).toContain('WEFT-MOD-110')
+    await cp(at('low/adapter_model.safetensors'), at('empty/adapter_model.safetensors'))
+    // Nobody writes into it.
+    execFileSync('mkfifo', [at('empty/adapter_config.json')])
+    expect((await adapter('add', at('empty'))).stderr).toContain('WEFT-MOD-110')
+    await cp(at('low'), at('bare'), { recursive: true })
+    await writeFile(at('bare/adapter_model.safetensors'), safetensorsBytes([], {}))
+    expect((await adapter('add', at('bare'))).stderr).toMatch(/WEFT-MOD-110\s+why: it has no tensor/)
     expect((await adapter('add', at('low'), '--name', '../up')).stderr).toContain('WEFT-MOD-110')
     expect((await here('adapter', 'add', at('low'), '--model', 'nobody')).stderr).toContain('WEFT-MOD-050')
   })

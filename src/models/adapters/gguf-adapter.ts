@@ -5,19 +5,16 @@
  */
 import { ARCHITECTURES } from '../architectures/index.ts'
 import type { Architecture } from '../architectures/index.ts'
-import { dequantize } from '../dequantize/index.ts'
-import { filedDims, fromFile, toFile } from '../llama/adapted/adapter-layout.ts'
-import { ADAPTED_PARTS } from '../llama/adapted/adapter-parts.ts'
-import type { AdaptedPart } from '../llama/adapted/adapter-parts.ts'
+import { ADAPTED_MATRICES } from '../llama/adapted/adapter-parts.ts'
+import { adjacentRow } from '../llama/head-width.ts'
 import type { DecoderShape } from '../manifest.ts'
 import { GGUF_MAGIC, readGguf } from '../readers/gguf.ts'
 import type { GgufFile } from '../readers/gguf.ts'
 import { openFileAccess } from '../readers/random-access.ts'
 import type { RandomAccess } from '../readers/random-access.ts'
 import { AdapterFileError } from './errors.ts'
-import { adjacentRow, MATRICES } from './merge.ts'
-import { isAllFinite, MOST_RANK } from './peft.ts'
-import type { LowRankAdapter } from './sealed.ts'
+import { AdapterTensors, filedFactors, takeFactors } from './low-rank.ts'
+import type { LowRankAdapter, Place } from './low-rank.ts'
 
 const VERSION = 3
 const ALIGNMENT = 32
@@ -27,27 +24,17 @@ const F32 = 0
 
 /** @param base name of the model, for people. @throws AdapterFileError where the model's GGUF file has other matrices */
 export function adapterGguf(base: string, shape: DecoderShape, adapter: LowRankAdapter): Uint8Array {
-  const { rank, alpha, parts } = adapter
   const architecture = architectureOf(base, shape)
-  const tensors = Array.from({ length: shape.layers }, (_, layer) =>
-    parts.flatMap((part) =>
-      (['a', 'b'] as const).map((factor) => ({
-        name: tensorName(layer, part, factor),
-        dims: filedDims(shape, part, factor, rank),
-        values: reordered(
-          toFile(shape, part, factor, rank, adapter.value(layer, part, factor)),
-          rowsOf(shape, architecture, part, factor, rank),
-          filedDims(shape, part, factor, rank),
-        ),
-      })),
-    ),
-  ).flat()
+  const tensors = filedFactors(shape, adapter, ggufName).map((tensor) => {
+    const inFile = rowOf(shape, architecture, tensor.place)
+    return { ...tensor, values: moved(tensor.values, tensor.dims, (row) => row, inFile) }
+  })
   const keys = [
     [VALUE.string, 'general.type', 'adapter'],
     [VALUE.string, 'general.architecture', architecture.gguf[0]!],
     [VALUE.string, 'general.name', base],
     [VALUE.string, 'adapter.type', 'lora'],
-    [VALUE.f32, 'adapter.lora.alpha', alpha],
+    [VALUE.f32, 'adapter.lora.alpha', adapter.alpha],
   ] as const
   const head = [u32(GGUF_MAGIC), u32(VERSION), u64(tensors.length), u64(keys.length)]
   for (const [type, key, value] of keys)
@@ -83,32 +70,17 @@ async function read(
 ): Promise<LowRankAdapter> {
   const file = await readGguf(access)
   const alpha = checkedAlpha(path, file, architecture)
-  const tensors = new Map(file.tensors.map((tensor) => [tensor.name, tensor]))
-  const parts = ADAPTED_PARTS.filter((part) => tensors.has(tensorName(0, part, 'a')))
-  const rank = tensors.get(tensorName(0, parts[0] ?? 'q', 'a'))?.shape[0] ?? 0
-  if (rank < 1 || rank > MOST_RANK) throw new AdapterFileError(path, `a rank of ${rank} is none`)
-  const values = new Map<string, Float32Array>()
-  for (let layer = 0; layer < shape.layers; layer++) {
-    for (const part of parts) {
-      for (const factor of ['a', 'b'] as const) {
-        const name = tensorName(layer, part, factor)
-        const tensor = tensors.get(name)
-        const dims = filedDims(shape, part, factor, rank)
-        if (tensor?.shape.join() !== dims.join()) {
-          throw new AdapterFileError(path, `${name} is missing, or not [${dims.join(', ')}]`, { tensor: name })
-        }
-        tensors.delete(name)
-        const filed = dequantize(tensor.type, await access.read(tensor.offset, tensor.bytes), dims[0] * dims[1])
-        if (!isAllFinite(filed)) throw new AdapterFileError(path, `${name} has a value that is no finite number`)
-        const rows = rowsOf(shape, architecture, part, factor, rank)
-        values.set(`${layer}/${part}/${factor}`, fromFile(shape, part, factor, rank, restored(filed, rows, dims)))
-      }
-    }
-  }
-  const odd = tensors.keys().next().value
-  if (odd !== undefined) throw new AdapterFileError(path, `it has the tensor ${odd}, which the model has no place for`)
-  const value: LowRankAdapter['value'] = (layer, part, factor) => values.get(`${layer}/${part}/${factor}`)!
-  return { kind: 'lora', rank, alpha, parts, value }
+  const tensors = new AdapterTensors(path, access, file.tensors)
+  const adapter = await takeFactors(tensors, shape, {
+    where: path,
+    named: ggufName,
+    alpha: () => alpha,
+    from: 0,
+    to: shape.layers,
+    rows: (place, values, dims) => moved(values, dims, rowOf(shape, architecture, place), (row) => row),
+  })
+  tensors.end()
+  return adapter
 }
 
 function checkedAlpha(path: string, { metadata }: GgufFile, { gguf, family }: Architecture): number {
@@ -134,35 +106,26 @@ function architectureOf(base: string, { family }: DecoderShape): Architecture {
   throw new AdapterFileError(base, `GGUF files of ${family} have other matrices than the adapter stands beside`)
 }
 
-function tensorName(layer: number, part: AdaptedPart, factor: 'a' | 'b'): string {
-  return `blk.${layer}.${MATRICES[part]}.weight.lora_${factor}`
+function ggufName({ layer, part, factor }: Place): string {
+  return `blk.${layer}.${ADAPTED_MATRICES[part]}.weight.lora_${factor}`
 }
 
 /** From a row in the hub's order to the row in the GGUF file. */
-function rowsOf(
-  shape: DecoderShape,
-  { ggufPairs }: Architecture,
-  part: AdaptedPart,
-  factor: 'a' | 'b',
-  rank: number,
-): readonly number[] {
-  const [rows] = filedDims(shape, part, factor, rank)
+function rowOf(shape: DecoderShape, { ggufPairs }: Architecture, { part, factor }: Place): (row: number) => number {
   const isPaired = factor === 'b' && (part === 'q' || part === 'k') && ggufPairs === 'adjacent'
-  return Array.from({ length: rows }, (_, row) => (isPaired ? adjacentRow(shape, row) : row))
+  return (row) => (isPaired ? adjacentRow(shape, row) : row)
 }
 
-function reordered(values: Float32Array, to: readonly number[], [, columns]: readonly [number, number]): Float32Array {
+/** Each row of [rows, columns] from one place to another. */
+function moved(
+  values: Float32Array,
+  [rows = 0, columns = 0]: readonly number[],
+  from: (row: number) => number,
+  to: (row: number) => number,
+): Float32Array {
   const result = new Float32Array(values.length)
-  for (const [row, place] of to.entries()) {
-    result.set(values.subarray(row * columns, (row + 1) * columns), place * columns)
-  }
-  return result
-}
-
-function restored(values: Float32Array, from: readonly number[], [, columns]: readonly [number, number]): Float32Array {
-  const result = new Float32Array(values.length)
-  for (const [row, place] of from.entries()) {
-    result.set(values.subarray(place * columns, (place + 1) * columns), row * columns)
+  for (let row = 0; row < rows; row++) {
+    result.set(values.subarray(from(row) * columns, (from(row) + 1) * columns), to(row) * columns)
   }
   return result
 }

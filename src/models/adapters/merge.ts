@@ -2,22 +2,13 @@
 import type { BlobStore } from '../../store/index.ts'
 import { makeBlock } from '../blocks.ts'
 import { dequantize, floatsToHalves } from '../dequantize/index.ts'
-import { filedDims, toFile } from '../llama/adapted/adapter-layout.ts'
+import { toFile } from '../llama/adapted/adapter-layout.ts'
+import { ADAPTED_MATRICES } from '../llama/adapted/adapter-parts.ts'
 import type { AdaptedPart } from '../llama/adapted/adapter-parts.ts'
+import { adjacentRow } from '../llama/head-width.ts'
 import { manifestDigest } from '../manifest-check.ts'
 import type { DecoderShape, ModelManifest, TensorRef } from '../manifest.ts'
-import type { LowRankAdapter } from './sealed.ts'
-
-/** As GGUF files name them. */
-export const MATRICES: Readonly<Record<AdaptedPart, string>> = {
-  q: 'attn_q',
-  k: 'attn_k',
-  v: 'attn_v',
-  o: 'attn_output',
-  gate: 'ffn_gate',
-  up: 'ffn_up',
-  down: 'ffn_down',
-}
+import type { LowRankAdapter } from './low-rank.ts'
 
 /** Puts the new tensors into the store. @param model name of the result */
 export async function mergeAdapter(
@@ -35,7 +26,7 @@ export async function mergeAdapter(
     }
     const tensors: TensorRef[] = []
     for (const ref of block.tensors) {
-      const part = adapter.parts.find((each) => ref.name === `blk.${index - 1}.${MATRICES[each]}.weight`)
+      const part = adapter.parts.find((each) => ref.name === `blk.${index - 1}.${ADAPTED_MATRICES[each]}.weight`)
       tensors.push(part === undefined ? ref : await merged(store, shape, ref, adapter, index - 1, part))
     }
     blocks.push(makeBlock('decoder', tensors, block.weights, shape))
@@ -59,9 +50,8 @@ async function merged(
   const a = toFile(shape, part, 'a', rank, adapter.value(layer, part, 'a'))
   const b = toFile(shape, part, 'b', rank, adapter.value(layer, part, 'b'))
   const scale = adapter.alpha / rank
-  const rowOf = sourceRows(shape, part, filedDims(shape, part, 'b', rank)[0])
   for (let output = 0; output < outputs; output++) {
-    const from = rowOf(output) * inputs
+    const from = sourceRow(shape, part, output) * inputs
     for (let at = 0; at < rank; at++) {
       const weight = scale * b[output * rank + at]!
       for (let input = 0; input < inputs; input++) {
@@ -75,16 +65,6 @@ async function merged(
 }
 
 /** From a row in the hub's order to the source's: of files that rotate neighbours, q and k have the pairs side by side. */
-function sourceRows(shape: DecoderShape, part: AdaptedPart, rows: number): (row: number) => number {
-  if (!shape.rope_interleaved || (part !== 'q' && part !== 'k')) return (row) => row
-  const places = Array.from({ length: rows }, (_, row) => adjacentRow(shape, row))
-  return (row) => places[row]!
-}
-
-/** Of a row of q or k whose head has the first halves of its pairs before the second: where it is with the pairs side by side. */
-export function adjacentRow({ head_dim: head, rope_dim: turned }: DecoderShape, row: number): number {
-  const half = turned / 2
-  const within = row % head
-  const place = within >= turned ? within : within < half ? 2 * within : 2 * (within - half) + 1
-  return row - within + place
+function sourceRow(shape: DecoderShape, part: AdaptedPart, row: number): number {
+  return shape.rope_interleaved && (part === 'q' || part === 'k') ? adjacentRow(shape, row) : row
 }

@@ -25,44 +25,52 @@ export function rotatedHeadRows(source: SourceMatrix, shape: DecoderShape): Sour
   return padHeadRows(shape.rope_interleaved ? source : pairedRows(source, shape), shape)
 }
 
-/** The element i of the first half and its partner, i + rope_dim / 2, become neighbours; the others stay behind them. */
-function pairedRows(source: SourceMatrix, { head_dim, rope_dim }: DecoderShape): SourceMatrix {
+/**
+ * Where a row of q or k is with the pairs that are rotated side by side, when those of its head come with the first halves of the
+ * pairs before the second. What is not rotated stays behind them.
+ */
+export function adjacentRow({ head_dim: head, rope_dim: turned }: DecoderShape, row: number): number {
+  const half = turned / 2
+  const within = row % head
+  const place = within >= turned ? within : within < half ? 2 * within : 2 * (within - half) + 1
+  return row - within + place
+}
+
+function pairedRows(source: SourceMatrix, shape: DecoderShape): SourceMatrix {
   const rowBytes = sourceBytes(source.type, source.inputs)
   const bytes = new Uint8Array(source.bytes.length)
   for (let row = 0; row < source.outputs; row++) {
-    const within = row % head_dim
-    const from = within < rope_dim ? (within >> 1) + (within & 1) * (rope_dim / 2) : within
-    const at = (row - within + from) * rowBytes
-    bytes.set(source.bytes.subarray(at, at + rowBytes), row * rowBytes)
+    bytes.set(source.bytes.subarray(row * rowBytes, (row + 1) * rowBytes), adjacentRow(shape, row) * rowBytes)
   }
   return { ...source, bytes }
 }
 
 /** Rows of zeros behind each head's rows: for q, k and v. */
 export function padHeadRows(source: SourceMatrix, shape: DecoderShape): SourceMatrix {
+  const { outputs, inputs } = source
   const wide = kernelHeadDim(shape)
   if (wide === shape.head_dim) return source
-  const heads = source.outputs / shape.head_dim
-  const values = dequantize(source.type, source.bytes, source.outputs * source.inputs)
-  const padded = new Float32Array(heads * wide * source.inputs)
-  const headSize = shape.head_dim * source.inputs
-  for (let head = 0; head < heads; head++) {
-    padded.set(values.subarray(head * headSize, (head + 1) * headSize), head * wide * source.inputs)
-  }
-  return float32(padded, heads * wide, source.inputs)
+  const values = widened(source, shape.head_dim * inputs, wide * inputs)
+  return float32(values, (outputs / shape.head_dim) * wide, inputs)
 }
 
 /** Columns of zeros behind each head's columns: for the projection that takes what attention gives. */
 export function padHeadColumns(source: SourceMatrix, shape: DecoderShape): SourceMatrix {
+  const { outputs, inputs } = source
   const wide = kernelHeadDim(shape)
   if (wide === shape.head_dim) return source
-  const heads = source.inputs / shape.head_dim
-  const values = dequantize(source.type, source.bytes, source.outputs * source.inputs)
-  const padded = new Float32Array(source.outputs * heads * wide)
-  for (let piece = 0; piece < source.outputs * heads; piece++) {
-    padded.set(values.subarray(piece * shape.head_dim, (piece + 1) * shape.head_dim), piece * wide)
+  return float32(widened(source, shape.head_dim, wide), outputs, (inputs / shape.head_dim) * wide)
+}
+
+/** Each `narrow` values of it, and zeros behind them up to `wide`. */
+function widened({ type, bytes, outputs, inputs }: SourceMatrix, narrow: number, wide: number): Float32Array {
+  const values = dequantize(type, bytes, outputs * inputs)
+  const pieces = values.length / narrow
+  const result = new Float32Array(pieces * wide)
+  for (let piece = 0; piece < pieces; piece++) {
+    result.set(values.subarray(piece * narrow, (piece + 1) * narrow), piece * wide)
   }
-  return float32(padded, source.outputs, heads * wide)
+  return result
 }
 
 function float32(values: Float32Array, outputs: number, inputs: number): SourceMatrix {

@@ -1,9 +1,10 @@
 /** The tensors of the hub's files under GGUF's names. */
 import type { Architecture } from '../architectures/index.ts'
 import { EMBEDDING, OUTPUT } from '../decoder-tensors.ts'
+import type { LayerPart } from '../decoder-tensors.ts'
 import type { FileTensor } from './gguf-tensors.ts'
 
-const PARTS: Readonly<Record<string, string>> = {
+const PARTS: Readonly<Record<string, string> & Record<LayerPart, string>> = {
   attn_norm: 'input_layernorm',
   attn_q: 'self_attn.q_proj',
   attn_k: 'self_attn.k_proj',
@@ -32,6 +33,9 @@ const WRAPPED = /^(?:language_model\.(?=model\.|lm_head\.)|model\.language_model
 const EYES = /^(?:model\.)?(?:vision_tower|multi_modal_projector|vision_model)\./
 /** Buffers that older files have; computed from the configuration. */
 const IGNORED = /\.rotary_emb\.inv_freq$/
+
+/** Of a part of a Llama's layer. */
+export const hubPart = (part: LayerPart): string => PARTS[part]
 
 /** A Llama's tensor by the hub's name; undefined: it has none there. */
 export function hubName(own: string): string | undefined {

@@ -3,19 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { NoRowsError } from '../../data/index.ts'
-import { openEmbedding, partSize, readAdapter } from '../../models/index.ts'
-import type { Adapter, DecoderShape } from '../../models/index.ts'
+import { openEmbedding, readAdapter } from '../../models/index.ts'
 import { otherFiles } from '../data/index.ts'
 import type { EvalRequest, Evaluation } from '../loop/eval-model.ts'
 import { evaluate } from '../loop/evaluate.ts'
 import { RUN_FILES } from '../loop/folder.ts'
-import type { Tensors } from '../loop/stepper.ts'
 import { computeMetrics, metricsOf } from '../metrics/index.ts'
 import { readPlan } from '../plan/read-plan.ts'
 import type { TrainPlan } from '../plan/schema.ts'
 import { loadTokenExamples } from './examples.ts'
-import { parameterName, PROMPT } from './form.ts'
-import type { AdapterSpec } from './form.ts'
+import { parametersFrom, specOf } from './convert.ts'
 import { AdapterStepper } from './stepper.ts'
 import { adapterSpec, checkTextRows } from './train-adapter.ts'
 import type { AdapterNeeds } from './train-adapter.ts'
@@ -56,7 +53,7 @@ export async function evalAdapter(
     undo.push(() => embedding.close())
     const line = await base.line(spec, rows, work, threads)
     undo.push(() => line.close())
-    const parameters = tensorsOf(shape, adapter)
+    const parameters = parametersFrom(shape, adapter)
     const sessions = { engine: needs.engine, folder: work, options: { threads, optimization: 'basic' as const } }
     const { width } = shape
     const stepper = await AdapterStepper.open({ sessions, plan, parameters, line, embedding, width, signal })
@@ -79,30 +76,4 @@ export async function evalAdapter(
 function overFiles(plan: TrainPlan, files: readonly string[], path: string): TrainPlan {
   const absolute = files.map((file) => resolve(file))
   return { ...plan, split: undefined, test: undefined, data: otherFiles(plan.data, absolute, path) }
-}
-
-/** What the file has counts, whatever the plan said. */
-function specOf(adapter: Adapter): AdapterSpec {
-  if (adapter.kind === 'prompt') return { kind: 'prompt', tokens: adapter.tokens }
-  const { rank, alpha, parts } = adapter
-  return { kind: 'lora', rank, alpha, targets: parts }
-}
-
-function tensorsOf(shape: DecoderShape, adapter: Adapter): Tensors {
-  if (adapter.kind === 'prompt') {
-    const { tokens, rows } = adapter
-    return { [PROMPT]: { type: 'float32', dims: [tokens, shape.width], data: rows } }
-  }
-  const { rank, parts } = adapter
-  const entries = Array.from({ length: shape.layers }, (_, layer) =>
-    parts.flatMap((part) => {
-      const { inputs, outputs } = partSize(shape, part)
-      return (['a', 'b'] as const).map((factor) => {
-        const dims = factor === 'a' ? [rank, inputs] : [outputs, rank]
-        const tensor = { type: 'float32', dims, data: adapter.value(layer, part, factor) } as const
-        return [parameterName(layer + 1, part, factor), tensor] as const
-      })
-    }),
-  )
-  return Object.fromEntries(entries.flat())
 }

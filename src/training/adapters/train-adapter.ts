@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { createSeeded, NoRowsError } from '../../data/index.ts'
 import { ADAPTER_FILES, openEmbedding, writeAdapter } from '../../models/index.ts'
-import type { Adapter, Embedding, ModelManifest, Tokenizer } from '../../models/index.ts'
-import type { Tensor } from '../../onnx/index.ts'
+import type { Embedding, ModelManifest, Tokenizer } from '../../models/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { absoluteData } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
@@ -23,7 +22,8 @@ import type { TrainNeeds, TrainOutcome, TrainProgressSink, TrainRequest, TrainRe
 import { metricsOf } from '../metrics/index.ts'
 import { readPlan } from '../plan/read-plan.ts'
 import type { TrainPlan } from '../plan/schema.ts'
-import { firstAdapter, formOf, parameterName, PROMPT } from './form.ts'
+import { asAdapter } from './convert.ts'
+import { firstAdapter, formOf, PROMPT } from './form.ts'
 import type { AdapterSpec } from './form.ts'
 import { loadTokenExamples } from './examples.ts'
 import type { AdapterLine } from './line.ts'
@@ -197,14 +197,4 @@ async function finish(job: Finished, loop: Run, parameters: Tensors, signal?: Ab
   const count = Object.values(parameters).reduce((sum, { data }) => sum + data.length, 0)
   const files = [ADAPTER_FILES.config, ADAPTER_FILES.weights]
   return writeResult({ ...job, name: plan.name ?? 'adapter', parameters: count, files }, loop, metrics)
-}
-
-/** As files have it. */
-export function asAdapter(spec: AdapterSpec, parameters: Tensors): Adapter {
-  const values = (tensor: Tensor | undefined): Float32Array => tensor!.data as Float32Array
-  if (spec.kind === 'prompt') return { kind: 'prompt', tokens: spec.tokens, rows: values(parameters[PROMPT]) }
-  const { rank, alpha } = spec
-  const value = (layer: number, part: (typeof spec.targets)[number], factor: 'a' | 'b'): Float32Array =>
-    values(parameters[parameterName(layer + 1, part, factor)])
-  return { kind: 'lora', rank, alpha, parts: formOf(spec).parts, value }
 }

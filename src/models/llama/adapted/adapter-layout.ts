@@ -3,7 +3,7 @@
  * are rotated side by side, heads filled up with zeros; head-width.ts).
  */
 import type { DecoderShape } from '../../manifest.ts'
-import { kernelHeadDim } from '../head-width.ts'
+import { adjacentRow, kernelHeadDim } from '../head-width.ts'
 import { partSize } from './adapter-parts.ts'
 import type { AdaptedPart } from './adapter-parts.ts'
 
@@ -56,19 +56,12 @@ function eachPlace(
   visit: (file: number, kernel: number) => void,
 ): void {
   const [rows, columns] = filedDims(shape, part, factor, rank)
-  const { head_dim: narrow, rope_dim: turned } = shape
+  const { head_dim: narrow } = shape
   const wide = kernelHeadDim(shape)
   const inHeads = (at: number): number => Math.floor(at / narrow) * wide + (at % narrow)
-  /** Of a row of q or k in the hub's order: the first halves of the pairs stand before the second. */
-  const paired = (row: number): number => {
-    const within = row % narrow
-    const half = turned / 2
-    const place = within >= turned ? within : within < half ? 2 * within : 2 * (within - half) + 1
-    return row - within + place
-  }
   const rowOf = (row: number): number => {
     if (factor === 'a' || !['q', 'k', 'v'].includes(part)) return row
-    return inHeads(part === 'v' ? row : paired(row))
+    return inHeads(part === 'v' ? row : adjacentRow(shape, row))
   }
   const columnOf = (column: number): number => (factor === 'a' && part === 'o' ? inHeads(column) : column)
   const { inputs } = partSize(shape, part)

@@ -1,10 +1,22 @@
 /** The matrices of a decoder layer that an adapter may stand beside, and their sizes as kernels have them. */
 import type { GraphBuilder } from '../../../onnx/index.ts'
+import type { LayerPart } from '../../decoder-tensors.ts'
 import type { DecoderShape } from '../../manifest.ts'
 import { kernelHeadDim } from '../head-width.ts'
 
 export const ADAPTED_PARTS = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const
 export type AdaptedPart = (typeof ADAPTED_PARTS)[number]
+
+/** As GGUF files name them. */
+export const ADAPTED_MATRICES = {
+  q: 'attn_q',
+  k: 'attn_k',
+  v: 'attn_v',
+  o: 'attn_output',
+  gate: 'ffn_gate',
+  up: 'ffn_up',
+  down: 'ffn_down',
+} as const satisfies Readonly<Record<AdaptedPart, LayerPart>>
 
 /** Where `decoderLayer` asks for adapters: q, k and v come together. */
 export type AdaptedPlace = 'qkv' | 'o' | 'gate' | 'up' | 'down'
