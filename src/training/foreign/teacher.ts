@@ -26,6 +26,11 @@ export interface Teacher {
 /** Of these operators an older set means something else by the same attributes and inputs. */
 const CHANGED: ReadonlySet<string> = new Set(['GroupNormalization'])
 
+/** What they give is no logit any more: the loss would take a softmax of probabilities. */
+const PROBABLE: ReadonlySet<string> = new Set(['Softmax', 'Sigmoid', 'HardSigmoid'])
+/** The same numbers go through them. */
+const PASSING: ReadonlySet<string> = new Set(['Identity', 'Cast', 'Squeeze', 'Unsqueeze', 'Reshape', 'Flatten'])
+
 /**
  * @param outputs of the model that is trained
  * @throws TrainedModelError when it takes or gives something else than the model, or its input is not clear
@@ -49,6 +54,12 @@ export function teacherOf(
   if (odd !== undefined && (model.opsets.get('') ?? 0) < 21) {
     throw new TrainedModelError(`the teacher has ${odd.opType} of an operator set before 21: export it anew`)
   }
+  const by = makerOf(model, output)
+  if (by !== undefined && PROBABLE.has(by)) {
+    throw new TrainedModelError(
+      `the teacher's output ${output} is of a ${by}: it has to give logits, as they are before it`,
+    )
+  }
   const type = inferShapes(model).types.get(output)
   const shape: readonly Dimension[] = type?.kind === 'tensor' ? (type.shape ?? []) : []
   const last = shape.length < 2 ? 1 : shape.at(-1)
@@ -56,6 +67,14 @@ export function teacherOf(
     throw new TrainedModelError(`the teacher gives [${shape.join(', ')}], and the model has ${outputs} classes`)
   }
   return { model, input, output, takesRaw }
+}
+
+/** The operator that made the numbers of a value. */
+function makerOf({ graph }: Model, value: string): string | undefined {
+  const made = new Map(graph.nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)))
+  let node = made.get(value)
+  while (node !== undefined && PASSING.has(node.opType)) node = made.get(node.inputs[0] ?? '')
+  return node?.opType
 }
 
 /** Sizes that both know. @throws TrainedModelError */

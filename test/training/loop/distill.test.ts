@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { readModel, writeModel } from '../../../src/onnx/index.ts'
 import type { Node } from '../../../src/onnx/index.ts'
+import { GraphMaker } from '../../../src/training/graph/graph-maker.ts'
 import { CLOUDS, temporaryFolder, train, writeClouds, writePlan } from './support.ts'
 import type { Folder } from './support.ts'
 
@@ -50,7 +51,14 @@ test('the share of the labels counts', async () => {
 
 test('a run that was ended goes on to the same bits, and not with another teacher', async () => {
   await using folder = await temporaryFolder()
-  const plan = await taught(folder, { checkpoint: { every_steps: 5 } })
+  await taught(folder)
+  const own = await readModel(folder.at('teacher/model.onnx'))
+  // A second output of the same sizes.
+  const more = new GraphMaker(own)
+  more.output('doubled', 'float32', ['batch'], more.op('Add', ['scores', 'scores']))
+  await writeModel(more.model(), folder.at('teacher/model.onnx'))
+  const teaching = await readModel(folder.at('teacher/model.onnx'))
+  const plan = await writePlan(folder, { ...CLOUDS, ...SOFT, checkpoint: { every_steps: 5 } })
   await train(folder, plan, { out: folder.at('whole') })
   const abort = new AbortController()
   const onStep = (done: number): void => (done === 12 ? abort.abort(new Error('enough')) : undefined)
@@ -65,10 +73,10 @@ test('a run that was ended goes on to the same bits, and not with another teache
   const refused = { code: 'WEFT-INF-124' }
   await train(folder, await writePlan(folder, CLOUDS), { out: folder.at('other'), seed: 9 })
   expect(await again({ path: 'other/model.onnx' })).toMatchObject(refused)
-  expect(await again({ path: 'teacher/model.onnx', output: 'probability' })).toMatchObject(refused)
-  const own = await readModel(folder.at('teacher/model.onnx'))
+  expect(await again({ path: 'teacher/model.onnx', output: 'doubled' })).toMatchObject(refused)
   const changed = async (change: (node: Node) => Node): Promise<unknown> => {
-    await writeModel({ ...own, graph: { ...own.graph, nodes: own.graph.nodes.map(change) } }, folder.at('odd.onnx'))
+    const { graph } = teaching
+    await writeModel({ ...teaching, graph: { ...graph, nodes: graph.nodes.map(change) } }, folder.at('odd.onnx'))
     return again({ path: 'odd.onnx' })
   }
   // The same weights.
@@ -80,7 +88,7 @@ test('a run that was ended goes on to the same bits, and not with another teache
     refused,
   )
   expect(await changed((node) => node)).toMatchObject({ resumed: expect.any(Number) as number })
-})
+}, 120_000)
 
 test.each([
   ['no teacher', { teacher: undefined }, 'WEFT-INF-121', /teacher/],
@@ -92,6 +100,7 @@ test.each([
     /loss/,
   ],
   ['other features', { features: [{ column: 'a' }] }, 'WEFT-INF-127', /the teacher takes/],
+  ['probabilities', { teacher: { ...SOFT.teacher, output: 'probability' } }, 'WEFT-INF-127', /Sigmoid.*logits/],
   ['other classes', { task: 'multiclass', classes: 3 }, 'WEFT-INF-127', /3 classes/],
 ])('%s is refused', async (_, change, code, message) => {
   await using folder = await temporaryFolder()
