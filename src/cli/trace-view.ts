@@ -53,9 +53,13 @@ function flightLines(
   { void: none }: RequestTrace,
   { mean, most }: { readonly mean: number; readonly most: number },
 ): string[] {
-  const wasted =
-    none.steps > 0 ? `; ${plural(none.rows, 'row')} in ${plural(none.steps, 'window')} came to nothing` : ''
-  return most > 1 || none.steps > 0 ? [`in flight at once: ${mean.toFixed(1)} steps, ${most} at most${wasted}`] : []
+  if (most <= 1 && (none?.steps ?? 0) === 0) return []
+  return [`in flight at once: ${mean.toFixed(1)} steps, ${most} at most${wastedNote(none)}`]
+}
+
+function wastedNote(none: RequestTrace['void']): string {
+  if (none === null) return '; what came to nothing is not known'
+  return none.steps > 0 ? `; ${plural(none.rows, 'row')} in ${plural(none.steps, 'window')} came to nothing` : ''
 }
 
 function waterfall(title: string, trace: RequestTrace, names: ReadonlyMap<string, string>, times: Times): string[] {

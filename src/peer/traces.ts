@@ -1,5 +1,5 @@
 /** Where the time of the last answers went, each for whoever asks: `weft trace`, `/api/v1/traces`. */
-import { summarizeTrace } from '../pipeline/index.ts'
+import { joinTraces, summarizeTrace } from '../pipeline/index.ts'
 import type { SessionTrace, TraceStep, TraceSummary } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { TraceMissingError } from './trace-errors.ts'
@@ -19,66 +19,66 @@ export interface TraceFacts {
 /** `weft.trace/1`. All times are milliseconds. */
 export interface RequestTrace extends TraceFacts {
   readonly schema: 'weft.trace/1'
-  /** Stages that were replaced count as further attempts; the steps of a lost stage are not told. */
+  /**
+   * Stages that were replaced count as further attempts, as does a text that begins anew; the steps of a lost stage are not told.
+   */
   readonly attempts: number
   readonly hops: SessionTrace['hops']
+  /** Of the prompt, until the first token: what is given again later is among the steps alone. */
   readonly prefill: { readonly steps: number; readonly rows: number; readonly total_ms: number }
   /** Null: no step was told of by all stages. */
   readonly decode: TraceSummary | null
   readonly dropped: number
-  /** Windows of guesses that came to nothing, and their rows. */
+  /** Windows of guesses that came to nothing, and their rows; null: that is not known. */
   readonly void: SessionTrace['void']
   readonly steps: readonly TraceStep[]
+}
+
+interface Kept {
+  readonly told: RequestTrace
+  /** Of the sessions that its answer took. */
+  readonly parts: readonly SessionTrace[]
 }
 
 export type TraceEntry = Omit<RequestTrace, 'schema' | 'steps' | 'hops'>
 
 export class Traces {
   readonly #telemetry: Pick<Telemetry, 'count'>
-  readonly #kept = new Map<string, RequestTrace>()
+  readonly #kept = new Map<string, Kept>()
 
   constructor(telemetry: Pick<Telemetry, 'count'>) {
     this.#telemetry = telemetry
   }
 
-  add(facts: TraceFacts, trace: SessionTrace): void {
-    const prompt = trace.steps.filter(({ phase }) => phase === 'prefill')
-    const ends = prompt.map(({ begin_ms: begin, total_ms: total }) => begin + total)
-    const kept: RequestTrace = {
-      schema: 'weft.trace/1',
-      ...facts,
-      attempts: new Set(trace.steps.map(({ attempt }) => attempt)).size,
-      hops: trace.hops,
-      prefill: {
-        steps: prompt.length,
-        rows: prompt.reduce((sum, { rows }) => sum + rows, 0),
-        total_ms: Math.max(0, ...ends),
-      },
-      decode: summarizeTrace(trace),
-      dropped: trace.dropped,
-      void: trace.void,
-      steps: trace.steps,
-    }
-    this.#kept.set(facts.request, kept)
+  /** Of another session of a request that is known, it goes on with what there is. */
+  add(facts: TraceFacts, part: SessionTrace): void {
+    const parts = [...(this.#kept.get(facts.request)?.parts ?? []), part]
+    this.#kept.set(facts.request, { told: toldOf(facts, parts.length === 1 ? part : joinTraces(parts)), parts })
     for (const request of this.#kept.keys()) if (this.#kept.size > MOST_TRACES) this.#kept.delete(request)
-    this.#count(trace.steps)
+    this.#count(part.steps)
   }
 
   /** Newest first. */
   list(): TraceEntry[] {
-    return [...this.#kept.values()].reverse().map(({ schema: _schema, steps: _steps, hops: _hops, ...entry }) => entry)
+    return this.#all()
+      .reverse()
+      .map(({ schema: _schema, steps: _steps, hops: _hops, ...entry }) => entry)
   }
 
   /** The last one of a model, by any of its names, that tells where the time of its steps went. */
   lastOf(...names: readonly string[]): RequestTrace | undefined {
-    return [...this.#kept.values()].findLast(({ model, decode }) => names.includes(model) && decode !== null)
+    return this.#all().findLast(({ model, decode }) => names.includes(model) && decode !== null)
   }
 
   /** @param request undefined: the last one. @throws TraceMissingError */
   get(request: string | undefined): RequestTrace {
-    const found = request === undefined ? [...this.#kept.values()].at(-1) : this.#kept.get(request)
+    const found = request === undefined ? this.#all().at(-1) : this.#kept.get(request)?.told
     if (found === undefined) throw new TraceMissingError(request)
     return found
+  }
+
+  #all(): RequestTrace[] {
+    return [...this.#kept.values()].map(({ told }) => told)
   }
 
   #count(steps: readonly TraceStep[]): void {
@@ -95,5 +95,27 @@ export class Traces {
       }
     }
     for (const [part, ms] of Object.entries(sums)) this.#telemetry.count('step_time', ms / 1000, { part })
+  }
+}
+
+function toldOf(facts: TraceFacts, trace: SessionTrace): RequestTrace {
+  const { hops, steps, dropped } = trace
+  const first = steps.findIndex(({ phase }) => phase === 'decode')
+  const prompt = first < 0 ? steps : steps.slice(0, first)
+  const ends = prompt.map(({ begin_ms: begin, total_ms: total }) => begin + total)
+  return {
+    schema: 'weft.trace/1',
+    ...facts,
+    attempts: new Set(steps.map(({ attempt }) => attempt)).size,
+    hops,
+    prefill: {
+      steps: prompt.length,
+      rows: prompt.reduce((sum, { rows }) => sum + rows, 0),
+      total_ms: Math.max(0, ...ends),
+    },
+    decode: summarizeTrace(trace),
+    dropped,
+    void: trace.void,
+    steps,
   }
 }

@@ -67,6 +67,7 @@ export type { Failover, OriginSession, Rerouted, SessionRequest } from './origin
 export type { AuditEvidence, AuditorChoice, SessionAudit } from './origin/audit-types.ts'
 export { formatRoute, routeOf } from './origin/route.ts'
 export type { RouteSegment } from './origin/route.ts'
+export { joinTraces } from './origin/joined-trace.ts'
 export { summarizeTrace } from './origin/trace.ts'
 export type { HopTimes, SessionTrace, TraceStep, TraceSummary } from './origin/trace.ts'
 export type {

@@ -34,6 +34,7 @@ function traceOf(...route: readonly Part[]): SessionTrace {
     behind: 0,
   } as const
   return {
+    began: 0,
     hops: route.map(([peer, from, to]) => ({ peer, from, to, clock_ms: 0 })),
     steps: [
       { ...step, position: 1 },
@@ -73,7 +74,10 @@ describe('the terms of an answer that was measured', () => {
     const traces = new Traces({ count: () => undefined })
     traces.add({ request: 'one', ...FACTS }, traceOf(['b', 1, 3]))
     traces.add({ request: 'two', ...FACTS, model: 'other' }, traceOf(['b', 1, 3]))
-    traces.add({ request: 'three', ...FACTS }, { hops: [], steps: [], dropped: 0, void: { steps: 0, rows: 0 } })
+    traces.add(
+      { request: 'three', ...FACTS },
+      { began: 0, hops: [], steps: [], dropped: 0, void: { steps: 0, rows: 0 } },
+    )
     expect(traces.lastOf('m')?.request).toBe('one')
     expect(traces.lastOf('digest of m', 'other')?.request).toBe('two')
     expect(traces.lastOf('unheard')).toBeUndefined()

@@ -38,6 +38,8 @@ export interface TraceStep {
 }
 
 export interface SessionTrace {
+  /** When its first step was sent: milliseconds of the origin's clock. */
+  readonly began: number
   readonly hops: readonly {
     readonly peer: string
     readonly from: number
@@ -48,8 +50,8 @@ export interface SessionTrace {
   readonly steps: readonly TraceStep[]
   /** Steps in the middle that were not kept. */
   readonly dropped: number
-  /** Windows that the first stage had and nobody answered: a guess before them was wrong. */
-  readonly void: { readonly steps: number; readonly rows: number }
+  /** Windows that the first stage had and nobody answered: a guess before them was wrong. Null: it has not told of all steps. */
+  readonly void: { readonly steps: number; readonly rows: number } | null
 }
 
 export interface TraceInit {
@@ -85,17 +87,23 @@ export function assembleTrace({ prompt, route, own, dropped, hops }: TraceInit):
       behind: span.position >= prompt ? own.filter((other) => isUnderWay(other, span)).length : 0,
     }
   })
-  const unanswered = (hops[0]?.spans ?? []).filter((span) => span.position >= prompt && !answered.has(keyOf(span)))
   return {
+    began: first,
     hops: route.map(({ peer, from, to }, place) => ({ peer, from, to, clock_ms: hops[place]?.uncertain ?? null })),
     steps,
     dropped,
-    void: dropped > 0 ? { steps: 0, rows: 0 } : sumOf(unanswered),
+    void: dropped > 0 ? null : voidOf(own, prompt, hops[0]),
   }
 }
 
-function sumOf(spans: readonly Span[]): SessionTrace['void'] {
-  return { steps: spans.length, rows: spans.reduce((sum, { rows }) => sum + rows, 0) }
+/** A stage that took another's place, or kept only some steps, cannot say what there was. */
+function voidOf(own: readonly Span[], prompt: number, first: HopTrace | undefined): SessionTrace['void'] {
+  if (first === undefined || first.dropped > 0) return null
+  const told = new Set(first.spans.map(keyOf))
+  if (!own.every((span) => told.has(keyOf(span)))) return null
+  const answered = new Set(own.map(keyOf))
+  const none = first.spans.filter((span) => span.position >= prompt && !answered.has(keyOf(span)))
+  return { steps: none.length, rows: none.reduce((sum, { rows }) => sum + rows, 0) }
 }
 
 /** Another step was sent before this one, and not answered then. */

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { assembleTrace, summarizeTrace } from '../../../src/pipeline/origin/trace.ts'
-import type { TraceInit } from '../../../src/pipeline/origin/trace.ts'
+import type { SessionTrace, TraceInit } from '../../../src/pipeline/origin/trace.ts'
 import type { HopTrace } from '../../../src/pipeline/ring/trace-answers.ts'
 import type { Span } from '../../../src/pipeline/ring/spans.ts'
 
@@ -136,4 +136,22 @@ it('windows in flight share the time in which they are under way, and those that
   const computed = trace.steps.slice(1).reduce((sum, { hops }) => sum + hops[0]!.compute_ms, 0)
   const wall = (first!.stayed + 8_000) / 1000 + trace.steps[1]!.origin_ms
   expect(summary.bubbles[0]).toBeCloseTo(1 - computed / wall, 3)
+})
+
+it('what came to nothing is not known where steps were not kept, or the first stage has not told of all', () => {
+  const init = lab(
+    Array.from({ length: 3 }, () => [
+      { wire: 10, stayed: 8 },
+      { wire: 10, stayed: 0 },
+    ]),
+    [{ off: 0, error: 0 }],
+  )
+  const [hop] = init.hops
+  const voids = (more: Partial<TraceInit>): SessionTrace['void'] => assembleTrace({ ...init, ...more }).void
+  expect(voids({})).toEqual({ steps: 0, rows: 0 })
+  expect(voids({ dropped: 1 })).toBeNull()
+  expect(voids({ hops: [undefined] })).toBeNull()
+  expect(voids({ hops: [{ ...hop!, dropped: 1 }] })).toBeNull()
+  // It took the place of one that was lost.
+  expect(voids({ hops: [{ ...hop!, spans: hop!.spans.slice(1) }] })).toBeNull()
 })
