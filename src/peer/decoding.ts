@@ -50,15 +50,15 @@ function survivingNeeds(
   session: SessionRequest,
 ): Parameters<typeof openSurviving>[0] {
   const { clock, count } = needs
-  const until = clock.now() + session.deadline
+  // However often it begins again.
+  const whole = { since: clock.now(), ...session }
   let [places, losses] = [first, 0]
   return {
     count,
     open: async (replay) => {
       const { parts, optimization } = await partsAt(needs, manifest, places, session.signal)
-      const left = { ...session, deadline: Math.max(1, Math.ceil(until - clock.now())) }
       const init = { digest: manifest.digest, parts, optimization, layout, chunkRows }
-      return openDecoding(needs, { ...init, session: left, replay })
+      return openDecoding(needs, { ...init, session: whole, replay })
     },
     relocate: (error) => {
       if (losses++ >= MOST_LOSSES || !isLoss(error)) throw error

@@ -116,15 +116,22 @@ export class Replacements {
     return [...kept.filter((segment) => segment.to <= from), ...by, ...kept.filter((segment) => segment.from >= to)]
   }
 
-  /** A placement with others in the place of peers that are gone; undefined: nobody could take their blocks. */
-  repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined {
+  /**
+   * A placement with others in the place of peers that are gone; undefined: nobody could take their blocks.
+   * @param allowed as for `replace`
+   */
+  repair(
+    manifest: ModelManifest,
+    stages: readonly PlacementStage[],
+    allowed?: ReadonlySet<string>,
+  ): readonly PlacementStage[] | undefined {
     const repaired: PlacementStage[] = []
     for (const stage of stages) {
       const { self, mesh } = this.#needs
       const isKeptOut = this.#needs.quarantine?.has(stage.peer, manifest.model) === true
       const isHere =
         stage.peer === ORIGIN || stage.peer === self || (!isKeptOut && mesh?.state(stage.peer) === 'connected')
-      const by = isHere ? [stage] : this.replace(manifest, stage, new Set())
+      const by = isHere ? [stage] : this.replace(manifest, stage, new Set(), allowed)
       if (by === undefined) return undefined
       repaired.push(...by)
     }

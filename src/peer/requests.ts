@@ -5,7 +5,6 @@ import type { ModelManifest } from '../models/index.ts'
 import { CancelledError, generate, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
 import type {
   DraftModel,
-  Failover,
   GenerateEvent,
   GenerateRequest,
   Lane,
@@ -33,14 +32,11 @@ import type { Placing } from './placing.ts'
 import type { Quarantine } from './quarantine.ts'
 import { codeOf, track } from './running.ts'
 import type { Own, Running } from './running.ts'
+import { allowedPeers, failoverOf } from './request-failover.ts'
 import type { Site } from './site.ts'
 import type { PeerEvent, RequestStatus } from './types.ts'
 import type { Traces } from './traces.ts'
 import { UnderWay } from './under-way.ts'
-import type { Tracked } from './under-way.ts'
-
-/** For which a request without a deadline of its own waits for somebody to take lost blocks. */
-const PATIENCE_MS = 2_500
 
 type CounterName = Parameters<Telemetry['count']>[0]
 
@@ -210,7 +206,7 @@ export class Requests {
     const { digest, shape } = manifest
     const traced = this.#traced(own)
     const tracked = this.underWay.track(manifest)
-    const failover = this.#failover(manifest, request, tracked)
+    const failover = failoverOf(this.#needs, manifest, request, tracked)
     const adapter = await this.#adapter(manifest, request, own)
     const audit = sessionAudit(this.#needs, manifest, request, allowedPeers(request.placement, self))
     const first = firstContext(shape)
@@ -222,8 +218,11 @@ export class Requests {
     const canDraft = audit === undefined && adapter?.tokens === undefined
     const draft = canDraft ? await this.#draft(manifest, request, route, signal) : undefined
     const known = { digest, route, failover, audit, adapter, draft, traced }
-    const open: Decoder['open'] = async (session) =>
-      tracked.session(await openSession(needs, { ...known, ...session, names: names(session.positions) }))
+    const open: Decoder['open'] = async (session) => {
+      const at = session.at === undefined ? route : failover.anew(session.at)
+      const init = { ...known, ...session, route: at, names: names(session.positions) }
+      return tracked.session(await openSession(needs, init))
+    }
     const outgrown = (): void => telemetry.count('texts_outgrown')
     return { context: shape.context, firstContext: first, virtual: adapter?.tokens ?? 0, open, outgrown }
   }
@@ -249,33 +248,6 @@ export class Requests {
     return taken.adapter
   }
 
-  #failover(manifest: ModelManifest, { placement, deadline }: GenerateRequest, tracked: Tracked): Failover {
-    const { replacements, self } = this.#needs
-    const allowed = allowedPeers(placement, self)
-    return {
-      replace: (lost, avoid) => {
-        const moved = allowed === undefined ? this.#permitted(manifest, tracked.successor(lost, avoid)) : undefined
-        return Promise.resolve(moved ?? this.#permitted(manifest, replacements.replace(manifest, lost, avoid, allowed)))
-      },
-      relieve: (refused, full) => {
-        const by = this.#permitted(manifest, replacements.relieve(manifest, refused, full, allowed))
-        if (by !== undefined) this.#needs.telemetry.count('retries')
-        return by
-      },
-      isReachable: (peer) => replacements.isReachable(peer),
-      kernel: (peer) => replacements.kernel(peer),
-      patience: deadline ?? PATIENCE_MS,
-    }
-  }
-
-  /** Undefined where the site does not let this model's prompts go there. */
-  #permitted<Route extends readonly { readonly peer: string }[]>(
-    { model }: ModelManifest,
-    route: Route | undefined,
-  ): Route | undefined {
-    return route?.every(({ peer }) => this.#needs.site.mayRoute(peer, model)) === true ? route : undefined
-  }
-
   async #stages(
     manifest: ModelManifest,
     request: GenerateRequest,
@@ -298,12 +270,6 @@ export class Requests {
     while (this.#running.size > 0 && this.#needs.clock.now() < until) await this.#needs.clock.sleep(25)
     for (const { abort } of this.#running.values()) abort.abort(new CancelledError('the peer is stopping'))
   }
-}
-
-/** Peers that may take over: those that the request itself names, where it does, and this one. */
-function allowedPeers(placement: GenerateRequest['placement'], self: string): ReadonlySet<string> | undefined {
-  if (placement === 'local') return new Set([self])
-  return typeof placement === 'object' ? new Set([self, ...placement.stages.map(({ peer }) => peer)]) : undefined
 }
 
 export function promptOf(

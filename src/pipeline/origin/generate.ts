@@ -94,7 +94,7 @@ function openText(needs: GenerateNeeds, rows: number, request: SessionRequest): 
   const { firstContext: first = needs.context } = needs
   if (!outgrows(request, first)) return needs.open(request)
   const outgrown = (): void => needs.outgrown?.()
-  return openOutgrowing({ first, rows, open: (own) => needs.open(own), outgrown }, request)
+  return openOutgrowing({ clock: needs.clock, first, rows, open: (own) => needs.open(own), outgrown }, request)
 }
 
 async function* decode(

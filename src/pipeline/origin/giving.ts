@@ -1,7 +1,7 @@
 /** What a session gives to its first hop, and when: ids of the prompt, of tokens as they come, and guesses behind them. */
 import { encodeControl } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
-import type { RandomSource } from '../../util/index.ts'
+import type { Clock, RandomSource } from '../../util/index.ts'
 import { GUESS_KEY_BYTES, sealGuesses } from '../ring/guesses.ts'
 import { FirstHop } from './first-hop.ts'
 import type { Known } from './opening.ts'
@@ -29,23 +29,28 @@ export class Giving {
   readonly first: FirstHop
   readonly text: SessionText
   readonly tracing: Tracing
+  readonly #clock: Clock
   readonly #random: RandomSource
   readonly #giver: Giver
   readonly #prefix: TextPrefix | undefined
   readonly #speculation: Speculation | undefined
   readonly #lane: Lane
   readonly #deadline: number
+  /** Time of the clock at which that is over. */
+  readonly #until: number
   readonly #guessKey: Uint8Array<ArrayBuffer> | undefined
   /** Rows that each hop had when it was last resumed. */
   #held: readonly number[] = [0]
 
   constructor(needs: SessionNeeds, init: SessionInit, giver: Giver) {
+    this.#clock = needs.clock
     this.#random = needs.random
     this.#giver = giver
     this.#prefix = TextPrefix.of(init)
     this.#speculation = speculationOf(needs, init, () => void this.#further())
     this.#lane = init.lane ?? 'interactive'
     this.#deadline = init.deadline
+    this.#until = (init.since ?? needs.clock.now()) + init.deadline
     if (this.#speculation !== undefined) this.#guessKey = Uint8Array.from(needs.random.bytes(GUESS_KEY_BYTES))
     const steps = {
       next: (id: number, position: number) => void this.#next(id, position),
@@ -61,8 +66,13 @@ export class Giving {
   }
 
   /** What hops are told beside the session itself. */
-  get openings(): Pick<Known, 'prefix' | 'guessKey'> {
-    return { prefix: this.#prefix?.offered, guessKey: this.#guessKey }
+  get openings(): Pick<Known, 'prefix' | 'guessKey' | 'left'> {
+    return { prefix: this.#prefix?.offered, guessKey: this.#guessKey, left: this.left }
+  }
+
+  /** Milliseconds of the deadline. */
+  get left(): number {
+    return Math.max(0, Math.ceil(this.#until - this.#clock.now()))
   }
 
   /** Hops may have rows before they were given any. */

@@ -7,7 +7,11 @@ import { packIds, unpackIds } from '../host/token-ids.ts'
 import type { RouteSegment } from './route.ts'
 import type { SessionInit } from './session.ts'
 
-/** @param tokens chosen so far, by a head that was there before @param prefix names of the runs that the prompt begins with */
+/**
+ * @param tokens chosen so far, by a head that was there before
+ * @param prefix names of the runs that the prompt begins with
+ * @param left milliseconds of the deadline
+ */
 export function openingOf(
   init: SessionInit,
   route: readonly RouteSegment[],
@@ -16,10 +20,11 @@ export function openingOf(
   more: {
     readonly prefix?: Uint8Array<ArrayBuffer> | undefined
     readonly guessKey?: Uint8Array<ArrayBuffer> | undefined
+    readonly left?: number
   } = {},
 ): RouteOpen {
-  const { digest, positions, deadline, sampler } = init
-  const { prefix, guessKey } = more
+  const { digest, positions, sampler } = init
+  const { prefix, guessKey, left = init.deadline } = more
   const isHead = hop === route.length - 1
   const chosen = [...unpackIds(sampler.generated ?? []), ...tokens]
   const [history, generated] = [sampler.history, countsTokens(sampler) ? chosen : []].map(packIds)
@@ -29,7 +34,7 @@ export function openingOf(
     digest,
     route: plainRoute(route),
     positions,
-    deadline,
+    deadline: left,
     sampler: isHead ? own : null,
     shadow: false,
     ...audited,
@@ -57,19 +62,19 @@ export interface Known {
   readonly tokens: readonly number[]
   readonly prefix: Uint8Array<ArrayBuffer> | undefined
   readonly guessKey: Uint8Array<ArrayBuffer> | undefined
+  /** Milliseconds of the deadline. */
+  readonly left: number
 }
 
 /** The message to each hop at the beginning of an attempt. */
 export function openings(
   init: SessionInit,
   route: readonly RouteSegment[],
-  { fresh, shadows, tokens, prefix, guessKey }: Known,
+  { fresh, shadows, tokens, ...more }: Known,
 ): (Partial<Frame> & Pick<Frame, 'type'>)[] {
   return route.map((segment, hop) => {
     const isFresh = fresh.has(segment)
-    const opening = isFresh
-      ? openingOf(init, route, hop, tokens, { prefix, guessKey })
-      : reroutingOf(route, hop, shadows.get(segment))
+    const opening = isFresh ? openingOf(init, route, hop, tokens, more) : reroutingOf(route, hop, shadows.get(segment))
     return { type: isFresh ? RING.open : RING.reroute, hop, control: encodeControl(opening) }
   })
 }

@@ -3,10 +3,12 @@
  * what stages have of it is of no use. It is given to a session of its own then, from its first row on, as whoever
  * computes without a cache would; up to there it has the bits of a text that stays short.
  */
+import type { Clock } from '../../util/index.ts'
 import { prefill } from './prefill.ts'
 import type { Arrival, OriginSession, SessionRequest } from './session.ts'
 
 export interface OutgrowingNeeds {
+  readonly clock: Clock
   /** Positions for which the first factors hold. */
   readonly first: number
   /** Rows of a prompt that travel together. */
@@ -22,7 +24,9 @@ export function outgrows({ prompt, positions }: SessionRequest, first: number): 
 }
 
 /** @throws what `open` does */
-export async function openOutgrowing(needs: OutgrowingNeeds, request: SessionRequest): Promise<OriginSession> {
+export async function openOutgrowing(needs: OutgrowingNeeds, asked: SessionRequest): Promise<OriginSession> {
+  // Both sessions share one deadline.
+  const request = { since: needs.clock.now(), ...asked }
   // What follows the last row of the first context is chosen there still.
   const limit = needs.first - request.prompt.length + 1
   const inner = await needs.open({ ...request, positions: needs.first, follow: { ...request.follow, limit } })
@@ -84,6 +88,7 @@ class OutgrowingSession implements OriginSession {
   async #begin(): Promise<void> {
     this.#left = -1
     this.#news.push(...(await this.settle()))
+    const at = this.#inner.hops
     this.#inner.close()
     const { prompt, follow, sampler } = this.#request
     const all = [...prompt, ...this.#chosen]
@@ -91,6 +96,7 @@ class OutgrowingSession implements OriginSession {
     this.#needs.outgrown()
     this.#inner = await this.#needs.open({
       ...this.#request,
+      at,
       prompt: all,
       sampler: { ...sampler, generated: this.#chosen },
       follow: { ...follow, start: all.length, limit },

@@ -94,7 +94,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     const [{ clock, ring }, { deadline, signal }] = [this.#needs, this.#init]
     this.#undo.push(
       onAbort(signal, (reason) => this.#end(reason)),
-      clock.after(deadline, () => this.#end(new DeadlineError(deadline))),
+      clock.after(this.#giving.left, () => this.#end(new DeadlineError(deadline))),
       ring.listen(this.#request, this.#init.digest, this),
       () => this.#watches.set([]),
       this.#stalls.begin(),

@@ -113,7 +113,12 @@ export interface SessionRequest {
   /** Ids of the prompt, behind as many that count for nothing as a soft prompt has rows. */
   readonly prompt: readonly number[]
   readonly positions: number
+  /** Milliseconds that the whole answer may take. */
   readonly deadline: number
+  /** Time of the clock from which the deadline counts. @default when the session is opened */
+  readonly since?: number
+  /** Where the text is, that goes on in this session: another one has ended there. @default it begins */
+  readonly at?: readonly RouteSegment[]
   readonly sampler: SamplerInit
   readonly signal: AbortSignal
   /** @default 'off' */

@@ -54,6 +54,8 @@ class Decoding implements OriginSession {
   readonly #arrivals = new Inbox<Arrival>()
   readonly #undo: (() => void)[] = []
   readonly #follower
+  /** Time of the clock at which the deadline is over. */
+  readonly #until: number
   #unit = 0
   #replayed = 0
   /** By unit that is not answered yet: the position behind its rows. */
@@ -66,11 +68,17 @@ class Decoding implements OriginSession {
     this.#head = this.#parts.findIndex(({ outputs }) => outputs.some(({ name }) => name === init.layout.logits))
     if (this.#head < 0) throw new GraphRequestError('no part of the model makes its logits')
     this.#request = requestNumber(needs.random)
+    this.#until = (init.session.since ?? needs.clock.now()) + init.session.deadline
     this.#follower = createFollower(init.session.follow, (id, position) => void this.send([id], position))
   }
 
   get hops(): OriginSession['hops'] {
     return this.#parts.map(({ peer, blocks: [from, to] }, part) => ({ peer, pid: this.#pids.get(part)!, from, to }))
+  }
+
+  /** Whole milliseconds of the deadline; a part is given one at least. */
+  get #left(): number {
+    return Math.max(1, Math.ceil(this.#until - this.#needs.clock.now()))
   }
 
   async open(): Promise<void> {
@@ -94,7 +102,7 @@ class Decoding implements OriginSession {
         },
       ),
       ...[...new Set(route)].map((peer) => watch(peer)),
-      clock.after(deadline, () => this.#fail(new DeadlineError(deadline))),
+      clock.after(this.#left, () => this.#fail(new DeadlineError(deadline))),
     )
     for (const [part, { skeleton }] of this.#parts.entries()) {
       const tensor = { type: 'uint8', dims: [skeleton.length], data: skeleton } as const
@@ -163,12 +171,15 @@ class Decoding implements OriginSession {
 
   #openOf(part: number): FlowOpen {
     const { layout, session, chunkRows } = this.#init
-    const { follow, deadline } = session
+    const { follow } = session
     const first = Math.ceil(follow.start / chunkRows) - 1
     // One more than there are: what is carried is wanted by nobody after the last.
     const units = { count: first + follow.limit + 1 }
     return {
-      ...openingOf({ ...this.#init, parts: this.#parts, carries: carriesOf(layout), units, deadline }, part),
+      ...openingOf(
+        { ...this.#init, parts: this.#parts, carries: carriesOf(layout), units, deadline: this.#left },
+        part,
+      ),
       decode: this.#decodePart(part, first),
     }
   }

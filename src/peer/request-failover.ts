@@ -1,0 +1,59 @@
+/** Who takes blocks of one request's route: of a peer that is lost in the middle of it, that has no room, that has gone meanwhile. */
+import type { ModelManifest } from '../models/index.ts'
+import type { Failover, GenerateRequest, RouteSegment } from '../pipeline/index.ts'
+import type { Telemetry } from '../telemetry/index.ts'
+import type { Replacements } from './failover.ts'
+import type { Site } from './site.ts'
+import type { Tracked } from './under-way.ts'
+
+/** For which a request without a deadline of its own waits for somebody to take lost blocks. */
+const PATIENCE_MS = 2_500
+
+export interface RequestFailoverNeeds {
+  readonly self: string
+  readonly telemetry: Pick<Telemetry, 'count'>
+  readonly replacements: Replacements
+  readonly site: Pick<Site, 'mayRoute'>
+}
+
+export interface RequestFailover extends Failover {
+  /**
+   * The route of a text that begins anew: where it is now, with others in the place of whoever has gone or is kept out since.
+   * Where nobody can take their place it stays as it is, and its session waits for somebody as any other does.
+   */
+  anew(at: readonly RouteSegment[]): readonly RouteSegment[]
+}
+
+export function failoverOf(
+  needs: RequestFailoverNeeds,
+  manifest: ModelManifest,
+  { placement, deadline }: Pick<GenerateRequest, 'placement' | 'deadline'>,
+  tracked: Pick<Tracked, 'successor'>,
+): RequestFailover {
+  const { replacements, self, site, telemetry } = needs
+  const allowed = allowedPeers(placement, self)
+  /** Undefined where the site does not let this model's prompts go there. */
+  const permitted = <Route extends readonly { readonly peer: string }[]>(route: Route | undefined): Route | undefined =>
+    route?.every(({ peer }) => site.mayRoute(peer, manifest.model)) === true ? route : undefined
+  return {
+    replace: (lost, avoid) => {
+      const moved = allowed === undefined ? permitted(tracked.successor(lost, avoid)) : undefined
+      return Promise.resolve(moved ?? permitted(replacements.replace(manifest, lost, avoid, allowed)))
+    },
+    relieve: (refused, full) => {
+      const by = permitted(replacements.relieve(manifest, refused, full, allowed))
+      if (by !== undefined) telemetry.count('retries')
+      return by
+    },
+    anew: (at) => permitted(replacements.repair(manifest, at, allowed)) ?? at,
+    isReachable: (peer) => replacements.isReachable(peer),
+    kernel: (peer) => replacements.kernel(peer),
+    patience: deadline ?? PATIENCE_MS,
+  }
+}
+
+/** Peers that may take over: those that the request itself names, where it does, and this one. */
+export function allowedPeers(placement: GenerateRequest['placement'], self: string): ReadonlySet<string> | undefined {
+  if (placement === 'local') return new Set([self])
+  return typeof placement === 'object' ? new Set([self, ...placement.stages.map(({ peer }) => peer)]) : undefined
+}
