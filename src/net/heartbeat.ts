@@ -68,8 +68,11 @@ interface BeatNeeds {
   second?(watched: boolean): Pinger | undefined
   /** Milliseconds that an answer may take while it is watched. */
   patience(): number
-  /** @returns whether the next one should follow soon */
-  measured(rtt: number): boolean
+  /**
+   * @param isHelped the answer over the other way came before
+   * @returns whether the next one should follow soon
+   */
+  measured(rtt: number, isHelped: boolean): boolean
   /** No answer for `silent` milliseconds. */
   frozen(silent: number): void
   /** The channel has ended. */
@@ -129,13 +132,15 @@ export function startHeartbeat(needs: BeatNeeds): Heartbeat {
       })
     }
     judge(watched ? needs.patience() : BEAT_WAIT_MS)
-    let answered = false
+    let [answered, helped] = [false, false]
     second?.ping(0).then(
       () => {
         // The peer is there; its first connection may still be lost alone, with all that goes over it.
         if (stopped || answered) return
+        helped = true
         unjudged()
-        judge(FIRST_WAY_WAIT_MS - (clock.now() - sent))
+        // After a sleep of this machine the time is over, and the answer over the first may be in the queue behind this one.
+        judge(Math.max(LATE_MS, FIRST_WAY_WAIT_MS - (clock.now() - sent)))
       },
       () => undefined,
     )
@@ -144,7 +149,7 @@ export function startHeartbeat(needs: BeatNeeds): Heartbeat {
         answered = true
         unjudged()
         unanswered.shift()
-        if (!stopped && needs.measured(rtt)) within(DOUBT_BEAT_MS)
+        if (!stopped && needs.measured(rtt, helped)) within(DOUBT_BEAT_MS)
       },
       () => {
         if (!stopped) needs.broken()

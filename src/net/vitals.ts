@@ -167,19 +167,15 @@ export class Vitals {
   }
 
   #beat(link: Link, vital: Vital, pinger: Pinger): Heartbeat {
-    let isSecond = false
+    const { second } = vital
     return startHeartbeat({
       clock: this.#needs.clock,
       pinger,
       watched: () => this.#watches.has(link.peer),
-      second: (watched) => {
-        const second = vital.second.of(watched && this.#beats.losesPackets(link.peer))
-        isSecond = second !== undefined
-        return second
-      },
-      patience: () => (isSecond ? WATCHED_WAIT_MS : this.#beats.patience(link.peer)),
-      measured: (rtt) => {
-        if (isSecond && rtt > WATCHED_WAIT_MS) this.#needs.telemetry?.count('heartbeats_second')
+      second: (watched) => second.of(watched && this.#beats.losesPackets(link.peer)),
+      patience: () => (second.answers ? WATCHED_WAIT_MS : this.#beats.patience(link.peer)),
+      measured: (rtt, isHelped) => {
+        if (isHelped && rtt > WATCHED_WAIT_MS) this.#needs.telemetry?.count('heartbeats_second')
         vital.trips.add(rtt)
         this.#beats.add(link.peer, rtt)
         this.#needs.telemetry?.observe('peer_rtt', rtt / 1000)

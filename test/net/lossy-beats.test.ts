@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { startHeartbeat } from '../../src/net/heartbeat.ts'
 import type { Pinger } from '../../src/net/heartbeat.ts'
+import { FIRST_WAY_WAIT_MS } from '../../src/net/constants.ts'
 import { BeatHistory } from '../../src/net/link-quality.ts'
 import { SecondWay } from '../../src/net/second-way.ts'
 import type { Channel } from '../../src/net/index.ts'
@@ -113,6 +114,38 @@ describe('beats on a line that loses 5 % each way', () => {
     expect(clock.waiting()).toBeLessThan(10)
   })
 
+  it('that this machine slept through are judged when it is awake, whichever way answers first', async () => {
+    const clock = virtualClock()
+    let slept = 0
+    const now = (): number => clock.now() + slept
+    let [firstMs, secondMs] = [40, 40]
+    const after = (ms: () => number) => ({ ping: () => clock.sleep(ms()).then(ms), close: () => undefined })
+    const cuts: number[] = []
+    const beats = startHeartbeat({
+      clock: { ...clock, now },
+      pinger: after(() => firstMs),
+      watched: () => true,
+      second: () => after(() => secondMs),
+      patience: () => WAIT_MS,
+      measured: () => false,
+      frozen: () => cuts.push(now()),
+      broken: () => undefined,
+    })
+    await clock.advance(1_000 - 1)
+    // The next beat is under way when the machine sleeps, for longer than the first way may be silent.
+    ;[firstMs, secondMs] = [80, 60]
+    await clock.advance(20)
+    slept += FIRST_WAY_WAIT_MS + 200
+    await clock.advance(5_000)
+    expect(cuts).toEqual([])
+    firstMs = 1e9
+    await clock.advance(1_000)
+    slept += 3_600_000
+    await clock.advance(FIRST_WAY_WAIT_MS + 2_000)
+    expect(cuts.length).toBeGreaterThan(0)
+    beats.stop()
+  })
+
   it('are given longer over one, and go over two once there is another', () => {
     const beats = new BeatHistory()
     for (const trip of [41, 640]) beats.add('a', trip)
@@ -159,6 +192,11 @@ describe('a second way', () => {
       expect(second.of(true)).toBe(expected)
       await turn()
     }
+    // Not at once: each try costs.
+    expect(asked).toBe(1)
+    await clock.advance(1_000)
+    expect(second.of(true)).toBeUndefined()
+    await turn()
     expect(asked).toBe(2)
     expect(goesOver(1)).toBe(true)
     expect(second.of(false)).toBeUndefined()
@@ -173,6 +211,10 @@ describe('a second way', () => {
     expect([goesOver(1), goesOver(2)]).toEqual([false, true])
     made[2]!.end()
     await turn()
+    // It has never answered either.
+    expect(second.of(true)).toBeUndefined()
+    expect(asked).toBe(3)
+    await clock.advance(2_000)
     expect(second.of(true)).toBeUndefined()
     expect(asked).toBe(4)
     second.end()
