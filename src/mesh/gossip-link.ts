@@ -15,6 +15,7 @@ import {
   summaryFrame,
 } from './gossip-wire.ts'
 import {
+  FEW_BUCKETS,
   FULL_MESH,
   LINK_BURST,
   LINK_RECORDS_PER_SECOND,
@@ -22,6 +23,7 @@ import {
   MAX_DIGEST_ENTRIES,
   MAX_RECORD_BYTES,
 } from './limits.ts'
+import { newerThan } from './newer-than.ts'
 import type { DigestEntry, RecordBook } from './record-book.ts'
 import { recordId } from './records.ts'
 import { bucketOf, differing } from './sums.ts'
@@ -32,12 +34,14 @@ export interface GossipLinkNeeds {
   readonly book: RecordBook
   /** Milliseconds since the author was heard; 0 for ourselves and who is connected. */
   readonly ageOf: (author: string) => number
-  readonly received: (bytes: Uint8Array, age: number, link: GossipLink) => void
+  /** @returns false: it is forged, and the link is ended */
+  readonly received: (bytes: Uint8Array, age: number, link: GossipLink) => boolean
   readonly farewell: (peer: string) => void
   /** All that is known may be told once more: it is long. */
   readonly mayTell: () => boolean
-  /** Whether nobody was asked lately for all that is lacking of a bucket (sums.ts). */
+  /** Whether nobody was asked lately for all that is lacking of a bucket (sums.ts); then, that somebody is. */
   readonly mayAsk: (bucket: number) => boolean
+  readonly asked: (buckets: readonly number[]) => void
 }
 
 export class GossipLink {
@@ -104,8 +108,12 @@ export class GossipLink {
 
   /** One of a type waits at most: the next comparison makes up for what changes meanwhile. */
   #enqueue(type: number, frames: readonly Frame[]): void {
-    if (!this.#messages.some((message) => message.type === type)) this.#messages.push(...frames)
+    if (!this.#waits(type)) this.#messages.push(...frames)
     void this.#pump()
+  }
+
+  #waits(type: number): boolean {
+    return this.#messages.some((message) => message.type === type)
   }
 
   async #pump(): Promise<void> {
@@ -170,8 +178,9 @@ export class GossipLink {
     this.#takesBatches = true
     const records = readBatch(payload)
     if (records === undefined) throw new MeshProtocolError(this.peer, 'its records are malformed')
-    for (const { bytes, age } of records) this.#needs.received(bytes, age, this)
-    return this.#tooFast(records.length)
+    // What is behind a forged one is not worth its signature.
+    for (const { bytes, age } of records) if (!this.#needs.received(bytes, age, this)) break
+    return this.#tooFast(Math.max(1, records.length))
   }
 
   #onSummary({ digest, control }: Frame): void {
@@ -182,8 +191,7 @@ export class GossipLink {
       return
     }
     this.#speaksSums = true
-    const buckets = this.#wanted(differing(sums, book.sums()))
-    if (buckets.length > 0 && mayTell()) this.#sendDigest(true, buckets)
+    this.#ask(differing(sums, book.sums()), true)
   }
 
   #onDigestPart(control: Uint8Array): void {
@@ -199,31 +207,26 @@ export class GossipLink {
 
   #onDigest(entries: readonly DigestEntry[], reply: boolean, of: readonly number[] | undefined): void {
     const { book } = this.#needs
-    // By author, of which each has few: a name for each entry would cost more than all the rest.
-    const theirs = new Map<string, DigestEntry[]>()
-    for (const entry of entries) {
-      const known = theirs.get(entry[2])
-      if (known === undefined) theirs.set(entry[2], [entry])
-      else known.push(entry)
-    }
-    const newer: string[] = []
-    for (const [kind, key, author, version] of book.entries(of)) {
-      const known = theirs.get(author)?.find((other) => other[0] === kind && other[1] === key)
-      if (version > (known?.[3] ?? 0)) newer.push(recordId({ kind, author, key }))
-    }
-    this.push(...newer)
+    this.push(...newerThan(entries, book.entries(of)))
     if (!reply) return
     const lacking = entries.filter(([kind, key, author, version]) => version > book.version({ kind, author, key }))
     if (lacking.length === 0) return
     if (of === undefined) return this.#sendDigest(false)
-    const buckets = new Set(lacking.map(([kind, key, author]) => bucketOf(recordId({ kind, author, key }))))
-    const wanted = this.#wanted([...buckets])
-    if (wanted.length > 0) this.#sendDigest(false, wanted)
+    this.#ask([...new Set(lacking.map(([kind, key, author]) => bucketOf(recordId({ kind, author, key }))))], false)
   }
 
-  /** Of these buckets those that the other side is asked for. Who lacks much asks one at a time: all would send it the same. */
-  #wanted(buckets: readonly number[]): readonly number[] {
-    return buckets.length <= FULL_MESH ? buckets : buckets.filter((bucket) => this.#needs.mayAsk(bucket))
+  /**
+   * What is lacking of these buckets. Who lacks much asks one at a time: all would send it the same. It is taken for asked only
+   * when the question goes out.
+   * @param tells the other side is told all that there is of them, to be asked in turn
+   */
+  #ask(buckets: readonly number[], tells: boolean): void {
+    const { mayAsk, mayTell, asked } = this.#needs
+    const isMuch = buckets.length > FEW_BUCKETS
+    const wanted = isMuch ? buckets.filter((bucket) => mayAsk(bucket)) : buckets
+    if (wanted.length === 0 || this.#waits(GOSSIP.digest) || (tells && !mayTell())) return
+    if (isMuch) asked(wanted)
+    this.#sendDigest(tells, wanted)
   }
 }
 

@@ -5,6 +5,7 @@
 import type { Channel, Network } from '../net/index.ts'
 import type { CancelTimer, Clock, RandomSource } from '../util/index.ts'
 import { GossipLink } from './gossip-link.ts'
+import type { GossipLinkNeeds } from './gossip-link.ts'
 import { MESH_PROTOCOL } from './gossip-wire.ts'
 import type { Judged } from './intake.ts'
 import {
@@ -26,6 +27,7 @@ import type { RecordBook } from './record-book.ts'
 import { createPassingOn } from './passing-on.ts'
 import type { PassingOn } from './passing-on.ts'
 import { recordId } from './records.ts'
+import type { MeshRecord } from './records.ts'
 import { drawn } from './shuffle.ts'
 import { SUM_BUCKETS } from './sums.ts'
 import { createTurns } from './turns.ts'
@@ -56,7 +58,7 @@ export class Gossip {
   readonly #mayCompare: () => boolean
   readonly #mayCompareInLarge: () => boolean
   readonly #mayTell: () => boolean
-  readonly #mayAsk: (bucket: number) => boolean
+  readonly #asked: Asked
   readonly #passingOn: PassingOn
   #cancelRound: CancelTimer | undefined
   /** Records that were new here since the last round. */
@@ -68,7 +70,7 @@ export class Gossip {
     this.#mayCompare = createTurns(needs.clock, COMPARE_FANOUT, ANTI_ENTROPY_MS)
     this.#mayCompareInLarge = createTurns(needs.clock, BUSY_COMPARE_FANOUT, ANTI_ENTROPY_MS)
     this.#mayTell = createTurns(needs.clock, DIGESTS_TOLD, ANTI_ENTROPY_MS)
-    this.#mayAsk = createAsked(needs.clock)
+    this.#asked = createAsked(needs.clock)
     this.#passingOn = createPassingOn({ clock: needs.clock, random: needs.random, links: () => this.#all })
   }
 
@@ -152,8 +154,8 @@ export class Gossip {
     const ageOf = (author: string): number =>
       author === network.id || isConnected(author) ? 0 : Math.max(0, book.silence(author))
     const received = this.#received.bind(this)
-    const [mayTell, mayAsk] = [this.#mayTell, this.#mayAsk]
-    const link = new GossipLink({ channel, clock, book, ageOf, received, farewell, mayTell, mayAsk })
+    const mayTell = this.#mayTell
+    const link = new GossipLink({ channel, clock, book, ageOf, received, farewell, mayTell, ...this.#asked })
     const since = clock.now()
     this.#links.set(peer, link)
     this.#all = [...this.#links.values()]
@@ -169,11 +171,16 @@ export class Gossip {
     })
   }
 
-  #received(bytes: Uint8Array, age: number, from: GossipLink): void {
+  /** @returns false: it is forged, and the link is ended */
+  #received(bytes: Uint8Array, age: number, from: GossipLink): boolean {
     const { verdict, why, record } = this.#needs.offer(bytes, age, from.peer)
     if (verdict === 'forged') from.abort(why)
     if (verdict === 'limited') this.#askAgain(from)
-    if (verdict !== 'accepted' || record === undefined) return
+    if (verdict === 'accepted' && record !== undefined) this.#spread(record, from)
+    return verdict !== 'forged'
+  }
+
+  #spread(record: MeshRecord, from: GossipLink): void {
     this.#news++
     const id = recordId(record)
     if (this.#needs.book.size > FULL_MESH) return this.#passingOn.add(id, record.author, from.peer)
@@ -213,13 +220,15 @@ export class Gossip {
   }
 }
 
-/** Whether a bucket was not asked for within ASKED_MS; then it is taken for asked now. */
-function createAsked(clock: Clock): (bucket: number) => boolean {
-  const asked = new Float64Array(SUM_BUCKETS).fill(-Infinity)
-  return (bucket) => {
-    const now = clock.now()
-    if (now - asked[bucket]! < ASKED_MS) return false
-    asked[bucket] = now
-    return true
+type Asked = Pick<GossipLinkNeeds, 'mayAsk' | 'asked'>
+
+/** A bucket may be asked for that was not within ASKED_MS. */
+function createAsked(clock: Clock): Asked {
+  const last = new Float64Array(SUM_BUCKETS).fill(-Infinity)
+  return {
+    mayAsk: (bucket) => clock.now() - last[bucket]! >= ASKED_MS,
+    asked: (buckets) => {
+      for (const bucket of buckets) last[bucket] = clock.now()
+    },
   }
 }

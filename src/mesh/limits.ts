@@ -83,7 +83,9 @@ export const COMPARE_FANOUT = 8
  * and those of the round itself when more than FULL_MESH records were new since the last one.
  */
 export const BUSY_COMPARE_FANOUT = 2
-/** Who differs in more buckets than FULL_MESH has asked somebody for them, and asks no other for so long. */
+/** Who differs in more buckets than these, a quarter of all, lacks much, and asks one peer at a time for it. */
+export const FEW_BUCKETS = 64
+/** Such a one has asked somebody for them, and asks no other for so long. */
 export const ASKED_MS = 3_000
 /** Digests that a peer sends when asked, in the time of a round: a newcomer asks several, and many may come at once. */
 export const DIGESTS_TOLD = 32
