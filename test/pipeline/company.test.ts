@@ -79,6 +79,16 @@ function runtimeOf(own: HostParts, kvBytes = 1 << 30): Running {
 }
 
 const { width } = SHAPE
+
+const lowRank: LowRankAdapter = {
+  kind: 'lora',
+  rank: 1,
+  alpha: 1,
+  parts: ['o'],
+  value: (_layer, part, factor) =>
+    new Float32Array(partSize(manifest.shape, part)[factor === 'a' ? 'inputs' : 'outputs']).fill(0.01),
+}
+
 const codeOf = ({ control }: Frame): unknown => (decodeControl(control) as { code: unknown }).code
 
 /** The first occupies the loop, so that what follows waits for one run together. */
@@ -132,6 +142,21 @@ describe('rows that go back again and again', () => {
     expect(dropped.every(({ flags, rows }) => (flags & RUN.dropped) !== 0 && rows === positions)).toBe(true)
   })
 
+  it('are dropped as well while the adapter of their session is being loaded, and come to life no more', async () => {
+    const adapter = join(directory, 'beside')
+    await writeFile(adapter, sealAdapter(manifest.shape, lowRank))
+    running.open(FIRST, { positions, adapter })
+    const rows = positions - 1
+    for (let frames = 0; frames < 20; frames++) running.run(FIRST, 0, [rows, width])
+    const all = (type: number): readonly Frame[] =>
+      running.seen.filter((each) => each.request === FIRST && each.type === type)
+    await expect.poll(() => all(HOST.token).length, within).toBe(1)
+    running.run(FIRST, rows, [1, width])
+    await expect.poll(() => all(HOST.token).length, within).toBe(2)
+    expect(all(HOST.void)).toHaveLength(19)
+    expect(all(HOST.void).every((each) => (each.flags & RUN.dropped) !== 0 && each.rows === rows)).toBe(true)
+  })
+
   it('a little less each time do not fill the memory of a host', async () => {
     for (let position = 0; position < 20; position++) running.run(HOSTILE, position, [positions - position, width])
     const end = await running.end(HOSTILE)
@@ -141,18 +166,9 @@ describe('rows that go back again and again', () => {
 })
 
 describe('an adapter', () => {
-  const good: LowRankAdapter = {
-    kind: 'lora',
-    rank: 1,
-    alpha: 1,
-    parts: ['o'],
-    value: (_layer, part, factor) =>
-      new Float32Array(partSize(manifest.shape, part)[factor === 'a' ? 'inputs' : 'outputs']).fill(0.01),
-  }
-
   it('that is none ends its own session, and the other goes on with what it has', async () => {
     const [right, wrong] = [join(directory, 'right'), join(directory, 'wrong')]
-    await writeFile(right, sealAdapter(manifest.shape, good))
+    await writeFile(right, sealAdapter(manifest.shape, lowRank))
     await writeFile(wrong, 'no adapter')
     const running = runtimeOf(parts)
     running.open(FIRST, { adapter: right })
@@ -165,9 +181,9 @@ describe('an adapter', () => {
 
   it('of values too large for a product changes nothing for the others in its run', async () => {
     const [right, wide] = [join(directory, 'right'), join(directory, 'wide')]
-    const value: LowRankAdapter['value'] = (...at) => good.value(...at).fill(3e38)
-    await writeFile(right, sealAdapter(manifest.shape, good))
-    await writeFile(wide, sealAdapter(manifest.shape, { ...good, value }))
+    const value: LowRankAdapter['value'] = (...at) => lowRank.value(...at).fill(3e38)
+    await writeFile(right, sealAdapter(manifest.shape, lowRank))
+    await writeFile(wide, sealAdapter(manifest.shape, { ...lowRank, value }))
     // Loaded before, so that nobody waits and all run together.
     for (const path of [right, wide]) await parts.adapter(path, parts.segment(1, manifest.blocks.length))
     const honestOf = async (adapter: string): Promise<Frame> => {

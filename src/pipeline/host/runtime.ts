@@ -39,6 +39,8 @@ export class StageRuntime {
   readonly #needs: StageRuntimeNeeds
   readonly #sessions = new Map<string, Session>()
   #waiting: Job[] = []
+  /** Jobs whose session's adapter is being loaded. */
+  readonly #behind = new Set<Job>()
   #running = false
   #reserved = 0
   #runs = 0
@@ -133,25 +135,30 @@ export class StageRuntime {
       const rows = message.dtype === DTYPE.i32 ? embedded(session, message) : message.payload
       session.expected += count
       session.waiting += count
-      const guesses = guessesOf(session, message)
-      const since = this.#needs.clock.now()
-      const job = { session, frame: message, count, part: 0, rows, micros: message.micros, since, ran: 0, ...guesses }
-      if (session.beside === null) this.#wait({ ...job, adapter: undefined })
-      else
-        session.beside.then(
-          (beside) => this.#wait(withBeside(job, beside, rowBytesOf(this.#needs.manifest))),
-          (error: unknown) => this.#failJob(job, error),
-        )
+      const told = { micros: message.micros, since: this.#needs.clock.now(), ran: 0, adapter: undefined }
+      const job: Job = { session, frame: message, count, part: 0, rows, ...told, ...guessesOf(session, message) }
+      if (session.beside === null) return this.#wait(job)
+      this.#behind.add(job)
+      session.beside.then(
+        (beside) => {
+          // Dropped meanwhile it is not here any more.
+          if (this.#behind.delete(job)) this.#wait(withBeside(job, beside, rowBytesOf(this.#needs.manifest)))
+        },
+        (error: unknown) => {
+          if (this.#behind.delete(job)) this.#failJob(job, error)
+        },
+      )
     })
   }
 
   /** Rows from `position` on never were: those that wait are not computed. */
   #drop(session: Session, position: number): void {
     const isDropped = (job: Job): boolean => job.session === session && job.frame.position >= position
-    const dropped = this.#waiting.filter(isDropped)
+    const dropped = [...this.#waiting, ...this.#behind].filter(isDropped)
     if (dropped.length === 0) return
     this.#waiting = this.#waiting.filter((job) => !isDropped(job))
     for (const job of dropped) {
+      this.#behind.delete(job)
       job.ran |= RUN.dropped
       this.#answer(job, { type: HOST.void })
     }
@@ -176,6 +183,7 @@ export class StageRuntime {
     if (session.prefix !== undefined && names !== undefined) this.#prefixes.more(session.prefix, names)
     this.#keep(session)
     this.#waiting = this.#waiting.filter((job) => job.session !== session)
+    for (const job of this.#behind) if (job.session === session) this.#behind.delete(job)
   }
 
   #keep({ prefix, caches }: Session): void {
