@@ -57,7 +57,10 @@ export interface Lanes {
   serve(channel: Channel, link: Link): void
   /** A lane for this protocol; undefined where there is none to be had. @throws the reason of the signal */
   open(link: Link, protocol: string, signal: AbortSignal | undefined): Promise<Channel | undefined>
-  /** The same as one try: that it failed, as on a line that loses packets, takes lanes from nobody else. Never throws. */
+  /**
+   * The same as one try, for who tries more and more seldom, also where one was tried in vain: that it failed, as on a line that
+   * loses packets, takes lanes from nobody else. Never throws.
+   */
   tryOpen(link: Link, protocol: string): Promise<Channel | undefined>
   /** The connection is gone, and its lanes with it. */
   drop(link: Link): void
@@ -151,7 +154,7 @@ export function createLanes(needs: LanesNeeds): Lanes {
       }
     },
     async tryOpen(link, protocol) {
-      const host = without.has(link) ? undefined : laneHost(link)
+      const host = laneHost(link)
       return host === undefined ? undefined : reach(link, host, protocol, undefined).catch(() => undefined)
     },
     drop(link) {

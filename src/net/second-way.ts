@@ -68,6 +68,8 @@ export class SecondWay {
     const pinger = this.#noted(createPinger(this.#needs.clock, channel))
     if (this.#ended) return pinger.close()
     this.#pinger = pinger
+    // The next beat can rely on it then.
+    pinger.ping(0).catch(() => undefined)
     void channel.closed.then(() => {
       if (this.#pinger === pinger) this.#lost()
     })

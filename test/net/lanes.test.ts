@@ -3,16 +3,18 @@ import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LANE_WAIT_MS, MAX_LANES_PER_LINK } from '../../src/net/constants.ts'
 import { DTYPE, encodeControl, frame } from '../../src/net/index.ts'
 import type { Channel, Frame, Network } from '../../src/net/index.ts'
 import { createLaneDoor, LANE_TLS } from '../../src/net/lane-door.ts'
 import type { LaneDoor } from '../../src/net/lane-door.ts'
-import { LANE_PROTOCOL } from '../../src/net/lanes.ts'
+import { createLanes, LANE_PROTOCOL } from '../../src/net/lanes.ts'
+import type { Link } from '../../src/net/links.ts'
 import { newIdentity } from '../../src/trust/index.ts'
 import { systemClock, systemRandom } from '../../src/util/index.ts'
-import { joined, networkPool, openMembership } from './helpers.ts'
+import { joined, networkPool, openMembership, quietLogger } from './helpers.ts'
 
 const pool = networkPool()
 afterEach(() => pool.stopAll())
@@ -98,6 +100,32 @@ describe('a lane', () => {
     expect(await refused.closed).toBeInstanceOf(Error)
     expect(counted).toMatchObject({ lanes_missed: 1 })
     expect(counted['lanes_opened'] ?? 0).toBe(0)
+  })
+
+  test('that was tried in vain is not tried again for a channel, and is as a try', async () => {
+    let asked = 0
+    const counted: Counted = {}
+    const lanes = createLanes({
+      clock: systemClock(),
+      random: systemRandom(),
+      logger: quietLogger(),
+      telemetry: counter(counted),
+      listening: () => [],
+      server: () => undefined,
+    })
+    const connection = {
+      remoteAddr: multiaddr('/ip4/127.0.0.1/tcp/1'),
+      newStream: () => {
+        asked++
+        return Promise.reject(new Error('the line loses packets'))
+      },
+    }
+    const link = { peer: 'b', connection, state: 'joined' } as unknown as Link
+    for (let time = 0; time < 2; time++) expect(await lanes.open(link, ECHO, undefined)).toBeUndefined()
+    expect([asked, counted['lanes_missed']]).toEqual([1, 1])
+    for (let time = 0; time < 2; time++) expect(await lanes.tryOpen(link, ECHO)).toBeUndefined()
+    expect([asked, counted['lanes_missed']]).toEqual([3, 1])
+    await lanes.stop()
   })
 
   test('makes room for an ordinary channel when there are too many', async () => {

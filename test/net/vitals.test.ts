@@ -102,6 +102,18 @@ describe('a watched line', () => {
     expect(cuts[0]! - at).toBeLessThanOrEqual(2_500)
   })
 
+  it('is known as soon from the first beat on after a second way was opened', async () => {
+    first.takes(LATE_MS - ONE_WAY_MS)
+    while (lanes.length === 0) await clock.advance(10)
+    first.takes(ONE_WAY_MS)
+    await clock.advance(LATE_MS)
+    const at = clock.now()
+    for (const each of [first, ...lanes]) each.takes(Infinity)
+    await clock.advance(10_000)
+    expect(cuts).toHaveLength(1)
+    expect(cuts[0]! - at).toBeLessThanOrEqual(2_500)
+  })
+
   it('is cut when its own connection is silent for 7 s, though the second answers', async () => {
     await lateBy(LATE_MS)
     const at = clock.now()
