@@ -39,6 +39,7 @@ export function crossing(input: PlanInput, from: string, to: string, bytes: numb
 }
 
 export function ownMs(input: PlanInput, peer: PlanPeer, block: PlanBlock): number {
+  if (block.kind === 'head' && peer.headMs !== undefined) return peer.headMs
   if (peer.blockMs !== undefined) {
     const decoders = input.blocks.filter(({ kind }) => kind === 'decoder')
     const mean = decoders.reduce((sum, { flops }) => sum + flops, 0) / decoders.length

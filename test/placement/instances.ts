@@ -5,6 +5,8 @@ export interface Wanted {
   readonly peers: number
   readonly layers: number
   readonly objective: Objective
+  /** The head was measured where it may be: at the origin, which has measured its blocks as well. @default false */
+  readonly hasMeasured?: boolean
 }
 
 export function randomOf(seed: number): () => number {
@@ -19,7 +21,7 @@ export function randomOf(seed: number): () => number {
 }
 
 /** Sites on a map with a LAN each; speeds over two orders of size; memory from a block to the whole model. */
-export function instance(seed: number, { peers: count, layers, objective }: Wanted): PlanInput {
+export function instance(seed: number, { peers: count, layers, objective, hasMeasured = false }: Wanted): PlanInput {
   const random = randomOf(seed)
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)]!
   const spread = (least: number, most: number): number => least * (most / least) ** random()
@@ -51,6 +53,14 @@ export function instance(seed: number, { peers: count, layers, objective }: Want
     memory: index === 0 ? memory + need * random() * tightness : need * spread(0.02, 1) * tightness,
     reserved: 0,
   }))
+  if (hasMeasured) {
+    // Every peer has, as after a while in a mesh: of some alone, the speeds of the others are corrected by what these show.
+    for (const [index, peer] of peers.entries()) {
+      const blockMs = (memory / (peer.speed * peer.threads)) * 1000
+      const headMs = index === 0 ? { headMs: blockMs * spread(0.05, 20) } : {}
+      peers[index] = { ...peer, blockMs, ...headMs }
+    }
+  }
   const kind = pick(['sites', 'sites', 'random', 'star'])
   const links: PlanLink[] = []
   for (let from = 0; from < count; from++) {
