@@ -7,6 +7,7 @@ import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/util/index.ts'
 import { measuredTerms } from '../src/peer/index.ts'
+import { isSameTerm } from '../src/placement/index.ts'
 import type { PlanDocument } from '../src/placement/index.ts'
 import { netlabFor } from '../test/integration/netlab.ts'
 import { answer, greedy, joined, TINY, until } from '../test/integration/support.ts'
@@ -126,8 +127,9 @@ async function termsOf(
 ): Promise<string> {
   const manifest = (await access.manifest('bench')) as Parameters<typeof measuredTerms>[2]
   const measured = measuredTerms(await access.trace(undefined), id, manifest)
-  const lines = (terms ?? []).map(({ peer, to, blocks, predicted_ms: predicted }) => {
-    const same = measured.find((one) => one.peer === peer && one.to === to && String(one.blocks) === String(blocks))
+  const lines = (terms ?? []).map((term) => {
+    const { peer, to, blocks, predicted_ms: predicted } = term
+    const same = measured.find((one) => isSameTerm(one, term))
     const what = to === undefined ? `${name(peer)} ${blocks?.join('-') ?? 'ends'}` : `${name(peer)} to ${name(to)}`
     return `  ${what.padEnd(10)} ${predicted.toFixed(2)} ms predicted, ${same?.ms.toFixed(2) ?? 'not'} measured\n`
   })

@@ -143,7 +143,8 @@ function predictionOf(plan: Plan, prediction: Prediction): PlanDocumentPredictio
   }
 }
 
-function isSame(one: MeasuredTerm, other: Omit<MeasuredTerm, 'ms'>): boolean {
+/** Whether they are of the same stage, or of the same way. */
+export function isSameTerm(one: Omit<MeasuredTerm, 'ms'>, other: Omit<MeasuredTerm, 'ms'>): boolean {
   const [from, to] = other.blocks ?? []
   return one.peer === other.peer && one.to === other.to && one.blocks?.[0] === from && one.blocks?.[1] === to
 }
@@ -160,7 +161,7 @@ function explanationOf(
   for (const { bound, ms } of terms) sums.set(bound, (sums.get(bound) ?? 0) + ms)
   return {
     terms: terms.map(({ ms, ...term }) => {
-      const known = measured.find((one) => isSame(one, term))
+      const known = measured.find((one) => isSameTerm(one, term))
       return { ...term, predicted_ms: ms, measured_ms: known?.ms ?? null }
     }),
     bounds: [...sums]

@@ -1,6 +1,6 @@
 /** The planner: pure functions over profiles of peers and links, and the check of placements that people write. */
 export { checkPlacement, checkReplicas } from './check.ts'
-export { planDocument } from './document.ts'
+export { isSameTerm, planDocument } from './document.ts'
 export type { MeasuredTerm, PlanAsked, PlanDocument } from './document.ts'
 export {
   BlockRangeError,

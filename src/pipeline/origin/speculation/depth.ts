@@ -5,15 +5,13 @@
  * stages still compute. On one machine T is hardly more than b, and nothing is gained.
  */
 import { Account } from './account.ts'
-import { MAX_WINDOWS } from './flight.ts'
+import { LEAST_CHANCE, MAX_WINDOWS } from './flight.ts'
 import type { Pace } from './pace.ts'
 
 /** Share of the time so far that may be lost to windows in flight, against one at a time. */
 const LOSS_SHARE = 0.01
 /** What the stages compute for nothing is worth so much of its time to others, even where nobody waits for it. */
 const WASTE = 0.15
-/** What is less likely to be of use is not sent, however long the links are. */
-const LEAST_CHANCE = 0.15
 /** Of windows that were sent: the chances that they were taken to have are held against what came of them. */
 const FIRST_WEIGHT = 3
 const FADE = 0.95

@@ -9,6 +9,7 @@ import type { PrefixNames } from '../../prefix/names.ts'
 import type { SamplerInit } from '../../host/sampler.ts'
 import type { Follow } from '../follower.ts'
 import { Account } from './account.ts'
+import { LEAST_CHANCE } from './flight.ts'
 import type { Further } from './flight.ts'
 import type { Choice, Offer, Pace } from './pace.ts'
 import { Shares } from './shares.ts'
@@ -40,8 +41,6 @@ const LOSS_SHARE = 0.01
 /** Guesses whose logit leads by less than these, and by more than the last, are sure to different degrees: at first by so much. */
 const LEADS = [0, 0.5, 1, 2, 3, 5] as const
 const FIRST_TRUE = [0.2, 0.3, 0.45, 0.6, 0.7, 0.85, 0.92] as const
-/** It goes on guessing while all that it has guessed has such a chance to come true: those on their way, and the next window. */
-const LEAST_CHANCE = 0.15
 const MOST_AHEAD = 4 * (MAX_GUESSES + 1)
 /** With more rows of the text to be computed it is not waited for. */
 const CLOSE = 4
@@ -189,6 +188,7 @@ export class Drafting {
     const last = ahead.at(-1)
     if (ahead.length >= MOST_AHEAD || this.#text.length + ahead.length >= start + limit) return false
     if (last !== undefined && endTokens.has(last.id)) return false
+    // All that is guessed comes true: what is on its way, and the next window, which is not sent below this either.
     return ahead.reduce((chance, { lead }) => chance * this.#shares.of(kind(lead)), 1) >= LEAST_CHANCE
   }
 

@@ -2,6 +2,8 @@
 
 /** Windows in flight. More than so many are not needed to keep stages busy: what a window takes grows with its rows. */
 export const MAX_WINDOWS = 8
+/** What is less likely to be of use is not sent, however long the links are, and a small model does not guess on behind it. */
+export const LEAST_CHANCE = 0.15
 
 export interface SentWindow {
   /** Of its first token: the row that this follows. */
