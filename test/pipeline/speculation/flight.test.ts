@@ -84,6 +84,17 @@ describe('windows in flight', () => {
     expect(poor.count('draft_windows_ahead')).toBeLessThan(5)
   })
 
+  it('go one at a time for a while, and are counted, where rows of a window come to take longer than they did', async () => {
+    const world = { ...STAGES, link: NEAR, edits: 0 }
+    const even = await written(world)
+    expect(even.count('draft_narrowed')).toBe(0)
+    const slower = await written({ ...world, slower: { from: SOURCE + 300, times: 20 } })
+    expect(slower.count('draft_narrowed')).toBe(1)
+    expect(slower.count('draft_windows_ahead')).toBeGreaterThan(10)
+    expect(slower.count('draft_windows_ahead')).toBeLessThan(even.count('draft_windows_ahead'))
+    expect(slower.ms).toBeLessThan(slower.plain)
+  })
+
   it('never cost more than one at a time, nor than none, whatever links, rows and luck are', async () => {
     for (const link of [0, NEAR, FAR])
       for (const row of [0.05, 0.8, 3])

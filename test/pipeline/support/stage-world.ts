@@ -9,6 +9,8 @@ export interface StageWorld {
   /** Milliseconds of a run of one row at a stage, and of each row more. */
   readonly run: number
   readonly row: number
+  /** From this position on rows that follow others in a window take so many times as long. @default nowhere */
+  readonly slower?: { readonly from: number; readonly times: number }
   /** All stages on one core. @default each has its own */
   readonly isShared?: boolean
   /** The head takes windows behind those that are under way. @default it does */
@@ -27,7 +29,7 @@ interface Job {
 /** @param truth what the model says at a position */
 export function stageWorld(
   clock: ReturnType<typeof handClock>,
-  { stages, link, run, row, isShared = false, chains = true }: StageWorld,
+  { stages, link, run, row, slower, isShared = false, chains = true }: StageWorld,
   truth: (position: number) => number,
 ) {
   const free = Array.from({ length: isShared ? 1 : stages }, () => 0)
@@ -61,7 +63,8 @@ export function stageWorld(
     const [job] = waiting[stage]!
     if (job === undefined || free[core]! > clock.now()) return
     waiting[stage]!.shift()
-    const spent = run + row * (job.rows - 1)
+    const times = slower !== undefined && job.position >= slower.from ? slower.times : 1
+    const spent = run + row * (job.rows - 1) * times
     job.busy += spent
     computed += job.rows
     free[core] = clock.now() + spent
