@@ -162,8 +162,9 @@ describe('what is hostile in a frame of several', () => {
     const [small, big] = [await world.peer(), await world.peer()].sort((one, other) => (one.id < other.id ? -1 : 1))
     world.hub.connectAll()
     await world.clock.advance(0)
-    const author = newIdentity()
+    const [author, other] = [newIdentity(), newIdentity()]
     const body = { ...profile('a'), addresses: [] }
+    const behind = (await sealRecord(other, { kind: 'profile', key: '', version: world.clock.wall(), body })).bytes
     const seal = async (version: number): Promise<Uint8Array> =>
       (await sealRecord(author, { kind: 'profile', key: '', version, body })).bytes
     const bytes = await seal(world.clock.wall())
@@ -175,6 +176,7 @@ describe('what is hostile in a frame of several', () => {
       batchFrame([
         { bytes, age: 0 },
         { bytes: forged, age: 0 },
+        { bytes: behind, age: 0 },
       ]),
     ]) {
       const channel = await small!.network.open(big!.id, MESH_PROTOCOL)
@@ -184,5 +186,6 @@ describe('what is hostile in a frame of several', () => {
       await expect(channel.closed).resolves.toBeInstanceOf(Error)
     }
     expect(big!.mesh.profiles().get(author.id)?.name).toBe('a')
+    expect(big!.mesh.profiles().has(other.id)).toBe(false)
   })
 })

@@ -7,6 +7,8 @@ import type { MeshPeer, ModelHoldings } from '../../src/mesh/index.ts'
 import type { ModelManifest } from '../../src/models/index.ts'
 import { Replacements } from '../../src/peer/failover.ts'
 import type { FailoverNeeds } from '../../src/peer/failover.ts'
+import { failoverOf } from '../../src/peer/request-failover.ts'
+import type { GenerateRequest, RouteSegment } from '../../src/pipeline/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import { profile } from '../mesh/support/make-mesh.ts'
 import { virtualClock } from '../mesh/support/virtual-clock.ts'
@@ -22,6 +24,8 @@ let clock: VirtualClock
 let peers: Map<string, { readonly rtt: number; readonly held: ModelHoldings[]; readonly quota?: number }>
 let several: ReturnType<FailoverNeeds['divide']>
 let replacements: Replacements
+let keptOut: string | undefined
+let draining: string | undefined
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'weft-failover-'))
@@ -40,6 +44,7 @@ function holding(
 beforeEach(() => {
   clock = virtualClock()
   several = undefined
+  keptOut = draining = undefined
   peers = new Map([
     ['near', { rtt: 1, held: [] }],
     ['kept', { rtt: 2, held: holding([[0, 4]]) }],
@@ -50,11 +55,12 @@ beforeEach(() => {
     self: 'self',
     clock,
     mesh: {
-      state: (peer) => (peers.has(peer) ? 'connected' : 'away'),
+      state: (peer) => (!peers.has(peer) ? 'away' : peer === draining ? 'draining' : 'connected'),
       profiles: () => new Map(),
       holdings: () => new Map([...peers].map(([id, { held }]) => [id, held])),
       peers: () => [...peers].map(([id, { rtt, quota }]) => meshPeer(id, rtt, quota)),
     },
+    quarantine: { has: (peer) => peer === keptOut },
     profile: () => ({ ...hardware, memory_quota: 0 }),
     divide: () => several,
   })
@@ -125,4 +131,42 @@ it('a placement is repaired where peers of it are gone, and left alone elsewhere
   for (const peer of [...peers.keys()].filter((id) => id !== 'kept')) peers.delete(peer)
   peers.set('kept', { rtt: 2, held: [] })
   expect(replacements.repair(manifest, stages)).toBeUndefined()
+})
+
+describe('the route of a text that begins anew', () => {
+  const at = [{ peer: 'self', from: 0, to: 1 }, LOST, { peer: 'kept', from: 3, to: 4 }]
+  const anew = (placement?: GenerateRequest['placement'], forbidden?: string): readonly RouteSegment[] =>
+    failoverOf(
+      {
+        self: 'self',
+        telemetry: { count: () => undefined },
+        replacements,
+        site: { mayRoute: (peer) => peer !== forbidden },
+      },
+      manifest,
+      placement === undefined ? {} : { placement },
+      { successor: () => undefined },
+    ).anew(at)
+
+  it('has others in the place of whoever is not there or kept out, and is else where it was', () => {
+    expect(anew()).toEqual([at[0], { ...LOST, peer: 'ready' }, at[2]])
+    peers.set('lost', { rtt: 1, held: [] })
+    expect(anew()).toEqual(at)
+    keptOut = 'lost'
+    expect(anew()).toEqual([at[0], { ...LOST, peer: 'ready' }, at[2]])
+  })
+
+  it('does not go over a peer that drains, though that serves what it has', () => {
+    peers.set('lost', { rtt: 1, held: [] })
+    draining = 'lost'
+    expect(replacements.isReachable('lost')).toBe(true)
+    expect(anew()[1]).toEqual({ ...LOST, peer: 'ready' })
+  })
+
+  it('stays where nobody else may take its blocks: its session waits for somebody', () => {
+    const stages = [LOST, { peer: 'kept', from: 3, to: 4 }]
+    expect(anew({ model: manifest.model, stages })[1]).toEqual({ ...LOST, peer: 'kept' })
+    expect(anew('local')).toEqual(at)
+    expect(anew(undefined, 'ready')).toEqual(at)
+  })
 })

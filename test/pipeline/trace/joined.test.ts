@@ -24,7 +24,7 @@ function part(
   steps: readonly TraceStep[],
   more: Partial<SessionTrace> = {},
 ): SessionTrace {
-  const hops = [...route].map((peer, from) => ({ peer, from, to: from + 1, clock_ms: from }))
+  const hops = route.split('').map((peer, from) => ({ peer, from, to: from + 1, clock_ms: from }))
   return { began, hops, steps, dropped: 0, void: { steps: 0, rows: 0 }, ...more }
 }
 
