@@ -11,9 +11,7 @@ const isAsked = (id: string): boolean => isWhole || (isLong ? LATER.has(id) : !L
 const PATIENCE_MS = 400_000
 
 describe('an attack', () => {
-  test.each(
-    ATTACKS.filter(({ id }) => isAsked(id)).map((attack) => [attack.id, attack.name, attack] as const),
-  )(
+  test.each(ATTACKS.filter(({ id }) => isAsked(id)).map((attack) => [attack.id, attack.name, attack] as const))(
     '%s, %s, succeeds without the defence, and not with it',
     async (_, __, attack) => {
       const outcomes = [...(await attack.control('few')), ...(await attack.defended('few'))]
