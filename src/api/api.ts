@@ -12,6 +12,7 @@ import { isLoopbackName } from './guard.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import type { ApiLimits } from './limits.ts'
 import { bindSocket, bindTcp } from './listen.ts'
+import { watchEventLoop } from './event-loop.ts'
 import { createMeasure } from './measure.ts'
 import { Streams } from './resume/streams.ts'
 import { buildServer } from './server.ts'
@@ -24,6 +25,7 @@ export function createApi(needs: ApiNeeds, init: ApiInit): Api {
   const parts = createParts(needs, init)
   const servers: HttpServer[] = []
   const stopEvents = needs.peer.onEvent((event) => parts.events.publish(event))
+  const unwatch = watchEventLoop(needs.telemetry)
   let closed: Promise<void> | undefined
 
   const build = async (place: Place): Promise<HttpServer> =>
@@ -60,6 +62,7 @@ export function createApi(needs: ApiNeeds, init: ApiInit): Api {
         cutSoon()
       }),
     )
+    unwatch()
     await parts.exchanges.idle()
     for (const { server } of servers) server.closeIdleConnections()
     cutSoon()

@@ -115,7 +115,7 @@ function knownPeers(needs: StatusNeeds): KnownPeer[] {
 }
 
 /** The stages of the whole mesh, as far as this peer has been told. */
-function allStages(needs: StatusNeeds): StageStatus[] {
+function allStages(needs: Omit<StatusNeeds, 'telemetry'>): StageStatus[] {
   const own = [...needs.stages.list(), ...needs.graphStages.list()].map(({ model, from, to, pid, state }) => ({
     model,
     from,
@@ -153,7 +153,7 @@ export function manifestBytes(manifest: AnyManifest): number {
   return [...tensors.values()].reduce((sum, bytes) => sum + bytes, 0)
 }
 
-function summary(needs: StatusNeeds, manifest: AnyManifest): ModelSummary {
+export function summary(needs: Omit<StatusNeeds, 'telemetry'>, manifest: AnyManifest): ModelSummary {
   const announced = needs.mesh?.manifests().find((known) => known.digest === manifest.digest)
   const held = needs.mesh
     ?.holdings()
@@ -183,7 +183,7 @@ function textOf(manifest: AnyManifest): Pick<ModelSummary, 'text'> {
     : { text: { kind: text.kind, context } }
 }
 
-function coveredBlocks(needs: StatusNeeds, manifest: AnyManifest): number {
+function coveredBlocks(needs: Omit<StatusNeeds, 'telemetry'>, manifest: AnyManifest): number {
   const placement = needs.placing.placement(manifest.model)
   // What a request has loaded is kept for a while; it serves nobody by itself.
   if (isGraphManifest(manifest) && placement?.digest !== manifest.digest) return 0

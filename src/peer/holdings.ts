@@ -1,7 +1,7 @@
 /** What this peer holds, told to the mesh: tensors in the store, stages that are ready, and their memory. */
 import type { Mesh, ModelHoldings } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
-import type { GraphStages, Stages } from '../pipeline/index.ts'
+import type { GraphStages, HostStats, Stages } from '../pipeline/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 import type { Library } from './library.ts'
 import type { DeviceMeasures } from './profile-measures.ts'
@@ -25,6 +25,8 @@ export class Holdings {
   readonly #needs: HoldingsNeeds
   /** Resident bytes of a stage host, by process. */
   readonly memory = new Map<number, number>()
+  /** What the hosts of language models said last, by process. */
+  readonly hosts = new Map<number, HostStats>()
   #timer: CancelTimer | undefined
   #poll: CancelTimer | undefined
   #last = ''
@@ -83,7 +85,8 @@ export class Holdings {
     const { stages, graphStages } = this.#needs
     const all = [...stages.list(), ...graphStages.list()]
     const present = new Set(all.map(({ pid }) => pid))
-    for (const pid of this.memory.keys()) if (!present.has(pid)) this.memory.delete(pid)
+    for (const known of [this.memory, this.hosts])
+      for (const pid of known.keys()) if (!present.has(pid)) known.delete(pid)
     const ready = new Set(all.filter(({ state }) => state === 'ready').map(({ pid }) => pid))
     const fresh = [...stages.hosts(), ...graphStages.hosts()].filter(
       ({ host }) => ready.has(host.pid) && !this.memory.has(host.pid),
@@ -96,7 +99,9 @@ export class Holdings {
     void Promise.allSettled([
       ...graphStages.hosts().map(async ({ host }) => this.#setMemory(host.pid, (await host.stats()).rss)),
       ...stages.hosts().map(async ({ digest, kernel, host }) => {
-        const { rss, blocks } = await host.stats()
+        const stats = await host.stats()
+        const { rss, blocks } = stats
+        this.hosts.set(host.pid, stats)
         this.#setMemory(host.pid, rss)
         measures.seen(digest, blocks)
         if (kernel !== null) measures.loaded(kernel)

@@ -31,6 +31,7 @@ import { callFederation } from './federated.ts'
 import { callBackups } from './backups/call.ts'
 import type { BackupAnswer, BackupCall } from './backups/call.ts'
 import type { Federated, FederatedCall } from './federated.ts'
+import { setGauges } from './gauges.ts'
 import { removeModel } from './remove-model.ts'
 import { underAlias } from './rollouts/graph-answer.ts'
 import { promptOf } from './requests.ts'
@@ -96,6 +97,7 @@ export class LocalPeer implements Peer {
     this.#needs = needs
     this.id = needs.self
     this.home = needs.home
+    setGauges(needs.telemetry, needs)
   }
 
   get cluster(): ClusterControl | null {

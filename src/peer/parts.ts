@@ -126,6 +126,7 @@ export async function lowerParts(
     destination: file,
   })
   const telemetry = createTelemetry({ clock }, { version: VERSION })
+  telemetry.gauge('log_lines_lost', () => file.lost())
   const online = init.offline !== true
   const around = { home: paths.root, identity, clock, random, logger, telemetry }
   const cluster = online ? await openClusterPart(around, init) : null

@@ -26,6 +26,7 @@ export function stagesOf(
     text: async (manifest) => void (await library.tokenizer(manifest)),
     fetch: (manifest, from, to, signal) => library.fetch(manifest, from, to, signal),
     count: (counter, by) => telemetry.count(counter as 'stage_restarts', by),
+    loaded: (model, milliseconds) => telemetry.observe('stage_load', milliseconds / 1000, { model }),
     ...events,
   })
 }

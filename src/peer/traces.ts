@@ -4,6 +4,9 @@ import type { SessionTrace, TraceStep, TraceSummary } from '../pipeline/index.ts
 import type { Telemetry } from '../telemetry/index.ts'
 import { TraceMissingError } from './trace-errors.ts'
 
+/** Parts of a step in one stage. */
+const STEPS = ['queue', 'compute', 'serialize', 'wire'] as const
+
 /** Of so many answers; one has some 100 KB. */
 const MOST_TRACES = 32
 
@@ -43,10 +46,10 @@ interface Kept {
 export type TraceEntry = Omit<RequestTrace, 'schema' | 'steps' | 'hops'>
 
 export class Traces {
-  readonly #telemetry: Pick<Telemetry, 'count'>
+  readonly #telemetry: Pick<Telemetry, 'count' | 'observe'>
   readonly #kept = new Map<string, Kept>()
 
-  constructor(telemetry: Pick<Telemetry, 'count'>) {
+  constructor(telemetry: Pick<Telemetry, 'count' | 'observe'>) {
     this.#telemetry = telemetry
   }
 
@@ -55,7 +58,7 @@ export class Traces {
     const parts = [...(this.#kept.get(facts.request)?.parts ?? []), part]
     this.#kept.set(facts.request, { told: toldOf(facts, parts.length === 1 ? part : joinTraces(parts)), parts })
     for (const request of this.#kept.keys()) if (this.#kept.size > MOST_TRACES) this.#kept.delete(request)
-    this.#count(part.steps)
+    this.#count(facts.model, part)
   }
 
   /** Newest first. */
@@ -81,7 +84,23 @@ export class Traces {
     return [...this.#kept.values()].map(({ told }) => told)
   }
 
-  #count(steps: readonly TraceStep[]): void {
+  /** Of the steps that all stages have told of. */
+  #count(model: string, part: SessionTrace): void {
+    this.#countSteps(part.steps)
+    for (const { phase, hops } of part.steps)
+      for (const hop of hops)
+        for (const step of STEPS)
+          if (hop !== null) this.#telemetry.observe('stage_duration', hop[`${step}_ms`] / 1000, { model, phase, step })
+    const summary = summarizeTrace(part)
+    if (summary === null) return
+    for (const [place, { compute_ms: compute }] of summary.hops.entries()) {
+      const [busy, share] = [(compute * summary.steps) / 1000, summary.bubbles[place]!]
+      this.#telemetry.count('stage_time', busy, { part: 'busy' })
+      if (share < 1) this.#telemetry.count('stage_time', (busy * share) / (1 - share), { part: 'bubble' })
+    }
+  }
+
+  #countSteps(steps: readonly TraceStep[]): void {
     const sums = { origin: 0, wire: 0, queue: 0, compute: 0, serialize: 0 }
     for (const step of steps) {
       if (step.phase !== 'decode' || step.hops.includes(null)) continue

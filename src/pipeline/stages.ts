@@ -50,6 +50,8 @@ export interface StagesNeeds {
   /** @default a child process */
   readonly runHost?: RunHostProcess | undefined
   count(name: string, by?: number): void
+  /** Stages of a model have been loaded, weights fetched, in so many milliseconds. */
+  loaded?(model: string, milliseconds: number): void
   /** The stages have changed: loaded, lost, released. */
   changed(): void
   lost?(model: string, error: Error): void
@@ -224,6 +226,7 @@ export class Stages implements StageTable {
     for (const [from, to] of wanted) await this.#needs.fetch(manifest, from, to, signal)
     if (this.#stopped) throw new CancelledError('the peer is stopping')
     const host = entry.host ?? this.#start(entry)
+    const began = this.#needs.clock.now()
     try {
       const load = async (): Promise<LoadedControl> => {
         // While the host's program starts: what it will map is read through, and no time is lost by it.
@@ -238,6 +241,7 @@ export class Stages implements StageTable {
       })
       entry.ranges = ranges
       this.#needs.count('stages_loaded')
+      this.#needs.loaded?.(manifest.model, this.#needs.clock.now() - began)
       if (entry.loaded.packed === 0) this.#needs.count('stages_from_cache')
       if (entry.loaded.prepacked) this.#needs.count('stages_prepacked')
     } catch (error) {

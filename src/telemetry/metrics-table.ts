@@ -80,7 +80,6 @@ export const COUNTERS = {
   steps_replayed: { help: 'Training steps that were made again because a stage was lost.' },
   parts_opened: { help: 'Such parts opened for requests.' },
   parts_freed: { help: 'Such parts freed again.' },
-  stage_runs: { help: 'Runs of a stage graph on this peer.' },
   bytes_sent: { help: 'Bytes of frames sent to other peers.' },
   bytes_received: { help: 'Bytes of frames received from other peers.' },
   frames_sent: { help: 'Frames sent to other peers.' },
@@ -112,6 +111,11 @@ export const COUNTERS = {
     help: 'Where steps of decoding spent their time, as origin: at the origin, between peers, in queues, computing, in peers.',
     unit: 'seconds',
     labels: { part: ['origin', 'wire', 'queue', 'compute', 'serialize'] },
+  },
+  stage_time: {
+    help: 'Time in which steps of decoding were under way, as origin, for each stage: busy for the answer, or idle (a bubble).',
+    unit: 'seconds',
+    labels: { part: ['busy', 'bubble'] },
   },
   requests_started: { help: 'Generations that this peer took as origin.' },
   requests_completed: { help: 'Generations that ended with their text.' },
@@ -224,7 +228,6 @@ export const COUNTERS = {
   streams_resumed: { help: 'Streamed answers that a client went on with after it had been cut off.' },
   events_replayed: { help: 'Events sent again, or for the first time, to such clients.' },
   journal_restored: { help: 'Of these answers, those computed again after a restart, from the journal.' },
-  log_lines_lost: { help: 'Log lines that could not be written.' },
 } as const satisfies Record<string, MetricRow>
 
 export type CounterName = keyof typeof COUNTERS
@@ -300,9 +303,15 @@ export const GAUGES = {
   requests_waiting: { help: 'Generations waiting for a place.' },
   kv_cache_bytes: { help: 'Bytes of KV caches on this peer.' },
   stage_memory_bytes: { help: 'Resident bytes of stage hosts.' },
-  store_bytes: { help: 'Bytes of blobs in the store.' },
-  model_blocks_covered: { help: 'Blocks of a model that a ready stage covers.', labels: { model: MODELS } },
+  store_bytes: { help: 'Bytes of this home that count for its disk quota, as they were when somebody asked before.' },
+  model_blocks_covered: { help: 'Blocks of a model that ready stages cover.', labels: { model: MODELS } },
   http_in_flight: { help: 'HTTP requests that make the peer work.' },
+  log_lines_lost: { help: 'Log lines that could not be written since the start.' },
+  event_loop_delay: {
+    help: 'How late the event loop of this peer was, in seconds, since it was asked for last.',
+    exported: 'weft_event_loop_delay_seconds',
+    labels: { quantile: ['0.5', '0.99', '1'] },
+  },
   process_resident_memory: {
     help: 'Resident bytes of the peer process.',
     exported: 'process_resident_memory_bytes',

@@ -13,6 +13,8 @@ export interface Telemetry {
   observe(name: HistogramName, seconds: number, labels?: Labels): void
   /** Sets a value, or says how to read it when it is asked for. */
   gauge(name: GaugeName, value: number | (() => number), labels?: Labels): void
+  /** Values by label that are read when they are asked for, and gone when they are not among them any more. */
+  gauges(name: GaugeName, read: () => readonly (readonly [labels: Labels, value: number])[]): void
   /** Totals of all counters by name, labels summed up. */
   counters(): Record<string, number>
   /** Prometheus text, version 0.0.4. */
@@ -81,6 +83,7 @@ export function createTelemetry(needs: TelemetryNeeds, init: TelemetryInit = {})
       series.metric.observe(series.filter(labels), seconds)
     },
     gauge: gauges.set,
+    gauges: gauges.each,
     counters: () => Object.fromEntries(totals),
     text: async () => {
       gauges.read()
@@ -97,6 +100,7 @@ export function createTelemetry(needs: TelemetryNeeds, init: TelemetryInit = {})
 
 interface Gauges {
   readonly set: Telemetry['gauge']
+  readonly each: Telemetry['gauges']
   /** Takes the values of gauges that are functions. */
   readonly read: () => void
 }
@@ -115,6 +119,15 @@ function createGauges(registry: Registry): Gauges {
         readers.delete(key)
         series.metric.set(kept, value)
       } else readers.set(key, () => series.metric.set(kept, value()))
+    },
+    each: (name, read) => {
+      const series = gauges.get(name)
+      if (series === undefined) return
+      readers.set(name, () => {
+        const values = read()
+        series.metric.reset()
+        for (const [labels, value] of values) series.metric.set(series.filter(labels), value)
+      })
     },
     read: () => {
       for (const read of readers.values()) {

@@ -22,7 +22,7 @@ const step = (phase: TraceStep['phase'], position: number, behind: number): Trac
 
 /** The line of what was in flight; undefined: there is none. */
 function flight(most: number, none: SessionTrace['void']): string | undefined {
-  const traces = new Traces({ count: () => undefined })
+  const traces = new Traces({ count: () => undefined, observe: () => undefined })
   const hops = [{ peer: 'a', from: 0, to: 1, clock_ms: 0 }]
   const steps = [step('prefill', 0, 0), step('decode', 1, most - 1)]
   traces.add(FACTS, { began: 0, hops, steps, dropped: 0, void: none })
@@ -38,7 +38,7 @@ it('windows that came to nothing are told, and that it is not known which did', 
 })
 
 it('a prompt takes until the first token, whatever is given again later', () => {
-  const traces = new Traces({ count: () => undefined })
+  const traces = new Traces({ count: () => undefined, observe: () => undefined })
   const hops = [{ peer: 'a', from: 0, to: 1, clock_ms: 0 }]
   const steps = [step('prefill', 0, 0), step('decode', 1, 0), { ...step('prefill', 0, 0), begin_ms: 900, attempt: 1 }]
   traces.add(FACTS, { began: 0, hops, steps, dropped: 0, void: null })

@@ -1,11 +1,10 @@
 import { writeFileSync } from 'node:fs'
-import { get } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { isLong } from '../whole.ts'
-import { socketPath } from '../../src/util/index.ts'
 import { answer, codeOf, counter, createLab, greedy, joined, placement, TINY } from './support.ts'
+import { metricsOf } from './scraped.ts'
 import type { Answer, Lab, RealPeer } from './support.ts'
 
 const LIAR = fileURLToPath(new URL('liar.ts', import.meta.url))
@@ -19,17 +18,6 @@ const SAMPLED = {
   presencePenalty: 0.2,
   frequencyPenalty: 0.1,
   seed: 11,
-}
-
-/** Prometheus text, over the peer's own socket. */
-function metrics({ home }: RealPeer): Promise<string> {
-  return new Promise((resolve, reject) => {
-    get({ socketPath: socketPath(home, process.env), path: '/metrics' }, (response) => {
-      let text = ''
-      response.on('data', (chunk: Buffer) => (text += chunk.toString()))
-      response.on('end', () => resolve(text))
-    }).on('error', reject)
-  })
 }
 
 describe.runIf(isLong)('a stage that others compute is held against somebody who computes it again', () => {
@@ -121,7 +109,7 @@ describe.runIf(isLong)('a stage that others compute is held against somebody who
     const rest = await ask({ placement: 'local', maxTokens: 8, input: { kind: 'ids', ids: [960, 1504, ...kept] } })
     expect(whole.ids.slice(-8)).toEqual(rest.ids)
     expect(await counter(a, 'audit_mismatches')).toBe(mismatches + 1)
-    const text = await metrics(a)
+    const text = await metricsOf(a)
     for (const name of ['audits', 'audited_rows', 'audit_mismatches', 'peers_quarantined'])
       expect(Number(new RegExp(`^weft_${name}_total (\\d+)$`, 'm').exec(text)?.[1])).toBe(await counter(a, name))
 

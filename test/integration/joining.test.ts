@@ -1,9 +1,9 @@
 /** Peers that are told nothing but their homes find each other: by files on one machine, by multicast DNS on a LAN. */
-import { request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { socketPath, systemClock } from '../../src/util/index.ts'
+import { systemClock } from '../../src/util/index.ts'
 import { isLong, isWhole } from '../whole.ts'
 import { netlabFor } from './netlab.ts'
+import { metricsOf, valueOf } from './scraped.ts'
 import { createLab, endProcess, joined, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 import { connectionsOfPairs, HAS_PROC } from './tcp.ts'
@@ -13,21 +13,8 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
 /** A counter of the peer's, of one value of its label. */
 async function counted(peer: RealPeer, counter: string): Promise<number> {
-  const text = await new Promise<string>((resolve, reject) => {
-    request({ socketPath: socketPath(peer.home, process.env), path: '/metrics' }, (response) => {
-      let body = ''
-      response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk))
-      response.on('end', () => resolve(body))
-    })
-      .on('error', reject)
-      .end()
-  })
-  return Number(
-    text
-      .split('\n')
-      .find((line) => line.startsWith(`${counter} `))
-      ?.slice(counter.length) ?? 0,
-  )
+  const value = valueOf(await metricsOf(peer), counter)
+  return Number.isNaN(value) ? 0 : value
 }
 
 /** Peers found nearby by this way, as the peer itself counts them. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { isWhole, sampled } from '../whole.ts'
+import { metricsOf, valueOf } from './scraped.ts'
 import { answer, counter, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
@@ -49,6 +50,31 @@ describe('three real peers and one model', () => {
         expect(split.route.map(({ peer, from, to }) => ({ peer, from, to }))).toEqual(cut.stages)
       }
     }
+  })
+
+  it('say in their metrics what they are busy with, where the time of steps goes, and how late their loops are', async () => {
+    const cut = placement('tiny', [
+      [b, 0, 4],
+      [c, 4, 8],
+    ])
+    await a.access.deploy('tiny', cut, () => undefined)
+    expect((await answer(a, greedy('tiny', 24))).error).toBeUndefined()
+    await until('its memory is known', async () => valueOf(await metricsOf(b), 'weft_stage_memory_bytes') > 0)
+    const [origin, stage] = [await metricsOf(a), await metricsOf(b)]
+    expect(valueOf(origin, 'weft_peers{state="connected"}')).toBe(2)
+    expect(valueOf(stage, 'weft_stages')).toBe(1)
+    expect(valueOf(origin, 'weft_model_blocks_covered{model="tiny"}')).toBe(8)
+    expect(valueOf(origin, 'weft_requests_running')).toBe(0)
+    // Two stages, of which one waits while the other computes.
+    const spent = (part: string): number => valueOf(origin, `weft_stage_time_seconds_total{part="${part}"}`)
+    expect(spent('busy')).toBeGreaterThan(0)
+    expect(spent('bubble')).toBeGreaterThan(0)
+    const steps = 'weft_pipeline_stage_duration_seconds_count{model="tiny",phase="decode",step="compute"}'
+    expect(valueOf(origin, steps)).toBeGreaterThan(20)
+    expect(valueOf(stage, 'weft_stage_load_seconds_count{model="tiny"}')).toBeGreaterThan(0)
+    const late = ['0.5', '0.99', '1'].map((at) => valueOf(origin, `weft_event_loop_delay_seconds{quantile="${at}"}`))
+    expect(late.every((value) => value >= 0 && value < 60)).toBe(true)
+    expect(late.toSorted((left, right) => left - right)).toEqual(late)
   })
 
   it('fetch only the tensors of their own blocks, verified, and say which stages they hold', async () => {

@@ -46,7 +46,7 @@ function traceOf(...route: readonly Part[]): SessionTrace {
 }
 
 function termsOf(...route: readonly Part[]): ReturnType<typeof measuredTerms> {
-  const traces = new Traces({ count: () => undefined })
+  const traces = new Traces({ count: () => undefined, observe: () => undefined })
   traces.add({ request: 'one', ...FACTS }, traceOf(...route))
   return measuredTerms(traces.lastOf('m')!, 'a', manifest)
 }
@@ -71,7 +71,7 @@ describe('the terms of an answer that was measured', () => {
   })
 
   it('are of the last answer of that model whose steps were told of', () => {
-    const traces = new Traces({ count: () => undefined })
+    const traces = new Traces({ count: () => undefined, observe: () => undefined })
     traces.add({ request: 'one', ...FACTS }, traceOf(['b', 1, 3]))
     traces.add({ request: 'two', ...FACTS, model: 'other' }, traceOf(['b', 1, 3]))
     traces.add(
