@@ -98,6 +98,9 @@ const holdings = z.object({
     .max(256),
 })
 
+/** Exponents of float32, and of zeros. */
+const levels = z.array(z.number().int().min(-15).max(128)).min(1).max(MAX_BLOCKS)
+
 const manifest = z.object({
   model,
   digest,
@@ -105,6 +108,11 @@ const manifest = z.object({
   blocks: block.min(1),
   boundary: z.enum(['f16', 'f32']),
   license: text,
+  // Of a release before there are none.
+  levels: z
+    .object({ low: levels, high: levels })
+    .refine(({ low, high }) => low.length === high.length)
+    .exactOptional(),
 })
 
 const importing = z.object({

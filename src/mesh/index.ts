@@ -31,6 +31,7 @@ export type {
   MeshPeer,
   MeshPlacement,
   ModelHoldings,
+  ModelLevels,
   ModelSpeed,
   ModelUse,
   OwnProfile,

@@ -80,7 +80,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     placements: [...standingPlacements(book).values()].map(({ bytes }) => bytes),
   }))
   const intake = createIntake({ self, clock, book, membership })
-  const publisher = createPublisher({ self, clock, own, book })
+  const publisher = createPublisher({ self, clock, own, book, levels: needs.levels })
   const upkeep = new Upkeep({ network, clock, book, publisher, logger, isNear })
   const takeOver = createTakeOver({
     self,

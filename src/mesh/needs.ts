@@ -5,6 +5,7 @@ import type { BlobStore } from '../store/index.ts'
 import type { CounterName } from '../telemetry/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
 import type { Signer } from './records.ts'
+import type { ModelLevels } from './types.ts'
 
 /** A tensor or another blob by its address, or a manifest by its digest. */
 export type BlobWanted = { readonly address: string } | { readonly manifest: string }
@@ -39,6 +40,8 @@ export interface MeshNeeds {
   readonly membership?: Membership
   /** A manifest that this peer has, to serve it and so as not to fetch it. */
   readonly loadManifest: (digest: string) => Promise<AnyManifest | undefined>
+  /** What this peer has measured of a model's rows, told with its manifest. @default nothing */
+  readonly levels?: ((digest: string) => ModelLevels | undefined) | undefined
   /** What another peer may fetch. @default all that is here */
   readonly serves?: (peer: string, wanted: BlobWanted) => boolean
   /** Promises another peer, which is about to drop a blob, not to do so too. @default this peer drops none by itself */

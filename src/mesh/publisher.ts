@@ -6,6 +6,7 @@ import type { OwnRecords } from './own-records.ts'
 import { asPlacement, standingPlacement } from './placements.ts'
 import type { BodyOf } from './bodies.ts'
 import { MAX_IMPORTS, MAX_SHUNNED, RECLAIM_MS } from './limits.ts'
+import type { MeshNeeds } from './needs.ts'
 import type { RecordBook } from './record-book.ts'
 import type { StoredRecord } from './stored-record.ts'
 import { recordId } from './records.ts'
@@ -26,14 +27,14 @@ export interface Publisher {
   reclaim(record: MeshRecord): void
 }
 
-export interface PublisherNeeds {
+export interface PublisherNeeds extends Pick<MeshNeeds, 'levels'> {
   readonly self: string
   readonly clock: Clock
   readonly own: OwnRecords
   readonly book: RecordBook
 }
 
-export function createPublisher({ self, clock, own, book }: PublisherNeeds): Publisher {
+export function createPublisher({ self, clock, own, book, levels }: PublisherNeeds): Publisher {
   const reclaimed = new Map<string, number>()
   const imports = new Map<string, BodyOf<'imports'>['imports'][number]>()
   let serial = 0
@@ -46,10 +47,14 @@ export function createPublisher({ self, clock, own, book }: PublisherNeeds): Pub
     },
     async manifest({ model, digest, blocks, boundary, license }) {
       const bytes = sizeOf(blocks)
-      const body = { model, digest, bytes, blocks: blocks.length, boundary, license: license.slice(0, 200) }
+      const plain = { model, digest, bytes, blocks: blocks.length, boundary, license: license.slice(0, 200) }
+      const measured = levels?.(digest)
+      const told = measured && { low: [...measured.low], high: [...measured.high] }
+      const body = told === undefined ? plain : { ...plain, levels: told }
       const old = book.find('manifest', self, digest)?.body
       // Said before: the same again would only wake everybody.
-      if (old?.model === model && old.license === body.license) return
+      const isSame = JSON.stringify(old?.levels) === JSON.stringify(told)
+      if (old?.model === model && old.license === plain.license && isSame) return
       await own.publish('manifest', digest, () => body)
     },
     async withdrawManifest(digest) {

@@ -123,6 +123,12 @@ export interface ModelHoldings {
   readonly stages: readonly ReadyStage[]
 }
 
+/** What a peer has measured of a model's rows: least and greatest level of those that go into block 1, 2, ..., in whole doublings. */
+export interface ModelLevels {
+  readonly low: readonly number[]
+  readonly high: readonly number[]
+}
+
 /** Says that the author has a manifest and serves it. */
 export interface ManifestAnnouncement {
   readonly model: string
@@ -132,6 +138,8 @@ export interface ManifestAnnouncement {
   readonly blocks: number
   readonly boundary: BoundaryType
   readonly license: string
+  /** Absent: the author has not measured it. */
+  readonly levels?: ModelLevels
 }
 
 export interface MeshPlacement {
@@ -257,6 +265,8 @@ export interface Mesh {
   announceManifest(manifest: AnyManifest): Promise<void>
   withdrawManifest(digest: string): Promise<void>
   manifests(): readonly KnownManifest[]
+  /** What each peer says that it has measured of a model's rows, this one included. */
+  levels(digest: string): readonly { readonly by: string; readonly levels: ModelLevels }[]
   /** `source`: 64 hex digits that name it. Null takes it back. */
   publishImport(source: string, record: ImportRecord | null): Promise<void>
   /** What connected peers, and this one, say of that source. */

@@ -7,7 +7,16 @@ import type { KnownManifest, ManifestAnnouncement, Mesh, MeshPeer, ModelHoldings
 
 export type Views = Pick<
   Mesh,
-  'audit' | 'imports' | 'placement' | 'placements' | 'profiles' | 'holdings' | 'manifests' | 'peers' | 'state'
+  | 'audit'
+  | 'imports'
+  | 'levels'
+  | 'placement'
+  | 'placements'
+  | 'profiles'
+  | 'holdings'
+  | 'manifests'
+  | 'peers'
+  | 'state'
 >
 
 export function createViews(self: string, book: RecordBook, liveness: Liveness): Views {
@@ -48,6 +57,12 @@ export function createViews(self: string, book: RecordBook, liveness: Liveness):
       return new Map(all.map(({ author, body }) => [author, isHere(author) ? body.models : withoutStages(body.models)]))
     },
     manifests: () => manifestsOf(self, book),
+    levels: (digest) =>
+      book
+        .ofKind('manifest')
+        .flatMap(({ author, body }) =>
+          body?.digest === digest && body.levels !== undefined ? [{ by: author, levels: body.levels }] : [],
+        ),
     imports: (source) =>
       book
         .ofKind('imports')

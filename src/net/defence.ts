@@ -23,6 +23,11 @@ export const OFFENCES = {
   scan: { most: 60, why: 'it asked again and again, and is not admitted to anything' },
   /** Plans and rows that the site refused: whoever asks for one budget after another looks for the limit. */
   probing: { most: 20, why: 'it asked for one plan after another that this site does not allow' },
+  /**
+   * Rows that are no numbers, or are far from what their boundary carries by the sender's own word of which it is: an honest stage
+   * sends neither, whatever the text. A damaged machine does, all the time.
+   */
+  outlier: { most: 4, why: 'it sent rows that no stage of the model computes' },
   /** Streams over its quota of one purpose that were refused. */
   flood: { most: 120, why: 'it opened streams without end' },
 } as const

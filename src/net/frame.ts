@@ -7,7 +7,7 @@
  *  24 u32 step           28 u32 position               32 u32[4] dims
  *  48 u32 payload bytes  52 u32 control bytes          56 u32 CRC-32C of payload and control, or 0: see FrameTrust
  *  60 u32 CRC-32C of the other 124 header bytes        64 u8[32] running digest of the session's rows
- *  96 u16 hop            98 u16 rows    100 u32 micros  104 u32 waited   108 u8[20] zero
+ *  96 u16 hop            98 u16 rows    100 u32 micros  104 u32 waited   108 u8[16] stated   124 u8[4] zero
  * 128 payload (so it stays 64-byte aligned), then the control map (MessagePack).
  *
  * The type of a tensor is what the manifest says; header and manifest must agree before anything is allocated.
@@ -31,6 +31,9 @@ const DTYPE_BYTES: Readonly<Record<DType, number>> = { 0: 0, 1: 4, 2: 2, 3: 4, 4
 /** A decode step or a chunk of a weight fits; longer bodies grow as their bytes arrive. */
 const FIRST_BODY_BYTES = 128 << 10
 const NO_DIGEST = new Uint8Array(32)
+/** Of `Frame.stated`. */
+export const STATED_BYTES = 16
+const NOTHING_STATED = new Uint8Array(STATED_BYTES)
 const NO_BYTES = new Uint8Array(0)
 
 export interface Frame {
@@ -56,6 +59,8 @@ export interface Frame {
   readonly waited: number
   /** SHA-256 over the previous digest and this payload: 32 bytes. */
   readonly digest: Uint8Array
+  /** What the sender says that its rows are: 16 bytes that name model and boundary, or zeros where it says nothing. */
+  readonly stated: Uint8Array
   readonly payload: Uint8Array
   /** MessagePack, decoded by the protocol that knows its schema. */
   readonly control: Uint8Array
@@ -79,6 +84,7 @@ export function frame(init: FrameInit): Frame {
     micros: 0,
     waited: 0,
     digest: NO_DIGEST,
+    stated: NOTHING_STATED,
     payload: NO_BYTES,
     control: NO_BYTES,
     ...init,
@@ -112,6 +118,7 @@ export function encodeFrame(value: Frame, trust: FrameTrust = 'peers'): Uint8Arr
   view.setUint32(52, value.control.length, true)
   if (trust === 'peers') view.setUint32(56, crc32c(value.control, crc32c(value.payload)), true)
   header.set(value.digest, 64)
+  header.set(value.stated, 108)
   view.setUint16(96, value.hop, true)
   view.setUint16(98, value.rows, true)
   view.setUint32(100, value.micros, true)
@@ -177,6 +184,7 @@ export function decodeHeader(header: Uint8Array): Header {
       micros: view.getUint32(100, true),
       waited: view.getUint32(104, true),
       digest: header.slice(64, 96),
+      stated: header.slice(108, 108 + STATED_BYTES),
       payload: NO_BYTES,
       control: NO_BYTES,
     },

@@ -15,7 +15,16 @@ export {
   PortInUseError,
   ProtocolUnsupportedError,
 } from './errors.ts'
-export { DTYPE, encodeFrame, frame, FrameDecoder, HEADER_BYTES, MAX_CONTROL_BYTES, MAX_PAYLOAD_BYTES } from './frame.ts'
+export {
+  DTYPE,
+  encodeFrame,
+  frame,
+  FrameDecoder,
+  HEADER_BYTES,
+  MAX_CONTROL_BYTES,
+  MAX_PAYLOAD_BYTES,
+  STATED_BYTES,
+} from './frame.ts'
 export type { DType, Frame, FrameInit } from './frame.ts'
 export { createNetwork } from './create-network.ts'
 export type { ClusterInit, NetworkInit, NetworkNeeds } from './network-init.ts'

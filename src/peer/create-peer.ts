@@ -26,6 +26,7 @@ import { libraryOf } from './library-of.ts'
 import { LocalPeer } from './local-peer.ts'
 import { lowerParts, meshOf, networkNameOf, realNeeds, startNetwork } from './parts.ts'
 import type { CreatePeerInit, Parts, PeerNeeds } from './parts.ts'
+import { rowGate } from './outliers.ts'
 import { Pins } from './pins.ts'
 import { divideRange } from './plan-input.ts'
 import { Placing } from './placing.ts'
@@ -194,21 +195,21 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     log: (fields, text) => logger.error(fields, text),
   })
   wired.placing = placing
-  const serving = { self, network, clock, admits: parts.cluster?.admits }
+  const counted = (counter: string, by?: number): void => telemetry.count(counter as 'bytes_sent', by)
+  const serving = { self, network, clock, admits: parts.cluster?.admits, count: counted }
   const ring = new RingService({
     ...gates,
     ...serving,
     stages,
     directory: paths.cache,
+    rows: rowGate(parts, () => wired.mesh, emit),
     sign: (bytes) => identity.sign(bytes),
-    count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => ring.stop())
   const flow = new FlowService({
     ...gates,
     ...serving,
     stages: graphStages,
-    count: (counter, by) => telemetry.count(counter as 'bytes_sent', by),
   })
   undo.push(() => flow.stop())
   const trained = trainingOf(parts, { library, network, taken, gates: { ...gates, ...serving } }, undo)

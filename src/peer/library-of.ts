@@ -19,7 +19,14 @@ export interface LibraryParts {
 }
 
 export function libraryOf(
-  { clock, store, paths, logger, telemetry }: Pick<Parts, 'clock' | 'logger' | 'paths' | 'store' | 'telemetry'>,
+  {
+    clock,
+    store,
+    paths,
+    levels,
+    logger,
+    telemetry,
+  }: Pick<Parts, 'clock' | 'levels' | 'logger' | 'paths' | 'store' | 'telemetry'>,
   { baseOf, mesh, transfers, keeper, changed }: LibraryParts,
 ): Promise<Library> {
   return Library.open({
@@ -30,6 +37,7 @@ export function libraryOf(
     log: (line) => logger.warn({}, line),
     count: (name, by, labels) => telemetry.count(name, by, labels),
     baseOf,
+    measured: (digest, found) => levels.keep(digest, found),
     fetchManifest: async (model, signal) => fetchManifest(mesh(), model, signal),
     fetchBlobs: async (manifest, blobs, signal, onProgress) => {
       const entry = transfers.begin(manifest.model, 'fetch')

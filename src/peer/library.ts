@@ -21,12 +21,13 @@ import type { BlobStore } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { checkCalibrationText, createWeightChooser } from '../compress/index.ts'
-import type { FormatSpeed } from '../pipeline/index.ts'
+import type { FormatSpeed, MeasuredLevels } from '../pipeline/index.ts'
 import { ModelUnknownError, StoppingError } from './errors.ts'
-import { checkRange, fitsHalf, RANGE_TEXT } from './range-check.ts'
+import { fitsHalf, RANGE_TEXT } from './range-check.ts'
 import type { HomePaths } from './home.ts'
 import { requestOf } from './import-request.ts'
 import { loadTokenizer } from './load-tokenizer.ts'
+import { ImportedLevels } from './measured-levels.ts'
 import type { ImportRequest, ProgressSink } from './types.ts'
 
 export interface LibraryNeeds {
@@ -51,6 +52,8 @@ export interface LibraryNeeds {
   ): Promise<void>
   /** Before so many bytes come in. @throws DiskQuotaError */
   makeRoom?(bytes: number, keep: ReadonlySet<string>): Promise<void>
+  /** An import has measured the levels of a model's rows. @default they are not measured */
+  measured?(digest: string, levels: MeasuredLevels): Promise<void>
   /** A manifest of the mesh is kept here now: others may get it, and what is fetched of it, from this peer. */
   adopted(manifest: AnyManifest): void
   /** A model has come or gone. */
@@ -69,9 +72,11 @@ export class Library {
   readonly #imports = new Set<Promise<AnyManifest>>()
   /** Of the formats that were measured at an import, by model. */
   readonly #speeds = new Map<string, readonly FormatSpeed[]>()
+  readonly #levels: ImportedLevels
 
   private constructor(needs: LibraryNeeds) {
     this.#needs = needs
+    this.#levels = new ImportedLevels(needs)
     this.catalogue = createCatalogue({ directories: needs.catalogues })
   }
 
@@ -242,7 +247,11 @@ export class Library {
     await this.#needs.makeRoom?.(bytes, new Set())
     const release = await this.#needs.store.hold()
     try {
-      return await importAnyInChild(this.#importNeeds(), requestOf(request), progress, signal)
+      const needs = this.#importNeeds()
+      const manifest = await importAnyInChild(needs, requestOf(request), progress, signal)
+      const levels = this.#needs.measured && (await this.#levels.of(needs, manifest, progress, signal))
+      if (levels !== undefined) await this.#needs.measured?.(manifest.digest, levels)
+      return manifest
     } finally {
       await release()
     }
@@ -279,13 +288,8 @@ export class Library {
       catalogue: this.catalogue,
       log,
       onReused: (blobs) => count('blobs_reused', blobs),
-      fitsHalf: async (manifest, progress, signal) => {
-        const range = await checkRange(child, manifest, progress as ProgressSink, signal)
-        if (range !== null) count('ranges_measured', 1, { threads: String(range.threads) })
-        if (range === null) log(`the range of ${manifest.model} could not be measured`)
-        else if (!range.fits) log(`${manifest.model} reaches ${range.largest}: its boundaries are float32`)
-        return range?.fits ?? null
-      },
+      fitsHalf: (manifest, progress, signal) =>
+        this.#levels.fitsHalf(child, manifest, progress as ProgressSink, signal),
       weights: createWeightChooser({
         child,
         range: RANGE_TEXT,

@@ -24,6 +24,7 @@ import { thisMachine } from './machine.ts'
 import type { Machine } from './machine.ts'
 import { nameOf } from './names.ts'
 import { Profiling } from './profile.ts'
+import { RowLevels } from './row-levels.ts'
 import { fileGate } from './site-gates.ts'
 import { Site } from './site.ts'
 import type { ReplanMode } from './replanning.ts'
@@ -107,6 +108,8 @@ export interface Parts {
   readonly cluster: ClusterPart | null
   /** What the site allows, and what is written down of it. */
   readonly site: Site
+  /** How large rows of models are that were imported here. */
+  readonly levels: RowLevels
 }
 
 export async function lowerParts(
@@ -136,6 +139,7 @@ export async function lowerParts(
   undo.push(() => site.close())
   const store = await createBlobStore({ directory: paths.store })
   const threads = init.threads ?? machine.cores
+  const levels = await RowLevels.open(paths.state, (line) => logger.warn({}, line))
   const book = await AddressBook.open(paths.peers, clock, (line) => logger.warn({}, line))
   const name = init.name ?? cluster?.ownName() ?? nameOf(identity.id)
   return {
@@ -162,6 +166,7 @@ export async function lowerParts(
     }),
     book,
     site,
+    levels,
   }
 }
 
@@ -216,6 +221,7 @@ export function meshOf(
     logger,
     telemetry,
     promise,
+    levels: (digest) => parts.levels.own(digest),
     membership: membershipOf(parts),
     serves: fileGate(parts.site, () => library()?.list() ?? [], adapted),
     delivered: (peer, rate) => parts.profiling.links.delivered(peer, rate),

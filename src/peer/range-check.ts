@@ -35,6 +35,8 @@ export interface RangeCheck {
   readonly fits: boolean
   /** Threads that loaded blocks while others were measured. */
   readonly threads: number
+  /** Null: the model's rows are not all numbers. */
+  readonly levels: RangeResult['levels']
 }
 
 export type RangeNeeds = Pick<ChildNeeds, 'clock' | 'storeDirectory' | 'codeCache' | 'onChild' | 'limits'>
@@ -63,8 +65,8 @@ export async function checkRange(
       memory: memoryFor(manifest),
       onEvent: (event: unknown) => tell((event as RangeEvent).done),
     }
-    const { largest, threads } = (await runInChild(needs, work, signal)) as RangeResult
-    return { largest, threads, fits: fitsHalf(largest) }
+    const { largest, threads, levels } = (await runInChild(needs, work, signal)) as RangeResult
+    return { largest, threads, levels, fits: fitsHalf(largest) }
   } catch (error) {
     signal?.throwIfAborted()
     if (error instanceof ImportMemoryError || error instanceof ImportSilentError || error instanceof ImportProcessError)

@@ -53,6 +53,8 @@ export interface SiteStatus {
   /** When this identity was last met in a second place, and by whom; null: never. */
   readonly cloned: { readonly at: string; readonly by: string } | null
   readonly bans: readonly Ban[]
+  /** Frames of rows of others that were not computed with since the start, and the last of them; null: none. */
+  readonly outliers: { readonly count: number; readonly by: string; readonly at: string; readonly kind: string } | null
   readonly audit: { readonly seq: number; readonly hash: string; readonly waiting: number; readonly why: string | null }
 }
 
@@ -61,6 +63,7 @@ export class Site {
   readonly gate: PlanGate
   /** This identity was met elsewhere too. */
   cloned: SiteStatus['cloned'] = null
+  #outliers: SiteStatus['outliers'] = null
   readonly defence: Defence
   readonly #policy: SitePolicy
   readonly #listeners: Set<() => void>
@@ -151,6 +154,19 @@ export class Site {
     return this.#acting.getStore() ?? 'owner'
   }
 
+  /** Rows of another peer were not computed with. */
+  outlier(by: string, digest: string, { kind, block }: { readonly kind: string; readonly block: number }): void {
+    const at = new Date(this.#needs.clock.wall()).toISOString()
+    this.#outliers = { count: (this.#outliers?.count ?? 0) + 1, by, at, kind }
+    this.audit.tally({
+      who: `peer:${by}`,
+      what: 'rows.refused',
+      target: digest,
+      result: 'refused',
+      facts: { kind, block },
+    })
+  }
+
   /** Written down as one that happened. */
   note(event: AuditEvent): void {
     this.audit.note(event)
@@ -214,6 +230,7 @@ export class Site {
         policy === null ? null : { sha256: policy.sha256, rules: policy.rules.length, trouble: this.#policy.trouble() },
       cloned: this.cloned,
       bans: this.defence.bans(),
+      outliers: this.#outliers,
       audit: { ...this.audit.head(), waiting, why },
     }
   }

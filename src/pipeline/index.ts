@@ -79,7 +79,8 @@ export type {
   QualityTask,
   WholeResult,
 } from './host/quality/protocol.ts'
-export type { RangeEvent, RangeResult, RangeTask } from './host/range/protocol.ts'
+export type { MeasuredLevels, RangeEvent, RangeResult, RangeTask } from './host/range/protocol.ts'
+export type { LevelRange, Outlier, RowGate } from './ring/row-check.ts'
 export { StageHostLostError } from './host/host-errors.ts'
 export { kernelTrial, qualityProgram, rangeProgram } from './programs.ts'
 export type { KernelTrial } from './programs.ts'

@@ -103,6 +103,10 @@ export const COUNTERS = {
     labels: { kind: ['forked', 'shortened', 'rewritten'] },
   },
   policy_reloads: { help: 'Changes of the policy that came into force while this peer ran.' },
+  activation_outliers: {
+    help: 'Frames of rows from other peers that were not computed with: no numbers, zeros, or far from what their boundary carries.',
+    labels: { kind: ['not-finite', 'zeros', 'small', 'large'] },
+  },
   peers_quarantined: { help: 'Peers that were found to have signed what is not so.' },
   sessions_opened: { help: 'Sessions opened in stages of this peer.' },
   sessions_freed: { help: 'Sessions freed in stages of this peer.' },
@@ -126,7 +130,7 @@ export const COUNTERS = {
   peers_joined: { help: 'Peers that joined.' },
   bans: {
     help: 'Hosts and peers kept out for a while.',
-    labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'flood'] },
+    labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'outlier', 'flood'] },
   },
   arrivals_refused: {
     help: 'Connections that were turned away before their first byte, since too many had come.',
@@ -134,7 +138,7 @@ export const COUNTERS = {
   handshakes_queued: { help: 'Handshakes of those who came that waited for others before them.' },
   bans_spared: {
     help: 'Bans that did not begin since they would have been of an admin of the cluster, or of the host of a member.',
-    labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'flood'] },
+    labels: { offence: ['dial-storm', 'malformed', 'scan', 'probing', 'outlier', 'flood'] },
   },
   identities_cloned: { help: 'Times that one identity was met in two places.' },
   peers_lost: { help: 'Peers that were connected and went away without a farewell.' },

@@ -23,6 +23,7 @@ const frames: fc.Arbitrary<Frame> = fc
     micros: fc.nat(),
     rows: fc.integer({ min: 0, max: 0xffff }),
     digest: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+    stated: fc.uint8Array({ minLength: 16, maxLength: 16 }),
     seed: fc.nat(255),
     control: fc.uint8Array({ maxLength: 200 }),
   })

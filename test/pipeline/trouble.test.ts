@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { isRecoverable, Trouble } from '../../src/pipeline/origin/trouble.ts'
 import { NotFiniteError } from '../../src/pipeline/host/errors.ts'
-import { PeerLostError, SessionRefusedError } from '../../src/pipeline/ring/errors.ts'
+import { PeerLostError, RowsNotFiniteError, SessionRefusedError } from '../../src/pipeline/ring/errors.ts'
 
 const ROUTE = ['self', 'b', 'c', 'self'].map((peer, from) => ({ peer, from, to: from + 1 }))
 
@@ -77,4 +77,18 @@ it('a refusal is one of the request at first, and one of a replacement later; wh
   expect([isRecoverable(refused, false), isRecoverable(refused, true)]).toEqual([false, true])
   expect(isRecoverable(new PeerLostError('b', 'gone'), false)).toBe(true)
   expect(isRecoverable(new NotFiniteError('the logits'), true)).toBe(false)
+})
+
+describe('a stage that computes what are no numbers', () => {
+  const error = new RowsNotFiniteError(1, 2, 0)
+
+  it('is left out, and another is asked; who says so for a second time has the model against it', () => {
+    expect(trouble.survives(ROUTE[1]!, error, true)).toBe(true)
+    expect(trouble.avoid).toEqual(new Set(['b']))
+    expect(trouble.survives(ROUTE[2]!, error, true)).toBe(false)
+  })
+
+  it('while the session is not open yet ends it', () => {
+    expect(trouble.survives(ROUTE[1]!, error, false)).toBe(false)
+  })
 })

@@ -1,6 +1,7 @@
 /** What a session has checked of its stages, and what it does when something is wrong. Without audits it does nothing. */
 import type { Frame } from '../../net/index.ts'
 import type { Account, decodeToken } from '../ring/protocol.ts'
+import { OUTLIER } from '../ring/row-check.ts'
 import { NOT_FINITE, UNSIGNED } from '../ring/witness.ts'
 import type { AuditNews } from './audit-types.ts'
 import { Auditing } from './auditing.ts'
@@ -100,14 +101,18 @@ export class Checks {
 
   /** A hop refuses what its neighbour sent it. False: for a reason that is nothing to be checked. */
   refused(route: readonly RouteSegment[], hop: number, neighbour: string, why: string): boolean {
-    if (why !== UNSIGNED && why !== NOT_FINITE) return false
+    if (why !== UNSIGNED && why !== NOT_FINITE && why !== OUTLIER) return false
     const [before, at] = [route[hop - 1], route[hop]]
     // Whoever refuses rows of this peer, or of nobody before it, is the one that is wrong.
     const isBefore = before !== undefined && before.peer === neighbour && neighbour !== this.#session.self
     const segment = isBefore ? before : at
     if (segment === undefined) return true
-    this.#init.audit?.skipped('refused')
     const { peer, from, to } = segment
+    if (this.#init.audit === undefined) {
+      this.#leave(peer)
+      return true
+    }
+    this.#init.audit.skipped('refused')
     this.condemn(peer, { verdict: 'disputed', peer, from, to, position: this.#needs.text.nextTokenRow, why })
     return true
   }
@@ -116,6 +121,10 @@ export class Checks {
   condemn(peer: string, news: Omit<AuditNews, 'affected'>): void {
     const { text } = this.#needs
     text.tell({ audit: { ...news, affected: text.givenFrom(news.position) } })
+    this.#leave(peer)
+  }
+
+  #leave(peer: string): void {
     if (this.#over) return
     this.#fenced = this.#needs.attempt()
     this.#restarts = true

@@ -30,7 +30,7 @@ import { RouteHops } from './route-hops.ts'
 import type { RouteSegment } from './route.ts'
 import type { Arrival, OriginSession, Reused, SessionInit, SessionNeeds } from './session.ts'
 import { Stalls } from './stalls.ts'
-import { isRecoverable, Trouble } from './trouble.ts'
+import { Trouble } from './trouble.ts'
 import { Watches } from './watches.ts'
 
 export class RoutedSession implements OriginSession, OriginListener {
@@ -165,7 +165,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     const segment = this.#hops.route[hop]
     const isFirst = segment !== undefined && !this.#begun && !this.#recovering
     if (isFirst && this.#relief.refuses(segment, error)) return this.#answers?.fail(error)
-    if (segment === undefined || !isRecoverable(error, this.#begun)) return this.#end(error)
+    if (segment === undefined || !this.#trouble.survives(segment, error, this.#begun)) return this.#end(error)
     this.#trouble.fail(segment, error.message)
     this.#recover(error)
   }

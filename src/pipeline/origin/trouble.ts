@@ -2,7 +2,7 @@
 import { NotFiniteError } from '../host/errors.ts'
 import { AnswerFormatError, FormatUnsupportedError } from '../host/grammar/errors.ts'
 import { StageHostLostError } from '../host/host-errors.ts'
-import { PeerLostError } from '../ring/errors.ts'
+import { PeerLostError, RowsNotFiniteError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
 
 export interface LostSegment {
@@ -42,6 +42,8 @@ export class Trouble {
   readonly #breaks = new Map<string, number>()
   readonly #failures = new Map<string, number>()
   readonly avoid = new Set<string>()
+  /** Stages that have computed what are no numbers. */
+  #notFinite = 0
   readonly #self: string
   readonly #isReachable: (peer: string) => boolean
   /** Grows with everything that is noted. */
@@ -60,6 +62,17 @@ export class Trouble {
     if (this.#lost.has(segment.from)) return
     this.#lost.set(segment.from, { segment, why, ...(by === undefined ? {} : { by }) })
     this.version++
+  }
+
+  /**
+   * Whether the session goes on after this failure of a segment. What are no numbers for a second time are none anywhere: another
+   * peer was asked where there is one, so it is the model, or what it was asked with.
+   * @param begun as of isRecoverable
+   */
+  survives({ peer }: RouteSegment, error: Error, begun: boolean): boolean {
+    if (!('code' in error) || error.code !== RowsNotFiniteError.info.code) return isRecoverable(error, begun)
+    this.avoid.add(peer)
+    return begun && ++this.#notFinite === 1
   }
 
   /** The peer itself failed at this, for whatever reason. */

@@ -102,10 +102,31 @@ export class KeptRowsError extends WeftError {
   }
 }
 
+/** A stage has computed a NaN or an infinity. Another peer is asked; where that one computes the same, it is the model. */
+export class RowsNotFiniteError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-036',
+    title: 'Rows are no numbers',
+    meaning:
+      'A stage computed NaN or infinity and did not send it on: its memory or its weights are damaged, an adapter has values too large, or the model leaves the range of float16.',
+    remedy:
+      'Another peer has been asked as well, where one has the blocks. weft doctor on the peer that is named; leave the adapter out; import the model with --weights f32.',
+    exit: EXIT.integrity,
+    http: 502,
+  }
+
+  constructor(from: number, to: number, position: number) {
+    super(RowsNotFiniteError.info, `blocks [${from}, ${to}) computed rows that are no numbers`, {
+      details: { from, to, position },
+    })
+  }
+}
+
 export const RING_ERRORS: readonly ErrorInfo[] = [
   PeerLostError.info,
   SessionRefusedError.info,
   DeadlineError.info,
   NoRouteError.info,
   KeptRowsError.info,
+  RowsNotFiniteError.info,
 ]

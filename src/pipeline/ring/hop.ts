@@ -9,6 +9,7 @@ import { Feeds } from './feeds.ts'
 import type { KeptChunk, KeptRows } from './kept-rows.ts'
 import type { Link } from './links.ts'
 import type { HopPrefix } from './prefixes.ts'
+import type { RowCheck } from './row-check.ts'
 import type { RouteOpen } from './protocol.ts'
 import { Spans } from './spans.ts'
 import type { Witness } from './witness.ts'
@@ -28,6 +29,8 @@ export interface HopInit {
   readonly shadow: boolean
   /** Of an audited session. */
   readonly witness?: Witness | undefined
+  /** What it looks at in rows. @default nothing */
+  readonly check?: RowCheck | undefined
   /** Of the head: what guesses are sealed with. */
   readonly guessKey?: Uint8Array | undefined
   /** Its text begins with named runs. */
@@ -47,6 +50,7 @@ export class Hop {
   readonly kept: KeptRows
   readonly spans = new Spans()
   readonly witness: Witness | undefined
+  readonly check: RowCheck | undefined
   /** Undefined: nothing of it is kept for others. */
   prefix: HopPrefix | undefined
   readonly guessKey: Uint8Array | undefined
@@ -101,6 +105,7 @@ export class Hop {
     this.local = init.local
     this.kept = init.kept
     this.witness = init.witness
+    this.check = init.check
     this.shadow = init.shadow
     this.prefix = init.prefix
     this.guessKey = init.guessKey

@@ -9,6 +9,8 @@ import { KeptRows } from './kept-rows.ts'
 import type { Link } from './links.ts'
 import { prefixOf } from './prefixes.ts'
 import type { RouteOpen } from './protocol.ts'
+import { RowCheck } from './row-check.ts'
+import type { RowGate } from './row-check.ts'
 import { Witness } from './witness.ts'
 
 export interface StageTable {
@@ -23,6 +25,9 @@ export interface StageTable {
 }
 
 export interface NewHopNeeds {
+  readonly self: string
+  /** What is known of rows that come, and who hears of bad ones. @default they are to be numbers, and nobody */
+  readonly rows?: RowGate | undefined
   readonly stages: StageTable
   /** For kept rows that are too many for memory. */
   readonly directory: string
@@ -40,6 +45,8 @@ export function newHop(
   host: StageHost,
   local: number,
 ): Hop {
+  const { self, rows: gate = {} } = needs
+  const { from: first, to } = open.route[message.hop]!
   return new Hop({
     origin: from,
     digest: open.digest,
@@ -52,6 +59,15 @@ export function newHop(
     shadow: open.shadow,
     guessKey: open.guesses,
     prefix: prefixOf(from.peer, message.hop, open),
+    check: new RowCheck({
+      gate,
+      self,
+      digest: open.digest,
+      from: first,
+      to,
+      isAdapted: open.adapter !== undefined,
+      isAudited: open.audited === true,
+    }),
     witness: open.audited === true ? witnessOf(needs, from.peer, message.hop, open) : undefined,
     kept: new KeptRows({
       directory: needs.directory,

@@ -147,6 +147,7 @@ function rowsFrame(hop: Hop, rows: FlaggedRows, more: Partial<Frame>, digest = h
     dtype,
     dims: [rows.count, width],
     digest: digest.next(rows.payload),
+    ...(hop.check === undefined ? {} : { stated: hop.check.stated(hop.sender?.peer) }),
     payload: rows.payload,
     ...(seal === undefined ? {} : { control: sealed(seal) }),
   })

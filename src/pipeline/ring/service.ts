@@ -9,6 +9,7 @@ import { HOST } from '../host/protocol.ts'
 import type { StageHost } from '../host/stage-host.ts'
 import { OutOfStepError } from '../host/errors.ts'
 import { admitOpen, admitReroute, refusedHops } from './admission.ts'
+import { RowsNotFiniteError } from './errors.ts'
 import type { Sessions } from './admission.ts'
 import type { Hop } from './hop.ts'
 import { HopTable } from './hop-table.ts'
@@ -21,6 +22,7 @@ import type { OnwardNeeds } from './onward.ts'
 import { Openings } from './openings.ts'
 import type { Opening } from './openings.ts'
 import { HopPrefixes } from './prefixes.ts'
+import { areFinite } from './row-check.ts'
 import { takeRows } from './take-rows.ts'
 import { Origins } from './origins.ts'
 import type { OriginListener } from './origins.ts'
@@ -41,7 +43,6 @@ const ORPHAN_MS = 5_000
 const ENDED = 'its connection ended'
 
 export interface RingNeeds extends NewHopNeeds, SiteGate {
-  readonly self: string
   readonly network: Network | null
   readonly clock: Clock
 }
@@ -267,6 +268,7 @@ export class RingService {
       this.#fail(hop, new OutOfStepError('rows leave the last stage of a route', { hop: hop.place }))
       return
     }
+    if (!areFinite(message)) return this.#fail(hop, new RowsNotFiniteError(hop.from, hop.to, message.position))
     passOn(this.#onward, hop, next, message)
     this.#prefixes.keep(hop)
     if (hop.shadow) this.#tell.answer(hop, { ...message, type: RING.taken, ...NO_PAYLOAD })

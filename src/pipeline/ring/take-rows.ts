@@ -36,7 +36,7 @@ export function takeRows(hop: Hop, from: Link, message: Frame): Frame | string |
   hop.previous = from
   const guesses = guessesFor(hop, message)
   const isSound = hop.received.matches(message.payload, message.digest)
-  const why = isSound ? refusal(hop, message, rewinds) : OTHER_DIGEST
+  const why = isSound ? refusal(hop, from, message, rewinds) : OTHER_DIGEST
   if (why !== undefined || guesses === undefined) {
     hop.deaf = true
     return why ?? OTHER_GUESSES
@@ -57,7 +57,7 @@ function guessesFor(hop: Hop, { control, position }: Frame): Uint8Array | undefi
   return encodeControl((behind === undefined ? { guesses } : { guesses, behind }) satisfies RunControl)
 }
 
-function refusal(hop: Hop, message: Frame, rewinds: boolean): string | undefined {
+function refusal(hop: Hop, from: Link, message: Frame, rewinds: boolean): string | undefined {
   if (!rewinds && message.position !== hop.taken) return OUT_OF_TURN
-  return hop.witness?.take(message, hop.sender)
+  return hop.check?.refuses(from.peer, message) ?? hop.witness?.take(message, hop.sender)
 }

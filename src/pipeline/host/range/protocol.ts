@@ -16,11 +16,16 @@ export interface RangeEvent {
   readonly done: number
 }
 
+/** Of each boundary. */
+export type MeasuredLevels = readonly (readonly [low: number, high: number])[]
+
 export interface RangeResult {
   /** Magnitude of the residual, at most. */
   readonly largest: number
   /** Of each text. */
   readonly rows: number
+  /** Least and greatest level (row-level.ts) of the rows that go into block 1, 2, ... and the head; null: not all are numbers. */
+  readonly levels: MeasuredLevels | null
   /** Threads that prepared layers while others were measured. */
   readonly threads: number
 }
