@@ -37,7 +37,7 @@ export function libraryOf(
     log: (line) => logger.warn({}, line),
     count: (name, by, labels) => telemetry.count(name, by, labels),
     baseOf,
-    measured: (digest, found) => levels.keep(digest, found),
+    levels,
     fetchManifest: async (model, signal) => fetchManifest(mesh(), model, signal),
     fetchBlobs: async (manifest, blobs, signal, onProgress) => {
       const entry = transfers.begin(manifest.model, 'fetch')

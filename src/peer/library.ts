@@ -21,13 +21,14 @@ import type { BlobStore } from '../store/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import { checkCalibrationText, createWeightChooser } from '../compress/index.ts'
-import type { FormatSpeed, MeasuredLevels } from '../pipeline/index.ts'
+import type { FormatSpeed } from '../pipeline/index.ts'
 import { ModelUnknownError, StoppingError } from './errors.ts'
 import { fitsHalf, RANGE_TEXT } from './range-check.ts'
 import type { HomePaths } from './home.ts'
 import { requestOf } from './import-request.ts'
 import { loadTokenizer } from './load-tokenizer.ts'
 import { ImportedLevels } from './measured-levels.ts'
+import type { RowLevels } from './row-levels.ts'
 import type { ImportRequest, ProgressSink } from './types.ts'
 
 export interface LibraryNeeds {
@@ -52,8 +53,8 @@ export interface LibraryNeeds {
   ): Promise<void>
   /** Before so many bytes come in. @throws DiskQuotaError */
   makeRoom?(bytes: number, keep: ReadonlySet<string>): Promise<void>
-  /** An import has measured the levels of a model's rows. @default they are not measured */
-  measured?(digest: string, levels: MeasuredLevels): Promise<void>
+  /** Keeps what an import measures of a model's rows. @default they are not measured */
+  readonly levels?: Pick<RowLevels, 'keep' | 'own'>
   /** A manifest of the mesh is kept here now: others may get it, and what is fetched of it, from this peer. */
   adopted(manifest: AnyManifest): void
   /** A model has come or gone. */
@@ -249,8 +250,7 @@ export class Library {
     try {
       const needs = this.#importNeeds()
       const manifest = await importAnyInChild(needs, requestOf(request), progress, signal)
-      const levels = this.#needs.measured && (await this.#levels.of(needs, manifest, progress, signal))
-      if (levels !== undefined) await this.#needs.measured?.(manifest.digest, levels)
+      await this.#levels.keep(needs, manifest, progress, signal)
       return manifest
     } finally {
       await release()

@@ -4,11 +4,14 @@ import type { MeasuredLevels } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import { checkRange } from './range-check.ts'
 import type { RangeNeeds } from './range-check.ts'
+import type { RowLevels } from './row-levels.ts'
 import type { ProgressSink } from './types.ts'
 
 export interface ImportedLevelsNeeds {
   readonly count: Telemetry['count']
   readonly log: (line: string) => void
+  /** @default nothing is measured behind an import */
+  readonly levels?: Pick<RowLevels, 'keep' | 'own'>
 }
 
 export class ImportedLevels {
@@ -39,19 +42,15 @@ export class ImportedLevels {
     return range.fits
   }
 
-  /** Of an import that has ended; undefined: of no language model, or not to be had. @throws the signal's reason */
-  async of(
-    child: RangeNeeds,
-    manifest: AnyManifest,
-    progress: ProgressSink,
-    signal: AbortSignal,
-  ): Promise<MeasuredLevels | undefined> {
-    if (!('shape' in manifest)) return undefined
+  /** Of an import that has ended: what it measured on the way, else measured now, once a model. @throws the signal's reason */
+  async keep(child: RangeNeeds, manifest: AnyManifest, progress: ProgressSink, signal: AbortSignal): Promise<void> {
+    const { levels } = this.#needs
     const found = this.#found.get(manifest.model)
     this.#found.delete(manifest.model)
-    if (found !== undefined) return found
-    const range = await checkRange(child, manifest, progress, signal).catch(() => null)
+    if (levels === undefined || !('shape' in manifest) || levels.own(manifest.digest) !== undefined) return
+    const tell: ProgressSink = (step) => progress({ ...step, task: `measuring the rows of ${manifest.model}` })
+    const measured = found ?? (await checkRange(child, manifest, tell, signal).catch(() => null))?.levels
     signal.throwIfAborted()
-    return range?.levels ?? undefined
+    if (measured !== undefined && measured !== null) await levels.keep(manifest.digest, measured)
   }
 }

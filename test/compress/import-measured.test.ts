@@ -95,7 +95,7 @@ describe('a model in 16 bits', () => {
     expect(info.quality!.memory).toBeLessThan(info.quality!.memory_float32 / 4)
     const again = await peer.importModel({ source: SOFT, name: 'm' })
     expect(again.digest).toBe(info.digest)
-    expect(peer.status().counters).toMatchObject({ models_measured: 1, import_children: 3 })
+    expect(peer.status().counters).toMatchObject({ models_measured: 1, import_children: 4 })
     await peer.stop({ drain: 0 })
     expect(await (await home()).import({ source: SOFT })).toEqual(first)
   })
