@@ -39,6 +39,7 @@ export function addBackward(
     const rule = ruleOf(node.domain, node.opType)
     if (rule === undefined) throw new NoGradientRuleError(node, 'weft has no rule for this operator')
     const parts = rule(site)
+    site.needAllAsked()
     for (const [index, part] of parts.entries()) {
       const name = node.inputs[index] ?? ''
       if (part === undefined || !wanted.has(name)) continue

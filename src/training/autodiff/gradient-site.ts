@@ -36,6 +36,8 @@ export class GradientSite extends BuildingSite {
   readonly #adjoints: Adjoints
   /** Outputs that the node must have though nobody reads them in the forward pass, by index. */
   readonly extraOutputs = new Map<number, string>()
+  /** Outputs whose gradients the rule has asked for, by index. */
+  readonly #asked = new Set<number>()
 
   constructor(node: Node, facts: Facts, builder: NodeBuilder, adjoints: Adjoints) {
     super(node, facts, builder)
@@ -54,8 +56,17 @@ export class GradientSite extends BuildingSite {
   }
 
   gradientOf(output: number): string | undefined {
+    this.#asked.add(output)
     const name = this.output(output)
     return name === '' ? undefined : this.#adjoints.of(name)
+  }
+
+  /** Nothing that flows into an output may be left out: the sum would be wrong, and nothing would tell. @throws NoGradientRuleError */
+  needAllAsked(): void {
+    const missed = this.node.outputs.findIndex(
+      (name, output) => name !== '' && !this.#asked.has(output) && this.#adjoints.of(name) !== undefined,
+    )
+    if (missed >= 0) this.refuse(`the gradient flows into its output ${JSON.stringify(this.output(missed))} as well`)
   }
 
   /** Name of an output; the node is made to have it. */

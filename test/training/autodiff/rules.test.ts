@@ -1,5 +1,6 @@
 /** Each rule against central differences: in float64 where the engine has the kernel, else in float32. */
 import { describe, expect, test } from 'vitest'
+import { op } from '../../onnx/shapes/support/graphs.ts'
 import { check, one, real, wholes } from './support/gradient-check.ts'
 import type { Case } from './support/gradient-check.ts'
 
@@ -63,6 +64,22 @@ const CASES: readonly [string, Case][] = [
   ['LogSoftmax', one('LogSoftmax', { x: [2, 3] })],
   ['LayerNormalization', one('LayerNormalization', { x: [2, 2, 3], s: [2, 3], b: [2, 3] }, { axis: 1 })],
   ['LayerNormalization in float32', f32(one('LayerNormalization', { x: [2, 4], s: [4], b: [4] }))],
+  [
+    'LayerNormalization whose mean and deviation are used as well',
+    {
+      inputs: { x: [2, 2, 3], s: [3], b: [3] },
+      nodes: [op('LayerNormalization', 'x s b', 'n m i', { axis: 1 }), op('Add', 'n m', 'a'), op('Mul', 'a i', 'y')],
+      type: 'float32',
+    },
+  ],
+  [
+    'LayerNormalization of which only the deviation is used',
+    {
+      inputs: { x: [2, 4], s: [4] },
+      nodes: [op('LayerNormalization', 'x s', 'n m i'), op('Identity', 'i', 'y')],
+      type: 'float32',
+    },
+  ],
   ['CumSum', one('CumSum', { x: [2, 3] }, { exclusive: 1 }, { others: { axis: wholes([], 1) } })],
   ['Reshape', one('Reshape', { x: [2, 3] }, {}, { others: { shape: wholes([1], -1) } })],
   ['Transpose', one('Transpose', { x: [2, 3, 2] }, { perm: [2, 0, 1] })],
@@ -157,4 +174,23 @@ describe('gradients are those of central differences', () => {
       expect(worst).toBeLessThan(given.type === 'float32' ? 2e-3 : 1e-7)
     },
   )
+})
+
+test.each<[string, Case, RegExp]>([
+  [
+    'an output that its rule does not know',
+    {
+      inputs: { x: [2, 4], s: [4] },
+      nodes: [op('SimplifiedLayerNormalization', 'x s', 'n i', { axis: -1 }), op('Mul', 'n i', 'y')],
+    },
+    /output "i"/,
+  ],
+  [
+    'a letter of Einsum that stands for two sizes',
+    one('Einsum', { a: [1, 3], b: [2, 3] }, { equation: 'ij,ij->ij' }),
+    /"i" of its equation/,
+  ],
+])('%s is refused, where a part of the gradient would be missing', async (_, given, words) => {
+  const failure: unknown = await check({ ...given, type: 'float32' }).catch((error: unknown) => error)
+  expect(failure).toMatchObject({ code: 'WEFT-INF-140', why: expect.stringMatching(words) })
 })

@@ -14,7 +14,25 @@ const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
 
 const einsum: GradientRule = (site) => {
   const equation = parse(site)
+  needEqualSizes(site, equation)
   return site.node.inputs.map((_, index) => (site.wants(index) ? gradientOf(site, equation, index) : undefined))
+}
+
+/**
+ * The engine takes 1 beside another size for a letter too, but says the wrong shape of the result, so products of what
+ * flows back cannot count on it.
+ */
+function needEqualSizes(site: GradientSite, { terms, shared }: Equation): void {
+  const sizes = new Map<string, number>()
+  for (const [index, term] of terms.entries()) {
+    for (const [axis, letter] of term.split('').entries()) {
+      const size = site.shape(site.input(index))?.[axis]
+      if (typeof size !== 'number' || shared.has(letter)) continue
+      const other = sizes.get(letter) ?? size
+      if (other !== size) throw site.refusal(`"${letter}" of its equation stands for ${other} and for ${size} elements`)
+      sizes.set(letter, size)
+    }
+  }
 }
 
 function gradientOf(site: GradientSite, { terms, result, shared }: Equation, index: number): string {

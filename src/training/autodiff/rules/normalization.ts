@@ -46,12 +46,36 @@ const layerNormalization: GradientRule = (site) => {
   const [mean, inverse] = statistics(site, axes)
   const normalized = site.mul(site.sub(x, mean), inverse)
   const shape = site.shape(x)
-  const { gradient } = site
+  const gradient = site.gradientOf(0)
+  const through = (): string | undefined =>
+    gradient && throughNormalization(site, normalized, inverse, site.mul(gradient, scale), axes, true)
   return [
-    site.wants(0) ? throughNormalization(site, normalized, inverse, site.mul(gradient, scale), axes, true) : undefined,
-    site.wants(1) ? site.reduceTo(site.mul(gradient, normalized), shape, scale) : undefined,
-    site.wants(2) ? site.reduceTo(gradient, shape, bias) : undefined,
+    site.wants(0) ? sumOf(site, [through(), throughStatistics(site, normalized, inverse)]) : undefined,
+    gradient && site.wants(1) ? site.reduceTo(site.mul(gradient, normalized), shape, scale) : undefined,
+    gradient && site.wants(2) ? site.reduceTo(gradient, shape, bias) : undefined,
   ]
+}
+
+/**
+ * What flows in by the second and third output, over a mean of `count` elements: d mean / dx = 1 / count, and
+ * d inverse / dx = -inverse^2 n / count.
+ */
+function throughStatistics(site: GradientSite, normalized: string, inverse: string): string | undefined {
+  const type = site.floatType(site.input(0))
+  const [ofMean, ofInverse] = [site.gradientOf(1), site.gradientOf(2)].map((part) => part && site.cast(part, type))
+  const turned = ofInverse && site.neg(site.mul(site.mul(ofInverse, site.mul(inverse, inverse)), normalized))
+  const total = sumOf(site, [turned, ofMean])
+  if (total === undefined) return undefined
+  const [all, left] = [normalized, inverse].map((value) => site.cast(site.op('Size', [value]), type)) as [
+    string,
+    string,
+  ]
+  return site.op('Expand', [site.div(total, site.div(all, left)), site.shapeTensor(site.input(0))])
+}
+
+function sumOf(site: GradientSite, parts: readonly (string | undefined)[]): string | undefined {
+  const [first, ...rest] = parts.filter((part) => part !== undefined)
+  return rest.reduce<string | undefined>((sum, part) => sum && site.add(sum, part), first)
 }
 
 /** The operator gives them in float32 only. */
