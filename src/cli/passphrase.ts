@@ -119,8 +119,9 @@ function ask({ io, signal }: CommandContext, question: string): Promise<string> 
   const raw = (on: boolean): void => {
     if ('setRawMode' in stdin) (stdin as unknown as { setRawMode(on: boolean): void }).setRawMode(on)
   }
-  stderr.write(question)
+  // Before the question: what is typed as soon as it stands there would be shown.
   raw(true)
+  stderr.write(question)
   stdin.resume()
   return new Promise((resolve, reject) => {
     let text = ''

@@ -50,6 +50,26 @@ describe('weft policy', () => {
     expect(json(told.stdout)).toMatchObject({ ok: false, problems: [{ line: 3, column: 2 }, {}] })
   })
 
+  test('tells all mistakes of a file, not the first alone', async () => {
+    const bad = await file('bad.json', '{\n "schema": "weft.policy/1",\n "ruels": []\n}')
+    const { stdout, stderr } = await here('policy', 'check', bad)
+    const told = json((await here('policy', 'check', bad, '--json')).stdout) as { problems: { message: string }[] }
+    expect(told.problems).toHaveLength(2)
+    for (const { message } of told.problems) expect(stdout + stderr).toContain(message)
+  })
+
+  test('does not say that somebody is sent what may leave to nobody', async () => {
+    const rules = [{ name: 'loose', allow: ['route'], models: ['tiny*'] }]
+    await here('policy', 'apply', await file('closed.json', { schema: 'weft.policy/1', rules }))
+    expect((await here('policy', 'explain')).stdout).toMatch(
+      /be sent activations of prompts of this peer: nobody, since nothing of it may leave; a rule would allow: any peer/,
+    )
+    await here('policy', 'apply', await file('open.json', { ...POLICY, rules }))
+    expect((await here('policy', 'explain')).stdout).toMatch(
+      /be sent activations of prompts of this peer: of those that it may leave to: any peer/,
+    )
+  })
+
   test('says of a file that is not there, is a folder or never ends what it is, and changes nothing', async () => {
     const code = async (...argv: string[]): Promise<[number | null, string | undefined]> => {
       const { status, stderr } = await here(...argv)
@@ -290,6 +310,16 @@ describe('weft backup', () => {
       { what: 'backup.create', result: 'allowed' },
       { what: 'backup.create', result: 'failed' },
     ])
+  })
+
+  test('shows nothing of a passphrase that is typed as soon as it is asked for', async () => {
+    await here('key', 'create')
+    await here('key', 'encrypt', '--passphrase-file', secret)
+    const shown: boolean[] = []
+    const asked = (raw: boolean): void => void shown.push(!raw)
+    const typed = ['wrong horse 1', 'correct horse battery staple']
+    expect((await call(['key', 'decrypt', '--home', home], { typed, asked })).status).toBe(0)
+    expect(shown).toEqual([false, false])
   })
 
   test('asks at a terminal: three wrong passphrases, for keys and backups, are refused with a code and change nothing', async () => {

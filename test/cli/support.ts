@@ -54,6 +54,8 @@ export interface InProcessOptions {
   readonly input?: string
   /** At a terminal: a line as the answer to each question. */
   readonly typed?: readonly string[]
+  /** Called when something is asked for at that terminal, with whether it is in raw mode by then. */
+  readonly asked?: (raw: boolean) => void
   readonly env?: Readonly<Record<string, string>>
   /** Told what stdout has so far, at each write; sends signals. */
   readonly onOutput?: (text: string, send: (signal: Signal) => void) => void
@@ -88,7 +90,14 @@ export async function call(argv: readonly string[], options: InProcessOptions = 
   if (options.typed === undefined) stdin.end(options.input ?? '')
   else {
     const typed = [...options.typed]
-    Object.assign(stdin, { isTTY: true })
+    let raw = false
+    Object.assign(stdin, { isTTY: true, setRawMode: (on: boolean) => void (raw = on) })
+    // As it is written: whoever types ahead is faster than an event.
+    const write = stderr.write.bind(stderr)
+    stderr.write = (text: unknown) => {
+      if (String(text).endsWith(': ')) options.asked?.(raw)
+      return write(text)
+    }
     stderr.on('data', (text: string) => {
       if (text.endsWith(': ')) stdin.write(`${typed.shift() ?? '\u0003'}\r`)
     })

@@ -60,9 +60,15 @@ async function check(context: CommandContext): Promise<number> {
     else out.note(`${path}: ${rules.length} rules, no mistake`)
     return EXIT.ok
   } catch (error) {
-    if (!(error instanceof PolicyFileError) || !out.structured) throw error
-    out.document({ schema: 'weft.policy-check/1', path, ok: false, sha256: null, rules: 0, ...error.details })
-    return error.info.exit
+    if (!(error instanceof PolicyFileError)) throw error
+    if (out.structured) {
+      out.document({ schema: 'weft.policy-check/1', path, ok: false, sha256: null, rules: 0, ...error.details })
+      return error.info.exit
+    }
+    // The error names the first.
+    for (const { line, column, message } of error.problems.slice(1))
+      out.line(printable(`${path}:${line}:${column}: ${message}`))
+    throw error
   }
 }
 
@@ -202,9 +208,10 @@ async function explain(context: CommandContext): Promise<void> {
   out.line('What may leave this site:')
   for (const { text } of explained.egress) out.line(`  ${text}`)
   out.line('Who may, and nobody else:')
-  for (const { text, rules } of explained.actions) {
+  for (const { text, rules, only } of explained.actions) {
     const told = rules.map(({ effect, name, text: who }) => `${effect === 'deny' ? 'not ' : ''}${who} (${name})`)
-    out.line(`  ${text}: ${told.length === 0 ? 'nobody' : told.join('; ')}`)
+    const whom = told.length === 0 ? 'nobody' : told.join('; ')
+    out.line(`  ${text}: ${only === null || told.length === 0 ? whom : `${only}: ${whom}`}`)
   }
   out.note(learns)
 }

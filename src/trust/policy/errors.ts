@@ -19,12 +19,15 @@ export class PolicyFileError extends WeftError {
     http: 400,
   }
 
+  readonly problems: readonly PolicyProblem[]
+
   constructor(path: string, problems: readonly PolicyProblem[]) {
     const [first] = problems
     const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''
     super(PolicyFileError.info, `${path}:${first?.line ?? 1}:${first?.column ?? 1}: ${first?.message ?? ''}${more}`, {
       details: { path, problems },
     })
+    this.problems = problems
   }
 }
 

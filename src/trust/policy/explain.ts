@@ -11,6 +11,8 @@ export interface PolicyExplanation {
   readonly actions: readonly {
     readonly action: PolicyAction
     readonly text: string
+    /** What goes before the rules, whoever they name: `egress` has the first word. Null: nothing leaves by it. */
+    readonly only: string | null
     readonly rules: readonly { readonly name: string; readonly effect: 'allow' | 'deny'; readonly text: string }[]
   }[]
 }
@@ -20,6 +22,13 @@ const LEAVES: Readonly<Record<EgressKind, string>> = {
   sums: 'updates of federated plans, masked so that only their sum is known, with noise as the plan says',
   updates: 'updates of federated plans in clear (whoever aggregates sees each of them)',
   data: 'labelled data',
+}
+
+/** What may leave by an action, one or the other. */
+const LEAVES_BY: Readonly<Partial<Record<PolicyAction, readonly EgressKind[]>>> = {
+  route: ['activations'],
+  train: ['sums', 'updates'],
+  data: ['data'],
 }
 
 export function explainPolicy(policy: Policy): PolicyExplanation {
@@ -33,11 +42,19 @@ export function explainPolicy(policy: Policy): PolicyExplanation {
     actions: POLICY_ACTIONS.map((action) => ({
       action,
       text: ACTION_TEXTS[action],
+      only: onlyText(policy, action),
       rules: policy.rules
         .filter(({ actions }) => actions.has(action))
         .map((rule) => ({ name: rule.name, effect: rule.effect, text: ruleText(rule) })),
     })),
   }
+}
+
+function onlyText({ egress }: Policy, action: PolicyAction): string | null {
+  const kinds = LEAVES_BY[action]
+  if (kinds === undefined) return null
+  if (kinds.some((kind) => egress[kind].size > 0)) return 'of those that it may leave to'
+  return 'nobody, since nothing of it may leave; a rule would allow'
 }
 
 /** What one peer may do, as far as that can be said without knowing the model or the plan. */
