@@ -1,6 +1,16 @@
 /** bin/weft on the Node that is there: new enough, too old with npm's beside it, too old with none. */
 import { execFileSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { BIN, emptyHome, json, weft } from './support.ts'
@@ -52,6 +62,52 @@ describe('the launcher', () => {
     writeFileSync(join(root, 'dist', 'cli', 'main.js'), 'export const runProcess = () => console.log("built")')
     const { stdout, stderr } = await weft([], { command: [process.execPath, join(root, 'bin', 'weft')] })
     expect({ stdout, stderr }).toEqual({ stdout: 'built\n', stderr: '' })
+  })
+})
+
+describe.skipIf(!existsSync(INSTALLED))('bin/weft by itself', () => {
+  /** A PATH with a Node on it that must not be asked. */
+  function withOther(home: string): Readonly<Record<string, string>> {
+    writeFileSync(join(home, 'node'), '#!/bin/sh\necho asked >&2\nexit 9\n', { mode: 0o755 })
+    return { PATH: `${home}:/usr/bin:/bin` }
+  }
+
+  test.each([false, true])(
+    'is one process with the node that npm installed, also through a link: %s',
+    async (isLink) => {
+      await using it = await emptyHome()
+      const link = join(it.home, 'weft')
+      symlinkSync(BIN, link)
+      let started: number | undefined
+      const home = join(it.home, 'home')
+      const outcome = await weft(['wait', '--home', home], {
+        command: [isLink ? link : BIN],
+        env: withOther(it.home),
+        started: (child) => {
+          started = child.pid
+          child.stderr?.once('data', () => {
+            expect(readFileSync(`/proc/${started}/cmdline`, 'utf8')).toContain('node_modules/node/bin/node')
+            child.kill('SIGKILL')
+          })
+        },
+      })
+      expect(outcome).toMatchObject({ status: null, signal: 'SIGKILL' })
+      expect(outcome.stderr).not.toContain('asked')
+    },
+  )
+
+  test('hands arguments on as they are', async () => {
+    await using it = await emptyHome()
+    const { status, stderr } = await weft(['run', "it's $HOME", 'a  b'], { command: [BIN], env: withOther(it.home) })
+    expect(status).not.toBe(0)
+    expect(stderr).toContain("it's $HOME")
+  })
+
+  test('takes the node of the PATH where there is no other', async () => {
+    await using it = await emptyHome()
+    cpSync(join(ROOT, 'bin'), join(it.home, 'bin'), { recursive: true })
+    const { status, stderr } = await weft([], { command: [join(it.home, 'bin', 'weft')], env: withOther(it.home) })
+    expect({ status, stderr }).toEqual({ status: 9, stderr: 'asked\n' })
   })
 })
 
@@ -133,6 +189,25 @@ describe.skipIf(OLD === undefined || !existsSync(INSTALLED))('on a Node that is 
       started: (child) => child.stderr?.once('data', () => child.kill(signal)),
     })
     expect(outcome).toMatchObject({ status: expected, signal: null, stdout: '' })
+  })
+
+  test('is gone when whoever started it is killed', async () => {
+    await using it = await emptyHome()
+    let under = ''
+    const outcome = await weft(['wait', '--home', it.home], {
+      command: [old, BIN],
+      started: (child) =>
+        child.stderr?.once('data', () => {
+          under = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim()
+          child.kill('SIGKILL')
+        }),
+    })
+    // Its output is closed when both are gone: `weft` waits for that.
+    expect(outcome).toMatchObject({ status: null, signal: 'SIGKILL' })
+    expect(under).toMatch(/^\d+$/)
+    // Nobody may be there yet who takes note of its end.
+    const status = `/proc/${under}/status`
+    expect(existsSync(status) ? readFileSync(status, 'utf8') : 'State:\tZ').toContain('State:\tZ')
   })
 
   test('without one it says in one line which version is needed and how to get it', async () => {
