@@ -88,8 +88,6 @@ export async function trainPlan(
   }
 }
 
-const DISTILLED: ReadonlySet<TrainPlan['task']> = new Set<TrainPlan['task']>(['binary', 'multiclass', 'language'])
-
 /** @throws PlanFieldError, TrainedModelError, and the errors of models */
 async function teacherFor(
   plan: TrainPlan,
@@ -98,9 +96,6 @@ async function teacherFor(
   open: (path: string) => Promise<Model>,
 ): Promise<Teacher | undefined> {
   const isDistillation = plan.loss?.kind === 'distillation'
-  if (isDistillation && !DISTILLED.has(plan.task)) {
-    throw new PlanFieldError(path, 'loss.kind', `"${plan.task}" has no classes to learn from a teacher`)
-  }
   if (isDistillation !== (plan.teacher !== undefined)) {
     throw new PlanFieldError(path, 'teacher', 'a loss of kind "distillation" takes one, and no other does')
   }

@@ -1,4 +1,4 @@
-/** The loss of a task whose plan names none. */
+/** Which losses a task has, and the one of a plan that names none. */
 import type { TrainPlan } from '../plan/schema.ts'
 import type { LossSpec } from './types.ts'
 
@@ -10,6 +10,17 @@ const DEFAULTS: Readonly<Record<TrainPlan['task'], LossSpec>> = {
   autoencoder: { kind: 'mse' },
   ranking: { kind: 'bpr' },
   language: { kind: 'cross-entropy' },
+}
+
+/** Another would train, and learn something else, or meet labels of another form. */
+export const LOSSES_OF: Readonly<Record<TrainPlan['task'], readonly LossSpec['kind'][]>> = {
+  binary: ['binary-cross-entropy', 'distillation'],
+  multiclass: ['cross-entropy', 'distillation'],
+  regression: ['mse', 'huber'],
+  survival: ['cox'],
+  autoencoder: ['mse', 'huber'],
+  ranking: ['bpr'],
+  language: ['cross-entropy', 'distillation'],
 }
 
 /** By the labels: what models are compared by, and the rest of a distillation. */

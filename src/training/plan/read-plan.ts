@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { nearest } from '../../util/index.ts'
 import { PlanFieldError, PlanUnreadableError } from '../errors.ts'
+import { LOSSES_OF } from '../losses/default.ts'
 import { planSchema } from './schema.ts'
 import type { TrainPlan } from './schema.ts'
 
@@ -41,7 +42,10 @@ async function planText(path: string): Promise<string> {
 /** @throws PlanFieldError for the first problem */
 export function checkPlan(value: unknown, path: string): TrainPlan {
   const result = planSchema.safeParse(value)
-  if (result.success) return result.data
+  if (result.success) {
+    checkLoss(result.data, path)
+    return result.data
+  }
   const issue = deepest(result.error.issues)
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined
   if (unknown !== undefined) {
@@ -55,6 +59,17 @@ export function checkPlan(value: unknown, path: string): TrainPlan {
   const given = valueAt(value, issue.path)
   const near = typeof given === 'string' ? nearest(given, wanted) : undefined
   throw new PlanFieldError(path, pathText(issue.path), lowerFirst(issue.message), { near, known: wanted })
+}
+
+/** @throws PlanFieldError */
+function checkLoss({ task, loss }: TrainPlan, path: string): void {
+  const fitting = LOSSES_OF[task]
+  if (loss === undefined || fitting.includes(loss.kind)) return
+  const why =
+    loss.kind === 'distillation'
+      ? `"${task}" has no classes to learn from a teacher`
+      : `it is no loss of the task "${task}"`
+  throw new PlanFieldError(path, 'loss.kind', why, { known: fitting })
 }
 
 type Issue = z.core.$ZodIssue

@@ -234,6 +234,8 @@ test('folders, checkpoints, labels and budgets that do not fit are refused, and 
     [{ memory: 3000 }, 'WEFT-INF-147'],
     [{ task: 'multiclass', classes: 2, target: { column: 'a' } }, 'WEFT-DAT-013'],
     [{ metrics: ['rmse'] }, 'WEFT-INF-121'],
+    [{ loss: { kind: 'cross-entropy' } }, 'WEFT-INF-121'],
+    [{ loss: { kind: 'cox' } }, 'WEFT-INF-121'],
     [{ target: { column: 'lable' } }, 'WEFT-DAT-012'],
     [{ data: { kind: 'csv', path: 'missing.csv' } }, 'WEFT-DAT-010'],
     [{ split: { every: 2, test: 1 }, early_stopping: { patience: 1 } }, 'WEFT-INF-121'],
