@@ -15,12 +15,40 @@ export abstract class FederatedError extends WeftError {
   readonly kind: string
   readonly party: number | undefined
   readonly index: number | undefined
+  readonly #facts: Record<string, unknown>
 
   constructor(info: ErrorInfo, kind: string, message: string, place: Place = {}) {
-    super(info, message, { details: { kind, ...place } })
+    const facts = { kind, ...place }
+    super(info, message, { details: facts })
+    this.#facts = facts
     this.kind = kind
     this.party = place.party
     this.index = place.index
+  }
+
+  /** Of which stage of a round the message was, or was to be; undefined outside of one. */
+  get stage(): string | undefined {
+    return this.#facts['stage'] as string | undefined
+  }
+
+  /** PeerId of `party`, where whoever handled it knew the roster. */
+  get member(): string | undefined {
+    return this.#facts['member'] as string | undefined
+  }
+
+  /** Adds what a check cannot know and its caller does; what was told first stays. */
+  tell(facts: { readonly stage?: string; readonly member?: string | undefined }): void {
+    for (const [name, value] of Object.entries(facts)) this.#facts[name] ??= value
+  }
+}
+
+/** What the action refuses says that it was in this stage. */
+export function inStage<Result>(stage: string, action: () => Result): Result {
+  try {
+    return action()
+  } catch (error) {
+    if (error instanceof FederatedError) error.tell({ stage })
+    throw error
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { FederatedError, SecureAggregator, volatileSignedRounds } from '../../src/federated/index.ts'
+import { FederatedError, volatileSignedRounds } from '../../src/federated/index.ts'
 import type {
   Advertisement,
   Consistency,
@@ -10,10 +10,7 @@ import type {
 } from '../../src/federated/index.ts'
 import { crypto, hash, header, identityOf, member, names, readOut, seedOf } from './support/round.ts'
 import type { MemberOptions } from './support/round.ts'
-
-const N = 5
-const ROUND = header()
-const VALUES = [4, -3, 2, -1, 0]
+import { changed, flipped, N, ROUND, Scene, VALUES, without } from './support/scene.ts'
 
 type Refusal = { readonly kind: string; readonly party: number | undefined } | 'answered'
 
@@ -25,52 +22,6 @@ function answer(action: () => unknown): Refusal {
     if (!(error instanceof FederatedError)) throw error
     return { kind: error.kind, party: error.party }
   }
-}
-
-/** Members 0 .. 4 in roster order, and what an honest aggregator would send to each. */
-class Scene {
-  readonly clients: SecureClient[]
-  readonly roster: readonly Advertisement[]
-  readonly #aggregator: SecureAggregator
-
-  constructor(round: RoundHeader = ROUND, options: (position: number) => MemberOptions = () => ({})) {
-    this.clients = names(N).map((name, position) => member(name, N, round, VALUES, options(position)))
-    this.#aggregator = new SecureAggregator({ crypto }, { header: round, members: names(N).map(identityOf) })
-    for (const client of this.clients) this.#aggregator.advertise(client.advertisement)
-    this.roster = this.#aggregator.closeAdvertisements()
-  }
-
-  /** By receiver. */
-  shared(silent: readonly number[] = []): ReadonlyMap<number, readonly SealedShares[]> {
-    for (const [position, client] of this.clients.entries()) {
-      const message = client.roster(this.roster)
-      if (!silent.includes(position)) this.#aggregator.shares(position, message)
-    }
-    return this.#aggregator.closeShares()
-  }
-
-  masked(silent: readonly number[] = []): Survivor[] {
-    const sealed = this.shared(silent)
-    return [...sealed].map(([position, list]) => {
-      const { digest, signature } = readOut(this.clients[position]!.ciphertexts(list))
-      return { position, digest, signature }
-    })
-  }
-
-  signed(survivors: readonly Survivor[]): Consistency[] {
-    return survivors.map(({ position }) => this.clients[position]!.survivors(survivors))
-  }
-}
-
-const flipped = (bytes: Uint8Array): Uint8Array =>
-  Uint8Array.from(bytes, (byte, index) => (index === 0 ? byte ^ 1 : byte))
-
-function without<T>(list: readonly T[], ...places: readonly number[]): T[] {
-  return list.filter((_, place) => !places.includes(place))
-}
-
-function changed<T>(list: readonly T[], place: number, value: Partial<T>): T[] {
-  return list.map((one, at) => (at === place ? { ...one, ...value } : one))
 }
 
 describe('a roster', () => {

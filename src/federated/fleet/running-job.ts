@@ -24,6 +24,7 @@ import { folderFiles, MemberState } from '../rounds/member-state.ts'
 import type { RoundFacts } from '../rounds/sum-math.ts'
 import type { Pipe } from '../rounds/pipe.ts'
 import { encodeState } from '../rounds/state.ts'
+import { factsOf } from '../rounds/wire.ts'
 import type { FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
 import type { RoundSite } from '../site/site.ts'
@@ -231,7 +232,7 @@ export class RunningJob {
       (error: unknown) => {
         if (this.#stopped) return
         this.#error = error as Error
-        this.#note('site.refused', { code: (error as { code?: string }).code, why: (error as Error).message })
+        this.#note('site.refused', { stage: loop.failedIn, ...factsOf(error) })
       },
     )
   }

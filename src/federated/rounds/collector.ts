@@ -13,7 +13,7 @@ import { nodePrimitives } from '../secagg/primitives.ts'
 import { VectorLengthError } from '../errors.ts'
 import type { Pipe } from './pipe.ts'
 import type { KeptRound } from './transcript.ts'
-import { bodyOf, expectOf, RefusedByPeer, revealOf, sendRefusal } from './wire.ts'
+import { bodyOf, expectOf, factsOf, RefusedByPeer, revealOf, sendRefusal } from './wire.ts'
 
 export interface Joined {
   readonly peer: string
@@ -76,6 +76,7 @@ export async function collectSum(
   try {
     return await collector.run()
   } catch (error) {
+    collector.name(error)
     await Promise.all(all.map(({ pipe }) => sendRefusal(pipe, error, true)))
     throw error
   }
@@ -179,7 +180,7 @@ export class Collector {
         const party = error instanceof FederatedError ? error.party : undefined
         const member = party === undefined ? undefined : this.#members[party]
         if (member === undefined) throw error
-        this.#needs.dropped({ peer: member.peer, stage: 'advertisements', ...factsOf(error) })
+        this.#needs.dropped({ peer: member.peer, ...factsOf(error), stage: 'advertisements' })
         void sendRefusal(member.pipe, error, false)
         this.#members = this.#members.filter((other) => other !== member)
       }
@@ -208,6 +209,12 @@ export class Collector {
       if (this.#needs.keep !== undefined) this.#vectors.set(position, packed)
       return
     }
+  }
+
+  /** Says whose place in the roster it is that an error speaks of. */
+  name(error: unknown): void {
+    if (!(error instanceof FederatedError) || error.party === undefined) return
+    error.tell({ member: this.#members[error.party]?.peer })
   }
 
   #all(): number[] {
@@ -254,13 +261,8 @@ export class Collector {
     if (this.#gone.has(position)) return
     this.#gone.add(position)
     const named = error instanceof RefusedByPeer && error.party !== undefined ? this.#members[error.party] : undefined
-    this.#needs.dropped({ peer: this.#members[position]!.peer, stage, ...factsOf(error), about: named?.peer })
+    this.#needs.dropped({ ...factsOf(error), peer: this.#members[position]!.peer, stage, about: named?.peer })
     // What it said is wrong: it hears so, where it still listens.
     if (error instanceof WeftError) void sendRefusal(this.#members[position]!.pipe, error, false)
   }
-}
-
-function factsOf(error: unknown): { readonly why: string; readonly code?: string | undefined } {
-  const { message, code } = error as Error & { readonly code?: string }
-  return { why: message, code }
 }

@@ -18,7 +18,7 @@ import { readAnswer } from './read-answer.ts'
 import { mayFollow, MOST_AHEAD, takeUp } from './take-up.ts'
 import { VoteBook } from './vote-book.ts'
 import { validVotes, voteOf } from './votes.ts'
-import { bodyOf, expectOf, isLoss, sendRefusal } from './wire.ts'
+import { bodyOf, expectOf, factsOf, isLoss, sendRefusal } from './wire.ts'
 import type { Body, Vote } from './wire.ts'
 
 export class Coordinator {
@@ -259,8 +259,7 @@ export class Coordinator {
       guest.stage = 'ready'
     } catch (error) {
       if (this.#guests.get(guest.peer) === guest) this.#guests.delete(guest.peer)
-      const { message: why, code } = error as Error & { readonly code?: string }
-      this.#needs.log('member.lost', { session, peer: guest.peer, stage: 'training', why, code })
+      this.#needs.log('member.lost', { session, ...factsOf(error), peer: guest.peer, stage: 'training' })
       if (!isLoss(error)) this.#complaints.doubt(guest.hello.state, guest.peer)
       await sendRefusal(guest.pipe, error, isLoss(error))
       guest.pipe.close()
@@ -285,7 +284,7 @@ export class Coordinator {
       await certify(job, session, told, this.#needs.times.stageMs)
       log('round.ended', { session, ms: Math.round(clock.now() - began) })
     } catch (error) {
-      log('round.aborted', { session, why: (error as Error).message, code: (error as { code?: string }).code })
+      log('round.aborted', { session, ...factsOf(error) })
     } finally {
       for (const { pipe } of guests) clock.after(50, () => pipe.close())
       this.#guests.clear()

@@ -8,7 +8,7 @@ import type { Complaints } from './complaints.ts'
 import type { CoordinatorNeeds, Guest } from './coordinator-types.ts'
 import { keeperOf } from './keep-round.ts'
 import type { Group } from './job-view.ts'
-import { sendRefusal } from './wire.ts'
+import { factsOf, sendRefusal } from './wire.ts'
 
 interface Made {
   readonly group: Group
@@ -76,8 +76,7 @@ async function eachMade(
   for (const [at, result] of ended.entries()) {
     if (result.status === 'fulfilled') made.push(result.value)
     else {
-      const { message: why, code } = result.reason as Error & { readonly code?: string }
-      log('sum.closed', { session, of: sums[at]!.group.name, why, ...(code === undefined ? {} : { code }) })
+      log('sum.closed', { session, of: sums[at]!.group.name, ...factsOf(result.reason) })
     }
   }
   const members = made.flatMap(({ collected }) => collected.members).length

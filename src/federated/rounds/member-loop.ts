@@ -18,7 +18,7 @@ import { resultBytes, validSigners } from './signed-result.ts'
 import type { RoundResult } from './signed-result.ts'
 import { MOST_AHEAD, takeUp } from './take-up.ts'
 import { validVotes, voteBytes } from './votes.ts'
-import { bodyOf, expectOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
+import { bodyOf, expectOf, factsOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
 import type { Vote } from './wire.ts'
 
 export interface MemberTimes {
@@ -84,6 +84,8 @@ export class MemberLoop {
   /** Since when this member waits for the result of a sum from which state. */
   #bound: { readonly key: string; readonly since: number } | undefined
   #stage = 'idle'
+  /** The stage in which this site refused to go on. */
+  failedIn: string | undefined
 
   constructor(needs: MemberNeeds) {
     this.#needs = needs
@@ -152,17 +154,18 @@ export class MemberLoop {
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof RefusedByPeer) {
-        if (!error.later) log('refused', { by: peer, code: error.code, why: error.message })
+        if (!error.later) log('refused', { by: peer, ...factsOf(error) })
         this.#skipped.set(peer, clock.now() + (error.later ? 0 : times.skipMs))
         return false
       }
       if (!isLoss(error)) {
         await sendRefusal(pipe, error, false, !isOfOthers(error))
-        if (!isOfOthers(error)) throw error
+        this.failedIn = isOfOthers(error) ? undefined : this.#stage
+        if (this.failedIn !== undefined) throw error
       }
       // Left for an earlier one: that begins with the first again.
       if (this.#isLeaving) return true
-      log('aggregator.lost', { peer, stage: this.#stage, why: (error as Error).message })
+      log('aggregator.lost', { peer, stage: this.#stage, ...factsOf(error) })
       this.#skipped.set(peer, clock.now() + times.skipMs)
       return false
     } finally {

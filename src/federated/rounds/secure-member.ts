@@ -1,5 +1,6 @@
 /** A member's part in one secure sum, over a pipe to whoever aggregates. */
 import type { RandomSource } from '../../util/index.ts'
+import { FederatedError } from '../errors.ts'
 import { SecureClient } from '../secagg/client.ts'
 import type { ClientInit, RoundSecrets } from '../secagg/client.ts'
 import { survivorsBytes } from '../secagg/layout.ts'
@@ -16,6 +17,8 @@ export interface SecureMemberNeeds {
   readonly signedRounds: SignedRounds
   /** Told the roster, and asked again before the vector leaves; throws where somebody in it is no member any more. */
   readonly mayJoin: (members: readonly string[]) => void
+  /** PeerIds, where they are members. */
+  readonly peersOf: (identities: readonly string[]) => readonly string[]
   /** Told before the set of survivors is signed; throws when this member may not sign it. By identity, hex. */
   readonly mayRelease: (members: readonly string[]) => void
   /** Durable when it resolves; only then the signature over that set leaves. */
@@ -57,6 +60,8 @@ export async function sumWithOthers(
 ): Promise<ToldSum> {
   const { random, stage } = needs
   let survivors: readonly string[] = []
+  /** The roster as this member sorts it: by identity. */
+  let sorted: readonly string[] = []
   const signedRounds: SignedRounds = {
     claim(round, set) {
       needs.mayRelease(survivors)
@@ -82,6 +87,7 @@ export async function sumWithOthers(
     await upper?.share(pipe, wait)
     const roster = bodyOf('roster', await expectOf(pipe, ['roster'], wait)).entries
     const identities = roster.map(({ identity }) => Buffer.from(identity).toString('hex'))
+    sorted = identities.toSorted()
     needs.mayJoin(identities)
     const shares = client.roster(roster)
     await needs.before?.('shares')
@@ -96,8 +102,6 @@ export async function sumWithOthers(
     await pipe.send('masked', upper === undefined ? trailer : { ...trailer, upper: upper.trailer })
     stage('masked')
     const { list } = bodyOf('survivors', await expectOf(pipe, ['survivors'], wait))
-    // The roster as this member sorted it: by identity.
-    const sorted = identities.toSorted()
     survivors = list.map(({ position }) => sorted[position] ?? '').sort()
     const consistency = client.survivors(list)
     await needs.remember()
@@ -114,6 +118,10 @@ export async function sumWithOthers(
     const digests = new Map(list.map(({ position, digest }) => [position, digest]))
     const signed = nodePrimitives.sha256(survivorsBytes(shares.sid, digests))
     return { result: bodyOf('result', message), payload: message.payload, sid: shares.sid, signed }
+  } catch (error) {
+    const identity = error instanceof FederatedError && error.party !== undefined ? sorted[error.party] : undefined
+    if (identity !== undefined) (error as FederatedError).tell({ member: needs.peersOf([identity])[0] })
+    throw error
   } finally {
     client.abort()
     upper?.abort()

@@ -54,6 +54,7 @@ export async function secureRound(
   const { result, payload, sid, signed } = await sumWithOthers(
     {
       random,
+      peersOf,
       mayJoin: (identities) => checkAdmitted(needs, peersOf(identities)),
       signedRounds: ledger,
       before: needs.before,

@@ -94,13 +94,17 @@ export const BODIES = {
     votes: z.array(vote).max(MOST_MEMBERS),
     results: z.array(vote).max(MOST_MEMBERS).optional(),
   }),
-  /** The end of the exchange. `later`: come again. `party`: whose message it is about, by its place in the roster. */
+  /**
+   * The end of the exchange. `later`: come again. `party`: whose message it is about, by its place in the roster; `stage`:
+   * of which stage it was.
+   */
   refuse: z.object({
     code: z.string().max(40),
     kind: z.string().max(40),
     message: z.string().max(2000),
     later: z.boolean(),
     party: position.optional(),
+    stage: z.string().max(40).optional(),
   }),
 } as const
 
@@ -115,12 +119,33 @@ export class RefusedByPeer extends Error {
   readonly kind: string
   readonly later: boolean
   readonly party: number | undefined
-  constructor({ code, kind, message, later, party }: Body<'refuse'>) {
+  readonly stage: string | undefined
+  constructor({ code, kind, message, later, party, stage }: Body<'refuse'>) {
     super(message)
     this.code = code
     this.kind = kind
     this.later = later
     this.party = party
+    this.stage = stage
+  }
+}
+
+/** What logs say of an error: `stage` and `about` (PeerId) where it names them. */
+export function factsOf(error: unknown): {
+  readonly why: string
+  readonly code?: string | undefined
+  readonly stage?: string
+  readonly about?: string
+} {
+  const { message: why, code } = error as Error & { readonly code?: string }
+  const told = error instanceof WeftError ? error.details : {}
+  const stage = error instanceof RefusedByPeer ? error.stage : told['stage']
+  const about = told['member']
+  return {
+    why,
+    code,
+    ...(typeof stage === 'string' ? { stage } : {}),
+    ...(typeof about === 'string' ? { about } : {}),
   }
 }
 
@@ -152,7 +177,7 @@ export async function expectOf<K extends Kind>(
  */
 export async function sendRefusal(pipe: Pipe, error: unknown, later: boolean, isOwn = false): Promise<void> {
   const known = error instanceof WeftError ? error : undefined
-  const { kind, party } = error instanceof FederatedError ? error : { kind: '', party: undefined }
+  const { kind = '', party, stage } = error instanceof FederatedError ? error : {}
   await pipe
     .send('refuse', {
       code: known?.code ?? 'WEFT-INT-001',
@@ -160,6 +185,7 @@ export async function sendRefusal(pipe: Pipe, error: unknown, later: boolean, is
       message: isOwn ? 'a reason of its own, which it keeps to itself' : (error as Error).message.slice(0, 1000),
       later,
       ...(party === undefined ? {} : { party }),
+      ...(stage === undefined ? {} : { stage }),
     })
     .catch(() => undefined)
 }

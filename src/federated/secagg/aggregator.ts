@@ -2,7 +2,7 @@
  * The aggregator's side of a round: it collects, passes on and adds. Nobody trusts it, so what it checks serves progress
  * (who is to blame) and not secrecy. It holds one sum and no vector of a member.
  */
-import { DigestMismatchError, EmptyInputError } from '../errors.ts'
+import { DigestMismatchError, EmptyInputError, inStage } from '../errors.ts'
 import { equalBytes } from './bytes.ts'
 import { checkSum } from './encoding.ts'
 import { OrderError, ReplayError, SignatureError, SurvivorsError, ThresholdError } from './errors.ts'
@@ -60,8 +60,10 @@ export class SecureAggregator {
 
   /** @throws EmptyInputError, ModulusError, ThresholdError */
   constructor(needs: AggregatorNeeds, init: AggregatorInit) {
-    if (init.header.d === 0) throw new EmptyInputError('the model has no coordinate')
-    checkSum(init.header, init.members.length, init.noise, (init.graph ?? COMPLETE).kind === 'complete')
+    inStage('advertisements', () => {
+      if (init.header.d === 0) throw new EmptyInputError('the model has no coordinate')
+      checkSum(init.header, init.members.length, init.noise, (init.graph ?? COMPLETE).kind === 'complete')
+    })
     this.#needs = needs
     this.#init = init
   }
@@ -72,54 +74,58 @@ export class SecureAggregator {
   }
 
   advertise(entry: Advertisement): void {
-    this.#expect('advertisements')
-    this.#advertised.push(entry)
+    return this.#in('advertisements', () => {
+      this.#advertised.push(entry)
+    })
   }
 
   /** U1, for all. @throws what `checkRoster` throws */
   closeAdvertisements(): readonly Advertisement[] {
-    this.#expect('advertisements')
-    const { crypto } = this.#needs
-    const { header, members } = this.#init
-    const bytes = headerBytes(header)
-    this.#roster = checkRoster(crypto, this.#advertised, { header: bytes, members, t: header.t })
-    this.#sid = new Uint8Array((this.#needs.sessionId ?? sessionId)(crypto, bytes, this.#roster))
-    this.#graph = createGraph(crypto, this.#init.graph ?? COMPLETE, this.#roster.length, this.#sid)
-    this.#stage = 'shares'
-    return this.#roster
+    return this.#in('advertisements', () => {
+      const { crypto } = this.#needs
+      const { header, members } = this.#init
+      const bytes = headerBytes(header)
+      this.#roster = checkRoster(crypto, this.#advertised, { header: bytes, members, t: header.t })
+      this.#sid = new Uint8Array((this.#needs.sessionId ?? sessionId)(crypto, bytes, this.#roster))
+      this.#graph = createGraph(crypto, this.#init.graph ?? COMPLETE, this.#roster.length, this.#sid)
+      this.#stage = 'shares'
+      return this.#roster
+    })
   }
 
   /** @param from whose authenticated connection it came over */
   shares(from: number, { sid, index, sealed }: SharesMessage): void {
-    this.#expect('shares')
-    if (from !== index || this.#sharers.has(from)) {
-      throw new SurvivorsError(`member ${from} sends shares as ${index}, or twice`, { party: from })
-    }
-    if (!equalBytes(sid, this.#sid)) throw new SignatureError(`member ${from} is in another session`, { party: from })
-    const receivers = new Set(sealed.map(({ position }) => position))
-    const holders = this.#graph.holders(from).filter((holder) => holder !== from)
-    if (
-      receivers.size !== sealed.length ||
-      holders.length !== sealed.length ||
-      !holders.every((to) => receivers.has(to))
-    ) {
-      throw new SurvivorsError(`member ${from} does not share with each of its neighbours once`, { party: from })
-    }
-    this.#sharers.add(from)
-    for (const { position: to, data } of sealed) {
-      const list = this.#sealed.get(to) ?? []
-      list.push({ position: from, data })
-      this.#sealed.set(to, list)
-    }
+    return this.#in('shares', () => {
+      if (from !== index || this.#sharers.has(from)) {
+        throw new SurvivorsError(`member ${from} sends shares as ${index}, or twice`, { party: from })
+      }
+      if (!equalBytes(sid, this.#sid)) throw new SignatureError(`member ${from} is in another session`, { party: from })
+      const receivers = new Set(sealed.map(({ position }) => position))
+      const holders = this.#graph.holders(from).filter((holder) => holder !== from)
+      if (
+        receivers.size !== sealed.length ||
+        holders.length !== sealed.length ||
+        !holders.every((to) => receivers.has(to))
+      ) {
+        throw new SurvivorsError(`member ${from} does not share with each of its neighbours once`, { party: from })
+      }
+      this.#sharers.add(from)
+      for (const { position: to, data } of sealed) {
+        const list = this.#sealed.get(to) ?? []
+        list.push({ position: from, data })
+        this.#sealed.set(to, list)
+      }
+    })
   }
 
   /** What each member of U2 is sent, by receiver. @throws ThresholdError */
   closeShares(): ReadonlyMap<number, readonly SealedShares[]> {
-    this.#expect('shares')
-    this.#enough(this.#sharers.size, leastMembers(this.#init.header.t), 'shared their keys')
-    this.#sum = new Uint32Array(this.#init.header.d)
-    this.#stage = 'vectors'
-    return new Map([...this.#sharers].map((to) => [to, this.#sealed.get(to) ?? []]))
+    return this.#in('shares', () => {
+      this.#enough(this.#sharers.size, leastMembers(this.#init.header.t), 'shared their keys')
+      this.#sum = new Uint32Array(this.#init.header.d)
+      this.#stage = 'vectors'
+      return new Map([...this.#sharers].map((to) => [to, this.#sealed.get(to) ?? []]))
+    })
   }
 
   /**
@@ -127,21 +133,22 @@ export class SecureAggregator {
    * @throws ReplayError after the survivors are told: such a vector is never added
    */
   masked(from: number, packed: Uint8Array, { digest, signature }: MaskedTrailer): void {
-    this.#expect('vectors')
-    const { crypto } = this.#needs
-    const { bits, d } = this.#init.header
-    const party = from
-    if (!this.#sharers.has(from)) throw new SurvivorsError(`${from} shared no keys`, { party })
-    if (this.#survivors.has(from)) throw new ReplayError(`member ${from} sends a second vector`, { party })
-    if (!equalBytes(crypto.sha256(packed), digest)) {
-      throw new DigestMismatchError(`the vector of member ${from} does not have its digest`, { party })
-    }
-    if (!crypto.verify(this.#roster[from]!.identity, maskedBytes(this.#sid, from, digest), signature)) {
-      throw new SignatureError(`member ${from} did not sign its vector`, { party })
-    }
-    checkPacked(packed, bits, d, { party })
-    addVector(packed, bits, this.#sum)
-    this.#survivors.set(from, { digest, signature })
+    return this.#in('vectors', () => {
+      const { crypto } = this.#needs
+      const { bits, d } = this.#init.header
+      const party = from
+      if (!this.#sharers.has(from)) throw new SurvivorsError(`${from} shared no keys`, { party })
+      if (this.#survivors.has(from)) throw new ReplayError(`member ${from} sends a second vector`, { party })
+      if (!equalBytes(crypto.sha256(packed), digest)) {
+        throw new DigestMismatchError(`the vector of member ${from} does not have its digest`, { party })
+      }
+      if (!crypto.verify(this.#roster[from]!.identity, maskedBytes(this.#sid, from, digest), signature)) {
+        throw new SignatureError(`member ${from} did not sign its vector`, { party })
+      }
+      checkPacked(packed, bits, d, { party })
+      addVector(packed, bits, this.#sum)
+      this.#survivors.set(from, { digest, signature })
+    })
   }
 
   /**
@@ -149,70 +156,76 @@ export class SecureAggregator {
    * its own.
    */
   vouched(from: number, { digest, signature }: MaskedTrailer): void {
-    this.#expect('vectors')
-    const party = from
-    if (!this.#sharers.has(from)) throw new SurvivorsError(`${from} shared no keys`, { party })
-    if (this.#survivors.has(from)) throw new ReplayError(`member ${from} vouches twice`, { party })
-    if (!this.#needs.crypto.verify(this.#roster[from]!.identity, maskedBytes(this.#sid, from, digest), signature)) {
-      throw new SignatureError(`member ${from} did not sign its vector`, { party })
-    }
-    this.#survivors.set(from, { digest, signature })
+    return this.#in('vectors', () => {
+      const party = from
+      if (!this.#sharers.has(from)) throw new SurvivorsError(`${from} shared no keys`, { party })
+      if (this.#survivors.has(from)) throw new ReplayError(`member ${from} vouches twice`, { party })
+      if (!this.#needs.crypto.verify(this.#roster[from]!.identity, maskedBytes(this.#sid, from, digest), signature)) {
+        throw new SignatureError(`member ${from} did not sign its vector`, { party })
+      }
+      this.#survivors.set(from, { digest, signature })
+    })
   }
 
   /** Masked vectors of those who vouched, added by whoever has them. */
   include(packed: Uint8Array): void {
     const { bits, d } = this.#init.header
-    checkPacked(packed, bits, d)
+    inStage('vectors', () => checkPacked(packed, bits, d))
     addVector(packed, bits, this.#sum)
   }
 
   /** U3, for all of it. @throws ThresholdError */
   closeVectors(): readonly Survivor[] {
-    this.#expect('vectors')
-    this.#enough(this.#survivors.size, leastMembers(this.#init.header.t), 'sent a vector')
-    this.#stage = 'signatures'
-    return [...this.#survivors].map(([position, trailer]) => ({ position, ...trailer }))
+    return this.#in('vectors', () => {
+      this.#enough(this.#survivors.size, leastMembers(this.#init.header.t), 'sent a vector')
+      this.#stage = 'signatures'
+      return [...this.#survivors].map(([position, trailer]) => ({ position, ...trailer }))
+    })
   }
 
   consistency({ position: party, signature }: Consistency): void {
-    this.#expect('signatures')
-    const { crypto } = this.#needs
-    const digests = new Map([...this.#survivors].map(([position, { digest }]) => [position, digest]))
-    if (!digests.has(party)) throw new SurvivorsError(`${party} is no survivor`, { party })
-    if (this.#ballots.has(party)) throw new ReplayError(`member ${party} signs twice`, { party })
-    if (!crypto.verify(this.#roster[party]!.identity, survivorsBytes(this.#sid, digests), signature)) {
-      throw new SignatureError(`member ${party} signed another set of survivors`, { party })
-    }
-    this.#ballots.set(party, signature)
+    return this.#in('signatures', () => {
+      const { crypto } = this.#needs
+      const digests = new Map([...this.#survivors].map(([position, { digest }]) => [position, digest]))
+      if (!digests.has(party)) throw new SurvivorsError(`${party} is no survivor`, { party })
+      if (this.#ballots.has(party)) throw new ReplayError(`member ${party} signs twice`, { party })
+      if (!crypto.verify(this.#roster[party]!.identity, survivorsBytes(this.#sid, digests), signature)) {
+        throw new SignatureError(`member ${party} signed another set of survivors`, { party })
+      }
+      this.#ballots.set(party, signature)
+    })
   }
 
   /** U4, for all of it. @throws ThresholdError */
   closeSignatures(): readonly Consistency[] {
-    this.#expect('signatures')
-    this.#enough(this.#ballots.size, this.#init.header.t, 'signed the survivors')
-    this.#stage = 'reveals'
-    return [...this.#ballots].map(([position, signature]) => ({ position, signature }))
+    return this.#in('signatures', () => {
+      this.#enough(this.#ballots.size, this.#init.header.t, 'signed the survivors')
+      this.#stage = 'reveals'
+      return [...this.#ballots].map(([position, signature]) => ({ position, signature }))
+    })
   }
 
   /** @throws SurvivorsError, ReplayError */
   reveal(from: number, reveal: Reveal): void {
-    this.#expect('reveals')
-    if (this.#reveals.has(from)) throw new ReplayError(`member ${from} reveals twice`, { party: from })
-    checkReveal(from, reveal, this.#unmaskInput())
-    this.#reveals.set(from, reveal)
+    return this.#in('reveals', () => {
+      if (this.#reveals.has(from)) throw new ReplayError(`member ${from} reveals twice`, { party: from })
+      checkReveal(from, reveal, this.#unmaskInput())
+      this.#reveals.set(from, reveal)
+    })
   }
 
   /** @throws ThresholdError, ShareError; nothing is published then */
   finish(): SecureSum {
-    this.#expect('reveals')
-    const { crypto } = this.#needs
-    const { bits } = this.#init.header
-    const input = this.#unmaskInput()
-    const secrets = restoreSecrets(crypto, input)
-    const words = this.#sum
-    unmaskSum(crypto, input, secrets, words, bits)
-    this.#stage = 'nothing'
-    return { ...secrets, words, digest: sumDigest(crypto, words, bits) }
+    return this.#in('reveals', () => {
+      const { crypto } = this.#needs
+      const { bits } = this.#init.header
+      const input = this.#unmaskInput()
+      const secrets = restoreSecrets(crypto, input)
+      const words = this.#sum
+      unmaskSum(crypto, input, secrets, words, bits)
+      this.#stage = 'nothing'
+      return { ...secrets, words, digest: sumDigest(crypto, words, bits) }
+    })
   }
 
   #unmaskInput(): UnmaskInput {
@@ -229,6 +242,14 @@ export class SecureAggregator {
 
   #enough(have: number, needed: number, what: string): void {
     if (have < needed) throw new ThresholdError(`${have} members ${what}, ${needed} are needed`)
+  }
+
+  /** @throws OrderError, ReplayError: another stage is collected */
+  #in<Result>(stage: Stage, action: () => Result): Result {
+    return inStage(stage, () => {
+      this.#expect(stage)
+      return action()
+    })
   }
 
   #expect(stage: Stage): void {

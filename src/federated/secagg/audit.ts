@@ -1,5 +1,5 @@
 /** Anybody re-computes a round from its transcript: same vectors and shares, same sum to the bit. */
-import { DigestMismatchError, EmptyInputError, ParameterRangeError } from '../errors.ts'
+import { DigestMismatchError, EmptyInputError, inStage, ParameterRangeError } from '../errors.ts'
 import { addVector, sumDigest } from './aggregator.ts'
 import type { SecureSum } from './aggregator.ts'
 import { equalBytes } from './bytes.ts'
@@ -33,7 +33,20 @@ export interface Transcript {
  * does not follow from the transcript
  */
 export function auditRound(crypto: Primitives, transcript: Transcript): SecureSum {
-  const { t, bits, d, sid, roster, sharers, survivors, masked, digests, reveals } = transcript
+  inStage('shares', () => checkSets(transcript))
+  const sum = inStage('vectors', () => sumOfVectors(crypto, transcript))
+  return inStage('reveals', () => {
+    const { t, bits, sid, roster, sharers, survivors, reveals } = transcript
+    const graph = createGraph(crypto, transcript.graph ?? COMPLETE, roster.length, sid)
+    const input = { t, sid, graph, roster, sharers, survivors, reveals }
+    for (const [holder, reveal] of reveals) checkReveal(holder, reveal, input)
+    const secrets = restoreSecrets(crypto, input)
+    unmaskSum(crypto, input, secrets, sum, bits)
+    return { ...secrets, words: sum, digest: sumDigest(crypto, sum, bits) }
+  })
+}
+
+function checkSets({ t, bits, d, roster, sharers, survivors }: Transcript): void {
   checkBits(bits)
   if (!Number.isInteger(d) || d < 0) throw new ParameterRangeError(`${d} coordinates are no number of coordinates`)
   if (d === 0) throw new EmptyInputError('the model has no coordinate')
@@ -48,6 +61,10 @@ export function auditRound(crypto: Primitives, transcript: Transcript): SecureSu
       `${survivors.size} of ${sharers.size} members are in the sum, ${leastMembers(t)} are needed`,
     )
   }
+}
+
+/** Still masked. */
+function sumOfVectors(crypto: Primitives, { bits, d, survivors, masked, digests }: Transcript): Uint32Array {
   const sum = new Uint32Array(d)
   for (const party of [...survivors].sort((left, right) => left - right)) {
     const packed = masked.get(party)
@@ -61,10 +78,5 @@ export function auditRound(crypto: Primitives, transcript: Transcript): SecureSu
     checkPacked(packed, bits, d, { party })
     addVector(packed, bits, sum)
   }
-  const graph = createGraph(crypto, transcript.graph ?? COMPLETE, roster.length, sid)
-  const input = { t, sid, graph, roster, sharers, survivors, reveals }
-  for (const [holder, reveal] of reveals) checkReveal(holder, reveal, input)
-  const secrets = restoreSecrets(crypto, input)
-  unmaskSum(crypto, input, secrets, sum, bits)
-  return { ...secrets, words: sum, digest: sumDigest(crypto, sum, bits) }
+  return sum
 }

@@ -2,7 +2,7 @@
  * One member's side of a round of `fl-secagg/1` (reference/federated.md, 4.3): a state machine that trusts the aggregator
  * for nothing. Any violation ends it, erases its keys, and leaves the aggregator without a share.
  */
-import { EmptyInputError } from '../errors.ts'
+import { EmptyInputError, inStage } from '../errors.ts'
 import { ascii, concat, equalBytes, u8 } from './bytes.ts'
 import { EVENTS, placeOf } from './client-state.ts'
 import type { ClientEvent, ClientState, HeldShares, Session } from './client-state.ts'
@@ -81,9 +81,11 @@ export class SecureClient {
   /** @throws EmptyInputError, ModulusError, ThresholdError, VectorLengthError: the plan or the update cannot be used */
   constructor(needs: ClientNeeds, init: ClientInit) {
     const { header, identity, secrets, records } = init
-    if (header.d === 0) throw new EmptyInputError('the model has no coordinate')
-    checkSum(header, init.members.length, init.noise, (init.graph ?? COMPLETE).kind === 'complete')
-    checkUpdateLength(init.update, header.d)
+    inStage('advertise', () => {
+      if (header.d === 0) throw new EmptyInputError('the model has no coordinate')
+      checkSum(header, init.members.length, init.noise, (init.graph ?? COMPLETE).kind === 'complete')
+      checkUpdateLength(init.update, header.d)
+    })
     this.#needs = needs
     this.#init = init
     this.#header = headerBytes(header)
@@ -105,7 +107,7 @@ export class SecureClient {
 
   /** R1. @throws what `checkRoster` throws, and WeakKeyError; then the round is over */
   roster(entries: readonly Advertisement[]): SharesMessage {
-    return this.#guarded(() => {
+    return this.#guarded('roster', () => {
       this.#expect('roster')
       const { crypto } = this.#needs
       const { header, members, secrets } = this.#init
@@ -158,7 +160,7 @@ export class SecureClient {
    * @throws SurvivorsError, CiphertextError, ThresholdError; on reading NotFiniteError, OutOfBoundError
    */
   ciphertexts(sealed: readonly SealedShares[]): Generator<Uint8Array, MaskedTrailer> {
-    return this.#guarded(() => {
+    return this.#guarded('ciphertexts', () => {
       const state = this.#expect('ciphertexts')
       const { session, channelsIn, pairKeys, own } = state
       const { crypto } = this.#needs
@@ -183,13 +185,15 @@ export class SecureClient {
       const piece = new Uint32Array(Math.min(header.d, PIECE))
       for (const { from, to } of pieces(header.d)) {
         const words = piece.subarray(0, to - from)
-        update.read(from, words)
+        inStage('upload', () => update.read(from, words))
         applyMasks(state.masks, words)
         reduceWords(words, header.bits)
         const bytes = pack(words, header.bits)
         hash.update(bytes)
         yield bytes
-        if (this.#state !== state) throw new OrderError('the round went on before the vector was read out')
+        inStage('upload', () => {
+          if (this.#state !== state) throw new OrderError('the round went on before the vector was read out')
+        })
       }
       const digest = hash.digest()
       this.#state = { waitsFor: 'survivors', session, held, digest }
@@ -205,7 +209,7 @@ export class SecureClient {
    * @throws SurvivorsError, SignatureError, ThresholdError, MinimumRecordsError; ReplayError when a set was signed before
    */
   survivors(list: readonly Survivor[]): Consistency {
-    return this.#guarded(() => {
+    return this.#guarded('survivors', () => {
       const { session, held, digest } = this.#expect('survivors')
       const { crypto } = this.#needs
       const { header, minimumRecords, identity } = this.#init
@@ -229,7 +233,7 @@ export class SecureClient {
 
   /** R4. @throws SurvivorsError, SignatureError, ThresholdError; no share has left then */
   consistency(list: readonly Consistency[]): Reveal {
-    return this.#guarded(() => {
+    return this.#guarded('consistency', () => {
       const { session, survivors, reveal } = this.#expect('consistency')
       checkBallots(this.#needs.crypto, session, list, { survivors, t: this.#init.header.t })
       this.#state = { waitsFor: 'nothing', aborted: false }
@@ -259,9 +263,9 @@ export class SecureClient {
       : new ReplayError(`"${event}" came again, or after the round was over for this member`)
   }
 
-  #guarded<T>(action: () => T): T {
+  #guarded<T>(stage: ClientEvent, action: () => T): T {
     try {
-      return action()
+      return inStage(stage, action)
     } catch (error) {
       this.abort()
       throw error
