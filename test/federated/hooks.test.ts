@@ -28,6 +28,7 @@ test('--record keeps each message, --hold waits before one, --filter sends what 
   const folder = temporaryFolder()
   const mesh = createTestMesh(folder)
   const held: number[] = []
+  const logged: string[] = []
   const clock = systemClock()
   const holding = {
     now: () => clock.now(),
@@ -40,7 +41,10 @@ test('--record keeps each message, --hold waits before one, --filter sends what 
   }
   try {
     const sites: TestSite[] = []
-    for (const name of ['a', 'b', 'c']) sites.push(await mesh.site(name, name === 'c' ? { clock: holding } : {}))
+    for (const name of ['a', 'b', 'c'])
+      sites.push(
+        await mesh.site(name, name === 'c' ? { clock: holding, log: (_, text) => void logged.push(text) } : {}),
+      )
     // As they come from the command line: through the schema of the API.
     const call = async ({ federation }: TestSite, value: unknown): Promise<Record<string, unknown>> =>
       (await callFederation({ federation } as Federated, federatedCallSchema.parse(value))) as Record<string, unknown>
@@ -52,6 +56,11 @@ test('--record keeps each message, --hold waits before one, --filter sends what 
       await call(site, { op: 'join', job, data, ...test })
     }
     while (first!.federation.status(String(job)).joined.length < 3) await sleep(20)
+    // Whoever looks at this peer, or reads its log, sees that its rounds are no real ones; at another nothing is on.
+    const on = 'a test interface of federations is on until this peer ends: hold, record'
+    expect(logged.filter((text) => text.includes('test interface'))).toEqual([on])
+    const shown = sites.map(({ federation }) => federation.status(String(job)).test_interface)
+    expect(shown).toEqual([[], [], ['hold', 'record']])
     const seen = join(folder, 'filtered.jsonl')
     // Whoever aggregates: what it would send goes through the program, and what that prints is sent.
     const filter = `tee -a ${seen} | sed -u 's/.*/[&]/'`

@@ -1,6 +1,7 @@
 /** A job as people see it: what it is, where it stands, and whom it waits for, how long and why. */
 import { errorData, toWeftError } from '../../errors.ts'
 import { extentOf } from '../plan/job-plan.ts'
+import type { TestHooks } from './hooks.ts'
 import type { FederationNeeds } from './needs.ts'
 import type { JobFolder } from './job-folder.ts'
 import type { RunningJob } from './running-job.ts'
@@ -31,9 +32,16 @@ export interface JobStatus {
   readonly waits: { readonly for: readonly string[]; readonly ms: number; readonly why: string } | null
   readonly model: string | null
   readonly error: ReturnType<typeof errorData> | null
+  /** Of `hold`, `filter` and `record`, what is on at this peer: then its rounds are a test, and no real ones. */
+  readonly test_interface: readonly string[]
 }
 
-export function describeJob(folder: JobFolder, running: RunningJob | undefined, needs: FederationNeeds): JobStatus {
+export function describeJob(
+  folder: JobFolder,
+  running: RunningJob | undefined,
+  needs: FederationNeeds,
+  hooks: TestHooks,
+): JobStatus {
   const { offer, site, start, joins } = folder
   const { plan } = offer
   const members = (start?.members ?? []).map(({ peer, site: of }) => ({
@@ -68,6 +76,7 @@ export function describeJob(folder: JobFolder, running: RunningJob | undefined, 
         : { for: waiting.peers, ms: Math.round(needs.clock.now() - waiting.since), why: waiting.why },
     model: standing === undefined ? null : Buffer.from(standing.hash).toString('hex'),
     error: error === undefined ? null : errorData(toWeftError(error)),
+    test_interface: hooks.on,
   }
 }
 

@@ -155,7 +155,7 @@ export class Federation {
 
   status(job: string): JobStatus {
     const folder = this.#known(job)
-    return describeJob(folder, this.#running.get(folder.id), this.#needs)
+    return describeJob(folder, this.#running.get(folder.id), this.#needs, this.hooks)
   }
 
   events(job: string): Promise<Record<string, unknown>[]> {

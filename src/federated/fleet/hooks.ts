@@ -1,6 +1,6 @@
 /**
  * What an outsider's test needs: to record, to hold and to change messages (docs/federated.md). Set by options of a
- * command alone, for the life of the process; nothing of it is there in normal operation.
+ * command alone, for the life of the process; nothing of it is there in normal operation, and where it is, the peer says so.
  */
 import { spawn } from 'node:child_process'
 import { appendFileSync, mkdirSync } from 'node:fs'
@@ -16,6 +16,8 @@ import type { Message, Pipe } from '../rounds/pipe.ts'
 import { eventOf, messageOf } from './test-events.ts'
 
 export interface TestHooks {
+  /** Names of the options that were set: what a status shows. */
+  readonly on: readonly string[]
   readonly filter?: Filter | undefined
   readonly before?: ((stage: string) => Promise<void>) | undefined
   /** A pipe whose messages are kept. */
@@ -31,12 +33,23 @@ export interface HookOptions {
   readonly record?: string | undefined
 }
 
-export const NO_HOOKS: TestHooks = {}
+export const NO_HOOKS: TestHooks = { on: [] }
 
-export function hooksOf({ clock }: { readonly clock: Clock }, options: HookOptions, before: TestHooks): TestHooks {
+interface HookNeeds {
+  readonly clock: Clock
+  readonly log: (facts: Record<string, unknown>, text: string) => void
+}
+
+/** Says aloud that rounds here are no real ones from now on. */
+export function hooksOf({ clock, log }: HookNeeds, options: HookOptions, before: TestHooks): TestHooks {
   const { hold, filter, record } = options
+  const set = Object.entries({ hold, filter, record }).flatMap(([name, value]) => (value === undefined ? [] : [name]))
+  if (set.length === 0) return before
+  const on = [...new Set([...before.on, ...set])].sort()
+  log({ test_interface: on }, `a test interface of federations is on until this peer ends: ${on.join(', ')}`)
   return {
     ...before,
+    on,
     ...(hold === undefined ? {} : { before: (stage: string) => clock.sleep(hold[stage] ?? 0) }),
     ...(filter === undefined ? {} : { filter: filterBy(filter) }),
     ...(record === undefined ? {} : { recorded: recorder(record) }),

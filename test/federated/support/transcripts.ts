@@ -31,7 +31,7 @@ export async function runJob(
   filter?: Filter,
 ): Promise<Run> {
   const sites = await Promise.all(paths.map((_, index) => mesh.site(`s${index}`)))
-  if (filter !== undefined) for (const { federation } of sites) federation.hooks = { filter }
+  if (filter !== undefined) for (const { federation } of sites) federation.hooks = { ...federation.hooks, filter }
   const { job } = await sites[0]!.federation.create(value)
   for (const [index, { federation }] of sites.entries()) await federation.joinJob({ job, data: paths[index]! })
   while (sites[0]!.federation.status(job).joined.length < sites.length) await sleep(10)

@@ -40,6 +40,9 @@ export function show(out: Output, { op }: FederatedCall, answer: object): void {
   const { jobs } = answer as { jobs?: readonly JobStatus[] }
   if (jobs === undefined) showJob(out, answer as JobStatus)
   else showJobs(out, jobs)
+  // Of the peer, not of a job: each says the same.
+  const { test_interface: on } = (jobs ?? [answer as JobStatus])[0] ?? { test_interface: [] }
+  if (on.length > 0) out.note(`TEST INTERFACE on (${on.join(', ')}): until this peer ends, its rounds are no real ones`)
 }
 
 type Line = Readonly<Record<string, unknown>>
