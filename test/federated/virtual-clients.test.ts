@@ -38,7 +38,9 @@ describe('virtual clients', () => {
     'are the same over one thread and several: %s',
     async (_, changes, spec) => {
       const alone = await simulated(changes, { ...spec, threads: 1 })
-      expect(Object.keys(alone)).toContain('model.onnx')
+      expect(Object.keys(alone)).toEqual(
+        expect.arrayContaining(['curve.png', 'curve.svg', 'model.onnx', 'result.json']),
+      )
       expect(Object.keys(alone).filter((name) => name.endsWith('.npz'))).toHaveLength(3)
       for (const threads of isWhole ? [2, 5] : [3])
         expect(await simulated(changes, { ...spec, threads })).toEqual(alone)

@@ -16,7 +16,7 @@ import type { LocalTrainer, TrainerNeeds } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
 import { statisticsFile } from '../fleet/export.ts'
 import { roundFile } from '../fleet/standing-model.ts'
-import { curveSvg } from './curve.ts'
+import { curvePng, curveSvg } from './curve.ts'
 import { LocalPool } from './pool.ts'
 import { SharedPool } from './shared-pool.ts'
 import { Simulation } from './simulation.ts'
@@ -104,10 +104,11 @@ export async function simulateFederation(
     for (const [client, name] of shown.entries()) sites[name] = await pool.metrics(state, client)
     const hash = Buffer.from(planHash(plan)).toString('hex')
     const result: SimulationResult = { schema: 'weft.fed-result/1', plan: hash, rounds, metrics: { sites } }
-    const put = (name: string, text: string): Promise<void> => writeFileAtomic(join(out, name), Buffer.from(text))
+    const put = (name: string, content: string | Uint8Array): Promise<void> => writeFileAtomic(join(out, name), content)
     await put('statistics.json', `${JSON.stringify(statisticsFile(state.pooled), null, 2)}\n`)
     await put('result.json', `${JSON.stringify(result, null, 2)}\n`)
     await put('curve.svg', curveSvg(plan.name, rounds))
+    await put('curve.png', curvePng(rounds))
     await pool.trainer(0).write(await pool.weights(state, 0), out)
     return result
   } finally {

@@ -1,8 +1,9 @@
 /** The curve of a run as a drawing and as pixels. */
 import { expect, test } from 'vitest'
 import { encodePng } from '../../../src/data/index.ts'
+import { GLYPHS } from '../../../src/data/images/canvas.ts'
 import { decodePng } from '../../../src/data/images/png.ts'
-import { curvePng, GLYPHS } from '../../../src/training/loop/curve-png.ts'
+import { curvePng } from '../../../src/training/loop/curve-png.ts'
 import { BOTTOM, curveSvg, HEIGHT, LEFT, plotOf, RIGHT, TOP, WIDTH } from '../../../src/training/loop/curve.ts'
 
 const CURVE = [3, 2, 1.5].map((loss, index) => ({

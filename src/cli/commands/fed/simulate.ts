@@ -40,7 +40,7 @@ export const simulateCommand: Command = async (context) => {
     ...names.map((name) => (metrics[name] === undefined ? '-' : Number(metrics[name].toFixed(4)).toString())),
   ])
   out.lines(table([{ head: 'SITE' }, ...names.map((name) => ({ head: name.toUpperCase() }))], rows))
-  out.note(`${printable(folder)} holds the model of each round, statistics.json, result.json and curve.svg`)
+  out.note(`${printable(folder)} holds the model of each round, statistics.json, result.json, curve.svg and curve.png`)
 }
 
 function specOf(flags: Flags): SimulationSpec {
