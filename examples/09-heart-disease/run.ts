@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { check, say, table } from '../check.ts'
 import { weft } from '../weft.ts'
 import type { Evaluated, Trained } from '../weft.ts'
-import { findPatients } from './patients.ts'
+import { COLUMNS, findPatients } from './patients.ts'
 
-const COLUMNS = 'age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal num'.split(' ')
 const MODEL = { model: { kind: 'mlp', hidden: [16], activation: 'tanh' }, init: 'hash' }
 
 const folder = await mkdtemp(join(tmpdir(), 'weft-example-'))
 try {
-  const { from, isReal, files } = await findPatients(folder)
+  const { from, isReal, isOwn, sites } = await findPatients(folder)
+  const files = sites.map(({ file }) => file)
   const one = (column: string, ...values: readonly number[]) => ({ column, values })
   const plan = {
     schema: 'weft.train-plan/1',
@@ -48,8 +48,9 @@ try {
   ]
   table([['features', 'train', 'test', 'AUC', 'accuracy'], row(few!), row(all!)])
   const auc = all![1].metrics.test['auc']!
-  check(auc >= 0.83, `AUC of the test patients of ${from}: ${auc.toFixed(3)}, at least 0.83`)
-  check(few![1].metrics.test['auc']! < auc, 'age, cholesterol and pain alone say less')
+  if (isOwn) say(`AUC of the test patients of ${from}: ${auc.toFixed(3)}`)
+  else check(auc >= 0.83, `AUC of the test patients of ${from}: ${auc.toFixed(3)}, at least 0.83`)
+  if (!isOwn) check(few![1].metrics.test['auc']! < auc, 'age, cholesterol and pain alone say less')
   const again = weft('eval', join(folder, 'all')) as Evaluated
   check(again.metrics['auc'] === auc, 'weft eval says the same of the model')
   if (!isReal) say('with ../shared/data/health, these are the patients of UCI Heart Disease')

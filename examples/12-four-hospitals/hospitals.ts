@@ -1,10 +1,8 @@
 /** The four hospitals: plans, and each one's patients for training and for testing as files. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findPatients } from '../09-heart-disease/patients.ts'
+import { COLUMNS, findPatients } from '../09-heart-disease/patients.ts'
 
-const COLUMNS = 'age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal num'.split(' ')
-const NAMES = ['cleveland', 'hungarian', 'switzerland', 'va']
 const one = (column: string, ...values: readonly number[]) => ({ column, values })
 const FEATURES = [
   { column: 'age' },
@@ -50,15 +48,14 @@ export const csv = (path: string | readonly string[]) => ({
 
 /** Every fifth patient is for the test. */
 export async function hospitals(folder: string) {
-  const { from, isReal, files } = await findPatients(folder)
+  const { from, isReal, isOwn, sites: found } = await findPatients(folder)
   const write = async (name: string, value: unknown): Promise<string> => {
     const path = join(folder, name)
     await writeFile(path, typeof value === 'string' ? value : JSON.stringify(value))
     return path
   }
   const sites = await Promise.all(
-    files.map(async (file, index) => {
-      const name = NAMES[index]!
+    found.map(async ({ name, file }) => {
       const rows = (await readFile(file, 'utf8')).trim().split('\n')
       const test = rows.filter((_, row) => row % 5 === 4)
       const ill = test.filter((row) => Number(row.split(',').at(-1)) > 0).length
@@ -72,5 +69,5 @@ export async function hospitals(folder: string) {
       }
     }),
   )
-  return { from, isReal, sites, write }
+  return { from, isReal, isOwn, sites, write }
 }

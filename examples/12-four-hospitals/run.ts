@@ -11,7 +11,7 @@ import { interval } from './interval.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'weft-example-'))
 try {
-  const { from, isReal, sites, write } = await hospitals(folder)
+  const { from, isReal, isOwn, sites, write } = await hospitals(folder)
   const train = async (name: string, paths: readonly string[]): Promise<string> => {
     const plan = { schema: 'weft.train-plan/1', name, ...SHARED, data: csv(paths), optimizer: { kind: 'sgd', lr: 0.5 } }
     const path = await write(`${name}.plan.json`, { ...plan, epochs: 100, batch: 'full', metrics: ['auc'] })
@@ -45,9 +45,9 @@ try {
   const gain = federated - alone
   const verdict = gain > 0.01 ? 'better' : gain < -0.01 ? 'worse' : 'no better'
   say(`federated is ${verdict} than alone on the mean; where intervals overlap, it is sure at no hospital`)
-  const isWhole = together.rounds.length === 20 && together.rounds.every(({ sites: here }) => here === 4)
-  check(isWhole, `20 rounds of 4 sites of ${from}`)
-  check(Math.abs(federated - all) < 0.05, 'the federated model is within 0.05 AUC of the pooled one')
+  const isWhole = together.rounds.length === 20 && together.rounds.every(({ sites: here }) => here === sites.length)
+  check(isWhole, `20 rounds of ${sites.length} sites of ${from}`)
+  if (!isOwn) check(Math.abs(federated - all) < 0.05, 'the federated model is within 0.05 AUC of the pooled one')
   if (!isReal) say('with ../shared/data/health, these are the patients of UCI Heart Disease')
 } finally {
   await rm(folder, { recursive: true, force: true })
