@@ -23,7 +23,7 @@ interface Seat extends AsyncDisposable {
   readonly site: TestSite
   readonly data: string
   /** `weft fed …` as it is typed there. */
-  fed(...args: readonly string[]): Promise<InProcess>
+  readonly fed: (...args: readonly string[]) => Promise<InProcess>
   document(...args: readonly string[]): Promise<Record<string, unknown>>
 }
 
