@@ -8,6 +8,12 @@ const WEIGHTS: OptionSpec = {
   help: 'how weights are held: auto (each layer as measured), q4, int8, f16, f32',
 }
 
+const PART_MEMORY: OptionSpec = {
+  name: 'memory',
+  value: { label: 'SIZE', kind: 'size', min: 1 },
+  help: 'bytes that a partition may need, such as 512MiB',
+}
+
 export const MODEL_VERBS: readonly CommandSpec[] = [
   {
     verb: 'ls',
@@ -113,6 +119,7 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     options: [
       { name: 'parts', value: { label: 'N', kind: 'whole', min: 1, max: 10_000 }, help: 'how many partitions' },
       { name: 'cuts', value: { label: '8,16', kind: 'list' }, help: 'cut before these blocks' },
+      PART_MEMORY,
       { name: 'out', short: 'o', value: { label: 'DIR', kind: 'file' }, help: 'where the files go' },
       { name: 'check', help: 'run whole and split, and compare bit for bit' },
       LOCAL,
@@ -161,6 +168,7 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
         value: { label: 'N', kind: 'whole', min: 1, max: 1024 },
         help: 'processes to split it over (default 1)',
       },
+      PART_MEMORY,
       {
         name: 'micro-batch',
         value: { label: 'N', kind: 'whole', min: 0, max: 1 << 24 },

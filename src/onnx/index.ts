@@ -10,6 +10,7 @@ export { WeightFile } from './weight-file.ts'
 export type { WeightSink } from './weight-file.ts'
 export {
   assignParts,
+  balanceOf,
   blocksOf,
   checkInChild,
   CUT_ERRORS,
@@ -18,13 +19,16 @@ export {
   OnnxCutsError,
   OnnxMemoryLimitError,
   OnnxSplitDiffersError,
+  requireWholeMemory,
   runCheck,
   splitOnnx,
 } from './cut/index.ts'
 export type {
+  Balance,
   CheckChildNeeds,
   CheckResult,
   CheckTask,
+  MemoryLimit,
   PlannedInput,
   PlannedOutput,
   PlannedPartition,

@@ -5,7 +5,7 @@ import type { GraphManifest, StageParts, StageTask, StageWeightRow } from '../mo
 import { createOrtEngine } from '../onnx/index.ts'
 import type { Optimization } from '../onnx/index.ts'
 import { prepareGraph, runOnFile } from '../pipeline/index.ts'
-import type { MeshPart, PlacementStage } from '../pipeline/index.ts'
+import type { MeshPart, PlacementStage, Prepared, PrepareRequest } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -24,10 +24,14 @@ export interface GraphPlaces {
   readonly peers: readonly string[]
   readonly parts: number
   readonly cuts?: readonly number[]
+  /** Bytes that each part may need at most. */
+  readonly memory?: number | undefined
+  /** Bytes that are free at the peer of each part: it is cut for them where it would not fit. */
+  readonly room?: readonly number[]
 }
 
 export interface GraphParts {
-  readonly prepared: Awaited<ReturnType<typeof prepareGraph>>
+  readonly prepared: Prepared
   readonly parts: readonly MeshPart[]
   readonly optimization: Optimization
 }
@@ -38,18 +42,19 @@ export function placesOf(stages: readonly PlacementStage[], self: string): Graph
   return { peers, parts: stages.length, ...(cuts.length === 0 ? {} : { cuts }) }
 }
 
-/** @throws what fetching, cutting and proving throw, the signal's reason */
+/** @throws OnnxMemoryLimitError, what fetching, cutting and proving throw, the signal's reason */
 export async function graphParts(
   { clock, library, paths, store }: GraphPartsNeeds,
   manifest: GraphManifest,
-  { peers, cuts, parts: count, optimization }: GraphPlaces & { readonly optimization?: Optimization | undefined },
+  places: GraphPlaces & { readonly optimization?: Optimization | undefined },
   signal?: AbortSignal,
 ): Promise<GraphParts> {
   await library.fetch(manifest, 0, manifest.blocks.length, signal)
   const path = await graphFile(store, manifest, join(paths.cache, 'graphs'))
   const child = { clock, cache: paths.cache, codeCache: join(paths.cache, 'code') }
-  const cutting = { path, parts: count, cuts, optimization: optimization ?? null }
-  const prepared = await prepareGraph({ ...child, kernel: createOrtEngine().kernelId }, cutting, signal)
+  const { peers, cuts, memory, parts: count, optimization = null, room } = places
+  const cutting = { path, parts: count, cuts, memory, optimization }
+  const prepared = await prepareInRoom({ ...child, kernel: createOrtEngine().kernelId }, cutting, room, signal)
   const own = { ...child, store: paths.store, folder: prepared.folder }
   const parts: MeshPart[] = []
   for (const [part, each] of prepared.graph.parts.entries()) {
@@ -59,6 +64,30 @@ export async function graphParts(
     parts.push({ ...each, blocks, peer: peers[part]!, skeleton, weights })
   }
   return { prepared, parts, optimization: prepared.graph.optimization ?? 'all' }
+}
+
+/** So much finer than a doubling: free memory differs by a little each time, and each limit is cut for once. */
+const STEPS_A_DOUBLING = 16
+
+/** Cut for what is free only where a part would not fit: what is free changes, and the cut should not. */
+async function prepareInRoom(
+  needs: Parameters<typeof prepareGraph>[0],
+  cutting: PrepareRequest,
+  room: readonly number[] | undefined,
+  signal?: AbortSignal,
+): Promise<Prepared> {
+  const first = await prepareGraph(needs, cutting, signal)
+  const memory = first.graph.balance?.memory
+  if (room === undefined || memory === undefined) return first
+  if (memory.every((bytes, part) => bytes <= room[part]!)) return first
+  const { memory: most } = cutting
+  const limits = room.map((bytes) => Math.min(stepDown(bytes), typeof most === 'number' ? most : bytes))
+  return prepareGraph(needs, { ...cutting, memory: limits }, signal)
+}
+
+function stepDown(bytes: number): number {
+  if (bytes < 1) return 0
+  return Math.floor(2 ** (Math.floor(Math.log2(bytes) * STEPS_A_DOUBLING) / STEPS_A_DOUBLING))
 }
 
 interface TakeApart {

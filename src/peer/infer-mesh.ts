@@ -9,18 +9,21 @@ import type { RandomSource } from '../util/index.ts'
 import { graphParts, placesOf } from './graph-parts.ts'
 import type { GraphPartsNeeds, GraphPlaces } from './graph-parts.ts'
 import type { Placing } from './placing.ts'
-import type { KeptOut } from './plan-input.ts'
+import { overPeersWithRoom } from './peers-with-room.ts'
+import type { PeerRoom } from './peers-with-room.ts'
+import { planPeers } from './plan-input.ts'
+import type { KeptOut, PlanNeeds } from './plan-input.ts'
 import { withSurvivors } from './survivors.ts'
 import type { SurvivorsNeeds } from './survivors.ts'
 
-export interface InferMeshNeeds extends GraphPartsNeeds, SurvivorsNeeds {
+export interface InferMeshNeeds extends GraphPartsNeeds, SurvivorsNeeds, Omit<PlanNeeds, 'quarantine'> {
   readonly random: RandomSource
   readonly mesh: Mesh | null
   readonly placing: Placing
   readonly flow: FlowService
   readonly watch: (peer: string) => () => void
   /** Peers that nothing of a model goes over: their own fault, or the policy of this site. */
-  readonly quarantine: Pick<KeptOut, 'has'>
+  readonly quarantine: KeptOut
 }
 
 export interface InferRequest extends GraphRequest {
@@ -32,6 +35,11 @@ export interface InferRequest extends GraphRequest {
   readonly stages?: readonly PlacementStage[] | 'auto' | undefined
   /** Parts of `auto`: at most one a peer. */
   readonly parts?: number | undefined
+  /**
+   * Bytes of weights and live values that each part may need. Where `auto` chooses, no part gets more than its peer has free
+   * either, as its record says.
+   */
+  readonly memory?: number | undefined
   readonly optimization?: Optimization | undefined
   /** Milliseconds. @default 10 minutes */
   readonly deadline?: number | undefined
@@ -39,7 +47,7 @@ export interface InferRequest extends GraphRequest {
 
 const DEADLINE_MS = 600_000
 
-/** @throws ModelUnknownError, ModelKindError, NoPlacementError's kin, what cutting, peers and the model throw */
+/** @throws ModelUnknownError, ModelKindError, OnnxMemoryLimitError, NoPlacementError's kin, what cutting, peers and the model throw */
 export async function inferOverPeers(
   needs: InferMeshNeeds,
   model: string,
@@ -49,9 +57,14 @@ export async function inferOverPeers(
 ): Promise<Inference> {
   const manifest = await needs.library.resolve(model, signal)
   if (!isGraphManifest(manifest)) throw new ModelKindError(model, 'is a language model: generate answers with it')
-  const { result, moved } = await withSurvivors(needs, placed(needs, manifest, request), (where) =>
-    inferAt(needs, manifest, where, inputs, request, signal),
-  )
+  const run = (places: GraphPlaces): Promise<{ readonly result: Inference; readonly moved: number }> =>
+    withSurvivors(needs, { ...places, memory: lesser(places.memory, request.memory) }, (where) =>
+      inferAt(needs, manifest, where, inputs, request, signal),
+    )
+  const given = placed(needs, manifest, request)
+  const { result, moved } = await (given === null
+    ? overPeersWithRoom(candidates(needs, manifest), request.parts, run)
+    : run(given))
   const { counters, ...stats } = result.stats
   return moved === 0 ? result : { ...result, stats: { ...stats, counters: { ...counters, failovers: moved } } }
 }
@@ -109,17 +122,25 @@ async function inferAt(
   }
 }
 
-/** @throws what the placement check throws */
-function placed(needs: InferMeshNeeds, manifest: GraphManifest, { stages, parts }: InferRequest): GraphPlaces {
-  const { self, mesh, placing, quarantine } = needs
+function lesser(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other)
+}
+
+/** By hand, or as it stands; null: `auto`. @throws what the placement check throws */
+function placed(needs: InferMeshNeeds, manifest: GraphManifest, { stages, parts }: InferRequest): GraphPlaces | null {
+  const { self, placing } = needs
   const standing = stages === undefined && parts === undefined ? placing.standing(manifest) : undefined
   const given = stages === 'auto' ? undefined : (stages ?? standing)
-  if (given !== undefined) {
-    placing.check(manifest, given)
-    return placesOf(given, self)
-  }
+  if (given === undefined) return null
+  placing.check(manifest, given)
+  return placesOf(given, self)
+}
+
+/** This peer, and those that are connected and not kept out. What a peer without a record has free is not known. */
+function candidates(needs: InferMeshNeeds, manifest: GraphManifest): readonly PeerRoom[] {
+  const { self, mesh, quarantine } = needs
+  const known = new Map(planPeers(needs, manifest).map(({ id, memory, reserved }) => [id, memory - (reserved ?? 0)]))
   const connected = (mesh?.peers() ?? []).filter(({ state }) => state === 'connected').map(({ id }) => id)
   const allowed = connected.filter((peer) => !quarantine.has(peer, manifest.model))
-  const peers = [self, ...allowed].slice(0, parts ?? Infinity)
-  return { peers, parts: peers.length }
+  return [self, ...allowed].map((peer) => ({ peer, bytes: Math.max(0, known.get(peer) ?? Number.MAX_SAFE_INTEGER) }))
 }

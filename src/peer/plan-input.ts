@@ -1,7 +1,7 @@
 /** What the planner is asked: the model's blocks, and the peers of the mesh as they are now. */
 import type { Mesh } from '../mesh/index.ts'
 import { languageModel } from '../models/index.ts'
-import type { AnyManifest, ModelManifest } from '../models/index.ts'
+import type { AnyManifest } from '../models/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import { planRange } from '../placement/index.ts'
 import type { Objective, PlanBlock, PlanInput, PlanPeer, Stage } from '../placement/index.ts'
@@ -91,7 +91,7 @@ export function planBlocks(model: AnyManifest): PlanBlock[] {
 }
 
 /** Memory that the same model takes now would be free for its new placement. */
-function planPeers(needs: PlanNeeds, { digest, model }: ModelManifest): PlanPeer[] {
+export function planPeers(needs: PlanNeeds, { digest, model }: Pick<AnyManifest, 'digest' | 'model'>): PlanPeer[] {
   const { self, mesh, stages, threads } = needs
   const own = needs.profile()
   const measured = needs.measured?.speeds(digest) ?? ((): object => ({}))

@@ -5,8 +5,8 @@ import { stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { openSplitDirectory, SPLIT_MANIFEST } from '../models/index.ts'
-import { OnnxSplitDiffersError } from '../onnx/index.ts'
-import type { Optimization, PlannedPartition, SplitPlan } from '../onnx/index.ts'
+import { balanceOf, OnnxSplitDiffersError } from '../onnx/index.ts'
+import type { Balance, Optimization, PlannedPartition, SplitPlan } from '../onnx/index.ts'
 import { GraphUncheckedError, splitFile } from '../pipeline/index.ts'
 import { WeftError } from '../errors.ts'
 import { systemClock } from '../util/index.ts'
@@ -23,6 +23,8 @@ interface SplitFileEntry {
 /** As `weft.split/1` of a language model has them; `from` and `to` say which partition gives and takes a value. */
 export interface FilePartition extends SplitFileEntry, Pick<PlannedPartition, 'blocks' | 'inputs'> {
   readonly data?: SplitFileEntry
+  /** Bytes of weights, and of values that are alive at once. */
+  readonly memory: number
   /** `of_graph`: it is an output of the whole model. */
   readonly outputs: readonly (Omit<PlannedPartition['outputs'][number], 'ofGraph'> & { readonly of_graph: boolean })[]
 }
@@ -41,8 +43,12 @@ export interface FileSplitManifest {
   /** Values of float16 cross as float32. */
   readonly half_as_float: boolean
   readonly partitions: readonly FilePartition[]
+  /** Absent: it is one partition. */
+  readonly balance?: Balance
   readonly verdict?: 'fewer-parts' | 'do-not-split'
   readonly why?: string
+  /** Of a graph that is not split though it could be: the best that can be had. */
+  readonly best?: Balance
   /** Absent: the chain was not compared with the whole, `unchecked` says why. */
   readonly check?: { readonly equal: true; readonly runs: number; readonly compared: number }
   readonly unchecked?: string
@@ -63,10 +69,10 @@ const STEPS: readonly string[] = ['read', 'cut', 'write', 'check']
 /**
  * The chain is proven where it can be, asked for or not, since that decides at which level of optimization it may run;
  * with `check` nothing is written unless it was.
- * @throws SplitTargetError, SplitUnwritableError, OnnxSplitDiffersError, GraphUncheckedError, what reading and cutting throw
+ * @throws SplitTargetError, SplitUnwritableError, OnnxSplitDiffersError, OnnxMemoryLimitError, GraphUncheckedError, what reading and cutting throw
  */
 export async function splitFileInto(
-  { home, parts, cuts, out, check = false }: SplitInit,
+  { home, parts, cuts, memory, out, check = false }: SplitInit,
   source: SplitSource,
   progress: ProgressSink,
   signal?: AbortSignal,
@@ -89,7 +95,7 @@ export async function splitFileInto(
   const directory = await openSplitDirectory(out)
   try {
     const { staging } = directory
-    const task = { path: resolve(path), out: staging, parts, cuts, optimization: null }
+    const task = { path: resolve(path), out: staging, parts, cuts, memory, optimization: null }
     let differs: string | undefined
     const plan = await splitFile(needs, { ...task, check: true }, signal).catch((error: unknown) => {
       if (check || !(error instanceof WeftError) || error.code !== OnnxSplitDiffersError.info.code) throw error
@@ -119,13 +125,15 @@ async function manifestOf(
   plan: SplitPlan,
   unchecked: string | undefined,
 ): Promise<FileSplitManifest> {
-  const { check, verdict, why, blocks, optimization, halfAsFloat } = plan
+  const { check, verdict, why, best, blocks, optimization, halfAsFloat } = plan
+  const balance = balanceOf(plan.balance)
   const partitions: FilePartition[] = []
-  for (const { file, data, blocks: range, inputs, outputs } of plan.partitions) {
+  for (const [part, { file, data, blocks: range, inputs, outputs }] of plan.partitions.entries()) {
+    const memory = balance.memory[part]!
     const own = await entryOf(folder, file)
     const weights = data === undefined ? {} : { data: await entryOf(folder, data) }
     const given = outputs.map(({ ofGraph, ...output }) => ({ ...output, of_graph: ofGraph }))
-    partitions.push({ ...own, ...weights, blocks: range, inputs, outputs: given })
+    partitions.push({ ...own, ...weights, blocks: range, memory, inputs, outputs: given })
   }
   return {
     schema: 'weft.split/1',
@@ -136,8 +144,10 @@ async function manifestOf(
     optimization,
     half_as_float: halfAsFloat,
     partitions,
+    ...(partitions.length > 1 ? { balance } : {}),
     ...(verdict === undefined ? {} : { verdict }),
     ...(why === undefined ? {} : { why }),
+    ...(best === undefined ? {} : { best: balanceOf(best) }),
     ...(check?.kind === 'equal'
       ? { check: { equal: true, runs: check.cases, compared: check.compared } as const }
       : {}),

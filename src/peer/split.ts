@@ -29,6 +29,8 @@ export interface SplitInit {
   readonly parts?: number | undefined
   /** Blocks that partitions begin with, but for the first; rising. */
   readonly cuts?: readonly number[] | undefined
+  /** Bytes that a partition may need, weights and live values. @default no limit */
+  readonly memory?: number | undefined
   readonly out: string
   readonly check?: boolean | undefined
 }
@@ -37,7 +39,7 @@ export interface SplitInit {
  * Writes the partitions and `manifest.json` into `out`, all of them or none. A model of the catalogue that this home
  * does not know is imported first.
  * @throws ModelUnknownError, SplitCutsError, SplitTargetError, SplitUnwritableError, SplitIncompleteError,
- * SplitDiffersError, DiskFullError, and what an import refuses with
+ * SplitDiffersError, OnnxMemoryLimitError, DiskFullError, and what an import refuses with
  */
 export async function splitModel(
   init: SplitInit,
@@ -47,7 +49,7 @@ export async function splitModel(
   signal?.throwIfAborted()
   if (await isFile(init.model))
     return splitFileInto(init, { path: init.model, name: basename(init.model) }, progress, signal)
-  const { home, model, parts, cuts, out, check } = init
+  const { home, model, parts, cuts, memory, out, check } = init
   const paths = homePaths(home, process.env)
   const { manifests } = await loadManifests(paths.partitions)
   const known = manifests.find((manifest) => manifest.model === model || manifest.digest === model)
@@ -57,8 +59,8 @@ export async function splitModel(
     const path = await graphFile(store, found, join(paths.cache, 'graphs'))
     return splitFileInto(init, { path, name: found.model, license: found.license }, progress, signal)
   }
-  const manifest = found
-  return splitModelFiles({ store, engine: createOrtEngine }, { manifest, parts, cuts, out, check }, progress, signal)
+  const request = { manifest: found, parts, cuts, memory, out, check }
+  return splitModelFiles({ store, engine: createOrtEngine }, request, progress, signal)
 }
 
 /** @throws ModelUnknownError, and nothing has been made in the home then */

@@ -17,7 +17,8 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { importModel, splitModelFiles } from '../../src/models/index.ts'
 import type { ModelManifest, SplitManifest, SplitRequest } from '../../src/models/index.ts'
-import { chooseCuts, evenCuts } from '../../src/models/split/cuts.ts'
+import type { WeftError } from '../../src/errors.ts'
+import { balanceOf, blockRanges, chooseCuts, evenCuts } from '../../src/models/split/cuts.ts'
 import { createOrtEngine } from '../../src/onnx/index.ts'
 import type { Engine } from '../../src/onnx/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
@@ -68,7 +69,7 @@ describe('cuts', () => {
         fc.nat(),
         (costs, n) => {
           const parts = 1 + (n % costs.length)
-          const cuts = evenCuts(Float64Array.from(costs), parts)
+          const cuts = evenCuts(blockRanges(costs, costs), parts)!
           expect(cuts).toHaveLength(parts - 1)
           expect(cuts.every((cut, index) => cut > (cuts[index - 1] ?? 0) && cut < costs.length)).toBe(true)
         },
@@ -85,7 +86,7 @@ describe('cuts', () => {
     const small = fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 3, maxLength: 9 })
     fc.assert(
       fc.property(small, (costs) => {
-        const found = squares(costs, evenCuts(Float64Array.from(costs), 3))
+        const found = squares(costs, evenCuts(blockRanges(costs, costs), 3)!)
         for (let first = 1; first < costs.length - 1; first++) {
           for (let second = first + 1; second < costs.length; second++) {
             expect(found).toBeLessThanOrEqual(squares(costs, [first, second]))
@@ -126,6 +127,39 @@ describe('cuts', () => {
     expect(error).toMatchObject({ code: 'WEFT-MOD-060', info: { exit: 2 } })
     expect(String(error)).toMatch(message)
     expect(existsSync(out)).toBe(false)
+  })
+
+  it('hold each partition under a limit of memory, or say the least that is needed', () => {
+    const ample = chooseCuts(manifest, { parts: 2 }).balance
+    expect(ample).toMatchObject({ exact: true, memory: [expect.any(Number), expect.any(Number)] })
+    expect(ample.above).toBe(Math.max(0, ample.largest / ample.bound - 1))
+    let told: unknown
+    try {
+      chooseCuts(manifest, { parts: 2, memory: 1 })
+    } catch (error) {
+      told = error
+    }
+    expect(told).toMatchObject({ code: 'WEFT-INF-097', details: { parts: 2, limit: 1 } })
+    const { least } = (told as WeftError).details as { readonly least: number }
+    const tight = chooseCuts(manifest, { parts: 2, memory: least })
+    expect(Math.max(...tight.balance.memory)).toBe(least)
+    expect(() => chooseCuts(manifest, { parts: 2, memory: least - 1 })).toThrow(`under ${least - 1} bytes`)
+    expect(() => chooseCuts(manifest, { cuts: [1], memory: 1 })).toThrow('these cuts do not keep each partition under')
+  })
+
+  it('whose largest cost is the least have that as their bound', () => {
+    const small = fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 3, maxLength: 9 })
+    fc.assert(
+      fc.property(small, (costs) => {
+        const ends = costs.slice(1).map((_, index) => index + 1)
+        const largest = (cut: number): number =>
+          Math.max(...[costs.slice(0, cut), costs.slice(cut)].map((part) => part.reduce((sum, cost) => sum + cost, 0)))
+        const { bound, above, largest: own } = balanceOf(blockRanges(costs, costs), [1], Infinity)
+        expect(bound).toBe(Math.min(...ends.map(largest)))
+        expect(own).toBe(largest(1))
+        expect(above).toBe(bound === 0 ? 0 : own / bound - 1)
+      }),
+    )
   })
 
   it('of no number are one in the middle, and no cuts are one partition', () => {

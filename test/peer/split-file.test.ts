@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createOrtEngine, OnnxCutsError } from '../../src/onnx/index.ts'
+import type { WeftError } from '../../src/errors.ts'
 import type { AnyTensor } from '../../src/onnx/index.ts'
 import { splitModel } from '../../src/peer/index.ts'
 import type { FileSplitManifest } from '../../src/peer/index.ts'
 import { floats, model, node, tensorType } from '../onnx/cut/support/build.ts'
-import { crossing, f32, write } from '../pipeline/graph/support/models.ts'
+import { crossing, f32, lopsided, write } from '../pipeline/graph/support/models.ts'
 
 let folder: string
 let home: string
@@ -30,6 +31,11 @@ describe('weft split of a file', () => {
     const made = await split(path, 'three', { parts: 3, check: true })
     expect(JSON.parse(await readFile(join(folder, 'three', 'manifest.json'), 'utf8'))).toEqual(made)
     expect(made).toMatchObject({ model: 'crossing.onnx', optimization: 'all', check: { equal: true } })
+    const { balance } = made
+    expect(balance).toMatchObject({ exact: true, cuts: made.partitions.slice(1).map(({ blocks }) => blocks[0]) })
+    expect(balance!.bound_ms).toBeLessThanOrEqual(balance!.slowest_ms)
+    expect(balance!.above).toBeCloseTo(balance!.slowest_ms / balance!.bound_ms - 1)
+    expect(made.partitions.map(({ memory }) => memory)).toEqual(balance!.memory)
     const pool = new Map<string, AnyTensor>([
       ['x', f32([2, 8])],
       ['late', f32([2, 8], 3)],
@@ -92,6 +98,22 @@ describe('weft split of a file', () => {
     const made = await split(await write(folder, 'one.onnx', one), 'one', { parts: 2 })
     expect(made).toMatchObject({ verdict: 'do-not-split', why: expect.stringContaining('no two nodes') })
     expect(made.partitions).toHaveLength(1)
+  })
+
+  it('keeps each partition under a limit, and says the least that is needed and the best that can be had', async () => {
+    const path = await write(folder, 'lopsided.onnx', lopsided())
+    const whole = await split(path, 'lopsided', { parts: 2 })
+    expect(whole).toMatchObject({ verdict: 'do-not-split', best: { cuts: [expect.any(Number)], exact: true } })
+    expect(whole.partitions).toHaveLength(1)
+    expect(whole).not.toHaveProperty('balance')
+    const rows = await write(folder, 'crossing.onnx', crossing())
+    const least = await split(rows, 'tight', { parts: 2, memory: 1 }).catch((error: unknown) => error)
+    expect(least).toMatchObject({ code: 'WEFT-INF-097', info: { exit: 6 }, details: { parts: 2, limit: 1 } })
+    expect(await readdir(folder)).not.toContain('tight')
+    const { least: memory } = (least as WeftError).details as { readonly least: number }
+    const tight = await split(rows, 'tight', { parts: 2, memory })
+    expect(Math.max(...tight.partitions.map((part) => part.memory))).toBe(memory)
+    await expect(split(rows, 'tight', { cuts: [1], memory })).rejects.toMatchObject({ code: 'WEFT-INF-097' })
   })
 
   it('a model that cannot be compared is written with a word about it, and not at all with --check', async () => {

@@ -172,6 +172,7 @@ export const inferSchema = z
     out: path,
     stages: z.union([z.literal('auto'), placementFile.shape.stages]).optional(),
     parts: whole(1, 1_024).optional(),
+    memory: whole(1, Number.MAX_SAFE_INTEGER).optional(),
     carries: z.array(z.tuple([tensorName, tensorName])).optional(),
     frames: whole(0, 63).optional(),
     microBatch: whole(0, 1 << 24).optional(),

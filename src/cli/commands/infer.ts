@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import type { InferFilesRequest, InferredFiles } from '../../peer/index.ts'
 import type { Inference, InferenceStats, PlacementFile, Tensors } from '../../pipeline/index.ts'
+import { balanceLine, bestLine } from '../balance-view.ts'
 import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
@@ -26,6 +27,7 @@ export const command: Command = async (context) => {
     out: resolve(target),
     carries: flags.texts('carry').map(pairOf),
     parts: flags.number('parts'),
+    memory: flags.number('memory'),
     optimization: flags.text('optimization') as Asked['optimization'],
     frames: flags.number('frames'),
     microBatch: flags.number('micro-batch'),
@@ -130,6 +132,8 @@ function statsLines(stats: InferenceStats, route: Inference['route']): string[] 
     `${plural(parts, 'part')}, ${threads === 0 ? 'threads as each peer gives' : `${plural(threads, 'thread')} each`}, optimization ${optimization}; ${cut}`,
     `loaded in ${formatMs(load)}, run in ${formatMs(run)}`,
     chain,
+    ...(stats.best === null ? [] : [bestLine(stats.best)]),
+    ...(stats.balance === null ? [] : [balanceLine(stats.balance)]),
     Object.entries(stats.counters)
       .map(([name, value]) => `${name} ${Number.isInteger(value) ? value : value.toFixed(1)}`)
       .join(', '),

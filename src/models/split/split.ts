@@ -46,7 +46,8 @@ export interface SplitProgress {
 const WHOLE = 'whole.onnx'
 
 /**
- * @throws SplitCutsError, SplitTargetError, SplitUnwritableError, SplitIncompleteError, SplitDiffersError, DiskFullError
+ * @throws SplitCutsError, SplitTargetError, SplitUnwritableError, SplitIncompleteError, SplitDiffersError, OnnxMemoryLimitError,
+ * DiskFullError
  */
 export async function splitModelFiles(
   needs: SplitNeeds,
@@ -55,7 +56,7 @@ export async function splitModelFiles(
   signal?: AbortSignal,
 ): Promise<SplitManifest> {
   const { manifest, out } = request
-  const { cuts, ...verdict } = chooseCuts(manifest, request)
+  const { cuts, balance, ...verdict } = chooseCuts(manifest, request)
   await requireBlocks(needs.store, manifest)
   signal?.throwIfAborted()
   const directory = await openSplitDirectory(out)
@@ -71,6 +72,7 @@ export async function splitModelFiles(
       return {
         schema: SPLIT_SCHEMA,
         ...facts,
+        ...(balance.memory.length > 1 ? { balance } : {}),
         ...verdict,
         ...(check === null ? {} : { check }),
       } satisfies SplitManifest

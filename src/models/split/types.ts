@@ -37,6 +37,20 @@ export interface SplitCheck {
   readonly kernel: string
 }
 
+/** A partition's cost is its share of all bytes and its share of all work, added: 2 is the whole. */
+export interface SplitBalance {
+  /** Of the costliest partition. */
+  readonly largest: number
+  /** No choice of so many partitions has a lesser one. */
+  readonly bound: number
+  /** The bound is met by a choice: all were weighed. */
+  readonly exact: boolean
+  /** By how much the largest is above the bound, as a share of that. */
+  readonly above: number
+  /** Bytes of each partition's weights. */
+  readonly memory: readonly number[]
+}
+
 export interface SplitManifest {
   readonly schema: typeof SPLIT_SCHEMA
   readonly model: string
@@ -48,6 +62,8 @@ export interface SplitManifest {
   /** Positions that a session can reach. */
   readonly context: number
   readonly partitions: readonly SplitPartition[]
+  /** Absent: it is one partition. */
+  readonly balance?: SplitBalance
   /** There are fewer partitions than were asked for; `why` says it in words. */
   readonly verdict?: 'fewer-parts'
   readonly why?: string

@@ -7,10 +7,13 @@ import type { Blocks } from './blocks.ts'
 import { columnsOf, ranges } from './ranges.ts'
 import type { Ranges } from './ranges.ts'
 
+/** Bytes of weights and live values that a partition may have: each the same, or each its own, in their order. */
+export type MemoryLimit = number | readonly number[]
+
 export interface ChooseRequest {
   readonly parts: number
-  /** Bytes of weights and live values that a partition may have. @default no limit */
-  readonly memoryLimit?: number | undefined
+  /** @default no limit */
+  readonly memoryLimit?: MemoryLimit | undefined
   /** Blocks before which no cut may be, since a check has found one to change bits. */
   readonly banned?: ReadonlySet<number> | undefined
   /** Bytes a second between partitions. @default a link of 1 Gbit/s */
@@ -30,6 +33,8 @@ export interface ChosenPartitions {
   readonly crossingBytes: number
   /** Bytes of the largest partition: weights, and values that are alive at once. */
   readonly memory: number
+  /** The same of each partition. */
+  readonly memories: readonly number[]
 }
 
 export const GIGABIT = 125e6
@@ -43,41 +48,54 @@ const MOST_PAIRS = 4e6
 export function choosePartitions(blocks: Blocks, request: ChooseRequest): ChosenPartitions | null {
   const { parts } = request
   const bandwidth = request.bandwidth ?? GIGABIT
-  const limit = request.memoryLimit ?? Infinity
+  const limit = (part: number): number => limitOf(request.memoryLimit, part)
   const allowed = allowedStarts(blocks, request.banned)
   if (parts > allowed.length - 1) return null
   const columns = columnsOf(blocks, allowed, mostColumns(parts))
   const table = ranges(blocks, columns, bandwidth)
   const enough = evenly(table, parts, limit)
-  const shortest = divide(table, parts, (from, to, before) => {
-    if (table.memory(from, to) > limit || table.work(from, to) > enough) return STOP
+  const shortest = divide(table, parts, (from, to, before, part) => {
+    if (table.memory(from, to) > limit(part) || table.work(from, to) > enough) return STOP
     return Math.max(before, table.seconds(from, to))
   })
   if (shortest === null) return null
   const cap = shortest.cost * SLACK
-  const fewest = divide(table, parts, (from, to, before) => {
-    if (table.memory(from, to) > limit || table.work(from, to) > cap) return STOP
+  const fewest = divide(table, parts, (from, to, before, part) => {
+    if (table.memory(from, to) > limit(part) || table.work(from, to) > cap) return STOP
     return table.seconds(from, to) > cap ? Infinity : before + blocks.crossing[columns[to]!]!
   })!
   const bounds = fewest.bounds
   const each = <T>(value: (from: number, to: number) => T): T[] =>
     bounds.slice(1).map((to, index) => value(bounds[index]!, to))
   const exact = columns.length === allowed.length
+  const memories = each(table.memory)
   return {
     cuts: bounds.slice(1, -1).map((column) => columns[column]!),
     bottleneck: Math.max(...each(table.seconds)),
     bound: exact ? shortest.cost : lowerBound(blocks, parts),
     exact,
     crossingBytes: bounds.slice(1, -1).reduce((sum, column) => sum + blocks.crossing[columns[column]!]!, 0),
-    memory: Math.max(...each(table.memory)),
+    memory: Math.max(...memories),
+    memories,
   }
 }
 
-/** Bytes of the largest of so many partitions, at best; there is a choice of so many. */
-export function leastMemory(blocks: Blocks, { parts, banned }: ChooseRequest): number {
+/** Of a partition by its index; where each has its own, those behind the last have no room. */
+export function limitOf(limit: MemoryLimit | undefined, part: number): number {
+  return typeof limit === 'object' ? (limit[part] ?? 0) : (limit ?? Infinity)
+}
+
+/**
+ * Bytes of each of so many partitions where the one that is the most above its limit is the least above it; there is a choice
+ * of so many.
+ */
+export function leastMemories(blocks: Blocks, { parts, banned, memoryLimit }: ChooseRequest): readonly number[] {
   const columns = columnsOf(blocks, allowedStarts(blocks, banned), mostColumns(parts))
   const table = ranges(blocks, columns, GIGABIT)
-  return divide(table, parts, (from, to, before) => Math.max(before, table.memory(from, to)))!.cost
+  const { bounds } = divide(table, parts, (from, to, before, part) =>
+    Math.max(before, table.memory(from, to) / Math.max(1, limitOf(memoryLimit, part))),
+  )!
+  return bounds.slice(1).map((to, index) => table.memory(bounds[index]!, to))
 }
 
 function mostColumns(parts: number): number {
@@ -95,13 +113,15 @@ export function measureCuts(blocks: Blocks, cuts: readonly number[], bandwidth =
   const columns = [0, ...cuts, blocks.starts.length - 1]
   const table = ranges(blocks, columns, bandwidth)
   const each = cuts.concat(0).map((_, index) => index)
+  const memories = each.map((index) => table.memory(index, index + 1))
   return {
     cuts,
     bottleneck: Math.max(...each.map((index) => table.seconds(index, index + 1))),
     bound: lowerBound(blocks, cuts.length + 1),
     exact: false,
     crossingBytes: cuts.reduce((sum, cut) => sum + blocks.crossing[cut]!, 0),
-    memory: Math.max(...each.map((index) => table.memory(index, index + 1))),
+    memory: Math.max(...memories),
+    memories,
   }
 }
 
@@ -116,7 +136,7 @@ function lowerBound({ seconds }: Blocks, parts: number): number {
 }
 
 /** Seconds of the slowest part where each has an even share of the work: the best has no more. */
-function evenly(table: Ranges, parts: number, limit: number): number {
+function evenly(table: Ranges, parts: number, limit: (part: number) => number): number {
   const last = table.count - 1
   const total = table.work(0, last)
   let [from, slowest] = [0, 0]
@@ -124,15 +144,15 @@ function evenly(table: Ranges, parts: number, limit: number): number {
     const most = last - (parts - part)
     let to = part === parts ? last : from + 1
     while (to < most && table.work(0, to) < (total * part) / parts) to++
-    if (table.memory(from, to) > limit) return Infinity
+    if (table.memory(from, to) > limit(part - 1)) return Infinity
     slowest = Math.max(slowest, table.seconds(from, to))
     from = to
   }
   return slowest
 }
 
-/** `before`: the cost of all parts up to `from`. STOP: no longer part from there is possible. */
-type Extend = (from: number, to: number, before: number) => number
+/** `before`: the cost of all parts up to `from`; `part` is the one from there. STOP: no longer one is possible. */
+type Extend = (from: number, to: number, before: number, part: number) => number
 
 const STOP = -1
 
@@ -154,7 +174,7 @@ function divide(
       if (before === Infinity) continue
       // The last part goes to the end, the others leave a column for each that follows.
       for (let to = part === parts ? last : from + 1; to <= last - (parts - part); to++) {
-        const cost = extend(from, to, before)
+        const cost = extend(from, to, before, part - 1)
         if (cost === STOP) break
         if (cost >= next[to]!) continue
         next[to] = cost

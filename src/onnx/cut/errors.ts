@@ -2,6 +2,7 @@
 import { EXIT, WeftError } from '../../errors.ts'
 import type { ErrorInfo } from '../../errors.ts'
 import { shown } from '../ir/index.ts'
+import type { MemoryLimit } from './choose.ts'
 
 export class OnnxCutsError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -43,13 +44,31 @@ export class OnnxMemoryLimitError extends WeftError {
     exit: EXIT.noResources,
     http: 400,
   }
-  /** `least`: bytes of the largest partition, at best. */
-  constructor(parts: number, limit: number, least: number) {
-    super(OnnxMemoryLimitError.info, `no choice of ${parts} partitions keeps each under ${limit} bytes`, {
-      why: `the largest has ${Math.ceil(least)} bytes at best`,
-      details: { parts, limit, least: Math.ceil(least) },
-    })
+  /**
+   * @param limit bytes a partition, or of each its own
+   * @param needed bytes of each partition where they are as near to it as they can be, or as cuts that were given make them
+   */
+  constructor(parts: number, limit: MemoryLimit, needed: readonly number[], isGiven = false) {
+    const least = needed.map((bytes) => Math.ceil(bytes))
+    const each = typeof limit === 'object'
+    const bound = each ? 'what is free for it' : `${limit} bytes`
+    const largest = Math.max(...least)
+    const best = isGiven || parts === 1 ? '' : ' at best'
+    super(
+      OnnxMemoryLimitError.info,
+      `${isGiven ? 'these cuts do not keep each partition under' : choiceOf(parts)} ${bound}`,
+      {
+        why: each
+          ? `they need ${least.join(', ')} bytes${best}, where ${limit.slice(0, parts).join(', ')} are free`
+          : `the largest has ${largest} bytes${best}`,
+        details: { parts, limit, least: largest, needed: least },
+      },
+    )
   }
+}
+
+function choiceOf(parts: number): string {
+  return parts === 1 ? 'the model in one piece is not under' : `no choice of ${parts} partitions keeps each under`
 }
 
 export const CUT_ERRORS: readonly ErrorInfo[] = [

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { Optimization } from '../engine.ts'
 import type { Blocks } from './blocks.ts'
 import { choosePartitions, measureCuts } from './choose.ts'
+import type { ChosenPartitions, MemoryLimit } from './choose.ts'
 import { proveCuts, proveWay } from './prove.ts'
 import type { Proof, ProofWork } from './prove.ts'
 import type { Decision } from './verdict.ts'
@@ -31,7 +32,7 @@ export async function rebalance(
   work: ProofWork,
   optimization: Optimization,
   first: Proven,
-  memoryLimit: number | undefined,
+  memoryLimit: MemoryLimit | undefined,
 ): Promise<Proven> {
   const { cuts } = first.decision.chosen
   const seconds = secondsOf(first.proof)
@@ -41,10 +42,10 @@ export async function rebalance(
   const chosen = choosePartitions(blocks, { parts: seconds.length, memoryLimit, bandwidth: LOCAL_BANDWIDTH })
   const before = measureCuts(blocks, cuts, LOCAL_BANDWIDTH)
   if (chosen === null || chosen.bottleneck > GAIN * before.bottleneck) return first
-  const moved = await proven(work, optimization, chosen.cuts, first)
+  const moved = await proven(work, optimization, chosen, first)
   const after = secondsOf(moved.proof)
   if (after !== null && Math.max(...after) < Math.max(...seconds)) return moved
-  return proven(work, optimization, cuts, moved)
+  return proven(work, optimization, before, moved)
 }
 
 /** Costs as they were measured, a piece at a time. Null where the pieces do not give what the whole gives. */
@@ -67,10 +68,10 @@ async function measuredBlocks(
 async function proven(
   work: ProofWork,
   optimization: Optimization,
-  cuts: readonly number[],
+  chosen: ChosenPartitions,
   before: Proven,
 ): Promise<Proven> {
-  const decision: Decision = { ...before.decision, chosen: measureCuts(work.blocks, cuts, LOCAL_BANDWIDTH) }
+  const decision: Decision = { ...before.decision, chosen }
   const made = await proveCuts(work, optimization, () => decision, true)
   const kept = new Set(made.proof.written.files)
   const left = before.proof.written.files.filter((file) => !kept.has(file))

@@ -10,7 +10,7 @@ import { bindableForm } from './bindable.ts'
 import { blocksOf } from './blocks.ts'
 import type { Blocks } from './blocks.ts'
 import type { CheckResult, CheckTask } from './check-task.ts'
-import { measureCuts } from './choose.ts'
+import type { MemoryLimit } from './choose.ts'
 import { OnnxCutsError, OnnxSplitDiffersError } from './errors.ts'
 import { factsOf } from './facts.ts'
 import type { NominalSizes } from './facts.ts'
@@ -20,7 +20,7 @@ import type { Proof, ProofWork } from './prove.ts'
 import type { SplitPlan } from './split-plan.ts'
 import { mayDraw } from './structure.ts'
 import { rebalance } from './rebalance.ts'
-import { decide } from './verdict.ts'
+import { decide, decideCuts } from './verdict.ts'
 import type { Decision } from './verdict.ts'
 import { feedsOf, writeParts } from './write-parts.ts'
 
@@ -39,8 +39,8 @@ export interface SplitOnnxRequest {
   readonly parts?: number | undefined
   /** Blocks that partitions begin with, but for the first, in place of `parts`. */
   readonly cuts?: readonly number[] | undefined
-  /** Bytes a partition, weights and live values. */
-  readonly memoryLimit?: number | undefined
+  /** Weights and live values of a partition. */
+  readonly memoryLimit?: MemoryLimit | undefined
   /**
    * How the parts will run. `auto`: the highest level at which the check finds no difference, and `off` where nothing is
    * checked. With `off`, blocks end at every place where only what can be sent crosses.
@@ -90,7 +90,7 @@ export async function splitOnnx(
   const decideFor = (banned: ReadonlySet<number>): Decision =>
     request.cuts === undefined
       ? decide(blocks, { parts, memoryLimit: request.memoryLimit, banned })
-      : { chosen: measureCuts(blocks, request.cuts) }
+      : decideCuts(blocks, request.cuts, request.memoryLimit)
   if (request.check === false) {
     const decision = decideFor(new Set())
     needs.progress?.('write')

@@ -1,8 +1,8 @@
 /** How many partitions a graph deserves, and in words why they are fewer than were asked for. */
 import { shown } from '../ir/index.ts'
 import type { Blocks } from './blocks.ts'
-import { choosePartitions, leastMemory, measureCuts } from './choose.ts'
-import type { ChooseRequest, ChosenPartitions } from './choose.ts'
+import { choosePartitions, leastMemories, limitOf, measureCuts } from './choose.ts'
+import type { ChooseRequest, ChosenPartitions, MemoryLimit } from './choose.ts'
 import { OnnxMemoryLimitError } from './errors.ts'
 import { ownBytes } from './weights.ts'
 
@@ -24,21 +24,33 @@ const STAKE_SECONDS = 1e-3
 /** @throws OnnxMemoryLimitError */
 export function decide(blocks: Blocks, request: ChooseRequest): Decision {
   const whole = measureCuts(blocks, [], request.bandwidth)
+  const isRoomy = whole.memory <= limitOf(request.memoryLimit, 0)
   for (let parts = request.parts; parts > 1; parts--) {
     const chosen = choosePartitions(blocks, { ...request, parts })
     if (chosen === null) {
       if (choosePartitions(blocks, { ...request, parts, memoryLimit: undefined }) !== null) {
-        throw new OnnxMemoryLimitError(parts, request.memoryLimit!, leastMemory(blocks, { ...request, parts }))
+        throw new OnnxMemoryLimitError(parts, request.memoryLimit!, leastMemories(blocks, { ...request, parts }))
       }
       continue
     }
-    const useless = request.memoryLimit === undefined ? uselessness(blocks, chosen, whole) : null
+    const useless = isRoomy ? uselessness(blocks, chosen, whole) : null
     if (useless !== null) return { chosen: whole, verdict: 'do-not-split', why: useless, best: chosen }
     if (parts === request.parts) return { chosen }
     return { chosen, verdict: 'fewer-parts', why: `${fewWays(blocks)}, so it makes ${parts} partitions` }
   }
+  if (!isRoomy) throw new OnnxMemoryLimitError(1, request.memoryLimit!, whole.memories)
   if (request.parts === 1) return { chosen: whole }
   return { chosen: whole, verdict: 'do-not-split', why: fewWays(blocks) }
+}
+
+/** The facts of cuts that somebody else has made. @throws OnnxMemoryLimitError */
+export function decideCuts(blocks: Blocks, cuts: readonly number[], memoryLimit: MemoryLimit | undefined): Decision {
+  const chosen = measureCuts(blocks, cuts)
+  const { memories } = chosen
+  if (memories.some((bytes, part) => bytes > limitOf(memoryLimit, part))) {
+    throw new OnnxMemoryLimitError(memories.length, memoryLimit!, memories, true)
+  }
+  return { chosen }
 }
 
 /** Why these partitions are no better than the whole, or null. */

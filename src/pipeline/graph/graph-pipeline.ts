@@ -27,6 +27,8 @@ export interface OpenGraph {
   readonly path: string
   /** Processes. @default 1 */
   readonly parts?: number | undefined
+  /** Bytes of weights and live values that a process may have for its part. @default no limit */
+  readonly memory?: number | undefined
   /** Of each process. @default the cores, shared evenly */
   readonly threads?: number | undefined
   /** @default the highest that is proven for the parts; for the whole, all that the engine has */
@@ -79,9 +81,10 @@ export class GraphPipeline {
 
   /** Reads the file, cuts it where it is to have parts, and has it loaded. @throws what these throw */
   static async open(needs: GraphPipelineNeeds, open: OpenGraph, signal?: AbortSignal): Promise<GraphPipeline> {
-    const { path, parts = 1, optimization = null } = open
+    const { path, parts = 1, memory, optimization = null } = open
     const kernel = createOrtEngine().kernelId
-    const prepared = await prepareGraph({ ...needs, kernel }, { path, parts, optimization, measured: true }, signal)
+    const cutting = { path, parts, memory, optimization, measured: true }
+    const prepared = await prepareGraph({ ...needs, kernel }, cutting, signal)
     needs.progress?.('load')
     const files = prepared.graph.parts.map(({ file }) => file)
     const threads = open.threads ?? Math.max(1, Math.floor(availableParallelism() / files.length))

@@ -1,5 +1,5 @@
 /** One request on named tensors, wherever its parts are computed: cut into units, run, joined, and told how. */
-import type { Optimization } from '../../onnx/index.ts'
+import type { Balance, Optimization } from '../../onnx/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { agrees, BatchProofs, chooseBatching, sampleOf } from './batching.ts'
 import type { Batching } from './batching.ts'
@@ -30,6 +30,10 @@ export interface RequestStats {
   readonly batch_equal: boolean | null
   readonly verdict: string | null
   readonly why: string | null
+  /** How evenly it is cut; null where it is not. */
+  readonly balance: Balance | null
+  /** Of a graph that is not split: the best that can be had, null where nothing can. */
+  readonly best: Balance | null
   readonly run_ms: number
   readonly counters: {
     readonly frames: number
@@ -131,6 +135,8 @@ function statsOf({ prepared }: RequestContext, done: Done, runMs: number): Reque
     batch_equal: equal ?? null,
     verdict: graph.verdict ?? null,
     why: graph.why ?? null,
+    balance: graph.balance ?? null,
+    best: graph.best ?? null,
     run_ms: runMs,
     counters: {
       frames: units.kind === 'frames' ? units.count : 0,

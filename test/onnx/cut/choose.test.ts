@@ -1,7 +1,7 @@
 /** The choice of partitions against all choices there are. */
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { blocksOf, choosePartitions, decide } from '../../../src/onnx/cut/index.ts'
+import { balanceOf, blocksOf, choosePartitions, decide, decideCuts } from '../../../src/onnx/cut/index.ts'
 import type { Blocks } from '../../../src/onnx/cut/index.ts'
 import { OnnxMemoryLimitError } from '../../../src/onnx/index.ts'
 import { checkModel } from '../../../src/onnx/ir/index.ts'
@@ -44,6 +44,7 @@ interface Measured {
   readonly cuts: readonly number[]
   readonly time: number
   readonly memory: number
+  readonly memories: readonly number[]
   readonly bytes: number
 }
 
@@ -70,6 +71,7 @@ function measured(blocks: Blocks, cuts: readonly number[]): Measured {
     cuts,
     time: Math.max(...each.map(({ time }) => time)),
     memory: Math.max(...each.map(({ memory }) => memory)),
+    memories: each.map(({ memory }) => memory),
     bytes: cuts.reduce((sum, cut) => sum + blocks.crossing[cut]!, 0),
   }
 }
@@ -94,6 +96,60 @@ describe('the choice of partitions', () => {
       }),
       { numRuns: 300, seed: 7 },
     )
+  })
+
+  it('holds each partition to a limit of its own, and says how near the best comes', () => {
+    const limits = fc.array(fc.integer({ min: 5, max: 150 }), { minLength: 4, maxLength: 4 })
+    fc.assert(
+      fc.property(blocksWith, fc.integer({ min: 2, max: 4 }), limits, (blocks, parts, memoryLimit) => {
+        const fits = ({ memories }: Measured): boolean => memories.every((bytes, part) => bytes <= memoryLimit[part]!)
+        const every = [...choices(blocks, parts)]
+        const chosen = choosePartitions(blocks, { parts, memoryLimit, bandwidth: 1 })
+        const all = every.filter(fits)
+        if (every.length === 0) return
+        if (all.length > 0) {
+          const found = measured(blocks, chosen!.cuts)
+          expect(fits(found)).toBe(true)
+          expect(chosen).toMatchObject({ bound: Math.min(...all.map(({ time }) => time)), memories: found.memories })
+          return
+        }
+        expect(chosen).toBeNull()
+        const share = ({ memories }: Pick<Measured, 'memories'>): number =>
+          Math.max(...memories.map((bytes, part) => bytes / memoryLimit[part]!))
+        let told: unknown
+        try {
+          decide(blocks, { parts, memoryLimit })
+        } catch (error) {
+          told = error
+        }
+        expect(told).toBeInstanceOf(OnnxMemoryLimitError)
+        const needed = (told as OnnxMemoryLimitError).details['needed'] as readonly number[]
+        expect(share({ memories: needed })).toBe(Math.min(...every.map(share)))
+      }),
+      { numRuns: 200, seed: 7 },
+    )
+  })
+
+  it('of one partition, and of cuts that are given, is refused where it does not fit', () => {
+    const blocks: Blocks = { ...chainOf(4), weights: [{ bytes: 1000, blocks: [1] }] }
+    expect(() => decide(blocks, { parts: 1, memoryLimit: 1000 })).toThrow(OnnxMemoryLimitError)
+    expect(decide(blocks, { parts: 1, memoryLimit: 2000 }).chosen.cuts).toEqual([])
+    expect(() => decideCuts(blocks, [2], 1000)).toThrow('these cuts do not keep each partition under 1000 bytes')
+    expect(decideCuts(blocks, [2], undefined).chosen.cuts).toEqual([2])
+    const lone: Blocks = { ...chainOf(1), weights: [{ bytes: 1000, blocks: [0] }] }
+    expect(() => decide(lone, { parts: 3, memoryLimit: 100 })).toThrow('the model in one piece is not under 100 bytes')
+  })
+
+  it('tells how far the slowest partition is above the bound', () => {
+    const even = { ...chainOf(4), seconds: Float64Array.of(1, 1, 1, 1), crossing: new Float64Array(5) }
+    expect(balanceOf(choosePartitions(even, { parts: 2 })!)).toMatchObject({ cuts: [2], exact: true, above: 0 })
+    const uneven = { ...even, seconds: Float64Array.of(3, 1, 1, 1) }
+    expect(balanceOf(decideCuts(uneven, [3], undefined).chosen)).toMatchObject({
+      slowest_ms: 5000,
+      bound_ms: 3000,
+      exact: false,
+      above: expect.closeTo(2 / 3),
+    })
   })
 
   it('leaves out cuts that are banned', () => {

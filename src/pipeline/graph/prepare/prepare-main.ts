@@ -3,7 +3,7 @@
  */
 import { stat } from 'node:fs/promises'
 import { realpathSync } from 'node:fs'
-import { checkModel, readModel } from '../../../onnx/index.ts'
+import { balanceOf, checkModel, readModel, requireWholeMemory } from '../../../onnx/index.ts'
 import type { Model, PlannedValue, SplitPlan, TensorValue, ValueInfo } from '../../../onnx/index.ts'
 import { runGuardedProgram } from '../../../util/index.ts'
 import { batchAxes } from './batch-axes.ts'
@@ -15,6 +15,7 @@ await runGuardedProgram(async ({ input, emit, signal }) => {
   const task = input as PrepareTask
   const model = checkModel(await readModel(task.path))
   emit(null)
+  if (task.parts === 1 && task.memory !== undefined) requireWholeMemory(model, task.memory)
   // A model that is not split is run from its own file.
   const plan =
     task.parts === 1
@@ -53,8 +54,10 @@ async function prepared(task: PrepareTask, model: Model, plan: SplitPlan | null)
     ...(isSplit && plan.check?.kind === 'equal' && plan.check.seconds !== undefined
       ? { measured: plan.check.seconds.map((seconds) => 1000 * seconds) }
       : {}),
+    ...(isSplit ? { balance: balanceOf(plan.balance) } : {}),
     ...(plan?.verdict === undefined ? {} : { verdict: plan.verdict }),
     ...(plan?.why === undefined ? {} : { why: plan.why }),
+    ...(plan?.best === undefined ? {} : { best: balanceOf(plan.best) }),
   }
 }
 

@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import type { Optimization } from '../../../onnx/index.ts'
+import type { MemoryLimit, Optimization } from '../../../onnx/index.ts'
 import { writeFileAtomic } from '../../../store/index.ts'
 import { runOnFile } from './child.ts'
 import type { FileChildNeeds } from './child.ts'
@@ -26,6 +26,8 @@ export interface PrepareRequest {
   readonly parts: number
   /** Blocks that parts begin with, but for the first, in place of a number of them. */
   readonly cuts?: readonly number[] | undefined
+  /** Weights and live values of a part. */
+  readonly memory?: MemoryLimit | undefined
   /** Null: the highest that is proven, or where nothing is cut, the engine's highest. */
   readonly optimization: Optimization | null
   /** The parts run side by side on this machine: what they take decides where the cuts are. */
@@ -58,6 +60,7 @@ export async function prepareGraph(
       request.optimization,
       ...(request.measured === true ? ['measured'] : []),
       ...(request.cuts ?? []),
+      ...(request.memory === undefined ? [] : [{ memory: request.memory }]),
     ]),
   )
   const folder = join(root, hash.digest('hex').slice(0, 32))

@@ -1,6 +1,6 @@
 /** Cutting a file, as a task that is JSON-safe: the check is in a child of its own. */
 import { checkInChild, splitOnnx } from '../../../onnx/index.ts'
-import type { Optimization, SplitPlan } from '../../../onnx/index.ts'
+import type { MemoryLimit, Optimization, SplitPlan } from '../../../onnx/index.ts'
 import { systemClock } from '../../../util/index.ts'
 
 export interface SplitTask {
@@ -9,6 +9,8 @@ export interface SplitTask {
   readonly out: string
   readonly parts?: number | undefined
   readonly cuts?: readonly number[] | undefined
+  /** Weights and live values of a part. */
+  readonly memory?: MemoryLimit | undefined
   /** Null: the highest that is proven. */
   readonly optimization: Optimization | null
   readonly check: boolean
@@ -22,7 +24,7 @@ const BEAT_MS = 10_000
 
 /** @param emit the step that has begun; null while a check is at work, which says nothing */
 export function splitTask(task: SplitTask, emit: (step: unknown) => void, signal: AbortSignal): Promise<SplitPlan> {
-  const { path, out, parts, cuts, check, measured } = task
+  const { path, out, parts, cuts, memory, check, measured } = task
   const needs = { clock: systemClock(), codeCache: task.codeCache }
   return splitOnnx(
     {
@@ -31,7 +33,7 @@ export function splitTask(task: SplitTask, emit: (step: unknown) => void, signal
       clock: needs.clock,
     },
     path,
-    { out, parts, cuts, check, measured, optimization: task.optimization ?? 'auto' },
+    { out, parts, cuts, memoryLimit: memory, check, measured, optimization: task.optimization ?? 'auto' },
     signal,
   )
 }

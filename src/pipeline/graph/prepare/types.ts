@@ -1,7 +1,7 @@
 /** A model file that is ready to be run, as data: made once and kept in a folder of its own. */
-import type { Dimension, Optimization, PlannedValue } from '../../../onnx/index.ts'
+import type { Balance, Dimension, MemoryLimit, Optimization, PlannedValue } from '../../../onnx/index.ts'
 
-export const PREPARED_SCHEMA = 'weft.graph/1'
+export const PREPARED_SCHEMA = 'weft.graph/2'
 
 /** The axis that carries the batch in each input and output that has one. */
 export interface BatchAxes {
@@ -33,8 +33,12 @@ export interface PreparedGraph {
   readonly checked: 'equal' | 'unchecked' | null
   /** Processor time of each part in the check, in milliseconds; where the cuts followed it. */
   readonly measured?: readonly number[]
+  /** Absent: nothing was cut. */
+  readonly balance?: Balance
   readonly verdict?: string
   readonly why?: string
+  /** Of a graph that is not split though it could be: the best that can be had. */
+  readonly best?: Balance
 }
 
 export interface PrepareTask {
@@ -43,6 +47,7 @@ export interface PrepareTask {
   readonly out: string
   readonly parts: number
   readonly cuts?: readonly number[] | undefined
+  readonly memory?: MemoryLimit | undefined
   readonly optimization: Optimization | null
   readonly measured?: boolean | undefined
   readonly codeCache: string

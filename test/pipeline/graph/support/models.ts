@@ -38,6 +38,17 @@ export function crossing(width = WIDTH): Model {
   })
 }
 
+/** One product between two small nodes: cut anywhere, a partition has nearly all of it. */
+export function lopsided(width = 1024): Model {
+  const row = tensorType('float32', [1, width])
+  return model({
+    nodes: [node('Neg', ['x'], ['n']), node('MatMul', ['n', 'w0'], ['m']), node('Tanh', ['m'], ['y'])],
+    inputs: { x: row },
+    outputs: { y: row },
+    initializers: [weights('w0', width)],
+  })
+}
+
 /** A row of each batch minus the mean of all: cutting the batch changes it, and the shapes do not tell. */
 export function mixing(): Model {
   const rows = tensorType('float32', ['batch', WIDTH])
