@@ -195,6 +195,11 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
         value: { label: 'LEVEL', kind: 'text', choices: ['off', 'basic', 'extended', 'all'] },
         help: 'what the engine may fuse: off, basic, extended, all (default: all that is proven)',
       },
+      {
+        name: 'wire',
+        value: { label: 'TYPE', kind: 'text', choices: ['f32', 'f16'] },
+        help: 'f16: float32 is rounded to half as it goes from part to part, and outputs are not exact (default f32)',
+      },
       { name: 'stats', help: 'how it was cut, and how long it took' },
       LOCAL,
       TIMEOUT,

@@ -36,6 +36,7 @@ export type {
   SplitOnnxNeeds,
   SplitOnnxRequest,
   SplitPlan,
+  Wire,
 } from './cut/index.ts'
 export {
   checkModel,

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { graphFile, keepStageRows, readStageParts, skeletonFile } from '../models/index.ts'
 import type { GraphManifest, StageParts, StageTask, StageWeightRow } from '../models/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
-import type { Optimization } from '../onnx/index.ts'
+import type { Optimization, Wire } from '../onnx/index.ts'
 import { prepareGraph, runOnFile } from '../pipeline/index.ts'
 import type { MeshPart, PlacementStage, Prepared, PrepareRequest } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
@@ -46,14 +46,14 @@ export function placesOf(stages: readonly PlacementStage[], self: string): Graph
 export async function graphParts(
   { clock, library, paths, store }: GraphPartsNeeds,
   manifest: GraphManifest,
-  places: GraphPlaces & { readonly optimization?: Optimization | undefined },
+  places: GraphPlaces & { readonly optimization?: Optimization | undefined; readonly wire?: Wire | undefined },
   signal?: AbortSignal,
 ): Promise<GraphParts> {
   await library.fetch(manifest, 0, manifest.blocks.length, signal)
   const path = await graphFile(store, manifest, join(paths.cache, 'graphs'))
   const child = { clock, cache: paths.cache, codeCache: join(paths.cache, 'code') }
-  const { peers, cuts, memory, parts: count, optimization = null, room } = places
-  const cutting = { path, parts: count, cuts, memory, optimization }
+  const { peers, cuts, memory, parts: count, optimization = null, room, wire } = places
+  const cutting = { path, parts: count, cuts, memory, wire, optimization }
   const prepared = await prepareInRoom({ ...child, kernel: createOrtEngine().kernelId }, cutting, room, signal)
   const own = { ...child, store: paths.store, folder: prepared.folder }
   const parts: MeshPart[] = []

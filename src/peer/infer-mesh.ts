@@ -2,7 +2,7 @@
 import type { Mesh } from '../mesh/index.ts'
 import { isGraphManifest, ModelKindError } from '../models/index.ts'
 import type { GraphManifest } from '../models/index.ts'
-import type { Optimization } from '../onnx/index.ts'
+import type { Optimization, Wire } from '../onnx/index.ts'
 import { inferOverMesh, runRequest } from '../pipeline/index.ts'
 import type { FlowService, GraphRequest, Inference, PlacementStage, Tensors } from '../pipeline/index.ts'
 import type { RandomSource } from '../util/index.ts'
@@ -41,6 +41,8 @@ export interface InferRequest extends GraphRequest {
    */
   readonly memory?: number | undefined
   readonly optimization?: Optimization | undefined
+  /** As what float32 goes from part to part; `f16` rounds it, and the outputs are not those of the whole. @default 'f32' */
+  readonly wire?: Wire | undefined
   /** Milliseconds. @default 10 minutes */
   readonly deadline?: number | undefined
 }
@@ -80,7 +82,8 @@ async function inferAt(
   const { clock, self } = needs
   const { peers } = where
   const started = clock.now()
-  const cut = await graphParts(needs, manifest, { ...where, optimization: request.optimization }, signal)
+  const { optimization: level, wire } = request
+  const cut = await graphParts(needs, manifest, { ...where, optimization: level, wire }, signal)
   const { prepared, parts: meshParts, optimization } = cut
   const counters = { bytes_sent: 0, bytes_received: 0, runs: 0 }
   let pids: readonly number[] = []

@@ -64,6 +64,9 @@ describe('weft infer', () => {
     })
     expect(two.stderr).toMatch(/2 parts.*\n.*\nprocess \d+\[0:\d+\] -> process \d+/)
     expect(await readFile(at('two.npz'))).toEqual(await readFile(at('one.npz')))
+    const half = await infer(model, '-i', at('x.npz'), '-o', at('half.npz'), '--parts', '2', '--wire', 'f16')
+    expect(half).toMatchObject({ status: 0, stderr: expect.stringContaining('were rounded to float16') })
+    expect(await readFile(at('half.npz'))).not.toEqual(await readFile(at('one.npz')))
   })
 
   it.runIf(isWhole)('carries state from frame to frame', async () => {

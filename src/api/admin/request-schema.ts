@@ -177,6 +177,7 @@ export const inferSchema = z
     frames: whole(0, 63).optional(),
     microBatch: whole(0, 1 << 24).optional(),
     optimization: z.enum(['off', 'basic', 'extended', 'all']).optional(),
+    wire: z.enum(['f32', 'f16']).optional(),
     deadline: whole(1, MAX_DEADLINE_MS).optional(),
   })
   .transform((fields) => defined(fields))

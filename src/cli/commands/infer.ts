@@ -29,6 +29,7 @@ export const command: Command = async (context) => {
     parts: flags.number('parts'),
     memory: flags.number('memory'),
     optimization: flags.text('optimization') as Asked['optimization'],
+    wire: flags.text('wire') as Asked['wire'],
     frames: flags.number('frames'),
     microBatch: flags.number('micro-batch'),
   }
@@ -120,6 +121,7 @@ function print({ flags, out }: CommandContext, inferred: InferredFiles): void {
   if (stats.batch_equal === false && stats.kind === 'micro-batches') {
     out.note('micro-batches of this size do not give the bits that the whole batch gives')
   }
+  if (stats.wire === 'f16') out.note('values between parts were rounded to float16: the outputs are not exact')
   if (flags.flag('stats')) for (const line of statsLines(stats, route)) out.note(line)
 }
 

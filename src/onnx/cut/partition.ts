@@ -12,6 +12,8 @@ export interface PartitionOptions {
    * @default false
    */
   readonly halfAsFloat?: boolean | undefined
+  /** Sends float32 values as float16, which rounds them. @default false */
+  readonly floatAsHalf?: boolean | undefined
   /**
    * What is declared of values that cross. `all`: what is inferred. `fixed`: free sizes have names of their own, so that
    * the engine does not learn which are equal, which it may not know in the whole model, where it then fuses less.
@@ -38,16 +40,24 @@ export function partitionModel(
   parts: readonly Part[],
   options: PartitionOptions = {},
 ): readonly Partition[] {
-  const carriers = options.halfAsFloat === true ? carriersOf(structure, types, parts) : NO_ENTRIES
+  const carriers = carriersOf(structure, types, parts, options)
   return parts.map((part, index) => onePartition({ structure, types, options, carriers }, part, index))
+}
+
+/** What a value is sent as, under a name of its own. */
+interface Carrier {
+  readonly name: string
+  readonly type: 'float16' | 'float32'
+  /** Of the value itself. */
+  readonly own: 'float16' | 'float32'
 }
 
 interface Context {
   readonly structure: Structure
   readonly types: Types
   readonly options: PartitionOptions
-  /** float16 value to the name under which it is sent as float32. */
-  readonly carriers: ReadonlyMap<string, string>
+  /** By the value that is sent as another type. */
+  readonly carriers: ReadonlyMap<string, Carrier>
 }
 
 function onePartition(context: Context, part: Part, index: number): Partition {
@@ -98,7 +108,7 @@ function boundaryOf(context: Context, part: Part): Boundary {
     if (from === 'graph') return declared.get(name)!
     const carrier = carriers.get(name)
     if (carrier === undefined) return boundaryInfo(context, name)
-    before.push(castNode(carrier, name, 'float16'))
+    before.push(castNode(carrier.name, name, carrier.own))
     return carrierInfo(context, name, carrier)
   })
   const outputs: ValueInfo[] = []
@@ -108,9 +118,9 @@ function boundaryOf(context: Context, part: Part): Boundary {
     if (ofGraph) outputs.push(results.get(name)!)
     else if (carrier === undefined) outputs.push(boundaryInfo(context, name))
     if (carrier === undefined) continue
-    after.push(castNode(name, carrier, 'float32'))
+    after.push(castNode(name, carrier.name, carrier.type))
     outputs.push(carrierInfo(context, name, carrier))
-    carries.set(carrier, name)
+    carries.set(carrier.name, name)
   }
   return { inputs, outputs, before, after, carries }
 }
@@ -124,9 +134,9 @@ function boundaryInfo({ types, options }: Context, name: string): ValueInfo {
   return { name, type: type === undefined ? null : sentType(name, type, options) }
 }
 
-function carrierInfo({ types, options }: Context, name: string, carrier: string): ValueInfo {
+function carrierInfo({ types, options }: Context, name: string, carrier: Carrier): ValueInfo {
   const sent = sentType(name, types.get(name)!, options)
-  return { name: carrier, type: sent.kind === 'tensor' ? { ...sent, type: 'float32' } : sent }
+  return { name: carrier.name, type: sent.kind === 'tensor' ? { ...sent, type: carrier.type } : sent }
 }
 
 /** Sizes that nobody knows get names, as ONNX wants for dimensions that are free. */
@@ -155,18 +165,27 @@ export function castNode(from: string, to: string, type: DataType): Node {
   }
 }
 
-/** New names for the float16 values that cross. */
-function carriersOf(structure: Structure, types: Types, parts: readonly Part[]): ReadonlyMap<string, string> {
+/** New names for the values that cross as another type than their own. */
+function carriersOf(
+  structure: Structure,
+  types: Types,
+  parts: readonly Part[],
+  { halfAsFloat, floatAsHalf }: PartitionOptions,
+): ReadonlyMap<string, Carrier> {
+  const carriers = new Map<string, Carrier>()
+  if (halfAsFloat !== true && floatAsHalf !== true) return carriers
   const taken = new Set([...structure.producers.keys(), ...structure.inputs, ...structure.initializers])
-  const carriers = new Map<string, string>()
   for (const { outputs } of parts) {
     for (const { name, to } of outputs) {
-      const type = types.get(name)
-      if (to.length === 0 || type?.kind !== 'tensor' || type.type !== 'float16') continue
-      let carrier = `${name}.float32`
+      const value = types.get(name)
+      if (to.length === 0 || value?.kind !== 'tensor') continue
+      const isHalf = value.type === 'float16' && halfAsFloat === true
+      if (!isHalf && !(value.type === 'float32' && floatAsHalf === true)) continue
+      const [own, type] = isHalf ? (['float16', 'float32'] as const) : (['float32', 'float16'] as const)
+      let carrier = `${name}.${type}`
       while (taken.has(carrier)) carrier += '_'
       taken.add(carrier)
-      carriers.set(name, carrier)
+      carriers.set(name, { name: carrier, type, own })
     }
   }
   return carriers

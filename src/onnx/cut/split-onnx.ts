@@ -32,6 +32,9 @@ export interface SplitOnnxNeeds {
   readonly clock?: Clock
 }
 
+/** As what float32 goes from one partition to the next: as it is, or rounded to float16. */
+export type Wire = 'f32' | 'f16'
+
 export interface SplitOnnxRequest {
   /** A folder that is there, for the files. */
   readonly out: string
@@ -47,6 +50,12 @@ export interface SplitOnnxRequest {
    * @default 'auto'
    */
   readonly optimization?: Optimization | 'auto' | undefined
+  /**
+   * With `f16` the cuts and the level are those that were proven without it, and the partitions themselves are not: they
+   * give other numbers.
+   * @default 'f32'
+   */
+  readonly wire?: Wire | undefined
   /** @default true */
   readonly check?: boolean | undefined
   readonly sizes?: NominalSizes | undefined
@@ -62,6 +71,8 @@ const PATIENCE_MS = 90_000
 /** What parts are held against where it is not the file itself, in the folder of the partitions. */
 const WHOLE = 'whole.onnx'
 const DEFAULT_PARTS = 2
+/** A value of float16 crosses as it is then. */
+const ROUNDED = { floatAsHalf: true }
 /** More would be a hop for each: no mesh has them. */
 const MOST_PARTS = 1024
 
@@ -94,7 +105,7 @@ export async function splitOnnx(
   if (request.check === false) {
     const decision = decideFor(new Set())
     needs.progress?.('write')
-    const options = { halfAsFloat: true }
+    const options = request.wire === 'f16' ? ROUNDED : { halfAsFloat: true }
     const written = await writeParts(writing, decision.chosen.cuts, options)
     return planOf(blocks, decision, { optimization: levels.at(-1)!, written, options, result: null })
   }
@@ -106,10 +117,22 @@ export async function splitOnnx(
   try {
     const spent = patience(needs.clock)
     const work = { ...writing, needs, file, whole, bindable, measured, spent, chance: mayDraw(model) }
-    return await provenPlan(work, levels, decideFor, request)
+    const plan = await provenPlan(work, levels, decideFor, request)
+    return request.wire === 'f16' ? await roundedPlan(work, plan) : plan
   } finally {
     for (const each of written) await rm(each.path, { force: true })
   }
+}
+
+/** In place of what was proven. */
+async function roundedPlan(work: ProofWork, plan: SplitPlan): Promise<SplitPlan> {
+  const { cuts } = plan.balance
+  if (cuts.length === 0) return plan
+  await removeFiles(work, plan.files)
+  const { partitions, files, temporary } = await writeParts(work, cuts, ROUNDED)
+  await removeFiles(work, temporary)
+  const check = { kind: 'unchecked', why: 'float32 is rounded to float16 between partitions' } as const
+  return { ...plan, partitions, files, halfAsFloat: false, check }
 }
 
 function patience(clock: Clock | undefined): () => boolean {

@@ -87,6 +87,11 @@ export function feedsOf({ graph }: Model): readonly ValueInfo[] {
   return graph.inputs.filter(({ name }) => !graph.initializers.has(name) && !graph.sparseInitializers.has(name))
 }
 
+/** Of a value that is sent as another type. */
+function widening({ type }: ValueInfo): number {
+  return type?.kind === 'tensor' && type.type === 'float16' ? 0.5 : 2
+}
+
 function planned(
   part: Part,
   partition: Partition,
@@ -118,7 +123,7 @@ function planned(
       const { name, to, ofGraph } = made.get(carried ?? info.name)!
       return {
         ...value(info, name),
-        bytes: leastBytes(name) * (carried === undefined ? 1 : 2),
+        bytes: leastBytes(name) * (carried === undefined ? 1 : widening(info)),
         // What is sent under another name is not sent under its own.
         to: carried === undefined && carriedAway.has(name) ? [] : to,
         ofGraph: ofGraph && carried === undefined,

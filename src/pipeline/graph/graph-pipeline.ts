@@ -1,7 +1,7 @@
 /** A model file loaded in one process or several, and requests through it. */
 import { availableParallelism } from 'node:os'
 import { createOrtEngine } from '../../onnx/index.ts'
-import type { Optimization } from '../../onnx/index.ts'
+import type { Optimization, Wire } from '../../onnx/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostLostError } from '../host/host-errors.ts'
 import { flowCounters, runFlow } from './flow/flow.ts'
@@ -29,6 +29,8 @@ export interface OpenGraph {
   readonly parts?: number | undefined
   /** Bytes of weights and live values that a process may have for its part. @default no limit */
   readonly memory?: number | undefined
+  /** As what float32 goes from part to part; `f16` rounds it. @default 'f32' */
+  readonly wire?: Wire | undefined
   /** Of each process. @default the cores, shared evenly */
   readonly threads?: number | undefined
   /** @default the highest that is proven for the parts; for the whole, all that the engine has */
@@ -81,9 +83,9 @@ export class GraphPipeline {
 
   /** Reads the file, cuts it where it is to have parts, and has it loaded. @throws what these throw */
   static async open(needs: GraphPipelineNeeds, open: OpenGraph, signal?: AbortSignal): Promise<GraphPipeline> {
-    const { path, parts = 1, memory, optimization = null } = open
+    const { path, parts = 1, memory, wire, optimization = null } = open
     const kernel = createOrtEngine().kernelId
-    const cutting = { path, parts, memory, optimization, measured: true }
+    const cutting = { path, parts, memory, wire, optimization, measured: true }
     const prepared = await prepareGraph({ ...needs, kernel }, cutting, signal)
     needs.progress?.('load')
     const files = prepared.graph.parts.map(({ file }) => file)

@@ -1,5 +1,5 @@
 /** One request on named tensors, wherever its parts are computed: cut into units, run, joined, and told how. */
-import type { Balance, Optimization } from '../../onnx/index.ts'
+import type { Balance, Optimization, Wire } from '../../onnx/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { agrees, BatchProofs, chooseBatching, sampleOf } from './batching.ts'
 import type { Batching } from './batching.ts'
@@ -28,6 +28,8 @@ export interface RequestStats {
   readonly whole_because: string | null
   /** Cutting the batch gave the same bits on a sample; null where none was taken. */
   readonly batch_equal: boolean | null
+  /** As what float32 went from part to part: with `f16` the outputs are not those of the whole. */
+  readonly wire: Wire
   readonly verdict: string | null
   readonly why: string | null
   /** How evenly it is cut; null where it is not. */
@@ -133,6 +135,7 @@ function statsOf({ prepared }: RequestContext, done: Done, runMs: number): Reque
     micro_batch: batching?.size ?? null,
     whole_because: whole ?? null,
     batch_equal: equal ?? null,
+    wire: graph.wire ?? 'f32',
     verdict: graph.verdict ?? null,
     why: graph.why ?? null,
     balance: graph.balance ?? null,

@@ -54,6 +54,7 @@ async function prepared(task: PrepareTask, model: Model, plan: SplitPlan | null)
     ...(isSplit && plan.check?.kind === 'equal' && plan.check.seconds !== undefined
       ? { measured: plan.check.seconds.map((seconds) => 1000 * seconds) }
       : {}),
+    ...(isSplit && task.wire !== undefined ? { wire: task.wire } : {}),
     ...(isSplit ? { balance: balanceOf(plan.balance) } : {}),
     ...(plan?.verdict === undefined ? {} : { verdict: plan.verdict }),
     ...(plan?.why === undefined ? {} : { why: plan.why }),

@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import type { MemoryLimit, Optimization } from '../../../onnx/index.ts'
+import type { MemoryLimit, Optimization, Wire } from '../../../onnx/index.ts'
 import { writeFileAtomic } from '../../../store/index.ts'
 import { runOnFile } from './child.ts'
 import type { FileChildNeeds } from './child.ts'
@@ -28,6 +28,8 @@ export interface PrepareRequest {
   readonly cuts?: readonly number[] | undefined
   /** Weights and live values of a part. */
   readonly memory?: MemoryLimit | undefined
+  /** As what float32 crosses; `f16` rounds it, and the parts do not give the bits of the whole. @default 'f32' */
+  readonly wire?: Wire | undefined
   /** Null: the highest that is proven, or where nothing is cut, the engine's highest. */
   readonly optimization: Optimization | null
   /** The parts run side by side on this machine: what they take decides where the cuts are. */
@@ -60,6 +62,7 @@ export async function prepareGraph(
       request.optimization,
       ...(request.measured === true ? ['measured'] : []),
       ...(request.cuts ?? []),
+      ...(request.wire === 'f16' ? ['f16'] : []),
       ...(request.memory === undefined ? [] : [{ memory: request.memory }]),
     ]),
   )

@@ -1,6 +1,6 @@
 /** Cutting a file, as a task that is JSON-safe: the check is in a child of its own. */
 import { checkInChild, splitOnnx } from '../../../onnx/index.ts'
-import type { MemoryLimit, Optimization, SplitPlan } from '../../../onnx/index.ts'
+import type { MemoryLimit, Optimization, SplitPlan, Wire } from '../../../onnx/index.ts'
 import { systemClock } from '../../../util/index.ts'
 
 export interface SplitTask {
@@ -11,6 +11,8 @@ export interface SplitTask {
   readonly cuts?: readonly number[] | undefined
   /** Weights and live values of a part. */
   readonly memory?: MemoryLimit | undefined
+  /** As what float32 crosses. @default 'f32' */
+  readonly wire?: Wire | undefined
   /** Null: the highest that is proven. */
   readonly optimization: Optimization | null
   readonly check: boolean
@@ -24,7 +26,7 @@ const BEAT_MS = 10_000
 
 /** @param emit the step that has begun; null while a check is at work, which says nothing */
 export function splitTask(task: SplitTask, emit: (step: unknown) => void, signal: AbortSignal): Promise<SplitPlan> {
-  const { path, out, parts, cuts, memory, check, measured } = task
+  const { path, out, parts, cuts, memory, wire, check, measured } = task
   const needs = { clock: systemClock(), codeCache: task.codeCache }
   return splitOnnx(
     {
@@ -33,7 +35,7 @@ export function splitTask(task: SplitTask, emit: (step: unknown) => void, signal
       clock: needs.clock,
     },
     path,
-    { out, parts, cuts, memoryLimit: memory, check, measured, optimization: task.optimization ?? 'auto' },
+    { out, parts, cuts, memoryLimit: memory, wire, check, measured, optimization: task.optimization ?? 'auto' },
     signal,
   )
 }

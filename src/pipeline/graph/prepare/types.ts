@@ -1,5 +1,5 @@
 /** A model file that is ready to be run, as data: made once and kept in a folder of its own. */
-import type { Balance, Dimension, MemoryLimit, Optimization, PlannedValue } from '../../../onnx/index.ts'
+import type { Balance, Dimension, MemoryLimit, Optimization, PlannedValue, Wire } from '../../../onnx/index.ts'
 
 export const PREPARED_SCHEMA = 'weft.graph/2'
 
@@ -30,6 +30,8 @@ export interface PreparedGraph {
   readonly batch: BatchAxes | string
   /** Other files that the model's weights lie in. */
   readonly external: readonly { readonly path: string; readonly size: number; readonly mtimeMs: number }[]
+  /** As what float32 crosses. @default 'f32' */
+  readonly wire?: Wire
   readonly checked: 'equal' | 'unchecked' | null
   /** Processor time of each part in the check, in milliseconds; where the cuts followed it. */
   readonly measured?: readonly number[]
@@ -48,6 +50,7 @@ export interface PrepareTask {
   readonly parts: number
   readonly cuts?: readonly number[] | undefined
   readonly memory?: MemoryLimit | undefined
+  readonly wire?: Wire | undefined
   readonly optimization: Optimization | null
   readonly measured?: boolean | undefined
   readonly codeCache: string
