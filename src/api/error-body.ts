@@ -1,6 +1,7 @@
 /** Errors as OpenAI's clients expect them, with ours beside: `{ error: { message, type, param, code }, weft: { ... } }`. */
 import { UnexpectedError, WeftError } from '../errors.ts'
 import type { ErrorData } from '../errors.ts'
+import { ContextFullError } from '../pipeline/index.ts'
 import { InvalidParameterError, NoSuchModelError, UnsupportedParameterError } from './request-errors.ts'
 
 export interface ErrorBody {
@@ -56,6 +57,7 @@ function openAiCode(error: WeftError): string {
   if (error instanceof InvalidParameterError) return 'invalid_value'
   if (error instanceof NoSuchModelError || (error.info.http === 404 && 'model' in error.details))
     return 'model_not_found'
+  if (error instanceof ContextFullError) return 'context_length_exceeded'
   if (error.info.http === 401) return 'invalid_api_key'
   if (error.info.http === 429) return 'rate_limit_exceeded'
   return error.code
