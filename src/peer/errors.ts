@@ -133,7 +133,8 @@ export class DiskQuotaError extends WeftError {
     code: 'WEFT-STO-020',
     title: 'Disk quota reached',
     meaning: 'The home is at its disk quota, and what is in it is pinned, in use, or held by no other peer.',
-    remedy: 'Remove a model (weft rm), unpin one (weft unpin), or start the peer with more (weft up --disk 40GB).',
+    remedy:
+      'Remove a model (weft rm), unpin one (weft unpin), free space on the disk (without --disk the quota is a share of what is free), or start the peer with more (weft up --disk 40GB).',
     exit: EXIT.noResources,
     http: 507,
   }

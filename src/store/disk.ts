@@ -171,8 +171,11 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: 
 export async function explainDisk(thrown: unknown, directory: string, needed: number): Promise<unknown> {
   const code = errorCode(thrown)
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
-    const free = await availableBytes(directory).catch(() => 0)
-    return new DiskFullError(directory, needed, free, thrown)
+    const stats = await statfs(directory).catch(() => undefined)
+    if (stats === undefined) return new DiskFullError(directory, needed, 0, thrown)
+    // Some file systems have no such limit, and say that they have no files.
+    const files = stats.files > 0 ? stats.ffree : undefined
+    return new DiskFullError(directory, needed, stats.bavail * stats.bsize, thrown, files)
   }
   if (UNUSABLE.has(code)) return new StoreUnwritableError(directory, thrown)
   return thrown

@@ -100,6 +100,9 @@ export class BlobIncompleteError extends WeftError {
   }
 }
 
+/** What was being written beside it may have been taken back before it is asked. */
+const FEW_FILES = 8
+
 export class DiskFullError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-STO-007',
@@ -110,9 +113,14 @@ export class DiskFullError extends WeftError {
     exit: EXIT.noResources,
     http: 507,
   }
-  constructor(path: string, needed: number, free: number, cause?: unknown) {
-    super(DiskFullError.info, `no room for ${needed} bytes at ${path}: ${free} bytes are free`, {
-      details: { path, needed, free },
+  /** @param files that the file system can still take, where it has a limit of them */
+  constructor(path: string, needed: number, free: number, cause?: unknown, files?: number) {
+    const lacksFiles = files !== undefined && files <= FEW_FILES && needed < free
+    const what = lacksFiles
+      ? `no room for another file at ${path}, whose file system can hold no more of them, though ${free} bytes are free`
+      : `no room for ${needed} bytes at ${path}: ${free} bytes are free`
+    super(DiskFullError.info, what, {
+      details: { path, needed, free, ...(lacksFiles ? { files } : {}) },
       ...(cause === undefined ? {} : { cause }),
     })
   }

@@ -34,6 +34,8 @@ export interface Lab {
   home(name: string): string
   /** @param within command that runs it elsewhere, e.g. in a network namespace */
   start(name: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
+  /** In a home elsewhere, e.g. on a disk of its own. */
+  startIn(name: string, home: string): Promise<RealPeer>
   /** Another program in the place of bin/weft. */
   startProgram(name: string, program: string, args?: readonly string[], within?: readonly string[]): Promise<RealPeer>
   /** With its API where others reach it. @param http HOST:PORT */
@@ -61,6 +63,12 @@ export async function createLab(): Promise<Lab> {
         ['--name', name, '--network', network, ...threads, '--http', 'off', ...args],
         within,
       )
+      peers.push(peer)
+      return peer
+    },
+    async startIn(name, elsewhere) {
+      const args = ['--name', name, '--network', network, '--threads', '1', '--http', 'off']
+      const peer = await startPeer(elsewhere, args, [])
       peers.push(peer)
       return peer
     },
