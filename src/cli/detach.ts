@@ -2,10 +2,11 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { ErrorData } from '../errors.ts'
+import { makeFolders } from '../store/index.ts'
 import type { CommandContext } from './context.ts'
 import { deadlineSignal } from './deadline.ts'
 import { CannotWriteError, PeerDidNotStartError } from './errors.ts'
@@ -51,7 +52,7 @@ export async function detach(context: CommandContext): Promise<void> {
 
 async function openLog(path: string): Promise<[descriptor: number, offset: number]> {
   try {
-    mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 })
+    await makeFolders(dirname(path), 0o700)
     const descriptor = openSync(path, 'a', 0o600)
     return [descriptor, (await stat(path)).size]
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The mesh home: its folders, and the lock that keeps two processes from sharing one identity. */
-import { existsSync } from 'node:fs'
-import { link, readFile, rm, writeFile } from 'node:fs/promises'
+import { constants, existsSync } from 'node:fs'
+import { access, link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { HalfRestoredError, RESTORING, makeFolders } from '../store/index.ts'
 import { socketPath } from '../util/index.ts'
@@ -53,6 +53,8 @@ export async function prepareHome(paths: HomePaths): Promise<void> {
     ]) {
       await makeFolders(folder, 0o700)
     }
+    // A home that is there already may be on a disk that is read-only by now: it is said of the home, not of its log.
+    for (const folder of [paths.logs, paths.state]) await access(folder, constants.W_OK)
     if (existsSync(join(paths.root, RESTORING))) throw new HalfRestoredError(paths.root)
   } catch (error) {
     if (error instanceof HalfRestoredError) throw error
