@@ -22,12 +22,14 @@ export interface NextRouteNeeds {
   readonly signal: AbortSignal
   /** Time of the clock at which it is given up. */
   readonly until: number
+  /** Time of the clock at which a row came through that had not come before. */
+  readonly cameAt: number
   waiting(nobody: NoRouteError): void
 }
 
 /** @throws NoRouteError, the signal's reason */
 export async function findRoute(needs: NextRouteNeeds, route: readonly RouteSegment[]): Promise<NextRoute> {
-  const { clock, failover, trouble, signal, until } = needs
+  const { clock, failover, trouble, signal, until, cameAt } = needs
   const since = clock.now()
   let tellAt = since + TELL_MS
   for (;;) {
@@ -43,12 +45,13 @@ export async function findRoute(needs: NextRouteNeeds, route: readonly RouteSegm
     if (missing === undefined)
       return { route: route.flatMap((segment) => found.get(segment) ?? [segment]), replaced: lost }
     const now = clock.now()
-    const nobody = new NoRouteError(missing.segment, missing.why, (now - since) / 1000)
+    const nobody = new NoRouteError(missing.segment, missing.why, (now - since) / 1000, now - cameAt)
     if (now >= until) throw nobody
     if (now >= tellAt) {
       tellAt = Infinity
       needs.waiting(nobody)
     }
-    await clock.sleep(LOOK_MS, signal)
+    // The last look is when the time is over, not up to a look later.
+    await clock.sleep(Math.min(LOOK_MS, until - now), signal)
   }
 }

@@ -32,17 +32,24 @@ export class Pacing {
   #refused = 0
   #since = 0
   #furthest = 0
+  #cameAt: number
 
   /** @param patience milliseconds for which somebody may be waited for */
   constructor(clock: Clock, signal: AbortSignal, patience: number) {
     this.#clock = clock
     this.#signal = signal
     this.#patience = patience
+    this.#cameAt = clock.now()
   }
 
   /** Rows that have come through. */
   get furthest(): number {
     return this.#furthest
+  }
+
+  /** When a row came through that had not come before; without any, when it began. */
+  get cameAt(): number {
+    return this.#cameAt
   }
 
   /** Until when it is tried, from the first attempt that came to nothing. */
@@ -55,6 +62,7 @@ export class Pacing {
   fruit(rows: number): void {
     if (rows <= this.#furthest) return
     this.#furthest = rows
+    this.#cameAt = this.#clock.now()
     this.#fruitless = 0
     this.#lost = 0
     this.#refused = 0

@@ -237,7 +237,8 @@ export class RoutedSession implements OriginSession, OriginListener {
   async #recoverOnce(error: Error, until: number): Promise<Error> {
     const [{ clock }, { failover }, { signal }] = [this.#needs, this.#init, this.#stop]
     const waiting = (nobody: NoRouteError): void => this.#text.tell({ waiting: nobody })
-    const seeking = { clock, failover, trouble: this.#trouble, signal, until, waiting }
+    const { cameAt } = this.#pacing
+    const seeking = { clock, failover, trouble: this.#trouble, signal, until, cameAt, waiting }
     const { route, replaced } = await findRoute(seeking, this.#hops.route)
     const fresh = this.#checks.restarts() ? new Set(route) : this.#hops.fresh(route)
     this.#trouble.settle(replaced)

@@ -68,17 +68,22 @@ export class NoRouteError extends WeftError {
     retryable: true,
   }
 
-  /** @param seconds for which somebody was looked for */
+  /**
+   * @param seconds for which somebody was looked for
+   * @param silentMs since a row came through that had not come before
+   */
   constructor(
     lost: { readonly peer: string; readonly from: number; readonly to: number },
     why: string,
     seconds: number,
+    silentMs?: number,
   ) {
     const { peer, from, to } = lost
     const waited = Math.round(seconds * 10) / 10
+    const silent = silentMs === undefined ? {} : { silent_ms: Math.round(silentMs) }
     super(NoRouteError.info, `nobody has taken the blocks [${from}, ${to}) of the lost peer ${peer} in ${waited} s`, {
       why,
-      details: { from, to, peer, seconds: waited },
+      details: { from, to, peer, seconds: waited, ...silent },
     })
   }
 }
