@@ -32,6 +32,14 @@ const TYPES: readonly SourceType[] = [
 /** Those that meet kernels of their own; with `WEFT_TEST_ALL=1` all. */
 const SAMPLED = isWhole ? TYPES : TYPES.filter((type) => !/^(BF16|Q5_|Q[3456]_K|Q4_1)/.test(type))
 const FORMATS: readonly WeightFormat[] = ['q4', 'int8', 'f16', 'f32']
+/** Weights that are held to company: what counts is the kernel, and F16 has another than Q4_1. */
+const COMPANY: readonly (readonly [SourceType, WeightFormat])[] = [
+  ['Q4_1', 'auto'],
+  ['Q4_1', 'int8'],
+  ['F16', 'auto'],
+  ...(isWhole ? TYPES.filter((type) => !/^(Q4_1|F16)$/.test(type)).map((type) => [type, 'auto'] as const) : []),
+  ...(isWhole ? FORMATS.map((weights) => ['Q4_K', weights] as const) : []),
+]
 
 let directory: string
 let store: BlobStore
@@ -98,40 +106,40 @@ describe.each([
 })
 
 describe('sessions in company', () => {
-  it.each([
-    ['Q4_1', 'auto'],
-    ['Q4_1', 'int8'],
-  ] as const)('one run with 16 sessions of 0 to 64 rows equals 16 single runs (%s as %s)', async (type, weights) => {
-    const model = await modelOf(type, weights)
-    const stage = await model.stage(1, END)
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.tuple(fc.integer({ min: 0, max: 64 }), fc.integer({ min: 0, max: 80 })), {
-          minLength: 16,
-          maxLength: 16,
-        }),
-        async (sessions) => {
-          const alone: Uint8Array[] = []
-          const jobs: { cache: ReturnType<DecoderStage['newCache']>; rows: Uint8Array; count: number }[] = []
-          for (const [index, [count, past]] of sessions.entries()) {
-            const before = model.embed(someIds(Math.max(past, 1), SMALL.vocabulary, index + 2))
-            const rows = model.embed(someIds(count, SMALL.vocabulary, index + 50))
-            if (count === 0) continue
-            for (const target of ['alone', 'company'] as const) {
-              const cache = stage.newCache(0)
-              if (past > 0) await stage.run([{ cache, rows: before, count: past }])
-              if (target === 'alone') alone.push((await stage.run([{ cache, rows, count }]))[0]!)
-              else jobs.push({ cache, rows, count })
+  it.each(COMPANY)(
+    'one run with 16 sessions of 0 to 64 rows equals 16 single runs (%s as %s)',
+    async (type, weights) => {
+      const model = await modelOf(type, weights)
+      const stage = await model.stage(1, END)
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.tuple(fc.integer({ min: 0, max: 64 }), fc.integer({ min: 0, max: 80 })), {
+            minLength: 16,
+            maxLength: 16,
+          }),
+          async (sessions) => {
+            const alone: Uint8Array[] = []
+            const jobs: { cache: ReturnType<DecoderStage['newCache']>; rows: Uint8Array; count: number }[] = []
+            for (const [index, [count, past]] of sessions.entries()) {
+              const before = model.embed(someIds(Math.max(past, 1), SMALL.vocabulary, index + 2))
+              const rows = model.embed(someIds(count, SMALL.vocabulary, index + 50))
+              if (count === 0) continue
+              for (const target of ['alone', 'company'] as const) {
+                const cache = stage.newCache(0)
+                if (past > 0) await stage.run([{ cache, rows: before, count: past }])
+                if (target === 'alone') alone.push((await stage.run([{ cache, rows, count }]))[0]!)
+                else jobs.push({ cache, rows, count })
+              }
             }
-          }
-          const together = jobs.length === 0 ? [] : await stage.run(jobs)
-          expect(together.map((rows, index) => Buffer.compare(rows, alone[index]!))).toEqual(together.map(() => 0))
-        },
-      ),
-      { numRuns: 4, seed: 20_261_124 },
-    )
-    await stage.release()
-  })
+            const together = jobs.length === 0 ? [] : await stage.run(jobs)
+            expect(together.map((rows, index) => Buffer.compare(rows, alone[index]!))).toEqual(together.map(() => 0))
+          },
+        ),
+        { numRuns: 4, seed: 20_261_124 },
+      )
+      await stage.release()
+    },
+  )
 
   it('a later run after one in company goes on with the same bits', async () => {
     const model = await modelOf('Q8_0')
