@@ -159,7 +159,7 @@ describe('sessions in company', () => {
     }
     expect(Buffer.compare(Buffer.concat(out), expected)).toBe(0)
     await stage.release()
-  })
+  }, 180_000)
 })
 
 describe('the KV cache', () => {
