@@ -41,6 +41,7 @@ export function blocksTable(status: PeerStatus): string[] {
       formatMs(model.predicted_block_ms),
       formatMs(model.predicted_prefill_ms),
       `${Math.round(model.error * 100)} %`,
+      batchText(model.batch),
     ]),
   )
   if (rows.length === 0) return []
@@ -53,9 +54,16 @@ export function blocksTable(status: PeerStatus): string[] {
       { head: 'PREDICTED', right: true },
       { head: 'ROW', right: true },
       { head: 'ERROR', right: true },
+      { head: 'AT ONCE' },
     ],
     rows,
   )
+}
+
+/** `8: 1.9x`: so many rows at once take so many times as long as one; the most that were seen. */
+function batchText(batch: NonNullable<HardwareProfile['models']>[number]['batch']): string {
+  const most = batch?.at(-1)
+  return most === undefined ? UNKNOWN : `${most.rows}: ${most.factor.toFixed(1)}x`
 }
 
 export function netcheckLines(check: NetCheck, out: Output): string[] {

@@ -128,6 +128,7 @@ function explainLines(plan: PlanDocument, name: Named): string[] {
     '',
     ...made,
     '',
+    ...batchLines(plan, name),
     ...(shares.length === 0 ? [] : bullet(`a token is ${shares.join(', ')}`)),
     '',
     'What would help most:',
@@ -140,6 +141,23 @@ function explainLines(plan: PlanDocument, name: Named): string[] {
     ...(runners.length === 0 ? bullet('none: no other set of peers can hold the model') : []),
     ...runners.flatMap((runner) => bullet(runnerText(plan, runner, name))),
   ]
+}
+
+/** How much longer than one row those of several sessions take at once. */
+function batchLines({ batches = [] }: PlanDocument, name: Named): string[] {
+  const [first] = batches
+  if (first === undefined) return []
+  const columns = [
+    { head: `${first.rows} ROWS AT ONCE` },
+    { head: 'USUAL', right: true },
+    { head: 'MEASURED', right: true },
+  ]
+  const rows = batches.map(({ peer, predicted_factor: usual, measured_factor: measured }) => [
+    name(peer),
+    `${usual.toFixed(2)}x`,
+    measured === null ? '-' : `${measured.toFixed(2)}x`,
+  ])
+  return [...table(columns, rows), '']
 }
 
 function computeLabel(term: NonNullable<PlanDocument['terms']>[number], name: Named): string {

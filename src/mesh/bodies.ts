@@ -1,6 +1,6 @@
 /** The bodies of records as they may come from a wire: each field bounded. Unknown members are dropped, not refused. */
 import { z } from 'zod'
-import { checkPlacement } from '../placement/index.ts'
+import { checkPlacement, MAX_BATCH_POINTS } from '../placement/index.ts'
 import type { Stage } from '../placement/index.ts'
 import {
   MAX_ADDRESS_LENGTH,
@@ -32,6 +32,9 @@ const thermal = z.object({ celsius, limit_celsius: celsius.nullable(), limited: 
 
 const battery = z.object({ percent: z.number().min(0).max(100).nullable(), discharging: z.boolean() })
 
+/** What of it can be true is for the planner to say (`soundCurve`). */
+const batchPoint = z.object({ rows: size.max(1e6), factor: z.number().min(0).max(1e6) })
+
 const modelSpeed = z.object({
   digest,
   block_ms: milliseconds.nullable(),
@@ -39,6 +42,7 @@ const modelSpeed = z.object({
   predicted_block_ms: milliseconds,
   predicted_prefill_ms: milliseconds,
   error: z.number().min(0).max(1_000),
+  batch: z.array(batchPoint).max(MAX_BATCH_POINTS).readonly().optional(),
 })
 
 const link = z.object({

@@ -1,6 +1,6 @@
 /** The mesh as the other rooms see it: what every peer knows of every other, as checked plain data. */
 import type { BoundaryType, AnyManifest } from '../models/index.ts'
-import type { LivingNote, PlacementKind, Stage } from '../placement/index.ts'
+import type { BatchPoint, LivingNote, PlacementKind, Stage } from '../placement/index.ts'
 import type { BlobAddress } from '../store/index.ts'
 
 export type PeerState = 'connected' | 'connecting' | 'away' | 'draining'
@@ -31,6 +31,8 @@ export interface ModelSpeed {
   readonly predicted_prefill_ms: number
   /** Share by which such predictions may be off. */
   readonly error: number
+  /** How many times as long as for one row a block takes for several, as seen. Absent: an older version, or not seen. */
+  readonly batch?: readonly BatchPoint[] | undefined
 }
 
 /** A pair of peers as one of the two has measured it. */

@@ -4,6 +4,7 @@ import { availableParallelism, cpus } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { MAX_PROFILE_MODELS } from '../mesh/index.ts'
+import { MAX_BATCH_POINTS } from '../placement/index.ts'
 import { writeFileAtomic } from '../store/index.ts'
 import { VERSION } from './version.ts'
 
@@ -21,7 +22,17 @@ const schema = z.object({
     load: z.number().min(0).max(1e6),
   }),
   models: z
-    .array(z.object({ digest: z.string().regex(/^[0-9a-f]{64}$/), one: milliseconds, prefill: milliseconds }))
+    .array(
+      z.object({
+        digest: z.string().regex(/^[0-9a-f]{64}$/),
+        one: milliseconds,
+        prefill: milliseconds,
+        batch: z
+          .array(z.object({ rows: z.number().int().min(2).max(1_024), factor: z.number().min(1).max(1e6) }))
+          .max(MAX_BATCH_POINTS)
+          .default([]),
+      }),
+    )
     .max(MAX_PROFILE_MODELS),
 })
 

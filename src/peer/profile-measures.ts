@@ -6,6 +6,7 @@ import { loadavg } from 'node:os'
 import type { ModelSpeed } from '../mesh/index.ts'
 import { MAX_PROFILE_MODELS } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
+import type { BatchPoint } from '../placement/index.ts'
 import type { BlockTimes, KernelTrial } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
@@ -53,6 +54,7 @@ interface Seen {
   readonly head: number | null
   readonly one: number | null
   readonly prefill: number | null
+  readonly batch: readonly BatchPoint[]
 }
 
 export class DeviceMeasures {
@@ -81,7 +83,7 @@ export class DeviceMeasures {
   /** What is kept from before, else a trial; resolves when there is a figure, or none to be had. */
   async start(): Promise<void> {
     const kept = await readMeasures(this.#needs.directory)
-    for (const { digest, one, prefill } of kept?.models ?? []) this.#seen.set(digest, { one, prefill, head: null })
+    for (const { digest, ...kinds } of kept?.models ?? []) this.#seen.set(digest, { ...kinds, head: null })
     this.#trial = kept?.trial ?? null
     this.#power = await readPower(this.#needs.system)
     if (this.#trial === null) await this.#try()
@@ -104,10 +106,11 @@ export class DeviceMeasures {
     const one = (isEnough ? times.one : null) ?? before?.one ?? null
     const prefill = (isEnough ? times.prefill : null) ?? before?.prefill ?? null
     const isOld = before !== undefined && (before.head !== null || times.head === null)
-    if (isOld && !moved(before.one, one) && !moved(before.prefill, prefill)) return
+    const batch = joined(before?.batch ?? [], times.batch)
+    if (isOld && !moved(before.one, one) && !moved(before.prefill, prefill) && !hasBent(before.batch, batch)) return
     this.#needs.telemetry.count('measurements', 1, { what: 'blocks' })
     this.#seen.delete(digest)
-    this.#seen.set(digest, { one, prefill, head: times.head ?? before?.head ?? null })
+    this.#seen.set(digest, { one, prefill, batch, head: times.head ?? before?.head ?? null })
     const [oldest] = this.#seen.keys()
     if (this.#seen.size > MAX_PROFILE_MODELS && oldest !== undefined) this.#seen.delete(oldest)
     this.#unsaved = true
@@ -127,6 +130,7 @@ export class DeviceMeasures {
       predicted_block_ms: rounded(prediction.one)!,
       predicted_prefill_ms: rounded(prediction.prefill)!,
       error: rounded(error)!,
+      ...batchOf(this.#seen.get(digest)),
     }))
   }
 
@@ -196,7 +200,12 @@ export class DeviceMeasures {
   async #save(): Promise<void> {
     if (!this.#unsaved || this.#trial === null) return
     this.#unsaved = false
-    const models = [...this.#seen].map(([digest, { one, prefill }]) => ({ digest, one, prefill }))
+    const models = [...this.#seen].map(([digest, { one, prefill, batch }]) => ({
+      digest,
+      one,
+      prefill,
+      batch: [...batch],
+    }))
     await writeMeasures(this.#needs.directory, { trial: this.#trial, models })
   }
 }
@@ -217,6 +226,21 @@ function offBy(predicted: number, real: number | null): number[] {
 function moved(before: number | null, now: number | null): boolean {
   if (before === null || now === null) return before !== now
   return Math.abs(now - before) > WORTH_KEEPING * before
+}
+
+/** Sizes that were not seen again are as they were. */
+function joined(before: readonly BatchPoint[], now: readonly BatchPoint[]): readonly BatchPoint[] {
+  const all = new Map([...before, ...now].map((point) => [point.rows, point]))
+  return [...all.values()].sort((one, other) => one.rows - other.rows)
+}
+
+function hasBent(before: readonly BatchPoint[], now: readonly BatchPoint[]): boolean {
+  return now.some(({ rows, factor }) => moved(before.find((point) => point.rows === rows)?.factor ?? null, factor))
+}
+
+function batchOf(seen: Seen | undefined): Pick<ModelSpeed, 'batch'> {
+  if (seen === undefined || seen.batch.length === 0) return {}
+  return { batch: seen.batch.map(({ rows, factor }) => ({ rows, factor: rounded(factor)! })) }
 }
 
 /** Three digits: more would be noise, and a new record for each. */

@@ -64,10 +64,16 @@ function modelsDiffer(told: readonly ModelSpeed[], now: readonly ModelSpeed[]): 
         old === undefined ||
         differs(old.block_ms, model.block_ms, SPEED) ||
         differs(old.prefill_ms, model.prefill_ms, SPEED) ||
-        differs(old.predicted_block_ms, model.predicted_block_ms, SPEED)
+        differs(old.predicted_block_ms, model.predicted_block_ms, SPEED) ||
+        batchDiffers(old, model)
       )
     })
   )
+}
+
+function batchDiffers({ batch: told = [] }: ModelSpeed, { batch: now = [] }: ModelSpeed): boolean {
+  const before = new Map(told.map(({ rows, factor }) => [rows, factor]))
+  return now.some(({ rows, factor }) => differs(before.get(rows), factor, SPEED))
 }
 
 function linksDiffer(told: readonly MeasuredLink[], now: readonly MeasuredLink[]): boolean {

@@ -4,6 +4,7 @@ import type { MeasuredLink, Mesh, ModelUse, PeerProfile, SeenSpeed } from '../me
 import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
+import { soundCurve } from '../placement/index.ts'
 import type { PlanLink, PlanPeer } from '../placement/index.ts'
 import type { RouteHop } from '../pipeline/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -20,7 +21,7 @@ const MOST_LOSS = 0.99
 /** A wired LAN, for a pair that is not measured yet. */
 const UNKNOWN_RTT_MS = 1
 
-export type PeerSpeed = Pick<PlanPeer, 'blockMs' | 'headMs' | 'prefillMs' | 'bandwidth'>
+export type PeerSpeed = Pick<PlanPeer, 'blockMs' | 'headMs' | 'prefillMs' | 'bandwidth' | 'batchCurve'>
 
 export interface PlanMeasuresNeeds {
   readonly self: string
@@ -91,13 +92,15 @@ export class PlanMeasures {
         peer === this.#needs.self ? (claim?.one ?? null) : this.#seen.judge(peer, digest, claim?.one ?? null)
       // What a peer claims of prompts is as true as what it claims of single rows.
       const truth = claim === null || blockMs === null || claim.one === 0 ? 1 : blockMs / claim.one
-      const bandwidth = this.#hardware(peer)?.memory_bandwidth ?? 0
+      const hardware = this.#hardware(peer)
+      const bandwidth = hardware?.memory_bandwidth ?? 0
       const headMs = peer === this.#needs.self ? (this.#needs.profiling.measures.own(digest)?.head ?? 0) : 0
       return {
         ...(blockMs !== null && blockMs > 0 ? { blockMs } : {}),
         ...(headMs > 0 ? { headMs } : {}),
         ...(claim !== null && claim.prefill > 0 ? { prefillMs: claim.prefill * truth } : {}),
         ...(bandwidth > 0 ? { bandwidth } : {}),
+        ...toldCurve(hardware?.models, digest),
       }
     }
   }
@@ -159,6 +162,12 @@ export class PlanMeasures {
       ?.links?.find(({ peer }) => peer === to)
     return told?.rtt_ms ?? UNKNOWN_RTT_MS
   }
+}
+
+/** Of rows at once, as a peer tells it, as far as it can be true; nothing where it has not seen any. */
+export function toldCurve(models: HardwareProfile['models'], digest: string): Pick<PlanPeer, 'batchCurve'> {
+  const batchCurve = soundCurve(models?.find((model) => model.digest === digest)?.batch)
+  return batchCurve === undefined ? {} : { batchCurve }
 }
 
 /** A pair as one end tells it, for either direction; nothing where its round trip is not known. */

@@ -7,7 +7,7 @@ import type { ModelManifest } from '../models/index.ts'
 import { decisionOrder, ORIGIN } from '../placement/index.ts'
 import type { HeldBlocks, LivingNote, LivingState, PlanLink, PlanPeer, Stage } from '../placement/index.ts'
 import { PLAN_CONCURRENCY, PLAN_CONTEXT, planBlocks } from './plan-input.ts'
-import { bothWays } from './profile-plan.ts'
+import { bothWays, toldCurve } from './profile-plan.ts'
 import { blockSize, predictBlock } from './profile-predict.ts'
 
 /**
@@ -133,6 +133,7 @@ function planPeer(
     ...(blockMs > 0 ? { blockMs } : {}),
     ...(prefill > 0 ? { prefillMs: claimed > 0 ? (prefill * blockMs) / claimed : prefill } : {}),
     ...(bandwidth > 0 ? { bandwidth } : {}),
+    ...toldCurve(hardware.models, digest),
   }
 }
 

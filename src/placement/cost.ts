@@ -38,8 +38,8 @@ export interface Figures {
   /** Bytes of one row that go to decoder block `block` from the one before. */
   boundary(block: number): number
   readonly links: Links
-  /** Factor of a run of so many rows against one. */
-  batch(rows: number): number
+  /** Factor of a run of so many rows on this peer against one. */
+  batch(peer: PlanPeer, rows: number): number
   readonly promptTokens: number
   /** Every speed has been measured. */
   readonly measured: boolean
@@ -103,17 +103,16 @@ function speedsOf(input: PlanInput, decoders: readonly PlanBlock[]): Speeds {
   const reading = ({ bandwidth = 0, blockMs = 0 }: PlanPeer, block: PlanBlock): number =>
     bandwidth > 0 && blockMs === 0 ? (block.memory / bandwidth) * 1000 : 0
   const blockMs = (peer: PlanPeer, block: PlanBlock): number => Math.max(arithmetic(peer, block), reading(peer, block))
-  const curve = input.batchCurve ?? BATCH_CURVE
+  const usualCurve = input.batchCurve ?? BATCH_CURVE
+  const batch = (peer: PlanPeer, rows: number): number => batchFactor(peer.batchCurve ?? usualCurve, rows)
   const isMeasured = (peer: PlanPeer): boolean => (peer.blockMs ?? 0) > 0 || rawRate(peer) > 0
   return {
     rate,
     blockMs,
     memoryBound: (peer, block) => reading(peer, block) > arithmetic(peer, block),
     prefillMs: (peer, block, rows) =>
-      (peer.prefillMs ?? 0) > 0
-        ? peer.prefillMs! * share(block)
-        : (blockMs(peer, block) * batchFactor(curve, rows)) / rows,
-    batch: (rows) => batchFactor(curve, rows),
+      (peer.prefillMs ?? 0) > 0 ? peer.prefillMs! * share(block) : (blockMs(peer, block) * batch(peer, rows)) / rows,
+    batch,
     measured: input.peers.every(isMeasured),
     isMeasured,
   }

@@ -1,5 +1,6 @@
 /** `weft.plan/1`: the plan as the command line and the API give it. docs/placement.md describes each field. */
 import { adviceFor } from './advice.ts'
+import { BATCH_CURVE, batchFactor } from './curve.ts'
 import { planPlacement } from './plan.ts'
 import { runnersUp } from './runners-up.ts'
 import { applyWhatIf } from './what-if.ts'
@@ -31,6 +32,18 @@ export interface PlanDocument {
   readonly terms?: readonly PlanDocumentTerm[]
   readonly bounds?: readonly { readonly bound: PlanTerm['bound']; readonly ms: number; readonly share: number }[]
   readonly advice?: readonly { readonly change: string; readonly factor: number }[]
+  /** Of peers that hold something, where several sessions go: what a row of each takes there at once, whether the plan counts on it or not. */
+  readonly batches?: readonly PlanDocumentBatch[]
+}
+
+/** A run of so many rows takes so many times as long as one of a single row. */
+export interface PlanDocumentBatch {
+  readonly peer: string
+  readonly rows: number
+  /** As is usual. */
+  readonly predicted_factor: number
+  /** As it is there, which is what the plan counts with; null where it was not seen. */
+  readonly measured_factor: number | null
 }
 
 export interface PlanDocumentPeer {
@@ -149,12 +162,12 @@ export function isSameTerm(one: Omit<MeasuredTerm, 'ms'>, other: Omit<MeasuredTe
   return one.peer === other.peer && one.to === other.to && one.blocks?.[0] === from && one.blocks?.[1] === to
 }
 
-type Explained = Required<Pick<PlanDocument, 'terms' | 'bounds' | 'advice'>>
+type Explained = Required<Pick<PlanDocument, 'terms' | 'bounds' | 'advice' | 'batches'>>
 
 function explanationOf(
   input: PlanInput,
   plan: Plan,
-  { terms, msPerToken }: Prediction,
+  { terms, msPerToken, sessions }: Prediction,
   measured: NonNullable<PlanAsked['measured']>,
 ): Explained {
   const sums = new Map<PlanTerm['bound'], number>()
@@ -168,5 +181,15 @@ function explanationOf(
       .map(([bound, ms]) => ({ bound, ms, share: msPerToken > 0 ? ms / msPerToken : 0 }))
       .sort((left, right) => right.ms - left.ms),
     advice: adviceFor(input, plan),
+    batches: sessions > 1 ? batchesOf(input, plan, sessions) : [],
   }
+}
+
+function batchesOf(input: PlanInput, { perPeer }: Plan, rows: number): PlanDocumentBatch[] {
+  const usual = input.batchCurve ?? BATCH_CURVE
+  return perPeer.map(({ peer }) => {
+    const curve = input.peers.find(({ id }) => id === peer)?.batchCurve
+    const measured = curve === undefined ? null : batchFactor(curve, rows)
+    return { peer, rows, predicted_factor: batchFactor(usual, rows), measured_factor: measured }
+  })
 }

@@ -1,8 +1,9 @@
 /** Fleet files: peers and links that stand in for real ones. The form is described in peers/README.md. */
 import { z } from 'zod'
+import { MAX_BATCH_POINTS } from './curve.ts'
 import { DEVICES } from './devices.ts'
 import { FleetFileError, FleetLinkError, FleetPeerError } from './errors.ts'
-import type { PlanInput, PlanLink, PlanPeer } from './types.ts'
+import type { BatchPoint, PlanInput, PlanLink, PlanPeer } from './types.ts'
 
 /** A thousand peers with a link for each pair of them take less. */
 export const MAX_FLEET_BYTES = 64 << 20
@@ -17,6 +18,19 @@ const name = z.string().min(1).max(MAX_NAME)
 const figure = z.number().min(0).max(MAX_FIGURE)
 const positive = z.number().gt(0).max(MAX_FIGURE)
 const ms = z.number().min(0).max(MAX_MS)
+
+/** Runs of so many rows take so many times as long as one of a single row: measured, as a peer tells it. */
+const batch = z
+  .array(z.strictObject({ rows: z.number().int().min(2).max(1_024), factor: z.number().gt(0).max(1e6) }))
+  .max(MAX_BATCH_POINTS)
+  .refine(
+    (points) => points.every(({ rows, factor }, at) => at === 0 || isBeyond(points[at - 1]!, { rows, factor })),
+    'does not rise',
+  )
+
+function isBeyond(before: BatchPoint, { rows, factor }: BatchPoint): boolean {
+  return rows > before.rows && factor >= before.factor
+}
 
 const linkFigures = {
   rtt_ms: ms,
@@ -38,6 +52,7 @@ const peer = z.strictObject({
   bandwidth: positive.optional(),
   block_ms: positive.optional(),
   prefill_ms: positive.optional(),
+  batch: batch.optional(),
 })
 
 const fleet = z.strictObject({
@@ -116,6 +131,7 @@ function peerOf(given: FleetPeer, file: string): PlanPeer {
     ...(bandwidth === undefined ? {} : { bandwidth }),
     ...(given.block_ms === undefined ? {} : { blockMs: given.block_ms }),
     ...(given.prefill_ms === undefined ? {} : { prefillMs: given.prefill_ms }),
+    ...(given.batch === undefined ? {} : { batchCurve: given.batch }),
   }
 }
 

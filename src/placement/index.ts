@@ -18,6 +18,7 @@ export {
   WhatIfError,
 } from './errors.ts'
 export { checkPlacementFile, parsePlacementFile } from './file.ts'
+export { MAX_BATCH_POINTS, soundCurve } from './curve.ts'
 export { DEVICES } from './devices.ts'
 export type { Device } from './devices.ts'
 export { MAX_FLEET_BYTES, parseFleet } from './fleet.ts'

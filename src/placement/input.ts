@@ -31,6 +31,7 @@ export function checkPlanInput(input: PlanInput): void {
     amount(`prefillMs of ${peer.id}`, peer.prefillMs ?? 0)
     amount(`headMs of ${peer.id}`, peer.headMs ?? 0)
     amount(`bandwidth of ${peer.id}`, peer.bandwidth ?? 0)
+    checkCurve(`batchCurve of ${peer.id}`, peer.batchCurve ?? [])
   }
   if (!ids.has(input.origin)) throw new PlanInputError('origin', `${input.origin} is not among the peers`)
   for (const link of input.links ?? []) {
@@ -40,17 +41,17 @@ export function checkPlanInput(input: PlanInput): void {
     amount(`loss of ${link.from} to ${link.to}`, link.loss ?? 0)
     if ((link.loss ?? 0) >= 1) throw new PlanInputError(`loss of ${link.from} to ${link.to}`, `is ${link.loss}`)
   }
-  checkCurve(input.batchCurve ?? [])
+  checkCurve('batchCurve', input.batchCurve ?? [])
 }
 
-function checkCurve(curve: readonly BatchPoint[]): void {
+function checkCurve(name: string, curve: readonly BatchPoint[]): void {
   for (const [index, { rows, factor }] of curve.entries()) {
-    amount(`batchCurve.${index}.rows`, rows)
-    amount(`batchCurve.${index}.factor`, factor)
+    amount(`${name}.${index}.rows`, rows)
+    amount(`${name}.${index}.factor`, factor)
     const before = curve[index - 1]
-    if (rows < 1 || factor <= 0) throw new PlanInputError(`batchCurve.${index}`, 'is no point of a curve')
+    if (rows < 1 || factor <= 0) throw new PlanInputError(`${name}.${index}`, 'is no point of a curve')
     if (before !== undefined && (rows <= before.rows || factor < before.factor)) {
-      throw new PlanInputError(`batchCurve.${index}`, 'does not rise')
+      throw new PlanInputError(`${name}.${index}`, 'does not rise')
     }
   }
 }

@@ -65,8 +65,8 @@ export interface Mode {
 
 /** One row of each of `rows` sessions. */
 export function decodeMode({ figures, ground, peers, decoders, ends, origin }: Question, rows: number): Mode {
-  const factor = figures.batch(rows)
-  const busy = (peer: number, block: PlanBlock): number => figures.blockMs(peers[peer]!, block) * factor
+  const factors = peers.map((peer) => figures.batch(peer, rows))
+  const busy = (peer: number, block: PlanBlock): number => figures.blockMs(peers[peer]!, block) * factors[peer]!
   const problem = problemOf(ground, { rows, ms: (peer, block) => busy(peer, decoders[block]!) })
   const base = new Float64Array(peers.length)
   base[origin] = ends.reduce((sum, block) => sum + busy(origin, block), 0)

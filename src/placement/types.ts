@@ -49,6 +49,8 @@ export interface PlanPeer {
   readonly headMs?: number
   /** Bytes of memory read a second: the least time of a block whose time is not measured. */
   readonly bandwidth?: number
+  /** How much longer runs of several rows take there, measured; by rising rows, as `batchCurve` of the input, which it goes before. */
+  readonly batchCurve?: readonly BatchPoint[]
 }
 
 export interface PlanLink {
@@ -94,7 +96,7 @@ export interface PlanInput {
   readonly prompt?: number
   /** Milliseconds of a hop beside the wire. @default 0.5, as measured between stage hosts on loopback */
   readonly hopMs?: number
-  /** By rising rows; between points it is linear, beyond the last by the row. @default as measured */
+  /** Of peers that have none: by rising rows; between points it is linear, beyond the last by the row. @default as measured */
   readonly batchCurve?: readonly BatchPoint[]
 }
 

@@ -343,13 +343,13 @@ const profile = {
   kernel: 'k',
 }
 
+const PREDICTED = { predicted_block_ms: 0.5, predicted_prefill_ms: 0.1, error: 0.3 }
+const SPEED = { digest: DIGEST, block_ms: 0.6, prefill_ms: null, ...PREDICTED }
 const measured = {
   memory_bandwidth: 1e10,
   thermal: { celsius: 79.2, limit_celsius: 80, limited: false },
   battery: { percent: 61, discharging: true },
-  models: [
-    { digest: DIGEST, block_ms: 0.6, prefill_ms: null, predicted_block_ms: 0.5, predicted_prefill_ms: 0.1, error: 0.3 },
-  ],
+  models: [{ ...SPEED, batch: [{ rows: 8, factor: 1.9 }] }],
 }
 
 function fakeStatus(): PeerStatus {

@@ -278,7 +278,7 @@ describe('the other verbs', () => {
     expect(wide).toMatch(
       /^mint-hare +0\.42 ms +0\.05 ms +0 % +105 MiB\/s +- +direct +9\.3 GiB\/s +on battery 61 %, 79 °C of 80$/m,
     )
-    expect(wide).toMatch(/^mint-hare +tiny:1m +0\.60 ms +- +0\.50 ms +0\.10 ms +30 %$/m)
+    expect(wide).toMatch(/^mint-hare +tiny:1m +0\.60 ms +- +0\.50 ms +0\.10 ms +30 % +8: 1\.9x$/m)
     expect(wide).toMatch(/^calm-otter\* +- +- +- +- +- +- +- +-$/m)
     expect(json((await here(['peers', '--json'])).stdout)).toMatchObject({
       schema: 'weft.peers/1',

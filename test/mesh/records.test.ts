@@ -41,6 +41,7 @@ const SPEED = {
   predicted_prefill_ms: 0.1,
   error: 0.5,
 }
+const BATCH = [{ rows: 8, factor: 1.9 }]
 const LINK = { peer: 'b', rtt_ms: 1, jitter_ms: null, loss: 0, down: 1e8, up: null, relayed: false }
 const PROFILE = { ...profile('anna'), addresses: ['/ip4/10.0.0.1/tcp/1'] }
 
@@ -142,6 +143,10 @@ describe('a record that arrives', () => {
     ['profile', '', measured({ models: [{ ...SPEED, block_ms: -1 }] })],
     ['profile', '', measured({ models: [{ ...SPEED, error: 1e300 }] })],
     ['profile', '', measured({ models: [{ ...SPEED, digest: 'x' }] })],
+    ['profile', '', measured({ models: [{ ...SPEED, batch: [{ rows: 8, factor: -1 }] }] })],
+    ['profile', '', measured({ models: [{ ...SPEED, batch: [{ rows: 1.5, factor: 2 }] }] })],
+    ['profile', '', measured({ models: [{ ...SPEED, batch: [{ rows: 8, factor: 1e300 }] }] })],
+    ['profile', '', measured({ models: [{ ...SPEED, batch: Array.from({ length: 9 }, () => BATCH[0]) }] })],
     ['profile', '', measured({ models: Array.from({ length: 65 }, () => SPEED) })],
     ['profile', '', { ...PROFILE, links: [{ ...LINK, loss: 2 }] }],
     ['profile', '', { ...PROFILE, links: [{ ...LINK, rtt_ms: 'soon' }] }],
@@ -170,9 +175,10 @@ describe('a record that arrives', () => {
 
   it('may tell what was measured, or nothing of it as the version before did', async () => {
     const hardware = { memory_bandwidth: 1e10, thermal: null, battery: { percent: 61, discharging: true } }
-    const body = { ...measured({ ...hardware, models: [{ ...SPEED, mood: 1 }] }), links: [LINK] }
+    const models = [SPEED, { ...SPEED, batch: BATCH }]
+    const body = { ...measured({ ...hardware, models: models.map((each) => ({ ...each, mood: 1 })) }), links: [LINK] }
     expect(intake.offer(await sealed({ body }), 0, author.id).verdict).toBe('accepted')
-    const kept = { ...PROFILE, hardware: { ...PROFILE.hardware, ...hardware, models: [SPEED] }, links: [LINK] }
+    const kept = { ...PROFILE, hardware: { ...PROFILE.hardware, ...hardware, models }, links: [LINK] }
     expect(book.find('profile', author.id)?.body).toEqual(kept)
     expect(intake.offer(await sealed({ version: clock.wall() + 1 }), 0, author.id).verdict).toBe('accepted')
     expect(book.find('profile', author.id)?.body).toEqual(PROFILE)

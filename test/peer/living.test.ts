@@ -44,7 +44,7 @@ async function start(name: string, blockMs: number, more: Partial<CreatePeerInit
   await writeMeasures(join(home, 'state'), {
     // Whoever has no manifest of the model is judged by its kernels and its memory.
     trial: { speed: 5e8 / blockMs, kernel, bandwidth: 5e9 / blockMs, load: loadavg()[0] ?? 0 },
-    models: [{ digest: DIGEST, one: blockMs, prefill: blockMs }],
+    models: [{ digest: DIGEST, one: blockMs, prefill: blockMs, batch: [] }],
   })
   const [first] = peers
   const peer = await createPeer({

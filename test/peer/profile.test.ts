@@ -119,7 +119,7 @@ describe('the measures of a device', () => {
 
   it('are made once, and kept for the next start', async () => {
     const first = await start()
-    first.seen(model().digest, { one: 0.6, prefill: 0.1, head: 2, runs: 9 })
+    first.seen(model().digest, { one: 0.6, prefill: 0.1, head: 2, batch: [], runs: 9 })
     await first.stop()
     const second = await start()
     expect(second.trial).toMatchObject(TRIAL)
@@ -141,7 +141,7 @@ describe('the measures of a device', () => {
     ['with a negative time', (text: string) => text.replace('0.6', '-0.6')],
   ])('are made again where the file is %s', async (_what, change) => {
     const first = await start()
-    first.seen(model().digest, { one: 0.6, prefill: null, head: null, runs: 9 })
+    first.seen(model().digest, { one: 0.6, prefill: null, head: null, batch: [], runs: 9 })
     await first.stop()
     const path = join(directory, 'measures.json')
     await writeFile(path, change(await readFile(path, 'utf8')))
@@ -200,15 +200,70 @@ describe('the measures of a device', () => {
     await failing.stop()
   })
 
+  it('have how much longer several rows take, kept for the next start; sizes that are not seen again stay', async () => {
+    const first = await start()
+    const times = { one: 0.6, prefill: 0.1, head: null, runs: 9 }
+    first.seen(model().digest, {
+      ...times,
+      batch: [
+        { rows: 2, factor: 1.1 },
+        { rows: 8, factor: 1.92345 },
+      ],
+    })
+    first.seen(model().digest, {
+      ...times,
+      batch: [
+        { rows: 2, factor: 1.4 },
+        { rows: 4, factor: 1.5 },
+      ],
+    })
+    const batch = [
+      { rows: 2, factor: 1.4 },
+      { rows: 4, factor: 1.5 },
+      { rows: 8, factor: 1.92 },
+    ]
+    expect(first.speeds([model()])).toMatchObject([{ batch }])
+    await first.stop()
+    const second = await start()
+    expect(second.speeds([model()])).toMatchObject([{ block_ms: 0.6, batch }])
+    // A breath of it is nothing new.
+    second.seen(model().digest, { ...times, batch: [{ rows: 2, factor: 1.45 }] })
+    expect(second.speeds([model()])).toMatchObject([{ batch }])
+    await second.stop()
+  })
+
+  it('of a file of the version before, without rows at once, are read', async () => {
+    await (await start()).stop()
+    const path = join(directory, 'measures.json')
+    const models = [{ digest: model().digest, one: 0.6, prefill: null }]
+    await writeFile(path, JSON.stringify({ ...(JSON.parse(await readFile(path, 'utf8')) as object), models }))
+    const measures = await start()
+    expect(measures.speeds([model()])[0]).toMatchObject({ block_ms: 0.6 })
+    expect(measures.speeds([model()])[0]).not.toHaveProperty('batch')
+    await measures.stop()
+  })
+
   it('show what was predicted beside what was seen, and how far off that is', async () => {
     const measures = await start()
     const predicted = predictBlock(blockSize(model())!, { ...TRIAL, threads: 2 })!
     const [before] = measures.speeds([model()])
     expect(before).toMatchObject({ block_ms: null, prefill_ms: null, error: USUAL_ERROR })
     expect(before!.predicted_block_ms).toBeCloseTo(predicted.one, 2)
-    measures.seen(model().digest, { one: 2 * predicted.one, prefill: predicted.prefill, head: null, runs: 2 })
+    measures.seen(model().digest, {
+      one: 2 * predicted.one,
+      prefill: predicted.prefill,
+      head: null,
+      batch: [],
+      runs: 2,
+    })
     expect(measures.speeds([model()])[0]!.block_ms).toBeNull()
-    measures.seen(model().digest, { one: 2 * predicted.one, prefill: predicted.prefill, head: null, runs: 3 })
+    measures.seen(model().digest, {
+      one: 2 * predicted.one,
+      prefill: predicted.prefill,
+      head: null,
+      batch: [],
+      runs: 3,
+    })
     const [after] = measures.speeds([model()])
     expect(after!.block_ms).toBeCloseTo(2 * predicted.one, 2)
     expect(after!.error).toBeCloseTo(0.75, 2)
@@ -263,6 +318,12 @@ describe('what is worth a new record', () => {
     ['a battery that runs down', { battery: { percent: 55, discharging: true } }, {}, 'now'],
     ['a limit', { thermal: { celsius: 80, limit_celsius: 80, limited: true } }, {}, 'now'],
     ['slower blocks', { models: [{ ...speed, block_ms: 1.3 }] }, {}, 'now'],
+    [
+      'rows at once of a number that was not seen before',
+      { models: [{ ...speed, batch: [{ rows: 8, factor: 2 }] }] },
+      {},
+      'now',
+    ],
     ['another model', { models: [{ ...speed, digest: 'cd'.repeat(32) }] }, {}, 'now'],
   ])('%s', (_what, device, way, news) => {
     expect(newsOf(told, { hardware: { ...hardware, ...device }, links: [{ ...link, ...way }] })).toBe(news)

@@ -14,11 +14,12 @@ const CURVE: readonly BatchPoint[] = [
   { rows: 64, factor: 6 },
 ]
 
-export function rowsFactor(rows: number): number {
-  const above = CURVE.findIndex((point) => point.rows >= rows)
+export function rowsFactor(rows: number, curve: readonly BatchPoint[] = CURVE): number {
+  const above = curve.findIndex((point) => point.rows >= rows)
+  const last = curve.at(-1)!
   if (above === 0) return 1
-  if (above < 0) return (6 * rows) / 64
-  const [left, right] = [CURVE[above - 1]!, CURVE[above]!]
+  if (above < 0) return (last.factor * rows) / last.rows
+  const [left, right] = [curve[above - 1]!, curve[above]!]
   return left.factor + ((right.factor - left.factor) * (rows - left.rows)) / (right.rows - left.rows)
 }
 
@@ -118,14 +119,18 @@ export function bruteForce(input: PlanInput, what: 'latency' | 'first-token' | '
     const headMs = head === undefined ? 0 : ownMs(input, origin, head)
     const chunk = (peer: PlanPeer, block: PlanBlock): number => {
       if (block.kind === 'head') return 0
-      return ownMs(input, peer, block) * rowsFactor(rows)
+      return ownMs(input, peer, block) * rowsFactor(rows, peer.batchCurve)
     }
     return headMs + Math.min(...everything(input, rows, chunk).map(([sum, most]) => sum + (chunks - 1) * most))
   }
   let best = Infinity
   const sizes = [1, 2, 4, 8, 16, 32, 64].filter((rows) => rows < input.concurrency)
   for (const rows of [...sizes, input.concurrency]) {
-    const front = everything(input, rows, (peer, block) => ownMs(input, peer, block) * rowsFactor(rows))
+    const front = everything(
+      input,
+      rows,
+      (peer, block) => ownMs(input, peer, block) * rowsFactor(rows, peer.batchCurve),
+    )
     for (const [sum, most] of front) best = Math.min(best, Math.max(sum / input.concurrency, most / rows))
   }
   return best

@@ -15,6 +15,10 @@ const ask = {
 
 const pi = { name: 'pi', device: 'pi5' }
 const link = { rtt_ms: 1, bandwidth: 1e8 }
+const FALLING = [
+  { rows: 2, factor: 1.5 },
+  { rows: 8, factor: 1.4 },
+]
 const fleet = (changes: object): string =>
   JSON.stringify({ schema: 'weft.fleet/1', origin: 'pi', peers: [pi, { name: 'b', device: 'laptop' }], ...changes })
 const linkOf = (links: readonly PlanLink[], from: string, to: string): PlanLink | undefined =>
@@ -73,6 +77,7 @@ describe('fleet files', () => {
       fleet({ peers: Array.from({ length: 2001 }, (_, i) => ({ ...pi, name: `p${i}` })) }),
       'WEFT-PLN-009',
     ],
+    ['has rows at once that fall', fleet({ peers: [{ ...pi, batch: FALLING }] }), 'WEFT-PLN-009'],
     ['has a link that loses all', fleet({ links: [{ from: 'pi', to: 'b', ...link, loss: 1 }] }), 'WEFT-PLN-009'],
     ['has a peer twice', fleet({ peers: [pi, pi] }), 'WEFT-PLN-010'],
     ['has an origin that is none of its peers', fleet({ origin: 'z' }), 'WEFT-PLN-010'],

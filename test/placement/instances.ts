@@ -7,6 +7,8 @@ export interface Wanted {
   readonly objective: Objective
   /** The head was measured where it may be: at the origin, which has measured its blocks as well. @default false */
   readonly hasMeasured?: boolean
+  /** Every second peer has measured what rows at once take there: from next to nothing to as much as one after the other. @default false */
+  readonly hasCurves?: boolean
 }
 
 export function randomOf(seed: number): () => number {
@@ -21,7 +23,10 @@ export function randomOf(seed: number): () => number {
 }
 
 /** Sites on a map with a LAN each; speeds over two orders of size; memory from a block to the whole model. */
-export function instance(seed: number, { peers: count, layers, objective, hasMeasured = false }: Wanted): PlanInput {
+export function instance(
+  seed: number,
+  { peers: count, layers, objective, hasMeasured = false, hasCurves = false }: Wanted,
+): PlanInput {
   const random = randomOf(seed)
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)]!
   const spread = (least: number, most: number): number => least * (most / least) ** random()
@@ -59,6 +64,14 @@ export function instance(seed: number, { peers: count, layers, objective, hasMea
       const blockMs = (memory / (peer.speed * peer.threads)) * 1000
       const headMs = index === 0 ? { headMs: blockMs * spread(0.05, 20) } : {}
       peers[index] = { ...peer, blockMs, ...headMs }
+    }
+  }
+  if (hasCurves) {
+    for (const [index, peer] of peers.entries()) {
+      const share = random()
+      if (index % 2 !== 0) continue
+      const batchCurve = [1, 2, 4, 8, 16].map((rows) => ({ rows, factor: 1 + share * (rows - 1) }))
+      peers[index] = { ...peer, batchCurve }
     }
   }
   const kind = pick(['sites', 'sites', 'random', 'star'])

@@ -1,4 +1,5 @@
 /** What a decoder block takes here, seen in the runs that are made anyway. */
+import type { BatchPoint } from '../../placement/index.ts'
 
 /** Runs that count: a median over them follows a change of load within seconds, and one slow run is not seen. */
 const WINDOW = 31
@@ -13,12 +14,18 @@ export interface BlockTimes {
   readonly prefill: number | null
   /** Milliseconds of the head for one row. */
   readonly head: number | null
+  /** How many times as long as for one row it takes for several of different sessions; of sizes that were seen. */
+  readonly batch: readonly BatchPoint[]
   /** Runs of either kind so far. */
   readonly runs: number
 }
 
 /** Rows in company up to which the kernels cost what they cost for a few. */
 const FEW_ROWS = 16
+/** Sizes of a batch that are told of: a run counts for the one that is nearest by its ratio. */
+const BATCH_ROWS = [2, 4, 8, 16] as const
+/** Fewer runs of a size say nothing yet. */
+const ENOUGH_BATCHES = 5
 /** Share of a person's run that rows of the batch lane may add to it. */
 const RIDERS_SHARE = 0.1
 const MOST_RIDERS = 8
@@ -29,6 +36,8 @@ export class BlockMeter {
   readonly #head = new Window()
   /** Milliseconds of one block for one row more, beside a few others. */
   readonly #further = new Window()
+  /** By the size: what each row more took, as a share of the first. */
+  readonly #batches = new Map(BATCH_ROWS.map((rows) => [rows, new Window()] as const))
   #runs = 0
 
   /** A run of so many blocks. @param ms of all of them */
@@ -42,7 +51,11 @@ export class BlockMeter {
 
   #add(blockMs: number, rows: number): void {
     const one = this.#one.median()
-    if (one !== null) this.#further.add(Math.max(0, blockMs - one) / (rows - 1))
+    if (one === null || one === 0) return
+    const further = Math.max(0, blockMs - one) / (rows - 1)
+    this.#further.add(further)
+    // Against one row as it is now: under another load both take longer.
+    this.#batches.get(nearest(rows))!.add(further / one)
   }
 
   /** One-row jobs that may go along with a person's row and cost it next to nothing; 0 before that is known. */
@@ -61,14 +74,27 @@ export class BlockMeter {
       one: this.#one.median(),
       prefill: this.#prefill.median(),
       head: this.#head.median(),
+      batch: BATCH_ROWS.flatMap((rows) => {
+        const window = this.#batches.get(rows)!
+        const share = window.median()
+        return share === null || window.size < ENOUGH_BATCHES ? [] : [{ rows, factor: 1 + share * (rows - 1) }]
+      }),
       runs: this.#runs,
     }
   }
 }
 
+function nearest(rows: number): (typeof BATCH_ROWS)[number] {
+  return BATCH_ROWS.find((size) => rows <= size * Math.SQRT2) ?? BATCH_ROWS.at(-1)!
+}
+
 class Window {
   readonly #values: number[] = []
   #next = 0
+
+  get size(): number {
+    return this.#values.length
+  }
 
   add(value: number): void {
     this.#values[this.#next] = value
