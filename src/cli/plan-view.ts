@@ -129,6 +129,7 @@ function explainLines(plan: PlanDocument, name: Named): string[] {
     ...made,
     '',
     ...batchLines(plan, name),
+    ...speculationLine(plan),
     ...(shares.length === 0 ? [] : bullet(`a token is ${shares.join(', ')}`)),
     '',
     'What would help most:',
@@ -141,6 +142,13 @@ function explainLines(plan: PlanDocument, name: Named): string[] {
     ...(runners.length === 0 ? bullet('none: no other set of peers can hold the model') : []),
     ...runners.flatMap((runner) => bullet(runnerText(plan, runner, name))),
   ]
+}
+
+function speculationLine({ objective, speculation = null }: PlanDocument): string[] {
+  if (objective !== 'latency') return []
+  if (speculation === null) return bullet('speculation: 1 token a step (nothing measured)')
+  const { tokens_per_step: tokens, rows_per_step: rows } = speculation
+  return bullet(`speculation: ${tokens.toFixed(1)} tokens a step of ${rows.toFixed(1)} rows (measured)`)
 }
 
 /** How much longer than one row those of several sessions take at once. */

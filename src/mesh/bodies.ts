@@ -58,7 +58,12 @@ const link = z.object({
 const seenSpeed = z.object({ peer: text.min(1), digest, block_ms: milliseconds })
 
 /** A million tokens a minute: more than any mesh of such devices. */
-const modelUse = z.object({ digest, tokens_per_minute: z.number().min(0).max(1e6) })
+const modelUse = z.object({
+  digest,
+  tokens_per_minute: z.number().min(0).max(1e6),
+  step_tokens: z.number().min(1).max(1_000).optional(),
+  step_rows: z.number().min(1).max(1_000).optional(),
+})
 
 const hardware = z.object({
   platform: text,

@@ -104,6 +104,9 @@ export interface SeenSpeed {
 export interface ModelUse {
   readonly digest: string
   readonly tokens_per_minute: number
+  /** Of a step of its answers, with guesses where they were made: tokens and rows, in the mean. Absent: an older version, or one of each. */
+  readonly step_tokens?: number | undefined
+  readonly step_rows?: number | undefined
 }
 
 export type OwnProfile = Omit<PeerProfile, 'addresses' | 'circuits'>

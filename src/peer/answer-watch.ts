@@ -1,6 +1,7 @@
 /** The answers that go through this peer, watched for how long their steps take: whole ones, and parts of those under way. */
 import type { GenerateEvent, RouteHop } from '../pipeline/index.ts'
 import type { Clock } from '../util/index.ts'
+import type { UsedSteps } from './use-meter.ts'
 
 /** Answers with fewer steps say more of their start than of their pace. */
 const LEAST_TOKENS = 8
@@ -15,8 +16,8 @@ export interface PartsWatch {
   /** No other answer shares the stages, as far as this peer knows. */
   alone(): boolean
   part(route: readonly RouteHop[], stepMs: number): void
-  /** An answer had so many tokens. */
-  used(tokens: number): void
+  /** An answer had so many tokens, out of so many steps and rows. */
+  used(tokens: number, steps: UsedSteps): void
 }
 
 /**
@@ -45,6 +46,13 @@ export async function* watchAnswer(
   }
 }
 
+/** A guess that came true is a token without a step of its own; each guess is a row. */
+function stepsOf({ ids, stats }: Extract<GenerateEvent, { type: 'end' }>): UsedSteps {
+  const { draft_accepted: accepted = 0, draft_tokens: guesses = 0 } = stats.counters
+  const steps = Math.max(Math.min(1, ids.length), ids.length - accepted)
+  return { steps, rows: steps + guesses }
+}
+
 class Pace {
   readonly #parts: PartsWatch
   #route: readonly RouteHop[] = []
@@ -68,7 +76,7 @@ class Pace {
     if (event.type === 'start' || event.type === 'reroute') {
       this.#route = event.route
       this.#begin(undefined)
-    } else if (event.type === 'end') this.#parts.used(event.ids.length)
+    } else if (event.type === 'end') this.#parts.used(event.ids.length, stepsOf(event))
     else if (event.type === 'token') this.#token(now)
     else if (event.type === 'waiting') this.#begin(undefined)
   }

@@ -37,7 +37,7 @@ export async function explainedPlan(
  * hop with the checksums and sockets at its end. A stage that holds an end and decoder blocks too is no term of a plan.
  */
 export function measuredTerms(
-  { hops, decode }: Pick<RequestTrace, 'hops' | 'decode'>,
+  { hops, decode, dropped, steps }: Pick<RequestTrace, 'hops' | 'decode' | 'dropped' | 'steps'>,
   self: string,
   { blocks }: Pick<AnyManifest, 'blocks'>,
 ): MeasuredTerm[] {
@@ -59,5 +59,13 @@ export function measuredTerms(
   }
   if (at !== self) terms.push({ peer: at, to: self, ms: decode.back_ms })
   if (endsAlone) terms.push({ peer: self, ms: ends })
-  return terms
+  const each = tokensOf(dropped > 0 ? [] : steps)
+  return terms.map((term) => ({ ...term, ms: term.ms / each }))
+}
+
+/** Of a step of decoding, with the guesses that came true: a plan's terms are those of a token. */
+function tokensOf(all: RequestTrace['steps']): number {
+  const positions = all.filter(({ phase }) => phase === 'decode').map(({ position }) => position)
+  const [first, last] = [Math.min(...positions), Math.max(...positions)]
+  return positions.length < 2 ? 1 : Math.max(1, (last - first) / (positions.length - 1))
 }

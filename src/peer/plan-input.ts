@@ -53,6 +53,7 @@ export interface PlanRequest extends PlanWishes {
 /** @throws ModelKindError for what is no language model */
 export function planInput(needs: PlanNeeds, model: AnyManifest, wishes: PlanWishes = {}): PlanInput {
   const manifest = languageModel(model)
+  const objective = wishes.objective ?? 'latency'
   return {
     blocks: planBlocks(manifest),
     peers: planPeers(needs, manifest),
@@ -60,7 +61,9 @@ export function planInput(needs: PlanNeeds, model: AnyManifest, wishes: PlanWish
     context: Math.min(wishes.context ?? PLAN_CONTEXT, manifest.shape.context),
     concurrency: wishes.concurrency ?? PLAN_CONCURRENCY,
     origin: needs.self,
-    objective: wishes.objective ?? 'latency',
+    objective,
+    // The sessions of a batch guess little, and a first token comes of no guess.
+    ...(objective === 'latency' ? needs.measured?.guessing(manifest.digest) : {}),
     ...(wishes.prompt === undefined ? {} : { prompt: wishes.prompt }),
   }
 }

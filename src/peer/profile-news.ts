@@ -37,8 +37,14 @@ function seenDiffers(told: readonly SeenSpeed[], now: readonly SeenSpeed[]): boo
 }
 
 function useDiffers(told: readonly ModelUse[], now: readonly ModelUse[]): boolean {
-  const before = new Map(told.map(({ digest, tokens_per_minute: rate }) => [digest, rate]))
-  return told.length !== now.length || now.some(({ digest, tokens_per_minute: rate }) => before.get(digest) !== rate)
+  const before = new Map(told.map((use) => [use.digest, use]))
+  return (
+    told.length !== now.length ||
+    now.some(({ digest, tokens_per_minute: rate, step_tokens: tokens = 1 }) => {
+      const old = before.get(digest)
+      return old?.tokens_per_minute !== rate || differs(old.step_tokens ?? 1, tokens, SPEED)
+    })
+  )
 }
 
 function hardwareDiffers(told: HardwareProfile, now: HardwareProfile): boolean {

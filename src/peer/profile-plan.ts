@@ -4,8 +4,8 @@ import type { MeasuredLink, Mesh, ModelUse, PeerProfile, SeenSpeed } from '../me
 import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
-import { soundCurve } from '../placement/index.ts'
-import type { PlanLink, PlanPeer } from '../placement/index.ts'
+import { soundCurve, soundGuessing } from '../placement/index.ts'
+import type { PlanInput, PlanLink, PlanPeer } from '../placement/index.ts'
 import type { RouteHop } from '../pipeline/index.ts'
 import type { Clock } from '../util/index.ts'
 import { blockSize, predictBlock } from './profile-predict.ts'
@@ -15,6 +15,7 @@ import { SeenPeers } from './profile-seen.ts'
 import type { SeenAnswer } from './profile-seen.ts'
 import type { HardwareProfile } from './types.ts'
 import { UseMeter } from './use-meter.ts'
+import type { UsedSteps } from './use-meter.ts'
 
 /** The planner takes shares below 1; a pair whose every beat is lost is not connected for long. */
 const MOST_LOSS = 0.99
@@ -64,8 +65,13 @@ export class PlanMeasures {
     this.#changed = listener
   }
 
-  used(model: AnyManifest, tokens: number): void {
-    if (!isGraphManifest(model)) this.#use.used(model.digest, tokens)
+  used(model: AnyManifest, tokens: number, steps: UsedSteps): void {
+    if (!isGraphManifest(model)) this.#use.used(model.digest, tokens, steps)
+  }
+
+  /** Of the answers that were asked here lately. */
+  guessing(digest: string): Pick<PlanInput, 'guessing'> {
+    return toldGuessing(this.#use.told(), digest)
   }
 
   /** An answer over these hops took so long a token. */
@@ -168,6 +174,13 @@ export class PlanMeasures {
 export function toldCurve(models: HardwareProfile['models'], digest: string): Pick<PlanPeer, 'batchCurve'> {
   const batchCurve = soundCurve(models?.find((model) => model.digest === digest)?.batch)
   return batchCurve === undefined ? {} : { batchCurve }
+}
+
+/** What a step gives where a model is asked, as that peer tells it, as far as it can be true. */
+export function toldGuessing(use: readonly ModelUse[] = [], digest: string): Pick<PlanInput, 'guessing'> {
+  const told = use.find((each) => each.digest === digest)
+  const guessing = soundGuessing(told?.step_tokens, told?.step_rows)
+  return guessing === undefined ? {} : { guessing }
 }
 
 /** A pair as one end tells it, for either direction; nothing where its round trip is not known. */

@@ -7,7 +7,7 @@ import type { ModelManifest } from '../models/index.ts'
 import { decisionOrder, ORIGIN } from '../placement/index.ts'
 import type { HeldBlocks, LivingNote, LivingState, PlanLink, PlanPeer, Stage } from '../placement/index.ts'
 import { PLAN_CONCURRENCY, PLAN_CONTEXT, planBlocks } from './plan-input.ts'
-import { bothWays, toldCurve } from './profile-plan.ts'
+import { bothWays, toldCurve, toldGuessing } from './profile-plan.ts'
 import { blockSize, predictBlock } from './profile-predict.ts'
 
 /**
@@ -52,6 +52,8 @@ export function livingState(
       concurrency: PLAN_CONCURRENCY,
       origin,
       objective: note.objective,
+      // As whoever asks has planned with it: what is deployed is not moved for having been judged by something else.
+      ...(note.objective === 'latency' ? toldGuessing(profiles.get(origin)?.use, manifest.digest) : {}),
     },
     kind: placement.kind,
     stages: placement.stages,

@@ -31,6 +31,6 @@ export function watchedAnswer(
     clock,
     alone: () => requests.list().length === 1,
     part: told('part'),
-    used: (tokens) => tell((manifest) => measured.used(manifest, tokens)),
+    used: (tokens, steps) => tell((manifest) => measured.used(manifest, tokens, steps)),
   })
 }

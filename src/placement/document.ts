@@ -32,6 +32,8 @@ export interface PlanDocument {
   readonly terms?: readonly PlanDocumentTerm[]
   readonly bounds?: readonly { readonly bound: PlanTerm['bound']; readonly ms: number; readonly share: number }[]
   readonly advice?: readonly { readonly change: string; readonly factor: number }[]
+  /** Of a step of one session; null: nothing was measured, or it is of no account for what was asked. */
+  readonly speculation?: { readonly tokens_per_step: number; readonly rows_per_step: number } | null
   /** Of peers that hold something, where several sessions go: what a row of each takes there at once, whether the plan counts on it or not. */
   readonly batches?: readonly PlanDocumentBatch[]
 }
@@ -162,7 +164,7 @@ export function isSameTerm(one: Omit<MeasuredTerm, 'ms'>, other: Omit<MeasuredTe
   return one.peer === other.peer && one.to === other.to && one.blocks?.[0] === from && one.blocks?.[1] === to
 }
 
-type Explained = Required<Pick<PlanDocument, 'terms' | 'bounds' | 'advice' | 'batches'>>
+type Explained = Required<Pick<PlanDocument, 'terms' | 'bounds' | 'advice' | 'batches' | 'speculation'>>
 
 function explanationOf(
   input: PlanInput,
@@ -181,8 +183,13 @@ function explanationOf(
       .map(([bound, ms]) => ({ bound, ms, share: msPerToken > 0 ? ms / msPerToken : 0 }))
       .sort((left, right) => right.ms - left.ms),
     advice: adviceFor(input, plan),
+    speculation: speculationOf(input),
     batches: sessions > 1 ? batchesOf(input, plan, sessions) : [],
   }
+}
+
+function speculationOf({ guessing }: PlanInput): NonNullable<PlanDocument['speculation']> | null {
+  return guessing === undefined ? null : { tokens_per_step: guessing.tokens, rows_per_step: guessing.rows }
 }
 
 function batchesOf(input: PlanInput, { perPeer }: Plan, rows: number): PlanDocumentBatch[] {

@@ -17,6 +17,7 @@ export {
   UnknownPeerError,
   WhatIfError,
 } from './errors.ts'
+export { soundGuessing } from './guessing.ts'
 export { checkPlacementFile, parsePlacementFile } from './file.ts'
 export { MAX_BATCH_POINTS, soundCurve } from './curve.ts'
 export { DEVICES } from './devices.ts'
@@ -40,6 +41,7 @@ export { planRange } from './range.ts'
 export { ORIGIN } from './types.ts'
 export type {
   BatchPoint,
+  Guessing,
   Objective,
   PeerShare,
   PlacementFile,

@@ -1,4 +1,5 @@
 /** What the planner is given, checked: profiles come from other peers, and one NaN would spoil every sum. */
+import { stepOf } from './guessing.ts'
 import { PlanInputError } from './errors.ts'
 import type { BatchPoint, PlanInput } from './types.ts'
 
@@ -42,6 +43,10 @@ export function checkPlanInput(input: PlanInput): void {
     if ((link.loss ?? 0) >= 1) throw new PlanInputError(`loss of ${link.from} to ${link.to}`, `is ${link.loss}`)
   }
   checkCurve('batchCurve', input.batchCurve ?? [])
+  const { tokens, rows } = stepOf(input)
+  amount('guessing.tokens', tokens)
+  amount('guessing.rows', rows)
+  if (tokens < 1 || rows < tokens) throw new PlanInputError('guessing', `has ${tokens} tokens of ${rows} rows`)
 }
 
 function checkCurve(name: string, curve: readonly BatchPoint[]): void {

@@ -1,5 +1,6 @@
 /** What is asked for, as searches for the cheapest chain: once, or again and again under a limit. */
 import { CHUNK_ROWS } from './cost.ts'
+import { stepOf } from './guessing.ts'
 import { bottleneckOf, decodeMode, prefillMode, ringMs } from './question.ts'
 import type { Mode, Question } from './question.ts'
 import { minimise } from './search/minimise.ts'
@@ -29,7 +30,7 @@ export function bestChain(question: Question): Chain | undefined {
   const { objective } = question.input
   if (objective === 'throughput') return mostTokens(question)
   if (objective === 'first-token') return soonestFirst(question)
-  const { problem } = decodeMode(question, 1)
+  const { problem } = decodeMode(question, stepOf(question.input).rows)
   return minimise(problem, { shakes: shakesFor(question) })
 }
 

@@ -6,6 +6,7 @@ import { figuresOf } from './cost.ts'
 import type { Figures } from './cost.ts'
 import { explainFit, explainNoFit } from './explain.ts'
 import { PlanInputError } from './errors.ts'
+import { stepOf } from './guessing.ts'
 import { checkPlanInput } from './input.ts'
 import { bestChain } from './objectives.ts'
 import { predict } from './predict.ts'
@@ -78,7 +79,7 @@ export function planInOrder(listed: PlanInput, order: readonly string[]): Candid
     return place
   })
   if (figures.room(question.peers[question.origin]!) < 0) return undefined
-  const chain = withRepeats(decodeMode(question, 1).problem, places)
+  const chain = withRepeats(decodeMode(question, stepOf(input).rows).problem, places)
   const parts = chain?.stages.map(({ peer, from, to }) => ({ peer: question.peers[peer]!.id, from, to }))
   if (parts === undefined) return undefined
   return { stages: stagesOf(input, figures, parts), prediction: predict(input, figures, parts) }

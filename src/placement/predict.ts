@@ -1,6 +1,7 @@
 /** What a placement is predicted to do, and what that is made of. */
 import { batchSizes, firstTokenMs, prefillOf, sessionsOf, tokenInterval } from './objectives.ts'
 import type { Figures } from './cost.ts'
+import { stepOf } from './guessing.ts'
 import { bottleneckOf, decodeMode, questionOf, ringMs } from './question.ts'
 import type { Question } from './question.ts'
 import type { Chain } from './search/problem.ts'
@@ -51,14 +52,16 @@ function throughputOf(question: Question, chain: Pick<Chain, 'stages'>): Through
 
 function termsOf(question: Question, { stages }: Pick<Chain, 'stages'>): PlanTerm[] {
   const { figures, peers, origin, decoders, ends, input } = question
+  const { rows, tokens } = stepOf(input)
   const terms: PlanTerm[] = []
   let at = origin
   const hop = (to: number, block: number): void => {
     if (at === to) return
     const { fixed, perByte, measured } = figures.links.hop(peers[at]!.id, peers[to]!.id)
-    const wire = perByte * figures.boundary(block)
+    const wire = perByte * figures.boundary(block) * rows
     const bound = wire > fixed ? 'bandwidth' : 'latency'
-    terms.push({ kind: 'hop', peer: peers[at]!.id, to: peers[to]!.id, ms: fixed + wire, bound, measured })
+    const ms = (fixed + wire) / tokens
+    terms.push({ kind: 'hop', peer: peers[at]!.id, to: peers[to]!.id, ms, bound, measured })
     at = to
   }
   if (ends.length > 0) terms.push({ kind: 'compute', peer: input.origin, ...computing(question, origin, ends) })
@@ -73,12 +76,14 @@ function termsOf(question: Question, { stages }: Pick<Chain, 'stages'>): PlanTer
 }
 
 function computing(
-  { figures, peers }: Question,
+  { figures, input, peers }: Question,
   place: number,
   blocks: readonly PlanBlock[],
 ): Pick<PlanTerm, 'ms' | 'bound' | 'measured'> {
   const peer = peers[place]!
-  const ms = blocks.reduce((sum, block) => sum + figures.blockMs(peer, block), 0)
+  const { rows, tokens } = stepOf(input)
+  const share = rows === 1 ? 1 : figures.batch(peer, rows) / tokens
+  const ms = blocks.reduce((sum, block) => sum + figures.blockMs(peer, block), 0) * share
   const memory = blocks.some((block) => figures.memoryBound(peer, block))
   return { ms, bound: memory ? 'memory' : 'compute', measured: figures.isMeasured(peer) }
 }

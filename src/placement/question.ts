@@ -63,7 +63,7 @@ export interface Mode {
   readonly base: Float64Array
 }
 
-/** One row of each of `rows` sessions. */
+/** One row of each of `rows` sessions, or so many rows of one: of guesses, in the mean of its steps. */
 export function decodeMode({ figures, ground, peers, decoders, ends, origin }: Question, rows: number): Mode {
   const factors = peers.map((peer) => figures.batch(peer, rows))
   const busy = (peer: number, block: PlanBlock): number => figures.blockMs(peers[peer]!, block) * factors[peer]!

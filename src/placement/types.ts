@@ -80,6 +80,14 @@ export interface BatchPoint {
   readonly factor: number
 }
 
+/** What a step of decoding is with guesses in it, in the mean. */
+export interface Guessing {
+  /** Tokens that come of it: 1 and more. */
+  readonly tokens: number
+  /** Rows that go with it: no fewer than its tokens. */
+  readonly rows: number
+}
+
 export interface PlanInput {
   readonly blocks: readonly PlanBlock[]
   readonly peers: readonly PlanPeer[]
@@ -98,6 +106,8 @@ export interface PlanInput {
   readonly hopMs?: number
   /** Of peers that have none: by rising rows; between points it is linear, beyond the last by the row. @default as measured */
   readonly batchCurve?: readonly BatchPoint[]
+  /** Of one session, as was measured lately: `latency` and `msPerToken` count with it. @default a row and a token a step */
+  readonly guessing?: Guessing
 }
 
 export interface PeerShare {

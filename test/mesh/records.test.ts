@@ -41,6 +41,7 @@ const SPEED = {
   predicted_prefill_ms: 0.1,
   error: 0.5,
 }
+const USE = { digest: DIGEST, tokens_per_minute: 64, step_tokens: 1.9, step_rows: 3 }
 const BATCH = [{ rows: 8, factor: 1.9 }]
 const LINK = { peer: 'b', rtt_ms: 1, jitter_ms: null, loss: 0, down: 1e8, up: null, relayed: false }
 const PROFILE = { ...profile('anna'), addresses: ['/ip4/10.0.0.1/tcp/1'] }
@@ -148,6 +149,8 @@ describe('a record that arrives', () => {
     ['profile', '', measured({ models: [{ ...SPEED, batch: [{ rows: 8, factor: 1e300 }] }] })],
     ['profile', '', measured({ models: [{ ...SPEED, batch: Array.from({ length: 9 }, () => BATCH[0]) }] })],
     ['profile', '', measured({ models: Array.from({ length: 65 }, () => SPEED) })],
+    ['profile', '', { ...PROFILE, use: [{ ...USE, step_tokens: 0 }] }],
+    ['profile', '', { ...PROFILE, use: [{ ...USE, step_rows: 1e300 }] }],
     ['profile', '', { ...PROFILE, links: [{ ...LINK, loss: 2 }] }],
     ['profile', '', { ...PROFILE, links: [{ ...LINK, rtt_ms: 'soon' }] }],
     ['profile', '', { ...PROFILE, links: [{ ...LINK, down: 1e300 }] }],
@@ -176,9 +179,13 @@ describe('a record that arrives', () => {
   it('may tell what was measured, or nothing of it as the version before did', async () => {
     const hardware = { memory_bandwidth: 1e10, thermal: null, battery: { percent: 61, discharging: true } }
     const models = [SPEED, { ...SPEED, batch: BATCH }]
-    const body = { ...measured({ ...hardware, models: models.map((each) => ({ ...each, mood: 1 })) }), links: [LINK] }
+    const body = {
+      ...measured({ ...hardware, models: models.map((each) => ({ ...each, mood: 1 })) }),
+      links: [LINK],
+      use: [USE],
+    }
     expect(intake.offer(await sealed({ body }), 0, author.id).verdict).toBe('accepted')
-    const kept = { ...PROFILE, hardware: { ...PROFILE.hardware, ...hardware, models }, links: [LINK] }
+    const kept = { ...PROFILE, hardware: { ...PROFILE.hardware, ...hardware, models }, links: [LINK], use: [USE] }
     expect(book.find('profile', author.id)?.body).toEqual(kept)
     expect(intake.offer(await sealed({ version: clock.wall() + 1 }), 0, author.id).verdict).toBe('accepted')
     expect(book.find('profile', author.id)?.body).toEqual(PROFILE)

@@ -1,6 +1,7 @@
 /** What answers under way say of the peers that they go over, and how much a model is used. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { watchAnswer } from '../../src/peer/answer-watch.ts'
+import type { PartsWatch } from '../../src/peer/answer-watch.ts'
 import { SeenPeers } from '../../src/peer/profile-seen.ts'
 import { UseMeter } from '../../src/peer/use-meter.ts'
 import type { GenerateEvent, RouteHop } from '../../src/pipeline/index.ts'
@@ -125,4 +126,28 @@ it('use is told in powers of two, and fades', async () => {
   expect(meter.told()).toEqual([{ digest: 'd', tokens_per_minute: 128 }])
   await clock.advance(600_000)
   expect(meter.told()).toEqual([])
+})
+
+it('use is told with what a step gives where guesses come true, and without where none do', async () => {
+  const meter = new UseMeter(clock)
+  async function* events(tokens: number, counters: Readonly<Record<string, number>>): AsyncGenerator<GenerateEvent> {
+    yield { type: 'start', prompt_ids: [1], route: ROUTE }
+    const stats = { counters, decode_tokens: tokens, ms_per_token_p50: 0 }
+    yield { type: 'end', ids: Array(tokens).fill(1), stats } as unknown as GenerateEvent
+  }
+  const answered = async (tokens: number, counters: Readonly<Record<string, number>>): Promise<void> => {
+    const used: PartsWatch['used'] = (count, steps) => meter.used('d', count, steps)
+    const watched = watchAnswer(events(tokens, counters), () => undefined, {
+      clock,
+      alone: () => true,
+      part: () => undefined,
+      used,
+    })
+    for await (const event of watched) void event
+  }
+  await answered(500, {})
+  expect(meter.told()).toEqual([{ digest: 'd', tokens_per_minute: 64 }])
+  // A thousand tokens in 400 steps, each with two guesses: with the ones before, 1,500 in 900 of 1,700 rows.
+  await answered(1_000, { draft_accepted: 600, draft_tokens: 800 })
+  expect(meter.told()).toEqual([{ digest: 'd', tokens_per_minute: 256, step_tokens: 1.7, step_rows: 1.9 }])
 })

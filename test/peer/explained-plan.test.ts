@@ -11,7 +11,7 @@ const FACTS = { model: 'm', at: '2026-11-30T00:00:00.000Z', prompt_tokens: 1, to
 type Part = readonly [peer: string, from: number, to: number]
 
 /** Each hop has its rows for 1 ms on the way, 2 in the queue, 3 of computing and 4 around it, times its place from 1. */
-function traceOf(...route: readonly Part[]): SessionTrace {
+function traceOf(route: readonly Part[], tokens = 1): SessionTrace {
   const times = (place: number): NonNullable<SessionTrace['steps'][number]['hops'][number]> => {
     const [wire, queue, compute, serialize] = [1, 2, 3, 4].map((ms) => ms * (place + 1)) as [
       number,
@@ -38,7 +38,7 @@ function traceOf(...route: readonly Part[]): SessionTrace {
     hops: route.map(([peer, from, to]) => ({ peer, from, to, clock_ms: 0 })),
     steps: [
       { ...step, position: 1 },
-      { ...step, position: 2 },
+      { ...step, position: 1 + tokens },
     ],
     dropped: 0,
     void: { steps: 0, rows: 0 },
@@ -47,7 +47,7 @@ function traceOf(...route: readonly Part[]): SessionTrace {
 
 function termsOf(...route: readonly Part[]): ReturnType<typeof measuredTerms> {
   const traces = new Traces({ count: () => undefined, observe: () => undefined })
-  traces.add({ request: 'one', ...FACTS }, traceOf(...route))
+  traces.add({ request: 'one', ...FACTS }, traceOf(route))
   return measuredTerms(traces.lastOf('m')!, 'a', manifest)
 }
 
@@ -70,10 +70,16 @@ describe('the terms of an answer that was measured', () => {
     ])
   })
 
+  it('are those of a token where a step gave several', () => {
+    const traces = new Traces({ count: () => undefined, observe: () => undefined })
+    traces.add({ request: 'one', ...FACTS }, traceOf([['b', 1, 3]], 2))
+    expect(measuredTerms(traces.lastOf('m')!, 'a', manifest)[1]).toEqual({ peer: 'b', blocks: [1, 3], ms: (2 + 3) / 2 })
+  })
+
   it('are of the last answer of that model whose steps were told of', () => {
     const traces = new Traces({ count: () => undefined, observe: () => undefined })
-    traces.add({ request: 'one', ...FACTS }, traceOf(['b', 1, 3]))
-    traces.add({ request: 'two', ...FACTS, model: 'other' }, traceOf(['b', 1, 3]))
+    traces.add({ request: 'one', ...FACTS }, traceOf([['b', 1, 3]]))
+    traces.add({ request: 'two', ...FACTS, model: 'other' }, traceOf([['b', 1, 3]]))
     traces.add(
       { request: 'three', ...FACTS },
       { began: 0, hops: [], steps: [], dropped: 0, void: { steps: 0, rows: 0 } },

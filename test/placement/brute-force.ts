@@ -108,7 +108,10 @@ function everything(input: PlanInput, rows: number, ms: (peer: PlanPeer, block: 
 
 export function bruteForce(input: PlanInput, what: 'latency' | 'first-token' | 'throughput'): number {
   if (what === 'latency') {
-    return Math.min(...everything(input, 1, (peer, block) => ownMs(input, peer, block)).map(([sum]) => sum))
+    const { tokens, rows } = input.guessing ?? { tokens: 1, rows: 1 }
+    const step = (peer: PlanPeer, block: PlanBlock): number =>
+      ownMs(input, peer, block) * rowsFactor(rows, peer.batchCurve)
+    return Math.min(...everything(input, rows, step).map(([sum]) => sum)) / tokens
   }
   if (what === 'first-token') {
     const prompt = Math.min(input.prompt ?? 512, input.context)

@@ -9,6 +9,8 @@ export interface Wanted {
   readonly hasMeasured?: boolean
   /** Every second peer has measured what rows at once take there: from next to nothing to as much as one after the other. @default false */
   readonly hasCurves?: boolean
+  /** Guesses were made: a step has some rows, and gives some of these as tokens. @default false */
+  readonly hasGuesses?: boolean
 }
 
 export function randomOf(seed: number): () => number {
@@ -25,7 +27,7 @@ export function randomOf(seed: number): () => number {
 /** Sites on a map with a LAN each; speeds over two orders of size; memory from a block to the whole model. */
 export function instance(
   seed: number,
-  { peers: count, layers, objective, hasMeasured = false, hasCurves = false }: Wanted,
+  { peers: count, layers, objective, hasMeasured = false, hasCurves = false, hasGuesses = false }: Wanted,
 ): PlanInput {
   const random = randomOf(seed)
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)]!
@@ -89,5 +91,8 @@ export function instance(
       })
     }
   }
-  return { blocks, peers, links, context: 1024, concurrency: pick([1, 4, 16]), origin: 'p0', objective }
+  const concurrency = pick([1, 4, 16])
+  const rows = 1 + random() * 7
+  const guessing = hasGuesses ? { guessing: { rows, tokens: 1 + random() * (rows - 1) } } : {}
+  return { blocks, peers, links, context: 1024, concurrency, origin: 'p0', objective, ...guessing }
 }

@@ -15,6 +15,7 @@ const MORE: Readonly<Record<string, Partial<Wanted>>> = {
   '': {},
   ', where blocks and head were measured': { hasMeasured: true },
   ', where some have measured rows at once': { hasCurves: true },
+  ', where guesses come true': { hasCurves: true, hasGuesses: true },
 }
 
 function valueOf({ prediction }: Plan, goal: (typeof GOALS)[number]): number {
