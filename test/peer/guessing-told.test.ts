@@ -48,7 +48,13 @@ describe('tokens that a step gives', () => {
     const stages = [{ peer: 'origin', from: 0, to: manifest.blocks.length }]
     const seenBy = (objective: 'latency' | 'throughput'): unknown =>
       livingState({ self: 'b', mesh }, manifest, {
-        ...{ model: manifest.model, digest, epoch: 1, author: 'a', kind: 'chosen', stages, replicas: [] },
+        model: manifest.model,
+        digest,
+        epoch: 1,
+        author: 'a',
+        kind: 'chosen',
+        stages,
+        replicas: [],
         note: { origin: 'a', objective },
       } as unknown as Parameters<typeof livingState>[2])?.input.guessing
     expect(seenBy('latency')).toEqual({ tokens: 1.9, rows: 3 })

@@ -79,7 +79,7 @@ describe('guesses out of a record', () => {
   ])('%d tokens of %d rows count as %d of %d, which the planner takes', (told, rows, tokens, most) => {
     const guessing = soundGuessing(told, rows)
     expect(guessing).toEqual({ tokens, rows: most })
-    expect(() => planPlacement(input(guessing!))).not.toThrow()
+    expect(() => planPlacement(input(guessing))).not.toThrow()
   })
 
   it('that were not looked at are refused by the planner', () => {
