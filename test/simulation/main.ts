@@ -3,7 +3,10 @@
  * the faults that fired, what became of the texts, and what must not have been. Exit status 1 if there is any.
  */
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import type { Fleet } from '../../src/placement/index.ts'
+import { simulatedFleet } from './fleet.ts'
 import { run } from './run.ts'
 import type { RunResult } from './run.ts'
 import { swarm } from './swarm.ts'
@@ -68,13 +71,32 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '3' },
     swarm: { type: 'boolean', default: false },
     churn: { type: 'string', default: '0.1' },
+    fleet: { type: 'string' },
     jobs: { type: 'string', default: '1' },
     log: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 })
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
+/** What was asked for cannot be run: status 2, with the code of what is wrong. */
+function refuse(what: string): never {
+  process.stderr.write(`${what}\n`)
+  process.exit(2)
+}
+
+function readFleet(file: string): Fleet {
+  try {
+    return simulatedFleet(readFileSync(file, 'utf8'), file)
+  } catch (error) {
+    const { code = '', message } = error as Error & { readonly code?: string }
+    return refuse(`${code}: ${message}`)
+  }
+}
+
 let isBroken = false
+const fleet = values.fleet === undefined ? undefined : readFleet(values.fleet)
+if (fleet !== undefined && (values.swarm || values.peers !== undefined))
+  refuse('--fleet says which peers there are: it goes with neither --peers nor --swarm')
 if (values.swarm) {
   const started = machineNow()
   const options = { seed: Number(values.seed ?? '1'), peers: Number(values.peers ?? '100') }
@@ -88,7 +110,9 @@ if (values.swarm) {
 }
 const seeds = seedsOf(values.seed, values.seeds)
 if (Number(values.jobs) > 1 && seeds.length > 1) {
-  const peers = values.peers === undefined ? [] : ['--peers', values.peers]
+  const peers = Object.entries({ peers: values.peers, fleet: values.fleet }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, value],
+  )
   const flags = [...(values.log ? ['--log'] : []), ...(values.json ? ['--json'] : [])]
   const started = machineNow()
   const status = await inProcesses(seeds, Number(values.jobs), ['--minutes', values.minutes, ...peers, ...flags])
@@ -100,6 +124,7 @@ for (const seed of seeds) {
     seed,
     minutes: Number(values.minutes),
     ...(values.peers === undefined ? {} : { peers: Number(values.peers) }),
+    ...(fleet === undefined ? {} : { fleet }),
   }
   const started = machineNow()
   const result = await run(options, values.log ? say : undefined)

@@ -120,7 +120,7 @@ export class SimulatedPeer {
         })
         this.id = network.id
         this.network = network
-        hub.skies.settle(network.id, access)
+        hub.skies.settle(network.id, access, this.index)
         network.start()
         return network
       },

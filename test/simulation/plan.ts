@@ -1,4 +1,7 @@
 /** What a run is like: peers, devices, ways and faults, all out of the seed, in ranges as TigerBeetle's VOPR has them. */
+import type { Fleet } from '../../src/placement/index.ts'
+import { fleetDevices, fleetWays } from './fleet.ts'
+import type { Way } from './net/weather.ts'
 import type { PeerPlan } from './peer.ts'
 import type { Chance } from './random.ts'
 
@@ -30,12 +33,16 @@ export interface RunPlan {
   readonly liar: { readonly index: number; readonly share: number } | undefined
   /** Share of the rows of other peers that origins have checked. */
   readonly auditRate: number
+  /** What lies between two peers, by their places. @default what their accesses add up to */
+  readonly between: ((from: number, to: number) => Way) | undefined
 }
 
 export interface RunOptions {
   readonly seed: number
   /** @default out of the seed, 4 to 9 */
   readonly peers?: number
+  /** In place of drawn devices and links; what breaks, and when, stays drawn. */
+  readonly fleet?: Fleet
   /** Virtual minutes of faults; the time to heal comes on top. */
   readonly minutes: number
 }
@@ -46,7 +53,9 @@ const KV_ROOM = 400_000
 
 export function planRun(chance: Chance, options: RunOptions): RunPlan {
   const layers = chance.whole(4, 8)
-  const count = options.peers ?? chance.whole(4, 9)
+  const { fleet } = options
+  const count = fleet?.peers.length ?? options.peers ?? chance.whole(4, 9)
+  const given = fleet === undefined ? [] : fleetDevices(fleet, ROOM)
   const sites = chance.whole(1, 3)
   const isLossy = chance.is(0.4)
   const peers = Array.from({ length: count }, (_, index): PeerPlan => {
@@ -54,8 +63,8 @@ export function planRun(chance: Chance, options: RunOptions): RunPlan {
     return {
       index,
       device: {
-        speed: { layerMs: own.between(0.4, 6), headMs: own.between(0.2, 2) },
-        memory: Math.round(layers * 98_816 * own.between(...ROOM)) + KV_ROOM * layers,
+        speed: given[index]?.speed ?? { layerMs: own.between(0.4, 6), headMs: own.between(0.2, 2) },
+        memory: Math.round(layers * 98_816 * (given[index]?.share ?? own.between(...ROOM))) + KV_ROOM * layers,
         ...(own.is(0.1) ? { boast: own.between(3, 20) } : {}),
         skew: own.is(0.15) ? own.between(-7_200_000, 7_200_000) : 0,
       },
@@ -86,5 +95,6 @@ export function planRun(chance: Chance, options: RunOptions): RunPlan {
   // The core is more than half, and the two that keep the model are of it: somebody is left to lie.
   const liar = count >= 4 && chance.is(0.25) ? { index: count - 1, share: chance.pick([1, 0.3, 0.05]) ?? 1 } : undefined
   const auditRate = liar !== undefined || chance.is(0.3) ? chance.between(0.1, 1) : 0
-  return { layers, peers, rates, requests: chance.between(10, 40), liar, auditRate }
+  const between = fleet === undefined ? undefined : fleetWays(fleet)
+  return { layers, peers, rates, requests: chance.between(10, 40), liar, auditRate, between }
 }

@@ -55,8 +55,8 @@ export async function run(options: RunOptions, listen?: (line: string) => void):
   const guards = guard(scheduler)
   const chance = new Chance(`seed ${options.seed}`)
   const log = new RunLog(scheduler, listen)
-  const hub = new Hub(scheduler, chance.of('network'))
   const plan = planRun(chance.of('plan'), options)
+  const hub = new Hub(scheduler, chance.of('network'), plan.between)
   const violations: string[] = []
   const violated = (what: string): void => {
     log.add('VIOLATED', what)

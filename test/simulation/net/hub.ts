@@ -8,6 +8,7 @@ import { Link } from './link.ts'
 import type { SimulatedNetwork } from './network.ts'
 import { Pipe } from './pipe.ts'
 import { Skies } from './weather.ts'
+import type { Between } from './weather.ts'
 
 /** Records go by reference: a thousand peers keep each other's, and they are never changed. */
 const SHARED_PROTOCOL = '/weft/mesh/1'
@@ -24,9 +25,10 @@ export class Hub {
   tamper: Tamper | undefined
   frames = 0
 
-  constructor(scheduler: Scheduler, chance: Chance) {
+  /** @param between default: the accesses of both */
+  constructor(scheduler: Scheduler, chance: Chance, between?: Between) {
     this.scheduler = scheduler
-    this.skies = new Skies(chance, () => this.#lookAtAll())
+    this.skies = new Skies(chance, () => this.#lookAtAll(), between)
   }
 
   add(node: SimulatedNetwork): void {

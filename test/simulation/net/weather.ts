@@ -15,6 +15,9 @@ export interface Way {
 /** Half of the way: from a peer to the middle of the network, or back. */
 export type Access = Way
 
+/** The usual way from one peer to another, by their places in the plan of the run. */
+export type Between = (from: number, to: number) => Way
+
 export interface Weather {
   readonly chance: Chance
   way(from: string, to: string): Way
@@ -24,17 +27,23 @@ export interface Weather {
 export class Skies implements Weather {
   readonly chance: Chance
   readonly #changed: () => void
+  readonly #between: Between | undefined
+  readonly #places = new Map<string, number>()
   readonly #access = new Map<string, Access>()
   readonly #storms = new Map<string, Partial<Way>>()
   readonly #cuts = new Map<object, (from: string, to: string) => boolean>()
 
-  constructor(chance: Chance, changed: () => void) {
+  /** @param between default: the accesses of both */
+  constructor(chance: Chance, changed: () => void, between?: Between) {
     this.chance = chance
     this.#changed = changed
+    this.#between = between
   }
 
-  settle(peer: string, access: Access): void {
+  /** @param place among the peers of the run */
+  settle(peer: string, access: Access, place?: number): void {
     this.#access.set(peer, access)
+    if (place !== undefined) this.#places.set(peer, place)
   }
 
   /** @returns how to mend it */
@@ -59,8 +68,11 @@ export class Skies implements Weather {
   }
 
   way(from: string, to: string): Way {
-    const one = this.#of(from)
-    const other = this.#of(to)
+    const [here, there] = [this.#places.get(from), this.#places.get(to)]
+    const isGiven = this.#between !== undefined && here !== undefined && there !== undefined
+    const usual = isGiven ? halfOf(this.#between(here, there)) : undefined
+    const one = this.#of(from, usual)
+    const other = this.#of(to, usual)
     return {
       latency: one.latency + other.latency,
       jitter: one.jitter + other.jitter,
@@ -74,9 +86,15 @@ export class Skies implements Weather {
     return false
   }
 
-  #of(peer: string): Access {
-    const usual = this.#access.get(peer) ?? { latency: 1, jitter: 0, rate: 10_000, loss: 0 }
+  /** @param given its half of this way, where that is no matter of its access */
+  #of(peer: string, given?: Access): Access {
+    const usual = given ?? this.#access.get(peer) ?? { latency: 1, jitter: 0, rate: 10_000, loss: 0 }
     const storm = this.#storms.get(peer)
     return storm === undefined ? usual : { ...usual, ...storm }
   }
+}
+
+/** Faults make the access of a peer worse: each has half of what lies between it and another. */
+function halfOf({ latency, jitter, rate, loss }: Way): Access {
+  return { latency: latency / 2, jitter: jitter / 2, rate, loss: loss / 2 }
 }
