@@ -3,8 +3,10 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Clock } from '../util/index.ts'
 import { createLabelFilter } from './labels.ts'
 import type { Labels } from './labels.ts'
-import { COUNTERS, GAUGES, HISTOGRAMS } from './metrics-table.ts'
-import type { CounterName, GaugeName, GaugeRow, HistogramName, HistogramRow, MetricRow } from './metrics-table.ts'
+import { HISTOGRAMS } from './histograms-table.ts'
+import type { HistogramName, HistogramRow } from './histograms-table.ts'
+import { COUNTERS, GAUGES } from './metrics-table.ts'
+import type { CounterName, GaugeName, GaugeRow, MetricRow } from './metrics-table.ts'
 
 export interface Telemetry {
   /** Adds `by` (default 1; negative or not finite is ignored: a counter never goes back). */

@@ -12,8 +12,8 @@ const PATIENCE_MS = 400_000
 function attack(isAsked: (id: string) => boolean): void {
   test.each(ATTACKS.filter(({ id }) => isAsked(id)).map((one) => [one.id, one.name, one] as const))(
     '%s, %s, succeeds without the defence, and not with it',
-    async (_, __, { control, defended }) => {
-      const outcomes = [...(await control('few')), ...(await defended('few'))]
+    async (_, __, one) => {
+      const outcomes = [...(await one.control('few')), ...(await one.defended('few'))]
       expect(outcomes.filter(({ holds }) => !holds)).toEqual([])
       expect(outcomes.length).toBeGreaterThan(1)
     },

@@ -62,11 +62,11 @@ describe('weft policy', () => {
     const rules = [{ name: 'loose', allow: ['route'], models: ['tiny*'] }]
     await here('policy', 'apply', await file('closed.json', { schema: 'weft.policy/1', rules }))
     expect((await here('policy', 'explain')).stdout).toMatch(
-      /be sent activations of prompts of this peer: nobody, since nothing of it may leave; a rule would allow: any peer/,
+      /be sent activations of prompts of this peer: nobody, since nothing of it may leave; a rule would allow: [a]ny peer/,
     )
     await here('policy', 'apply', await file('open.json', { ...POLICY, rules }))
     expect((await here('policy', 'explain')).stdout).toMatch(
-      /be sent activations of prompts of this peer: of those that it may leave to: any peer/,
+      /be sent activations of prompts of this peer: of those that it may leave to: [a]ny peer/,
     )
   })
 
