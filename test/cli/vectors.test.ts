@@ -172,6 +172,15 @@ describe('frame', () => {
     expect(decoded).toEqual({ id: '1', ok: true, ...more })
   })
 
+  it('has the name of a boundary where there is one, and no field where there is none', async () => {
+    const stated = '5a'.repeat(16)
+    const [one] = await results('frame', [{ op: 'encode', frame: { ...fields, stated } }])
+    expect(one).toMatchObject({ ok: true, frame: { stated } })
+    const [again] = await results('frame', [{ op: 'decode', bytes: one!['bytes'] }])
+    expect(again!['frame']).toEqual(one!['frame'])
+    expect(kinds(await results('frame', [{ op: 'encode', frame: { ...fields, stated: '5a' } }]))).toEqual(['length'])
+  })
+
   it('reads several frames, and refuses damage wherever it is', async () => {
     const [{ bytes }] = (await results('frame', [{ op: 'encode', frame: fields }])) as unknown as [{ bytes: string }]
     const two = await results('frame', [{ op: 'decode', bytes: bytes + bytes }])

@@ -9,6 +9,7 @@ import {
   FrameDecoder,
   FrameError,
   HEADER_BYTES,
+  STATED_BYTES,
 } from '../../../net/index.ts'
 import type { DType, Frame } from '../../../net/index.ts'
 import { bytesOf, hexOf, Refusal, textOf, wholeOf, wholesOf } from './suite.ts'
@@ -74,6 +75,9 @@ function frameOf(fields: VectorCase): Frame {
   const whole = (field: string, most: number): number => wholeOf(fields, field, 0, most, 0)
   const digest = optionalBytes(fields, 'digest')
   if (digest !== undefined && digest.length !== DIGEST_BYTES) throw new Refusal('length', '"digest" is not 32 bytes')
+  const stated = optionalBytes(fields, 'stated')
+  if (stated !== undefined && stated.length !== STATED_BYTES)
+    throw new Refusal('length', `"stated" is not ${STATED_BYTES} bytes`)
   return frame({
     type: wholeOf(fields, 'type', 0, U8),
     dtype: dtypeOf(fields['dtype']),
@@ -91,6 +95,7 @@ function frameOf(fields: VectorCase): Frame {
     payload: optionalBytes(fields, 'payload') ?? new Uint8Array(0),
     control: controlOf(fields),
     ...(digest === undefined ? {} : { digest }),
+    ...(stated === undefined ? {} : { stated }),
   })
 }
 
@@ -113,12 +118,13 @@ function controlOf(fields: VectorCase): Uint8Array {
 }
 
 function describe(value: Frame): VectorCase {
-  const { payload, control, digest, dtype, ...fields } = value
+  const { payload, control, digest, dtype, stated, ...fields } = value
   const name = Object.entries(DTYPE).find(([, number]) => number === dtype)![0]
   return {
     ...fields,
     dtype: name,
     digest: hexOf(digest),
+    ...(stated.some((byte) => byte !== 0) ? { stated: hexOf(stated) } : {}),
     payload: hexOf(payload),
     control: hexOf(control),
     ...(control.length === 0 ? {} : { control_value: jsonOf(refusing(() => decodeControl(control))) }),
