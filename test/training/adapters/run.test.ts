@@ -117,7 +117,8 @@ describe('a run', () => {
 
 it.each([
   ['other tasks', { task: 'binary' }, 'task'],
-  ['a loss', { loss: { kind: 'mse' } }, 'loss'],
+  ['a loss', { loss: { kind: 'cross-entropy' } }, 'loss'],
+  ['a loss of another task', { loss: { kind: 'mse' } }, 'loss.kind'],
   ['rounded gradients of a soft prompt', { adapter: { kind: 'prompt', tokens: 3 }, gradients: 'int8' }, 'gradients'],
   ['windows beyond the context', { data: { ...PLAN.data, length: 4096 } }, 'data.length'],
   ['a split that leaves nothing', { split: { share: { test: 0.5, validation: 0.5 } } }, 'split'],
