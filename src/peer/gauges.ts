@@ -30,7 +30,6 @@ export function setGauges({ gauge, gauges }: Pick<Telemetry, 'gauge' | 'gauges'>
       .usage()
       .then((bytes) => (stored = bytes))
       .catch(() => undefined)
-  look()
   gauge('store_bytes', () => {
     look()
     return stored

@@ -3,13 +3,15 @@ import { describe, expect, it } from 'vitest'
 import type { Network } from '../../src/net/index.ts'
 import { LocalPeer } from '../../src/peer/local-peer.ts'
 import type { LocalPeerNeeds } from '../../src/peer/local-peer.ts'
+import { createTelemetry } from '../../src/telemetry/index.ts'
 import { virtualClock } from '../mesh/support/virtual-clock.ts'
 import type { VirtualClock } from '../mesh/support/virtual-clock.ts'
 
 const OTHER = '12D3KooWEf4nckrFjHpj8Rs9rv8Liyy8qLKk8haY54asdqCDGkRj'
 
 function peerWith(clock: VirtualClock, ping: Network['ping']): LocalPeer {
-  return new LocalPeer({ self: 'self', home: '/nowhere', clock, network: { ping } } as unknown as LocalPeerNeeds)
+  const needs = { self: 'self', home: '/nowhere', clock, network: { ping }, telemetry: createTelemetry({ clock }) }
+  return new LocalPeer(needs as unknown as LocalPeerNeeds)
 }
 
 /** The other side is frozen: only the signal ends the wait. */
