@@ -3,6 +3,8 @@ import type { ModelManifest } from '../models/index.ts'
 import type { Failover, GenerateRequest, RouteSegment } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Replacements } from './failover.ts'
+import type { KeptOut } from './plan-input.ts'
+import { keptOut } from './site-gates.ts'
 import type { Site } from './site.ts'
 import type { Tracked } from './under-way.ts'
 
@@ -13,13 +15,15 @@ export interface RequestFailoverNeeds {
   readonly self: string
   readonly telemetry: Pick<Telemetry, 'count'>
   readonly replacements: Replacements
-  readonly site: Pick<Site, 'mayRoute'>
+  readonly site: Pick<Site, 'admit' | 'mayRoute'>
+  readonly quarantine: KeptOut
 }
 
 export interface RequestFailover extends Failover {
   /**
    * The route of a text that begins anew: where it is now, with others in the place of whoever has gone or is kept out since.
-   * Where nobody can take their place it stays as it is, and its session waits for somebody as any other does.
+   * Where nobody can take the place of one that has gone it stays as it is: its session finds that one gone when it opens, and recovers as any other does.
+   * @throws PeerQuarantinedError, RoleError, PolicyRefusedError: nobody can take the place of one that is kept out
    */
   anew(at: readonly RouteSegment[]): readonly RouteSegment[]
 }
@@ -45,7 +49,16 @@ export function failoverOf(
       if (by !== undefined) telemetry.count('retries')
       return by
     },
-    anew: (at) => permitted(replacements.repair(manifest, at, allowed)) ?? at,
+    anew: (at) => {
+      const moved = permitted(replacements.repair(manifest, at, allowed))
+      if (moved !== undefined) return moved
+      // As a request that begins is refused: what was going on when it was kept out does not begin once more over it.
+      keptOut(site, needs.quarantine).refuse(
+        at.map(({ peer }) => peer),
+        manifest.model,
+      )
+      return at
+    },
     isReachable: (peer) => replacements.isReachable(peer),
     kernel: (peer) => replacements.kernel(peer),
     patience: deadline ?? PATIENCE_MS,

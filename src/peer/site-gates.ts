@@ -10,7 +10,7 @@ import type { KeptOut } from './plan-input.ts'
 import type { Site } from './site.ts'
 
 /** Peers that an audit has convicted, and those that no prompt of this peer may reach. */
-export function keptOut(site: Site, quarantine: KeptOut): KeptOut {
+export function keptOut(site: Pick<Site, 'admit' | 'mayRoute'>, quarantine: KeptOut): KeptOut {
   return {
     has: (peer, model) => quarantine.has(peer) || !site.mayRoute(peer, model),
     isListed: (peer, model) => quarantine.isListed(peer) || !site.mayRoute(peer, model),

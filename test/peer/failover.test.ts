@@ -141,7 +141,19 @@ describe('the route of a text that begins anew', () => {
         self: 'self',
         telemetry: { count: () => undefined },
         replacements,
-        site: { mayRoute: (peer) => peer !== forbidden },
+        site: {
+          mayRoute: (peer) => peer !== forbidden,
+          admit: ({ peer }) => {
+            throw new Error(`the policy keeps ${peer} out`)
+          },
+        },
+        quarantine: {
+          has: (peer) => peer === keptOut,
+          isListed: (peer) => peer === keptOut,
+          refuse: (all) => {
+            if ([...all].includes(keptOut ?? '')) throw new Error(`${keptOut} is in quarantine`)
+          },
+        },
       },
       manifest,
       placement === undefined ? {} : { placement },
@@ -168,5 +180,13 @@ describe('the route of a text that begins anew', () => {
     expect(anew({ model: manifest.model, stages })[1]).toEqual({ ...LOST, peer: 'kept' })
     expect(anew('local')).toEqual(at)
     expect(anew(undefined, 'ready')).toEqual(at)
+  })
+
+  it('is refused where one of it is kept out by now and nobody else may take its blocks', () => {
+    peers.set('lost', { rtt: 1, held: [] })
+    expect(() => anew('local', 'kept')).toThrow('the policy keeps kept out')
+    keptOut = 'lost'
+    expect(() => anew('local')).toThrow('lost is in quarantine')
+    expect(anew()[1]).toEqual({ ...LOST, peer: 'ready' })
   })
 })
