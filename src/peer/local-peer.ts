@@ -127,7 +127,7 @@ export class LocalPeer implements Peer {
     signal?: AbortSignal,
   ): Promise<Inference> {
     const run = (end: AbortSignal): Promise<Inference> =>
-      underAlias(this.#needs, model, request, (named, asked) =>
+      underAlias({ ...this.#needs, signal: end }, model, request, (named, asked) =>
         inferOverPeers(this.#needs.inferring, named, inputs, asked, end),
       )
     return this.#needs.requests.infer(model, run, signal)
@@ -147,7 +147,7 @@ export class LocalPeer implements Peer {
 
   inferFiles(request: InferFilesRequest, signal?: AbortSignal): Promise<InferredFiles> {
     const run = (end: AbortSignal): Promise<InferredFiles> =>
-      underAlias(this.#needs, request.model, request, (model, asked) =>
+      underAlias({ ...this.#needs, signal: end }, request.model, request, (model, asked) =>
         inferFiles(this.#needs.inferring, { ...asked, model }, end),
       )
     return this.#needs.requests.infer(request.model, run, signal)

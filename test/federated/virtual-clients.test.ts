@@ -1,7 +1,7 @@
 /** Virtual clients over threads: who computes a client changes no number, and what one throws comes through. */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { checkFedPlan, simulateFederation } from '../../src/federated/index.ts'
 import type { SimulationSpec } from '../../src/federated/index.ts'
 import { ThreadShare } from '../../src/federated/simulate/thread-share.ts'
@@ -37,13 +37,19 @@ describe('virtual clients', () => {
   test.each(isWhole ? cases : [cases[1], cases[3]])(
     'are the same over one thread and several: %s',
     async (_, changes, spec) => {
+      const beside = vi.spyOn(ThreadShare.prototype, 'prepare')
+      onTestFinished(() => beside.mockRestore())
       const alone = await simulated(changes, { ...spec, threads: 1 })
+      expect(beside).not.toHaveBeenCalled()
       expect(Object.keys(alone)).toEqual(
         expect.arrayContaining(['curve.png', 'curve.svg', 'model.onnx', 'result.json']),
       )
       expect(Object.keys(alone).filter((name) => name.endsWith('.npz'))).toHaveLength(3)
-      for (const threads of isWhole ? [2, 5] : [3])
+      for (const threads of isWhole ? [2, 5] : [3]) {
+        beside.mockClear()
         expect(await simulated(changes, { ...spec, threads })).toEqual(alone)
+        expect(new Set(beside.mock.contexts).size).toBe(threads - 1)
+      }
     },
     60_000,
   )

@@ -8,6 +8,8 @@ import { WHOLE_MODELS } from './outlet.ts'
 import type { Aliases } from './picked.ts'
 
 export interface AliasNeeds {
+  /** Of the request: who has had enough counts neither for nor against what is tried. */
+  readonly signal: AbortSignal
   readonly federation: { readonly rollouts: Aliases }
   readonly inferring: { readonly random: RandomSource }
 }
@@ -18,7 +20,7 @@ export interface AliasNeeds {
  * @throws NothingServesError, and what `run` throws
  */
 export async function underAlias<Result, Asked extends InferRequest>(
-  { federation: { rollouts }, inferring: { random } }: AliasNeeds,
+  { signal, federation: { rollouts }, inferring: { random } }: AliasNeeds,
   model: string,
   request: Asked,
   run: (model: string, request: Asked) => Promise<Result>,
@@ -34,6 +36,7 @@ export async function underAlias<Result, Asked extends InferRequest>(
     picked.ended(false)
     return result
   } catch (error) {
+    if (signal.aborted) throw error
     // The name stands for a model that was put there: that it is missing is no fault of who asked.
     const isFault = error instanceof ModelUnknownError || toWeftError(error).info.http >= 500
     picked.ended(isFault)
