@@ -126,9 +126,10 @@ test('stop ends a job at one site in mid-round, with its reason: it makes no rou
   expect(stopped.stdout).toMatch(new RegExp(`^${name} {2}heart {2}stopped`))
   const isMissed = ({ waits }: JobStatus, ms: number): boolean =>
     waits?.for.includes(b.site.identity.id) === true && waits.ms >= ms
-  await until(a, name, (status) => isMissed(status, 0))
+  // One of the two aggregates, and the other has it from that one.
+  for (const each of [a, c]) await until(each, name, (status) => isMissed(status, 0))
   const at = await roundsAt()
-  await until(a, name, (status) => isMissed(status, 1000))
+  for (const each of [a, c]) await until(each, name, (status) => isMissed(status, 1000))
   expect(await roundsAt()).toBe(at)
   const { events } = (await b.document('log', name)) as { events: { event: string; why?: string }[] }
   expect(events.filter(({ event }) => event === 'left').map(({ why }) => why)).toEqual(['enough'])

@@ -51,7 +51,7 @@ export function describeJob(
     connected: peer === needs.identity.id || needs.isPresent(peer),
   }))
   const standing = running?.standing.current
-  const waiting = running?.coordinator.waiting
+  const waiting = running?.waiting
   const state = stateOf(folder, running)
   const error = running?.error ?? running?.held
   const { rounds, sumsOfEach } = extentOf(plan)

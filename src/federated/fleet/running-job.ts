@@ -17,9 +17,10 @@ import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { wordsFrom } from '../privacy/words.ts'
 import { Coordinator } from '../rounds/coordinator.ts'
 import { COORDINATOR_TIMES } from '../rounds/coordinator-types.ts'
-import type { CoordinatorNeeds } from '../rounds/coordinator-types.ts'
+import type { CoordinatorNeeds, Waiting } from '../rounds/coordinator-types.ts'
 import { JobView } from '../rounds/job-view.ts'
-import { MEMBER_TIMES, MemberLoop } from '../rounds/member-loop.ts'
+import { MemberLoop } from '../rounds/member-loop.ts'
+import { MEMBER_TIMES } from '../rounds/member-types.ts'
 import { folderFiles, MemberState } from '../rounds/member-state.ts'
 import type { RoundFacts } from '../rounds/sum-math.ts'
 import type { Pipe } from '../rounds/pipe.ts'
@@ -150,6 +151,11 @@ export class RunningJob {
     if (this.isOver) return 'over'
     if (this.#held !== undefined) return 'held by the policy'
     return this.#loop?.stage ?? 'aggregates alone'
+  }
+
+  /** Whom the round waits for: known here where this peer aggregates, else as whoever does says. */
+  get waiting(): Waiting | undefined {
+    return this.coordinator.waiting ?? this.#loop?.waiting
   }
 
   get aggregator(): string | undefined {

@@ -2,14 +2,13 @@
 import { JobRefusedError, SumLostError } from '../plan/errors.ts'
 import { timeInWords } from '../plan/train-plan.ts'
 import type { Prepared } from '../site/site.ts'
+import type { Waiting } from './coordinator-types.ts'
 import { Lookout } from './lookout.ts'
-import type { LookoutNeeds } from './lookout.ts'
 import { madeOf, stateAfter } from './made-state.ts'
-import type { RoundFacts } from './sum-math.ts'
+import type { MemberNeeds } from './member-types.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { secureRound } from './secure-round.ts'
-import type { SecureRoundNeeds } from './secure-round.ts'
 import { decodeState, encodeState, stateHash, stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
 import { tellPlain } from './plain-member.ts'
@@ -17,58 +16,9 @@ import type { Outcome } from './plain-member.ts'
 import { resultBytes, validSigners } from './signed-result.ts'
 import type { RoundResult } from './signed-result.ts'
 import { MOST_AHEAD, takeUp } from './take-up.ts'
+import { ToldWait } from './told-wait.ts'
 import { validVotes, voteBytes } from './votes.ts'
 import { bodyOf, expectOf, factsOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
-import type { Vote } from './wire.ts'
-
-export interface MemberTimes {
-  /** An aggregator that waits says so every two seconds; one that does not is gone. */
-  readonly silenceMs: number
-  /** Between two looks for somebody who aggregates. */
-  readonly retryMs: number
-  /** A candidate that failed is passed over for so long. */
-  readonly skipMs: number
-  /** Between two looks whether somebody who comes earlier in the order is there after all. */
-  readonly probeMs: number
-  /** In place of what the plan gives for the result of a signed sum. */
-  readonly lostMs?: number
-}
-
-export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
-
-export interface MemberNeeds
-  extends Pick<LookoutNeeds, 'clock' | 'progress'>, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
-  /** @throws when the peer cannot be reached */
-  readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
-  /** Whether another peer is there at all, for what is said of who is missing. */
-  readonly connected?: ((peer: string) => boolean) | undefined
-  /** Throws when this site must not go on: its plan has changed, say. */
-  readonly permit: () => void | Promise<void>
-  readonly times: MemberTimes
-  readonly log: (event: string, facts: Record<string, unknown>) => void
-  /** Told of each secure sum, and again when a state was made of it: what this member can say later of what it was told. */
-  readonly told?: ((sum: SumReceipt) => Promise<void>) | undefined
-  /** Told of what this member signed of a round, and again with the signatures of the others. */
-  readonly signed?:
-    | ((signed: { readonly result: RoundResult; readonly signatures: readonly Vote[] }) => Promise<void>)
-    | undefined
-  readonly applied: (
-    before: FedState,
-    facts: RoundFacts & { readonly members: number; session: number },
-  ) => Promise<void>
-}
-
-/** What a member was told in a round. */
-export interface SumReceipt {
-  readonly session: number
-  /** PeerId. */
-  readonly aggregator: string
-  readonly sid: Uint8Array
-  /** SHA-256 of the packed sum. */
-  readonly digest: Uint8Array
-  /** Hash of the state that this member made of it; null: none, or not yet. */
-  readonly state: Uint8Array | null
-}
 
 /** Until here nothing has begun that others wait for. */
 const EARLY: ReadonlySet<string> = new Set(['waits', 'training', 'advertised', 'sent'])
@@ -77,6 +27,7 @@ export class MemberLoop {
   readonly #needs: MemberNeeds
   readonly #lookout: Lookout
   readonly #abort = new AbortController()
+  readonly #told: ToldWait
   readonly #skipped = new Map<string, number>()
   #prepared: { readonly hash: string; readonly prepared: Prepared } | undefined
   #aggregator: string | undefined
@@ -90,6 +41,7 @@ export class MemberLoop {
   constructor(needs: MemberNeeds) {
     this.#needs = needs
     this.#lookout = new Lookout(needs)
+    this.#told = new ToldWait(needs.clock, needs.job.peers)
   }
 
   get aggregator(): string | undefined {
@@ -98,6 +50,11 @@ export class MemberLoop {
 
   get stage(): string {
     return this.#stage
+  }
+
+  /** Whom the round waits for, as the aggregator says. */
+  get waiting(): Waiting | undefined {
+    return this.#told.waiting
   }
 
   stop(): void {
@@ -146,7 +103,7 @@ export class MemberLoop {
     void this.#lookout.watch(better, pipe, () => this.#leave(pipe))
     try {
       await this.#converse(
-        onlyWhile(pipe, () => this.#checkAdmitted(peer)),
+        onlyWhile(this.#told.heardOn(pipe), () => this.#checkAdmitted(peer)),
         signal,
       )
       this.#skipped.clear()
@@ -172,6 +129,7 @@ export class MemberLoop {
       cancel?.()
       signal.removeEventListener('abort', stop)
       this.#aggregator = undefined
+      this.#told.clear()
       this.#stage = 'idle'
       pipe.close()
     }
