@@ -21,6 +21,7 @@ for (const file of readdirSync(own)
     'pipeline.ts',
     'plan.ts',
     'secagg.ts',
+    'start.ts',
     'swarm.ts',
     'training.ts',
   ].includes(file)
