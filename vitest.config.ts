@@ -1,10 +1,14 @@
 import { defineConfig } from 'vitest/config'
+import { LONG_SUITES } from './test/long-suites.ts'
+import { isLong } from './test/whole.ts'
 
 /** Suites that leave nothing behind in their process: their files share it, which saves each its start and its imports. */
 const TOGETHER =
   'api cli compress data federated library mesh models net onnx peer pipeline placement store telemetry training trust util'
     .split(' ')
     .map((room) => `test/${room}/**/*.test.ts`)
+
+const left = isLong ? [] : LONG_SUITES.map((name) => `test/${name}.test.ts`)
 
 const limits = { testTimeout: 60_000, hookTimeout: 60_000 }
 
@@ -13,8 +17,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     projects: [
-      { test: { ...limits, name: 'together', include: TOGETHER, isolate: false } },
-      { test: { ...limits, name: 'apart', include: ['test/**/*.test.ts'], exclude: TOGETHER } },
+      { test: { ...limits, name: 'together', include: TOGETHER, exclude: left, isolate: false } },
+      { test: { ...limits, name: 'apart', include: ['test/**/*.test.ts'], exclude: [...TOGETHER, ...left] } },
     ],
   },
 })

@@ -1,5 +1,6 @@
 /** What is left out of `npm test` for its length is run by `npm run test:long`, all of it. */
 import { expect, test } from 'vitest'
+import { LONG_SUITES } from '../long-suites.ts'
 import { read, sourceFiles } from './repository.ts'
 
 test('npm run test:long names each suite that waits for it, and no other', () => {
@@ -7,9 +8,10 @@ test('npm run test:long names each suite that waits for it, and no other', () =>
   const [command = ''] = [scripts['test:long']]
   expect(command).toContain('WEFT_TEST_LONG=1 vitest run ')
   const named = command.split('vitest run ')[1]!.split(' ')
-  const suites = sourceFiles('test').filter(
-    (path) => path.endsWith('.test.ts') && read(path).includes(['runIf(', 'isLong)'].join('')),
-  )
+  const all = sourceFiles('test').filter((path) => path.endsWith('.test.ts'))
+  const long = LONG_SUITES.map((name) => `test/${name}.test.ts`)
+  expect(long.filter((path) => !all.includes(path))).toEqual([])
+  const suites = all.filter((path) => long.includes(path) || read(path).includes(['runIf(', 'isLong)'].join('')))
   expect(suites.length).toBeGreaterThan(5)
   // Vitest takes each for a part of a path.
   expect(suites.filter((path) => !named.some((part) => path.includes(part)))).toEqual([])
