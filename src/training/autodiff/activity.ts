@@ -19,8 +19,8 @@ const CHOICES: ReadonlyMap<string, ReadonlySet<number>> = new Map([
   ['Dropout', new Set([1])],
   ['MaxRoiPool', new Set([1])],
   ['CastLike', new Set([1])],
-  // Quantized weights stay as they are.
-  ['com.microsoft:MatMulNBits', new Set([1, 2, 3, 4])],
+  // Whole numbers, and where they lie. Scales are of floating point, and have a gradient where it is asked for.
+  ['com.microsoft:MatMulNBits', new Set([1, 4])],
 ])
 
 export interface Activity {

@@ -79,19 +79,22 @@ function unpadded(site: RewriteSite, input: number, keys: string): readonly stri
   return [site.op('LessOrEqual', [positionsFrom(site, site.int64s([0]), keys), last])]
 }
 
-/** com.microsoft, version 1: queries, keys and values [batch, length, heads * size]; keys may be in heads already. */
+/**
+ * com.microsoft, version 1: queries, keys and values [batch, length, heads * size]; keys may be in heads already. Where keys
+ * and values are left out they are in the first input, [batch, length, heads, 3, size], and where values alone are, they are
+ * with the keys, [batch, length, heads, 2, size]. The engine has no kernel of the packed forms on a CPU.
+ */
 const multiHead: Rewrite = (site) => {
   const heads = site.int('num_heads', 1)
-  if (!site.given(1) || !site.given(2)) throw site.refusal('its queries, keys and values are packed')
-  const width = site.given(3) ? headSize(site, site.input(0), 1) : 0
+  const width = site.given(3) ? queryWidth(site) : 0
   const biased = (index: number): string => {
-    const input = site.input(index)
+    const input = unpacked(site, index)
     if (!site.given(3)) return input
     const end = index === 2 ? 2 ** 31 : (index + 1) * width
     return site.add(input, site.slice(site.input(3), 0, index * width, end))
   }
   const inHeads = (index: number): string =>
-    site.rank(site.input(index)) === 4 ? site.input(index) : splitHeads(site, biased(index), heads)
+    site.given(index) && site.rank(site.input(index)) === 4 ? site.input(index) : splitHeads(site, biased(index), heads)
   const query = inHeads(0)
   const [key, value] = [withPast(site, 6, inHeads(1)), withPast(site, 7, inHeads(2))]
   const [length, keys] = [sizeOf(site, query, 2), sizeOf(site, key, 2)]
@@ -108,6 +111,23 @@ const multiHead: Rewrite = (site) => {
   site.returns(0, joinHeads(site, result))
   site.returns(1, key)
   site.returns(2, value)
+}
+
+/** All heads of a query together. */
+function queryWidth(site: RewriteSite): number {
+  if (site.given(1)) return headSize(site, site.input(0), 1)
+  const [, , heads, , size] = site.shape(site.input(0)) ?? []
+  if (typeof heads === 'number' && typeof size === 'number') return heads * size
+  throw site.refusal('the size of its heads is not known before it runs')
+}
+
+/** Query, key or value as [batch, length, heads * size]. */
+function unpacked(site: RewriteSite, index: number): string {
+  const holder = site.given(index) ? index : index === 2 && site.given(1) ? 1 : 0
+  const isAlone = holder === index && !(index === 0 && !site.given(1)) && !(index === 1 && !site.given(2))
+  if (isAlone) return site.input(index)
+  const part = site.op('Gather', [site.input(holder), site.builder.int64(index - holder)], { axis: 3 })
+  return site.op('Reshape', [part, site.int64s([0, 0, -1])])
 }
 
 /** Of com.microsoft: a scale of 0 is the usual one; `input` is where the bias comes in. */
@@ -132,22 +152,26 @@ function keyMask(site: RewriteSite, input: number, keys: string): readonly strin
   throw site.refusal(`its mask has ${rank} dimensions`)
 }
 
-/** com.microsoft, version 1: with the projection of queries, keys and values in it. */
+/** com.microsoft, version 1: with the projection of queries, keys and values in it; a past is both, [2, batch, ...]. */
 const projected: Rewrite = (site) => {
   const heads = site.int('num_heads', 1)
-  if (site.given(4)) throw site.refusal('it has a past')
-  const sizes = site.ints('qkv_hidden_sizes')
+  if (site.given(6)) throw site.refusal('its past is in a buffer that it shares')
   const all = site.op('MatMul', [site.input(0), site.input(1)])
   const whole = site.given(2) ? site.add(all, site.input(2)) : all
   const width = site.shape(site.input(1))?.[1]
   if (typeof width !== 'number') throw site.refusal('the size of its weights is not known before it runs')
-  const widths = sizes ?? [width / 3, width / 3, width / 3]
+  const widths = site.ints('qkv_hidden_sizes') ?? [width / 3, width / 3, width / 3]
   let from = 0
-  const [query, key, value] = widths.map((own) =>
+  const [query, ...present] = widths.map((own) =>
     splitHeads(site, site.slice(whole, 2, from, (from += own)), heads),
   ) as [string, string, string]
-  const keys = sizeOf(site, key, 2)
-  const seen = site.int('unidirectional', 0) === 1 ? causal(site, site.int64s([0]), keys, keys) : []
+  const pastPart = (index: number): string => site.op('Gather', [site.input(4), site.builder.int64(index)], { axis: 0 })
+  const [key, value] = present.map((part, index) =>
+    site.given(4) ? site.op('Concat', [pastPart(index), part], { axis: 2 }) : part,
+  ) as [string, string]
+  const [length, keys] = [sizeOf(site, query, 2), sizeOf(site, key, 2)]
+  const past = site.sub(keys, length)
+  const seen = site.int('unidirectional', 0) === 1 ? causal(site, past, length, keys) : []
   const result = attend(site, {
     query,
     key,
@@ -158,6 +182,15 @@ const projected: Rewrite = (site) => {
     ...scaleAndBias(site, 5),
   })
   site.returns(0, joinHeads(site, result))
+  if (site.output(1) !== '') {
+    site.returns(
+      1,
+      site.concat(
+        [key, value].map((part) => site.unsqueeze(part, [0])),
+        0,
+      ),
+    )
+  }
 }
 
 /** ONNX's own, of operator sets 23 and 24. */

@@ -1,6 +1,7 @@
 /** The engine's fused operators (com.microsoft, version 1), taken apart. */
 import { float } from '../node-builder.ts'
 import type { Rewrite, RewriteSite } from '../rewrite.ts'
+import { positionsFrom } from './heads.ts'
 
 /** Products with transposes of the last two dimensions, scaled. */
 const fusedMatMul: Rewrite = (site) => {
@@ -59,6 +60,31 @@ function skipped(operator: string, scale: number, shift: number | undefined, bia
   }
 }
 
+/**
+ * Rows of a table of words, one of places and one of segments, added up and normalized. The second output counts what a mask
+ * lets through in each row, the third is the sum.
+ */
+const embedding: Rewrite = (site) => {
+  const [ids, kinds, mask, positions] = [0, 1, 7, 8].map((index) => site.input(index)) as [
+    string,
+    string,
+    string,
+    string,
+  ]
+  const length = site.op('Shape', [ids], { start: 1, end: 2 })
+  const places = positions === '' ? positionsFrom(site, site.int64s([0]), length) : positions
+  const words = site.add(site.op('Gather', [site.input(2), ids]), site.op('Gather', [site.input(3), places]))
+  const total = kinds === '' ? words : site.add(words, site.op('Gather', [site.input(4), kinds]))
+  const epsilon = float(site.float('epsilon', 1e-12))
+  site.returns(0, site.op('LayerNormalization', [total, site.input(5), site.input(6)], { axis: -1, epsilon }))
+  if (site.output(1) !== '') {
+    const batch = site.op('Shape', [ids], { start: 0, end: 1 })
+    const ones = (): string => site.cast(site.op('Equal', [mask, site.builder.scalar('int32', 1)]), 'int32')
+    site.returns(1, mask === '' ? site.filled('int32', 0, batch) : site.sum(ones(), [1], 0))
+  }
+  site.returns(2, total)
+}
+
 const ACTIVATIONS: Readonly<Record<string, string>> = {
   Relu: 'Relu',
   Tanh: 'Tanh',
@@ -109,6 +135,7 @@ export const FUSED_REWRITES: Readonly<Record<string, Rewrite>> = {
   'com.microsoft:FastGelu': fastGelu,
   'com.microsoft:QuickGelu': quickGelu,
   'com.microsoft:BiasAdd': biasAdd,
+  'com.microsoft:EmbedLayerNormalization': embedding,
   'com.microsoft:SkipLayerNormalization': skipped('LayerNormalization', 2, 3, 4),
   'com.microsoft:SkipSimplifiedLayerNormalization': skipped('SimplifiedLayerNormalization', 2, undefined, 3),
 }

@@ -12,6 +12,10 @@ function times(derivative: Derivative): GradientRule {
 const square = (site: GradientSite, x: string): string => site.mul(x, x)
 const oneMinus = (site: GradientSite, x: string): string => site.sub(site.number(1), x)
 const onePlus = (site: GradientSite, x: string): string => site.add(site.number(1), x)
+/** (1 - x)(1 + x): 1 - x^2 would lose its digits near 1. */
+const oneMinusSquare = (site: GradientSite, x: string): string => site.mul(oneMinus(site, x), onePlus(site, x))
+const squareMinusOne = (site: GradientSite, x: string): string =>
+  site.mul(site.sub(x, site.number(1)), onePlus(site, x))
 const inverse = (site: GradientSite, x: string): string => site.op('Reciprocal', [x])
 const inverseRoot = (site: GradientSite, x: string): string => inverse(site, site.op('Sqrt', [x]))
 const isPositive = (site: GradientSite, x: string): string => site.op('Greater', [x, site.number(0)])
@@ -130,14 +134,14 @@ export const UNARY: readonly RuleFamily[] = [
   { operators: 'Sin', rule: times((site, x) => site.op('Cos', [x])) },
   { operators: 'Cos', rule: times((site, x) => site.neg(site.op('Sin', [x]))) },
   { operators: 'Tan', rule: times((site, _, y) => onePlus(site, square(site, y))) },
-  { operators: 'Asin', rule: times((site, x) => inverseRoot(site, oneMinus(site, square(site, x)))) },
-  { operators: 'Acos', rule: times((site, x) => site.neg(inverseRoot(site, oneMinus(site, square(site, x))))) },
+  { operators: 'Asin', rule: times((site, x) => inverseRoot(site, oneMinusSquare(site, x))) },
+  { operators: 'Acos', rule: times((site, x) => site.neg(inverseRoot(site, oneMinusSquare(site, x)))) },
   { operators: 'Atan', rule: times((site, x) => inverse(site, onePlus(site, square(site, x)))) },
   { operators: 'Sinh', rule: times((site, x) => site.op('Cosh', [x])) },
   { operators: 'Cosh', rule: times((site, x) => site.op('Sinh', [x])) },
   { operators: 'Asinh', rule: times((site, x) => inverseRoot(site, onePlus(site, square(site, x)))) },
-  { operators: 'Acosh', rule: times((site, x) => inverseRoot(site, site.sub(square(site, x), site.number(1)))) },
-  { operators: 'Atanh', rule: times((site, x) => inverse(site, oneMinus(site, square(site, x)))) },
+  { operators: 'Acosh', rule: times((site, x) => inverseRoot(site, squareMinusOne(site, x))) },
+  { operators: 'Atanh', rule: times((site, x) => inverse(site, oneMinusSquare(site, x))) },
   { operators: 'Tanh', rule: times((site, _, y) => oneMinus(site, square(site, y))) },
   { operators: 'Sigmoid', rule: times((site, _, y) => site.mul(y, oneMinus(site, y))) },
   { operators: 'Softplus', rule: times((site, x) => site.op('Sigmoid', [x])) },
