@@ -8,8 +8,10 @@ import { keptOut } from './site-gates.ts'
 import type { Site } from './site.ts'
 import type { Tracked } from './under-way.ts'
 
-/** For which a request without a deadline of its own waits for somebody to take lost blocks. */
-const PATIENCE_MS = 2_500
+/** For which a text without a deadline of its own waits for somebody to take lost blocks: a machine that starts again is back by then. */
+const PATIENCE_MS = 60_000
+/** Before anything of it was computed nothing is lost but this time, and whoever asks can ask again or elsewhere. */
+const OPENING_PATIENCE_MS = 2_500
 
 export interface RequestFailoverNeeds {
   readonly self: string
@@ -61,7 +63,7 @@ export function failoverOf(
     },
     isReachable: (peer) => replacements.isReachable(peer),
     kernel: (peer) => replacements.kernel(peer),
-    patience: deadline ?? PATIENCE_MS,
+    patience: (isBegun) => deadline ?? (isBegun ? PATIENCE_MS : OPENING_PATIENCE_MS),
   }
 }
 

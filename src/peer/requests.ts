@@ -173,15 +173,21 @@ export class Requests {
   }
 
   async *#run(request: GenerateRequest, own: Own, ended: AbortSignal): AsyncGenerator<GenerateEvent> {
+    const since = this.#needs.clock.now()
     const { signal, stop } = deadlineFrom(this.#needs.clock, ended, request.deadline)
     try {
-      yield* this.#runWithin(request, own, signal)
+      yield* this.#runWithin(request, own, signal, since)
     } finally {
       stop()
     }
   }
 
-  async *#runWithin(request: GenerateRequest, own: Own, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+  async *#runWithin(
+    request: GenerateRequest,
+    own: Own,
+    signal: AbortSignal,
+    since: number,
+  ): AsyncGenerator<GenerateEvent> {
     const { clock, library, telemetry } = this.#needs
     const manifest = await library.resolve(request.model, signal)
     const tokenizer = await library.tokenizer(manifest, signal)
@@ -193,7 +199,7 @@ export class Requests {
     const promptIds = promptOf(tokenizer, request)
     // Time of steps is told after the end: what is there is of the answers before.
     const counters = (): Record<string, number> => ({ ...telemetry.counters(), step_time: 0 })
-    yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal })
+    yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal, since })
   }
 
   async #decoder(manifest: ModelManifest, request: GenerateRequest, own: Own, signal: AbortSignal): Promise<Decoder> {

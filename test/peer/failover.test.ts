@@ -8,6 +8,7 @@ import type { ModelManifest } from '../../src/models/index.ts'
 import { Replacements } from '../../src/peer/failover.ts'
 import type { FailoverNeeds } from '../../src/peer/failover.ts'
 import { failoverOf } from '../../src/peer/request-failover.ts'
+import type { RequestFailover } from '../../src/peer/request-failover.ts'
 import type { GenerateRequest, RouteSegment } from '../../src/pipeline/index.ts'
 import { createBlobStore } from '../../src/store/index.ts'
 import { profile } from '../mesh/support/make-mesh.ts'
@@ -133,32 +134,42 @@ it('a placement is repaired where peers of it are gone, and left alone elsewhere
   expect(replacements.repair(manifest, stages)).toBeUndefined()
 })
 
+const ofRequest = (request: Partial<GenerateRequest>, forbidden?: string): RequestFailover =>
+  failoverOf(
+    {
+      self: 'self',
+      telemetry: { count: () => undefined },
+      replacements,
+      site: {
+        mayRoute: (peer) => peer !== forbidden,
+        admit: ({ peer }) => {
+          throw new Error(`the policy keeps ${peer} out`)
+        },
+      },
+      quarantine: {
+        has: (peer) => peer === keptOut,
+        isListed: (peer) => peer === keptOut,
+        refuse: (all) => {
+          if ([...all].includes(keptOut ?? '')) throw new Error(`${keptOut} is in quarantine`)
+        },
+      },
+    },
+    manifest,
+    request,
+    { successor: () => undefined },
+  )
+
+it('a text waits a minute for somebody to take lost blocks, one that has not begun a moment, and each as long as it says itself', () => {
+  const waits = (request: Partial<GenerateRequest>): number[] =>
+    [true, false].map((isBegun) => ofRequest(request).patience(isBegun))
+  expect(waits({})).toEqual([60_000, 2_500])
+  expect(waits({ deadline: 7_000 })).toEqual([7_000, 7_000])
+})
+
 describe('the route of a text that begins anew', () => {
   const at = [{ peer: 'self', from: 0, to: 1 }, LOST, { peer: 'kept', from: 3, to: 4 }]
   const anew = (placement?: GenerateRequest['placement'], forbidden?: string): readonly RouteSegment[] =>
-    failoverOf(
-      {
-        self: 'self',
-        telemetry: { count: () => undefined },
-        replacements,
-        site: {
-          mayRoute: (peer) => peer !== forbidden,
-          admit: ({ peer }) => {
-            throw new Error(`the policy keeps ${peer} out`)
-          },
-        },
-        quarantine: {
-          has: (peer) => peer === keptOut,
-          isListed: (peer) => peer === keptOut,
-          refuse: (all) => {
-            if ([...all].includes(keptOut ?? '')) throw new Error(`${keptOut} is in quarantine`)
-          },
-        },
-      },
-      manifest,
-      placement === undefined ? {} : { placement },
-      { successor: () => undefined },
-    ).anew(at)
+    ofRequest(placement === undefined ? {} : { placement }, forbidden).anew(at)
 
   it('has others in the place of whoever is not there or kept out, and is else where it was', () => {
     expect(anew()).toEqual([at[0], { ...LOST, peer: 'ready' }, at[2]])

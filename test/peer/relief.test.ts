@@ -129,5 +129,5 @@ const failover = {
   replace: () => Promise.resolve(undefined),
   isReachable: () => true,
   kernel: () => '',
-  patience: 0,
+  patience: () => 0,
 }

@@ -29,7 +29,7 @@ async function attempts(
   most = 200,
 ): Promise<number> {
   const clock = sleepless()
-  const pacing = new Pacing(clock, new AbortController().signal, 600_000)
+  const pacing = new Pacing(clock, new AbortController().signal, (since) => since + 600_000)
   for (let attempt = 1; attempt <= most; attempt++) {
     pacing.fruit(rows(attempt))
     try {

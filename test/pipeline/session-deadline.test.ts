@@ -37,7 +37,7 @@ it('a session that begins later ends when the first would have, and tells its ho
     relieve: () => undefined,
     isReachable: () => true,
     kernel: () => '',
-    patience: 0,
+    patience: () => 0,
   }
   const needs = {
     self: SELF,

@@ -38,6 +38,8 @@ export interface GenerateInit {
   readonly request: GenerateRequest
   readonly promptIds: readonly number[]
   readonly signal: AbortSignal
+  /** Time of the clock from which the deadline of the request counts, where it has one. @default now */
+  readonly since?: number
 }
 
 /**
@@ -58,7 +60,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   const session = await openText(needs, rows, {
     prompt: ids,
     positions: ids.length + limit,
-    deadline: request.deadline ?? DEFAULT_DEADLINE_MS,
+    ...deadlineOf(init),
     sampler: {
       sampling: request.sampling,
       logprobs: request.logprobs ?? -1,
@@ -88,6 +90,12 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   } finally {
     session.close()
   }
+}
+
+/** One of its own counts from when the request was taken, so that hops and what ends the session agree with whoever asked. */
+function deadlineOf({ request: { deadline }, since }: GenerateInit): Pick<SessionRequest, 'deadline' | 'since'> {
+  if (deadline === undefined) return { deadline: DEFAULT_DEADLINE_MS }
+  return { deadline, ...(since === undefined ? {} : { since }) }
 }
 
 function openText(needs: GenerateNeeds, rows: number, request: SessionRequest): Promise<OriginSession> {

@@ -17,6 +17,9 @@ import { Tracing } from './tracing.ts'
 /** Every stage may let rows of the batch lane wait for those of others, each step anew. */
 const YIELDING_GRACE_MS = 120_000
 
+/** So long before its deadline a session without a route ends: whoever asked is told of that then, and not of the deadline. */
+const LAST_WORD_MS = 100
+
 /** The session that gives. */
 export interface Giver {
   readonly request: number
@@ -35,6 +38,7 @@ export class Giving {
   readonly #prefix: TextPrefix | undefined
   readonly #speculation: Speculation | undefined
   readonly #lane: Lane
+  readonly #patience: (isBegun: boolean) => number
   readonly #deadline: number
   /** Time of the clock at which that is over. */
   readonly #until: number
@@ -49,6 +53,8 @@ export class Giving {
     this.#prefix = TextPrefix.of(init)
     this.#speculation = speculationOf(needs, init, () => void this.#further())
     this.#lane = init.lane ?? 'interactive'
+    // One that goes on with a text has begun, though it has opened nothing yet.
+    this.#patience = (isBegun) => init.failover.patience(isBegun || init.at !== undefined)
     this.#deadline = init.deadline
     this.#until = (init.since ?? needs.clock.now()) + init.deadline
     if (this.#speculation !== undefined) this.#guessKey = Uint8Array.from(needs.random.bytes(GUESS_KEY_BYTES))
@@ -73,6 +79,11 @@ export class Giving {
   /** Milliseconds of the deadline. */
   get left(): number {
     return Math.max(0, Math.ceil(this.#until - this.#clock.now()))
+  }
+
+  /** Until when a session without a route waits for one. @param since when it lost the one that it had; times of the clock */
+  waitsUntil(since: number, isBegun: boolean): number {
+    return Math.min(since + this.#patience(isBegun), this.#until - LAST_WORD_MS)
   }
 
   /** Hops may have rows before they were given any. */

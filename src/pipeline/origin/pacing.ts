@@ -24,7 +24,7 @@ const FULL = codes(KvFullError, SessionRefusedError, MemoryQuotaError)
 export class Pacing {
   readonly #clock: Clock
   readonly #signal: AbortSignal
-  readonly #patience: number
+  readonly #waitsUntil: (since: number) => number
   /** Attempts since a row came through that had not come before. */
   #fruitless = 0
   /** What ended them. */
@@ -34,11 +34,11 @@ export class Pacing {
   #furthest = 0
   #cameAt: number
 
-  /** @param patience milliseconds for which somebody may be waited for */
-  constructor(clock: Clock, signal: AbortSignal, patience: number) {
+  /** @param waitsUntil until when somebody may be waited for who is missing since then; times of the clock */
+  constructor(clock: Clock, signal: AbortSignal, waitsUntil: (since: number) => number) {
     this.#clock = clock
     this.#signal = signal
-    this.#patience = patience
+    this.#waitsUntil = waitsUntil
     this.#cameAt = clock.now()
   }
 
@@ -55,7 +55,7 @@ export class Pacing {
   /** Until when it is tried, from the first attempt that came to nothing. */
   get until(): number {
     if (this.#fruitless === 0) this.#since = this.#clock.now()
-    return this.#since + this.#patience
+    return this.#waitsUntil(this.#since)
   }
 
   /** So many rows have come through. What had come before, and comes again, is none. */

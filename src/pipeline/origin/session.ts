@@ -91,8 +91,8 @@ export interface Failover {
   isReachable(peer: string): boolean
   /** Id of the kernels that a peer computes with; '' while it is not known. */
   kernel(peer: string): string
-  /** Milliseconds for which a session without a route waits for one. */
-  readonly patience: number
+  /** Milliseconds for which a session without a route waits for one. @param isBegun something of its text has been computed */
+  patience(isBegun: boolean): number
 }
 
 export interface SessionNeeds {

@@ -62,7 +62,7 @@ export class NoRouteError extends WeftError {
     meaning:
       'A peer that computed a part of the answer was lost, and no other peer holds its blocks, or could fetch and load them, in time. The tokens so far stand in the answer.',
     remedy:
-      'Bring the peer back, or another one with memory for its blocks: weft status shows who is there. With a deadline of its own a request waits until then.',
+      'Bring the peer back, or another one with memory for its blocks: weft status shows who is there. A text that has begun waits a minute for one, and with a deadline of its own until then.',
     exit: EXIT.unreachable,
     http: 503,
     retryable: true,
