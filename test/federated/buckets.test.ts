@@ -198,7 +198,7 @@ async function accuracyOf(strategy: object, kind?: keyof typeof ATTACKS): Promis
       ? site
       : {
           records: site.records,
-          initial: (state) => site.initial(state),
+          begin: (state) => site.begin(state),
           async prepare(state, memory, round, signal) {
             const made = await site.prepare(state, memory, round, signal)
             if (state.pooled === null) return made

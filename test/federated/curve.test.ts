@@ -9,6 +9,7 @@ const rounds = [0.7, null, 0.4, 0.35].map((loss, index) => ({
   records: 100,
   loss,
   dropped: 0,
+  bytes: 400,
   refused: [],
 }))
 

@@ -52,7 +52,7 @@ test('whoever refuses for a reason of its own tells its code, and not what its d
     changed: {
       site: {
         records: 40,
-        initial: () => Promise.resolve(new Float32Array()),
+        begin: () => Promise.resolve({ global: new Float32Array(), strategy: {} }),
         prepare: () => Promise.reject(new TrainerError('s', secret)),
       },
     },

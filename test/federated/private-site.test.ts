@@ -41,7 +41,7 @@ async function emitted(
   )
   const columns = trainer.moments().map(({ column, count, mean }) => ({ column, count, mean, sd: 10 }))
   const first: FedState = { ...FIRST_STATE, pooled: { records: trainer.records * 3, columns } }
-  const state = { ...first, global: await site.initial(first) }
+  const state = { ...first, ...(await site.begin(first)) }
   const all: Float64Array[] = []
   for (let repeat = 0; repeat < REPEATS; repeat++) {
     const { contribution } = await site.prepare(state, {}, 0)

@@ -5,7 +5,8 @@ import { mostRecords } from '../plan/read-analysis.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 import { discreteGaussian } from '../privacy/discrete-gaussian.ts'
 import type { Words } from '../privacy/words.ts'
-import type { FedState } from '../rounds/state.ts'
+import { NOTHING_BEGUN } from '../rounds/state.ts'
+import type { Begun, FedState } from '../rounds/state.ts'
 import { mostFixed } from '../rounds/wide.ts'
 import type { Prepared, RoundSite, SiteMemory } from '../site/site.ts'
 import { binning } from './bins.ts'
@@ -46,8 +47,8 @@ export class AnalysisSite implements RoundSite {
     return new AnalysisSite(math, data, words, records)
   }
 
-  initial(): Promise<Float32Array> {
-    return Promise.resolve(new Float32Array())
+  begin(): Promise<Begun> {
+    return Promise.resolve(NOTHING_BEGUN)
   }
 
   /** @throws CellError, OutOfBoundError, SiteRecordsError: the data is another than it was */

@@ -4,7 +4,7 @@ import { FederatedError } from '../errors.ts'
 import type { JobView } from '../rounds/job-view.ts'
 import { decodeSum } from '../rounds/layout.ts'
 import { toldHash } from '../rounds/signed-result.ts'
-import { decodeState, stateHash, stepsOf } from '../rounds/state.ts'
+import { decodeState, NOTHING_BEGUN, stateHash, stepsOf } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
 import type { ReadTranscript, Transcript } from '../rounds/transcript.ts'
 import { auditRound } from '../secagg/audit.ts'
@@ -197,7 +197,7 @@ function stateOf(
 ): string | null {
   if (before.pooled === null && job.plan.schema === 'weft.fed-plan/1') return null
   const sums = decodeSum(words, job.layout(before), header)
-  return hex(stateHash(job.math.apply(before, sums, survivors, () => new Float32Array())))
+  return hex(stateHash(job.math.apply(before, sums, survivors, () => NOTHING_BEGUN)))
 }
 
 /** By position in the roster. */

@@ -10,7 +10,10 @@ import { AnalysisSite } from '../analysis/site.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { minimumOf } from '../plan/train-plan.ts'
-import { checkSize } from '../rounds/sizes.ts'
+import { vectorLayout } from '../rounds/layout.ts'
+import { checkSize, roundBytes } from '../rounds/sizes.ts'
+import { packedBytes } from '../secagg/packing.ts'
+import { sharedShapes } from '../site/parameters.ts'
 import type { TrainerNeeds } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
 import type { ColumnMoments } from '../site/statistics.ts'
@@ -24,9 +27,11 @@ export interface CheckedData {
   readonly columns: readonly ColumnMoments[]
   /** Of the model, all together; of an analysis, numbers of its first sum. */
   readonly parameters: number
+  /** That leave this site in one round, its vector's, at the least number of members. */
+  readonly bytes: number
 }
 
-/** @throws MessageSizeError, what reading the data throws: a column that is not there, a cell that is no number, too few rows */
+/** @throws MessageSizeError, FedPlanError (a compression that saves nothing of this model), what reading the data throws: a column that is not there, a cell that is no number, too few rows */
 export async function checkData(
   needs: Pick<TrainerNeeds, 'clock' | 'engine' | 'base'>,
   root: string,
@@ -47,7 +52,9 @@ export async function checkData(
       await trainer.fit({ records: trainer.records, columns: columns.map((column) => ({ ...column, sd: 1 })) })
       const parameters = trainer.initial.length
       checkSize(plan, parameters)
-      return { site, dataset, records: trainer.records, test: trainer.testRecords, columns, parameters }
+      const shapes = sharedShapes(trainer.shapes(), plan.personal)
+      const bytes = roundBytes(plan, shapes, Math.max(3, minimumOf(plan).sites))
+      return { site, dataset, records: trainer.records, test: trainer.testRecords, columns, parameters, bytes }
     } finally {
       await trainer.close()
     }
@@ -62,7 +69,8 @@ async function checkRecords(plan: AnalysisPlan, path: string, signal?: AbortSign
   const { records } = await AnalysisSite.open(math, data, NO_WORDS, signal)
   const { site, dataset = site } = data.data
   const { reals, wide } = math.shape(FIRST_STATE)
-  return { site, dataset, records, test: 0, columns: [], parameters: reals + wide }
+  const bytes = packedBytes(vectorLayout({ reals, wide }, math.encoding.bits, math.members).d, math.encoding.bits)
+  return { site, dataset, records, test: 0, columns: [], parameters: reals + wide, bytes }
 }
 
 /** Nothing is noised here. */

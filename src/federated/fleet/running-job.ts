@@ -268,7 +268,10 @@ export class RunningJob {
     return { site: this.#site, weights: await this.#site.weights(state, this.standing.memory) }
   }
 
-  async #applied(before: FedState, facts: RoundFacts & { members: number; session: number }): Promise<void> {
+  async #applied(
+    before: FedState,
+    facts: RoundFacts & { members: number; session: number; bytes: number },
+  ): Promise<void> {
     const { math } = this.view
     const { state, hash } = this.standing.current
     const model = Buffer.from(hash).toString('hex')

@@ -19,7 +19,9 @@ export function thresholdOf(members: number): number {
 
 /** Secure sums that the plan takes, without the one of the statistics. */
 export function sumsOf(plan: FedPlan): number {
-  const { privacy = 'off', local } = plan
+  const { privacy = 'off', local, compression } = plan
+  // Of a matrix first the columns that it is written in are summed, and then what is written in them.
+  if (compression?.kind === 'low-rank') return 2 * plan.rounds
   // Under privacy of records, a local step is a step of all sites together.
   return privacy !== 'off' && privacy.unit === 'record' ? plan.rounds * (local.steps ?? local.epochs ?? 1) : plan.rounds
 }

@@ -9,6 +9,7 @@ import { issueOf } from './issue.ts'
 import { checkLanguage, isLanguage } from './language.ts'
 import { FED_DATA_FIELDS, fedDataSchema, fedPlanSchema } from './schema.ts'
 import { checkClusters } from './clusters.ts'
+import { checkCompression } from './compression.ts'
 import { checkRobust } from './robust.ts'
 import type { FedData, FedPlan } from './schema.ts'
 import { dataSpecOf, trainPlanOf } from './train-plan.ts'
@@ -88,6 +89,7 @@ function checkTogether(plan: FedPlan, where: string): void {
   }
   checkRobust(plan, where)
   checkClusters(plan, where)
+  checkCompression(plan, where)
   if (plan.transcripts !== undefined && secagg === 'off') {
     throw wrong('transcripts', 'needs "secagg": without it every update is seen, and nothing is signed')
   }

@@ -1,6 +1,7 @@
 /** `weft.fed-plan/1` and `weft.fed-data/1`: what a federation agrees on, and what stays at a site. docs/federated.md has each field. */
 import { z } from 'zod'
 import { ROUND_FIELDS } from './round-fields.ts'
+import { compressionSchema } from './compression.ts'
 import { fedAdapterSchema } from './language.ts'
 
 const text = z.string().min(1).max(200)
@@ -77,6 +78,8 @@ export const fedPlanSchema = z.strictObject({
     .min(3)
     .max(255)
     .optional(),
+  /** Updates that are made smaller before they are summed. @default they are sent whole */
+  compression: compressionSchema.optional(),
   /** Parameters (by parts of their names) that stay at a site: FedBN, personal heads. */
   personal: z.array(text).max(1000).optional(),
   /** Ditto: beside the global model each site trains one of its own, held to it by lambda. */

@@ -11,7 +11,8 @@ import { RoundMath } from './math.ts'
 import { candidates } from './election.ts'
 import { bucketGroups, clusterGroups } from './groups.ts'
 import type { SumGroup } from './groups.ts'
-import { vectorLayout } from './layout.ts'
+import { packedBytes } from '../secagg/packing.ts'
+import { clearBytes, vectorLayout } from './layout.ts'
 import type { VectorLayout } from './layout.ts'
 import { stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
@@ -42,7 +43,7 @@ export class JobView<P extends JobPlan = JobPlan> {
     this.plan = init.plan
     this.planHash = init.planHash
     this.members = init.members
-    this.math = mathOf(init.plan, init.members.length) as MathOf<P>
+    this.math = mathOf(init.plan, init.members.length, init.id) as MathOf<P>
   }
 
   get peers(): readonly string[] {
@@ -135,6 +136,11 @@ export class JobView<P extends JobPlan = JobPlan> {
     return vectorLayout(this.math.shape(state), this.#secagg().bits, this.members.length)
   }
 
+  /** Of what a member adds to the sum from this state. */
+  vectorBytes(state: FedState): number {
+    return this.isSecure ? packedBytes(this.layout(state).d, this.#secagg().bits) : clearBytes(this.math.shape(state))
+  }
+
   /** @param hash of the state */
   header(session: number, state: FedState, hash: Uint8Array, { name, t }: Pick<Group, 'name' | 't'>): RoundHeader {
     const { bits, f } = this.#secagg()
@@ -170,6 +176,6 @@ export class JobView<P extends JobPlan = JobPlan> {
   }
 }
 
-function mathOf(plan: JobPlan, members: number): RoundMath | AnalysisMath {
-  return isAnalysis(plan) ? new AnalysisMath(plan, members) : new RoundMath(plan, members)
+function mathOf(plan: JobPlan, members: number, job: string): RoundMath | AnalysisMath {
+  return isAnalysis(plan) ? new AnalysisMath(plan, members) : new RoundMath(plan, members, job)
 }

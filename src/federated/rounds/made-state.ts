@@ -2,18 +2,18 @@
 import { RoundAbortedError } from '../plan/errors.ts'
 import type { JobView } from './job-view.ts'
 import type { Outcome } from './plain-member.ts'
-import type { FedState } from './state.ts'
+import type { Begun, FedState } from './state.ts'
 
-/** The state after a round. @param initial parameters that training begins with, for the statistics */
+/** The state after a round. @param begun what training begins with, for the statistics */
 export function stateAfter(
   { math }: JobView,
   state: FedState,
   { sums, survivors, each, buckets }: Pick<Outcome, 'sums' | 'survivors' | 'each' | 'buckets'>,
-  initial: Float32Array,
+  begun: Begun,
 ): FedState {
   if (each !== undefined) return math.applyEach(state, each)
   if (buckets !== undefined) return math.applyBuckets(state, buckets)
-  return math.apply(state, sums, survivors, () => initial)
+  return math.apply(state, sums, survivors, () => begun)
 }
 
 /** @throws RoundAbortedError: the sum makes no state */

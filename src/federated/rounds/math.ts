@@ -3,6 +3,9 @@ import { bucketsToBear } from '../aggregation/bucketed.ts'
 import { createStrategy } from '../aggregation/strategies.ts'
 import type { Sight, Strategy } from '../aggregation/types.ts'
 import { weighting } from '../aggregation/parameters.ts'
+import { compressionOf } from '../compression/compression.ts'
+import { withoutCarried } from '../compression/low-rank.ts'
+import type { Compression } from '../compression/types.ts'
 import { ParameterRangeError } from '../errors.ts'
 import { rangesOf } from '../plan/bounded-statistics.ts'
 import type { ColumnRange } from '../plan/bounded-statistics.ts'
@@ -15,7 +18,7 @@ import { nextBound } from '../privacy/clipping.ts'
 import { pooledOf, pooledWithin } from '../site/statistics.ts'
 import type { Pooled } from '../site/statistics.ts'
 import type { Contribution, Sums, VectorShape } from './layout.ts'
-import type { FedState } from './state.ts'
+import type { Begun, FedState } from './state.ts'
 import type { BucketSum, RoundFacts, SumMath } from './sum-math.ts'
 import { realOf } from './wide.ts'
 
@@ -27,11 +30,15 @@ export class RoundMath implements SumMath {
   readonly members: number
   /** Columns that are pooled. */
   readonly columns: readonly string[]
+  /** Undefined: updates are sent whole. */
+  readonly compression: Compression | undefined
   readonly #strategy: Strategy
 
-  constructor(plan: FedPlan, members: number) {
+  /** @param job its id, for what members draw from it */
+  constructor(plan: FedPlan, members: number, job?: string) {
     this.plan = plan
     this.members = members
+    this.compression = compressionOf(plan, job)
     this.#strategy = createStrategy(plan.strategy.name, strategyParameters(plan))
     this.columns = (plan.features ?? []).flatMap((feature) => {
       const { column, values } = feature as { readonly column: string; readonly values?: unknown }
@@ -75,6 +82,7 @@ export class RoundMath implements SumMath {
     const d = state.global.length
     if (this.isPrivate) return { reals: this.noise(state)!.bitScale === null ? d : d + 1, wide: 0 }
     const { name } = this.plan.strategy
+    if (this.compression !== undefined) return { reals: this.compression.size(state), wide: WIDE.extra }
     const wide = WIDE.extra + (name === 'fednova' || name === 'qfedavg' ? 1 : 0)
     return { reals: name === 'scaffold' ? 2 * d : d, wide }
   }
@@ -105,17 +113,18 @@ export class RoundMath implements SumMath {
     return boundOf(this.plan, this.members)
   }
 
-  /** The state after a sum. @param initial parameters that training begins with, for the statistics */
-  apply(state: FedState, sums: Sums, survivors: number, initial: (state: FedState) => Float32Array): FedState {
+  /** The state after a sum. @param begin what training begins with, for the statistics */
+  apply(state: FedState, sums: Sums, survivors: number, begin: (state: FedState) => Begun): FedState {
     if (state.pooled === null) {
       const pooled = this.#pooled(sums)
       const without = { ...state, pooled }
-      return { ...without, global: initial(without) }
+      return { ...without, ...begin(without) }
     }
     const noise = this.noise(state)
     const update = noise === undefined ? this.#update(state, sums, survivors) : this.#privateUpdate(state, sums, noise)
     const clip = this.#nextClip(state, sums, survivors, noise)
     if (this.plan.strategy.name === 'scaffold') return this.#scaffold(state, sums, survivors)
+    if (this.compression !== undefined) return this.#compressed(this.compression, state, update)
     const { global, state: strategy } = this.#strategy.aggregate({
       global: Float64Array.from(state.global),
       state: state.strategy,
@@ -165,6 +174,20 @@ export class RoundMath implements SumMath {
     if (this.isPrivate) return { loss: null, records: null }
     const weight = realOf(sums.wide[WIDE.weight]!)
     return { loss: realOf(sums.wide[WIDE.loss]!) / weight, records: Math.round(realOf(sums.wide[WIDE.records]!)) }
+  }
+
+  /** @param mean of what was sent */
+  #compressed(compression: Compression, state: FedState, mean: Float64Array): FedState {
+    const carried = compression.after(state, mean)
+    if (!compression.isLast(state)) {
+      return { ...state, done: state.done + 1, strategy: { ...state.strategy, ...carried } }
+    }
+    const { global, state: strategy } = this.#strategy.aggregate({
+      global: Float64Array.from(state.global),
+      state: withoutCarried(state.strategy),
+      clients: [{ records: 1, update: compression.receive(state, mean), steps: 1, loss: 0 }],
+    })
+    return { ...state, done: state.done + 1, global: Float32Array.from(global), strategy: { ...strategy, ...carried } }
   }
 
   /** D of one member that stands for all, so that a strategy gives what it would have given for each. */

@@ -9,8 +9,8 @@ import type { MemberNeeds } from './member-types.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { secureRound } from './secure-round.ts'
-import { decodeState, encodeState, stateHash, stepsOf } from './state.ts'
-import type { FedState } from './state.ts'
+import { decodeState, encodeState, NOTHING_BEGUN, stateHash, stepsOf } from './state.ts'
+import type { Begun, FedState } from './state.ts'
 import { tellPlain } from './plain-member.ts'
 import type { Outcome } from './plain-member.ts'
 import { resultBytes, validSigners } from './signed-result.ts'
@@ -223,9 +223,9 @@ export class MemberLoop {
       if (told !== undefined) await this.#needs.told?.({ session, aggregator: pipe.remote, ...told, state: made })
     }
     await keep(null)
-    const made = (initial: Float32Array): FedState => madeOf(session, () => stateAfter(job, state, outcome, initial))
-    const first = made(new Float32Array())
-    const next = state.pooled === null ? made(await site.initial(first)) : first
+    const made = (begun: Begun): FedState => madeOf(session, () => stateAfter(job, state, outcome, begun))
+    const first = made(NOTHING_BEGUN)
+    const next = state.pooled === null ? made(await site.begin(first)) : first
     // Somebody has brought this member to another state meanwhile.
     if (Buffer.compare(standing.current.hash, hash) !== 0) return
     const isIn = outcome.members === undefined || outcome.members.includes(self.id)
@@ -237,7 +237,7 @@ export class MemberLoop {
     const signature = self.sign(resultBytes(result))
     await this.#needs.signed?.({ result, signatures: [{ peer: self.id, signature }] })
     await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)), result: signature })
-    await applied(state, { ...job.math.facts(state, sums), members: survivors, session })
+    await applied(state, { ...job.math.facts(state, sums), bytes: job.vectorBytes(state), members: survivors, session })
     const certificate = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
     const { state: theirs, votes, results = [] } = certificate
     await this.#needs.signed?.({ result, signatures: validSigners(result, results, job.peers) })

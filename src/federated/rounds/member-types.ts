@@ -40,7 +40,7 @@ export interface MemberNeeds
     | undefined
   readonly applied: (
     before: FedState,
-    facts: RoundFacts & { readonly members: number; session: number },
+    facts: RoundFacts & { readonly members: number; session: number; readonly bytes: number },
   ) => Promise<void>
 }
 

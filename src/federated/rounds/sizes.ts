@@ -3,7 +3,37 @@ import { bucketsToBear } from '../aggregation/bucketed.ts'
 import { MessageSizeError } from '../plan/errors.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { shared } from '../plan/strategy.ts'
+import { extentOf } from '../plan/job-plan.ts'
+import { packedBytes } from '../secagg/packing.ts'
+import { sizeOf } from '../site/parameters.ts'
+import type { ParameterShape } from '../site/parameters.ts'
+import { clearBytes, vectorLayout } from './layout.ts'
+import { RoundMath } from './math.ts'
 import { MOST_MESSAGE_BYTES } from './pipe.ts'
+import { FIRST_STATE } from './state.ts'
+import type { FedState } from './state.ts'
+
+/** Of a plan without privacy and of one with it: what a site sends in one round, all its sums together, without their frames. */
+export function roundBytes(plan: FedPlan, shapes: readonly ParameterShape[], members: number): number {
+  const { secagg = 'off', privacy = 'off' } = plan
+  const d = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0)
+  const { sumsOfEach } = extentOf(plan)
+  if (privacy !== 'off' && secagg !== 'off') {
+    const isAdaptive = privacy.adaptive !== undefined
+    return sumsOfEach * packedBytes(d + (isAdaptive ? 1 : 0), secagg.bits)
+  }
+  // What is drawn differs between jobs; how much is sent does not.
+  const math = new RoundMath(plan, members, 'sizes')
+  const strategy = math.compression?.first(shapes) ?? {}
+  const begun: FedState = { ...FIRST_STATE, pooled: { records: 1, columns: [] }, global: new Float32Array(d), strategy }
+  let bytes = 0
+  for (let done = 0; done < sumsOfEach; done++) {
+    const shape = math.shape({ ...begun, done })
+    bytes +=
+      secagg === 'off' ? clearBytes(shape) : packedBytes(vectorLayout(shape, secagg.bits, members).d, secagg.bits)
+  }
+  return bytes
+}
 
 /** Arrays of float64 that a strategy carries from round to round, as long as the model. */
 const CARRIED: Readonly<Record<string, number>> = {

@@ -19,6 +19,11 @@ export interface FedState {
   readonly clip: number | null
 }
 
+/** What training begins with: parameters, and what the state carries beside them from the beginning on. */
+export type Begun = Pick<FedState, 'global' | 'strategy'>
+
+export const NOTHING_BEGUN: Begun = { global: new Float32Array(), strategy: {} }
+
 export const FIRST_STATE: FedState = { done: 0, pooled: null, global: new Float32Array(), strategy: {}, clip: null }
 
 /** Sums that made this state, the statistics among them. */

@@ -2,7 +2,7 @@
 import type { Sight } from '../aggregation/types.ts'
 import type { Noise } from '../plan/cohort.ts'
 import type { Contribution, Sums, VectorShape } from './layout.ts'
-import type { FedState } from './state.ts'
+import type { Begun, FedState } from './state.ts'
 
 export interface RoundFacts {
   /** Mean loss of the global model that the round began with; null where nobody tells it. */
@@ -34,8 +34,8 @@ export interface SumMath {
   shape(state: FedState): VectorShape
   /** Of a round that starts from this state; undefined: none. */
   noise(state: FedState): Noise | undefined
-  /** The state after a sum. @param initial parameters that training begins with, for the statistics */
-  apply(state: FedState, sums: Sums, survivors: number, initial: (state: FedState) => Float32Array): FedState
+  /** The state after a sum. @param begin what training begins with, for the statistics */
+  apply(state: FedState, sums: Sums, survivors: number, begin: (state: FedState) => Begun): FedState
   /** The same where each contribution is seen. */
   applyEach(state: FedState, all: readonly Contribution[]): FedState
   /** The same where sums of buckets are seen, in their order. */

@@ -6,6 +6,7 @@ import { Inbox, systemClock } from '../../util/index.ts'
 import { RoundMath } from '../rounds/math.ts'
 import { decodeState } from '../rounds/state.ts'
 import { LocalPool } from './pool.ts'
+import { simulationJob } from './spec.ts'
 import type { ShareAnswer, ShareMessage } from './thread-share.ts'
 import { openVirtualClients } from './virtual-clients.ts'
 import type { VirtualInit } from './virtual-clients.ts'
@@ -18,7 +19,8 @@ const answer = (message: ShareAnswer): void => port.postMessage(message, [])
 
 async function serve(): Promise<void> {
   const { list, whole } = await openVirtualClients({ clock: systemClock(), engine: createOrtEngine() }, init)
-  const pool = new LocalPool(list, new RoundMath(init.plan, init.spec.clients), init.spec.seed, init.from, whole)
+  const math = new RoundMath(init.plan, init.spec.clients, simulationJob(init.spec.seed))
+  const pool = new LocalPool(list, math, init.spec.seed, init.from, whole)
   try {
     answer({ records: pool.records })
     for (;;) {

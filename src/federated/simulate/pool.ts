@@ -2,7 +2,7 @@
 import { createSeeded } from '../../data/index.ts'
 import type { Contribution } from '../rounds/layout.ts'
 import type { RoundMath } from '../rounds/math.ts'
-import type { FedState } from '../rounds/state.ts'
+import type { Begun, FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
 import type { SiteMemory } from '../site/site.ts'
 import type { LocalTrainer } from '../site/local-trainer.ts'
@@ -14,7 +14,7 @@ export interface ClientPool {
   /** Contributions of these clients to a round, in their order; their memories are held back until `commit`. */
   prepare(round: number, state: FedState, clients: readonly number[]): Promise<Contribution[]>
   commit(clients: readonly number[]): Promise<void>
-  initial(state: FedState): Promise<Float32Array>
+  begin(state: FedState): Promise<Begun>
   metrics(state: FedState, client: number): Promise<Readonly<Record<string, number>>>
   close(): Promise<void>
 }
@@ -74,8 +74,8 @@ export class LocalPool implements ClientPool {
     return Promise.resolve()
   }
 
-  initial(state: FedState): Promise<Float32Array> {
-    return this.#sites[0]!.initial(state)
+  begin(state: FedState): Promise<Begun> {
+    return this.#sites[0]!.begin(state)
   }
 
   async metrics(state: FedState, client: number): Promise<Readonly<Record<string, number>>> {

@@ -1,7 +1,7 @@
 /** Virtual clients over several threads: a share of them here, the others beside. Who computes what changes no number. */
 import type { Contribution } from '../rounds/layout.ts'
 import { encodeState } from '../rounds/state.ts'
-import type { FedState } from '../rounds/state.ts'
+import type { Begun, FedState } from '../rounds/state.ts'
 import type { LocalTrainer } from '../site/local-trainer.ts'
 import type { ClientPool, LocalPool } from './pool.ts'
 import type { ThreadShare } from './thread-share.ts'
@@ -47,8 +47,8 @@ export class SharedPool implements ClientPool {
     for (const share of this.#shares) share.commit(clientsOf(share, clients))
   }
 
-  initial(state: FedState): Promise<Float32Array> {
-    return this.#own.initial(state)
+  begin(state: FedState): Promise<Begun> {
+    return this.#own.begin(state)
   }
 
   metrics(state: FedState, client: number): Promise<Readonly<Record<string, number>>> {

@@ -9,12 +9,13 @@ import type { Group } from '../rounds/job-view.ts'
 import { addContributions, addSums, decodeSum, encodeContribution } from '../rounds/layout.ts'
 import type { Contribution, Sums } from '../rounds/layout.ts'
 import type { BucketSum } from '../rounds/sum-math.ts'
-import { FIRST_STATE, stateHash } from '../rounds/state.ts'
+import { FIRST_STATE, NOTHING_BEGUN, stateHash } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
 import { attacked } from './attackers.ts'
 import type { ClientPool } from './pool.ts'
 import { seededWords } from './pool.ts'
 import { simulateSecureSum } from './secure-sum.ts'
+import { simulationJob } from './spec.ts'
 import type { SimulationSpec } from './spec.ts'
 
 export interface SimulatedRound {
@@ -24,6 +25,8 @@ export interface SimulatedRound {
   readonly records: number | null
   readonly loss: number | null
   readonly dropped: number
+  /** Of the vector of each client in the sum. */
+  readonly bytes: number
   /** Refused by the name of their fault. */
   readonly refused: readonly string[]
 }
@@ -57,7 +60,7 @@ export class Simulation {
     this.#pool = pool
     this.#spec = spec
     const members = pool.names.map((site, index) => ({ peer: `client-${index}`, key: new Uint8Array(32), site }))
-    this.job = new JobView({ id: `simulation-${spec.seed}`, plan, planHash: planHash(plan), members })
+    this.job = new JobView({ id: simulationJob(spec.seed), plan, planHash: planHash(plan), members })
     const count = Math.floor((spec.attack?.share ?? 0) * pool.names.length)
     this.#attackers = new Set(Array.from({ length: count }, (_, index) => index))
   }
@@ -111,16 +114,16 @@ export class Simulation {
     await this.#apply(state, all, sums)
     await this.#pool.commit(good.map(({ client }) => client))
     const dropped = this.#pool.names.length - good.length
-    return { round, sites: all.length, ...facts, dropped, refused }
+    return { round, sites: all.length, ...facts, bytes: this.job.vectorBytes(state), dropped, refused }
   }
 
   async #apply(state: FedState, all: readonly Contribution[], sums: readonly BucketSum[]): Promise<void> {
     const { math } = this.job
     const survivors = sums.reduce((count, one) => count + one.survivors, 0)
-    const apply = (): FedState => math.apply(state, addSums(sums), survivors, () => new Float32Array())
+    const apply = (): FedState => math.apply(state, addSums(sums), survivors, () => NOTHING_BEGUN)
     if (state.pooled === null) {
       const { pooled } = apply()
-      this.state = { ...state, pooled, global: await this.#pool.initial({ ...state, pooled }) }
+      this.state = { ...state, pooled, ...(await this.#pool.begin({ ...state, pooled })) }
     } else if (math.strategy.sees === 'each') this.state = math.applyEach(state, all)
     else this.state = math.bucket === undefined ? apply() : math.applyBuckets(state, sums)
   }

@@ -21,6 +21,7 @@ import { LocalPool } from './pool.ts'
 import { SharedPool } from './shared-pool.ts'
 import { Simulation } from './simulation.ts'
 import type { SimulatedRound } from './simulation.ts'
+import { simulationJob } from './spec.ts'
 import type { SimulationSpec } from './spec.ts'
 import { ThreadShare } from './thread-share.ts'
 import { openVirtualClients } from './virtual-clients.ts'
@@ -135,7 +136,7 @@ async function sitesOf(
     }
     const twice = list.find(({ site }, index) => list.findIndex((other) => other.site === site) !== index)
     if (twice !== undefined) throw new FedPlanError(twice.site, 'site', 'two data files have this name')
-    return new LocalPool(list, new RoundMath(plan, list.length), spec.seed)
+    return new LocalPool(list, new RoundMath(plan, list.length, simulationJob(spec.seed)), spec.seed)
   } catch (error) {
     for (const trainer of list) await trainer.close()
     throw error
@@ -162,7 +163,8 @@ async function clientsOf(
     to: Math.floor(((at + 1) * clients) / count),
   })
   const { list, whole } = await openVirtualClients(needs, share(0), signal)
-  const own = new LocalPool(list, new RoundMath(plan, clients), spec.seed, 0, whole)
+  const math = new RoundMath(plan, clients, simulationJob(spec.seed))
+  const own = new LocalPool(list, math, spec.seed, 0, whole)
   const shares = Array.from({ length: count - 1 }, (_, at) => new ThreadShare(share(at + 1)))
   try {
     return await SharedPool.open(own, shares)

@@ -3,6 +3,11 @@
 export const ATTACKS = ['sign-flip', 'random', 'zeros', 'alie', 'nan'] as const
 export type Attack = (typeof ATTACKS)[number]
 
+/** Id of its job: what members draw by chance follows from it. */
+export function simulationJob(seed: number): string {
+  return `simulation-${seed}`
+}
+
 export interface SimulationSpec {
   readonly seed: number
   /** Virtual clients on the rows of one table; undefined: each data file is a site. */

@@ -29,13 +29,22 @@ export function tensorsOf(shapes: readonly ParameterShape[], flat: Float32Array)
   return Object.fromEntries(entries)
 }
 
-/** Coordinates that all sites share: all but those of parameters that stay (whose name has one of `personal` in it). */
+/** Parameters that all sites share: all but those that stay (whose name has one of `personal` in it). */
+export function sharedShapes(
+  shapes: readonly ParameterShape[],
+  personal: readonly string[] = [],
+): readonly ParameterShape[] {
+  return shapes.filter(({ name }) => !personal.some((part) => name.includes(part)))
+}
+
+/** Coordinates of these. */
 export function sharedPlaces(shapes: readonly ParameterShape[], personal: readonly string[] = []): Uint32Array {
+  const shared = new Set(sharedShapes(shapes, personal))
   const places: number[] = []
   let at = 0
   for (const shape of shapes) {
-    const stays = personal.some((part) => shape.name.includes(part))
-    for (let index = 0; index < sizeOf(shape); index++, at++) if (!stays) places.push(at)
+    const isShared = shared.has(shape)
+    for (let index = 0; index < sizeOf(shape); index++, at++) if (isShared) places.push(at)
   }
   return Uint32Array.from(places)
 }

@@ -1,5 +1,6 @@
 /** What a site does in a round: from the state that all agree on to what it adds to the sum, and its own memory after it. */
 import { fairShare } from '../aggregation/fair.ts'
+import type { Compression } from '../compression/types.ts'
 import { clipToNorm, l2Norm } from '../privacy/clipping.ts'
 import { discreteGaussian } from '../privacy/discrete-gaussian.ts'
 import { noiseBounds } from '../privacy/distributed.ts'
@@ -11,11 +12,13 @@ import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
 import type { Contribution } from '../rounds/layout.ts'
 import type { RoundMath } from '../rounds/math.ts'
-import type { FedState } from '../rounds/state.ts'
+import type { Begun, FedState } from '../rounds/state.ts'
 import { fixedOf } from '../rounds/wide.ts'
 import { trainOutside } from './external.ts'
 import type { ExternalTrainer } from './external.ts'
-import { picked, placed, sharedPlaces } from './parameters.ts'
+import { compressedUpdate } from './compressed.ts'
+import type { Trained } from './compressed.ts'
+import { picked, placed, sharedPlaces, sharedShapes } from './parameters.ts'
 import { boundedRow, momentsToWide } from './statistics.ts'
 import type { LocalResult, LocalTrainer } from './local-trainer.ts'
 
@@ -27,6 +30,10 @@ export interface SiteMemory {
   readonly own?: Float32Array
   /** Ditto's model. */
   readonly ditto?: Float32Array
+  /** What sums have not carried of its updates. */
+  readonly residual?: Float64Array
+  /** Of a round that is made of two sums, between them. */
+  readonly trained?: Trained
 }
 
 export interface Prepared {
@@ -40,8 +47,7 @@ export interface Prepared {
 export interface RoundSite {
   /** Of its own that the sum is over. */
   readonly records: number
-  /** Parameters that training begins with. */
-  initial(state: FedState): Promise<Float32Array>
+  begin(state: FedState): Promise<Begun>
   prepare(state: FedState, memory: SiteMemory, round: number, signal?: AbortSignal): Promise<Prepared>
 }
 
@@ -68,10 +74,12 @@ export class Site implements RoundSite {
     return this.#math.plan
   }
 
-  /** Parameters that training begins with. */
-  async initial(state: FedState): Promise<Float32Array> {
+  /** @throws FedPlanError: the plan's compression saves nothing of this model */
+  async begin(state: FedState): Promise<Begun> {
     await this.#fit(state)
-    return picked(this.trainer.initial, this.#places())
+    const shapes = sharedShapes(this.trainer.shapes(), this.#plan.personal)
+    const strategy = this.#math.compression?.first(shapes) ?? {}
+    return { global: picked(this.trainer.initial, this.#places()), strategy }
   }
 
   /** All parameters of the model at this site. */
@@ -81,8 +89,9 @@ export class Site implements RoundSite {
   }
 
   /** @throws TrainerError, and what training throws */
-  async prepare(state: FedState, memory: SiteMemory, round: number, signal?: AbortSignal): Promise<Prepared> {
-    const { bounded } = this.#math
+  async prepare(state: FedState, memory: SiteMemory, step: number, signal?: AbortSignal): Promise<Prepared> {
+    const { bounded, compression } = this.#math
+    const round = Math.floor(step / (compression?.sums ?? 1))
     if (state.pooled === null && bounded !== undefined) return this.#boundedStatistics(state, memory, bounded)
     if (state.pooled === null) {
       const wide = momentsToWide(this.trainer.records, this.trainer.moments())
@@ -91,6 +100,9 @@ export class Site implements RoundSite {
     const noise = this.#math.noise(state)
     const start = await this.weights(state, memory)
     if (noise?.unit === 'record') return this.#record(start, memory, noise)
+    if (compression !== undefined && memory.trained?.round === round) {
+      return this.#compressed(compression, state, memory, memory.trained)
+    }
     const job = { round, start, ...this.#corrections(state, memory, start) }
     const result =
       this.external === undefined ? await this.trainer.train(job, signal) : await this.#outside(start, signal)
@@ -99,6 +111,10 @@ export class Site implements RoundSite {
     const kept: SiteMemory = { ...memory, ...(this.#plan.personal === undefined ? {} : { own }), ...ditto }
     const update = this.#difference(start, own)
     if (noise !== undefined) return { ...this.#privateSite(update, noise), memory: kept, noise }
+    if (compression !== undefined) {
+      const loss = (await this.trainer.loss(start, 'train')) ?? 0
+      return this.#compressed(compression, state, kept, { round, loss, update })
+    }
     return this.#plain(state, kept, memory, { update, result, start })
   }
 
@@ -174,6 +190,21 @@ export class Site implements RoundSite {
     return { ditto: weights }
   }
 
+  #compressed(compression: Compression, state: FedState, kept: SiteMemory, trained: Trained): Prepared {
+    const { update, memory } = compressedUpdate(compression, state, kept, trained)
+    const weight = this.#weight(state)
+    const wide = this.#told(weight, trained.loss)
+    return { contribution: { reals: update.map((value) => value * weight), wide }, memory, noise: undefined }
+  }
+
+  #weight(state: FedState): number {
+    return this.#math.isWeighted ? (this.trainer.records * this.#math.members) / state.pooled!.records : 1
+  }
+
+  #told(weight: number, loss: number): bigint[] {
+    return [fixedOf(weight), fixedOf(weight * loss), fixedOf(this.trainer.records)]
+  }
+
   async #plain(
     state: FedState,
     kept: SiteMemory,
@@ -181,10 +212,9 @@ export class Site implements RoundSite {
     local: { readonly update: Float64Array; readonly result: LocalResult; readonly start: Float32Array },
   ): Promise<Prepared> {
     const { update, result, start } = local
-    const { records } = this.trainer
     const loss = (await this.trainer.loss(start, 'train')) ?? 0
-    const weight = this.#math.isWeighted ? (records * this.#math.members) / state.pooled!.records : 1
-    const wide = [fixedOf(weight), fixedOf(weight * loss), fixedOf(records)]
+    const weight = this.#weight(state)
+    const wide = this.#told(weight, loss)
     const parameters = strategyParameters(this.#plan)
     const { name } = this.#plan.strategy
     if (name === 'scaffold') {

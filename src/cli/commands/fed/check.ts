@@ -40,12 +40,19 @@ export const checkCommand: Command = async (context) => {
       { head: 'SITE' },
       { head: 'RECORDS', right: true },
       { head: 'TEST', right: true },
+      { head: 'BYTES A ROUND', right: true },
       { head: 'DATASET' },
     ]
     out.lines(
       table(
         heads,
-        sites.map(({ site, records, test, dataset }) => [printable(site), String(records), String(test), dataset]),
+        sites.map(({ site, records, test, bytes, dataset }) => [
+          printable(site),
+          String(records),
+          String(test),
+          String(bytes),
+          dataset,
+        ]),
       ),
     )
   }

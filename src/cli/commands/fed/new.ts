@@ -84,6 +84,14 @@ function bearing(plan: object, attackers: number): object {
   }
 }
 
+/** @throws UsageError */
+function compressionFrom(words: string): object {
+  const [, kind, value] = /^(random-k|low-rank):(\S+)$/.exec(words) ?? []
+  if (kind === undefined)
+    throw new UsageError(`--compress ${words} is no compression`, 'random-k:0.1 or low-rank:4, say')
+  return kind === 'random-k' ? { kind, share: Number(value) } : { kind, rank: Number(value) }
+}
+
 export const newCommand: Command = async (context) => {
   const { flags, out } = context
   const [isAnalysis, model] = [flags.flag('analysis'), flags.text('lora')]
@@ -93,8 +101,13 @@ export const newCommand: Command = async (context) => {
   const attackers = flags.number('robust')
   if (isAnalysis && attackers !== undefined)
     throw new UsageError('--analysis and --robust do not go together', 'an analysis is one sum of all')
-  const training = model === undefined ? PLAN : await languagePlan(context, model)
+  const compress = flags.text('compress')
+  if (isAnalysis && compress !== undefined)
+    throw new UsageError('--analysis and --compress do not go together', 'an analysis has no updates')
+  const chosen = compress === undefined ? {} : { compression: compressionFrom(compress) }
+  const training = { ...(model === undefined ? PLAN : await languagePlan(context, model)), ...chosen }
   const plan = isAnalysis ? ANALYSIS : attackers === undefined ? training : bearing(training, attackers)
+  if (compress !== undefined) checkFedPlan(plan, path)
   await writeFile(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx' }).catch((error: unknown) => {
     throw new UsageError(`${path} cannot be written: ${(error as Error).message}`, 'choose another with --out FILE')
   })
