@@ -66,7 +66,7 @@ async function checked(): Promise<number> {
     for (const peer of [other, ...Array.from({ length: 99 }, () => newIdentity().id)])
       cluster.admit({ peer, name: '', role: 'member', site: '' })
     const defence = createDefence({ clock, telemetry, told: () => undefined })
-    const gates = siteGates(site, identity.id, () => undefined)
+    const gates = siteGates({ site, cluster: null }, identity.id, () => undefined)
     const started = clock.now()
     for (let session = 0; session < SESSIONS; session++) {
       defence.allows(other, 'compute')

@@ -174,10 +174,10 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   wired.holdings = holdings
   const manifest = (digest: string): AnyManifest | undefined => library.byDigest(digest)
   const measured = new PlanMeasures({ self, clock, mesh, network, profiling, threads, manifest, profile })
-  const quarantine = await Quarantine.open(paths.state, clock, (line) => logger.warn({}, line), parts.cluster?.mayHold)
+  const quarantine = await Quarantine.open(paths.state, clock, (line) => logger.warn({}, line), parts.cluster ?? {})
   undo.push(() => quarantine.settled())
   const planning = { self, mesh, stages, threads, measured, profile, quarantine: keptOut(site, quarantine) }
-  const gates = siteGates(site, self, manifest)
+  const gates = siteGates(parts, self, manifest)
   const replacements = new Replacements({
     ...planning,
     clock,
@@ -191,12 +191,12 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     graphStages,
     repair: (manifest, placed) => replacements.repair(manifest, placed),
     busy: () => wired.busy?.() ?? false,
-    mayPlace: parts.cluster?.mayPlace,
+    mayNotPlace: parts.cluster?.mayNotPlace,
     log: (fields, text) => logger.error(fields, text),
   })
   wired.placing = placing
   const counted = (counter: string, by?: number): void => telemetry.count(counter as 'bytes_sent', by)
-  const serving = { self, network, clock, admits: parts.cluster?.admits, count: counted }
+  const serving = { self, network, clock, count: counted }
   const ring = new RingService({
     ...gates,
     ...serving,

@@ -55,6 +55,7 @@ export async function openFederation(
     base: meshBases(library, store),
     paths,
     admits: federationRoster({ state: paths.state, self: identity.id, cluster: parts.cluster }),
+    refusal: parts.cluster === null ? undefined : (peer) => parts.cluster!.refusal(peer, 'federate'),
     permit: planPermit(parts.site.gate, identity.id),
     isPresent: (peer) => network?.connected().some(({ id }) => id === peer) ?? false,
     watch: (peer) => network?.watch(peer) ?? (() => undefined),

@@ -68,7 +68,7 @@ export interface CreatePeerInit {
   readonly auditRate?: number
   /** The model that guesses for answers that name none, where it can; `off`: none does. @default one that fits */
   readonly draft?: string
-  /** In a cluster: milliseconds after which a membership that no admin confirms is not believed. @default never */
+  /** In a cluster: milliseconds after which a membership that no admin confirms is not believed. @default what the policy says */
   readonly maxAge?: number
   /** No mesh at all: no listening, no dialling. */
   readonly offline?: boolean
@@ -132,11 +132,13 @@ export async function lowerParts(
   telemetry.gauge('log_lines_lost', () => file.lost())
   const online = init.offline !== true
   const around = { home: paths.root, identity, clock, random, logger, telemetry }
-  const cluster = online ? await openClusterPart(around, init) : null
+  let site: Site | undefined
+  const maxAge = (): number | undefined => stricter(init.maxAge, site?.maxAge())
+  const cluster = online ? await openClusterPart(around, { networkKey: init.networkKey, maxAge }) : null
   if (cluster !== null) undo.push(() => cluster.stop())
   const roleOf = (peer: string): Role | undefined => cluster?.control.roleOf(peer)?.role
-  const site = await Site.open({ clock, identity, paths, logger, telemetry, online, roleOf })
-  undo.push(() => site.close())
+  site = await Site.open({ clock, identity, paths, logger, telemetry, online, roleOf })
+  undo.push(() => site?.close())
   const store = await createBlobStore({ directory: paths.store })
   const threads = init.threads ?? machine.cores
   const levels = await RowLevels.open(paths.state, (line) => logger.warn({}, line))
@@ -168,6 +170,11 @@ export async function lowerParts(
     site,
     levels,
   }
+}
+
+/** Whoever starts the peer may ask for more than the policy, and cannot loosen it. */
+function stricter(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other)
 }
 
 export function networkNameOf({ cluster, init }: Pick<Parts, 'cluster' | 'init'>): string {

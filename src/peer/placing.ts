@@ -8,7 +8,6 @@ import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import type { BlockRange, GraphStages, PlacementFile, PlacementStage } from '../pipeline/index.ts'
 import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
-import { RoleError } from '../trust/index.ts'
 import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
 import { DeployFailedError } from './errors.ts'
@@ -27,8 +26,8 @@ export interface PlacingNeeds extends PlanNeeds {
   readonly graphStages: GraphStages
   /** A placement with others in the place of peers that are gone; undefined: nobody could take their blocks. */
   repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined
-  /** Whether others obey what this peer places. @default they do */
-  mayPlace?: (() => boolean) | undefined
+  /** Why others would not obey what this peer places. @default they do */
+  mayNotPlace?: (() => Error | undefined) | undefined
   /** Why what another peer has placed here is not loaded; undefined: it is. */
   refuses?(placement: MeshPlacement): string | undefined
   /** Sessions have stages here. */
@@ -81,7 +80,8 @@ export class Placing {
     signal?: AbortSignal,
   ): Promise<PlacementStatus> {
     languageModel(manifest)
-    if (this.#needs.mayPlace?.() === false) throw new RoleError(this.#needs.self, 'place')
+    const refused = this.#needs.mayNotPlace?.()
+    if (refused !== undefined) throw refused
     const byHand = typeof placement === 'object'
     const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
     const replicas = byHand ? (placement.replicas ?? []) : []

@@ -66,6 +66,13 @@ export interface QuarantineEntry {
   readonly evidence: readonly AuditEvidence[]
 }
 
+/** Who may hold stages at all, by the role that it has in the cluster; others are kept out as well. */
+export interface HolderRoles {
+  /** @default everybody may */
+  readonly mayHold?: (peer: string) => boolean
+  readonly refusal?: (peer: string, purpose: 'stage') => Error
+}
+
 export class Quarantine {
   readonly #path: string
   readonly #clock: Clock
@@ -74,25 +81,24 @@ export class Quarantine {
   /** A write is to begin, and takes what is known by then. */
   #isWaiting = false
 
-  readonly #mayHold: (peer: string) => boolean
+  readonly #roles: HolderRoles
 
-  private constructor(path: string, clock: Clock, mayHold: (peer: string) => boolean) {
+  private constructor(path: string, clock: Clock, roles: HolderRoles) {
     this.#path = path
     this.#clock = clock
-    this.#mayHold = mayHold
+    this.#roles = roles
   }
 
   /**
    * A file that cannot be read keeps nobody out; the line says so.
-   * @param mayHold who may hold stages at all, by the role that it has in the cluster; others are kept out as well
    */
   static async open(
     directory: string,
     clock: Clock,
     log: (line: string) => void,
-    mayHold: (peer: string) => boolean = () => true,
+    roles: HolderRoles = {},
   ): Promise<Quarantine> {
-    const quarantine = new Quarantine(join(directory, 'quarantine.json'), clock, mayHold)
+    const quarantine = new Quarantine(join(directory, 'quarantine.json'), clock, roles)
     const text = await readFile(quarantine.#path, 'utf8').catch(() => undefined)
     if (text === undefined) return quarantine
     try {
@@ -104,7 +110,7 @@ export class Quarantine {
   }
 
   has(peer: string): boolean {
-    return this.#get(peer) !== undefined || !this.#mayHold(peer)
+    return this.#get(peer) !== undefined || this.#roles.mayHold?.(peer) === false
   }
 
   /** It was found to lie, whatever its role. */
@@ -116,12 +122,13 @@ export class Quarantine {
     return [...this.#entries.keys()].flatMap((peer) => this.#get(peer) ?? [])
   }
 
-  /** @throws PeerQuarantinedError, RoleError for the first of these that is kept out */
+  /** @throws PeerQuarantinedError, RoleError, MembershipStaleError for the first of these that is kept out */
   refuse(peers: Iterable<string>): void {
     for (const peer of peers) {
       const entry = this.#get(peer)
       if (entry !== undefined) throw new PeerQuarantinedError(entry)
-      if (!this.#mayHold(peer)) throw new RoleError(peer, 'stage')
+      if (this.#roles.mayHold?.(peer) === false)
+        throw this.#roles.refusal?.(peer, 'stage') ?? new RoleError(peer, 'stage')
     }
   }
 

@@ -4,6 +4,7 @@ import type { AnyManifest } from '../models/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import { PolicyRefusedError } from '../trust/index.ts'
 import type { CancelTimer } from '../util/index.ts'
+import type { ClusterPart } from './cluster/index.ts'
 import { addresses } from './library.ts'
 import type { Parts } from './parts.ts'
 import type { KeptOut } from './plan-input.ts'
@@ -55,6 +56,9 @@ export function reviewOnChange(
 }
 
 export interface SiteGates {
+  /** By the membership log; undefined: everybody may. */
+  readonly admits: ClusterPart['admits'] | undefined
+  readonly refusal: ClusterPart['refusal'] | undefined
   admit(origin: string, digest: string): void
   again(origin: string, digest: string): void
   permit(peer: string, digest: string): void
@@ -66,9 +70,15 @@ export interface SiteGates {
  * Sessions of others here, of this peer elsewhere, and placements: each is decided where it begins, whoever chose the route.
  * A model is what this home calls it; one that is not here goes by its digest, since no digest covers a name.
  */
-export function siteGates(site: Site, self: string, manifest: (digest: string) => AnyManifest | undefined): SiteGates {
+export function siteGates(
+  { site, cluster }: Pick<Parts, 'site' | 'cluster'>,
+  self: string,
+  manifest: (digest: string) => AnyManifest | undefined,
+): SiteGates {
   const nameOf = (digest: string): string => manifest(digest)?.model ?? digest
   return {
+    admits: cluster?.admits,
+    refusal: cluster?.refusal,
     admit(origin, digest) {
       const model = nameOf(digest)
       site.admit({ action: 'compute', peer: origin, model })

@@ -218,6 +218,11 @@ export class Site {
     return this.#policy.current()?.rules.some(({ hours, until }) => (hours ?? until) !== undefined) ?? false
   }
 
+  /** Milliseconds for which the policy believes a membership that no admin confirms; undefined: for ever. */
+  maxAge(): number | undefined {
+    return this.#policy.current()?.maxAge
+  }
+
   hasPolicy(): boolean {
     return this.#policy.current() !== null
   }

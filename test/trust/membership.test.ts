@@ -359,8 +359,14 @@ describe('max-age', () => {
     expect(member.isStale()).toBe(true)
     expect(member.membership.admits(cluster.self, 'compute')).toBe(false)
     expect(member.membership.admits(cluster.self, 'membership')).toBe(true)
+    expect(member.refusal(cluster.self, 'compute')).toMatchObject({
+      code: 'WEFT-TRU-114',
+      details: { age_ms: 120_000, max_age_ms: 60_000 },
+    })
+    expect(member.refusal(cluster.self, 'membership')).toMatchObject({ code: 'WEFT-TRU-110' })
     expect(member.hearBeat(cluster.renewBeat())).toBe(true)
     expect(member.membership.admits(cluster.self, 'compute')).toBe(true)
+    expect(member.refusal(cluster.self, 'place')).toMatchObject({ code: 'WEFT-TRU-110' })
     const forged = { ...cluster.beat()!, at: time.now + 1000 }
     expect(member.hearBeat(forged)).toBe(false)
     const ofMember = { ...copyFor(cluster, identity, time) }.renewBeat()

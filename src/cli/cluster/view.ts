@@ -1,6 +1,6 @@
 /** A cluster as people read it. */
 import type { ClusterStatus, PeerStatus } from '../../peer/index.ts'
-import { ClocksApartError, LogForkError } from '../../trust/index.ts'
+import { ClocksApartError, LogForkError, MembershipStaleError } from '../../trust/index.ts'
 import { formatSpan, plural, shortId } from '../format.ts'
 import { printable, table } from '../text.ts'
 
@@ -10,7 +10,7 @@ export function clusterLines(status: ClusterStatus): string[] {
   return [
     `CLUSTER  ${printable(status.name)}  ${status.id.slice(0, 16)}…  epoch ${status.epoch}, ${status.height + 1} entries`,
     `ADMINS   ${admins.length} of ${threshold.n}; ${threshold.k} must sign what changes them; last heard ${age}`,
-    ...(status.stale ? ['# warning: that is too long ago: all but asking for news is refused'] : []),
+    ...staleWarning(status).map((text) => `# warning: ${text}`),
     ...clockWarnings(status).map((text) => `# warning: ${text}`),
     ...(status.verified === undefined
       ? []
@@ -29,6 +29,11 @@ export function clusterLines(status: ClusterStatus): string[] {
     ...removed.map(({ id, reason, left, at }) => `${left ? 'LEFT   ' : 'REMOVED'}  ${id}  ${at}  ${printable(reason)}`),
     ...forks.map(forkLine),
   ]
+}
+
+function staleWarning({ stale }: Pick<ClusterStatus, 'stale'>): string[] {
+  if (!stale) return []
+  return [`no admin was heard for too long: all but asking for news is refused (${MembershipStaleError.info.code})`]
 }
 
 function clockWarnings({ clocks_apart: apart }: Pick<ClusterStatus, 'clocks_apart'>): string[] {
@@ -60,7 +65,7 @@ export function clusterWarnings({ cluster }: Pick<PeerStatus, 'cluster'>): strin
     ...(cluster.role === null
       ? [`this peer was removed from ${printable(cluster.name)}: nobody there speaks to it. Try: weft cluster show`]
       : []),
-    ...(cluster.stale ? ['no admin was heard for too long: all but asking for news is refused'] : []),
+    ...staleWarning(cluster),
     ...clockWarnings(cluster),
     ...(cluster.forks > 0 ? ['the membership log had a fork. Try: weft cluster show'] : []),
   ]

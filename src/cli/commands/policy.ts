@@ -118,7 +118,7 @@ async function test(context: CommandContext): Promise<number> {
   return decision.allow ? EXIT.ok : EXIT.denied
 }
 
-async function apply(context: CommandContext): Promise<void> {
+async function apply(context: CommandContext): Promise<number> {
   const { flags, out } = context
   const file = flags.argument(1)
   if (file === undefined) throw new UsageError('weft policy apply needs FILE', 'usage: weft policy apply FILE')
@@ -134,12 +134,13 @@ async function apply(context: CommandContext): Promise<void> {
   if (out.structured) out.document({ schema: 'weft.policy/1', path, ...facts, running })
   else {
     out.line(path)
-    out.note(running === null ? 'it holds when a peer of this home starts' : 'it is in force in the running peer')
+    out.note(takenText(running))
     if (rules.length === 0) out.note('it has no rules: everything is denied')
   }
+  return running === false ? EXIT.partial : EXIT.ok
 }
 
-async function remove(context: CommandContext): Promise<void> {
+async function remove(context: CommandContext): Promise<number> {
   const { out } = context
   const path = ownPath(context)
   // As the audit log has it: the file may be gone, or be none any more.
@@ -149,7 +150,8 @@ async function remove(context: CommandContext): Promise<void> {
   await rm(path, { force: true })
   const running = await takenUp(context, null)
   if (out.structured) out.document({ schema: 'weft.policy-removed/1', path, sha256, running })
-  else out.note('there is no policy any more: everything is allowed')
+  else out.note(running === false ? takenText(running) : 'there is no policy any more: everything is allowed')
+  return running === false ? EXIT.partial : EXIT.ok
 }
 
 /** As a running peer would take it: by the membership log of this home. Undefined: no member, or no cluster. */
@@ -157,6 +159,12 @@ async function memberRole(context: CommandContext, peer: string): Promise<Role |
   if ((await readClusterPin(context.home)) === undefined) return undefined
   const { members } = await statusOf(await openCluster(context))
   return members.find(({ id }) => id === peer)?.role
+}
+
+function takenText(running: boolean | null): string {
+  if (running === null) return 'it holds when a peer of this home starts'
+  if (running) return 'it is in force in the running peer'
+  return 'the running peer has NOT taken it up, and goes on with what it had: weft status says why'
 }
 
 /** Null: no peer runs. False: it goes on with what it had, and weft status says why. */
@@ -207,6 +215,7 @@ async function explain(context: CommandContext): Promise<void> {
   }
   out.line('What may leave this site:')
   for (const { text } of explained.egress) out.line(`  ${text}`)
+  if (explained.max_age !== null) out.lines(['How long the membership is believed:', `  ${explained.max_age.text}`])
   out.line('Who may, and nobody else:')
   for (const { text, rules, only } of explained.actions) {
     const told = rules.map(({ effect, name, text: who }) => `${effect === 'deny' ? 'not ' : ''}${who} (${name})`)

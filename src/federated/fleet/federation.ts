@@ -195,9 +195,9 @@ export class Federation {
     this.#running.clear()
   }
 
-  /** @throws RoleError: the membership does not admit this peer, or another, to federations */
+  /** @throws RoleError, MembershipStaleError: the membership does not admit this peer, or another, to federations */
   #checkRole(peer = this.#needs.identity.id): void {
-    if (!this.#needs.admits(peer)) throw new RoleError(peer, 'federate')
+    if (!this.#needs.admits(peer)) throw this.#needs.refusal?.(peer) ?? new RoleError(peer, 'federate')
   }
 
   #now(): string {

@@ -21,6 +21,8 @@ export interface FederationNeeds {
   readonly paths: { readonly state: string; readonly keys: string }
   /** The roster: whom the membership admits to federations now. */
   readonly admits: (peer: string) => boolean
+  /** Why it does not. @default its role */
+  readonly refusal?: ((peer: string) => Error) | undefined
   /** The site's own word, before it joins a plan and before each round. @throws the refusal */
   readonly permit: (part: TakingPart) => void
   readonly isPresent: (peer: string) => boolean

@@ -5,7 +5,7 @@ import type { ClusterInit, Membership, Network } from '../../net/index.ts'
 import { ORIGIN } from '../../placement/index.ts'
 import type { Logger, Telemetry } from '../../telemetry/index.ts'
 import { ClusterNetworkError, openClusterHome, readClusterPin } from '../../trust/index.ts'
-import type { Identity, OpenedCluster } from '../../trust/index.ts'
+import type { Identity, OpenedCluster, Purpose } from '../../trust/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
 import type { Site } from '../site.ts'
 import type { PeerEvent } from '../types.ts'
@@ -30,7 +30,10 @@ export interface ClusterPart {
   readonly membership: Membership
   /** Whether a peer may have blocks of others; of placements, so it may be the word for the origin. */
   readonly mayHold: (peer: string) => boolean
-  readonly mayPlace: () => boolean
+  /** Why this peer may not say where models run; undefined: it may. */
+  readonly mayNotPlace: () => Error | undefined
+  /** Why a peer is not admitted to a purpose, as things stand. */
+  readonly refusal: (peer: string, purpose: Purpose) => Error
   readonly admits: (peer: string, purpose: string) => boolean
   /** For the network. */
   readonly net: ClusterInit
@@ -50,7 +53,7 @@ export interface ClusterPart {
 /** Null where the home belongs to no cluster. @throws ClusterNetworkError, and what the log is refused with */
 export async function openClusterPart(
   needs: ClusterPartNeeds,
-  init: { readonly networkKey?: string | undefined; readonly maxAge?: number | undefined },
+  init: { readonly networkKey?: string | undefined; readonly maxAge?: (() => number | undefined) | undefined },
 ): Promise<ClusterPart | null> {
   const { home, identity, clock, random } = needs
   const pin = await readClusterPin(home)
@@ -94,7 +97,9 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
     membership: cluster.membership,
     mayHold: (peer) => peer === cluster.self || peer === ORIGIN || cluster.membership.admits(peer, 'stage'),
     admits: (peer, purpose) => cluster.membership.admits(peer, purpose),
-    mayPlace: () => cluster.membership.admits(cluster.self, 'place'),
+    mayNotPlace: () =>
+      cluster.membership.admits(cluster.self, 'place') ? undefined : cluster.refusal(cluster.self, 'place'),
+    refusal: (peer, purpose) => cluster.refusal(peer, purpose),
     net: {
       groupKeys: () => cluster.groupKeys(),
       head: () => cluster.head,

@@ -5,6 +5,8 @@ import { SessionRefusedError } from './errors.ts'
 export interface SiteGate {
   /** Asked of the origin of each session, for `originate`. @default everyone may */
   readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
+  /** Why it is not admitted. @default its role */
+  readonly refusal?: ((peer: string, purpose: 'originate') => Error) | undefined
   /** Whether sessions of another origin may be computed here. @throws where the site does not allow it */
   admit?(origin: string, digest: string): void
   /** Whether a session of another origin that runs here may go on: asked when what is allowed has changed. @throws as `admit` */
@@ -71,6 +73,12 @@ export function refusedOver(
   return peer === gate.self ? undefined : refusalOf(() => gate.permit?.(peer, digest))
 }
 
+/** @throws RoleError, or what the membership says instead */
+export function refuseOrigin(gate: SiteGate, origin: string): void {
+  if (gate.admits?.(origin, 'originate') !== false) return
+  throw gate.refusal?.(origin, 'originate') ?? new RoleError(origin, 'originate')
+}
+
 /**
  * A peer's own sessions are always let in.
  * @param leaving this peer takes no more
@@ -83,7 +91,7 @@ export function admitOrigin(
   leaving: boolean,
 ): void {
   if (origin === gate.self) return
-  if (gate.admits?.(origin, 'originate') === false) throw new RoleError(origin, 'originate')
+  refuseOrigin(gate, origin)
   if (leaving) throw new SessionRefusedError('it is about to leave', { peer: gate.self })
   gate.admit?.(origin, digest)
 }

@@ -77,7 +77,7 @@ export interface OpenedCluster {
 export async function openClusterHome(
   needs: ClusterNeeds,
   home: string,
-  options: { readonly maxAge?: number | undefined; readonly whole?: boolean } = {},
+  options: { readonly maxAge?: (() => number | undefined) | undefined; readonly whole?: boolean } = {},
 ): Promise<OpenedCluster> {
   const pin = await readClusterPin(home)
   if (pin === undefined) throw new NoClusterError(home)

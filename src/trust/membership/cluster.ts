@@ -9,7 +9,7 @@ import { makeBeat, readBeat } from './beat.ts'
 import { composeAdmit, composeCheckpoint, composeRevoke } from './compose.ts'
 import type { NewMember } from './compose.ts'
 import { decodeEntry, makeEntry, signBody } from './entry.ts'
-import { EntryRefusedError, EntrySignatureError, LogMovedError } from './errors.ts'
+import { EntryRefusedError, EntrySignatureError, LogMovedError, MembershipStaleError, RoleError } from './errors.ts'
 import { createGroupKeys, doorKey } from './keys.ts'
 import { LOG_LIMITS } from './limits.ts'
 import type { MembershipLog, Merged } from './log.ts'
@@ -36,8 +36,8 @@ export interface ClusterNeeds {
 export interface ClusterInit {
   readonly store: LogStore
   readonly log: MembershipLog
-  /** Milliseconds: an older word of an admin is not believed. @default none is too old */
-  readonly maxAge?: number | undefined
+  /** Milliseconds, asked each time: an older word of an admin is not believed. @default none is too old */
+  readonly maxAge?: (() => number | undefined) | undefined
 }
 
 export interface ClusterChange {
@@ -83,6 +83,8 @@ export interface Cluster {
   /** Milliseconds since an admin's last word; null: none was heard. */
   age(): number | null
   isStale(): boolean
+  /** Why a peer is not admitted to a purpose, as things stand. */
+  refusal(peer: string, purpose: Purpose): MembershipStaleError | RoleError
 
   on(listener: (change: ClusterChange) => void): () => void
   close(): void
@@ -97,7 +99,7 @@ function byPeer(a: { readonly peer: string }, b: { readonly peer: string }): num
   return a.peer < b.peer ? -1 : 1
 }
 
-export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: ClusterInit): Cluster {
+export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => undefined }: ClusterInit): Cluster {
   const { identity } = needs
   const self = identity.id
   const id = log.state.cluster
@@ -120,7 +122,10 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
   /** Of a head that is ours: what an admin says of others' entries does not make ours fresher. */
   const isCurrent = (one: HeartBeat | undefined): one is HeartBeat =>
     one !== undefined && log.state.admins.has(one.by) && log.common([one.head]) !== undefined
-  const isStale = (): boolean => maxAge !== undefined && (age() ?? Infinity) > maxAge
+  const isStale = (): boolean => {
+    const most = maxAge()
+    return most !== undefined && (age() ?? Infinity) > most
+  }
 
   const membership: Membership = {
     get epoch() {
@@ -280,6 +285,8 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge }: Clust
     },
     age,
     isStale,
+    refusal: (peer, purpose) =>
+      isStale() && !WHEN_STALE.has(purpose) ? new MembershipStaleError(age(), maxAge()) : new RoleError(peer, purpose),
     on(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)

@@ -206,6 +206,29 @@ export class LogUnwritableError extends WeftError {
   }
 }
 
+export class MembershipStaleError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-114',
+    title: 'The membership is not confirmed',
+    meaning:
+      'No admin of the cluster was heard for longer than max_age of the policy, or --max-age, allows: who was removed meanwhile cannot be known, so everything is refused but asking for news.',
+    remedy:
+      'It mends itself when an admin, or a member that hears one, can be reached: weft cluster show says when one was heard last.',
+    exit: EXIT.denied,
+    http: 503,
+    retryable: true,
+  }
+
+  /** Milliseconds. @param age null: none was ever heard */
+  constructor(age: number | null, most: number | undefined) {
+    const heard = age === null ? 'was heard' : `was heard for ${Math.round(age / 1000)} s`
+    super(MembershipStaleError.info, `no admin of the cluster ${heard}, so its membership is not believed`, {
+      why: most === undefined ? 'it was too old' : `the site allows ${Math.round(most / 1000)} s`,
+      details: { age_ms: age, max_age_ms: most ?? null },
+    })
+  }
+}
+
 export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   EntryFormError.info,
   EntryChainError.info,
@@ -219,4 +242,5 @@ export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   LogMovedError.info,
   ClocksApartError.info,
   LogUnwritableError.info,
+  MembershipStaleError.info,
 ]

@@ -1,6 +1,7 @@
 /** A policy made ready to decide: groups resolved, patterns compiled. */
 import { EGRESS_KINDS } from './types.ts'
 import type { EgressKind, PolicyAction, PolicyRequest } from './types.ts'
+import { spanOf } from './schema.ts'
 import type { PolicyDocument, PolicyHours, PolicyRule } from './schema.ts'
 
 export interface CompiledRule {
@@ -27,6 +28,8 @@ export interface Policy {
   readonly rules: readonly CompiledRule[]
   /** To whom something of a kind may leave. */
   readonly egress: Readonly<Record<EgressKind, ReadonlySet<string>>>
+  /** Milliseconds after which a membership that no admin has confirmed is not believed; undefined: never. */
+  readonly maxAge: number | undefined
 }
 
 export function compilePolicy(document: PolicyDocument, sha256: string): Policy {
@@ -40,6 +43,7 @@ export function compilePolicy(document: PolicyDocument, sha256: string): Policy 
   return {
     sha256,
     document,
+    maxAge: document.max_age === undefined ? undefined : spanOf(document.max_age),
     rules: document.rules.map((rule) => ({
       name: rule.name,
       effect: rule.allow === undefined ? 'deny' : 'allow',

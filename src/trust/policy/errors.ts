@@ -93,7 +93,7 @@ export class PolicyRequestError extends WeftError {
   }
 
   constructor(why: string) {
-    super(PolicyRequestError.info, `that is no request: ${why}`, { why })
+    super(PolicyRequestError.info, `that is no request: ${why}`)
   }
 }
 

@@ -6,6 +6,8 @@ import { decide } from './decide.ts'
 
 export interface PolicyExplanation {
   readonly sha256: string | null
+  /** How long the membership of a cluster is believed without a word of an admin; null: for ever. */
+  readonly max_age: { readonly ms: number; readonly text: string } | null
   /** What may leave, and to how many. */
   readonly egress: readonly { readonly kind: EgressKind; readonly peers: readonly string[]; readonly text: string }[]
   readonly actions: readonly {
@@ -34,6 +36,7 @@ const LEAVES_BY: Readonly<Partial<Record<PolicyAction, readonly EgressKind[]>>> 
 export function explainPolicy(policy: Policy): PolicyExplanation {
   return {
     sha256: policy.sha256,
+    max_age: ageOf(policy),
     egress: EGRESS_KINDS.map((kind) => {
       const peers = [...policy.egress[kind]]
       const whom = peers.length === 0 ? 'to nobody' : `to ${peers.length === 1 ? 'one peer' : `${peers.length} peers`}`
@@ -48,6 +51,12 @@ export function explainPolicy(policy: Policy): PolicyExplanation {
         .map((rule) => ({ name: rule.name, effect: rule.effect, text: ruleText(rule) })),
     })),
   }
+}
+
+function ageOf({ maxAge, document }: Policy): PolicyExplanation['max_age'] {
+  if (maxAge === undefined) return null
+  const text = `${document.max_age} without a word of an admin of the cluster: then all is refused but asking for news`
+  return { ms: maxAge, text }
 }
 
 function onlyText({ egress }: Policy, action: PolicyAction): string | null {

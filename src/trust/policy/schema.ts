@@ -41,6 +41,22 @@ const hours = z.strictObject({
   zone: z.string().max(64).refine(isZone, 'expected a time zone, e.g. "UTC" or "Europe/Vienna"').default('UTC'),
 })
 
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+/** Admins say every ten seconds that the log is the newest: a shorter time would refuse for one word that was lost. */
+const MIN_AGE_MS = 30_000
+const MAX_AGE_MS = 365 * UNITS['d']!
+
+/** Milliseconds; undefined for what is no time. */
+export function spanOf(text: string): number | undefined {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
+  return count === undefined ? undefined : Number(count) * UNITS[unit!]!
+}
+
+const age = z.string().refine((text) => {
+  const span = spanOf(text)
+  return span !== undefined && span >= MIN_AGE_MS && span <= MAX_AGE_MS
+}, 'expected a time from "30s" to "365d", e.g. "1h"')
+
 const whole = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 
 const rule = z
@@ -88,6 +104,8 @@ export const policySchema = z.strictObject({
       }),
     ])
     .optional(),
+  /** In a cluster: so long without a word of an admin, and all is refused but asking for news. */
+  max_age: age.optional(),
   rules: z.array(rule).max(MAX_RULES),
 })
 
@@ -106,7 +124,7 @@ function isZone(zone: string): boolean {
 
 /** The keys that an object of the document may have, for did-you-mean. */
 export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
-  if (path.length === 0) return ['$schema', 'schema', 'note', 'groups', 'egress', 'rules']
+  if (path.length === 0) return ['$schema', 'schema', 'note', 'groups', 'egress', 'max_age', 'rules']
   if (path[0] === 'egress') return EGRESS_KINDS
   if (path[0] !== 'rules') return []
   const last = path.at(-1)

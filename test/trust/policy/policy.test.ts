@@ -1,7 +1,7 @@
 /** What a policy decides, and what is said of a file with a mistake. */
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decide, newIdentity, readPolicy } from '../../../src/trust/index.ts'
+import { decide, explainPolicy, newIdentity, readPolicy } from '../../../src/trust/index.ts'
 import type { Policy, PolicyAction, PolicyRequest } from '../../../src/trust/index.ts'
 import type { PolicyProblem, Role } from '../../../src/trust/index.ts'
 
@@ -125,6 +125,21 @@ describe('a policy', () => {
     expect([possible('fetch', 'member'), possible('fetch', 'guest'), possible('fetch')]).toEqual([true, false, false])
   })
 
+  test('says how long a membership is believed that no admin confirms; without a word for ever', () => {
+    expect(policy({ rules: [] }).maxAge).toBeUndefined()
+    expect(explainPolicy(policy({ rules: [] })).max_age).toBeNull()
+    for (const [max_age, ms] of [
+      ['30s', 30_000],
+      ['90m', 5_400_000],
+      ['1h', 3_600_000],
+      ['365d', 31_536_000_000],
+    ] as const) {
+      const given = policy({ rules: [], max_age })
+      expect(given.maxAge).toBe(ms)
+      expect(explainPolicy(given).max_age).toEqual({ ms, text: expect.stringContaining(max_age) as string })
+    }
+  })
+
   test('knows hours in a time zone, over midnight too, and an end', () => {
     const at = (hours: object, now: number): boolean =>
       ask(rule({ allow: ['compute'], hours }), { action: 'compute', peer: US }, now).allow
@@ -209,6 +224,21 @@ describe('a policy file with a mistake', () => {
       3,
       58,
       /"admin", "member", .*; did you mean "member"\?/,
+    ],
+    [
+      'a key of the top with a dash',
+      whole('', '\n  "max-age": "1h",'),
+      3,
+      3,
+      /no "max-age" here; did you mean "max_age"\?/,
+    ],
+    ['a time of no unit', whole('', '\n  "max_age": "3600",'), 3, 14, /max_age: expected a time from "30s"/],
+    [
+      'a time that heart-beats cannot keep',
+      whole('', '\n  "max_age": "29s",'),
+      3,
+      14,
+      /max_age: expected a time from "30s"/,
     ],
     ['a key of the top', whole('', '\n  "ruels": [],'), 3, 3, /no "ruels" here; did you mean "rules"\?/],
     [

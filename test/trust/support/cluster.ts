@@ -44,7 +44,7 @@ export function copyFor(of: Cluster, identity: Identity, time: { now: number }, 
   const store = memoryLogStore()
   const entries = of.log.entries(0, 1_000_000).map(decodeEntry)
   const log = adoptLog(store, of.id, entries)
-  return createCluster({ random, wall: () => time.now, identity }, { store, log, maxAge })
+  return createCluster({ random, wall: () => time.now, identity }, { store, log, maxAge: () => maxAge })
 }
 
 export function all(cluster: Cluster, from = 0): readonly Uint8Array[] {

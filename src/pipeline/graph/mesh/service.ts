@@ -7,12 +7,11 @@ import { encodeControl, frame } from '../../../net/index.ts'
 import type { Frame, Network } from '../../../net/index.ts'
 import type { CancelTimer, Clock } from '../../../util/index.ts'
 import { PeerLostError } from '../../ring/errors.ts'
-import { RoleError } from '../../../trust/index.ts'
 import { createLinks } from '../../ring/links.ts'
 import type { Link, Links } from '../../ring/links.ts'
 import { decodeRingError } from '../../ring/protocol.ts'
 import { RemoteError } from '../../ring/remote-error.ts'
-import { admitOnward, refusedNow, refusedOver } from '../../ring/site-gate.ts'
+import { admitOnward, refusedNow, refusedOver, refuseOrigin } from '../../ring/site-gate.ts'
 import type { SiteGate } from '../../ring/site-gate.ts'
 import { errorControl } from '../../told.ts'
 import { FlowRefusedError } from '../errors.ts'
@@ -48,8 +47,6 @@ export interface FlowServiceNeeds extends SiteGate {
   readonly self: string
   readonly network: Network | null
   readonly clock: Clock
-  /** Asked of the origin of each request, for `originate`. @default everyone may */
-  readonly admits?: ((peer: string, purpose: string) => boolean) | undefined
   readonly stages: GraphStageTable
   count(name: string, by?: number): void
 }
@@ -166,8 +163,7 @@ export class FlowService {
     if (this.#opening.has(key) || this.#parts.has(key)) return this.#needs.count('frames_refused')
     try {
       const open = decodeFlowOpen(control)
-      if (from.peer !== this.#needs.self && this.#needs.admits?.(from.peer, 'originate') === false)
-        throw new RoleError(from.peer, 'originate')
+      if (from.peer !== this.#needs.self) refuseOrigin(this.#needs, from.peer)
       const skeleton = tensors.get(SKELETON)
       if (open.route[part] !== this.#needs.self || skeleton?.type !== 'uint8') {
         throw new FlowRefusedError('the route does not name this peer at this place', { from: from.peer, part })
