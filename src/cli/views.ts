@@ -45,7 +45,7 @@ export function peersTable(status: PeerStatus, wide: boolean): string[] {
       const free = row.profile === null ? '-' : formatBytes(row.profile.memory_free)
       const role = cluster === undefined || cluster === null ? [] : [row.role ?? '-']
       const cells = [
-        printable(row.name),
+        row.name === '' ? shortId(row.id) : printable(row.name),
         row.state,
         ...role,
         formatMs(row.rtt_ms),

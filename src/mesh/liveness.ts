@@ -26,6 +26,8 @@ export interface Liveness {
 export interface LivenessNeeds {
   readonly network: Network
   readonly clock: Clock
+  /** It was removed, or this peer was: nobody dials it any more. @default nobody was */
+  readonly isRemoved?: (peer: string) => boolean
   /** The peer's own profile says that it is about to leave. */
   readonly isDraining: (peer: string) => boolean
   /** Others have heard it lately, and after this time of the clock. */
@@ -56,7 +58,8 @@ export function createLiveness(needs: LivenessNeeds, events: LivenessEvents): Li
     events.joined(peer)
   }
 
-  const isDialled = (peer: string): boolean => needs.clock.now() - (dialled.get(peer) ?? -Infinity) < CONNECTING_KEEP_MS
+  const isDialled = (peer: string): boolean =>
+    needs.clock.now() - (dialled.get(peer) ?? -Infinity) < CONNECTING_KEEP_MS && needs.isRemoved?.(peer) !== true
 
   const leave = (peer: string, farewell: boolean): void => {
     if (!present.delete(peer)) return

@@ -46,6 +46,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     {
       network,
       clock,
+      isRemoved: (peer) => membership.isRemoved(peer),
       isDraining: (peer) => book.find('profile', peer)?.body.state === 'draining',
       // In a smaller mesh all are connected to all, and who is not is away.
       isToldOf: (peer, after) =>

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { homePaths, lockHome } from '../../src/peer/index.ts'
-import { readClusterPin } from '../../src/trust/index.ts'
+import { loadOrCreateIdentity, openClusterHome, readClusterPin } from '../../src/trust/index.ts'
+import { canonicalJson, systemRandom } from '../../src/util/index.ts'
 import { call, json } from './support.ts'
 
 describe('weft cluster without a running peer', () => {
@@ -66,6 +67,41 @@ describe('weft cluster without a running peer', () => {
       site: 'station-4',
       members: 2,
     })
+  })
+
+  it('binds no invite to a peer that it would not let in, and leaves nobody behind without an admin', async () => {
+    const { admin } = await run('cluster', 'create', 'northwind')
+    const there = join(home, 'there')
+    const id = String(json((await call(['key', 'id', '--json', '--home', there])).stdout)['peer'])
+    const file = join(home, 'station.json')
+    const address = ['--address', '/ip4/192.0.2.7/tcp/7334']
+    const bound = (peer: string): Promise<unknown> => run('invite', 'create', '--peer', peer, ...address)
+    expect(await bound(id)).toMatchObject({ schema: 'weft.invite/1', peer: id })
+    expect(await bound(String(admin))).toMatchObject({ error: { code: 'WEFT-TRU-104' } })
+    await run('invite', 'create', '--offline', '--peer', id, '--out', file)
+    expect(json((await call(['join', file, '--json', '--home', there])).stdout)).toMatchObject({ members: 2 })
+    expect(await bound(id)).toMatchObject({
+      error: { code: 'WEFT-TRU-104', message: expect.stringContaining('is a member already') as string },
+    })
+    expect(await run('cluster', 'leave')).toMatchObject({
+      error: { code: 'WEFT-TRU-104', message: expect.stringContaining('no admin would') as string },
+    })
+    await run('revoke', id, '--reason', 'lost')
+    expect(await bound(id)).toMatchObject({
+      error: { code: 'WEFT-TRU-104', message: expect.stringContaining('does not come back') as string },
+    })
+    expect(await run('invite', 'ls')).toMatchObject({ invites: [{ peer: id }] })
+
+    // the one that is out, once it has heard of it: what it can do, and what it need not do
+    const { entries } = (await run('cluster', 'export')) as { entries: unknown[] }
+    const identity = await loadOrCreateIdentity({ directory: join(there, 'keys') })
+    const own = await openClusterHome({ identity, random: systemRandom(), wall: () => Date.now() }, there)
+    await own.cluster.merge(entries.map((entry) => Buffer.from(canonicalJson(entry))))
+    own.close()
+    const { stderr } = await call(['join', file, '--home', there])
+    expect(stderr).toMatch(/WEFT-TRU-171[^]*was removed from it[^]*move keys\/identity\.key away/)
+    expect((await call(['cluster', 'leave', '--home', there])).stderr).toMatch(/had been removed from it before/)
+    expect(await run('cluster', 'leave')).toMatchObject({ schema: 'weft.cluster-left/1' })
   })
 
   it('makes an invite with addresses that lead here, and with no others', async () => {

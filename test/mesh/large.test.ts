@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createLiveness } from '../../src/mesh/liveness.ts'
 import type { Liveness } from '../../src/mesh/liveness.ts'
+import type { Network } from '../../src/net/index.ts'
 import { heartbeatMs } from '../../src/mesh/index.ts'
 import { drawn } from '../../src/mesh/shuffle.ts'
 import { createWorld, profile } from './support/make-mesh.ts'
@@ -60,6 +61,30 @@ describe('of a peer that is not connected', () => {
       comes: () => world.hub.connect('own', 'other'),
     }
   }
+
+  it('a dial that was begun before it was removed makes it connecting no more', async () => {
+    const own = world.hub.network('own')
+    const removed = new Set<string>()
+    const told: ((peer: string) => void)[] = []
+    const network = {
+      ...own,
+      connected: () => [],
+      on: (listeners: { connecting?: (peer: string) => void }) => {
+        told.push(listeners.connecting!)
+        return () => undefined
+      },
+    } as Network
+    const needs = { network, clock: world.clock, isDraining: () => false, isToldOf: () => false }
+    const liveness = createLiveness(
+      { ...needs, isRemoved: (peer) => removed.has(peer) },
+      { joined: () => undefined, left: () => undefined },
+    )
+    liveness.start()
+    for (const tell of told) tell('somebody')
+    expect([liveness.state('somebody'), liveness.known()]).toEqual(['connecting', ['somebody']])
+    removed.add('somebody')
+    expect([liveness.state('somebody'), liveness.known()]).toEqual(['away', []])
+  })
 
   it('what others tell counts, as long as they do', async () => {
     const { liveness, other, hear } = await scene()

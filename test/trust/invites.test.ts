@@ -87,6 +87,22 @@ describe('a token', () => {
     expect(coded(() => decodeToken(forged(addresses)))).toBe('WEFT-TRU-150')
   })
 
+  test('that was cut off is called so wherever that was, and damage is called damage', () => {
+    const whole = encodeToken(token)
+    const why = (text: string): string | undefined => {
+      try {
+        decodeToken(text)
+      } catch (error) {
+        return (error as { why?: string }).why
+      }
+      return undefined
+    }
+    for (let length = 'weft1-'.length; length < whole.length; length++)
+      expect(why(whole.slice(0, length)), `${length} characters`).toMatch(/^it is cut off/)
+    expect(why(`${whole.slice(0, 40)}${whole[40] === 'q' ? 'p' : 'q'}${whole.slice(41)}`)).toMatch(/wrong or missing/)
+    expect(why(`${whole.slice(0, 40)}!${whole.slice(41)}`)).toMatch(/characters that no invite has/)
+  })
+
   test.each<[string, string]>([
     ['nothing', ''],
     ['blanks', ' \n'],

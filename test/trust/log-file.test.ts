@@ -160,6 +160,41 @@ describe('the cluster of a home', () => {
     expect(await coded(() => reopen(true))).toMatch(/^WEFT-TRU-10[37]$/)
   })
 
+  test('a bit that turned anywhere in its file is refused by code, or lies where nothing is read from', async () => {
+    for (let n = 0; n < 3; n++) admit()
+    opened.cluster.renewBeat()
+    const said = opened.cluster.beat()
+    opened.close()
+    const { log } = clusterPlaces(home)
+    const rows = (): unknown[] => {
+      const database = new DatabaseSync(log)
+      const all = database.prepare('SELECT height, hash, hex(bytes) AS bytes FROM entries ORDER BY height').all()
+      database.close()
+      return all
+    }
+    const [whole, before] = [await readFile(log), rows()]
+    const outcomes = new Set<string>()
+    for (let at = 13; at < whole.length; at += 89) {
+      const spoilt = Buffer.from(whole)
+      spoilt[at]! ^= 1 << (at % 8)
+      await writeFile(log, spoilt)
+      const code = await coded(async () => {
+        const again = await reopen(true)
+        try {
+          // SQLite keeps what it does not use: of the log itself nothing is another than it was
+          expect([undefined, JSON.stringify(said)], `byte ${at}`).toContain(JSON.stringify(again.cluster.beat()))
+          expect(rows(), `byte ${at}`).toEqual(before)
+        } finally {
+          again.close()
+        }
+      })
+      outcomes.add(code)
+      for (const name of ['-wal', '-shm', '-journal']) await rm(log + name, { force: true })
+    }
+    expect([...outcomes].filter((one) => !/^WEFT-TRU-10\d$/.test(one))).toEqual(['nothing was thrown'])
+    expect(outcomes).toContain('WEFT-TRU-101')
+  })
+
   test('two histories: what takes the place of entries survives a restart, and the evidence with it', async () => {
     const time = { now: needs.wall() }
     const second = newIdentity()

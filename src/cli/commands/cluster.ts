@@ -121,6 +121,7 @@ async function leave(context: CommandContext): Promise<void> {
   if (out.structured) out.document({ schema: 'weft.cluster-left/1', cluster: status.id, told, kept: aside })
   else {
     out.note(`left ${printable(status.name)}${running === undefined ? '' : '; the peer has stopped'}`)
-    if (!told) out.note('no admin was there to hear it: ask one to  weft revoke  this peer')
+    if (status.role === null) out.note('this peer had been removed from it before')
+    else if (!told) out.note('no admin was there to hear it: ask one to  weft revoke  this peer')
   }
 }

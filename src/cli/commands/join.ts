@@ -16,7 +16,7 @@ import {
   TOKEN_PREFIX,
 } from '../../trust/index.ts'
 import type { Admission, Entry, InviteToken, OpenedCluster } from '../../trust/index.ts'
-import { clusterNeeds, holdingHome, refuseRunning } from '../cluster/access.ts'
+import { clusterNeeds, holdingHome, openCluster, refuseRunning, statusOf } from '../cluster/access.ts'
 import { readText } from '../cluster/files.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { recorded } from '../site-log.ts'
@@ -32,7 +32,7 @@ export const command: Command = async (context) => {
   const name = flags.text('name') ?? ''
   checkLabel('the name of this peer', name, LOG_LIMITS.name)
   const pin = await readClusterPin(home)
-  if (pin !== undefined) throw new InClusterError(pin.name)
+  if (pin !== undefined) throw new InClusterError(pin.name, await wasRemoved(context))
   await refuseRunning(context, 'join a cluster')
   const needs = await clusterNeeds(context)
   const joined = given.startsWith('{')
@@ -68,6 +68,14 @@ export const command: Command = async (context) => {
   }
   const site = own === undefined || own.site === '' ? '' : ` of ${printable(own.site)}`
   out.note(`joined ${printable(cluster.name)} as ${own?.role ?? 'nobody'}${site}; ${members} members. Now: weft up`)
+}
+
+/** From the cluster of this home. False also where that cannot be read: leaving it is the way out then too. */
+async function wasRemoved(context: CommandContext): Promise<boolean> {
+  const status = await openCluster(context)
+    .then((access) => statusOf(access))
+    .catch(() => undefined)
+  return status?.role === null
 }
 
 interface Joined {

@@ -16,10 +16,11 @@ import {
   propose,
   refusedAddresses,
   RootKeyError,
+  signaturesNeeded,
   signBody,
   signProposal,
 } from '../../trust/index.ts'
-import type { Cluster, Invite, OpenedCluster, Proposed } from '../../trust/index.ts'
+import type { Cluster, EntryBody, Invite, OpenedCluster, Proposed } from '../../trust/index.ts'
 import { parseAddress } from '../../net/index.ts'
 import { describeCluster, summarizeCluster } from './describe.ts'
 import type { ClusterAction, ClusterControl, ClusterOutcome, InviteInfo } from './types.ts'
@@ -73,6 +74,7 @@ export function createClusterControl(needs: ControlNeeds): ClusterControl {
       case 'sign':
         return settled(cluster, signProposal(cluster, action.proposal))
       case 'leave':
+        checkLeaving(cluster, composeRevoke(compose, state, cluster.self, { reason: 'left', left: true }))
         return { schema: 'weft.cluster-left/1', told: await needs.leave(action.reason) }
       case 'export': {
         const entries = cluster.log.entries(0, cluster.head.height + 1)
@@ -102,6 +104,28 @@ export function createClusterControl(needs: ControlNeeds): ClusterControl {
   }
 }
 
+/** Of an admin that nobody could take out, or that leaves nobody behind who decides. @throws EntryRefusedError */
+function checkLeaving({ isAdmin, log: { state } }: Cluster, body: EntryBody): void {
+  if (!isAdmin || state.members.size === 1) return
+  const { admins, complete, threshold } = state
+  const least = complete ? threshold.k : 1
+  if (admins.size - 1 < least) {
+    const left = admins.size === 1 ? 'no admin' : `fewer than ${least} admins`
+    throw new EntryRefusedError(`this peer is an admin, and ${left} would be left: make others admins first`)
+  }
+  const needed = signaturesNeeded(state, body)
+  if (needed > 1)
+    throw new EntryRefusedError(`this peer is an admin, and ${needed} must sign its going: make it a member first`)
+}
+
+/** @throws EntryRefusedError for a peer that no invite lets in */
+function checkBound({ self, log: { state } }: Cluster, peer: string): void {
+  if (peer === self) throw new EntryRefusedError('an invite is for another peer than the one that makes it', { peer })
+  if (state.members.has(peer)) throw new EntryRefusedError(`${peer} is a member already`, { peer })
+  if (state.removed.get(peer)?.left === false)
+    throw new EntryRefusedError(`${peer} was removed, and an identity that was removed does not come back`, { peer })
+}
+
 function invite(
   needs: ControlNeeds,
   cluster: Cluster,
@@ -109,6 +133,7 @@ function invite(
 ): ClusterOutcome {
   const { role, site, lifetime, uses, peer, approve } = request
   checkLabel('the site', site, LOG_LIMITS.site)
+  if (peer !== undefined) checkBound(cluster, peer)
   const addresses = addressesOf(needs, cluster, request.addresses)
   checkAddresses(cluster, addresses)
   const now = needs.wall()

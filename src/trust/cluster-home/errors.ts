@@ -17,6 +17,9 @@ export class NoClusterError extends WeftError {
   }
 }
 
+const REMOVED_HINT =
+  'That cluster lets this identity in no more. For a new one: weft cluster leave, and move keys/identity.key away.'
+
 export class InClusterError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-TRU-171',
@@ -27,8 +30,12 @@ export class InClusterError extends WeftError {
     http: 409,
   }
 
-  constructor(name: string) {
-    super(InClusterError.info, `this home belongs to the cluster ${name} already`, { details: { name } })
+  /** @param removed this peer was removed from it, for good */
+  constructor(name: string, removed = false) {
+    super(InClusterError.info, `this home belongs to the cluster ${name} already`, {
+      details: { name, removed },
+      ...(removed ? { why: 'this peer was removed from it', hint: REMOVED_HINT } : {}),
+    })
   }
 }
 
@@ -73,8 +80,8 @@ export class ProposalError extends WeftError {
     http: 409,
   }
 
-  constructor(why: string) {
-    super(ProposalError.info, 'the proposal cannot be used', { why })
+  constructor(why: string, hint?: string) {
+    super(ProposalError.info, 'the proposal cannot be used', { why, ...(hint === undefined ? {} : { hint }) })
   }
 }
 

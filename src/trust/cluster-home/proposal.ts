@@ -19,6 +19,8 @@ export interface Proposal {
   readonly missing: number
 }
 
+const BEHIND_HINT = 'Start it (weft up), wait until it has met another member, and sign again.'
+
 export type Proposed =
   | { readonly applied: true; readonly entry: Entry }
   | { readonly applied: false; readonly proposal: Proposal; readonly text: string }
@@ -53,6 +55,8 @@ export function readProposal(cluster: Cluster, text: string): Proposal {
   if (result.data.cluster !== cluster.id) throw new ProposalError('it is for another cluster')
   const entry = decodeEntry(Buffer.from(canonicalJson(result.data.entry)))
   const { head } = cluster
+  if (entry.body.height > head.height + 1)
+    throw new ProposalError('this peer has not heard of all changes before it', BEHIND_HINT)
   if (entry.body.height !== head.height + 1 || entry.body.previous !== head.hash)
     throw new ProposalError('the membership has changed since it was made')
   return proposalOf(cluster, entry)
@@ -60,8 +64,8 @@ export function readProposal(cluster: Cluster, text: string): Proposal {
 
 /** Adds the signature of this peer; it stands where that is enough. @throws as `readProposal`, NotAdminError */
 export function signProposal(cluster: Cluster, text: string): Proposed {
-  const { entry } = readProposal(cluster, text)
   if (!cluster.isAdmin) throw new NotAdminError()
+  const { entry } = readProposal(cluster, text)
   const { identity } = cluster.needs
   const signatures = entry.signatures.filter(({ by }) => by !== identity.id)
   return settle(cluster, makeEntry(entry.body, [...signatures, signBody(entry.body, identity)]))

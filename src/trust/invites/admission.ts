@@ -42,8 +42,11 @@ export function encodeAdmission({ entries, ...rest }: Admission): string {
  * @param self who is about to adopt it. @throws TokenFormError, InviteBoundError, and what the log is refused with
  */
 export function decodeAdmission(text: string, self: string): Admission {
-  const result = text.length > MAX_ADMISSION ? undefined : schema.safeParse(parsed(text))
-  if (result?.success !== true) throw new TokenFormError('the file is no admission')
+  if (text.length > MAX_ADMISSION) throw new TokenFormError(`it has ${text.length} characters`)
+  const value = parsed(text)
+  if (value === undefined) throw new TokenFormError('the file is cut off, or damaged')
+  const result = schema.safeParse(value)
+  if (!result.success) throw new TokenFormError('the file is no admission')
   const { schema: _schema, entries: encoded, ...rest } = result.data
   const why = rest.addresses.length === 0 ? undefined : refusedAddresses(rest.addresses)
   if (why !== undefined) throw new TokenFormError(why)

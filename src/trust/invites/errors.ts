@@ -119,7 +119,8 @@ export class EnrolUnreachableError extends WeftError {
     code: 'WEFT-TRU-157',
     title: 'The cluster cannot be reached',
     meaning: 'None of the addresses in the invite leads to the peer that made it. The invite is not used up.',
-    remedy: 'Is that peer running, and may its port be dialled from here? weft netcheck there.',
+    remedy:
+      'Is that peer running, and may its port be dialled from here? weft netcheck there. A peer that was removed from the cluster gets no answer at all: it needs a new identity.',
     exit: EXIT.unreachable,
     http: 503,
     retryable: true,

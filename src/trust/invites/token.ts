@@ -54,10 +54,11 @@ export function decodeToken(text: string): InviteToken {
   if (!trimmed.startsWith(TOKEN_PREFIX)) throw new TokenFormError(`it does not begin with ${TOKEN_PREFIX}`)
   const encoded = trimmed.slice(TOKEN_PREFIX.length)
   const bytes = Buffer.from(encoded, 'base64url')
-  // one spelling: padding, other alphabets and spare bits are somebody's damage
-  if (bytes.toString('base64url') !== encoded) throw new TokenFormError('it has characters that no invite has')
+  if (!/^[\w-]*$/.test(encoded)) throw new TokenFormError('it has characters that no invite has')
+  if (isCutOff(bytes)) throw new TokenFormError('it is cut off: its end is missing')
   const body = bytes.subarray(0, -CHECK_BYTES)
-  if (bytes.length < HEAD_BYTES + CHECK_BYTES || !checkOf(body).equals(bytes.subarray(-CHECK_BYTES)))
+  // one spelling: spare bits are somebody's damage
+  if (bytes.toString('base64url') !== encoded || !checkOf(body).equals(bytes.subarray(-CHECK_BYTES)))
     throw new TokenFormError('a part of it is wrong or missing')
   if (body[0] !== 1) throw new TokenFormError(`it is of version ${body[0]}; this weft reads version 1`)
   return {
@@ -66,6 +67,14 @@ export function decodeToken(text: string): InviteToken {
     secret: new Uint8Array(body.subarray(41, 57)),
     addresses: addressesOf(body),
   }
+}
+
+/** By what it says itself of its addresses: a wrong length among them looks the same, and the remedy is the same too. */
+function isCutOff(bytes: Buffer): boolean {
+  let at = HEAD_BYTES
+  const count = bytes[HEAD_BYTES - 1] ?? 0
+  for (let index = 0; index < count && at + 2 <= bytes.length; index++) at += 2 + bytes.readUInt16BE(at)
+  return bytes.length < at + CHECK_BYTES
 }
 
 function checkOf(body: Uint8Array): Buffer {

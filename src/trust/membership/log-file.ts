@@ -109,9 +109,11 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
 
 function readRows(database: DatabaseSync, from: number, limit: number): StoredEntry[] {
   const rows = database.prepare('SELECT height, hash, bytes FROM entries WHERE height >= ? ORDER BY height LIMIT ?')
-  return rows
-    .all(from, limit)
-    .map((row) => ({ height: Number(row['height']), hash: String(row['hash']), bytes: row['bytes'] as Uint8Array }))
+  return rows.all(from, limit).map(({ height, hash, bytes }) => {
+    // SQLite itself looks at types when it writes, and not when it reads
+    if (!(bytes instanceof Uint8Array)) throw new Error(`entry ${String(height)} is not what was written`)
+    return { height: Number(height), hash: String(hash), bytes }
+  })
 }
 
 function headOf(database: DatabaseSync): LogHead | undefined {
