@@ -11,6 +11,7 @@ const gate = { levels: () => ({ low: -4, high: 4 }) }
 const check = new RowCheck({
   gate,
   self: 'self',
+  origin: 'o',
   digest: 'a'.repeat(64),
   from: 4,
   to: 8,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OFFENCES } from '../../src/net/index.ts'
 import { homePaths, prepareHome } from '../../src/peer/home.ts'
-import { rowGate } from '../../src/peer/outliers.ts'
+import { rowGate, WITNESSES } from '../../src/peer/outliers.ts'
 import { RowLevels } from '../../src/peer/row-levels.ts'
 import { Site } from '../../src/peer/site.ts'
 import type { Outlier, RowGate } from '../../src/pipeline/index.ts'
@@ -37,7 +37,7 @@ beforeEach(async () => {
   const identity = await loadOrCreateIdentity({ directory: paths.keys })
   site = await Site.open({ clock, identity, paths, logger, telemetry, online: false, roleOf })
   events = []
-  const parts = { levels: await RowLevels.open(paths.state, quiet), logger, site, telemetry }
+  const parts = { clock, levels: await RowLevels.open(paths.state, quiet), logger, site, telemetry }
   gate = rowGate(
     parts as unknown as Parameters<typeof rowGate>[0],
     () => null,
@@ -50,7 +50,15 @@ afterEach(async () => {
 })
 
 const send = (times: number, change: Partial<Outlier> = {}): void => {
-  const found = { kind: 'large', peer: 'b', digest: 'a'.repeat(64), block: 4, position: 0, isStated: true } as const
+  const found = {
+    kind: 'large',
+    peer: 'b',
+    origin: 'o',
+    digest: 'a'.repeat(64),
+    block: 4,
+    position: 0,
+    isStated: true,
+  } as const
   for (let time = 0; time < times; time++) gate.outlier!({ ...found, ...change })
 }
 const bans = (): unknown[] => site.status().bans.map(({ subject, offence, why }) => ({ subject, offence, why }))
@@ -77,6 +85,24 @@ describe('rows that are not computed with', () => {
     send(10 * most, { isStated: false })
     expect(bans()).toEqual([])
     send(most + 1, { isStated: false, kind: 'not-finite' })
+    expect(bans()).toHaveLength(1)
+  })
+
+  it('are an offence unnamed too where one origin after another got such from their sender, and not of an origin', async () => {
+    const unnamed = (times: number, change: Partial<Outlier> = {}): void => send(times, { isStated: false, ...change })
+    const origins = Array.from({ length: WITNESSES }, (_, index) => `o${index}`)
+    for (const origin of origins.slice(1)) unnamed(10 * most, { origin })
+    expect(bans()).toEqual([])
+    // an hour ago is no witness any more
+    await clock.advance(3_600_000)
+    unnamed(10 * most, { origin: origins[0]! })
+    expect(bans()).toEqual([])
+    for (const origin of origins.slice(1)) unnamed(1, { origin })
+    unnamed(most, { origin: origins[0]! })
+    expect(bans()).toEqual([{ subject: 'peer:b', offence: 'outlier', why: OFFENCES.outlier.why }])
+    unnamed(10 * most, { peer: 'o', origin: 'o' })
+    expect(bans()).toHaveLength(1)
+    for (const origin of origins) unnamed(most, { peer: 'admin', origin })
     expect(bans()).toHaveLength(1)
   })
 

@@ -62,6 +62,7 @@ export function newHop(
     check: new RowCheck({
       gate,
       self,
+      origin: from.peer,
       digest: open.digest,
       from: first,
       to,

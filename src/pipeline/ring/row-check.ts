@@ -26,6 +26,8 @@ export interface Outlier {
   readonly kind: 'not-finite' | 'zeros' | 'small' | 'large'
   /** Who sent it. */
   readonly peer: string
+  /** Whose answer it was for. */
+  readonly origin: string
   /** Of the model. */
   readonly digest: string
   /** That it was to go into. */
@@ -45,6 +47,7 @@ export interface RowGate {
 export interface RowCheckInit {
   readonly gate: RowGate
   readonly self: string
+  readonly origin: string
   readonly digest: string
   /** Blocks [from, to) of the hop. */
   readonly from: number
@@ -77,12 +80,12 @@ export class RowCheck {
    * size are told of and taken: the audit convicts whoever has signed them.
    */
   refuses(sender: string, message: Frame): string | undefined {
-    const { gate, self, digest, from: block } = this.#init
+    const { gate, self, origin, digest, from: block } = this.#init
     if (sender === self) return undefined
     const found = firstOutlier(message, this.#isTainted ? undefined : this.#rangeFrom(sender))
     if (found === undefined) return undefined
     const isStated = Buffer.compare(message.stated, this.#taken) === 0
-    gate.outlier?.({ ...found, peer: sender, digest, block, isStated })
+    gate.outlier?.({ ...found, peer: sender, origin, digest, block, isStated })
     if (found.kind === 'not-finite') return NOT_FINITE
     this.#isTainted = this.#init.isAudited
     return this.#isTainted ? undefined : OUTLIER

@@ -86,7 +86,7 @@ function door(digest: string, block: number): { readonly check: RowCheck; readon
     levels: (...asked) => levels.of(...asked, null),
     outlier: (outlier) => void found.push(outlier),
   }
-  const init = { gate, self: 'me', digest, from: block, to: block + 1, isAdapted: false, isAudited: false }
+  const init = { gate, self: 'me', origin: 'o', digest, from: block, to: block + 1, isAdapted: false, isAudited: false }
   return { check: new RowCheck(init), found }
 }
 

@@ -119,7 +119,7 @@ describe('a hop', () => {
     await send([plain(WIDTH)], 3)
     expect(given()).toBe(1)
     expect(told()).toEqual([{ peer: 'before', why, gone: false }])
-    expect(found).toEqual([{ kind, peer: 'before', digest: DIGEST, block: 4, position: 2, isStated: false }])
+    expect(found).toEqual([{ kind, peer: 'before', origin: 'origin', digest: DIGEST, block: 4, position: 2, isStated: false }])
   })
 
   it('takes rows of any size where nobody has measured them, and what are no numbers never', async () => {
@@ -139,10 +139,16 @@ describe('a hop', () => {
     const door = (digest: string, from: number): Outlier[] => {
       const seen: Outlier[] = []
       const gate = { levels: () => ({ low: 8, high: 9 }), outlier: (each: Outlier) => void seen.push(each) }
-      new RowCheck({ gate, self: 'next', digest, from, to: from + 1, isAdapted: false, isAudited: false }).refuses(
-        SELF,
-        rows!,
-      )
+      new RowCheck({
+        gate,
+        self: 'next',
+        origin: 'o',
+        digest,
+        from,
+        to: from + 1,
+        isAdapted: false,
+        isAudited: false,
+      }).refuses(SELF, rows!)
       return seen
     }
     expect(door(DIGEST, 8)).toMatchObject([{ isStated: true }])
@@ -169,7 +175,16 @@ describe('a hop', () => {
 
   it('does not look at what this peer itself sends', () => {
     const gate = { levels: () => range, outlier: (outlier: Outlier) => void found.push(outlier) }
-    const check = new RowCheck({ gate, self: SELF, digest: DIGEST, from: 4, to: 8, isAdapted: false, isAudited: false })
+    const check = new RowCheck({
+      gate,
+      self: SELF,
+      origin: 'o',
+      digest: DIGEST,
+      from: 4,
+      to: 8,
+      isAdapted: false,
+      isAudited: false,
+    })
     const rows = frame({ type: RING.rows, dtype: DTYPE.f16, dims: [1, WIDTH], payload: bytes(times(0)) })
     expect(check.refuses(SELF, rows)).toBeUndefined()
     expect(check.refuses('other', rows)).toBe(OUTLIER)
@@ -178,7 +193,7 @@ describe('a hop', () => {
 
   it('of an audited session tells of rows of a wrong size once, leaves them to the audit, and vouches for nothing then', () => {
     const gate = { levels: () => range, outlier: (outlier: Outlier) => void found.push(outlier) }
-    const init = { gate, self: SELF, digest: DIGEST, from: 4, to: 8, isAdapted: false }
+    const init = { gate, self: SELF, origin: 'o', digest: DIGEST, from: 4, to: 8, isAdapted: false }
     const check = new RowCheck({ ...init, isAudited: true })
     const rows = frame({ type: RING.rows, dtype: DTYPE.f16, dims: [1, WIDTH], payload: bytes(times(0)) })
     expect(check.stated('other')).not.toEqual(new Uint8Array(16))
@@ -192,7 +207,16 @@ describe('a hop', () => {
 
   it('with an adapter in its session asks for no range, and says nothing of its rows', () => {
     const gate = { levels: () => range, outlier: (outlier: Outlier) => void found.push(outlier) }
-    const check = new RowCheck({ gate, self: SELF, digest: DIGEST, from: 4, to: 8, isAdapted: true, isAudited: false })
+    const check = new RowCheck({
+      gate,
+      self: SELF,
+      origin: 'o',
+      digest: DIGEST,
+      from: 4,
+      to: 8,
+      isAdapted: true,
+      isAudited: false,
+    })
     const rows = frame({ type: RING.rows, dtype: DTYPE.f16, dims: [1, WIDTH], payload: bytes(times(1_000)) })
     expect(check.refuses('other', rows)).toBeUndefined()
     expect(check.stated('other')).toEqual(new Uint8Array(16))
