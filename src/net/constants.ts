@@ -65,6 +65,11 @@ export const MAX_CONNECTIONS = 1_024
 /** Connections that have not proven who they are yet, from all hosts and from one. */
 export const MAX_UNPROVEN = 1_024
 export const MAX_UNPROVEN_PER_HOST = 512
+/**
+ * What may come over a connection, or a stream, before both ends have agreed on what it is: a handshake takes 400 bytes and a
+ * name 60, and nobody sends more before it has the answer.
+ */
+export const MAX_UNAGREED_BYTES = 4 << 10
 /** An unproven connection is cut after this. */
 export const UPGRADE_WAIT_MS = 5_000
 /** libp2p's own limit is 5 a second, which a mesh on one machine exceeds. */

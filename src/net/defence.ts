@@ -14,13 +14,17 @@ import type { Clock } from '../util/index.ts'
 export const OFFENCES = {
   /** Connections of one host that ended without proof: a mesh beside ours dials at most some dozen times a minute. */
   'dial-storm': { most: 120, why: 'it connected again and again without proving who it is' },
-  /** Frames that cannot be read: ours are checked before they are sent, and Noise keeps the line from changing them. */
+  /**
+   * Frames and names of protocols that cannot be read: ours are checked before they are sent, and Noise keeps the line from
+   * changing them. Of a host: connections that brought more than a handshake without proving anything.
+   */
   malformed: { most: 8, why: 'it sent frames that are none' },
   /**
-   * Streams of one that is not admitted at all: a refusal is the answer, and asking again gives the same. A member that its
-   * role or the policy refuses something is none: it is refused each time, and stays.
+   * Streams of one that is not admitted at all, and of anybody for protocols that nobody here speaks: a refusal is the answer, and
+   * asking again gives the same. Peers of ours leave more time each time (unspoken.ts). A member that its role or the policy
+   * refuses something is no scanner: it is refused each time, and stays.
    */
-  scan: { most: 60, why: 'it asked again and again, and is not admitted to anything' },
+  scan: { most: 60, why: 'it asked again and again for what nobody here speaks, or what it is not admitted to' },
   /** Plans and rows that the site refused: whoever asks for one budget after another looks for the limit. */
   probing: { most: 20, why: 'it asked for one plan after another that this site does not allow' },
   /**

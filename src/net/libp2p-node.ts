@@ -1,11 +1,11 @@
 /** The libp2p node with weft's settings (shared/reference/libp2p.md, A5 and A10): TCP, noise, yamux, nothing that dials by itself. */
-import type { Libp2p, MultiaddrConnection, PrivateKey, Upgrader } from '@libp2p/interface'
+import type { Libp2p, MultiaddrConnection, PrivateKey, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { TCPSocketOptions } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import type { Arrivals } from './arrivals.ts'
-import { hostOf, isAnyAddress, portOf } from './addresses.ts'
+import { hostOf, isAnyAddress, isCircuit, portOf } from './addresses.ts'
 import {
   ADDRESS_WAIT_MS,
   DIAL_WAIT_MS,
@@ -25,6 +25,7 @@ import { ListenError, PortInUseError } from './errors.ts'
 import { weftNoise } from './noise.ts'
 import type { HandshakeNote } from './noise.ts'
 import type { NetworkSecrets } from './secrets.ts'
+import { cappedUpgrader } from './unproven.ts'
 
 /** Tried first when nobody names an address, so that firewalls and bookmarks have something to hold on to. */
 export const DEFAULT_PORT = 7334
@@ -89,8 +90,9 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
     addresses: { listen: [...listen] },
     transports: [
       (components) => {
-        useUpgrader(components.upgrader)
-        return tcp({ listenOpts })(components)
+        const upgrader = cappedUpgrader(components.upgrader, (address) => flooded(address, init.defence))
+        useUpgrader(upgrader)
+        return upgradedBy(tcp({ listenOpts })(components), upgrader)
       },
     ],
     connectionEncrypters: [weftNoise({ ...init, turn: async () => init.arrivals?.turn() })],
@@ -120,6 +122,20 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
     // it would cut a peer that is busy for 15 s; our own heart-beat knows better
     connectionMonitor: { enabled: false },
   })
+}
+
+/** libp2p hands its own upgrader to a transport with each call. */
+function upgradedBy(transport: Transport, upgrader: Upgrader): Transport {
+  const [dial, createListener] = [transport.dial.bind(transport), transport.createListener.bind(transport)]
+  transport.dial = (address, options) => dial(address, { ...options, upgrader })
+  transport.createListener = (options) => createListener({ ...options, upgrader })
+  return transport
+}
+
+/** Somebody has sent more than a handshake, and has not proven who it is. */
+function flooded(address: string, defence: Defence | undefined): void {
+  const host = isCircuit(address) ? undefined : hostOf(`${address}/`)
+  if (host !== undefined) defence?.offend(`host:${host}`, 'malformed')
 }
 
 function explain(error: Error, listen: readonly string[]): Error {

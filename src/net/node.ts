@@ -18,6 +18,7 @@ import type { RunningNode } from './libp2p-node.ts'
 import { Links } from './links.ts'
 import { describeLink, dialAddresses, remoteAddress } from './link-view.ts'
 import type { Link } from './links.ts'
+import type { NegotiationNeeds } from './negotiation.ts'
 import { createEventHub } from './network-events.ts'
 import type { EventHub } from './network-events.ts'
 import { checkAddresses } from './network-init.ts'
@@ -44,7 +45,7 @@ export async function createNetwork(needs: NetworkNeeds, init: NetworkInit): Pro
 class WeftNetwork implements Network {
   readonly id: string
   readonly #own: { readonly self: string; stopping(): boolean }
-  readonly #needs: NetworkNeeds
+  readonly #needs: NetworkNeeds & NegotiationNeeds
   readonly #init: NetworkInit
   readonly #secrets: ReturnType<typeof networkSecrets>
   readonly #instance: Uint8Array
@@ -67,7 +68,7 @@ class WeftNetwork implements Network {
     this.id = needs.identity.id
     this.#own = { self: this.id, stopping: () => this.#stopping !== undefined }
     this.#clock = trackTimers(needs.clock)
-    this.#needs = { ...needs, clock: this.#clock }
+    this.#needs = { ...needs, membership: init.membership, defence: init.defence, clock: this.#clock }
     this.#init = init
     this.#secrets = networkSecrets(init.networkName, init.networkKey, init.cluster)
     this.#instance = needs.random.bytes(16)
@@ -90,8 +91,6 @@ class WeftNetwork implements Network {
     })
     this.#serving = createServing({
       ...this.#needs,
-      membership: init.membership,
-      defence: init.defence,
       links: this.#links,
       libp2p: () => this.#node.libp2p,
       listening: () => this.#node.listening,

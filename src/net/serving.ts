@@ -11,7 +11,10 @@ import { HELLO_PROTOCOL } from './hello.ts'
 import { createLanes, LANE_PROTOCOL } from './lanes.ts'
 import { isRelayed } from './link-view.ts'
 import type { Link, Links } from './links.ts'
+import { watchNegotiation } from './negotiation.ts'
+import type { NegotiationNeeds } from './negotiation.ts'
 import type { Channel, Membership } from './types.ts'
+import { createUnspoken } from './unspoken.ts'
 
 interface ServingNeeds {
   readonly clock: Clock
@@ -70,13 +73,16 @@ export function register(
   })
 }
 
-/** Every connection is greeted; `opened` hears of it first. */
+/** Every connection is greeted; `opened` hears of it first. What comes to nothing before that is counted. */
 export function serveGreetings(
-  needs: { readonly libp2p: Libp2p; readonly logger: Logger },
+  needs: NegotiationNeeds & { readonly libp2p: Libp2p; readonly logger: Logger },
   links: Links,
   opened: (connection: Connection) => void,
 ): void {
-  needs.libp2p.addEventListener('connection:open', ({ detail }) => opened(detail))
+  needs.libp2p.addEventListener('connection:open', ({ detail }) => {
+    watchNegotiation(detail, needs)
+    opened(detail)
+  })
   needs.libp2p.addEventListener('connection:close', ({ detail }) => links.closed(detail))
   register(needs, HELLO_PROTOCOL, 1, (stream, connection) => links.hello(stream, connection))
 }
@@ -87,6 +93,7 @@ export function createServing(needs: ServingNeeds): Serving {
     ...needs,
     server: (link, protocol) => {
       const one = served.get(protocol)
+      if (one === undefined) offend(link, 'scan')
       if (one === undefined || !needs.membership.admits(link.peer, one.purpose)) return undefined
       return (channel) => hand(channel, link, protocol, one.handler)
     },
@@ -107,6 +114,7 @@ export function createServing(needs: ServingNeeds): Serving {
     }
   }
   const offend = (link: Link, offence: Offence): void => void needs.defence?.offend(`peer:${link.peer}`, offence)
+  const unspoken = createUnspoken(needs.clock)
   const used = new WeakMap<Link, number>()
   const watchUse = (stream: Stream, link: Link, purpose: string): void => {
     if (purpose === 'connect' || !isRelayed(link)) return
@@ -155,6 +163,7 @@ export function createServing(needs: ServingNeeds): Serving {
     const deadline = AbortSignal.timeout(HELLO_WAIT_MS)
     const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
     const options = { signal: either, maxOutboundStreams: MAX_STREAMS_PER_PROTOCOL }
+    if (unspoken.has(link, protocol)) throw new ProtocolUnsupportedError(link.peer, protocol)
     try {
       const stream = await link.connection.newStream(protocol, options)
       watchUse(stream, link, served.get(protocol)?.purpose ?? 'unknown')
@@ -162,7 +171,10 @@ export function createServing(needs: ServingNeeds): Serving {
     } catch (error) {
       signal?.throwIfAborted()
       const { name, message } = error as Error
-      if (name === 'UnsupportedProtocolError') throw new ProtocolUnsupportedError(link.peer, protocol)
+      if (name === 'UnsupportedProtocolError') {
+        unspoken.note(link, protocol)
+        throw new ProtocolUnsupportedError(link.peer, protocol)
+      }
       throw new PeerUnreachableError(link.peer, message)
     }
   }

@@ -135,6 +135,7 @@ export const COUNTERS = {
   arrivals_refused: {
     help: 'Connections that were turned away before their first byte, since too many had come.',
   },
+  protocols_unknown: { help: 'Names of protocols that peers asked for and nobody here speaks, and lists of names.' },
   handshakes_queued: { help: 'Handshakes of those who came that waited for others before them.' },
   bans_spared: {
     help: 'Bans that did not begin since they would have been of an admin of the cluster, or of the host of a member.',
