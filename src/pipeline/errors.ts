@@ -21,6 +21,30 @@ export class MemoryQuotaError extends WeftError {
   }
 }
 
+/** The process of a stage has ended for lack of memory again and again, and is not started again for a while. */
+export class StageMemoryError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-052',
+    title: 'Stage ends for lack of memory',
+    meaning:
+      'The process that computes a stage ended three times within a minute for lack of memory. Another start would take memory from others here, so it is left for ten minutes.',
+    remedy:
+      'Tell weft the memory that there really is (weft up --memory 1GB), give the process more, or give the peer fewer blocks: another placement is tried at once.',
+    exit: EXIT.noResources,
+    http: 503,
+    retryable: true,
+  }
+
+  /** @param restMs until it is tried again */
+  constructor(model: string, why: string, ends: number, restMs: number) {
+    const seconds = Math.ceil(restMs / 1000)
+    super(StageMemoryError.info, `the stage of ${model} ended ${ends} times within a minute for lack of memory`, {
+      why,
+      details: { model, ends, seconds },
+    })
+  }
+}
+
 /** The caller, a signal or a stopping peer ended the work. */
 export class CancelledError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -37,4 +61,4 @@ export class CancelledError extends WeftError {
   }
 }
 
-export const STAGE_ERRORS: readonly ErrorInfo[] = [MemoryQuotaError.info, CancelledError.info]
+export const STAGE_ERRORS: readonly ErrorInfo[] = [MemoryQuotaError.info, CancelledError.info, StageMemoryError.info]

@@ -3,11 +3,13 @@
  * when it dies, and within the memory that weft may use.
  */
 import { join } from 'node:path'
-import { checkStageFiles, damagedBlobs } from '../models/index.ts'
+import { checkStageFiles } from '../models/index.ts'
 import type { ModelManifest, StageCheckNeeds } from '../models/index.ts'
-import { BlobDamagedError, createBlobStore } from '../store/index.ts'
+import { createBlobStore } from '../store/index.ts'
 import { CancelledError, MemoryQuotaError } from './errors.ts'
-import { StageHostError } from './host/host-errors.ts'
+import { memoryWords } from './host/out-of-memory.ts'
+import { MemoryEnds } from './memory-ends.ts'
+import { isDamage, mend } from './mending.ts'
 import { same, servesRange, weightBytes } from './stage-ranges.ts'
 import type { BlockRange } from './stage-ranges.ts'
 import type { SessionAdapter } from './session-adapter.ts'
@@ -73,13 +75,15 @@ interface Entry {
 export class Stages implements StageTable {
   readonly #needs: StagesNeeds
   readonly #entries = new Map<string, Entry>()
+  readonly #memoryEnds: MemoryEnds
   #stopped = false
 
   constructor(needs: StagesNeeds) {
     this.#needs = needs
+    this.#memoryEnds = new MemoryEnds(needs.clock)
   }
 
-  /** @throws MemoryQuotaError, StageHostError, and what fetching throws */
+  /** @throws MemoryQuotaError, StageMemoryError, StageHostError, and what fetching throws */
   async host(digest: string, from: number, to: number): Promise<StageHost> {
     for (;;) {
       await this.prepare(digest, [[from, to]])
@@ -119,6 +123,7 @@ export class Stages implements StageTable {
 
   /** Keeps only `ranges` of a model; nothing at all ends its host. */
   async retain(digest: string, ranges: readonly BlockRange[]): Promise<void> {
+    this.#memoryEnds.wanted(digest, ranges)
     const entry = this.#entries.get(digest)
     if (entry === undefined) return
     const turn = entry.last.then(async () => {
@@ -179,6 +184,7 @@ export class Stages implements StageTable {
 
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#memoryEnds.stop(new CancelledError('the peer is stopping'))
     const hosts = this.hosts()
     this.#entries.clear()
     await Promise.all(hosts.map(({ host }) => host.stop()))
@@ -224,6 +230,7 @@ export class Stages implements StageTable {
     entry.loading = wanted
     this.#needs.changed()
     for (const [from, to] of wanted) await this.#needs.fetch(manifest, from, to, signal)
+    if (entry.host === null) await this.#memoryEnds.pause(manifest.digest, manifest.model, signal)
     if (this.#stopped) throw new CancelledError('the peer is stopping')
     const host = entry.host ?? this.#start(entry)
     const began = this.#needs.clock.now()
@@ -236,7 +243,8 @@ export class Stages implements StageTable {
       }
       entry.loaded = await load().catch(async (error: unknown) => {
         if (!isDamage(error)) throw error
-        await this.#mend(manifest, wanted, signal)
+        const { store } = await this.#files()
+        await mend({ ...this.#needs, store }, manifest, wanted, signal)
         return load()
       })
       entry.ranges = ranges
@@ -245,7 +253,10 @@ export class Stages implements StageTable {
       if (entry.loaded.packed === 0) this.#needs.count('stages_from_cache')
       if (entry.loaded.prepacked) this.#needs.count('stages_prepacked')
     } catch (error) {
-      if (entry.ranges.length === 0) await host.stop()
+      if (entry.ranges.length > 0) throw error
+      const why = memoryWords(String(error))
+      if (why !== undefined) this.#memoryEnds.ended(manifest.digest, why)
+      await host.stop()
       throw error
     }
   }
@@ -262,27 +273,6 @@ export class Stages implements StageTable {
     return { store, directory: cacheDirectory, verified: () => this.#needs.count('weights_verified') }
   }
 
-  /** Damaged tensors go, and come again from another peer that has them. @throws BlobDamagedError when none has */
-  async #mend(manifest: ModelManifest, ranges: readonly BlockRange[], signal?: AbortSignal): Promise<void> {
-    const { store } = await this.#files()
-    const blocks = ranges.flatMap(([from, to]) => manifest.blocks.slice(from, to))
-    const damaged = await damagedBlobs(
-      store,
-      blocks.flatMap(({ tensors }) => tensors.map(({ address }) => address)),
-      signal,
-    )
-    this.#needs.count('blobs_damaged', damaged.length)
-    for (const address of damaged) await store.remove(address)
-    let why = 'no other peer was asked for it'
-    try {
-      for (const [from, to] of ranges) await this.#needs.fetch(manifest, from, to, signal)
-    } catch (error) {
-      signal?.throwIfAborted()
-      why = error instanceof Error ? error.message : String(error)
-    }
-    for (const address of damaged) if (!(await store.has(address))) throw new BlobDamagedError(address, why)
-  }
-
   #start(entry: Entry): StageHost {
     const { cacheDirectory, clock, runHost } = this.#needs
     const host = startStageHost({ clock, codeCache: join(cacheDirectory, 'code') }, runHost)
@@ -293,6 +283,7 @@ export class Stages implements StageTable {
       entry.host = null
       entry.ranges = []
       if (this.#stopped) return
+      if (error.memory !== undefined) this.#memoryEnds.ended(entry.manifest.digest, error.memory)
       this.#needs.lost?.(entry.manifest.model, error)
       this.#needs.changed()
       if (ranges.length > 0) this.#restart(entry, ranges)
@@ -300,17 +291,11 @@ export class Stages implements StageTable {
     return host
   }
 
-  /** A host that died is started again at once; if that fails, the next request tries anew. */
+  /** A host that died is started again, at once where it was not for lack of memory; if that fails, the next request tries anew. */
   #restart(entry: Entry, ranges: readonly BlockRange[]): void {
     this.#needs.count('stage_restarts')
     this.prepare(entry.manifest.digest, ranges).catch(() => undefined)
   }
-}
-
-/** Damaged tensors, found here before the load, or by the host as it packs them. */
-function isDamage(error: unknown): boolean {
-  if (error instanceof BlobDamagedError) return true
-  return error instanceof StageHostError && error.details['code'] === BlobDamagedError.info.code
 }
 
 /** Until a host says otherwise, its weights are pre-packed, and graphs share them. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createPeer } from '../../src/peer/index.ts'
 import type { CreatePeerInit, LocalPeer } from '../../src/peer/index.ts'
+import { StageMemoryError } from '../../src/pipeline/errors.ts'
 import { KvFullError } from '../../src/pipeline/host/errors.ts'
 import { GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateEvent, GenerateRequest } from '../../src/pipeline/index.ts'
@@ -112,10 +113,12 @@ describe('a peer without room for another session', () => {
     expect((await answer(request())).peers).toEqual(whole.peers)
   }, 60_000)
 
-  it('ends the request with its own code where nobody else has any', async () => {
+  it.each([
+    ['no room for a session', new KvFullError(2, 1)],
+    ['a stage that is left for lack of memory', new StageMemoryError('tiny', 'it was ended', 3, 1)],
+  ])('ends the request with its own code where nobody else has any: %s', async (_, full) => {
     const relief = new Relief()
     const route = [{ peer: 'b', from: 0, to: 8 }]
-    const full = new KvFullError(2, 1)
     const attempt = (): Promise<never> => {
       expect(relief.refuses(route[0]!, full)).toBe(true)
       return Promise.reject(new Error('the attempt has ended'))

@@ -1,6 +1,7 @@
 /** What can happen to a stage host, seen from its peer. */
 import { EXIT, WeftError } from '../../errors.ts'
 import type { ErrorInfo } from '../../errors.ts'
+import { memoryWords } from './out-of-memory.ts'
 
 /** The stage host could not do what it was asked. */
 export class StageHostError extends WeftError {
@@ -34,11 +35,22 @@ export class StageHostLostError extends WeftError {
     retryable: true,
   }
 
-  constructor(pid: number, code: number | null, signal: string | null, stderr = '') {
+  /** What says that it was for lack of memory; undefined: nothing does. */
+  readonly memory: string | undefined
+
+  /**
+   * @param stderr the last that it said
+   * @param oomKills processes of its group that the kernel has ended for lack of memory while it ran
+   */
+  constructor(pid: number, code: number | null, signal: string | null, stderr = '', oomKills = 0) {
     const how = signal === null ? `with status ${code ?? 'unknown'}` : `by ${signal}`
+    const isKilled = signal === 'SIGKILL' && oomKills > 0
+    const memory = isKilled ? 'the kernel ended it for lack of memory' : memoryWords(stderr)
+    const why = memory ?? stderr.trim().split('\n').at(-1)!
     super(StageHostLostError.info, `the stage host (process ${pid}) ended ${how}`, {
       details: { pid, code, signal },
-      ...(stderr === '' ? {} : { why: stderr.trim().split('\n').at(-1)! }),
+      ...(why === '' ? {} : { why }),
     })
+    this.memory = memory
   }
 }

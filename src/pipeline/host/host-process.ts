@@ -9,6 +9,7 @@ import { ChannelClosedError, channelToOwn } from '../../net/index.ts'
 import type { Channel, Frame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostLostError } from './host-errors.ts'
+import { endsFirst, oomKills } from './out-of-memory.ts'
 
 /** Between the polite end and the certain one. */
 const STOP_GRACE_MS = 1_000
@@ -59,6 +60,7 @@ export function startHostProcess({ clock, codeCache }: HostProcessNeeds, program
     ],
     env: { ...program.env, ...process.env, NODE_COMPILE_CACHE: codeCache },
   })
+  if (child.pid !== undefined) endsFirst(child.pid)
   const channel = channelToOwn(child.stdio[3] as Socket, `${program.name} ${child.pid ?? '?'}`)
   const ended = endOf(child, channel)
   const kill = (): void => void child.kill('SIGKILL')
@@ -87,11 +89,13 @@ export function startHostProcess({ clock, codeCache }: HostProcessNeeds, program
 
 function endOf(child: ChildProcess, channel: Channel): Promise<StageHostLostError> {
   let stderr = ''
+  const before = oomKills() ?? 0
   child.stderr!.on('data', (chunk: Buffer) => (stderr = `${stderr}${chunk.toString()}`.slice(-STDERR_BYTES)))
   for (const stream of child.stdio) stream?.on('error', () => undefined)
   return new Promise((resolve) => {
     const end = (code: number | null, signal: string | null): void => {
-      const error = new StageHostLostError(child.pid ?? 0, code, signal, stderr)
+      const killed = (oomKills() ?? 0) - before
+      const error = new StageHostLostError(child.pid ?? 0, code, signal, stderr, killed)
       child.stdio[4]?.destroy()
       channel.abort(error)
       resolve(error)

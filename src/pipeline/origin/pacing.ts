@@ -1,7 +1,7 @@
 /** When a session that goes on by another route tries again, and when it has tried often enough. */
 import type { ErrorInfo } from '../../errors.ts'
 import type { Clock } from '../../util/index.ts'
-import { MemoryQuotaError } from '../errors.ts'
+import { MemoryQuotaError, StageMemoryError } from '../errors.ts'
 import { KvFullError } from '../host/errors.ts'
 import { StageHostLostError } from '../host/host-errors.ts'
 import { PeerLostError, SessionRefusedError } from '../ring/errors.ts'
@@ -19,7 +19,7 @@ const MOST_LOST = 16
 
 const LOSSES = codes(PeerLostError, StageHostLostError)
 /** Room may be made. */
-const FULL = codes(KvFullError, SessionRefusedError, MemoryQuotaError)
+const FULL = codes(KvFullError, SessionRefusedError, MemoryQuotaError, StageMemoryError)
 
 export class Pacing {
   readonly #clock: Clock

@@ -1,10 +1,15 @@
 /** The first route of a session, with others in the place of peers that have no room for it. */
+import { StageMemoryError } from '../errors.ts'
 import { KvFullError } from '../host/errors.ts'
 import { SessionRefusedError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
 import type { Failover } from './session.ts'
 
-const FULL: ReadonlySet<string> = new Set([KvFullError.info.code, SessionRefusedError.info.code])
+const FULL: ReadonlySet<string> = new Set([
+  KvFullError.info.code,
+  SessionRefusedError.info.code,
+  StageMemoryError.info.code,
+])
 
 interface Refused {
   readonly segment: RouteSegment

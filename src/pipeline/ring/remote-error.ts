@@ -2,6 +2,7 @@
 import { EXIT, ForwardedError } from '../../errors.ts'
 import type { ErrorData, ErrorInfo } from '../../errors.ts'
 import { ONNX_ERRORS } from '../../onnx/index.ts'
+import { STAGE_ERRORS } from '../errors.ts'
 import { GRAPH_ERRORS } from '../graph/errors.ts'
 import { HOST_ERRORS } from '../host/errors.ts'
 import { GRAMMAR_ERRORS } from '../host/grammar/errors.ts'
@@ -10,6 +11,7 @@ import { RING_ERRORS } from './errors.ts'
 
 const KNOWN = new Map(
   [
+    ...STAGE_ERRORS,
     ...HOST_ERRORS,
     ...GRAMMAR_ERRORS,
     ...RING_ERRORS,
