@@ -130,8 +130,11 @@ export class TooManyRequestsError extends WeftError {
     retryable: true,
   }
 
-  constructor(limit: number) {
-    super(TooManyRequestsError.info, `more than ${limit} requests in flight from one address`, { details: { limit } })
+  /** @param again seconds until a place is expected */
+  constructor(limit: number, again: number) {
+    super(TooManyRequestsError.info, `more than ${limit} requests in flight from one address`, {
+      details: { limit, retry_after_s: again },
+    })
   }
 }
 
@@ -146,7 +149,10 @@ export class OverloadedError extends WeftError {
     retryable: true,
   }
 
-  constructor(what: string, limit: number) {
-    super(OverloadedError.info, `the peer is full: ${limit} ${what}`, { details: { limit } })
+  /** @param again seconds until a place is expected; undefined: nobody knows */
+  constructor(what: string, limit: number, again?: number) {
+    super(OverloadedError.info, `the peer is full: ${limit} ${what}`, {
+      details: { limit, ...(again === undefined ? {} : { retry_after_s: again }) },
+    })
   }
 }

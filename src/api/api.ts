@@ -104,7 +104,7 @@ function createParts(needs: ApiNeeds, init: ApiInit): Omit<ServerParts, 'dashboa
   const letters = (bytes: number): string => Buffer.from(random.bytes(bytes)).toString('hex')
   const measure = createMeasure(clock, telemetry)
   const streams = new Streams({ clock, telemetry, random, limits, peer, journal: needs.journal })
-  const admission = createAdmission(limits)
+  const admission = createAdmission(clock, limits)
   telemetry.gauge('http_in_flight', () => admission.inFlight())
   const created = (): number => Math.floor(clock.wall() / 1000)
   return {

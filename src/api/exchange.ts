@@ -26,6 +26,8 @@ export type Work = (exchange: Exchange) => Promise<unknown>
 
 export interface Exchanges {
   run(request: FastifyRequest, reply: FastifyReply, work: Work, onLateError: LateError): Promise<unknown>
+  /** Seconds after which whoever was refused should come again. */
+  again(): number
   /** Takes no more; what is in flight goes on. */
   refuse(): void
   /** Aborts all that is in flight. */
@@ -50,6 +52,7 @@ export function createExchanges(needs: ExchangesNeeds): Exchanges {
   const waiting = new Set<() => void>()
   let closing = false
   return {
+    again: () => needs.admission.again(),
     refuse: () => {
       closing = true
     },

@@ -25,6 +25,7 @@ export const stopList = z.array(stopText).max(MAX_STOPS)
 
 export const auditMode = z.enum(['off', 'sample', 'hold'])
 export const laneName = z.enum(['interactive', 'batch'])
+export const priorityName = z.enum(['high', 'normal', 'low'])
 export const speculateMode = z.enum(['auto', 'off', 'lookup', 'draft'])
 
 /** `"x"` or `["x", "y"]`, as a list. The branch is chosen by hand, so that the message names what is wrong in it. */

@@ -21,7 +21,7 @@ export interface ApiLimits {
   readonly connections: number
   /** Requests over one connection, pipelined ones included. */
   readonly requestsPerConnection: number
-  /** Generations and jobs at once from one address: behind a NAT or on loopback many programs share one. */
+  /** Generations and jobs at once from one address, those that wait for room too: behind a proxy or on loopback many people share one. */
   readonly inFlightPerAddress: number
   /** Generations and jobs at once in all; each holds a session in every stage. */
   readonly inFlight: number
@@ -65,7 +65,7 @@ export const DEFAULT_LIMITS: ApiLimits = {
   checkMs: 2_000,
   connections: 768,
   requestsPerConnection: 1_000,
-  inFlightPerAddress: 64,
+  inFlightPerAddress: 128,
   inFlight: 256,
   eventStreams: 32,
   stallMs: 30_000,

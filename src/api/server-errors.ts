@@ -42,11 +42,17 @@ export function answerError(parts: ServerParts, cause: unknown, request: Fastify
   // A coded error says all there is to say; the stack is for what nobody foresaw.
   const facts = cause instanceof WeftError ? { code: cause.code, why: cause.message } : { err: cause }
   logger[status < 500 ? 'debug' : 'warn']({ ...facts, route, status }, 'request failed')
-  if (status === 429 || status === 503) void reply.header('retry-after', '1')
+  if (status === 429 || status === 503) void reply.header('retry-after', String(secondsUntil(error, parts)))
   if (status === 401) void reply.header('www-authenticate', 'Bearer')
   // The body was not read to its end: the rest of it must not be taken for another request.
   if (status === 413 || status === 408) void reply.header('connection', 'close')
   void reply.code(status).type('application/json; charset=utf-8').send(errorBody(error))
+}
+
+/** As the error itself knows it, else by how long requests take of late. */
+function secondsUntil({ details }: WeftError, { exchanges }: ServerParts): number {
+  const known = details['retry_after_s']
+  return typeof known === 'number' && Number.isInteger(known) && known > 0 ? known : exchanges.again()
 }
 
 /** What the HTTP parser could not make a request of: no reply object exists, so the bytes are written here. */

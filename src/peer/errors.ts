@@ -7,6 +7,7 @@ import { BATCH_ERRORS } from './batches/errors.ts'
 import { KEEPING_ERRORS } from './backups/errors.ts'
 import { EMBED_ERRORS } from './embed-errors.ts'
 import { DraftUnusableError } from './draft-errors.ts'
+import { NoRoomYetError } from './room-errors.ts'
 import { TraceMissingError } from './trace-errors.ts'
 
 export class HomeBusyError extends WeftError {
@@ -239,6 +240,7 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   ...KEEPING_ERRORS,
   TraceMissingError.info,
   DraftUnusableError.info,
+  NoRoomYetError.info,
   ...BATCH_ERRORS,
   ...ROLLOUT_ERRORS,
   HomeBusyError.info,

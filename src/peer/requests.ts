@@ -2,7 +2,7 @@
 import { toWeftError } from '../errors.ts'
 import { firstContext, isGraphManifest } from '../models/index.ts'
 import type { ModelManifest } from '../models/index.ts'
-import { CancelledError, generate, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
+import { CancelledError, generate, isWantOfRoom, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
 import type {
   DraftModel,
   GenerateEvent,
@@ -12,6 +12,7 @@ import type {
   RingService,
   RouteSegment,
   SessionAdapter,
+  SessionRequest,
   SessionTrace,
 } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
@@ -33,6 +34,8 @@ import type { Quarantine } from './quarantine.ts'
 import { codeOf, track } from './running.ts'
 import type { Own, Running } from './running.ts'
 import { allowedPeers, failoverOf } from './request-failover.ts'
+import { RoomQueue } from './room-queue.ts'
+import type { Rank } from './room-queue.ts'
 import type { Site } from './site.ts'
 import type { PeerEvent, RequestStatus } from './types.ts'
 import type { Traces } from './traces.ts'
@@ -67,6 +70,7 @@ export class Requests {
   readonly underWay: UnderWay
   /** Of this life of the peer: nobody else's prefixes have the names of its own. */
   readonly #prefixSecret: Uint8Array
+  readonly #room: RoomQueue
   #draining = false
   #next = 1
 
@@ -74,6 +78,7 @@ export class Requests {
     this.#needs = needs
     this.underWay = new UnderWay(needs.placing)
     this.#prefixSecret = needs.random.bytes(32)
+    this.#room = new RoomQueue({ ...needs, isFull: isWantOfRoom })
   }
 
   list(): RequestStatus[] {
@@ -224,10 +229,15 @@ export class Requests {
     const canDraft = audit === undefined && adapter?.tokens === undefined
     const draft = canDraft ? await this.#draft(manifest, request, route, signal) : undefined
     const known = { digest, route, failover, audit, adapter, draft, traced }
-    const open: Decoder['open'] = async (session) => {
-      const at = session.at === undefined ? route : failover.anew(session.at)
+    const opened = async (session: SessionRequest, at: readonly RouteSegment[], ended = (): void => undefined) => {
       const init = { ...known, ...session, route: at, names: names(session.positions) }
-      return tracked.session(await openSession(needs, init))
+      return tracked.session(await openSession(needs, init), ended)
+    }
+    const wanted = { model: request.model, rank: rankOf(request), signal }
+    const open: Decoder['open'] = async (session) => {
+      // A text that begins anew is under way: whoever waits comes after it.
+      if (session.at !== undefined) return opened(session, failover.anew(session.at))
+      return this.#room.open(placeKey(digest, route), wanted, (ended) => opened(session, route, ended))
     }
     const outgrown = (): void => telemetry.count('texts_outgrown')
     return { context: shape.context, firstContext: first, virtual: adapter?.tokens ?? 0, open, outgrown }
@@ -276,6 +286,15 @@ export class Requests {
     while (this.#running.size > 0 && this.#needs.clock.now() < until) await this.#needs.clock.sleep(25)
     for (const { abort } of this.#running.values()) abort.abort(new CancelledError('the peer is stopping'))
   }
+}
+
+/** Sessions of one model over the same stages have the same room. */
+function placeKey(digest: string, route: readonly RouteSegment[]): string {
+  return [digest, ...route.map(({ peer, from, to }) => `${peer} ${from} ${to}`)].join('/')
+}
+
+function rankOf({ lane, priority }: GenerateRequest): Rank {
+  return lane === 'batch' ? 'batch' : (priority ?? 'normal')
 }
 
 export function promptOf(

@@ -4,8 +4,8 @@ import type { OriginSession, RouteSegment } from '../pipeline/index.ts'
 import type { Placing } from './placing.ts'
 
 export interface Tracked {
-  /** Notes the session until it is closed. */
-  session(opened: OriginSession): OriginSession
+  /** Notes the session until it is closed. @param ended told of that */
+  session(opened: OriginSession, ended: () => void): OriginSession
   /** Who takes a segment that moves; undefined: the segment was lost, or the placement has it in other pieces. */
   successor(segment: RouteSegment, avoid: ReadonlySet<string>): readonly RouteSegment[] | undefined
 }
@@ -28,7 +28,7 @@ export class UnderWay {
   track(manifest: ModelManifest): Tracked {
     let entry: Entry | undefined
     return {
-      session: (opened) => {
+      session: (opened, ended) => {
         const own = { digest: manifest.digest, opened, from: new Set<string>() }
         entry = own
         this.#entries.add(own)
@@ -43,6 +43,7 @@ export class UnderWay {
           close: () => {
             this.#entries.delete(own)
             opened.close()
+            ended()
           },
         }
       },

@@ -10,6 +10,7 @@ export type {
   Lane,
   PlacementFile,
   PlacementStage,
+  Priority,
   PromptInput,
   RouteHop,
   SamplingOptions,
@@ -86,6 +87,7 @@ export type { LevelRange, Outlier, RowGate } from './ring/row-check.ts'
 export { StageHostLostError } from './host/host-errors.ts'
 export { kernelTrial, qualityProgram, rangeProgram } from './programs.ts'
 export type { KernelTrial } from './programs.ts'
+export { isWantOfRoom } from './origin/relief.ts'
 export { DeadlineError, NoRouteError, PeerLostError } from './ring/errors.ts'
 export { MAX_BIASES } from './ring/protocol.ts'
 export { RingService } from './ring/service.ts'

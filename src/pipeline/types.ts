@@ -77,12 +77,17 @@ export type SpeculateMode = 'auto' | 'off' | 'lookup' | 'draft'
 /** `batch`: work that nobody waits for. Its rows run where those of others leave room; the text is the same. */
 export type Lane = 'interactive' | 'batch'
 
+/** Who comes first to room that becomes free at this peer, of those that wait for it. */
+export type Priority = 'high' | 'normal' | 'low'
+
 export interface GenerateRequest {
   readonly model: string
   readonly input: PromptInput
   readonly sampling: SamplingOptions
   /** @default 'interactive' */
   readonly lane?: Lane
+  /** Of the batch lane it counts for nothing: that comes last. @default 'normal' */
+  readonly priority?: Priority
   /** @default any text */
   readonly format?: AnswerFormat
   /** Undefined: until the model stops or the context is full. */

@@ -108,6 +108,8 @@ export const COUNTERS = {
     labels: { kind: ['not-finite', 'zeros', 'small', 'large'] },
   },
   peers_quarantined: { help: 'Peers that were found to have signed what is not so.' },
+  requests_queued: { help: 'Generations that waited for room in the stages, as origin.' },
+  requests_refused: { help: 'Generations that were told to come again: the queue for room was full, or too long.' },
   sessions_opened: { help: 'Sessions opened in stages of this peer.' },
   sessions_freed: { help: 'Sessions freed in stages of this peer.' },
   cancelled_sessions: { help: 'Sessions freed before their end: client gone, deadline, lost peer.' },

@@ -198,15 +198,19 @@ describe('floods', () => {
   })
 
   test('one address may have so many in flight, then 429; a place that is given back is used again', async () => {
-    running = await begin({ init: { limits: { inFlightPerAddress: 3 } } })
+    const clock = manualClock()
+    running = await begin({ clock, init: { limits: { inFlightPerAddress: 3 } } })
     const { peer, port, url } = running
     peer.hold = never
     const sockets = await Promise.all([1, 2, 3].map(() => open(port)))
     for (const socket of sockets) socket.write(rawPost(port, streamed))
     await until(() => peer.requests.length === 3)
+    // Three places that are held for 30 s already: one becomes free every 10 s at best, and each is told of its own.
+    clock.advance(30_000)
     const refused = await post(url, CHAT, body)
     expect(refused.status).toBe(429)
-    expect(refused.headers.get('retry-after')).toBe('1')
+    expect(refused.headers.get('retry-after')).toBe('10')
+    expect((await post(url, CHAT, body)).headers.get('retry-after')).toBe('20')
     expect(await failure(refused)).toMatchObject({
       error: { type: 'rate_limit_error', code: 'rate_limit_exceeded' },
       weft: { code: 'WEFT-API-038' },

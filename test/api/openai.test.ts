@@ -378,3 +378,23 @@ test('times of generations are measured under the GenAI names, with models that 
   expect(text).toMatch(/weft_http_requests_total\{route="\/v1\/chat\/completions",status="200"\} [1-9]/)
   expect(text).not.toContain('nope')
 })
+
+test('who comes first, and what nobody waits for, as OpenAI and weft have it', async () => {
+  running.peer.requests.length = 0
+  const messages = [{ role: 'user', content: 'hi' }]
+  for (const more of [
+    { service_tier: 'priority' },
+    { service_tier: 'flex' },
+    { service_tier: 'auto' },
+    { service_tier: 'priority', weft: { priority: 'low' } },
+  ])
+    expect((await post(running.url, '/v1/chat/completions', { model: MODEL, messages, ...more })).status).toBe(200)
+  expect(running.peer.requests.map(({ priority, lane }) => [priority, lane])).toEqual([
+    ['high', undefined],
+    [undefined, 'batch'],
+    [undefined, undefined],
+    ['low', undefined],
+  ])
+  const wrong = await post(running.url, '/v1/chat/completions', { model: MODEL, messages, weft: { priority: 'first' } })
+  expect(wrong.status).toBe(400)
+})

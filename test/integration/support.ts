@@ -57,10 +57,13 @@ export async function createLab(): Promise<Lab> {
     network,
     home,
     async start(name, args = [], within = []) {
-      const threads = args.includes('--threads') ? [] : ['--threads', '1']
+      const unsaid = [
+        ['--threads', '1'],
+        ['--http', 'off'],
+      ].filter(([option]) => !args.includes(option!))
       const peer = await startPeer(
         home(name),
-        ['--name', name, '--network', network, ...threads, '--http', 'off', ...args],
+        ['--name', name, '--network', network, ...unsaid.flat(), ...args],
         within,
       )
       peers.push(peer)

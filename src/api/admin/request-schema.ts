@@ -18,6 +18,7 @@ import {
   placementFile,
   real,
   laneName,
+  priorityName,
   speculateMode,
   stopList,
   text,
@@ -117,6 +118,7 @@ const generateFields = z.strictObject({
   speculate: speculateMode.optional(),
   draft: name.optional(),
   lane: laneName.optional(),
+  priority: priorityName.optional(),
   resume_s: whole(0, MAX_RESUME_S).optional(),
 })
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { MAX_BIASES } from '../../pipeline/index.ts'
 import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
 import { defined } from '../defined.ts'
-import { auditMode, laneName, name, placement, real, speculateMode, stop, whole } from '../fields.ts'
+import { auditMode, laneName, name, placement, priorityName, real, speculateMode, stop, whole } from '../fields.ts'
 import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_RESUME_S, MAX_TOKENS } from '../limits.ts'
 import { InvalidParameterError, UnsupportedParameterError } from '../request-errors.ts'
 
@@ -31,7 +31,7 @@ export const SHARED_FIELDS = {
   presence_penalty: real(-2, 2).nullish(),
   frequency_penalty: real(-2, 2).nullish(),
   logit_bias: logitBias.nullish(),
-  /** `flex` is cheaper and slower, as OpenAI has it: our batch lane. Other tiers are what anybody gets. */
+  /** As OpenAI has it, `flex` is cheaper and slower: our batch lane; `priority` comes first. Other tiers are what anybody gets. */
   service_tier: z.string().nullish(),
   weft: z
     .strictObject({
@@ -43,6 +43,7 @@ export const SHARED_FIELDS = {
       speculate: speculateMode.optional(),
       draft: name.optional(),
       lane: laneName.optional(),
+      priority: priorityName.optional(),
     })
     .nullish(),
 } as const
@@ -91,6 +92,7 @@ export function requestOf(
     auditRate: fields.weft?.audit_rate,
     speculate: fields.weft?.speculate,
     draft: fields.weft?.draft,
+    priority: fields.weft?.priority ?? (fields.service_tier === 'priority' ? 'high' : undefined),
     lane: fields.weft?.lane ?? (fields.service_tier === 'flex' ? 'batch' : undefined),
   })
 }

@@ -1,15 +1,20 @@
 /** The first route of a session, with others in the place of peers that have no room for it. */
+import { WeftError } from '../../errors.ts'
 import { StageMemoryError } from '../errors.ts'
 import { KvFullError } from '../host/errors.ts'
 import { SessionRefusedError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
 import type { Failover } from './session.ts'
 
-const FULL: ReadonlySet<string> = new Set([
-  KvFullError.info.code,
-  SessionRefusedError.info.code,
-  StageMemoryError.info.code,
-])
+const SESSION_REFUSED = SessionRefusedError.info.code
+const FULL: ReadonlySet<string> = new Set([KvFullError.info.code, SESSION_REFUSED, StageMemoryError.info.code])
+
+/** A refusal for want of room, which is there again when others have ended. */
+export function isWantOfRoom(error: unknown): boolean {
+  if (!(error instanceof WeftError)) return false
+  // Other refusals of sessions are of what was asked for.
+  return error.code === KvFullError.info.code || (error.code === SESSION_REFUSED && 'sessions' in error.details)
+}
 
 interface Refused {
   readonly segment: RouteSegment

@@ -50,7 +50,10 @@ export function admitOpen(
   // Those that are being opened too: many may come before the first has its blocks.
   const others = [...hops.ofOrigin(origin), ...openings.ofOrigin(origin)].filter(isOther).length
   if (others >= MAX_SESSIONS_A_PEER && origin !== self)
-    throw new SessionRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`, facts)
+    throw new SessionRefusedError(`${MAX_SESSIONS_A_PEER} sessions of one peer are open already`, {
+      ...facts,
+      sessions: MAX_SESSIONS_A_PEER,
+    })
   return { own: segment, replaces }
 }
 
