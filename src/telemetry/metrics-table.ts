@@ -47,6 +47,9 @@ export const COUNTERS = {
   batched_rows: { help: 'Rows that ran together with rows of another session.' },
   batch_lines: { help: 'Requests of batches that have a result.', labels: { outcome: ['ok', 'failed'] } },
   yielded_rows: { help: 'Rows of the batch lane that waited while rows of others ran.' },
+  pieced_rows: {
+    help: 'Rows of prompts that a stage ran in several pieces, since all at once would have made others wait for too long.',
+  },
   spun_rows: { help: 'Rows of runs whose threads spun, where that was measured to be faster.' },
   void_rows: {
     help: 'Rows behind guesses that were wrong: dropped where they waited, or nothing was chosen behind them.',

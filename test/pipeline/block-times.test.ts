@@ -25,6 +25,17 @@ describe('a block meter', () => {
     expect(meter.times()).toEqual({ one: null, prefill: null, head: null, batch: [], runs: 3 })
   })
 
+  it('tells how many rows of prompts fit into a time, by the runs of many that were seen, in company too', () => {
+    const meter = new BlockMeter()
+    meter.decoded(4, 1, 1, 9)
+    expect(meter.rowsWithin(200, 4)).toBeUndefined()
+    for (const ms of [128, 256, 999]) meter.decoded(4, 3, 64, ms)
+    // One millisecond a block and row.
+    expect(meter.rowsWithin(200, 4)).toBe(50)
+    expect(meter.rowsWithin(200, 8)).toBe(25)
+    expect(meter.rowsWithin(200, 0)).toBeUndefined()
+  })
+
   it('tells how much longer than one row those of several sessions take, of sizes that were seen often enough', () => {
     const meter = new BlockMeter()
     for (let run = 0; run < 5; run++) {

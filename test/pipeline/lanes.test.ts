@@ -7,9 +7,18 @@ import { RUN } from '../../src/pipeline/host/protocol.ts'
 
 const head = {} as Session['segment']['head']
 
+/** One that waits for layers. */
+function promptOf(name: string, count: number, done = 0): Job {
+  const job = jobOf(name, 0, false, count)
+  const session = { key: name, yields: false, segment: { decoders: [LAYERS], head } } as unknown as Session
+  return { ...job, session, done }
+}
+
+const LAYERS = { from: 1, to: 4 }
+
 function jobOf(name: string, since: number, yields: boolean, count = 1): Job {
   const session = { key: name, yields, segment: { decoders: [], head } } as unknown as Session
-  return { session, since, count, part: 0, ran: 0, adapter: undefined } as unknown as Job
+  return { session, since, count, part: 0, done: 0, taken: 0, ran: 0, adapter: undefined } as unknown as Job
 }
 
 const names = (jobs: readonly Job[]): string[] => jobs.map(({ session }) => session.key)
@@ -81,4 +90,41 @@ it('how many may go along is measured: none before, more where a further row cos
   meter.decoded(4, 2, 2, 4 * 6)
   meter.decoded(4, 2, 2, 4 * 6)
   expect(meter.riders).toBe(0)
+})
+
+const takenOf = (all: readonly Job[], within?: number): (readonly [string, number])[] =>
+  new Lanes().pick(all, 10, 0, () => within).map(({ session, taken }) => [session.key, taken])
+
+it('a run has no more rows of prompts than its time allows, and every step that there is a slot for', () => {
+  const prompts = [promptOf('long', 128), promptOf('step', 1), promptOf('other', 128), promptOf('guesses', 5)]
+  // Before anything is measured.
+  expect(takenOf(prompts)).toEqual([
+    ['long', 128],
+    ['step', 1],
+    ['other', 128],
+    ['guesses', 5],
+  ])
+  expect(takenOf(prompts, 52)).toEqual([
+    ['long', 50],
+    ['step', 1],
+    ['guesses', 5],
+  ])
+  expect(takenOf(prompts, 160)).toEqual([
+    ['long', 128],
+    ['step', 1],
+    ['other', 30],
+    ['guesses', 5],
+  ])
+  // However slow the rows are.
+  expect(takenOf(prompts, 0)[0]).toEqual(['long', 16])
+  expect(takenOf([promptOf('rest', 128, 120), promptOf('next', 128)], 40)).toEqual([
+    ['rest', 8],
+    ['next', 32],
+  ])
+})
+
+it('a run has 512 rows of prompts at most, and what does not fit does not keep steps behind it out', () => {
+  const many = [1, 2, 3, 4, 5].map((n) => promptOf(`p${n}`, 128))
+  const taken = takenOf([...many, promptOf('step', 1)], 100_000)
+  expect(taken.map(([name]) => name)).toEqual(['p1', 'p2', 'p3', 'p4', 'step'])
 })

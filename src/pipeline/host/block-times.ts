@@ -36,6 +36,8 @@ export class BlockMeter {
   readonly #head = new Window()
   /** Milliseconds of one block for one row more, beside a few others. */
   readonly #further = new Window()
+  /** Milliseconds of one block for a row of a run of many, of one session or several. */
+  readonly #many = new Window()
   /** By the size: what each row more took, as a share of the first. */
   readonly #batches = new Map(BATCH_ROWS.map((rows) => [rows, new Window()] as const))
   #runs = 0
@@ -44,6 +46,7 @@ export class BlockMeter {
   decoded(blocks: number, sessions: number, rows: number, ms: number): void {
     if (blocks === 0) return
     this.#runs++
+    if (rows >= PREFILL_ROWS) this.#many.add(ms / (blocks * rows))
     if (rows === 1) this.#one.add(ms / blocks)
     else if (sessions > 1 && rows <= FEW_ROWS) this.#add(ms / blocks, rows)
     else if (sessions === 1 && rows >= PREFILL_ROWS) this.#prefill.add(ms / (blocks * rows))
@@ -63,6 +66,12 @@ export class BlockMeter {
     const [one, further] = [this.#one.median(), this.#further.median() ?? this.#prefill.median()]
     if (one === null || further === null) return 0
     return Math.min(MOST_RIDERS, Math.floor((RIDERS_SHARE * one) / Math.max(further, Number.EPSILON)))
+  }
+
+  /** Rows of prompts that so many blocks run in about so long; undefined: no run of many was seen yet. */
+  rowsWithin(ms: number, blocks: number): number | undefined {
+    const row = this.#many.median()
+    return row === null || blocks === 0 ? undefined : Math.floor(ms / Math.max(row * blocks, Number.EPSILON))
   }
 
   projected(rows: number, ms: number): void {

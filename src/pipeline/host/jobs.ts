@@ -5,6 +5,7 @@ import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
 import { afterPrompt } from './beside.ts'
 import type { Beside } from './beside.ts'
+import type { DecoderJob } from './decoder-stage.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
 import type { SessionPrefix } from './prefix-cache.ts'
@@ -41,10 +42,15 @@ export interface Job {
   /** Index of the next decoder part of the session's segment; the head comes after the last. */
   part: number
   rows: Uint8Array
+  /** Of its rows, those that have run in this part, and what came of them, where they run in pieces. */
+  done: number
+  pieces: Uint8Array[]
+  /** Of those that are left, those that run next. */
+  taken: number
   micros: number
   /** When it was given to the host. */
   readonly since: number
-  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun, RUN.yielded. */
+  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun, RUN.yielded, RUN.pieces. */
   ran: number
   /** Of rows that go to the head, where a token is wanted. */
   readonly guesses: readonly number[]
@@ -54,13 +60,59 @@ export interface Job {
   readonly adapter: HostAdapter | undefined
 }
 
+/** Of a job that has come. */
+export function unrun(): Pick<Job, 'done' | 'part' | 'pieces' | 'ran' | 'taken'> {
+  return { part: 0, done: 0, pieces: [], taken: 0, ran: 0 }
+}
+
+/** Rows of one run. */
 export function rowsOf(jobs: readonly Job[]): number {
-  return jobs.reduce((sum, { count }) => sum + count, 0)
+  return jobs.reduce((sum, { taken }) => sum + taken, 0)
+}
+
+/** The rows that run now, of all jobs for one part. */
+export function decoderJobs(jobs: readonly Job[], rowBytes: number): DecoderJob[] {
+  return jobs.map(({ session, frame, part, rows, done, taken, adapter }) => {
+    const cache = session.caches[part]!
+    // Here and not when it was given: what was given before it has run until now.
+    cache.position = frame.position + done
+    const { positions } = session
+    return { cache, rows: rows.subarray(done * rowBytes, (done + taken) * rowBytes), count: taken, positions, adapter }
+  })
+}
+
+/** Decoder layers of the part that the job waits for; none: it waits for the head. */
+export function blocksOf({ session, part }: Job): number {
+  const decoder = session.segment.decoders[part]
+  return decoder === undefined ? 0 : decoder.to - decoder.from
+}
+
+/** They have run. @param out what came of them. @returns whether these were the last of this part */
+export function ran(job: Job, out: Uint8Array): boolean {
+  job.done += job.taken
+  if (job.done < job.count) {
+    job.pieces.push(out)
+    job.ran |= RUN.pieces
+    return false
+  }
+  job.rows = job.pieces.length === 0 ? out : new Uint8Array(Buffer.concat([...job.pieces, out]))
+  job.pieces = []
+  job.done = 0
+  job.part++
+  return true
 }
 
 /** A row that was alone in a run of a part that takes it once. */
 export function markSingle(jobs: readonly Job[]): void {
   if (jobs.length === 1 && jobs[0]!.count === 1) jobs[0]!.ran |= RUN.single
+}
+
+/** Sessions with rows left over had their turn: others come before these, and before what of theirs waits behind them. */
+export function turned(waiting: readonly Job[], rest: readonly Job[]): Job[] {
+  if (rest.length === 0) return [...waiting]
+  const sessions = new Set(rest.map(({ session }) => session))
+  const others = waiting.filter(({ session }) => !sessions.has(session))
+  return [...others, ...rest, ...waiting.filter(({ session }) => sessions.has(session))]
 }
 
 /** The frame that answers a job, but for its type and payload. @param now in the clock of `since`, in milliseconds */

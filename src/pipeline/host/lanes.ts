@@ -3,17 +3,33 @@
  * people's rows where that costs these next to nothing, and after a while are as good as any.
  */
 import { MAX_SLOTS } from './decoder-stage.ts'
-import { nextPart } from './jobs.ts'
+import type { BlockMeter } from './block-times.ts'
+import { blocksOf, nextPart } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import { RUN } from './protocol.ts'
 
 /** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
 const MAX_ROWS = 512
+/** Milliseconds that a run may take where others are here: for so long whoever comes meanwhile waits, at each stage. */
+export const RUN_MS = 200
+/** The same where nobody else is here: a newcomer waits for one such run at most. */
+export const RUN_ALONE_MS = 1_000
+/** Rows of a prompt that run together at least, however slow they are: fewer cost as much as these. */
+export const LEAST_ROWS = 16
+
+/** How many rows a run for this job's part may have, as measured; undefined: nothing was measured yet. */
+export type RowsWithin = (job: Job) => number | undefined
 /** Milliseconds after which a row of the batch lane yields no more. Several rows take longer, so they wait longer. */
 export const YIELD_MS = 2_000
 const ROWS_OF_A_WAIT = 4
 /** For so long after rows of a person the next ones are expected: a token over any link that people put up with. */
 export const PRESENT_MS = 250
+
+/** @param isShared several sessions are open here: any of them may have a row on its way */
+export function rowsOfRun(meter: Pick<BlockMeter, 'rowsWithin'>, isShared: boolean): RowsWithin {
+  const ms = isShared ? RUN_MS : RUN_ALONE_MS
+  return (job) => meter.rowsWithin(ms, blocksOf(job))
+}
 
 /** All times in milliseconds of one clock. */
 export class Lanes {
@@ -27,13 +43,14 @@ export class Lanes {
   /**
    * Those that run together now: the oldest job, and those that wait for the same part, one a session, in order, within the limits
    * of a run. None: nothing may run before `wakeIn`.
+   * `taken` of each says how many of its rows.
    * @param riders one-row jobs of the batch lane that may go along with people
    */
-  pick(all: readonly Job[], now: number, riders = 0): Job[] {
+  pick(all: readonly Job[], now: number, riders = 0, rowsWithin: RowsWithin = () => undefined): Job[] {
     const urgent = all.filter((job) => now >= urgentFrom(job))
     const isFree = now - this.#seen >= PRESENT_MS
     const waiting = urgent.length > 0 ? urgent : isFree ? all : []
-    const jobs = together(waiting)
+    const jobs = together(waiting, rowsWithin)
     if (urgent.length > 0 && riders > 0) jobs.push(...ridersOf(all, jobs, riders))
     if (!isFree || urgent.length > 0)
       for (const job of all) if (job.session.yields && !jobs.includes(job)) job.ran |= RUN.yielded
@@ -51,21 +68,40 @@ function urgentFrom({ session, since, count }: Job): number {
   return session.yields ? since + YIELD_MS * Math.max(1, count / ROWS_OF_A_WAIT) : -Infinity
 }
 
-function together(waiting: readonly Job[]): Job[] {
-  const first = waiting[0]
+/** Steps go whenever there is a slot; rows of prompts as many as the time of a run allows, the rest of them next time. */
+function together(waiting: readonly Job[], rowsWithin: RowsWithin): Job[] {
+  const able = firstOfEach(waiting)
+  const first = able[0]
   if (first === undefined) return []
+  const steps = able.slice(0, MAX_SLOTS).filter(isStep).length
+  let left = Math.min(MAX_ROWS, Math.max(LEAST_ROWS, (rowsWithin(first) ?? MAX_ROWS) - steps))
   const jobs: Job[] = []
+  for (const job of able) {
+    if (jobs.length === MAX_SLOTS) break
+    const rest = job.count - job.done
+    if (isStep(job)) job.taken = rest
+    else if (left >= Math.min(LEAST_ROWS, rest)) left -= job.taken = Math.min(rest, left)
+    else continue
+    jobs.push(job)
+  }
+  return jobs
+}
+
+/** Of each session what waits first, as far as it waits for the same as the first of all. */
+function firstOfEach(waiting: readonly Job[]): Job[] {
   const sessions = new Set<Session>()
-  let rows = 0
+  const found: Job[] = []
   for (const job of waiting) {
     const passed = sessions.has(job.session)
     sessions.add(job.session)
-    if (passed || !fits(job, first)) continue
-    if (jobs.length === MAX_SLOTS || (jobs.length > 0 && rows + job.count > MAX_ROWS)) break
-    jobs.push(job)
-    rows += job.count
+    if (!passed && fits(job, waiting[0]!)) found.push(job)
   }
-  return jobs
+  return found
+}
+
+/** A token, or one with guesses behind it; the head takes all rows at once. */
+function isStep(job: Job): boolean {
+  return job.count <= LEAST_ROWS || job.part >= job.session.segment.decoders.length
 }
 
 /** One-row jobs for the same part, the first of their sessions. */
@@ -77,7 +113,9 @@ function ridersOf(all: readonly Job[], jobs: readonly Job[], most: number): Job[
     if (riders.length === most || jobs.length + riders.length === MAX_SLOTS) break
     const passed = sessions.has(job.session)
     sessions.add(job.session)
-    if (!passed && job.session.yields && job.count === 1 && first !== undefined && fits(job, first)) riders.push(job)
+    if (passed || !job.session.yields || job.count !== 1 || first === undefined || !fits(job, first)) continue
+    job.taken = 1
+    riders.push(job)
   }
   return riders
 }

@@ -50,6 +50,8 @@ export const RUN = {
   yielded: 32,
   /** Rows that were not computed: a guess before them was wrong, and is taken back already. */
   dropped: 64,
+  /** The rows ran in several pieces, so that others waited no longer than a bound. */
+  pieces: 128,
 } as const
 
 export interface LoadControl {

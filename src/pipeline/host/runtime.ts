@@ -11,10 +11,23 @@ import type { Beside } from './beside.ts'
 import { BlockMeter } from './block-times.ts'
 import { guessesOf } from './choosing.ts'
 import { HeadSteps } from './head-steps.ts'
-import { answer, boundaryRows, embedded, markSingle, rowBytesOf, rowsOf, sessionKey, withBeside } from './jobs.ts'
+import {
+  answer,
+  boundaryRows,
+  decoderJobs,
+  embedded,
+  markSingle,
+  ran,
+  rowBytesOf,
+  rowsOf,
+  sessionKey,
+  turned,
+  unrun,
+  withBeside,
+} from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import type { DecoderPart, HostParts, Segment } from './parts.ts'
-import { Lanes } from './lanes.ts'
+import { Lanes, rowsOfRun } from './lanes.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
 import { PrefixCache } from './prefix-cache.ts'
@@ -135,8 +148,8 @@ export class StageRuntime {
       const rows = message.dtype === DTYPE.i32 ? embedded(session, message) : message.payload
       session.expected += count
       session.waiting += count
-      const told = { micros: message.micros, since: this.#needs.clock.now(), ran: 0, adapter: undefined }
-      const job: Job = { session, frame: message, count, part: 0, rows, ...told, ...guessesOf(session, message) }
+      const told = { micros: message.micros, since: this.#needs.clock.now(), adapter: undefined }
+      const job: Job = { session, frame: message, count, rows, ...unrun(), ...told, ...guessesOf(session, message) }
       if (session.beside === null) return this.#wait(job)
       this.#behind.add(job)
       session.beside.then(
@@ -243,7 +256,8 @@ export class StageRuntime {
   }
 
   #pick(): Job[] {
-    const jobs = this.#lanes.pick(this.#waiting, this.#needs.clock.now(), this.#meter.riders)
+    const within = rowsOfRun(this.#meter, this.#sessions.size > 1)
+    const jobs = this.#lanes.pick(this.#waiting, this.#needs.clock.now(), this.#meter.riders, within)
     const taken = new Set(jobs)
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
     if (jobs.length > 1) {
@@ -269,31 +283,24 @@ export class StageRuntime {
 
   async #decode(part: DecoderPart, jobs: readonly Job[]): Promise<void> {
     const started = this.#needs.clock.now()
-    const outputs = await part.stage.run(
-      jobs.map((job) => {
-        const cache = job.session.caches[job.part]!
-        // Here and not when it was given: what was given before it has run until now.
-        cache.position = job.frame.position
-        return { cache, rows: job.rows, count: job.count, positions: job.session.positions, adapter: job.adapter }
-      }),
-    )
+    const outputs = await part.stage.run(decoderJobs(jobs, rowBytesOf(this.#needs.manifest)))
     if (part.stage.oneRow) markSingle(jobs)
     if (part.stage.spun) for (const job of jobs) job.ran |= RUN.spun
     const spent = this.#needs.clock.now() - started
     this.#meter.decoded(part.to - part.from, jobs.length, rowsOf(jobs), spent)
     const micros = Math.round(spent * 1000)
     const going: Job[] = []
+    const rest: Job[] = []
     for (const [index, job] of jobs.entries()) {
       if (job.session.closed) continue
-      job.rows = outputs[index]!
       job.micros += micros
-      job.part++
       const { segment } = job.session
-      if (job.part < segment.decoders.length || segment.head !== null) going.push(job)
+      if (!ran(job, outputs[index]!)) rest.push(job)
+      else if (job.part < segment.decoders.length || segment.head !== null) going.push(job)
       else this.#guard(job.frame, () => this.#emitRows(job))
       if (job.part === segment.decoders.length) this.#keep(job.session)
     }
-    this.#waiting = [...going, ...this.#waiting]
+    this.#waiting = [...going, ...turned(this.#waiting, rest)]
   }
 
   #answer(job: Job, what: Partial<Frame> & Pick<Frame, 'type'>): void {

@@ -7,6 +7,7 @@ const COUNTERS = [
   [RUN.single, 'single_rows'],
   [RUN.spun, 'spun_rows'],
   [RUN.yielded, 'yielded_rows'],
+  [RUN.pieces, 'pieced_rows'],
 ] as const
 
 export function countRows({ type, flags, rows }: Frame, count: (name: string, by: number) => void): void {
