@@ -2,7 +2,8 @@
  * Gradients of single examples, clipped one by one and summed up, for a whole batch in one run. The norm of what an example
  * gives to a matrix follows from what goes into its product and from the gradient of what comes out ("ghost norms": Goodfellow,
  * arXiv 1510.01799; of sequences Li et al., arXiv 2110.05679), and the clipped sum is one more product of the two, with
- * each example's share in it (Bu et al., arXiv 2210.00038). Nothing of the size of a matrix is there once an example.
+ * each example's share in it (Bu et al., arXiv 2210.00038). Nothing of the size of a matrix is there once an example. A norm is
+ * never below that of what is added (exact-norm.ts).
  */
 import { inferShapes } from '../../onnx/index.ts'
 import type { Model, Node } from '../../onnx/index.ts'
@@ -10,6 +11,7 @@ import { differentiate } from '../autodiff/differentiate.ts'
 import { lossOf } from '../losses/default.ts'
 import { GRADIENT_NORM, next } from '../optimizers/index.ts'
 import type { TrainPlan } from '../plan/schema.ts'
+import { normOf, squareOfSum, squaresOf, wide } from './exact-norm.ts'
 import type { Forward } from './forward.ts'
 import { GraphMaker } from './graph-maker.ts'
 import { OUTPUT } from './names.ts'
@@ -32,7 +34,7 @@ interface Place {
 
 /** What is known of a parameter's gradient, `g` being that of the node's output, by example. */
 interface Term {
-  /** [batch]: squares of the gradient of each example. */
+  /** float64 [batch]: squares of the gradient of each example, never below those of what `sum` adds. */
   readonly squares: string
   /** The gradients of the examples, each times its share ([batch]), added up. */
   sum(share: string): string
@@ -59,7 +61,7 @@ export function ghostGraph(plan: TrainPlan, forward: Forward): Model | undefined
   const own = new Map([...gradients].map(([name, gradient]) => [name, maker.op('Mul', [gradient, count])]))
   const terms = places.map((place, at) => termOf(maker, place, own.get(between[at]!)!))
   const squares = terms.map((term) => term.squares)
-  const norms = maker.op('Sqrt', [squares.length === 1 ? squares[0] : maker.op('Sum', squares)])
+  const norms = normOf(maker, squares)
   maker.output(GRADIENT_NORM, 'float32', ['batch'], norms)
   const share = maker.op('Div', [CLIP, maker.op('Max', [norms, CLIP])])
   for (const [at, { parameter, dims }] of places.entries()) {
@@ -141,9 +143,6 @@ function termOf(maker: GraphMaker, place: Place, g: string): Term {
   }
 }
 
-const squaresOf = (maker: GraphMaker, value: string, axes: readonly number[]): string =>
-  sumOf(maker, maker.op('Mul', [value, value]), axes)
-
 /** Each example's times its share, `rank` dimensions in all. */
 function shared(maker: GraphMaker, value: string, share: string, rank: number): string {
   const axes = Array.from({ length: rank - 1 }, (_, at) => at + 1)
@@ -153,7 +152,7 @@ function shared(maker: GraphMaker, value: string, share: string, rank: number): 
 /** Each example's gradient is there: [batch, n]. */
 function smallTerm(maker: GraphMaker, each: string): Term {
   return {
-    squares: squaresOf(maker, each, [1]),
+    squares: squaresOf(maker, wide(maker, each), [1]),
     sum: (share) => sumOf(maker, shared(maker, each, share, 2), [0]),
   }
 }
@@ -161,7 +160,7 @@ function smallTerm(maker: GraphMaker, each: string): Term {
 /** x [batch, k], g [batch, n]: |x g'| is |x| |g|. */
 function productTerm(maker: GraphMaker, x: string, g: string): Term {
   return {
-    squares: maker.op('Mul', [squaresOf(maker, x, [1]), squaresOf(maker, g, [1])]),
+    squares: maker.op('Mul', [squaresOf(maker, wide(maker, x), [1]), squaresOf(maker, wide(maker, g), [1])]),
     sum: (share) => maker.op('Gemm', [x, shared(maker, g, share, 2)], { transA: 1 }),
   }
 }
@@ -169,15 +168,17 @@ function productTerm(maker: GraphMaker, x: string, g: string): Term {
 /** x [batch, length, k], g [batch, length, n]: the sum of (x x') times (g g'), place by place. */
 function sequenceTerm(maker: GraphMaker, x: string, g: string, [k, n]: readonly number[]): Term {
   const rows = (value: string, width: number): string => maker.op('Reshape', [value, maker.int64s([-1, width])])
+  const [wideX, wideG] = [wide(maker, x), wide(maker, g)]
+  const lengths = maker.op('Mul', [lengthsOf(maker, wideX), lengthsOf(maker, wideG)])
   return {
-    squares: cancelled(maker, maker.op('Mul', [alike(maker, x), alike(maker, g)])),
+    squares: squareOfSum(maker, maker.op('Mul', [alike(maker, wideX), alike(maker, wideG)]), lengths, k! + n!),
     sum: (share) => maker.op('Gemm', [rows(x, k!), rows(shared(maker, g, share, 3), n!)], { transA: 1 }),
   }
 }
 
-/** The sum of each example's products, [batch, length, length]: a square, which rounding may leave below zero where they cancel. */
-function cancelled(maker: GraphMaker, products: string): string {
-  return maker.op('Max', [sumOf(maker, products, [1, 2]), maker.scalar(0)])
+/** [batch, length, n] -> [batch, length] */
+function lengthsOf(maker: GraphMaker, value: string): string {
+  return maker.op('Sqrt', [squaresOf(maker, value, [2])])
 }
 
 /** [batch, length, n] -> [batch, length, length] */
@@ -198,7 +199,7 @@ function convTerm(maker: GraphMaker, { node, index, dims }: Place, g: string): T
   const columns = maker.op('Reshape', [windows, maker.int64s([0, channels * taps, -1])])
   const each = maker.op('MatMul', [flat, maker.op('Transpose', [columns], { perm: [0, 2, 1] })])
   return {
-    squares: squaresOf(maker, each, [1, 2]),
+    squares: squaresOf(maker, wide(maker, each), [1, 2]),
     sum: (share) => maker.op('Reshape', [sumOf(maker, shared(maker, each, share, 3), [0]), maker.int64s(dims)]),
   }
 }
@@ -216,12 +217,14 @@ function rowsTerm(maker: GraphMaker, { node, dims, rank }: Place, g: string): Te
   const [, width] = dims as [number, number]
   const ids = node.inputs[1]!
   const isSequence = rank === 2
-  const same = (): string => {
+  const wideG = wide(maker, g)
+  const ofSequence = (): string => {
     const [down, across] = [2, 1].map((axis) => maker.op('Unsqueeze', [ids, maker.int64s([axis])]))
-    return maker.op('Cast', [maker.op('Equal', [down, across])], { to: 1 })
+    const same = wide(maker, maker.op('Equal', [down, across]))
+    return squareOfSum(maker, maker.op('Mul', [same, alike(maker, wideG)]), lengthsOf(maker, wideG), width)
   }
   return {
-    squares: isSequence ? cancelled(maker, maker.op('Mul', [same(), alike(maker, g)])) : squaresOf(maker, g, [1]),
+    squares: isSequence ? ofSequence() : squaresOf(maker, wideG, [1]),
     sum: (share) => {
       const scaled = shared(maker, g, share, isSequence ? 3 : 2)
       const updates = maker.op('Reshape', [scaled, maker.int64s([-1, width])])

@@ -7,9 +7,10 @@ import { addTeacher } from '../foreign/teacher.ts'
 import { hardLossOf, lossOf } from '../losses/default.ts'
 import { addLoss } from '../losses/index.ts'
 import type { LossSpec } from '../losses/index.ts'
-import { addUpdate, gradientNorm, next } from '../optimizers/index.ts'
+import { addUpdate, GRADIENT_NORM, next } from '../optimizers/index.ts'
 import type { StateTensor, Trained } from '../optimizers/index.ts'
 import type { TrainPlan } from '../plan/schema.ts'
+import { normOf, squaresOf, wide } from './exact-norm.ts'
 import { OUTPUT } from './names.ts'
 import type { Forward } from './forward.ts'
 import { emptyModel, GraphMaker } from './graph-maker.ts'
@@ -65,7 +66,11 @@ export function clippedGraph(plan: TrainPlan, forward: Forward): Model {
   const { maker, trained } = backward(plan, forward)
   maker.input(CLIP, 'float32', [])
   maker.named('clip')
-  const norm = gradientNorm(maker, trained)
+  const norm = normOf(
+    maker,
+    trained.map(({ gradient }) => squaresOf(maker, wide(maker, gradient))),
+  )
+  maker.output(GRADIENT_NORM, 'float32', [], norm)
   const scale = maker.op('Div', [CLIP, maker.op('Max', [norm, CLIP])])
   for (const { name, dims, gradient } of trained) {
     const before = maker.input(summed(name), 'float32', dims)

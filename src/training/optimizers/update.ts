@@ -108,7 +108,7 @@ function shrunk(maker: GraphMaker, { name, decay }: Ruled, isApart: boolean): st
 }
 
 /** Of all gradients together; an output too. */
-export function gradientNorm(maker: GraphMaker, trained: readonly Trained[]): string {
+function gradientNorm(maker: GraphMaker, trained: readonly Trained[]): string {
   const squares = trained.map(({ gradient }) => sumOf(maker, maker.op('Mul', [gradient, gradient])))
   const norm = maker.op('Sqrt', [squares.length === 1 ? squares[0] : maker.op('Sum', squares)])
   maker.output(GRADIENT_NORM, 'float32', [], norm)

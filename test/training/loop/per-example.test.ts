@@ -44,13 +44,21 @@ interface Clipped {
   readonly sums: Readonly<Record<string, Tensor>>
 }
 
+interface Compared {
+  readonly atOnce: number
+  readonly batch: Clipped
+  readonly single: Clipped
+  /** By example: the norm of what it adds to the sum when it is alone in a run. */
+  readonly added: readonly number[]
+}
+
 /** By runs that may take a batch, and by the graph of one example. */
 async function clipped(
   change: object,
   feeds: Record<string, Tensor>,
   clip: number,
   first: (name: string, dims: readonly number[]) => Tensor = filled,
-): Promise<{ readonly atOnce: number; readonly batch: Clipped; readonly single: Clipped }> {
+): Promise<Compared> {
   await using folder = await temporaryFolder()
   const plan = checkPlan({ ...PLAN, ...change }, 'plan')
   const all = arrayRows(feeds)
@@ -66,6 +74,11 @@ async function clipped(
   const dimsOf = (name: string): readonly number[] => forward.model.graph.initializers.get(name)!.dims
   const parameters = Object.fromEntries(forward.parameters.map((name) => [name, first(name, dimsOf(name))]))
   const batch = await per.clippedSum(parameters, await all.take(part.index), clip)
+  const added: number[] = []
+  for (const row of part.index) {
+    const { sums: own } = await per.clippedSum(parameters, await all.take(Uint32Array.of(row)), clip)
+    added.push(Math.hypot(...Object.values(own).flatMap(({ data }) => Array.from(data, Number))))
+  }
   await per.close()
   const session = await openSession(needs, 'single', clippedGraph(plan, forward))
   let sums = Object.fromEntries(
@@ -80,7 +93,7 @@ async function clipped(
   }
   await session.close()
   const single = { norms, sums: Object.fromEntries(forward.parameters.map((name) => [name, sums[summed(name)]!])) }
-  return { atOnce: per.atOnce, batch, single }
+  return { atOnce: per.atOnce, batch, single, added }
 }
 
 const zeros = (dims: readonly number[]): number[] =>
@@ -95,6 +108,8 @@ function filled(name: string, dims: readonly number[]): Tensor {
 }
 
 const WITHIN = 2e-5
+/** Of the float32 numbers that were added, which are looked at in float64. */
+const ROUNDING = 1 + 1e-6
 
 function expectAlike(batch: Clipped, single: Clipped): void {
   for (const [row, norm] of single.norms.entries()) expect(Math.abs(batch.norms[row]! / norm - 1)).toBeLessThan(WITHIN)
@@ -105,6 +120,19 @@ function expectAlike(batch: Clipped, single: Clipped): void {
     ]
     const apart = Math.hypot(...wanted.map((value, at) => value - got[at]!))
     expect(apart / Math.hypot(...wanted), name).toBeLessThan(WITHIN)
+  }
+}
+
+/** One token over and over, each class as often as a model says it whose head is nearly nothing. */
+function cancelling(): Readonly<Record<'x' | 'target', Tensor>> {
+  const texts = Array.from({ length: COUNT }, () => Array(LENGTH).fill(seeded.below(3)) as number[])
+  const classes = Uint32Array.from({ length: LENGTH }, (_, at) => at % 3)
+  return {
+    x: ints([COUNT, LENGTH], texts.flat()),
+    target: ints(
+      [COUNT, LENGTH],
+      texts.flatMap(() => [...shuffled(classes, seeded)]),
+    ),
   }
 }
 
@@ -125,9 +153,10 @@ describe('a sum of clipped gradients', () => {
   ] as const)('of %s, many examples a run, is that of runs of one', async (_, change, feeds) => {
     const { norms } = (await clipped(change, feeds, 1)).single
     const clip = norms.toSorted((a, b) => a - b)[COUNT >> 1]!
-    const { atOnce, batch, single } = await clipped(change, feeds, clip)
+    const { atOnce, batch, single, added } = await clipped(change, feeds, clip)
     expect(atOnce).toBeGreaterThan(1)
     expectAlike(batch, single)
+    expect(Math.max(...added)).toBeLessThan(clip * ROUNDING)
   })
 
   it.each([
@@ -140,25 +169,34 @@ describe('a sum of clipped gradients', () => {
     expectAlike(batch, single)
   })
 
-  it('of texts whose gradient is nothing is nothing, though products that cancel may come out below zero', async () => {
-    // One token over and over, each class as often as the model says it.
-    const texts = Array.from({ length: COUNT }, () => Array(LENGTH).fill(seeded.below(3)) as number[])
-    const feeds = {
-      x: ints([COUNT, LENGTH], texts.flat()),
-      target: ints(
-        [COUNT, LENGTH],
-        texts.flatMap(() => [
-          ...shuffled(
-            Uint32Array.from({ length: LENGTH }, (_, at) => at % 3),
-            seeded,
-          ),
-        ]),
-      ),
+  it('is clipped in full where the places of a text cancel all but a ten-thousandth', async () => {
+    const first = (name: string, dims: readonly number[]): Tensor => {
+      const { data } = filled(name, dims)
+      return name === 'head.weight'
+        ? floats(
+            dims,
+            Array.from(data as Float32Array, (value) => 1e-4 * value),
+          )
+        : filled(name, dims)
     }
+    const change = { task: 'language', classes: 3, model: { ...DECODER, tied: false } }
+    const clip = 1e-6
+    const { atOnce, batch, single, added } = await clipped(change, cancelling(), clip, first)
+    expect(atOnce).toBeGreaterThan(1)
+    for (const [row, norm] of single.norms.entries()) {
+      expect(norm).toBeGreaterThan(2 * clip)
+      // Rounding of a single run's own sums, and what is added for that of a batch.
+      expect(batch.norms[row]! / norm).toBeGreaterThan(1 - 2e-3)
+      expect(batch.norms[row]! / norm).toBeLessThan(1 + 5e-2)
+    }
+    expect(Math.max(...added)).toBeLessThan(clip * ROUNDING)
+  })
+
+  it('of texts whose gradient is nothing is nothing, though products that cancel may come out below zero', async () => {
     const first = (name: string, dims: readonly number[]): Tensor =>
       name === 'head.weight' ? floats(dims, zeros(dims)) : filled(name, dims)
     const change = { task: 'language', classes: 3, model: { ...DECODER, tied: false } }
-    const { atOnce, batch } = await clipped(change, feeds, 1, first)
+    const { atOnce, batch } = await clipped(change, cancelling(), 1, first)
     expect(atOnce).toBeGreaterThan(1)
     expect(Math.max(...batch.norms)).toBeLessThan(1e-2)
     for (const { data } of Object.values(batch.sums))
