@@ -12,6 +12,7 @@ import {
   readImages,
   readNpz,
   readSounds,
+  TableMalformedError,
 } from '../../data/index.ts'
 import type { Batch, PartName, SplitSpec } from '../../data/index.ts'
 import { shown } from '../../onnx/index.ts'
@@ -49,14 +50,23 @@ export async function loadArrays(
   const tensors: Record<string, Tensor> = { [FIELD.input]: taken }
   if (plan.task !== 'autoencoder') {
     if (target === undefined) throw new PlanFieldError(needs.planPath, 'data.target', 'it is missing')
-    if (target.dims[0] !== count) {
-      throw new TrainedModelError(`there are ${count} inputs and ${target.dims[0] ?? 0} targets`)
-    }
     const path = paths.at(-1)!
+    if (target.dims[0] !== count) throw unequal(spec, paths, count, target.dims[0] ?? 0)
     tensors[FIELD.target] =
       plan.task === 'language' ? tokensOf(target, outputs, path) : targetsOf(plan, target, outputs, path)
   }
   return { ...parted(tensors, split, needs.seed), outputs, length: input.dims[1] ?? 1, files }
+}
+
+/** Labels of other examples than there are would be taken for theirs. */
+function unequal(spec: ArraySpec, paths: readonly string[], count: number, labels: number): TableMalformedError {
+  const isArchive = spec.kind === 'npz'
+  const [inputs, targets] = isArchive ? [spec.input, spec.target ?? ''] : [paths[0]!, paths.at(-1)!]
+  const where = isArchive ? `${shown(targets)} of ${shown(paths[0]!)}` : shown(targets)
+  return new TableMalformedError(where, `it has ${labels} labels, and ${shown(inputs)} has ${count} examples`, {
+    examples: count,
+    labels,
+  })
 }
 
 function parted(tensors: Batch, split: SplitSpec, seed: number): Pick<Examples, 'parts' | 'input' | 'close'> {
@@ -135,8 +145,17 @@ function checkFinite({ type, dims, data }: Tensor, path: string): void {
   for (let at = 0; at < values.length; at++) {
     if (Number.isFinite(values[at])) continue
     const size = dims.slice(1).reduce((product, dim) => product * dim, 1)
-    throw new CellError(path, Math.floor(at / size), String(at % size), `${values[at]} is not finite`)
+    throw new CellError(path, Math.floor(at / size), placeIn(dims.slice(1), at % size), `${values[at]} is not finite`)
   }
+}
+
+/** Of a row that has several dimensions, the place along each: "2, 0, 14". */
+function placeIn(dims: readonly number[], at: number): string {
+  const places = dims.map((size, axis) => {
+    const below = dims.slice(axis + 1).reduce((product, dim) => product * dim, 1)
+    return Math.floor(at / below) % size
+  })
+  return places.length === 0 ? '0' : places.join(', ')
 }
 
 /** int64 [rows, length]. @throws LabelError */

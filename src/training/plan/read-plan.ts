@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
+import { shown } from '../../onnx/index.ts'
 import { nearest } from '../../util/index.ts'
 import { PlanFieldError, PlanUnreadableError } from '../errors.ts'
 import { LOSSES_OF } from '../losses/default.ts'
@@ -55,10 +56,39 @@ export function checkPlan(value: unknown, path: string): TrainPlan {
       known,
     })
   }
-  const wanted = issue.code === 'invalid_value' ? issue.values.map(String) : []
+  const known = valuesFor(issue)
   const given = valueAt(value, issue.path)
-  const near = typeof given === 'string' ? nearest(given, wanted) : undefined
-  throw new PlanFieldError(path, pathText(issue.path), lowerFirst(issue.message), { near, known: wanted })
+  const near = typeof given === 'string' ? nearest(given, known) : undefined
+  throw new PlanFieldError(path, pathText(issue.path), wordsOf(issue, given), { near, known })
+}
+
+/** What may stand there, where that is a list: values of a field, or the kinds that an object may have. */
+function valuesFor(issue: Issue): readonly string[] {
+  if (issue.code === 'invalid_value') return issue.values.map(String)
+  if (issue.code !== 'invalid_union' || issue.discriminator === undefined) return []
+  const at = schemasAt(issue.path.slice(0, -1))
+  const { discriminator } = issue
+  return at.flatMap(({ properties }) => {
+    const field = properties?.[discriminator]
+    return field?.enum ?? (field?.const === undefined ? [] : [field.const])
+  })
+}
+
+function wordsOf(issue: Issue, given: unknown): string {
+  if (given === undefined) return 'it is missing'
+  if (issue.code === 'invalid_type') return `it is ${kindOf(given)}, and should be ${issue.expected}`
+  if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
+    return typeof given === 'string'
+      ? `there is no kind ${shown(given)}`
+      : `it is ${kindOf(given)}, and should be string`
+  }
+  if (issue.code === 'invalid_value') return `it is ${shown(JSON.stringify(given).slice(0, 60))}`
+  return lowerFirst(issue.message)
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'array' : typeof value
 }
 
 /** @throws PlanFieldError */
@@ -102,18 +132,24 @@ function rank({ path, code }: Issue): number {
 interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>
   readonly items?: JsonSchema
+  readonly const?: string
+  readonly enum?: readonly string[]
   readonly anyOf?: readonly JsonSchema[]
   readonly oneOf?: readonly JsonSchema[]
 }
 
 /** Fields that an object at this place may have. */
 function keysAt(path: readonly PropertyKey[]): string[] {
+  return [...new Set(schemasAt(path).flatMap(({ properties = {} }) => Object.keys(properties)))]
+}
+
+function schemasAt(path: readonly PropertyKey[]): readonly JsonSchema[] {
   let schemas = alternatives(z.toJSONSchema(planSchema, { io: 'input' }) as JsonSchema)
   for (const step of path) {
     const next = schemas.map(({ properties, items }) => (typeof step === 'number' ? items : properties?.[String(step)]))
     schemas = next.filter((schema) => schema !== undefined).flatMap(alternatives)
   }
-  return [...new Set(schemas.flatMap(({ properties = {} }) => Object.keys(properties)))]
+  return schemas
 }
 
 function alternatives(schema: JsonSchema): JsonSchema[] {

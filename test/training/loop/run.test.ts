@@ -260,6 +260,34 @@ test('folders, checkpoints, labels and budgets that do not fit are refused, and 
   await expect(train(folder, labels, { out })).rejects.toThrow('row 2')
   const nan = await writePlan(folder, { ...npz, data: { kind: 'npz', path: 'x.npz', input: 'odd', target: 'y' } })
   await expect(train(folder, nan, { out })).rejects.toThrow('row 0, column "1"')
+  const images = floats([2, 2, 3, 4], [...Array<number>(41).fill(0), Infinity, ...Array<number>(6).fill(0)])
+  await writeNpz(
+    folder.at('images.npz'),
+    new Map([
+      ['x', images],
+      ['y', floats([3], [0, 1, 1])],
+    ]),
+  )
+  const deep = await writePlan(folder, { ...npz, data: { kind: 'npz', path: 'images.npz', input: 'x', target: 'y' } })
+  await expect(train(folder, deep, { out })).rejects.toThrow('row 1, column "1, 1, 1"')
+  await writeNpz(
+    folder.at('few.npz'),
+    new Map([
+      ['x', floats([2, 2], [1, 2, 3, 4])],
+      ['y', floats([3], [0, 1, 1])],
+    ]),
+  )
+  const few = await writePlan(folder, { ...npz, data: { kind: 'npz', path: 'few.npz', input: 'x', target: 'y' } })
+  await expect(train(folder, few, { out })).rejects.toMatchObject({
+    code: 'WEFT-DAT-011',
+    message: expect.stringMatching(/^"y" of .*few\.npz" cannot be read: it has 3 labels, and "x" has 2 examples$/),
+  })
+  await writeFile(folder.at('images.idx'), Buffer.from([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 7, 9]))
+  await writeFile(folder.at('labels.idx'), Buffer.from([0, 0, 8, 1, 0, 0, 0, 1, 1]))
+  const idx = await writePlan(folder, { ...npz, data: { kind: 'idx', images: 'images.idx', labels: 'labels.idx' } })
+  await expect(train(folder, idx, { out })).rejects.toThrow(
+    /labels\.idx" cannot be read: it has 1 labels, and .*images/,
+  )
   expect(await readdir(folder.path)).not.toContain('none')
 })
 
