@@ -2,7 +2,7 @@
  * The adapters of a home: folders in PEFT's layout under `adapters/MODEL/NAME`. Requests name one as `MODEL:NAME`. They are read
  * when they are asked for, so what is added or removed holds from the next request on, whether a peer runs or not.
  */
-import { readdir, readFile, rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   ADAPTER_FILES,
@@ -13,29 +13,25 @@ import {
   manifestFileName,
   mergeAdapter,
   readAdapter,
-  readAdapterGguf,
   saveManifest,
   sealAdapter,
-  writeAdapter,
+  stageAdapterInChild,
+  summaryOf,
 } from '../models/index.ts'
-import type { Adapter, ModelManifest } from '../models/index.ts'
+import type { AdapterSummary, ChildLimits, ModelManifest } from '../models/index.ts'
 import type { SessionAdapter } from '../pipeline/index.ts'
-import { createBlobStore, writeFileAtomic, needFolders } from '../store/index.ts'
+import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
+import { systemClock } from '../util/index.ts'
+import { replaceFolder } from './adapter-folder.ts'
 import { AdapterUnknownError, ModelUnknownError } from './errors.ts'
 import { homePaths } from './home.ts'
 import { NO_ALIASES } from './rollouts/picked.ts'
 import type { Aliases } from './rollouts/picked.ts'
 
-export interface AdapterInfo {
+export interface AdapterInfo extends AdapterSummary {
   readonly model: string
   readonly name: string
-  readonly kind: Adapter['kind']
-  /** Of low-rank ones. */
-  readonly rank: number | null
-  /** Of soft prompts. */
-  readonly tokens: number | null
-  readonly parts: readonly string[]
 }
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
@@ -45,25 +41,32 @@ function folderOf(root: string, model: string, name: string): string {
 }
 
 /**
- * Copies it into the home, over one of that name.
+ * Brings it into the home, in place of one of that name: whole or not at all. Its file may be anybody's, so a child process reads it
+ * under limits, and writes what the model takes of it (DESIGN decision 5).
  * @param source a folder in PEFT's layout, or a GGUF file
- * @throws ModelUnknownError, AdapterFileError
+ * @throws ModelUnknownError, AdapterFileError, ModelFileError, ImportMemoryError, ImportSilentError, DiskFullError
  */
-export async function addAdapter(home: string, model: string, source: string, name: string): Promise<AdapterInfo> {
+export async function addAdapter(
+  home: string,
+  model: string,
+  source: string,
+  name: string,
+  limits: ChildLimits = {},
+): Promise<AdapterInfo> {
   if (!NAME.test(name)) throw new AdapterFileError(name, 'a name has lower-case letters, digits, dots and dashes')
-  const manifest = await manifestIn(home, model)
+  const { shape } = await manifestIn(home, model)
   const isFile = (await stat(source).catch(() => undefined))?.isFile() === true
-  const { shape } = manifest
-  const adapter = await (isFile ? readAdapterGguf(source, model, shape) : readAdapter(source, shape))
-  const target = folderOf(home, model, name)
-  // Read before anything goes: the source may be the target.
-  const names = isFile ? [] : Object.values(ADAPTER_FILES)
-  const files = await Promise.all(names.map(async (file) => [file, await readFile(join(source, file))] as const))
-  await rm(target, { recursive: true, force: true })
-  await needFolders(target, 0o700)
-  if (isFile) await writeAdapter(target, shape, model, adapter)
-  for (const [file, bytes] of files) await writeFileAtomic(join(target, file), bytes)
-  return infoOf(model, name, adapter)
+  const needs = { clock: systemClock(), codeCache: join(homePaths(home, process.env).cache, 'code'), limits }
+  const bytes = await bytesOf(isFile ? source : join(source, ADAPTER_FILES.weights))
+  const summary = await replaceFolder(folderOf(home, model, name), (into) =>
+    stageAdapterInChild(needs, { adapter: source, isFile, base: model, shape, into }, bytes),
+  )
+  return { model, name, ...summary }
+}
+
+/** 0 where there is no such file: the child says what is wrong. */
+async function bytesOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => undefined))?.size ?? 0
 }
 
 export async function listAdapters(home: string): Promise<readonly AdapterInfo[]> {
@@ -71,10 +74,11 @@ export async function listAdapters(home: string): Promise<readonly AdapterInfo[]
   const { manifests } = await loadManifests(homePaths(home, process.env).partitions)
   for (const { model } of manifests) {
     for (const name of await readdir(folderOf(home, model, '')).catch(() => [])) {
+      if (!NAME.test(name)) continue
       const manifest = await manifestIn(home, model).catch(() => undefined)
       const adapter =
         manifest && (await readAdapter(folderOf(home, model, name), manifest.shape).catch(() => undefined))
-      if (adapter !== undefined) infos.push(infoOf(model, name, adapter))
+      if (adapter !== undefined) infos.push({ model, name, ...summaryOf(adapter) })
     }
   }
   return infos
@@ -137,12 +141,6 @@ async function knownFolder(home: string, model: string, name: string): Promise<s
 
 async function isFolder(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() === true
-}
-
-function infoOf(model: string, name: string, adapter: Adapter): AdapterInfo {
-  const { kind } = adapter
-  if (kind === 'prompt') return { model, name, kind, rank: null, tokens: adapter.tokens, parts: [] }
-  return { model, name, kind, rank: adapter.rank, tokens: null, parts: adapter.parts }
 }
 
 export interface Taken {

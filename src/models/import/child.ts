@@ -5,6 +5,8 @@ import type { ErrorData } from '../../errors.ts'
 import { createBlobStore, isAddress, STORE_ERRORS } from '../../store/index.ts'
 import { runGuarded } from '../../util/index.ts'
 import type { Clock, GuardedEnd, GuardedInit } from '../../util/index.ts'
+import { ADAPTER_ERRORS } from '../adapters/errors.ts'
+import type { AdapterJob, AdapterSummary } from '../adapters/stage-adapter.ts'
 import { BUNDLE_ERRORS } from '../bundle/errors.ts'
 import type { StoreBundleJob, StoredBundle } from '../bundle/store-bundle.ts'
 import type { StoredGraph, StoreGraphJob } from '../graph/store-graph.ts'
@@ -47,9 +49,15 @@ export const IMPORT_MEMORY = 1 << 30
 export const IMPORT_SILENCE_MS = 300_000
 
 const KNOWN = new Map(
-  [...MODELS_ERRORS, ...BUNDLE_ERRORS, ...TOKENIZER_ERRORS, ...STORE_ERRORS, ...ONNX_ERRORS, ...CUT_ERRORS].map(
-    (info) => [info.code, info],
-  ),
+  [
+    ...MODELS_ERRORS,
+    ...ADAPTER_ERRORS,
+    ...BUNDLE_ERRORS,
+    ...TOKENIZER_ERRORS,
+    ...STORE_ERRORS,
+    ...ONNX_ERRORS,
+    ...CUT_ERRORS,
+  ].map((info) => [info.code, info]),
 )
 
 /** As `storeModelFile`, in a child process; what the child was writing when it was ended is removed. */
@@ -92,6 +100,22 @@ export async function outlineInChild(
   return (await runInChild(needs, { program: program(), input, what: 'reading the model file' }, signal)) as
     | ModelOutline
     | GraphOutline
+}
+
+/** A float32 for each half that a file has, once from it and once on its way to the other file, beside the file's own bytes. */
+const MEMORY_OF_ADAPTER = 6
+
+/** As `stageAdapter`, in a child process. @param bytes that the adapter's files have */
+export async function stageAdapterInChild(
+  needs: Pick<ChildNeeds, 'clock' | 'codeCache' | 'onChild' | 'limits'>,
+  job: AdapterJob,
+  bytes: number,
+  signal?: AbortSignal,
+): Promise<AdapterSummary> {
+  const input: ImportTask = { job }
+  const memory = IMPORT_MEMORY + MEMORY_OF_ADAPTER * bytes
+  const work = { program: program(), input, what: 'reading the adapter', memory }
+  return (await runInChild(needs, work, signal)) as AdapterSummary
 }
 
 async function storeWith(

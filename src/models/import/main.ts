@@ -1,9 +1,10 @@
 /**
- * The program that opens a model file: a child process, since the file may be anybody's (DESIGN decision 5). It reads,
+ * The program that opens a model file or an adapter: a child process, since the file may be anybody's (DESIGN decision 5). It reads,
  * checks and stores; the manifest is written by its parent.
  */
 import { createBlobStore } from '../../store/index.ts'
 import { runGuardedProgram } from '../../util/index.ts'
+import { stageAdapter } from '../adapters/stage-adapter.ts'
 import { storeBundle } from '../bundle/store-bundle.ts'
 import { storeGraph } from '../graph/store-graph.ts'
 import { outlineAny } from './outline.ts'
@@ -13,7 +14,7 @@ import type { StoreFileEvents } from './store-file.ts'
 
 await runGuardedProgram(async ({ input, emit, signal }) => {
   const task = input as ImportTask
-  if (!('storeDirectory' in task)) return outlineAny(task.job)
+  if (!('storeDirectory' in task)) return 'adapter' in task.job ? stageAdapter(task.job) : outlineAny(task.job)
   const { storeDirectory, job } = task
   const tell = (event: ImportEvent): void => emit(event)
   const added: string[] = []
