@@ -2,7 +2,6 @@
 import type { Libp2p, MultiaddrConnection, PrivateKey, Transport, Upgrader } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { TCPSocketOptions } from '@libp2p/tcp'
-import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import type { Arrivals } from './arrivals.ts'
 import { hostOf, isAnyAddress, isCircuit, portOf } from './addresses.ts'
@@ -25,6 +24,7 @@ import { ListenError, PortInUseError } from './errors.ts'
 import { weftNoise } from './noise.ts'
 import type { HandshakeNote } from './noise.ts'
 import type { NetworkSecrets } from './secrets.ts'
+import { sparedYamux } from './spared-muxer.ts'
 import { cappedUpgrader } from './unproven.ts'
 
 /** Tried first when nobody names an address, so that firewalls and bookmarks have something to hold on to. */
@@ -97,7 +97,7 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
     ],
     connectionEncrypters: [weftNoise({ ...init, turn: async () => init.arrivals?.turn() })],
     streamMuxers: [
-      yamux({
+      sparedYamux({
         maxInboundStreams: MAX_STREAMS,
         maxOutboundStreams: MAX_STREAMS,
         streamOptions: {
