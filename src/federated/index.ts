@@ -75,6 +75,8 @@ export type {
   Strategy,
   StrategyParameters,
 } from './aggregation/types.ts'
+export { accountedEpsilon, pldOf, rdpOf } from './privacy/accounting.ts'
+export type { Accountant, Accounted } from './privacy/accounting.ts'
 export { clipToNorm, l2Norm, nextBound, splitNoise } from './privacy/clipping.ts'
 export type { AdaptiveClipping, Clipped } from './privacy/clipping.ts'
 export { discreteGaussian } from './privacy/discrete-gaussian.ts'

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createSeeded } from '../../src/data/index.ts'
-import { openPrivacyLedger, rdpEpsilon } from '../../src/federated/index.ts'
+import { composedEpsilon, openPrivacyLedger } from '../../src/federated/index.ts'
 import type { Charge, LedgerHead, PrivacyLedger } from '../../src/federated/index.ts'
 import { testSigner } from '../federated/support/ledger-host.ts'
 import { temporaryFolder } from '../federated/support/hospitals.ts'
@@ -43,7 +43,7 @@ function spend(ledger: PrivacyLedger, most = 100): number {
 }
 
 function epsilon(charges: number): number {
-  return charges === 0 ? 0 : rdpEpsilon([{ ...EVENT, steps: EVENT.steps * charges }], DELTA).epsilon
+  return charges === 0 ? 0 : composedEpsilon([{ ...EVENT, steps: EVENT.steps * charges }], DELTA)
 }
 
 export const overspending: Attack = {

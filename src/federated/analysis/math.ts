@@ -8,7 +8,7 @@ import { analysisRounds, mostRecords, roundsOfStatistic } from '../plan/read-ana
 import { shareSigmaOf } from '../privacy/distributed.ts'
 import type { DistributedNoise } from '../privacy/distributed.ts'
 import { leastMultiplier } from '../privacy/least-multiplier.ts'
-import { epsilonOf } from '../privacy/ledger.ts'
+import { rdpOf } from '../privacy/accounting.ts'
 import type { LedgerEvent } from '../privacy/ledger-entries.ts'
 import type { Sums, VectorShape } from '../rounds/layout.ts'
 import { FIRST_STATE } from '../rounds/state.ts'
@@ -169,7 +169,7 @@ export class AnalysisMath implements SumMath {
         steps: 1,
         noise: this.#distributed(privacy, sensitivity, size, z),
       }))
-    const found = leastMultiplier((z) => epsilonOf(eventsAt(z), privacy.delta), privacy.epsilon)
+    const found = leastMultiplier((z) => rdpOf(eventsAt(z), privacy.delta), privacy.epsilon)
     if (found === undefined) {
       const why = `no noise keeps ${this.rounds} sums within epsilon ${privacy.epsilon}`
       throw new FedPlanError(this.plan.name, 'privacy', why)

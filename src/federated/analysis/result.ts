@@ -1,7 +1,7 @@
 /** What an analysis found, as a document: out of the state that all members agree on. */
 import type { AnalysisPlan, BinSpec, StatisticOf, StatisticSpec } from '../plan/analysis-schema.ts'
 import { roundsOfStatistic, statisticName } from '../plan/read-analysis.ts'
-import { epsilonOf } from '../privacy/ledger.ts'
+import { rdpOf } from '../privacy/accounting.ts'
 import type { PrivacyUnit } from '../privacy/ledger-entries.ts'
 import type { FedState } from '../rounds/state.ts'
 import { edgesOf } from './bins.ts'
@@ -89,7 +89,7 @@ function spentOf(math: AnalysisMath, state: FedState): SpentPrivacy | null {
   if (privacy === 'off') return null
   const events = noises.flatMap((noise) => (noise === undefined ? [] : [noise.event]))
   const { unit, delta } = privacy
-  return { unit, epsilon: epsilonOf(events, delta), delta, q: 1, z: noises[0]!.z, T: events.length }
+  return { unit, epsilon: rdpOf(events, delta), delta, q: 1, z: noises[0]!.z, T: events.length }
 }
 
 function groupsOf(spec: StatisticSpec, readings: Float64Array, pool: Float64Array): StatisticResult['groups'] {

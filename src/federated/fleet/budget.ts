@@ -27,11 +27,12 @@ function merged(events: readonly LedgerEvent[]): BudgetEvent[] {
 }
 
 export function budgetDocument(ledger: PrivacyLedger): object {
-  const entries = ledger.budgets().map(({ data, unit, delta, epsilon, cap, events }) => ({
+  const entries = ledger.budgets().map(({ data, unit, delta, epsilon, accountant, cap, events }) => ({
     data,
     unit,
     delta,
     epsilon,
+    accountant,
     cap,
     events: merged(events),
   }))
@@ -45,7 +46,7 @@ export function setCap(
   { unit, epsilon, delta }: { readonly unit: 'record' | 'site'; readonly epsilon: number; readonly delta: number },
   cap?: number,
 ): void {
-  const known = ledger.budgets().find((budget) => budget.data === data && budget.unit === unit)
+  const known = ledger.caps().find((one) => one.data === data && one.unit === unit)
   if (known !== undefined && cap === undefined) return
   ledger.setCap({ data, unit, epsilon: cap ?? epsilon, delta: known?.delta ?? delta })
 }

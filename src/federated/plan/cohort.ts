@@ -3,8 +3,8 @@ import { ParameterRangeError } from '../errors.ts'
 import { shareSigmaOf } from '../privacy/distributed.ts'
 import type { DistributedNoise } from '../privacy/distributed.ts'
 import { splitNoise } from '../privacy/clipping.ts'
-import { epsilonOf } from '../privacy/ledger.ts'
-import { leastMultiplier } from '../privacy/least-multiplier.ts'
+import { rdpOf } from '../privacy/accounting.ts'
+import { leastByBoth, leastMultiplier } from '../privacy/least-multiplier.ts'
 import type { LedgerEvent } from '../privacy/ledger-entries.ts'
 import { statisticsNoise } from './bounded-statistics.ts'
 import type { StatisticsNoise } from './bounded-statistics.ts'
@@ -152,14 +152,16 @@ function multiplierOf(plan: FedPlan, members: number, d: number, scale: number, 
   if (before !== undefined) return before
   const statistics = boundedStatistics(plan, members)
   const first = statistics === undefined ? [] : [statisticsEvent(statistics)]
-  const epsilonAt = (z: number): number => {
+  const eventsAt = (z: number): LedgerEvent[] => {
     const shareSigma = shareSigmaOf(z, reference * scale, secagg.f, n)
     const rounding = privacy.unit === 'record' ? 'worst' : 'conditional'
     const noise = { n, clip: reference * scale, f: secagg.f, d, shareSigma, mechanism: 'gaussian', rounding } as const
     const steps = { mechanism: 'distributed', q: privacy.sample_rate ?? 1, steps: sumsOf(plan), noise } as const
-    return epsilonOf([...first, steps], privacy.delta)
+    return [...first, steps]
   }
-  const least = leastMultiplier(epsilonAt, privacy.epsilon)
+  const byRdp = leastMultiplier((z) => rdpOf(eventsAt(z), privacy.delta), privacy.epsilon)
+  const isTight = byRdp !== undefined && privacy.accountant === 'pld'
+  const least = isTight ? leastByBoth(eventsAt, privacy, byRdp) : byRdp
   if (least === undefined) {
     throw new FedPlanError(
       plan.name,

@@ -29,6 +29,11 @@ const privacy = z.strictObject({
   sample_rate: share.optional(),
   /** In place of the least that keeps all rounds within epsilon. */
   noise_multiplier: positive.optional(),
+  /**
+   * By which accountant the least noise is found: `pld` takes less for the same epsilon, and half a second to find where records are
+   * sampled. Ledgers go by the smaller of both whatever stands here. @default rdp
+   */
+  accountant: z.enum(['rdp', 'pld']).optional(),
   /** Sites that may add no noise of theirs (colluders); survivors below t cannot end a round anyway. @default 0 */
   colluders: z.int().min(0).max(64).optional(),
   /** Site level alone: the bound finds the quantile of norms. */

@@ -3,13 +3,13 @@
  * and retries. It refuses what exceeds the cap; the aggregator has no say in it.
  */
 import type { SignedRounds } from '../secagg/signed-rounds.ts'
-import { distributedRdp, INTEGER_ORDERS } from './distributed.ts'
-import { checkDelta, checkEvent } from './events.ts'
+import { accountedEpsilon } from './accounting.ts'
+import type { Accountant, Accounted } from './accounting.ts'
+import { checkDelta } from './events.ts'
 import type { Cap, Charge, EntryContent, LedgerEvent, LedgerHead, PrivacyUnit } from './ledger-entries.ts'
 import { BudgetExceededError, NoBudgetError } from './ledger-errors.ts'
 import { openLedgerFile } from './ledger-file.ts'
 import type { LedgerAccess, LedgerPlaces, LedgerSigner } from './ledger-file.ts'
-import { composedRdp, DEFAULT_ORDERS, epsilonOfRdp } from './renyi.ts'
 
 export interface LedgerNeeds {
   readonly signer: LedgerSigner
@@ -28,15 +28,17 @@ export interface Budget {
   readonly data: string
   readonly unit: PrivacyUnit
   readonly delta: number
-  /** Spent, all events composed. */
+  /** Spent, all events composed: the smaller of what two accountants say. */
   readonly epsilon: number
+  readonly accountant: Accountant
   readonly cap: number
   readonly events: readonly LedgerEvent[]
 }
 
 export interface Receipt extends LedgerHead {
-  /** Spent with this charge. */
+  /** Spent with this charge, at most: by the second accountant only where the first goes beyond the cap. */
   readonly epsilon: number
+  readonly accountant: Accountant
   readonly cap: number
 }
 
@@ -51,6 +53,8 @@ export interface PrivacyLedger extends SignedRounds {
   /** What was claimed for a round, hex; undefined: nothing. */
   claimed(round: Uint8Array): string | undefined
   budgets(): Budget[]
+  /** What each data set may spend, and not what it has. */
+  caps(): Cap[]
   /** For peers to remember. */
   head(): LedgerHead
 }
@@ -66,11 +70,11 @@ export function openPrivacyLedger(needs: LedgerNeeds, places: LedgerPlaces): Pri
     },
     charge: (charge) =>
       file.access((ledger) => {
-        const { epsilon, cap } = afterCharge(budgetOf(ledger, charge), charge)
+        const spent = afterCharge(spendingOf(ledger, charge), charge)
         const { data } = charge
         if (charge.unit === 'site' && hasCap(ledger, data, 'record'))
-          afterCharge(budgetOf(ledger, { data, unit: 'record' }), charge)
-        return { ...ledger.append({ kind: 'charge', ...charge }), epsilon, cap }
+          afterCharge(spendingOf(ledger, { data, unit: 'record' }), charge)
+        return { ...ledger.append({ kind: 'charge', ...charge }), ...spent }
       }),
     claim: (round, set) =>
       file.access((ledger) => {
@@ -85,28 +89,39 @@ export function openPrivacyLedger(needs: LedgerNeeds, places: LedgerPlaces): Pri
         const found = ledger.entries.find(({ what }) => what.kind === 'signed' && what.round === key)?.what
         return found?.kind === 'signed' ? found.set : undefined
       }),
-    budgets: () =>
-      file.access((ledger) => {
-        const seen = new Map<string, { data: string; unit: PrivacyUnit }>()
-        for (const { what } of ledger.entries) {
-          if (what.kind === 'cap') seen.set(`${what.unit} ${what.data}`, { data: what.data, unit: what.unit })
-        }
-        return [...seen.values()].map((of) => budgetOf(ledger, of))
-      }),
+    budgets: () => {
+      const all = file.access((ledger) => capsOf(ledger).map((of) => spendingOf(ledger, of)))
+      return all.map((spending) => ({ ...spending, ...accountedEpsilon(spending.events, spending.delta) }))
+    },
+    caps: () => file.access(capsOf),
     head: () => file.access(({ head }) => head),
   }
 }
 
-/** @throws BudgetExceededError */
-function afterCharge(budget: Budget, charge: Charge): { readonly epsilon: number; readonly cap: number } {
-  const { cap, delta, unit } = budget
-  const epsilon = epsilonOf([...budget.events, charge.event], delta)
-  if (epsilon <= cap) return { epsilon, cap }
+type Spending = Omit<Budget, keyof Accounted>
+
+/** @throws BudgetExceededError: by neither accountant does it stay within the cap */
+function afterCharge(spending: Spending, charge: Charge): Accounted & { readonly cap: number } {
+  const { cap, delta, unit, events } = spending
+  const accounted = accountedEpsilon([...events, charge.event], delta, cap)
+  const { epsilon, accountant } = accounted
+  if (epsilon <= cap) return { ...accounted, cap }
   throw new BudgetExceededError(
     `round ${charge.round} of ${charge.job} would bring "${charge.data}" (${unit}) to epsilon ` +
-      `${epsilon.toPrecision(6)} at delta ${delta}, and ${cap} is the cap`,
-    { details: { ...budget, events: budget.events.length, wanted: epsilon } },
+      `${epsilon.toPrecision(6)} (${accountant}) at delta ${delta}, and ${cap} is the cap`,
+    { details: { ...spending, events: events.length, wanted: epsilon, accountant } },
   )
+}
+
+/** The last of each data set and unit, in the order of their first. */
+function capsOf({ entries }: LedgerAccess): Cap[] {
+  const caps = new Map<string, Cap>()
+  for (const { what } of entries) {
+    if (what.kind !== 'cap') continue
+    const { kind: _, ...cap } = what
+    caps.set(`${cap.unit} ${cap.data}`, cap)
+  }
+  return [...caps.values()]
 }
 
 function hasCap({ entries }: LedgerAccess, data: string, unit: PrivacyUnit): boolean {
@@ -117,7 +132,7 @@ function hasCap({ entries }: LedgerAccess, data: string, unit: PrivacyUnit): boo
  * What hides a whole site hides each of its records, and costs them what it costs the site: it is spent of the budget of records too.
  * @throws NoBudgetError
  */
-function budgetOf({ entries }: LedgerAccess, { data, unit }: { data: string; unit: PrivacyUnit }): Budget {
+function spendingOf({ entries }: LedgerAccess, { data, unit }: { data: string; unit: PrivacyUnit }): Spending {
   const own = entries
     .map(({ what }) => what)
     .filter((what): what is Exclude<EntryContent, { kind: 'signed' }> => what.kind !== 'signed' && what.data === data)
@@ -126,33 +141,7 @@ function budgetOf({ entries }: LedgerAccess, { data, unit }: { data: string; uni
   const events = own.flatMap((what) =>
     what.kind === 'charge' && (what.unit === unit || unit === 'record') ? [what.event] : [],
   )
-  return { data, unit, delta: cap.delta, epsilon: epsilonOf(events, cap.delta), cap: cap.epsilon, events }
-}
-
-/** All events together. Discrete noise has bounds at integer orders only, and then all are taken there. */
-export function epsilonOf(events: readonly LedgerEvent[], delta: number): number {
-  const orders = events.some(({ mechanism }) => mechanism === 'distributed') ? INTEGER_ORDERS : DEFAULT_ORDERS
-  const total = orders.map(() => 0)
-  for (const event of merged(events)) {
-    const rdp =
-      event.mechanism === 'gaussian'
-        ? composedRdp([event], orders)
-        : distributedRdp(event.noise, event.steps, event.q, orders)
-    for (const [index, value] of rdp.entries()) total[index]! += value
-  }
-  return epsilonOfRdp(orders, total, delta).epsilon
-}
-
-/** Rounds of one job are alike: their steps add up. */
-function merged(events: readonly LedgerEvent[]): LedgerEvent[] {
-  const alike = new Map<string, LedgerEvent>()
-  for (const event of events) {
-    if (event.mechanism === 'gaussian') checkEvent(event)
-    const key = JSON.stringify({ ...event, steps: 0 })
-    const before = alike.get(key)
-    alike.set(key, before === undefined ? event : { ...event, steps: before.steps + event.steps })
-  }
-  return [...alike.values()]
+  return { data, unit, delta: cap.delta, cap: cap.epsilon, events }
 }
 
 function hex(bytes: Uint8Array): string {

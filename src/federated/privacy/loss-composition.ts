@@ -32,9 +32,10 @@ interface TiltedLoss {
 
 /**
  * Never below the true value, at most 1 % above it.
+ * @param enough a bound that is at most this large is not made finer
  * @throws ParameterRangeError, also for noise so small that no grid holds its losses
  */
-export function composedEpsilon(events: readonly GaussianEvent[], delta: number): number {
+export function composedEpsilon(events: readonly GaussianEvent[], delta: number, enough: number = 0): number {
   checkDelta(delta)
   for (const [index, event] of events.entries()) checkEvent(event, events.length === 1 ? undefined : index)
   const spending = events.filter(isSpending)
@@ -48,7 +49,7 @@ export function composedEpsilon(events: readonly GaussianEvent[], delta: number)
   const steps = spending.reduce((sum, event) => sum + event.steps, 0)
   // The error of the grid in the exponent of Chernoff's bound, which is a fair guess of that in epsilon.
   const step = Math.sqrt((24 * GRID_ERROR * bound) / (steps * (tilt + 1)))
-  const guess = { step, tilt, bound }
+  const guess = { step, tilt, bound, enough }
   const removed = refined('remove', spending, delta, guess)
   // The other direction is hardly ever the worse one: a coarse bound on it shows that at once.
   const added = epsilonOf('add', spending, delta, guess)
@@ -59,13 +60,14 @@ interface Guess {
   readonly step: number
   readonly tilt: number
   readonly bound: number
+  readonly enough: number
 }
 
 /** The error goes with the square of the step: two grids tell it. */
 function refined(direction: Direction, events: readonly GaussianEvent[], delta: number, guess: Guess): number {
   let { step } = guess
   let coarse = epsilonOf(direction, events, delta, { ...guess, step })
-  for (let attempt = 0; attempt < MAX_REFINEMENTS; attempt++) {
+  for (let attempt = 0; attempt < MAX_REFINEMENTS && coarse > guess.enough; attempt++) {
     const finer = epsilonOf(direction, events, delta, { ...guess, step: step / 2 })
     const error = (coarse - finer) / 3
     if (finer === 0 || !(error > GRID_ERROR * finer)) return Math.min(coarse, finer)

@@ -98,6 +98,7 @@ interface Entry {
   readonly unit: string
   readonly delta: number
   readonly epsilon: number
+  readonly accountant: string
   readonly cap: number
   readonly events: readonly { readonly q: number; readonly sigma: number; readonly steps: number }[]
 }
@@ -108,11 +109,12 @@ function showBudget(out: Output, { entries }: { readonly entries: readonly Entry
     out.note('no data of this site has a budget: joining a job with privacy sets one')
     return
   }
-  const rows = entries.flatMap(({ data, unit, epsilon, cap, delta, events }) =>
+  const rows = entries.flatMap(({ data, unit, epsilon, accountant, cap, delta, events }) =>
     (events.length === 0 ? [undefined] : events).map((event) => [
       printable(data),
       unit,
       epsilon.toFixed(4),
+      accountant,
       String(cap),
       String(delta),
       event === undefined ? '-' : String(event.q),
@@ -120,6 +122,6 @@ function showBudget(out: Output, { entries }: { readonly entries: readonly Entry
       event === undefined ? '0' : String(event.steps),
     ]),
   )
-  const heads = ['DATA', 'UNIT', 'EPSILON', 'CAP', 'DELTA', 'Q', 'Z', 'STEPS'].map((head) => ({ head }))
+  const heads = ['DATA', 'UNIT', 'EPSILON', 'BY', 'CAP', 'DELTA', 'Q', 'Z', 'STEPS'].map((head) => ({ head }))
   out.lines(table(heads, rows))
 }
