@@ -10,7 +10,8 @@ import {
   wordsFrom,
 } from '../../src/federated/index.ts'
 import type { Words } from '../../src/federated/index.ts'
-import { coin, rationalOf } from '../../src/federated/privacy/discrete-gaussian.ts'
+import { expBounds, isBelowExp } from '../../src/federated/privacy/below-exp.ts'
+import { rationalOf } from '../../src/federated/privacy/discrete-gaussian.ts'
 import { hash } from './support/round.ts'
 
 function words(seed: string): Words {
@@ -28,7 +29,8 @@ function kindOf(action: () => unknown): string | undefined {
 }
 
 describe('the discrete Gaussian', () => {
-  test.each([0.5, 1, 2, 10])('has its probabilities at sigma %d', (sigma) => {
+  // The last two have bins of several integers.
+  test.each([0.5, 1, 2, 10, 100, 700])('has its probabilities at sigma %d', (sigma) => {
     const count = 100_000
     const sample = discreteGaussian(words(`sigma ${sigma}`), sigma)
     const reach = Math.ceil(3 * sigma)
@@ -39,7 +41,11 @@ describe('the discrete Gaussian', () => {
       counts.set(cell, (counts.get(cell) ?? 0) + 1)
     }
     const weight = (x: number): number => Math.exp((-x * x) / (2 * sigma * sigma))
-    const total = Array.from({ length: 401 }, (_, index) => weight(index - 200)).reduce((sum, one) => sum + one, 0)
+    const far = Math.ceil(20 * sigma)
+    const total = Array.from({ length: 2 * far + 1 }, (_, index) => weight(index - far)).reduce(
+      (sum, one) => sum + one,
+      0,
+    )
     let statistic = 0
     let inside = 0
     for (let x = -reach; x <= reach; x++) {
@@ -77,18 +83,63 @@ describe('the discrete Gaussian', () => {
     expect(kindOf(() => discreteGaussian(words('a'), sigma))).toBe('range')
   })
 
-  test('decides a coin on its edge by exact numbers, however wrong the guess beside it', () => {
-    const bits = (drawn: bigint): Words => {
-      const list = [Number((drawn >> 32n) << 11n), Number(drawn & 0xffffffffn), 0, 0, 1]
-      return { next: () => list.shift()!, below: () => 0 }
-    }
-    const third = { numerator: 1n, denominator: 3n }
-    const edge = 2n ** 53n / 3n
-    // floor(2^53 / 3) = 0b0101..: the bits after it decide, and they are 0, below those of a third.
-    expect(coin(bits(edge), 1 / 3, () => third)).toBe(true)
-    expect(coin(bits(edge + 1n), 1 / 3, () => third)).toBe(false)
-    expect(coin(bits(edge - 1n), 1 / 3, () => third)).toBe(true)
+  test('is zero where the next integer is beyond anything, and keeps to whole numbers where it is widest', () => {
+    for (const sigma of [1e-300, 1e-9, 0.02]) expect(discreteGaussian(words('narrow'), sigma)()).toBe(0)
+    const sample = discreteGaussian(words('widest'), 2 ** 40)
+    const values = Array.from({ length: 5000 }, sample)
+    expect(values.every(Number.isSafeInteger)).toBe(true)
+    const variance = values.reduce((sum, value) => sum + (value / 2 ** 40) ** 2, 0) / values.length
+    expect(Math.abs(variance - 1)).toBeLessThan(0.1)
+    expect(values.some((value) => value % 2 !== 0)).toBe(true)
+  })
+
+  /** What the bits of `drawn`, and then zeros, say. */
+  const bits = (list: readonly number[]): Words => {
+    const left = [...list]
+    return { next: () => left.shift() ?? 0, below: () => 0 }
+  }
+
+  test('draws a value of the tail bin by bin, and asks exact numbers where the curve is all but nothing', () => {
+    // The last weight is the tail's; a head, then none; the number that decides is all zeros: below any curve.
+    const sample = discreteGaussian(bits([0xffffffff, 3, 1, 0, 0, 0, 0]), 1)
+    expect(sample()).toBe(-13)
+  })
+
+  test('decides on an edge by exact numbers, however wrong a guess would be', () => {
+    const [one, third] = [
+      { numerator: 1n, denominator: 1n },
+      { numerator: 1n, denominator: 3n },
+    ]
+    // 2^53 / e, cut off: the bits behind decide, and those of 1 / e begin so.
+    const edge = 3313563428353947n
+    const isBelow = (prefix: bigint, next: number, times = one): boolean =>
+      isBelowExp(bits([next]), prefix, 53n, { exponent: one, times })
+    expect([isBelow(edge - 1n, 0xffffffff), isBelow(edge + 1n, 0)]).toEqual([true, false])
+    expect([isBelow(edge, 0), isBelow(edge, 0xffffffff)]).toEqual([true, false])
+    expect([isBelow(edge / 3n - 1n, 0xffffffff, third), isBelow(edge / 3n + 1n, 0, third)]).toEqual([true, false])
+    expect(
+      isBelowExp(bits([]), 2n ** 53n - 1n, 53n, { exponent: { numerator: 0n, denominator: 1n }, times: one }),
+    ).toBe(true)
     expect(rationalOf(0.375)).toEqual({ numerator: 3n, denominator: 8n })
+  })
+
+  test('knows exponentials between whole numbers a few apart', () => {
+    const scale = 10n ** 40n
+    /** Digits behind the point, from tables. */
+    const known = [
+      [1n, 1n, 3678794411714423215955237701614608674458n],
+      [1n, 2n, 6065306597126334236037995349911804534419n],
+      [20n, 1n, 20611536224385578279659403801558n],
+    ] as const
+    for (const [numerator, denominator, digits] of known) {
+      for (const width of [53n, 85n, 120n]) {
+        const { low, high } = expBounds({ numerator, denominator }, width)
+        expect(high - low).toBeLessThan(6n)
+        expect(low * scale).toBeLessThanOrEqual((digits + 1n) << width)
+        expect(high * scale).toBeGreaterThanOrEqual(digits << width)
+      }
+    }
+    expect(expBounds({ numerator: 10n ** 30n, denominator: 7n }, 85n)).toEqual({ low: 0n, high: 1n })
   })
 })
 

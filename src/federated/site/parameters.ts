@@ -40,22 +40,27 @@ export function sharedShapes(
 /** Coordinates of these. */
 export function sharedPlaces(shapes: readonly ParameterShape[], personal: readonly string[] = []): Uint32Array {
   const shared = new Set(sharedShapes(shapes, personal))
-  const places: number[] = []
-  let at = 0
+  const places = new Uint32Array([...shared].reduce((sum, shape) => sum + sizeOf(shape), 0))
+  let [at, count] = [0, 0]
   for (const shape of shapes) {
-    const isShared = shared.has(shape)
-    for (let index = 0; index < sizeOf(shape); index++, at++) if (isShared) places.push(at)
+    const end = at + sizeOf(shape)
+    if (!shared.has(shape)) at = end
+    else while (at < end) places[count++] = at++
   }
-  return Uint32Array.from(places)
+  return places
 }
 
 export function picked(flat: Float32Array, places: Uint32Array): Float32Array {
-  return places.length === flat.length ? flat.slice() : Float32Array.from(places, (place) => flat[place]!)
+  if (places.length === flat.length) return flat.slice()
+  const own = new Float32Array(places.length)
+  for (let index = 0; index < own.length; index++) own[index] = flat[places[index]!]!
+  return own
 }
 
 /** `own` with the shared coordinates of `global`. */
 export function placed(own: Float32Array, global: Float32Array, places: Uint32Array): Float32Array {
+  if (places.length === own.length) return global.slice()
   const all = own.slice()
-  for (const [index, place] of places.entries()) all[place] = global[index]!
+  for (let index = 0; index < places.length; index++) all[places[index]!] = global[index]!
   return all
 }

@@ -160,7 +160,9 @@ export class Site implements RoundSite {
   }
 
   #difference(from: Float32Array, to: Float32Array): Float64Array {
-    const update = Float64Array.from(this.#places(), (place) => to[place]! - from[place]!)
+    const places = this.#places()
+    const update = new Float64Array(places.length)
+    for (let at = 0; at < update.length; at++) update[at] = to[places[at]!]! - from[places[at]!]!
     const odd = update.findIndex((value) => !Number.isFinite(value))
     if (odd >= 0) throw new TrainerError(this.trainer.site, `coordinate ${odd} of the update is ${update[odd]}`)
     return update
@@ -256,15 +258,20 @@ export class Site implements RoundSite {
     const places: number[] = []
     for (let place = 0; place < this.trainer.records; place++) if (this.#words.next() < threshold) places.push(place)
     const sum = await this.trainer.clippedSum(start, Uint32Array.from(places), noise.clip)
-    const reals = Float64Array.from(this.#places(), (place) => sum[place]! * noise.scale)
-    const rounded = this.#rounded(reals)
-    return { contribution: { reals, wide: [], integers: this.#noised(rounded, noise) }, memory, noise }
+    const shared = this.#places()
+    const reals = new Float64Array(shared.length)
+    for (let at = 0; at < reals.length; at++) reals[at] = sum[shared[at]!]! * noise.scale
+    // In its place: of a large model each vector more is as dear as the noise.
+    const integers = this.#noised(this.#rounded(reals, reals), noise)
+    return { contribution: { reals: new Float64Array(integers.length), wide: [], integers }, memory, noise }
   }
 
   #privateSite(update: Float64Array, noise: Noise): { readonly contribution: Contribution } {
     const { values, fits } = clipToNorm(update, noise.clip)
     const bit = noise.bitScale === null ? [] : [((fits ? 1 : 0) - 0.5) * noise.bitScale]
-    const reals = Float64Array.of(...values, ...bit)
+    const reals = new Float64Array(values.length + bit.length)
+    reals.set(values)
+    reals.set(bit, values.length)
     const { noise: distributed } = noise.event as { readonly noise: DistributedNoise }
     const { delta2 } = noiseBounds(distributed)
     // The bound of the accountant holds for a member that rounds again until its norm fits.
@@ -273,19 +280,23 @@ export class Site implements RoundSite {
     return { contribution: { reals, wide: [], integers: this.#noised(rounded, noise) } }
   }
 
-  #rounded(reals: Float64Array): Float64Array {
+  #rounded(reals: Float64Array, rounded = new Float64Array(reals.length)): Float64Array {
     const { f } = this.#plan.secagg as { readonly f: number }
     const unit = 2 ** f
-    return reals.map((value, index) => {
-      if (!Number.isFinite(value)) throw new TrainerError(this.trainer.site, `coordinate ${index} is ${value}`)
-      const scaled = value * unit
+    const words = this.#words
+    for (let index = 0; index < reals.length; index++) {
+      const scaled = reals[index]! * unit
       const below = Math.floor(scaled)
-      return below + (this.#words.next() / 2 ** 32 < scaled - below ? 1 : 0)
-    })
+      if (!Number.isFinite(below)) throw new TrainerError(this.trainer.site, `coordinate ${index} is ${reals[index]}`)
+      // Without a branch, which would be guessed wrong every other time: a model has millions of coordinates.
+      rounded[index] = below + Number(words.next() / 2 ** 32 < scaled - below)
+    }
+    return rounded
   }
 
   #noised(rounded: Float64Array, { shareSigma }: Noise): Float64Array {
     const sample = discreteGaussian(this.#words, shareSigma)
-    return rounded.map((value) => value + sample())
+    for (let index = 0; index < rounded.length; index++) rounded[index]! += sample()
+    return rounded
   }
 }

@@ -211,7 +211,7 @@ export class SiteTrainer implements LocalTrainer {
     const { sums, norms } = await owner.#perExample.clippedSum(tensorsOf(shapes, weights), feeds, clip)
     const odd = norms.findIndex((norm) => !Number.isFinite(norm))
     if (odd >= 0) throw new TrainerError(this.site, `the gradient of row ${places[odd]} has no finite norm`)
-    return Float64Array.from(flatOf(shapes, sums))
+    return new Float64Array(flatOf(shapes, sums))
   }
 
   /** What the model says of the rows of a part; nothing where it has none. */

@@ -2,7 +2,8 @@
  * The sum of the gradients of single examples, each clipped to a norm before it is added (Abadi et al., arXiv 1607.00133):
  * what differential privacy adds its noise to. A batch a run where the layers allow it (graph/ghost.ts), else an example.
  */
-import type { Tensor } from '../../onnx/index.ts'
+import { inferShapes } from '../../onnx/index.ts'
+import type { Model, Tensor } from '../../onnx/index.ts'
 import { ghostGraph } from '../graph/ghost.ts'
 import { CLIP, clippedGraph, dimsOf, summed } from '../graph/step.ts'
 import type { Forward } from '../graph/forward.ts'
@@ -27,13 +28,16 @@ export interface PerExample {
   close(): Promise<void>
 }
 
-/** Activations of so many are in memory together. */
+/** Values of all nodes that may be in memory together: 64 MiB of them. */
+const MOST_ELEMENTS = 1 << 24
+const MOST_AT_ONCE = 1024
+/** Where the graph does not say what an example takes: texts have any length. */
 const AT_ONCE = 32
 
 /** @throws NoGradientRuleError, and the errors of the engine and the disk */
 export async function createPerExample(needs: SessionNeeds, plan: TrainPlan, forward: Forward): Promise<PerExample> {
   const ghost = ghostGraph(plan, forward)
-  const atOnce = ghost === undefined ? 1 : AT_ONCE
+  const atOnce = ghost === undefined ? 1 : examplesAtOnce(ghost)
   const session = await openSession(needs, 'per-example', ghost ?? clippedGraph(plan, forward))
   const names = forward.parameters
   return {
@@ -57,6 +61,22 @@ export async function createPerExample(needs: SessionNeeds, plan: TrainPlan, for
     },
     close: () => session.close(),
   }
+}
+
+/** Each run takes and gives the sums of all parameters: the fewer runs, the less is copied. */
+function examplesAtOnce(graph: Model): number {
+  let elements = 0
+  for (const type of inferShapes(graph).types.values()) {
+    const shape = type.kind === 'tensor' ? type.shape : undefined
+    if (shape === undefined || shape === null) return AT_ONCE
+    const [first, ...rest] = shape
+    if (first === undefined || typeof first === 'number') continue
+    let own = 1
+    for (const size of rest) own *= typeof size === 'number' ? size : Number.NaN
+    if (Number.isNaN(own)) return AT_ONCE
+    elements += own
+  }
+  return Math.max(1, Math.min(MOST_AT_ONCE, Math.floor(MOST_ELEMENTS / Math.max(1, elements))))
 }
 
 function examplesOf({ type, dims, data }: Tensor, row: number, most: number): Tensor {
