@@ -161,7 +161,7 @@ async function measured(name: string, one: Case, base?: TrainerNeeds['base']): P
   )
   const columns = trainer.moments().map(({ column, count, mean }) => ({ column, count, mean, sd: 1 }))
   const first: FedState = { ...FIRST_STATE, pooled: { records: one.records * MEMBERS, columns } }
-  const state = { ...first, global: await site.initial(first) }
+  const state = { ...first, ...(await site.begin(first)) }
   const start = await site.weights(state)
   const places = (at: number): Uint32Array =>
     Uint32Array.from({ length: one.batch }, (_, index) => (at * one.batch + index) % trainer.records)
