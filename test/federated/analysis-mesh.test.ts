@@ -93,7 +93,9 @@ describe('an analysis over three sites', () => {
     for (const site of sites) {
       const [budget] = budgets(site)
       expect(budget).toMatchObject({ unit: 'record' })
-      expect(budget!.epsilon).toBeCloseTo(first[0]!.privacy!.epsilon, 9)
+      // The ledger goes by the tighter of two bounds, the result by the one that sized its noise.
+      expect(budget!.epsilon).toBeLessThanOrEqual(first[0]!.privacy!.epsilon)
+      expect(budget!.epsilon).toBeGreaterThan(0.85 * first[0]!.privacy!.epsilon)
       expect(budget!.events.reduce((sum, { steps }) => sum + steps, 0)).toBe(2)
     }
     // The same plan again is another job, and costs again; other noise was drawn for it.
