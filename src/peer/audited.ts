@@ -1,5 +1,6 @@
 /** What a person or program had done by a peer, written down with how it ended. */
 import type { AnyManifest } from '../models/index.ts'
+import { PeerUnreachableError } from '../net/index.ts'
 import type { ConnectedPeer, Network, Refusal } from '../net/index.ts'
 import type { AuditEvent, AuditFacts } from '../trust/index.ts'
 import type { ClusterAction, ClusterControl } from './cluster/index.ts'
@@ -51,6 +52,8 @@ export function auditPeers(site: Pick<Site, 'tally'>, network: Network): () => v
   const joined = ({ id, direction, version }: ConnectedPeer): void =>
     site.tally({ who: `peer:${id}`, what: 'peer.joined', result: 'ok', facts: { direction, version } })
   const refused = ({ id, address, code }: Refusal): void => {
+    // nobody has done anything: a peer that is off would fill the log
+    if (code === PeerUnreachableError.info.code) return
     // whoever knocks comes from another port each time
     const who = id === null ? `address:${address?.replace(/\/tcp\/\d+/, '') ?? 'unknown'}` : `peer:${id}`
     site.tally({ who, what: 'peer.refused', result: 'refused', target: code })
