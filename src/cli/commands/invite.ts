@@ -86,7 +86,7 @@ async function admit(context: CommandContext, peer: string | undefined, addresse
   else {
     if (file === undefined) out.write(made.admission)
     out.note(
-      `${peer} is a ${made.role} from now on; there:  weft join ${file === undefined ? 'FILE' : printable(file)}`,
+      `${peer} is in from now on, as ${made.role}; there:  weft join ${file === undefined ? 'FILE' : printable(file)}`,
     )
   }
 }

@@ -3,7 +3,7 @@
  * the SHA-256 of the canonical body alone, so that a further signature makes no other entry of it. Signed is the body
  * behind a domain of its own: a signature for this log stands for nothing else, and the other way round.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { canonicalJson, isCanonicalJson } from '../../util/index.ts'
 import { EntryFormError } from './errors.ts'
 import { LOG_LIMITS } from './limits.ts'
@@ -18,7 +18,7 @@ export interface EntrySigner {
 }
 
 function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
+  return hash('sha256', text, 'hex')
 }
 
 export function signBody(body: EntryBody, signer: EntrySigner): Signature {

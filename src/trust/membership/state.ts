@@ -88,19 +88,40 @@ const snapshotSchema = z.strictObject({
   keys: z.array(z.tuple([z.string(), z.strictObject({ ephemeral: z.string(), box: z.string() })])),
 })
 
-const byPeer = (a: { readonly peer: string }, b: { readonly peer: string }): number => (a.peer < b.peer ? -1 : 1)
+/** Of members and of who was removed: they never change, and stand in one checkpoint after the other. */
+const texts = new WeakMap<object, string>()
+
+function textOf(one: object): string {
+  const known = texts.get(one)
+  if (known !== undefined) return known
+  const text = canonicalJson(one)
+  texts.set(one, text)
+  return text
+}
+
+/** In the order of the peers: of plain texts, which sort() knows by itself. */
+function listText(all: ReadonlyMap<string, object>): string {
+  const sorted = [...all.keys()].sort()
+  return `[${sorted.map((peer) => textOf(all.get(peer)!)).join(',')}]`
+}
 
 /** The state as canonical JSON: what a checkpoint hashes, the same on every member. */
 export function snapshotOf(state: ClusterState): string {
-  const { rotation: _rotation, ...rest } = state
-  return canonicalJson({
+  const { rotation: _rotation, members, removed, ...rest } = state
+  const small = {
     ...rest,
     v: 1,
     admins: [...state.admins].sort(),
-    members: [...state.members.values()].sort(byPeer),
-    removed: [...state.removed.values()].sort(byPeer),
     keys: [...unpack(state)].sort(([a], [b]) => (a < b ? -1 : 1)),
-  })
+  }
+  // the long lists, each in its place among the others
+  const lists: Readonly<Record<string, string>> = {
+    members: listText(members),
+    removed: listText(removed),
+  }
+  const fields = [...Object.keys(small), ...Object.keys(lists)].sort()
+  const text = (key: string): string => lists[key] ?? canonicalJson(small[key as keyof typeof small])
+  return `{${fields.map((key) => `${JSON.stringify(key)}:${text(key)}`).join(',')}}`
 }
 
 export function hashOfSnapshot(text: string): string {
