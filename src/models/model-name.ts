@@ -25,7 +25,7 @@ export function modelNameOf(file: string): string {
   const base = file
     .replace(/[/\\]+$/, '')
     .replace(/^.*[/\\]/, '')
-    .replace(/\.(gguf|bin|onnx)$/i, '')
+    .replace(/(?:-00001-of-\d{5})?\.(gguf|bin|onnx)$/i, '')
     .toLowerCase()
   const name = base
     .replaceAll(/[^a-z0-9._-]+/g, '-')

@@ -69,7 +69,7 @@ const YARN: readonly Change[] = [
 const REFUSED: readonly (readonly [string, GgufSpec, string, RegExp])[] = [
   ['another architecture', changed(['general.architecture', 'string', 'mamba']), '003', /"mamba" is not supported/],
   ['no architecture', changed(['general.architecture', null]), '002', /general.architecture: it is missing/],
-  ['one file of several', changed(['split.count', 'u16', 3]), '003', /split into several/],
+  ['one file of several', changed(['split.count', 'u16', 3]), '003', /number 1 of 3 that a model is split into/],
   ['experts', changed(['expert_count', 'u32', 8]), '003', /experts/],
   ['a scaling by length', changed(['rope.scaling.type', 'string', 'dynamic']), '003', /"dynamic"/],
   ['yarn without its factor', changed(['rope.scaling.type', 'string', 'yarn']), '002', /scaling.factor: it is missing/],

@@ -8,6 +8,7 @@ import { splitFused } from './fused-tensors.ts'
 import { ggufShapeFacts } from './gguf-shape.ts'
 import { ggufTokenizer } from './gguf-tokenizer.ts'
 import { readGguf } from './gguf.ts'
+import type { GgufFile } from './gguf.ts'
 import { metadataAccess } from './metadata-access.ts'
 import type { MetadataAccess } from './metadata-access.ts'
 import type { RandomAccess } from './random-access.ts'
@@ -28,12 +29,16 @@ const GRAPH_CHANGES = [
 /** Licences are identifiers, or at most a line. */
 const MAX_LICENSE = 200
 
-/** `architectures`: those that are looked for. @throws ModelFileError, UnsupportedModelError, TokenizerDataError */
+/**
+ * `architectures`: those that are looked for; `parts`: of a model in several files, which `source` is then.
+ * @throws ModelFileError, UnsupportedModelError, TokenizerDataError
+ */
 export async function readGgufDecoder(
   source: RandomAccess,
   architectures: readonly Architecture[] = ARCHITECTURES,
+  parts?: GgufFile,
 ): Promise<SourceModel> {
-  const file = await readGguf(source)
+  const file = parts ?? (await readGguf(source))
   const metadata = metadataAccess(file.metadata)
   const { architecture, prefix } = findArchitecture(metadata, architectures)
   checkGraph(metadata, prefix)
@@ -75,11 +80,6 @@ function findArchitecture(
 }
 
 function checkGraph(metadata: MetadataAccess, prefix: string): void {
-  if (metadata.count('split.count', 0, 65_535, 1) > 1) {
-    throw new UnsupportedModelError('the model is split into several GGUF files, which is not supported', {
-      hint: 'Join them with llama-gguf-split --merge and import the result.',
-    })
-  }
   if (metadata.count(`${prefix}.expert_count`, 0, 65_535, 0) > 0) {
     throw new UnsupportedModelError('a mixture of experts is not supported', { details: { architecture: prefix } })
   }

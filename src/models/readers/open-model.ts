@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { ModelFileError, SourceFileError, UnsupportedModelError } from '../errors.ts'
 import { readGgufDecoder } from './gguf-decoder.ts'
+import { openGgufParts } from './gguf-shards.ts'
 import { GGUF_MAGIC } from './gguf.ts'
 import { openHubDecoder } from './hub-decoder.ts'
 import { findLlama2cTokenizer } from './llama2c-tokenizer.ts'
@@ -12,7 +13,7 @@ import type { SourceModel } from './source-model.ts'
 
 export interface OpenModel {
   readonly model: SourceModel
-  /** The file that the model's tensors lie in. Close it. */
+  /** The file or the files that the model's tensors lie in. Close it. */
   readonly access: RandomAccess
 }
 
@@ -27,9 +28,27 @@ export async function openModel(path: string, tokenizer?: string): Promise<OpenM
   if (stats.isDirectory()) return openHubDecoder(path)
   const access = await openFileAccess(path)
   try {
+    if (await isGguf(access)) return await openGguf(path, access)
     return { access, model: await readModel(access, path, tokenizer) }
   } catch (error) {
     await access.close()
+    throw error
+  }
+}
+
+async function isGguf(access: RandomAccess): Promise<boolean> {
+  if (access.size < 4) return false
+  const head = await access.read(0, 4)
+  return new DataView(head.buffer, head.byteOffset).getUint32(0, true) === GGUF_MAGIC
+}
+
+/** @param first stays open when this fails */
+async function openGguf(path: string, first: RandomAccess): Promise<OpenModel> {
+  const { file, access } = await openGgufParts(path, first)
+  try {
+    return { access, model: await readGgufDecoder(access, undefined, file) }
+  } catch (error) {
+    if (access !== first) await access.close()
     throw error
   }
 }
@@ -38,7 +57,6 @@ async function readModel(access: RandomAccess, path: string, tokenizer: string |
   if (access.size === 0) throw new SourceFileError(path, 'it is empty')
   const head = await access.read(0, Math.min(16, access.size))
   const view = new DataView(head.buffer)
-  if (head.length >= 4 && view.getUint32(0, true) === GGUF_MAGIC) return readGgufDecoder(access)
   if (head.length >= 4 && view.getUint32(0, false) === GGUF_MAGIC) throw notYet('big-endian GGUF files')
   if (looksLikeSafetensors(head, access.size)) {
     throw new UnsupportedModelError('a safetensors file alone is no model', {

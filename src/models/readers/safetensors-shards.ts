@@ -1,6 +1,7 @@
 /** The weights of a folder, in one file or in several that an index names, as one range of bytes. */
 import { ModelFileError, UnsupportedModelError } from '../errors.ts'
 import type { FileTensor } from './gguf-tensors.ts'
+import { joinedAccess } from './joined-access.ts'
 import { MAX_SHARDS, MAX_TENSORS } from './limits.ts'
 import type { ModelFolder } from './model-folder.ts'
 import type { RandomAccess } from './random-access.ts'
@@ -54,7 +55,7 @@ async function openIndexed(folder: ModelFolder, opened: RandomAccess[]): Promise
   if (missing !== undefined) {
     throw new ModelFileError(JSON.stringify(missing.slice(0, 80)), `it is not in the file that ${INDEX} names`)
   }
-  return { tensors, access: joined(opened) }
+  return { tensors, access: joinedAccess(opened) }
 }
 
 async function readIndex(folder: ModelFolder): Promise<ReadonlyMap<string, string>> {
@@ -74,37 +75,4 @@ async function readIndex(folder: ModelFolder): Promise<ReadonlyMap<string, strin
   const files = new Set(fileOf.values())
   if (files.size > MAX_SHARDS) throw new ModelFileError(INDEX, `it names ${files.size} files, over ${MAX_SHARDS}`)
   return fileOf
-}
-
-/** Files as if each began where the one before it ends. No tensor lies across two. */
-function joined(files: readonly RandomAccess[]): RandomAccess {
-  const starts: number[] = []
-  let size = 0
-  for (const file of files) {
-    starts.push(size)
-    size += file.size
-  }
-  const fileAt = (offset: number): [file: RandomAccess, start: number] => {
-    const index = starts.findLastIndex((start) => start <= offset)
-    const file = files[index]
-    if (file === undefined) throw new ModelFileError('file', `it has no byte ${offset}`)
-    return [file, starts[index]!]
-  }
-  return {
-    size,
-    async read(offset, length) {
-      const [file, start] = fileAt(offset)
-      return file.read(offset - start, length)
-    },
-    async fill(bytes, offset) {
-      const [file, start] = fileAt(offset)
-      await file.fill(bytes, offset - start)
-    },
-    async unchanged() {
-      for (const file of files) await file.unchanged()
-    },
-    async close() {
-      for (const file of files) await file.close()
-    },
-  }
 }

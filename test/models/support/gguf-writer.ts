@@ -100,7 +100,8 @@ function keyBytes({ key, type, value }: KeySpec): Uint8Array {
   return Buffer.concat([...head, ...value.map((item) => scalar(type, item as Scalar))])
 }
 
-function dataOf(tensor: TensorSpec, index: number): Uint8Array {
+/** What a tensor holds that is not given: other numbers for each place in its file. */
+export function dataOf(tensor: TensorSpec, index: number): Uint8Array {
   if (tensor.data !== undefined) return tensor.data
   if (typeof tensor.type === 'number') return new Uint8Array(0)
   const elements = tensor.shape.reduce<number>((product, size) => product * Number(size), 1)
