@@ -7,6 +7,8 @@ import { decodePnm, planes } from '../images/image.ts'
 import type { Image } from '../images/image.ts'
 import { decodeJpeg, isJpeg } from '../images/jpeg.ts'
 import { decodePng, isPng } from '../images/png.ts'
+import { collected } from '../rows/row-source.ts'
+import type { RowSource } from '../rows/row-source.ts'
 import { TableMalformedError, TableUnreadableError } from '../table/errors.ts'
 import { decodeWav } from './wav.ts'
 
@@ -16,7 +18,6 @@ export interface ClassFiles {
 }
 
 const MOST_FILES = 1 << 20
-const MOST_BYTES = 2 ** 31
 const MOST_FILE_BYTES = 2 ** 28
 
 /** @throws TableUnreadableError, TableMalformedError */
@@ -41,24 +42,35 @@ export async function listClasses(folder: string, ending: RegExp): Promise<Class
   }
 }
 
-/** uint8 [files, channels, height, width]; all images have to be of one size. @throws TableMalformedError */
-export async function readImages({ files }: ClassFiles): Promise<Tensor> {
-  let dims: readonly number[] = []
-  const parts: Uint8Array[] = []
-  for (const { path } of files) {
-    const bytes = await contents(path)
-    const image = decoded(bytes, shown(path))
-    const own = [image.channels, image.height, image.width]
-    if (parts.length > 0 && own.join() !== dims.join()) {
-      throw new TableMalformedError(
-        shown(path),
-        `it is [${own.join(', ')}], and the first image is [${dims.join(', ')}]`,
-      )
+/** uint8 [files, channels, height, width], all of it. @throws TableMalformedError, ArrayTooLargeError */
+export async function readImages(found: ClassFiles): Promise<Tensor> {
+  return collected(await imageRows(found), 'the folder')
+}
+
+/** uint8 [channels, height, width] a file; all images have to be of one size. @throws TableMalformedError */
+export async function imageRows({ files }: ClassFiles): Promise<RowSource> {
+  const dims = files[0] === undefined ? [0, 0, 0] : dimsOf(await imageIn(files[0].path))
+  async function* rows(signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    for (const { path } of files) {
+      signal?.throwIfAborted()
+      const image = await imageIn(path)
+      const own = dimsOf(image)
+      if (own.join() !== dims.join()) {
+        const why = `it is [${own.join(', ')}], and the first image is [${dims.join(', ')}]`
+        throw new TableMalformedError(shown(path), why)
+      }
+      yield planes(image)
     }
-    dims = own
-    parts.push(planes(image))
   }
-  return { type: 'uint8', dims: [files.length, ...dims], data: joined(parts, Uint8Array) }
+  return { type: 'uint8', dims, count: files.length, rows }
+}
+
+async function imageIn(path: string): Promise<Image> {
+  return decoded(await contents(path), shown(path))
+}
+
+function dimsOf({ channels, height, width }: Image): readonly number[] {
+  return [channels, height, width]
 }
 
 function decoded(bytes: Buffer, where: string): Image {
@@ -66,17 +78,26 @@ function decoded(bytes: Buffer, where: string): Image {
   return isJpeg(bytes) ? decodeJpeg(bytes, where) : decodePnm(bytes, where)
 }
 
-/** float32 [files, samples]: cut to the length, or filled with silence. @throws TableMalformedError */
-export async function readSounds({ files }: ClassFiles, rate: number, samples: number): Promise<Tensor> {
-  const data = new Float32Array(files.length * samples)
-  for (const [row, { path }] of files.entries()) {
-    const sound = decodeWav(await contents(path), shown(path))
-    if (sound.rate !== rate) {
-      throw new TableMalformedError(shown(path), `it has ${sound.rate} samples a second, and the plan says ${rate}`)
+/** float32 [files, samples], all of it. @throws TableMalformedError, ArrayTooLargeError */
+export async function readSounds(found: ClassFiles, rate: number, samples: number): Promise<Tensor> {
+  return collected(soundRows(found, rate, samples), 'the folder')
+}
+
+/** float32 [samples] a file: cut to the length, or filled with silence. Its rows throw TableMalformedError. */
+export function soundRows({ files }: ClassFiles, rate: number, samples: number): RowSource {
+  async function* rows(signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    for (const { path } of files) {
+      signal?.throwIfAborted()
+      const sound = decodeWav(await contents(path), shown(path))
+      if (sound.rate !== rate) {
+        throw new TableMalformedError(shown(path), `it has ${sound.rate} samples a second, and the plan says ${rate}`)
+      }
+      const row = new Float32Array(samples)
+      row.set(sound.samples.subarray(0, samples))
+      yield new Uint8Array(row.buffer)
     }
-    data.set(sound.samples.subarray(0, samples), row * samples)
   }
-  return { type: 'float32', dims: [files.length, samples], data }
+  return { type: 'float32', dims: [samples], count: files.length, rows }
 }
 
 async function contents(path: string): Promise<Buffer> {
@@ -87,17 +108,4 @@ async function contents(path: string): Promise<Buffer> {
   } catch (error) {
     throw new TableUnreadableError(path, error)
   }
-}
-
-function joined(parts: readonly Uint8Array[], array: typeof Uint8Array): Uint8Array {
-  const size = parts.reduce((sum, part) => sum + part.length, 0)
-  if (size > MOST_BYTES)
-    throw new TableMalformedError('the folder', `its images have ${size} bytes, and ${MOST_BYTES} are the most`)
-  const all = new array(size)
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }

@@ -2,7 +2,7 @@
 import { ArrayFileError, ArrayTooLargeError } from '../errors.ts'
 import { readDtype } from './dtype.ts'
 import type { ElementType } from './dtype.ts'
-import { MAX_ARRAY_BYTES, MAX_HEADER_BYTES, MAX_RANK, MAX_TEXTS } from './limits.ts'
+import { MAX_ARRAY_BYTES, MAX_HEADER_BYTES, MAX_RANK, MAX_STREAMED_BYTES, MAX_TEXTS } from './limits.ts'
 import { parseLiteral } from './literal.ts'
 import type { Literal } from './literal.ts'
 
@@ -24,9 +24,10 @@ export interface ArrayHeader {
 /**
  * What the bytes of a file say of their array; its data fill the rest of the file exactly.
  * @param where the array, as it may be printed
+ * @param size of the file, where `bytes` are its beginning; its rows are read one by one then, and may be more than memory holds
  * @throws ArrayFileError, ArrayTypeError, ArrayOfObjectsError, ArrayTooLargeError
  */
-export function readHeader(bytes: Uint8Array, where: string): ArrayHeader {
+export function readHeader(bytes: Uint8Array, where: string, size?: number): ArrayHeader {
   const { text, offset } = headerText(bytes, where)
   const fields = fieldsOf(text, where)
   const element = readDtype(fields.get('descr'), where)
@@ -34,14 +35,16 @@ export function readHeader(bytes: Uint8Array, where: string): ArrayHeader {
   if (typeof fortran !== 'boolean') throw new ArrayFileError(where, 'it does not say in which order its elements are')
   const dims = shapeOf(fields.get('shape'), where)
   const count = dims.includes(0) ? 0 : dims.reduce((product, dim) => product * dim, 1)
-  if (count * Math.max(element.size, 1) > MAX_ARRAY_BYTES) {
-    throw new ArrayTooLargeError(where, 'bytes', count * element.size, MAX_ARRAY_BYTES)
+  const most = size === undefined ? MAX_ARRAY_BYTES : MAX_STREAMED_BYTES
+  if (count * Math.max(element.size, 1) > most) {
+    throw new ArrayTooLargeError(where, 'bytes', count * element.size, most)
   }
   if (element.kind !== 'number' && count > MAX_TEXTS) throw new ArrayTooLargeError(where, 'texts', count, MAX_TEXTS)
   const needed = count * element.size
-  if (bytes.length - offset !== needed) {
-    const why = `its shape [${dims.join(', ')}] needs ${needed} bytes, and ${bytes.length - offset} are there`
-    throw new ArrayFileError(where, why, { needed, there: bytes.length - offset })
+  const there = (size ?? bytes.length) - offset
+  if (there !== needed) {
+    const why = `its shape [${dims.join(', ')}] needs ${needed} bytes, and ${there} are there`
+    throw new ArrayFileError(where, why, { needed, there })
   }
   return { element, fortran, dims, count, offset }
 }

@@ -4,6 +4,8 @@
 export const MAX_ARRAY_BYTES = 2 ** 31
 /** All arrays of a file together: they are in memory at once. */
 export const MAX_FILE_BYTES = 2 ** 33
+/** An array whose rows are read one by one, onto a disk where memory does not hold them: more than one disk has. */
+export const MAX_STREAMED_BYTES = 2 ** 44
 /** Elements that are texts: each is an object, of 24 bytes at least, however short. */
 export const MAX_TEXTS = 2 ** 24
 /** NumPy's own reader stops at 10,000 characters unless it is told otherwise. */

@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib'
 import type { Readable } from 'node:stream'
 import { openPromise } from 'yauzl'
 import type { Entry, ZipFile } from 'yauzl'
+import { WeftError } from '../../errors.ts'
 import { shown } from '../../onnx/index.ts'
 import type { AnyTensor } from '../../onnx/index.ts'
 import { ArrayFileError, ArrayTooLargeError, ArrayUnreadableError } from '../errors.ts'
@@ -58,7 +59,7 @@ export async function readNpy(path: string): Promise<AnyTensor> {
   }
 }
 
-async function openZip(path: string): Promise<ZipFile> {
+export async function openZip(path: string): Promise<ZipFile> {
   try {
     // Names stay bytes: an array may be called `/a/../b`, which is no path here.
     return await openPromise(path, { autoClose: false, lazyEntries: true, decodeStrings: false })
@@ -68,7 +69,7 @@ async function openZip(path: string): Promise<ZipFile> {
   }
 }
 
-async function* explained(path: string, entries: AsyncIterable<Entry>): AsyncGenerator<Entry> {
+export async function* explained(path: string, entries: AsyncIterable<Entry>): AsyncGenerator<Entry> {
   try {
     yield* entries
   } catch (error) {
@@ -80,35 +81,55 @@ function malformed(path: string, error: unknown): ArrayFileError {
   return new ArrayFileError(shown(path), error instanceof Error ? error.message : String(error))
 }
 
-function nameOf(entry: Entry, path: string): string {
+export function nameOf(entry: Entry, path: string): string {
   const raw = Buffer.from(entry.fileName as unknown as Uint8Array)
   const name = raw.toString((entry.generalPurposeBitFlag & UTF8_NAME) === 0 ? 'latin1' : 'utf8')
   if (!name.endsWith('.npy')) throw new ArrayFileError(shown(path), `it holds ${shown(name)}, which is no array`)
   return name.slice(0, -4)
 }
 
-async function contents(zip: ZipFile, entry: Entry, where: string, signal?: AbortSignal): Promise<Uint8Array> {
+/** All of an entry. @throws ArrayFileError, ArrayTooLargeError */
+export async function contents(zip: ZipFile, entry: Entry, where: string, signal?: AbortSignal): Promise<Uint8Array> {
+  const { uncompressedSize: size } = entry
+  if (size > MAX_ENTRY_BYTES) throw new ArrayTooLargeError(where, 'bytes', size, MAX_ARRAY_BYTES)
+  const stream = unpacked(zip, entry, where, signal)
+  const bytes = new Uint8Array(size)
+  let at = 0
+  for await (const chunk of stream) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
+
+/** An entry as it comes; what it should be by its size and its checksum is told at its end. @throws ArrayFileError */
+export async function* unpacked(
+  zip: ZipFile,
+  entry: Entry,
+  where: string,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const { uncompressedSize: size, compressedSize: packed, compressionMethod: method } = entry
   if (entry.isEncrypted()) throw new ArrayFileError(where, 'it is encrypted')
   if (method !== 0 && method !== 8) throw new ArrayFileError(where, `packing method ${method} is not read`)
-  if (size > MAX_ENTRY_BYTES) throw new ArrayTooLargeError(where, 'bytes', size, MAX_ARRAY_BYTES)
   if (size > MOST_UNPACKED * packed) throw new ArrayFileError(where, `${packed} bytes do not unpack to ${size}`)
-  const bytes = new Uint8Array(size)
   let [at, checksum] = [0, 0]
+  let stream: Readable | undefined
   try {
-    const stream: Readable = await zip.openReadStreamPromise(entry)
+    stream = await zip.openReadStreamPromise(entry)
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       signal?.throwIfAborted()
       if (at + chunk.length > size) throw new ArrayFileError(where, 'it unpacks to more than it says')
-      bytes.set(chunk, at)
       at += chunk.length
       checksum = crc32(chunk, checksum)
+      yield chunk
     }
   } catch (error) {
     signal?.throwIfAborted()
-    if (error instanceof ArrayFileError) throw error
+    if (error instanceof WeftError) throw error
     throw new ArrayFileError(where, error instanceof Error ? error.message : String(error))
+  } finally {
+    stream?.destroy()
   }
   if (at !== size || checksum !== entry.crc32) throw new ArrayFileError(where, 'it does not have its checksum')
-  return bytes
 }

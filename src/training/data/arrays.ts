@@ -1,24 +1,26 @@
-/** Examples out of whole arrays: .npz archives and IDX files. */
+/** Examples out of arrays: .npz archives, IDX files, folders of images and sounds. They are read row by row. */
 import { resolve } from 'node:path'
 import {
-  arrayRows,
   CellError,
   ColumnUnknownError,
   fingerprint,
+  imageRows,
   listClasses,
   NoRowsError,
+  NpzArchive,
+  openIdx,
   partOf,
   readIdx,
-  readImages,
-  readNpz,
-  readSounds,
+  RowPacker,
+  soundRows,
   TableMalformedError,
 } from '../../data/index.ts'
-import type { Batch, PartName, SplitSpec } from '../../data/index.ts'
+import type { PartName, RowField, Rows, RowSource, SplitSpec } from '../../data/index.ts'
 import { shown } from '../../onnx/index.ts'
 import type { AnyTensor, Tensor } from '../../onnx/index.ts'
 import { LabelError, PlanFieldError, TrainedModelError } from '../errors.ts'
 import type { DataSpec, TrainPlan } from '../plan/schema.ts'
+import { elementsOf, inFloat32, inWholes, tensorRows } from './array-rows.ts'
 import { classesOf } from './table.ts'
 import { FIELD } from './types.ts'
 import type { Examples, LoadNeeds } from './types.ts'
@@ -37,25 +39,57 @@ export async function loadArrays(
   if ('column' in split || ('share' in split && split.group !== undefined)) {
     throw new PlanFieldError(needs.planPath, 'split', `${spec.kind} has no columns`)
   }
-  const isFolder = spec.kind === 'images' || spec.kind === 'wav'
-  const source = isFolder ? await fromFolder(spec, needs.folder) : await fromFiles(spec, needs.folder)
-  const { input, target, paths } = source
-  const files = await Promise.all(paths.map((path) => fingerprint(path, signal)))
-  const count = input.dims[0] ?? 0
-  if (count === 0) throw new NoRowsError(shown(paths[0]!))
-  checkFinite(input, paths[0]!)
-  const hasClasses = plan.task === 'multiclass' || plan.task === 'language'
-  const outputs = hasClasses ? (source.classes ?? classesOf(plan, needs.planPath)) : 1
-  const taken = plan.task === 'language' ? tokensOf(input, outputs, paths[0]!) : input
-  const tensors: Record<string, Tensor> = { [FIELD.input]: taken }
-  if (plan.task !== 'autoencoder') {
-    if (target === undefined) throw new PlanFieldError(needs.planPath, 'data.target', 'it is missing')
+  const source = await sourceOf(spec, needs.folder)
+  try {
+    const { input, target, paths } = source
+    const files = await Promise.all(paths.map((path) => fingerprint(path, signal)))
+    if (input.count === 0 || elementsOf(input.dims) === 0) throw new NoRowsError(shown(paths[0]!))
+    const hasClasses = plan.task === 'multiclass' || plan.task === 'language'
+    const outputs = hasClasses ? (source.classes ?? classesOf(plan, needs.planPath)) : 1
     const path = paths.at(-1)!
-    if (target.dims[0] !== count) throw unequal(spec, paths, count, target.dims[0] ?? 0)
-    tensors[FIELD.target] =
-      plan.task === 'language' ? tokensOf(target, outputs, path) : targetsOf(plan, target, outputs, path)
+    if (plan.task !== 'autoencoder') {
+      if (target === undefined) throw new PlanFieldError(needs.planPath, 'data.target', 'it is missing')
+      if (target.dims[0] !== input.count) throw unequal(spec, paths, input.count, target.dims[0] ?? 0)
+    }
+    const isText = plan.task === 'language'
+    const fields: Field[] = [
+      { name: FIELD.input, source: isText ? tokenRows(input, outputs, paths[0]!) : finiteRows(input, paths[0]!) },
+    ]
+    if (plan.task !== 'autoencoder') {
+      const labels = isText
+        ? tokenRows(tensorRows(target!), outputs, path)
+        : tensorRows(targetsOf(plan, target!, outputs, path))
+      fields.push({ name: FIELD.target, source: labels })
+    }
+    const rows = await packed(fields, needs, signal)
+    return { ...parted(rows, split, needs.seed), outputs, length: input.dims[0] ?? 1, files }
+  } finally {
+    source.close?.()
   }
-  return { ...parted(tensors, split, needs.seed), outputs, length: input.dims[1] ?? 1, files }
+}
+
+interface Field {
+  readonly name: string
+  readonly source: RowSource
+}
+
+/** Fields side by side, in memory as far as it may go. @throws the errors of the sources and of the disk */
+async function packed(fields: readonly Field[], needs: LoadNeeds, signal?: AbortSignal): Promise<Rows> {
+  const forms = fields.map(({ name, source: { type, dims } }): RowField => ({ name, type, dims }))
+  const packer = new RowPacker({ fields: forms, memory: needs.memory, folder: needs.scratch })
+  const others = fields.slice(1).map(({ source }) => source.rows(signal)[Symbol.asyncIterator]())
+  try {
+    for await (const row of fields[0]!.source.rows(signal)) {
+      const beside = await Promise.all(others.map((rows) => rows.next()))
+      await packer.add([row, ...beside.map(({ value }) => value as Uint8Array)])
+    }
+    return await packer.finish()
+  } catch (error) {
+    await packer.discard()
+    throw error
+  } finally {
+    for (const rows of others) await rows.return?.()
+  }
 }
 
 /** Labels of other examples than there are would be taken for theirs. */
@@ -69,8 +103,7 @@ function unequal(spec: ArraySpec, paths: readonly string[], count: number, label
   })
 }
 
-function parted(tensors: Batch, split: SplitSpec, seed: number): Pick<Examples, 'parts' | 'input' | 'close'> {
-  const rows = arrayRows(tensors)
+function parted(rows: Rows, split: SplitSpec, seed: number): Pick<Examples, 'parts' | 'input' | 'close'> {
   const lists: Record<PartName, number[]> = { train: [], validation: [], test: [] }
   for (let row = 0; row < rows.count; row++) lists[partOf(split, row, `0/${row}`, seed)].push(row)
   const part = (name: PartName): Examples['parts']['train'] => ({ rows, index: Uint32Array.from(lists[name]) })
@@ -82,17 +115,18 @@ function parted(tensors: Batch, split: SplitSpec, seed: number): Pick<Examples, 
 }
 
 interface Source {
-  readonly input: Tensor
+  readonly input: RowSource
   readonly target?: Tensor
   readonly paths: readonly string[]
   /** As folders have them. */
   readonly classes?: number
+  close?(): void
 }
 
-async function fromFiles(spec: Exclude<ArraySpec, FolderSpec>, folder: string): Promise<Source> {
-  const names = spec.kind === 'npz' ? [spec.path] : [spec.images, spec.labels]
-  const paths = names.map((path) => resolve(folder, path))
-  return { ...(spec.kind === 'npz' ? await fromNpz(spec, paths[0]!) : await fromIdx(paths)), paths }
+function sourceOf(spec: ArraySpec, folder: string): Promise<Source> {
+  if (spec.kind === 'npz') return fromNpz(spec, resolve(folder, spec.path))
+  if (spec.kind === 'idx') return fromIdx(resolve(folder, spec.images), resolve(folder, spec.labels))
+  return fromFolder(spec, folder)
 }
 
 async function fromFolder(spec: FolderSpec, folder: string): Promise<Source> {
@@ -101,52 +135,56 @@ async function fromFolder(spec: FolderSpec, folder: string): Promise<Source> {
   const { files, classes } = found
   if (files.length === 0) throw new NoRowsError(shown(path))
   const input =
-    spec.kind === 'wav'
-      ? await readSounds(found, spec.rate, Math.round(spec.rate * spec.seconds))
-      : await readImages(found)
+    spec.kind === 'wav' ? soundRows(found, spec.rate, Math.round(spec.rate * spec.seconds)) : await imageRows(found)
   const target: Tensor = { type: 'int32', dims: [files.length], data: Int32Array.from(files, ({ label }) => label) }
   return { input, target, paths: files.map((file) => file.path), classes: classes.length }
 }
 
-async function fromNpz(
-  spec: Extract<ArraySpec, { kind: 'npz' }>,
-  path: string,
-): Promise<{ readonly input: Tensor; readonly target?: Tensor }> {
-  const arrays = await readNpz(path)
-  const input = numeric(named(arrays, spec.input, path), spec.input)
-  if (spec.target === undefined) return { input }
-  return { input, target: numeric(named(arrays, spec.target, path), spec.target) }
-}
-
-function named(arrays: ReadonlyMap<string, AnyTensor>, name: string, path: string): AnyTensor {
-  const found = arrays.get(name)
-  if (found === undefined) throw new ColumnUnknownError(path, name, [...arrays.keys()])
-  return found
+/** Targets are read whole: one number a row, or a text's tokens. */
+async function fromNpz(spec: Extract<ArraySpec, { kind: 'npz' }>, path: string): Promise<Source> {
+  const archive = await NpzArchive.open(path)
+  const named = (name: string): string => {
+    if (archive.names.includes(name)) return name
+    throw new ColumnUnknownError(path, name, archive.names)
+  }
+  try {
+    const [input, target] = [named(spec.input), spec.target === undefined ? undefined : named(spec.target)]
+    const rows = (await archive.rows(input)) ?? tensorRows(numeric(await archive.array(input), input))
+    const close = (): void => archive.close()
+    if (target === undefined) return { input: inFloat32(rows), paths: [path], close }
+    return { input: inFloat32(rows), target: numeric(await archive.array(target), target), paths: [path], close }
+  } catch (error) {
+    archive.close()
+    throw error
+  }
 }
 
 function numeric(tensor: AnyTensor, name: string): Tensor {
   if (tensor.type === 'string') throw new TrainedModelError(`the array ${shown(name)} holds texts`)
-  if (tensor.type === 'float64')
-    return { ...tensor, type: 'float32', data: Float32Array.from(tensor.data as Float64Array) }
   return tensor
 }
 
 /** Grey images get their one channel. */
-async function fromIdx(paths: readonly string[]): Promise<{ readonly input: Tensor; readonly target: Tensor }> {
-  const [images, target] = [await readIdx(paths[0]!), await readIdx(paths[1]!)]
-  const [count = 0, ...rest] = images.dims
-  const input = rest.length === 2 ? { ...images, dims: [count, 1, ...rest] } : images
-  return { input, target }
+async function fromIdx(images: string, labels: string): Promise<Source> {
+  const [input, target] = [await openIdx(images), await readIdx(labels)]
+  const { dims } = input
+  return { input: dims.length === 2 ? { ...input, dims: [1, ...dims] } : input, target, paths: [images, labels] }
 }
 
-function checkFinite({ type, dims, data }: Tensor, path: string): void {
-  if (type !== 'float32') return
-  const values = data as Float32Array
-  for (let at = 0; at < values.length; at++) {
-    if (Number.isFinite(values[at])) continue
-    const size = dims.slice(1).reduce((product, dim) => product * dim, 1)
-    throw new CellError(path, Math.floor(at / size), placeIn(dims.slice(1), at % size), `${values[at]} is not finite`)
+/** @returns the same rows, whose numbers are looked at as they come: they throw CellError */
+function finiteRows(source: RowSource, path: string): RowSource {
+  if (source.type !== 'float32') return source
+  async function* rows(signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    let row = 0
+    for await (const bytes of source.rows(signal)) {
+      const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+      const odd = values.findIndex((value) => !Number.isFinite(value))
+      if (odd >= 0) throw new CellError(path, row, placeIn(source.dims, odd), `${values[odd]} is not finite`)
+      yield bytes
+      row++
+    }
   }
+  return { ...source, rows }
 }
 
 /** Of a row that has several dimensions, the place along each: "2, 0, 14". */
@@ -158,15 +196,12 @@ function placeIn(dims: readonly number[], at: number): string {
   return places.length === 0 ? '0' : places.join(', ')
 }
 
-/** int64 [rows, length]. @throws LabelError */
-function tokensOf({ dims, data }: Tensor, vocabulary: number, path: string): Tensor {
-  const numbers = Array.from(data, Number)
-  const wrong = numbers.findIndex((token) => !Number.isInteger(token) || token < 0 || token >= vocabulary)
-  if (wrong >= 0) {
-    const length = dims.slice(1).reduce((product, size) => product * size, 1)
-    throw new LabelError(shown(path), Math.floor(wrong / length), numbers[wrong]!, vocabulary)
-  }
-  return { type: 'int64', dims, data: BigInt64Array.from(numbers, BigInt) }
+/** int64 [length] a row: they throw LabelError. */
+function tokenRows(source: RowSource, vocabulary: number, path: string): RowSource {
+  return inWholes(source, (row, numbers) => {
+    const wrong = numbers.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabulary)
+    if (wrong !== undefined) throw new LabelError(shown(path), row, wrong, vocabulary)
+  })
 }
 
 /** int64 classes, or float32 numbers, one a row. @throws LabelError, CellError */

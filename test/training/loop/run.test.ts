@@ -253,19 +253,20 @@ test('folders, checkpoints, labels and budgets that do not fit are refused, and 
       ['x', floats([3, 2], [1, 2, 3, 4, 5, 6])],
       ['y', floats([3], [0, 1, 2])],
       ['odd', floats([3, 2], [1, NaN, 3, 4, 5, 6])],
+      ['fine', floats([3], [0, 1, 1])],
     ]),
   )
   const npz = { ...CLOUDS, features: undefined, target: undefined, task: 'multiclass', classes: 2 }
   const labels = await writePlan(folder, { ...npz, data: { kind: 'npz', path: 'x.npz', input: 'x', target: 'y' } })
   await expect(train(folder, labels, { out })).rejects.toThrow('row 2')
-  const nan = await writePlan(folder, { ...npz, data: { kind: 'npz', path: 'x.npz', input: 'odd', target: 'y' } })
+  const nan = await writePlan(folder, { ...npz, data: { kind: 'npz', path: 'x.npz', input: 'odd', target: 'fine' } })
   await expect(train(folder, nan, { out })).rejects.toThrow('row 0, column "1"')
   const images = floats([2, 2, 3, 4], [...Array<number>(41).fill(0), Infinity, ...Array<number>(6).fill(0)])
   await writeNpz(
     folder.at('images.npz'),
     new Map([
       ['x', images],
-      ['y', floats([3], [0, 1, 1])],
+      ['y', floats([2], [0, 1])],
     ]),
   )
   const deep = await writePlan(folder, { ...npz, data: { kind: 'npz', path: 'images.npz', input: 'x', target: 'y' } })
