@@ -7,6 +7,10 @@ export interface ApiLimits {
   readonly embeddingBytes: number
   /** Bytes of a file of requests for a batch: fifty thousand of some hundred bytes, in memory while they are read. */
   readonly batchBytes: number
+  /** Bytes that are read on, and thrown away, of a body that was refused: clients send first and read then. */
+  readonly discardedBytes: number
+  /** Milliseconds after which a client that sends no more of such a body is cut. */
+  readonly discardSilenceMs: number
   /** Nesting of a JSON body: ours needs 6; deep nesting costs stack in whatever reads it later. */
   readonly jsonDepth: number
   /** Milliseconds for the headers of a request: a browser needs one packet. Slow-loris ends here. */
@@ -58,6 +62,8 @@ export const DEFAULT_LIMITS: ApiLimits = {
   bodyBytes: 1 << 20,
   embeddingBytes: 4 << 20,
   batchBytes: 32 << 20,
+  discardedBytes: 256 << 20,
+  discardSilenceMs: 1_000,
   jsonDepth: 32,
   headersMs: 10_000,
   requestMs: 30_000,

@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { WeftError } from '../errors.ts'
 import { errorBody, errorStatus, publicError } from './error-body.ts'
 import type { ApiLimits } from './limits.ts'
+import { readOn } from './read-on.ts'
 import {
   BodyTooLargeError,
   ContentTypeError,
@@ -44,8 +45,13 @@ export function answerError(parts: ServerParts, cause: unknown, request: Fastify
   logger[status < 500 ? 'debug' : 'warn']({ ...facts, route, status }, 'request failed')
   if (status === 429 || status === 503) void reply.header('retry-after', String(secondsUntil(error, parts)))
   if (status === 401) void reply.header('www-authenticate', 'Bearer')
+  if (status === 413) {
+    // fastify's own wish, of an answer to a body that was not read.
+    void reply.removeHeader('connection')
+    readOn(reply.raw, parts.needs.clock, parts.limits)
+  }
   // The body was not read to its end: the rest of it must not be taken for another request.
-  if (status === 413 || status === 408) void reply.header('connection', 'close')
+  if (status === 408) void reply.header('connection', 'close')
   void reply.code(status).type('application/json; charset=utf-8').send(errorBody(error))
 }
 

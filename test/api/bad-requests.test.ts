@@ -22,10 +22,11 @@ async function stillServes(): Promise<void> {
 }
 
 describe('numbers and types: each a 400 that names the field', () => {
-  const integers = ['max_tokens', 'max_completion_tokens', 'n', 'seed', 'top_logprobs', 'top_k']
+  const integers = ['max_tokens', 'max_completion_tokens', 'n', 'top_logprobs', 'top_k']
   const reals = ['temperature', 'top_p', 'min_p', 'presence_penalty', 'frequency_penalty', 'repetition_penalty']
   const wrong: [field: string, json: string][] = [
     ...integers.flatMap((field) => ['-1', '1.5', '"10"', '[]', 'true', '1e999', '-9007199254740993'].map(pair(field))),
+    ...['1.5', '"10"', '[]', 'true', '1e999', '1e19'].map(pair('seed')),
     ...['max_tokens', 'n', 'top_logprobs', 'top_k'].map(pair2('1e9')),
     ...['max_tokens', 'n', 'max_completion_tokens'].map(pair2('0')),
     ...reals.flatMap((field) => ['"1"', '1e999', '-1e9', '1e9', '{}'].map(pair(field))),
@@ -153,6 +154,30 @@ describe('bodies', () => {
     )
     expect(answer.status).toBe(413)
     expect(JSON.parse(answer.body)).toMatchObject({ weft: { code: 'WEFT-API-013' } })
+    await stillServes()
+  })
+
+  test('a client that sends all of a body that is too large before it reads finds the 413, not a reset', async () => {
+    for (const [size, close] of [
+      [3 << 20, true],
+      [40 << 20, true],
+      [40 << 20, false],
+    ] as const) {
+      const head = `POST ${CHAT} HTTP/1.1\r\nHost: 127.0.0.1:${running.port}\r\nContent-Type: application/json\r\n`
+      const body = Buffer.alloc(size, 'x')
+      const last = close ? 'Connection: close\r\n' : ''
+      // Kept open, the connection takes the next request: the body before it was read to its end.
+      const next = close ? '' : `GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:${running.port}\r\nConnection: close\r\n\r\n`
+      const bytes = Buffer.concat([
+        Buffer.from(`${head}${last}Content-Length: ${size}\r\n\r\n`),
+        body,
+        Buffer.from(next),
+      ])
+      const answer = await raw(running.port, bytes)
+      expect(answer.status).toBe(413)
+      expect(answer.body).toContain('WEFT-API-013')
+      expect(answer.body.includes('HTTP/1.1 200')).toBe(!close)
+    }
     await stillServes()
   })
 

@@ -133,6 +133,18 @@ describe("OpenAI's own client: chat", () => {
     expect(ends.map((chunk) => chunk.choices[0]?.index)).toEqual([0, 1])
   })
 
+  test('seeds of 64 bits and negative ones are taken, as OpenAI does: each is one of ours', async () => {
+    const ask = async (seed: string): Promise<number> => {
+      const body = `{"model":"${MODEL}","messages":[{"role":"user","content":"hi"}],"seed":${seed}}`
+      return (await post(running.url, '/v1/chat/completions', body)).status
+    }
+    for (const seed of ['-1', '-9223372036854775808', '9223372036854775807', '9007199254740991', '0'])
+      expect(await ask(seed), seed).toBe(200)
+    const seeds = running.peer.requests.map((request) => request.sampling.seed)
+    expect(seeds).toEqual([Number.MAX_SAFE_INTEGER, 0, 0, Number.MAX_SAFE_INTEGER, 0])
+    for (const seed of ['1e19', '-1e19', '1.5', '"1"']) expect(await ask(seed), seed).toBe(400)
+  })
+
   test("every option reaches the peer, and what is not said has OpenAI's default", async () => {
     const weft = { placement: 'local', deadline_ms: 5000, speculate: 'draft', draft: 'small' }
     const all = { temperature: 0.5, top_p: 0.9, presence_penalty: 1, frequency_penalty: -1, seed: 7, stop: ['a', 'b'] }

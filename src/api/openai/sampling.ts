@@ -10,17 +10,26 @@ import { InvalidParameterError, UnsupportedParameterError } from '../request-err
 /** Above a million tokens of a vocabulary nothing is cut: no vocabulary is that large. */
 const MAX_TOP_K = 1 << 20
 
+/** Ours are whole numbers that a double holds. */
+const SEED_BITS = 53
+
 /** Token ids as the keys of an object, as OpenAI has them. */
 const logitBias = z
   .record(z.string().regex(/^(?:0|[1-9]\d{0,8})$/, { error: 'expected a token id' }), real(-100, 100))
   .refine((biases) => Object.keys(biases).length <= MAX_BIASES, { error: `more than ${MAX_BIASES} tokens` })
+
+/** OpenAI's are 64-bit and may be negative: what is beyond ours is folded into them, so that equal seeds stay equal. */
+const seed = z
+  .number()
+  .refine((value) => Number.isInteger(value) && Math.abs(value) <= 2 ** 63, { error: 'expected a 64-bit integer' })
+  .transform((value) => Number(BigInt.asUintN(SEED_BITS, BigInt(value))))
 
 export const SHARED_FIELDS = {
   model: name,
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   n: whole(1, MAX_CHOICES).nullish(),
-  seed: whole(0, Number.MAX_SAFE_INTEGER).nullish(),
+  seed: seed.nullish(),
   stop: stop.nullish(),
   max_tokens: whole(1, MAX_TOKENS).nullish(),
   temperature: real(0, 2).nullish(),
