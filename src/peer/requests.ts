@@ -1,8 +1,16 @@
 /** The requests that this peer takes: from prompt to events, counted, listed while they run, ended when it stops. */
 import { toWeftError } from '../errors.ts'
 import { firstContext, isGraphManifest } from '../models/index.ts'
-import type { ModelManifest } from '../models/index.ts'
-import { CancelledError, generate, isWantOfRoom, openSession, PrefixNames, routeOf } from '../pipeline/index.ts'
+import type { GraphManifest, ModelManifest } from '../models/index.ts'
+import {
+  CancelledError,
+  COUNTED_CONTEXTS,
+  generate,
+  isWantOfRoom,
+  openSession,
+  PrefixNames,
+  routeOf,
+} from '../pipeline/index.ts'
 import type {
   DraftModel,
   GenerateEvent,
@@ -201,7 +209,7 @@ export class Requests {
       ? graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
       : this.#decoder(manifest, request, own, signal)
     const decoder = await orAbort(decoding, signal)
-    const promptIds = promptOf(tokenizer, request)
+    const promptIds = promptOf(tokenizer, request, COUNTED_CONTEXTS * contextOf(manifest))
     // Time of steps is told after the end: what is there is of the answers before.
     const counters = (): Record<string, number> => ({ ...telemetry.counters(), step_time: 0 })
     yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal, since })
@@ -300,10 +308,16 @@ function rankOf({ lane, priority }: GenerateRequest): Rank {
 export function promptOf(
   tokenizer: Awaited<ReturnType<Library['tokenizer']>>,
   request: Pick<GenerateRequest, 'input'>,
+  most = Infinity,
 ): number[] {
   const { input } = request
   if (input.kind === 'ids') return [...input.ids]
-  if (input.kind === 'text') return tokenizer.encode(input.text, { special: input.special === true })
+  if (input.kind === 'text') return tokenizer.encode(input.text, { special: input.special === true, most })
   const { messages, tools = [] } = input
-  return tokenizer.encodeChat(messages, { tools }).ids
+  return tokenizer.encodeChat(messages, { tools, most }).ids
+}
+
+/** Tokens of prompt and answer together. */
+function contextOf(manifest: ModelManifest | GraphManifest): number {
+  return isGraphManifest(manifest) ? (manifest.text?.context ?? 0) : manifest.shape.context
 }

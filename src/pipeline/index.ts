@@ -60,7 +60,7 @@ export { AnswerFormatError, FormatUnsupportedError } from './host/grammar/errors
 export { checkedSchema, MAX_SCHEMA_TEXT } from './host/grammar/schema.ts'
 export { DraftHosts } from './draft/draft-hosts.ts'
 export type { DraftHostsNeeds } from './draft/draft-hosts.ts'
-export { ContextFullError } from './origin/errors.ts'
+export { ContextFullError, COUNTED_CONTEXTS } from './origin/errors.ts'
 export { generate } from './origin/generate.ts'
 export type { GenerateNeeds } from './origin/generate.ts'
 export type { DraftModel } from './origin/speculation/drafting.ts'

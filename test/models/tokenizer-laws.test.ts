@@ -74,6 +74,32 @@ describe('byte-level BPE', () => {
 })
 
 describe.each([
+  ['byte-level BPE', bpe],
+  ['SentencePiece with words', spm],
+  ['SentencePiece across words', crossing],
+] as const)('a bound on the ids: %s', (_name, tokenizer) => {
+  it('changes nothing of a text that keeps to it, and shows of every other that it does not', () => {
+    check((text) => {
+      const all = tokenizer.encode(text)
+      for (const most of [0, 1, 3, all.length - 1, all.length, all.length + 1].filter((bound) => bound >= 0)) {
+        const ids = tokenizer.encode(text, { most })
+        if (all.length <= most) expect(ids).toEqual(all)
+        else expect(ids.length).toBeGreaterThan(most)
+      }
+    })
+  })
+
+  it('ends the work on a megabyte soon, in words or in one piece', () => {
+    for (const text of ['the '.repeat(250_000), 'a'.repeat(1 << 20), ' '.repeat(1 << 20), 'x7é!'.repeat(250_000)]) {
+      expect(tokenizer.encode(text, { most: 50 }).length).toBeLessThan(4_000)
+      const chat = tokenizer.encodeChat([{ role: 'user', content: text }], { most: 50 })
+      expect(chat.ids.length).toBeGreaterThan(50)
+      expect(chat.ids.length).toBeLessThan(4_000)
+    }
+  })
+})
+
+describe.each([
   ['that can be cut into words', spm, spmDefinition(PIECES)],
   ['with tokens across words', crossing, spmDefinition([...PIECES, ['e\u2581t', -0.5], ['a\u2581', -20]])],
 ] as const)('SentencePiece %s', (_name, tokenizer, definition) => {

@@ -11,8 +11,8 @@ import { preTokenizer } from './pre-tokenizer.ts'
 import type { Vocabulary } from './vocabulary.ts'
 import { cachedByWord } from './word-cache.ts'
 
-/** Appends the ids of a text without special tokens. */
-export type PlainEncoder = (text: string, ids: number[]) => void
+/** Appends the ids of a text without special tokens; once `ids` has more than `most`, the rest may be left out. */
+export type PlainEncoder = (text: string, ids: number[], most?: number) => void
 
 export interface Merges {
   readonly ranks: PairTable
@@ -33,9 +33,29 @@ export function createBpeEncoder(vocabulary: Vocabulary): PlainEncoder {
     }
     return mergeBytes(utf8, bytes, merges)
   })
-  return (text, ids) => {
-    for (const word of words.split(text)) for (const id of encodeWord(word)) ids.push(id)
+  const longest = longestOf(vocabulary)
+  return (text, ids, most = Infinity) => {
+    for (const word of words.split(text)) {
+      // So many bytes make more tokens than there is room for, whatever follows them.
+      const enough = (most - ids.length + 1) * longest
+      const found = word.length > enough ? mergeBytes(keptBytes(word, bytes, enough), bytes, merges) : encodeWord(word)
+      for (const id of found) ids.push(id)
+      if (ids.length > most) return
+    }
   }
+}
+
+/** Characters of the longest token, which are its bytes where it is written in the alphabet of bytes. */
+export function longestOf({ plain }: Vocabulary): number {
+  let longest = 0
+  for (const text of plain.keys()) longest = Math.max(longest, text.length)
+  return longest
+}
+
+/** The first bytes that have a token, as many as said. */
+function keptBytes(word: string, bytes: Int32Array, most: number): Uint8Array {
+  const kept = Buffer.from(word).filter((byte) => (bytes[byte] as number) >= 0)
+  return kept.subarray(0, most)
 }
 
 function inAlphabet(bytes: Uint8Array): string {

@@ -71,7 +71,9 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
         : protect(text, chat, render, compiled.source)
     const first = encoded.spans[0]
     const hasBos = first !== undefined && first.start === 0 && first.id === bos
-    const ids = encodeSpans(encoded.text, encoded.spans, { addEos: false, ...(hasBos ? { addBos: false } : {}) })
+    const { most = Infinity } = options
+    const given: EncodeOptions = { addEos: false, most, ...(hasBos ? { addBos: false } : {}) }
+    const ids = encodeSpans(encoded.text, encoded.spans, given)
     return { ids, text: encoded.text }
   }
 }

@@ -3,7 +3,7 @@
  * token that two neighbours make, the highest first, or by a list of merges, which is how the hub's files have it; what
  * no token covers becomes byte tokens. Serves llama2.c's tokenizers too, which are the same algorithm.
  */
-import { readMerges } from './bpe.ts'
+import { longestOf, readMerges } from './bpe.ts'
 import type { PlainEncoder } from './bpe.ts'
 import { TOKEN_TYPE } from './definition.ts'
 import { TokenizerDefinitionError } from './errors.ts'
@@ -25,16 +25,21 @@ export function createSpmEncoder(vocabulary: Vocabulary): PlainEncoder {
   // No token goes across the start of a word, so words can be encoded apart, and remembered.
   const wordly = ![...vocabulary.plain.keys()].some((text) => MARK_INSIDE.test(text))
   const encodeWord = cachedByWord(merge)
-  return (text, ids) => {
+  const longest = longestOf(vocabulary)
+  return (text, ids, most = Infinity) => {
     const start = ids.length
     const marked = text.replaceAll(' ', SPACE_MARK)
     const words = wordly ? (marked.match(WORDS) ?? []) : [marked]
     for (const word of words) {
-      for (const id of wordly ? encodeWord(word) : merge(word)) {
+      // So many characters make more tokens than there is room for; but of the unknown many may become one.
+      const enough = joinUnknown ? Infinity : (most - ids.length + 1) * longest
+      const part = word.length > enough ? word.slice(0, enough).toWellFormed() : word
+      for (const id of wordly ? encodeWord(part) : merge(part)) {
         // SentencePiece makes one unknown of several in a row.
         const repeats = joinUnknown && id === unk && ids.length > start && ids.at(-1) === unk
         if (!repeats) ids.push(id)
       }
+      if (ids.length > most) return
     }
   }
 }
@@ -45,7 +50,7 @@ type WordEncoder = (word: string) => readonly number[]
 function scoreMerger(vocabulary: Vocabulary, encodeUncovered: Uncovered): WordEncoder {
   const { plain } = vocabulary
   const rankOf = scoreRanks(vocabulary)
-  const longest = [...plain.keys()].reduce((length, text) => Math.max(length, text.length), 0)
+  const longest = longestOf(vocabulary)
   return (word) => {
     const { starts, count } = characters(word)
     const ends = starts.slice(1)

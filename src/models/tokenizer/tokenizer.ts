@@ -52,10 +52,11 @@ export function createTokenizer(definition: TokenizerDefinition, needs: Tokenize
       if (end <= done) return
       const piece = text.slice(done, end)
       const prefixed = scheme !== undefined && piece.startsWith(' ') ? piece : prefix + piece
-      encodePlain(form === undefined ? prefixed : prefixed.normalize(form), ids)
+      encodePlain(form === undefined ? prefixed : prefixed.normalize(form), ids, options.most)
       prefix = ''
     }
     for (const [index, { id, start, end }] of spans.entries()) {
+      if (ids.length > (options.most ?? Infinity)) return ids
       plainUpTo(left.has(id) ? start - blanks(LAST_BLANKS, text.slice(done, start)) : start)
       ids.push(id)
       prefix = scheme === 'metaspace-first' ? '' : spacePrefix

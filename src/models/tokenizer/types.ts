@@ -32,6 +32,11 @@ export interface EncodeOptions {
   readonly addBos?: boolean
   /** Appends the token that ends a text. @default as the model has it (`add_eos`) */
   readonly addEos?: boolean
+  /**
+   * Of a text with more ids than this only its first are made, more than `most`: what is refused for its length need not
+   * be read to its end. @default no bound
+   */
+  readonly most?: number
 }
 
 export interface DecodeOptions {
@@ -46,6 +51,8 @@ export interface EncodeChatOptions {
   readonly special?: boolean
   /** @default none */
   readonly tools?: readonly Tool[]
+  /** As of a text. @default no bound */
+  readonly most?: number
 }
 
 export interface EncodedChat {

@@ -35,8 +35,11 @@ export function createUnigramEncoder(vocabulary: Vocabulary): PlainEncoder {
     }
     return ids
   })
-  return (text, ids) => {
-    for (const word of cut(normalize(text))) for (const id of encodeWord(word)) ids.push(id)
+  return (text, ids, most = Infinity) => {
+    for (const word of cut(normalize(text))) {
+      for (const id of encodeWord(word)) ids.push(id)
+      if (ids.length > most) return
+    }
   }
 }
 

@@ -17,6 +17,9 @@ export class EmptyPromptError extends WeftError {
   }
 }
 
+/** Of a prompt that is refused people want to know by how much; a megabyte is not counted to its end for that. */
+export const COUNTED_CONTEXTS = 4
+
 export class ContextFullError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-INF-041',
@@ -27,8 +30,10 @@ export class ContextFullError extends WeftError {
     http: 400,
   }
 
+  /** `tokens`: no more than `COUNTED_CONTEXTS` contexts of them need to have been counted. */
   constructor(tokens: number, context: number) {
-    super(ContextFullError.info, `the prompt has ${tokens} tokens, the context holds ${context}`, {
+    const many = `${tokens > COUNTED_CONTEXTS * context ? 'at least ' : ''}${tokens} tokens`
+    super(ContextFullError.info, `the prompt has ${many}, the context holds ${context}`, {
       details: { tokens, context },
     })
   }
