@@ -97,6 +97,22 @@ export class DeployFailedError extends WeftError {
   }
 }
 
+export class AbsentPeerError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-PLN-021',
+    title: 'Placement on a peer that is away',
+    meaning: 'A placement by hand names a peer that is known and cannot be reached, so its blocks could not be loaded.',
+    remedy: 'Start that peer, or name another one; weft peers shows who is connected. What was deployed before stands.',
+    exit: EXIT.unreachable,
+    http: 503,
+    retryable: true,
+  }
+
+  constructor(peer: string) {
+    super(AbsentPeerError.info, `${peer} is named in the placement, and cannot be reached`, { details: { peer } })
+  }
+}
+
 export class OfflineError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-NET-040',
@@ -249,6 +265,7 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   AdapterUnknownError.info,
   ModelInUseError.info,
   DeployFailedError.info,
+  AbsentPeerError.info,
   OfflineError.info,
   DiskQuotaError.info,
   LastCopyError.info,

@@ -10,11 +10,12 @@ import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement 
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
 import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
-import { DeployFailedError } from './errors.ts'
+import { AbsentPeerError, DeployFailedError } from './errors.ts'
 import type { Library } from './library.ts'
 import { planInput } from './plan-input.ts'
 import type { PlanNeeds, PlanWishes } from './plan-input.ts'
 import { TakingUp } from './take-up.ts'
+import { NamedPeers } from './named-peers.ts'
 import type { PlacementStatus, ProgressSink } from './types.ts'
 
 /** A peer that has to fetch its blocks over a slow link takes long; one that says nothing is not waited for. */
@@ -86,6 +87,11 @@ export class Placing {
     const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
     const replicas = byHand ? (placement.replicas ?? []) : []
     this.check(manifest, stages, replicas)
+    const peers = byHand ? [...stages, ...replicas].map(({ peer }) => peer) : []
+    const named = new NamedPeers(peers, (peer) => this.#isConnected(peer), this.#needs.clock)
+    // Before anything is published: what stands goes on where this one cannot be.
+    await named.arrived(signal)
+    const before = this.placement(manifest.model)
     const objective = byHand ? 'latency' : (placement ?? 'latency')
     const published = await this.publish(manifest, {
       kind: byHand ? 'hand' : 'chosen',
@@ -93,9 +99,20 @@ export class Placing {
       replicas,
       note: { origin: this.#needs.self, objective, without: this.#without(manifest.model) },
     })
-    await this.#ready(manifest, published, progress, signal)
+    try {
+      await this.#ready(manifest, published, progress, signal, named)
+    } catch (error) {
+      if (error instanceof AbsentPeerError) await this.#restore(manifest, before, published)
+      throw error
+    }
     const { model, epoch, author, kind, stages: standing } = this.placement(manifest.model) ?? published
     return { schema: 'weft.placement/1', model, epoch, author, kind, stages: standing }
+  }
+
+  async #restore(manifest: AnyManifest, before: MeshPlacement | undefined, failed: MeshPlacement): Promise<void> {
+    if (before?.digest !== manifest.digest || before.stages.length === 0 || !this.#stands(failed)) return
+    const { kind, stages, replicas, note } = before
+    await this.publish(manifest, { kind, stages, replicas, ...(note === undefined ? {} : { note }) })
   }
 
   /** It stands from now on, and takes the place of the one before. */
@@ -151,6 +168,7 @@ export class Placing {
     placement: MeshPlacement,
     progress: ProgressSink,
     signal?: AbortSignal,
+    named?: NamedPeers,
   ): Promise<void> {
     const { clock } = this.#needs
     const wanted = [...placement.stages, ...placement.replicas].map((stage) => ({
@@ -173,6 +191,7 @@ export class Placing {
       const failure = this.#takingUp.failures.get(manifest.digest)
       if (failure !== undefined && waiting.some((stage) => stage.peer === this.#needs.self))
         throw new DeployFailedError(manifest.model, names, failure)
+      named?.checkLost(waiting.map(({ peer }) => peer))
       if (clock.now() > until) throw new DeployFailedError(manifest.model, names, 'the time for it has passed')
       await clock.sleep(50, signal)
     }
@@ -277,8 +296,11 @@ export class Placing {
   }
 
   #isHere(peer: string, model: string): boolean {
-    const { self, mesh, quarantine } = this.#needs
-    if (quarantine?.has(peer, model) === true) return false
+    return this.#needs.quarantine?.has(peer, model) !== true && this.#isConnected(peer)
+  }
+
+  #isConnected(peer: string): boolean {
+    const { self, mesh } = this.#needs
     return peer === ORIGIN || peer === self || mesh?.state(peer) === 'connected'
   }
 
