@@ -189,13 +189,13 @@ export class Requests {
     const since = this.#needs.clock.now()
     const { signal, stop } = deadlineFrom(this.#needs.clock, ended, request.deadline)
     try {
-      yield* this.#runWithin(request, own, signal, since)
+      yield* this.#within(request, own, signal, since)
     } finally {
       stop()
     }
   }
 
-  async *#runWithin(
+  async *#within(
     request: GenerateRequest,
     own: Own,
     signal: AbortSignal,

@@ -119,7 +119,9 @@ describe('a hop', () => {
     await send([plain(WIDTH)], 3)
     expect(given()).toBe(1)
     expect(told()).toEqual([{ peer: 'before', why, gone: false }])
-    expect(found).toEqual([{ kind, peer: 'before', origin: 'origin', digest: DIGEST, block: 4, position: 2, isStated: false }])
+    expect(found).toEqual([
+      { kind, peer: 'before', origin: 'origin', digest: DIGEST, block: 4, position: 2, isStated: false },
+    ])
   })
 
   it('takes rows of any size where nobody has measured them, and what are no numbers never', async () => {
