@@ -186,22 +186,17 @@ export class Requests {
   }
 
   async *#run(request: GenerateRequest, own: Own, ended: AbortSignal): AsyncGenerator<GenerateEvent> {
-    const since = this.#needs.clock.now()
     const { signal, stop } = deadlineFrom(this.#needs.clock, ended, request.deadline)
     try {
-      yield* this.#within(request, own, signal, since)
+      yield* this.#within(request, own, signal)
     } finally {
       stop()
     }
   }
 
-  async *#within(
-    request: GenerateRequest,
-    own: Own,
-    signal: AbortSignal,
-    since: number,
-  ): AsyncGenerator<GenerateEvent> {
+  async *#within(request: GenerateRequest, own: Own, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
     const { clock, library, telemetry } = this.#needs
+    const since = clock.now()
     const manifest = await library.resolve(request.model, signal)
     const tokenizer = await library.tokenizer(manifest, signal)
     checkRequest(request, { vocabulary: tokenizer.vocabulary, isGraph: isGraphManifest(manifest) })
