@@ -1,15 +1,16 @@
 /**
  * Three sites on hosts of their own (shared/netlab): a cluster is founded, two join over the network, a model is served, one
- * is removed in mid-answer, another is lost and comes back from its backup, and the audit log of the first verifies elsewhere.
+ * is removed in mid-answer and not let in again, another is lost and comes back from its backup on a fourth machine, which has
+ * nothing else, and the audit log of the first verifies there, and does not where a word of it was changed.
  */
-import { writeFile } from 'node:fs/promises'
+import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { BIN, json, weft } from '../cli/support.ts'
 import type { Outcome } from '../cli/support.ts'
 import { isWhole } from '../whole.ts'
 import { netlabFor } from './netlab.ts'
-import { answer, codeOf, createLab, endProcess, greedy, joined, placement, TINY, until } from './support.ts'
+import { answer, codeOf, counter, createLab, endProcess, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
 const { why, netlab, on } = netlabFor('cer')
@@ -24,7 +25,7 @@ describe.skipIf(skipped !== undefined)(
     let secret: string
 
     beforeAll(async () => {
-      netlab('up', '3', '--rtt', '20')
+      netlab('up', '4', '--rtt', '20')
       lab = await createLab()
       secret = lab.home('secret')
       await writeFile(secret, 'six words that nobody would guess\n', { mode: 0o600 })
@@ -64,6 +65,9 @@ describe.skipIf(skipped !== undefined)(
       await a.access.deploy('tiny', stages, () => undefined)
       const expected = await answer(a, greedy('tiny', LONG, { placement: 'local' }))
 
+      const old = { recursive: true, filter: (path: string) => !path.endsWith('.sock') }
+      await cp(lab.home('c'), lab.home('c-old'), old)
+
       let revoked: Promise<unknown> | undefined
       const got = await answer(a, greedy('tiny', LONG, { deadline: 90_000 }), (count) => {
         if (count === 20) revoked = a.access.cluster({ do: 'revoke', peer: c.id, reason: 'the contract ended' })
@@ -71,27 +75,57 @@ describe.skipIf(skipped !== undefined)(
       await revoked
       expect(got.error).toBeUndefined()
       expect(got.ids).toEqual(expected.ids)
+      expect(got.reroutes[0]?.lost).toContain(c.id)
       expect(got.reroutes.at(-1)?.route.map(({ peer }) => peer)).not.toContain(c.id)
+      // nor does what it was before help it: who has taken in the removal cuts it off before it can say a word
+      await endProcess(c.child)
+      await lab.start('c-old', ['--bootstrap', a.addresses[0]!], on(3))
+      await until('it is not let in', async () => (await counter(a, 'members_refused')) > 0)
 
       const backup = ['--to', lab.home('backup'), '--passphrase-file', secret]
       expect(await command(2, 'b', 'backup', 'create', ...backup)).toMatchObject({ status: 0 })
       await endProcess(b.child)
       const restore = ['--from', lab.home('backup'), '--passphrase-file', secret]
-      expect(await command(2, 'again', 'backup', 'restore', ...restore)).toMatchObject({ status: 0 })
-      const again = await start('again', 2)
+      expect(await command(4, 'again', 'backup', 'restore', ...restore)).toMatchObject({ status: 0 })
+      const again = await start('again', 4)
       expect(again.id).toBe(b.id)
       await joined([a, again])
+      // the others had taken its blocks meanwhile
+      const anew = placement('tiny', [
+        [a, 0, 1],
+        [again, 1, 7],
+        [a, 7, 8],
+      ])
+      await a.access.deploy('tiny', anew, () => undefined)
       await until('it serves again', async () => {
-        const { ids, error } = await answer(a, greedy('tiny', 8))
+        const { ids, error, route } = await answer(a, greedy('tiny', 8))
         if (error === undefined) expect(ids).toEqual(expected.ids.slice(0, 8))
         else expect(NOT_YET).toContain(codeOf(error))
-        return error === undefined
+        return route.some(({ peer }) => peer === again.id)
       })
 
       const file = join(lab.home('exported.jsonl'))
       expect(await command(1, 'a', 'audit', 'export', '--out', file)).toMatchObject({ status: 0 })
-      expect(await command(2, 'again', 'audit', 'verify', file)).toMatchObject({ status: 0 })
-      expect(await command(2, 'again', 'audit', 'verify')).toMatchObject({ status: 0 })
+      expect(await command(4, 'again', 'audit', 'verify', file)).toMatchObject({ status: 0 })
+      expect(await command(4, 'again', 'audit', 'verify')).toMatchObject({ status: 0 })
+      const lines = await readFile(file, 'utf8')
+      const told = entriesOf(lines)
+      const removed = `peer:${c.id}`
+      expect(told).toContainEqual(expect.objectContaining({ what: 'membership.revoke', target: removed, result: 'ok' }))
+      expect(told).toContainEqual(expect.objectContaining({ what: 'peer.refused', who: removed, result: 'refused' }))
+      const changed = lab.home('changed.jsonl')
+      await writeFile(changed, lines.replaceAll(c.id, b.id))
+      const refused = await command(4, 'again', 'audit', 'verify', changed)
+      expect(refused.status).not.toBe(0)
+      expect(refused.stderr).toMatch(/WEFT-TRU-\d+/)
     }, 240_000)
   },
 )
+
+/** What an exported log says, entry by entry. */
+function entriesOf(exported: string): unknown[] {
+  return exported
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse((JSON.parse(line) as { content?: string }).content ?? '{}') as unknown)
+}
