@@ -5,7 +5,7 @@
  *
  * There is no pair of a large and a small model here, so one is made of one file: the model has layers that add nothing besides its
  * own (it computes as a larger one, and says what the file does), the draft lacks some of them (it is wrong as a smaller one is).
- * `node bench/draft.ts [MODEL.gguf] [--rtt 10,50] [--rate 100] [--rounds 1] [--tokens 64] [--prompts 2] [--idle 60] [--drop 18-22]`
+ * `node bench/draft.ts [MODEL.gguf] [--rtt 10,50] [--rate 100] [--rounds 5] [--tokens 64] [--prompts 2] [--idle 60] [--drop 18-22]`
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -18,6 +18,7 @@ import type { RealPeer } from '../test/integration/support.ts'
 import { layersOf, withLayers } from '../test/models/support/gguf-layers.ts'
 import { PROMPTS } from './support/prompts.ts'
 import type { BenchPrompt } from './support/prompts.ts'
+import { median } from './support/median.ts'
 import { overThree } from './support/three-stages.ts'
 
 const WAYS = {
@@ -50,7 +51,6 @@ interface Wishes {
 
 const { why, netlab, on } = netlabFor('draft')
 
-const median = (values: readonly number[]): number => values.toSorted((one, other) => one - other)[values.length >> 1]!
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 async function run(origin: RealPeer, prompt: BenchPrompt, way: Way, tokens: number): Promise<Run> {
@@ -113,7 +113,7 @@ async function main(): Promise<void> {
     options: {
       rtt: { type: 'string', default: '10,50' },
       rate: { type: 'string', default: '100' },
-      rounds: { type: 'string', default: '1' },
+      rounds: { type: 'string', default: '5' },
       tokens: { type: 'string', default: '64' },
       prompts: { type: 'string', default: '2' },
       idle: { type: 'string', default: '60' },

@@ -18,6 +18,7 @@ import { parseArgs } from 'node:util'
 import { channelOverSocket, DTYPE, frame } from '../src/net/index.ts'
 import type { Channel } from '../src/net/index.ts'
 import { bareTrip } from './support/bare-tcp.ts'
+import { median } from './support/median.ts'
 import { startNetwork } from './support/network.ts'
 
 /** A row of width 1,024 in f16. */
@@ -121,20 +122,21 @@ async function main(rounds: number, trips: number, pause: number, json: boolean)
     ['bare TCP', () => bare(PAYLOAD)],
     ['hop', hopTrip(channelOverSocket(local, 'peer'))],
   ]
-  const best = new Map<string, number>()
+  const seen = new Map<string, number[]>()
   for (let round = 0; round <= rounds; round++) {
     for (const wait of [0, pause]) {
       for (const [name, trip] of ways) {
         const micros = await measure(trip, trips, wait)
-        // the first round warms up; of the others the least disturbed one counts
-        if (round > 0) best.set(`${name} ${wait}`, Math.min(micros, best.get(`${name} ${wait}`) ?? Infinity))
+        const key = `${name} ${wait}`
+        // The first round warms up.
+        if (round > 0) seen.set(key, [...(seen.get(key) ?? []), micros])
       }
     }
   }
   const rows = [0, pause].map((wait) => ({
     pause: wait,
-    bare: best.get(`bare TCP ${wait}`)!,
-    hop: best.get(`hop ${wait}`)!,
+    bare: median(seen.get(`bare TCP ${wait}`)!),
+    hop: median(seen.get(`hop ${wait}`)!),
   }))
   report(rows, json)
   for (const { child } of [near, far, host]) child.disconnect()
@@ -148,7 +150,7 @@ function report(rows: readonly { pause: number; bare: number; hop: number }[], j
     process.stdout.write(`${JSON.stringify({ schema: 'weft.bench.hop/1', machine, unit: 'us', bytes: BYTES, rows })}\n`)
     return
   }
-  process.stdout.write(`One way, ${BYTES / 1024} KB, p50, best of the rounds. ${machine}\n\n`)
+  process.stdout.write(`One way, ${BYTES / 1024} KB, median of the rounds' medians. ${machine}\n\n`)
   process.stdout.write(
     '| | bare TCP, two processes, us | host, peer, peer, host, us | ratio |\n| --- | --- | --- | --- |\n',
   )

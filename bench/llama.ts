@@ -1,8 +1,8 @@
 /**
- * One weft process against llama.cpp on the same file and threads: decoding and prefill, in turns within one run, best
- * of the rounds. `llama-bench` is taken from the PATH; without it weft is measured alone.
+ * One weft process against llama.cpp on the same file and threads: decoding and prefill, in turns within one run,
+ * medians of the rounds. `llama-bench` is taken from the PATH; without it weft is measured alone.
  *
- *   node bench/llama.ts [MODEL.gguf] [--json] [--rounds 4] [--threads 1,2] [--tokens 64] [--prompt 512]
+ *   node bench/llama.ts [MODEL.gguf] [--json] [--rounds 5] [--threads 1,2] [--tokens 64] [--prompt 512]
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,6 +19,7 @@ import type { GenerateStats } from '../src/pipeline/index.ts'
 import { socketPath, systemClock } from '../src/util/index.ts'
 import { BIN, endProcess, TINY } from '../test/integration/support.ts'
 import { freshPrompt } from './support/fresh-prompt.ts'
+import { medians } from './support/median.ts'
 
 const TOOL = 'llama-bench'
 /** llama-bench decodes from an empty context; this many rows are as good as none. */
@@ -91,26 +92,20 @@ function measureLlama(file: string, threads: number, sizes: Sizes): Speed | null
   return { decode: speed(true), prefill: speed(false) }
 }
 
-function better(one: Speed | null, other: Speed | null): Speed | null {
-  if (one === null || other === null) return one ?? other
-  return { decode: Math.max(one.decode, other.decode), prefill: Math.max(one.prefill, other.prefill) }
-}
-
 /** All sides in turns, round after round. */
 async function measure(home: string, file: string, threads: number, sizes: Sizes, beside: boolean): Promise<Row[]> {
   const weft = await startWeft(home, threads)
   try {
-    const best = new Map<Form, Speed>()
-    let llama: Speed | null = null
+    const runs = new Map<Form, Speed[]>(FORMS.map((form) => [form, []]))
+    const theirs: Speed[] = []
     for (const form of FORMS) await generate(weft.access, form, SHORT_PROMPT, 4)
     for (let round = 0; round < sizes.rounds; round++) {
-      for (const form of FORMS) {
-        const speed = await measureWeft(weft.access, form, sizes)
-        best.set(form, better(best.get(form) ?? null, speed)!)
-      }
-      if (beside) llama = better(llama, measureLlama(file, threads, sizes))
+      for (const form of FORMS) runs.get(form)!.push(await measureWeft(weft.access, form, sizes))
+      const speed = beside ? measureLlama(file, threads, sizes) : null
+      if (speed !== null) theirs.push(speed)
     }
-    return FORMS.map((weights) => ({ threads, weights, weft: best.get(weights)!, llama }))
+    const llama = theirs.length === 0 ? null : medians(theirs)
+    return FORMS.map((weights) => ({ threads, weights, weft: medians(runs.get(weights)!), llama }))
   } finally {
     await weft.stop()
   }
@@ -132,7 +127,7 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       json: { type: 'boolean', default: false },
-      rounds: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '5' },
       threads: { type: 'string', default: '1,2' },
       tokens: { type: 'string', default: '64' },
       prompt: { type: 'string', default: '512' },
@@ -164,7 +159,7 @@ function report(rows: readonly Row[], model: string, sizes: Sizes, json: boolean
     return
   }
   const { rounds, tokens, prompt } = sizes
-  out(`${model}: ${tokens} tokens decoded, ${prompt} prefilled, best of ${rounds} rounds. ${machine}`)
+  out(`${model}: ${tokens} tokens decoded, ${prompt} prefilled, medians of ${rounds} rounds. ${machine}`)
   out('')
   out('| threads | weights of weft | decode, tokens/s | llama.cpp | ratio | prefill, tokens/s | llama.cpp | ratio |')
   out('|---|---|---|---|---|---|---|---|')

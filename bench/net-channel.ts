@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util'
 import { channelToOwn, DTYPE, frame } from '../src/net/index.ts'
 import type { Channel } from '../src/net/index.ts'
 import { bareTrip } from './support/bare-tcp.ts'
+import { medians } from './support/median.ts'
 import { startNetwork } from './support/network.ts'
 
 const SIZES = [2 << 10, 64 << 10]
@@ -107,20 +108,20 @@ async function main(): Promise<void> {
     ['channel, lane', channelTrip(await network.openLane(there.id, ECHO))],
     ['channel, local socket', channelTrip(channelToOwn(local, 'bench'))],
   ]
-  const best = new Map<string, Result>()
+  const seen = new Map<string, Result[]>()
   for (let round = 0; round <= Number(values.rounds); round++) {
     for (const size of SIZES) {
       for (const [name, trip] of ways) {
         const result = await measure(trip, size, Number(values.trips))
         const key = `${name} ${size}`
-        // the first round warms up; of the others the least disturbed one counts
-        if (round > 0 && result.p50 < (best.get(key)?.p50 ?? Infinity)) best.set(key, result)
+        // The first round warms up.
+        if (round > 0) seen.set(key, [...(seen.get(key) ?? []), result])
       }
     }
   }
   report(
     ways.map(([name]) => name),
-    best,
+    new Map([...seen].map(([key, results]) => [key, medians(results)] as const)),
     values.json,
   )
   child.disconnect()
@@ -129,12 +130,12 @@ async function main(): Promise<void> {
   await network.stop()
 }
 
-function report(names: readonly string[], best: ReadonlyMap<string, Result>, json: boolean): void {
+function report(names: readonly string[], results: ReadonlyMap<string, Result>, json: boolean): void {
   const machine = `${cpus()[0]?.model ?? 'unknown'} x ${cpus().length}, Node ${process.version}, load ${loadavg()[0]!.toFixed(1)}`
   const rows = SIZES.flatMap((size) =>
     names.map((name) => {
-      const { p50, p99 } = best.get(`${name} ${size}`)!
-      return { size, name, p50, p99, ratio: p50 / best.get(`${names[0]} ${size}`)!.p50 }
+      const { p50, p99 } = results.get(`${name} ${size}`)!
+      return { size, name, p50, p99, ratio: p50 / results.get(`${names[0]} ${size}`)!.p50 }
     }),
   )
   if (json) {
@@ -146,7 +147,7 @@ function report(names: readonly string[], best: ReadonlyMap<string, Result>, jso
       `| ${size / 1024} KB | ${name} | ${p50.toFixed(0)} | ${p99.toFixed(0)} | ${ratio.toFixed(2)} |`,
   )
   const head = ['| payload | way | p50 us | p99 us | p50 against bare TCP |', '| --- | --- | --- | --- | --- |']
-  process.stdout.write(`Round trips between two processes, best of the rounds. ${machine}\n\n`)
+  process.stdout.write(`Round trips between two processes, medians of the rounds. ${machine}\n\n`)
   process.stdout.write(`${[...head, ...lines].join('\n')}\n`)
 }
 

@@ -18,6 +18,7 @@ import { parseArgs } from 'node:util'
 import { GraphPipeline } from '../src/pipeline/index.ts'
 import { systemClock } from '../src/util/index.ts'
 import { convolutions, FRAMES, inputsOf } from './support/convolutions.ts'
+import { median } from './support/median.ts'
 import { spentBy } from './support/processor-time.ts'
 import type { Tensors } from '../src/pipeline/index.ts'
 
@@ -68,8 +69,6 @@ async function repeated(run: () => Promise<GraphResult>): Promise<readonly numbe
 }
 
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0)
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!
-
 /** All units once: milliseconds that passed, and of processor time. */
 interface Round {
   readonly wall: number

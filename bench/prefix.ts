@@ -7,11 +7,8 @@
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { answer, createLab, greedy, TINY } from '../test/integration/support.ts'
+import { median } from './support/median.ts'
 import { overThree } from './support/three-stages.ts'
-
-function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[values.length >> 1]!
-}
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({

@@ -1,10 +1,10 @@
 /**
  * A model over two stages here and by llama.cpp's RPC, on the same links with the same threads, in turns within one run:
- * decoding and prefill, the best of the rounds of each. Two ways to lay it out: the origin without a layer and two servers;
+ * decoding and prefill, medians of the rounds. Two ways to lay it out: the origin without a layer and two servers;
  * the origin with half of them and one server. `llama-bench` and `rpc-server` (or `ggml-rpc-server`) are taken from the PATH;
  * without them weft is measured alone. An RTT of 0 is the loopback; longer ones are hosts in network namespaces (root, Linux).
  *
- *   node bench/rpc.ts [MODEL.gguf] [--llama FILE.gguf] [--weights auto] [--rtt 0,10,50] [--rate 100] [--rounds 3]
+ *   node bench/rpc.ts [MODEL.gguf] [--llama FILE.gguf] [--weights auto] [--rtt 0,10,50] [--rate 100] [--rounds 5]
  *                     [--tokens 64] [--prompt 512] [--threads 1] [--json]
  *
  * `--llama`: another file of the same model for llama.cpp, where that is its quicker form.
@@ -24,6 +24,7 @@ import { netlabFor } from '../test/integration/netlab.ts'
 import { createLab, joined, placement, TINY, until } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
 import { freshPrompt } from './support/fresh-prompt.ts'
+import { medians } from './support/median.ts'
 
 const BENCH = 'llama-bench'
 const SERVERS = ['rpc-server', 'ggml-rpc-server']
@@ -54,9 +55,8 @@ interface Row {
 
 const { why, netlab, on } = netlabFor('rpc')
 
-function better(one: Speed | undefined, other: Speed): Speed {
-  if (one === undefined) return other
-  return { decode: Math.max(one.decode, other.decode), prefill: Math.max(one.prefill, other.prefill) }
+function note<Key>(runs: Map<Key, Speed[]>, key: Key, speed: Speed): void {
+  runs.set(key, [...(runs.get(key) ?? []), speed])
 }
 
 async function weftRun(origin: RealPeer, where: 'local' | PlacementFile, rows: number, tokens: number): Promise<Speed> {
@@ -169,25 +169,23 @@ async function measure(files: Files, rtt: number, rate: string, sizes: Sizes): P
       ]),
     }
     const layers = blocks - 2
-    const [ours, theirs] = [new Map<Row['layout'], Speed>(), new Map<Layout, Speed>()]
+    const [ours, theirs] = [new Map<Row['layout'], Speed[]>(), new Map<Layout, Speed[]>()]
     for (const where of ['local', ...Object.values(layouts)] as const) await weftRun(a, where, SHORT_PROMPT, 4)
     for (let round = 0; round < sizes.rounds; round++) {
-      if (rtt === 0) ours.set('one process', better(ours.get('one process'), await weftSpeed(a, 'local', fitted)))
+      if (rtt === 0) note(ours, 'one process', await weftSpeed(a, 'local', fitted))
       for (const layout of LAYOUTS) {
-        ours.set(layout, better(ours.get(layout), await weftSpeed(a, layouts[layout], fitted)))
+        note(ours, layout, await weftSpeed(a, layouts[layout], fitted))
         if (servers.length === 0) continue
         const isBoth = layout === 'two servers'
         const at = servers.slice(0, isBoth ? 2 : 1).map((server) => server.at)
         const speed = await llamaSpeed(files.llama, at, isBoth ? 99 : layers >> 1, fitted, within(1))
-        theirs.set(layout, better(theirs.get(layout), speed))
+        note(theirs, layout, speed)
       }
     }
-    return [...ours].map(([layout, weft]) => ({
-      rtt_ms: rtt,
-      layout,
-      weft,
-      llama: layout === 'one process' ? null : (theirs.get(layout) ?? null),
-    }))
+    return [...ours].map(([layout, runs]) => {
+      const llama = layout === 'one process' ? undefined : theirs.get(layout)
+      return { rtt_ms: rtt, layout, weft: medians(runs), llama: llama === undefined ? null : medians(llama) }
+    })
   } finally {
     for (const { child } of servers) await end(child)
     await lab.stop()
@@ -214,7 +212,7 @@ async function main(): Promise<void> {
       weights: { type: 'string', default: 'auto' },
       rtt: { type: 'string', default: '0' },
       rate: { type: 'string', default: '100' },
-      rounds: { type: 'string', default: '3' },
+      rounds: { type: 'string', default: '5' },
       tokens: { type: 'string', default: '64' },
       prompt: { type: 'string', default: '512' },
       threads: { type: 'string', default: '1' },
@@ -244,7 +242,7 @@ function report(rows: readonly Row[], files: Files, rate: string, sizes: Sizes, 
     return
   }
   out(
-    `${machine}; links of ${rate} Mbit; weft: ${names.model} (${names.weights}); llama.cpp: ${names.llama}; best of ${sizes.rounds}`,
+    `${machine}; links of ${rate} Mbit; weft: ${names.model} (${names.weights}); llama.cpp: ${names.llama}; medians of ${sizes.rounds}`,
   )
   out('')
   out(`| links | layout | decode | llama.cpp RPC | ratio | prefill of ${sizes.prompt} | llama.cpp RPC | ratio |`)

@@ -2,7 +2,7 @@
  * Tokens a second with guesses and without, over links of some length: hosts in network namespaces (root and Linux only), the
  * origin with embedding and head, two others with the layers. Each prompt is answered both ways in turns, greedily; the
  * texts must be the same. The median of each prompt's rounds counts.
- * `node bench/speculate.ts [MODEL.gguf] [--rtt 10,50] [--rate 100] [--rounds 3] [--tokens 96]`; an RTT of 0: loopback, no root
+ * `node bench/speculate.ts [MODEL.gguf] [--rtt 10,50] [--rate 100] [--rounds 5] [--tokens 96]`; an RTT of 0: loopback, no root
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -10,6 +10,7 @@ import { netlabFor } from '../test/integration/netlab.ts'
 import { answer, createLab, greedy, TINY } from '../test/integration/support.ts'
 import { overThree } from './support/three-stages.ts'
 import type { RealPeer } from '../test/integration/support.ts'
+import { median } from './support/median.ts'
 import { PROMPTS } from './support/prompts.ts'
 import type { BenchPrompt } from './support/prompts.ts'
 
@@ -24,10 +25,6 @@ interface Run {
 }
 
 const { why, netlab, on } = netlabFor('spec')
-
-function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[values.length >> 1]!
-}
 
 async function run(origin: RealPeer, prompt: BenchPrompt, mode: Mode, tokens: number): Promise<Run> {
   const input = { kind: 'chat', messages: [{ role: 'user', content: prompt.text }] } as const
@@ -90,7 +87,7 @@ async function main(): Promise<void> {
     options: {
       rtt: { type: 'string', default: '10,50' },
       rate: { type: 'string', default: '100' },
-      rounds: { type: 'string', default: '3' },
+      rounds: { type: 'string', default: '5' },
       tokens: { type: 'string', default: '96' },
     },
   })

@@ -9,6 +9,7 @@ import { languageModel } from '../src/models/index.ts'
 import { GREEDY } from '../src/pipeline/index.ts'
 import type { GenerateStats, PlacementFile } from '../src/pipeline/index.ts'
 import { freshPrompt } from './support/fresh-prompt.ts'
+import { median } from './support/median.ts'
 
 const ROUNDS = 5
 const PROMPT_ROWS = 512
@@ -45,15 +46,13 @@ async function measure(
   return stats!
 }
 
-/** The least disturbed of the runs. */
 function summary(name: string, runs: readonly GenerateStats[]): Row {
-  const best = runs.toSorted((x, y) => x.ms_per_token_p50 - y.ms_per_token_p50)[0]!
   return {
     name,
-    tokensPerSecond: Math.max(...runs.map((run) => run.tokens_per_second)),
-    msPerToken: best.ms_per_token_p50,
-    hopMs: Math.min(...runs.map((run) => run.hop_ms_p50)),
-    prefill: Math.max(...runs.map((run) => (run.prefill_tokens * 1000) / run.prefill_ms)),
+    tokensPerSecond: median(runs.map((run) => run.tokens_per_second)),
+    msPerToken: median(runs.map((run) => run.ms_per_token_p50)),
+    hopMs: median(runs.map((run) => run.hop_ms_p50)),
+    prefill: median(runs.map((run) => (run.prefill_tokens * 1000) / run.prefill_ms)),
   }
 }
 
@@ -101,7 +100,7 @@ async function main([source = TINY, count = '48']: readonly string[]): Promise<v
 function print(rows: readonly Row[], bytes: number): void {
   const out = (text: string): void => void process.stdout.write(`${text}\n`)
   out(
-    `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores, node ${process.version}; model of ${(bytes / 2 ** 20).toFixed(1)} MiB, 1 thread a stage`,
+    `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores, node ${process.version}; model of ${(bytes / 2 ** 20).toFixed(1)} MiB, 1 thread a stage, medians of ${ROUNDS}`,
   )
   out('')
   out('| | tokens/s | of one process | ms a token | beside computing, ms a hop | prefill tokens/s |')
