@@ -7,6 +7,7 @@ export const LONG_SUITES: readonly string[] = [
   'federated/buckets',
   'federated/forged-transcripts',
   'federated/signed-results',
+  'integration/crowd',
   'integration/netlab',
   'integration/serving',
   'integration/stage-share',
