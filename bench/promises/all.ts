@@ -1,5 +1,8 @@
+import { churn } from './churn.ts'
 import { corrupt } from './corrupt.ts'
+import { kills } from './holders.ts'
 import { loss } from './loss.ts'
+import { noSpare } from './no-spare.ts'
 import { partition } from './partition.ts'
 import { restart } from './restart.ts'
 import { slow } from './slow.ts'
@@ -8,4 +11,15 @@ import { soak } from './soak.ts'
 import type { Promised } from './report.ts'
 
 /** In the order of the list that they are from. */
-export const PROMISES: readonly Promised[] = [partition, slow, loss, corrupt, restart, soak, sleep]
+export const PROMISES: readonly Promised[] = [
+  kills,
+  noSpare,
+  partition,
+  slow,
+  loss,
+  corrupt,
+  restart,
+  churn,
+  soak,
+  sleep,
+]

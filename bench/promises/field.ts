@@ -62,7 +62,10 @@ export async function createField(hosts: number, link: readonly string[]): Promi
 
 export const at = (host: number): string => `10.77.0.${host}`
 
-/** The small model at one, its layers over others in runs of about equal length, embedding and head at the origin. */
+/**
+ * The small model at one, its layers over others in runs of about equal length, embedding and head at the origin.
+ * @param replicas each holds what the one at its place among the others does
+ */
 export async function spread(
   origin: RealPeer,
   over: readonly RealPeer[],
@@ -71,12 +74,21 @@ export async function spread(
   await joined([origin, ...over])
   if (!(await origin.access.status()).models.some(({ model }) => model === MODEL))
     await origin.access.importModel({ source: TINY, name: MODEL }, () => undefined)
+  await place(origin, over, replicas)
+}
+
+/** As `spread`, of a model that the mesh knows: each fetches its own part. */
+export async function place(
+  origin: RealPeer,
+  over: readonly RealPeer[],
+  replicas: readonly RealPeer[] = [],
+): Promise<void> {
   const { blocks } = (await origin.access.manifest(MODEL)) as { readonly blocks: readonly unknown[] }
   const inner = blocks.length - 2
   const cut = (part: number): number => 1 + Math.round((inner * part) / over.length)
   const stages = over.map((peer, part) => [peer, cut(part), cut(part + 1)] as const)
   const whole = placement(MODEL, [[origin, 0, 1], ...stages, [origin, blocks.length - 1, blocks.length]])
-  const spares = replicas.map((peer) => ({ peer: peer.id, from: 1, to: blocks.length - 1 }))
+  const spares = replicas.map((peer, part) => ({ peer: peer.id, from: cut(part), to: cut(part + 1) }))
   await origin.access.deploy(MODEL, { ...whole, ...(spares.length > 0 ? { replicas: spares } : {}) }, () => undefined)
 }
 

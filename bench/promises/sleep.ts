@@ -1,11 +1,11 @@
 /** R23: a laptop that is shut, and opened again: all of its processes stand still, the network goes on. */
-import { readdirSync, readFileSync } from 'node:fs'
 import { answer, greedy } from '../../test/integration/support.ts'
 import type { Answer, RealPeer } from '../../test/integration/support.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { askOne, casesOf, newTally } from '../support/cases.ts'
 import { seeded } from '../support/random.ts'
 import { createField, elapsedOr, footprints, MODEL, seconds, settled, spread, wholeAnswers } from './field.ts'
+import { stopped } from './processes.ts'
 import type { Promised } from './report.ts'
 
 const clock = systemClock()
@@ -67,24 +67,6 @@ export const sleep: Promised = {
       await field.stop()
     }
   },
-}
-
-/** The peer and its children, all stopped. @returns them */
-function stopped({ pid }: RealPeer): number[] {
-  const parents = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => [Number(name), parentOf(name)] as const)
-  const all = [pid, ...parents.filter(([, parent]) => parent === pid).map(([child]) => child)]
-  for (const one of all) process.kill(one, 'SIGSTOP')
-  return all
-}
-
-function parentOf(pid: string): number {
-  try {
-    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
-  } catch {
-    return 0
-  }
 }
 
 async function seesAll(peers: readonly RealPeer[]): Promise<boolean> {

@@ -88,12 +88,14 @@ export async function askOne(
   { request, ids }: Case,
   tally: Tally,
   onToken: (count: number) => void = () => undefined,
+  onAny: (event: GenerateEvent) => void = () => undefined,
 ): Promise<Answer> {
   const started = clock.now()
   let last: number | undefined
   const told: string[] = []
   const tell = (what: string): unknown => told.push(`${what} at ${((clock.now() - started) / 1000).toFixed(1)} s`)
   const onEvent = (event: GenerateEvent): void => {
+    onAny(event)
     if (event.type === 'reroute') tell(`attempt ${event.attempt} (${event.lost.length} lost)`)
     else if (event.type === 'waiting' || event.type === 'start') tell(event.type)
   }

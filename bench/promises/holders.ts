@@ -1,0 +1,175 @@
+/**
+ * R1: three stages with two holders each; one of them is killed in the middle of an answer, one after another, twenty times.
+ */
+import { endProcess, joined, until } from '../../test/integration/support.ts'
+import type { RealPeer } from '../../test/integration/support.ts'
+import { systemClock } from '../../src/util/index.ts'
+import { askOne, casesOf, newTally, percentile } from '../support/cases.ts'
+import type { Case, Tally } from '../support/cases.ts'
+import { seeded } from '../support/random.ts'
+import { createField, footprints, MODEL, settled, spread, wholeAnswers } from './field.ts'
+import type { Field } from './field.ts'
+import type { Promised, Report } from './report.ts'
+
+const clock = systemClock()
+const NAMES = ['b', 'c', 'd', 'e', 'f', 'g'] as const
+const STAGES = 3
+const REQUESTS = 20
+const FEW = 4
+const NEXT_TOKEN_MS = 3_000
+/** The longest that a loss may stay unseen before it is measured as never. */
+const UNSEEN_MS = 30_000
+
+/** What is done to a holder, and how it is undone. @returns who is there afterwards in its place */
+interface Fault {
+  readonly name: string
+  inflict(field: Field, peer: RealPeer, host: number): () => Promise<RealPeer>
+}
+
+const killed = (name: string, signal: 'SIGKILL' | 'SIGTERM'): Fault => ({
+  name,
+  inflict: (field, peer, host) => {
+    peer.child.kill(signal)
+    return async () => {
+      await endProcess(peer.child)
+      return field.start(NAMES[host - 2]!, host)
+    }
+  },
+})
+
+interface Held {
+  readonly id: string
+  readonly title: string
+  readonly faults: readonly Fault[]
+  /** Milliseconds until the origin knows, and of how many of the times. @default it is told before */
+  readonly detect?: readonly [ms: number, share: number]
+  /** Milliseconds until a peer that leaves has ended. */
+  readonly left?: number
+}
+
+export const kills: Promised = promise({
+  id: 'R1',
+  title: 'a stage killed in mid-answer, with a second holder',
+  faults: [killed('killed', 'SIGKILL')],
+  detect: [1_000, 1],
+})
+
+interface Seen {
+  readonly detected: number[]
+  /** From the fault to the first token after the longest silence since. */
+  readonly pauses: number[]
+  readonly left: number[]
+  readonly replays: number[]
+}
+
+function promise(held: Held): Promised {
+  return {
+    id: held.id,
+    title: held.title,
+    async run(report, isShort) {
+      const field = await createField(NAMES.length + 1, ['--rtt', '4'])
+      try {
+        const a = await field.start('a', 1)
+        const peers = await Promise.all(NAMES.map((name, index) => field.start(name, index + 2)))
+        await redeploy(a, peers)
+        const random = seeded(Number(held.id.slice(1)))
+        const more = { speculate: 'off' } as const
+        const tokens = [120, 160] as const
+        const cases = await casesOf(a, { model: MODEL, random, count: 4, rows: [16, 352], tokens, more })
+        const before = footprints([a])
+        const [tally, seen] = [newTally(), { detected: [], pauses: [], left: [], replays: [] } as Seen]
+        const count = isShort ? FEW : REQUESTS
+        for (let round = 0; round < count; round++) {
+          const fault = held.faults[round % held.faults.length]!
+          await oneRound({ field, a, peers, held, fault, seen, tally, random }, cases[round % cases.length]!)
+        }
+        report.inject(
+          `${count} times, at token 10 to 50 of an answer: ${held.faults.map(({ name }) => name).join(' or ')}`,
+        )
+        wholeAnswers(report, tally)
+        tell(report, held, seen, tally, count)
+        await settled(report, [a, ...peers], before)
+      } finally {
+        await field.stop()
+      }
+    },
+  }
+}
+
+async function redeploy(a: RealPeer, peers: readonly RealPeer[]): Promise<void> {
+  await spread(a, peers.slice(0, STAGES), peers.slice(STAGES))
+}
+
+interface Round {
+  readonly field: Field
+  readonly a: RealPeer
+  readonly peers: RealPeer[]
+  readonly held: Held
+  readonly fault: Fault
+  readonly seen: Seen
+  readonly tally: Tally
+  readonly random: () => number
+}
+
+async function oneRound({ field, a, peers, held, fault, seen, tally, random }: Round, asked: Case): Promise<void> {
+  const [at, place] = [10 + Math.floor(random() * 40), Math.floor(random() * STAGES)]
+  const victim = peers[place]!
+  let undo: (() => Promise<RealPeer>) | undefined
+  let known: Promise<number> | undefined
+  let gone: Promise<number> | undefined
+  const times: number[] = []
+  const got = await askOne(a, asked, tally, (count) => {
+    if (count >= at) times.push(clock.now())
+    if (count !== at) return
+    undo = fault.inflict(field, victim, place + 2)
+    const began = clock.now()
+    if (held.detect !== undefined) known = knownAfter(a, victim, began)
+    if (held.left !== undefined) gone = goneAfter(victim, began)
+  })
+  seen.pauses.push(Math.max(...times.slice(1).map((time, index) => time - times[index]!), 0))
+  seen.replays.push(got.reroutes.length)
+  if (known !== undefined) seen.detected.push(await known)
+  if (gone !== undefined) seen.left.push(await gone)
+  if (undefined === undo) return
+  peers[place] = await undo()
+  await joined([a, ...peers])
+  await redeploy(a, peers)
+}
+
+/** Milliseconds until the origin does not take the peer for connected. */
+async function knownAfter(a: RealPeer, { id }: RealPeer, began: number): Promise<number> {
+  const isKnown = async (): Promise<boolean> =>
+    !(await a.access.status()).peers.some((peer) => peer.id === id && peer.state === 'connected')
+  const seen = await until('the loss is seen', isKnown, UNSEEN_MS).then(
+    () => true,
+    () => false,
+  )
+  return seen ? clock.now() - began : Infinity
+}
+
+async function goneAfter({ child }: RealPeer, began: number): Promise<number> {
+  const isGone = (): boolean => child.exitCode !== null || child.signalCode !== null
+  await until('it has left', isGone, UNSEEN_MS).catch(() => undefined)
+  return isGone() ? clock.now() - began : Infinity
+}
+
+function tell(report: Report, held: Held, seen: Seen, tally: Tally, count: number): void {
+  report.measure(`${tally.failovers} stages replaced, ${tally.replayed} rows fed again`)
+  report.hold(
+    'the way of a failover was taken each time',
+    seen.replays.every((replays) => replays > 0),
+  )
+  report.hold(
+    `nobody was replaced more than once for one fault: ${seen.replays.join(' ')}`,
+    Math.max(...seen.replays) <= 1,
+  )
+  report.hold('a fault fired each time', seen.pauses.length === count)
+  const pause = percentile(seen.pauses, 0.95)
+  report.atMost('the longest silence after it (95th percentile), replay in it', pause / 1000, NEXT_TOKEN_MS / 1000, 's')
+  if (held.detect !== undefined) {
+    const [ms, share] = held.detect
+    report.measure(`known after ${(percentile(seen.detected, 0.5) / 1000).toFixed(2)} s (median)`)
+    report.atMost('until the origin knows', percentile(seen.detected, share) / 1000, ms / 1000, 's')
+  }
+  if (held.left !== undefined) report.atMost('until it has left', Math.max(...seen.left) / 1000, held.left / 1000, 's')
+}
