@@ -1,7 +1,7 @@
 /** The rounds of an analysis: what is asked in each, with how much noise, and what the sums say. */
 import { ParameterRangeError, VectorLengthError } from '../errors.ts'
 import type { AnalysisPlan, AnalysisPrivacy } from '../plan/analysis-schema.ts'
-import { thresholdOf } from '../plan/cohort.ts'
+import { thresholdOf } from '../plan/threshold.ts'
 import type { Noise } from '../plan/cohort.ts'
 import { FedPlanError } from '../plan/errors.ts'
 import { analysisRounds, mostRecords, roundsOfStatistic } from '../plan/read-analysis.ts'

@@ -119,7 +119,7 @@ function sumAgain(job: JobView, transcript: Transcript): Again {
   const members = job.members.map(({ key }) => key)
   const roster = checkRoster(crypto, transcript.roster, { header: bytes, members, t: header.t })
   const sid = sessionId(crypto, bytes, roster)
-  checkSignatures(job, transcript, roster, sid, header)
+  checkSignatures(job, transcript, roster, sid, group!.quorum)
   const { sharers, survivors, vectors, reveals } = transcript
   const digests = new Map(survivors.map(({ position, digest }) => [position, digest]))
   const { t, bits, d } = header
@@ -134,6 +134,7 @@ function sumAgain(job: JobView, transcript: Transcript): Again {
     masked: vectors,
     digests,
     reveals,
+    graph: group!.graph,
   })
   const peers = peersOf(job, roster)
   const summed = [...digests.keys()].map((position) => peers[position] ?? '').sort()
@@ -156,7 +157,7 @@ function checkSignatures(
   { survivors, ballots }: Transcript,
   roster: readonly Advertisement[],
   sid: Uint8Array,
-  { t }: RoundHeader,
+  quorum: number,
 ): void {
   const digests = new Map<number, Uint8Array>()
   let records = 0
@@ -184,7 +185,9 @@ function checkSignatures(
     }
     voters.add(party)
   }
-  if (voters.size < t) throw new ThresholdError(`${voters.size} members signed the survivors, ${t} are needed`)
+  if (voters.size < quorum) {
+    throw new ThresholdError(`${voters.size} members signed the survivors, ${quorum} are needed`)
+  }
 }
 
 /** Hash of the state that the sum makes; null: it needs what a site alone has, the model that training begins with. */

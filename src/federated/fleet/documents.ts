@@ -9,6 +9,7 @@ import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { checkClusterSites } from '../plan/clusters.ts'
 import { checkBears, checkBuckets } from '../plan/robust.ts'
+import { checkMembers } from '../plan/sharing.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
@@ -86,6 +87,7 @@ function checkRuns(plan: JobPlan): void {
 
 /** The same of those who have joined. @throws FedPlanError */
 function checkSites(plan: JobPlan, members: readonly Join[]): void {
+  checkMembers(plan, members.length)
   if (isAnalysis(plan)) {
     AnalysisMath.check(plan, members.length)
     return

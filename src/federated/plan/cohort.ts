@@ -8,14 +8,10 @@ import { leastByBoth, leastMultiplier } from '../privacy/least-multiplier.ts'
 import type { LedgerEvent } from '../privacy/ledger-entries.ts'
 import { statisticsNoise } from './bounded-statistics.ts'
 import type { StatisticsNoise } from './bounded-statistics.ts'
+import { thresholdOf } from './threshold.ts'
 import { leastMembers } from '../secagg/roster.ts'
 import { FedPlanError } from './errors.ts'
 import type { FedPlan, PrivacySpec } from './schema.ts'
-
-/** Reference/federated.md 4.1: floor(2n / 3) + 1; of three, all. */
-export function thresholdOf(members: number): number {
-  return Math.min(members, Math.floor((2 * members) / 3) + 1)
-}
 
 /** Secure sums that the plan takes, without the one of the statistics. */
 export function sumsOf(plan: FedPlan): number {

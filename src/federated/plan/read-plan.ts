@@ -7,6 +7,7 @@ import { rangesOf } from './bounded-statistics.ts'
 import { FedPlanError } from './errors.ts'
 import { issueOf } from './issue.ts'
 import { checkLanguage, isLanguage } from './language.ts'
+import { checkNeighbours } from './sharing.ts'
 import { FED_DATA_FIELDS, fedDataSchema, fedPlanSchema } from './schema.ts'
 import { checkClusters } from './clusters.ts'
 import { checkCompression } from './compression.ts'
@@ -90,6 +91,7 @@ function checkTogether(plan: FedPlan, where: string): void {
   checkRobust(plan, where)
   checkClusters(plan, where)
   checkCompression(plan, where)
+  checkNeighbours(plan, where)
   if (plan.transcripts !== undefined && secagg === 'off') {
     throw wrong('transcripts', 'needs "secagg": without it every update is seen, and nothing is signed')
   }

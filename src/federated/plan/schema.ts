@@ -1,5 +1,6 @@
 /** `weft.fed-plan/1` and `weft.fed-data/1`: what a federation agrees on, and what stays at a site. docs/federated.md has each field. */
 import { z } from 'zod'
+import { neighboursSchema } from './neighbours.ts'
 import { ROUND_FIELDS } from './round-fields.ts'
 import { compressionSchema } from './compression.ts'
 import { fedAdapterSchema } from './language.ts'
@@ -16,6 +17,8 @@ const secagg = z.strictObject({
   bits: z.int().min(8).max(32),
   /** No coordinate of an update is larger. */
   c: positive,
+  /** In place of what the number of members gives: all with all up to 64, then neighbours. */
+  neighbours: neighboursSchema.optional(),
 })
 
 const privacy = z.strictObject({

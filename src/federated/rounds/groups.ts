@@ -5,18 +5,18 @@
  * empty, and a sum that has to be made again is of the very same buckets.
  */
 import { bucketsOf } from '../aggregation/bucketed.ts'
-import { leastOfGroup, thresholdOf } from '../plan/cohort.ts'
+import { leastOfGroup } from '../plan/cohort.ts'
+import { sharingOf } from '../plan/sharing.ts'
+import type { Sharing } from '../plan/sharing.ts'
 import { ascii, compareBytes, u32 } from '../secagg/bytes.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 
-export interface SumGroup<M> {
+export interface SumGroup<M> extends Sharing {
   /** From 0. */
   readonly index: number
   /** As headers and logs call it; empty: all are one sum. */
   readonly name: string
   readonly members: readonly M[]
-  /** Shares that restore a secret, and signatures under a set of survivors. */
-  readonly t: number
   /** Members whose vectors are in its sum, at least: with fewer it is not opened. */
   readonly least: number
   /** PeerId of the one member of a cluster that masks its sum, and has a part in the sum of clusters. */
@@ -46,7 +46,7 @@ export function bucketGroups<M extends { readonly peer: string }>(
     index,
     name: `bucket ${index + 1} of ${buckets.length}`,
     members: places.map((place) => sorted[place]!),
-    t: thresholdOf(places.length),
+    ...sharingOf(places.length),
     least: leastOfGroup(places.length),
   }))
 }
@@ -71,7 +71,7 @@ export function clusterGroups<M extends { readonly peer: string; readonly site: 
       index,
       name: `cluster ${name}`,
       members: own,
-      t: thresholdOf(own.length),
+      ...sharingOf(own.length),
       least: leastOfGroup(own.length),
       ...(delegate === undefined ? {} : { delegate: delegate.peer }),
     }

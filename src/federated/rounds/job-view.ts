@@ -3,7 +3,8 @@ import { AnalysisMath } from '../analysis/math.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
-import { leastOfClusters, leastOfGroup, thresholdOf } from '../plan/cohort.ts'
+import { leastOfClusters, leastOfGroup } from '../plan/cohort.ts'
+import { neighboursOf, sharingOf } from '../plan/sharing.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { deadlineOf, minimumOf, patienceOf } from '../plan/train-plan.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
@@ -71,7 +72,8 @@ export class JobView<P extends JobPlan = JobPlan> {
     if (clusters !== undefined) return clusterGroups(this.id, members, stepsOf(state), clusters)
     const size = state.pooled === null ? undefined : math.bucket
     if (size !== undefined) return bucketGroups(this.id, members, stepsOf(state), size)
-    return [{ index: 0, name: '', members: this.members, t: math.t, least }]
+    const sharing = sharingOf(this.members.length, neighboursOf(this.plan))
+    return [{ index: 0, name: '', members: this.members, ...sharing, least }]
   }
 
   /**
@@ -159,10 +161,10 @@ export class JobView<P extends JobPlan = JobPlan> {
   }
 
   /** Of the sum of clusters, whose members are their delegates. */
-  upper(state: FedState): Pick<Group, 'name' | 't' | 'members'> {
+  upper(state: FedState): Pick<Group, 'name' | 'graph' | 't' | 'quorum' | 'members'> {
     const delegates = this.groups(state).map(({ delegate }) => delegate)
     const members = this.members.filter(({ peer }) => delegates.includes(peer))
-    return { name: 'clusters', t: thresholdOf(delegates.length), members }
+    return { name: 'clusters', ...sharingOf(delegates.length), members }
   }
 
   /** Standard deviation of all noise in the sum, integer units. */

@@ -6,6 +6,7 @@ import { Collector, collectSum } from './collector.ts'
 import type { Collected, Dropped, Joined } from './collector.ts'
 import type { Complaints } from './complaints.ts'
 import type { CoordinatorNeeds, Guest } from './coordinator-types.ts'
+import { holdersOf } from '../secagg/graph.ts'
 import { keeperOf } from './keep-round.ts'
 import type { Group } from './job-view.ts'
 import { factsOf, sendRefusal } from './wire.ts'
@@ -97,12 +98,13 @@ function droppedIn(
   { standing, log }: CoordinatorNeeds,
   complaints: Complaints,
   session: number,
-  { name, members, t }: Pick<Group, 'name' | 'members' | 't'>,
+  { name, members, graph, t }: Pick<Group, 'name' | 'members' | 'graph' | 't'>,
 ): (facts: Dropped) => void {
   return ({ about, ...lost }) => {
     const of = name === '' ? {} : { of: name }
     log('member.lost', { session, ...lost, ...of, ...(about === undefined ? {} : { about }) })
-    if (about !== undefined) complaints.add(standing.current.hash, { about, by: lost.peer, most: members.length - t })
+    if (about !== undefined)
+      complaints.add(standing.current.hash, { about, by: lost.peer, most: holdersOf(graph, members.length) - t })
   }
 }
 
@@ -123,7 +125,9 @@ function upperSum(
   )
   const stage = (name: string): void => log('stage', { session, stage: name, of: upper.name })
   const dropped = droppedIn(needs, complaints, session, upper)
-  const init = { header: job.header(session, state, hash, upper), members: upper.members.map(({ key }) => key) }
+  const { graph, quorum } = upper
+  const members = upper.members.map(({ key }) => key)
+  const init = { header: job.header(session, state, hash, upper), members, graph, quorum }
   return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped }, init, delegates)
 }
 
@@ -152,6 +156,8 @@ async function makeOne(
     header: job.header(session, state, hash, group),
     members: group.members.map(({ key }) => key),
     noise: job.noiseSd(state),
+    graph: group.graph,
+    quorum: group.quorum,
   }
   const which = group.name === '' ? {} : { of: group.name }
   const stage = (name: string): void => log('stage', { session, stage: name, ...which })

@@ -91,6 +91,8 @@ export async function secureRound(
       minimumRecords: job.minimumRecords,
       update: encodeContribution(prepared.contribution, layout, header, wordsOf(random)),
       noise: job.noiseSd(state),
+      graph: group.graph,
+      quorum: group.quorum,
     },
     times.silenceMs,
     group.delegate === self.id ? delegateOf(needs, session, peersOf) : undefined,
@@ -135,6 +137,8 @@ function delegateOf(
       identity: { publicKey, sign: (bytes) => self.sign(bytes) },
       records: 0,
       minimumRecords: 0,
+      graph: upper.graph,
+      quorum: upper.quorum,
     },
   )
 }

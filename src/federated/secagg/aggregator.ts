@@ -6,7 +6,7 @@ import { DigestMismatchError, EmptyInputError, inStage } from '../errors.ts'
 import { equalBytes } from './bytes.ts'
 import { checkSum } from './encoding.ts'
 import { OrderError, ReplayError, SignatureError, SurvivorsError, ThresholdError } from './errors.ts'
-import { COMPLETE, createGraph } from './graph.ts'
+import { COMPLETE, createGraph, holdersOf } from './graph.ts'
 import type { Graph, GraphChoice } from './graph.ts'
 import { headerBytes, maskedBytes, sessionId, survivorsBytes } from './layout.ts'
 import type { Advertisement, RoundHeader } from './layout.ts'
@@ -33,6 +33,8 @@ export interface AggregatorInit {
   readonly members: readonly Uint8Array[]
   readonly noise?: number
   readonly graph?: GraphChoice
+  /** As in `ClientInit`. */
+  readonly quorum?: number
 }
 
 export interface SecureSum extends RestoredSecrets {
@@ -62,7 +64,8 @@ export class SecureAggregator {
   constructor(needs: AggregatorNeeds, init: AggregatorInit) {
     inStage('advertisements', () => {
       if (init.header.d === 0) throw new EmptyInputError('the model has no coordinate')
-      checkSum(init.header, init.members.length, init.noise, (init.graph ?? COMPLETE).kind === 'complete')
+      const { graph = COMPLETE, members } = init
+      checkSum(init.header, members.length, init.noise, holdersOf(graph, members.length))
     })
     this.#needs = needs
     this.#init = init
@@ -199,7 +202,8 @@ export class SecureAggregator {
   /** U4, for all of it. @throws ThresholdError */
   closeSignatures(): readonly Consistency[] {
     return this.#in('signatures', () => {
-      this.#enough(this.#ballots.size, this.#init.header.t, 'signed the survivors')
+      const { header, quorum = header.t } = this.#init
+      this.#enough(this.#ballots.size, quorum, 'signed the survivors')
       this.#stage = 'reveals'
       return [...this.#ballots].map(([position, signature]) => ({ position, signature }))
     })

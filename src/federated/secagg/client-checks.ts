@@ -82,8 +82,11 @@ export function checkSurvivors(
     }
   }
   const left = near.filter((party) => survivors.has(party)).length
-  if (survivors.size < leastMembers(rules.t) || left < rules.t) {
+  if (survivors.size < leastMembers(rules.t)) {
     throw new ThresholdError(`${survivors.size} members sent a vector, ${leastMembers(rules.t)} are needed`)
+  }
+  if (left < rules.t) {
+    throw new ThresholdError(`${left} of those who hold shares of this member sent a vector, ${rules.t} are needed`)
   }
   const records = [...survivors.keys()].reduce((sum, party) => sum + roster[party]!.records, 0)
   if (records < rules.minimumRecords) {
@@ -97,7 +100,7 @@ export function checkBallots(
   crypto: Primitives,
   { sid, roster }: Session,
   list: readonly Consistency[],
-  rules: { readonly survivors: ReadonlyMap<number, Uint8Array>; readonly t: number },
+  rules: { readonly survivors: ReadonlyMap<number, Uint8Array>; readonly quorum: number },
 ): void {
   const seen = new Set<number>()
   for (const { position: party } of list) {
@@ -111,7 +114,7 @@ export function checkBallots(
       throw new SignatureError(`member ${party} signed another set of survivors`, { party })
     }
   }
-  if (list.length < rules.t) {
-    throw new ThresholdError(`${list.length} members signed the set of survivors, ${rules.t} are needed`)
+  if (list.length < rules.quorum) {
+    throw new ThresholdError(`${list.length} members signed the set of survivors, ${rules.quorum} are needed`)
   }
 }

@@ -9,7 +9,7 @@ import type { ClientEvent, ClientState, HeldShares, Session } from './client-sta
 import { checkBallots, checkSurvivors, openShares } from './client-checks.ts'
 import { checkSum } from './encoding.ts'
 import { OrderError, ReplayError } from './errors.ts'
-import { COMPLETE, createGraph } from './graph.ts'
+import { COMPLETE, createGraph, holdersOf } from './graph.ts'
 import type { GraphChoice } from './graph.ts'
 import { channelKeys, maskStream, pairKey, selfKey, shareContext } from './keys.ts'
 import type { KeyPair } from './keys.ts'
@@ -68,6 +68,8 @@ export interface ClientInit {
   readonly noise?: number
   /** @default complete */
   readonly graph?: GraphChoice
+  /** Signatures under one set of survivors, before a share leaves. @default t of the header */
+  readonly quorum?: number
 }
 
 export class SecureClient {
@@ -83,7 +85,7 @@ export class SecureClient {
     const { header, identity, secrets, records } = init
     inStage('advertise', () => {
       if (header.d === 0) throw new EmptyInputError('the model has no coordinate')
-      checkSum(header, init.members.length, init.noise, (init.graph ?? COMPLETE).kind === 'complete')
+      checkSum(header, init.members.length, init.noise, holdersOf(init.graph ?? COMPLETE, init.members.length))
       checkUpdateLength(init.update, header.d)
     })
     this.#needs = needs
@@ -235,7 +237,8 @@ export class SecureClient {
   consistency(list: readonly Consistency[]): Reveal {
     return this.#guarded('consistency', () => {
       const { session, survivors, reveal } = this.#expect('consistency')
-      checkBallots(this.#needs.crypto, session, list, { survivors, t: this.#init.header.t })
+      const { quorum = this.#init.header.t } = this.#init
+      checkBallots(this.#needs.crypto, session, list, { survivors, quorum })
       this.#state = { waitsFor: 'nothing', aborted: false }
       this.#eraseSecrets()
       return reveal

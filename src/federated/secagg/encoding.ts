@@ -93,18 +93,18 @@ export interface SumParameters extends Encoding {
  * What must hold before anybody takes part.
  * @param n members that the plan lists
  * @param noise standard deviation of all noise in the sum, integer units
- * @param majority t > n / 2: any two sets that release a sum overlap (profile S; a k-regular graph bounds t by its degree)
+ * @param holders of the shares of one member, itself among them: more than half of them have to restore a secret, so that no two
+ *   sets of them can give away both of its secrets
  * @throws ParameterRangeError, ModulusError, ThresholdError
  */
-export function checkSum(parameters: SumParameters, n: number, noise = 0, majority = true): void {
+export function checkSum(parameters: SumParameters, n: number, noise = 0, holders = n): void {
   const { t, bits } = parameters
   checkEncoding(parameters)
   if (!(noise >= 0) || !Number.isFinite(noise)) throw new ParameterRangeError(`noise_sd = ${noise} is not 0 or more`)
   if (!Number.isInteger(bits) || bits < 1 || bits > 32 || room(n, parameters, noise) > 2 ** bits) {
     throw new ModulusError(`a sum of ${n} members does not fit ${bits} bits`)
   }
-  const least = majority ? n / 2 : 1
-  if (n < 3 || !Number.isInteger(t) || !(t > least) || t > n) {
-    throw new ThresholdError(`a threshold of ${t} among ${n} members is not allowed`)
+  if (n < 3 || !Number.isInteger(t) || !(t > holders / 2) || t > holders) {
+    throw new ThresholdError(`a threshold of ${t} among ${holders} who hold shares is not allowed`)
   }
 }

@@ -13,6 +13,11 @@ export interface Graph {
 
 export const COMPLETE: GraphChoice = { kind: 'complete' }
 
+/** Who holds shares of a member, itself among them, in a roster of `n`. */
+export function holdersOf(choice: GraphChoice, n: number): number {
+  return choice.kind === 'complete' ? n : Math.min(n, choice.degree + 1)
+}
+
 /** Shares have 255 places. */
 const MAX_HOLDERS = 255
 
@@ -21,7 +26,7 @@ const MAX_HOLDERS = 255
  * @throws ParameterRangeError for a degree that is odd, too small, or not below n; for over 255 holders
  */
 export function createGraph(crypto: Primitives, choice: GraphChoice, n: number, sid: Uint8Array): Graph {
-  const holders = choice.kind === 'complete' ? n : choice.degree + 1
+  const holders = holdersOf(choice, n)
   if (holders > MAX_HOLDERS) {
     throw new ParameterRangeError(`${holders} members hold shares of one, ${MAX_HOLDERS} are the most`)
   }

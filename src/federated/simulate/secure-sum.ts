@@ -24,15 +24,17 @@ export function simulateSecureSum(
     readonly minimumRecords: number
     readonly noise: number
     readonly graph?: GraphChoice
+    /** Signatures that a set of survivors takes. @default t of the header */
+    readonly quorum?: number
     readonly words: Words
   },
 ): Uint32Array {
   const crypto = nodePrimitives
-  const { words, minimumRecords, noise, graph } = init
+  const { words, minimumRecords, noise, graph, quorum } = init
   const random = { bytes: (length: number) => Uint8Array.from({ length }, () => words.next() & 255) }
   const seeds = members.map(() => random.bytes(32))
   const identities = seeds.map((seed) => new Uint8Array(crypto.ed25519Public(seed)))
-  const chosen = graph === undefined ? {} : { graph }
+  const chosen = { ...(graph === undefined ? {} : { graph }), ...(quorum === undefined ? {} : { quorum }) }
   const aggregator = new SecureAggregator({ crypto }, { header, members: identities, noise, ...chosen })
   const clients = members.map(({ update, records }, index) => {
     const seed = seeds[index]!

@@ -195,6 +195,8 @@ export class Simulation {
       const sum = simulateSecureSum({ ...header, t: threshold }, sources, {
         minimumRecords: job.minimumRecords,
         noise,
+        graph: group.graph,
+        quorum: Math.min(group.quorum, all.length),
         words,
       })
       return decodeSum(sum, layout, header)
