@@ -1,13 +1,11 @@
 /** A job that has started, at one of its members: its trainer, its own loop, and what it does for the others. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeNpz } from '../../data/index.ts'
 import { AnalysisMath } from '../analysis/math.ts'
 import { AnalysisSite } from '../analysis/site.ts'
 import type { Engine } from '../../onnx/index.ts'
 import { publicKeyBytes } from '../../trust/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
-import { roundOf, sumsOf } from '../plan/cohort.ts'
 import { JobRefusedError, JobStateError, PlanChangedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { extentOf } from '../plan/job-plan.ts'
@@ -22,22 +20,19 @@ import { JobView } from '../rounds/job-view.ts'
 import { MemberLoop } from '../rounds/member-loop.ts'
 import { MEMBER_TIMES } from '../rounds/member-types.ts'
 import { folderFiles, MemberState } from '../rounds/member-state.ts'
-import type { RoundFacts } from '../rounds/sum-math.ts'
 import type { Pipe } from '../rounds/pipe.ts'
 import { encodeState } from '../rounds/state.ts'
 import { factsOf } from '../rounds/wire.ts'
-import type { FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
 import type { RoundSite } from '../site/site.ts'
-import { tensorsOf } from '../site/parameters.ts'
 import type { BaseProvider, LocalTrainer } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
 import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
 import type { TestHooks } from './hooks.ts'
+import { RoundNotes } from './round-notes.ts'
 import { SignedResults } from './signed-results.ts'
 import type { SignedResult } from './signed-results.ts'
-import { roundFile } from './standing-model.ts'
 import { partInRound } from './taking-part.ts'
 import { TranscriptStore } from './transcript-store.ts'
 import type { TakingPart } from './taking-part.ts'
@@ -74,6 +69,7 @@ export class RunningJob {
   /** What came of each round, as its members signed it. */
   readonly signed: SignedResults
   readonly #needs: RunningNeeds
+  readonly #notes: RoundNotes
   #trainer: LocalTrainer | undefined
   #loop: MemberLoop | undefined
   #site: Site | undefined
@@ -94,6 +90,14 @@ export class RunningJob {
     if (transcripts !== undefined) {
       this.transcripts = new TranscriptStore(join(folder.path, 'transcripts'), needs.self, transcripts)
     }
+    this.#notes = new RoundNotes({
+      folder,
+      view,
+      standing,
+      signed: this.signed,
+      weights: () => this.weights(),
+      note: (event, facts) => this.#note(event, facts),
+    })
     this.coordinator = new Coordinator({
       clock: needs.clock,
       self: needs.self,
@@ -184,7 +188,8 @@ export class RunningJob {
       permit: () => this.#permitted(part),
       times: MEMBER_TIMES,
       log: (event, facts) => this.#note(event, facts),
-      applied: (before, facts) => this.#applied(before, facts),
+      applied: (before, facts) => this.#notes.applied(before, facts),
+      noted: () => this.#notes.standing(),
       before: this.#needs.hooks.before,
       signed: (result) => this.#keepSigned(result),
       told: (sum) => this.transcripts?.told(this.folder.id, sum) ?? Promise.resolve(),
@@ -266,35 +271,6 @@ export class RunningJob {
     const { state } = this.standing.current
     if (this.#site === undefined || state.pooled === null) return undefined
     return { site: this.#site, weights: await this.#site.weights(state, this.standing.memory) }
-  }
-
-  async #applied(
-    before: FedState,
-    facts: RoundFacts & { members: number; session: number; bytes: number },
-  ): Promise<void> {
-    const { math } = this.view
-    const { state, hash } = this.standing.current
-    const model = Buffer.from(hash).toString('hex')
-    const noise = math.noise(before)
-    const spent = noise === undefined ? {} : { q: noise.q, z: noise.z, unit: noise.unit }
-    if (math instanceof AnalysisMath) {
-      this.#note('round', { round: state.done, step: state.done, ...facts, model, ...spent })
-      return
-    }
-    const { plan } = math
-    if (before.pooled === null) {
-      this.#note('statistics', { ...facts, model, columns: state.pooled?.columns.length ?? 0 })
-      return
-    }
-    const round = roundOf(plan, before.done)
-    const isLast = state.done % (sumsOf(plan) / plan.rounds) === 0
-    const held = await this.weights()
-    const site = this.#site!
-    const metrics = held === undefined ? undefined : await site.trainer.metrics(held.weights, 'test')
-    this.#note('round', { round, step: state.done, ...facts, model, ...spent, own_test: metrics ?? null })
-    if (held === undefined || !isLast) return
-    const tensors = tensorsOf(site.trainer.shapes(), held.weights)
-    await writeNpz(join(this.folder.path, 'rounds', roundFile(round)), new Map(Object.entries(tensors)))
   }
 
   #note(event: string, facts: Record<string, unknown>): void {

@@ -43,6 +43,8 @@ export function readSigned(bytes: Uint8Array): SignedResult | undefined {
   }
 }
 
+const fileOf = (step: number): string => `signed-${String(step).padStart(10, '0')}.json`
+
 export class SignedResults {
   readonly #folder: string
 
@@ -53,8 +55,7 @@ export class SignedResults {
   /** With the signatures of before, where it is the same result. */
   async add({ result, signatures }: SignedResult): Promise<void> {
     await needFolders(this.#folder, 0o700)
-    const name = `signed-${String(result.step).padStart(10, '0')}.json`
-    const path = join(this.#folder, name)
+    const path = join(this.#folder, fileOf(result.step))
     const before = await readFile(path).then(
       (bytes) => readSigned(bytes),
       () => undefined,
@@ -67,6 +68,12 @@ export class SignedResults {
     await writeFileAtomic(path, Buffer.from(`${JSON.stringify({ result, signatures: list }, null, 2)}\n`))
     const old = (await this.#names()).slice(0, -MOST_KEPT)
     await Promise.all(old.map((each) => rm(join(this.#folder, each), { force: true })))
+  }
+
+  /** What came of this many sums, where this member signed it. */
+  async at(step: number): Promise<RoundResult | undefined> {
+    const bytes = await readFile(join(this.#folder, fileOf(step))).catch(() => undefined)
+    return bytes === undefined ? undefined : readSigned(bytes)?.result
   }
 
   /** In the order of rounds. */

@@ -63,10 +63,11 @@ export class MemberLoop {
 
   /** Resolves when the job is over. @throws what this site refuses: then it takes no part any more */
   async run(): Promise<void> {
-    const { job, standing, clock, times, permit, admits, self } = this.#needs
+    const { job, standing, clock, times, permit, noted, admits, self } = this.#needs
     const { signal } = this.#abort
     while (!job.isOver(standing.current.state) || !standing.isCertified) {
       signal.throwIfAborted()
+      await noted?.()
       await permit()
       this.#checkLost()
       let moved = false
@@ -81,6 +82,7 @@ export class MemberLoop {
       }
       if (!moved) await clock.sleep(times.retryMs, signal)
     }
+    await noted?.()
     this.#stage = 'over'
   }
 
@@ -236,8 +238,17 @@ export class MemberLoop {
     const result = this.#resultOf(next, own, session, outcome)
     const signature = self.sign(resultBytes(result))
     await this.#needs.signed?.({ result, signatures: [{ peer: self.id, signature }] })
-    await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)), result: signature })
-    await applied(state, { ...job.math.facts(state, sums), bytes: job.vectorBytes(state), members: survivors, session })
+    try {
+      await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)), result: signature })
+    } finally {
+      // Whoever aggregates may be gone by now: what came of the round stands all the same.
+      await applied(state, {
+        ...job.math.facts(state, sums),
+        bytes: job.vectorBytes(state),
+        members: survivors,
+        session,
+      })
+    }
     const certificate = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
     const { state: theirs, votes, results = [] } = certificate
     await this.#needs.signed?.({ result, signatures: validSigners(result, results, job.peers) })

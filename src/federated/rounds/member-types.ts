@@ -38,6 +38,8 @@ export interface MemberNeeds
   readonly signed?:
     | ((signed: { readonly result: RoundResult; readonly signatures: readonly Vote[] }) => Promise<void>)
     | undefined
+  /** Called whenever this member looks where it stands: what it took up without a sum of its own is noted there. */
+  readonly noted?: (() => Promise<void>) | undefined
   readonly applied: (
     before: FedState,
     facts: RoundFacts & { readonly members: number; session: number; readonly bytes: number },

@@ -48,7 +48,8 @@ export interface TestMesh {
   readonly removed: Set<string>
   /** A peer's end of a channel to another. */
   open(from: string, to: string): Channel
-  site(name: string, changes?: Partial<FederationNeeds>): Promise<TestSite>
+  /** @param identity of a site that was there before */
+  site(name: string, changes?: Partial<FederationNeeds>, identity?: Identity): Promise<TestSite>
   stop(): Promise<void>
 }
 
@@ -67,8 +68,7 @@ export function createTestMesh(folder: string): TestMesh {
       handler(theirs)
       return mine
     },
-    async site(name, changes = {}) {
-      const identity = newIdentity()
+    async site(name, changes = {}, identity = newIdentity()) {
       const home = join(folder, name)
       mkdirSync(join(home, 'keys'), { recursive: true })
       const federation = await Federation.open({
