@@ -12,6 +12,7 @@ for (const file of readdirSync(own)
   .toSorted()) {
   process.stdout.write(`\n# ${file}\n\n`)
   const takesModel = ![
+    'fed-round.ts',
     'graph-cut.ts',
     'hop.ts',
     'import.ts',
@@ -20,6 +21,7 @@ for (const file of readdirSync(own)
     'net-channel.ts',
     'pipeline.ts',
     'plan.ts',
+    'private-step.ts',
     'secagg.ts',
     'start.ts',
     'swarm.ts',
