@@ -132,6 +132,10 @@ async function startPeer(
     addresses: string[]
   }
   if (ready.schema !== 'weft.ready/1') throw new Error(`weft up did not start: ${line}${stderr}`)
+  // One that ends by itself is seen as a peer that is gone, and nobody would know why.
+  child.once('exit', (status) => {
+    if ((status ?? 0) !== 0) process.stderr.write(`a peer ended with ${status}: ${stderr.slice(-2000)}\n`)
+  })
   const access = createRemotePeer({ clock }, { home, socket: socketPath(home, process.env) })
   return { id: ready.peer, home, pid: ready.pid, http: ready.http, addresses: ready.addresses, child, access }
 }
