@@ -1,6 +1,6 @@
 import { churn } from './churn.ts'
 import { corrupt } from './corrupt.ts'
-import { kills } from './holders.ts'
+import { freezes, kills, leaves } from './holders.ts'
 import { loss } from './loss.ts'
 import { noSpare } from './no-spare.ts'
 import { partition } from './partition.ts'
@@ -13,6 +13,7 @@ import type { Promised } from './report.ts'
 /** In the order of the list that they are from. */
 export const PROMISES: readonly Promised[] = [
   kills,
+  freezes,
   noSpare,
   partition,
   slow,
@@ -20,6 +21,7 @@ export const PROMISES: readonly Promised[] = [
   corrupt,
   restart,
   churn,
+  leaves,
   soak,
   sleep,
 ]

@@ -1,5 +1,6 @@
 /**
- * R1: three stages with two holders each; one of them is killed in the middle of an answer, one after another, twenty times.
+ * R1, R3, R19: three stages with two holders each; one of them is killed, stands still, is cut off or leaves in the middle of an
+ * answer, one after another, twenty times.
  */
 import { endProcess, joined, until } from '../../test/integration/support.ts'
 import type { RealPeer } from '../../test/integration/support.ts'
@@ -9,6 +10,7 @@ import type { Case, Tally } from '../support/cases.ts'
 import { seeded } from '../support/random.ts'
 import { createField, footprints, MODEL, settled, spread, wholeAnswers } from './field.ts'
 import type { Field } from './field.ts'
+import { stopped } from './processes.ts'
 import type { Promised, Report } from './report.ts'
 
 const clock = systemClock()
@@ -37,6 +39,28 @@ const killed = (name: string, signal: 'SIGKILL' | 'SIGTERM'): Fault => ({
   },
 })
 
+const FROZEN: Fault = {
+  name: 'all its processes stopped',
+  inflict: (_, peer) => {
+    const all = stopped(peer)
+    return () => {
+      for (const pid of all) process.kill(pid, 'SIGCONT')
+      return Promise.resolve(peer)
+    }
+  },
+}
+
+const CUT: Fault = {
+  name: 'cut off without a reset',
+  inflict: (field, peer, host) => {
+    field.netlab('link', String(host), '--rtt', '4', '--loss', '100')
+    return () => {
+      field.netlab('link', String(host), '--rtt', '4')
+      return Promise.resolve(peer)
+    }
+  },
+}
+
 interface Held {
   readonly id: string
   readonly title: string
@@ -52,6 +76,20 @@ export const kills: Promised = promise({
   title: 'a stage killed in mid-answer, with a second holder',
   faults: [killed('killed', 'SIGKILL')],
   detect: [1_000, 1],
+})
+
+export const freezes: Promised = promise({
+  id: 'R3',
+  title: 'a stage that stands still, or is cut off, with a second holder',
+  faults: [FROZEN, CUT],
+  detect: [2_500, 0.99],
+})
+
+export const leaves: Promised = promise({
+  id: 'R19',
+  title: 'a stage that leaves in mid-answer',
+  faults: [killed('told to leave', 'SIGTERM')],
+  left: 10_000,
 })
 
 interface Seen {
