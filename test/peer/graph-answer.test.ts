@@ -14,16 +14,22 @@ interface Asked {
   readonly told: boolean[]
 }
 
-/** @param failing models whose runs end with an error */
+/**
+ * @param all what is picked, one after the other, the last one again and again
+ * @param failing models whose runs end with an error
+ */
 function ask(
-  picked: Omit<Picked, 'ended'> | undefined,
+  all: Omit<Picked, 'ended'> | undefined | readonly Omit<Picked, 'ended'>[],
   failing: Readonly<Record<string, Error>> = {},
   request: InferRequest = {},
   signal: AbortSignal = new AbortController().signal,
 ): Asked {
   const [ran, told]: [Asked['ran'], boolean[]] = [[], []]
-  const pick = (): Picked | undefined =>
-    picked === undefined ? undefined : { ...picked, ended: (isFailed) => void told.push(isFailed) }
+  const left = [all].flat()
+  const pick = (): Picked | undefined => {
+    const picked = left.length > 1 ? left.shift() : left[0]
+    return picked && { ...picked, ended: (isFailed) => void told.push(isFailed) }
+  }
   const needs = { signal, federation: { rollouts: { has: () => true, pick } }, inferring: { random: systemRandom() } }
   const answer = underAlias(needs, 'heart@live', request, (model, { parts }) => {
     ran.push([model, parts])
@@ -69,6 +75,30 @@ describe('a request under an alias', () => {
       expect(first.told).toEqual([true])
     },
   )
+
+  test('whose model is gone since another round is tried runs with that one, or hears that nothing serves', async () => {
+    const gone = new ModelUnknownError('r1', false)
+    const first = { name: 'r1', live: null, arm: 'candidate' } as const
+    const followed = ask([first, { ...first, name: 'r2' }], { r1: gone })
+    expect(await followed.answer).toBe('r2')
+    expect([followed.ran.map(([model]) => model), followed.told]).toEqual([
+      ['r1', 'r2'],
+      [true, false],
+    ])
+    const taken = ask([first, { name: null, live: null, arm: 'live' }], { r1: gone })
+    await expect(taken.answer).rejects.toMatchObject({ code: 'WEFT-FED-087' })
+    const promoted = ask(
+      [
+        { name: 'r1', live: 'r1', arm: 'live' },
+        { name: 'r2', live: 'r2', arm: 'live' },
+      ],
+      { r1: gone },
+    )
+    expect(await promoted.answer).toBe('r2')
+    const both = ask([first, { ...first, name: 'r2' }, { ...first, name: 'r3' }], { r1: gone, r2: gone })
+    await expect(both.answer).rejects.toBe(gone)
+    expect(both.ran.length).toBe(2)
+  })
 
   test('that is at fault itself is told so, and counts for what is tried', async () => {
     const error = new ModelKindError('r2', 'takes other arrays')
