@@ -24,6 +24,7 @@ import { systemClock, systemRandom } from '../src/util/index.ts'
 import { json, weft } from '../test/cli/support.ts'
 import { answer, createLab, greedy, joined, placement, TINY } from '../test/integration/support.ts'
 import type { Lab, RealPeer } from '../test/integration/support.ts'
+import { median } from './support/median.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -124,8 +125,6 @@ async function rate(origin: RealPeer): Promise<number> {
   if (end === undefined) throw error
   return ((Number(values.tokens) - 1) * 1000) / end.stats.decode_ms
 }
-
-const median = (all: readonly number[]): number => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)]!
 
 process.stdout.write(`${cpus()[0]!.model}, ${cpus().length} cores, load ${loadavg()[0]!.toFixed(1)}\n`)
 process.stdout.write(`checks when a session begins: ${(await checked()).toFixed(1)} us, ${RULES} rules (50 at most)\n`)

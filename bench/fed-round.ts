@@ -13,6 +13,7 @@ import { hospitalRows, plan, writeSite } from '../test/federated/support/hospita
 import { joined, until } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
 import { createField } from './promises/field.ts'
+import { median } from './support/median.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -66,10 +67,6 @@ async function job(peers: readonly RealPeer[], data: readonly string[], side: Si
   const told = (await author.access.federated({ op: 'rounds', job: made.job })) as { readonly rounds: readonly Noted[] }
   const ends = told.rounds.filter(({ event }) => event === 'round').map(({ at }) => Date.parse(at) / 1000)
   return ends.slice(1).map((end, index) => end - ends[index]!)
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((one, other) => one - other)[numbers.length >> 1] ?? Number.NaN
 }
 
 const field = await createField(sites, ['--rtt', values.rtt, '--rate', values.rate])

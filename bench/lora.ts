@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util'
 import { createPeer } from '../src/peer/index.ts'
 import type { LocalPeer } from '../src/peer/index.ts'
 import { systemClock } from '../src/util/index.ts'
+import { median } from './support/median.ts'
 
 const TINY = fileURLToPath(new URL('../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
 const { values, positionals } = parseArgs({
@@ -85,10 +86,6 @@ function noteMemory(): void {
       // It has ended meanwhile.
     }
   }
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
 }
 
 try {

@@ -31,6 +31,7 @@ import {
 } from '../src/trust/index.ts'
 import type { Cluster, ClusterState, Entry, EntryBody, Identity } from '../src/trust/index.ts'
 import { systemClock, systemRandom } from '../src/util/index.ts'
+import { median } from './support/median.ts'
 
 const { values } = parseArgs({
   options: {
@@ -230,10 +231,6 @@ async function removal(): Promise<void> {
   rows.push(['by one that had slept: after its first contact was joined', ms(clock.now() - met)])
   rows.push(['the same, from its first dial', ms(clock.now() - contact)])
   await Promise.all([sleeper, r, a, ...all].map((one) => one.stop()))
-}
-
-function median(list: readonly number[]): number {
-  return [...list].toSorted((x, y) => x - y)[Math.floor(list.length / 2)]!
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'weft-bench-'))

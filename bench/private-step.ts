@@ -23,6 +23,7 @@ import type { FedPlan, FedState, LocalTrainer, TrainerNeeds } from '../src/feder
 import { createOrtEngine } from '../src/onnx/index.ts'
 import { createPeer, homeFederationBase } from '../src/peer/index.ts'
 import { systemClock, systemRandom } from '../src/util/index.ts'
+import { median } from './support/median.ts'
 
 const TINY = fileURLToPath(new URL('../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
 const { values, positionals } = parseArgs({
@@ -50,17 +51,18 @@ interface Case {
   readonly batch: number
 }
 
-const COMMON = {
+/** Fields of all plans. @param batch records of a step, at this rate of all */
+const common = (records: number, batch: number, rate: number): object => ({
   schema: 'weft.fed-plan/1',
   name: 'bench',
   rounds: 4,
   strategy: { name: 'fedavg', weights: 'uniform', server_lr: 1 },
   secagg: { f: 16, bits: 32, c: 8 },
-  minimum: { sites: 3, records: 1 },
-  deadline: '20s',
-}
-const privacyAt = (rate: number): object => ({
   privacy: { unit: 'record', epsilon: 8, delta: 1e-5, clip: 1, sample_rate: rate, noise_multiplier: 1 },
+  minimum: { sites: 3, records: 1 },
+  split: { every: records + 1, test: records },
+  local: { steps: 1, batch, optimizer: 'sgd', lr: 0.1 },
+  deadline: '20s',
 })
 
 function table(features: number, records: number, batch: number, model: object): Case {
@@ -69,15 +71,12 @@ function table(features: number, records: number, batch: number, model: object):
     records,
     batch,
     plan: (size, rate) => ({
-      ...COMMON,
-      ...privacyAt(rate),
+      ...common(records, size, rate),
       task: 'binary',
       target: { column: 'y', above: 0 },
       features: columns.map((column) => ({ column })),
-      split: { every: records + 1, test: records },
       model,
       init: 'hash',
-      local: { steps: 1, batch: size, optimizer: 'sgd', lr: 0.1 },
     }),
     data(at) {
       const seeded = createSeeded(1, 'rows')
@@ -100,13 +99,10 @@ function texts(base: object, records: number, batch: number): Case {
     records,
     batch,
     plan: (size, rate) => ({
-      ...COMMON,
-      ...privacyAt(rate),
+      ...common(records, size, rate),
       task: 'language',
       model: { ...base, length: WINDOW },
       adapter: { kind: 'lora', rank: 8, targets: ['q', 'k', 'v', 'o'], train: 'b' },
-      split: { every: records + 1, test: records },
-      local: { steps: 1, batch: size, optimizer: 'sgd', lr: 0.1 },
     }),
     data(at) {
       const words = ['the', 'whale', 'of', 'and', 'sea', 'to', 'in', 'was', 'he', 'that', 'his', 'it']
@@ -184,10 +180,6 @@ async function measured(name: string, one: Case, base?: TrainerNeeds['base']): P
     ratio: middle(({ plain, hidden }) => hidden / plain),
     clipped_ratio: middle(({ plain, clipped }) => clipped / plain),
   }
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN
 }
 
 /** A home with the embedded model, and its name as plans have it. */

@@ -18,6 +18,7 @@ import {
 } from '../src/federated/index.ts'
 import type { MaskedTrailer, RoundHeader, RoundSecrets } from '../src/federated/index.ts'
 import { systemRandom } from '../src/util/index.ts'
+import { median } from './support/median.ts'
 
 const random = systemRandom()
 const WIDTHS = [32, 22]
@@ -149,10 +150,6 @@ function readInto(packed: Buffer, vector: Generator<Uint8Array, MaskedTrailer>):
     packed.set(next.value, at)
     at += next.value.length
   }
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((one, other) => one - other)[numbers.length >> 1] ?? Number.NaN
 }
 
 const seconds = (milliseconds: number): string => (milliseconds / 1000).toFixed(3)

@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createLab, joined } from '../test/integration/support.ts'
+import { median } from './support/median.ts'
 
-const median = (all: readonly number[]): number => all.toSorted((one, other) => one - other)[all.length >> 1]!
 const ROOT = join(import.meta.dirname, '..')
 /** What the demonstration writes, in this order, where each part has come. */
 const MARKS = {

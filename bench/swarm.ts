@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util'
 import { netlabFor } from '../test/integration/netlab.ts'
 import { nextLine, runHost } from './support/swarm-host.ts'
 import type { HostAnswer, HostOrder, HostReady } from './support/swarm-host.ts'
+import { median } from './support/median.ts'
 
 interface Host {
   readonly ready: HostReady
@@ -78,10 +79,6 @@ async function measure(holders: readonly Host[], fetcher: Host): Promise<Round> 
     servers: ((await cpuOf(holders)) - before) * per100,
     counters: ours.counters,
   }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 }
 
 async function main(): Promise<void> {

@@ -1,6 +1,6 @@
-/** The value in the middle; of an even number the greater of the two. */
+/** The value in the middle; of an even number the greater of the two; NaN of none. */
 export function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[values.length >> 1]!
+  return values.toSorted((one, other) => one - other)[values.length >> 1] ?? Number.NaN
 }
 
 /** Of each field for itself: what one run is disturbed in says nothing of its other fields. */

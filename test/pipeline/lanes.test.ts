@@ -7,19 +7,18 @@ import { RUN } from '../../src/pipeline/host/protocol.ts'
 
 const head = {} as Session['segment']['head']
 
-/** One that waits for layers. */
-function promptOf(name: string, count: number, done = 0): Job {
-  const job = jobOf(name, 0, false, count)
-  const session = { key: name, yields: false, segment: { decoders: [LAYERS], head } } as unknown as Session
-  return { ...job, session, done }
-}
-
 const LAYERS = { from: 1, to: 4 }
 
-function jobOf(name: string, since: number, yields: boolean, count = 1): Job {
-  const session = { key: name, yields, segment: { decoders: [], head } } as unknown as Session
+function jobOf(name: string, since: number, yields: boolean, count = 1, decoders: readonly object[] = []): Job {
+  const session = { key: name, yields, segment: { decoders, head } } as unknown as Session
   return { session, since, count, part: 0, done: 0, taken: 0, ran: 0, adapter: undefined } as unknown as Job
 }
+
+/** One that waits for layers. */
+const promptOf = (name: string, count: number, done = 0): Job => ({
+  ...jobOf(name, 0, false, count, [LAYERS]),
+  done,
+})
 
 const names = (jobs: readonly Job[]): string[] => jobs.map(({ session }) => session.key)
 const yielded = (jobs: readonly Job[]): boolean[] => jobs.map(({ ran }) => ran === RUN.yielded)

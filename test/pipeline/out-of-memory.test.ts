@@ -49,13 +49,14 @@ describe('that a stage host ended for lack of memory', () => {
   })
 
   it('is read from the words of V8, Node, C++ and the engine, and from no others', () => {
-    const lines = [
-      '<--- Last few GCs --->\n\nFATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n----- Native stack trace -----',
-      '#\n# Fatal process out of memory: Zone\n#',
-      "terminate called after throwing an instance of 'std::bad_alloc'",
-      'Non-zero status code returned: Failed to allocate memory for requested buffer of size 4096',
-    ]
-    for (const line of lines) expect(memoryWords(line)).toBeDefined()
+    const heap = 'FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory'
+    const found = [
+      [`<--- Last few GCs --->\n\n${heap}\n----- Native stack trace -----`, heap],
+      ['#\n# Fatal process out of memory: Zone\n#', '# Fatal process out of memory: Zone'],
+      ["terminate called after throwing an instance of 'std::bad_alloc'"],
+      ['Non-zero status code returned: Failed to allocate memory for requested buffer of size 4096'],
+    ] as const
+    for (const [said, words = said] of found) expect(memoryWords(said)).toBe(words)
     for (const other of [
       '',
       'Segmentation fault',

@@ -173,10 +173,24 @@ export function pipePair(clock: Clock, left: string, right: string): readonly [P
   return [end(boxes[0], boxes[1], right), end(boxes[1], boxes[0], left)]
 }
 
-/** The same, over which nothing is said or heard any more once this throws. */
-export function onlyWhile(pipe: Pipe, check: () => void): Pipe {
+/** The same, but for how it sends or hears. */
+export function pipeThrough(pipe: Pipe, changed: Partial<Pick<Pipe, 'next' | 'send'>>): Pipe {
   return {
     remote: pipe.remote,
+    send: (kind, body, payload) => pipe.send(kind, body, payload),
+    next: (wait) => pipe.next(wait),
+    ...changed,
+    get isOpen() {
+      return pipe.isOpen
+    },
+    onEnd: (action) => pipe.onEnd(action),
+    close: () => pipe.close(),
+  }
+}
+
+/** The same, over which nothing is said or heard any more once this throws. */
+export function onlyWhile(pipe: Pipe, check: () => void): Pipe {
+  return pipeThrough(pipe, {
     async send(kind, body, payload) {
       check()
       await pipe.send(kind, body, payload)
@@ -186,12 +200,7 @@ export function onlyWhile(pipe: Pipe, check: () => void): Pipe {
       check()
       return message
     },
-    get isOpen() {
-      return pipe.isOpen
-    },
-    onEnd: (action) => pipe.onEnd(action),
-    close: () => pipe.close(),
-  }
+  })
 }
 
 function opened(control: Uint8Array): Pick<Message, 'kind' | 'body'> {

@@ -1,6 +1,7 @@
 /** Whom a round waits for, as a member that does not aggregate hears it: its person may ask there as well. */
 import type { Clock } from '../../util/index.ts'
 import type { Waiting } from './coordinator-types.ts'
+import { pipeThrough } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { BODIES } from './wire.ts'
 
@@ -26,21 +27,14 @@ export class ToldWait {
 
   /** The same pipe, of which this hears what the aggregator waits for; any other message says that it goes on. */
   heardOn(pipe: Pipe): Pipe {
-    return {
-      remote: pipe.remote,
-      send: (kind, body, payload) => pipe.send(kind, body, payload),
+    return pipeThrough(pipe, {
       next: async (wait) => {
         const message = await pipe.next(wait)
         if (message.kind === 'wait') this.#hear(message.body)
         else this.clear()
         return message
       },
-      get isOpen() {
-        return pipe.isOpen
-      },
-      onEnd: (action) => pipe.onEnd(action),
-      close: () => pipe.close(),
-    }
+    })
   }
 
   /** A `wait` that is not one is a sign of life all the same. */

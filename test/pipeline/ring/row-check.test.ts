@@ -69,6 +69,13 @@ describe('a hop', () => {
   let next: Stranger
   let digest: RowDigest
 
+  /** One by itself, of a session of `o`'s. */
+  function checkOf(changes: { readonly isAdapted?: boolean; readonly isAudited?: boolean }): RowCheck {
+    const gate = { levels: () => range, outlier: (outlier: Outlier) => void found.push(outlier) }
+    const session = { self: SELF, origin: 'o', digest: DIGEST, from: 4, to: 8 }
+    return new RowCheck({ gate, ...session, isAdapted: false, isAudited: false, ...changes })
+  }
+
   beforeEach(async () => {
     ;[found, asked, range, digest] = [[], [], { low: -1, high: 1 }, new RowDigest()]
     const levels = (...what: unknown[]): LevelRange | undefined => {
@@ -176,17 +183,7 @@ describe('a hop', () => {
   })
 
   it('does not look at what this peer itself sends', () => {
-    const gate = { levels: () => range, outlier: (outlier: Outlier) => void found.push(outlier) }
-    const check = new RowCheck({
-      gate,
-      self: SELF,
-      origin: 'o',
-      digest: DIGEST,
-      from: 4,
-      to: 8,
-      isAdapted: false,
-      isAudited: false,
-    })
+    const check = checkOf({})
     const rows = frame({ type: RING.rows, dtype: DTYPE.f16, dims: [1, WIDTH], payload: bytes(times(0)) })
     expect(check.refuses(SELF, rows)).toBeUndefined()
     expect(check.refuses('other', rows)).toBe(OUTLIER)
@@ -194,9 +191,7 @@ describe('a hop', () => {
   })
 
   it('of an audited session tells of rows of a wrong size once, leaves them to the audit, and vouches for nothing then', () => {
-    const gate = { levels: () => range, outlier: (outlier: Outlier) => void found.push(outlier) }
-    const init = { gate, self: SELF, origin: 'o', digest: DIGEST, from: 4, to: 8, isAdapted: false }
-    const check = new RowCheck({ ...init, isAudited: true })
+    const check = checkOf({ isAudited: true })
     const rows = frame({ type: RING.rows, dtype: DTYPE.f16, dims: [1, WIDTH], payload: bytes(times(0)) })
     expect(check.stated('other')).not.toEqual(new Uint8Array(16))
     expect(check.refuses('other', rows)).toBeUndefined()
@@ -208,17 +203,7 @@ describe('a hop', () => {
   })
 
   it('with an adapter in its session asks for no range, and says nothing of its rows', () => {
-    const gate = { levels: () => range, outlier: (outlier: Outlier) => void found.push(outlier) }
-    const check = new RowCheck({
-      gate,
-      self: SELF,
-      origin: 'o',
-      digest: DIGEST,
-      from: 4,
-      to: 8,
-      isAdapted: true,
-      isAudited: false,
-    })
+    const check = checkOf({ isAdapted: true })
     const rows = frame({ type: RING.rows, dtype: DTYPE.f16, dims: [1, WIDTH], payload: bytes(times(1_000)) })
     expect(check.refuses('other', rows)).toBeUndefined()
     expect(check.stated('other')).toEqual(new Uint8Array(16))
