@@ -188,6 +188,10 @@ describe('over real connections', () => {
     await joined(a.network, b.network)
     // Only the peer with the smaller id opens; the other end closes what else comes.
     const [small, large] = a.id < b.id ? [a, b] : [b, a]
+    // One that asked before the other had started its mesh would not ask again at once: both speak first.
+    await small.mesh.publishProfile(profile('small'))
+    await large.mesh.publishProfile(profile('large'))
+    await until(() => small.mesh.profiles().size === 2 && large.mesh.profiles().size === 2)
     const payload = new Uint8Array(100).fill(7)
     const garbage = [
       frame({ type: 3, dtype: DTYPE.bytes, dims: [100], payload }),
@@ -200,8 +204,9 @@ describe('over real connections', () => {
       await channel.send(message).catch(() => undefined)
       expect(await channel.closed).toBeInstanceOf(Error)
     }
-    await small.mesh.publishProfile(profile('small'))
-    await large.mesh.publishProfile(profile('large'))
-    await until(() => small.mesh.profiles().size === 2 && large.mesh.profiles().size === 2)
+    await small.mesh.publishProfile(profile('small again'))
+    await large.mesh.publishProfile(profile('large again'))
+    const name = (of: RealPeer, at: RealPeer): string | undefined => at.mesh.profiles().get(of.id)?.name
+    await until(() => name(small, large) === 'small again' && name(large, small) === 'large again')
   })
 })
