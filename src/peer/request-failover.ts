@@ -41,6 +41,13 @@ export function failoverOf(
   /** Undefined where the site does not let this model's prompts go there. */
   const permitted = <Route extends readonly { readonly peer: string }[]>(route: Route | undefined): Route | undefined =>
     route?.every(({ peer }) => site.mayRoute(peer, manifest.model)) === true ? route : undefined
+  // Those that have gone cannot be asked.
+  const kernels = new Map<string, string>()
+  const kernel = (peer: string): string => {
+    const known = replacements.kernel(peer) || (kernels.get(peer) ?? '')
+    kernels.set(peer, known)
+    return known
+  }
   return {
     replace: (lost, avoid) => {
       const moved = allowed === undefined ? permitted(tracked.successor(lost, avoid)) : undefined
@@ -62,7 +69,7 @@ export function failoverOf(
       return at
     },
     isReachable: (peer) => replacements.isReachable(peer),
-    kernel: (peer) => replacements.kernel(peer),
+    kernel,
     patience: (isBegun) => deadline ?? (isBegun ? PATIENCE_MS : OPENING_PATIENCE_MS),
   }
 }

@@ -166,6 +166,22 @@ it('a text waits a minute for somebody to take lost blocks, one that has not beg
   expect(waits({ deadline: 7_000 })).toEqual([7_000, 7_000])
 })
 
+it('the kernels of a peer that has gone are those that it told before', () => {
+  const told = new Map([['kept', profile('kept')]])
+  replacements = new Replacements({
+    self: 'self',
+    clock,
+    mesh: { state: () => 'connected', profiles: () => told, holdings: () => new Map(), peers: () => [] },
+    profile: () => hardware,
+    divide: () => undefined,
+  })
+  const request = ofRequest({})
+  const { kernel } = told.get('kept')!.hardware
+  expect([request.kernel('kept'), request.kernel('stranger')]).toEqual([kernel, ''])
+  told.clear()
+  expect(request.kernel('kept')).toBe(kernel)
+})
+
 describe('the route of a text that begins anew', () => {
   const at = [{ peer: 'self', from: 0, to: 1 }, LOST, { peer: 'kept', from: 3, to: 4 }]
   const anew = (placement?: GenerateRequest['placement'], forbidden?: string): readonly RouteSegment[] =>

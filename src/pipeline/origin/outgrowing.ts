@@ -44,6 +44,9 @@ class OutgrowingSession implements OriginSession {
   readonly #news: Arrival[] = []
   readonly reused?: NonNullable<OriginSession['reused']>
   #closed = false
+  /** Of the first session, which come before those of the second. */
+  #attempts = 0
+  #attempt = 0
 
   constructor(needs: OutgrowingNeeds, request: SessionRequest, inner: OriginSession, limit: number) {
     this.#needs = needs
@@ -59,7 +62,7 @@ class OutgrowingSession implements OriginSession {
 
   async take(): Promise<Arrival> {
     if (this.#left === 0 && this.#news.length === 0) await this.#begin()
-    const arrival = this.#news.shift() ?? (await this.#inner.take())
+    const arrival = this.#numbered(this.#news.shift() ?? (await this.#inner.take()))
     if ('token' in arrival && this.#left > 0) {
       this.#chosen.push(arrival.token.id)
       this.#left--
@@ -84,10 +87,18 @@ class OutgrowingSession implements OriginSession {
     this.#inner.close()
   }
 
+  /** Attempts are counted over both sessions: each has a number of its own for whoever is told of it. */
+  #numbered(arrival: Arrival): Arrival {
+    if (!('rerouted' in arrival)) return arrival
+    this.#attempt = this.#attempts + arrival.rerouted.attempt
+    return { rerouted: { ...arrival.rerouted, attempt: this.#attempt } }
+  }
+
   /** All that there is of the text goes through the stages again, for what may be as long as the request allows. */
   async #begin(): Promise<void> {
     this.#left = -1
     this.#news.push(...(await this.settle()))
+    this.#attempts = this.#attempt + 1
     const at = this.#inner.hops
     this.#inner.close()
     const { prompt, follow, sampler } = this.#request

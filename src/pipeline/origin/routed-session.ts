@@ -38,7 +38,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   readonly #needs: SessionNeeds
   readonly #init: SessionInit
   readonly #request: number
-  readonly #replaced = new Replaced()
+  readonly #replaced: Replaced
   readonly #relief = new Relief()
   readonly #trouble: Trouble
   readonly #text: SessionText
@@ -60,6 +60,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#needs = needs
     this.#init = init
     this.#request = requestNumber(needs.random)
+    this.#replaced = new Replaced(needs, init)
     this.#trouble = new Trouble(needs.self, (peer) => init.failover.isReachable(peer))
     this.#hops = new RouteHops(init.route)
     const waitsUntil = (since: number): number => this.#giving.waitsUntil(since, this.#begun)
@@ -114,6 +115,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     else this.#checks.begin(this.attempt, this.#hops.route)
     this.#paused = this.#giving.catchUp(this.attempt)
     this.#begun = true
+    this.#replaced.begun(this.#text, this)
     this.#needs.count('prefix_hits', this.#giving.found)
   }
 
@@ -236,9 +238,8 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   /** Returns what has gone wrong last. @throws NoRouteError */
   async #recoverOnce(error: Error, until: number): Promise<Error> {
-    const [{ clock }, { failover }, { signal }] = [this.#needs, this.#init, this.#stop]
+    const [{ clock }, { failover }, { signal }, { cameAt }] = [this.#needs, this.#init, this.#stop, this.#pacing]
     const waiting = (nobody: NoRouteError): void => this.#text.tell({ waiting: nobody })
-    const { cameAt } = this.#pacing
     const seeking = { clock, failover, trouble: this.#trouble, signal, until, cameAt, waiting }
     const { route, replaced } = await findRoute(seeking, this.#hops.route)
     const fresh = this.#checks.restarts() ? new Set(route) : this.#hops.fresh(route)
@@ -251,8 +252,7 @@ export class RoutedSession implements OriginSession, OriginListener {
       if (this.#trouble.version !== seen) return error
       this.#paused = this.#giving.catchUp(this.attempt)
       this.#checks.begin(this.attempt, this.#hops.route)
-      const told = this.#replaced.take(route, this.#giving.first.rows, this.#needs)
-      if (this.#begun) this.#text.tell({ rerouted: { attempt: this.attempt, route: this.hops, ...told } })
+      this.#replaced.tell(this.#text, this, this.#giving.first.rows, this.#begun)
       return error
     } catch (reason) {
       if (this.#error !== undefined) throw this.#error
@@ -274,7 +274,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   async #attempt(route: readonly RouteSegment[], fresh: ReadonlySet<RouteSegment>): Promise<readonly number[]> {
     this.#hops.take(route)
     if (fresh.has(route.at(-1)!)) this.#checks.headOpens()
-    this.#replaced.joined(this.#hops.peers, (peer) => this.#init.failover.kernel(peer))
+    this.#replaced.joined(this.#hops.peers)
     this.#watches.set(this.#hops.peers)
     const late = (hop: number): Error => this.#trouble.silent(route[hop]!)
     const stay = [...route.keys()].filter((hop) => !fresh.has(route[hop]!))
