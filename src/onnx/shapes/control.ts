@@ -163,12 +163,13 @@ function factOf(call: Call, input: number): Fact {
   return { type: call.value(input) }
 }
 
-/** Inputs: states, then what is scanned along an axis. Opset 8 had a batch axis too and is not followed inside. */
+/** Inputs: states, then what is scanned along an axis. */
 const scan: ControlRule = (call, body) => {
+  if (call.version > 0 && call.version < 9) return batchedScan(call, body)
   const graph = graphOf(call, 'body')
   const scanned = call.int('num_scan_inputs', 0)
   const states = call.node.inputs.length - scanned
-  if (graph === undefined || !(scanned >= 1) || !(states >= 0) || (call.version > 0 && call.version < 9)) return NOTHING
+  if (graph === undefined || !(scanned >= 1) || !(states >= 0)) return NOTHING
   const { algebra } = call
   const mark = algebra.mark()
   const [into, out] = [call.ints('scan_input_axes'), call.ints('scan_output_axes')]
@@ -192,6 +193,32 @@ const scan: ControlRule = (call, body) => {
     return { type: { ...type, shape }, assumed: assumed === true }
   })
   return { outputs: [...carried.map((fact) => outside(fact, algebra, mark)), ...piled], inner: [facts.scope] }
+}
+
+/** Opset 8: lengths first, which may be left out; the body sees no batch, and what is scanned runs along the axis behind it. */
+const batchedScan: ControlRule = (call, body) => {
+  const graph = graphOf(call, 'body')
+  const states = call.node.inputs.length - 1 - call.int('num_scan_inputs', 0)
+  if (graph === undefined || !(states >= 0)) return NOTHING
+  const { algebra } = call
+  const mark = algebra.mark()
+  let [batch, length]: [Dimension, Dimension] = [null, null]
+  const facts = call.node.inputs.slice(1).map((_, at): Fact => {
+    const input = call.value(at + 1)
+    if (input?.kind !== 'tensor' || input.shape === null) return { type: input }
+    batch ??= input.shape[0] ?? null
+    if (at >= states) length ??= input.shape[1] ?? null
+    return { type: { ...input, shape: input.shape.slice(at < states ? 1 : 2) } }
+  })
+  const [start, slices] = [facts.slice(0, states), facts.slice(states)]
+  const settled = untilSettled(call, start, (now) => body(graph, [...now, ...slices], length), 0)
+  const around = (fact: Fact, before: readonly Dimension[]): Fact => {
+    const { type, assumed } = outside(fact, algebra, mark)
+    if (type?.kind !== 'tensor' || type.shape === null) return { type }
+    return { type: { ...type, shape: [...before, ...type.shape] }, assumed: assumed === true }
+  }
+  const piled = settled.facts.outputs.slice(states).map((fact) => around(fact, [batch, length]))
+  return { outputs: [...settled.carried.map((fact) => around(fact, [batch])), ...piled], inner: [settled.facts.scope] }
 }
 
 /** The body for each element of the lists; tensors beside them go into every turn. */

@@ -3,7 +3,7 @@
  * keys and values, D width of a head.
  */
 import type { Dimension, Shape } from '../../ir/index.ts'
-import { tensor } from '../call.ts'
+import { tensor, unknownDimensions } from '../call.ts'
 import type { Call, Rule } from '../call.ts'
 import { MICROSOFT } from '../registry.ts'
 import type { Family } from '../registry.ts'
@@ -13,7 +13,14 @@ const attention: Rule = (call) => {
   const { algebra } = call
   const [query, key, value] = [headed(call, 0), headed(call, 1), headed(call, 2)]
   const type = call.type(0)
-  if (query === null || key === null || value === null) return [tensor(type, null)]
+  const [keys, values] = [call.type(4) ?? call.type(1), call.type(5) ?? call.type(2)]
+  if (query === null || key === null || value === null)
+    return [
+      tensor(type, null),
+      tensor(keys, unknownDimensions(4)),
+      tensor(values, unknownDimensions(4)),
+      tensor(type, unknownDimensions(4)),
+    ]
   const total = (past: number, size: Dimension): Dimension =>
     call.given(past) ? algebra.add(call.dimension(past, 2), size) : size
   const [batch, heads, tokens] = query.sizes as readonly [Dimension, Dimension, Dimension]
@@ -24,12 +31,7 @@ const attention: Rule = (call) => {
     return [rows, own, total(past, length), size]
   }
   const scores = [batch, heads, tokens, total(4, key.sizes[2]!)]
-  return [
-    tensor(type, output),
-    tensor(call.type(4) ?? call.type(1), present(key, 4)),
-    tensor(call.type(5) ?? call.type(2), present(value, 5)),
-    tensor(type, scores),
-  ]
+  return [tensor(type, output), tensor(keys, present(key, 4)), tensor(values, present(value, 5)), tensor(type, scores)]
 }
 
 interface Headed {

@@ -49,8 +49,8 @@ const labelEncoder: Rule = (call) => {
     if (call.attribute(`values_${kind}`) !== undefined) return [tensor(type, call.shape(0))]
   const named = call.attribute('values_tensor')
   if (named?.kind === 'tensor') return [tensor(named.value.type, call.shape(0))]
-  // Opset 1 names the classes and maps between text and number.
-  if (call.attribute('classes_strings') === undefined) return []
+  // Opset 1 maps between text and number, and names the classes where there are any.
+  if (call.version > 1 || call.type(0) === undefined) return []
   return [tensor(call.type(0) === 'string' ? 'int64' : 'string', call.shape(0))]
 }
 

@@ -4,6 +4,7 @@ import { ATTENTION } from './attention.ts'
 import { CLASSICAL_FAMILY } from './classical.ts'
 import { CONVOLUTION } from './convolution.ts'
 import { ELEMENTWISE } from './elementwise.ts'
+import { EXTENSIONS } from './extensions.ts'
 import { GENERATION } from './generation.ts'
 import { INDEXING } from './indexing.ts'
 import { NORMALIZATION } from './normalization.ts'
@@ -22,6 +23,7 @@ export const RULES = registryOf([
   ...CLASSICAL_FAMILY,
   ...CONVOLUTION,
   ...ELEMENTWISE,
+  ...EXTENSIONS,
   ...GENERATION,
   ...INDEXING,
   ...NORMALIZATION,

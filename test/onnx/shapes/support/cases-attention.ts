@@ -196,4 +196,31 @@ export const MICROSOFT_CASES: Cases = {
       { b: 1, s: 4 },
     ],
   },
+  'axes, hashes, distances, windows and regions': {
+    inputs: [value('x', ['b', 's', 8]), value('m', ['s', 4]), value('image', ['b', 3, 6, 6])],
+    nodes: [
+      op('ExpandDims', 'x axis', 'a', {}, MICROSOFT),
+      op('ExpandDims', 'x last', 'c', {}, MICROSOFT),
+      op('CDist', 'm table', 'd', { metric: 'euclidean' }, MICROSOFT),
+      op('UnfoldTensor', 'x', 'e', { dim: 2, size: 4, step: 2 }, MICROSOFT),
+      op('CropAndResize', 'image regions which size', 'f', {}, MICROSOFT),
+      op('SampleOp', 'f', 'g', {}, MICROSOFT),
+      op('Cast', 'm', 'h', { to: 6 }),
+      op('MurmurHash3', 'h', 'i', {}, MICROSOFT),
+      op('MurmurHash3', 'h', 'j', { positive: 0 }, MICROSOFT),
+    ],
+    constants: [
+      filled('axis', 'int32', [], 1),
+      filled('last', 'int32', [], -1),
+      filled('table', 'float32', [5, 4], 1),
+      filled('regions', 'float32', [2, 4]),
+      filled('which', 'int32', [2]),
+      filled('size', 'int32', [2], 7),
+    ],
+    outputs: ['a', 'c', 'd', 'e', 'g', 'i', 'j'],
+    sizes: [
+      { b: 2, s: 3 },
+      { b: 1, s: 4 },
+    ],
+  },
 }
