@@ -56,7 +56,16 @@ async function checked(): Promise<number> {
     const paths = { root, state: join(root, 'state'), keys: join(root, 'keys') }
     const logger = createLogger({ name: 'bench', level: 'fatal' })
     const telemetry = createTelemetry({ clock })
-    const site = await Site.open({ clock, identity, paths, logger, telemetry, online: false, roleOf: () => 'member' })
+    const site = await Site.open({
+      clock,
+      random: systemRandom(),
+      identity,
+      paths,
+      logger,
+      telemetry,
+      online: false,
+      roleOf: () => 'member',
+    })
     const needs = { random: systemRandom(), wall: () => clock.wall() }
     const founder = { peer: identity.id, name: 'a', site: '' }
     const rootKey = newIdentity()

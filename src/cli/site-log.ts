@@ -60,6 +60,7 @@ async function openSiteLog(context: CommandContext, open?: Identity): Promise<Au
   return openAuditLog(
     {
       clock: io.clock,
+      random: io.random,
       signer: {
         sign: identity === null ? null : (bytes) => identity.sign(bytes),
         verify: (bytes, signature) => verify(owner, bytes, signature),

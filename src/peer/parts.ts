@@ -137,7 +137,7 @@ export async function lowerParts(
   const cluster = online ? await openClusterPart(around, { networkKey: init.networkKey, maxAge }) : null
   if (cluster !== null) undo.push(() => cluster.stop())
   const roleOf = (peer: string): Role | undefined => cluster?.control.roleOf(peer)?.role
-  site = await Site.open({ clock, identity, paths, logger, telemetry, online, roleOf })
+  site = await Site.open({ clock, random, identity, paths, logger, telemetry, online, roleOf })
   undo.push(() => site?.close())
   const store = await createBlobStore({ directory: paths.store })
   const threads = init.threads ?? machine.cores

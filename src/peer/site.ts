@@ -31,12 +31,13 @@ import type {
   Role,
   SitePolicy,
 } from '../trust/index.ts'
-import type { Clock } from '../util/index.ts'
+import type { Clock, RandomSource } from '../util/index.ts'
 import type { HomePaths } from './home.ts'
 import { VERSION } from './version.ts'
 
 export interface SiteNeeds {
   readonly clock: Clock
+  readonly random: RandomSource
   readonly identity: Identity
   readonly paths: Pick<HomePaths, 'root' | 'state' | 'keys'>
   readonly logger: Pick<Logger, 'warn' | 'error' | 'info'>
@@ -103,13 +104,14 @@ export class Site {
 
   /** @throws PolicyFileError, PolicyAccessError, PolicyMissingError, AuditDamagedError, AuditRolledBackError */
   static async open(needs: SiteNeeds): Promise<Site> {
-    const { clock, identity, logger, paths, telemetry, online } = needs
+    const { clock, random, identity, logger, paths, telemetry, online } = needs
     const places = auditPlaces(paths.root)
     const signer = {
       sign: (bytes: Uint8Array) => identity.sign(bytes),
       verify: (bytes: Uint8Array, signature: Uint8Array) => verify(identity.id, bytes, signature),
     }
-    const audit = openAuditLog({ clock, signer, log: (fields, line) => logger.error(fields, line) }, places)
+    const log = (fields: object, line: string): void => logger.error(fields, line)
+    const audit = openAuditLog({ clock, random, signer, log }, places)
     const inForce = (policy: Policy | null): void => {
       if (policy !== null && standingPolicy(places.path) !== policy.sha256) audit.note(forceEvent('weft', policy))
     }

@@ -99,7 +99,10 @@ async function made(folder: string, sealed: boolean): Promise<Image> {
     { signer, wall: () => Date.now() },
     { path: join(home, 'state', 'federated', 'ledger.db'), anchor: join(keys, 'federated-ledger.anchor') },
   ).setCap({ data: 'heart', unit: 'record', epsilon: 8, delta: 1e-5 })
-  const log = openAuditLog({ clock: systemClock(), signer, log: () => undefined }, auditPlaces(home))
+  const log = openAuditLog(
+    { clock: systemClock(), random: systemRandom(), signer, log: () => undefined },
+    auditPlaces(home),
+  )
   await log.record({ who: 'owner', what: 'deploy', target: 'tiny', result: 'ok' })
   log.close()
   const backupPassphrase = `other ${randomBytes(12).toString('hex')}`

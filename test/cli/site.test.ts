@@ -161,7 +161,15 @@ describe('weft audit', () => {
     const shown = await readFile(proof, 'utf8')
     expect(shown).toContain('key.revoke')
     expect(shown).not.toContain('key.create')
-    expect((await here('audit', 'verify', proof)).status).toBe(0)
+    const told = await here('audit', 'verify', proof)
+    expect(told).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/key\.revoke.*\nthis entry is in the log of/s),
+    })
+    expect(json((await here('audit', 'verify', proof, '--json')).stdout)).toMatchObject({
+      ok: true,
+      proven: { seq: 4, what: 'key.revoke' },
+    })
     expect((await here('audit', 'prove', '9')).status).toBe(4)
     const database = new DatabaseSync(join(home, 'state', 'audit.db'))
     database.exec(`UPDATE contents SET content = replace(content, 'key.create', 'key.delete') WHERE seq = 2`)

@@ -13,6 +13,7 @@ import { createTelemetry } from '../../src/telemetry/index.ts'
 import type { Telemetry } from '../../src/telemetry/index.ts'
 import { loadOrCreateIdentity } from '../../src/trust/index.ts'
 import { siteWarnings } from '../../src/cli/site-view.ts'
+import { systemRandom } from '../../src/util/index.ts'
 import { virtualClock } from '../mesh/support/virtual-clock.ts'
 
 const { most } = OFFENCES.outlier
@@ -35,7 +36,7 @@ beforeEach(async () => {
   const roleOf = (peer: string): 'admin' | 'member' | 'guest' =>
     peer === 'admin' || peer === 'guest' ? peer : 'member'
   const identity = await loadOrCreateIdentity({ directory: paths.keys })
-  site = await Site.open({ clock, identity, paths, logger, telemetry, online: false, roleOf })
+  site = await Site.open({ clock, random: systemRandom(), identity, paths, logger, telemetry, online: false, roleOf })
   events = []
   const parts = { clock, levels: await RowLevels.open(paths.state, quiet), logger, site, telemetry }
   gate = rowGate(

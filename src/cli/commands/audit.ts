@@ -91,16 +91,25 @@ async function verify(context: CommandContext): Promise<number> {
   const { flags, home, out } = context
   const file = flags.argument(1)
   let report: AuditReport
+  let proven: AuditView | undefined
   if (file === undefined) report = (await homeLog(context)).checked.report
   else {
     const text = await readText(file)
-    const peer = peerOf(text)
-    report = checkExport(text, await witnessedBy(join(home, 'state'), peer)).report
+    const read = checkExport(text, await witnessedBy(join(home, 'state'), peerOf(text)))
+    report = read.report
+    if (read.kind === 'proof') proven = read.entries[0]
   }
   const { peer, entries, exported: at, head, unsigned, witnesses, clock_back: back, trouble } = report
-  if (out.structured) out.document({ schema: 'weft.audit-report/1', ok: trouble === null, ...report })
-  else if (trouble === null) {
-    out.line(`${entries} entries of ${peer} hold together; the head is ${head.hash.slice(0, 16)}`)
+  if (out.structured) {
+    const shown = proven === undefined ? {} : { proven }
+    out.document({ schema: 'weft.audit-report/1', ok: trouble === null, ...report, ...shown })
+  } else if (trouble === null) {
+    const begins = head.hash.slice(0, 16)
+    if (proven === undefined) out.line(`${entries} entries of ${peer} hold together; the head is ${begins}`)
+    else {
+      out.lines(entriesTable([proven]))
+      out.line(`this entry is in the log of ${peer}, which had ${entries}; the head is ${begins}`)
+    }
     if (at !== null) out.note(`exported at ${at}; what was written down since is not in it`)
     if (unsigned > 0) out.note(`the last ${unsigned} were written while the key was locked: the next entry signs them`)
     if (back > 0) out.note(`the clock was set back ${back} times`)

@@ -1,6 +1,7 @@
 /**
  * An entry of the audit log: who did what, to what, with what result, by which rule. Its text is hashed by itself, and the
- * chain goes over that hash: so one entry can be shown, with proof, without showing the others.
+ * chain goes over that hash: so one entry can be shown, with proof, without showing the others. Each text has a random part:
+ * identifiers are so few that without one whoever has the hash could try them all.
  *
  * Nothing in it is prose. Each text is an identifier (a peer, a key, a model, a rule, a code); what is not one is replaced by
  * its hash, so that neither a prompt nor a path nor a name of a person comes in by carelessness.
@@ -15,6 +16,8 @@ import { AuditBusyError, AuditDamagedError, AuditRolledBackError, AuditUnwritabl
 const MAX_IDENTIFIER = 160
 /** Facts of an entry: a few counts and codes. */
 const MAX_FACTS = 12
+/** Of the random part, bytes: nobody tries 2^128. */
+export const SALT_BYTES = 16
 /** No blanks, no slashes (paths), and nothing that begins like a key of the API. */
 const IDENTIFIER = new RegExp(`^(?!wk_)[\\w.:@+-]{1,${MAX_IDENTIFIER}}$`)
 
@@ -47,6 +50,11 @@ const contentSchema = z.strictObject({
   facts: z
     .record(z.string().regex(/^[a-z][a-z0-9_]{0,31}$/), z.union([identifierSchema, z.number(), z.boolean()]))
     .refine((facts) => Object.keys(facts).length <= MAX_FACTS)
+    .optional(),
+  /** Logs that were begun before entries had one keep those that have none. */
+  salt: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
     .optional(),
 })
 
@@ -89,8 +97,8 @@ export function identifier(text: string): string {
   return `sha256:${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
 }
 
-/** The text of an entry, as it is hashed and kept. */
-export function contentOf({ who, what: deed, target, result, rule, facts }: AuditEvent): string {
+/** The text of an entry, as it is hashed and kept. @param salt fresh for each, SALT_BYTES */
+export function contentOf({ who, what: deed, target, result, rule, facts }: AuditEvent, salt: Uint8Array): string {
   const kept = Object.entries(facts ?? {})
     .slice(0, MAX_FACTS)
     .map(([key, value]) => [key, typeof value === 'string' ? identifier(value) : value] as const)
@@ -101,6 +109,7 @@ export function contentOf({ who, what: deed, target, result, rule, facts }: Audi
     result,
     rule: rule === undefined ? undefined : identifier(rule),
     facts: kept.length === 0 ? undefined : Object.fromEntries(kept),
+    salt: Buffer.from(salt).toString('hex'),
   })
 }
 

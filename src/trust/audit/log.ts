@@ -3,9 +3,9 @@
  * come together, and what repeats is counted instead of written again and again.
  */
 import type { ChainHead, ChainPlaces } from '../../store/index.ts'
-import type { CancelTimer, Clock } from '../../util/index.ts'
+import type { CancelTimer, Clock, RandomSource } from '../../util/index.ts'
 import { AuditBusyError, AuditUnwritableError } from './errors.ts'
-import { contentOf } from './entry.ts'
+import { contentOf, SALT_BYTES } from './entry.ts'
 import type { AuditEvent } from './entry.ts'
 import { openAuditFile } from './file.ts'
 import type { AuditFile, AuditSigner, Written } from './file.ts'
@@ -48,6 +48,7 @@ export interface AuditLog {
 
 export interface AuditLogNeeds {
   readonly clock: Clock
+  readonly random: RandomSource
   readonly signer: AuditSigner
   log(fields: object, line: string): void
   /** How long another process may hold the file. @default 5000 */
@@ -152,7 +153,8 @@ class FileAuditLog implements AuditLog {
   }
 
   #written(event: AuditEvent): Written {
-    return { wall: this.#needs.clock.wall(), content: contentOf(event) }
+    const { clock, random } = this.#needs
+    return { wall: clock.wall(), content: contentOf(event, random.bytes(SALT_BYTES)) }
   }
 
   #writeTallies(): void {

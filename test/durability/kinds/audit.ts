@@ -18,7 +18,7 @@ import {
 import type { AuditLog } from '../../../src/trust/index.ts'
 import { writePolicyFile } from '../../../src/trust/policy/file.ts'
 import { readPolicy } from '../../../src/trust/policy/read.ts'
-import { systemClock } from '../../../src/util/index.ts'
+import { systemClock, systemRandom } from '../../../src/util/index.ts'
 import type { Kind, Step } from '../kind.ts'
 import { identityNumber } from './membership.ts'
 
@@ -30,7 +30,7 @@ const signer = {
 
 function openLog(home: string): AuditLog {
   for (const folder of ['state', 'keys']) mkdirSync(join(home, folder), { recursive: true })
-  return openAuditLog({ clock: systemClock(), signer, log: () => undefined }, auditPlaces(home))
+  return openAuditLog({ clock: systemClock(), random: systemRandom(), signer, log: () => undefined }, auditPlaces(home))
 }
 
 const auditLog: Kind = {

@@ -25,7 +25,7 @@ import {
 } from '../../../src/trust/index.ts'
 import { chainHash } from '../../../src/store/index.ts'
 import { AUDIT_CHAIN, contentHash } from '../../../src/trust/audit/entry.ts'
-import { canonicalJson } from '../../../src/util/index.ts'
+import { canonicalJson, systemRandom } from '../../../src/util/index.ts'
 import type { Clock } from '../../../src/util/index.ts'
 import type { AuditEvent, AuditLog, AuditReport, Identity, WitnessedHead } from '../../../src/trust/index.ts'
 import { virtualClock } from '../../mesh/support/virtual-clock.ts'
@@ -50,6 +50,7 @@ function open(by: Identity | null = identity): AuditLog {
   return openAuditLog(
     {
       clock,
+      random: systemRandom(),
       signer: {
         sign: by === null ? null : (bytes) => by.sign(bytes),
         verify: (bytes, signature) => verify(identity.id, bytes, signature),
@@ -131,7 +132,7 @@ describe('the log', () => {
       return identity.sign(bytes)
     }
     const signer = { sign, verify: (bytes: Uint8Array, signature: Uint8Array) => verify(identity.id, bytes, signature) }
-    const log = openAuditLog({ clock: slow, signer, log: () => undefined }, places)
+    const log = openAuditLog({ clock: slow, random: systemRandom(), signer, log: () => undefined }, places)
     let heads = 0
     log.onHead(() => heads++)
     const knock = async (milliseconds: number): Promise<number> => {
