@@ -254,7 +254,7 @@ export class Coordinator {
     guest.stage = 'begun'
     const { standing, job } = this.#needs
     try {
-      await guest.pipe.send('begin', { session, state: standing.current.hash })
+      await guest.pipe.send('begin', { session, state: standing.current.hash, float32: true })
       await readAnswer(guest, job, standing.current.state)
       guest.stage = 'ready'
     } catch (error) {

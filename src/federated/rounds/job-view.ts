@@ -140,7 +140,9 @@ export class JobView<P extends JobPlan = JobPlan> {
 
   /** Of what a member adds to the sum from this state. */
   vectorBytes(state: FedState): number {
-    return this.isSecure ? packedBytes(this.layout(state).d, this.#secagg().bits) : clearBytes(this.math.shape(state))
+    return this.isSecure
+      ? packedBytes(this.layout(state).d, this.#secagg().bits)
+      : clearBytes(this.math.shape(state), 'float32')
   }
 
   /** @param hash of the state */

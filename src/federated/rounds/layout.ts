@@ -97,20 +97,49 @@ export function addSums(all: readonly { readonly sums: Sums }[]): Sums {
   )
 }
 
+/** How coordinates cross in the clear. */
+export type ClearReals = 'float32' | 'float64'
+
+/**
+ * What leaves a site in the clear, and what comes of all of them: each coordinate rounded once to the nearest float32, as precise as the
+ * model itself is (2^-24 of its size; below 2^-126 2^-150). Numbers of 128 bits stay whole. Contributions with a coordinate beyond
+ * float32 (3.4e38) stay as they are, and cross as float64: nothing is made infinite, and nothing is cut.
+ */
+export function inSingle<Made extends Pick<Contribution, 'reals'>>(made: Made): Made {
+  const reals = made.reals.map(Math.fround)
+  return reals.every((value) => Number.isFinite(value)) ? { ...made, reals } : made
+}
+
+/** Whether all of these cross as float32 without a change. */
+export function areSingle(all: readonly Pick<Contribution, 'reals'>[]): boolean {
+  return all.every(({ reals }) => reals.every((value) => Math.fround(value) === value))
+}
+
 const WIDE_BYTES = 16
 const LOW = (1n << 64n) - 1n
 
-/** Bytes of a contribution in the clear: float64 each, then the fixed-point numbers, 16 bytes each, little-endian. */
-export function clearBytes({ reals, wide }: VectorShape): number {
-  return 8 * reals + WIDE_BYTES * wide
+function realBytes(format: ClearReals): number {
+  return format === 'float32' ? 4 : 8
 }
 
-export function contributionBytes({ reals, wide }: Pick<Contribution, 'reals' | 'wide'>): Uint8Array {
-  const bytes = new Uint8Array(clearBytes({ reals: reals.length, wide: wide.length }))
+/** Bytes of a contribution in the clear: its coordinates, then the fixed-point numbers, 16 bytes each, little-endian. */
+export function clearBytes({ reals, wide }: VectorShape, format: ClearReals): number {
+  return realBytes(format) * reals + WIDE_BYTES * wide
+}
+
+export function contributionBytes(
+  { reals, wide }: Pick<Contribution, 'reals' | 'wide'>,
+  format: ClearReals,
+): Uint8Array {
+  const bytes = new Uint8Array(clearBytes({ reals: reals.length, wide: wide.length }, format))
   const view = new DataView(bytes.buffer)
-  for (const [index, value] of reals.entries()) view.setFloat64(8 * index, value, true)
+  const size = realBytes(format)
+  for (const [index, value] of reals.entries()) {
+    if (format === 'float32') view.setFloat32(size * index, value, true)
+    else view.setFloat64(size * index, value, true)
+  }
   for (const [index, value] of wide.entries()) {
-    const at = 8 * reals.length + WIDE_BYTES * index
+    const at = size * reals.length + WIDE_BYTES * index
     view.setBigUint64(at, value & LOW, true)
     view.setBigInt64(at + 8, value >> 64n, true)
   }
@@ -118,16 +147,21 @@ export function contributionBytes({ reals, wide }: Pick<Contribution, 'reals' | 
 }
 
 /** @throws VectorLengthError, NotFiniteError */
-export function readContribution(bytes: Uint8Array, shape: VectorShape): Contribution {
-  if (bytes.length !== clearBytes(shape)) {
-    throw new VectorLengthError(`a contribution has ${bytes.length} bytes, ${clearBytes(shape)} are right`)
+export function readContribution(bytes: Uint8Array, shape: VectorShape, format: ClearReals): Contribution {
+  const right = clearBytes(shape, format)
+  if (bytes.length !== right) {
+    throw new VectorLengthError(`a contribution has ${bytes.length} bytes, ${right} are right`)
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const reals = Float64Array.from({ length: shape.reals }, (_, index) => view.getFloat64(8 * index, true))
+  const size = realBytes(format)
+  const reals = new Float64Array(shape.reals)
+  for (let index = 0; index < reals.length; index++) {
+    reals[index] = format === 'float32' ? view.getFloat32(size * index, true) : view.getFloat64(size * index, true)
+  }
   const odd = reals.findIndex((value) => !Number.isFinite(value))
   if (odd >= 0) throw new NotFiniteError(`coordinate ${odd} of a contribution is ${reals[odd]}`, { index: odd })
   const wide = Array.from({ length: shape.wide }, (_, index) => {
-    const at = 8 * shape.reals + WIDE_BYTES * index
+    const at = size * shape.reals + WIDE_BYTES * index
     return (view.getBigInt64(at + 8, true) << 64n) | view.getBigUint64(at, true)
   })
   return { reals, wide }

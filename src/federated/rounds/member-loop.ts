@@ -184,16 +184,17 @@ export class MemberLoop {
       bound: standing.bound === null ? null : [...standing.bound],
       clusters: standing.boundClusters === null ? null : [...standing.boundClusters],
       certified: standing.isCertified,
+      float32: true,
     })
     this.#stage = 'waits'
     for (;;) {
       const message = await expectOf(pipe, ['begin', 'push', 'pull', 'back'], times.silenceMs)
       if (message.kind === 'begin') {
-        const { session, state: theirs } = bodyOf('begin', message)
+        const { session, state: theirs, float32 = false } = bodyOf('begin', message)
         if (Buffer.compare(theirs, hash) !== 0) throw new JobRefusedError(job.id, 'a round begins from another model')
         if (session > standing.next + MOST_AHEAD) throw new JobRefusedError(job.id, 'a round has a number of its own')
         await standing.raise(session)
-        return this.#round(pipe, session, signal)
+        return this.#round(pipe, session, signal, float32)
       }
       if (message.kind === 'pull') {
         await pipe.send('push', { next: standing.next, votes: [...(votes ?? [])] }, encodeState(state))
@@ -208,7 +209,8 @@ export class MemberLoop {
     }
   }
 
-  async #round(pipe: Pipe, session: number, signal: AbortSignal): Promise<void> {
+  /** @param readsSingle whether the aggregator reads float32 in the clear */
+  async #round(pipe: Pipe, session: number, signal: AbortSignal, readsSingle: boolean): Promise<void> {
     const { job, standing, log, times, applied, self, site } = this.#needs
     const { state, hash } = standing.current
     this.#stage = 'training'
@@ -218,7 +220,7 @@ export class MemberLoop {
     const charged = (): void => void (this.#prepared = undefined)
     const outcome = job.isSecure
       ? await secureRound({ ...this.#needs, stage, charged }, pipe, session, prepared)
-      : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution)
+      : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution, readsSingle)
     this.#stage = 'applying'
     const { survivors, sums, told } = outcome
     const keep = async (made: Uint8Array | null): Promise<void> => {
@@ -244,7 +246,7 @@ export class MemberLoop {
       // Whoever aggregates may be gone by now: what came of the round stands all the same.
       await applied(state, {
         ...job.math.facts(state, sums),
-        bytes: job.vectorBytes(state),
+        bytes: outcome.bytes ?? job.vectorBytes(state),
         members: survivors,
         session,
       })

@@ -17,7 +17,8 @@ export async function readAnswer(guest: Guest, job: JobView, state: FedState): P
     return
   }
   const message = await expectOf(guest.pipe, ['plain'], job.deadlineMs)
-  const contribution = readContribution(message.payload, job.math.shape(state))
+  const { float32 = false } = bodyOf('plain', message)
+  const contribution = readContribution(message.payload, job.math.shape(state), float32 ? 'float32' : 'float64')
   checkWide(contribution, state)
   guest.contribution = contribution
 }

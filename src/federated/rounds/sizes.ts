@@ -30,7 +30,9 @@ export function roundBytes(plan: FedPlan, shapes: readonly ParameterShape[], mem
   for (let done = 0; done < sumsOfEach; done++) {
     const shape = math.shape({ ...begun, done })
     bytes +=
-      secagg === 'off' ? clearBytes(shape) : packedBytes(vectorLayout(shape, secagg.bits, members).d, secagg.bits)
+      secagg === 'off'
+        ? clearBytes(shape, 'float32')
+        : packedBytes(vectorLayout(shape, secagg.bits, members).d, secagg.bits)
   }
   return bytes
 }
@@ -52,6 +54,7 @@ export function checkSize(plan: FedPlan, parameters: number): void {
   const state = parameters * (4 + 8 * (CARRIED[plan.strategy.name] ?? 0)) + HEAD_BYTES
   const sums = sumsOf(plan)
   const { secagg = 'off' } = plan
+  // In the clear 8: of a round with a member that reads float64 alone.
   const result =
     (secagg === 'off' ? 8 : secagg.bits / 8) * parameters * sums * (plan.strategy.name === 'scaffold' ? 2 : 1)
   const bytes = Math.max(state, result)

@@ -53,6 +53,8 @@ export const BODIES = {
     clusters: peers.nullish(),
     /** Whether it knows that t members stand for its state. */
     certified: z.boolean().optional(),
+    /** Reads coordinates in the clear as float32. Versions before this one know float64 alone. */
+    float32: z.boolean().optional(),
   }),
   /** Somebody is missing; also a sign of life. */
   wait: z.object({ why: z.string().max(1000), peers }),
@@ -62,9 +64,9 @@ export const BODIES = {
   push: z.object({ next: whole, votes: z.array(vote).max(MOST_MEMBERS) }),
   /** A state that only the receiver has and that too few stand for: it goes back to the one before. */
   back: z.object({ done: whole }),
-  begin: z.object({ session: whole, state: hash }),
-  /** Without secure sums: the contribution itself (`contributionBytes`). */
-  plain: z.object({}),
+  begin: z.object({ session: whole, state: hash, float32: z.boolean().optional() }),
+  /** Without secure sums: the contribution itself (`contributionBytes`), its coordinates as float32 or, where this is not said, float64. */
+  plain: z.object({ float32: z.boolean().optional() }),
   /** `upper`: of a cluster's delegate, for the sum of clusters. */
   advertise: z.object({ entry, upper: entry.optional() }),
   roster: z.object({ entries: z.array(entry).max(MOST_MEMBERS) }),
@@ -86,6 +88,8 @@ export const BODIES = {
       .array(z.object({ index: position, members: peers }))
       .max(MOST_MEMBERS)
       .optional(),
+    /** Of sums in the clear, as of `plain`. */
+    float32: z.boolean().optional(),
   }),
   /** The vote for the new state, and the signature under what came of the round. */
   applied: z.object({ state: hash, signature, result: signature.optional() }),

@@ -6,7 +6,7 @@ import type { FedPlan } from '../plan/schema.ts'
 import { planHash } from '../plan-hash.ts'
 import { JobView } from '../rounds/job-view.ts'
 import type { Group } from '../rounds/job-view.ts'
-import { addContributions, addSums, decodeSum, encodeContribution } from '../rounds/layout.ts'
+import { addContributions, addSums, decodeSum, encodeContribution, inSingle } from '../rounds/layout.ts'
 import type { Contribution, Sums } from '../rounds/layout.ts'
 import type { BucketSum } from '../rounds/sum-math.ts'
 import { FIRST_STATE, NOTHING_BEGUN, stateHash } from '../rounds/state.ts'
@@ -106,7 +106,11 @@ export class Simulation {
       this.#late.push({ due, from: round, contribution: made[here.length + index]! })
     }
     const buffered = arrived.map((contribution) => ({ client: undefined, contribution }))
-    const entries = [...good, ...buffered].map((one, place) => ({ ...one, place }))
+    const entries = [...good, ...buffered].map(({ client, contribution }, place) => ({
+      client,
+      contribution: this.job.isSecure ? contribution : inSingle(contribution),
+      place,
+    }))
     const all = entries.map(({ contribution }) => contribution)
     const sums = this.#sums(session, entries, seeded)
     if (sums.length < this.job.leastGroups(state)) return undefined
@@ -176,10 +180,8 @@ export class Simulation {
   #add(session: number, group: Group, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): Sums {
     const { job, state } = this
     if (!job.isSecure) {
-      return addContributions(
-        all.map(({ contribution }) => contribution),
-        job.math.shape(state),
-      )
+      const contributions = all.map(({ contribution }) => contribution)
+      return inSingle(addContributions(contributions, job.math.shape(state)))
     }
     const layout = job.layout(state)
     const header = job.header(session, state, stateHash(state), group)
