@@ -21,6 +21,8 @@ export {
   OnnxSplitDiffersError,
   requireWholeMemory,
   runCheck,
+  learnTypes,
+  observer,
   splitOnnx,
 } from './cut/index.ts'
 export type {

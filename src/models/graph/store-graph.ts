@@ -6,13 +6,15 @@ import {
   checkModel,
   factsOf,
   inlineFunctions,
+  learnTypes,
+  observer,
   OnnxSplitDiffersError,
   RangeSource,
   readModel,
   splitOnnx,
   writeModel,
 } from '../../onnx/index.ts'
-import type { Model, Optimization, SplitPlan, TensorValue } from '../../onnx/index.ts'
+import type { Model, Optimization, SplitOnnxNeeds, SplitPlan, TensorValue } from '../../onnx/index.ts'
 import type { BlobStore } from '../../store/index.ts'
 import { systemClock } from '../../util/index.ts'
 import type { StoreFileEvents } from '../import/store-file.ts'
@@ -51,7 +53,10 @@ export async function storeGraph(
 ): Promise<StoredGraph> {
   const folder = await mkdtemp(join(job.scratch, 'import-'))
   try {
-    const model = inlineFunctions(checkModel(await readModel(job.onnx)))
+    const model = await learnTypes(
+      inlineFunctions(checkModel(await readModel(job.onnx))),
+      observer(childCheck(job), folder, signal),
+    )
     const weights = weightsOf(model)
     // Before the weights: a tokenizer that is none is not worth them.
     const text = await textOf(store, job, model, events)
@@ -127,6 +132,10 @@ async function* copies(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
 /** Far below the silence after which an import is ended: a check, which is watched by itself, says nothing meanwhile. */
 const BEAT_MS = 10_000
 
+function childCheck({ codeCache }: StoreGraphJob): Pick<SplitOnnxNeeds, 'check'> {
+  return { check: (task, signal) => checkInChild({ clock: systemClock(), codeCache }, task, signal) }
+}
+
 /** Null: no cut gave the bits of the whole. */
 async function proven(
   job: StoreGraphJob,
@@ -135,18 +144,19 @@ async function proven(
   beat: () => void,
   signal?: AbortSignal,
 ): Promise<SplitPlan | null> {
-  const needs = { clock: systemClock(), codeCache: job.codeCache }
+  const needs = { clock: systemClock() }
   let cancel = needs.clock.after(BEAT_MS, again)
   function again(): void {
     beat()
     cancel = needs.clock.after(BEAT_MS, again)
   }
   try {
-    const check = {
-      clock: needs.clock,
-      check: (task: Parameters<typeof checkInChild>[1], end?: AbortSignal) => checkInChild(needs, task, end),
-    }
-    return await splitOnnx(check, job.onnx, { out: folder, parts: Math.min(PROVEN_PARTS, blocks) }, signal)
+    return await splitOnnx(
+      { clock: needs.clock, ...childCheck(job) },
+      job.onnx,
+      { out: folder, parts: Math.min(PROVEN_PARTS, blocks) },
+      signal,
+    )
   } catch (error) {
     if (error instanceof OnnxSplitDiffersError) return null
     throw error

@@ -24,6 +24,7 @@ export interface CheckedModel {
 interface Recorded {
   readonly feeds: Feeds
   readonly digests: ReadonlyMap<string, string>
+  readonly values: ReadonlyMap<string, { readonly type: AnyTensor['type']; readonly rank: number }>
   readonly elements: number
 }
 
@@ -193,6 +194,7 @@ function recorded(outputs: Readonly<Record<string, AnyTensor>>): Omit<Recorded, 
   const entries = Object.entries(outputs)
   return {
     digests: new Map(entries.map(([name, tensor]) => [name, digest(tensor)])),
+    values: new Map(entries.map(([name, { type, dims }]) => [name, { type, rank: dims.length }])),
     elements: entries.reduce((sum, [, { data }]) => sum + data.length, 0),
   }
 }

@@ -18,6 +18,8 @@ import type { CutFacts } from './types.ts'
 import { proveCuts, removeFiles } from './prove.ts'
 import type { Proof, ProofWork } from './prove.ts'
 import type { SplitPlan } from './split-plan.ts'
+import { learnTypes } from './learn.ts'
+import { observer } from './observe.ts'
 import { mayDraw } from './structure.ts'
 import { rebalance } from './rebalance.ts'
 import { decide, decideCuts } from './verdict.ts'
@@ -90,7 +92,7 @@ export async function splitOnnx(
   needs.progress?.('read')
   const read = await readModel(file)
   const checked = checkModel(read)
-  const model = inlineFunctions(checked)
+  const model = await learntModel(needs, inlineFunctions(checked), request, signal)
   signal?.throwIfAborted()
   needs.progress?.('cut')
   const facts = factsOf(model, request.sizes)
@@ -122,6 +124,16 @@ export async function splitOnnx(
   } finally {
     for (const each of written) await rm(each.path, { force: true })
   }
+}
+
+/** What no rule knows of values that go from node to node is asked of the engine. */
+function learntModel(
+  needs: Pick<SplitOnnxNeeds, 'check'>,
+  model: Model,
+  { out, check }: Pick<SplitOnnxRequest, 'out' | 'check'>,
+  signal?: AbortSignal,
+): Promise<Model> {
+  return check === false ? Promise.resolve(model) : learnTypes(model, observer(needs, out, signal))
 }
 
 /** In place of what was proven. */
