@@ -68,6 +68,15 @@ describe('weft up', () => {
     }
   })
 
+  test('show brings in a model of the catalogue as run does, and shows it again', async () => {
+    for (const said of ['weft-tiny is not here yet: fetching it', '']) {
+      const { status, stdout, stderr } = await weft(['show', MODEL, '--home', home, '--json'])
+      expect(status, stderr).toBe(0)
+      expect(json(stdout)).toMatchObject({ schema: 'weft.manifest/1', model: MODEL, license: 'Apache-2.0 OR MIT' })
+      expect(stderr).toContain(said)
+    }
+  })
+
   test('run answers through it, the same each time with temperature 0', async () => {
     const args = [
       'run',

@@ -4,6 +4,7 @@ import type { DecoderShape, ModelManifest, OutlineBlock } from '../../models/ind
 import type { AnyFileOutline } from '../../peer/index.ts'
 import { openFor } from '../context.ts'
 import type { Command } from '../context.ts'
+import { ensureModel } from '../ensure-model.ts'
 import { formatBytes, plural } from '../format.ts'
 import { graphLines, outlineLines } from '../graph-view.ts'
 import { qualityLine } from '../quality-view.ts'
@@ -21,7 +22,9 @@ export const command: Command = async (context) => {
     else out.lines([...facts(outline.path, [['licence', printable(outline.license)]], outline), '', ...blocks(outline)])
     return
   }
-  const manifest = await (await openFor(context, 'never')).manifest(name, signal)
+  const access = await openFor(context, 'never')
+  await ensureModel(context, access, name, signal)
+  const manifest = await access.manifest(name, signal)
   if (out.structured) out.document({ ...manifest, schema: 'weft.manifest/1' })
   else if ('kind' in manifest) out.lines(graphLines(manifest))
   else out.lines([...manifestFacts(manifest), '', ...blocks(manifest)])
