@@ -128,6 +128,34 @@ describe('an answer', () => {
     expect([...seen].toSorted()).toEqual(['time', 'weather'])
   })
 
+  it('that must call a tool has its arguments on one line, also of a model that would write blanks for ever', async () => {
+    const parameters = { type: 'object', properties: { a: { type: 'array', items: { type: 'integer' } }, b: {} } }
+    for (const required of [true, false]) {
+      const format = {
+        kind: 'calls',
+        text: JSON.stringify({ calls: [{ name: 'f', parameters }], required, single: true }),
+      } as const
+      const begun = [...Buffer.from('<tool_call>\n{"name": "f", "arguments": {')]
+      const mask = grammars.mask(format, begun)
+      await mask.ready()
+      const allowed = mask.apply(new Float32Array(VOCABULARY.logits))
+      const free = [...allowed.keys()].filter((id) => allowed[id] === 0 && id < 256)
+      expect(free.map((id) => String.fromCharCode(id))).toEqual(['"', '}'])
+      mask.close()
+    }
+    for (let seed = 0; seed < 4; seed++) {
+      const format = {
+        kind: 'calls',
+        text: JSON.stringify({ calls: [{ name: 'f', parameters }], required: true, single: true }),
+      }
+      const { text, ended } = await answer(format as AnswerFormat, seed)
+      if (!ended) continue
+      const inner = /^<tool_call>\n(.*)\n<\/tool_call>$/s.exec(text)![1]!
+      const { arguments: given } = JSON.parse(inner) as { arguments: object }
+      expect(Object.keys(given).every((key) => ['a', 'b'].includes(key))).toBe(true)
+    }
+  })
+
   it('goes on in its form where another head takes over', async () => {
     const format = { kind: 'schema', text: checkedSchema({ enum: ['abc', 'abd'] }) } as const
     const said = [...Buffer.from('"ab')]

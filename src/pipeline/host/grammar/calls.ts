@@ -34,15 +34,18 @@ export function callHead(name: string): string {
 /** After them. */
 export const CALL_TAIL = `}\n${CALL_END}`
 
-/** @throws AnswerFormatError */
-export function callsGrammar(text: string): StructuralTag {
+/**
+ * @param argumentsOf the grammar of a schema, where blanks are to have their places; else they may stand anywhere
+ * @throws AnswerFormatError
+ */
+export function callsGrammar(text: string, argumentsOf?: ReadonlyMap<string, string>): StructuralTag {
   const parsed = callsSchema.safeParse(parseJson(text))
   if (!parsed.success) throw new AnswerFormatError('', 'the calls of tools are malformed')
   const { calls, required, single } = parsed.data
   const tags = calls.map(({ name, parameters }) => ({
     type: 'tag' as const,
     begin: callHead(name),
-    content: { type: 'json_schema' as const, json_schema: JSON.parse(checkedSchema(parameters)) as object as never },
+    content: contentOf(checkedSchema(parameters), argumentsOf),
     end: CALL_TAIL,
   }))
   const often = { tags, stop_after_first: single }
@@ -50,6 +53,18 @@ export function callsGrammar(text: string): StructuralTag {
     ? { type: 'tags_with_separator', separator: '\n', at_least_one: true, ...often }
     : { type: 'triggered_tags', triggers: [CALL_BEGIN], at_least_one: false, ...often }
   return { type: 'structural_tag', format }
+}
+
+/** The schemas of the arguments of all calls, as `checkedSchema` writes them. @throws AnswerFormatError */
+export function argumentSchemas(text: string): readonly string[] {
+  const parsed = callsSchema.safeParse(parseJson(text))
+  return parsed.success ? parsed.data.calls.map(({ parameters }) => checkedSchema(parameters)) : []
+}
+
+function contentOf(schema: string, argumentsOf?: ReadonlyMap<string, string>): StructuralTag['format'] {
+  const grammar = argumentsOf?.get(schema)
+  if (grammar !== undefined) return { type: 'grammar', grammar }
+  return { type: 'json_schema', json_schema: JSON.parse(schema) as Record<string, unknown> }
 }
 
 function parseJson(text: string): unknown {

@@ -4,7 +4,7 @@
  */
 import type { CompiledGrammar, Grammar, GrammarCompiler } from '@mlc-ai/web-xgrammar'
 import type { AnswerFormat } from '../../types.ts'
-import { callsGrammar } from './calls.ts'
+import { argumentSchemas, callsGrammar } from './calls.ts'
 import { AnswerFormatError } from './errors.ts'
 import { loadGrammarLibrary } from './library.ts'
 import type { GrammarLibrary } from './library.ts'
@@ -18,6 +18,8 @@ const KEPT = 16
  * does not mention is as free as JSON Schema says.
  */
 const STYLE = [false, -1, [', ', ': '], false] as [boolean, number, [string, string], boolean]
+/** The same for the arguments of a call, but strict: what its schema does not mention is no argument. */
+const ARGUMENTS_STYLE = [...STYLE.slice(0, 3), true] as typeof STYLE
 /** In the byte alphabet: control characters but the line break. No JSON has them, and the engine's shorter strings would. */
 const CONTROL = /[\u0100-\u0109\u010b-\u011f]/
 const ANY_OBJECT = '{"type":"object"}'
@@ -86,9 +88,13 @@ export class Grammars {
 
   async #compile(compiler: GrammarCompiler, format: AnswerFormat): Promise<CompiledGrammar> {
     if (format.kind === 'calls') {
-      const tags = callsGrammar(format.text)
-      await this.#try(({ Grammar }) => Grammar.fromStructuralTag(tags))
-      return compiler.compileStructuralTag(tags)
+      const { text } = format
+      const written = new Map<string, string>()
+      await this.#try(async ({ Grammar }) => {
+        for (const schema of new Set(argumentSchemas(text))) written.set(schema, await compact(Grammar, schema))
+        return Grammar.fromStructuralTag(callsGrammar(text, written))
+      })
+      return compiler.compileStructuralTag(callsGrammar(text, written))
     }
     const schema = format.kind === 'json' ? ANY_OBJECT : checkedSchema(parsed(format.text))
     await this.#try(({ Grammar }) => Grammar.fromJSONSchema(schema, ...STYLE))
@@ -124,6 +130,16 @@ export class Grammars {
     const spoken = tokens.map((token) => (CONTROL.test(token) ? '' : token))
     const info = await library.TokenizerInfo.createTokenizerInfo(spoken, 'byte_level', false, logits, [...endTokens])
     return { library, compiler: await library.GrammarCompiler.createGrammarCompiler(info), compiled: new Map() }
+  }
+}
+
+/** The grammar of a schema, with blanks where Python writes them. */
+async function compact(library: GrammarLibrary['Grammar'], schema: string): Promise<string> {
+  const grammar = await library.fromJSONSchema(schema, ...ARGUMENTS_STYLE)
+  try {
+    return grammar.toString()
+  } finally {
+    grammar.dispose()
   }
 }
 
