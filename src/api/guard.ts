@@ -12,6 +12,8 @@ export interface GuardInit {
   readonly loopback: boolean
   readonly hosts: readonly string[]
   readonly cors: readonly string[]
+  /** Whether anything is at its method and path: else nobody reads its body. */
+  readonly hasRoute: boolean
 }
 
 /** Names under which clients put keys into addresses. */
@@ -31,7 +33,8 @@ export function guardRequest(message: IncomingMessage, init: GuardInit): Guarded
   const foreignOrigin = checkOrigin(message, init)
   if (message.headers.upgrade?.toLowerCase().includes('websocket') === true) throw new WebSocketRefusedError()
   checkQuery(message.url)
-  if (BODY_METHODS.has(message.method ?? '') && !isForm(message)) checkContentType(message)
+  const isJson = init.hasRoute && BODY_METHODS.has(message.method ?? '') && !isForm(message) && !isBareCancel(message)
+  if (isJson) checkContentType(message)
   return { foreignOrigin }
 }
 
@@ -93,6 +96,15 @@ function isForm(message: IncomingMessage): boolean {
   const type = message.headers['content-type'] ?? ''
   const isFiles = message.url?.split('?', 1)[0] === '/v1/files'
   return isFiles && /^multipart\/form-data\s*;/i.test(type) && message.headers['sec-fetch-mode'] !== 'navigate'
+}
+
+/**
+ * OpenAI's client for JavaScript cancels a batch with no body, and so with no type of one. A page of another origin that
+ * does so is refused by its Origin; whoever sends bytes says what they are.
+ */
+function isBareCancel({ headers, url = '' }: IncomingMessage): boolean {
+  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0
+  return !hasBody && headers['content-type'] === undefined && /^\/v1\/batches\/[^/?]+\/cancel(?:\?|$)/.test(url)
 }
 
 /** A form or `text/plain` may be sent across origins without a preflight; JSON may not. */

@@ -81,14 +81,38 @@ export class NoSuchRouteError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-API-015',
     title: 'No such route',
-    meaning: 'There is nothing at this method and path.',
-    remedy: "Check path and method: OpenAI's routes stand under /v1, weft's own under /api/v1.",
+    meaning: 'There is nothing at this path.',
+    remedy: "Check the path: OpenAI's routes stand under /v1, weft's own under /api/v1.",
     exit: EXIT.notFound,
     http: 404,
   }
 
   constructor() {
-    super(NoSuchRouteError.info, 'there is nothing at this method and path')
+    super(NoSuchRouteError.info, 'there is nothing at this path')
+  }
+}
+
+export class MethodRefusedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-API-048',
+    title: 'Wrong method',
+    meaning: 'The path is there, but not for this method. The header `allow` names those that it has.',
+    remedy: 'Ask again with one of the methods that the message names.',
+    exit: EXIT.usage,
+    http: 405,
+  }
+
+  readonly allowed: readonly string[]
+
+  constructor(method: string, allowed: readonly string[]) {
+    super(
+      MethodRefusedError.info,
+      `${method.slice(0, 20)} is no method of this path, which has ${allowed.join(', ')}`,
+      {
+        details: { allowed },
+      },
+    )
+    this.allowed = allowed
   }
 }
 

@@ -11,6 +11,7 @@ import {
   ContentTypeError,
   HeadersTooLargeError,
   MalformedRequestError,
+  MethodRefusedError,
   NoSuchRouteError,
   RequestTimeoutError,
 } from './request-errors.ts'
@@ -44,6 +45,7 @@ export function answerError(parts: ServerParts, cause: unknown, request: Fastify
   const facts = cause instanceof WeftError ? { code: cause.code, why: cause.message } : { err: cause }
   logger[status < 500 ? 'debug' : 'warn']({ ...facts, route, status }, 'request failed')
   if (status === 429 || status === 503) void reply.header('retry-after', String(secondsUntil(error, parts)))
+  if (error instanceof MethodRefusedError) void reply.header('allow', error.allowed.join(', '))
   if (status === 401) void reply.header('www-authenticate', 'Bearer')
   if (status === 413) {
     // fastify's own wish, of an answer to a body that was not read.

@@ -15,9 +15,9 @@ import { MAX_NAME_LENGTH } from './limits.ts'
 import type { ApiLimits } from './limits.ts'
 import { addOpenAiRoutes } from './openai/routes.ts'
 import { answerError, onParserError, translateError } from './server-errors.ts'
-import { NoSuchRouteError } from './request-errors.ts'
 import { keyIdOf, rememberKey } from './request-key.ts'
 import type { Entrance } from './resume/asked.ts'
+import { RouteMethods } from './route-methods.ts'
 import type { ServerParts } from './server-parts.ts'
 import { addStreamedRoutes } from './streamed-routes.ts'
 import type { Scope } from './types.ts'
@@ -65,6 +65,7 @@ export async function buildServer(parts: ServerParts, place: Place): Promise<Htt
   addBodies(app, limits)
   if (place.kind === 'tcp') addGuards(app, parts, place.loopback)
   addAnswers(app, parts)
+  addStrays(app)
   addCalls(app, parts, place)
   addHealthRoutes(app, parts)
   addOpenAiRoutes(app, parts)
@@ -128,7 +129,7 @@ function addGuards(app: FastifyInstance, parts: ServerParts, loopback: boolean):
   const init = { loopback, hosts: parts.init.hosts ?? [], cors: parts.init.cors ?? [] }
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(SECURITY_HEADERS)
-    const { foreignOrigin } = guardRequest(request.raw, init)
+    const { foreignOrigin } = guardRequest(request.raw, { ...init, hasRoute: !request.is404 })
     if (foreignOrigin !== null) {
       void reply.headers(corsHeaders(foreignOrigin))
       if (request.method === 'OPTIONS') return reply.code(204).headers(preflightHeaders(foreignOrigin)).send()
@@ -182,7 +183,17 @@ function addAnswers(app: FastifyInstance, parts: ServerParts): void {
       reply,
     ),
   )
-  app.setNotFoundHandler(() => {
-    throw new NoSuchRouteError()
+}
+
+/** Paths that no route has, or not with this method: refused after the guards, before a body is read or even looked at. */
+function addStrays(app: FastifyInstance): void {
+  const methods = new RouteMethods()
+  app.addHook('onRoute', ({ method, url }) => methods.add(url, method))
+  app.addHook('onRequest', async ({ is404, method, url }) => {
+    if (is404) throw methods.refusal(method, url)
+  })
+  // fastify runs the hooks only where it has a handler of ours.
+  app.setNotFoundHandler(({ method, url }) => {
+    throw methods.refusal(method, url)
   })
 }

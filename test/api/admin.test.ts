@@ -230,7 +230,7 @@ describe('events', () => {
       controller.abort()
       return answer.status === 200
     })
-    expect((await fetch(`${running.url}/api/v1/events`, { method: 'HEAD' })).status).toBe(404)
+    expect((await fetch(`${running.url}/api/v1/events`, { method: 'HEAD' })).status).toBe(405)
   })
 
   test('a reader that does not read is cut, not kept in memory', async () => {

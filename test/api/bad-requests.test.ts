@@ -248,10 +248,41 @@ describe('requests that are hardly HTTP', () => {
   })
 
   test('the wrong method is no way in, nor is an override of it', async () => {
-    expect((await request(running.port, CHAT, [host()])).status).toBe(404)
+    expect((await request(running.port, CHAT, [host()])).status).toBe(405)
     const override = [host(), 'X-HTTP-Method-Override: DELETE', 'Content-Type: application/json']
     expect((await request(running.port, `/api/v1/models/${MODEL}?_method=DELETE`, override)).status).toBe(200)
-    expect((await request(running.port, '/healthz', [host()], 'TRACE')).status).toBe(404)
+    expect((await request(running.port, '/healthz', [host()], 'TRACE')).status).toBe(405)
+    expect(running.peer.calls).toEqual([])
+  })
+
+  test('a path that is there says which methods it has: 405, whatever came with it, and whoever asks twice', async () => {
+    const cases = [
+      ['GET', CHAT, 'POST'],
+      ['PUT', '/v1/models', 'GET, HEAD'],
+      ['POST', '/healthz', 'GET, HEAD'],
+      ['DELETE', '/', 'GET, HEAD'],
+      ['PATCH', '/v1/streams/abc', 'GET'],
+      ['POST', `/api/v1/models/a/b?x=1`, 'DELETE, GET, HEAD'],
+      ['OPTIONS', '/api/v1/peers/x/approve', 'POST'],
+      ['HEAD', '/api/v1/events', 'GET'],
+    ] as const
+    for (let round = 0; round < 2; round++)
+      for (const [method, path, allowed] of cases) {
+        const answer = await request(
+          running.port,
+          path,
+          [host(), 'Content-Type: text/plain', 'Content-Length: 0'],
+          method,
+        )
+        expect(answer.status, `${method} ${path}`).toBe(405)
+        expect(answer.head.toLowerCase().split('\r\n'), path).toContain(`allow: ${allowed}`.toLowerCase())
+        if (method !== 'HEAD') expect(JSON.parse(answer.body)).toMatchObject({ weft: { code: 'WEFT-API-048' } })
+      }
+    for (const path of ['/v1/streams/', '/api/v1/peers//approve', '/v1', '/v1/chat'])
+      expect((await request(running.port, path, [host()], 'PUT')).status, path).toBe(404)
+    // A stranger's page learns nothing of it.
+    const foreign = await request(running.port, CHAT, [host(), 'Origin: http://evil.example'], 'PUT')
+    expect(foreign.status).toBe(403)
     expect(running.peer.calls).toEqual([])
   })
 

@@ -179,6 +179,15 @@ it('is cancelled with what it has', async () => {
   expect(cancelled.status).toBe('cancelled')
   expect(cancelled.request_counts.completed).toBe(0)
   await until(() => running.peer.aborted === 4)
+  // As OpenAI's client for JavaScript asks: with no body, and no type of one.
+  const bare = await fetch(`${running.url}/v1/batches/${id}/cancel`, { method: 'POST' })
+  expect(bare.status).not.toBe(415)
+  const foreign = { origin: 'http://evil.example' }
+  expect((await fetch(`${running.url}/v1/batches/${id}/cancel`, { method: 'POST', headers: foreign })).status).toBe(403)
+  for (const path of [`/v1/batches/${id}/cancel/x`, '/v1/batches', '/v1/chat/completions'])
+    expect([404, 415]).toContain((await fetch(`${running.url}${path}`, { method: 'POST' })).status)
+  const typed = await fetch(`${running.url}/v1/batches/${id}/cancel`, { method: 'POST', body: 'x' })
+  expect(typed.status).toBe(415)
   const again = await post(running.url, `/v1/batches/${id}/cancel`, {})
   expect(again.status).toBe(409)
   expect((await failure(again)).weft.code).toBe('WEFT-API-045')

@@ -101,7 +101,7 @@ describe('a client that was cut off', () => {
       const url = `${running.url}${'body' in init ? CHAT : path}`
       expect((await fetch(url, { ...init, headers })).status).toBe(204)
     }
-    expect((await fetch(`${running.url}${path}`, { method: 'HEAD' })).status).toBe(404)
+    expect((await fetch(`${running.url}${path}`, { method: 'HEAD' })).status).toBe(405)
   })
 
   test('an answer as lines of JSON has the numbers in them, and the request in its head', async () => {
