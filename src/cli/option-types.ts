@@ -6,6 +6,8 @@ export type ValueKind =
   | 'file'
   | 'whole'
   | 'number'
+  /** A whole number of 64 bits, negative ones too, as the API takes it: folded into those that we count with. */
+  | 'seed'
   /** `250ms 30s 5m 1h`, as milliseconds. */
   | 'duration'
   /** `2GB 512MiB`, as bytes. */

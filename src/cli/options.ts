@@ -98,7 +98,7 @@ export const SAMPLING: readonly OptionSpec[] = [
   },
   {
     name: 'seed',
-    value: { label: 'S', kind: 'whole', min: 0, max: Number.MAX_SAFE_INTEGER },
+    value: { label: 'S', kind: 'seed' },
     help: 'the same seed gives the same answer (default: a random one)',
   },
   {

@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import type { PlacementFile, PlacementStage } from '../pipeline/index.ts'
 import type { Flags } from './context.ts'
+import { parseJsonText } from '../util/index.ts'
 import { FileUnreadableError, PlacementMalformedError, UsageError } from './errors.ts'
 
 /** 10^4 stages take less than this. */
@@ -32,7 +33,7 @@ export async function readPlacement(path: string, model: string): Promise<Placem
   const text = await readText(path)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJsonText(text)
   } catch (error) {
     throw new PlacementMalformedError(path, `it is no JSON: ${error instanceof Error ? error.message : String(error)}`)
   }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { checkedSchema, GREEDY } from '../pipeline/index.ts'
 import type { AuditMode, GenerateRequest, Lane, SamplingOptions, SpeculateMode } from '../pipeline/index.ts'
 import type { CommandContext, Flags } from './context.ts'
+import { parseJsonText } from '../util/index.ts'
 import { BadValueError, FileUnreadableError } from './errors.ts'
 
 /** For people who give no flag: varied, but seldom off the track. `repeatPenalty` 1 leaves greedy answers exact. */
@@ -24,7 +25,7 @@ export async function formatOf(flags: Flags): Promise<Pick<GenerateRequest, 'for
   })
   let schema: unknown
   try {
-    schema = JSON.parse(written)
+    schema = parseJsonText(written)
   } catch (error) {
     throw new BadValueError('--schema', asked, `a file of JSON: ${error instanceof Error ? error.message : ''}`)
   }

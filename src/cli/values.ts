@@ -1,7 +1,7 @@
 /** Reads what people type as values: durations, sizes, numbers, lists. */
 import { BadValueError } from './errors.ts'
 import type { OptionValue, ValueSpec } from './option-types.ts'
-import { nearest } from '../util/index.ts'
+import { foldSeed, nearest } from '../util/index.ts'
 
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
@@ -47,11 +47,15 @@ interface NumberReader {
   readonly read: (text: string) => number | undefined
 }
 
-const NUMBERS: Readonly<Record<'whole' | 'number' | 'duration' | 'size' | 'rate', NumberReader>> = {
+const NUMBERS: Readonly<Record<'whole' | 'number' | 'seed' | 'duration' | 'size' | 'rate', NumberReader>> = {
   whole: { expected: 'a whole number', read: (text) => (/^[+-]?\d{1,16}$/.test(text) ? Number(text) : undefined) },
   number: {
     expected: 'a number',
     read: (text) => (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined),
+  },
+  seed: {
+    expected: 'a whole number of 64 bits',
+    read: (text) => (/^[+-]?\d{1,20}$/.test(text) ? foldSeed(Number(text)) : undefined),
   },
   duration: { expected: 'a time such as 30s, 5m or 1h', read: parseDuration },
   size: { expected: 'a size such as 2GB or 512MiB', read: parseSize },

@@ -2,6 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as z from 'zod'
+import { parseJsonText } from '../util/index.ts'
 import { CatalogueError } from './errors.ts'
 import { isModelName } from './model-name.ts'
 import { parseSource } from './sources/parse-source.ts'
@@ -106,7 +107,7 @@ async function readEntry(path: string): Promise<CatalogueEntry> {
   if (size > MAX_FILE_BYTES) throw new CatalogueError(path, `${size} bytes are over ${MAX_FILE_BYTES}`)
   let data: unknown
   try {
-    data = JSON.parse(await readFile(path, 'utf8'))
+    data = parseJsonText(await readFile(path, 'utf8'))
   } catch {
     throw new CatalogueError(path, 'it is not JSON')
   }

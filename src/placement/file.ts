@@ -1,5 +1,6 @@
 /** Reads placements that people write. */
 import { z } from 'zod'
+import { parseJsonText } from '../util/index.ts'
 import { PlacementFileError } from './errors.ts'
 import type { PlacementFile } from './types.ts'
 
@@ -18,8 +19,7 @@ export function parsePlacementFile(text: string): PlacementFile {
   if (text.length > MAX_FILE_CHARACTERS) throw new PlacementFileError(`${text.length} characters are too long`, '')
   let value: unknown
   try {
-    // Editors of some systems begin a file with a byte order mark.
-    value = JSON.parse(text.replace(/^\uFEFF/, ''))
+    value = parseJsonText(text)
   } catch (error) {
     throw new PlacementFileError(`it is not JSON (${(error as Error).message})`, '')
   }

@@ -1,5 +1,6 @@
 /** Fleet files: peers and links that stand in for real ones. The form is described in peers/README.md. */
 import { z } from 'zod'
+import { parseJsonText } from '../util/index.ts'
 import { MAX_BATCH_POINTS } from './curve.ts'
 import { DEVICES } from './devices.ts'
 import { FleetFileError, FleetLinkError, FleetPeerError } from './errors.ts'
@@ -81,7 +82,7 @@ export function parseFleet(text: string, file: string): Fleet {
   if (text.length > MAX_FLEET_BYTES) throw new FleetFileError(file, `${text.length} characters are too many`)
   let value: unknown
   try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''))
+    value = parseJsonText(text)
   } catch (error) {
     throw new FleetFileError(file, `it is not JSON (${(error as Error).message})`)
   }

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseCommandLine, wantsJson } from '../../src/cli/parse.ts'
 import { findPeer } from '../../src/cli/find-peer.ts'
-import { editDistance, nearest } from '../../src/util/index.ts'
+import { editDistance, foldSeed, nearest } from '../../src/util/index.ts'
 import { printable, table, width, wrap } from '../../src/cli/text.ts'
 import { hostName, httpAddress, origin } from '../../src/cli/up-options.ts'
 import { parseDuration, parseList, parseSize } from '../../src/cli/values.ts'
@@ -50,6 +50,20 @@ describe('the command line', () => {
     expect(values('run', 'm', 'x', '--stop', '--', '--stop', '---')).toEqual({ stop: ['--', '---'] })
     expect(() => values('run', 'm', 'x', '--temperature', '-1')).toThrow('at least 0')
     expect(() => values('run', 'm', 'x', '--system', '--json')).toThrow('needs a value')
+  })
+
+  test('seeds are of 64 bits, also below zero, and the same as those of the API', () => {
+    const seedOf = (text: string): unknown => values('run', 'm', 'x', '--seed', text)['seed']
+    expect(['0', '7', '-1', '-9223372036854775808', '9007199254740992'].map(seedOf)).toEqual([
+      0,
+      7,
+      Number.MAX_SAFE_INTEGER,
+      0,
+      0,
+    ])
+    expect(['-1', '12', '9223372036854775807'].map(seedOf)).toEqual([-1, 12, 2 ** 63].map(foldSeed))
+    for (const text of ['1.5', '', 'x', '-', '1e3', '9223372036854777856', '99999999999999999999'])
+      expect(() => seedOf(text), text).toThrow('a whole number of 64 bits')
   })
 
   test('a lone dash is an argument', () => {

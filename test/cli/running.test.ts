@@ -168,6 +168,9 @@ describe('run', () => {
     await writeFile(file, JSON.stringify({ model: MODEL, stages }))
     expect((await here(['run', MODEL, 'x', '--placement', file])).status).toBe(0)
     expect(it.peer.requests.at(-1)?.placement).toEqual({ model: MODEL, stages })
+    // As editors of Windows save it.
+    await writeFile(file, `\u{feff}${JSON.stringify({ model: MODEL, stages })}\r\n`)
+    expect((await here(['run', MODEL, 'x', '--placement', file])).status).toBe(0)
     await writeFile(file, JSON.stringify({ model: 'other', stages }))
     const before = it.peer.requests.length
     expect((await here(['run', MODEL, 'x', '--placement', file])).status).toBe(2)

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { MAX_BIASES } from '../../pipeline/index.ts'
 import type { GenerateRequest, SamplingOptions } from '../../pipeline/index.ts'
+import { foldSeed } from '../../util/index.ts'
 import { defined } from '../defined.ts'
 import { auditMode, laneName, name, placement, priorityName, real, speculateMode, stop, whole } from '../fields.ts'
 import { MAX_CHOICES, MAX_DEADLINE_MS, MAX_RESUME_S, MAX_TOKENS } from '../limits.ts'
@@ -10,19 +11,15 @@ import { InvalidParameterError, UnsupportedParameterError } from '../request-err
 /** Above a million tokens of a vocabulary nothing is cut: no vocabulary is that large. */
 const MAX_TOP_K = 1 << 20
 
-/** Ours are whole numbers that a double holds. */
-const SEED_BITS = 53
-
 /** Token ids as the keys of an object, as OpenAI has them. */
 const logitBias = z
   .record(z.string().regex(/^(?:0|[1-9]\d{0,8})$/, { error: 'expected a token id' }), real(-100, 100))
   .refine((biases) => Object.keys(biases).length <= MAX_BIASES, { error: `more than ${MAX_BIASES} tokens` })
 
-/** OpenAI's are 64-bit and may be negative: what is beyond ours is folded into them, so that equal seeds stay equal. */
 const seed = z
   .number()
-  .refine((value) => Number.isInteger(value) && Math.abs(value) <= 2 ** 63, { error: 'expected a 64-bit integer' })
-  .transform((value) => Number(BigInt.asUintN(SEED_BITS, BigInt(value))))
+  .refine((value) => foldSeed(value) !== undefined, { error: 'expected a 64-bit integer' })
+  .transform((value) => foldSeed(value)!)
 
 export const SHARED_FIELDS = {
   model: name,

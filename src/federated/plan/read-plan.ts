@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { checkPlan } from '../../training/index.ts'
+import { parseJsonText } from '../../util/index.ts'
 import { shared } from './strategy.ts'
 import { rangesOf } from './bounded-statistics.ts'
 import { FedPlanError } from './errors.ts'
@@ -120,7 +121,7 @@ export async function readJson(path: string): Promise<unknown> {
   try {
     const { size } = await stat(path)
     if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, and ${MAX_BYTES} are the most`)
-    return JSON.parse(await readFile(path, 'utf8'))
+    return parseJsonText(await readFile(path, 'utf8'))
   } catch (error) {
     throw new FedPlanError(path, '', `cannot be read: ${(error as Error).message.slice(0, 200)}`, error)
   }

@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { shown } from '../../onnx/index.ts'
-import { nearest } from '../../util/index.ts'
+import { nearest, parseJsonText } from '../../util/index.ts'
 import { PlanFieldError, PlanUnreadableError } from '../errors.ts'
 import { LOSSES_OF } from '../losses/default.ts'
 import { planSchema } from './schema.ts'
@@ -23,7 +23,7 @@ export async function readPlan(path: string): Promise<ReadPlan> {
   const text = await planText(path)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJsonText(text)
   } catch (error) {
     throw new PlanUnreadableError(path, `it is no JSON: ${(error as Error).message.slice(0, 200)}`)
   }

@@ -1,5 +1,6 @@
 /** The file of cases: anything wrong with it is one error; what is wrong with a case is the case's own result. */
 import { readFile, stat } from 'node:fs/promises'
+import { parseJsonText } from '../../../util/index.ts'
 import { reasonOf, UsageError } from '../../errors.ts'
 import type { VectorCase } from './suite.ts'
 
@@ -38,7 +39,7 @@ async function read(path: string): Promise<string> {
 
 function parse(path: string, text: string): unknown {
   try {
-    return JSON.parse(text) as unknown
+    return parseJsonText(text)
   } catch (error) {
     throw unusable(path, `it is no JSON: ${reasonOf(error)}`)
   }
