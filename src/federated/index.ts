@@ -117,6 +117,7 @@ export {
   TrainerError,
 } from './plan/errors.ts'
 export { checkFedPlan, readFedData, readFedPlan } from './plan/read-plan.ts'
+export { mostWithVotes } from './plan/buffer.ts'
 export { checkJobPlan, extentOf, isAnalysis, readJobPlan } from './plan/job-plan.ts'
 export type { JobPlan } from './plan/job-plan.ts'
 export { checkAnalysisPlan } from './plan/read-analysis.ts'

@@ -15,6 +15,7 @@ import {
   readFedData,
 } from '../../src/federated/index.ts'
 import type { FedState, SimulationSpec } from '../../src/federated/index.ts'
+import type { SimulatedRound } from '../../src/federated/simulate/simulation.ts'
 import { createSeeded } from '../../src/data/index.ts'
 import { createOrtEngine } from '../../src/onnx/index.ts'
 import { systemClock } from '../../src/util/index.ts'
@@ -31,6 +32,7 @@ interface Ran {
   readonly state: FedState
   readonly pool: LocalPool
   readonly losses: readonly (number | null)[]
+  readonly lines: readonly SimulatedRound[]
   readonly trainers: readonly SiteTrainer[]
 }
 
@@ -41,7 +43,7 @@ async function run(changes: object, spec: Partial<SimulationSpec> = {}): Promise
   const pool = new LocalPool(trainers, new RoundMath(checked, 4), 1)
   const simulation = new Simulation(checked, pool, { seed: 1, ...spec })
   const lines = await simulation.run()
-  return { state: simulation.state, pool, losses: lines.map(({ loss }) => loss), trainers }
+  return { state: simulation.state, pool, losses: lines.map(({ loss }) => loss), lines, trainers }
 }
 
 /** What the sites' updates from a state are, one by one: the worked example of each strategy is made of them. */
@@ -174,6 +176,24 @@ describe('a simulation', () => {
     const changes = { rounds: 6, strategy: { name: 'fedbuff' }, minimum: { sites: 1 } }
     const [one, again] = [await run(changes, spec), await run(changes, spec)]
     expect([...one.state.global]).toEqual([...again.state.global])
+  })
+
+  test('of cohorts says how old its updates were, and adds the same integers with masks and without', async () => {
+    const spec = { stragglers: 0.5, seed: 4 }
+    const changes = {
+      rounds: 6,
+      strategy: { name: 'fedbuff' },
+      buffer: { cohort: 3 },
+      secagg: { f: 16, bits: 32, c: 8 },
+      minimum: { sites: 3, records: 1 },
+    }
+    const [masked, plainly] = [
+      await run(changes, { ...spec, masks: true }),
+      await run(changes, { ...spec, masks: false }),
+    ]
+    expect([...masked.state.global]).toEqual([...plainly.state.global])
+    expect(masked.lines.every(({ sites }) => sites >= 3)).toBe(true)
+    expect(Math.max(...masked.lines.map(({ staleness = 0 }) => staleness))).toBeGreaterThan(0)
   })
 
   test('shares labels out with Dirichlet skew, each row once', () => {

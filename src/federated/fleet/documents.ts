@@ -9,6 +9,7 @@ import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { checkClusterSites } from '../plan/clusters.ts'
 import { checkBears, checkBuckets } from '../plan/robust.ts'
+import { checkCohort } from '../plan/buffer.ts'
 import { checkMembers } from '../plan/sharing.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
@@ -93,6 +94,7 @@ function checkSites(plan: JobPlan, members: readonly Join[]): void {
     return
   }
   checkBears(plan, members.length)
+  checkCohort(plan, members.length)
   checkClusterSites(
     plan,
     members.map(({ site }) => site),

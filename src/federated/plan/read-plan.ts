@@ -10,6 +10,7 @@ import { issueOf } from './issue.ts'
 import { checkLanguage, isLanguage } from './language.ts'
 import { checkNeighbours } from './sharing.ts'
 import { FED_DATA_FIELDS, fedDataSchema, fedPlanSchema } from './schema.ts'
+import { checkBuffer } from './buffer.ts'
 import { checkClusters } from './clusters.ts'
 import { checkCompression } from './compression.ts'
 import { checkRobust } from './robust.ts'
@@ -92,6 +93,7 @@ function checkTogether(plan: FedPlan, where: string): void {
   checkRobust(plan, where)
   checkClusters(plan, where)
   checkCompression(plan, where)
+  checkBuffer(plan, where)
   checkNeighbours(plan, where)
   if (plan.transcripts !== undefined && secagg === 'off') {
     throw wrong('transcripts', 'needs "secagg": without it every update is seen, and nothing is signed')

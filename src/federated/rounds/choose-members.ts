@@ -131,7 +131,8 @@ function chooseAmong<G extends ReadyMember>(question: Question<G>, group: Group,
   if (ready.length < group.least) {
     return { peers: absent, why: `${ready.length} of at least ${group.least} members are here` }
   }
-  if (absent.length === 0) return { guests: ready }
+  const cohort = job.cohort(question.standing.current.state)
+  if (absent.length === 0 || (cohort !== undefined && ready.length >= cohort)) return { guests: ready }
   const slow = absent.filter((peer) => isHere(peer) || isPresent(peer))
   if (slow.length > 0 && waited < job.deadlineMs) {
     return { peers: slow, why: 'they are connected and have not finished yet' }

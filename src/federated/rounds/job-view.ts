@@ -66,6 +66,12 @@ export class JobView<P extends JobPlan = JobPlan> {
     return isAnalysis(plan) ? undefined : plan.clusters
   }
 
+  /** Members with which a round from this state begins, whoever else still trains; undefined: those who are there are waited for. */
+  cohort({ pooled }: FedState): number | undefined {
+    const plan: JobPlan = this.plan
+    return isAnalysis(plan) || pooled === null ? undefined : plan.buffer?.cohort
+  }
+
   /** Secure sums that a round from this state is made of, each of members of its own. */
   groups(state: FedState, members: readonly JobMember[] = this.members): readonly Group[] {
     const { math, least, clusters } = this

@@ -68,6 +68,11 @@ export class RoundMath implements SumMath {
     return secagg === 'off' ? undefined : secagg
   }
 
+  /** Whether updates may be older than the round that they are in. */
+  get isBuffered(): boolean {
+    return this.plan.buffer !== undefined
+  }
+
   isOver({ done, pooled }: FedState): boolean {
     return pooled !== null && done >= sumsOf(this.plan)
   }
@@ -84,7 +89,7 @@ export class RoundMath implements SumMath {
     if (this.isPrivate) return { reals: this.noise(state)!.bitScale === null ? d : d + 1, wide: 0 }
     const { name } = this.plan.strategy
     if (this.compression !== undefined) return { reals: this.compression.size(state), wide: WIDE.extra }
-    const wide = WIDE.extra + (name === 'fednova' || name === 'qfedavg' ? 1 : 0)
+    const wide = WIDE.extra + (name === 'fednova' || name === 'qfedavg' || this.isBuffered ? 1 : 0)
     return { reals: name === 'scaffold' ? 2 * d : d, wide }
   }
 
@@ -174,7 +179,10 @@ export class RoundMath implements SumMath {
     if (state.pooled === null) return { loss: null, records: this.#pooled(sums).records }
     if (this.isPrivate) return { loss: null, records: null }
     const weight = realOf(sums.wide[WIDE.weight]!)
-    return { loss: realOf(sums.wide[WIDE.loss]!) / weight, records: Math.round(realOf(sums.wide[WIDE.records]!)) }
+    // Each weighs 1 there, so that their weight is their number.
+    const age = this.isBuffered ? { staleness: realOf(sums.wide[WIDE.extra]!) / weight } : {}
+    const records = Math.round(realOf(sums.wide[WIDE.records]!))
+    return { loss: realOf(sums.wide[WIDE.loss]!) / weight, records, ...age }
   }
 
   /** @param mean of what was sent */

@@ -23,13 +23,22 @@ import { bodyOf, expectOf, factsOf, isLoss, isOfOthers, RefusedByPeer, sendRefus
 /** Until here nothing has begun that others wait for. */
 const EARLY: ReadonlySet<string> = new Set(['waits', 'training', 'advertised', 'sent'])
 
+/** What this site has trained. */
+interface Cached {
+  /** Of the state that it is for. */
+  readonly hash: string
+  readonly prepared: Prepared
+  /** Its vector may be in a sum: with another model it leaves no more. */
+  hasLeft: boolean
+}
+
 export class MemberLoop {
   readonly #needs: MemberNeeds
   readonly #lookout: Lookout
   readonly #abort = new AbortController()
   readonly #told: ToldWait
   readonly #skipped = new Map<string, number>()
-  #prepared: { readonly hash: string; readonly prepared: Prepared } | undefined
+  #prepared: Cached | undefined
   #aggregator: string | undefined
   #isLeaving = false
   /** Since when this member waits for the result of a sum from which state. */
@@ -114,6 +123,8 @@ export class MemberLoop {
       signal.throwIfAborted()
       if (error instanceof RefusedByPeer) {
         if (!error.later) log('refused', { by: peer, ...factsOf(error) })
+        // In the clear an aggregator that says so has not summed it; of a masked vector nobody can say that.
+        else if (!this.#needs.job.isSecure && this.#prepared !== undefined) this.#prepared.hasLeft = false
         this.#skipped.set(peer, clock.now() + (error.later ? 0 : times.skipMs))
         return false
       }
@@ -215,7 +226,12 @@ export class MemberLoop {
     const { state, hash } = standing.current
     this.#stage = 'training'
     const prepared = await this.#prepare(state, hash, signal)
-    const stage = (name: string): void => void (this.#stage = name)
+    // Whoever it aggregates for has brought it to another state while it trained.
+    if (Buffer.compare(standing.current.hash, hash) !== 0) return
+    const stage = (name: string): void => {
+      this.#stage = name
+      if (this.#prepared !== undefined && name !== 'advertised') this.#prepared.hasLeft = true
+    }
     // What left once with this noise never leaves again with it.
     const charged = (): void => void (this.#prepared = undefined)
     const outcome = job.isSecure
@@ -283,9 +299,12 @@ export class MemberLoop {
   async #prepare(state: FedState, hash: Uint8Array, signal: AbortSignal): Promise<Prepared> {
     const { site, standing } = this.#needs
     const key = Buffer.from(hash).toString('hex')
-    if (this.#prepared?.hash === key) return this.#prepared.prepared
-    const prepared = await site.prepare(state, standing.memory, state.done, signal)
-    this.#prepared = { hash: key, prepared }
+    const before = this.#prepared
+    if (before?.hash === key) return before.prepared
+    // Others have made rounds while this site trained: its update is of an earlier model, and counts as such.
+    const older = before?.hasLeft === false ? before.prepared.at?.(state.done) : undefined
+    const prepared = older ?? (await site.prepare(state, standing.memory, state.done, signal))
+    this.#prepared = { hash: key, prepared, hasLeft: false }
     return prepared
   }
 }

@@ -8,6 +8,8 @@ export interface RoundFacts {
   /** Mean loss of the global model that the round began with; null where nobody tells it. */
   readonly loss: number | null
   readonly records: number | null
+  /** Of asynchronous rounds: mean number of rounds since the models that updates were trained from. */
+  readonly staleness?: number
 }
 
 /** What one bucket gave. */

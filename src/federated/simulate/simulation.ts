@@ -11,6 +11,7 @@ import type { Contribution, Sums } from '../rounds/layout.ts'
 import type { BucketSum } from '../rounds/sum-math.ts'
 import { FIRST_STATE, NOTHING_BEGUN, stateHash } from '../rounds/state.ts'
 import type { FedState } from '../rounds/state.ts'
+import { aged } from '../site/aged.ts'
 import { attacked } from './attackers.ts'
 import type { ClientPool } from './pool.ts'
 import { seededWords } from './pool.ts'
@@ -24,6 +25,8 @@ export interface SimulatedRound {
   readonly sites: number
   readonly records: number | null
   readonly loss: number | null
+  /** Of asynchronous rounds: mean age of the updates. */
+  readonly staleness?: number
   readonly dropped: number
   /** Of the vector of each client in the sum. */
   readonly bytes: number
@@ -99,7 +102,7 @@ export class Simulation {
     })
     const good = sent.filter(({ contribution }) => contribution.reals.every((value) => Number.isFinite(value)))
     const refused = sent.filter((one) => !good.includes(one)).map(({ client }) => this.#pool.names[client]!)
-    if (good.length < (isStatistics ? 1 : minimumOf(this.#plan).sites)) return undefined
+    if (good.length < (isStatistics ? 1 : this.#leastAt(round))) return undefined
     const arrived = this.#arriving(round, isStatistics)
     for (const index of late.keys()) {
       const due = round + 1 + seeded.below(3)
@@ -148,6 +151,14 @@ export class Simulation {
     })
   }
 
+  /** Clients whose updates are of this round itself, at least; a cohort counts those that come late to it as well. */
+  #leastAt(round: number): number {
+    const { buffer } = this.#plan
+    const { sites } = minimumOf(this.#plan)
+    if (buffer === undefined) return sites
+    return Math.max(1, buffer.cohort - this.#late.filter((one) => one.due <= round).length)
+  }
+
   /** Who says something in this round, and who is late. */
   #present(
     round: number,
@@ -171,10 +182,12 @@ export class Simulation {
     if (isStatistics) return []
     const due = this.#late.filter((one) => one.due <= round)
     this.#late = this.#late.filter((one) => one.due > round)
-    return due.map(({ from, contribution }) => ({
-      ...contribution,
-      reals: contribution.reals.map((value) => value / Math.sqrt(1 + round - from)),
-    }))
+    const { isBuffered } = this.job.math
+    return due.map(({ from, contribution }) => {
+      const { reals, wide } = contribution
+      const late = aged({ reals, wide: isBuffered ? wide.slice(0, -1) : wide }, round - from)
+      return isBuffered ? late : { reals: late.reals, wide }
+    })
   }
 
   #add(session: number, group: Group, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): Sums {

@@ -14,6 +14,7 @@ import type { Contribution } from '../rounds/layout.ts'
 import type { RoundMath } from '../rounds/math.ts'
 import type { Begun, FedState } from '../rounds/state.ts'
 import { fixedOf } from '../rounds/wide.ts'
+import { buffered } from './aged.ts'
 import { trainOutside } from './external.ts'
 import type { ExternalTrainer } from './external.ts'
 import { compressedUpdate } from './compressed.ts'
@@ -41,6 +42,8 @@ export interface Prepared {
   /** Holds once the sum was made with this site in it. */
   readonly memory: SiteMemory
   readonly noise: Noise | undefined
+  /** The same update in a later round, where it may be older. @param done models that there are by then */
+  readonly at?: (done: number) => Prepared
 }
 
 /** A site as rounds see it: what it adds, and nothing of what that is made of. */
@@ -249,7 +252,8 @@ export class Site implements RoundSite {
     }
     const isSeen = this.#math.strategy.sees === 'each'
     const reals = isSeen ? update : update.map((value) => value * weight)
-    return { contribution: { reals, wide }, memory: kept, noise: undefined }
+    const prepared = { contribution: { reals, wide }, memory: kept, noise: undefined }
+    return this.#math.isBuffered ? buffered(prepared, state.done) : prepared
   }
 
   /** A Poisson sample of the records, each gradient clipped, and this site's share of the noise. */

@@ -104,16 +104,23 @@ export const newCommand: Command = async (context) => {
   const compress = flags.text('compress')
   if (isAnalysis && compress !== undefined)
     throw new UsageError('--analysis and --compress do not go together', 'an analysis has no updates')
-  const chosen = compress === undefined ? {} : { compression: compressionFrom(compress) }
+  const cohort = flags.number('buffer')
+  if (isAnalysis && cohort !== undefined)
+    throw new UsageError('--analysis and --buffer do not go together', 'an analysis has no updates')
+  const chosen = {
+    ...(compress === undefined ? {} : { compression: compressionFrom(compress) }),
+    ...(cohort === undefined ? {} : { strategy: { name: 'fedbuff', server_lr: 1 }, buffer: { cohort } }),
+  }
   const training = { ...(model === undefined ? PLAN : await languagePlan(context, model)), ...chosen }
   const plan = isAnalysis ? ANALYSIS : attackers === undefined ? training : bearing(training, attackers)
-  if (compress !== undefined) checkFedPlan(plan, path)
+  if (compress !== undefined || cohort !== undefined) checkFedPlan(plan, path)
   await writeFile(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx' }).catch((error: unknown) => {
     throw new UsageError(`${path} cannot be written: ${(error as Error).message}`, 'choose another with --out FILE')
   })
   if (out.structured) out.document({ schema: 'weft.fed-new/1', path })
   else {
     out.line(path)
-    if (attackers !== undefined) for (const words of warningsOf(checkFedPlan(plan, path), [])) out.note(words)
+    if (attackers !== undefined || cohort !== undefined)
+      for (const words of warningsOf(checkFedPlan(plan, path), [])) out.note(words)
   }
 }

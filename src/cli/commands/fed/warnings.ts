@@ -6,6 +6,7 @@ import {
   leastOfGroup,
   leavesExactStatistics,
   membersToBear,
+  mostWithVotes,
   shared,
 } from '../../../federated/index.ts'
 import type { CheckedData, FedPlan, JobPlan } from '../../../federated/index.ts'
@@ -31,8 +32,18 @@ export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string
     )
   }
   if (strategy.name === 'bucketed') said.push(...bucketWords(plan, Math.max(minimum?.sites ?? 3, sites.length)))
+  if (plan.buffer !== undefined) said.push(bufferWords(plan.buffer.cohort))
   for (const { site, test } of sites) if (test === 0) said.push(`site ${site} has no rows for testing`)
   return said
+}
+
+/** For whom a round does not wait. */
+function bufferWords(cohort: number): string {
+  const most = mostWithVotes(cohort)
+  return (
+    `a round begins with the ${cohort} sites that are ready first: an update that comes later counts in a later round, over the square root of ` +
+    `its age. A model takes the votes of two thirds of all, so that this goes with ${most} sites at most`
+  )
 }
 
 /** The choice between a secret and a robust sum, in words. */

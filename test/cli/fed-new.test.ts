@@ -1,0 +1,17 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { call } from './support.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'weft-fed-new-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test('weft fed new --buffer writes a plan of asynchronous rounds, and says with how many sites it goes', async () => {
+  const path = join(folder, 'quick.json')
+  const made = await call(['fed', 'new', '--buffer', '7', '-o', path])
+  expect([made.status, made.stdout.trim()]).toEqual([0, path])
+  expect(made.stderr).toMatch(/7 sites that are ready first.*10 sites at most/s)
+  const plan = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+  expect([plan['strategy'], plan['buffer']]).toEqual([{ name: 'fedbuff', server_lr: 1 }, { cohort: 7 }])
+})
