@@ -151,3 +151,39 @@ it('one that goes on in another session has begun before it is open there', asyn
   expect(failed).toMatchObject({ code: 'WEFT-INF-033' })
   expect(decodeControl(hop.heard[0]!.control)).toMatchObject({ deadline: DEADLINE_MS })
 })
+
+it('whoever takes long to be ready for a text is asked last after ten seconds, and longer when nobody else is there', async () => {
+  const avoided: ReadonlySet<string>[] = []
+  const to = (peer: string): readonly RouteSegment[] => [{ peer, from: 0, to: 4 }]
+  const slow = await world.stranger('slow')
+  const other = await world.stranger('other')
+  const seen = following(
+    await begun({
+      failover: {
+        replace: (_, avoid) => {
+          avoided.push(new Set(avoid))
+          return Promise.resolve(avoid.has('slow') && there.has('other') ? to('other') : to('slow'))
+        },
+        relieve: () => undefined,
+        isReachable: (peer) => there.has(peer),
+        kernel: () => '',
+        patience: () => RUNNING_MS,
+      },
+    }),
+  )
+  there.add('slow')
+  await loseHop()
+  const openings = (of: Stranger): number => of.heard.filter(({ type }) => type === RING.open).length
+  await clock.advance(9_000)
+  expect([openings(slow), openings(other)]).toEqual([1, 0])
+  await clock.advance(2_000)
+  // Nobody else is there: it goes on with what it fetches.
+  expect([openings(slow), avoided.at(-1)]).toEqual([2, new Set(['slow'])])
+  there.add('other')
+  await clock.advance(31_000)
+  expect(openings(other)).toBe(1)
+  await answers(other, RING.open, RING.opened, { pid: 10 })
+  await settled()
+  expect(seen.told.at(-1)).toMatchObject({ rerouted: { attempt: 3, route: [{ peer: 'other' }] } })
+  expect(seen.ended).toBeUndefined()
+})

@@ -12,7 +12,7 @@ const lost = (): string[] => trouble.lost.map(({ segment }) => `${segment.peer}$
 
 beforeEach(() => {
   reachable = new Set(['self', 'b', 'c'])
-  trouble = new Trouble('self', (peer) => reachable.has(peer))
+  trouble = new Trouble('self', { isReachable: (peer) => reachable.has(peer) })
 })
 
 describe('a channel between two that are well', () => {

@@ -1,8 +1,6 @@
 /** What the hops of one attempt answer, each once; trouble ends the wait. */
 import type { Clock } from '../../util/index.ts'
 
-/** A hop that has to fetch and pack its blocks first takes this long at most. */
-const OPEN_DEADLINE_MS = 300_000
 /** A hop that stays has nothing to do for its answer. */
 const STAY_DEADLINE_MS = 2_500
 
@@ -34,18 +32,21 @@ function collectAnswers(hops: number): Answers {
   }
 }
 
-/** @param stay hops that are open already @param late told of each hop that has not answered in time */
+/**
+ * @param stay hops that are open already
+ * @param openMs for those that are not
+ * @param late told of each hop that has not answered in time
+ */
 export function answersOf(
   clock: Clock,
   hops: number,
-  stay: readonly number[],
-  late: (hop: number) => Error,
+  { stay, openMs, late }: { readonly stay: readonly number[]; readonly openMs: number; late(hop: number): Error },
 ): { readonly answers: Answers; readonly cancel: () => void } {
   const answers = collectAnswers(hops)
   const all = Array.from({ length: hops }, (_, hop) => hop)
   const timers = [
     answerWithin(clock, answers, STAY_DEADLINE_MS, stay, late),
-    answerWithin(clock, answers, OPEN_DEADLINE_MS, all, late),
+    answerWithin(clock, answers, openMs, all, late),
   ]
   return {
     answers,

@@ -17,6 +17,15 @@ const MOST_REFUSED = 6
 /** What kills whoever computes it kills the next one, too. */
 const MOST_LOST = 16
 
+/** A hop that has to fetch and pack its blocks first takes this long at most. */
+const OPEN_MS = 300_000
+/**
+ * In the middle of a text others are asked before: one of them may have the blocks, and whoever fetches them goes on with that
+ * meanwhile. The first four together are longer than one of the first route.
+ */
+const AGAIN_MS = 10_000
+const OPEN_GROWTH = 3
+
 const LOSSES = codes(PeerLostError, StageHostLostError)
 /** Room may be made. */
 const FULL = codes(KvFullError, SessionRefusedError, MemoryQuotaError, StageMemoryError)
@@ -40,6 +49,11 @@ export class Pacing {
     this.#signal = signal
     this.#waitsUntil = waitsUntil
     this.#cameAt = clock.now()
+  }
+
+  /** Milliseconds for a hop to be opened: of the first route as long as it takes, and of another one a little at first. */
+  get openMs(): number {
+    return this.#fruitless === 0 ? OPEN_MS : Math.min(OPEN_MS, AGAIN_MS * OPEN_GROWTH ** (this.#fruitless - 1))
   }
 
   /** Rows that have come through. */

@@ -61,7 +61,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#init = init
     this.#request = requestNumber(needs.random)
     this.#replaced = new Replaced(needs, init)
-    this.#trouble = new Trouble(needs.self, (peer) => init.failover.isReachable(peer))
+    this.#trouble = new Trouble(needs.self, init.failover)
     this.#hops = new RouteHops(init.route)
     const waitsUntil = (since: number): number => this.#giving.waitsUntil(since, this.#begun)
     this.#pacing = new Pacing(needs.clock, this.#stop.signal, waitsUntil)
@@ -276,9 +276,9 @@ export class RoutedSession implements OriginSession, OriginListener {
     if (fresh.has(route.at(-1)!)) this.#checks.headOpens()
     this.#replaced.joined(this.#hops.peers)
     this.#watches.set(this.#hops.peers)
-    const late = (hop: number): Error => this.#trouble.silent(route[hop]!)
+    const late = (hop: number): Error => this.#trouble.silent(route[hop]!, fresh)
     const stay = [...route.keys()].filter((hop) => !fresh.has(route[hop]!))
-    const { answers, cancel } = answersOf(this.#needs.clock, route.length, stay, late)
+    const { answers, cancel } = answersOf(this.#needs.clock, route.length, { stay, openMs: this.#pacing.openMs, late })
     this.#answers = answers
     try {
       const known = { fresh, shadows: this.#hops.shadows, tokens: this.#text.tokens, ...this.#giving.openings }

@@ -88,6 +88,8 @@ export interface Failover {
    * @param full peers that have no room
    */
   relieve(refused: RouteSegment, full: ReadonlySet<string>): readonly RouteSegment[] | undefined
+  /** A peer does not serve what was given to it, and says why. */
+  refused?(segment: RouteSegment, error: Error): void
   isReachable(peer: string): boolean
   /** Id of the kernels that a peer computes with; '' while it is not known. */
   kernel(peer: string): string

@@ -4,6 +4,7 @@ import { AnswerFormatError, FormatUnsupportedError } from '../host/grammar/error
 import { StageHostLostError } from '../host/host-errors.ts'
 import { PeerLostError, RowsNotFiniteError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
+import type { Failover } from './session.ts'
 
 export interface LostSegment {
   readonly segment: RouteSegment
@@ -45,13 +46,13 @@ export class Trouble {
   /** Stages that have computed what are no numbers. */
   #notFinite = 0
   readonly #self: string
-  readonly #isReachable: (peer: string) => boolean
+  readonly #failover: Pick<Failover, 'isReachable' | 'refused'>
   /** Grows with everything that is noted. */
   version = 0
 
-  constructor(self: string, isReachable: (peer: string) => boolean) {
+  constructor(self: string, failover: Pick<Failover, 'isReachable' | 'refused'>) {
     this.#self = self
-    this.#isReachable = isReachable
+    this.#failover = failover
   }
 
   get lost(): LostSegment[] {
@@ -69,9 +70,10 @@ export class Trouble {
    * peer was asked where there is one, so it is the model, or what it was asked with.
    * @param begun as of isRecoverable
    */
-  survives({ peer }: RouteSegment, error: Error, begun: boolean): boolean {
+  survives(segment: RouteSegment, error: Error, begun: boolean): boolean {
+    this.#failover.refused?.(segment, error)
     if (!('code' in error) || error.code !== RowsNotFiniteError.info.code) return isRecoverable(error, begun)
-    this.avoid.add(peer)
+    this.avoid.add(segment.peer)
     return begun && ++this.#notFinite === 1
   }
 
@@ -83,8 +85,12 @@ export class Trouble {
     this.lose(segment, why)
   }
 
-  /** It has not answered in time. Returns the loss. */
-  silent(segment: RouteSegment): PeerLostError {
+  /**
+   * It has not answered in time. Returns the loss.
+   * @param fresh segments that were to be opened: whoever takes long for that is not asked again before others
+   */
+  silent(segment: RouteSegment, fresh: ReadonlySet<RouteSegment>): PeerLostError {
+    if (fresh.has(segment)) this.avoid.add(segment.peer)
     this.fail(segment, SILENT)
     return new PeerLostError(segment.peer, SILENT)
   }
@@ -126,7 +132,7 @@ export class Trouble {
     // The origin does not replace itself.
     const segment = peer === this.#self ? at : neighbour
     const isOften = this.#breaksOften(at.peer, peer)
-    if (segment === undefined || !(gone || isOften || !this.#isReachable(peer))) return
+    if (segment === undefined || !(gone || isOften || !this.#failover.isReachable(peer))) return
     // Who is ready for these blocks is whom the hop does not reach: it would be lost there again.
     this.avoid.add(segment.peer)
     this.lose(segment, why)
@@ -134,7 +140,7 @@ export class Trouble {
 
   /** @param gone nothing more comes from it; otherwise a channel to it has ended, with what it carried */
   lostPeer(route: readonly RouteSegment[], peer: string, why: string, gone: boolean): void {
-    if (gone || !this.#isReachable(peer)) {
+    if (gone || !this.#failover.isReachable(peer)) {
       for (const segment of route) if (segment.peer === peer) this.lose(segment, why)
     } else this.version++
   }
