@@ -1,6 +1,6 @@
 /** Tables of what was measured: ways between peers, devices, blocks of models; `peers --wide` and `netcheck`. */
 import type { HardwareProfile, KnownPeer, LinkStatus, NetCheck, PeerStatus } from '../peer/index.ts'
-import { formatBytes, formatMs, shortId } from './format.ts'
+import { formatBytes, formatMs, plural, shortId } from './format.ts'
 import type { Output } from './output.ts'
 import { printable, table } from './text.ts'
 
@@ -64,6 +64,19 @@ export function blocksTable(status: PeerStatus): string[] {
 function batchText(batch: NonNullable<HardwareProfile['models']>[number]['batch']): string {
   const most = batch?.at(-1)
   return most === undefined ? UNKNOWN : `${most.rows}: ${most.factor.toFixed(1)}x`
+}
+
+/** Who is planned with less memory than it tells of, and for how long yet. */
+export function memoryLines({ peers }: Pick<PeerStatus, 'peers'>): string[] {
+  return peers.flatMap(({ name, profile, counted }) => {
+    if (counted === undefined) return []
+    const told = profile === null ? 'more' : formatBytes(profile.memory_quota)
+    const { memory, model, needed, why, for_s: seconds } = counted
+    return [
+      `${printable(name)} tells of ${told} for weft and is planned with ${formatBytes(memory)} for ${plural(Math.ceil(seconds / 60), 'minute')} yet: ` +
+        `${formatBytes(needed)} with a stage of ${printable(model)} came to nothing there (${printable(why)})`,
+    ]
+  })
 }
 
 export function netcheckLines(check: NetCheck, out: Output): string[] {

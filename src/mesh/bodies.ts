@@ -55,6 +55,8 @@ const link = z.object({
   relayed: z.boolean(),
 })
 
+const shortMemory = z.object({ peer: text.min(1), bytes: size })
+
 const seenSpeed = z.object({ peer: text.min(1), digest, block_ms: milliseconds })
 
 /** A million tokens a minute: more than any mesh of such devices. */
@@ -92,13 +94,21 @@ const profile = z.object({
   guests: z.object({ memory: size, sessions: size }),
   links: z.array(link).max(MAX_PROFILE_LINKS).readonly().optional(),
   seen: z.array(seenSpeed).max(MAX_PROFILE_MODELS).readonly().optional(),
+  short: z.array(shortMemory).max(MAX_PROFILE_MODELS).readonly().optional(),
   use: z.array(modelUse).max(MAX_PROFILE_MODELS).readonly().optional(),
 })
 
 const range = z.tuple([block, block]).refine(([from, to]) => from < to)
 
 const stage = z
-  .object({ from: block, to: block, pid: size, memory: size, state: z.enum(['loading', 'ready', 'failed']) })
+  .object({
+    from: block,
+    to: block,
+    pid: size,
+    memory: size,
+    state: z.enum(['loading', 'ready', 'failed']),
+    short: z.boolean().exactOptional(),
+  })
   .refine((value) => value.from < value.to)
 
 const holdings = z.object({

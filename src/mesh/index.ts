@@ -42,6 +42,7 @@ export type {
   RecordKind,
   SeenImport,
   SeenSpeed,
+  ShortMemory,
   ThermalState,
 } from './types.ts'
 export { createSpread, enrol, serveEnrolments } from './membership/index.ts'

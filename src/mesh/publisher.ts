@@ -11,7 +11,15 @@ import type { RecordBook } from './record-book.ts'
 import type { StoredRecord } from './stored-record.ts'
 import { recordId } from './records.ts'
 import type { MeshRecord } from './records.ts'
-import type { AuditRecord, ImportRecord, MeshPlacement, ModelHoldings, PeerProfile, PlacementInit } from './types.ts'
+import type {
+  AuditRecord,
+  ImportRecord,
+  MeshPlacement,
+  ModelHoldings,
+  PeerProfile,
+  PlacementInit,
+  ReadyStage,
+} from './types.ts'
 
 export interface Publisher {
   profile(profile: PeerProfile): Promise<void>
@@ -157,13 +165,16 @@ function copyHoldings({ model, digest, tensors, stages }: ModelHoldings): {
   model: string
   digest: string
   tensors: [number, number][]
-  stages: { from: number; to: number; pid: number; memory: number; state: 'loading' | 'ready' | 'failed' }[]
+  stages: ReadyStage[]
 } {
   return {
     model,
     digest,
     tensors: tensors.map(([from, to]) => [from, to]),
-    stages: stages.map(({ from, to, pid, memory, state }) => ({ from, to, pid, memory, state })),
+    stages: stages.map(({ from, to, pid, memory, state, short = false }) => ({
+      ...{ from, to, pid, memory, state },
+      ...(short ? { short } : {}),
+    })),
   }
 }
 

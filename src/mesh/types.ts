@@ -90,6 +90,7 @@ export interface PeerProfile {
   readonly guests: GuestLimits
   readonly links?: readonly MeasuredLink[] | undefined
   readonly seen?: readonly SeenSpeed[] | undefined
+  readonly short?: readonly ShortMemory[] | undefined
   readonly use?: readonly ModelUse[] | undefined
 }
 
@@ -98,6 +99,12 @@ export interface SeenSpeed {
   readonly peer: string
   readonly digest: string
   readonly block_ms: number
+}
+
+/** Bytes that this peer counts another with, in which a stage came to nothing for want of the memory that it tells of. */
+export interface ShortMemory {
+  readonly peer: string
+  readonly bytes: number
 }
 
 /** Tokens of a model that were asked of this peer. */
@@ -118,6 +125,8 @@ export interface ReadyStage {
   readonly pid: number
   readonly memory: number
   readonly state: 'loading' | 'ready' | 'failed'
+  /** It failed for want of memory. Absent: for something else, or an older version. */
+  readonly short?: boolean
 }
 
 export interface ModelHoldings {

@@ -13,6 +13,7 @@ import type { Holdings } from './holdings.ts'
 import type { Library } from './library.ts'
 import type { Pins } from './pins.ts'
 import type { Placing } from './placing.ts'
+import type { PlanMeasures } from './profile-plan.ts'
 import type { Profiling } from './profile.ts'
 import { describePlacements } from './describe-placements.ts'
 import type { Replanning } from './replanning.ts'
@@ -59,6 +60,7 @@ export interface StatusNeeds {
   readonly site: Site
   profile(): HardwareProfile
   readonly profiling: Profiling
+  readonly measured: Pick<PlanMeasures, 'counted'>
 }
 
 export function describeStatus(
@@ -110,7 +112,8 @@ function knownPeers(needs: StatusNeeds): KnownPeer[] {
   return (needs.mesh?.peers() ?? []).map((peer) => {
     const connection = connected.get(peer.id)
     const link = connection === undefined ? null : needs.profiling.links.status(connection)
-    return { ...peer, ...needs.cluster?.roleOf(peer.id), link }
+    const counted = needs.measured.counted(peer.id)
+    return { ...peer, ...needs.cluster?.roleOf(peer.id), link, ...(counted === undefined ? {} : { counted }) }
   })
 }
 

@@ -9,6 +9,7 @@ import type { AuditorChoice, PlacementStage, RouteSegment } from '../pipeline/in
 import { ORIGIN } from '../placement/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { KeptOut } from './plan-input.ts'
+import type { PlanMeasures } from './profile-plan.ts'
 import type { HardwareProfile } from './types.ts'
 
 /** A peer that was lost is asked last for so long; twice as long with every further loss. */
@@ -24,6 +25,8 @@ export interface FailoverNeeds {
   readonly clock: Clock
   readonly mesh: Pick<Mesh, 'state' | 'peers' | 'profiles' | 'holdings'> | null
   readonly quarantine?: Pick<KeptOut, 'has'>
+  /** What peers are counted with, whatever they tell. @default by their own word */
+  readonly measured?: Pick<PlanMeasures, 'memory' | 'refused'>
   profile(): HardwareProfile
   /** Several peers that take blocks together which no single one has room for. */
   divide(manifest: ModelManifest, from: number, to: number): readonly RouteSegment[] | undefined
@@ -52,6 +55,11 @@ export class Replacements {
     const known = this.#losses.get(peer)
     const count = known === undefined || now - known.at > FORGET_MS ? 0 : known.count
     this.#losses.set(peer, { count: count + 1, at: now })
+  }
+
+  /** A peer does not serve what was given to it. */
+  refused(manifest: ModelManifest, segment: RouteSegment, error: Error): void {
+    this.#needs.measured?.refused(segment.peer, manifest, segment, error)
   }
 
   isReachable(peer: string): boolean {
@@ -174,12 +182,16 @@ export class Replacements {
     const others = (mesh?.peers() ?? [])
       .filter(({ state }) => state === 'connected')
       .flatMap(({ id, rtt_ms: rtt, profile: their }) =>
-        their === null ? [] : [{ id, rtt: rtt ?? 1, quota: their.memory_quota }],
+        their === null ? [] : [{ id, rtt: rtt ?? 1, quota: this.#quota(id, their.memory_quota) }],
       )
     return [{ id: self, rtt: 0, quota: this.#needs.profile().memory_quota }, ...others].filter(
       ({ id }) =>
         !(this.#sinceLoss(id) < SETTLE_MS) && (model === undefined || this.#needs.quarantine?.has(id, model) !== true),
     )
+  }
+
+  #quota(peer: string, told: number): number {
+    return this.#needs.measured?.memory(peer, told) ?? told
   }
 
   #held(peer: string): readonly ModelHoldings[] {

@@ -76,7 +76,10 @@ export class Holdings {
       model: manifest.model,
       digest: manifest.digest,
       tensors,
-      stages: own.map(({ from, to, pid, state }) => ({ from, to, pid, state, memory: this.memory.get(pid) ?? 0 })),
+      stages: own.map(({ from, to, pid, state, ...rest }) => {
+        const isShort = 'short' in rest && rest.short === true
+        return { from, to, pid, state, memory: this.memory.get(pid) ?? 0, ...(isShort ? { short: true } : {}) }
+      }),
     }
   }
 

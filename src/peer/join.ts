@@ -34,8 +34,9 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Pr
   const { mesh, network, library, placing, measured, lost, profile, emit, idle } = joining
   const { profiling } = parts
   mesh.on({
-    changed: (kind, key) => {
+    changed: (kind, key, author) => {
       if (kind === 'placement') placing.reconcile()
+      if (kind === 'holdings') measured.held(author)
       if (kind === 'placement') emit('placement.changed', { model: key })
     },
     joined: (peer) => emit('peer.joined', { peer }),
@@ -46,6 +47,7 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Pr
       })
     },
     left: (peer, farewell) => {
+      if (!farewell) measured.left(peer)
       for (const each of lost) each.peerLost(peer, farewell ? 'it left the mesh' : 'it stopped answering')
       emit('peer.left', { peer, farewell })
     },
@@ -65,7 +67,7 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Pr
     links: profiling.links.told(network.connected()),
     ...measured.told(),
   })
-  const publish = ({ hardware, links, seen = [], use = [] }: Told): Promise<void> =>
+  const publish = ({ hardware, links, seen = [], short = [], use = [] }: Told): Promise<void> =>
     mesh.publishProfile({
       name: parts.name,
       version: VERSION,
@@ -75,6 +77,7 @@ export async function joinMesh(parts: Parts, joining: Joining): Promise<() => Pr
       guests: { memory: hardware.memory_quota, sessions: 64 },
       links,
       ...(seen.length === 0 ? {} : { seen }),
+      ...(short.length === 0 ? {} : { short }),
       ...(use.length === 0 ? {} : { use }),
     })
   await publish(now())

@@ -14,7 +14,7 @@ import { AbsentPeerError, DeployFailedError } from './errors.ts'
 import type { Library } from './library.ts'
 import { planInput } from './plan-input.ts'
 import type { PlanNeeds, PlanWishes } from './plan-input.ts'
-import { TakingUp } from './take-up.ts'
+import { failureOf, TakingUp } from './take-up.ts'
 import { NamedPeers } from './named-peers.ts'
 import type { PlacementStatus, ProgressSink } from './types.ts'
 
@@ -102,7 +102,8 @@ export class Placing {
     try {
       await this.#ready(manifest, published, progress, signal, named)
     } catch (error) {
-      if (error instanceof AbsentPeerError) await this.#restore(manifest, before, published)
+      if (error instanceof AbsentPeerError || error instanceof DeployFailedError)
+        await this.#restore(manifest, before, published)
       throw error
     }
     const { model, epoch, author, kind, stages: standing } = this.placement(manifest.model) ?? published
@@ -188,9 +189,8 @@ export class Placing {
       // Of two that decide at once one stands, and nobody loads the other.
       if (waiting.length === 0 || !this.#stands(placement)) return
       const names = waiting.map((stage) => `${stage.peer} [${stage.from}, ${stage.to})`)
-      const failure = this.#takingUp.failures.get(manifest.digest)
-      if (failure !== undefined && waiting.some((stage) => stage.peer === this.#needs.self))
-        throw new DeployFailedError(manifest.model, names, failure)
+      const failure = failureOf({ ...this.#needs, failures: this.#takingUp.failures }, manifest.digest, waiting)
+      if (failure !== undefined) throw new DeployFailedError(manifest.model, names, failure)
       named?.checkLost(waiting.map(({ peer }) => peer))
       if (clock.now() > until) throw new DeployFailedError(manifest.model, names, 'the time for it has passed')
       await clock.sleep(50, signal)

@@ -110,7 +110,9 @@ export function planPeers(needs: PlanNeeds, { digest, model }: Pick<AnyManifest,
     const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)
     const hosts = new Map(others.flatMap((held) => held.stages).map((stage) => [stage.pid, stage.memory]))
     const reserved = [...hosts.values()].reduce((sum, memory) => sum + memory, 0)
-    const device = { speed, threads: their?.threads ?? cores, memory: memory_quota, reserved }
+    const memory = needs.measured?.memory(peer.id, memory_quota) ?? memory_quota
+    const told = memory < memory_quota ? { toldMemory: memory_quota } : {}
+    const device = { speed, threads: their?.threads ?? cores, memory, reserved, ...told }
     peers.push({ id: peer.id, ...device, ...measured(peer.id) })
   }
   return peers

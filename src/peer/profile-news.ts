@@ -1,10 +1,11 @@
 /** Is what would be told of this peer now worth a new record? Figures that are measured move all the time. */
-import type { HardwareProfile, MeasuredLink, ModelSpeed, ModelUse, SeenSpeed } from '../mesh/index.ts'
+import type { HardwareProfile, MeasuredLink, ModelSpeed, ModelUse, SeenSpeed, ShortMemory } from '../mesh/index.ts'
 
 export interface Told {
   readonly hardware: HardwareProfile
   readonly links: readonly MeasuredLink[]
   readonly seen?: readonly SeenSpeed[]
+  readonly short?: readonly ShortMemory[]
   readonly use?: readonly ModelUse[]
 }
 
@@ -23,7 +24,8 @@ const CELSIUS = 5
  * a large mesh of somebody.
  */
 export function newsOf(told: Told, now: Told): 'now' | 'links' | 'soon' | null {
-  if (hardwareDiffers(told.hardware, now.hardware) || seenDiffers(told.seen ?? [], now.seen ?? [])) return 'now'
+  const isAnother = hardwareDiffers(told.hardware, now.hardware) || seenDiffers(told.seen ?? [], now.seen ?? [])
+  if (isAnother || shortDiffers(told.short ?? [], now.short ?? [])) return 'now'
   if (told.links.length < now.links.length) return 'links'
   return linksDiffer(told.links, now.links) || useDiffers(told.use ?? [], now.use ?? []) ? 'soon' : null
 }
@@ -34,6 +36,11 @@ function seenDiffers(told: readonly SeenSpeed[], now: readonly SeenSpeed[]): boo
     told.length !== now.length ||
     now.some(({ peer, digest, block_ms: ms }) => differs(before.get(`${peer} ${digest}`), ms, SPEED))
   )
+}
+
+function shortDiffers(told: readonly ShortMemory[], now: readonly ShortMemory[]): boolean {
+  const before = new Map(told.map(({ peer, bytes }) => [peer, bytes]))
+  return told.length !== now.length || now.some(({ peer, bytes }) => before.get(peer) !== bytes)
 }
 
 function useDiffers(told: readonly ModelUse[], now: readonly ModelUse[]): boolean {

@@ -1,6 +1,6 @@
 /** What was measured, as the planner reads it: blocks of one model at every peer, and the ways between all of them. */
 import { MAX_PROFILE_MODELS } from '../mesh/index.ts'
-import type { MeasuredLink, Mesh, ModelUse, PeerProfile, SeenSpeed } from '../mesh/index.ts'
+import type { MeasuredLink, Mesh, ModelUse, PeerProfile } from '../mesh/index.ts'
 import { isGraphManifest } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
@@ -10,9 +10,12 @@ import type { RouteHop } from '../pipeline/index.ts'
 import type { Clock } from '../util/index.ts'
 import { blockSize, predictBlock } from './profile-predict.ts'
 import type { BlockPrediction } from './profile-predict.ts'
+import type { Told } from './profile-news.ts'
 import type { Profiling } from './profile.ts'
 import { SeenPeers } from './profile-seen.ts'
 import type { SeenAnswer } from './profile-seen.ts'
+import { ShortPeers } from './profile-short.ts'
+import type { CountedMemory } from './profile-short.ts'
 import type { HardwareProfile } from './types.ts'
 import { UseMeter } from './use-meter.ts'
 import type { UsedSteps } from './use-meter.ts'
@@ -39,6 +42,7 @@ export class PlanMeasures {
   readonly #needs: PlanMeasuresNeeds
   readonly #seen: SeenPeers
   readonly #use: UseMeter
+  readonly #short: ShortPeers
   #changed: () => void = () => undefined
 
   constructor(needs: PlanMeasuresNeeds) {
@@ -53,11 +57,42 @@ export class PlanMeasures {
       changed: () => this.#changed(),
     })
     this.#use = new UseMeter(clock)
+    this.#short = new ShortPeers({
+      self,
+      clock,
+      holdings: (peer) => needs.mesh?.holdings().get(peer) ?? [],
+      manifest: (digest) => needs.manifest(digest),
+      changed: () => this.#changed(),
+    })
   }
 
-  /** What others should know of it: whom this peer saw at another pace than it says, and how much models are used here. */
-  told(): { readonly seen: readonly SeenSpeed[]; readonly use: readonly ModelUse[] } {
-    return { seen: this.#seen.told().slice(-MAX_PROFILE_MODELS), use: this.#use.told() }
+  /** What others should know of it: whom this peer saw at another pace or with less memory than it says, and how much models are used here. */
+  told(): Required<Pick<Told, 'seen' | 'use' | 'short'>> {
+    return { seen: this.#seen.told().slice(-MAX_PROFILE_MODELS), use: this.#use.told(), short: this.#short.told() }
+  }
+
+  /** What a peer holds has changed. */
+  held(peer: string): void {
+    this.#short.look(peer)
+  }
+
+  left(peer: string): void {
+    this.#short.left(peer)
+  }
+
+  /** It would not serve blocks that were given to it. */
+  refused(...what: Parameters<ShortPeers['refused']>): void {
+    this.#short.refused(...what)
+  }
+
+  /** Bytes that a peer is planned with. @param told by itself */
+  memory(peer: string, told: number): number {
+    return this.#short.memory(peer, told)
+  }
+
+  /** Undefined: a peer is counted with the memory that it tells of. */
+  counted(peer: string): CountedMemory | undefined {
+    return this.#short.counted(peer)
   }
 
   /** Calls back when something is to be told at once. */

@@ -42,7 +42,14 @@ export function livingState(
   const origin = [note.origin, placement.author, ...decidersOf(needs, placement)].find((peer) => there.includes(peer))
   if (origin === undefined) return undefined
   const holdings = mesh.holdings()
-  const peers = there.map((peer) => planPeer(manifest, profiles, origin, peer, holdings.get(peer) ?? []))
+  const held = heldBlocks(mesh, there, manifest.digest)
+  const peers = there.map((peer) => {
+    const isServing = placement.stages.some(
+      (stage) =>
+        stage.peer === peer && held.get(peer)!.ready.some(([from, to]) => from <= stage.from && stage.to <= to),
+    )
+    return planPeer(manifest, profiles, origin, peer, holdings.get(peer) ?? [], isServing)
+  })
   return {
     input: {
       blocks: planBlocks(manifest),
@@ -59,7 +66,7 @@ export function livingState(
     stages: placement.stages,
     replicas: placement.replicas.filter(({ to }) => to <= manifest.blocks.length),
     note,
-    held: heldBlocks(mesh, there, manifest.digest),
+    held,
     use: there
       .flatMap((peer) => profiles.get(peer)?.use ?? [])
       .filter(({ digest }) => digest === manifest.digest)
@@ -110,6 +117,7 @@ function planPeer(
   origin: string,
   id: string,
   holdings: readonly ModelHoldings[],
+  isServing: boolean,
 ): PlanPeer {
   const { hardware, threads: told } = profiles.get(id)!
   const { digest } = manifest
@@ -124,13 +132,15 @@ function planPeer(
   const claimed = own?.block_ms ?? expected?.one ?? 0
   // Whoever asks has seen how long its answers take, and goes by that.
   const seen = profiles.get(origin)?.seen?.find((it) => it.peer === id && it.digest === digest)?.block_ms
+  // What came to nothing there, as whoever asks has seen it; what stands there proves itself.
+  const short = profiles.get(origin)?.short?.find(({ peer }) => peer === id)?.bytes
   const prefill = own?.prefill_ms ?? expected?.prefill ?? 0
   const blockMs = seen ?? claimed
   return {
     id,
     speed: hardware.speed,
     threads: Math.max(1, threads),
-    memory: hardware.memory_quota,
+    memory: isServing ? hardware.memory_quota : Math.min(hardware.memory_quota, short ?? Infinity),
     reserved: [...hosts.values()].reduce((sum, memory) => sum + memory, 0),
     ...(blockMs > 0 ? { blockMs } : {}),
     ...(prefill > 0 ? { prefillMs: claimed > 0 ? (prefill * blockMs) / claimed : prefill } : {}),

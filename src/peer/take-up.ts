@@ -6,6 +6,7 @@ import type { BlockRange, PlacementStage, Stages } from '../pipeline/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { Library } from './library.ts'
+import type { PlanNeeds } from './plan-input.ts'
 
 const RETRY_MS = 2_000
 /** Sessions that are still there by then are replaced like those of a lost host. */
@@ -52,12 +53,15 @@ export class TakingUp {
       if (refused !== undefined) {
         this.failures.set(placement.digest, refused)
         // What was loaded while it was allowed is given back.
-        if (isLoaded) await this.#load(placement.digest, { kept: origin, ranges: [], spare: [] })
+        const kept = origin.filter((range) => this.#isLoaded(placement.digest, range))
+        if (isLoaded) await this.#load(placement.digest, { kept, ranges: [], spare: [] })
         return
       }
       // The parts of a graph are loaded by whoever deploys it: it has the cut.
       if (isGiven && isGraphManifest(await library.resolve(placement.digest))) return
-      await this.#load(placement.digest, { kept: [...own, ...spare, ...origin], ranges, spare })
+      // What a request has loaded here of the rest stays as well.
+      const others = origin.filter((range) => this.#isLoaded(placement.digest, range))
+      await this.#load(placement.digest, { kept: [...ranges, ...spare, ...others], ranges, spare })
       this.failures.delete(placement.digest)
     } catch (error) {
       if (this.#needs.isStopped() || error instanceof CancelledError) return
@@ -66,6 +70,12 @@ export class TakingUp {
       this.#needs.log({ model: placement.model, err: error }, 'a stage of the placement could not be loaded')
       this.#needs.again(RETRY_MS)
     }
+  }
+
+  #isLoaded(digest: string, [from, to]: BlockRange): boolean {
+    return this.#needs.stages
+      .list()
+      .some((stage) => stage.digest === digest && stage.state !== 'failed' && stage.from === from && stage.to === to)
   }
 
   async #load(
@@ -106,4 +116,20 @@ export class TakingUp {
 
 function rangesOf(stages: readonly PlacementStage[], owner: string): BlockRange[] {
   return stages.filter(({ peer }) => peer === owner).map(({ from, to }) => [from, to])
+}
+
+/** Why stages that are waited for will not be ready: this peer's own reason, or another's word that it has no memory for them. */
+export function failureOf(
+  { self, mesh, failures }: Pick<PlanNeeds, 'self' | 'mesh'> & { readonly failures: ReadonlyMap<string, string> },
+  digest: string,
+  waiting: readonly PlacementStage[],
+): string | undefined {
+  const own = failures.get(digest)
+  if (own !== undefined && waiting.some(({ peer }) => peer === self)) return own
+  const short = waiting.find(({ peer, from, to }) =>
+    (mesh?.holdings().get(peer) ?? [])
+      .filter((held) => held.digest === digest)
+      .some(({ stages }) => stages.some((it) => it.short === true && it.from < to && from < it.to)),
+  )
+  return short === undefined ? undefined : `${short.peer} has no memory for it`
 }

@@ -16,6 +16,7 @@ import type { InferRequest } from './infer-mesh.ts'
 import type { ImportRequest, ModelInfo, ModelSummary } from './model-types.ts'
 import type { TrainedOver, TrainOverRequest } from './train-mesh.ts'
 import type { PlanRequest } from './plan-input.ts'
+import type { CountedMemory } from './profile-short.ts'
 import type { QuarantineEntry } from './quarantine.ts'
 import type { SiteStatus } from './site.ts'
 import type { PlacementView } from './placement-view.ts'
@@ -80,6 +81,8 @@ export interface KnownPeer {
   readonly site?: string
   /** Null while it is not connected. */
   readonly link?: LinkStatus | null
+  /** It is planned with less memory than it tells of. Absent: by its own word. */
+  readonly counted?: CountedMemory
 }
 
 /** Something was seen and not joined; never silence. */

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { checkStageFiles } from '../models/index.ts'
 import type { ModelManifest, StageCheckNeeds } from '../models/index.ts'
 import { createBlobStore } from '../store/index.ts'
-import { CancelledError, MemoryQuotaError } from './errors.ts'
+import { CancelledError, MemoryQuotaError, StageMemoryError } from './errors.ts'
 import { memoryWords } from './host/out-of-memory.ts'
 import { MemoryEnds } from './memory-ends.ts'
 import { isDamage, mend } from './mending.ts'
@@ -27,6 +27,8 @@ export interface LoadedStage {
   readonly to: number
   readonly pid: number
   readonly state: 'loading' | 'ready' | 'failed'
+  /** It failed for want of memory. */
+  readonly short?: boolean
 }
 
 export interface StagesNeeds {
@@ -68,6 +70,8 @@ interface Entry {
   /** On their way; what is loaded serves meanwhile. */
   loading: readonly BlockRange[]
   failed: readonly BlockRange[]
+  /** For want of memory. */
+  short: boolean
   /** Loads follow one another. */
   last: Promise<unknown>
 }
@@ -147,7 +151,7 @@ export class Stages implements StageTable {
       const add = (ranges: readonly BlockRange[], state: LoadedStage['state']): void => {
         const { host, manifest } = entry
         for (const [from, to] of ranges)
-          stages.push({ digest, model: manifest.model, from, to, pid: host?.pid ?? 0, state })
+          stages.push({ digest, model: manifest.model, from, to, pid: host?.pid ?? 0, state, ...short(entry, state) })
       }
       add(entry.ranges, 'ready')
       add(entry.loading, 'loading')
@@ -202,6 +206,7 @@ export class Stages implements StageTable {
       loaded: null,
       loading: [],
       failed: [],
+      short: false,
       last: Promise.resolve(),
     }
     this.#entries.set(digest, entry)
@@ -214,6 +219,7 @@ export class Stages implements StageTable {
       await this.#loadRanges(entry, wanted, signal)
     } catch (error) {
       if (!this.#stopped && !(error instanceof CancelledError)) entry.failed = [...entry.failed, ...wanted]
+      entry.short = error instanceof MemoryQuotaError || error instanceof StageMemoryError
       throw error
     } finally {
       entry.loading = []
@@ -301,4 +307,8 @@ export class Stages implements StageTable {
 /** Until a host says otherwise, its weights are pre-packed, and graphs share them. */
 function isMapped(entry: Entry): boolean {
   return entry.loaded?.prepacked !== false
+}
+
+function short(entry: Entry, state: LoadedStage['state']): Pick<LoadedStage, 'short'> {
+  return state === 'failed' && entry.short ? { short: true } : {}
 }

@@ -24,6 +24,7 @@ export function explainFit(input: PlanInput, figures: Figures, parts: readonly S
     )
   }
   if (others.length > MOST_NAMED) why.push(`${others.length - MOST_NAMED} more peers are left out`)
+  why.push(...explainShort(input))
   if (!figures.measured) why.push('some speeds are not measured yet: those peers count as average')
   return why
 }
@@ -58,6 +59,17 @@ function smallest(figures: Figures): number {
   return needs.reduce((least, need) => Math.min(least, need), Infinity)
 }
 
+/** Peers that are not believed. */
+function explainShort({ peers }: PlanInput): string[] {
+  return peers.flatMap(({ id, memory, toldMemory }) =>
+    toldMemory === undefined
+      ? []
+      : [
+          `${id} counts with ${memory} bytes, not the ${toldMemory} that it tells of: a stage of more came to nothing there`,
+        ],
+  )
+}
+
 /** `fits` tells whether a smaller wish would be met. */
 export function explainNoFit(
   input: PlanInput,
@@ -77,6 +89,7 @@ export function explainNoFit(
     why.push(`a context of ${context} tokens would fit`)
     break
   }
+  why.push(...explainShort(input))
   if (input.concurrency > 1 && fits({ ...input, concurrency: 1 })) why.push('one session at a time would fit')
   return why
 }

@@ -41,6 +41,8 @@ export interface PlanPeer {
   readonly memory: number
   /** Of these, bytes that are taken already. */
   readonly reserved: number
+  /** What it tells of, where it is planned with less: more than that has come to nothing there. @default `memory` */
+  readonly toldMemory?: number
   /** Measured milliseconds of one decoder block of this model for one row, one session; goes before `speed`. */
   readonly blockMs?: number
   /** Measured milliseconds of one decoder block for one row of a prefill chunk. @default from the batch curve */

@@ -167,7 +167,7 @@ it('a text waits a minute for somebody to take lost blocks, one that has not beg
 })
 
 it('the kernels of a peer that has gone are those that it told before', () => {
-  const told = new Map([['kept', profile('kept')]])
+  const told = new Map([['kept', { ...profile('kept'), addresses: [] }]])
   replacements = new Replacements({
     self: 'self',
     clock,

@@ -4,7 +4,7 @@ import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
-import { blocksTable, linksTable } from '../link-view.ts'
+import { blocksTable, linksTable, memoryLines } from '../link-view.ts'
 import { printable, table } from '../text.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { peersTable } from '../views.ts'
@@ -13,9 +13,9 @@ import { quarantineLines } from '../quarantine-view.ts'
 /** Whoever waits for a person here, or here for a person elsewhere (`--lan confirm`). */
 const PENDING = 'WEFT-DSC-005'
 
-/** Tables below the one of peers: what was measured of ways and devices, then of blocks. */
+/** Below the table of peers: what was measured of ways and devices, of blocks, and whose memory was found to be less. */
 function measured(status: PeerStatus): string[][] {
-  return [linksTable(status), blocksTable(status)].filter((lines) => lines.length > 0)
+  return [linksTable(status), blocksTable(status), memoryLines(status)].filter((lines) => lines.length > 0)
 }
 
 /** A peer in quarantine may have gone: its id is taken as it is. */

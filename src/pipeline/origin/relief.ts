@@ -1,13 +1,18 @@
 /** The first route of a session, with others in the place of peers that have no room for it. */
 import { WeftError } from '../../errors.ts'
-import { StageMemoryError } from '../errors.ts'
+import { MemoryQuotaError, StageMemoryError } from '../errors.ts'
 import { KvFullError } from '../host/errors.ts'
 import { SessionRefusedError } from '../ring/errors.ts'
 import type { RouteSegment } from './route.ts'
 import type { Failover } from './session.ts'
 
 const SESSION_REFUSED = SessionRefusedError.info.code
-const FULL: ReadonlySet<string> = new Set([KvFullError.info.code, SESSION_REFUSED, StageMemoryError.info.code])
+const FULL: ReadonlySet<string> = new Set([
+  KvFullError.info.code,
+  SESSION_REFUSED,
+  MemoryQuotaError.info.code,
+  StageMemoryError.info.code,
+])
 
 /** A refusal for want of room, which is there again when others have ended. */
 export function isWantOfRoom(error: unknown): boolean {
@@ -54,6 +59,7 @@ export class Relief {
   #without({ segment, error }: Refused, route: readonly RouteSegment[], failover: Failover): readonly RouteSegment[] {
     this.#refused = undefined
     this.#full.add(segment.peer)
+    failover.refused?.(segment, error)
     const by = failover.relieve(segment, this.#full)
     if (by === undefined) throw error
     return route.flatMap((each) => (each === segment ? by : [each]))
