@@ -2,7 +2,8 @@
  * Runs of graphs in parts that outlive their peers: a run has its inputs here until it ends, so what was lost with a peer is
  * computed again, with that peer's parts at this one. The cut stays, and with it the bits.
  */
-import { PeerLostError, StageHostLostError } from '../pipeline/index.ts'
+import { WeftError } from '../errors.ts'
+import { PeerLostError, StageHostLostError, StageMemoryError } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
 import type { GraphPlaces } from './graph-parts.ts'
 
@@ -42,9 +43,20 @@ export async function withSurvivors<Result>(
   }
 }
 
-/** A peer or a process of one was lost, and what it computed can be computed elsewhere. */
+/** A peer or a process of one was lost, or that peer has no memory for its part, and what it computed can be computed elsewhere. */
 export function isLoss(error: unknown): boolean {
-  return LOSSES.has(error instanceof Error && 'code' in error ? String(error.code) : '')
+  return LOSSES.has(codeOf(error)) || namedOf(error) !== undefined
+}
+
+/** Whom the error names: it is gone, or has no memory for what it was given, by its own word. */
+function namedOf(error: unknown): string | undefined {
+  const isNamed = error instanceof PeerLostError || codeOf(error) === StageMemoryError.info.code
+  const { peer } = isNamed && error instanceof WeftError ? error.details : {}
+  return typeof peer === 'string' ? peer : undefined
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
 /** Where the parts are then, and how many of them have moved here. */
@@ -59,6 +71,5 @@ export function withoutLost(
 
 /** Whom the loss names is gone, whatever others have not heard yet; this peer starts what it has lost again. */
 function isHere(needs: Pick<SurvivorsNeeds, 'self' | 'isReachable'>, peer: string, error: unknown): boolean {
-  const named = error instanceof PeerLostError ? error.details['peer'] : undefined
-  return peer === needs.self || (peer !== named && needs.isReachable(peer))
+  return peer === needs.self || (peer !== namedOf(error) && needs.isReachable(peer))
 }

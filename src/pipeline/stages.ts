@@ -7,7 +7,7 @@ import { checkStageFiles } from '../models/index.ts'
 import type { ModelManifest, StageCheckNeeds } from '../models/index.ts'
 import { createBlobStore } from '../store/index.ts'
 import { CancelledError, MemoryQuotaError, StageMemoryError } from './errors.ts'
-import { memoryWords } from './host/out-of-memory.ts'
+import { StageHostLostError } from './host/host-errors.ts'
 import { MemoryEnds } from './memory-ends.ts'
 import { isDamage, mend } from './mending.ts'
 import { same, servesRange, weightBytes } from './stage-ranges.ts'
@@ -260,8 +260,8 @@ export class Stages implements StageTable {
       if (entry.loaded.prepacked) this.#needs.count('stages_prepacked')
     } catch (error) {
       if (entry.ranges.length > 0) throw error
-      const why = memoryWords(String(error))
-      if (why !== undefined) this.#memoryEnds.ended(manifest.digest, why)
+      // One that has ended tells of it itself.
+      if (!(error instanceof StageHostLostError)) this.#memoryEnds.failed(manifest.digest, error)
       await host.stop()
       throw error
     }
@@ -289,7 +289,7 @@ export class Stages implements StageTable {
       entry.host = null
       entry.ranges = []
       if (this.#stopped) return
-      if (error.memory !== undefined) this.#memoryEnds.ended(entry.manifest.digest, error.memory)
+      this.#memoryEnds.failed(entry.manifest.digest, error)
       this.#needs.lost?.(entry.manifest.model, error)
       this.#needs.changed()
       if (ranges.length > 0) this.#restart(entry, ranges)

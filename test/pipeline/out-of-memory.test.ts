@@ -1,11 +1,17 @@
 /** What tells that a stage host ended for lack of memory, and that a kill does not: real processes, a real group of the kernel's. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { TrainHosts } from '../../src/pipeline/adapters/hosts.ts'
+import type { TrainHostsNeeds } from '../../src/pipeline/adapters/hosts.ts'
+import type { FlowOpen } from '../../src/pipeline/graph/mesh/protocol.ts'
+import { partKey } from '../../src/pipeline/graph/mesh/remembered.ts'
+import { GraphStages } from '../../src/pipeline/graph/mesh/stages.ts'
+import type { GraphStagesNeeds } from '../../src/pipeline/graph/mesh/stages.ts'
 import { startHostProcess } from '../../src/pipeline/host/host-process.ts'
 import type { RunHostProcess } from '../../src/pipeline/host/host-process.ts'
 import { memoryWords } from '../../src/pipeline/host/out-of-memory.ts'
@@ -173,4 +179,93 @@ describe('a host that ends for lack of memory', () => {
     expect(await codes('buffer', 4)).toEqual(['WEFT-INF-021', 'WEFT-INF-021', 'WEFT-INF-021', 'WEFT-INF-052'])
     expect(await codes('killed', 8)).toEqual(Array.from({ length: 8 }, () => 'WEFT-INF-021'))
   }, 120_000)
+
+  const shared = (): Pick<
+    TrainHostsNeeds & GraphStagesNeeds,
+    'clock' | 'codeCache' | 'storeDirectory' | 'threads' | 'memory'
+  > & {
+    readonly taken: () => number
+    readonly count: () => undefined
+  } => ({
+    clock,
+    codeCache: join(folder, 'code'),
+    storeDirectory: join(folder, 'store'),
+    threads: 1,
+    memory: 2 ** 30,
+    taken: () => 0,
+    count: () => undefined,
+  })
+  const failing = async (times: number, once: () => Promise<unknown>): Promise<string[]> => {
+    const codes: string[] = []
+    for (let time = 0; time < times; time++)
+      await once().then(
+        () => codes.push(''),
+        (error: { readonly code: string }) => codes.push(error.code),
+      )
+    return codes
+  }
+  const LOST = 'WEFT-INF-021'
+
+  it('stops those that train, and any number of kills does not', async () => {
+    const manifest = await randomModel(await createBlobStore({ directory: join(folder, 'store') }), { type: 'Q8_0' })
+    const lending = async (how: string, times: number): Promise<string[]> => {
+      const model = (): Promise<{ manifest: typeof manifest; path: string }> => Promise.resolve({ manifest, path: '' })
+      const fetch = (): Promise<void> => Promise.resolve()
+      const hosts = new TrainHosts({ ...shared(), model, fetch, runHost: ending(how) })
+      const codes = await failing(times, () => hosts.lend(manifest.digest, 1, 2))
+      await hosts.stop()
+      return codes
+    }
+    expect(await lending('buffer', 4)).toEqual([LOST, LOST, LOST, 'WEFT-INF-052'])
+    expect(await lending('killed', 5)).toEqual(Array.from({ length: 5 }, () => LOST))
+  }, 120_000)
+
+  it('stops those of a part of a graph, and not those of another part', async () => {
+    const cache = join(folder, 'graph-cache')
+    const opening = (blocks: readonly [number, number]): FlowOpen => ({
+      digest,
+      blocks,
+      route: ['here'],
+      routes: { first: [], later: [], sends: [], last: [], kept: [] },
+      sources: [],
+      weights: [],
+      optimization: 'off',
+      units: 1,
+      deadline: 1_000,
+    })
+    const skeleton = new Uint8Array(1)
+    const opened = async (how: string, times: number): Promise<string[]> => {
+      const none = {
+        model: () => undefined,
+        placedBy: () => undefined,
+        changed: () => undefined,
+        failed: () => undefined,
+      }
+      const fetch = (): Promise<void> => Promise.resolve()
+      const parts = join(folder, 'parts')
+      const stages = new GraphStages({ ...shared(), ...none, cache, parts, fetch, runHost: ending(how) })
+      const once = async (blocks: readonly [number, number]): Promise<unknown> => {
+        const open = opening(blocks)
+        const made = join(cache, 'graphs', 'stages', partKey(open, skeleton))
+        await mkdir(made, { recursive: true })
+        await writeFile(join(made, 'partition.onnx'), '')
+        return stages.open(open, skeleton, 'origin')
+      }
+      const codes = await failing(times, () => once([0, 1]))
+      codes.push(...(await failing(1, () => once([1, 2]))))
+      await stages.stop()
+      return codes
+    }
+    expect(await opened('buffer', 4)).toEqual([LOST, LOST, LOST, 'WEFT-INF-052', LOST])
+    expect(await opened('killed', 5)).toEqual(Array.from({ length: 6 }, () => LOST))
+  }, 120_000)
+
+  it('is forgotten after a while: whoever names parts cannot fill the memory with them', async () => {
+    const virtual = virtualClock()
+    const ends = new MemoryEnds(virtual)
+    for (let count = 0; count < 3; count++) ends.ended('part', 'no room')
+    await virtual.advance(600_001)
+    ends.ended('another', 'no room')
+    await ends.pause('part', 'm')
+  })
 })

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ModelManifest } from '../../models/index.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
-import { MemoryQuotaError } from '../errors.ts'
+import { CancelledError, MemoryQuotaError } from '../errors.ts'
+import type { RunHostProcess } from '../host/host-process.ts'
+import { MemoryEnds } from '../memory-ends.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { TrainHost } from './host/train-host.ts'
 
@@ -22,6 +24,8 @@ export interface TrainHostsNeeds {
   taken(most: number): number
   model(digest: string): Promise<{ readonly manifest: ModelManifest; readonly path: string }>
   fetch(manifest: ModelManifest, from: number, to: number): Promise<void>
+  /** @default a child process */
+  readonly runHost?: RunHostProcess | undefined
   count(name: string, by?: number): void
 }
 
@@ -43,12 +47,15 @@ export interface LentTrainHost {
 export class TrainHosts {
   readonly #needs: TrainHostsNeeds
   readonly #entries = new Map<string, Entry>()
+  /** By model, of which there is one host. */
+  readonly #memoryEnds: MemoryEnds
 
   constructor(needs: TrainHostsNeeds) {
     this.#needs = needs
+    this.#memoryEnds = new MemoryEnds(needs.clock)
   }
 
-  /** Of a model, with the tensors of blocks [from, to) here. @throws TrainingRefusedError, MemoryQuotaError, StageHostLostError, what fetching throws */
+  /** Of a model, with the tensors of blocks [from, to) here. @throws TrainingRefusedError, MemoryQuotaError, StageMemoryError, StageHostLostError, what fetching throws */
   async lend(digest: string, from: number, to: number): Promise<LentTrainHost> {
     const { manifest, path } = await this.#needs.model(digest)
     if (from < 0 || from >= to || to > manifest.blocks.length)
@@ -81,23 +88,27 @@ export class TrainHosts {
   }
 
   async stop(): Promise<void> {
+    this.#memoryEnds.stop(new CancelledError('the peer is stopping'))
     await Promise.all([...this.#entries].map(([digest, entry]) => this.#end(digest, entry)))
   }
 
   #start(digest: string, manifest: ModelManifest, path: string): Entry {
-    const entry: Entry = { host: this.#loaded(path), manifest, blocks: new Set(), users: 0, idle: undefined }
+    const entry: Entry = { host: this.#loaded(manifest, path), manifest, blocks: new Set(), users: 0, idle: undefined }
     this.#entries.set(digest, entry)
-    const forget = (): void => {
+    const forget = (error: unknown): void => {
+      this.#memoryEnds.failed(digest, error)
       if (this.#entries.get(digest) === entry) this.#entries.delete(digest)
     }
     entry.host.then((host) => host.ended.then(forget), forget)
     return entry
   }
 
-  async #loaded(manifestPath: string): Promise<TrainHost> {
-    const { clock, codeCache, storeDirectory, threads } = this.#needs
+  /** Not at once after one that ended for lack of memory. */
+  async #loaded({ digest, model }: ModelManifest, manifestPath: string): Promise<TrainHost> {
+    const { clock, codeCache, storeDirectory, threads, runHost } = this.#needs
+    await this.#memoryEnds.pause(digest, model)
     const folder = await mkdtemp(join(tmpdir(), 'weft-train-'))
-    const host = new TrainHost({ clock, codeCache })
+    const host = new TrainHost({ clock, codeCache }, runHost)
     host.ended.then(() => rm(folder, { recursive: true, force: true })).catch(() => undefined)
     await host.load({ manifestPath, storeDirectory, folder, threads })
     this.#needs.count('training_hosts')

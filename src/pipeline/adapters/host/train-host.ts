@@ -7,7 +7,7 @@ import type { Frame } from '../../../net/index.ts'
 import { ONNX_ERRORS } from '../../../onnx/index.ts'
 import type { StageHostLostError } from '../../host/host-errors.ts'
 import { startHostProcess } from '../../host/host-process.ts'
-import type { HostProcess, HostProcessNeeds } from '../../host/host-process.ts'
+import type { HostProcess, HostProcessNeeds, RunHostProcess } from '../../host/host-process.ts'
 import { messageFrames, MessageReader } from '../../graph/messages.ts'
 import type { Message } from '../../graph/messages.ts'
 import type { Tensors } from '../../graph/tensors.ts'
@@ -32,8 +32,8 @@ export class TrainHost {
   readonly #waiting = new Map<number, PromiseWithResolvers<Message>>()
   #next = 1
 
-  constructor(needs: HostProcessNeeds) {
-    this.#host = startHostProcess(needs, { name: 'training host', path: hostProgram(), env: GIVE_BACK })
+  constructor(needs: HostProcessNeeds, run: RunHostProcess = startHostProcess) {
+    this.#host = run(needs, { name: 'training host', path: hostProgram(), env: GIVE_BACK })
     this.ended = this.#host.ended
     void this.ended.then((error) => {
       for (const { reject } of this.#waiting.values()) reject(error)

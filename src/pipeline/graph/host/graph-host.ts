@@ -2,11 +2,10 @@
 import { totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { frame } from '../../../net/index.ts'
-import type { Clock } from '../../../util/index.ts'
 import type { AnyTensor } from '../../../onnx/index.ts'
 import type { StageHostLostError } from '../../host/host-errors.ts'
 import { startHostProcess } from '../../host/host-process.ts'
-import type { HostProcess, HostProcessNeeds } from '../../host/host-process.ts'
+import type { HostProcess, HostProcessNeeds, RunHostProcess } from '../../host/host-process.ts'
 import { Watchdog } from '../../host/watchdog.ts'
 import { TensorTableError } from '../errors.ts'
 import { GroupMemory } from '../shared/group-memory.ts'
@@ -81,6 +80,8 @@ export interface GraphHostNeeds extends HostProcessNeeds {
   readonly memory?: number
   /** Folder of the shared memory; null: none, and values go over sockets. @default the system's, where it has one */
   readonly sharedFolder?: string | null | undefined
+  /** @default a child process */
+  readonly runHost?: RunHostProcess | undefined
 }
 
 /** Starts the child process; nothing is loaded yet. */
@@ -113,13 +114,13 @@ class ChildGraphHost implements GraphHost {
   /** Blocks of the host's, to be told with the next run. */
   #freed: number[] = []
 
-  constructor(needs: GraphHostNeeds & { readonly clock: Clock }, index: number, memory: GroupMemory | null) {
+  constructor(needs: GraphHostNeeds, index: number, memory: GroupMemory | null) {
     const files = memory?.descriptorsFor(index) ?? []
     const args = [needs.memory ?? totalmem(), files.length, index + 1].map(String)
     const program = { name: 'graph host', path: hostProgram(), args, lifeline: true, files, env: KEEP_FREED }
     this.#index = index
     this.#memory = memory
-    this.#host = startHostProcess(needs, program)
+    this.#host = (needs.runHost ?? startHostProcess)(needs, program)
     this.#calls = new Calls(needs.clock, this.#host)
     this.#watchdog = new Watchdog(needs.clock, () => this.#host.kill(), PATIENCE)
     this.ended = this.#host.ended

@@ -6,6 +6,7 @@ import { isProcessAlive } from '../../../store/index.ts'
 import type { Clock } from '../../../util/index.ts'
 import { startGraphHost } from '../host/graph-host.ts'
 import type { GraphHost } from '../host/graph-host.ts'
+import type { RunHostProcess } from '../../host/host-process.ts'
 import { runOnFile } from '../prepare/child.ts'
 import type { PartFacts } from './remembered.ts'
 
@@ -15,6 +16,8 @@ export interface BuildPartNeeds {
   readonly codeCache: string
   readonly storeDirectory: string
   readonly threads: number
+  /** @default a child process */
+  readonly runHost?: RunHostProcess | undefined
   /** Has these weights of a model in the store. @throws when no peer has them */
   readonly fetch: (
     digest: string,
@@ -30,9 +33,9 @@ export async function startPart(
   facts: PartFacts,
   skeleton: Uint8Array,
 ): Promise<GraphHost> {
-  const { clock, codeCache, threads, count } = needs
+  const { clock, codeCache, threads, runHost, count } = needs
   const path = await buildPart(needs, key, facts, skeleton)
-  const host = startGraphHost({ clock, codeCache })
+  const host = startGraphHost({ clock, codeCache, runHost })
   try {
     await host.load({ path, threads, optimization: facts.optimization })
   } catch (error) {

@@ -1,7 +1,8 @@
 /** The parts of graphs that this peer serves for others: built from skeleton and weights, loaded, kept for a while. */
 import type { CancelTimer } from '../../../util/index.ts'
-import { MemoryQuotaError } from '../../errors.ts'
+import { CancelledError, MemoryQuotaError } from '../../errors.ts'
 import { KvFullError } from '../../host/errors.ts'
+import { MemoryEnds } from '../../memory-ends.ts'
 import type { LoadedStage } from '../../stages.ts'
 import { FlowRefusedError } from '../errors.ts'
 import type { GraphHost } from '../host/graph-host.ts'
@@ -58,6 +59,8 @@ export class GraphStages implements GraphStageTable {
   readonly #needs: GraphStagesNeeds
   readonly #entries = new Map<string, Entry>()
   readonly #remembered: RememberedParts
+  /** By place: other blocks take other memory. */
+  readonly #memoryEnds: MemoryEnds
   /** By place, since a host of it was last asked for or had lived a while. */
   readonly #tries = new Map<string, number>()
   #restoring: Promise<void> = Promise.resolve()
@@ -67,9 +70,10 @@ export class GraphStages implements GraphStageTable {
   constructor(needs: GraphStagesNeeds) {
     this.#needs = needs
     this.#remembered = new RememberedParts(needs.parts)
+    this.#memoryEnds = new MemoryEnds(needs.clock)
   }
 
-  /** @throws MemoryQuotaError, what fetching, building and loading throw */
+  /** @throws MemoryQuotaError, StageMemoryError, what fetching, building and loading throw */
   async open(open: FlowOpen, skeleton: Uint8Array, origin: string): Promise<LentHost> {
     const key = partKey(open, skeleton)
     const entry = this.#entries.get(key) ?? this.#begin(key, open, skeleton)
@@ -163,6 +167,7 @@ export class GraphStages implements GraphStageTable {
 
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#memoryEnds.stop(new CancelledError('the peer is stopping'))
     this.#retry?.()
     const entries = [...this.#entries.values()]
     this.#entries.clear()
@@ -174,14 +179,17 @@ export class GraphStages implements GraphStageTable {
     const bytes = skeleton.length + open.weights.reduce((sum, weight) => sum + weight[3], 0)
     this.#makeRoom(open, bytes)
     const { digest, blocks } = open
-    const host = startPart(this.#needs, key, open, skeleton)
+    // Not at once after one that ended for lack of memory, and not at all after several.
+    const pause = this.#memoryEnds.pause(placeOf(open), this.#needs.model(digest)?.model ?? digest)
+    const host = pause.then(() => startPart(this.#needs, key, open, skeleton))
     const started = this.#needs.clock.now()
     const made = { facts: open, skeleton }
     const state = { loaded: null, users: 0, placed: false, idle: undefined, origins: new Set<string>(), made }
     const entry: Entry = { digest, blocks, bytes, host, ...state }
     this.#entries.set(key, entry)
     this.#needs.changed()
-    const forget = (): void => {
+    const forget = (error: unknown): void => {
+      this.#memoryEnds.failed(placeOf(entry), error)
       if (this.#entries.get(key) !== entry) return
       this.#entries.delete(key)
       entry.idle?.()
