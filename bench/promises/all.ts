@@ -5,6 +5,7 @@ import { loss } from './loss.ts'
 import { noSpare } from './no-spare.ts'
 import { partition } from './partition.ts'
 import { restart } from './restart.ts'
+import { roam } from './roam.ts'
 import { slow } from './slow.ts'
 import { sleep } from './sleep.ts'
 import { soak } from './soak.ts'
@@ -24,4 +25,5 @@ export const PROMISES: readonly Promised[] = [
   leaves,
   soak,
   sleep,
+  roam,
 ]

@@ -172,7 +172,11 @@ function copyHoldings({ model, digest, tensors, stages }: ModelHoldings): {
     digest,
     tensors: tensors.map(([from, to]) => [from, to]),
     stages: stages.map(({ from, to, pid, memory, state, short = false }) => ({
-      ...{ from, to, pid, memory, state },
+      from,
+      to,
+      pid,
+      memory,
+      state,
       ...(short ? { short } : {}),
     })),
   }

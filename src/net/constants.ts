@@ -200,3 +200,5 @@ export const PATH_TIMES: PathTimes = {
 export const LOOK_PER_LINK_MS = 15
 /** After this machine's addresses have changed: who does not answer in this is dialled anew. */
 export const MOVED_WAIT_MS = 200
+/** And who does not answer in this after another connection to the same peer has. */
+export const BESIDE_WAIT_MS = 50

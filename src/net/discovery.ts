@@ -14,7 +14,7 @@ import type { NetworkSecrets } from './secrets.ts'
 import type { InterfaceChoice } from './types.ts'
 
 /** A look takes a tenth of a millisecond; who moves to another network is away from all others until it is noticed. */
-const LOOK_AT_INTERFACES_MS = 250
+const LOOK_AT_INTERFACES_MS = 150
 
 export interface DiscoveryNeeds {
   readonly clock: Clock

@@ -4,7 +4,7 @@
  */
 import type { Logger, Telemetry } from '../telemetry/index.ts'
 import type { CancelTimer, Clock, RandomSource } from '../util/index.ts'
-import { CROSSED_MS, LOOK_PER_LINK_MS, MOVED_WAIT_MS } from './constants.ts'
+import { BESIDE_WAIT_MS, CROSSED_MS, LOOK_PER_LINK_MS, MOVED_WAIT_MS } from './constants.ts'
 import type { PathTimes } from './constants.ts'
 import { PeerFrozenError } from './errors.ts'
 import { isRelayed } from './link-view.ts'
@@ -93,14 +93,29 @@ export function createPathKeeper(needs: PathKeeperNeeds): PathKeeper {
     }
   }
 
-  /** A connection that does not answer: another way is sought, and only if there is one is this one given up. */
-  const save = async (link: Link, patience: number, another: () => Promise<boolean>): Promise<void> => {
+  /** A peer that is busy answers late over each of its connections; one that says nothing while another answers is dead. */
+  const isOutdone = async (old: Link): Promise<boolean> => {
+    const by = links.of(old.peer).findLast((link) => link !== old && link.state === 'joined' && !isRelayed(link))
+    if (by === undefined) return !(await needs.answers(old, MOVED_WAIT_MS))
+    const late = needs.answers(by, MOVED_WAIT_MS).then(() => clock.sleep(BESIDE_WAIT_MS))
+    return !(await Promise.race([needs.answers(old, MOVED_WAIT_MS), late.then(() => false)]))
+  }
+
+  /**
+   * A connection that does not answer: another way is sought, and only if there is one is this one given up.
+   * @param isLost asked once more then
+   */
+  const save = async (
+    link: Link,
+    another: () => Promise<boolean>,
+    isLost: (link: Link) => Promise<boolean>,
+  ): Promise<void> => {
     saving.add(link)
     const silentSince = clock.now()
     try {
       const found = await another()
       // that peer may only have been busy: then the direct connection answers as well
-      if (!found || link.state !== 'joined' || (await needs.answers(link, patience))) return
+      if (!found || link.state !== 'joined' || !(await isLost(link))) return
       needs.logger.info({ peer: link.peer }, 'a direct connection is lost; the peer is reached another way')
       link.connection.abort(new PeerFrozenError(link.peer, clock.now() - silentSince))
     } finally {
@@ -113,8 +128,8 @@ export function createPathKeeper(needs: PathKeeperNeeds): PathKeeper {
     for (const old of links.of(link.peer)) {
       const isOlder = old.state === 'joined' && !isRelayed(old) && link.openedAt - old.openedAt >= CROSSED_MS
       if (!isOlder || saving.has(old)) continue
-      void needs.answers(old, MOVED_WAIT_MS).then((answers) => {
-        if (!answers && old.state === 'joined') old.connection.abort(new PeerFrozenError(old.peer, MOVED_WAIT_MS))
+      void isOutdone(old).then((isDead) => {
+        if (isDead && old.state === 'joined') old.connection.abort(new PeerFrozenError(old.peer, MOVED_WAIT_MS))
       })
     }
   }
@@ -127,7 +142,11 @@ export function createPathKeeper(needs: PathKeeperNeeds): PathKeeper {
       if (!needs.mayRelay(link.peer)) continue
       void needs.answers(link, times.patience).then((answers) => {
         if (!answers && !stopped && link.state === 'joined' && !saving.has(link))
-          void save(link, times.patience, () => needs.relay(link.peer))
+          void save(
+            link,
+            () => needs.relay(link.peer),
+            async (lost) => !(await needs.answers(lost, times.patience)),
+          )
       })
     }
     cancelLook = clock.after(Math.max(times.look, all.length * LOOK_PER_LINK_MS), look)
@@ -153,7 +172,7 @@ export function createPathKeeper(needs: PathKeeperNeeds): PathKeeper {
       for (const link of directLinks()) {
         void needs.answers(link, MOVED_WAIT_MS).then((answers) => {
           if (answers || stopped || link.state !== 'joined' || saving.has(link)) return
-          void save(link, MOVED_WAIT_MS, async () => (await needs.dial(link.peer)) || needs.relay(link.peer))
+          void save(link, async () => (await needs.dial(link.peer)) || needs.relay(link.peer), isOutdone)
         })
       }
     },

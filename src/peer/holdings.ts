@@ -77,7 +77,7 @@ export class Holdings {
       digest: manifest.digest,
       tensors,
       stages: own.map(({ from, to, pid, state, ...rest }) => {
-        const isShort = 'short' in rest && rest.short === true
+        const isShort = 'short' in rest && rest.short
         return { from, to, pid, state, memory: this.memory.get(pid) ?? 0, ...(isShort ? { short: true } : {}) }
       }),
     }

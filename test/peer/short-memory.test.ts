@@ -156,7 +156,7 @@ it('counts in the judgement of a placement that lives as whoever asks has told, 
   const memory = (): Record<string, number> | undefined => {
     const placement = { model, digest, epoch: 1, author: 'a', kind: 'chosen', stages, replicas: [] } as const
     const note = { origin: 'a', objective: 'latency' as const }
-    const state = livingState({ self: 'a', mesh }, MANIFEST, { ...placement, note } as never)
+    const state = livingState({ self: 'a', mesh }, MANIFEST, { ...placement, note })
     return state === undefined ? undefined : Object.fromEntries(state.input.peers.map((peer) => [peer.id, peer.memory]))
   }
   const quota = profile('a').hardware.memory_quota

@@ -40,7 +40,11 @@ function collectAnswers(hops: number): Answers {
 export function answersOf(
   clock: Clock,
   hops: number,
-  { stay, openMs, late }: { readonly stay: readonly number[]; readonly openMs: number; late(hop: number): Error },
+  {
+    stay,
+    openMs,
+    late,
+  }: { readonly stay: readonly number[]; readonly openMs: number; readonly late: (hop: number) => Error },
 ): { readonly answers: Answers; readonly cancel: () => void } {
   const answers = collectAnswers(hops)
   const all = Array.from({ length: hops }, (_, hop) => hop)
