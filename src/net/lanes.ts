@@ -186,8 +186,8 @@ async function ask(
   channel.onFrame(resolve)
   void channel.closed.then((reason) => reject(reason ?? new ChannelClosedError(link.peer)))
   try {
-    await channel.send(frame({ type: ASK, control: encodeControl(question) }))
-    const answer = await promise
+    // Where the connection is just lost both fail, and a rejection that nobody hears of ends the process.
+    const [answer] = await Promise.all([promise, channel.send(frame({ type: ASK, control: encodeControl(question) }))])
     if (answer.type !== OFFER) throw new ChannelClosedError(link.peer, 'it offers no lane')
     return offerSchema.parse(decodeControl(answer.control))
   } finally {

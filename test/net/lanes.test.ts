@@ -128,6 +128,41 @@ describe('a lane', () => {
     await lanes.stop()
   })
 
+  test('on a connection that is just lost is none, and no rejection that nobody hears of', async () => {
+    const unheard: unknown[] = []
+    const hear = (reason: unknown): unknown => unheard.push(reason)
+    process.on('unhandledRejection', hear)
+    const lanes = createLanes({
+      clock: systemClock(),
+      random: systemRandom(),
+      logger: quietLogger(),
+      listening: () => [],
+      server: () => undefined,
+    })
+    // It has ended before anything is written to it.
+    const stream = {
+      status: 'closed',
+      writableNeedsDrain: false,
+      send: () => {
+        throw new Error('the stream is closed')
+      },
+      addEventListener: () => undefined,
+      close: () => Promise.resolve(),
+      abort: () => undefined,
+    }
+    const connection = { remoteAddr: multiaddr('/ip4/127.0.0.1/tcp/1'), newStream: () => Promise.resolve(stream) }
+    const link = { peer: 'b', connection, state: 'joined' } as unknown as Link
+    try {
+      expect(await lanes.tryOpen(link, ECHO)).toBeUndefined()
+      expect(await lanes.open(link, ECHO, undefined)).toBeUndefined()
+      await sleep(20)
+      expect(unheard).toEqual([])
+    } finally {
+      process.off('unhandledRejection', hear)
+      await lanes.stop()
+    }
+  })
+
   test('makes room for an ordinary channel when there are too many', async () => {
     const { a, b, counted } = await pair()
     echo(a)
