@@ -50,6 +50,9 @@ export const COUNTERS = {
   pieced_rows: {
     help: 'Rows of prompts that a stage ran in several pieces, since all at once would have made others wait for too long.',
   },
+  fitted_rows: {
+    help: 'Rows of runs whose graph was loaded for their number of sessions, since others had left slots empty.',
+  },
   spun_rows: { help: 'Rows of runs whose threads spun, where that was measured to be faster.' },
   void_rows: {
     help: 'Rows behind guesses that were wrong: dropped where they waited, or nothing was chosen behind them.',

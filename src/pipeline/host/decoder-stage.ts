@@ -14,10 +14,7 @@ import type { EagerGraph } from './eager-graph.ts'
 import { KvCache } from './kv-cache.ts'
 import type { KvShape } from './kv-cache.ts'
 import { sameBits, trialRow } from './one-row.ts'
-
-/** Graph variants by session slots; each is loaded when it is first needed. */
-export const SLOT_VARIANTS = [1, 4, 16] as const
-export const MAX_SLOTS = 16
+import { firstSize, SlotChoice } from './slot-choice.ts'
 
 export interface DecoderJob {
   readonly cache: KvCache
@@ -36,6 +33,8 @@ export interface DecoderStage {
   readonly oneRow: boolean
   /** Threads of the last run spun. */
   readonly spun: boolean
+  /** The graph of the last run was loaded for its number of sessions, since others had left slots empty. */
+  readonly fitted: boolean
   newCache(positions: number): KvCache
   /** At most MAX_SLOTS jobs of different sessions; advances their caches; the rows that leave, in the same order. */
   run(jobs: readonly DecoderJob[]): Promise<Uint8Array[]>
@@ -72,8 +71,25 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
     return loading
   }
   const stacks = new AdapterStacks(shape, init.first ?? 0, layers)
-  let spun = false
+  const choice = new SlotChoice()
+  let [spun, fitted] = [false, false]
+  /** A size that would only save time is done without where it cannot be loaded. */
+  const sized = async (jobs: number): Promise<number> => {
+    const slots = choice.slots(jobs)
+    if (variants.has(String(slots))) return slots
+    const from = clock?.now() ?? 0
+    try {
+      await variant(slots)
+    } catch (error) {
+      const other = choice.failed(jobs)
+      if (other === undefined) throw error
+      return other
+    }
+    choice.loaded(slots, clock === undefined ? undefined : clock.now() - from)
+    return slots
+  }
   const idle = new KvCache(kvShape)
+  await sized(1)
   const oneRow = await triedOneRow(init, await variant(1), kvShape, idle)
   return {
     layers,
@@ -81,18 +97,24 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
     get spun() {
       return spun
     },
+    get fitted() {
+      return fitted
+    },
     newCache: (positions) => new KvCache(kvShape, positions),
     async run(jobs) {
-      const slots = SLOT_VARIANTS.find((size) => size >= jobs.length)!
       const adapted = jobs.flatMap(({ adapter, count }) => (adapter === undefined ? [] : [{ adapter, count }]))
       const stack = adapted.length === 0 ? undefined : stacks.of(adapted.map(({ adapter }) => adapter))
+      const slots = stack === undefined ? await sized(jobs.length) : firstSize(jobs.length)
       const graph = await variant(slots, stack?.parts)
       // Products with adapters were not tried with a single row.
       const batch = layOut(init, jobs, oneRow && stack === undefined ? 1 : 2)
       const own = stack === undefined ? {} : { ...stack.feeds, ...maskOf(stack, adapted, batch.rows) }
       const all = { ...feeds(init, jobs, batch, slots, idle), ...own }
+      const from = clock?.now() ?? 0
       const outputs = await graph.run(all, fetches(layers, jobs.length))
       spun = graph.spun
+      fitted = slots !== firstSize(jobs.length)
+      if (stack === undefined && clock !== undefined) choice.ran(jobs.length, slots, clock.now() - from)
       return collect(init, jobs, batch, outputs)
     },
     async release() {

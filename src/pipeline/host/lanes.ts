@@ -2,11 +2,11 @@
  * Whose rows run next. People go first, together. Rows of the batch lane run when no person is being answered here, go along with
  * people's rows where that costs these next to nothing, and after a while are as good as any.
  */
-import { MAX_SLOTS } from './decoder-stage.ts'
 import type { BlockMeter } from './block-times.ts'
 import { blocksOf, nextPart } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import { RUN } from './protocol.ts'
+import { MAX_SLOTS } from './slot-choice.ts'
 
 /** Rows of all sessions in one run: beyond it the matrix products gain nothing more from company. */
 const MAX_ROWS = 512

@@ -52,6 +52,8 @@ export const RUN = {
   dropped: 64,
   /** The rows ran in several pieces, so that others waited no longer than a bound. */
   pieces: 128,
+  /** The graph of the run was loaded for its number of sessions, since others had left slots empty. */
+  fitted: 256,
 } as const
 
 export interface LoadControl {

@@ -285,7 +285,7 @@ export class StageRuntime {
     const started = this.#needs.clock.now()
     const outputs = await part.stage.run(decoderJobs(jobs, rowBytesOf(this.#needs.manifest)))
     if (part.stage.oneRow) markSingle(jobs)
-    if (part.stage.spun) for (const job of jobs) job.ran |= RUN.spun
+    for (const job of jobs) job.ran |= (part.stage.spun ? RUN.spun : 0) | (part.stage.fitted ? RUN.fitted : 0)
     const spent = this.#needs.clock.now() - started
     this.#meter.decoded(part.to - part.from, jobs.length, rowsOf(jobs), spent)
     const micros = Math.round(spent * 1000)

@@ -8,6 +8,7 @@ const COUNTERS = [
   [RUN.spun, 'spun_rows'],
   [RUN.yielded, 'yielded_rows'],
   [RUN.pieces, 'pieced_rows'],
+  [RUN.fitted, 'fitted_rows'],
 ] as const
 
 export function countRows({ type, flags, rows }: Frame, count: (name: string, by: number) => void): void {

@@ -115,6 +115,7 @@ export class ToyParts implements HostParts {
       layers,
       oneRow: true,
       spun: false,
+      fitted: false,
       newCache: (positions) => new KvCache({ layers, ...KV_SHAPE }, positions),
       run: async (jobs) => {
         const rows = jobs.reduce((sum, job) => sum + job.count, 0)
