@@ -29,9 +29,9 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
       {
         label: 'ACTION',
         required: true,
-        choices: ['create', 'show', 'admins', 'sign', 'rotate', 'export', 'recover', 'leave'],
+        choices: ['create', 'show', 'admins', 'sign', 'rotate', 'certificates', 'export', 'recover', 'leave'],
       },
-      { label: 'NAME|FILE|PEER', rest: true },
+      { label: 'NAME|FILE|PEER|TIME', rest: true },
     ],
     options: [
       {
@@ -43,6 +43,11 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
         name: 'root',
         value: { label: 'MODE', kind: 'text', choices: ['home', 'offline'] },
         help: 'create: keep the root key in this home (default), or only in --out or on the screen, once',
+      },
+      {
+        name: 'certificates',
+        value: { label: 'TIME|off', kind: 'text' },
+        help: 'create: refuse members whose certificate no admin has renewed for so long (default: 24h, and nobody is refused)',
       },
       { name: 'root-key', value: { label: 'FILE', kind: 'file' }, help: 'recover: the root key' },
       { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'create: what others see of this peer' },
@@ -56,13 +61,15 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
       'create NAME founds a cluster with this peer as its first admin. show says who is in. rotate begins a new group key. ' +
         'leave takes this peer out. export prints the signed log.',
       'admins PEER… makes these members the admins; where several must sign, it writes a proposal (--out), which the ' +
-        'others sign with `cluster sign FILE`. recover --root-key FILE [PEER…] replaces lost admins (default: by this peer).',
+        'others sign with `cluster sign FILE`. certificates TIME|off says how long certificates of members are good for, which ' +
+        'admins renew by themselves, and has members refused whose is over. recover --root-key FILE [PEER…] replaces lost admins (default: by this peer).',
     ],
     examples: [
       'weft cluster create northwind --admins 2of3 --root offline --out root.key',
       'weft cluster show',
       'weft cluster admins alice bob carol --admins 2of3 --out change.json',
       'weft cluster sign change.json',
+      'weft cluster certificates 24h',
     ],
   },
   {

@@ -31,6 +31,8 @@ export interface Versions {
   readonly max: number
 }
 
+const MAX_CERTIFICATE_BYTES = 2_048
+
 const text = (limit: number): z.ZodType<string> => z.string().max(limit).transform(cleanText)
 
 const greetSchema = z.object({
@@ -47,6 +49,11 @@ const aboutSchema = z.object({
   instance: z.string().regex(/^[0-9a-f]{32}$/),
   epoch: z.int().min(0),
   addresses: z.array(z.string().max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES),
+  /** In a cluster: the certificate of the one that greets. */
+  certificate: z
+    .instanceof(Uint8Array)
+    .refine(({ length }) => length <= MAX_CERTIFICATE_BYTES)
+    .nullish(),
   /** In a cluster: the newest entry of the membership log. */
   log: z.object({ height: z.int().min(0), hash: z.string().regex(/^[0-9a-f]{64}$/) }).nullish(),
 })

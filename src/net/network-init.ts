@@ -25,6 +25,10 @@ export interface ClusterInit {
   groupKeys(): readonly Uint8Array[]
   /** The newest entry, told in greetings. */
   head(): { readonly height: number; readonly hash: string }
+  /** The certificate of this peer, shown in greetings; undefined: it has none. */
+  certificate?(): Uint8Array | undefined
+  /** What a member has shown as its own. */
+  certified?(peer: string, certificate: Uint8Array): void
   /** A peer that is not known greets, and has another log: what it knows is fetched over channels that `open` opens. */
   acquaint(
     peer: string,

@@ -33,6 +33,7 @@ export type { AuditWishes } from './audit.ts'
 export { rememberPeers } from './address-book.ts'
 export { createClusterControl } from './cluster/index.ts'
 export type {
+  CertificateInfo,
   ClusterAction,
   ClusterControl,
   ClusterOutcome,

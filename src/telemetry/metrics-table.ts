@@ -155,6 +155,12 @@ export const COUNTERS = {
   members_cut: { help: 'Peers that were connected and cut off because the membership does not admit them any more.' },
   members_refused: { help: 'Connections of removed members that were cut off before they could say anything.' },
   membership_entries: { help: 'Entries of the membership log that came from other members.' },
+  certificates_renewed: {
+    help: 'Certificates of members that this peer, as an admin, has signed since they were due.',
+  },
+  certificates_taken: { help: 'Certificates of members that came and were news.' },
+  certificates_refused: { help: 'Certificates that came and do not hold, by the clock here or by the log.' },
+  certificate_refusals: { help: 'What was refused to a member, or by this peer, since a certificate was over.' },
   membership_forks: { help: 'Forks of the membership log that were found.' },
   enrolments: {
     help: 'Invites that were handed in, by what came of it.',

@@ -1,6 +1,6 @@
 /** The body of `/api/v1/cluster`: one action a request. */
 import { z } from 'zod'
-import { isPeerId, LOG_LIMITS, ROLES } from '../../trust/index.ts'
+import { CERTIFICATE_LIFETIME, isPeerId, LOG_LIMITS, ROLES } from '../../trust/index.ts'
 import { defined } from '../defined.ts'
 import { whole } from '../fields.ts'
 
@@ -38,6 +38,7 @@ export const clusterSchema = z
     z.strictObject({ do: z.literal('revoke'), peer, reason: text(LOG_LIMITS.reason) }),
     z.strictObject({ do: z.literal('admins'), admins, k: count.optional(), n: count.optional() }),
     z.strictObject({ do: z.literal('rotate') }),
+    z.strictObject({ do: z.literal('certificates'), lifetime: whole(0, CERTIFICATE_LIFETIME.most) }),
     z.strictObject({ do: z.literal('sign'), proposal: text(MAX_PROPOSAL) }),
     z.strictObject({ do: z.literal('leave'), reason: text(LOG_LIMITS.reason) }),
     z.strictObject({ do: z.literal('export') }),

@@ -47,6 +47,7 @@ const WRITES: ReadonlySet<string> = new Set<ClusterAction['do']>([
   'revoke',
   'admins',
   'rotate',
+  'certificates',
   'sign',
   'recover',
 ])

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  CERTIFICATE_LIFETIME,
   checkFounding,
   clusterPlaces,
   foundClusterHome,
@@ -17,7 +18,17 @@ import type { CommandContext } from '../context.ts'
 import { BadValueError, UsageError } from '../errors.ts'
 import { printable } from '../text.ts'
 import { recorded } from '../site-log.ts'
+import { parseDuration } from '../values.ts'
 import { clusterNeeds, holdingHome, refuseRunning } from './access.ts'
+
+/** A time, or `off`: 0. @throws BadValueError */
+export function lifetimeOf(text: string): number {
+  const { least, most } = CERTIFICATE_LIFETIME
+  const ms = text === 'off' ? 0 : parseDuration(text)
+  if (ms === undefined || (text !== 'off' && ms < least) || ms > most)
+    throw new BadValueError('--certificates', text, 'a time such as 24h, or off', '10s at least and 366d at most')
+  return ms
+}
 
 /** `2of3`, or `2`: as many must sign as there are. @throws BadValueError */
 export function thresholdOf(text: string): Threshold {
@@ -34,6 +45,8 @@ export async function create(context: CommandContext): Promise<void> {
   const name = flags.argument(1)
   if (name === undefined) throw new UsageError('weft cluster create needs NAME', 'usage: weft cluster create NAME')
   const threshold = thresholdOf(flags.text('admins') ?? '1of1')
+  const asked = flags.text('certificates')
+  const certificates = asked === undefined ? undefined : lifetimeOf(asked)
   const offline = flags.text('root') === 'offline'
   const file = flags.text('out')
   const pin = await readClusterPin(home)
@@ -47,7 +60,7 @@ export async function create(context: CommandContext): Promise<void> {
   if (place !== undefined) await writeRootKey(place, seed)
   const needs = await clusterNeeds(context)
   const root = identityOfSeed(seed)
-  const init = { name, threshold, founder, root }
+  const init = { name, threshold, founder, root, certificates }
   const found = (): Promise<OpenedCluster> =>
     recorded(
       context,

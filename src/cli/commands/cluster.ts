@@ -1,7 +1,7 @@
-/** weft cluster create|show|admins|sign|rotate|export|recover|leave: the private cluster of a home. */
+/** weft cluster create|show|admins|sign|rotate|certificates|export|recover|leave: the private cluster of a home. */
 import { leaveClusterHome, readRootKey, RootKeyError } from '../../trust/index.ts'
 import { holdingHome, namedMembers, openCluster, statusOf } from '../cluster/access.ts'
-import { create, thresholdOf } from '../cluster/create.ts'
+import { create, lifetimeOf, thresholdOf } from '../cluster/create.ts'
 import { readText, writeSecret } from '../cluster/files.ts'
 import { tellChange } from '../cluster/outcome.ts'
 import { clusterLines } from '../cluster/view.ts'
@@ -9,6 +9,7 @@ import type { Command, CommandContext } from '../context.ts'
 import { UsageError } from '../errors.ts'
 import { findPeer } from '../find-peer.ts'
 import { withMaybePassphrase } from '../passphrase.ts'
+import { formatSpan } from '../format.ts'
 import { printable } from '../text.ts'
 
 const MAX_PROPOSAL = 2 << 20
@@ -23,6 +24,8 @@ export const command: Command = (context) => {
       return sign(context)
     case 'rotate':
       return rotate(context)
+    case 'certificates':
+      return certificates(context)
     case 'export':
       return exportLog(context)
     case 'recover':
@@ -66,6 +69,19 @@ async function rotate(context: CommandContext): Promise<number> {
   const outcome = await (await openCluster(context)).run({ do: 'rotate' })
   const epoch = outcome.schema === 'weft.cluster-changed/1' ? outcome.epoch : 0
   return tellChange(context, outcome, `epoch ${epoch} has begun, with a new group key`)
+}
+
+async function certificates(context: CommandContext): Promise<number> {
+  const text = context.flags.argument(1)
+  if (text === undefined)
+    throw new UsageError('weft cluster certificates needs TIME or off', 'for example: weft cluster certificates 24h')
+  const lifetime = lifetimeOf(text)
+  const outcome = await (await openCluster(context)).run({ do: 'certificates', lifetime })
+  const done =
+    lifetime === 0
+      ? 'there are no certificates from now on'
+      : `certificates are good for ${formatSpan(lifetime)} from now on, and whose is over is refused`
+  return tellChange(context, outcome, done)
 }
 
 async function exportLog(context: CommandContext): Promise<void> {

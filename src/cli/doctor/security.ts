@@ -120,6 +120,24 @@ export const checkLan: Check = async ({ status }) => {
   ]
 }
 
+/** Members whom no admin has confirmed for long are refused where the cluster asks for certificates. */
+export const checkCertificates: Check = async ({ status }) => {
+  const cluster = status?.cluster ?? null
+  if (cluster === null) return [ok('certificates', status === null ? 'no peer runs' : 'no cluster')]
+  const { lifetime_ms, required, own, expired } = cluster.certificates
+  const fix = 'start an admin; weft cluster show says whose ends when'
+  if (own?.expired === true) {
+    const what = `that of this peer ended at ${own.until}`
+    return [required ? fail('certificates', `${what}: it is refused`, fix) : warn('certificates', what, fix)]
+  }
+  if (expired > 0) return [warn('certificates', `those of ${expired} members are over`, fix)]
+  if (lifetime_ms === 0) return [ok('certificates', 'the cluster has none')]
+  const asked = required ? 'whose is over is refused' : 'nobody is refused for one: weft cluster certificates 24h'
+  return [
+    ok('certificates', `ours ends at ${own?.until ?? 'no time'}, renewed from ${own?.renews ?? 'none'} on; ${asked}`),
+  ]
+}
+
 export const checkClone: Check = async ({ status }) => {
   const cloned = status?.site?.cloned ?? null
   if (cloned === null) return [ok('identity', 'this identity was met in one place alone')]
@@ -165,6 +183,7 @@ export const SECURITY_CHECKS: readonly (readonly [string, Check])[] = [
   ['audit', checkAuditLog],
   ['backup', checkBackup],
   ['lan', checkLan],
+  ['certificates', checkCertificates],
   ['identity', checkClone],
   ['versions', checkVersions],
   ['supply', checkSupply],

@@ -3,13 +3,24 @@
  * the other side may be anybody: whom this side's log does not admit is asked, and told nothing.
  */
 import type { Channel, Frame } from '../../net/index.ts'
-import type { Cluster, LogHead } from '../../trust/index.ts'
-import { EntryChainError } from '../../trust/index.ts'
+import type { Certificate, Cluster, LogHead } from '../../trust/index.ts'
+import { EntryChainError, readCertificate } from '../../trust/index.ts'
 import { MeshProtocolError } from '../errors.ts'
 import { entryFrames, readEntries } from './entry-frames.ts'
 import { createTokenBucket } from '../../util/index.ts'
 import type { Clock } from '../../util/index.ts'
-import { headFrame, headsFrame, leaveFrame, NEWS, readHead, readHeads, readLeave, whichFrame } from './wire.ts'
+import {
+  headFrame,
+  headsFrame,
+  lackingFrame,
+  leaveFrame,
+  NEWS,
+  readHead,
+  readHeads,
+  readLacking,
+  readLeave,
+  whichFrame,
+} from './wire.ts'
 
 /** Entries that may come in answer to one question. More than a log has, at their usual size. */
 const MAX_ANSWER_BYTES = 256 << 20
@@ -28,6 +39,10 @@ export interface NewsNeeds {
   /** A newer word of an admin came. */
   beat(from: string): void
   failed(peer: string, error: Error): void
+  /** Certificates came that were not known. */
+  certified(from: string, all: readonly Certificate[]): void
+  /** One came that does not hold here, by the clock or by the log. */
+  uncertified(why: 'over' | 'waits'): void
 }
 
 export class NewsChannel {
@@ -78,6 +93,20 @@ export class NewsChannel {
     }
   }
 
+  /** Gives this peer's certificate and the other side's, and asks for those that are lacking here. */
+  exchange(): void {
+    const { certificates, self } = this.#needs.cluster
+    this.certify([self, this.peer].flatMap((peer) => certificates.of(peer) ?? []))
+    const lacking = certificates.lacking()
+    if (lacking.length > 0 && this.#mayKnow()) this.#send(lackingFrame(lacking))
+  }
+
+  certify(all: readonly Certificate[]): void {
+    if (all.length === 0 || !this.#mayKnow()) return
+    const bytes = all.map((one) => one.bytes)
+    for (const one of entryFrames(NEWS.certificates, bytes)) this.#send(one)
+  }
+
   /** The last word to a peer that an entry takes out. */
   async dismiss(entry: Uint8Array): Promise<void> {
     for (const one of entryFrames(NEWS.removed, [entry])) await this.#channel.send(one)
@@ -120,6 +149,10 @@ export class NewsChannel {
         return this.#onEntries(message)
       case NEWS.removed:
         return this.#merge(readEntries(this.peer, message).entries)
+      case NEWS.certificates:
+        return this.#onCertificates(message)
+      case NEWS.lacking:
+        return this.#answerLacking(readLacking(this.peer, message))
       case NEWS.leave:
         return this.#needs.leaves(this.peer, readLeave(this.peer, message))
       default:
@@ -199,6 +232,25 @@ export class NewsChannel {
     this.#later = undefined
     if (later !== undefined) this.#hear(later)
     this.#caughtUp.resolve()
+  }
+
+  async #answerLacking(peers: readonly string[]): Promise<void> {
+    await this.#answers.take(1)
+    this.certify(peers.flatMap((peer) => this.#needs.cluster.certificates.of(peer) ?? []))
+  }
+
+  #onCertificates(message: Frame): void {
+    const { cluster } = this.#needs
+    const { entries } = readEntries(this.peer, message)
+    if (!this.#mayKnow()) return
+    const news = entries.flatMap((bytes) => {
+      const heard = cluster.certificates.hear(bytes)
+      if (heard === 'none') throw new MeshProtocolError(this.peer, 'what it sends as a certificate is none')
+      if (heard === 'over' || heard === 'waits') this.#needs.uncertified(heard)
+      const one = heard === 'news' ? readCertificate(bytes) : undefined
+      return one === undefined ? [] : [one]
+    })
+    if (news.length > 0) this.#needs.certified(this.peer, news)
   }
 
   async #merge(entries: readonly Uint8Array[]): Promise<void> {

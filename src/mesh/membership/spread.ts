@@ -6,7 +6,7 @@
 import type { Channel, ClusterInit, Network } from '../../net/index.ts'
 import type { CounterName } from '../../telemetry/index.ts'
 import { ClocksApartError, LogForkError } from '../../trust/index.ts'
-import type { Cluster, Entry } from '../../trust/index.ts'
+import type { Certificate, Cluster, Entry } from '../../trust/index.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { MeshLogger } from '../needs.ts'
 import { NewsChannel } from './news-channel.ts'
@@ -26,6 +26,9 @@ const MAX_ACQUAINTING = 4
 /** Between the first channel that fails and the next try. */
 const REOPEN_MS = 1_000
 
+/** Of the life of certificates: how often it is looked which are due, where that is more often than a heart-beat. */
+const LOOKS_A_LIFE = 20
+
 export interface SpreadNeeds {
   readonly cluster: Cluster
   readonly clock: Clock
@@ -38,6 +41,8 @@ export interface SpreadNeeds {
 export interface Spread {
   /** For the network, which is made after this. */
   readonly acquaint: ClusterInit['acquaint']
+  /** For the network: a member has shown what it says is its certificate. */
+  certified(peer: string, certificate: Uint8Array): void
   start(network: Network): void
   /** Asks a connected admin to take this peer out; false: none was there, or none did it in time. */
   leave(reason: string): Promise<boolean>
@@ -51,11 +56,21 @@ export function createSpread(needs: SpreadNeeds): Spread {
   let stopped = false
   let acquainting = 0
   let wasStale = cluster.isStale()
+  let wasExpired: readonly string[] = []
   const cancels: (() => void)[] = []
   let cancelBeat: CancelTimer = () => undefined
 
   const tellAll = (except?: string): void => {
     for (const [peer, channel] of channels) if (peer !== except) channel.tell()
+  }
+  const spreadCertificates = (all: readonly Certificate[], except?: string): void => {
+    for (const [peer, channel] of channels) if (peer !== except) channel.certify(all)
+  }
+  /** What is due is signed here, if this peer may. */
+  const renew = (): void => {
+    const made = cluster.certificates.renew()
+    if (made.length > 0) needs.count('certificates_renewed', made.length)
+    spreadCertificates(made)
   }
   const news: NewsNeeds = {
     cluster,
@@ -76,6 +91,12 @@ export function createSpread(needs: SpreadNeeds): Spread {
       look()
       tellAll(from)
     },
+    certified(from, all) {
+      needs.count('certificates_taken', all.length)
+      spreadCertificates(all, from)
+      look()
+    },
+    uncertified: () => needs.count('certificates_refused'),
     failed: (peer, error) => logger.warn({ err: error, peer }, 'entries of the membership log were refused'),
   }
   let wasApart: string | undefined
@@ -86,10 +107,15 @@ export function createSpread(needs: SpreadNeeds): Spread {
       logger.warn({ err: new ClocksApartError(apart.admin, apart.ahead_ms) }, 'the word of an admin is not believed')
     wasApart = apart?.admin
     const isStale = cluster.isStale()
-    if (isStale === wasStale) return
+    const expired = cluster.certificates.expired()
+    const isNews = isStale !== wasStale || expired.join() !== wasExpired.join()
+    if (isStale !== wasStale)
+      logger.warn({ stale: isStale }, isStale ? 'no admin was heard for too long' : 'an admin was heard again')
+    for (const peer of expired.filter((one) => !wasExpired.includes(one)))
+      logger.warn({ err: cluster.refusal(peer, 'compute'), peer }, 'the certificate of a member is over')
     wasStale = isStale
-    logger.warn({ stale: isStale }, isStale ? 'no admin was heard for too long' : 'an admin was heard again')
-    needs.changed()
+    wasExpired = expired
+    if (isNews) needs.changed()
   }
   const adopt = (channel: Channel): NewsChannel => {
     const { remote } = channel
@@ -102,6 +128,7 @@ export function createSpread(needs: SpreadNeeds): Spread {
       if (!stopped && isConnected(remote)) clock.after(REOPEN_MS, () => meet(remote))
     })
     one.tell()
+    one.exchange()
     return one
   }
   /** Who is taken out hears of it before it is cut off, if it listens; nothing is served to it meanwhile. */
@@ -127,8 +154,11 @@ export function createSpread(needs: SpreadNeeds): Spread {
   }
   const beat = (): void => {
     if (cluster.renewBeat() !== undefined) tellAll()
+    renew()
     look()
-    cancelBeat = clock.after(BEAT_MS, beat)
+    cluster.certificates.keep()
+    const { lifetime } = cluster.certificates
+    cancelBeat = clock.after(lifetime === 0 ? BEAT_MS : Math.min(BEAT_MS, lifetime / LOOKS_A_LIFE), beat)
   }
 
   return {
@@ -145,6 +175,12 @@ export function createSpread(needs: SpreadNeeds): Spread {
       } finally {
         acquainting--
       }
+    },
+    certified(peer, bytes) {
+      const heard = cluster.certificates.hear(bytes)
+      const one = cluster.certificates.of(peer)
+      if (heard === 'news' && one !== undefined) news.certified(peer, [one])
+      else if (heard !== 'known' && heard !== 'news') needs.count('certificates_refused')
     },
     start(running) {
       network = running
@@ -169,6 +205,9 @@ export function createSpread(needs: SpreadNeeds): Spread {
             logger.warn({ ...rest, err }, 'the membership log has a fork; both heads are kept')
           }
           tellAll()
+          // others do it in their turn: what this peer has changed it signs for at once
+          if (added.some(({ signatures }) => signatures.some(({ by }) => by === cluster.self))) renew()
+          spreadCertificates(cluster.certificates.again())
           void dismiss(added).then(() => needs.changed())
         }),
       )

@@ -8,8 +8,10 @@
  *   type 5 removed  one entry, as in 3: the receiver is out, and the connection is about to end
  *   type 6 which    nothing: the sender does not know the receiver, and asks for its heads before it shows one of its own
  *   type 7 heads    control as in 2, in answer to 6; what the other side asks for then begins at one of these
+ *   type 8 certificates  certificates of members, in frames as in 3
+ *   type 9 lacking  control {peers: [id, ...]}: members of whom the sender has no certificate that lasts; answered by 8
  *
- * Types 1, 2, 3 and 7 say something of the log, and go to nobody whom the sender's log does not admit.
+ * Types 1, 2, 3, 7, 8 and 9 say something of the log, and go to nobody whom the sender's log does not admit.
  */
 import { z } from 'zod'
 import { decodeControl, encodeControl, frame } from '../../net/index.ts'
@@ -19,13 +21,26 @@ import { headSchema, LOG_LIMITS } from '../../trust/index.ts'
 import { MeshProtocolError } from '../errors.ts'
 
 export const MEMBERSHIP_PROTOCOL = '/weft/membership/1'
-export const NEWS = { head: 1, ask: 2, entries: 3, leave: 4, removed: 5, which: 6, heads: 7 } as const
+export const NEWS = {
+  head: 1,
+  ask: 2,
+  entries: 3,
+  leave: 4,
+  removed: 5,
+  which: 6,
+  heads: 7,
+  certificates: 8,
+  lacking: 9,
+} as const
 
 /** Ten steps of one, then doubling: enough for a log of a million. */
 const MAX_LOCATOR = 64
+/** Whoever lacks more asks others for them, or the same one again when their channel is opened anew. */
+const MAX_LACKING = 256
 const { height, hash } = headSchema.shape
 const newsSchema = headSchema.extend({ beat: z.unknown().optional() })
 const askSchema = z.strictObject({ heads: z.array(z.tuple([height, hash])).max(MAX_LOCATOR) })
+const lackingSchema = z.strictObject({ peers: z.array(z.string().max(64)).max(MAX_LACKING) })
 const leaveSchema = z.strictObject({ reason: z.string().max(LOG_LIMITS.reason) })
 
 export function headFrame(head: LogHead, beat: HeartBeat | undefined): Frame {
@@ -36,6 +51,10 @@ export function headFrame(head: LogHead, beat: HeartBeat | undefined): Frame {
 export function headsFrame(type: typeof NEWS.ask | typeof NEWS.heads, heads: readonly LogHead[]): Frame {
   const pairs = heads.slice(0, MAX_LOCATOR).map(({ height, hash }) => [height, hash])
   return frame({ type, control: encodeControl({ heads: pairs }) })
+}
+
+export function lackingFrame(peers: readonly string[]): Frame {
+  return frame({ type: NEWS.lacking, control: encodeControl({ peers: peers.slice(0, MAX_LACKING) }) })
 }
 
 export function whichFrame(): Frame {
@@ -58,6 +77,10 @@ export function readHead(peer: string, message: Frame): LogHead & { readonly bea
 
 export function readHeads(peer: string, message: Frame): LogHead[] {
   return read(peer, askSchema, message).heads.map(([at, of]) => ({ height: at, hash: of }))
+}
+
+export function readLacking(peer: string, message: Frame): readonly string[] {
+  return read(peer, lackingSchema, message).peers
 }
 
 export function readLeave(peer: string, message: Frame): string {

@@ -1,5 +1,6 @@
 /** What people do with a cluster, on the log of a home: the same for a running peer and for a command alone. */
 import {
+  composeCertificates,
   composeRevoke,
   composeRotate,
   composeSetAdmins,
@@ -71,6 +72,8 @@ export function createClusterControl(needs: ControlNeeds): ClusterControl {
       }
       case 'rotate':
         return settled(cluster, propose(admin(), composeRotate(compose, state)))
+      case 'certificates':
+        return settled(cluster, propose(admin(), composeCertificates(compose, state, action.lifetime)))
       case 'sign':
         return settled(cluster, signProposal(cluster, action.proposal))
       case 'leave':

@@ -1,7 +1,7 @@
 /** A cluster as documents. */
 import type { OpenedCluster } from '../../trust/index.ts'
 import { nameOf } from '../names.ts'
-import type { ClusterStatus, ClusterSummary, WaitingPeer } from './types.ts'
+import type { CertificateInfo, CertificatesStatus, ClusterStatus, ClusterSummary, WaitingPeer } from './types.ts'
 
 type Needs = Pick<OpenedCluster, 'cluster' | 'invites'>
 
@@ -9,6 +9,18 @@ const iso = (at: number): string => new Date(at).toISOString()
 
 function waitingOf({ invites }: Needs): WaitingPeer[] {
   return invites.waiting().map(({ peer, name, invite, at }) => ({ id: peer, name, invite, since: iso(at) }))
+}
+
+function certificateOf({ cluster }: Needs, peer: string): CertificateInfo | null {
+  const standing = cluster.certificates.standing(peer)
+  return standing === undefined ? null : { ...standing, until: iso(standing.until), renews: iso(standing.renews) }
+}
+
+function certificatesOf(needs: Needs): CertificatesStatus {
+  const { certificates, self, log } = needs.cluster
+  const { lifetime, isRequired } = certificates
+  const expired = [...log.state.members.keys()].filter((peer) => certificates.standing(peer)?.expired === true).length
+  return { lifetime_ms: lifetime, required: isRequired, own: certificateOf(needs, self), expired }
 }
 
 export function describeCluster(needs: Needs): ClusterStatus {
@@ -33,6 +45,7 @@ export function describeCluster(needs: Needs): ClusterStatus {
       name: name === '' ? nameOf(peer) : name,
       ...rest,
       since: iso(since),
+      certificate: certificateOf(needs, peer),
     })),
     removed: view.removed.map(({ peer, at, ...rest }) => ({ id: peer, ...rest, at: iso(at) })),
     forks: view.forks,
@@ -40,6 +53,7 @@ export function describeCluster(needs: Needs): ClusterStatus {
     age_ms: cluster.age(),
     stale: cluster.isStale(),
     clocks_apart: cluster.clocksApart() ?? null,
+    certificates: certificatesOf(needs),
   }
 }
 
@@ -57,6 +71,7 @@ export function summarizeCluster(needs: Needs): ClusterSummary {
     age_ms: cluster.age(),
     stale: cluster.isStale(),
     clocks_apart: cluster.clocksApart() ?? null,
+    certificates: certificatesOf(needs),
     members: state.members.size,
     forks: forks.length,
     waiting: waitingOf(needs),

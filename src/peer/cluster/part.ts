@@ -4,7 +4,7 @@ import type { Mesh, Spread } from '../../mesh/index.ts'
 import type { ClusterInit, Membership, Network } from '../../net/index.ts'
 import { ORIGIN } from '../../placement/index.ts'
 import type { Logger, Telemetry } from '../../telemetry/index.ts'
-import { ClusterNetworkError, openClusterHome, readClusterPin } from '../../trust/index.ts'
+import { CertificateExpiredError, ClusterNetworkError, openClusterHome, readClusterPin } from '../../trust/index.ts'
 import type { Identity, OpenedCluster, Purpose } from '../../trust/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
 import type { Site } from '../site.ts'
@@ -99,10 +99,16 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
     admits: (peer, purpose) => cluster.membership.admits(peer, purpose),
     mayNotPlace: () =>
       cluster.membership.admits(cluster.self, 'place') ? undefined : cluster.refusal(cluster.self, 'place'),
-    refusal: (peer, purpose) => cluster.refusal(peer, purpose),
+    refusal(peer, purpose) {
+      const why = cluster.refusal(peer, purpose)
+      if (why instanceof CertificateExpiredError) telemetry.count('certificate_refusals')
+      return why
+    },
     net: {
       groupKeys: () => cluster.groupKeys(),
       head: () => cluster.head,
+      certificate: () => cluster.certificates.of(cluster.self)?.bytes,
+      certified: (peer, certificate) => spread.certified(peer, certificate),
       acquaint: (peer, head, open) => spread.acquaint(peer, head, open),
     },
     control,

@@ -8,6 +8,28 @@ export interface WaitingPeer {
   readonly since: string
 }
 
+/** What is known of a member's certificate; times are ISO 8601. */
+export interface CertificateInfo {
+  /** Null: the entry that let it in is all that it has. */
+  readonly by: string | null
+  readonly until: string
+  /** A new one is due from then on. */
+  readonly renews: string
+  readonly expired: boolean
+}
+
+/** How it stands with certificates. */
+export interface CertificatesStatus {
+  /** Milliseconds that each is good for; 0: there are none. */
+  readonly lifetime_ms: number
+  /** Whose certificate is over is refused. */
+  readonly required: boolean
+  /** Of this peer; null: it has none. */
+  readonly own: CertificateInfo | null
+  /** Members whose certificate is over. */
+  readonly expired: number
+}
+
 /** `weft.cluster/1`; times are ISO 8601. */
 export interface ClusterStatus {
   readonly schema: 'weft.cluster/1'
@@ -30,6 +52,8 @@ export interface ClusterStatus {
     readonly site: string
     readonly inviter: string
     readonly since: string
+    /** Null: the cluster has none. */
+    readonly certificate: CertificateInfo | null
   }[]
   readonly removed: readonly {
     readonly id: string
@@ -47,6 +71,7 @@ export interface ClusterStatus {
   readonly stale: boolean
   /** Whose clock is too far from the one here for its word to be believed. */
   readonly clocks_apart: ClocksApart | null
+  readonly certificates: CertificatesStatus
   /** The whole log was read and checked just now. */
   readonly verified?: number
 }
@@ -54,7 +79,17 @@ export interface ClusterStatus {
 /** In `weft status`. */
 export type ClusterSummary = Pick<
   ClusterStatus,
-  'id' | 'name' | 'role' | 'site' | 'epoch' | 'height' | 'age_ms' | 'stale' | 'clocks_apart' | 'waiting'
+  | 'id'
+  | 'name'
+  | 'role'
+  | 'site'
+  | 'epoch'
+  | 'height'
+  | 'age_ms'
+  | 'stale'
+  | 'clocks_apart'
+  | 'waiting'
+  | 'certificates'
 > & { readonly members: number; readonly forks: number }
 
 export interface InviteRequest {
@@ -92,6 +127,8 @@ export type ClusterAction =
       readonly n?: number | undefined
     }
   | { readonly do: 'rotate' }
+  /** Milliseconds; 0: none. */
+  | { readonly do: 'certificates'; readonly lifetime: number }
   | { readonly do: 'sign'; readonly proposal: string }
   | { readonly do: 'leave'; readonly reason: string }
   | { readonly do: 'export' }

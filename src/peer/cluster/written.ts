@@ -30,6 +30,7 @@ function eventOf({ body, signatures }: Entry): AuditEvent[] {
   if (body.kind === 'revoke')
     return event(body.left ? 'leave' : 'revoke', `peer:${body.peer}`, { epoch: body.rotation.epoch })
   if (body.kind === 'set-admins') return event('admins', undefined, { admins: body.admins.length })
+  if (body.kind === 'certificates') return event('certificates', undefined, { lifetime_ms: body.lifetime })
   return body.kind === 'rotate' ? event('rotate', undefined, { epoch: body.rotation.epoch }) : []
 }
 

@@ -34,6 +34,7 @@ export function foundState(entry: Entry): ClusterState {
     threshold,
     complete: threshold.n === 1,
     checkpoint: 0,
+    certificates: undefined,
     admins: new Set([peer]),
     members: new Map([[peer, { ...founder, role: 'admin', inviter: peer, since: at }]]),
     removed: new Map(),
@@ -92,6 +93,10 @@ function changeOf(state: ClusterState, { body, signatures }: Entry): () => void 
       return () => rotate(state, body.rotation)
     case 'checkpoint':
       return checkpoint(state, body)
+    case 'certificates':
+      return () => {
+        state.certificates = { lifetime: body.lifetime, since: body.at }
+      }
     default:
       throw new EntryChainError('a cluster is founded once')
   }

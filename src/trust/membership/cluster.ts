@@ -6,10 +6,13 @@ import type { Membership } from '../../net/index.ts'
 import type { RandomSource } from '../../util/index.ts'
 import type { Identity } from '../identity.ts'
 import { makeBeat, readBeat } from './beat.ts'
+import { createCertificates } from './certificates.ts'
+import type { Certificates } from './certificates.ts'
 import { composeAdmit, composeCheckpoint, composeRevoke } from './compose.ts'
 import type { NewMember } from './compose.ts'
 import { decodeEntry, makeEntry, signBody } from './entry.ts'
-import { EntryRefusedError, EntrySignatureError, LogMovedError, MembershipStaleError, RoleError } from './errors.ts'
+import { CertificateExpiredError, EntryRefusedError, EntrySignatureError, LogMovedError } from './errors.ts'
+import { MembershipStaleError, RoleError } from './errors.ts'
 import { createGroupKeys, doorKey } from './keys.ts'
 import { LOG_LIMITS } from './limits.ts'
 import type { MembershipLog, Merged } from './log.ts'
@@ -23,7 +26,7 @@ import type { ClocksApart, ClusterView, Entry, EntryBody, HeartBeat, LogHead, Me
 export const CHECKPOINT_EVERY = 512
 /** Heart-beats come every few seconds; the disk is spared most of them. */
 const KEEP_BEAT_MS = 60_000
-/** What is allowed to a member that has heard nothing for too long: to hear something. */
+/** What is allowed to a member that has heard nothing for too long, or whose certificate is over: to hear something. */
 const WHEN_STALE: ReadonlySet<string> = new Set<Purpose>(['connect', 'membership', 'enrol', 'knock', 'invite', 'relay'])
 
 export interface ClusterNeeds {
@@ -59,6 +62,7 @@ export interface Cluster {
   member(peer: string): Member | undefined
   readonly isAdmin: boolean
   readonly log: MembershipLog
+  readonly certificates: Certificates
   readonly needs: ClusterNeeds
 
   /** Signs and keeps an entry of this peer's alone. @throws EntryRefusedError, EntrySignatureError */
@@ -84,7 +88,7 @@ export interface Cluster {
   age(): number | null
   isStale(): boolean
   /** Why a peer is not admitted to a purpose, as things stand. */
-  refusal(peer: string, purpose: Purpose): MembershipStaleError | RoleError
+  refusal(peer: string, purpose: Purpose): MembershipStaleError | RoleError | CertificateExpiredError
 
   on(listener: (change: ClusterChange) => void): () => void
   close(): void
@@ -105,6 +109,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
   const id = log.state.cluster
   const keys = createGroupKeys(self, identity.privateKey.raw.subarray(0, 32))
   const listeners = new Set<(change: ClusterChange) => void>()
+  const certificates = createCertificates({ identity, log, store, wall: () => needs.wall() })
   let beat = readBeat(id, store.beat())
   keys.update(log.state)
 
@@ -137,7 +142,8 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
       if (purpose === 'knock') return !membership.isRemoved(peer)
       if (purpose === 'enrol') return log.state.admins.has(self) && !membership.isRemoved(peer)
       const role = roleOf(peer)
-      return role !== undefined && mayRole(role, purpose)
+      if (role === undefined || !mayRole(role, purpose)) return false
+      return WHEN_STALE.has(purpose) || !certificates.isExpired(peer)
     },
     // who is out itself has nobody to speak to any more
     isRemoved: (peer) =>
@@ -230,6 +236,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
     doorKey: doorKey(id),
     needs,
     log,
+    certificates,
     membership,
     get head() {
       return log.head
@@ -285,14 +292,21 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
     },
     age,
     isStale,
-    refusal: (peer, purpose) =>
-      isStale() && !WHEN_STALE.has(purpose) ? new MembershipStaleError(age(), maxAge()) : new RoleError(peer, purpose),
+    refusal(peer, purpose) {
+      if (isStale() && !WHEN_STALE.has(purpose)) return new MembershipStaleError(age(), maxAge())
+      const role = roleOf(peer)
+      const isOver = role !== undefined && mayRole(role, purpose) && certificates.isExpired(peer)
+      return isOver
+        ? new CertificateExpiredError(peer, certificates.standing(peer)?.until ?? 0)
+        : new RoleError(peer, purpose)
+    },
     on(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
     close() {
       isClosed = true
+      certificates.keep()
       store.close()
     },
   }

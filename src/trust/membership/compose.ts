@@ -3,7 +3,7 @@ import type { RandomSource } from '../../util/index.ts'
 import { GROUP_KEY_BYTES, sealKey, sealRotation } from './seal.ts'
 import { hashOfSnapshot, snapshotOf } from './state.ts'
 import type { ClusterState } from './state.ts'
-import type { AdmitBody, CheckpointBody, EntryBody, GenesisBody, RevokeBody } from './types.ts'
+import type { AdmitBody, CertificatesBody, CheckpointBody, EntryBody, GenesisBody, RevokeBody } from './types.ts'
 import type { Role, RotateBody, SetAdminsBody, Threshold } from './types.ts'
 
 export interface ComposeNeeds {
@@ -96,6 +96,10 @@ export function composeRotate(needs: ComposeNeeds, state: ClusterState): RotateB
     kind: 'rotate',
     rotation: freshRotation(needs, state, [...state.members.keys()]),
   }
+}
+
+export function composeCertificates(needs: ComposeNeeds, state: ClusterState, lifetime: number): CertificatesBody {
+  return { ...next(needs, state), kind: 'certificates', lifetime }
 }
 
 export function composeCheckpoint(needs: ComposeNeeds, state: ClusterState): CheckpointBody {

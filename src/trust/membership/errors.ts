@@ -229,6 +229,26 @@ export class MembershipStaleError extends WeftError {
   }
 }
 
+export class CertificateExpiredError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-115',
+    title: 'The certificate of a member is over',
+    meaning:
+      'The cluster asks for certificates, and no admin has renewed that of this member for as long as they are good for: whether it still is one cannot be known here, so everything is refused but asking for news.',
+    remedy:
+      'It mends itself when an admin runs and can be reached, by whatever members: weft cluster show says whose certificate ends when. Check the clocks of both machines.',
+    exit: EXIT.denied,
+    http: 503,
+    retryable: true,
+  }
+
+  /** @param until milliseconds since 1970 */
+  constructor(peer: string, until: number) {
+    const at = new Date(until).toISOString()
+    super(CertificateExpiredError.info, `the certificate of ${peer} ended at ${at}`, { details: { peer, until: at } })
+  }
+}
+
 export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   EntryFormError.info,
   EntryChainError.info,
@@ -243,4 +263,5 @@ export const MEMBERSHIP_ERRORS: readonly ErrorInfo[] = [
   ClocksApartError.info,
   LogUnwritableError.info,
   MembershipStaleError.info,
+  CertificateExpiredError.info,
 ]

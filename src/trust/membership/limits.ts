@@ -1,3 +1,12 @@
+/** Milliseconds that certificates of members may be good for. */
+export const CERTIFICATE_LIFETIME = {
+  /** Shorter ones would be over before those who sign them have told everybody. */
+  least: 10_000,
+  most: 366 * 86_400_000,
+  /** Where the log says nothing: a night without any admin is no harm. */
+  usual: 86_400_000,
+} as const
+
 /** Limits of a membership log, checked before anything else of it is believed. */
 export const LOG_LIMITS = {
   /** An entry with a rotation has a box for each member, 64 bytes. */

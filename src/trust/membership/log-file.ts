@@ -20,7 +20,8 @@ const TABLES = `
 CREATE TABLE IF NOT EXISTS entries (height INTEGER PRIMARY KEY, hash TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS snapshot (height INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS forks (id INTEGER PRIMARY KEY, fork TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS beat (id INTEGER PRIMARY KEY, beat TEXT NOT NULL) STRICT;`
+CREATE TABLE IF NOT EXISTS beat (id INTEGER PRIMARY KEY, beat TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS certificates (peer TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;`
 const DOMAIN = 'weft membership anchor 1\n'
 const MAX_ANCHOR_BYTES = 4_096
 /** Another process of the home changes it for milliseconds. */
@@ -103,6 +104,12 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
       }),
     keepBeat: (value) =>
       damaged(() => void database.prepare('INSERT OR REPLACE INTO beat VALUES (1, ?)').run(JSON.stringify(value))),
+    certificates: () =>
+      damaged(() => {
+        const rows = database.prepare('SELECT bytes FROM certificates').all()
+        return rows.flatMap(({ bytes }) => (bytes instanceof Uint8Array ? [bytes] : []))
+      }),
+    keepCertificates: (kept, gone) => damaged(() => keepCertificates(database, kept, gone)),
     close: () => database.close(),
   }
 }
@@ -138,6 +145,24 @@ function write(
       database.exec('DELETE FROM snapshot')
       database.prepare('INSERT INTO snapshot VALUES (?, ?)').run(snapshot.height, snapshot.text)
     }
+    database.exec('COMMIT')
+  } catch (error) {
+    undoTransaction(database)
+    throw error
+  }
+}
+
+function keepCertificates(
+  database: DatabaseSync,
+  kept: ReadonlyMap<string, Uint8Array>,
+  gone: readonly string[],
+): void {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const insert = database.prepare('INSERT OR REPLACE INTO certificates VALUES (?, ?)')
+    for (const [peer, bytes] of kept) insert.run(peer, bytes)
+    const remove = database.prepare('DELETE FROM certificates WHERE peer = ?')
+    for (const peer of gone) remove.run(peer)
     database.exec('COMMIT')
   } catch (error) {
     undoTransaction(database)

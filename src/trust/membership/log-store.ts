@@ -55,6 +55,10 @@ export interface LogStore {
   /** The newest heart-beat as JSON. */
   beat(): unknown
   keepBeat(value: unknown): void
+  /** The newest certificate of each member, in no order, as on the wire. */
+  certificates(): readonly Uint8Array[]
+  /** Takes the place of what was kept of the same members. */
+  keepCertificates(kept: ReadonlyMap<string, Uint8Array>, gone: readonly string[]): void
   close(): void
 }
 
@@ -63,6 +67,7 @@ export function memoryLogStore(): LogStore {
   let kept: StoredSnapshot | undefined
   let beat: unknown
   let forks: StoredFork[] = []
+  const certificates = new Map<string, Uint8Array>()
   return {
     path: 'memory',
     read: (from, limit) => entries.slice(from, from + limit),
@@ -79,6 +84,11 @@ export function memoryLogStore(): LogStore {
     },
     beat: () => beat,
     keepBeat: (value) => void (beat = value),
+    certificates: () => [...certificates.values()],
+    keepCertificates(kept, gone) {
+      for (const [peer, bytes] of kept) certificates.set(peer, bytes)
+      for (const peer of gone) certificates.delete(peer)
+    },
     close: () => undefined,
   }
 }

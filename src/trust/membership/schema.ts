@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { LABEL } from '../../util/index.ts'
 import { isPeerId } from '../identity.ts'
-import { LOG_LIMITS } from './limits.ts'
+import { CERTIFICATE_LIFETIME, LOG_LIMITS } from './limits.ts'
 import { BOX_TEXT } from './seal.ts'
 import { ROLES } from './types.ts'
 
@@ -87,6 +87,14 @@ const bodySchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ ...common, kind: z.literal('rotate'), rotation }),
   z.strictObject({ ...common, kind: z.literal('checkpoint'), state: hex(32) }),
+  z.strictObject({
+    ...common,
+    kind: z.literal('certificates'),
+    lifetime: z
+      .int()
+      .max(CERTIFICATE_LIFETIME.most)
+      .refine((ms) => ms === 0 || ms >= CERTIFICATE_LIFETIME.least, 'certificates would end before they are renewed'),
+  }),
 ])
 
 export const entrySchema = z.strictObject({
@@ -99,5 +107,23 @@ export const entrySchema = z.strictObject({
 })
 
 export const headSchema = z.strictObject({ height: whole.max(LOG_LIMITS.entries), hash: hex(32) })
+
+export const certificateSchema = z.strictObject({
+  body: z
+    .strictObject({
+      v: z.literal(1),
+      cluster: hex(32),
+      peer,
+      role: z.enum(ROLES),
+      site: label(LOG_LIMITS.site),
+      epoch: whole.min(1),
+      head: headSchema,
+      from: whole,
+      until: whole,
+      by: peer,
+    })
+    .refine(({ from, until }) => from < until, 'it ends before it begins'),
+  sig: hex(64),
+})
 
 export const beatSchema = z.strictObject({ head: headSchema, at: whole, by: peer, sig: hex(64) })

@@ -7,6 +7,13 @@ import { BOX_TEXT } from './seal.ts'
 import { ROLES } from './types.ts'
 import type { LogHead, Member, Removed, SealedKey, Threshold } from './types.ts'
 
+export interface CertificateTerms {
+  /** Milliseconds; 0: there are none. */
+  readonly lifetime: number
+  /** Milliseconds since 1970. */
+  readonly since: number
+}
+
 export interface ClusterState {
   readonly cluster: string
   readonly name: string
@@ -22,6 +29,8 @@ export interface ClusterState {
   complete: boolean
   /** Height of the last checkpoint; 0 where there is none. */
   checkpoint: number
+  /** What an entry last said of certificates, and when; undefined: none did. */
+  certificates: CertificateTerms | undefined
   readonly admins: Set<string>
   readonly members: Map<string, Member>
   readonly removed: Map<string, Removed>
@@ -71,6 +80,7 @@ const snapshotSchema = z.strictObject({
   threshold: z.strictObject({ k: z.int(), n: z.int() }),
   complete: z.boolean(),
   checkpoint: z.int().min(0),
+  certificates: z.strictObject({ lifetime: z.int().min(0), since: z.int().min(0) }).optional(),
   admins: z.array(z.string()),
   members: z.array(
     z.strictObject({
@@ -107,9 +117,11 @@ function listText(all: ReadonlyMap<string, object>): string {
 
 /** The state as canonical JSON: what a checkpoint hashes, the same on every member. */
 export function snapshotOf(state: ClusterState): string {
-  const { rotation: _rotation, members, removed, ...rest } = state
+  const { rotation: _rotation, members, removed, certificates, ...rest } = state
   const small = {
     ...rest,
+    // a log that says nothing of them has the state that it always had
+    ...(certificates === undefined ? {} : { certificates }),
     v: 1,
     admins: [...state.admins].sort(),
     keys: [...unpack(state)].sort(([a], [b]) => (a < b ? -1 : 1)),
@@ -120,7 +132,8 @@ export function snapshotOf(state: ClusterState): string {
     removed: listText(removed),
   }
   const fields = [...Object.keys(small), ...Object.keys(lists)].sort()
-  const text = (key: string): string => lists[key] ?? canonicalJson(small[key as keyof typeof small])
+  const values: Readonly<Record<string, unknown>> = small
+  const text = (key: string): string => lists[key] ?? canonicalJson(values[key])
   return `{${fields.map((key) => `${JSON.stringify(key)}:${text(key)}`).join(',')}}`
 }
 
@@ -141,6 +154,7 @@ export function readSnapshot(text: string): ClusterState {
   const { v: _v, admins, members, removed, keys, ...rest } = result.data
   return {
     ...rest,
+    certificates: rest.certificates,
     admins: new Set(admins),
     members: new Map(members.map((member) => [member.peer, member])),
     removed: new Map(removed.map((one) => [one.peer, one])),

@@ -17,7 +17,8 @@ export function touchesAdmins(admins: ReadonlySet<string>, body: EntryBody): boo
 
 /** How many admins must sign this, as things stand. */
 export function signaturesNeeded({ admins, threshold, complete }: AdminSet, body: EntryBody): number {
-  if (!touchesAdmins(admins, body)) return 1
+  // who may end everybody's certificates may end what the admins are for
+  if (!touchesAdmins(admins, body) && body.kind !== 'certificates') return 1
   if (complete) return threshold.k
   // the founding set is completed by invites of those who are in it; nobody is put out of it by one alone
   return body.kind === 'admit' ? 1 : Math.min(threshold.k, admins.size)

@@ -142,7 +142,21 @@ export interface CheckpointBody extends Common {
   readonly state: string
 }
 
-export type EntryBody = GenesisBody | AdmitBody | RevokeBody | SetAdminsBody | RotateBody | CheckpointBody
+/** How long certificates of members are good for, and that they are asked for from now on; 0: there are none. */
+export interface CertificatesBody extends Common {
+  readonly kind: 'certificates'
+  /** Milliseconds. */
+  readonly lifetime: number
+}
+
+export type EntryBody =
+  | GenesisBody
+  | AdmitBody
+  | RevokeBody
+  | SetAdminsBody
+  | RotateBody
+  | CheckpointBody
+  | CertificatesBody
 
 export interface Signature {
   /** PeerId of an admin, or of the root key. */
@@ -169,6 +183,41 @@ export interface HeartBeat {
   readonly at: number
   readonly by: string
   readonly sig: string
+}
+
+/** An admin's word that a peer is a member for so long. It gives nothing that the log does not give: it only ends. */
+export interface CertificateBody {
+  readonly v: 1
+  readonly cluster: string
+  readonly peer: string
+  readonly role: Role
+  readonly site: string
+  /** Of the group key, and the newest entry, as the admin had them. */
+  readonly epoch: number
+  readonly head: LogHead
+  /** Milliseconds since 1970, by the clock of the admin. */
+  readonly from: number
+  readonly until: number
+  readonly by: string
+}
+
+export interface Certificate {
+  readonly body: CertificateBody
+  /** 64 bytes, hex. */
+  readonly sig: string
+  /** As on the wire and on the disk: canonical JSON of `{body, sig}`. */
+  readonly bytes: Uint8Array
+}
+
+/** What is known of a member's certificate. Times are milliseconds since 1970. */
+export interface CertificateStanding {
+  /** Null: the entry that let it in is all that it has. */
+  readonly by: string | null
+  readonly until: number
+  /** When a new one is due. */
+  readonly renews: number
+  /** It is over, more than clocks may differ. */
+  readonly expired: boolean
 }
 
 /** An admin whose clock is further from ours than is believed; negative: it is behind. */

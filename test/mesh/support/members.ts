@@ -48,6 +48,8 @@ export async function run(cluster: Cluster, identity: Identity, init: RunInit = 
     cluster: {
       groupKeys: () => cluster.groupKeys(),
       head: () => cluster.head,
+      certificate: () => cluster.certificates.of(cluster.self)?.bytes,
+      certified: (peer, certificate) => spread.certified(peer, certificate),
       acquaint: (peer, head, open) => spread.acquaint(peer, head, open),
     },
     telemetry: { count, observe: () => undefined },
