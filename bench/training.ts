@@ -1,6 +1,7 @@
 /**
  * A training step (forward, backward, AdamW) of an MLP, a CNN and a decoder block: milliseconds, medians. With `--python FILE`, a Python
- * that has torch, the same steps by torch on as many threads, in turns with ours. `--threads N`, `--rounds N`, `--json`.
+ * that has torch, the same steps by torch on as many threads, in turns with ours. `--threads N`, `--rounds N`, `--turns N`, `--json`.
+ * Beside the time on the clock stands that of the processor, all threads together: on a machine that does other things too, only that tells.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -14,6 +15,7 @@ import type { Optimization, Tensor } from '../src/onnx/index.ts'
 import { buildForward } from '../src/training/graph/forward.ts'
 import { createStepper } from '../src/training/loop/stepper.ts'
 import { checkPlan } from '../src/training/plan/read-plan.ts'
+import { medians } from './support/median.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +23,7 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '30' },
     optimization: { type: 'string', default: 'basic' },
+    turns: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -47,7 +50,13 @@ const MODELS = {
   },
 } as const
 
-async function measured(name: keyof typeof MODELS, folder: string): Promise<number> {
+/** Milliseconds of a step: on the clock, of the processor. */
+interface Times {
+  readonly clock: number
+  readonly processor: number
+}
+
+async function measured(name: keyof typeof MODELS, folder: string): Promise<Times> {
   const { model, x, target, outputs } = MODELS[name]
   const plan = checkPlan(
     {
@@ -73,33 +82,30 @@ async function measured(name: keyof typeof MODELS, folder: string): Promise<numb
     plan,
     buildForward(plan, examples, 1, true),
   )
-  const taken: number[] = []
+  const taken: Times[] = []
   for (let step = 0; step < rounds + 3; step++) {
-    const start = performance.now()
+    const [start, used] = [performance.now(), process.cpuUsage()]
     await stepper.step([{ feeds: { x, target }, rows: x.dims[0]! }], { step, rate: 0.001 })
-    taken.push(performance.now() - start)
+    const { user, system } = process.cpuUsage(used)
+    taken.push({ clock: performance.now() - start, processor: (user + system) / 1000 })
   }
   await stepper.close()
-  return median(taken.slice(3))
+  return medians(taken.slice(3))
 }
 
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0
-}
-
-function ofTorch(python: string): Record<string, number> {
+function ofTorch(python: string): Record<string, Times> {
   const program = fileURLToPath(new URL('support/torch-steps.py', import.meta.url))
   const { stdout, stderr } = spawnSync(python, [program, String(threads), String(rounds)], { encoding: 'utf8' })
   if (stdout === '') throw new Error(stderr.slice(-500))
-  return JSON.parse(stdout) as Record<string, number>
+  const columns = JSON.parse(stdout) as Record<string, [number, number]>
+  return Object.fromEntries(Object.entries(columns).map(([name, [clock, processor]]) => [name, { clock, processor }]))
 }
 
-const TURNS = 3
 const folder = await mkdtemp(join(tmpdir(), 'weft-bench-'))
-const ours: Record<string, number[]> = {}
-const theirs: Record<string, number[]> = {}
+const ours: Record<string, Times[]> = {}
+const theirs: Record<string, Times[]> = {}
 try {
-  for (let turn = 0; turn < TURNS; turn++) {
+  for (let turn = 0; turn < Number(values.turns); turn++) {
     for (const name of Object.keys(MODELS) as (keyof typeof MODELS)[])
       (ours[name] ??= []).push(await measured(name, folder))
     for (const [name, time] of Object.entries(values.python === undefined ? {} : ofTorch(values.python)))
@@ -109,16 +115,30 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 const results = Object.entries(ours).map(([model, times]) => {
-  const [weft, torch] = [median(times), theirs[model] === undefined ? null : median(theirs[model])]
-  return { model, weft_ms: weft, torch_ms: torch, ratio: torch === null ? null : weft / torch }
+  const weft = medians(times)
+  const torch = theirs[model] === undefined ? undefined : medians(theirs[model])
+  return {
+    model,
+    weft_ms: weft.clock,
+    weft_processor_ms: weft.processor,
+    torch_ms: torch?.clock ?? null,
+    torch_processor_ms: torch?.processor ?? null,
+    ratio: torch === undefined ? null : weft.clock / torch.clock,
+    processor_ratio: torch === undefined ? null : weft.processor / torch.processor,
+  }
 })
 const machine = { processor: cpus()[0]?.model ?? 'unknown', threads, load: loadavg()[0] }
 if (values.json) process.stdout.write(`${JSON.stringify({ schema: 'weft.bench-training/1', machine, results })}\n`)
 else {
   const shown = (value: number | null): string => (value === null ? '-' : value.toFixed(2))
   process.stdout.write(`${machine.processor}, ${threads} threads, load ${machine.load?.toFixed(1)}\n\n`)
-  process.stdout.write('| a step of | weft, ms | torch, ms | ratio |\n| --- | --- | --- | --- |\n')
-  for (const { model, weft_ms: weft, torch_ms: torch, ratio } of results) {
-    process.stdout.write(`| ${model} | ${shown(weft)} | ${shown(torch)} | ${shown(ratio)} |\n`)
+  process.stdout.write(
+    '| a step of | weft, ms | torch, ms | ratio | of the processor: weft, ms | torch, ms | ratio |\n',
+  )
+  process.stdout.write('| --- | --- | --- | --- | --- | --- | --- |\n')
+  for (const one of results) {
+    const clock = [one.weft_ms, one.torch_ms, one.ratio]
+    const processor = [one.weft_processor_ms, one.torch_processor_ms, one.processor_ratio]
+    process.stdout.write(`| ${[one.model, ...[...clock, ...processor].map(shown)].join(' | ')} |\n`)
   }
 }

@@ -1,5 +1,5 @@
 /** ONNX graphs: built, stored and run. */
-export { createOrtEngine, OPTIMIZATION_LEVELS, TENSOR_ARRAYS } from './engine.ts'
+export { createOrtEngine, discardOutput, OPTIMIZATION_LEVELS, TENSOR_ARRAYS } from './engine.ts'
 export type { AnyTensor, Engine, Graph, LoadOptions, Optimization, StringTensor, Tensor } from './engine.ts'
 export { EngineError, ONNX_ERRORS, PrepackedDiffersError } from './errors.ts'
 export { ELEMENT, GraphBuilder, MICROSOFT } from './graph.ts'

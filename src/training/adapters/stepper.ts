@@ -35,6 +35,8 @@ export interface AdapterStepperInit {
 export class AdapterStepper implements Stepper {
   parameters: Tensors
   state: Tensors
+  /** An adapter is small: what it was is left to the collector. */
+  readonly freed = 0
   readonly #init: AdapterStepperInit
   readonly #update: Session
 

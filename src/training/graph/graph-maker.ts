@@ -31,6 +31,9 @@ export function emptyModel(name: string): Model {
   }
 }
 
+/** A node that is still to be made: its operator and its inputs. */
+export type LastNode = readonly [opType: string, inputs: readonly string[]]
+
 /** Goes on with a model; the argument stays as it is. */
 export class GraphMaker {
   #model: Model
@@ -63,6 +66,13 @@ export class GraphMaker {
   output(name: string, type: DataType, shape: readonly Dimension[], value = name): void {
     if (value !== name) this.#nodes.into('Identity', [value], [name])
     this.#outputs.push({ name, type: { kind: 'tensor', type, shape } })
+  }
+
+  /** One node whose value goes out, under that name from the start: an Identity behind it would be a copy. */
+  outputBy(name: string, dims: readonly number[], [opType, inputs]: LastNode): string {
+    this.#nodes.into(opType, inputs, [name])
+    this.#outputs.push({ name, type: { kind: 'tensor', type: 'float32', shape: dims } })
+    return name
   }
 
   op(opType: string, inputs: readonly (string | undefined)[], attributes: Attributes = {}): string {

@@ -14,6 +14,7 @@ import { normOf, squaresOf, wide } from './exact-norm.ts'
 import { OUTPUT } from './names.ts'
 import type { Forward } from './forward.ts'
 import { emptyModel, GraphMaker } from './graph-maker.ts'
+import { pruned } from './prune.ts'
 
 /** Input of Cox's loss with ties together: for each row the last one of its time. */
 export const LAST_OF_TIME = 'last_of_time'
@@ -45,7 +46,7 @@ export function evaluationGraph(plan: TrainPlan, forward: Forward): Model {
 export function stepGraph(plan: TrainPlan, forward: Forward, activations?: Checkpointing): StepGraph {
   const { maker, trained } = backward(plan, forward, activations)
   const { state } = addUpdate(maker, plan.optimizer, trained)
-  return { model: maker.model(), state }
+  return { model: pruned(maker.model()), state }
 }
 
 /** Batch, parameters, sums in; loss, sums with this batch's share of the gradient out. */
@@ -58,7 +59,7 @@ export function gradientGraph(plan: TrainPlan, forward: Forward, activations?: C
     const after = maker.op('Add', [before, maker.op('Mul', [gradient, SHARE])])
     maker.output(next(summed(name)), 'float32', dims, after)
   }
-  return maker.model()
+  return pruned(maker.model())
 }
 
 /** One example, parameters, sums in; sums with its clipped gradient, and the gradient's norm, out. */

@@ -1,6 +1,6 @@
 /** Parameters and state of a run, and the steps that change them. */
 import type { Checkpointing } from '../autodiff/types.ts'
-import { heldElements } from '../../onnx/index.ts'
+import { discardOutput, heldElements } from '../../onnx/index.ts'
 import type { Tensor } from '../../onnx/index.ts'
 import { OUTPUT } from '../graph/names.ts'
 import type { Forward } from '../graph/forward.ts'
@@ -28,9 +28,11 @@ export interface Batch {
 }
 
 export interface Stepper {
-  /** The values now; replaced by each step, never changed. */
+  /** The values now; replaced by each step, never changed: whoever reads them may keep them. */
   parameters: Tensors
   state: Tensors
+  /** Tensors of values before these that were freed at once, and not left to the collector of garbage. */
+  readonly freed: number
   /** One step over these batches. Returns their mean loss; the values stay as they were when it is not finite. */
   step(batches: readonly Batch[], place: StepPlace): Promise<number>
   close(): Promise<void>
@@ -61,22 +63,83 @@ interface StepperInit {
   readonly gradients: Session | undefined
 }
 
+/** Values that only the stepper knows go as soon as a step has made others. */
+class Held {
+  #values: Tensors
+  /** A run gave them, and nobody has been shown them. */
+  #isOwn = false
+
+  constructor(values: Tensors) {
+    this.#values = values
+  }
+
+  /** For a run. */
+  get own(): Tensors {
+    return this.#values
+  }
+
+  shown(): Tensors {
+    this.#isOwn = false
+    return this.#values
+  }
+
+  set(values: Tensors): void {
+    this.#values = values
+    this.#isOwn = false
+  }
+
+  /** @returns how many tensors were freed */
+  replace(results: Tensors): number {
+    const names = Object.keys(this.#values)
+    const freed = this.discard()
+    this.#values = Object.fromEntries(names.map((name) => [name, results[next(name)]!]))
+    this.#isOwn = true
+    return freed
+  }
+
+  /** @returns how many tensors were freed */
+  discard(): number {
+    if (!this.#isOwn) return 0
+    const tensors = Object.values(this.#values)
+    for (const tensor of tensors) discardOutput(tensor)
+    return tensors.length
+  }
+}
+
 class GraphStepper implements Stepper {
-  parameters: Tensors
-  state: Tensors
+  /** Tensors that were freed before the collector of garbage came to them. */
+  freed = 0
   readonly #init: StepperInit
+  readonly #parameters: Held
+  readonly #state: Held
 
   constructor(init: StepperInit) {
     this.#init = init
     const { forward, state } = init
-    this.parameters = Object.fromEntries(forward.parameters.map((name) => [name, firstValue(forward, name)]))
-    this.state = Object.fromEntries(state.map(({ name, dims }) => [name, zeros(dims)]))
+    this.#parameters = new Held(Object.fromEntries(forward.parameters.map((name) => [name, firstValue(forward, name)])))
+    this.#state = new Held(Object.fromEntries(state.map(({ name, dims }) => [name, zeros(dims)])))
+  }
+
+  get parameters(): Tensors {
+    return this.#parameters.shown()
+  }
+
+  set parameters(values: Tensors) {
+    this.#parameters.set(values)
+  }
+
+  get state(): Tensors {
+    return this.#state.shown()
+  }
+
+  set state(values: Tensors) {
+    this.#state.set(values)
   }
 
   async step(batches: readonly Batch[], { step, rate }: StepPlace): Promise<number> {
     const { plan, session, gradients } = this.#init
     const scalars = [...stepInputs(plan.optimizer, step, rate)].map(([name, value]) => [name, scalarTensor(value)])
-    const common = { ...this.parameters, ...this.state, ...(Object.fromEntries(scalars) as Tensors) }
+    const common = { ...this.#parameters.own, ...this.#state.own, ...(Object.fromEntries(scalars) as Tensors) }
     if (gradients === undefined) {
       const results = await session.run({ ...common, ...batches[0]!.feeds })
       const loss = lossIn(results)
@@ -84,7 +147,8 @@ class GraphStepper implements Stepper {
       return loss
     }
     const { loss, sums } = await this.#sumGradients(gradients, batches)
-    if (Number.isFinite(loss)) this.#take(await session.run({ ...common, ...sums }))
+    if (Number.isFinite(loss)) this.#take(await session.run({ ...common, ...sums.own }))
+    this.freed += sums.discard()
     return loss
   }
 
@@ -96,25 +160,23 @@ class GraphStepper implements Stepper {
   async #sumGradients(
     session: Session,
     batches: readonly Batch[],
-  ): Promise<{ readonly loss: number; readonly sums: Tensors }> {
+  ): Promise<{ readonly loss: number; readonly sums: Held }> {
     const { parameters } = this.#init.forward
+    const values = this.#parameters.own
     const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
-    let sums: Tensors = Object.fromEntries(parameters.map((name) => [summed(name), zeros(this.parameters[name]!.dims)]))
+    const sums = new Held(Object.fromEntries(parameters.map((name) => [summed(name), zeros(values[name]!.dims)])))
     let loss = 0
     for (const batch of batches) {
       const share = batch.rows / rows
-      const results = await session.run({ ...this.parameters, ...sums, ...batch.feeds, [SHARE]: scalarTensor(share) })
+      const results = await session.run({ ...values, ...sums.own, ...batch.feeds, [SHARE]: scalarTensor(share) })
       loss += share * lossIn(results)
-      sums = Object.fromEntries(parameters.map((name) => [summed(name), results[next(summed(name))]!]))
+      this.freed += sums.replace(results)
     }
     return { loss, sums }
   }
 
   #take(results: Tensors): void {
-    const taken = (before: Tensors): Tensors =>
-      Object.fromEntries(Object.keys(before).map((name) => [name, results[next(name)]!]))
-    this.parameters = taken(this.parameters)
-    this.state = taken(this.state)
+    this.freed += this.#parameters.replace(results) + this.#state.replace(results)
   }
 }
 

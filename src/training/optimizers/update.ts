@@ -1,5 +1,5 @@
 /** The nodes that make new parameters and new state out of gradients. */
-import type { GraphMaker } from '../graph/graph-maker.ts'
+import type { GraphMaker, LastNode } from '../graph/graph-maker.ts'
 import { sumOf } from '../graph/reductions.ts'
 import type { OptimizerSpec } from './types.ts'
 
@@ -29,24 +29,26 @@ export interface Update {
   readonly state: readonly StateTensor[]
 }
 
-/** Adds inputs, nodes and outputs. The parameters are inputs of the graph already. */
+/**
+ * Adds inputs, nodes and outputs. The parameters are inputs of the graph already. Each node over a whole parameter is a
+ * pass over memory, so what is a number for all of it is computed once, as a number.
+ */
 export function addUpdate(maker: GraphMaker, spec: OptimizerSpec, trained: readonly Trained[]): Update {
   maker.input(LEARNING_RATE, 'float32', [])
   if (isAdam(spec)) for (const name of CORRECTIONS) maker.input(name, 'float32', [])
   maker.named('update')
   const scale = clipping(maker, spec.clip_norm, trained)
+  const numbers = { ...(isAdam(spec) ? corrected(maker, spec) : PLAIN), shrink: shrinking(maker) }
   const state: StateTensor[] = []
   for (const one of trained) {
     const gradient = scale === undefined ? one.gradient : maker.op('Mul', [one.gradient, scale])
-    const carry = (slot: string, then: (before: string) => string): string => {
+    const carry = (slot: string, then: (before: string) => LastNode): string => {
       const name = `${slot}/${one.name}`
       state.push({ name, dims: one.dims })
-      const after = then(maker.input(name, 'float32', one.dims))
-      maker.output(next(name), 'float32', one.dims, after)
-      return after
+      return maker.outputBy(next(name), one.dims, then(maker.input(name, 'float32', one.dims)))
     }
-    const after = rule(maker, spec, { ...one, gradient, decay: decayOf(spec, one) }, carry)
-    maker.output(next(one.name), 'float32', one.dims, after)
+    const last = rule(maker, spec, { ...one, gradient, decay: decayOf(spec, one), ...numbers }, carry)
+    maker.outputBy(next(one.name), one.dims, last)
   }
   return { state }
 }
@@ -59,52 +61,81 @@ export function stepInputs(spec: OptimizerSpec, step: number, rate: number): Rea
   return inputs
 }
 
-interface Ruled extends Trained {
+/** Names of scalars that all parameters share. */
+interface Numbers {
+  /** By which a step goes. */
+  readonly rate: string
+  /** Beside the root of Adam's squares. */
+  readonly epsilon: string
+  /** 1 - rate decay */
+  shrink(decay: number): string
+}
+interface Ruled extends Trained, Numbers {
   readonly decay: number
 }
-type Carry = (slot: string, then: (before: string) => string) => string
+type Carry = (slot: string, then: (before: string) => LastNode) => string
 
-function rule(maker: GraphMaker, spec: OptimizerSpec, one: Ruled, carry: Carry): string {
-  const rate = LEARNING_RATE
+const PLAIN = { rate: LEARNING_RATE, epsilon: '' }
+
+/**
+ * lr (m / c1) / (sqrt(v / c2) + e) = (lr sqrt(c2) / c1) m / (sqrt(v) + e sqrt(c2)): the corrections are of two numbers, and not
+ * of two tensors (arXiv 1412.6980, the end of section 2).
+ */
+function corrected(maker: GraphMaker, { epsilon = 1e-8 }: Adam): Omit<Numbers, 'shrink'> {
+  const [first, second] = CORRECTIONS
+  const root = maker.op('Sqrt', [second])
+  const rate = maker.op('Div', [maker.op('Mul', [LEARNING_RATE, root]), first])
+  return { rate, epsilon: maker.op('Mul', [root, maker.scalar(epsilon)]) }
+}
+
+function shrinking(maker: GraphMaker): Numbers['shrink'] {
+  const made = new Map<number, string>()
+  return (decay) => {
+    const known = made.get(decay)
+    if (known !== undefined) return known
+    const lost = maker.op('Mul', [LEARNING_RATE, maker.scalar(decay)])
+    const name = maker.op('Sub', [maker.scalar(1), lost])
+    made.set(decay, name)
+    return name
+  }
+}
+
+/** @returns the node that makes the parameter */
+function rule(maker: GraphMaker, spec: OptimizerSpec, one: Ruled, carry: Carry): LastNode {
+  const { decay, rate } = one
   const weigh = (value: string, by: number): string => maker.op('Mul', [value, maker.scalar(by)])
-  const blend = (before: string, beta: number, value: string): string =>
-    maker.op('Add', [weigh(before, beta), weigh(value, 1 - beta)])
-  const { decay } = one
+  const blend = (before: string, beta: number, value: string): LastNode => [
+    'Add',
+    [weigh(before, beta), weigh(value, 1 - beta)],
+  ]
   const isApart = spec.kind === 'adamw' || spec.kind === 'lion'
   const gradient = decay === 0 || isApart ? one.gradient : maker.op('Add', [one.gradient, weigh(one.name, decay)])
-  const moved = (by: string): string => maker.op('Sub', [shrunk(maker, one, isApart), maker.op('Mul', [by, rate])])
+  const kept = decay === 0 || !isApart ? one.name : maker.op('Mul', [one.name, one.shrink(decay)])
+  const moved = (by: string): LastNode => ['Sub', [kept, maker.op('Mul', [by, rate])]]
   if (spec.kind === 'sgd') {
     const momentum = spec.momentum ?? 0
     if (momentum === 0) return moved(gradient)
-    const velocity = carry('momentum', (before) => maker.op('Add', [weigh(before, momentum), gradient]))
+    const velocity = carry('momentum', (before) => ['Add', [weigh(before, momentum), gradient]])
     return moved(spec.nesterov === true ? maker.op('Add', [gradient, weigh(velocity, momentum)]) : velocity)
   }
   if (spec.kind === 'adagrad') {
-    const sum = carry('squares', (before) => maker.op('Add', [before, maker.op('Mul', [gradient, gradient])]))
-    return moved(maker.op('Div', [gradient, rootOf(maker, sum, spec.epsilon ?? 1e-10)]))
+    const sum = carry('squares', (before) => ['Add', [before, maker.op('Mul', [gradient, gradient])]])
+    return moved(maker.op('Div', [gradient, rootOf(maker, sum, maker.scalar(spec.epsilon ?? 1e-10))]))
   }
   if (spec.kind === 'lion') {
     const [beta1, beta2] = spec.betas ?? [0.9, 0.99]
     let before = ''
     carry('momentum', (name) => blend((before = name), beta2, gradient))
-    return moved(maker.op('Sign', [blend(before, beta1, gradient)]))
+    return moved(maker.op('Sign', [maker.op(...blend(before, beta1, gradient))]))
   }
   const [beta1, beta2] = betasOf(spec)
   const mean = carry('mean', (before) => blend(before, beta1, gradient))
   const squares = carry('squares', (before) => blend(before, beta2, maker.op('Mul', [gradient, gradient])))
-  const [first, second] = [mean, squares].map((name, index) => maker.op('Div', [name, CORRECTIONS[index]!]))
-  return moved(maker.op('Div', [first, rootOf(maker, second!, spec.epsilon ?? 1e-8)]))
+  return moved(maker.op('Div', [mean, rootOf(maker, squares, one.epsilon)]))
 }
 
-function rootOf(maker: GraphMaker, value: string, epsilon: number): string {
-  return maker.op('Add', [maker.op('Sqrt', [value]), maker.scalar(epsilon)])
-}
-
-/** The parameter, or (1 - rate decay) of it where decay is no part of the gradient. */
-function shrunk(maker: GraphMaker, { name, decay }: Ruled, isApart: boolean): string {
-  if (decay === 0 || !isApart) return name
-  const lost = maker.op('Mul', [LEARNING_RATE, maker.scalar(decay)])
-  return maker.op('Mul', [name, maker.op('Sub', [maker.scalar(1), lost])])
+function rootOf(maker: GraphMaker, value: string, epsilon: string): string {
+  return maker.op('Add', [maker.op('Sqrt', [value]), epsilon])
 }
 
 /** Of all gradients together; an output too. */
