@@ -1,6 +1,7 @@
 /** The hops of a session's route as its origin knows them: which are open, in which process, which were fed beforehand. */
 import type { OriginRoute } from '../ring/origins.ts'
 import type { RouteHop } from '../types.ts'
+import type { Successor } from './hand-over.ts'
 import type { RouteSegment } from './route.ts'
 
 export class RouteHops implements OriginRoute {
@@ -49,8 +50,9 @@ export class RouteHops implements OriginRoute {
   }
 
   /** It was fed beforehand, under another number. */
-  adopt(segment: RouteSegment, shadow: number): void {
+  adopt({ segment, shadow, pid }: Pick<Successor, 'segment' | 'shadow' | 'pid'>): void {
     this.shadows.set(segment, shadow)
+    this.#pids.set(segment.from, pid)
     this.#open.add(segment)
   }
 

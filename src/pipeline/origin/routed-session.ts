@@ -202,7 +202,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     const isLate = this.attempt !== attempt || this.#recovering || this.#error !== undefined
     if (isLate || next === undefined) return next?.close()
     this.#needs.count('hand_overs')
-    this.#hops.adopt(next.segment, next.shadow)
+    this.#hops.adopt(next)
     this.#recover(this.#trouble.leaves(this.#hops.route[hop]!, next.segment))
   }
 

@@ -35,6 +35,8 @@ export interface Followed {
 export interface Shadow {
   /** Under which its hop knows it. */
   readonly request: number
+  /** Of its stage host. */
+  readonly pid: number
   close(): void
 }
 
@@ -55,7 +57,7 @@ export async function openShadow(
     await shadow.open(openingOf(init, route, place, [], { guessKey: followed.guessKey }))
     for (let round = 0; round < ROUNDS && followed.first.sure - shadow.fed > NEAR_ROWS; round++)
       await shadow.feed(followed.first.sure)
-    return { request: shadow.request, close: () => shadow.close() }
+    return { request: shadow.request, pid: shadow.pid, close: () => shadow.close() }
   } catch (error) {
     shadow.close()
     throw error
@@ -83,6 +85,8 @@ export class ShadowHop {
   readonly #progress = new Progress()
   readonly #undo: (() => void)[] = []
   fed = 0
+  /** Of its stage host; 0 until it is open. */
+  pid = 0
 
   constructor(needs: SessionNeeds, followed: Followed, route: readonly RouteSegment[], place: number) {
     this.#needs = needs
@@ -154,7 +158,10 @@ export class ShadowHop {
     return {
       attempt: 0,
       route: { peers, answering, peerAt: (hop) => (hop === answering ? this.peer : undefined) },
-      opened: () => this.#progress.at(0),
+      opened: (_hop, pid) => {
+        this.pid = pid
+        this.#progress.at(0)
+      },
       taken: (message) => this.#progress.at(message.position + message.rows),
       token: (message, control) => {
         const row = message.position + message.rows - 1
