@@ -1,6 +1,7 @@
 /** Requests whose answers are known, users that ask them again and again, and what came of it. */
 import { answer, codeOf, greedy } from '../../test/integration/support.ts'
 import type { Answer, RealPeer } from '../../test/integration/support.ts'
+import { UnexpectedError } from '../../src/errors.ts'
 import type { GenerateEvent, GenerateRequest } from '../../src/pipeline/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 
@@ -115,12 +116,18 @@ export async function askOne(
   if (got.error !== undefined) {
     add(tally.failed, codeOf(got.error))
     const silent = ((clock.now() - (last ?? started)) / 1000).toFixed(1)
-    tell(`${codeOf(got.error)} after ${got.ids.length} tokens and ${silent} s of silence`)
+    tell(`${unforeseen(got.error)} after ${got.ids.length} tokens and ${silent} s of silence`)
     tally.ends.push(told.join(', '))
   } else if (got.ids.join() === ids) tally.exact++
   else tally.different++
   if (got.end !== undefined && got.end.ids.join() !== got.ids.join()) tally.torn++
   return got
+}
+
+/** The code; of what nobody foresaw, what it says too. */
+function unforeseen(error: unknown): string {
+  const code = codeOf(error)
+  return code === UnexpectedError.info.code && error instanceof Error ? `${code} (${error.message})` : code
 }
 
 /** A user: one answer after the other until then. */

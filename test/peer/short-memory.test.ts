@@ -23,7 +23,7 @@ import type { VirtualClock } from '../mesh/support/virtual-clock.ts'
 const TINY = fileURLToPath(new URL('../../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
 const WAIT = { timeout: 60_000, interval: 50 }
 const MINUTE = 60_000
-const block = { kind: 'decoder', tensors: [], bytes: 100, memory: 100, flops: 1, kv_bytes: 1 } as const
+const block = { kind: 'decoder', weights: 'q4', tensors: [], bytes: 100, memory: 100, flops: 1, kv_bytes: 1 } as const
 const MANIFEST = { ...fakeManifest(), blocks: Array.from({ length: 8 }, () => block) }
 const { digest, model } = MANIFEST
 

@@ -222,7 +222,7 @@ describe('a host that ends for lack of memory', () => {
 
   it('stops those of a part of a graph, and not those of another part', async () => {
     const cache = join(folder, 'graph-cache')
-    const opening = (blocks: readonly [number, number]): FlowOpen => ({
+    const opening = (blocks: [number, number]): FlowOpen => ({
       digest,
       blocks,
       route: ['here'],
@@ -244,7 +244,7 @@ describe('a host that ends for lack of memory', () => {
       const fetch = (): Promise<void> => Promise.resolve()
       const parts = join(folder, 'parts')
       const stages = new GraphStages({ ...shared(), ...none, cache, parts, fetch, runHost: ending(how) })
-      const once = async (blocks: readonly [number, number]): Promise<unknown> => {
+      const once = async (blocks: [number, number]): Promise<unknown> => {
         const open = opening(blocks)
         const made = join(cache, 'graphs', 'stages', partKey(open, skeleton))
         await mkdir(made, { recursive: true })
