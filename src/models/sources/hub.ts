@@ -2,6 +2,7 @@
 import type { Clock } from '../../util/index.ts'
 import { FetchError } from '../errors.ts'
 import { startWait } from './deadline.ts'
+import { ggufModels, ggufPartNames } from './gguf-parts.ts'
 import { folderFiles, MAX_LIST_BYTES, onnxFiles, parseListing } from './hub-listing.ts'
 import type { HubEntry, HubListing } from './hub-listing.ts'
 import { followRedirects } from './redirects.ts'
@@ -23,7 +24,7 @@ export interface HubFile {
   readonly sha256: string | undefined
 }
 
-/** A model in safetensors, or an ONNX file with its tokenizer: all files that its folder has to have. */
+/** A model in safetensors or in several GGUF files, or an ONNX file with its tokenizer: all files that its folder has to have. */
 export interface HubFolder {
   readonly kind: 'folder'
   readonly files: readonly (HubEntry & { readonly url: URL })[]
@@ -62,13 +63,18 @@ export async function locateHub(
   const wait = startWait(needs.clock, hub.source, { total: ANSWER_MS }, signal)
   try {
     if (file !== null) {
+      const parts = beside ? ggufPartNames(file) : null
+      if (parts !== null) return await ggufFolder(hub, parts, await maybeListing(hub, wait.signal), wait.signal)
       const folder = beside ? await withTokenizer(hub, file, wait.signal) : null
       return folder ?? (await hubFile(hub, file, undefined, wait.signal))
     }
     const listing = await readListing(hub, wait.signal)
     const ggufs = listing.files.filter((entry) => entry.file.toLowerCase().endsWith('.gguf'))
-    if (ggufs.length === 1) return await hubFile(hub, ggufs[0]!.file, ggufs[0]!.sha256, wait.signal)
-    if (ggufs.length > 1) throw severalFiles(hub.source, ggufs)
+    const models = ggufModels(ggufs.map((entry) => entry.file))
+    const parts = models.length === 1 ? ggufPartNames(models[0]!) : null
+    if (parts !== null) return await ggufFolder(hub, parts, listing, wait.signal)
+    if (models.length === 1) return await hubFile(hub, ggufs[0]!.file, ggufs[0]!.sha256, wait.signal)
+    if (models.length > 1) throw severalFiles(hub.source, models)
     const chosen = folderFiles(listing.files)
     if (chosen.length === 0) {
       throw new FetchError(
@@ -90,11 +96,43 @@ function folderOf(hub: Hub, { license, revision }: HubListing, chosen: readonly 
   return { kind: 'folder', files, headers: hub.headers, license }
 }
 
+/**
+ * A model in several GGUF files. A hub that lists its files says whether all are there, of which commit, and their hashes;
+ * one that lists none is asked for each.
+ */
+async function ggufFolder(
+  hub: Hub,
+  parts: readonly string[],
+  listing: HubListing | null,
+  signal: AbortSignal,
+): Promise<HubFolder> {
+  const model = parts[0]!
+  if (listing === null) {
+    const found = []
+    for (const file of parts) found.push({ bytes: undefined, ...(await hubFile(hub, file, undefined, signal)) })
+    return { kind: 'folder', files: found, headers: hub.headers, license: undefined, model }
+  }
+  const known = new Map(listing.files.map((entry) => [entry.file, entry]))
+  const lacking = parts.find((file) => !known.has(file))
+  if (lacking !== undefined) {
+    const why = `the model is split into ${parts.length} files, and the repository has no ${lacking}`
+    throw new FetchError(hub.source, why, { final: true })
+  }
+  const chosen = parts.map((file) => known.get(file)!)
+  return { ...folderOf(hub, listing, chosen), model }
+}
+
+/** Null where the hub lists nothing. @throws the signal's reason */
+async function maybeListing(hub: Hub, signal: AbortSignal): Promise<HubListing | null> {
+  const listing = await readListing(hub, signal).catch(() => null)
+  signal.throwIfAborted()
+  return listing
+}
+
 /** An ONNX file that has a tokenizer, as a folder; null for any other, and where the hub lists nothing. */
 async function withTokenizer(hub: Hub, file: string, signal: AbortSignal): Promise<HubFolder | null> {
   if (!file.toLowerCase().endsWith('.onnx')) return null
-  const listing = await readListing(hub, signal).catch(() => null)
-  signal.throwIfAborted()
+  const listing = await maybeListing(hub, signal)
   const chosen = listing === null ? [] : onnxFiles(listing.files, file)
   if (listing === null || chosen.length < 2) return null
   return { ...folderOf(hub, listing, chosen), model: file }
@@ -110,9 +148,9 @@ function endpointOf({ environment }: HubNeeds, source: string): Pick<Hub, 'endpo
   return { endpoint, headers: token === '' ? {} : { authorization: `Bearer ${token}` } }
 }
 
-function severalFiles(source: string, files: readonly HubEntry[]): FetchError {
-  const names = files.slice(0, 20).map(({ file }) => file)
-  return new FetchError(source, `the repository has ${files.length} GGUF files: ${names.join(', ')}`, {
+function severalFiles(source: string, models: readonly string[]): FetchError {
+  const names = models.slice(0, 20)
+  return new FetchError(source, `the repository has ${models.length} GGUF files: ${names.join(', ')}`, {
     hint: `Name one: ${source}:${names[0]}`,
     final: true,
   })
