@@ -42,6 +42,8 @@ interface NodeInit {
 export interface PrepackedForm {
   readonly key: string
   readonly parts: readonly { readonly offset: number; readonly length: number }[]
+  /** It holds the offsets of the weight too: a node that adds them would add them twice. */
+  readonly offsets?: boolean
 }
 
 /** Where the bytes of a large weight lie; several graphs may point at the same ones. */

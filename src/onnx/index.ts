@@ -1,4 +1,6 @@
 /** ONNX graphs: built, stored and run. */
+export { findBlockSums } from './block-sums.ts'
+export type { BlockSums, BlockSumsJob } from './block-sums.ts'
 export { createOrtEngine, discardOutput, OPTIMIZATION_LEVELS, TENSOR_ARRAYS } from './engine.ts'
 export type { AnyTensor, Engine, Graph, LoadOptions, Optimization, StringTensor, Tensor } from './engine.ts'
 export { EngineError, ONNX_ERRORS, PrepackedDiffersError } from './errors.ts'

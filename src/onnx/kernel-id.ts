@@ -22,6 +22,9 @@ const CHOOSING: Readonly<Record<string, readonly string[]>> = {
   arm64: ['asimdhp', 'asimddp', 'i8mm', 'bf16', 'sve', 'sve2', 'sme'],
 }
 
+/** Of what weft itself makes of weights and nodes: the next one gives other bits for equal inputs. 2: offsets in pre-packed forms. */
+const REVISION = 2
+
 export interface KernelMachine {
   /** Of ONNX Runtime. */
   readonly version: string
@@ -33,15 +36,16 @@ export interface KernelMachine {
   readonly cpuinfo: string
 }
 
-/** E.g. `ort-1.30.0-x64-avx2+fma+f16c`; without a list of instruction sets `ort-1.30.0-arm64-apple-m2`. */
+/** E.g. `ort-1.30.0-x64-avx2+fma+f16c-2`; without a list of instruction sets `ort-1.30.0-arm64-apple-m2-2`. */
 export function kernelIdOf(machine: KernelMachine): string {
   const { version, architecture, processor } = machine
   const listed = /^(?:flags|Features)\s*:(.*)$/m.exec(machine.cpuinfo)?.[1]
   const choosing = CHOOSING[architecture]
-  if (listed === undefined || choosing === undefined) return `ort-${version}-${architecture}-${slug(processor)}`
+  if (listed === undefined || choosing === undefined)
+    return `ort-${version}-${architecture}-${slug(processor)}-${REVISION}`
   const flags = new Set(listed.trim().split(/\s+/))
   const named = choosing.filter((flag) => flags.has(flag))
-  return `ort-${version}-${architecture}-${named.length === 0 ? 'base' : named.join('+')}`
+  return `ort-${version}-${architecture}-${named.length === 0 ? 'base' : named.join('+')}-${REVISION}`
 }
 
 function slug(text: string): string {

@@ -107,7 +107,9 @@ export class Stages implements StageTable {
   }
 
   kernel(digest: string): string | undefined {
-    return this.#entries.get(digest)?.loaded?.kernel
+    const loaded = this.#entries.get(digest)?.loaded
+    // Weights that could not be pre-packed have their offsets added by nodes of their own: other bits (fold-offsets.ts).
+    return loaded?.prepacked === false ? `${loaded.kernel}+plain` : loaded?.kernel
   }
 
   /** Has these ranges loaded, fetched first where they are not here. */

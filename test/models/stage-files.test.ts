@@ -27,7 +27,7 @@ let plain: string[]
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'weft-stage-files-'))
   store = await createBlobStore({ directory: join(root, 'store') })
-  manifest = await randomModel(store, { type: 'Q4_1' })
+  manifest = await randomModel(store, { type: 'Q4_0' })
   await writeFile(join(root, 'manifest.json'), JSON.stringify(manifest))
 })
 afterAll(() => rm(root, { recursive: true, force: true }))

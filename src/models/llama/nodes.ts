@@ -20,10 +20,15 @@ function product(graph: GraphBuilder, name: string, x: string, matrix: PackedMat
     { K: matrix.inputs, N: matrix.outputs, bits: matrix.bits, block_size: matrix.block, accuracy_level: 4 },
     { domain: MICROSOFT },
   )
-  if (matrix.offsets === null) return y
+  if (matrix.offsets === null || hasFoldedOffsets(matrix)) return y
   const sums = blockSums(graph, x, matrix.inputs / matrix.block, matrix.block)
   // The bits of a MatMul and an Add, with one node less.
   return graph.node('Gemm', [sums, graph.stored(`${name}.offsets`, matrix.offsets), y])
+}
+
+/** The kernel's own form of the integers adds the offsets (fold-offsets.ts). */
+export function hasFoldedOffsets(matrix: PackedMatrix): boolean {
+  return matrix.kind === 'blocks' && matrix.quants.prepacked?.some(({ offsets }) => offsets === true) === true
 }
 
 const SUMS = new WeakMap<GraphBuilder, Map<string, string>>()

@@ -3,7 +3,8 @@
  * rows that do not depend on each other:
  *
  * - `blocks`: MatMulNBits, accuracy level 4. Source quantisation is kept without loss; an affine one,
- *   w = d q + m, becomes w = d (q - zero) + (m + d zero), whose second part meets only the block sums of the input.
+ *   w = d q + m, becomes w = d (q - zero) + (m + d zero), whose second part meets only the block sums of the input: in the
+ *   kernel's own form where that can be had (fold-offsets.ts), else in a node of its own.
  * - `rows`: row int8 (row-weights.ts).
  * - `float`: MatMul in float32.
  */

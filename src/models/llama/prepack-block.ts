@@ -1,11 +1,12 @@
 /** The matrices of a packed block alone in graphs, so that the engine pre-packs them; and what it made noted on them. */
 import { rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { GraphBuilder, prepackWeights } from '../../onnx/index.ts'
+import { prepackWeights } from '../../onnx/index.ts'
 import type { Engine, PrepackedForm, PrepackJob, StoredTensor } from '../../onnx/index.ts'
+import { foldOffsets } from './fold-offsets.ts'
 import type { PackedHead } from './head.ts'
 import type { PackedLayer } from './layer.ts'
-import { matmul } from './nodes.ts'
+import { matrixGraph } from './matrix-graph.ts'
 import type { PackedMatrix } from './pack.ts'
 
 export type PackedBlock = PackedLayer | PackedHead
@@ -27,6 +28,10 @@ export async function prepackBlock<T extends PackedBlock>(
     for (const matrices of together(packed)) {
       const made = await prepackWeights(engine, { ...job, bytes, file, graph: matrixGraph(matrices) })
       for (const [offset, own] of made) forms.set(offset, own)
+      for (const folded of await foldOffsets(engine, withForms(matrices, forms), job)) {
+        forms.set(folded.quants.offset, folded.quants.prepacked ?? [])
+        forms.delete(folded.offsets.offset)
+      }
       // The next ones come behind these.
       file = job.target
       bytes = (await stat(target)).size
@@ -36,6 +41,10 @@ export async function prepackBlock<T extends PackedBlock>(
     else await rm(target, { force: true })
     throw error
   }
+  return withForms(packed, forms)
+}
+
+function withForms<T>(packed: T, forms: ReadonlyMap<number, readonly PrepackedForm[]>): T {
   return eachTensor(packed, (tensor) => {
     const own = forms.get(tensor.offset)
     return own === undefined ? tensor : { ...tensor, prepacked: own }
@@ -51,18 +60,6 @@ export function withoutForms<T>(packed: T): T {
 function together(packed: PackedBlock): readonly (readonly PackedMatrix[])[] {
   if ('projections' in packed) return packed.projections.map((matrix) => [matrix])
   return [[...packed.qkv, packed.output, packed.gate, packed.up, packed.down]]
-}
-
-/** Each matrix with an input `x.<n>` [rows, inputs] and an output `y.<n>` [rows, outputs] of its own. */
-function matrixGraph(matrices: readonly PackedMatrix[]): Uint8Array {
-  const graph = new GraphBuilder()
-  for (const [index, matrix] of matrices.entries()) {
-    const x = graph.input(`x.${index}`, 'f32', [`rows`, matrix.inputs])
-    const y = `y.${index}`
-    graph.node('Identity', [matmul(graph, `matrix.${index}`, x, matrix)], {}, { outputs: [y] })
-    graph.output(y, 'f32', ['rows', matrix.outputs])
-  }
-  return graph.finish('matrices')
 }
 
 /** A copy of plain data with its stored tensors changed. */

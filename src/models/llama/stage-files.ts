@@ -21,7 +21,7 @@ import { replaceFile } from './replace-file.ts'
 import { WeightCache } from './weight-cache.ts'
 
 /** Changes whenever the packed form does, so that an older cache is not taken for a newer one. */
-const FORM = 5
+const FORM = 6
 
 /** Cached files beside those of the blocks. */
 const WINDOW_ROTARY = 'rotary-window'
