@@ -47,15 +47,21 @@ const biasAdd: Rewrite = (site) => {
   site.returns(0, site.given(2) ? site.add(total, site.input(2)) : total)
 }
 
-/** input + skip (+ bias), normalized; the sum is the fourth output. */
+/** input + skip (+ bias), normalized; then mean and 1 / deviation of the rows, as training keeps them, and the sum. */
 function skipped(operator: string, scale: number, shift: number | undefined, bias: number): Rewrite {
   return (site) => {
     const sum = site.add(site.input(0), site.input(1))
     const total = site.given(bias) ? site.add(sum, site.input(bias)) : sum
     const weights = [site.input(scale), shift === undefined ? undefined : site.input(shift)]
-    const epsilon = float(site.float('epsilon', 1e-12))
-    if (site.output(1) !== '' || site.output(2) !== '') throw site.refusal('its mean or deviation is an output')
-    site.returns(0, site.op(operator, [total, ...weights], { axis: -1, epsilon }))
+    const epsilon = site.float('epsilon', 1e-12)
+    site.returns(0, site.op(operator, [total, ...weights], { axis: -1, epsilon: float(epsilon) }))
+    if (site.output(1) !== '' || site.output(2) !== '') {
+      const mean = site.mean(total, [-1])
+      site.returns(1, mean)
+      const spread = operator === 'LayerNormalization' ? site.sub(total, mean) : total
+      const squares = site.mean(site.mul(spread, spread), [-1])
+      site.returns(2, site.op('Reciprocal', [site.op('Sqrt', [site.add(squares, site.number(epsilon))])]))
+    }
     site.returns(3, total)
   }
 }

@@ -150,6 +150,17 @@ const pad: GradientRule = (site) => {
   return [inside, undefined, site.reshapeLike(outside, site.input(2))]
 }
 
+/** The second of two values where the class is, and the first elsewhere. */
+const oneHot: GradientRule = (site) => {
+  const values = site.input(2)
+  const flags = site.builder.constant(site.floatType(values), [2], [0, 1])
+  const there = site.op('OneHot', [site.input(0), site.input(1), flags], { axis: site.int('axis', -1) })
+  const total = (value: string): string => site.reshape(site.op('ReduceSum', [value], { keepdims: 0 }), [1])
+  const on = total(site.mul(site.gradient, there))
+  const off = site.sub(total(site.gradient), on)
+  return [undefined, undefined, site.op('Concat', [off, on], { axis: 0 })]
+}
+
 export const INDEXING: readonly RuleFamily[] = [
   { operators: 'Gather', rule: gather },
   { operators: 'GatherElements', rule: gatherElements },
@@ -159,5 +170,6 @@ export const INDEXING: readonly RuleFamily[] = [
   { operators: 'ScatterElements', rule: scatterElements },
   { operators: 'ScatterND', rule: scatterNd },
   { operators: 'TopK', rule: topK },
+  { operators: 'OneHot', rule: oneHot },
   { operators: 'Pad', rule: pad },
 ]

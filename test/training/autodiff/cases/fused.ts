@@ -61,6 +61,11 @@ export const FUSED_CASES: readonly RuleCase[] = [
     'SkipSimplifiedLayerNormalization',
     ({ size }) => skip('SkipSimplifiedLayerNormalization', size(1, 3), size(3, 6), false),
   ],
+  ['SkipLayerNormalization with all that it gives', ({ size }) => skipAll('SkipLayerNormalization', size(3, 6), true)],
+  [
+    'SkipSimplifiedLayerNormalization with all that it gives',
+    ({ size }) => skipAll('SkipSimplifiedLayerNormalization', size(3, 6), false),
+  ],
   [
     'SimplifiedLayerNormalization',
     ({ size }) => rootMeanSquare('SimplifiedLayerNormalization', size(1, 3), size(3, 6), 18),
@@ -126,6 +131,17 @@ const skip = (operator: string, rows: number, width: number, isCentred: boolean)
     ? ms(operator, { ...inputs, b: [width] }, { epsilon: real(1e-5) })
     : ms(operator, inputs, { epsilon: real(1e-5) })
 }
+/** Mean and deviation are outputs that the engine's own kernels leave empty. */
+const skipAll = (operator: string, width: number, isCentred: boolean): Case => ({
+  ...skip(operator, 2, width, isCentred),
+  hasKernel: false,
+  nodes: [
+    op(operator, isCentred ? 'x s g b' : 'x s g', 'n m i t', { epsilon: real(1e-5) }, MICROSOFT),
+    op('Mul', 'n i', 'p'),
+    op('Add', isCentred ? 'p m' : 'p p', 'q'),
+    op('Add', 'q t', 'y'),
+  ],
+})
 const rootMeanSquare = (operator: string, rows: number, width: number, opset: number): Case =>
   f32(operator, { x: [rows, width], g: [width] }, {}, { opset })
 const embedding = (length: number, width: number): Case =>

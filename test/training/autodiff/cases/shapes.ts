@@ -81,6 +81,20 @@ export const SHAPE_CASES: readonly RuleCase[] = [
   ],
   ['Compress', ({ size }) => one('Compress', { x: [size(1, 3), 3] }, { axis: 1 }, { others: { c: flags(1, 0, 1) } })],
   [
+    'OneHot',
+    ({ size }) =>
+      one(
+        'OneHot',
+        { v: [2] },
+        { axis: 1 },
+        {
+          type: 'float32',
+          names: 'at depth v',
+          others: { at: wholes([2, 3], 1, 0, -1, 7, 2, 2), depth: wholes([], size(3, 5)) },
+        },
+      ),
+  ],
+  [
     'ScatterElements',
     ({ size }) =>
       one(

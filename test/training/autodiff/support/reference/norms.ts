@@ -1,5 +1,5 @@
 /** Normalizations by their definitions, and reductions that the engine has in float32 only. */
-import { array, build, combine, cut, float, get, indices, int, ints, map, reshape, stretchedAt } from './array.ts'
+import { build, combine, cut, float, get, indices, int, ints, map, reshape, stretchedAt } from './array.ts'
 import type { Kernel, Numbers } from './array.ts'
 
 /** One number for each group of elements that differ in these axes alone, which stay as 1. */
@@ -122,9 +122,8 @@ const skip =
   ([x, other, scale, ...rest], node) => {
     const [shift, bias] = isCentred ? rest : [undefined, rest[0]]
     const sum = combine([x!, other!, ...(bias === undefined ? [] : [bias])], (...all) => total(all))
-    const { value } = normalize(sum, [sum.dims.length - 1], float(node, 'epsilon', 1e-12), isCentred)
-    const empty = array([0], [])
-    return [scaled(value, scale!, shift), empty, empty, sum]
+    const rows = normalize(sum, [sum.dims.length - 1], float(node, 'epsilon', 1e-12), isCentred)
+    return [scaled(rows.value, scale!, shift), rows.mean, rows.inverse, sum]
   }
 
 /** Rows of three tables, added up and normalized. */

@@ -237,6 +237,21 @@ const fusedConv: Kernel = ([x, weights, bias, other], node) => {
   return [activated(total, text(node, 'activation', ''), 0)]
 }
 
+/** The class takes the place `axis` of the result; one from the end counts back. */
+const oneHot: Kernel = ([at, depth, values], node) => {
+  const given = int(node, 'axis', -1)
+  const axis = given < 0 ? given + at!.dims.length + 1 : given
+  const count = depth!.data[0]!
+  const wrapped = (wanted: number): number => (wanted < 0 ? wanted + count : wanted)
+  const dims = [...at!.dims.slice(0, axis), count, ...at!.dims.slice(axis)]
+  return [
+    build(dims, (index) => {
+      const wanted = wrapped(get(at!, [...index.slice(0, axis), ...index.slice(axis + 1)])!)
+      return values!.data[wanted === index[axis] ? 1 : 0]!
+    }),
+  ]
+}
+
 export const SPACE: Readonly<Record<string, Kernel>> = {
   Conv: conv,
   ConvTranspose: convTranspose,
@@ -251,6 +266,7 @@ export const SPACE: Readonly<Record<string, Kernel>> = {
   GlobalLpPool: globally(norm),
   MaxUnpool: maxUnpool,
   Resize: resize,
+  OneHot: oneHot,
   DepthToSpace: depthToSpace,
   SpaceToDepth: spaceToDepth,
 }
