@@ -3,6 +3,23 @@ import type { CommandSpec } from './option-types.ts'
 import { LOCAL } from './options.ts'
 import { PEER_OPTIONS } from './peer-options.ts'
 
+const VECTOR_SUITES = [
+  'aggregate',
+  'clip',
+  'dp-distributed',
+  'dp-gauss',
+  'dp-pld',
+  'dp-rdp',
+  'dp-sampler',
+  'frame',
+  'gradient',
+  'quantize',
+  'secagg',
+  'shamir',
+  'tokenizer',
+  'weights',
+] as const
+
 export const SELF_VERBS: readonly CommandSpec[] = [
   {
     verb: 'doctor',
@@ -62,7 +79,7 @@ export const SELF_VERBS: readonly CommandSpec[] = [
     verb: 'vectors',
     group: 'diagnose',
     summary: "run one of weft's algorithms on given inputs",
-    arguments: [{ label: 'SUITE', required: true }],
+    arguments: [{ label: 'SUITE', required: true, words: VECTOR_SUITES }],
     options: [
       { name: 'in', value: { label: 'FILE', kind: 'file' }, help: 'the inputs; for gradient: an ONNX model' },
       { name: 'inputs', value: { label: 'X.npz', kind: 'file' }, help: 'gradient: arrays by name of input' },
@@ -70,10 +87,7 @@ export const SELF_VERBS: readonly CommandSpec[] = [
       { name: 'out', value: { label: 'G.npz', kind: 'file' }, help: 'gradient: where the gradients are written' },
       { ...LOCAL, help: 'as always: no running peer is asked' },
     ],
-    notes: [
-      'Suites: aggregate, clip, dp-distributed, dp-gauss, dp-pld, dp-rdp, dp-sampler, frame, gradient, quantize, secagg, shamir,',
-      'tokenizer, weights. docs/vectors.md has their formats.',
-    ],
+    notes: [`Suites: ${VECTOR_SUITES.join(', ')}. docs/vectors.md has their formats.`],
   },
   {
     verb: 'capabilities',

@@ -1,5 +1,6 @@
 /** Completion scripts, generated from the table. Models and peers are asked for when they are completed. */
 import { COMMANDS } from './commands-table.ts'
+import { bashScript } from './completion-bash.ts'
 import type { ArgumentSpec, CommandSpec, OptionSpec } from './option-types.ts'
 import { GLOBAL_OPTIONS } from './options.ts'
 
@@ -20,66 +21,7 @@ function quote(text: string): string {
   return `'${text.replaceAll("'", '’')}'`
 }
 
-function bashScript(): string {
-  const cases = VERBS.map((spec) => {
-    const options = optionsOf(spec).map((option) => `--${option.name}`)
-    return `    ${spec.verb})\n      opts="${options.join(' ')}"\n      words="${bashWords(spec.arguments)}"\n      ;;`
-  })
-  return `# bash completion for weft; load it with: source <(weft completion bash)
-_weft() {
-  local cur prev verb opts words i
-  COMPREPLY=()
-  cur="\${COMP_WORDS[COMP_CWORD]}"
-  prev="\${COMP_WORDS[COMP_CWORD-1]}"
-  verb=""
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    case "\${COMP_WORDS[i]}" in
-      -*) ;;
-      *) verb="\${COMP_WORDS[i]}"; break ;;
-    esac
-  done
-  case "$prev" in
-${bashValues()}
-  esac
-  case "$verb" in
-    "")
-      opts="${['version', ...GLOBAL_OPTIONS.map((option) => option.name)].map((name) => `--${name}`).join(' ')}"
-      words="${VERBS.map((spec) => spec.verb).join(' ')}"
-      ;;
-${cases.join('\n')}
-  esac
-  case "$cur" in
-    -*) words="$opts" ;;
-  esac
-  local IFS=$' \\t\\n'
-  COMPREPLY=($(compgen -W "$words" -- "$cur"))
-  if [ "\${#COMPREPLY[@]}" -eq 0 ]; then COMPREPLY=($(compgen -f -- "$cur")); fi
-  # A model's name holds a colon, at which readline breaks words.
-  if [[ "$cur" == *:* && "$COMP_WORDBREAKS" == *:* ]]; then
-    local colon="\${cur%"\${cur##*:}"}"
-    for i in "\${!COMPREPLY[@]}"; do COMPREPLY[i]="\${COMPREPLY[i]#"$colon"}"; done
-  fi
-}
-complete -o default -F _weft weft
-`
-}
-
-/** Values of options that have choices, and of those that name files. */
-function bashValues(): string {
-  const lines = new Map<string, string>()
-  for (const option of [...VERBS.flatMap((spec) => spec.options), ...GLOBAL_OPTIONS]) {
-    if (option.value?.choices !== undefined) {
-      lines.set(
-        option.name,
-        `    --${option.name}) COMPREPLY=($(compgen -W "${option.value.choices.join(' ')}" -- "$cur")); return ;;`,
-      )
-    } else if (option.value?.kind === 'file')
-      lines.set(option.name, `    --${option.name}) COMPREPLY=($(compgen -f -- "$cur")); return ;;`)
-  }
-  return [...lines.values()].join('\n')
-}
-
-function bashWords(specs: readonly ArgumentSpec[]): string {
+function wordsOf(specs: readonly ArgumentSpec[]): string {
   return specs
     .map((argument) => dynamicWords(argument))
     .join(' ')
@@ -87,7 +29,8 @@ function bashWords(specs: readonly ArgumentSpec[]): string {
 }
 
 function dynamicWords(argument: ArgumentSpec): string {
-  if (argument.choices !== undefined) return argument.choices.join(' ')
+  const words = argument.choices ?? argument.words
+  if (words !== undefined) return words.join(' ')
   if (argument.offers === 'models' || argument.offers === 'peers')
     return `$(weft complete ${argument.offers} 2>/dev/null)`
   if (argument.offers === 'verbs') return ['errors', ...VERBS.map((spec) => spec.verb)].join(' ')
@@ -146,7 +89,7 @@ function fishScript(): string {
     lines.push(`complete -c weft -n __fish_use_subcommand -a ${spec.verb} -d ${quote(spec.summary)}`)
     const seen = `__fish_seen_subcommand_from ${spec.verb}`
     for (const option of spec.options) lines.push(`complete -c weft -n ${quote(seen)} ${fishOption(option)}`)
-    const words = bashWords(spec.arguments).replace(/\$\((.*?) 2>\/dev\/null\)/g, '($1 2>/dev/null)')
+    const words = wordsOf(spec.arguments).replace(/\$\((.*?) 2>\/dev\/null\)/g, '($1 2>/dev/null)')
     if (words !== '') lines.push(`complete -c weft -n ${quote(seen)} -a ${quote(words)}`)
     if (spec.arguments.some((argument) => argument.offers === 'files'))
       lines.push(`complete -c weft -n ${quote(seen)} -F`)

@@ -45,6 +45,8 @@ export interface ArgumentSpec {
   readonly choices?: readonly string[]
   /** What completion offers. */
   readonly offers?: 'models' | 'peers' | 'files' | 'verbs'
+  /** What else it offers: words that are known, where others are refused by who takes them. */
+  readonly words?: readonly string[]
 }
 
 export type Group = 'everyday' | 'peers' | 'cluster' | 'models' | 'diagnose' | 'self'

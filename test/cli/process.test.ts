@@ -150,23 +150,3 @@ describe('a process', () => {
     expect((await weft([])).stdout).not.toContain('\u001B')
   })
 })
-
-describe('completion', () => {
-  test('the bash script parses, and completes verbs, options and values', async () => {
-    const { stdout } = await call(['completion', 'bash'])
-    execFileSync('bash', ['-n'], { input: stdout })
-    const complete = (words: string[]): string[] => {
-      const probe = `${stdout}\nCOMP_WORDS=(${words.map((word) => `"${word}"`).join(' ')})\nCOMP_CWORD=${words.length - 1}\n_weft\nprintf '%s\\n' "\${COMPREPLY[@]}"`
-      return execFileSync('bash', ['-c', probe], { encoding: 'utf8' }).trimEnd().split('\n')
-    }
-    expect(complete(['weft', 'sta'])).toEqual(['status'])
-    expect(complete(['weft', 'up', '--mem'])).toEqual(['--memory'])
-    expect(complete(['weft', 'up', '--lan', ''])).toEqual(['open', 'confirm', 'off'])
-    expect(complete(['weft', 'peers', 'de'])).toEqual(['deny'])
-  })
-
-  test.each(['zsh', 'fish'])('the %s script names every verb', async (shell) => {
-    const { stdout } = await call(['completion', shell])
-    for (const { hidden, verb } of COMMANDS) if (hidden !== true) expect(stdout).toMatch(new RegExp(`\\b${verb}\\b`))
-  })
-})
