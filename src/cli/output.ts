@@ -59,7 +59,9 @@ export function errorLines(error: WeftError, paint: Paint): string[] {
   const message = printable(error.message)
   const code = error.code.padStart(Math.max(error.code.length + 2, COLUMNS - 'error: '.length - message.length))
   const lines = [`${paint('red', 'error:')} ${message}${paint('dim', code)}`]
-  if (error.why !== undefined && error.why !== '') lines.push(`  why: ${printable(error.why)}`)
+  // Some say it in their first line already.
+  if (error.why !== undefined && error.why !== '' && !error.message.includes(error.why))
+    lines.push(`  why: ${printable(error.why)}`)
   if (error.hint !== '') lines.push(...wrap(`try: ${printable(error.hint)}`, COLUMNS * 2, '  ').slice(0, 2))
   return lines
 }

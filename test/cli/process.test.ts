@@ -2,8 +2,21 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { COMMANDS } from '../../src/cli/index.ts'
+import { WeftError } from '../../src/errors.ts'
+import { errorLines } from '../../src/cli/output.ts'
 import { width } from '../../src/cli/text.ts'
 import { call, emptyHome, json, weft } from './support.ts'
+
+test('what an error says in its first line it does not say again', () => {
+  class Told extends WeftError {
+    constructor(message: string, why: string) {
+      super({ code: 'WEFT-CLI-000', title: '', meaning: '', remedy: 'do it', exit: 2, http: 400 }, message, { why })
+    }
+  }
+  const shown = (message: string): string[] => errorLines(new Told(message, 'block 9 is none'), (_style, text) => text)
+  expect(shown('no cuts: block 9 is none')).toEqual([expect.stringContaining('block 9 is none'), '  try: do it'])
+  expect(shown('no cuts')).toEqual([expect.stringContaining('no cuts'), '  why: block 9 is none', '  try: do it'])
+})
 
 describe('wrong usage', () => {
   test.each([
