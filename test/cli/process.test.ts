@@ -146,6 +146,20 @@ describe('a process', () => {
     expect({ status, stdout }).toEqual({ status: expected, stdout: '' })
   })
 
+  test('an interrupt that comes as the command takes over from the launcher is not lost', async () => {
+    const { home, [Symbol.asyncDispose]: dispose } = await emptyHome()
+    // Sent when the launcher takes its handler away: whatever is installed by then has to hear of it.
+    const preload = `const remove = process.removeListener
+      process.removeListener = function (name, listener) {
+        if (name === 'SIGINT') process.kill(process.pid, 'SIGINT')
+        return remove.call(this, name, listener)
+      }`
+    const env = { NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(preload)}` }
+    const { status, signal } = await weft(['wait', '--home', home, '--timeout', '30s'], { env })
+    expect({ status, signal }).toEqual({ status: 130, signal: null })
+    await dispose()
+  })
+
   test('a wait says what it waits for, and until when', async () => {
     await using it = await emptyHome()
     const { stderr } = await weft(['wait', '--home', it.home, '--timeout', '2500ms'])
