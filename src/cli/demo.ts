@@ -11,6 +11,13 @@ import { DemoUsageError } from './demo/errors.ts'
 import { painter } from './text.ts'
 
 const MAX_PEERS = 8
+const HELP = `usage: npm start -- [--model NAME|FILE] [--peers N] [--prompt TEXT] [--max-tokens N]
+
+  --model NAME|FILE  what answers (default: smollm2:135m, or the model that comes with weft)
+  --peers N          processes that it is divided between, 1 to ${MAX_PEERS} (default 3)
+  --prompt TEXT      what is asked
+  --max-tokens N     of the answer (default 64)
+`
 
 async function main(): Promise<number> {
   const io = processIo()
@@ -22,6 +29,10 @@ async function main(): Promise<number> {
     abort.abort(new DemoUsageError('interrupted'))
   })
   try {
+    if (asksForHelp(process.argv.slice(2))) {
+      io.stdout.write(HELP)
+      return 0
+    }
     await runDemo(io, demoOptions(process.argv.slice(2)), abort.signal)
     return interrupted
   } catch (error) {
@@ -30,6 +41,10 @@ async function main(): Promise<number> {
     io.stderr.write(`${errorLines(known, painter(io.stderr, io.env, false)).join('\n')}\n`)
     return known.info.exit
   }
+}
+
+function asksForHelp(argv: readonly string[]): boolean {
+  return argv.includes('--help') || argv.includes('-h')
 }
 
 function demoOptions(argv: readonly string[]): Parameters<typeof runDemo>[1] {

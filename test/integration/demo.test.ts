@@ -166,6 +166,14 @@ describe('npm start', () => {
     120_000,
   )
 
+  it('says what it takes, and starts nothing', async () => {
+    for (const word of ['--help', '-h']) {
+      const { status, stdout, stderr } = await demo(['--peers', '2', word])
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+      expect(stdout).toMatch(/^usage: npm start -- .*--peers N/)
+    }
+  })
+
   it.each([
     [['--peers', '0'], '--peers takes a whole number'],
     [['--models', 'x'], "Unknown option '--models'"],
