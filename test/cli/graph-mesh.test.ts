@@ -46,7 +46,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'weft-graph-mesh-'))
   a = await up('a')
   b = await up('b', '--bootstrap', a.addresses[0]!)
-}, 30_000)
+}, 180_000)
 
 afterAll(async () => {
   for (const child of children) {
@@ -104,6 +104,18 @@ describe('weft netcheck', () => {
       { timeout: 30_000, interval: 300 },
     )
     expect(json(await readFile(at('a/state/measures.json'), 'utf8'))).toMatchObject({ schema: 'weft.measures/1' })
+  }, 90_000)
+})
+
+describe('weft infer at peers', () => {
+  it('says of a file that it has to be brought in first', async () => {
+    const model = await write(folder, 'nameless.onnx', crossing(32))
+    await writeNpz(at('nameless.npz'), new Map([['x', f32([3, 32])]]))
+    const files = ['-i', at('nameless.npz'), '-o', at('no.npz'), '--placement', 'auto', '--home', at('a')]
+    const { status, stderr } = await weft(['infer', model, ...files])
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining('is a file') as string })
+    expect(stderr).toContain(`weft import ${model}`)
+    expect(await weft(['infer', 'nobody', ...files])).toMatchObject({ status: 4 })
   }, 90_000)
 })
 

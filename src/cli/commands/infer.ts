@@ -1,4 +1,5 @@
 /** weft infer MODEL --in X.npz --out Y.npz: any model on named arrays. */
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { InferFilesRequest, InferredFiles } from '../../peer/index.ts'
 import type { Inference, InferenceStats, PlacementFile, Tensors } from '../../pipeline/index.ts'
@@ -13,6 +14,8 @@ import { createProgress } from '../progress.ts'
 import { loadFunction } from '../rooms.ts'
 import { printable, table } from '../text.ts'
 
+/** Of a running peer it comes over the socket, as its code. */
+const UNKNOWN_MODEL = 'WEFT-MOD-050'
 const USAGE = 'usage: weft infer MODEL --in X.npz --out Y.npz'
 
 export const command: Command = async (context) => {
@@ -52,6 +55,14 @@ function isAlias(model: string): boolean {
   return /^[a-z0-9][a-z0-9._-]*@[a-z0-9][a-z0-9_-]*$/.test(model)
 }
 
+/** Peers know models by their names: where none is known by it, but there is a file, that is brought in first. */
+async function orFile(model: string, error: unknown): Promise<unknown> {
+  const isUnknown = (error as { code?: unknown } | null)?.code === UNKNOWN_MODEL
+  if (!isUnknown || (await stat(model).catch(() => null))?.isFile() !== true) return error
+  const hint = `weft import ${model} --name NAME, then weft infer NAME; or leave --placement out, and it runs here`
+  return new UsageError(`${model} is a file, and peers take a model by its name`, hint)
+}
+
 /** A model of this name that the running peer knows to be deployed. */
 async function isDeployed(context: CommandContext, model: string, signal: AbortSignal): Promise<boolean> {
   try {
@@ -79,7 +90,12 @@ async function inferAtPeers(
   const access = await openFor(context, 'never')
   const timeout = context.flags.number('timeout')
   const stages = typeof placement === 'object' ? placement.stages : placement === 'auto' ? placement : undefined
-  return access.inferFiles({ ...request, stages, ...(timeout === undefined ? {} : { deadline: timeout }) }, signal)
+  const deadline = timeout === undefined ? {} : { deadline: timeout }
+  try {
+    return await access.inferFiles({ ...request, stages, ...deadline }, signal)
+  } catch (error) {
+    throw await orFile(request.model, error)
+  }
 }
 
 async function inferHere(context: CommandContext, request: Asked, signal: AbortSignal): Promise<InferredFiles> {
