@@ -113,12 +113,15 @@ export class DiskFullError extends WeftError {
     exit: EXIT.noResources,
     http: 507,
   }
-  /** @param files that the file system can still take, where it has a limit of them */
+  /**
+   * @param needed 0: nobody knows
+   * @param files that the file system can still take, where it has a limit of them
+   */
   constructor(path: string, needed: number, free: number, cause?: unknown, files?: number) {
     const lacksFiles = files !== undefined && files <= FEW_FILES && needed < free
     const what = lacksFiles
       ? `no room for another file at ${path}, whose file system can hold no more of them, though ${free} bytes are free`
-      : `no room for ${needed} bytes at ${path}: ${free} bytes are free`
+      : `no room for ${needed === 0 ? 'more' : `${needed} bytes`} at ${path}: ${free} bytes are free`
     super(DiskFullError.info, what, {
       details: { path, needed, free, ...(lacksFiles ? { files } : {}) },
       ...(cause === undefined ? {} : { cause }),

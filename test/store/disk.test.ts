@@ -8,12 +8,21 @@ import {
   availableBytes,
   CHUNK_BYTES,
   createBlobStore,
+  DiskFullError,
   writeFileAtomic,
 } from '../../src/store/index.ts'
 import { sha256 } from '../../src/store/address.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'weft-disk-'))
 afterAll(() => rmSync(base, { recursive: true, force: true }))
+
+it('a full disk is told with what was wanted, where that is known', () => {
+  const told = (needed: number): string => new DiskFullError('/small', needed, 10).message
+  expect([told(0), told(80)]).toEqual([
+    'no room for more at /small: 10 bytes are free',
+    'no room for 80 bytes at /small: 10 bytes are free',
+  ])
+})
 
 describe('writeFileAtomic', () => {
   it('replaces a file whole, with the mode that was asked for', async () => {
