@@ -34,7 +34,7 @@ import type { Federated, FederatedCall } from './federated.ts'
 import { setGauges } from './gauges.ts'
 import { removeModel } from './remove-model.ts'
 import { underAlias } from './rollouts/graph-answer.ts'
-import { promptOf } from './requests.ts'
+import { promptOf } from './prompt-ids.ts'
 import type { Requests } from './requests.ts'
 import { qualityReport } from '../compress/index.ts'
 import { isGraphManifest } from '../models/index.ts'
@@ -164,7 +164,7 @@ export class LocalPeer implements Peer {
     signal?: AbortSignal,
   ): Promise<{ ids: readonly number[] }> {
     const tokenizer = await this.#needs.library.tokenizer(await this.#needs.library.resolve(model, signal), signal)
-    return { ids: promptOf(tokenizer, { input }) }
+    return { ids: await promptOf(tokenizer, { input }, { clock: this.#needs.clock, signal }) }
   }
 
   async detokenize(model: string, ids: readonly number[], signal?: AbortSignal): Promise<string> {

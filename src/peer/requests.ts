@@ -42,6 +42,7 @@ import type { Quarantine } from './quarantine.ts'
 import { codeOf, track } from './running.ts'
 import type { Own, Running } from './running.ts'
 import { allowedPeers, failoverOf } from './request-failover.ts'
+import { promptOf } from './prompt-ids.ts'
 import { RoomQueue } from './room-queue.ts'
 import type { Rank } from './room-queue.ts'
 import type { Site } from './site.ts'
@@ -204,7 +205,8 @@ export class Requests {
       ? graphDecoder(this.#needs.decoding, manifest, request.placement, signal)
       : this.#decoder(manifest, request, own, signal)
     const decoder = await orAbort(decoding, signal)
-    const promptIds = promptOf(tokenizer, request, COUNTED_CONTEXTS * contextOf(manifest))
+    const most = COUNTED_CONTEXTS * contextOf(manifest)
+    const promptIds = await promptOf(tokenizer, request, { clock, most, signal })
     // Time of steps is told after the end: what is there is of the answers before.
     const counters = (): Record<string, number> => ({ ...telemetry.counters(), step_time: 0 })
     yield* generate({ ...decoder, clock, tokenizer, counters }, { request, promptIds, signal, since })
@@ -298,18 +300,6 @@ function placeKey(digest: string, route: readonly RouteSegment[]): string {
 
 function rankOf({ lane, priority }: GenerateRequest): Rank {
   return lane === 'batch' ? 'batch' : (priority ?? 'normal')
-}
-
-export function promptOf(
-  tokenizer: Awaited<ReturnType<Library['tokenizer']>>,
-  request: Pick<GenerateRequest, 'input'>,
-  most = Infinity,
-): number[] {
-  const { input } = request
-  if (input.kind === 'ids') return [...input.ids]
-  if (input.kind === 'text') return tokenizer.encode(input.text, { special: input.special === true, most })
-  const { messages, tools = [] } = input
-  return tokenizer.encodeChat(messages, { tools, most }).ids
 }
 
 /** Tokens of prompt and answer together. */

@@ -197,3 +197,45 @@ function slowSpm({ tokens, types, scores = [] }: TokenizerDefinition, text: stri
     return id >= 0 ? [id] : [...Buffer.from(part)].map((byte) => 3 + byte)
   })
 }
+
+describe('encoding in pieces', () => {
+  const long = 'the hello, abab 12345 it\u2019s 你 '.repeat(4_000)
+  const word = 'ab'.repeat(60_000)
+  const drive = <Result>(work: Generator<undefined, Result, undefined>): { steps: number; result: Result } => {
+    for (let steps = 1; ; steps++) {
+      const step = work.next()
+      if (step.done === true) return { steps, result: step.value }
+    }
+  }
+
+  it('gives the same ids, in one step where the text is short and in many where it is long', () => {
+    check((text) => {
+      for (const tokenizer of [bpe, spm, crossing]) {
+        const { steps, result } = drive(tokenizer.encodePieces(text, { special: true }))
+        expect(steps).toBe(1)
+        expect(result).toEqual(tokenizer.encode(text, { special: true }))
+      }
+    })
+    for (const tokenizer of [bpe, spm, crossing])
+      for (const text of [long, word, long + word]) {
+        const { steps, result } = drive(tokenizer.encodePieces(text))
+        expect(steps).toBeGreaterThan(4)
+        expect(result).toEqual(tokenizer.encode(text))
+      }
+  })
+
+  it('takes two texts by turns, and conversations as well', () => {
+    const [one, other] = [bpe.encodePieces(long), bpe.encodePieces(word + long)]
+    const ids = new Map<typeof one, readonly number[]>()
+    while (ids.size < 2)
+      for (const work of [one, other]) {
+        const step = work.next()
+        if (step.done === true && step.value !== undefined) ids.set(work, step.value)
+      }
+    expect([ids.get(one), ids.get(other)]).toEqual([bpe.encode(long), bpe.encode(word + long)])
+    const messages = [{ role: 'user', content: long.slice(0, 40_000) }]
+    const { steps, result } = drive(bpe.encodeChatPieces(messages))
+    expect(steps).toBeGreaterThan(1)
+    expect(result).toEqual(bpe.encodeChat(messages))
+  })
+})

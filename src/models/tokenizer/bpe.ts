@@ -5,6 +5,8 @@
 import { BYTE_TO_CHARACTER } from './byte-alphabet.ts'
 import { TokenizerDefinitionError } from './errors.ts'
 import { mergeSymbols } from './merge.ts'
+import { atOnce, PIECE } from './pieces.ts'
+import type { InPieces } from './pieces.ts'
 import { createPairTable } from './pair-table.ts'
 import type { PairTable } from './pair-table.ts'
 import { preTokenizer } from './pre-tokenizer.ts'
@@ -12,7 +14,7 @@ import type { Vocabulary } from './vocabulary.ts'
 import { cachedByWord } from './word-cache.ts'
 
 /** Appends the ids of a text without special tokens; once `ids` has more than `most`, the rest may be left out. */
-export type PlainEncoder = (text: string, ids: number[], most?: number) => void
+export type PlainEncoder = (text: string, ids: number[], most?: number) => InPieces<void>
 
 export interface Merges {
   readonly ranks: PairTable
@@ -31,16 +33,25 @@ export function createBpeEncoder(vocabulary: Vocabulary): PlainEncoder {
       const whole = vocabulary.plain.get(inAlphabet(utf8))
       if (whole !== undefined) return [whole]
     }
-    return mergeBytes(utf8, bytes, merges)
+    return atOnce(mergeBytes(utf8, bytes, merges))
   })
   const longest = longestOf(vocabulary)
-  return (text, ids, most = Infinity) => {
+  return function* (text, ids, most = Infinity) {
+    let read = 0
     for (const word of words.split(text)) {
       // So many bytes make more tokens than there is room for, whatever follows them.
       const enough = (most - ids.length + 1) * longest
-      const found = word.length > enough ? mergeBytes(keptBytes(word, bytes, enough), bytes, merges) : encodeWord(word)
+      const isCut = word.length > enough
+      const found =
+        isCut || word.length > PIECE
+          ? yield* mergeBytes(keptBytes(word, bytes, isCut ? enough : Infinity), bytes, merges)
+          : encodeWord(word)
       for (const id of found) ids.push(id)
       if (ids.length > most) return
+      read += word.length
+      if (read < PIECE) continue
+      read = 0
+      yield
     }
   }
 }
@@ -64,7 +75,7 @@ function inAlphabet(bytes: Uint8Array): string {
   return text
 }
 
-function mergeBytes(utf8: Uint8Array, bytes: Int32Array, { ranks, products }: Merges): readonly number[] {
+function* mergeBytes(utf8: Uint8Array, bytes: Int32Array, { ranks, products }: Merges): InPieces<readonly number[]> {
   const ids = new Int32Array(utf8.length)
   let count = 0
   for (const byte of utf8) {
@@ -72,7 +83,7 @@ function mergeBytes(utf8: Uint8Array, bytes: Int32Array, { ranks, products }: Me
     // The reference leaves out a byte that no token has, and merges across the gap (tokenizers, `merge_word`).
     if (id >= 0) ids[count++] = id
   }
-  const next = mergeSymbols(count, {
+  const next = yield* mergeSymbols(count, {
     rank: (left, right) => ranks.get(ids[left] as number, ids[right] as number),
     join: (left, _right, rank) => {
       ids[left] = products[rank] as number

@@ -19,6 +19,7 @@ import type { ChatTemplate, TemplateVariables } from './chat-template.ts'
 import { checkedCalls, hideTexts, prepareChat } from './chat-tools.ts'
 import type { PreparedChat, TemplateMessage } from './chat-tools.ts'
 import { ChatMessageError } from './errors.ts'
+import type { InPieces } from './pieces.ts'
 import type { SpecialFinder, SpecialSpan } from './special-tokens.ts'
 import { createTwins } from './twins.ts'
 import type { ChatMessage, EncodedChat, EncodeOptions, Tokenizer } from './types.ts'
@@ -30,11 +31,11 @@ const KNOWN_ROLES: ReadonlySet<string> = new Set(['system', 'developer', 'user',
 export interface ChatEncoderParts {
   readonly vocabulary: Vocabulary
   readonly finder: SpecialFinder
-  readonly encodeSpans: (text: string, spans: readonly SpecialSpan[], options: EncodeOptions) => number[]
+  readonly encodeSpans: (text: string, spans: readonly SpecialSpan[], options: EncodeOptions) => InPieces<number[]>
   readonly clock?: Pick<Clock, 'wall'>
 }
 
-export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeChat'] {
+export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeChatPieces'] {
   const { vocabulary, finder, encodeSpans, clock } = parts
   const { bos } = vocabulary.definition
   const controls = vocabulary.special.filter((token) => !token.userDefined).map((token) => token.text)
@@ -57,7 +58,7 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
     return sameTokens(freer.spans, guarded.spans) ? freer : guarded
   }
 
-  return (messages, options = {}): EncodedChat => {
+  return function* (messages, options = {}): InPieces<EncodedChat> {
     const checked = messages.map(checkMessage)
     const compiled = (template ??= compileChatTemplate(templateSource(vocabulary), clock))
     const variables = templateVariables(vocabulary, options.addGenerationPrompt ?? true)
@@ -73,7 +74,7 @@ export function createChatEncoder(parts: ChatEncoderParts): Tokenizer['encodeCha
     const hasBos = first !== undefined && first.start === 0 && first.id === bos
     const { most = Infinity } = options
     const given: EncodeOptions = { addEos: false, most, ...(hasBos ? { addBos: false } : {}) }
-    const ids = encodeSpans(encoded.text, encoded.spans, given)
+    const ids = yield* encodeSpans(encoded.text, encoded.spans, given)
     return { ids, text: encoded.text }
   }
 }

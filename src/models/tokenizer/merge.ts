@@ -4,6 +4,9 @@
  * a megabyte without a space does not hang.
  */
 
+import { PIECE } from './pieces.ts'
+import type { InPieces } from './pieces.ts'
+
 /** Positions are below this, so that rank and position share one exact float: rank * 2^30 + position. */
 const POSITION_SPAN = 2 ** 30
 
@@ -15,10 +18,14 @@ export interface Merging {
 }
 
 /** Merges symbols 0 to `count - 1`, and returns for each position the next one still alive; the last one's is `count`. */
-export function mergeSymbols(count: number, merging: Merging): Int32Array {
+export function* mergeSymbols(count: number, merging: Merging): InPieces<Int32Array> {
   // One entry beyond the end, so that position `count` has links too.
-  const next = Int32Array.from({ length: count + 1 }, (_, position) => position + 1)
-  const previous = Int32Array.from({ length: count + 1 }, (_, position) => position - 1)
+  const next = new Int32Array(count + 1)
+  const previous = new Int32Array(count + 1)
+  for (let position = 0; position <= count; position++) {
+    next[position] = position + 1
+    previous[position] = position - 1
+  }
   const dead = new Uint8Array(count + 1)
   const heap: number[] = []
   const consider = (left: number, right: number): void => {
@@ -26,8 +33,13 @@ export function mergeSymbols(count: number, merging: Merging): Int32Array {
     const rank = merging.rank(left, right)
     if (rank >= 0) push(heap, rank * POSITION_SPAN + left)
   }
-  for (let position = 0; position + 1 < count; position++) consider(position, position + 1)
+  for (let position = 0; position + 1 < count; position++) {
+    consider(position, position + 1)
+    if (position % PIECE === PIECE - 1) yield
+  }
+  let taken = 0
   while (heap.length > 0) {
+    if (++taken % PIECE === 0) yield
     const key = pop(heap)
     const rank = Math.floor(key / POSITION_SPAN)
     const left = key - rank * POSITION_SPAN

@@ -6,7 +6,8 @@
 import { UnknownPreTokenizerError } from './errors.ts'
 
 export interface PreTokenizer {
-  split(text: string): readonly string[]
+  /** One after the other, as they are asked for. */
+  split(text: string): Iterable<string>
   /** A word that is a token as it stands is not merged (`ignore_merges`). */
   readonly wholeWords: boolean
 }
@@ -114,7 +115,7 @@ export function preTokenizer(name: string): PreTokenizer {
   if (recipe === undefined) throw new UnknownPreTokenizerError(name, [...RECIPES.keys()])
   return {
     wholeWords: recipe.wholeWords ?? false,
-    split: (text) => recipe.patterns.reduce<readonly string[]>(isolate, text === '' ? [] : [text]),
+    split: (text) => recipe.patterns.reduce<Iterable<string>>(isolate, text === '' ? [] : [text]),
   }
 }
 
@@ -122,17 +123,18 @@ function pattern(source: string): RegExp {
   return new RegExp(source, 'gu')
 }
 
-function isolate(pieces: readonly string[], matcher: RegExp): readonly string[] {
-  const cut: string[] = []
+function* isolate(pieces: Iterable<string>, matcher: RegExp): Iterable<string> {
   for (const piece of pieces) {
     let done = 0
-    matcher.lastIndex = 0
-    for (let match = matcher.exec(piece); match !== null; match = matcher.exec(piece)) {
-      if (match.index > done) cut.push(piece.slice(done, match.index))
-      cut.push(match[0])
-      done = matcher.lastIndex
+    for (;;) {
+      // Others use the same expression between two words of ours.
+      matcher.lastIndex = done
+      const match = matcher.exec(piece)
+      if (match === null) break
+      if (match.index > done) yield piece.slice(done, match.index)
+      yield match[0]
+      done = match.index + match[0].length
     }
-    if (done < piece.length) cut.push(piece.slice(done))
+    if (done < piece.length) yield piece.slice(done)
   }
-  return cut
 }

@@ -8,6 +8,8 @@ import type { PlainEncoder } from './bpe.ts'
 import { TOKEN_TYPE } from './definition.ts'
 import { TokenizerDefinitionError } from './errors.ts'
 import { mergeSymbols } from './merge.ts'
+import { atOnce, PIECE } from './pieces.ts'
+import type { InPieces } from './pieces.ts'
 import { SPACE_MARK } from './vocabulary.ts'
 import type { Vocabulary } from './vocabulary.ts'
 import { cachedByWord } from './word-cache.ts'
@@ -24,37 +26,46 @@ export function createSpmEncoder(vocabulary: Vocabulary): PlainEncoder {
   const joinUnknown = apart !== true && vocabulary.byteTokens.every((id) => id < 0)
   // No token goes across the start of a word, so words can be encoded apart, and remembered.
   const wordly = ![...vocabulary.plain.keys()].some((text) => MARK_INSIDE.test(text))
-  const encodeWord = cachedByWord(merge)
+  const encodeWord = cachedByWord((word) => atOnce(merge(word)))
   const longest = longestOf(vocabulary)
-  return (text, ids, most = Infinity) => {
+  return function* (text, ids, most = Infinity) {
     const start = ids.length
+    let read = 0
     const marked = text.replaceAll(' ', SPACE_MARK)
-    const words = wordly ? (marked.match(WORDS) ?? []) : [marked]
-    for (const word of words) {
+    for (const word of wordly ? wordsOf(marked) : [marked]) {
       // So many characters make more tokens than there is room for; but of the unknown many may become one.
       const enough = joinUnknown ? Infinity : (most - ids.length + 1) * longest
       const part = word.length > enough ? word.slice(0, enough).toWellFormed() : word
-      for (const id of wordly ? encodeWord(part) : merge(part)) {
+      const found = wordly && part.length <= PIECE ? encodeWord(part) : yield* merge(part)
+      for (const id of found) {
         // SentencePiece makes one unknown of several in a row.
         const repeats = joinUnknown && id === unk && ids.length > start && ids.at(-1) === unk
         if (!repeats) ids.push(id)
       }
       if (ids.length > most) return
+      read += word.length
+      if (read < PIECE) continue
+      read = 0
+      yield
     }
   }
 }
 
+function* wordsOf(marked: string): Generator<string> {
+  for (const [word] of marked.matchAll(WORDS)) yield word
+}
+
 type Uncovered = (text: string, ids: number[]) => void
-type WordEncoder = (word: string) => readonly number[]
+type WordEncoder = (word: string) => InPieces<readonly number[]>
 
 function scoreMerger(vocabulary: Vocabulary, encodeUncovered: Uncovered): WordEncoder {
   const { plain } = vocabulary
   const rankOf = scoreRanks(vocabulary)
   const longest = longestOf(vocabulary)
-  return (word) => {
+  return function* (word) {
     const { starts, count } = characters(word)
     const ends = starts.slice(1)
-    const next = mergeSymbols(count, {
+    const next = yield* mergeSymbols(count, {
       rank(left, right) {
         const start = starts[left] as number
         const end = ends[right] as number
@@ -80,11 +91,11 @@ function scoreMerger(vocabulary: Vocabulary, encodeUncovered: Uncovered): WordEn
 function listMerger(vocabulary: Vocabulary, encodeUncovered: Uncovered): WordEncoder {
   const { plain } = vocabulary
   const { ranks, products } = readMerges(vocabulary)
-  return (word) => {
+  return function* (word) {
     const { starts, count } = characters(word)
     const symbols = new Int32Array(count)
     for (let at = 0; at < count; at++) symbols[at] = plain.get(word.slice(starts[at], starts[at + 1])) ?? -1
-    const next = mergeSymbols(count, {
+    const next = yield* mergeSymbols(count, {
       // What no token covers is in no merge: its -1 finds nothing.
       rank: (left, right) => ranks.get(symbols[left] as number, symbols[right] as number),
       join: (left, _right, rank) => {

@@ -3,6 +3,8 @@ import { createBpeEncoder } from './bpe.ts'
 import type { PlainEncoder } from './bpe.ts'
 import { createChatEncoder } from './chat.ts'
 import type { TokenizerDefinition } from './definition.ts'
+import { atOnce } from './pieces.ts'
+import type { InPieces } from './pieces.ts'
 import { createSpecialFinder } from './special-tokens.ts'
 import type { SpecialSpan } from './special-tokens.ts'
 import { createSpmEncoder } from './spm.ts'
@@ -42,44 +44,49 @@ export function createTokenizer(definition: TokenizerDefinition, needs: Tokenize
   const left = new Set(definition.strip_left)
   const right = new Set(definition.strip_right)
 
-  const encodeSpans = (text: string, spans: readonly SpecialSpan[], options: EncodeOptions): number[] => {
+  function* encodeSpans(text: string, spans: readonly SpecialSpan[], options: EncodeOptions): InPieces<number[]> {
     const ids: number[] = []
     if ((options.addBos ?? addsBos) && bos !== null) ids.push(bos)
     let done = 0
     // SentencePiece's prefix goes before text that begins, or that follows a special token (llama.cpp, `tokenize`).
     let prefix = spacePrefix
-    const plainUpTo = (end: number): void => {
+    function* plainUpTo(end: number): InPieces<void> {
       if (end <= done) return
       const piece = text.slice(done, end)
       const prefixed = scheme !== undefined && piece.startsWith(' ') ? piece : prefix + piece
-      encodePlain(form === undefined ? prefixed : prefixed.normalize(form), ids, options.most)
+      yield* encodePlain(form === undefined ? prefixed : prefixed.normalize(form), ids, options.most)
       prefix = ''
     }
     for (const [index, { id, start, end }] of spans.entries()) {
       if (ids.length > (options.most ?? Infinity)) return ids
-      plainUpTo(left.has(id) ? start - blanks(LAST_BLANKS, text.slice(done, start)) : start)
+      yield* plainUpTo(left.has(id) ? start - blanks(LAST_BLANKS, text.slice(done, start)) : start)
       ids.push(id)
       prefix = scheme === 'metaspace-first' ? '' : spacePrefix
       const next = spans[index + 1]?.start ?? text.length
       done = right.has(id) ? end + blanks(FIRST_BLANKS, text.slice(end, next)) : end
     }
-    plainUpTo(text.length)
+    yield* plainUpTo(text.length)
     if ((options.addEos ?? addsEos) && eos !== null) ids.push(eos)
     return ids
   }
+
+  const encodeText = (text: string, options: EncodeOptions): InPieces<number[]> => {
+    const wellFormed = text.toWellFormed()
+    const spans = finder.find(wellFormed, options.special === true ? everywhere : nowhere)
+    return encodeSpans(wellFormed, spans, options)
+  }
+  const encodeChat = createChatEncoder({ vocabulary, finder, encodeSpans, ...needs })
 
   return {
     vocabulary: vocabulary.size,
     bos,
     endTokens: vocabulary.endTokens,
-    encode(text, options = {}) {
-      const wellFormed = text.toWellFormed()
-      const spans = finder.find(wellFormed, options.special === true ? everywhere : nowhere)
-      return encodeSpans(wellFormed, spans, options)
-    },
+    encode: (text, options = {}) => atOnce(encodeText(text, options)),
+    encodePieces: (text, options = {}) => encodeText(text, options),
     decode: (ids, options = {}) => decodeIds(vocabulary, ids, options.special ?? false),
     bytes: (id, options = {}) => vocabulary.bytes(id, options.special ?? false).slice(),
     stream: (options = {}) => createTextStream(vocabulary, options.special ?? false),
-    encodeChat: createChatEncoder({ vocabulary, finder, encodeSpans, ...needs }),
+    encodeChat: (messages, options = {}) => atOnce(encodeChat(messages, options)),
+    encodeChatPieces: (messages, options = {}) => encodeChat(messages, options),
   }
 }

@@ -1,5 +1,6 @@
 /** What the rest of weft sees of a tokenizer. */
 import type { Clock } from '../../util/index.ts'
+import type { InPieces } from './pieces.ts'
 
 export interface ChatMessage {
   readonly role: string
@@ -77,6 +78,8 @@ export interface Tokenizer {
   readonly endTokens: ReadonlySet<number>
   /** Ids of a text; unpaired surrogates count as U+FFFD. The same text always has the same ids. */
   encode(text: string, options?: EncodeOptions): number[]
+  /** The same in steps of some milliseconds, for who serves others between them; a short text takes one. */
+  encodePieces(text: string, options?: EncodeOptions): InPieces<number[]>
   /**
    * Text of ids; bytes that are not UTF-8 become U+FFFD. A space that `add_space_prefix` has put after `bos` at the
    * start is taken away again. @throws UnknownTokenError
@@ -93,6 +96,8 @@ export interface Tokenizer {
    * @throws ChatTemplateError, ChatMessageError
    */
   encodeChat(messages: readonly ChatMessage[], options?: EncodeChatOptions): EncodedChat
+  /** The same in steps, as `encodePieces`; the template is rendered in the first. @throws ChatTemplateError, ChatMessageError */
+  encodeChatPieces(messages: readonly ChatMessage[], options?: EncodeChatOptions): InPieces<EncodedChat>
 }
 
 export interface TokenizerNeeds {

@@ -5,6 +5,7 @@
 import type { PlainEncoder } from './bpe.ts'
 import { TokenizerDefinitionError } from './errors.ts'
 import { MAX_UNIGRAM_PIECE } from './limits.ts'
+import { PIECE } from './pieces.ts'
 import { createNormalizer } from './normal-steps.ts'
 import type { Vocabulary } from './vocabulary.ts'
 import { wordCutter } from './word-cutter.ts'
@@ -35,10 +36,15 @@ export function createUnigramEncoder(vocabulary: Vocabulary): PlainEncoder {
     }
     return ids
   })
-  return (text, ids, most = Infinity) => {
+  return function* (text, ids, most = Infinity) {
+    let read = 0
     for (const word of cut(normalize(text))) {
       for (const id of encodeWord(word)) ids.push(id)
       if (ids.length > most) return
+      read += word.length
+      if (read < PIECE) continue
+      read = 0
+      yield
     }
   }
 }
