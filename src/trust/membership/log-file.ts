@@ -11,6 +11,8 @@ import { canonicalJson } from '../../util/index.ts'
 import { verify } from '../identity.ts'
 import type { EntrySigner } from './entry.ts'
 import { LogDamagedError, LogMovedError, LogRolledBackError, LogUnwritableError } from './errors.ts'
+import { createSegments, SEGMENT_ENTRIES, SEGMENT_TABLE } from './log-segments.ts'
+import type { Segments } from './log-segments.ts'
 import { MAX_FORKS } from './log-store.ts'
 import type { LogStore, StoredEntry, StoredFork, StoreChange } from './log-store.ts'
 import { headSchema } from './schema.ts'
@@ -26,14 +28,16 @@ const DOMAIN = 'weft membership anchor 1\n'
 const MAX_ANCHOR_BYTES = 4_096
 /** Another process of the home changes it for milliseconds. */
 const BUSY_MS = 5_000
+/** 256 KiB: less is not worth writing the file anew. */
+const LEAST_FREE_PAGES = 64
 
 export interface LogPlaces {
   readonly path: string
   readonly anchor: string
 }
 
-/** @throws LogDamagedError, LogRolledBackError */
-export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
+/** @param segment entries that are packed together. @throws LogDamagedError, LogRolledBackError */
+export function openLogFile(places: LogPlaces, signer: EntrySigner, segment = SEGMENT_ENTRIES): LogStore {
   const { path } = places
   const damaged = <T>(action: () => T): T => {
     try {
@@ -45,17 +49,20 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
       throw new LogDamagedError(path, (error as Error).message, error)
     }
   }
-  const database = damaged(() => openDurableDatabase(path, BUSY_MS, TABLES))
+  const database = damaged(() => openDurableDatabase(path, BUSY_MS, TABLES + SEGMENT_TABLE))
+  const segments = createSegments(database, segment)
   const hashAt = (height: number): string | undefined =>
     damaged(() => {
       const row = database.prepare('SELECT hash FROM entries WHERE height = ?').get(height)
-      return row === undefined ? undefined : String(row['hash'])
+      return row === undefined ? segments.hashAt(height) : String(row['hash'])
     })
   const size = (): number =>
     damaged(() => {
       const row = database.prepare('SELECT count(*) AS n, max(height) AS top FROM entries').get()
-      const [count, top] = [Number(row?.['n'] ?? 0), row?.['top'] ?? null]
-      if (count > 0 && top !== count - 1) throw new LogDamagedError(path, 'an entry is missing')
+      const [rows, top] = [Number(row?.['n'] ?? 0), row?.['top'] ?? null]
+      const count = segments.size() + rows
+      // what is packed lies before a checkpoint, which is not
+      if (count > 0 && (rows === 0 || top !== count - 1)) throw new LogDamagedError(path, 'an entry is missing')
       return count
     })
   try {
@@ -69,7 +76,7 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
     path,
     hashAt,
     size,
-    read: (from, limit) => damaged(() => readRows(database, from, limit)),
+    read: (from, limit) => damaged(() => readAll(database, segments, from, limit)),
     snapshot: () =>
       damaged(() => {
         const row = database.prepare('SELECT height, text FROM snapshot').get()
@@ -86,7 +93,7 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
     },
     change: (change) =>
       damaged(() => {
-        write(database, change, (before) => {
+        const isPacked = write(database, segments, change, (before) => {
           // under the lock of the file: what was decided on another log than this one might take an entry back
           if (before?.hash !== change.on?.hash) throw new LogMovedError(path)
           const last = change.entries.at(-1)
@@ -96,6 +103,7 @@ export function openLogFile(places: LogPlaces, signer: EntrySigner): LogStore {
             writeAnchor(places, signer, [before, after ?? before])
         })
         anchorAfter(database, places, signer)
+        if (isPacked) giveBack(database)
       }),
     beat: () =>
       damaged(() => {
@@ -123,19 +131,45 @@ function readRows(database: DatabaseSync, from: number, limit: number): StoredEn
   })
 }
 
+/** Packed ones come first, segment by segment. */
+function readAll(database: DatabaseSync, segments: Segments, from: number, limit: number): StoredEntry[] {
+  const all: StoredEntry[] = []
+  while (all.length < limit) {
+    const some = segments.read(from + all.length, limit - all.length)
+    if (some.length === 0) break
+    all.push(...some)
+  }
+  return all.length < limit ? [...all, ...readRows(database, from + all.length, limit - all.length)] : all
+}
+
+/** Room that packing has left in the file, where it is a quarter of it; a disk that is full keeps it as it is. */
+function giveBack(database: DatabaseSync): void {
+  const of = (pragma: string): number => Number(Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0] ?? 0)
+  const [free, pages] = [of('freelist_count'), of('page_count')]
+  if (free < LEAST_FREE_PAGES || free * 4 < pages) return
+  try {
+    database.exec('VACUUM')
+  } catch {
+    // what is free is used by the entries to come
+  }
+}
+
 function headOf(database: DatabaseSync): LogHead | undefined {
   const row = database.prepare('SELECT height, hash FROM entries ORDER BY height DESC LIMIT 1').get()
   return row === undefined ? undefined : { height: Number(row['height']), hash: String(row['hash']) }
 }
 
+/** @returns whether there is nothing left to be packed */
 function write(
   database: DatabaseSync,
+  segments: Segments,
   { from, entries, fork, snapshot }: StoreChange,
   check: (before: LogHead | undefined) => void,
-): void {
+): boolean {
   database.exec('BEGIN IMMEDIATE')
   try {
     check(headOf(database))
+    segments.cut(from)
     database.prepare('DELETE FROM entries WHERE height >= ?').run(from)
     database.prepare('DELETE FROM snapshot WHERE height >= ?').run(from)
     const insert = database.prepare('INSERT INTO entries VALUES (?, ?, ?)')
@@ -145,7 +179,10 @@ function write(
       database.exec('DELETE FROM snapshot')
       database.prepare('INSERT INTO snapshot VALUES (?, ?)').run(snapshot.height, snapshot.text)
     }
+    const kept = database.prepare('SELECT height FROM snapshot').get()
+    const isPacked = kept === undefined || segments.pack(Number(kept['height']), entries.length)
     database.exec('COMMIT')
+    return isPacked
   } catch (error) {
     undoTransaction(database)
     throw error
