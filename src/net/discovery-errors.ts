@@ -1,6 +1,7 @@
 /** Why a peer that was seen has not joined: thrown by `open`, and listed by `refusals()` with the same codes. */
 import { EXIT, WeftError } from '../errors.ts'
 import type { ErrorInfo } from '../errors.ts'
+import type { Membership } from './types.ts'
 
 export class OtherNetworkError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -189,6 +190,27 @@ export class RemovedPeerError extends WeftError {
   }
 }
 
+export class SelfRemovedError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-DSC-014',
+    title: 'Out of the cluster',
+    meaning: 'This peer is no member of its cluster any more, and speaks to nobody of it.',
+    remedy:
+      'weft cluster show says since when and why. To come back: a new identity (keys/identity.key away) and an invite.',
+    exit: EXIT.denied,
+    http: 403,
+  }
+
+  constructor(remote: string) {
+    super(SelfRemovedError.info, 'this peer is no member of the cluster any more', { details: { remote } })
+  }
+}
+
+/** Why nothing is said to a peer that `isRemoved`: it is out, or this one is, which then speaks to nobody. */
+export function removedError(membership: Pick<Membership, 'isRemoved'>, self: string, remote: string): WeftError {
+  return membership.isRemoved(self) ? new SelfRemovedError(remote) : new RemovedPeerError(remote)
+}
+
 export class NotMemberError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-DSC-011',
@@ -242,6 +264,7 @@ export const DISCOVERY_ERRORS: readonly ErrorInfo[] = [
   HelloFailedError.info,
   TooManyNewcomersError.info,
   RemovedPeerError.info,
+  SelfRemovedError.info,
   NotMemberError.info,
   PolicyKeepsOutError.info,
 ]

@@ -7,7 +7,7 @@ import { createArrivals } from './arrivals.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { Defence } from './defence.ts'
 import type { Dialler } from './dialler.ts'
-import { NotAdmittedError, PeerBannedError, PolicyKeepsOutError, RemovedPeerError } from './discovery-errors.ts'
+import { NotAdmittedError, PeerBannedError, PolicyKeepsOutError, removedError } from './discovery-errors.ts'
 import { isRelayed, remoteAddress } from './link-view.ts'
 import type { Link, Links } from './links.ts'
 import type { Refuser } from './refuser.ts'
@@ -15,6 +15,7 @@ import type { Serving } from './serving.ts'
 import type { Membership } from './types.ts'
 
 interface GuardNeeds {
+  readonly self: string
   readonly clock: Clock
   readonly logger: Logger
   readonly telemetry?: Pick<Telemetry, 'count'> | undefined
@@ -58,7 +59,7 @@ export function createGuard(needs: GuardNeeds): Guard {
   const arrivals = createArrivals(needs)
   const isRemoved = (peer: string): boolean => membership.isRemoved(peer)
   const whyNot = (peer: string): Error => {
-    if (isRemoved(peer)) return new RemovedPeerError(peer)
+    if (isRemoved(peer)) return removedError(membership, needs.self, peer)
     const rule = membership.keptOutBy?.(peer)
     return rule === undefined ? new NotAdmittedError(peer, 'not any more') : new PolicyKeepsOutError(peer, rule)
   }
@@ -101,8 +102,8 @@ export function createGuard(needs: GuardNeeds): Guard {
     keepsOut(peer, { remoteAddr }) {
       if (!isRemoved(peer)) return false
       const address = remoteAddr.toString()
-      telemetry?.count('members_refused')
-      refuser.refuse(peer, parseAddress(address)?.plain ?? address, new RemovedPeerError(peer))
+      if (!isRemoved(needs.self)) telemetry?.count('members_refused')
+      refuser.refuse(peer, parseAddress(address)?.plain ?? address, removedError(membership, needs.self, peer))
       return true
     },
   }

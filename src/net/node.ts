@@ -77,7 +77,7 @@ class WeftNetwork implements Network {
     this.#admission = createAdmission({ ...init, isCluster: init.cluster !== undefined, approved: init.approved ?? [] })
     this.#vitals = new Vitals({ ...this.#needs, lane: (link) => this.#serving.tryLane(link, PING_PROTOCOL) })
     const parts = (): GuardParts => ({ links: this.#links, serving: this.#serving, dialler: this.#dialler })
-    this.#guard = createGuard({ ...this.#needs, ...init, refuser: this.#refuser, parts })
+    this.#guard = createGuard({ ...this.#needs, ...init, self: this.id, refuser: this.#refuser, parts })
     this.#links = this.#createLinks()
     this.#reacher = createReacher({
       ...this.#needs,

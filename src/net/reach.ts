@@ -10,7 +10,7 @@ import { CIRCUIT_PROTOCOL, KNOCK_PROTOCOL } from './circuit-wire.ts'
 import { DIAL_WAIT_MS, HELLO_WAIT_MS, GUEST_LIMITS, MEMBER_LIMITS, PATH_TIMES } from './constants.ts'
 import type { RelayLimits } from './constants.ts'
 import type { Reacher } from './dial.ts'
-import { PeerUnreachableError, RemovedPeerError } from './discovery-errors.ts'
+import { PeerUnreachableError, removedError } from './discovery-errors.ts'
 import { NetworkStoppedError } from './errors.ts'
 import type { Dialler } from './dialler.ts'
 import { dialAddresses, remoteAddress } from './link-view.ts'
@@ -76,8 +76,8 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
       !admission.isDenied(peer) && init.membership.admits(peer, newcomer ? 'enrol' : 'connect'),
     turnedAway: (peer, address) => {
       if (!init.membership.isRemoved(peer)) return
-      needs.telemetry?.count('members_refused')
-      needs.refuser.refuse(peer, address, new RemovedPeerError(peer))
+      if (!init.membership.isRemoved(needs.self)) needs.telemetry?.count('members_refused')
+      needs.refuser.refuse(peer, address, removedError(init.membership, needs.self, peer))
     },
     dialRelay: async (peer, addresses, signal) => {
       const ways = addresses.map((address) => withPeer(address, peer))

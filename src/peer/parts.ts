@@ -11,7 +11,7 @@ import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
 import { createLogger, createRotatingFile, createTelemetry } from '../telemetry/index.ts'
 import type { Logger, LogLevel, Telemetry } from '../telemetry/index.ts'
-import { checkKeyModes, loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
+import { checkFolderModes, checkKeyModes, loadNetworkKey, loadOrCreateIdentity } from '../trust/index.ts'
 import type { Identity, Role } from '../trust/index.ts'
 import { systemClock, systemRandom } from '../util/index.ts'
 import type { Clock, RandomSource } from '../util/index.ts'
@@ -121,7 +121,10 @@ export async function lowerParts(
   const { clock, machine, random } = needs
   const file = createRotatingFile({ path: join(paths.logs, init.offline === true ? 'weft-local.log' : 'weft.log') })
   undo.push(() => file.close())
-  if (init.offline !== true) await checkKeyModes(paths.keys)
+  if (init.offline !== true) {
+    await checkFolderModes([paths.root, paths.keys])
+    await checkKeyModes(paths.keys)
+  }
   const identity = await loadOrCreateIdentity({ directory: paths.keys, passphrase: init.passphrase })
   const logger = createLogger({
     name: init.name ?? nameOf(identity.id),

@@ -23,6 +23,29 @@ export class LooseKeyFileError extends WeftError {
   }
 }
 
+/** Whoever may write to a folder may put other keys into it, and other folders into a home. */
+export class LooseFolderError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-TRU-006',
+    title: 'Folder of keys open to others',
+    meaning:
+      'Other users of this machine may write to the mesh home or its keys, and so put other keys there; nothing is read from it like that.',
+    remedy:
+      'Close it: chmod 700 FOLDER. If others had access, look whether keys and policy are still yours: weft doctor --security.',
+    exit: EXIT.denied,
+    http: 500,
+  }
+
+  constructor(path: string, mode: number) {
+    const octal = (mode & 0o777).toString(8).padStart(4, '0')
+    super(LooseFolderError.info, `the folder ${path} may be written to by other users`, {
+      why: `its mode is ${octal}`,
+      hint: `chmod 700 ${path}`,
+      details: { path, mode: octal },
+    })
+  }
+}
+
 /** A key file that does not hold a key; it is never replaced by a new one in silence. */
 export class DamagedKeyFileError extends WeftError {
   static readonly info: ErrorInfo = {
@@ -93,6 +116,7 @@ export class KeyFileExistsError extends WeftError {
 
 export const TRUST_ERRORS: readonly ErrorInfo[] = [
   LooseKeyFileError.info,
+  LooseFolderError.info,
   DamagedKeyFileError.info,
   KeyFileAccessError.info,
   MissingKeyFileError.info,

@@ -26,7 +26,7 @@ export {
   TooManyAttemptsError,
   WrongPassphraseError,
 } from './key-errors.ts'
-export { checkKeyModes, keyStatus, sealKeys, unsealKeys } from './key-folder.ts'
+export { checkFolderModes, checkKeyModes, keyStatus, sealKeys, unsealKeys } from './key-folder.ts'
 export type { KeyStatus } from './key-folder.ts'
 export { readPassphraseFile } from './passphrase.ts'
 export { isSealed, openKeyFile, openSealed, sealKey } from './sealed-key.ts'

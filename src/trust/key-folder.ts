@@ -2,7 +2,7 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic } from '../store/index.ts'
-import { KeyFileAccessError, LooseKeyFileError } from './errors.ts'
+import { KeyFileAccessError, LooseFolderError, LooseKeyFileError } from './errors.ts'
 import { readKeyFile } from './key-file.ts'
 import { NothingToSealError } from './key-errors.ts'
 import { isSealed, openSealed, sealedOwner, sealKey } from './sealed-key.ts'
@@ -16,6 +16,23 @@ export interface KeyStatus {
   readonly sealed: boolean
   /** Of a sealed key: whose it is. */
   readonly of: string | null
+}
+
+/** Of what others may do: write, without the bit that lets each remove their own alone. */
+const OTHERS_WRITE = 0o002
+const STICKY = 0o1000
+
+/**
+ * Nobody but its owner, and the group that its owner gave it to, may put files there or take them away.
+ * @throws LooseFolderError
+ */
+export async function checkFolderModes(folders: readonly string[]): Promise<void> {
+  if (process.platform === 'win32') return
+  for (const folder of folders) {
+    const stats = await lstat(folder).catch(() => undefined)
+    if (stats === undefined || (stats.mode & OTHERS_WRITE) === 0 || (stats.mode & STICKY) !== 0) continue
+    throw new LooseFolderError(folder, stats.mode)
+  }
 }
 
 /** Every file in it is for its owner alone. @throws LooseKeyFileError, KeyFileAccessError */

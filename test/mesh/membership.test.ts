@@ -107,6 +107,18 @@ describe('a member that is removed', () => {
     expect([knows(a, r), refusal(a, r)]).toEqual([false, 'WEFT-DSC-010'])
   })
 
+  test('and knows it says so of itself, and not of those who come', async () => {
+    const { cluster, others, copy } = members(2)
+    const stale = copy(0)
+    const out = copy(1)
+    cluster.revoke(others[1]!.id, 'lost')
+    await out.merge(cluster.log.entries(3, 1))
+    const [s, r] = [await up(stale, others[0]!), await up(out, others[1]!)]
+    meets(s, r)
+    await until(() => refusal(r, s) !== undefined)
+    expect([refusal(r, s), r.counted['members_refused'] ?? 0]).toEqual(['WEFT-DSC-014', 0])
+  })
+
   test('is refused through a relay that has not heard, by an end that has; a member comes that way', async () => {
     const { cluster, founder, others, copy } = members(3)
     const stale = [copy(0), copy(1), copy(2)] as const

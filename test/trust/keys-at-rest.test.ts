@@ -1,10 +1,11 @@
 /** Keys under a passphrase: nothing of them on the disk, three tries, nothing changed by a failure. */
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { SCRYPT } from '../../src/store/index.ts'
 import {
+  checkFolderModes,
   checkKeyModes,
   createNetworkKey,
   identityOwner,
@@ -141,4 +142,21 @@ test('a keys folder with a file that others may read is found, whichever it is',
   expect(await codeOf(() => checkKeyModes(directory))).toBe('done')
   await writeFile(join(directory, 'audit.anchor'), 'x', { mode: 0o640 })
   expect(await codeOf(() => checkKeyModes(directory))).toBe('WEFT-TRU-001')
+})
+
+test('a home, or its keys, that all may write to is not used; one for its owner and group is', async () => {
+  const keys = join(directory, 'keys')
+  await mkdir(keys)
+  const codeWith = async (home: number, inner: number): Promise<string> => {
+    await chmod(directory, home)
+    await chmod(keys, inner)
+    return codeOf(() => checkFolderModes([directory, keys]))
+  }
+  expect(await codeWith(0o700, 0o700)).toBe('done')
+  expect(await codeWith(0o775, 0o755)).toBe('done')
+  expect(await codeWith(0o700, 0o777)).toBe('WEFT-TRU-006')
+  expect(await codeWith(0o777, 0o700)).toBe('WEFT-TRU-006')
+  // as in /tmp: nobody can take away what others have put there
+  expect(await codeWith(0o1777, 0o700)).toBe('done')
+  expect(await codeOf(() => checkFolderModes([join(directory, 'not-there')]))).toBe('done')
 })

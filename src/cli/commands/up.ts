@@ -103,7 +103,9 @@ function tell({ out }: CommandContext, peer: Peer, { event, data }: PeerEvent): 
   const field = (name: string): string | undefined => (typeof data[name] === 'string' ? data[name] : undefined)
   const id = field('peer') ?? field('id')
   const known = peer.status().peers.find((other) => other.id === id)?.name
-  const who = field('name') ?? known ?? (id === undefined ? (field('address') ?? 'somebody') : shortId(id))
+  // one that was never joined has told no name
+  const name = [field('name'), known].find((one) => one !== undefined && one !== '')
+  const who = name ?? (id === undefined ? (field('address') ?? 'somebody') : shortId(id))
   const [why, code] = [field('why'), field('code')]
   out.note(printable(`${who} ${text}${why === undefined ? '' : `: ${why}`}${code === undefined ? '' : `  ${code}`}`))
 }

@@ -7,6 +7,7 @@ import { RESTORING } from '../../store/index.ts'
 import {
   auditPlaces,
   checkAuditFile,
+  checkFolderModes,
   checkKeyModes,
   identityOwner,
   keyStatus,
@@ -26,11 +27,19 @@ const OLD_DAYS = 30
 const MAX_AUDIT_BYTES = 1 << 30
 
 export const checkModes: Check = async ({ home }) => {
-  await checkKeyModes(join(home, 'keys'))
+  const keys = join(home, 'keys')
+  await checkFolderModes([home, keys])
+  await checkKeyModes(keys)
   const stats = await lstat(home).catch(() => undefined)
   const mode = (stats?.mode ?? 0o700) & 0o777
   if ((mode & 0o077) === 0) return [ok('key-modes', 'keys and home are for their owner alone')]
-  return [warn('key-modes', `the home has mode 0${mode.toString(8)}: others may look into it`, `chmod 700 ${home}`)]
+  return [
+    warn(
+      'key-modes',
+      `the home has mode 0${mode.toString(8)}: others may ${(mode & 0o022) === 0 ? 'look into it' : 'change it'}`,
+      `chmod 700 ${home}`,
+    ),
+  ]
 }
 
 export const checkEncryption: Check = async ({ home }) => {
