@@ -9,7 +9,7 @@ import type { PolicyProblem } from './errors.ts'
 import { JsonTextError, parsePlacedJson } from './json-text.ts'
 import type { PlacedJson } from './json-text.ts'
 import { knownKeys, policySchema } from './schema.ts'
-import type { PolicyDocument } from './schema.ts'
+import { POLICY_ACTIONS } from './types.ts'
 import type { PolicyAction } from './types.ts'
 
 /** Mistakes that are told at once. */
@@ -19,12 +19,13 @@ const MAX_PROBLEMS = 20
 export function readPolicy(text: string, path: string): Policy {
   const placed = placedOf(text, path)
   const parsed = policySchema.safeParse(placed.value)
-  const problems = parsed.success
-    ? wrongNames(parsed.data, placed)
+  const misshapen = parsed.success
+    ? []
     : // A name that is not known explains one that is missing.
       parsed.error.issues
         .toSorted((left, right) => Number(isUnknown(right)) - Number(isUnknown(left)))
         .flatMap((issue) => problemsOf(issue, placed))
+  const problems = [...misshapen, ...wrongNames(placed)]
   if (problems.length > 0 || !parsed.success) throw new PolicyFileError(path, problems.slice(0, MAX_PROBLEMS))
   return compilePolicy(parsed.data, createHash('sha256').update(text).digest('hex'))
 }
@@ -64,7 +65,12 @@ function problemsOf(issue: z.core.$ZodIssue, placed: PlacedJson): PolicyProblem[
       return problemsOf({ ...deepest, path: [...issue.path, ...deepest.path] }, placed)
     return [{ ...where, message: `${name}: expected "nothing", or what may leave and to whom` }]
   }
-  return [{ ...where, message: `${name}: ${issue.message}` }]
+  const zone = issue.path.at(-1) === 'zone' ? meantZone(valueAt(placed.value, issue.path)) : ''
+  return [{ ...where, message: `${name}: ${issue.message}${zone}` }]
+}
+
+function meantZone(given: unknown): string {
+  return typeof given === 'string' ? meant(given, Intl.supportedValuesOf('timeZone')) : ''
 }
 
 function meant(word: string, known: readonly string[]): string {
@@ -85,34 +91,47 @@ const SPEAKS_OF: Readonly<Record<string, readonly PolicyAction[]>> = {
   minimum: ['train'],
 }
 
-/** Groups that nobody has declared, and rules of one name. */
-function wrongNames(document: PolicyDocument, placed: PlacedJson): PolicyProblem[] {
-  const groups = Object.keys(document.groups ?? {})
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** Groups that nobody has declared, and rules of one name; of what has other mistakes too, as far as it can be read. */
+function wrongNames(placed: PlacedJson): PolicyProblem[] {
+  const { groups: declared, egress, rules } = objectOf(placed.value)
+  const groups = Object.keys(objectOf(declared))
   const problems: PolicyProblem[] = []
-  const look = (names: readonly string[] | undefined | 'nothing', path: readonly PropertyKey[]): void => {
-    if (names === undefined || names === 'nothing') return
-    for (const [index, name] of names.entries()) {
-      if (!name.startsWith('@') || groups.includes(name.slice(1))) continue
+  const look = (names: unknown, path: readonly PropertyKey[]): void => {
+    for (const [index, name] of listOf(names).entries()) {
+      if (typeof name !== 'string' || !name.startsWith('@') || groups.includes(name.slice(1))) continue
       const message = `there is no group "${name}"${meant(name.slice(1), groups)}`
       problems.push({ ...placed.placeOf([...path, index]), message })
     }
   }
-  if (typeof document.egress === 'object')
-    for (const [kind, names] of Object.entries(document.egress)) look(names, ['egress', kind])
-  for (const [index, rule] of document.rules.entries()) {
-    for (const action of rule.allow ?? rule.deny ?? []) {
-      const idle = Object.keys(rule).find((key) => key in SPEAKS_OF && !SPEAKS_OF[key]!.includes(action))
+  for (const [kind, names] of Object.entries(objectOf(egress))) look(names, ['egress', kind])
+  const seen = new Set<unknown>()
+  for (const [index, value] of listOf(rules).entries()) {
+    const rule = objectOf(value)
+    for (const action of listOf(rule['allow'] ?? rule['deny'])) {
+      const idle = Object.keys(rule).find((key) => isIdle(key, action))
       if (idle === undefined) continue
-      const message = `"${action}" knows nothing of "${idle}": give it a rule of its own`
+      const message = `"${String(action)}" knows nothing of "${idle}": give it a rule of its own`
       problems.push({ ...placed.placeOfKey(['rules', index], idle), message })
     }
-  }
-  const seen = new Set<string>()
-  for (const [index, rule] of document.rules.entries()) {
-    look(rule.peers, ['rules', index, 'peers'])
-    if (seen.has(rule.name))
-      problems.push({ ...placed.placeOf(['rules', index, 'name']), message: `two rules are named "${rule.name}"` })
-    seen.add(rule.name)
+    look(rule['peers'], ['rules', index, 'peers'])
+    const { name } = rule
+    if (typeof name !== 'string') continue
+    if (seen.has(name))
+      problems.push({ ...placed.placeOf(['rules', index, 'name']), message: `two rules are named "${name}"` })
+    seen.add(name)
   }
   return problems
+}
+
+function isIdle(key: string, action: unknown): boolean {
+  const known = POLICY_ACTIONS.find((one) => one === action)
+  return known !== undefined && Object.hasOwn(SPEAKS_OF, key) && !SPEAKS_OF[key]!.includes(known)
 }

@@ -324,6 +324,22 @@ describe('a policy file with a mistake', () => {
     )
   })
 
+  test('tells of names that do not fit beside what has another form', () => {
+    const said = problems(
+      whole(
+        '{ "name": "x", "alow": ["fetch"] }, { "name": "x", "allow": ["connect"], "models": ["a"], "peers": ["@all", "12D3"] }',
+      ),
+    ).map(({ message }) => message)
+    for (const part of [
+      '"alow"',
+      'two rules are named "x"',
+      'knows nothing of "models"',
+      '"@all"',
+      'a PeerId or "@group"',
+    ])
+      expect(said.filter((message) => message.includes(part))).toHaveLength(1)
+  })
+
   test('any change of a byte gives a policy or a coded error, never another one', () => {
     const text = whole(
       '{ "name": "x", "allow": ["fetch"], "models": ["a*"], "hours": { "from": "08:00", "to": "18:00" } }',
