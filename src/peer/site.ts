@@ -191,9 +191,9 @@ export class Site {
     if (!decision.allow) throw new PolicyRefusedError(request, decision)
   }
 
-  /** Connections and relaying; what else a peer may is asked where the model is known. */
+  /** Connections and relaying; what else a peer may is asked where the model is known. Its own records come back to it. */
   admits(peer: string, purpose: string): boolean {
-    if (purpose !== 'connect' && purpose !== 'relay') return true
+    if (peer === this.#needs.identity.id || (purpose !== 'connect' && purpose !== 'relay')) return true
     return this.decide({ action: purpose, peer }).allow
   }
 

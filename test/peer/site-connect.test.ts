@@ -3,8 +3,13 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { homePaths, prepareHome } from '../../src/peer/home.ts'
 import { createPeer } from '../../src/peer/index.ts'
 import type { LocalPeer } from '../../src/peer/index.ts'
+import { Site } from '../../src/peer/site.ts'
+import { createTelemetry } from '../../src/telemetry/index.ts'
+import { auditPlaces, loadOrCreateIdentity, readAuditRows } from '../../src/trust/index.ts'
+import { systemClock, systemRandom } from '../../src/util/index.ts'
 import { foundClusterHomes } from './support/cluster-homes.ts'
 
 const WAIT = { timeout: 30_000, interval: 50 }
@@ -65,3 +70,27 @@ it('says so to a member, with the rule at the site alone, and lets it in when th
   await vi.waitFor(() => expect(refusalOf(visitor, ids[0]!)).toMatchObject({ code: 'WEFT-DSC-013' }), WAIT)
   expect(isConnected(lab, ids[0]!)).toBe(true)
 }, 120_000)
+
+it('is not asked about this peer itself: what it has said comes back to it, whatever others may', async () => {
+  const paths = homePaths(join(folder, 'alone'), {})
+  await prepareHome(paths)
+  const policy = JSON.stringify({ schema: 'weft.policy/1', rules: [] })
+  await writeFile(join(paths.root, 'policy.json'), policy, { mode: 0o600 })
+  const [clock, random] = [systemClock(), systemRandom()]
+  const quiet = (): void => undefined
+  const site = await Site.open({
+    clock,
+    random,
+    paths,
+    identity: await loadOrCreateIdentity({ directory: paths.keys }),
+    logger: { warn: quiet, error: quiet, info: quiet },
+    telemetry: createTelemetry({ clock }),
+    online: false,
+    roleOf: () => 'member',
+  })
+  const self = (await loadOrCreateIdentity({ directory: paths.keys })).id
+  expect([site.admits(self, 'connect'), site.admits('another', 'connect')]).toEqual([true, false])
+  site.close()
+  const written = readAuditRows(auditPlaces(paths.root).path).rows.map(({ content }) => String(content))
+  expect(written.filter((text) => text.includes('decision.connect'))).toEqual([expect.stringContaining('another')])
+})
