@@ -43,8 +43,8 @@ interface Sent {
 /** A round after that of the statistics, and what crossed of it. @param isOld who knows float64 alone */
 async function rounds(
   changes: object,
-  isOld: (fleetMember: Member) => boolean = () => false,
-): Promise<{ fleet: Fleet; sent: readonly Sent[]; stop(): Promise<void> }> {
+  isOld: (member: Member) => boolean = () => false,
+): Promise<{ fleet: Fleet; sent: readonly Sent[]; stop: () => Promise<void> }> {
   const folder = temporaryFolder()
   const sent: Sent[] = []
   const fleet = await createFleet({
@@ -62,7 +62,7 @@ async function rounds(
   return {
     fleet,
     sent,
-    async stop() {
+    stop: async () => {
       await fleet.stop()
       rmSync(folder, { recursive: true, force: true })
     },
@@ -97,7 +97,6 @@ test('where each update is seen, all of them cross as float32 too', async () => 
 })
 
 test('a peer that knows float64 alone is understood as a member and as an aggregator, and all sign the same', async () => {
-  // The second of the job's members: of three rounds and the statistics it aggregates some, or none; both are right.
   const { fleet, sent, stop } = await rounds({}, ({ site }) => site === 'site-1')
   try {
     expect(sizes(sent, 'result')).toEqual([8 * PARAMETERS + WIDE])
