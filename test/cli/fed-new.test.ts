@@ -15,3 +15,12 @@ test('weft fed new --buffer writes a plan of asynchronous rounds, and says with 
   const plan = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
   expect([plan['strategy'], plan['buffer']]).toEqual([{ name: 'fedbuff', server_lr: 1 }, { cohort: 7 }])
 })
+
+test('weft fed new --gossip writes a plan without a common model, and says among whom a site is hidden', async () => {
+  const path = join(folder, 'gossip.json')
+  const made = await call(['fed', 'new', '--gossip', '4', '-o', path])
+  expect([made.status, made.stdout.trim()]).toEqual([0, path])
+  expect(made.stderr).toMatch(/hidden among its group, not among all/)
+  expect(made.stderr).toMatch(/mixes with 3 of 4 sites that stay/)
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ gossip: { group: 4 }, strategy: { name: 'fedavg' } })
+})

@@ -1,6 +1,7 @@
 /** What other peers ask of this one: documents about jobs, and its part as an aggregator. */
 import { JobRefusedError, JobUnknownError, RoundAbortedError } from '../plan/errors.ts'
 import type { Coordinator } from '../rounds/coordinator.ts'
+import type { GossipHost } from '../rounds/gossip-host.ts'
 import type { Message, Pipe } from '../rounds/pipe.ts'
 import { bodyOf, sendRefusal } from '../rounds/wire.ts'
 import { documentOf } from './asking.ts'
@@ -12,6 +13,8 @@ const FIRST_MS = 10_000
 
 interface Running {
   readonly coordinator: Coordinator
+  /** Where the plan is a gossip. */
+  readonly gossip?: { readonly host: GossipHost } | undefined
   readonly standing: { readonly base: number }
 }
 
@@ -34,7 +37,10 @@ export async function answerPipe(answering: Answering, pipe: Pipe): Promise<void
     const hello = bodyOf('hello', message)
     const running = answering.running.get(hello.job)
     if (running !== undefined) {
-      await running.coordinator.accept(pipe, hello)
+      if (hello.gossip === undefined) await running.coordinator.accept(pipe, hello)
+      else if (running.gossip === undefined)
+        await sendRefusal(pipe, new JobRefusedError(hello.job, 'it has one model'), false)
+      else await running.gossip.host.accept(pipe, hello)
       return
     }
     const error = new RoundAbortedError(hello.next, 'hello', 'this peer takes no part in the job now')

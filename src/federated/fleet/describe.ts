@@ -66,7 +66,7 @@ export function describeJob(
     approved: site.approved?.plan_hash === offer.plan_hash,
     joined: [...joins.values()].map(({ peer, site: of }) => ({ peer, site: of })),
     members,
-    round: standing === undefined ? 0 : Math.floor(standing.state.done / sumsOfEach),
+    round: running?.gossip?.step ?? (standing === undefined ? 0 : Math.floor(standing.state.done / sumsOfEach)),
     rounds,
     stage: running?.stage ?? null,
     aggregator: running?.aggregator ?? null,

@@ -10,6 +10,7 @@ import type { JobPlan } from '../plan/job-plan.ts'
 import { checkClusterSites } from '../plan/clusters.ts'
 import { checkBears, checkBuckets } from '../plan/robust.ts'
 import { checkCohort } from '../plan/buffer.ts'
+import { checkGossipSites } from '../plan/gossip.ts'
 import { checkMembers } from '../plan/sharing.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
@@ -95,6 +96,7 @@ function checkSites(plan: JobPlan, members: readonly Join[]): void {
   }
   checkBears(plan, members.length)
   checkCohort(plan, members.length)
+  checkGossipSites(plan, members.length)
   checkClusterSites(
     plan,
     members.map(({ site }) => site),

@@ -9,6 +9,7 @@ import type { Clock, RandomSource } from '../../util/index.ts'
 import { JobRefusedError, JobStateError, PlanChangedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { extentOf } from '../plan/job-plan.ts'
+import type { FedPlan } from '../plan/schema.ts'
 import { readFedData } from '../plan/read-plan.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
@@ -31,6 +32,7 @@ import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
 import type { TestHooks } from './hooks.ts'
 import { RoundNotes } from './round-notes.ts'
+import { RunningGossip } from './running-gossip.ts'
 import { SignedResults } from './signed-results.ts'
 import type { SignedResult } from './signed-results.ts'
 import { partInRound } from './taking-part.ts'
@@ -73,6 +75,8 @@ export class RunningJob {
   #trainer: LocalTrainer | undefined
   #loop: MemberLoop | undefined
   #site: Site | undefined
+  /** Where the plan is one: it begins once the statistics are there. */
+  gossip: RunningGossip | undefined
   /** In place of trainer and site where the plan is an analysis. */
   analysis: AnalysisSite | undefined
   #error: Error | undefined
@@ -98,18 +102,14 @@ export class RunningJob {
       weights: () => this.weights(),
       note: (event, facts) => this.#note(event, facts),
     })
-    this.coordinator = new Coordinator({
-      clock: needs.clock,
-      self: needs.self,
-      job: view,
-      standing,
-      admits: needs.admits,
-      isPresent: needs.isPresent,
-      times: COORDINATOR_TIMES,
-      log: (event, facts) => this.#note(event, facts),
-      filter: needs.hooks.filter,
-      keep: this.#keeper(),
-    })
+    this.coordinator = new Coordinator({ ...this.#forOthers(), keep: this.#keeper() })
+  }
+
+  #forOthers(): CoordinatorNeeds {
+    const { clock, self, admits, isPresent, hooks } = this.#needs
+    const { view: job, standing } = this
+    const log = (event: string, facts: Record<string, unknown>): void => this.#note(event, facts)
+    return { clock, self, job, standing, admits, isPresent, times: COORDINATOR_TIMES, log, filter: hooks.filter }
   }
 
   /** @throws PlanChangedError, JobRefusedError, and what reading data throws */
@@ -147,23 +147,30 @@ export class RunningJob {
   }
 
   get isOver(): boolean {
-    return this.view.isOver(this.standing.current.state) && this.standing.isCertified
+    const isOver = this.view.isOver(this.standing.current.state) && this.standing.isCertified
+    return isOver && this.gossip?.loop.isOver !== false
+  }
+
+  /** The part that is under way: what all do together, or the gossip after it. */
+  get #active(): MemberLoop | RunningGossip['loop'] | undefined {
+    const isGossip = this.gossip !== undefined && this.#loop?.stage === 'over'
+    return isGossip ? this.gossip?.loop : this.#loop
   }
 
   get stage(): string {
     if (this.#error !== undefined) return 'refused'
     if (this.isOver) return 'over'
     if (this.#held !== undefined) return 'held by the policy'
-    return this.#loop?.stage ?? 'aggregates alone'
+    return this.#active?.stage ?? 'aggregates alone'
   }
 
   /** Whom the round waits for: known here where this peer aggregates, else as whoever does says. */
   get waiting(): Waiting | undefined {
-    return this.coordinator.waiting ?? this.#loop?.waiting
+    return this.coordinator.waiting ?? this.gossip?.waiting ?? this.#loop?.waiting
   }
 
   get aggregator(): string | undefined {
-    return this.#loop?.aggregator
+    return this.#active?.aggregator
   }
 
   async #openSite(path: string): Promise<void> {
@@ -172,25 +179,39 @@ export class RunningJob {
     const site = await this.#siteOf(data)
     const dataset = data.data.dataset ?? data.data.site
     const part = partInRound(this.folder.offer.author, this.view, dataset, site.records)
-    this.#loop = new MemberLoop({
+    const common = {
       clock,
       random,
       self,
-      job: this.view,
       standing: this.standing,
-      site,
       ledger,
-      dataset,
       connect: this.#needs.connect,
-      progress: this.#needs.progress,
       admits: this.#needs.admits,
-      connected: this.#needs.isPresent,
       permit: () => this.#permitted(part),
       times: MEMBER_TIMES,
-      log: (event, facts) => this.#note(event, facts),
+      log: (event: string, facts: Record<string, unknown>) => this.#note(event, facts),
+      before: this.#needs.hooks.before,
+    }
+    if (this.view.gossip !== undefined && this.#site !== undefined) {
+      this.gossip = await RunningGossip.open({
+        ...common,
+        host: this.#forOthers(),
+        path: this.folder.path,
+        job: this.view as JobView<FedPlan>,
+        site: this.#site,
+        note: (event, facts) => this.#note(event, facts),
+        events: () => this.folder.events(),
+      })
+    }
+    this.#loop = new MemberLoop({
+      ...common,
+      job: this.view,
+      site,
+      dataset,
+      progress: this.#needs.progress,
+      connected: this.#needs.isPresent,
       applied: (before, facts) => this.#notes.applied(before, facts),
       noted: () => this.#notes.standing(),
-      before: this.#needs.hooks.before,
       signed: (result) => this.#keepSigned(result),
       told: (sum) => this.transcripts?.told(this.folder.id, sum) ?? Promise.resolve(),
     })
@@ -238,12 +259,16 @@ export class RunningJob {
     if (loop === undefined) return
     const { self, watch } = this.#needs
     this.#unwatch = this.view.peers.filter((peer) => peer !== self.id).map((peer) => watch(peer))
-    this.#ended = loop.run().then(
+    const all = async (): Promise<void> => {
+      await loop.run()
+      await this.gossip?.run()
+    }
+    this.#ended = all().then(
       () => this.#over({ rounds: extentOf(this.view.plan).rounds }),
       (error: unknown) => {
         if (this.#stopped) return
         this.#error = error as Error
-        this.#note('site.refused', { stage: loop.failedIn, ...factsOf(error) })
+        this.#note('site.refused', { stage: this.#active?.failedIn, ...factsOf(error) })
       },
     )
   }
@@ -262,6 +287,7 @@ export class RunningJob {
     this.#loop?.stop()
     this.#abort.abort(new Error('the job was stopped here'))
     this.coordinator.stop()
+    this.gossip?.stop()
     await this.#ended.catch(() => undefined)
     await this.#trainer?.close()
   }
@@ -270,7 +296,8 @@ export class RunningJob {
   async weights(): Promise<{ readonly site: Site; readonly weights: Float32Array } | undefined> {
     const { state } = this.standing.current
     if (this.#site === undefined || state.pooled === null) return undefined
-    return { site: this.#site, weights: await this.#site.weights(state, this.standing.memory) }
+    const own = this.gossip?.model
+    return { site: this.#site, weights: own ?? (await this.#site.weights(state, this.standing.memory)) }
   }
 
   #note(event: string, facts: Record<string, unknown>): void {

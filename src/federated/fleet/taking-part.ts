@@ -69,6 +69,7 @@ function termsOf(plan: JobPlan): Pick<TakingPart, 'epsilon' | 'delta' | 'masked'
 function leastMembers(plan: JobPlan): number {
   const { sites } = minimumOf(plan)
   if (!isAnalysis(plan) && plan.strategy.name === 'bucketed') return leastOfGroup(Number(plan.strategy['group']))
+  if (!isAnalysis(plan) && plan.gossip !== undefined) return Math.max(leastOfGroup(plan.gossip.group), sites)
   return isMasked(plan) ? Math.max(3, sites) : sites
 }
 

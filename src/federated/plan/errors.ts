@@ -214,6 +214,25 @@ export class SumLostError extends WeftError {
   }
 }
 
+/** Too few of a group are there: nothing of it leaves a site, and each goes on with its own model. */
+export class GossipGroupError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-088',
+    title: 'Group of a round too small',
+    meaning:
+      'Fewer members of a gossip group are there than its secure sum takes. Nothing of it was sent; each of them goes on with its own model.',
+    remedy:
+      'The next round deals other groups. Larger groups lose more members without being left out: "gossip":{"group":N}.',
+    exit: EXIT.noResources,
+    http: 409,
+  }
+  constructor(group: string, here: number, least: number) {
+    super(GossipGroupError.info, `${group}: ${here} members are there, and ${least} are the least`, {
+      details: { group, here, least },
+    })
+  }
+}
+
 export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   FedPlanError.info,
   PlanChangedError.info,
@@ -228,4 +247,5 @@ export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   MessageSizeError.info,
   BaseModelError.info,
   SumLostError.info,
+  GossipGroupError.info,
 ]

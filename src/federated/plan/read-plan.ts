@@ -5,6 +5,7 @@ import { checkPlan } from '../../training/index.ts'
 import { parseJsonText } from '../../util/index.ts'
 import { shared } from './strategy.ts'
 import { rangesOf } from './bounded-statistics.ts'
+import { checkGossip } from './gossip.ts'
 import { FedPlanError } from './errors.ts'
 import { issueOf } from './issue.ts'
 import { checkLanguage, isLanguage } from './language.ts'
@@ -94,6 +95,7 @@ function checkTogether(plan: FedPlan, where: string): void {
   checkClusters(plan, where)
   checkCompression(plan, where)
   checkBuffer(plan, where)
+  checkGossip(plan, where)
   checkNeighbours(plan, where)
   if (plan.transcripts !== undefined && secagg === 'off') {
     throw wrong('transcripts', 'needs "secagg": without it every update is seen, and nothing is signed')

@@ -1,6 +1,7 @@
 /** `weft.fed-plan/1` and `weft.fed-data/1`: what a federation agrees on, and what stays at a site. docs/federated.md has each field. */
 import { z } from 'zod'
 import { bufferSchema } from './buffer.ts'
+import { gossipSchema } from './gossip.ts'
 import { neighboursSchema } from './neighbours.ts'
 import { ROUND_FIELDS } from './round-fields.ts'
 import { compressionSchema } from './compression.ts'
@@ -89,6 +90,8 @@ export const fedPlanSchema = z.strictObject({
     .optional(),
   /** Under the strategy "fedbuff": rounds that wait for a cohort, and not for all. */
   buffer: bufferSchema.optional(),
+  /** Each site has a model of its own, and small groups mix theirs. */
+  gossip: gossipSchema.optional(),
   /** Updates that are made smaller before they are summed. @default they are sent whole */
   compression: compressionSchema.optional(),
   /** Parameters (by parts of their names) that stay at a site: FedBN, personal heads. */

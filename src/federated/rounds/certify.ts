@@ -1,6 +1,5 @@
 /** The end of a round: with enough votes the new state stands, whoever is gone afterwards. */
 import { RoundAbortedError } from '../plan/errors.ts'
-import type { JobView } from './job-view.ts'
 import type { Pipe } from './pipe.ts'
 import { validVotes } from './votes.ts'
 import { bodyOf, expectOf } from './wire.ts'
@@ -8,7 +7,7 @@ import type { Body, Vote } from './wire.ts'
 
 /** Collects the votes of those who made a state of the sum, and tells them. @throws RoundAbortedError with too few */
 export async function certify(
-  job: JobView,
+  job: { readonly id: string; readonly peers: readonly string[]; readonly math: { readonly t: number } },
   session: number,
   guests: readonly { readonly peer: string; readonly pipe: Pipe }[],
   wait: number,

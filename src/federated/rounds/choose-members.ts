@@ -119,7 +119,12 @@ function boundOf({ peer, hello }: ReadyMember, { members }: Group): readonly str
   return bound?.includes(peer) === true && bound.every(isOf) ? bound : undefined
 }
 
-function chooseAmong<G extends ReadyMember>(question: Question<G>, group: Group, ready: readonly G[]): Choice<G> {
+/** Of those who are ready, in one sum. */
+export function chooseAmong<G extends ReadyMember>(
+  question: Question<G>,
+  group: Group,
+  ready: readonly G[],
+): Choice<G> {
   const { job, waited, isHere, isPresent, admits } = question
   const { delegate } = group
   if (delegate !== undefined && !ready.some(({ peer }) => peer === delegate)) {

@@ -52,6 +52,30 @@ export function bucketGroups<M extends { readonly peer: string }>(
 }
 
 /**
+ * Groups of a gossip round: others in each, dealt by a hash of job and round, so that nobody chooses with whom it mixes.
+ * @param step rounds before this one
+ * @param group members that one has at least
+ * @throws ParameterRangeError: they do not fill one
+ */
+export function gossipGroups<M extends { readonly peer: string }>(
+  job: string,
+  members: readonly M[],
+  step: number,
+  group: number,
+): readonly SumGroup<M>[] {
+  const sorted = members.toSorted((left, right) => (left.peer < right.peer ? -1 : 1))
+  const session = new Uint8Array(nodePrimitives.sha256(ascii('weft fed gossip/1'), ascii(job), ascii('\n'), u32(step)))
+  const groups = bucketsOf(nodePrimitives, session, sorted.length, group)
+  return groups.map((places, index) => ({
+    index,
+    name: `gossip ${step + 1}, group ${index + 1} of ${groups.length}`,
+    members: places.map((place) => sorted[place]!),
+    ...sharingOf(places.length),
+    least: leastOfGroup(places.length),
+  }))
+}
+
+/**
  * Clusters of a plan, and the delegate of each: of one step it is one member and no other, so that no sum of clusters is
  * made twice over different ones.
  * @param done sums that the job has made

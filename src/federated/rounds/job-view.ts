@@ -10,7 +10,7 @@ import { deadlineOf, minimumOf, patienceOf } from '../plan/train-plan.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
 import { RoundMath } from './math.ts'
 import { candidates } from './election.ts'
-import { bucketGroups, clusterGroups } from './groups.ts'
+import { bucketGroups, clusterGroups, gossipGroups } from './groups.ts'
 import type { SumGroup } from './groups.ts'
 import { packedBytes } from '../secagg/packing.ts'
 import { clearBytes, vectorLayout } from './layout.ts'
@@ -100,6 +100,21 @@ export class JobView<P extends JobPlan = JobPlan> {
     return own
   }
 
+  /** Rounds of a gossip; undefined: the plan has one common model. */
+  get gossip(): { readonly group: number; readonly rounds: number } | undefined {
+    const plan: JobPlan = this.plan
+    return isAnalysis(plan) || plan.gossip === undefined ? undefined : { ...plan.gossip, rounds: plan.rounds }
+  }
+
+  /** With whom a member mixes its model. @param step rounds before. @throws JobRefusedError */
+  gossipGroup(peer: string, step: number): Group {
+    const { gossip, members, id } = this
+    const groups = gossip === undefined ? [] : gossipGroups(id, members, step, gossip.group)
+    const own = groups.find((group) => group.members.some((member) => member.peer === peer))
+    if (own === undefined) throw new JobRefusedError(id, `${peer} is in no group of round ${step + 1}`)
+    return { ...own, least: Math.max(own.least, minimumOf(this.plan).sites) }
+  }
+
   /** How many of them have to be opened, or nothing comes of the round. */
   leastGroups(state: FedState): number {
     if (this.clusters !== undefined) return leastOfGroup(this.clusters.length)
@@ -120,6 +135,8 @@ export class JobView<P extends JobPlan = JobPlan> {
       const sizes = clusters.map(({ sites }) => this.members.filter(({ site }) => sites.includes(site)).length)
       return Math.min(this.least, leastOfClusters(sizes))
     }
+    if (this.gossip !== undefined)
+      return Math.min(this.least, Math.max(leastOfGroup(this.gossip.group), minimumOf(this.plan).sites))
     return bucket === undefined ? this.least : Math.min(this.least, leastOfGroup(bucket))
   }
 

@@ -74,7 +74,8 @@ export class RoundMath implements SumMath {
   }
 
   isOver({ done, pooled }: FedState): boolean {
-    return pooled !== null && done >= sumsOf(this.plan)
+    // What all do together in a gossip is the statistics.
+    return pooled !== null && (this.plan.gossip !== undefined || done >= sumsOf(this.plan))
   }
 
   /** Whether what a member adds is multiplied with its share of the records. */

@@ -170,7 +170,7 @@ function checkSet(
   throw new ReplayError('this member signed another set of survivors from the same model: no second sum is made of it')
 }
 
-function wordsOf(random: RandomSource): () => number {
+export function wordsOf(random: RandomSource): () => number {
   let words = new Uint32Array()
   let at = 0
   return () => {

@@ -55,7 +55,12 @@ export const BODIES = {
     certified: z.boolean().optional(),
     /** Reads coordinates in the clear as float32. Versions before this one know float64 alone. */
     float32: z.boolean().optional(),
+    /** Of a member that comes to mix its model: rounds that are behind it. `asks`: only whether that one is behind the receiver. */
+    gossip: z.object({ step: whole, asks: z.boolean().optional() }).optional(),
   }),
+  /** The round of a gossip is behind the sender. */
+  ahead: z.object({}),
+  here: z.object({}),
   /** Somebody is missing; also a sign of life. */
   wait: z.object({ why: z.string().max(1000), peers }),
   /** Send the state that you have. */

@@ -1,6 +1,7 @@
 /** Clients of a simulation that take turns in one thread: each a real site, with chance from the seed. */
 import { createSeeded } from '../../data/index.ts'
 import type { Contribution } from '../rounds/layout.ts'
+import type { OwnModel } from '../rounds/gossip-sum.ts'
 import type { RoundMath } from '../rounds/math.ts'
 import type { Begun, FedState } from '../rounds/state.ts'
 import { Site } from '../site/site.ts'
@@ -76,6 +77,13 @@ export class LocalPool implements ClientPool {
 
   begin(state: FedState): Promise<Begun> {
     return this.#sites[0]!.begin(state)
+  }
+
+  /** Of a gossip: from a model of the client's own. */
+  async trainFrom(state: FedState, client: number, start: Float32Array, round: number): Promise<OwnModel> {
+    const site = this.#sites[client]!
+    await site.weights(state)
+    return { ...(await site.trainFrom(start, round)), records: site.records }
   }
 
   async metrics(state: FedState, client: number): Promise<Readonly<Record<string, number>>> {

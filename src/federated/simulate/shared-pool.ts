@@ -1,5 +1,6 @@
 /** Virtual clients over several threads: a share of them here, the others beside. Who computes what changes no number. */
 import type { Contribution } from '../rounds/layout.ts'
+import type { OwnModel } from '../rounds/gossip-sum.ts'
 import { encodeState } from '../rounds/state.ts'
 import type { Begun, FedState } from '../rounds/state.ts'
 import type { LocalTrainer } from '../site/local-trainer.ts'
@@ -49,6 +50,11 @@ export class SharedPool implements ClientPool {
 
   begin(state: FedState): Promise<Begun> {
     return this.#own.begin(state)
+  }
+
+  /** Of one of the first clients. */
+  trainFrom(state: FedState, client: number, start: Float32Array, round: number): Promise<OwnModel> {
+    return this.#own.trainFrom(state, client, start, round)
   }
 
   metrics(state: FedState, client: number): Promise<Readonly<Record<string, number>>> {

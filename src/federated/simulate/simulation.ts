@@ -27,6 +27,9 @@ export interface SimulatedRound {
   readonly loss: number | null
   /** Of asynchronous rounds: mean age of the updates. */
   readonly staleness?: number
+  /** Of a gossip: groups that made a sum, and the root mean square of what models differ from their mean by. */
+  readonly groups?: number
+  readonly spread?: number
   readonly dropped: number
   /** Of the vector of each client in the sum. */
   readonly bytes: number
@@ -40,7 +43,7 @@ export interface SimulationEvents {
 }
 
 /** What a client sent; an update that came late is of nobody in particular. */
-interface Entry {
+export interface Entry {
   /** Among all that were sent: chance is drawn by it. */
   readonly place: number
   readonly client: number | undefined
@@ -90,7 +93,7 @@ export class Simulation {
     const round = isStatistics ? 0 : roundOf(this.#plan, state.done)
     const session = this.#session++
     const seeded = createSeeded(this.#spec.seed, 'round', session)
-    const { here, late } = this.#present(round, isStatistics, seeded)
+    const { here, late } = this.present(round, isStatistics, seeded)
     const made = await this.#pool.prepare(state.done, state, [...here, ...late])
     const contributions = here.map((client, index) => ({ client, contribution: made[index]! }))
     const honest = contributions.filter(({ client }) => !this.#attackers.has(client)).map((one) => one.contribution)
@@ -147,7 +150,7 @@ export class Simulation {
       const isIn = ({ client }: Entry): boolean => client !== undefined && group.members.includes(job.members[client]!)
       const own = group.name === '' ? all : all.filter(isIn)
       if (group.name !== '' && own.length < group.least) return []
-      return [{ sums: this.#add(session, group, own, seeded), survivors: own.length }]
+      return [{ sums: this.sumOf(session, group, own, seeded), survivors: own.length }]
     })
   }
 
@@ -160,7 +163,7 @@ export class Simulation {
   }
 
   /** Who says something in this round, and who is late. */
-  #present(
+  present(
     round: number,
     isStatistics: boolean,
     seeded: ReturnType<typeof createSeeded>,
@@ -190,7 +193,8 @@ export class Simulation {
     })
   }
 
-  #add(session: number, group: Group, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): Sums {
+  /** The sum of what clients of a group sent, with masks or without. */
+  sumOf(session: number, group: Group, all: readonly Entry[], seeded: ReturnType<typeof createSeeded>): Sums {
     const { job, state } = this
     if (!job.isSecure) {
       const contributions = all.map(({ contribution }) => contribution)

@@ -7,16 +7,19 @@ import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { FedPlanError } from '../plan/errors.ts'
 import { readFedData } from '../plan/read-plan.ts'
 import { checkClusterSites } from '../plan/clusters.ts'
+import { checkGossipSites } from '../plan/gossip.ts'
 import { checkBears } from '../plan/robust.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { planHash } from '../plan-hash.ts'
 import { RoundMath } from '../rounds/math.ts'
+import type { FedState } from '../rounds/state.ts'
 import { tensorsOf } from '../site/parameters.ts'
 import type { LocalTrainer, TrainerNeeds } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
 import { statisticsFile } from '../fleet/export.ts'
 import { roundFile } from '../fleet/standing-model.ts'
 import { curvePng, curveSvg } from './curve.ts'
+import { GossipSimulation } from './gossip.ts'
 import { LocalPool } from './pool.ts'
 import { SharedPool } from './shared-pool.ts'
 import { Simulation } from './simulation.ts'
@@ -76,7 +79,12 @@ export async function simulateFederation(
         : await clientsOf(needs, request, work, signal)
     checkBears(plan, pool.names.length)
     checkClusterSites(plan, pool.names)
-    const simulation = new Simulation(plan, pool, { ...spec, masks: spec.masks ?? spec.clients === undefined })
+    checkGossipSites(plan, pool.names.length)
+    const full = { ...spec, masks: spec.masks ?? spec.clients === undefined }
+    const gossip = plan.gossip === undefined ? undefined : new GossipSimulation(plan, pool, full)
+    const simulation = gossip ?? new Simulation(plan, pool, full)
+    const weightsOf = async (state: FedState): Promise<Float32Array> =>
+      gossip?.model(0) ?? (await pool!.weights(state, 0))
     const rounds = await simulation.run(
       {
         applied: async (state, line, isLast) => {
@@ -91,7 +99,7 @@ export async function simulateFederation(
             detail,
           })
           if (!isLast) return
-          const weights = await pool!.weights(state, 0)
+          const weights = await weightsOf(state)
           const tensors = new Map(Object.entries(tensorsOf(pool!.trainer(0).shapes(), weights)))
           await writeNpz(join(out, roundFile(line.round)), tensors)
         },
@@ -102,7 +110,11 @@ export async function simulateFederation(
     if (state.pooled === null) throw new FedPlanError(plan.name, 'minimum', 'no round had enough sites')
     const shown = spec.clients === undefined ? pool.names.slice(0, MOST_SITES) : pool.names.slice(0, 1)
     const sites: Record<string, Readonly<Record<string, number>>> = {}
-    for (const [client, name] of shown.entries()) sites[name] = await pool.metrics(state, client)
+    for (const [client, name] of shown.entries()) {
+      const { testRecords: n } = pool.trainer(client)
+      const own = await (gossip === undefined ? undefined : pool.trainer(client).metrics(gossip.model(client), 'test'))
+      sites[name] = gossip === undefined ? await pool.metrics(state, client) : { n, ...own }
+    }
     const hash = Buffer.from(planHash(plan)).toString('hex')
     const result: SimulationResult = { schema: 'weft.fed-result/1', plan: hash, rounds, metrics: { sites } }
     const put = (name: string, content: string | Uint8Array): Promise<void> => writeFileAtomic(join(out, name), content)
@@ -110,7 +122,7 @@ export async function simulateFederation(
     await put('result.json', `${JSON.stringify(result, null, 2)}\n`)
     await put('curve.svg', curveSvg(plan.name, rounds))
     await put('curve.png', curvePng(rounds))
-    await pool.trainer(0).write(await pool.weights(state, 0), out)
+    await pool.trainer(0).write(await weightsOf(state), out)
     return result
   } finally {
     await pool?.close()
@@ -152,7 +164,9 @@ async function clientsOf(
 ): Promise<SharedPool> {
   const [path] = data
   if (path === undefined || data.length > 1) throw new FedPlanError(plan.name, 'data', 'virtual clients share one file')
-  const { clients = 0, threads = clients < LEAST_FOR_THREADS ? 1 : availableParallelism() } = spec
+  const { clients = 0, threads: asked = clients < LEAST_FOR_THREADS ? 1 : availableParallelism() } = spec
+  // Clients of a gossip have models of their own, which stay in one thread.
+  const threads = plan.gossip === undefined ? asked : 1
   const count = Math.max(1, Math.min(threads, clients))
   const share = (at: number): VirtualInit => ({
     plan,

@@ -121,6 +121,19 @@ export class Site implements RoundSite {
     return this.#plain(state, kept, memory, { update, result, start })
   }
 
+  /** Local training from a model of this site's own. Where it is of no other, nothing of it is held to one. */
+  async trainFrom(
+    start: Float32Array,
+    round: number,
+    signal?: AbortSignal,
+  ): Promise<{ readonly weights: Float32Array; readonly loss: number }> {
+    const mu = this.#plan.local.proximal ?? 0
+    const job = { round, start, ...(mu > 0 ? { proximal: { mu, anchor: start } } : {}) }
+    const { weights } =
+      this.external === undefined ? await this.trainer.train(job, signal) : await this.#outside(start, signal)
+    return { weights, loss: (await this.trainer.loss(start, 'train', signal)) ?? 0 }
+  }
+
   /** Each record in whole units, and this site's share of the noise. */
   async #boundedStatistics(
     state: FedState,

@@ -107,20 +107,25 @@ export const newCommand: Command = async (context) => {
   const cohort = flags.number('buffer')
   if (isAnalysis && cohort !== undefined)
     throw new UsageError('--analysis and --buffer do not go together', 'an analysis has no updates')
+  const group = flags.number('gossip')
+  if (isAnalysis && group !== undefined)
+    throw new UsageError('--analysis and --gossip do not go together', 'an analysis is one sum of all')
   const chosen = {
     ...(compress === undefined ? {} : { compression: compressionFrom(compress) }),
     ...(cohort === undefined ? {} : { strategy: { name: 'fedbuff', server_lr: 1 }, buffer: { cohort } }),
+    ...(group === undefined ? {} : { gossip: { group } }),
   }
   const training = { ...(model === undefined ? PLAN : await languagePlan(context, model)), ...chosen }
   const plan = isAnalysis ? ANALYSIS : attackers === undefined ? training : bearing(training, attackers)
-  if (compress !== undefined || cohort !== undefined) checkFedPlan(plan, path)
+  const isChanged = compress !== undefined || cohort !== undefined || group !== undefined
+  if (isChanged) checkFedPlan(plan, path)
   await writeFile(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx' }).catch((error: unknown) => {
     throw new UsageError(`${path} cannot be written: ${(error as Error).message}`, 'choose another with --out FILE')
   })
   if (out.structured) out.document({ schema: 'weft.fed-new/1', path })
   else {
     out.line(path)
-    if (attackers !== undefined || cohort !== undefined)
+    if (attackers !== undefined || cohort !== undefined || group !== undefined)
       for (const words of warningsOf(checkFedPlan(plan, path), [])) out.note(words)
   }
 }

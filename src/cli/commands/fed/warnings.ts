@@ -32,9 +32,20 @@ export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string
     )
   }
   if (strategy.name === 'bucketed') said.push(...bucketWords(plan, Math.max(minimum?.sites ?? 3, sites.length)))
+  if (plan.gossip !== undefined) said.push(...gossipWords(plan.gossip.group))
   if (plan.buffer !== undefined) said.push(bufferWords(plan.buffer.cohort))
   for (const { site, test } of sites) if (test === 0) said.push(`site ${site} has no rows for testing`)
   return said
+}
+
+/** Among whom a model is hidden, and what there is in place of a common one. */
+function gossipWords(group: number): string[] {
+  return [
+    `gossip: each site has a model of its own, and in each round groups of ${group} or more, others each time, go on with the mean of theirs. A site is ` +
+      `hidden among its group, not among all: the others of a group know the sum of it`,
+    `a group mixes with ${leastOfGroup(group)} of ${group} sites that stay; with fewer nothing of it leaves a site, and each goes on with its own`,
+    'the statistics of the columns are one sum of all',
+  ]
 }
 
 /** For whom a round does not wait. */
