@@ -172,7 +172,7 @@ async function fetchOne(
       const folder = await mkdtemp(join(needs.downloads, `fetch-${process.pid}-`))
       try {
         const request = { ...source, source: label }
-        const path = await fetchPackageFile({ clock: needs.clock, environment }, request, folder, onProgress, signal)
+        const path = await fetchPackageFile({ ...needs, environment }, request, folder, onProgress, signal)
         return await finish(path, label, expected, { name: modelNameOf(source.path), signal, folder })
       } catch (error) {
         await rm(folder, { recursive: true, force: true })

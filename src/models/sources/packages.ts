@@ -9,12 +9,17 @@ import type { Wait } from './deadline.ts'
 import type { Extract } from './archive.ts'
 import { BESIDE_ONNX } from './hub-listing.ts'
 import type { ProgressListener } from './progress.ts'
+import { fetchArchive } from './package-archive.ts'
 import { runClient } from './run-client.ts'
 import { extractFromTar } from './tar.ts'
 import { extractFromZip } from './zip.ts'
 
 export interface PackageNeeds {
   readonly clock: Clock
+  /** Where what came of an archive stays for the next try. @default it does not: the client fetches it */
+  readonly downloads?: string
+  /** @default the global one */
+  readonly fetch?: typeof fetch
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -47,8 +52,13 @@ export async function fetchPackageFile(
   const wait = startWait(needs.clock, request.source, { stall: STALL_MS }, signal)
   const watching = watch(needs.clock, directory, request, wait, onProgress)
   try {
-    if (request.kind === 'npm') await runNpm(needs, request, folder, wait.signal)
-    else await runPip(needs, request, folder, directory, wait.signal)
+    const listen: ProgressListener = (progress) => {
+      wait.moved()
+      onProgress(progress)
+    }
+    const isHere = await fetchArchive(needs, request, folder, listen, wait.signal)
+    if (!isHere && request.kind === 'npm') await runNpm(needs, request, folder, wait.signal)
+    else if (!isHere) await runPip(needs, request, folder, directory, wait.signal)
     const file = await extractFile(request, folder, join(directory, 'file'), wait.signal)
     await extractBeside(request, folder, directory, wait.signal)
     return file

@@ -11,7 +11,8 @@ export interface ClientRun {
 }
 
 export type ClientResult =
-  | { readonly kind: 'ended'; readonly status: number; readonly lastLine: string }
+  /** `output`: the end of what it wrote to its standard output. */
+  | { readonly kind: 'ended'; readonly status: number; readonly lastLine: string; readonly output: string }
   | { readonly kind: 'missing' }
 
 /** Of the output only the end is kept: the reason of a failure stands there. */
@@ -38,7 +39,11 @@ export function runClient(clock: Clock, run: ClientRun, signal: AbortSignal): Pr
     const keep = (text: string): void => {
       output = (output + text).slice(-KEPT_CHARACTERS)
     }
-    child.stdout.setEncoding('utf8').on('data', keep)
+    let written = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      written = (written + text).slice(-KEPT_CHARACTERS)
+      keep(text)
+    })
     child.stderr.setEncoding('utf8').on('data', keep)
     let cancelKill = (): void => {}
     const stop = (): void => {
@@ -56,7 +61,7 @@ export function runClient(clock: Clock, run: ClientRun, signal: AbortSignal): Pr
       settle(() => ('code' in error && error.code === 'ENOENT' ? resolve({ kind: 'missing' }) : reject(error))),
     )
     child.once('close', (status) =>
-      settle(() => resolve({ kind: 'ended', status: status ?? 1, lastLine: lastLine(output) })),
+      settle(() => resolve({ kind: 'ended', status: status ?? 1, lastLine: lastLine(output), output: written })),
     )
   })
 }
