@@ -16,7 +16,11 @@ const MAX_NAME = 24
 
 export function planLines(plan: PlanDocument): string[] {
   const name = namer(plan)
-  const head = `${printable(plan.model)}: ${VERDICTS[plan.verdict]} (${plan.objective}, ${plural(plan.concurrency, 'session')}, context ${plan.context})`
+  const asked =
+    plan.unit === 'run'
+      ? plural(plan.concurrency, 'run') + ' at a time'
+      : `${plural(plan.concurrency, 'session')}, context ${plan.context}`
+  const head = `${printable(plan.model)}: ${VERDICTS[plan.verdict]} (${plan.objective}, ${asked})`
   return [
     head,
     '',
@@ -69,7 +73,7 @@ function stagesTable(plan: PlanDocument, name: Named): string[] {
   )
 }
 
-function predictionLines({ prediction }: PlanDocument, name: Named): string[] {
+function predictionLines({ prediction, unit }: PlanDocument, name: Named): string[] {
   if (prediction === null) return []
   const { ms_per_token: ms, tokens_per_second: rate, first_token_ms: first, prompt_tokens: prompt } = prediction
   const { throughput } = prediction
@@ -89,9 +93,21 @@ function predictionLines({ prediction }: PlanDocument, name: Named): string[] {
           ['', waits],
         ]
   const rows = [
-    ['a token', `${formatMs(ms)}, ${formatRate(rate)} of one session`],
-    ['first token', `${formatMs(first)} after a prompt of ${prompt} tokens`],
-    ...all,
+    ...(unit === 'run'
+      ? [
+          ['a run', `${formatMs(ms)}, of nominal sizes`],
+          ...(throughput.sessions === 1
+            ? []
+            : [
+                ['many runs', `${throughput.tokens_per_second.toFixed(1)} a second`],
+                ['', waits],
+              ]),
+        ]
+      : [
+          ['a token', `${formatMs(ms)}, ${formatRate(rate)} of one session`],
+          ['first token', `${formatMs(first)} after a prompt of ${prompt} tokens`],
+          ...all,
+        ]),
     ...(prediction.measured ? [] : [['measured', 'not all: peers without a measured speed count as average']]),
   ]
   return table([{ head: 'PREDICTED' }, { head: '' }], rows)
@@ -130,7 +146,7 @@ function explainLines(plan: PlanDocument, name: Named): string[] {
     '',
     ...batchLines(plan, name),
     ...speculationLine(plan),
-    ...(shares.length === 0 ? [] : bullet(`a token is ${shares.join(', ')}`)),
+    ...(shares.length === 0 ? [] : bullet(`a ${plan.unit ?? 'token'} is ${shares.join(', ')}`)),
     '',
     'What would help most:',
     ...(advice.length === 0 ? bullet('nothing that was tried makes it 1.05 times better') : []),
@@ -144,8 +160,8 @@ function explainLines(plan: PlanDocument, name: Named): string[] {
   ]
 }
 
-function speculationLine({ objective, speculation = null }: PlanDocument): string[] {
-  if (objective !== 'latency') return []
+function speculationLine({ objective, unit, speculation = null }: PlanDocument): string[] {
+  if (objective !== 'latency' || unit === 'run') return []
   if (speculation === null) return bullet('speculation: 1 token a step (nothing measured)')
   const { tokens_per_step: tokens, rows_per_step: rows } = speculation
   return bullet(`speculation: ${tokens.toFixed(1)} tokens a step of ${rows.toFixed(1)} rows (measured)`)
@@ -174,11 +190,14 @@ function computeLabel(term: NonNullable<PlanDocument['terms']>[number], name: Na
 }
 
 function runnerText(plan: PlanDocument, runner: PlanDocument['runners_up'][number], name: Named): string {
+  const isRun = plan.unit === 'run'
   const figure =
     plan.objective === 'throughput'
-      ? formatRate(runner.tokens_per_second)
+      ? isRun
+        ? `${runner.tokens_per_second.toFixed(1)} runs a second`
+        : formatRate(runner.tokens_per_second)
       : plan.objective === 'first-token'
         ? `${formatMs(runner.first_token_ms)} to the first token`
-        : `${formatMs(runner.ms_per_token)} a token`
+        : `${formatMs(runner.ms_per_token)} a ${plan.unit ?? 'token'}`
   return `${runner.peers.map(name).join(', ')}: ${figure} (${runner.factor.toFixed(2)}x); ${named(plan, runner.why_not, name)}`
 }

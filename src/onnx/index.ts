@@ -17,13 +17,13 @@ export {
   checkInChild,
   CUT_ERRORS,
   factsOf,
-  NOMINAL_SIZES,
   OnnxCutsError,
   OnnxMemoryLimitError,
   OnnxSplitDiffersError,
   requireWholeMemory,
   runCheck,
   learnTypes,
+  NOMINAL_SIZES,
   observer,
   splitOnnx,
 } from './cut/index.ts'
@@ -77,5 +77,5 @@ export type {
   ValueInfo,
   ValueType,
 } from './ir/index.ts'
-export { dimensionSize, inferShapes, nodeCosts } from './shapes/index.ts'
+export { dimensionSize, inferShapes, nodeCosts, valueBytes } from './shapes/index.ts'
 export type { InferenceOptions, InferredGraph, KnownTensor } from './shapes/index.ts'

@@ -28,6 +28,8 @@ export interface GraphPlaces {
   readonly memory?: number | undefined
   /** Bytes that are free at the peer of each part: it is cut for them where it would not fit. */
   readonly room?: readonly number[]
+  /** How fast the peer of each part is, against the others: shares follow it. */
+  readonly paces?: readonly number[] | undefined
 }
 
 export interface GraphParts {
@@ -52,8 +54,8 @@ export async function graphParts(
   await library.fetch(manifest, 0, manifest.blocks.length, signal)
   const path = await graphFile(store, manifest, join(paths.cache, 'graphs'))
   const child = { clock, cache: paths.cache, codeCache: join(paths.cache, 'code') }
-  const { peers, cuts, memory, parts: count, optimization = null, room, wire } = places
-  const cutting = { path, parts: count, cuts, memory, wire, optimization }
+  const { peers, cuts, memory, parts: count, optimization = null, room, paces, wire } = places
+  const cutting = { path, parts: count, cuts, memory, paces, wire, optimization }
   const prepared = await prepareInRoom({ ...child, kernel: createOrtEngine().kernelId }, cutting, room, signal)
   const own = { ...child, store: paths.store, folder: prepared.folder }
   const parts: MeshPart[] = []

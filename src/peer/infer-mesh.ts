@@ -142,8 +142,11 @@ function placed(needs: InferMeshNeeds, manifest: GraphManifest, { stages, parts 
 /** This peer, and those that are connected and not kept out. What a peer without a record has free is not known. */
 function candidates(needs: InferMeshNeeds, manifest: GraphManifest): readonly PeerRoom[] {
   const { self, mesh, quarantine } = needs
-  const known = new Map(planPeers(needs, manifest).map(({ id, memory, reserved }) => [id, memory - (reserved ?? 0)]))
+  const known = new Map(planPeers(needs, manifest).map((each) => [each.id, each]))
   const connected = (mesh?.peers() ?? []).filter(({ state }) => state === 'connected').map(({ id }) => id)
   const allowed = connected.filter((peer) => !quarantine.has(peer, manifest.model))
-  return [self, ...allowed].map((peer) => ({ peer, bytes: Math.max(0, known.get(peer) ?? Number.MAX_SAFE_INTEGER) }))
+  return [self, ...allowed].map((peer) => {
+    const { memory = Number.MAX_SAFE_INTEGER, reserved = 0, speed = 0, threads = 0 } = known.get(peer) ?? {}
+    return { peer, bytes: Math.max(0, memory - reserved), rate: speed * threads }
+  })
 }

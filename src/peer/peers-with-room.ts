@@ -7,6 +7,8 @@ export interface PeerRoom {
   readonly peer: string
   /** Bytes that are free there. */
   readonly bytes: number
+  /** Multiply-adds a second of all its threads; 0 or left out: not measured. */
+  readonly rate?: number
 }
 
 /**
@@ -24,7 +26,8 @@ export async function overPeersWithRoom<Result>(
   for (let left = candidates; ;) {
     const taken = left.slice(0, most ?? Infinity)
     const room = taken.map(({ bytes }) => bytes)
-    const places = { peers: taken.map(({ peer }) => peer), parts: taken.length, room }
+    const paces = pacesOf(taken)
+    const places = { peers: taken.map(({ peer }) => peer), parts: taken.length, room, ...(paces && { paces }) }
     try {
       // In one piece it is run as it is, unless it was to be cut since it is too large.
       return await run(refusal !== undefined && taken.length === 1 ? { ...places, memory: room[0] } : places)
@@ -37,4 +40,17 @@ export async function overPeersWithRoom<Result>(
       left = left.filter((each) => each !== fullest)
     }
   }
+}
+
+/** Peers nearer to each other than this count as equal: speeds are measured beside other work, and each cut is proven once. */
+const A_DIFFERENCE = 2
+/** Steps of a doubling, so that a speed that is measured again cuts nothing anew. */
+const STEP = 2
+
+/** Against the slowest; undefined: all the same, or nothing is known of one. */
+export function pacesOf(peers: readonly PeerRoom[]): readonly number[] | undefined {
+  const rates = peers.map(({ rate = 0 }) => rate)
+  const slowest = Math.min(...rates)
+  if (!(slowest > 0) || Math.max(...rates) < slowest * A_DIFFERENCE) return undefined
+  return rates.map((rate) => 2 ** (Math.round(Math.log2(rate / slowest) * STEP) / STEP))
 }

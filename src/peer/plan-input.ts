@@ -1,7 +1,8 @@
 /** What the planner is asked: the model's blocks, and the peers of the mesh as they are now. */
 import type { Mesh } from '../mesh/index.ts'
-import { languageModel } from '../models/index.ts'
-import type { AnyManifest } from '../models/index.ts'
+import { isGraphManifest } from '../models/index.ts'
+import { graphAsked } from './graph-plan.ts'
+import type { AnyManifest, GraphManifest, ModelManifest } from '../models/index.ts'
 import type { Stages } from '../pipeline/index.ts'
 import { planRange } from '../placement/index.ts'
 import type { Objective, PlanBlock, PlanInput, PlanPeer, Stage } from '../placement/index.ts'
@@ -50,9 +51,10 @@ export interface PlanRequest extends PlanWishes {
   readonly explain?: boolean
 }
 
-/** @throws ModelKindError for what is no language model */
+/** Of a graph, context and prompt say nothing. */
 export function planInput(needs: PlanNeeds, model: AnyManifest, wishes: PlanWishes = {}): PlanInput {
-  const manifest = languageModel(model)
+  if (isGraphManifest(model)) return graphInput(needs, model, wishes)
+  const manifest = model
   const objective = wishes.objective ?? 'latency'
   return {
     blocks: planBlocks(manifest),
@@ -65,6 +67,16 @@ export function planInput(needs: PlanNeeds, model: AnyManifest, wishes: PlanWish
     // The sessions of a batch guess little, and a first token comes of no guess.
     ...(objective === 'latency' ? needs.measured?.guessing(manifest.digest) : {}),
     ...(wishes.prompt === undefined ? {} : { prompt: wishes.prompt }),
+  }
+}
+
+function graphInput(needs: PlanNeeds, manifest: GraphManifest, wishes: PlanWishes): PlanInput {
+  return {
+    ...graphAsked(manifest, wishes),
+    peers: planPeers(needs, manifest),
+    links: needs.measured?.links() ?? [],
+    origin: needs.self,
+    objective: wishes.objective ?? 'latency',
   }
 }
 
@@ -86,9 +98,8 @@ export function divideRange(needs: PlanNeeds, model: AnyManifest, from: number, 
   return planRange({ ...input, peers }, from, to, self, self)
 }
 
-/** @throws ModelKindError for what is no language model */
-export function planBlocks(model: AnyManifest): PlanBlock[] {
-  const { blocks, boundary, shape } = languageModel(model)
+export function planBlocks(model: ModelManifest): PlanBlock[] {
+  const { blocks, boundary, shape } = model
   const boundaryBytes = shape.width * (boundary === 'f16' ? 2 : 4)
   return blocks.map(({ kind, memory, flops, kv_bytes }) => ({ kind, memory, flops, kv_bytes, boundaryBytes }))
 }

@@ -71,7 +71,8 @@ export function figuresOf(input: PlanInput): Figures {
     room: (peer) => peer.memory - peer.reserved - (peer.id === input.origin ? ends.weights + ends.kv : 0),
     decoder: (index) => decoders[index]!,
     partMs: (peer, from, to) => sum(decoders.slice(from, to).map((block) => speeds.blockMs(peer, block))),
-    boundary: (block) => blocks[first + block - 1]?.boundaryBytes ?? 0,
+    boundary: (block) =>
+      blocks[first + block - 1]?.boundaryBytes ?? (first + block === 0 ? (input.inputBytes ?? 0) : 0),
     links: linksOf(input),
     promptTokens: Math.max(1, Math.min(input.prompt ?? PROMPT_TOKENS, Math.max(1, input.context))),
     ...speeds,

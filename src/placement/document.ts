@@ -5,12 +5,14 @@ import { planPlacement } from './plan.ts'
 import { runnersUp } from './runners-up.ts'
 import { applyWhatIf } from './what-if.ts'
 import type { PeerNames } from './what-if.ts'
-import type { Objective, Plan, PlanInput, PlanTerm, Prediction, Stage } from './types.ts'
+import type { Objective, Plan, PlanInput, PlanTerm, PlanUnit, Prediction, Stage } from './types.ts'
 
 export interface PlanDocument {
   readonly schema: 'weft.plan/1'
   readonly model: string
   readonly objective: Objective
+  /** Of a graph: what is said of tokens is of its runs. */
+  readonly unit?: PlanUnit
   readonly context: number
   readonly concurrency: number
   readonly origin: string
@@ -107,11 +109,12 @@ export function planDocument(asked: PlanAsked): PlanDocument {
   const { model, names = new Map<string, string>(), whatIf = [], explain = false, measured = [] } = asked
   const input = applyWhatIf(asked.input, whatIf, names)
   const plan = planPlacement(input)
-  const { objective, context, concurrency, origin } = input
+  const { objective, context, concurrency, origin, unit } = input
   return {
     schema: 'weft.plan/1',
     model,
     objective,
+    ...(unit === undefined ? {} : { unit }),
     context,
     concurrency,
     origin,

@@ -1,7 +1,7 @@
 /** Why the plan is as it is, in sentences for people. */
 import type { Figures } from './cost.ts'
 import { usualOrder } from './order.ts'
-import type { PlanInput, Stage } from './types.ts'
+import type { PlanInput, PlanUnit, Stage } from './types.ts'
 
 const LEAST_CONTEXT = 128
 
@@ -29,11 +29,12 @@ export function explainFit(input: PlanInput, figures: Figures, parts: readonly S
   return why
 }
 
-function singleReason({ objective, peers }: PlanInput, figures: Figures, peer: string): string {
+function singleReason({ objective, peers, unit }: PlanInput, figures: Figures, peer: string): string {
   if (peers.length === 1) return `${peer} is the only peer`
-  if (figures.count === 1) return `there is one decoder block, and ${peer} holds it`
+  const kind = unit === 'run' ? '' : 'decoder '
+  if (figures.count === 1) return `there is one ${kind}block, and ${peer} holds it`
   if (objective === 'memory' || objective === 'spread') return `only ${peer} has room for a block`
-  return `${peer} holds all ${figures.count} decoder blocks: with every further peer ${WORSE[objective]}`
+  return `${peer} holds all ${figures.count} ${kind}blocks: with every further peer ${inUnits(WORSE[objective], unit)}`
 }
 
 const WORSE = {
@@ -48,10 +49,15 @@ const BEST = {
   throughput: 'the most tokens a second',
 } as const
 
-function splitReason({ objective }: PlanInput, peers: number): string {
+/** A graph has runs where a language model has tokens. */
+export function inUnits(text: string, unit: PlanUnit = 'token'): string {
+  return unit === 'token' ? text : text.replace(/\btoken/g, unit)
+}
+
+function splitReason({ objective, unit }: PlanInput, peers: number): string {
   if (objective === 'spread') return `divided over ${peers} peers in proportion to their measured speed`
   if (objective === 'memory') return `divided over ${peers} peers in proportion to their free memory`
-  return `${BEST[objective]}: ${peers} peers together, since fewer cannot hold the blocks or are slower`
+  return `${inUnits(BEST[objective], unit)}: ${peers} peers together, since fewer cannot hold the blocks or are slower`
 }
 
 function smallest(figures: Figures): number {
@@ -84,7 +90,7 @@ export function explainNoFit(
   if (figures.room(origin) < 0) {
     why.push(`the origin ${origin.id} lacks ${-figures.room(origin)} bytes for embedding and head, which stay with it`)
   } else if (needBytes <= haveBytes) why.push('the free memory lies in pieces that no block fits into')
-  for (let context = input.context >> 1; context >= LEAST_CONTEXT; context >>= 1) {
+  for (let context = input.context >> 1; input.unit !== 'run' && context >= LEAST_CONTEXT; context >>= 1) {
     if (!fits({ ...input, context })) continue
     why.push(`a context of ${context} tokens would fit`)
     break

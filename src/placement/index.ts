@@ -53,6 +53,7 @@ export type {
   Planner,
   PlanPeer,
   PlanTerm,
+  PlanUnit,
   Prediction,
   Stage,
 } from './types.ts'

@@ -10,6 +10,7 @@ export function checkPlanInput(input: PlanInput): void {
   amount('concurrency', input.concurrency)
   amount('prompt', input.prompt ?? 0)
   amount('hopMs', input.hopMs ?? 0)
+  amount('inputBytes', input.inputBytes ?? 0)
   for (const [index, block] of input.blocks.entries()) {
     amount(`blocks.${index}.memory`, block.memory)
     amount(`blocks.${index}.flops`, block.flops)

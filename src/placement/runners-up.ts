@@ -1,5 +1,6 @@
 /** The next best: placements over other sets of peers, and why they were not chosen. */
 import { figuresOf } from './cost.ts'
+import { inUnits } from './explain.ts'
 import { candidate, valueOf } from './plan.ts'
 import type { Candidate } from './plan.ts'
 import type { Plan, PlanInput, PlanTerm, Prediction, Stage } from './types.ts'
@@ -77,18 +78,18 @@ function whyNot(input: PlanInput, plan: Prediction, { prediction }: Candidate): 
   }
   if (input.objective === 'throughput') {
     const fewer = plan.tokensPerSecond - prediction.tokensPerSecond
-    return `${fewer.toFixed(1)} tokens/s fewer: ${bottleneckText(prediction)}`
+    return inUnits(`${fewer.toFixed(1)} tokens/s fewer: ${bottleneckText(prediction)}`, input.unit)
   }
   if (input.objective === 'first-token') {
     const later = prediction.firstTokenMs - plan.firstTokenMs
-    return `the first token comes ${later.toFixed(1)} ms later: ${bottleneckText(prediction)}`
+    return inUnits(`the first token comes ${later.toFixed(1)} ms later: ${bottleneckText(prediction)}`, input.unit)
   }
   const work = sumOf(prediction.terms, 'compute') - sumOf(plan.terms, 'compute')
   const hops = sumOf(prediction.terms, 'hop') - sumOf(plan.terms, 'hop')
   const more = (ms: number, what: string): string => `${Math.abs(ms).toFixed(1)} ms ${ms < 0 ? 'less' : 'more'} ${what}`
   const all = work + hops
   const rest = `${more(work, 'of computing')}, ${more(hops, 'on the way')}`
-  return `a token takes ${Math.abs(all).toFixed(1)} ms ${all < 0 ? 'less' : 'more'}: ${rest}`
+  return `a ${input.unit ?? 'token'} takes ${Math.abs(all).toFixed(1)} ms ${all < 0 ? 'less' : 'more'}: ${rest}`
 }
 
 /** What all wait for, in words. */

@@ -21,7 +21,8 @@ export interface PlacementFile {
 }
 
 export interface PlanBlock {
-  readonly kind: 'embedding' | 'decoder' | 'head'
+  /** `graph`: of a model of any kind; none of its blocks stays with the origin. */
+  readonly kind: 'embedding' | 'decoder' | 'head' | 'graph'
   /** Bytes of weights in memory when it is loaded. */
   readonly memory: number
   /** Multiply-adds times two for one row. */
@@ -110,7 +111,13 @@ export interface PlanInput {
   readonly batchCurve?: readonly BatchPoint[]
   /** Of one session, as was measured lately: `latency` and `msPerToken` count with it. @default a row and a token a step */
   readonly guessing?: Guessing
+  /** What a row is: a token, or a run of a graph, of which rows come one after the other. @default 'token' */
+  readonly unit?: PlanUnit
+  /** Bytes of one row that go to the first block from the origin, where no embedding stays there. @default 0 */
+  readonly inputBytes?: number
 }
+
+export type PlanUnit = 'token' | 'run'
 
 export interface PeerShare {
   readonly peer: string

@@ -133,6 +133,27 @@ describe('a graph in parts at two peers', () => {
   )
 })
 
+describe('a graph that weft places', () => {
+  it('is planned with its reasons, deployed where that says, and answers as the whole does', async () => {
+    const plan = await a.plan('crossing', { objective: 'spread', explain: true })
+    expect(plan).toMatchObject({ unit: 'run', objective: 'spread', verdict: 'split' })
+    expect(new Set(plan.stages.map(({ peer }) => peer))).toEqual(new Set([a.id, b.id]))
+    expect(plan.terms!.map(({ kind }) => kind)).toContain('hop')
+    const deployed = await a.deploy('crossing', 'spread')
+    expect(deployed.kind).toBe('chosen')
+    expect(new Set(deployed.stages.map(({ peer }) => peer))).toEqual(new Set([a.id, b.id]))
+    const whole = await inferModel({ home: join(folder, 'a'), model: 'crossing', inputs: inputs(3), threads: 1 })
+    const made = await a.infer('crossing', inputs(3), { microBatch: 0 })
+    expect([...made.outputs]).toEqual([...whole.outputs])
+    expect(made.route).toMatchObject(deployed.stages)
+    // So small a graph is soonest on one peer.
+    expect(await a.plan('crossing')).toMatchObject({ verdict: 'do-not-split' })
+    const alone = await a.deploy('crossing')
+    expect(alone).toMatchObject({ kind: 'chosen', stages: [{ from: 0, to: last }] })
+    await a.undeploy('crossing')
+  }, 60_000)
+})
+
 describe('a graph that is deployed by hand', () => {
   const placement = (cut: number): { model: string; stages: { peer: string; from: number; to: number }[] } => ({
     model: 'crossing',

@@ -85,18 +85,18 @@ async function planFleet(
     throw error instanceof FleetFileError ? error : new FileUnreadableError(path, error)
   }
   const { peers, links, origin } = parseFleet(text, path)
-  const { planBlocks } = await import('../../peer/index.ts')
+  const { graphAsked, planBlocks } = await import('../../peer/index.ts')
   const manifest = await (await openWith(context, model, signal)).manifest(model, signal)
   const { whatIf = [], explain = false, objective = 'latency', ...wishes } = requestOf(context)
-  const blocks = planBlocks(manifest)
-  const most = 'shape' in manifest ? manifest.shape.context : CONTEXT
+  const fleetInput = { peers, links, origin, objective }
+  if (!('shape' in manifest)) {
+    const input = { ...fleetInput, ...graphAsked(manifest, { objective, ...wishes }) }
+    return planDocument({ model, input, whatIf, explain })
+  }
   const input: PlanInput = {
-    blocks,
-    peers,
-    links,
-    origin,
-    objective,
-    context: Math.min(wishes.context ?? CONTEXT, most),
+    ...fleetInput,
+    blocks: planBlocks(manifest),
+    context: Math.min(wishes.context ?? CONTEXT, manifest.shape.context),
     concurrency: wishes.concurrency ?? 1,
     ...(wishes.prompt === undefined ? {} : { prompt: wishes.prompt }),
   }

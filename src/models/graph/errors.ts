@@ -22,7 +22,7 @@ export class ModelKindError extends WeftError {
 
 const WHAT_ELSE = {
   encoder: 'is no language model: weft embed gives its vectors',
-  decoder: 'is a decoder in ONNX: weft run answers with it, and its placement is given by hand (--placement FILE)',
+  decoder: 'is a decoder in ONNX: weft run answers with it',
   other: 'is no language model: weft infer runs it',
 } as const
 

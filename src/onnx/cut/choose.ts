@@ -14,6 +14,8 @@ export interface ChooseRequest {
   readonly parts: number
   /** @default no limit */
   readonly memoryLimit?: MemoryLimit | undefined
+  /** How fast each partition will run, against the nominal device of the facts; in their order. @default 1 each */
+  readonly paces?: readonly number[] | undefined
   /** Blocks before which no cut may be, since a check has found one to change bits. */
   readonly banned?: ReadonlySet<number> | undefined
   /** Bytes a second between partitions. @default a link of 1 Gbit/s */
@@ -49,30 +51,33 @@ export function choosePartitions(blocks: Blocks, request: ChooseRequest): Chosen
   const { parts } = request
   const bandwidth = request.bandwidth ?? GIGABIT
   const limit = (part: number): number => limitOf(request.memoryLimit, part)
+  const pace = (part: number): number => paceOf(request.paces, part)
   const allowed = allowedStarts(blocks, request.banned)
   if (parts > allowed.length - 1) return null
   const columns = columnsOf(blocks, allowed, mostColumns(parts))
   const table = ranges(blocks, columns, bandwidth)
-  const enough = evenly(table, parts, limit)
+  const work = (from: number, to: number, part: number): number => table.work(from, to) / pace(part)
+  const seconds = (from: number, to: number, part: number): number => work(from, to, part) + table.sending(to)
+  const enough = evenly(table, parts, limit, pace)
   const shortest = divide(table, parts, (from, to, before, part) => {
-    if (table.memory(from, to) > limit(part) || table.work(from, to) > enough) return STOP
-    return Math.max(before, table.seconds(from, to))
+    if (table.memory(from, to) > limit(part) || work(from, to, part) > enough) return STOP
+    return Math.max(before, seconds(from, to, part))
   })
   if (shortest === null) return null
   const cap = shortest.cost * SLACK
   const fewest = divide(table, parts, (from, to, before, part) => {
-    if (table.memory(from, to) > limit(part) || table.work(from, to) > cap) return STOP
-    return table.seconds(from, to) > cap ? Infinity : before + blocks.crossing[columns[to]!]!
+    if (table.memory(from, to) > limit(part) || work(from, to, part) > cap) return STOP
+    return seconds(from, to, part) > cap ? Infinity : before + blocks.crossing[columns[to]!]!
   })!
   const bounds = fewest.bounds
-  const each = <T>(value: (from: number, to: number) => T): T[] =>
-    bounds.slice(1).map((to, index) => value(bounds[index]!, to))
+  const each = <T>(value: (from: number, to: number, part: number) => T): T[] =>
+    bounds.slice(1).map((to, index) => value(bounds[index]!, to, index))
   const exact = columns.length === allowed.length
   const memories = each(table.memory)
   return {
     cuts: bounds.slice(1, -1).map((column) => columns[column]!),
-    bottleneck: Math.max(...each(table.seconds)),
-    bound: exact ? shortest.cost : lowerBound(blocks, parts),
+    bottleneck: Math.max(...each(seconds)),
+    bound: exact ? shortest.cost : lowerBound(blocks, parts, request.paces),
     exact,
     crossingBytes: bounds.slice(1, -1).reduce((sum, column) => sum + blocks.crossing[columns[column]!]!, 0),
     memory: Math.max(...memories),
@@ -83,6 +88,11 @@ export function choosePartitions(blocks: Blocks, request: ChooseRequest): Chosen
 /** Of a partition by its index; where each has its own, those behind the last have no room. */
 export function limitOf(limit: MemoryLimit | undefined, part: number): number {
   return typeof limit === 'object' ? (limit[part] ?? 0) : (limit ?? Infinity)
+}
+
+function paceOf(paces: readonly number[] | undefined, part: number): number {
+  const pace = paces?.[part] ?? 1
+  return Number.isFinite(pace) && pace > 0 ? pace : 1
 }
 
 /**
@@ -125,27 +135,30 @@ export function measureCuts(blocks: Blocks, cuts: readonly number[], bandwidth =
   }
 }
 
-/** Whatever is chosen: an even share of the work, or the largest block. */
-function lowerBound({ seconds }: Blocks, parts: number): number {
+/** Whatever is chosen: a share of the work by pace, or the largest block. */
+function lowerBound({ seconds }: Blocks, parts: number, paces?: readonly number[]): number {
+  const each = Array.from({ length: parts }, (_, part) => paceOf(paces, part))
   let [sum, most] = [0, 0]
   for (const each of seconds) {
     sum += each
     most = Math.max(most, each)
   }
-  return Math.max(sum / parts, most)
+  return Math.max(sum / each.reduce((all, pace) => all + pace, 0), most / Math.max(...each))
 }
 
-/** Seconds of the slowest part where each has an even share of the work: the best has no more. */
-function evenly(table: Ranges, parts: number, limit: (part: number) => number): number {
+/** Seconds of the slowest part where each has a share of the work by its pace: the best has no more. */
+function evenly(table: Ranges, parts: number, limit: (part: number) => number, pace: (part: number) => number): number {
   const last = table.count - 1
+  const all = Array.from({ length: parts }, (_, part) => pace(part)).reduce((sum, each) => sum + each, 0)
   const total = table.work(0, last)
-  let [from, slowest] = [0, 0]
+  let [from, slowest, share] = [0, 0, 0]
   for (let part = 1; part <= parts; part++) {
     const most = last - (parts - part)
     let to = part === parts ? last : from + 1
-    while (to < most && table.work(0, to) < (total * part) / parts) to++
+    share += pace(part - 1) / all
+    while (to < most && table.work(0, to) < total * share) to++
     if (table.memory(from, to) > limit(part - 1)) return Infinity
-    slowest = Math.max(slowest, table.seconds(from, to))
+    slowest = Math.max(slowest, table.work(from, to) / pace(part - 1) + table.sending(to))
     from = to
   }
   return slowest

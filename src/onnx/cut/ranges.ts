@@ -8,6 +8,8 @@ export interface Ranges {
   readonly work: (from: number, to: number) => number
   /** Of nodes from one column to another, and of sending what crosses there. */
   readonly seconds: (from: number, to: number) => number
+  /** Seconds of sending what crosses before a column. */
+  readonly sending: (column: number) => number
   /** Bytes of weights, each once, and of the values alive at the worst moment: never less for a longer range. */
   readonly memory: (from: number, to: number) => number
 }
@@ -40,6 +42,7 @@ export function ranges(blocks: Blocks, columns: readonly number[], bandwidth: nu
     count,
     work: (from, to) => sums[to]! - sums[from]!,
     seconds: (from, to) => sums[to]! - sums[from]! + sending[to]!,
+    sending: (column) => sending[column]!,
     memory: (from, to) => memory[from * count + to]!,
   }
 }

@@ -46,6 +46,8 @@ export interface SplitOnnxRequest {
   readonly cuts?: readonly number[] | undefined
   /** Weights and live values of a partition. */
   readonly memoryLimit?: MemoryLimit | undefined
+  /** How fast each partition will run, against each other; in their order. @default all the same */
+  readonly paces?: readonly number[] | undefined
   /**
    * How the parts will run. `auto`: the highest level at which the check finds no difference, and `off` where nothing is
    * checked. With `off`, blocks end at every place where only what can be sent crosses.
@@ -102,7 +104,7 @@ export async function splitOnnx(
   const writing = { facts, blocks, signal, out }
   const decideFor = (banned: ReadonlySet<number>): Decision =>
     request.cuts === undefined
-      ? decide(blocks, { parts, memoryLimit: request.memoryLimit, banned })
+      ? decide(blocks, { parts, memoryLimit: request.memoryLimit, paces: request.paces, banned })
       : decideCuts(blocks, request.cuts, request.memoryLimit)
   if (request.check === false) {
     const decision = decideFor(new Set())

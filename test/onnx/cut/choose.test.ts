@@ -191,3 +191,31 @@ describe('the choice of partitions', () => {
     expect(attempt(1016)().chosen.cuts).toHaveLength(2)
   })
 })
+
+describe('partitions at different paces', () => {
+  it('no choice has a faster slowest one, counted at the pace of each', () => {
+    fc.assert(
+      fc.property(
+        blocksWith,
+        fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 3, maxLength: 3 }),
+        (blocks, paces) => {
+          const parts = Math.min(3, blocks.seconds.length)
+          const chosen = choosePartitions(blocks, { parts, paces, bandwidth: 1 })!
+          const time = (cuts: readonly number[]): number => {
+            const bounds = [0, ...cuts, blocks.seconds.length]
+            return Math.max(
+              ...bounds.slice(1).map((to, part) => {
+                const work = blocks.seconds.subarray(bounds[part], to).reduce((sum, each) => sum + each, 0)
+                return work / paces[part]! + blocks.crossing[to]!
+              }),
+            )
+          }
+          const best = Math.min(...[...choices(blocks, parts)].map(({ cuts }) => time(cuts)))
+          expect(chosen.bound).toBeCloseTo(best)
+          expect(chosen.bottleneck).toBeCloseTo(time(chosen.cuts))
+          expect(chosen.bottleneck).toBeLessThanOrEqual(best * 1.05 + 1e-9)
+        },
+      ),
+    )
+  })
+})

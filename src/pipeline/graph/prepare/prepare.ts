@@ -28,6 +28,8 @@ export interface PrepareRequest {
   readonly cuts?: readonly number[] | undefined
   /** Weights and live values of a part. */
   readonly memory?: MemoryLimit | undefined
+  /** How fast each part will run, against each other. */
+  readonly paces?: readonly number[] | undefined
   /** As what float32 crosses; `f16` rounds it, and the parts do not give the bits of the whole. @default 'f32' */
   readonly wire?: Wire | undefined
   /** Null: the highest that is proven, or where nothing is cut, the engine's highest. */
@@ -64,6 +66,7 @@ export async function prepareGraph(
       ...(request.cuts ?? []),
       ...(request.wire === 'f16' ? ['f16'] : []),
       ...(request.memory === undefined ? [] : [{ memory: request.memory }]),
+      ...(request.paces === undefined ? [] : [{ paces: request.paces }]),
     ]),
   )
   const folder = join(root, hash.digest('hex').slice(0, 32))

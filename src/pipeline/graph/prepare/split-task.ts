@@ -11,6 +11,8 @@ export interface SplitTask {
   readonly cuts?: readonly number[] | undefined
   /** Weights and live values of a part. */
   readonly memory?: MemoryLimit | undefined
+  /** How fast each part will run, against each other. */
+  readonly paces?: readonly number[] | undefined
   /** As what float32 crosses. @default 'f32' */
   readonly wire?: Wire | undefined
   /** Null: the highest that is proven. */
@@ -26,7 +28,7 @@ const BEAT_MS = 10_000
 
 /** @param emit the step that has begun; null while a check is at work, which says nothing */
 export function splitTask(task: SplitTask, emit: (step: unknown) => void, signal: AbortSignal): Promise<SplitPlan> {
-  const { path, out, parts, cuts, memory, wire, check, measured } = task
+  const { path, out, parts, cuts, memory, paces, wire, check, measured } = task
   const needs = { clock: systemClock(), codeCache: task.codeCache }
   return splitOnnx(
     {
@@ -35,7 +37,7 @@ export function splitTask(task: SplitTask, emit: (step: unknown) => void, signal
       clock: needs.clock,
     },
     path,
-    { out, parts, cuts, memoryLimit: memory, wire, check, measured, optimization: task.optimization ?? 'auto' },
+    { out, parts, cuts, memoryLimit: memory, paces, wire, check, measured, optimization: task.optimization ?? 'auto' },
     signal,
   )
 }

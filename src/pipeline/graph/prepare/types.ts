@@ -50,6 +50,7 @@ export interface PrepareTask {
   readonly parts: number
   readonly cuts?: readonly number[] | undefined
   readonly memory?: MemoryLimit | undefined
+  readonly paces?: readonly number[] | undefined
   readonly wire?: Wire | undefined
   readonly optimization: Optimization | null
   readonly measured?: boolean | undefined
