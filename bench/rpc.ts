@@ -4,17 +4,19 @@
  * the origin with half of them and one server. `llama-bench` and `rpc-server` (or `ggml-rpc-server`) are taken from the PATH;
  * without them weft is measured alone. An RTT of 0 is the loopback; longer ones are hosts in network namespaces (root, Linux).
  *
- *   node bench/rpc.ts [MODEL.gguf] [--llama FILE.gguf] [--weights auto] [--rtt 0,10,50] [--rate 100] [--rounds 5]
+ *   node bench/rpc.ts [MODEL.gguf | 1b] [--llama FILE.gguf] [--weights auto] [--rtt 0,10,50] [--rate 100] [--rounds 5]
  *                     [--tokens 64] [--prompt 512] [--threads 1] [--json]
  *
- * `--llama`: another file of the same model for llama.cpp, where that is its quicker form.
+ * `--llama`: another file of the same model for llama.cpp, where that is its quicker form. `1b`: a model of TinyLlama's shape with
+ * random weights in Q4_0. `--prompt 64,512`: one prefill after the other.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import type { ChildProcess } from 'node:child_process'
 import { connect } from 'node:net'
-import { cpus, loadavg } from 'node:os'
-import { basename } from 'node:path'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { cpus, loadavg, tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { languageModel } from '../src/models/index.ts'
 import { GREEDY } from '../src/pipeline/index.ts'
@@ -24,6 +26,7 @@ import { netlabFor } from '../test/integration/netlab.ts'
 import { createLab, joined, placement, TINY, until } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
 import { freshPrompt } from './support/fresh-prompt.ts'
+import { TINY_LLAMA, writeMadeUp } from './support/made-up-model.ts'
 import { medians } from './support/median.ts'
 
 const BENCH = 'llama-bench'
@@ -218,17 +221,41 @@ async function main(): Promise<void> {
       threads: { type: 'string', default: '1' },
     },
   })
-  const [weft = TINY] = positionals
+  const made = positionals[0] === '1b' ? await mkdtemp(join(tmpdir(), 'weft-bench-1b-')) : undefined
+  const [weft = TINY] = made === undefined ? positionals : [join(made, '1b.gguf')]
+  try {
+    if (made !== undefined) await writeMadeUp(weft, { ...TINY_LLAMA, type: () => 'Q4_0' })
+    await compare(weft, values)
+  } finally {
+    if (made !== undefined) await rm(made, { recursive: true, force: true })
+  }
+}
+
+interface Values {
+  readonly json: boolean
+  readonly llama?: string
+  readonly weights: string
+  readonly rtt: string
+  readonly rate: string
+  readonly rounds: string
+  readonly tokens: string
+  readonly prompt: string
+  readonly threads: string
+}
+
+async function compare(weft: string, values: Values): Promise<void> {
   const links = values.rtt.split(',').map(Number)
   if (links.some((rtt) => rtt > 0) && why !== undefined) throw new Error(`links cannot be made longer here: ${why}`)
   const runs = (program: string): boolean => spawnSync(program, ['--help'], { stdio: 'ignore' }).error === undefined
   const server = runs(BENCH) ? SERVERS.find(runs) : undefined
   const files = { weft, llama: values.llama ?? weft, weights: values.weights, server }
-  const { rounds, tokens, prompt, threads } = values
-  const sizes = { rounds: +rounds, tokens: +tokens, prompt: +prompt, threads: +threads }
-  const rows: Row[] = []
-  for (const rtt of links) rows.push(...(await measure(files, rtt, values.rate, sizes)))
-  report(rows, files, values.rate, sizes, values.json)
+  const { rounds, tokens, threads } = values
+  for (const prompt of values.prompt.split(',').map(Number)) {
+    const sizes = { rounds: +rounds, tokens: +tokens, prompt, threads: +threads }
+    const rows: Row[] = []
+    for (const rtt of links) rows.push(...(await measure(files, rtt, values.rate, sizes)))
+    report(rows, files, values.rate, sizes, values.json)
+  }
   if (server === undefined)
     process.stderr.write(`${BENCH} and rpc-server are not on the PATH or do not run: weft is measured alone.\n`)
 }

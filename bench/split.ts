@@ -1,6 +1,10 @@
 /**
  * What splitting costs: one weft process against the same model over two and three, one thread in each stage, real
  * processes and sockets on this machine, in one run. `node bench/split.ts [MODEL.gguf] [tokens]`.
+ *
+ * Of a prompt over several stages also how near it comes to what the work allows: stages that never wait take as long as the
+ * one with most of the layers, and no less than the work of all divided by the cores. A first chunk on its way to the last stage
+ * is not counted as work, so that the limit is not reached.
  */
 import { availableParallelism, cpus } from 'node:os'
 import { createLab, joined, placement, TINY } from '../test/integration/support.ts'
@@ -20,6 +24,8 @@ interface Row {
   readonly msPerToken: number
   readonly hopMs: number
   readonly prefill: number
+  /** How many times as fast as one process it could be at best. */
+  readonly limit: number
 }
 
 async function measure(
@@ -46,9 +52,10 @@ async function measure(
   return stats!
 }
 
-function summary(name: string, runs: readonly GenerateStats[]): Row {
+function summary(name: string, runs: readonly GenerateStats[], limit: number): Row {
   return {
     name,
+    limit,
     tokensPerSecond: median(runs.map((run) => run.tokens_per_second)),
     msPerToken: median(runs.map((run) => run.ms_per_token_p50)),
     hopMs: median(runs.map((run) => run.hop_ms_p50)),
@@ -90,11 +97,20 @@ async function main([source = TINY, count = '48']: readonly string[]): Promise<v
     for (let round = 0; round < ROUNDS; round++)
       for (const [index, [, where]] of cases.entries())
         runs[index]!.push(await measure(a, where, Number(count), manifest.shape.context))
-    const rows = cases.map(([name], index) => summary(name, runs[index]!))
+    const layers = last - 2
+    const rows = cases.map(([name, where], index) => {
+      const held = where === 'local' ? [layers] : where.stages.map(({ from, to }) => layersOf(from, to, last))
+      return summary(name, runs[index]!, Math.min(layers / Math.max(...held), availableParallelism()))
+    })
     print(rows, info.bytes)
   } finally {
     await lab.stop()
   }
+}
+
+/** Of blocks [from, to): the first is the embedding, the last the head. */
+function layersOf(from: number, to: number, blocks: number): number {
+  return Math.min(to, blocks - 1) - Math.max(from, 1)
 }
 
 function print(rows: readonly Row[], bytes: number): void {
@@ -103,12 +119,15 @@ function print(rows: readonly Row[], bytes: number): void {
     `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores, node ${process.version}; model of ${(bytes / 2 ** 20).toFixed(1)} MiB, 1 thread a stage, medians of ${ROUNDS}`,
   )
   out('')
-  out('| | tokens/s | of one process | ms a token | beside computing, ms a hop | prefill tokens/s |')
-  out('|---|---|---|---|---|---|')
+  out(
+    '| | tokens/s | of one process | ms a token | beside computing, ms a hop | prefill tokens/s | of the work-bound limit |',
+  )
+  out('|---|---|---|---|---|---|---|')
   for (const row of rows) {
     const share = row.tokensPerSecond / rows[0]!.tokensPerSecond
+    const bound = row.prefill / (rows[0]!.prefill * row.limit)
     out(
-      `| ${row.name} | ${row.tokensPerSecond.toFixed(1)} | ${share.toFixed(2)} | ${row.msPerToken.toFixed(2)} | ${row.hopMs.toFixed(2)} | ${row.prefill.toFixed(0)} |`,
+      `| ${row.name} | ${row.tokensPerSecond.toFixed(1)} | ${share.toFixed(2)} | ${row.msPerToken.toFixed(2)} | ${row.hopMs.toFixed(2)} | ${row.prefill.toFixed(0)} | ${bound.toFixed(2)} |`,
     )
   }
 }

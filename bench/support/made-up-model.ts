@@ -33,6 +33,17 @@ export const LLAMA_1B = {
   context: 131_072,
 } as const
 
+/** As TinyLlama 1.1B is made. */
+export const TINY_LLAMA = {
+  layers: 22,
+  width: 2048,
+  hidden: 5632,
+  heads: 32,
+  kvHeads: 4,
+  vocabulary: 32_000,
+  context: 2048,
+} as const
+
 /** As Llama 3.3 70B is made. */
 export const LLAMA_70B = { ...LLAMA_1B, layers: 80, width: 8192, hidden: 28_672, heads: 64 } as const
 
