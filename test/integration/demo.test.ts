@@ -167,12 +167,10 @@ describe('npm start', () => {
   )
 
   it('says what it takes, and starts nothing', async () => {
-    for (const word of ['--help', '-h']) {
-      const { status, stdout, stderr } = await demo(['--peers', '2', word])
-      expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
-      expect(stdout).toMatch(/^usage: npm start -- .*--peers N/)
-    }
-  })
+    const { status, stdout, stderr } = await demo(['--peers', '2', '--help'])
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect(stdout).toMatch(/^usage: npm start -- .*--peers N/)
+  }, 120_000)
 
   it.each([
     [['--peers', '0'], '--peers takes a whole number'],
