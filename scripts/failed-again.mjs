@@ -23,8 +23,9 @@ if (failed.length === 0 || failed.length > MOST_FILES) process.exit(1)
 
 let isBroken = false
 const passedAgain = []
+const say = (line) => process.stdout.write(`${line}\n`)
 for (const file of failed) {
-  console.log(`\n-- again, alone: ${file.name}`)
+  say(`\n-- again, alone: ${file.name}`)
   const again = `${path}.again`
   rmSync(again, { force: true })
   const options = ['--reporter=default', '--reporter=json', `--outputFile.json=${again}`]

@@ -48,6 +48,11 @@ export function kernelIdOf(machine: KernelMachine): string {
   return `ort-${version}-${architecture}-${named.length === 0 ? 'base' : named.join('+')}-${REVISION}`
 }
 
+/** Of a stage whose weights could not be pre-packed: their offsets are added by nodes of their own, which gives other bits. */
+export function plainKernel(kernel: string): string {
+  return `${kernel}+plain`
+}
+
 function slug(text: string): string {
   return text
     .toLowerCase()

@@ -18,7 +18,7 @@ export interface HoldingsNeeds {
   readonly stages: Stages
   readonly graphStages: GraphStages
   /** Told what hosts have seen of their blocks. */
-  readonly measures: Pick<DeviceMeasures, 'seen' | 'loaded'>
+  readonly measures: Pick<DeviceMeasures, 'seen' | 'loaded' | 'plain'>
 }
 
 export class Holdings {
@@ -86,6 +86,7 @@ export class Holdings {
   /** A stage that has just become ready is told with its memory, not two seconds before it; one that is gone is forgotten. */
   async #readNew(): Promise<void> {
     const { stages, graphStages } = this.#needs
+    this.#needs.measures.plain(stages.hosts().some(({ isPlain }) => isPlain))
     const all = [...stages.list(), ...graphStages.list()]
     const present = new Set(all.map(({ pid }) => pid))
     for (const known of [this.memory, this.hosts])

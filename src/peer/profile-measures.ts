@@ -6,6 +6,7 @@ import { loadavg } from 'node:os'
 import type { ModelSpeed } from '../mesh/index.ts'
 import { MAX_PROFILE_MODELS } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
+import { plainKernel } from '../onnx/index.ts'
 import type { BatchPoint } from '../placement/index.ts'
 import type { BlockTimes, KernelTrial } from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
@@ -67,6 +68,7 @@ export class DeviceMeasures {
   #cancel: CancelTimer = () => undefined
   readonly #stop = new AbortController()
   #unsaved = false
+  #isPlain = false
 
   constructor(needs: MeasuresNeeds) {
     this.#needs = needs
@@ -95,6 +97,17 @@ export class DeviceMeasures {
     const isOther = this.#trial !== null && this.#trial.kernel !== kernel
     // Should the two go on to differ, that is no reason for one trial after the other.
     if (isOther && this.#needs.clock.now() - this.#trialAt >= TRIAL_EVERY_MS) void this.#try()
+  }
+
+  /** Whether a stage here computes with weights as they are, whose bits are not those of pre-packed ones. */
+  plain(isPlain: boolean): void {
+    this.#isPlain = isPlain
+  }
+
+  /** What others hold against theirs, to know whether bits are equal. Empty until the trial. */
+  get kernel(): string {
+    if (this.#trial === null) return ''
+    return this.#isPlain ? plainKernel(this.#trial.kernel) : this.#trial.kernel
   }
 
   /** What a stage host has seen of its blocks. */

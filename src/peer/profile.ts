@@ -63,7 +63,7 @@ export class Profiling {
       memory_free: free,
       memory_quota: this.#needs.memory ?? Math.floor(free * MEMORY_SHARE),
       speed: measures.trial?.speed ?? 0,
-      kernel: measures.trial?.kernel ?? '',
+      kernel: measures.kernel,
       memory_bandwidth: measures.trial?.bandwidth ?? 0,
       ...measures.power,
       models: measures.speeds(models),

@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { checkStageFiles } from '../models/index.ts'
 import type { ModelManifest, StageCheckNeeds } from '../models/index.ts'
+import { plainKernel } from '../onnx/index.ts'
 import { createBlobStore } from '../store/index.ts'
 import { CancelledError, MemoryQuotaError, StageMemoryError } from './errors.ts'
 import { StageHostLostError } from './host/host-errors.ts'
@@ -108,8 +109,7 @@ export class Stages implements StageTable {
 
   kernel(digest: string): string | undefined {
     const loaded = this.#entries.get(digest)?.loaded
-    // Weights that could not be pre-packed have their offsets added by nodes of their own: other bits (fold-offsets.ts).
-    return loaded?.prepacked === false ? `${loaded.kernel}+plain` : loaded?.kernel
+    return loaded?.prepacked === false ? plainKernel(loaded.kernel) : loaded?.kernel
   }
 
   /** Has these ranges loaded, fetched first where they are not here. */
@@ -167,10 +167,10 @@ export class Stages implements StageTable {
     return [...this.#entries.keys()]
   }
 
-  /** `kernel` is null until something is loaded. */
-  hosts(): { readonly digest: string; readonly kernel: string | null; readonly host: StageHost }[] {
+  /** `isPlain`: its weights could not be pre-packed. */
+  hosts(): { digest: string; kernel: string | null; isPlain: boolean; host: StageHost }[] {
     return [...this.#entries].flatMap(([digest, { host, loaded }]) =>
-      host === null ? [] : [{ digest, kernel: loaded?.kernel ?? null, host }],
+      host === null ? [] : [{ digest, kernel: loaded?.kernel ?? null, isPlain: loaded?.prepacked === false, host }],
     )
   }
 

@@ -200,6 +200,16 @@ describe('the measures of a device', () => {
     await failing.stop()
   })
 
+  it('tell of other kernels while a stage computes with weights as they are: its bits are not those of pre-packed ones', async () => {
+    const measures = await start()
+    expect(measures.kernel).toBe(TRIAL.kernel)
+    measures.plain(true)
+    expect(measures.kernel).toBe(`${TRIAL.kernel}+plain`)
+    measures.plain(false)
+    expect(measures.kernel).toBe(TRIAL.kernel)
+    await measures.stop()
+  })
+
   it('have how much longer several rows take, kept for the next start; sizes that are not seen again stay', async () => {
     const first = await start()
     const times = { one: 0.6, prefill: 0.1, head: null, runs: 9 }
