@@ -1,7 +1,8 @@
 /**
- * The archive of a package, fetched by ourselves where the site's client says where it lies: so a download that broke off goes
- * on where it stopped, also after the process was killed. The clients begin anew each time. Where it lies behind
- * credentials or a proxy, which only the client has, or where there is no hash to hold it against, the client fetches it.
+ * The archive of a package, fetched by ourselves where the site's client says where it lies (npm always, pip where an index is
+ * set): so a download that broke off goes on where it stopped, also after the process was killed. The clients begin anew each
+ * time. Where it lies behind credentials or a proxy, which only the client has, or where there is no hash to hold it against,
+ * the client fetches it.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -148,7 +149,6 @@ async function locatePypi(
 }
 
 const PIP = [['pip3'], ['pip']] as const
-const DEFAULT_INDEX = 'https://pypi.org/simple'
 
 async function pipIndex(
   { clock, environment }: PackageNeeds,
@@ -159,8 +159,8 @@ async function pipIndex(
     const run = { command, arguments: ['config', 'get', 'global.index-url'], directory, environment }
     const result = await runClient(clock, run, signal)
     if (result.kind === 'missing') continue
-    // A key that nobody has set is told by its status.
-    return result.status === 0 ? result.output.trim() : DEFAULT_INDEX
+    // A key that nobody has set is told by its status: pip knows its own index then, and fetches.
+    return result.status === 0 ? result.output.trim() : null
   }
   return null
 }
