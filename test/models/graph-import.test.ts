@@ -149,7 +149,9 @@ describe('a peer with such a model', () => {
         expect.objectContaining({ model: 'crossing', blocks: manifest.blocks.length, local: true }),
       )
       expect(await peer.manifest('crossing')).toEqual(manifest)
-      await expect(peer.deploy('crossing')).rejects.toMatchObject({ code: 'WEFT-MOD-090' })
+      const { stages } = await peer.deploy('crossing')
+      expect(stages).toEqual([{ peer: peer.id, from: 0, to: manifest.blocks.length }])
+      await peer.undeploy('crossing')
       await expect(peer.tokenize('crossing', { kind: 'text', text: 'a' })).rejects.toMatchObject({
         code: 'WEFT-MOD-090',
       })
