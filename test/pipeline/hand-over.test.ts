@@ -99,19 +99,7 @@ describe('an answer whose stage leaves', () => {
     expect(counted).toMatchObject({ hand_overs: 1, failovers: 1, failovers_inexact: 1 })
   })
 
-  it('is offered to another one where the first does not take it', async () => {
-    const [next, other] = [await world.stranger('next'), await world.stranger('other')]
-    takers = ['next', 'other']
-    await leaving()
-    await says(next, RING.open, RING.error, errorData(new KvFullError(2, 1)))
-    await says(other, RING.open, RING.opened, { pid: 11 })
-    await says(other, RING.reroute, RING.rerouted, { taken: 0 })
-    await settled()
-    expect(counted).toMatchObject({ hand_overs: 1, failovers: 1 })
-    expect(session!.hops).toMatchObject([{ peer: 'other', pid: 11 }])
-  })
-
-  it('stays where it is where nobody takes it, until that peer has gone', async () => {
+  it('stays where it is where the first does not take it, until that peer has gone', async () => {
     const next = await world.stranger('next')
     takers = ['next']
     await leaving()

@@ -5,9 +5,6 @@ import type { SessionInit, SessionNeeds } from './session.ts'
 import { openShadow } from './shadow.ts'
 import type { Followed } from './shadow.ts'
 
-/** Each has all rows so far to compute, and whoever leaves does not wait for long. */
-const MOST_ASKED = 3
-
 export interface HandingOver extends Followed {
   readonly route: readonly RouteSegment[]
   readonly avoid: ReadonlySet<string>
@@ -35,24 +32,12 @@ export async function findSuccessor(
   // A head that counts tokens would have to be told of those that came while it was fed.
   if (place === route.length - 1 && countsTokens(init.sampler)) return undefined
   // That it leaves may not have gone round the mesh yet: until then nobody is as ready for its blocks as itself.
-  const asked = new Set([leaving.peer])
-  let refusal: Error | undefined
-  while (asked.size <= MOST_ASKED) {
-    const found = await init.failover.replace(leaving, new Set([...avoid, ...asked]), followed.signal)
-    const segment = found?.[0]
-    if (segment === undefined || found?.length !== 1 || asked.has(segment.peer)) break
-    const next = route.map((each) => (each === leaving ? segment : each))
-    try {
-      const shadow = await openShadow(needs, init, followed, next, place)
-      return { segment, shadow: shadow.request, pid: shadow.pid, close: () => shadow.close() }
-    } catch (error) {
-      refusal = error as Error
-      if (followed.signal.aborted) break
-      // There is time for another one until the peer has left.
-      init.failover.refused?.(segment, refusal)
-      asked.add(segment.peer)
-    }
-  }
-  if (refusal !== undefined) throw refusal
-  return undefined
+  const others = new Set([...avoid, leaving.peer])
+  const found = await init.failover.replace(leaving, others, followed.signal)
+  const segment = found?.[0]
+  // One alone is asked: who is less ready than the first takes longer than the peer that leaves stays.
+  if (segment === undefined || found?.length !== 1 || segment.peer === leaving.peer) return undefined
+  const next = route.map((each) => (each === leaving ? segment : each))
+  const shadow = await openShadow(needs, init, followed, next, place)
+  return { segment, shadow: shadow.request, pid: shadow.pid, close: () => shadow.close() }
 }
