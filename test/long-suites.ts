@@ -3,7 +3,11 @@
  * machines or rounds is tried once, smaller, in `npm test`. Suites with a part of that kind name it by `isLong` instead.
  */
 export const LONG_SUITES: readonly string[] = [
+  'cli/adapter',
+  'cli/export',
+  'cli/launcher',
   'cli/partition-memory',
+  'cli/read-only-home',
   'cli/site',
   'compress/import-measured',
   'federated/analysis-mesh',
@@ -25,7 +29,9 @@ export const LONG_SUITES: readonly string[] = [
   'mesh/swarm',
   'mesh/swarm-killed',
   'models/import-in-child',
+  'models/packing',
   'net/netlab',
+  'net/reconnect',
   'peer/decoder',
   'peer/drafts',
   'peer/embed',
@@ -43,9 +49,11 @@ export const LONG_SUITES: readonly string[] = [
   'peer/split-file',
   'pipeline/damage',
   'pipeline/graph/pipeline',
+  'pipeline/graph/real-models',
   'pipeline/graph/shared-memory',
   'pipeline/graph/wire-half',
   'pipeline/out-of-memory',
   'simulation/simulation',
   'training/loop/distill',
+  'util/guarded',
 ]
