@@ -77,6 +77,15 @@ async function until(is: () => boolean): Promise<void> {
   while (!is()) await sleep(5)
 }
 
+/** Members come again and again, as real ones do: on a busy machine the patience may be over between two that come once. */
+async function givesUp(four: Scene): Promise<void> {
+  while (!holds(four, FIRST_STATE)) {
+    await four.come(1, FIRST_STATE)
+    await four.come(2, FIRST_STATE)
+    await sleep(four.graceMs)
+  }
+}
+
 function holds({ standing }: Scene, state: FedState): boolean {
   return Buffer.compare(standing.current.hash, stateHash(state)) === 0
 }
@@ -126,18 +135,14 @@ describe('a member with a result that most do not have', () => {
   test('gives it up once nobody else has come with it', async () => {
     const four = await scene(50)
     await four.standing.apply(NEXT, {}, 1)
-    await four.come(1, FIRST_STATE)
-    await four.come(2, FIRST_STATE)
-    await until(() => holds(four, FIRST_STATE))
+    await givesUp(four)
     expect(four.standing.isCertified).toBe(true)
   })
 
   test('takes it up again by its own word and that of one more', async () => {
     const four = await scene(50)
     await four.standing.apply(NEXT, {}, 1)
-    await four.come(1, FIRST_STATE)
-    await four.come(2, FIRST_STATE)
-    await until(() => holds(four, FIRST_STATE))
+    await givesUp(four)
     await four.come(3, NEXT)
     await until(() => holds(four, NEXT))
     expect(four.standing.isCertified).toBe(false)
