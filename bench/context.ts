@@ -5,36 +5,26 @@
  *
  *   node bench/context.ts [MODEL.gguf] [--rounds 5] [--tokens 24] [--contexts 128,2048] [--threads 1] [--weights auto] [--json]
  */
-import { spawnSync } from 'node:child_process'
 import { cpus, loadavg } from 'node:os'
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { languageModel } from '../src/models/index.ts'
-import { GREEDY } from '../src/pipeline/index.ts'
 import { createLab, TINY } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
-import { freshPrompt } from './support/fresh-prompt.ts'
+import { answerStats } from './support/answer-stats.ts'
+import { hasLlamaBench, LLAMA_BENCH, runLlamaBench } from './support/llama-bench.ts'
 import { median } from './support/median.ts'
 
-const TOOL = 'llama-bench'
-
 /** Milliseconds a token behind so many rows. */
-async function weftMs(peer: RealPeer, rows: number, tokens: number): Promise<number> {
-  const input = { kind: 'ids', ids: freshPrompt(rows) } as const
-  const request = { model: 'bench', sampling: GREEDY, ignoreEnd: true, placement: 'local', speculate: 'off' } as const
-  for await (const event of peer.access.generate({ ...request, input, maxTokens: tokens + 1, deadline: 600_000 })) {
-    if (event.type === 'end') return 1000 / event.stats.tokens_per_second
-  }
-  throw new Error('the answer has no end')
+async function weftMs({ access }: RealPeer, rows: number, tokens: number): Promise<number> {
+  const stats = await answerStats(access, { placement: 'local', rows, tokens: tokens + 1 })
+  return 1000 / stats.tokens_per_second
 }
 
 /** NaN where it does not run. */
 function llamaMs(file: string, rows: number, tokens: number, threads: number): number {
-  const args = ['-m', file, '-t', threads, '-p', 0, '-n', tokens, '-d', rows, '-r', 1, '-o', 'json'].map(String)
-  const { status, stdout } = spawnSync(TOOL, args, { encoding: 'utf8' })
-  if (status !== 0) return NaN
-  const tests = JSON.parse(stdout) as readonly { n_gen: number; samples_ts: readonly number[] }[]
-  return 1000 / Math.max(...tests.filter((test) => test.n_gen > 0).flatMap((test) => test.samples_ts))
+  const speed = runLlamaBench(['-m', file, '-t', threads, '-p', 0, '-n', tokens, '-d', rows])
+  return speed === null ? NaN : 1000 / speed.decode
 }
 
 interface Row {
@@ -61,7 +51,7 @@ async function main(): Promise<void> {
     number,
     number,
   ]
-  const beside = spawnSync(TOOL, ['--help'], { stdio: 'ignore' }).status === 0
+  const beside = hasLlamaBench()
   const lab = await createLab()
   try {
     const peer = await lab.start('a', ['--threads', values.threads])
@@ -83,7 +73,7 @@ async function main(): Promise<void> {
   } finally {
     await lab.stop()
   }
-  if (!beside) process.stderr.write(`${TOOL} is not on the PATH or does not run: weft is measured alone.\n`)
+  if (!beside) process.stderr.write(`${LLAMA_BENCH} is not on the PATH or does not run: weft is measured alone.\n`)
 }
 
 function report(

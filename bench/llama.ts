@@ -4,7 +4,7 @@
  *
  *   node bench/llama.ts [MODEL.gguf] [--json] [--rounds 5] [--threads 1,2] [--tokens 64] [--prompt 512]
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -14,14 +14,13 @@ import { parseArgs } from 'node:util'
 import { createRemotePeer } from '../src/cli/peer-remote.ts'
 import type { PeerAccess } from '../src/cli/peer-access.ts'
 import { languageModel } from '../src/models/index.ts'
-import { GREEDY } from '../src/pipeline/index.ts'
-import type { GenerateStats } from '../src/pipeline/index.ts'
 import { socketPath, systemClock } from '../src/util/index.ts'
 import { BIN, endProcess, TINY } from '../test/integration/support.ts'
-import { freshPrompt } from './support/fresh-prompt.ts'
+import { answerSpeed, answerStats } from './support/answer-stats.ts'
+import type { Speed } from './support/answer-stats.ts'
+import { hasLlamaBench, LLAMA_BENCH, runLlamaBench } from './support/llama-bench.ts'
 import { medians } from './support/median.ts'
 
-const TOOL = 'llama-bench'
 /** llama-bench decodes from an empty context; this many rows are as good as none. */
 const SHORT_PROMPT = 16
 /** Weights of weft: as the file has them, and row int8. */
@@ -32,12 +31,6 @@ interface Sizes {
   readonly rounds: number
   readonly tokens: number
   readonly prompt: number
-}
-
-/** Tokens a second. */
-interface Speed {
-  readonly decode: number
-  readonly prefill: number
 }
 
 interface Row {
@@ -65,31 +58,8 @@ async function startWeft(home: string, threads: number): Promise<Weft> {
   return { access, stop: () => endProcess(child) }
 }
 
-async function generate(access: PeerAccess, model: string, rows: number, tokens: number): Promise<GenerateStats> {
-  const ids = freshPrompt(rows)
-  const request = { model, sampling: GREEDY, ignoreEnd: true, placement: 'local', speculate: 'off' } as const
-  for await (const event of access.generate({ ...request, input: { kind: 'ids', ids }, maxTokens: tokens })) {
-    if (event.type === 'end') return event.stats
-  }
-  throw new Error('the answer has no end')
-}
-
-async function measureWeft(access: PeerAccess, model: string, sizes: Sizes): Promise<Speed> {
-  // The first of the tokens belongs to the prompt.
-  const decode = await generate(access, model, SHORT_PROMPT, sizes.tokens + 1)
-  const { prefill_tokens, prefill_ms } = await generate(access, model, sizes.prompt, 1)
-  return { decode: decode.tokens_per_second, prefill: (prefill_tokens * 1000) / prefill_ms }
-}
-
-/** Null when it does not run. */
-function measureLlama(file: string, threads: number, sizes: Sizes): Speed | null {
-  const args = ['-m', file, '-t', threads, '-p', sizes.prompt, '-n', sizes.tokens, '-r', 1, '-o', 'json'].map(String)
-  const { status, stdout } = spawnSync(TOOL, args, { encoding: 'utf8' })
-  if (status !== 0) return null
-  const tests = JSON.parse(stdout) as readonly { n_gen: number; samples_ts: readonly number[] }[]
-  const speed = (generated: boolean): number =>
-    Math.max(...tests.filter((test) => test.n_gen > 0 === generated).flatMap((test) => test.samples_ts))
-  return { decode: speed(true), prefill: speed(false) }
+function measureWeft(access: PeerAccess, model: string, { tokens, prompt }: Sizes): Promise<Speed> {
+  return answerSpeed(access, { model, placement: 'local', short: SHORT_PROMPT, prompt, tokens })
 }
 
 /** All sides in turns, round after round. */
@@ -98,10 +68,11 @@ async function measure(home: string, file: string, threads: number, sizes: Sizes
   try {
     const runs = new Map<Form, Speed[]>(FORMS.map((form) => [form, []]))
     const theirs: Speed[] = []
-    for (const form of FORMS) await generate(weft.access, form, SHORT_PROMPT, 4)
+    for (const form of FORMS)
+      await answerStats(weft.access, { model: form, placement: 'local', rows: SHORT_PROMPT, tokens: 4 })
     for (let round = 0; round < sizes.rounds; round++) {
       for (const form of FORMS) runs.get(form)!.push(await measureWeft(weft.access, form, sizes))
-      const speed = beside ? measureLlama(file, threads, sizes) : null
+      const speed = beside ? runLlamaBench(['-m', file, '-t', threads, '-p', sizes.prompt, '-n', sizes.tokens]) : null
       if (speed !== null) theirs.push(speed)
     }
     const llama = theirs.length === 0 ? null : medians(theirs)
@@ -134,7 +105,7 @@ async function main(): Promise<void> {
     },
   })
   const file = positionals[0] ?? TINY
-  const beside = spawnSync(TOOL, ['--help'], { stdio: 'ignore' }).status === 0
+  const beside = hasLlamaBench()
   const home = await mkdtemp(join(tmpdir(), 'weft-bench-llama-'))
   try {
     const context = await importForms(home, file)
@@ -145,7 +116,7 @@ async function main(): Promise<void> {
     for (const threads of values.threads.split(',').map(Number))
       rows.push(...(await measure(home, file, threads, sizes, beside)))
     report(rows, basename(file), sizes, values.json)
-    if (!beside) process.stderr.write(`${TOOL} is not on the PATH or does not run: weft is measured alone.\n`)
+    if (!beside) process.stderr.write(`${LLAMA_BENCH} is not on the PATH or does not run: weft is measured alone.\n`)
   } finally {
     await rm(home, { recursive: true, force: true })
   }

@@ -19,17 +19,17 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { languageModel } from '../src/models/index.ts'
-import { GREEDY } from '../src/pipeline/index.ts'
 import type { PlacementFile } from '../src/pipeline/index.ts'
 import { systemClock } from '../src/util/index.ts'
 import { netlabFor } from '../test/integration/netlab.ts'
 import { createLab, joined, placement, TINY, until } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
-import { freshPrompt } from './support/fresh-prompt.ts'
+import { answerSpeed, answerStats } from './support/answer-stats.ts'
+import type { Speed } from './support/answer-stats.ts'
+import { hasLlamaBench, LLAMA_BENCH, llamaSpeeds } from './support/llama-bench.ts'
 import { TINY_LLAMA, writeMadeUp } from './support/made-up-model.ts'
 import { medians } from './support/median.ts'
 
-const BENCH = 'llama-bench'
 const SERVERS = ['rpc-server', 'ggml-rpc-server']
 const PORT = 50_052
 const SHORT_PROMPT = 16
@@ -41,12 +41,6 @@ interface Sizes {
   readonly tokens: number
   readonly prompt: number
   readonly threads: number
-}
-
-/** Tokens a second. */
-interface Speed {
-  readonly decode: number
-  readonly prefill: number
 }
 
 interface Row {
@@ -62,21 +56,8 @@ function note<Key>(runs: Map<Key, Speed[]>, key: Key, speed: Speed): void {
   runs.set(key, [...(runs.get(key) ?? []), speed])
 }
 
-async function weftRun(origin: RealPeer, where: 'local' | PlacementFile, rows: number, tokens: number): Promise<Speed> {
-  const input = { kind: 'ids', ids: freshPrompt(rows) } as const
-  const request = { model: 'bench', sampling: GREEDY, ignoreEnd: true, placement: where, speculate: 'off' } as const
-  for await (const event of origin.access.generate({ ...request, input, maxTokens: tokens, deadline: 300_000 })) {
-    if (event.type !== 'end') continue
-    const { prefill_tokens: fed, prefill_ms: ms, tokens_per_second: decode } = event.stats
-    return { decode, prefill: (fed * 1000) / ms }
-  }
-  throw new Error('the answer has no end')
-}
-
-async function weftSpeed(origin: RealPeer, where: 'local' | PlacementFile, sizes: Sizes): Promise<Speed> {
-  // The first of the tokens belongs to the prompt.
-  const { decode } = await weftRun(origin, where, SHORT_PROMPT, sizes.tokens + 1)
-  return { decode, prefill: (await weftRun(origin, where, sizes.prompt, 1)).prefill }
+function weftSpeed({ access }: RealPeer, where: 'local' | PlacementFile, { tokens, prompt }: Sizes): Promise<Speed> {
+  return answerSpeed(access, { placement: where, short: SHORT_PROMPT, prompt, tokens })
 }
 
 /** `servers`: HOST:PORT of each. */
@@ -84,16 +65,13 @@ async function llamaSpeed(file: string, servers: readonly string[], layers: numb
   const { tokens, prompt, threads } = sizes
   const args = ['-m', file, '-t', threads, '-p', prompt, '-n', tokens, '-r', 1, '-o', 'json', '-ngl', layers]
   const rpc = ['--rpc', servers.join(','), ...(servers.length > 1 ? ['-ts', servers.map(() => 1).join('/')] : [])]
-  const [command, ...rest] = [...within, BENCH, ...args.map(String), ...rpc]
+  const [command, ...rest] = [...within, LLAMA_BENCH, ...args.map(String), ...rpc]
   const child = spawn(command!, rest, { stdio: ['ignore', 'pipe', 'ignore'] })
   let text = ''
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
   const [status] = (await once(child, 'exit')) as [number | null]
-  if (status !== 0) throw new Error(`${BENCH} ended with ${status}`)
-  const tests = JSON.parse(text) as readonly { n_gen: number; samples_ts: readonly number[] }[]
-  const speed = (generated: boolean): number =>
-    Math.max(...tests.filter((test) => test.n_gen > 0 === generated).flatMap((test) => test.samples_ts))
-  return { decode: speed(true), prefill: speed(false) }
+  if (status !== 0) throw new Error(`${LLAMA_BENCH} ended with ${status}`)
+  return llamaSpeeds(text)
 }
 
 /** The address of a host of the lab; the loopback without one. */
@@ -173,7 +151,9 @@ async function measure(files: Files, rtt: number, rate: string, sizes: Sizes): P
     }
     const layers = blocks - 2
     const [ours, theirs] = [new Map<Row['layout'], Speed[]>(), new Map<Layout, Speed[]>()]
-    for (const where of ['local', ...Object.values(layouts)] as const) await weftRun(a, where, SHORT_PROMPT, 4)
+    for (const where of ['local', ...Object.values(layouts)] as const) {
+      await answerStats(a.access, { placement: where, rows: SHORT_PROMPT, tokens: 4 })
+    }
     for (let round = 0; round < sizes.rounds; round++) {
       if (rtt === 0) note(ours, 'one process', await weftSpeed(a, 'local', fitted))
       for (const layout of LAYOUTS) {
@@ -247,7 +227,7 @@ async function compare(weft: string, values: Values): Promise<void> {
   const links = values.rtt.split(',').map(Number)
   if (links.some((rtt) => rtt > 0) && why !== undefined) throw new Error(`links cannot be made longer here: ${why}`)
   const runs = (program: string): boolean => spawnSync(program, ['--help'], { stdio: 'ignore' }).error === undefined
-  const server = runs(BENCH) ? SERVERS.find(runs) : undefined
+  const server = hasLlamaBench() ? SERVERS.find(runs) : undefined
   const files = { weft, llama: values.llama ?? weft, weights: values.weights, server }
   const { rounds, tokens, threads } = values
   for (const prompt of values.prompt.split(',').map(Number)) {
@@ -257,7 +237,7 @@ async function compare(weft: string, values: Values): Promise<void> {
     report(rows, files, values.rate, sizes, values.json)
   }
   if (server === undefined)
-    process.stderr.write(`${BENCH} and rpc-server are not on the PATH or do not run: weft is measured alone.\n`)
+    process.stderr.write(`${LLAMA_BENCH} and rpc-server are not on the PATH or do not run: weft is measured alone.\n`)
 }
 
 function report(rows: readonly Row[], files: Files, rate: string, sizes: Sizes, json: boolean): void {

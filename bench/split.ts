@@ -10,9 +10,8 @@ import { availableParallelism, cpus } from 'node:os'
 import { createLab, joined, placement, TINY } from '../test/integration/support.ts'
 import type { RealPeer } from '../test/integration/support.ts'
 import { languageModel } from '../src/models/index.ts'
-import { GREEDY } from '../src/pipeline/index.ts'
 import type { GenerateStats, PlacementFile } from '../src/pipeline/index.ts'
-import { freshPrompt } from './support/fresh-prompt.ts'
+import { answerStats } from './support/answer-stats.ts'
 import { median } from './support/median.ts'
 
 const ROUNDS = 5
@@ -35,21 +34,10 @@ async function measure(
   context: number,
 ): Promise<GenerateStats> {
   const rows = Math.min(PROMPT_ROWS, context - tokens - 1)
-  const request = { model: 'bench', sampling: GREEDY, ignoreEnd: true, placement: where, speculate: 'off' } as const
-  let stats: GenerateStats | undefined
   // A short prompt for decoding, as llama-bench does; a long one for the chunks that overlap.
-  for (const length of [16, rows]) {
-    const input = freshPrompt(length)
-    const maxTokens = length === 16 ? tokens : 1
-    for await (const event of peer.access.generate({ ...request, input: { kind: 'ids', ids: input }, maxTokens })) {
-      if (event.type !== 'end') continue
-      stats =
-        stats === undefined
-          ? event.stats
-          : { ...stats, prefill_ms: event.stats.prefill_ms, prefill_tokens: event.stats.prefill_tokens }
-    }
-  }
-  return stats!
+  const stats = await answerStats(peer.access, { placement: where, rows: 16, tokens })
+  const { prefill_ms, prefill_tokens } = await answerStats(peer.access, { placement: where, rows, tokens: 1 })
+  return { ...stats, prefill_ms, prefill_tokens }
 }
 
 function summary(name: string, runs: readonly GenerateStats[], limit: number): Row {

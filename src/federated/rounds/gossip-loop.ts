@@ -12,14 +12,13 @@ import type { Mixed } from './gossip-mix.ts'
 import type { GossipState } from './gossip-state.ts'
 import { distance } from './gossip-sum.ts'
 import type { OwnModel } from './gossip-sum.ts'
+import { helloOf } from './hello.ts'
 import type { Group, JobView } from './job-view.ts'
 import type { MemberNeeds } from './member-types.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import type { FedState } from './state.ts'
-import { stepsOf } from './state.ts'
 import { ToldWait } from './told-wait.ts'
-import { voteBytes } from './votes.ts'
 import { bodyOf, expectOf, factsOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
 
 /** A site as gossip sees it. */
@@ -253,19 +252,7 @@ export class GossipLoop {
   }
 
   #hello(gossip: { readonly step: number; readonly asks?: boolean }): object {
-    const { job, standing, self } = this.#needs
-    const { state, hash } = standing.current
-    return {
-      job: job.id,
-      plan: job.planHash,
-      next: standing.next,
-      done: stepsOf(state),
-      state: hash,
-      vote: self.sign(voteBytes(job.id, hash)),
-      bound: null,
-      certified: true,
-      gossip,
-    }
+    return { ...helloOf(this.#needs), bound: null, certified: true, gossip }
   }
 
   /**

@@ -6,6 +6,7 @@ import type { Waiting } from './coordinator-types.ts'
 import { Lookout } from './lookout.ts'
 import { madeOf, stateAfter } from './made-state.ts'
 import type { MemberNeeds } from './member-types.ts'
+import { helloOf } from './hello.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { secureRound } from './secure-round.ts'
@@ -183,15 +184,10 @@ export class MemberLoop {
   }
 
   async #converse(pipe: Pipe, signal: AbortSignal): Promise<void> {
-    const { job, standing, self, times } = this.#needs
+    const { job, standing, times } = this.#needs
     const { state, hash, votes } = standing.current
     await pipe.send('hello', {
-      job: job.id,
-      plan: job.planHash,
-      next: standing.next,
-      done: stepsOf(state),
-      state: hash,
-      vote: self.sign(voteBytes(job.id, hash)),
+      ...helloOf(this.#needs),
       bound: standing.bound === null ? null : [...standing.bound],
       clusters: standing.boundClusters === null ? null : [...standing.boundClusters],
       certified: standing.isCertified,
