@@ -2,11 +2,14 @@
 import type { GradientRule, GradientSite } from '../gradient-site.ts'
 import type { RuleFamily } from './registry.ts'
 
-/** y (g - sum(g y)) */
+/**
+ * y (g - sum(g y)), the sum taken away twice. Where one y is nearly 1, g less the first sum is little more than what rounding
+ * left of it, and as large as the whole gradient of the others; the second sum is of small numbers, and has that too.
+ */
 const softmax: GradientRule = (site) => {
-  const [y, { gradient }] = [site.output(0), site]
-  const total = site.sum(site.mul(gradient, y), [site.int('axis', -1)])
-  return [site.mul(y, site.sub(gradient, total))]
+  const y = site.output(0)
+  const centred = (value: string): string => site.sub(value, site.sum(site.mul(value, y), [site.int('axis', -1)]))
+  return [site.mul(y, centred(centred(site.gradient)))]
 }
 
 /** g - exp(y) sum(g) */
