@@ -8,6 +8,8 @@ interface Cell {
   /** Gates in W, R and B. */
   readonly gates: number
   readonly activations: readonly string[]
+  /** So many of them are of gates, whose inputs `clip` bounds: what an LSTM makes of its cell is not, in the engine too. */
+  readonly ofGates: number
   /** One step: `state` [batch, hidden] each, the first of which is the output. */
   readonly step: (step: Step) => readonly string[]
 }
@@ -34,6 +36,7 @@ function recurred({ site, recurrence, recurrentBias }: Step, gate: number, hidde
 const RNN: Cell = {
   gates: 1,
   activations: ['Tanh'],
+  ofGates: 1,
   step: (step) => {
     const [hidden] = step.state
     return [step.activations[0]!(step.site.add(step.fed[0]!, recurred(step, 0, hidden!)))]
@@ -44,6 +47,7 @@ const RNN: Cell = {
 const GRU: Cell = {
   gates: 3,
   activations: ['Sigmoid', 'Tanh'],
+  ofGates: 2,
   step: (step) => {
     const { site, fed, activations } = step
     const hidden = step.state[0]!
@@ -63,6 +67,7 @@ const GRU: Cell = {
 const LSTM: Cell = {
   gates: 4,
   activations: ['Sigmoid', 'Tanh', 'Tanh'],
+  ofGates: 2,
   step: (step) => {
     const { site, fed, activations, peepholes } = step
     const [hidden, cell] = step.state as readonly [string, string]
@@ -205,7 +210,8 @@ function activations(site: RewriteSite, cell: Cell, direction: number): readonly
   const own = all.slice(direction * perDirection, (direction + 1) * perDirection)
   if (own.length !== perDirection) site.refuse('its list of activations is too short')
   if (clip === 0) return own
-  return own.map((apply) => (value) => apply(site.op('Clip', [value, site.number(-clip), site.number(clip)])))
+  const clipped = (value: string): string => site.op('Clip', [value, site.number(-clip), site.number(clip)])
+  return own.map((apply, index) => (index < cell.ofGates ? (value) => apply(clipped(value)) : apply))
 }
 
 const DEFAULTS: Readonly<Record<string, readonly [alpha: number | undefined, beta: number | undefined]>> = {

@@ -108,6 +108,7 @@ export const FUSED_CASES: readonly RuleCase[] = [
       ),
   ],
   ['LSTM with peepholes and lengths', ({ size }) => lstm(size(1, 3), size(2, 3))],
+  ['LSTM that bounds its gates, not its cell', ({ size }) => lstm(size(1, 3), size(2, 3), { clip: real(0.4) })],
   ['GRU both ways', ({ size }) => gru(size(1, 3), size(2, 3), { direction: 'bidirectional' })],
   ['GRU, reset after', ({ size }) => gru(size(1, 3), size(2, 3), { linear_before_reset: 1 })],
   ['RNN backwards', ({ size }) => rnn(size(1, 3), size(2, 3))],
@@ -176,7 +177,7 @@ const batch = (rows: number, width: number, attributes: Attributes): Case => {
   const others = { m: floats([3], (at) => at), v: floats([3], () => 1) }
   return f32('BatchNormalization', inputs, attributes, { others, outputs })
 }
-const lstm = (inputs: number, hidden: number): Case =>
+const lstm = (inputs: number, hidden: number, attributes: Attributes = {}): Case =>
   f32(
     'LSTM',
     {
@@ -188,7 +189,7 @@ const lstm = (inputs: number, hidden: number): Case =>
       c: [1, 2, hidden],
       p: [1, 3 * hidden],
     },
-    { hidden_size: hidden },
+    { hidden_size: hidden, ...attributes },
     { names: 'x w r b n h c p', others: { n: int32s([2], 3, 2) } },
   )
 const gru = (inputs: number, hidden: number, attributes: Attributes): Case => {

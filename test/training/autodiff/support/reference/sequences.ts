@@ -1,5 +1,5 @@
 /** Recurrent cells and quantized weights by their definitions. */
-import { build, get, int, matmul, reshape, text } from './array.ts'
+import { build, float, get, int, matmul, reshape, text } from './array.ts'
 import type { Inputs, Kernel, Numbers } from './array.ts'
 import type { Node } from '../../../../../src/onnx/index.ts'
 
@@ -43,14 +43,17 @@ const CELLS: Readonly<Record<string, Cell>> = {
   // Gates i, o, f, c; peepholes i, o, f.
   LSTM: {
     gates: 4,
-    step: ({ fed, back, states: [hidden, cell], peephole }) => {
+    step: ({ node, fed, back, states: [hidden, cell], peephole }) => {
+      const most = float(node, 'clip', Infinity)
+      // Of gates alone: the cell may be larger.
+      const clip = (value: number): number => Math.min(most, Math.max(-most, value))
       const sum = (gate: number, unit: number): number => fed(gate, unit) + back(gate, unit)
       const next = each(cell!, (unit) => {
-        const input = sigmoid(sum(0, unit) + peephole(0, unit) * cell![unit]!)
-        const forget = sigmoid(sum(2, unit) + peephole(2, unit) * cell![unit]!)
-        return forget * cell![unit]! + input * Math.tanh(sum(3, unit))
+        const input = sigmoid(clip(sum(0, unit) + peephole(0, unit) * cell![unit]!))
+        const forget = sigmoid(clip(sum(2, unit) + peephole(2, unit) * cell![unit]!))
+        return forget * cell![unit]! + input * Math.tanh(clip(sum(3, unit)))
       })
-      const output = each(hidden!, (unit) => sigmoid(sum(1, unit) + peephole(1, unit) * next[unit]!))
+      const output = each(hidden!, (unit) => sigmoid(clip(sum(1, unit) + peephole(1, unit) * next[unit]!)))
       return [each(hidden!, (unit) => output[unit]! * Math.tanh(next[unit]!)), next]
     },
   },
