@@ -68,7 +68,21 @@ async function run(
   return { ...answer, out }
 }
 
+/** sum(2 w), all of it in half precision: 0.5 is 0x3800, 1 is 0x3c00. */
+const half: Model = model({
+  nodes: [op('Add', 'w w', 's'), op('ReduceSum', 's', 'loss', { keepdims: 0 })],
+  outputs: [{ name: 'loss', type: null }],
+  initializers: new Map([['w', tensor('w', 'float16', [3], Uint16Array.of(0x3c00, 0x3800, 0x3c00))]]),
+})
+
 describe('weft vectors gradient', () => {
+  it('tells the loss of a model in half precision as a number, not as its bits', async () => {
+    const { status, stdout, out } = await run({ x }, 'loss', half)
+    expect([status, json(stdout)]).toMatchObject([0, { loss: 5 }])
+    const gradient = (await readNpz(out)).get('w')!
+    expect([gradient.type, ...gradient.data]).toEqual(['float16', 0x4000, 0x4000, 0x4000])
+  })
+
   it('writes the gradient of each float initializer under its name, and the same again', async () => {
     for (const _ of ['first', 'again']) {
       const { status, stdout, stderr, out } = await run({ x, ignored: x }, 'loss')

@@ -6,10 +6,10 @@ import type { Facts } from './site.ts'
 
 /** Steps, random numbers and shapes: their outputs may be of floating point, but no gradient flows through them. */
 const FLAT: ReadonlySet<string> = new Set(
-  `Floor Ceil Round Sign Shape Size ConstantOfShape Range EyeLike Hardmax ArgMax ArgMin NonZero IsNaN IsInf
+  `Floor Ceil Round Sign Shape Size ConstantOfShape EyeLike Hardmax ArgMax ArgMin NonZero IsNaN IsInf
   RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial QuantizeLinear
   DynamicQuantizeLinear BlackmanWindow HammingWindow HannWindow NonMaxSuppression StringNormalizer TfIdfVectorizer
-  Unique BitShift`.split(/\s+/),
+  BitShift`.split(/\s+/),
 )
 
 /** Inputs that choose how an operator works: of floating point, and without a gradient. */
@@ -18,6 +18,7 @@ const CHOICES: ReadonlyMap<string, ReadonlySet<number>> = new Map([
   ['Upsample', new Set([1])],
   ['Dropout', new Set([1])],
   ['OneHot', new Set([0, 1])],
+  ['Range', new Set([1])],
   ['MaxRoiPool', new Set([1])],
   ['CastLike', new Set([1])],
   // Whole numbers, and where they lie. Scales are of floating point, and have a gradient where it is asked for.

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readNpz, writeNpz } from '../../data/index.ts'
+import { halvesToFloats } from '../../models/index.ts'
 import { checkModel, createOrtEngine, inlineFunctions, readModel, writeModel } from '../../onnx/index.ts'
 import type { AnyTensor, Model, Tensor } from '../../onnx/index.ts'
 import { decided } from './decided.ts'
@@ -71,10 +72,16 @@ export async function gradientsOf(
     const value = results[loss]! as Tensor
     if (value.data.length !== 1) throw new LossNotScalarError(loss, value.dims)
     const gradients = new Map([...made.gradients].map(([name, output]) => [name, results[output]!]))
-    return { loss: Number(value.data[0]), gradients }
+    return { loss: numberOf(value), gradients }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** Its only element. */
+function numberOf({ type, data }: Tensor): number {
+  const bits = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+  return type === 'float16' ? halvesToFloats(bits)[0]! : Number(data[0])
 }
 
 /** The engine takes no other values for initializers that are inputs too: they are constants. */

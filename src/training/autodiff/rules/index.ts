@@ -11,6 +11,7 @@ import { PRODUCT } from './product.ts'
 import { QUANTIZED } from './quantized.ts'
 import { REDUCTION } from './reduction.ts'
 import { RESAMPLING } from './resampling.ts'
+import { SCATTER } from './scatter.ts'
 import { SHAPING } from './shaping.ts'
 import { UNARY } from './unary.ts'
 
@@ -23,6 +24,7 @@ const RULES: ReadonlyMap<string, GradientRule> = new Map(
     REDUCTION,
     SHAPING,
     INDEXING,
+    SCATTER,
     NORMALIZATION,
     CONVOLUTION,
     POOLING,

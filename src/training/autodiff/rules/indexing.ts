@@ -1,4 +1,4 @@
-/** Operators that pick elements, or put them in their places. */
+/** Operators that pick elements. */
 import type { GradientRule, GradientSite } from '../gradient-site.ts'
 import type { RuleFamily } from './registry.ts'
 
@@ -99,35 +99,6 @@ function slicePads(site: GradientSite): readonly number[] | undefined {
   return pads
 }
 
-/** Into the data where it was not overwritten, into the updates from their places. */
-const scatterElements: GradientRule = (site) => {
-  const [indices, axis] = [site.input(1), site.int('axis', 0)]
-  const reduction = site.text('reduction', 'none')
-  if (reduction !== 'none' && reduction !== 'add') throw site.refusal(`its reduction is "${reduction}"`)
-  const toData = (): string =>
-    reduction === 'add'
-      ? site.gradient
-      : site.op('ScatterElements', [site.gradient, indices, site.zerosLike(site.input(2))], { axis })
-  return [
-    site.wants(0) ? toData() : undefined,
-    undefined,
-    site.wants(2) ? site.op('GatherElements', [site.gradient, indices], { axis }) : undefined,
-  ]
-}
-
-const scatterNd: GradientRule = (site) => {
-  const indices = site.input(1)
-  const reduction = site.text('reduction', 'none')
-  if (reduction !== 'none' && reduction !== 'add') throw site.refusal(`its reduction is "${reduction}"`)
-  const toData = (): string =>
-    reduction === 'add' ? site.gradient : site.op('ScatterND', [site.gradient, indices, site.zerosLike(site.input(2))])
-  return [
-    site.wants(0) ? toData() : undefined,
-    undefined,
-    site.wants(2) ? site.op('GatherND', [site.gradient, indices]) : undefined,
-  ]
-}
-
 const topK: GradientRule = (site) => {
   const zeros = site.zerosLike(site.input(0))
   const attributes = { axis: site.int('axis', -1), reduction: 'add' }
@@ -161,15 +132,41 @@ const oneHot: GradientRule = (site) => {
   return [undefined, undefined, site.op('Concat', [off, on], { axis: 0 })]
 }
 
+/** In equal shares to all that are alike. */
+const unique: GradientRule = (site) => {
+  const [x, axis] = [site.input(0), site.attribute('axis')]
+  const [inverse, counts] = [site.needOutput(2), site.cast(site.needOutput(3), site.floatType(site.input(0)))]
+  if (axis === undefined) {
+    return [site.reshapeLike(site.op('Gather', [site.div(site.gradient, counts), inverse], { axis: 0 }), x)]
+  }
+  const rank = site.needRank(x)
+  const along = site.axis(site.int('axis', 0), rank)
+  const after = Array.from({ length: rank - along - 1 }, (_, at) => at + 1)
+  const each = site.div(site.gradient, after.length === 0 ? counts : site.unsqueeze(counts, after))
+  return [site.op('Gather', [each, inverse], { axis: along })]
+}
+
+/** start + n delta */
+const range: GradientRule = (site) => {
+  const { gradient } = site
+  const places = site.cast(positions(site, site.output(0)), site.floatType(site.output(0)))
+  const total = (value: string): string => site.op('ReduceSum', [value], { keepdims: 0 })
+  return [
+    site.wants(0) ? total(gradient) : undefined,
+    undefined,
+    site.wants(2) ? total(site.mul(gradient, places)) : undefined,
+  ]
+}
+
 export const INDEXING: readonly RuleFamily[] = [
   { operators: 'Gather', rule: gather },
   { operators: 'GatherElements', rule: gatherElements },
   { operators: 'GatherND', rule: gatherNd },
   { operators: 'Compress', rule: compress },
   { operators: 'Slice', rule: slice },
-  { operators: 'ScatterElements', rule: scatterElements },
-  { operators: 'ScatterND', rule: scatterNd },
   { operators: 'TopK', rule: topK },
   { operators: 'OneHot', rule: oneHot },
+  { operators: 'Unique', rule: unique },
+  { operators: 'Range', rule: range },
   { operators: 'Pad', rule: pad },
 ]

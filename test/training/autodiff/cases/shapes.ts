@@ -1,6 +1,7 @@
 /** Operators that reshape, pick and place, and those of space, in sizes that are drawn. */
 import { one, wholes } from '../support/gradient-check.ts'
 import type { Case, RuleCase } from '../support/gradient-check.ts'
+import { op } from '../../../onnx/shapes/support/graphs.ts'
 import type { Attributes } from '../../../onnx/shapes/support/graphs.ts'
 import type { Tensor } from '../../../../src/onnx/index.ts'
 
@@ -104,7 +105,16 @@ export const SHAPE_CASES: readonly RuleCase[] = [
         { names: 'x at u', others: { at: wholes([1, 2], 1, -1) } },
       ),
   ],
-  ['ScatterND that adds', ({ size }) => added(size(2, 4), size(1, 3))],
+  ['Unique', ({ size }) => one('Unique', { x: [size(1, 3), size(2, 4)] })],
+  ['Unique rows', ({ size }) => one('Unique', { x: [size(1, 3), size(1, 3), 2] }, { axis: -2 })],
+  ['Range', () => steps(0.25, 0.3)],
+  ['ScatterND that adds', ({ size }) => added('add', size(2, 4), size(1, 3))],
+  ['ScatterND that multiplies', ({ size }) => added('mul', size(2, 4), size(1, 3))],
+  ['ScatterND that takes the largest', ({ size }) => added('max', size(2, 4), size(1, 3))],
+  ['ScatterElements that multiplies', ({ size }) => reduced('mul', size(2, 4))],
+  ['ScatterElements that takes the smallest', ({ size }) => reduced('min', size(2, 4))],
+  ['ScatterElements that multiplies by zeros', () => met('mul', [2, 0, 3, 0, 0], [5, 0, 7, 0, 0, 4])],
+  ['ScatterElements with equals', () => met('max', [2, 1, -3, 0, 1], [2, 1, 1, 1, 1, 0])],
   [
     'TopK',
     ({ size }) => one('TopK', { x: [size(1, 3), size(3, 5)] }, {}, { others: { k: wholes([1], 2) }, outputs: 'y i' }),
@@ -145,12 +155,33 @@ const divided = (rows: number, first: number, second: number): Case =>
     { axis: 1 },
     { others: { sizes: wholes([2], first, second) }, outputs: 'y z' },
   )
-const added = (rows: number, columns: number): Case =>
+const added = (reduction: string, rows: number, columns: number): Case =>
   one(
     'ScatterND',
     { x: [rows, columns], u: [2, columns] },
-    { reduction: 'add' },
+    { reduction },
     { names: 'x at u', others: { at: wholes([2, 1], 1, 1) } },
+  )
+const reduced = (reduction: string, columns: number): Case =>
+  one(
+    'ScatterElements',
+    { x: [2, columns], u: [2, 3] },
+    { axis: 1, reduction },
+    { names: 'x at u', others: { at: wholes([2, 3], 1, -1, 1, 0, 0, 1) } },
+  )
+/** Five numbers, however little these two are moved. */
+const steps = (start: number, delta: number): Case => ({
+  inputs: { a: { dims: [], elements: [start] }, d: { dims: [], elements: [delta] } },
+  others: { end: { type: 'float32', dims: [], data: Float32Array.of(1.6) } },
+  nodes: [op('CastLike', 'end a', 'e'), op('Range', 'a e d', 'y')],
+})
+/** Two updates to the first and the third, one to the second and the fourth, and none to the last. */
+const met = (reduction: string, x: readonly number[], u: readonly number[]): Case =>
+  one(
+    'ScatterElements',
+    { x: { dims: [5], elements: x }, u: { dims: [6], elements: u } },
+    { reduction },
+    { names: 'x at u', others: { at: wholes([6], 0, 0, 1, 2, 2, 3) } },
   )
 const summed = (i: number, j: number, k: number): Case =>
   one('Einsum', { a: [i, j], b: [j, k, k] }, { equation: 'ij,jkk->ik' })
