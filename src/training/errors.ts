@@ -104,13 +104,28 @@ export class RunFolderError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-INF-125',
     title: 'Folder of a run',
-    meaning: 'The folder holds a run already, or holds none where one is to be resumed or evaluated.',
+    meaning:
+      'The folder holds a run already, holds something else, or holds a run that another process works on or that has not ended.',
     remedy: 'Give --resume to go on with the run, or another folder with --out.',
     exit: EXIT.usage,
     http: 409,
   }
   constructor(path: string, why: string, hint?: string) {
     super(RunFolderError.info, `${shown(path)} ${why}`, { details: { path }, ...(hint === undefined ? {} : { hint }) })
+  }
+}
+
+export class RunNotFoundError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-129',
+    title: 'No such run',
+    meaning: 'A run is to be gone on with or evaluated, and there is none at the path.',
+    remedy: 'Name the folder that was given to weft train with --out.',
+    exit: EXIT.notFound,
+    http: 404,
+  }
+  constructor(path: string, why: string, hint: string) {
+    super(RunNotFoundError.info, `${shown(path)} ${why}`, { details: { path }, hint })
   }
 }
 
@@ -151,6 +166,7 @@ export const LOOP_ERRORS: readonly ErrorInfo[] = [
   LossNotFiniteError.info,
   CheckpointError.info,
   RunFolderError.info,
+  RunNotFoundError.info,
   TrainingMemoryError.info,
   TrainedModelError.info,
 ]

@@ -12,7 +12,7 @@ import { forwardOf } from '../graph/trained.ts'
 import { computeMetrics, metricsOf } from '../metrics/index.ts'
 import type { Metrics } from '../metrics/index.ts'
 import { readPlan } from '../plan/read-plan.ts'
-import { RunFolderError } from '../errors.ts'
+import { RunFolderError, RunNotFoundError } from '../errors.ts'
 import { othersOf } from './batches.ts'
 import { evaluate } from './evaluate.ts'
 import { RUN_FILES } from './folder.ts'
@@ -42,7 +42,7 @@ export interface Evaluation {
 const RUN_HINT = 'name the folder of a run, or a model in one'
 const ROWS_BYTES = 2 ** 29
 
-/** @throws RunFolderError, TrainedModelError, NoRowsError, and the errors of plans, data and models */
+/** @throws RunNotFoundError, RunFolderError, TrainedModelError, NoRowsError, and the errors of plans, data and models */
 export async function evalModel(needs: TrainNeeds, request: EvalRequest, signal?: AbortSignal): Promise<Evaluation> {
   const { model, plan: planPath } = await pathsOf(request)
   const { plan, folder, path } = await readPlan(planPath)
@@ -102,7 +102,7 @@ export async function evalModel(needs: TrainNeeds, request: EvalRequest, signal?
 async function pathsOf({ model, plan }: EvalRequest): Promise<{ readonly model: string; readonly plan: string }> {
   const path = resolve(model)
   const stats = await stat(path).catch(() => undefined)
-  if (stats === undefined) throw new RunFolderError(path, 'is not there', RUN_HINT)
+  if (stats === undefined) throw new RunNotFoundError(path, 'is not there', RUN_HINT)
   const folder = stats.isDirectory() ? path : dirname(path)
   const isThere = async (name: string): Promise<boolean> =>
     (await stat(join(folder, name)).catch(() => undefined)) !== undefined
@@ -112,7 +112,7 @@ async function pathsOf({ model, plan }: EvalRequest): Promise<{ readonly model: 
     if (await isThere(ADAPTER_FILES.config)) {
       throw new RunFolderError(path, 'holds an adapter', `weft eval ${folder} evaluates it beside its base model`)
     }
-    if (!(await isThere(RUN_FILES.plan))) throw new RunFolderError(path, 'holds no run', RUN_HINT)
+    if (!(await isThere(RUN_FILES.plan))) throw new RunNotFoundError(path, 'holds no run', RUN_HINT)
     throw new RunFolderError(path, 'has no model yet', 'weft train --resume ends the run')
   }
   const file = isWhole ? join(path, RUN_FILES.model) : path

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { explainDisk, isProcessAlive, writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { HUB_FOLDER } from '../../models/index.ts'
-import { RunFolderError } from '../errors.ts'
+import { RunFolderError, RunNotFoundError } from '../errors.ts'
 
 export const RUN_FILES = {
   plan: 'plan.json',
@@ -33,7 +33,7 @@ export interface RunFolder {
   close(): Promise<void>
 }
 
-/** @throws RunFolderError, StoreUnwritableError, DiskFullError */
+/** @throws RunFolderError, RunNotFoundError, StoreUnwritableError, DiskFullError */
 export async function openRunFolder(path: string, resume: boolean): Promise<RunFolder> {
   const names = await namesIn(path)
   const isOld = names?.includes(RUN_FILES.plan) === true
@@ -43,7 +43,7 @@ export async function openRunFolder(path: string, resume: boolean): Promise<RunF
   if (!isOld && others.length > 0) {
     throw new RunFolderError(path, 'is not empty, and holds no run', 'choose another folder with --out')
   }
-  if (resume && names === undefined) throw new RunFolderError(path, 'holds no run', 'leave --resume out to begin one')
+  if (resume && names === undefined) throw new RunNotFoundError(path, 'holds no run', 'leave --resume out to begin one')
   const work = join(path, WORK)
   await checkFree(path, join(work, OWNER))
   await rm(work, { recursive: true, force: true })

@@ -45,7 +45,7 @@ test('a plan becomes a model that takes raw values, and its metrics are those of
     threads: 1,
   })
   expect(other.metrics.auc).toBe(result.metrics.test!.auc)
-  await expect(evalModel(needs, { model: folder.at('nowhere') })).rejects.toMatchObject({ code: 'WEFT-INF-125' })
+  await expect(evalModel(needs, { model: folder.at('nowhere') })).rejects.toMatchObject({ code: 'WEFT-INF-129' })
 })
 
 test('the model is one like any other: missing values, categories and batches of any size', async () => {
@@ -215,7 +215,7 @@ test('data that changes under the run, or before it goes on, is told', async () 
 test('folders, checkpoints, labels and budgets that do not fit are refused, and nothing half-made is left', async () => {
   await using folder = await temporaryFolder()
   const plan = await writeClouds(folder)
-  await expect(train(folder, plan, { resume: true })).rejects.toMatchObject({ code: 'WEFT-INF-125' })
+  await expect(train(folder, plan, { resume: true })).rejects.toMatchObject({ code: 'WEFT-INF-129' })
   await train(folder, plan)
   await expect(train(folder, plan)).rejects.toMatchObject({ code: 'WEFT-INF-125' })
   const other = await writePlan(folder, { ...CLOUDS, model: { kind: 'mlp', hidden: [9] } })
