@@ -62,7 +62,7 @@ async function byHand(
     const { weights } = await trainer.train({ round: 0, start: from, steps, ...pull })
     d.push(Float64Array.from(weights, (value, index) => value - from[index]!))
     n.push(trainer.records)
-    loss.push((await trainer.said(from, 'train'))!.loss)
+    loss.push((await trainer.loss(from, 'train'))!)
     await trainer.close()
   }
   return { d, n, loss }

@@ -13,12 +13,12 @@ import {
   batchRows,
   checkPlan,
   checkTextRows,
-  computeMetrics,
   epochOrder,
   evaluate,
   feedsFor,
   firstAdapter,
   formOf,
+  Gauge,
   loadTokenExamples,
 } from '../../training/index.ts'
 import type {
@@ -208,14 +208,13 @@ export class LanguageTrainer implements LocalTrainer {
     const { stepper } = await this.#open()
     const part = { rows: this.#examples.parts[which].rows, index }
     const parameters = this.#all(weights)
-    const request = { session: stepper.evaluation, plan: this.#plan, part, parameters, others: undefined }
+    const request = { session: stepper.evaluation, plan: this.#plan, part, parameters, metrics: [], others: undefined }
     return (await evaluate(request, signal)).loss
   }
 
   async metrics(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Metrics | undefined> {
     const loss = await this.loss(weights, which, signal)
-    const nothing = { width: 1, scores: new Float32Array(), targets: new Float64Array() }
-    return loss === undefined ? undefined : computeMetrics(['loss', 'perplexity'], { ...nothing, loss })
+    return loss === undefined ? undefined : new Gauge(['loss', 'perplexity']).metrics(loss)
   }
 
   /** In PEFT's layout. */

@@ -7,7 +7,6 @@ import {
   batchesOf,
   buildForward,
   checkPlan,
-  computeMetrics,
   createPerExample,
   createStepper,
   epochOrder,
@@ -19,7 +18,16 @@ import {
   openSession,
   trainedModel,
 } from '../../training/index.ts'
-import type { Examples, Forward, Metrics, PerExample, Said, Session, Stepper, TrainPlan } from '../../training/index.ts'
+import type {
+  Evaluated,
+  Examples,
+  Forward,
+  Metrics,
+  PerExample,
+  Session,
+  Stepper,
+  TrainPlan,
+} from '../../training/index.ts'
 import { FedPlanError, SiteRecordsError, TrainerError } from '../plan/errors.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
@@ -214,22 +222,28 @@ export class SiteTrainer implements LocalTrainer {
     return new Float64Array(flatOf(shapes, sums))
   }
 
+  async loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {
+    return (await this.#evaluated(weights, which, [], signal))?.loss
+  }
+
+  async metrics(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Metrics | undefined> {
+    const names = ['loss', ...(this.#plan.metrics ?? [])] as const
+    return (await this.#evaluated(weights, which, names, signal))?.metrics
+  }
+
   /** What the model says of the rows of a part; nothing where it has none. */
-  async said(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Said | undefined> {
+  async #evaluated(
+    weights: Float32Array,
+    which: 'train' | 'test',
+    metrics: readonly (keyof Metrics)[],
+    signal?: AbortSignal,
+  ): Promise<Evaluated | undefined> {
     const { evaluation, examples } = this.#model()
     const part = examples.parts[which]
     if (part.index.length === 0) return undefined
     const parameters = tensorsOf(this.shapes(), weights)
-    return evaluate({ session: evaluation, plan: this.#plan, part, parameters, others: undefined }, signal)
-  }
-
-  async loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {
-    return (await this.said(weights, which, signal))?.loss
-  }
-
-  async metrics(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<Metrics | undefined> {
-    const said = await this.said(weights, which, signal)
-    return said === undefined ? undefined : computeMetrics(['loss', ...(this.#plan.metrics ?? [])], said)
+    const request = { session: evaluation, plan: this.#plan, part, parameters, metrics, others: undefined }
+    return evaluate(request, signal)
   }
 
   /** `model.onnx`, and what lies beside it. */

@@ -8,7 +8,7 @@ import { otherFiles } from '../data/index.ts'
 import type { EvalRequest, Evaluation } from '../loop/eval-model.ts'
 import { evaluate } from '../loop/evaluate.ts'
 import { RUN_FILES } from '../loop/folder.ts'
-import { computeMetrics, metricsOf } from '../metrics/index.ts'
+import { metricsOf } from '../metrics/index.ts'
 import { readPlan } from '../plan/read-plan.ts'
 import type { TrainPlan } from '../plan/schema.ts'
 import { loadTokenExamples } from './examples.ts'
@@ -59,13 +59,15 @@ export async function evalAdapter(
     const stepper = await AdapterStepper.open({ sessions, plan, parameters, line, embedding, width, signal })
     undo.push(() => stepper.close())
     const session = stepper.evaluation
-    const said = await evaluate({ session, plan, part: chosen, parameters, others: undefined }, signal)
+    const metrics = metricsOf(plan, path)
+    const asked = { session, plan, part: chosen, parameters, metrics, others: undefined }
+    const evaluated = await evaluate(asked, signal)
     return {
       schema: 'weft.evaluation/1',
       model: root,
       part: isOwn ? part : null,
       examples: chosen.index.length,
-      metrics: computeMetrics(metricsOf(plan, path), said),
+      metrics: evaluated.metrics,
     }
   } finally {
     for (const action of undo.reverse()) await action()

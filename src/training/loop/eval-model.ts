@@ -9,7 +9,7 @@ import { readModel } from '../../onnx/index.ts'
 import { loadExamples, loadForTest, otherFiles, readFitted } from '../data/index.ts'
 import { evaluationGraph } from '../graph/step.ts'
 import { forwardOf } from '../graph/trained.ts'
-import { computeMetrics, metricsOf } from '../metrics/index.ts'
+import { metricsOf } from '../metrics/index.ts'
 import type { Metrics } from '../metrics/index.ts'
 import { readPlan } from '../plan/read-plan.ts'
 import { RunFolderError, RunNotFoundError } from '../errors.ts'
@@ -81,15 +81,15 @@ export async function evalModel(needs: TrainNeeds, request: EvalRequest, signal?
         evaluationGraph(plan, forward),
       )
       const others = othersOf(plan, examples, load.seed, 'evaluation')
-      const asked = { session, plan, part: chosen, parameters: {}, others }
-      const said = await evaluate(asked, signal)
+      const asked = { session, plan, part: chosen, parameters: {}, metrics, others }
+      const evaluated = await evaluate(asked, signal)
       await session.close()
       return {
         schema: 'weft.evaluation/1',
         model,
         part: data === undefined ? part : null,
         examples: chosen.index.length,
-        metrics: computeMetrics(metrics, said),
+        metrics: evaluated.metrics,
       }
     } finally {
       await examples.close()

@@ -3,8 +3,9 @@ import type { Tensor } from '../../onnx/index.ts'
 import { FIELD } from '../data/index.ts'
 import type { Part } from '../data/index.ts'
 import { OUTPUT } from '../graph/names.ts'
-import type { Said } from '../metrics/index.ts'
-import type { TrainPlan } from '../plan/schema.ts'
+import { Gauge } from '../metrics/index.ts'
+import type { Metrics } from '../metrics/index.ts'
+import type { MetricName, TrainPlan } from '../plan/schema.ts'
 import { feedsFor } from './batches.ts'
 import type { Others } from './batches.ts'
 import type { Session } from './sessions.ts'
@@ -19,22 +20,33 @@ export interface EvaluateRequest {
   readonly plan: TrainPlan
   readonly part: Part
   readonly parameters: Tensors
+  readonly metrics: readonly MetricName[]
   /** Of a ranking. */
   readonly others: Others | undefined
 }
 
-/** The loss is the mean over the rows; Cox's over all of them at once, since each row is at risk with the others. */
-export async function evaluate(request: EvaluateRequest, signal?: AbortSignal): Promise<Said> {
-  const { plan, part } = request
+export interface Evaluated {
+  /** The mean. */
+  readonly loss: number
+  readonly metrics: Metrics
+}
+
+/**
+ * The loss is the mean over the rows; Cox's over all of them at once, since each row is at risk with the others. Scores are
+ * kept for no longer than a batch, but where all of them have to be put in order (areas under curves, concordance).
+ */
+export async function evaluate(request: EvaluateRequest, signal?: AbortSignal): Promise<Evaluated> {
+  const { plan, part, metrics } = request
   const { index } = part
   const size = Math.max(1, Math.min(index.length, sizeFor(plan, index.length)))
-  const sums = new Sums()
+  const sums: Sums = { gauge: new Gauge(metrics), loss: 0 }
   for (let from = 0; from < index.length; from += size) {
     signal?.throwIfAborted()
     const rows = index.subarray(from, from + size)
     await (plan.task === 'ranking' ? addPairs(sums, request, rows, signal) : addRows(sums, request, rows, signal))
   }
-  return sums.said(index.length)
+  const loss = sums.loss / index.length
+  return { loss, metrics: sums.gauge.metrics(loss) }
 }
 
 function sizeFor({ task }: TrainPlan, count: number): number {
@@ -47,10 +59,11 @@ async function addRows(sums: Sums, request: EvaluateRequest, rows: Uint32Array, 
   const feeds = await feedsFor(plan, part, rows, undefined, signal)
   const results = await session.run({ ...parameters, ...feeds })
   sums.loss += Number(results[OUTPUT.loss]!.data[0]) * rows.length
-  if (plan.task === 'language') return
-  sums.scores.push(results[OUTPUT.scores]!.data as Float32Array)
-  for (const value of numbersOf(feeds[FIELD.target])) sums.targets.push(value)
-  if (plan.task === 'survival') sums.times = await timesOf(part, rows)
+  if (!sums.gauge.needsScores) return
+  const scores = results[OUTPUT.scores]!.data as Float32Array
+  const targets = numbersOf(feeds[FIELD.target])
+  const times = plan.task === 'survival' ? await timesOf(part, rows) : undefined
+  sums.gauge.add({ width: scores.length / targets.length, scores, targets, ...(times && { times }) })
 }
 
 /** Each pair that was chosen, and one that was not: a target of 1 and one of 0. */
@@ -64,32 +77,23 @@ async function addPairs(sums: Sums, request: EvaluateRequest, rows: Uint32Array,
     await session.run({ ...parameters, ...feeds }),
     await session.run({ ...parameters, [FIELD.input]: { ...chosen, data: changed } }),
   ].map((results) => results[OUTPUT.scores]!.data as Float32Array) as [Float32Array, Float32Array]
-  sums.scores.push(wanted, unwanted)
   for (const [row, score] of wanted.entries()) sums.loss += softplus(unwanted[row]! - score)
-  for (const target of [1, 0]) for (let row = 0; row < rows.length; row++) sums.targets.push(target)
+  for (const [scores, target] of [
+    [wanted, 1],
+    [unwanted, 0],
+  ] as const) {
+    sums.gauge.add({ width: 1, scores, targets: new Uint8Array(scores.length).fill(target) })
+  }
 }
 
 function softplus(value: number): number {
   return Math.max(value, 0) + Math.log1p(Math.exp(-Math.abs(value)))
 }
 
-class Sums {
-  readonly scores: Float32Array[] = []
-  readonly targets: number[] = []
-  times: number[] | undefined
-  loss = 0
-
-  said(count: number): Said {
-    const scores = joined(this.scores)
-    const targets = Float64Array.from(this.targets)
-    return {
-      width: targets.length === 0 ? 1 : scores.length / targets.length,
-      scores,
-      targets,
-      ...(this.times === undefined ? {} : { times: Float64Array.from(this.times) }),
-      loss: this.loss / count,
-    }
-  }
+interface Sums {
+  readonly gauge: Gauge
+  /** Of all rows so far. */
+  loss: number
 }
 
 /** By falling time, as the rows of the feeds are. */
@@ -100,14 +104,4 @@ async function timesOf(part: Part, rows: Uint32Array): Promise<number[]> {
 
 function numbersOf(tensor: Tensor | undefined): number[] {
   return tensor === undefined ? [] : Array.from(tensor.data as ArrayLike<number | bigint>, Number)
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }

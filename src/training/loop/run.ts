@@ -3,8 +3,8 @@ import { checkUnchanged } from '../../data/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { Examples } from '../data/index.ts'
 import { LossNotFiniteError } from '../errors.ts'
-import { computeMetrics, isBetter, watchedMetric } from '../metrics/index.ts'
-import type { Metrics, Said } from '../metrics/index.ts'
+import { isBetter, watchedMetric } from '../metrics/index.ts'
+import type { Metrics } from '../metrics/index.ts'
 import { scheduleFactor } from '../optimizers/index.ts'
 import type { MetricName, TrainPlan } from '../plan/schema.ts'
 import { batchesOf, batchRows, epochOrder, feedsFor, othersOf } from './batches.ts'
@@ -163,15 +163,11 @@ export class Run {
     parameters: Tensors,
     signal?: AbortSignal,
   ): Promise<Metrics | undefined> {
-    const { examples, metrics } = this.#init
+    const { plan, seed, examples, metrics, evaluation: session } = this.#init
     if (examples.parts[part].index.length === 0) return undefined
-    return computeMetrics(metrics, await this.#said(part, parameters, signal))
-  }
-
-  #said(part: 'train' | 'validation' | 'test', parameters: Tensors, signal?: AbortSignal): Promise<Said> {
-    const { plan, seed, examples, evaluation: session } = this.#init
     const others = othersOf(plan, examples, seed, 'evaluation')
-    return evaluate({ session, plan, part: examples.parts[part], parameters, others }, signal)
+    const request = { session, plan, part: examples.parts[part], parameters, metrics, others }
+    return (await evaluate(request, signal)).metrics
   }
 
   async #save(): Promise<void> {

@@ -1,4 +1,5 @@
-/** How often classes are right, and how far probabilities can be believed. */
+/** How often classes are right, and how far probabilities can be believed. What they keep does not grow with the rows. */
+import type { Meter, Said } from './types.ts'
 
 /** The likeliest class of each row, the first of equals; with one score a row, whether it is above 0. */
 export function predicted(scores: Float32Array, width: number): Uint32Array {
@@ -10,25 +11,47 @@ export function predicted(scores: Float32Array, width: number): Uint32Array {
   })
 }
 
-export function accuracy(classes: Uint32Array, targets: Float64Array): number {
-  let right = 0
-  for (const [row, value] of classes.entries()) right += Number(value === targets[row])
-  return right / classes.length
+export class Accuracy implements Meter {
+  #right = 0
+  #rows = 0
+
+  add({ scores, width, targets }: Said): void {
+    const classes = predicted(scores, width)
+    for (const [row, value] of classes.entries()) this.#right += Number(value === targets[row])
+    this.#rows += classes.length
+  }
+
+  value(): number {
+    return this.#right / this.#rows
+  }
 }
 
 /** Of class 1 where there are two; else the mean over the classes. A class that nobody says and that never is counts 0. */
-export function f1(classes: Uint32Array, targets: Float64Array, count: number): number {
-  const wanted = count === 2 ? [1] : Array.from({ length: count }, (_, index) => index)
-  const each = wanted.map((one) => {
-    let [hit, said, there] = [0, 0, 0]
-    for (const [row, value] of classes.entries()) {
-      hit += Number(value === one && targets[row] === one)
-      said += Number(value === one)
-      there += Number(targets[row] === one)
+export class F1 implements Meter {
+  readonly #hit: number[] = []
+  readonly #said: number[] = []
+  readonly #there: number[] = []
+
+  add({ scores, width, targets }: Said): void {
+    for (let one = this.#hit.length; one < Math.max(2, width); one++) {
+      for (const counts of [this.#hit, this.#said, this.#there]) counts.push(0)
     }
-    return said + there === 0 ? 0 : (2 * hit) / (said + there)
-  })
-  return each.reduce((sum, value) => sum + value, 0) / each.length
+    for (const [row, value] of predicted(scores, width).entries()) {
+      const target = targets[row]!
+      this.#said[value]!++
+      // A label that counts as nothing is no class.
+      if (this.#there[target] !== undefined) this.#there[target]++
+      if (value === target) this.#hit[value]!++
+    }
+  }
+
+  value(): number {
+    const each = this.#hit.map((hit, one) => {
+      const all = this.#said[one]! + this.#there[one]!
+      return all === 0 ? 0 : (2 * hit) / all
+    })
+    return each.length === 2 ? each[1]! : each.reduce((sum, value) => sum + value, 0) / each.length
+  }
 }
 
 /** [rows, width] by softmax; by the logistic function where the width is 1. */
@@ -46,35 +69,53 @@ export function probabilities(scores: Float32Array, width: number): Float64Array
 }
 
 /** Brier 1950: mean of the squared distance to the truth, summed over the classes; of class 1 alone where the width is 1. */
-export function brier(chances: Float64Array, width: number, targets: Float64Array): number {
-  let sum = 0
-  for (let at = 0; at < chances.length; at++) {
-    const row = Math.floor(at / width)
-    const truth = width === 1 ? targets[row]! : Number(targets[row] === at % width)
-    sum += (chances[at]! - truth) ** 2
+export class Brier implements Meter {
+  #sum = 0
+  #rows = 0
+
+  add({ scores, width, targets }: Said): void {
+    const chances = probabilities(scores, width)
+    for (const [at, chance] of chances.entries()) {
+      const row = Math.floor(at / width)
+      const truth = width === 1 ? targets[row]! : Number(targets[row] === at % width)
+      this.#sum += (chance - truth) ** 2
+    }
+    this.#rows += chances.length / width
   }
-  return sum / (chances.length / width)
+
+  value(): number {
+    return this.#sum / this.#rows
+  }
 }
 
 const BINS = 15
 
 /** Expected calibration error over 15 bins of equal width (Guo et al., arXiv 1706.04599): of the chance of what is said. */
-export function calibrationError(chances: Float64Array, width: number, targets: Float64Array): number {
-  const [counts, sure, right] = [0, 1, 2].map(() => new Float64Array(BINS)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ]
-  const rows = chances.length / width
-  for (let row = 0; row < rows; row++) {
-    const { chance, isRight } =
-      width === 1 ? ofPair(chances[row]!, targets[row]!) : ofClasses(chances, width, row, targets)
-    const bin = Math.min(BINS - 1, Math.floor(chance * BINS))
-    counts[bin]!++
-    sure[bin]! += chance
-    right[bin]! += Number(isRight)
+export class CalibrationError implements Meter {
+  readonly #counts = new Float64Array(BINS)
+  readonly #sure = new Float64Array(BINS)
+  readonly #right = new Float64Array(BINS)
+  #rows = 0
+
+  add({ scores, width, targets }: Said): void {
+    const chances = probabilities(scores, width)
+    const rows = chances.length / width
+    for (let row = 0; row < rows; row++) {
+      const { chance, isRight } =
+        width === 1 ? ofPair(chances[row]!, targets[row]!) : ofClasses(chances, width, row, targets)
+      const bin = Math.min(BINS - 1, Math.floor(chance * BINS))
+      this.#counts[bin]!++
+      this.#sure[bin]! += chance
+      this.#right[bin]! += Number(isRight)
+    }
+    this.#rows += rows
   }
-  return counts.reduce((sum, count, bin) => (count === 0 ? sum : sum + Math.abs(sure[bin]! - right[bin]!)), 0) / rows
+
+  value(): number {
+    const gap = (count: number, bin: number): number =>
+      count === 0 ? 0 : Math.abs(this.#sure[bin]! - this.#right[bin]!)
+    return this.#counts.reduce((sum, count, bin) => sum + gap(count, bin), 0) / this.#rows
+  }
 }
 
 function ofPair(chance: number, target: number): { chance: number; isRight: boolean } {
@@ -86,7 +127,7 @@ function ofClasses(
   chances: Float64Array,
   width: number,
   row: number,
-  targets: Float64Array,
+  targets: ArrayLike<number>,
 ): { chance: number; isRight: boolean } {
   const own = chances.subarray(row * width, (row + 1) * width)
   const chance = Math.max(...own)

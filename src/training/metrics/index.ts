@@ -1,9 +1,10 @@
 /** Metrics by their names. */
 import { PlanFieldError } from '../errors.ts'
 import type { MetricName, TrainPlan } from '../plan/schema.ts'
-import { accuracy, brier, calibrationError, f1, predicted, probabilities } from './classes.ts'
-import { areaUnderCurve, concordance } from './ranking.ts'
-import type { Said } from './types.ts'
+import { Accuracy, Brier, CalibrationError, F1 } from './classes.ts'
+import { AreaUnderCurve, Concordance } from './ranking.ts'
+import { RootMeanSquare } from './regression.ts'
+import type { Meter, Said } from './types.ts'
 
 export type { Said } from './types.ts'
 
@@ -52,28 +53,41 @@ export function watchedMetric(plan: TrainPlan): MetricName {
   return plan.early_stopping?.metric ?? 'loss'
 }
 
-/** A metric that has no meaning for these examples (one class alone, say) is left out. */
-export function computeMetrics(names: readonly MetricName[], said: Said): Metrics {
-  const chances = (): Float64Array => probabilities(said.scores, said.width)
-  const classes = (): Uint32Array => predicted(said.scores, said.width)
-  const { width, scores, targets, times, loss } = said
-  const compute: Record<MetricName, () => number> = {
-    loss: () => loss,
-    accuracy: () => accuracy(classes(), targets),
-    auc: () => areaUnderCurve(scores, targets),
-    'c-index': () => concordance(scores, times ?? new Float64Array(targets.length), targets),
-    rmse: () => rootMeanSquare(scores, targets),
-    f1: () => f1(classes(), targets, Math.max(2, width)),
-    ece: () => calibrationError(chances(), width, targets),
-    brier: () => brier(chances(), width, targets),
-    perplexity: () => Math.exp(loss),
-  }
-  const values = names.map((name) => [name, compute[name]()] as const)
-  return Object.fromEntries(values.filter(([, value]) => Number.isFinite(value)))
+const METERS: Readonly<Partial<Record<MetricName, () => Meter>>> = {
+  accuracy: () => new Accuracy(),
+  auc: () => new AreaUnderCurve(),
+  'c-index': () => new Concordance(),
+  rmse: () => new RootMeanSquare(),
+  f1: () => new F1(),
+  ece: () => new CalibrationError(),
+  brier: () => new Brier(),
 }
 
-function rootMeanSquare(scores: Float32Array, targets: Float64Array): number {
-  let sum = 0
-  for (const [at, score] of scores.entries()) sum += (score - targets[at]!) ** 2
-  return Math.sqrt(sum / scores.length)
+/** Metrics of examples that are looked at batch by batch. */
+export class Gauge {
+  readonly #names: readonly MetricName[]
+  readonly #meters: ReadonlyMap<MetricName, Meter>
+
+  constructor(names: readonly MetricName[]) {
+    this.#names = names
+    const meters = names.map((name): [MetricName, Meter | undefined] => [name, METERS[name]?.()])
+    this.#meters = new Map(meters.filter((pair): pair is [MetricName, Meter] => pair[1] !== undefined))
+  }
+
+  /** Whether anything but the loss is asked for. */
+  get needsScores(): boolean {
+    return this.#meters.size > 0
+  }
+
+  add(said: Said): void {
+    for (const meter of this.#meters.values()) meter.add(said)
+  }
+
+  /** A metric that has no meaning for these examples (one class alone, say) is left out. @param loss the mean */
+  metrics(loss: number): Metrics {
+    const value = (name: MetricName): number =>
+      name === 'loss' ? loss : name === 'perplexity' ? Math.exp(loss) : (this.#meters.get(name)?.value() ?? NaN)
+    const values = this.#names.map((name) => [name, value(name)] as const)
+    return Object.fromEntries(values.filter(([, number]) => Number.isFinite(number)))
+  }
 }

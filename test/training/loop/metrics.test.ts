@@ -1,10 +1,11 @@
 /** Metrics against their definitions, pair by pair and row by row. */
 import { describe, expect, test } from 'vitest'
 import { createSeeded } from '../../../src/data/index.ts'
-import { brier, calibrationError, f1, predicted, probabilities } from '../../../src/training/metrics/classes.ts'
-import { areaUnderCurve, concordance } from '../../../src/training/metrics/ranking.ts'
-import { computeMetrics, isBetter } from '../../../src/training/metrics/index.ts'
+import { predicted, probabilities } from '../../../src/training/metrics/classes.ts'
+import { Gauge, isBetter } from '../../../src/training/metrics/index.ts'
+import type { Said } from '../../../src/training/metrics/index.ts'
 import { checkPlan } from '../../../src/training/plan/read-plan.ts'
+import type { MetricName } from '../../../src/training/plan/schema.ts'
 import { CLOUDS } from './support.ts'
 
 const seeded = createSeeded(1, 'metrics')
@@ -13,6 +14,22 @@ const COUNT = 60
 const scores = Float32Array.from({ length: COUNT }, () => seeded.below(12) / 4 - 1)
 const targets = Float64Array.from({ length: COUNT }, () => seeded.below(2))
 const times = Float64Array.from({ length: COUNT }, () => 1 + seeded.below(20))
+
+/** Of examples that come in pieces of so many rows. */
+function measured(name: MetricName, said: Said, piece = said.targets.length): number | undefined {
+  const gauge = new Gauge([name])
+  const { width, scores, targets, times } = said
+  const part = (list: ArrayLike<number>, from: number): number[] => Array.from(list).slice(from, from + piece)
+  for (let from = 0; from < targets.length; from += piece) {
+    gauge.add({
+      width,
+      scores: scores.slice(from * width, (from + piece) * width),
+      targets: part(targets, from),
+      ...(times && { times: part(times, from) }),
+    })
+  }
+  return gauge.metrics(0)[name]
+}
 
 const half = (left: number, right: number): number => (left > right ? 1 : left === right ? 0.5 : 0)
 
@@ -25,8 +42,8 @@ test('area under the curve is the share of pairs in the right order', () => {
       right += half(score, other)
     }
   }
-  expect(areaUnderCurve(scores, targets)).toBeCloseTo(right / pairs, 12)
-  expect(computeMetrics(['auc'], { width: 1, scores, targets: new Float64Array(COUNT), loss: 0 })).toEqual({})
+  expect(measured('auc', { width: 1, scores, targets })).toBeCloseTo(right / pairs, 12)
+  expect(measured('auc', { width: 1, scores, targets: new Float64Array(COUNT) })).toBeUndefined()
 })
 
 test('concordance counts the pairs whose order is known', () => {
@@ -38,22 +55,48 @@ test('concordance counts the pairs whose order is known', () => {
       right += half(scores[a]!, scores[b]!)
     }
   }
-  expect(concordance(scores, times, targets)).toBeCloseTo(right / pairs, 12)
+  expect(measured('c-index', { width: 1, scores, targets, times })).toBeCloseTo(right / pairs, 12)
 })
 
 test('classes: what is said, F1 of two and of three, Brier, calibration', () => {
   const three = Float32Array.of(2, 0, 0, 0, 3, 3, -1, -1, 5)
   expect([...predicted(three, 3)]).toEqual([0, 1, 2])
   expect([...predicted(Float32Array.of(-1, 0, 1), 1)]).toEqual([0, 0, 1])
+  const of = (name: MetricName, width: number, all: readonly number[], right: readonly number[]): number | undefined =>
+    measured(name, { width, scores: Float32Array.from(all), targets: right })
   // Said 1, 1, 0, 1 where 1, 0, 1, 1 is right: 2 hits, 3 said, 3 there.
-  expect(f1(Uint32Array.of(1, 1, 0, 1), Float64Array.of(1, 0, 1, 1), 2)).toBeCloseTo(4 / 6, 12)
-  expect(f1(Uint32Array.of(0, 1, 2), Float64Array.of(0, 1, 1), 3)).toBeCloseTo((1 + 2 / 3 + 0) / 3, 12)
-  const chances = probabilities(Float32Array.of(0, Math.log(3)), 1)
-  expect([...chances]).toEqual([0.5, expect.closeTo(0.75, 6)])
-  expect(brier(chances, 1, Float64Array.of(1, 1))).toBeCloseTo((0.25 + 0.0625) / 2, 6)
+  expect(of('f1', 1, [1, 1, -1, 1], [1, 0, 1, 1])).toBeCloseTo(4 / 6, 12)
+  expect(of('f1', 3, [1, 0, 0, 0, 1, 0, 0, 0, 1], [0, 1, 1])).toBeCloseTo((1 + 2 / 3 + 0) / 3, 12)
+  const pair = [0, Math.log(3)]
+  expect([...probabilities(Float32Array.from(pair), 1)]).toEqual([0.5, expect.closeTo(0.75, 6)])
+  expect(of('brier', 1, pair, [1, 1])).toBeCloseTo((0.25 + 0.0625) / 2, 6)
   // Both in one bin would be 0.5; each has its own: |0.5 - 0| and |0.75 - 1|.
-  expect(calibrationError(chances, 1, Float64Array.of(1, 1))).toBeCloseTo((0.5 + 0.25) / 2, 6)
-  expect(brier(probabilities(three, 3), 3, Float64Array.of(0, 1, 2))).toBeLessThan(0.3)
+  expect(of('ece', 1, pair, [1, 1])).toBeCloseTo((0.5 + 0.25) / 2, 6)
+  expect(measured('brier', { width: 3, scores: three, targets: [0, 1, 2] })).toBeLessThan(0.3)
+})
+
+test('examples in pieces have the metrics of all at once, bit for bit, and few of them hold on to scores', () => {
+  const classes = Array.from(targets, (target, row) => target + (row % 3))
+  const wide = Float32Array.from({ length: 4 * COUNT }, () => seeded.normal())
+  for (const name of ['accuracy', 'f1', 'ece', 'brier'] as const) {
+    const said = { width: 4, scores: wide, targets: classes }
+    expect(measured(name, said, 7)).toBe(measured(name, said))
+  }
+  for (const name of ['accuracy', 'auc', 'c-index', 'rmse', 'f1', 'ece', 'brier'] as const) {
+    const said = { width: 1, scores, targets, times }
+    expect(measured(name, said, 7)).toBe(measured(name, said))
+  }
+  expect([new Gauge(['loss', 'perplexity']).needsScores, new Gauge(['loss', 'rmse']).needsScores]).toEqual([
+    false,
+    true,
+  ])
+})
+
+test('an order is one of more examples than a first list has places for', () => {
+  const many = Float32Array.from({ length: 5000 }, (_, row) => row)
+  const right = Array.from(many, (row) => Number(row >= 2500))
+  expect(measured('auc', { width: 1, scores: many, targets: right }, 512)).toBe(1)
+  expect(measured('c-index', { width: 1, scores: many, targets: right, times: many.map((row) => -row) }, 512)).toBe(1)
 })
 
 test('less is better for some metrics', () => {
