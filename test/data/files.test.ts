@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { listClasses, readIdx, readImages, readSounds, readTexts } from '../../src/data/index.ts'
+import { listClasses, readIdx, readImages, readSounds, readTexts, readTokens } from '../../src/data/index.ts'
 
 let folder = ''
 beforeAll(async () => {
@@ -200,3 +200,25 @@ test('texts become windows, each with what follows; JSON lines are joined by zer
     code: 'WEFT-DAT-010',
   })
 })
+
+test.each(['ab ', 'aé'])(
+  'a text of one line is made into tokens in pieces, of the text %j again and again',
+  async (word) => {
+    const text = word.repeat(1_000_000)
+    const lengths: number[] = []
+    const encode = (piece: string): readonly number[] => {
+      lengths.push(piece.length)
+      return Array.from(Buffer.from(piece))
+    }
+    const request = { paths: [await file('line.txt', text)], field: 'text', length: 1024, memory: 1 << 16, folder }
+    const rows = await readTokens({ ...request, encode, end: null })
+    expect(Math.max(...lengths)).toBeLessThan(1.3 * 2 ** 20)
+    expect(lengths.length).toBeGreaterThan(1)
+    expect(lengths.reduce((sum, length) => sum + length, 0)).toBe(text.length)
+    const { x } = await rows.take(Uint32Array.of(rows.count - 1))
+    const bytes = Buffer.from(text)
+    const from = (rows.count - 1) * 1024
+    expect(Buffer.from(Array.from(x!.data, Number)).equals(bytes.subarray(from, from + 1024))).toBe(true)
+    await rows.close()
+  },
+)

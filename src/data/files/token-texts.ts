@@ -16,6 +16,8 @@ export interface TokenRequest extends TextRequest {
 
 /** Characters of a plain text that are made into tokens at once; it is cut behind the end of a line. */
 const PIECE = 1 << 16
+/** A line that is longer is cut too, before a blank where it has one: a text without line ends is not held whole. */
+const LONGEST_LINE = 1 << 20
 
 /** `x` and `target`, int64 [length] each: a window, and the same one token later. What is over at the end is left out. */
 export async function readTokens(request: TokenRequest, signal?: AbortSignal): Promise<Rows> {
@@ -64,10 +66,18 @@ async function* textsOf(path: string, field: string, signal?: AbortSignal): Asyn
   for await (const bytes of piecesOf(path, field, signal)) {
     held += decoder.write(bytes)
     if (held.length < PIECE) continue
-    const cut = held.lastIndexOf('\n') + 1
+    const cut = cutOf(held)
     if (cut === 0) continue
     yield { text: held.slice(0, cut), ends: false }
     held = held.slice(cut)
   }
   yield { text: held + decoder.end(), ends: true }
+}
+
+/** How much of it goes now; 0: more of the line is waited for. */
+function cutOf(held: string): number {
+  const line = held.lastIndexOf('\n') + 1
+  if (line > 0 || held.length < LONGEST_LINE) return line
+  const blank = held.lastIndexOf(' ')
+  return blank > 0 ? blank : held.length
 }
