@@ -29,6 +29,13 @@ export async function fingerprint(path: string, signal?: AbortSignal): Promise<F
   }
 }
 
+/** Of many files one after the other: a folder may have more than may be open at once. @throws TableUnreadableError */
+export async function fingerprints(paths: readonly string[], signal?: AbortSignal): Promise<readonly Fingerprint[]> {
+  const marks: Fingerprint[] = []
+  for (const path of paths) marks.push(await fingerprint(path, signal))
+  return marks
+}
+
 /** @throws DataChangedError when the file is no longer as it was */
 export async function checkUnchanged({ path, bytes, modified }: Fingerprint): Promise<void> {
   const now = await stat(path).catch(() => undefined)

@@ -133,8 +133,9 @@ export class TrainingMemoryError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-INF-126',
     title: 'Memory budget too small for training',
-    meaning: 'Parameters, gradients and the state of the optimizer alone take more than the budget of the plan.',
-    remedy: 'Raise "memory", train a smaller model, or use an optimizer with less state (sgd).',
+    meaning:
+      'Half of the memory of a plan is for rows. Parameters, gradients, the state of the optimizer and the activations of a batch do not fit into the rest, even when all that can be is computed again.',
+    remedy: 'Raise "memory", train a smaller model, take a smaller batch, or an optimizer with less state (sgd).',
     exit: EXIT.noResources,
     http: 507,
   }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   checkUnchanged,
   createSeeded,
-  fingerprint,
+  fingerprints,
   partOf,
   readCsv,
   readNumber,
@@ -200,12 +200,12 @@ const KNOWN = [2_217_857_748, 188_170_631, 2_283_559_946]
 
 test('a file that was changed is told from one that was not', async () => {
   const path = await file('f.csv', 'a\n1\n')
-  const mark = await fingerprint(path)
-  await expect(checkUnchanged(mark)).resolves.toBeUndefined()
+  const [mark] = await fingerprints([path])
+  await expect(checkUnchanged(mark!)).resolves.toBeUndefined()
   await writeFile(path, 'a\n2\n')
   await utimes(path, new Date(0), new Date(0))
-  await expect(checkUnchanged(mark)).rejects.toMatchObject({ code: 'WEFT-DAT-014' })
-  expect((await fingerprint(path)).sha256).not.toBe(mark.sha256)
+  await expect(checkUnchanged(mark!)).rejects.toMatchObject({ code: 'WEFT-DAT-014' })
+  expect((await fingerprints([path]))[0]!.sha256).not.toBe(mark!.sha256)
   await rm(path)
-  await expect(checkUnchanged(mark)).rejects.toThrow('it is gone')
+  await expect(checkUnchanged(mark!)).rejects.toThrow('it is gone')
 })

@@ -88,6 +88,7 @@ export function asTokens(rows: Rows, length: number): Rows {
   return {
     count: rows.count,
     fields: [field('x'), field('target')],
+    size: rows.size,
     close: () => rows.close(),
     async take(wanted, signal) {
       const { window } = await rows.take(wanted, signal)

@@ -37,7 +37,12 @@ function swap(bytes: Uint8Array, size: number): void {
   else buffer.swap64()
 }
 
-function textsOf(body: Uint8Array, { element, count }: ArrayHeader, where: string): string[] {
+/** Texts one behind the other. @throws ArrayFileError */
+export function textsOf(
+  body: Uint8Array,
+  { element, count }: Pick<ArrayHeader, 'element' | 'count'>,
+  where: string,
+): string[] {
   const { kind, size, swapped } = element
   const buffer = Buffer.from(body.buffer, body.byteOffset, body.length)
   const bytes = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

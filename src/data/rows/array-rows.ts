@@ -10,6 +10,7 @@ export function arrayRows(tensors: Batch): Rows {
   return {
     count: entries[0]?.[1].dims[0] ?? 0,
     fields,
+    size: { bytes: entries.reduce((sum, [, tensor]) => sum + tensor.data.byteLength, 0), spilled: 0 },
     take: async (rows) =>
       Object.fromEntries(fields.map((field) => [field.name, picked(tensors[field.name]!, field, rows)])),
     close: async () => {},

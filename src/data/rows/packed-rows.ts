@@ -7,7 +7,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { createTemporary, explainDisk, writeAll } from '../../store/index.ts'
 import type { TemporaryFile } from '../../store/index.ts'
 import { asBytes, bytesOf, emptyTensor, rowBytes } from './rows.ts'
-import type { Batch, RowField, Rows } from './rows.ts'
+import type { Batch, RowField, Rows, RowsSize } from './rows.ts'
 
 export interface PackedInit {
   readonly fields: readonly RowField[]
@@ -105,6 +105,7 @@ interface RowFile {
 class PackedRows implements Rows {
   readonly fields: readonly RowField[]
   readonly count: number
+  readonly size: RowsSize
   readonly #bytes: Buffer
   readonly #file: RowFile | undefined
   readonly #stride: number
@@ -115,6 +116,8 @@ class PackedRows implements Rows {
     this.#bytes = bytes
     this.#file = file
     this.#stride = rowBytes(fields)
+    const all = count * this.#stride
+    this.size = { bytes: all, spilled: file === undefined ? 0 : all }
   }
 
   async take(rows: Uint32Array): Promise<Batch> {

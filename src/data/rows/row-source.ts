@@ -68,7 +68,8 @@ export async function* sliced(chunks: AsyncIterable<Uint8Array>, form: Sliced): 
   if (done < count) throw wrong()
 }
 
-function swapped(row: Buffer, size: number): void {
+/** Turns the order of bytes of each number around, in place. @param size of a number; 1 is left as it is */
+export function swapped(row: Buffer, size: number): void {
   if (size === 2) row.swap16()
   if (size === 4) row.swap32()
   if (size === 8) row.swap64()

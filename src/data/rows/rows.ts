@@ -12,9 +12,16 @@ export interface RowField {
 
 export type Batch = Readonly<Record<string, Tensor>>
 
+export interface RowsSize {
+  readonly bytes: number
+  readonly spilled: number
+}
+
 export interface Rows {
   readonly count: number
   readonly fields: readonly RowField[]
+  /** Bytes of rows, and how many of them lie in a file because memory did not hold them: all, or none. */
+  readonly size: RowsSize
   /**
    * The rows in the order that is asked for, each field with the axis of rows in front.
    * @throws DataChangedError when a file under it was changed

@@ -6,7 +6,7 @@ import { isOneOf, numberOf } from './cells.ts'
 import { readCsv } from './csv.ts'
 import type { CsvRecord } from './csv.ts'
 import { CellError, ColumnUnknownError, TableMalformedError } from './errors.ts'
-import { PART_NAMES, partOf, splitColumn } from './split.ts'
+import { PartLists, partOf, splitColumn } from './split.ts'
 import type { PartName, SplitSpec } from './split.ts'
 import { RunningStatistics } from './statistics.ts'
 import type { ColumnStatistics } from './statistics.ts'
@@ -97,10 +97,9 @@ interface Placed {
 class TableReader {
   readonly #request: TableRequest
   readonly #packer: RowPacker
-  readonly #parts = new Map<PartName, number[]>(PART_NAMES.map((name) => [name, []]))
+  readonly #parts = new PartLists()
   readonly #statistics: RunningStatistics[][]
   readonly #values: InstanceType<(typeof TENSOR_ARRAYS)['float32' | 'int64']>[]
-  #count = 0
 
   constructor(request: TableRequest) {
     this.#request = request
@@ -134,11 +133,10 @@ class TableReader {
 
   async finish(): Promise<Table> {
     const rows = await this.#packer.finish()
-    const parts = PART_NAMES.map((name) => [name, Uint32Array.from(this.#parts.get(name)!)] as const)
     const statistics = this.#request.fields.map(
       ({ name }, index) => [name, this.#statistics[index]!.map((one) => one.result())] as const,
     )
-    return { rows, parts: Object.fromEntries(parts) as Table['parts'], statistics: new Map(statistics) }
+    return { rows, parts: this.#parts.finish(), statistics: new Map(statistics) }
   }
 
   discard(): Promise<void> {
@@ -161,7 +159,7 @@ class TableReader {
       }
     }
     await this.#packer.add(this.#values.map((values) => new Uint8Array(values.buffer)))
-    this.#parts.get(part)!.push(this.#count++)
+    this.#parts.add(part)
   }
 
   #value(path: string, row: number, record: CsvRecord, { spec, column, at }: Placed): number {

@@ -41,6 +41,50 @@ export function partOf(split: SplitSpec, row: number, key: string, seed: number)
   return place < test ? 'test' : place < test + validation ? 'validation' : 'train'
 }
 
+/** Rows by part, four bytes each; while they grow, up to twice as many. */
+export class PartLists {
+  readonly #lists = new Map<PartName, PlaceList>(PART_NAMES.map((name) => [name, new PlaceList()]))
+  #count = 0
+
+  /** Of the next row. */
+  add(part: PartName): void {
+    this.#lists.get(part)!.add(this.#count++)
+  }
+
+  /** Rising places. */
+  finish(): Readonly<Record<PartName, Uint32Array>> {
+    const lists = PART_NAMES.map((name) => [name, this.#lists.get(name)!.all()] as const)
+    return Object.fromEntries(lists) as Record<PartName, Uint32Array>
+  }
+}
+
+const FIRST_PLACES = 1024
+
+class PlaceList {
+  #places = new Uint32Array(FIRST_PLACES)
+  #count = 0
+
+  add(place: number): void {
+    if (this.#count === this.#places.length) {
+      const larger = new Uint32Array(2 * this.#count)
+      larger.set(this.#places)
+      this.#places = larger
+    }
+    this.#places[this.#count++] = place
+  }
+
+  all(): Uint32Array {
+    return this.#places.slice(0, this.#count)
+  }
+}
+
+/** The parts of so many rows that have no columns. */
+export function rowParts(split: SplitSpec, count: number, seed: number): Readonly<Record<PartName, Uint32Array>> {
+  const lists = new PartLists()
+  for (let row = 0; row < count; row++) lists.add(partOf(split, row, `0/${row}`, seed))
+  return lists.finish()
+}
+
 /** In [0, 1), the same for equal keys, whatever else is in the data. */
 function evenly(seed: number, key: string): number {
   const digest = createHash('sha256')

@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { NoRowsError } from '../../data/index.ts'
 import { openEmbedding, readAdapter } from '../../models/index.ts'
-import { otherFiles } from '../data/index.ts'
+import { otherFiles, rowsMemory } from '../data/index.ts'
 import type { EvalRequest, Evaluation } from '../loop/eval-model.ts'
 import { evaluate } from '../loop/evaluate.ts'
 import { RUN_FILES } from '../loop/folder.ts'
@@ -16,8 +16,6 @@ import { parametersFrom, specOf } from './convert.ts'
 import { AdapterStepper } from './stepper.ts'
 import { adapterSpec, checkTextRows } from './train-adapter.ts'
 import type { AdapterNeeds } from './train-adapter.ts'
-
-const ROWS_BYTES = 2 ** 29
 
 /** @throws NoRowsError, and the errors of plans, data, adapters and models; the signal's reason */
 export async function evalAdapter(
@@ -41,7 +39,7 @@ export async function evalAdapter(
   const work = await mkdtemp(join(tmpdir(), 'weft-eval-'))
   const undo: (() => Promise<void> | void)[] = [() => rm(work, { recursive: true, force: true })]
   try {
-    const load = { folder: read.folder, scratch: work, memory: ROWS_BYTES, seed: plan.seed ?? 0, planPath: path }
+    const load = { folder: read.folder, scratch: work, memory: rowsMemory(plan), seed: plan.seed ?? 0, planPath: path }
     const examples = await loadTokenExamples(plan, tokenizer, load, signal)
     undo.push(() => examples.close())
     const part = isOwn ? (request.part ?? 'test') : 'train'

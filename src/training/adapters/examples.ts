@@ -1,7 +1,7 @@
 /** Examples for an adapter: windows of the base model's tokens. */
 import { readTokens } from '../../data/index.ts'
 import type { Tokenizer } from '../../models/index.ts'
-import { loadParts, loadWindows } from '../data/index.ts'
+import { forEachSource, loadParts, loadWindows } from '../data/index.ts'
 import type { Examples, LoadNeeds, TextReader } from '../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import type { TrainPlan } from '../plan/schema.ts'
@@ -20,8 +20,9 @@ export function loadTokenExamples(
     outputs: tokenizer.vocabulary,
     read: (request, stop) => readTokens({ ...request, encode, end }, stop),
   }
+  const each = forEachSource(plan, needs)
   return loadParts(plan, needs.planPath, async (spec, split) => {
     if (spec.kind !== 'text') throw new PlanFieldError(needs.planPath, 'data.kind', 'a language model takes "text"')
-    return loadWindows(spec, needs, split, reader, signal)
+    return loadWindows(spec, each, split, reader, signal)
   })
 }

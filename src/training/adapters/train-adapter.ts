@@ -5,7 +5,7 @@ import { createSeeded, NoRowsError } from '../../data/index.ts'
 import { ADAPTER_FILES, openEmbedding, writeAdapter } from '../../models/index.ts'
 import type { Embedding, ModelManifest, Tokenizer } from '../../models/index.ts'
 import type { BlobStore } from '../../store/index.ts'
-import { absoluteData } from '../data/index.ts'
+import { absoluteData, rowsMemory } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import { lastCheckpoint } from '../loop/checkpoint.ts'
@@ -44,8 +44,6 @@ export interface AdapterNeeds extends TrainNeeds {
   base(name: string, signal?: AbortSignal): Promise<BaseModel>
 }
 
-const MEMORY = 2 ** 30
-const ROWS_SHARE = 0.5
 const [RANK, ALPHA_PER_RANK] = [8, 2]
 const TARGETS = ['q', 'k', 'v', 'o'] as const
 
@@ -70,7 +68,7 @@ export async function trainAdapter(
     const load = {
       folder: source,
       scratch: folder.work,
-      memory: (plan.memory ?? MEMORY) * ROWS_SHARE,
+      memory: rowsMemory(plan),
       seed,
       planPath: path,
     }

@@ -139,10 +139,12 @@ export class MemoryBudgetError extends WeftError {
     exit: EXIT.noResources,
     http: 507,
   }
+  readonly needed: number
   constructor(budget: number, needed: number) {
     super(MemoryBudgetError.info, `the activations need ${needed} bytes, and the budget is ${budget}`, {
       details: { budget, needed },
     })
+    this.needed = needed
   }
 }
 

@@ -4,6 +4,7 @@ import type { SplitSpec } from '../../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import type { DataSpec, TrainPlan } from '../plan/schema.ts'
 import { loadArrays } from './arrays.ts'
+import { forEachSource } from './memory.ts'
 import type { FittedFeature } from './preprocess.ts'
 import { loadTable } from './table.ts'
 import { loadTexts } from './texts.ts'
@@ -16,6 +17,7 @@ export type { Examples, LoadNeeds, Part } from './types.ts'
 export { loadWindows } from './texts.ts'
 export type { TextReader } from './texts.ts'
 export { readFitted } from './fitted.ts'
+export { forEachSource, memoryOf, ROWS_SHARE, rowsMemory } from './memory.ts'
 export { absoluteData, otherFiles } from './paths.ts'
 
 const ALL_TRAIN: SplitSpec = { share: { test: 0 } }
@@ -23,7 +25,8 @@ const ALL_TEST: SplitSpec = { share: { test: 1 } }
 
 /** @throws the errors of the files, PlanFieldError, NoRowsError */
 export function loadExamples(plan: TrainPlan, needs: LoadNeeds, signal?: AbortSignal): Promise<Examples> {
-  return loadParts(plan, needs.planPath, (spec, split, main) => load(plan, spec, needs, split, main?.features, signal))
+  const each = forEachSource(plan, needs)
+  return loadParts(plan, needs.planPath, (spec, split, main) => load(plan, spec, each, split, main?.features, signal))
 }
 
 /**
@@ -47,6 +50,7 @@ export async function loadParts(
     ...main,
     parts: { ...main.parts, test: test.parts.test },
     files: [...main.files, ...test.files],
+    unpacked: (main.unpacked ?? 0) + (test.unpacked ?? 0),
     close: async () => {
       await main.close()
       await test.close()

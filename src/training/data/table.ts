@@ -1,6 +1,6 @@
 /** Examples out of tables. */
 import { resolve } from 'node:path'
-import { fingerprint, isSame, numberOf, readCsv, readNumber, readTable, splitColumn } from '../../data/index.ts'
+import { fingerprints, isSame, numberOf, readCsv, readNumber, readTable, splitColumn } from '../../data/index.ts'
 import type { CellField, CellSpec, ColumnSpec, SplitSpec, TableFiles } from '../../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import type { DataSpec, FeatureSpec, TargetSpec, TrainPlan } from '../plan/schema.ts'
@@ -26,7 +26,7 @@ export async function loadTable(
   signal?: AbortSignal,
 ): Promise<Examples> {
   const files = filesOf(spec, needs.folder)
-  const marks = await Promise.all(files.paths.map((path) => fingerprint(path, signal)))
+  const marks = await fingerprints(files.paths, signal)
   const features = plan.features ?? (await allColumns(plan, files, split))
   const targets = targetFields(plan, needs.planPath)
   const names = features.map(

@@ -1,6 +1,6 @@
 /** Examples out of texts: windows of bytes, or of tokens. */
 import { resolve } from 'node:path'
-import { fingerprint, NoRowsError, partOf, readTexts } from '../../data/index.ts'
+import { fingerprints, NoRowsError, readTexts, rowParts } from '../../data/index.ts'
 import type { PartName, Rows, SplitSpec, TextRequest } from '../../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import type { DataSpec, TrainPlan } from '../plan/schema.ts'
@@ -42,13 +42,12 @@ export async function loadWindows(
     throw new PlanFieldError(needs.planPath, 'split', 'texts have no columns')
   }
   const paths = (typeof spec.path === 'string' ? [spec.path] : spec.path).map((path) => resolve(needs.folder, path))
-  const files = await Promise.all(paths.map((path) => fingerprint(path, signal)))
+  const files = await fingerprints(paths, signal)
   const { length, field = 'text' } = spec
   const rows = await reader.read({ paths, field, length, memory: needs.memory, folder: needs.scratch }, signal)
   if (rows.count === 0) throw new NoRowsError(`a text of at least ${length + 1} ${reader.unit}`)
-  const lists: Record<PartName, number[]> = { train: [], validation: [], test: [] }
-  for (let row = 0; row < rows.count; row++) lists[partOf(split, row, `0/${row}`, needs.seed)].push(row)
-  const part = (name: PartName): Examples['parts']['train'] => ({ rows, index: Uint32Array.from(lists[name]) })
+  const lists = rowParts(split, rows.count, needs.seed)
+  const part = (name: PartName): Examples['parts']['train'] => ({ rows, index: lists[name] })
   return {
     parts: { train: part('train'), validation: part('validation'), test: part('test') },
     input: rows.fields[0]!,

@@ -21,6 +21,8 @@ export interface Examples {
   /** Of the longest sequence; 1 where there are none. */
   readonly length: number
   readonly files: readonly Fingerprint[]
+  /** Bytes that were unpacked into a file before they could be read as rows. */
+  readonly unpacked?: number
   close(): Promise<void>
 }
 

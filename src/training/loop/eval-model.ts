@@ -6,7 +6,7 @@ import { NoRowsError } from '../../data/index.ts'
 import type { PartName } from '../../data/index.ts'
 import { ADAPTER_FILES } from '../../models/index.ts'
 import { readModel } from '../../onnx/index.ts'
-import { loadExamples, loadForTest, otherFiles, readFitted } from '../data/index.ts'
+import { loadExamples, loadForTest, otherFiles, readFitted, rowsMemory } from '../data/index.ts'
 import { evaluationGraph } from '../graph/step.ts'
 import { forwardOf } from '../graph/trained.ts'
 import { metricsOf } from '../metrics/index.ts'
@@ -40,7 +40,6 @@ export interface Evaluation {
 }
 
 const RUN_HINT = 'name the folder of a run, or a model in one'
-const ROWS_BYTES = 2 ** 29
 
 /** @throws RunNotFoundError, RunFolderError, TrainedModelError, NoRowsError, and the errors of plans, data and models */
 export async function evalModel(needs: TrainNeeds, request: EvalRequest, signal?: AbortSignal): Promise<Evaluation> {
@@ -50,7 +49,7 @@ export async function evalModel(needs: TrainNeeds, request: EvalRequest, signal?
   const forward = forwardOf(await readModel(model))
   const work = await mkdtemp(join(tmpdir(), 'weft-eval-'))
   try {
-    const load = { folder, scratch: work, memory: ROWS_BYTES, seed: plan.seed ?? 0, planPath: path }
+    const load = { folder, scratch: work, memory: rowsMemory(plan), seed: plan.seed ?? 0, planPath: path }
     const { data } = request
     const fitted = await readFitted(join(dirname(model), RUN_FILES.preprocessing))
     const examples =

@@ -51,6 +51,7 @@ export async function writeResult(facts: RunFacts, loop: Run, metrics: PartMetri
     seed,
     parameters,
     examples: { train: train.index.length, validation: validation.index.length, test: test.index.length },
+    rows: sizeOf(facts.examples),
     steps: step,
     epochs: epoch,
     stopped,
@@ -64,4 +65,12 @@ export async function writeResult(facts: RunFacts, loop: Run, metrics: PartMetri
   }
   await folder.write(RUN_FILES.result, `${JSON.stringify(result, null, 2)}\n`)
   return result
+}
+
+/** Of all parts, whose rows may lie in two places: those for testing may be of their own. */
+function sizeOf({ parts, unpacked = 0 }: Examples): TrainResult['rows'] {
+  const places = new Set(Object.values(parts).map(({ rows }) => rows))
+  const sizes = [...places].map(({ size }) => size)
+  const sum = (of: 'bytes' | 'spilled'): number => sizes.reduce((all, size) => all + size[of], 0)
+  return { bytes: sum('bytes'), spilled: sum('spilled'), unpacked }
 }

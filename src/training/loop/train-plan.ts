@@ -3,8 +3,9 @@ import { join, resolve } from 'node:path'
 import { availableParallelism } from 'node:os'
 import { writeModel } from '../../onnx/index.ts'
 import type { LoadOptions, Model } from '../../onnx/index.ts'
-import { absoluteData, loadExamples } from '../data/index.ts'
+import { absoluteData, loadExamples, memoryOf, ROWS_SHARE, rowsMemory } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
+import { MemoryBudgetError } from '../autodiff/errors.ts'
 import { PlanFieldError, TrainingMemoryError } from '../errors.ts'
 import { openModelFile } from '../foreign/model-file.ts'
 import { teacherOf } from '../foreign/teacher.ts'
@@ -32,11 +33,6 @@ import { createStepper } from './stepper.ts'
 import type { Tensors } from './stepper.ts'
 import type { TrainNeeds, TrainOutcome, TrainProgressSink, TrainRequest, TrainResult } from './types.ts'
 
-/** Bytes, where the plan says nothing. */
-const MEMORY = 2 ** 30
-/** Of the memory, for rows; the rest is for parameters, state and activations. */
-const ROWS_SHARE = 0.5
-
 /** @throws the errors of plans, data, graphs, the disk and the run; the signal's reason */
 export async function trainPlan(
   needs: TrainNeeds,
@@ -51,11 +47,11 @@ export async function trainPlan(
   }
   const metrics = metricsOf(plan, read.path)
   const seed = request.seed ?? plan.seed ?? 0
-  const memory = plan.memory ?? MEMORY
+  const memory = memoryOf(plan)
   const folder = await openRunFolder(request.out, request.resume)
   let examples: Examples | undefined
   try {
-    const load = { folder: read.folder, scratch: folder.work, memory: memory * ROWS_SHARE, seed, planPath: read.path }
+    const load = { folder: read.folder, scratch: folder.work, memory: rowsMemory(plan), seed, planPath: read.path }
     examples = await loadExamples(plan, load, signal)
     checkParts(plan, examples, read.path)
     const threads = request.threads ?? plan.threads ?? availableParallelism()
@@ -128,7 +124,9 @@ async function runJob(job: Job, signal?: AbortSignal): Promise<TrainOutcome> {
   const options: LoadOptions = { ...job.options, threads }
   const sessions = { engine: needs.engine, folder: folder.work, options }
   const evaluationModel = evaluationGraph(plan, job.plain)
-  const stepper = await createStepper(sessions, plan, forward, activationsOf(job))
+  const stepper = await createStepper(sessions, plan, forward, activationsOf(job)).catch((error: unknown) => {
+    throw error instanceof MemoryBudgetError ? tooSmall(job, error) : error
+  })
   const evaluation = await openSession(sessions, 'evaluation', evaluationModel)
   try {
     if (checkpoint !== undefined) restore(stepper, checkpoint, folder.path)
@@ -205,11 +203,16 @@ function checkMemory(plan: TrainPlan, forward: Forward, budget: number): void {
   if (needed > budget) throw new TrainingMemoryError(needed, budget)
 }
 
+/** In the bytes that a plan names: half of them are for rows, and parameters and state come before activations. */
+function tooSmall({ plan, forward }: Job, { needed }: MemoryBudgetError): TrainingMemoryError {
+  return new TrainingMemoryError(Math.ceil((fixedBytes(plan, forward) + needed) / (1 - ROWS_SHARE)), memoryOf(plan))
+}
+
 /** What is left of a budget that the plan names: where activations need more, some are computed again. */
 function activationsOf({ plan, forward, examples }: Job): Checkpointing | undefined {
   if (plan.memory === undefined) return undefined
   const rows = plan.batch === 'full' ? examples.parts.train.index.length : plan.batch
-  const bytes = Math.max(0, plan.memory * (1 - ROWS_SHARE) - fixedBytes(plan, forward))
+  const bytes = Math.max(0, plan.memory - rowsMemory(plan) - fixedBytes(plan, forward))
   return {
     bytes,
     sizes: new Map([

@@ -40,6 +40,8 @@ export interface TrainResult {
   readonly seed: number
   readonly parameters: number
   readonly examples: { readonly train: number; readonly validation: number; readonly test: number }
+  /** Bytes of examples, how many of them lay in a file because memory did not hold them, and what was unpacked to be read. */
+  readonly rows: { readonly bytes: number; readonly spilled: number; readonly unpacked: number }
   readonly steps: number
   readonly epochs: number
   /** Whether early stopping ended it. */

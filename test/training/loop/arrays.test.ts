@@ -1,12 +1,14 @@
 /** Examples out of arrays, row by row: the same whether memory holds them or a file does. */
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { createSeeded, encodePng, writeNpz } from '../../../src/data/index.ts'
-import type { Batch } from '../../../src/data/index.ts'
+import type { Batch, RowsSize } from '../../../src/data/index.ts'
 import { checkPlan, loadExamples } from '../../../src/training/index.ts'
 import { floats, ints, temporaryFolder } from './support.ts'
 import type { Folder } from './support.ts'
+import { fortranNpy } from '../../data/fortran.ts'
+import { zip } from '../../models/support/archives.ts'
 
 const ROWS = 40
 const SIDE = 6
@@ -65,6 +67,18 @@ async function written(folder: Folder): Promise<void> {
       ['empty', floats([ROWS, 0], [])],
     ]),
   )
+  const y = ints([ROWS], labels)
+  for (const [name, method] of [
+    ['plain', 0],
+    ['packed', 8],
+  ] as const) {
+    const files = Object.entries({ wide, y, tokens }).map(([array, tensor]) => ({
+      name: `${array}.npy`,
+      data: fortranNpy(tensor, array === 'wide'),
+      method,
+    }))
+    await writeFile(folder.at(`${name}.npz`), zip(files))
+  }
   for (const [label, name] of CLASSES.entries()) {
     await mkdir(folder.at(`images-of/${name}`), { recursive: true })
     await mkdir(folder.at(`sounds/${name}`), { recursive: true })
@@ -80,12 +94,17 @@ async function written(folder: Folder): Promise<void> {
   }
 }
 
+interface Loaded {
+  readonly batch: Batch
+  /** Of all rows, and how many of them a file holds. */
+  readonly size: RowsSize
+  /** That were unpacked to be read across. */
+  readonly unpacked: number | undefined
+  readonly files: number
+}
+
 /** All rows, and whether a file holds them. */
-async function loaded(
-  folder: Folder,
-  changes: object,
-  memory: number,
-): Promise<{ readonly batch: Batch; readonly files: number }> {
+async function loaded(folder: Folder, changes: object, memory: number): Promise<Loaded> {
   const scratch = folder.at('scratch')
   await mkdir(scratch, { recursive: true })
   const plan = checkPlan({ ...PLAN, ...changes }, 'plan')
@@ -95,7 +114,7 @@ async function loaded(
   const files = (await readdir(scratch)).length
   await examples.close()
   expect(await readdir(scratch)).toEqual([])
-  return { batch, files }
+  return { batch, size: rows.size, unpacked: examples.unpacked, files }
 }
 
 const DATA: readonly [string, object][] = [
@@ -111,6 +130,8 @@ const DATA: readonly [string, object][] = [
       model: { kind: 'decoder', layers: 1, width: 8, heads: 2, kv_heads: 1 },
     },
   ],
+  ['an archive in the order of Fortran', { data: { kind: 'npz', path: 'plain.npz', input: 'wide', target: 'y' } }],
+  ['a packed one', { data: { kind: 'npz', path: 'packed.npz', input: 'wide', target: 'y' } }],
   ['a folder of images', { data: { kind: 'images', path: 'images-of' } }],
   ['a folder of sounds', { data: { kind: 'wav', path: 'sounds', rate: 8000, seconds: 0.00075 } }],
 ]
@@ -122,7 +143,10 @@ test.each(DATA)(
     await written(folder)
     const inMemory = await loaded(folder, changes, 1 << 20)
     const inFile = await loaded(folder, changes, FEW_BYTES)
-    expect([inMemory.files, inFile.files > 0]).toEqual([0, true])
+    expect([inMemory.files, inFile.files]).toEqual([0, 1])
+    const { bytes } = inMemory.size
+    expect(bytes).toBeGreaterThan(ROWS * 4)
+    expect([inMemory.size.spilled, inFile.size]).toEqual([0, { bytes, spilled: bytes }])
     expect(inFile.batch).toEqual(inMemory.batch)
     expect(inFile.batch['x']!.dims[0]).toBe(ROWS)
     const first = Array.from(inFile.batch['x']!.data as Iterable<number | bigint>, Number)
@@ -138,7 +162,63 @@ test('pixels and labels are those of the files', async () => {
   expect(Array.from(batch['target']!.data as BigInt64Array, Number)).toEqual(labels)
 })
 
+test('an array in the order of Fortran gives the rows that it gives in the order of C, targets too', async () => {
+  await using folder = await temporaryFolder()
+  await written(folder)
+  const rows = async (path: string): Promise<Loaded> =>
+    loaded(folder, { data: { kind: 'npz', path, input: 'wide', target: 'y' } }, FEW_BYTES)
+  const [plain, packed, straight] = [await rows('plain.npz'), await rows('packed.npz'), await rows('x.npz')]
+  expect([plain.batch, packed.batch]).toEqual([straight.batch, straight.batch])
+  expect([straight.unpacked, plain.unpacked]).toEqual([0, 0])
+  expect(packed.unpacked).toBeGreaterThan(ROWS * (5 * 8 + 8))
+})
+
 test.each<[string, (folder: Folder) => Promise<void>, object, string]>([
+  [
+    'whose target does not have its checksum, though all its labels might be right',
+    async (folder) => {
+      const [wide, y] = [floats([ROWS, 1], labels), ints([ROWS], labels)]
+      await writeNpz(
+        folder.at('x.npz'),
+        new Map([
+          ['wide', wide],
+          ['y', y],
+        ]),
+      )
+      const bytes = await readFile(folder.at('x.npz'))
+      const last = bytes.indexOf(Buffer.from('PK\u0001\u0002', 'latin1')) - 8
+      bytes[last] = 1 - bytes[last]!
+      await writeFile(folder.at('x.npz'), bytes)
+    },
+    { data: { kind: 'npz', path: 'x.npz', input: 'wide', target: 'y' } },
+    'WEFT-DAT-001',
+  ],
+  [
+    'with a target that is no label, in its last row',
+    (folder) =>
+      writeNpz(
+        folder.at('x.npz'),
+        new Map([
+          ['wide', floats([ROWS, 2], Array<number>(2 * ROWS).fill(1))],
+          ['y', ints([ROWS], [...labels.slice(1), 2])],
+        ]),
+      ),
+    { data: { kind: 'npz', path: 'x.npz', input: 'wide', target: 'y' } },
+    'WEFT-INF-122',
+  ],
+  [
+    'with a number that is not finite, in half precision',
+    (folder) =>
+      writeNpz(
+        folder.at('x.npz'),
+        new Map([
+          ['wide', { type: 'float16', dims: [ROWS, 1], data: new Uint16Array(ROWS).fill(0x7e00, ROWS - 1) }],
+          ['y', ints([ROWS], labels)],
+        ]),
+      ),
+    { data: { kind: 'npz', path: 'x.npz', input: 'wide', target: 'y' } },
+    'WEFT-DAT-013',
+  ],
   [
     'whose sizes ask for more than its bytes could unpack to',
     (folder) => writeFile(folder.at('images.gz'), gzipSync(idx([2 ** 31, 2 ** 20], pixels))),

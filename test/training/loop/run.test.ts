@@ -231,7 +231,7 @@ test('folders, checkpoints, labels and budgets that do not fit are refused, and 
   const out = folder.at('none')
   const refused: readonly [Readonly<Record<string, unknown>>, string][] = [
     [{ memory: 100 }, 'WEFT-INF-126'],
-    [{ memory: 3000 }, 'WEFT-INF-147'],
+    [{ memory: 3000 }, 'WEFT-INF-126'],
     [{ task: 'multiclass', classes: 2, target: { column: 'a' } }, 'WEFT-DAT-013'],
     [{ metrics: ['rmse'] }, 'WEFT-INF-121'],
     [{ loss: { kind: 'cross-entropy' } }, 'WEFT-INF-121'],
