@@ -5,9 +5,11 @@ import { MeshProtocolError } from './errors.ts'
 import { batchedBytes, batchFrame, readBatch } from './gossip-batch.ts'
 import type { AgedRecord } from './gossip-batch.ts'
 import {
+  answerFrame,
   digestFrames,
   goodbyeFrame,
   GOSSIP,
+  questionFrame,
   readAge,
   readDigest,
   readSums,
@@ -59,6 +61,13 @@ export class GossipLink {
   #speaksSums = false
   /** It takes several records in one frame. */
   #takesBatches = false
+  /** It answers questions. */
+  #answers = false
+  /** Numbers of the last question, and of the last that was answered. */
+  #questions = 0
+  readonly #unanswered = new Map<number, () => void>()
+  /** What goes out behind the records: a newer one stands for those before it. */
+  #due: { question?: number; answer?: number } = {}
 
   constructor(needs: GossipLinkNeeds) {
     this.peer = needs.channel.remote
@@ -67,12 +76,35 @@ export class GossipLink {
     this.#tooFast = createPace(needs.clock)
     needs.channel.onFrame((message) => this.#onFrame(message))
     this.#enqueue(GOSSIP.records, [batchFrame([])])
+    this.#enqueue(GOSSIP.answer, [answerFrame(0)])
+    void this.closed.then(() => this.#answered(this.#questions))
   }
 
   /** The newest versions of these records go out when their turn comes. */
   push(...ids: readonly string[]): void {
     for (const id of ids) this.#waiting.add(id)
     void this.#pump()
+  }
+
+  /**
+   * Resolves when the other side has taken the records that wait for it now, and this one those that waited there by then.
+   * At once where it is of a version that does not tell; also when the link ends.
+   */
+  settled(): Promise<void> {
+    if (!this.#answers) return Promise.resolve()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#unanswered.set(++this.#questions, resolve)
+    this.#due.question = this.#questions
+    void this.#pump()
+    return promise
+  }
+
+  #answered(number: number): void {
+    for (const [asked, resolve] of this.#unanswered) {
+      if (asked > number) continue
+      this.#unanswered.delete(asked)
+      resolve()
+    }
   }
 
   /** Asks whether both know the same. */
@@ -127,6 +159,7 @@ export class GossipLink {
       // `closed` tells: whoever keeps the links opens another.
       this.#waiting.clear()
       this.#messages.length = 0
+      this.#due = {}
     }
     this.#pumping = false
   }
@@ -145,8 +178,18 @@ export class GossipLink {
       if (records.length > 0 && !this.#takesBatches) break
     }
     const [first] = records
-    if (first === undefined) return undefined
+    if (first === undefined) return this.#nextDue()
     return records.length > 1 ? batchFrame(records) : recordFrame(first.bytes, first.age)
+  }
+
+  #nextDue(): Frame | undefined {
+    const { question, answer } = this.#due
+    if (answer !== undefined) {
+      delete this.#due.answer
+      return answerFrame(answer)
+    }
+    delete this.#due.question
+    return question === undefined ? undefined : questionFrame(question)
   }
 
   /** @throws MeshProtocolError, ControlError: what no weft sends ends the channel */
@@ -165,6 +208,14 @@ export class GossipLink {
         return this.#tooFast(1)
       case GOSSIP.records:
         return this.#onBatch(message.payload)
+      case GOSSIP.question:
+        this.#due.answer = message.request
+        void this.#pump()
+        return this.#tooFast(1)
+      case GOSSIP.answer:
+        this.#answers = true
+        this.#answered(message.request)
+        return undefined
       case GOSSIP.goodbye:
         this.#needs.farewell(this.peer)
         return undefined

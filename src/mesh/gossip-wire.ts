@@ -9,6 +9,9 @@
  *   type 3 record    payload = record (records.ts), step = seconds since the sender heard its author
  *   type 4 goodbye   the sender leaves now
  *   type 5 records   several records in one frame (gossip-batch.ts), to one that has sent such a frame; the first is empty
+ *   type 6 question  request = its number: "have you taken what I sent?", to one that has sent an answer
+ *   type 7 answer    request = that number, behind all records that were waiting to be sent; the first, of 0, says that
+ *                    questions are answered here
  */
 import { z } from 'zod'
 import { decodeControl, DTYPE, encodeControl, frame } from '../net/index.ts'
@@ -19,7 +22,7 @@ import { SUM_BUCKETS, SUMS_BYTES } from './sums.ts'
 
 export const MESH_PROTOCOL = '/weft/mesh/1'
 
-export const GOSSIP = { summary: 1, digest: 2, record: 3, goodbye: 4, records: 5 } as const
+export const GOSSIP = { summary: 1, digest: 2, record: 3, goodbye: 4, records: 5, question: 6, answer: 7 } as const
 
 const MAX_AGE_SECONDS = 0xffff_ffff
 
@@ -75,6 +78,14 @@ export function recordFrame(bytes: Uint8Array, age: number): Frame {
 
 export function goodbyeFrame(): Frame {
   return frame({ type: GOSSIP.goodbye })
+}
+
+export function questionFrame(number: number): Frame {
+  return frame({ type: GOSSIP.question, request: number })
+}
+
+export function answerFrame(number: number): Frame {
+  return frame({ type: GOSSIP.answer, request: number })
 }
 
 const digest = z.strictObject({

@@ -20,6 +20,7 @@ import {
   FORWARD_FANOUT,
   FULL_MESH,
   LARGE_PUSH_FANOUT,
+  OPENING_MS,
   REOPEN_FIRST_MS,
   REOPEN_LAST_MS,
 } from './limits.ts'
@@ -38,6 +39,7 @@ export interface GossipNeeds {
   readonly random: RandomSource
   readonly book: RecordBook
   readonly isConnected: (peer: string) => boolean
+  readonly connected: () => Iterable<string>
   /** Judges and keeps. */
   readonly offer: (bytes: Uint8Array, age: number, from: string) => Judged
   readonly farewell: (peer: string) => void
@@ -110,6 +112,24 @@ export class Gossip {
   push(id: string): void {
     const told = this.#all.length <= FULL_MESH ? this.#all : drawn(this.#all, LARGE_PUSH_FANOUT, this.#needs.random)
     for (const link of told) link.push(id)
+  }
+
+  /**
+   * Resolves when all peers that are connected have taken what was pushed to them before, and this one what they had to say
+   * then; or after so many milliseconds. In a large mesh, where not all are told, it is known of none: at once.
+   */
+  async settled(milliseconds: number, signal?: AbortSignal): Promise<void> {
+    const { clock, connected } = this.#needs
+    const isOpening = (): boolean => [...connected()].some((peer) => !this.#links.has(peer))
+    const end = clock.now() + Math.min(milliseconds, OPENING_MS)
+    while (this.#running && isOpening() && clock.now() < end) await clock.sleep(REOPEN_FIRST_MS, signal)
+    if (this.#all.length > FULL_MESH) return
+    const answered = new AbortController()
+    const enough = AbortSignal.any([answered.signal, ...(signal === undefined ? [] : [signal])])
+    const late = clock.sleep(milliseconds, enough).catch(() => undefined)
+    await Promise.race([Promise.all(this.#all.map((link) => link.settled())), late])
+    answered.abort()
+    signal?.throwIfAborted()
   }
 
   /** The peer is connected: a channel to it is opened, if that is ours to do. */

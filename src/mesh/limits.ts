@@ -104,6 +104,8 @@ export const LINK_BURST = 2000
 export const LINK_RECORDS_PER_SECOND = 500
 export const REOPEN_FIRST_MS = 250
 export const REOPEN_LAST_MS = 30_000
+/** A peer that is connected and has no gossip after so long is one that speaks none. */
+export const OPENING_MS = 3_000
 /** A farewell must not hold up the end of the process. */
 export const FAREWELL_MS = 500
 /** Addresses learnt from records that we keep dialling. */

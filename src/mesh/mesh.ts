@@ -128,6 +128,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     random,
     book,
     isConnected: (peer) => liveness.isConnected(peer),
+    connected: () => liveness.connections().keys(),
     offer,
     farewell: (peer) => liveness.farewell(peer),
     round: () => {
@@ -186,6 +187,7 @@ export function createMesh(needs: MeshNeeds): Mesh {
     withdrawManifest: (digest) => whileRunning(() => publisher.withdrawManifest(digest)),
     publishAudit: (record) => whileRunning(() => publisher.audit(record)),
     publishImport: (source, record) => whileRunning(() => publisher.importing(source, record)),
+    settled: (milliseconds, signal) => whileRunning(() => gossip.settled(milliseconds, signal)),
     fetchManifest: (name, options = {}) =>
       whileRunning((): Promise<AnyManifest> => findManifest({ ...needs, self, views, fetcher }, name, options.signal)),
     askToKeep: (blobs, peers) => whileRunning(() => fetcher.askToKeep(blobs, peers)),

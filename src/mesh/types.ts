@@ -283,6 +283,11 @@ export interface Mesh {
   levels(digest: string): readonly { readonly by: string; readonly levels: ModelLevels }[]
   /** `source`: 64 hex digits that name it. Null takes it back. */
   publishImport(source: string, record: ImportRecord | null): Promise<void>
+  /**
+   * Resolves when every connected peer has taken what this one published before, and this one what they had published when
+   * they took it; or after so many milliseconds, and at once in a mesh of more than some dozen. @throws the signal's reason
+   */
+  settled(milliseconds: number, signal?: AbortSignal): Promise<void>
   /** What connected peers, and this one, say of that source. */
   imports(source: string): readonly SeenImport[]
   /** From this peer or from a holder, checked. @throws ManifestUnavailableError, FetchFailedError */

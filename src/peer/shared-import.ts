@@ -1,7 +1,8 @@
 /**
  * Peers that want the same model pull it from its source once in total: each says that it wants it, the one with the
  * smallest hash distance to the source fetches it, and the others take it from the mesh. When that one goes, stops
- * talking or fails, the next takes over.
+ * talking or fails, the next takes over. However busy the machines are: whose turn it is asks all connected peers first
+ * whether they have heard that it wants it, and by their answers it has heard of all that wanted it before they did.
  */
 import { createHash } from 'node:crypto'
 import { WeftError } from '../errors.ts'
@@ -20,8 +21,10 @@ const SAY_MS = 2_000
 const SILENCE_MS = 30_000
 /** One that says that it goes on, and gets no further, is waited for so long: measuring a large model takes minutes. */
 const STILL_MS = 10 * 60_000
-/** Whose turn it is has so long to begin: it looks four times a second. */
-const TURN_MS = 10_000
+/** A connected peer that has not answered within it is not waited for: it hangs, and is taken for gone soon. */
+const ANSWER_MS = 10_000
+/** Whose turn it is has so long to begin: it looks four times a second, and waits for answers. */
+const TURN_MS = 30_000
 /** When so many have failed, the source is not for the one after the other: the rest try at once. */
 const MAX_FAILURES = 2
 
@@ -96,16 +99,13 @@ class SharedImport {
   }
 
   async run(): Promise<AnyManifest> {
-    const { clock, whileWaiting } = this.#needs
+    const { clock } = this.#needs
     try {
       for (let attempt = 1; ; attempt++) {
         if (this.#held() === undefined) {
           await this.#say(WAITING)
           await clock.sleep(SETTLE_MS, this.#signal)
-          if (this.#leader() !== undefined) {
-            const wait = whileWaiting(this.#progress, (listen) => this.#wait(listen))
-            await this.#beating(() => WAITING, wait)
-          }
+          await this.#beating(() => WAITING, this.#turn())
         }
         const digest = this.#held()
         if (digest === undefined) return await this.#fetch()
@@ -122,10 +122,19 @@ class SharedImport {
     }
   }
 
-  /** Until the model is in the mesh, or it is this peer's turn. */
-  async #wait(listen: ProgressSink): Promise<void> {
+  /** Until the model is in the mesh, or it is this peer's turn and all others know that it wants it. */
+  async #turn(): Promise<void> {
+    const { clock, mesh, patienceMs, whileWaiting } = this.#needs
+    const end = clock.now() + patienceMs
+    await mesh.settled(ANSWER_MS, this.#signal)
+    while (this.#leader() !== undefined && this.#held() === undefined && clock.now() <= end) {
+      await whileWaiting(this.#progress, (listen) => this.#wait(listen, end))
+      if (this.#held() === undefined) await mesh.settled(ANSWER_MS, this.#signal)
+    }
+  }
+
+  async #wait(listen: ProgressSink, end: number): Promise<void> {
     const { clock, mesh } = this.#needs
-    const end = clock.now() + this.#needs.patienceMs
     for (let leader = this.#leader(); leader !== undefined && this.#held() === undefined; leader = this.#leader()) {
       if (clock.now() > end) return
       const { peer, done, total } = leader

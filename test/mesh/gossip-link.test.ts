@@ -3,7 +3,14 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { batchFrame } from '../../src/mesh/gossip-batch.ts'
 import { GossipLink } from '../../src/mesh/gossip-link.ts'
 import type { GossipLinkNeeds } from '../../src/mesh/gossip-link.ts'
-import { digestFrames, GOSSIP, readDigest, summaryFrame } from '../../src/mesh/gossip-wire.ts'
+import {
+  answerFrame,
+  digestFrames,
+  GOSSIP,
+  questionFrame,
+  readDigest,
+  summaryFrame,
+} from '../../src/mesh/gossip-wire.ts'
 import { FEW_BUCKETS, LINK_BURST } from '../../src/mesh/limits.ts'
 import { newerThan } from '../../src/mesh/newer-than.ts'
 import { RecordBook } from '../../src/mesh/record-book.ts'
@@ -17,6 +24,8 @@ const summary = (buckets = SUM_BUCKETS): Frame =>
   summaryFrame(undefined, new Uint8Array(SUMS_BYTES).fill(1, 0, (SUMS_BYTES / SUM_BUCKETS) * buckets))
 
 let hear: (message: Frame) => unknown
+let link: GossipLink
+let closed: PromiseWithResolvers<undefined>
 let sent: Frame[]
 /** Until it resolves nothing more is sent. */
 let held: Promise<void> | undefined
@@ -28,9 +37,10 @@ beforeEach(() => {
   ;[told, received, sent, asked, held] = [0, 0, [], [], undefined]
   answers = { mayTell: true, mayAsk: true, received: true }
   const clock = virtualClock()
+  closed = Promise.withResolvers()
   const channel = {
     remote: 'peer',
-    closed: new Promise(() => undefined),
+    closed: closed.promise,
     onFrame: (handler: typeof hear) => (hear = handler),
     send: async (message: Frame) => {
       await held
@@ -54,7 +64,8 @@ beforeEach(() => {
     mayAsk: () => answers.mayAsk,
     asked: (buckets) => void asked.push(buckets),
   }
-  expect(new GossipLink(needs).peer).toBe('peer')
+  link = new GossipLink(needs)
+  expect(link.peer).toBe('peer')
 })
 
 const digests = (): readonly (readonly number[] | undefined)[] =>
@@ -168,5 +179,46 @@ describe('what is newer here', () => {
     const few = one.slice(0, 10)
     newerThan(few.map(watched), few)
     expect(each).toBe(looks / few.length)
+  })
+})
+
+describe('whether the other side has taken what it was sent', () => {
+  const numbers = (type: number): number[] => sent.filter((one) => one.type === type).map(({ request }) => request)
+
+  it('is known at once of one that does not tell', async () => {
+    await link.settled()
+    expect(numbers(GOSSIP.question)).toEqual([])
+  })
+
+  it('is known when it has answered the question, or one after it, and when it is gone', async () => {
+    hear(answerFrame(0))
+    const ends: string[] = []
+    for (const name of ['first', 'second', 'third']) void link.settled().then(() => ends.push(name))
+    await settle()
+    // What was asked while another frame was on its way is one question.
+    expect(numbers(GOSSIP.question).at(-1)).toBe(3)
+    hear(answerFrame(2))
+    await settle()
+    expect(ends).toEqual(['first', 'second'])
+    closed.resolve(undefined)
+    await settle()
+    expect(ends).toEqual(['first', 'second', 'third'])
+  })
+
+  it('is told behind all that waits to be sent, once for several questions, and more are not read for ever', async () => {
+    await settle()
+    const gate = Promise.withResolvers<void>()
+    held = gate.promise
+    link.compare()
+    for (let number = 1; number <= 3; number++) hear(questionFrame(number))
+    link.compare()
+    sent = []
+    gate.resolve()
+    held = undefined
+    await settle()
+    expect(sent.map(({ type }) => type)).toEqual([GOSSIP.summary, GOSSIP.summary, GOSSIP.answer])
+    expect(numbers(GOSSIP.answer)).toEqual([3])
+    for (let count = 0; count < LINK_BURST; count++) hear(questionFrame(4))
+    expect(hear(questionFrame(4))).toBeInstanceOf(Promise)
   })
 })

@@ -107,6 +107,28 @@ describe('a source that several peers want', () => {
     expect(world.clock.now()).toBe(before)
   })
 
+  it.each([0, 900, 1_700, 2_300, 4_000])(
+    'is fetched by one, however late what they say arrives, where they begin %d ms apart',
+    async (apart) => {
+      await world.end()
+      // Longer than a peer waits by itself.
+      world = createWorld({ delay: () => 1_500 })
+      peers = [await world.peer(), await world.peer(), await world.peer(), await world.peer()]
+      world.hub.connectAll()
+      for (const { mesh, id } of peers) await mesh.publishProfile(profile(id.slice(-4)))
+      await world.clock.advance(20_000)
+      for (const order of [peers, peers.toReversed()]) {
+        const mark = fetched.length
+        const imports = order.map(async (peer, index) => {
+          await world.clock.sleep(index * apart)
+          return start(peer, whole, { name: `n${mark}` })
+        })
+        await pump(world, Promise.all(imports), 100)
+        expect(fetched.length).toBe(mark + 1)
+      }
+    },
+  )
+
   it('is left to each where it is asked for alone, or where it is a file', async () => {
     await pump(world, Promise.all(peers.map((peer) => start(peer, whole, { alone: true }))))
     expect(fetched.length).toBe(3)
