@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { PeerSilentError } from '../../src/cli/errors.ts'
 import { createRemotePeer } from '../../src/cli/peer-remote.ts'
 import type { PeerAccess } from '../../src/cli/peer-access.ts'
 import type { PeerStatus } from '../../src/peer/index.ts'
@@ -151,23 +152,36 @@ export async function endProcess(child: ChildProcess): Promise<void> {
   cancel()
 }
 
-/** Waits for something to become so; the test's own deadline is the limit. */
+/** Waits for something to become so; the test's own deadline is the limit. A peer that is too busy to answer is asked again. */
 export async function until(what: string, holds: () => Promise<boolean> | boolean, limit = 40_000): Promise<void> {
   const end = clock.now() + limit
-  while (!(await holds())) {
+  while (!(await heldBy(holds))) {
     if (clock.now() > end) throw new Error(`it did not come to this: ${what}`)
     await clock.sleep(50)
   }
 }
 
-export async function joined(peers: readonly RealPeer[]): Promise<void> {
+async function heldBy(holds: () => Promise<boolean> | boolean): Promise<boolean> {
+  try {
+    return await holds()
+  } catch (error) {
+    if (error instanceof PeerSilentError) return false
+    throw error
+  }
+}
+
+export async function joined(peers: readonly RealPeer[], limit?: number): Promise<void> {
   for (const peer of peers) {
-    await until('all peers are connected', async () => {
-      const { peers: known } = await peer.access.status()
-      return peers.every(
-        (other) => other === peer || known.some((entry) => entry.id === other.id && entry.state === 'connected'),
-      )
-    })
+    await until(
+      'all peers are connected',
+      async () => {
+        const { peers: known } = await peer.access.status()
+        return peers.every(
+          (other) => other === peer || known.some((entry) => entry.id === other.id && entry.state === 'connected'),
+        )
+      },
+      limit,
+    )
   }
 }
 
@@ -287,8 +301,12 @@ export function codeOf(error: unknown): string {
 }
 
 export async function counter(peer: RealPeer, name: string): Promise<number> {
-  const status: PeerStatus = await peer.access.status()
-  return status.counters[name] ?? 0
+  let status: PeerStatus | undefined
+  await until('the peer tells its counters', async () => {
+    status = await peer.access.status()
+    return true
+  })
+  return status!.counters[name] ?? 0
 }
 
 export function alive(pid: number): boolean {

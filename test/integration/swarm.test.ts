@@ -13,6 +13,8 @@ import type { Lab, RealPeer } from './support.ts'
 const PEERS = Number(process.env['WEFT_TEST_PEERS'] ?? 3)
 const PART_BYTES = 64 << 10
 const PART_MS = 25
+/** Peers start one after the other, and all share what processors there are. */
+const DEADLINE_MS = 120_000 + 60_000 * Math.max(0, PEERS - 3)
 
 interface Source {
   readonly url: string
@@ -83,7 +85,7 @@ const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => 
 async function startAll(count: number): Promise<RealPeer[]> {
   const peers: RealPeer[] = []
   for (let index = 0; index < count; index++) peers.push(await lab.start(`peer${index}`))
-  await joined(peers)
+  await joined(peers, DEADLINE_MS)
   return peers
 }
 
@@ -126,7 +128,7 @@ describe('a model that several peers want', () => {
       expect(refused).toBe('WEFT-STO-021')
       await peers[0]!.access.removeModel(model, { last: true })
     },
-    120_000,
+    DEADLINE_MS,
   )
 
   it.runIf(isWhole)(
