@@ -133,6 +133,36 @@ describe('a graph in parts at two peers', () => {
   )
 })
 
+it('float32 goes from peer to peer as float16 where that is asked for: half the bytes, and rounded values', async () => {
+  const rows = 2048
+  const stages = [
+    { peer: a.id, from: 0, to: 2 },
+    { peer: b.id, from: 2, to: last },
+  ]
+  const bytes = (): number => [a, b].reduce((sum, peer) => sum + (peer.status().counters['boundary_bytes'] ?? 0), 0)
+  const before = bytes()
+  const exact = await a.infer('crossing', inputs(rows), { stages, microBatch: 0 })
+  const between = bytes()
+  const half = await a.infer('crossing', inputs(rows), { stages, microBatch: 0, wire: 'f16' })
+  const after = bytes()
+  expect(half.route.map(({ peer }) => peer)).toEqual([a.id, b.id])
+  expect(half.stats.wire).toBe('f16')
+  // Of the one value that crosses: out of one host, and into the other.
+  expect(between - before - (after - between)).toBe(2 * rows * WIDTH * (4 - 2))
+  let differs = false
+  for (const [name, tensor] of exact.outputs) {
+    const [right, rounded] = [tensor.data as Float32Array, half.outputs.get(name)!.data as Float32Array]
+    const largest = right.reduce((most, each) => Math.max(most, Math.abs(each)), 0)
+    for (const [index, each] of right.entries()) {
+      differs ||= each !== rounded[index]
+      expect(Math.abs(each - rounded[index]!)).toBeLessThanOrEqual(largest * 2 ** -6)
+    }
+  }
+  expect(differs).toBe(true)
+  const again = await a.infer('crossing', inputs(rows), { stages, microBatch: 0, wire: 'f16' })
+  expect([...again.outputs]).toEqual([...half.outputs])
+}, 180_000)
+
 describe('a graph that weft places', () => {
   it('is planned with its reasons, deployed where that says, and answers as the whole does', async () => {
     const plan = await a.plan('crossing', { objective: 'spread', explain: true })
