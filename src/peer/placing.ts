@@ -3,12 +3,11 @@
  * peer is loaded here. The placement that stands is a record of the mesh; this part makes it so.
  */
 import type { MeshPlacement, ModelHoldings, PlacementInit } from '../mesh/index.ts'
-import { isGraphManifest, languageModel } from '../models/index.ts'
+import { languageModel } from '../models/index.ts'
 import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import type { BlockRange, GraphStages, PlacementFile, PlacementStage } from '../pipeline/index.ts'
 import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
-import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
 import { AbsentPeerError, DeployFailedError } from './errors.ts'
 import type { Library } from './library.ts'
@@ -16,6 +15,7 @@ import { planInput } from './plan-input.ts'
 import type { PlanNeeds, PlanWishes } from './plan-input.ts'
 import { failureOf, TakingUp } from './take-up.ts'
 import { NamedPeers } from './named-peers.ts'
+import { RouteSeeking } from './route-seeking.ts'
 import type { PlacementStatus, ProgressSink } from './types.ts'
 
 /** A peer that has to fetch its blocks over a slow link takes long; one that says nothing is not waited for. */
@@ -36,12 +36,20 @@ export interface PlacingNeeds extends PlanNeeds {
   log(fields: object, message: string): void
 }
 
+interface Waiting {
+  readonly progress?: ProgressSink | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly named?: NamedPeers | undefined
+  /** It is waited no longer. */
+  readonly isMoot?: () => boolean
+}
+
 export class Placing {
   readonly #needs: PlacingNeeds
   /** Alone, placements are this peer's own. */
   readonly #alone = new Map<string, MeshPlacement>()
   readonly #takingUp: TakingUp
-  readonly #repairs = new Map<string, Promise<void>>()
+  readonly #seeking: RouteSeeking
   #stopped = false
   #reconciling: Promise<void> = Promise.resolve()
 
@@ -51,6 +59,22 @@ export class Placing {
       ...needs,
       isStopped: () => this.#stopped,
       again: (milliseconds) => void needs.clock.after(milliseconds, () => this.reconcile()),
+    })
+    this.#seeking = new RouteSeeking({
+      ...needs,
+      placement: (model) => this.placement(model),
+      standing: (manifest) => this.standing(manifest),
+      plan: (manifest) => this.plan(manifest, 'latency'),
+      isHere: (peer, model) => this.#isHere(peer, model),
+      without: (model) => this.#without(model),
+      publish: (manifest, wanted) => this.publish(manifest, wanted),
+      ready: (manifest, published) => this.#whileThere(manifest, published),
+      deploy: async (manifest, stages) => {
+        this.check(manifest, stages)
+        const note = { origin: needs.self, objective: 'latency' as const, without: this.#without(manifest.model) }
+        const wanted = { kind: 'chosen' as const, stages, replicas: [], note }
+        await this.#loaded(manifest, wanted, (published) => this.#whileThere(manifest, published))
+      },
     })
   }
 
@@ -91,23 +115,32 @@ export class Placing {
     const named = new NamedPeers(peers, (peer) => this.#isConnected(peer), this.#needs.clock)
     // Before anything is published: what stands goes on where this one cannot be.
     await named.arrived(signal)
-    const before = this.placement(manifest.model)
     const objective = byHand ? 'latency' : (placement ?? 'latency')
-    const published = await this.publish(manifest, {
-      kind: byHand ? 'hand' : 'chosen',
-      stages,
-      replicas,
-      note: { origin: this.#needs.self, objective, without: this.#without(manifest.model) },
-    })
+    const note = { origin: this.#needs.self, objective, without: this.#without(manifest.model) }
+    const wanted = { kind: byHand ? ('hand' as const) : ('chosen' as const), stages, replicas, note }
+    const published = await this.#loaded(manifest, wanted, (next) =>
+      this.#ready(manifest, next, { progress, signal, named }),
+    )
+    const { model, epoch, author, kind, stages: standing } = this.placement(manifest.model) ?? published
+    return { schema: 'weft.placement/1', model, epoch, author, kind, stages: standing }
+  }
+
+  /** Publishes a placement and waits for it; where it cannot be loaded what stood before stands again. */
+  async #loaded(
+    manifest: AnyManifest,
+    wanted: Omit<PlacementInit, 'digest'>,
+    wait: (published: MeshPlacement) => Promise<void>,
+  ): Promise<MeshPlacement> {
+    const before = this.placement(manifest.model)
+    const published = await this.publish(manifest, wanted)
     try {
-      await this.#ready(manifest, published, progress, signal, named)
+      await wait(published)
     } catch (error) {
       if (error instanceof AbsentPeerError || error instanceof DeployFailedError)
         await this.#restore(manifest, before, published)
       throw error
     }
-    const { model, epoch, author, kind, stages: standing } = this.placement(manifest.model) ?? published
-    return { schema: 'weft.placement/1', model, epoch, author, kind, stages: standing }
+    return published
   }
 
   async #restore(manifest: AnyManifest, before: MeshPlacement | undefined, failed: MeshPlacement): Promise<void> {
@@ -164,12 +197,16 @@ export class Placing {
     await this.#reconciling
   }
 
+  /** Those that stand by are not waited for, nor is one that has gone in its turn: of that nothing would come. */
+  #whileThere(manifest: AnyManifest, placement: MeshPlacement): Promise<void> {
+    const isMoot = (): boolean => placement.stages.some(({ peer }) => !this.#isHere(peer, manifest.model))
+    return this.#ready(manifest, { ...placement, replicas: [] }, { isMoot })
+  }
+
   async #ready(
     manifest: AnyManifest,
     placement: MeshPlacement,
-    progress: ProgressSink,
-    signal?: AbortSignal,
-    named?: NamedPeers,
+    { progress = () => undefined, signal, named, isMoot = () => false }: Waiting,
   ): Promise<void> {
     const { clock } = this.#needs
     const wanted = [...placement.stages, ...placement.replicas].map((stage) => ({
@@ -187,7 +224,7 @@ export class Placing {
       if (done !== shown) progress({ type: 'progress', task, done, total: wanted.length, unit: 'steps' })
       shown = done
       // Of two that decide at once one stands, and nobody loads the other.
-      if (waiting.length === 0 || !this.#stands(placement)) return
+      if (waiting.length === 0 || !this.#stands(placement) || isMoot()) return
       const names = waiting.map((stage) => `${stage.peer} [${stage.from}, ${stage.to})`)
       const failure = failureOf({ ...this.#needs, failures: this.#takingUp.failures }, manifest.digest, waiting)
       if (failure !== undefined) throw new DeployFailedError(manifest.model, names, failure)
@@ -232,63 +269,10 @@ export class Placing {
   /** Digests that a placement gave to this peer before: only these are released when it goes. */
   #dropped: ReadonlySet<string> = new Set()
 
-  /** The stages that a request for this model takes: the placement that stands, or what this peer can do by itself. */
-  async stagesFor(manifest: AnyManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
-    const standing = this.standing(manifest)
-    if (standing !== undefined) return standing
-    const repaired = await this.#repaired(manifest, signal)
-    if (repaired !== undefined) return repaired
-    const plan = this.plan(manifest, 'latency')
-    if (
-      plan.verdict === 'do-not-split' &&
-      plan.stages.every((stage) => stage.peer === this.#needs.self || stage.peer === ORIGIN)
-    ) {
-      return [{ peer: ORIGIN, from: 0, to: manifest.blocks.length }]
-    }
-    return (await this.deploy(manifest, undefined, () => undefined, signal)).stages
-  }
-
-  /**
-   * The placement that stands, with others in the place of peers that are gone. What the others hold stays where it is, and
-   * their running sessions with it. One repair of a model at a time: requests that come meanwhile wait for it.
-   */
-  async #repaired(manifest: AnyManifest, signal?: AbortSignal): Promise<readonly PlacementStage[] | undefined> {
-    const placement = this.placement(manifest.model)
-    if (placement?.digest !== manifest.digest || isGraphManifest(manifest)) return undefined
-    const stages = this.#needs.repair(manifest, placement.stages)
-    if (stages === undefined) return undefined
-    const { digest } = manifest
-    const running =
-      this.#repairs.get(digest) ?? this.#repair(manifest, stages, placement).finally(() => this.#repairs.delete(digest))
-    this.#repairs.set(digest, running)
-    await (signal === undefined ? running : orAbort(running, signal))
-    return this.standing(manifest)
-  }
-
   /** Others would not know that this peer goes over nobody of these. */
   #without(model: string): string[] {
     const { mesh, quarantine } = this.#needs
     return (mesh?.peers() ?? []).flatMap(({ id }) => (quarantine?.isListed(id, model) === true ? [id] : []))
-  }
-
-  async #repair(
-    manifest: ModelManifest,
-    stages: readonly PlacementStage[],
-    { stages: before, replicas, kind, note = { origin: this.#needs.self, objective: 'latency' } }: MeshPlacement,
-  ): Promise<void> {
-    const left = replicas.filter(({ peer }) => this.#isHere(peer, manifest.model))
-    const { origin, objective, pinned = kind === 'hand' ? before : undefined } = note
-    const published = await this.publish(manifest, {
-      kind,
-      stages,
-      replicas: left,
-      note: { origin, objective, without: this.#without(manifest.model), ...(pinned === undefined ? {} : { pinned }) },
-    })
-    this.#needs.log(
-      { model: manifest.model, epoch: published.epoch },
-      'peers of the placement are gone: others took their blocks',
-    )
-    await this.#ready(manifest, published, () => undefined)
   }
 
   #reachable(placement: MeshPlacement): boolean {
@@ -302,6 +286,11 @@ export class Placing {
   #isConnected(peer: string): boolean {
     const { self, mesh } = this.#needs
     return peer === ORIGIN || peer === self || mesh?.state(peer) === 'connected'
+  }
+
+  /** What a request that begins takes. @throws NoPlacementError, DeployFailedError, the signal's reason */
+  stagesFor(manifest: ModelManifest, signal?: AbortSignal): Promise<readonly PlacementStage[]> {
+    return this.#seeking.stagesFor(manifest, signal)
   }
 
   stop(): void {

@@ -20,6 +20,9 @@ const COUNT = 12
 /** Room for half of the model. */
 const HALF = 1_450_000
 
+/** Room for embedding and head alone. */
+const ENDS = 700_000
+
 interface Scene {
   readonly scheduler: Scheduler
   readonly hub: Hub
@@ -30,7 +33,8 @@ interface Scene {
 
 type Ended = Readonly<Record<string, unknown>>
 
-async function scene(count: number, play: (scene: Scene) => Promise<Ended>): Promise<Ended> {
+/** @param memory of the first, which is asked. @default as the others */
+async function scene(count: number, play: (scene: Scene) => Promise<Ended>, memory = HALF): Promise<Ended> {
   wipe('/sim')
   const scheduler = new Scheduler()
   setDiskClock(() => START + scheduler.now)
@@ -43,7 +47,7 @@ async function scene(count: number, play: (scene: Scene) => Promise<Ended>): Pro
   const log = new RunLog(scheduler)
   const world = { scheduler, hub, log, nextPid: () => pid++, bootstrap: () => [peers[0]!.address] }
   for (let index = 0; index < count; index++) {
-    const device = { speed: { layerMs: 2, headMs: 1 }, memory: HALF, skew: 0 }
+    const device = { speed: { layerMs: 2, headMs: 1 }, memory: index === 0 ? memory : HALF, skew: 0 }
     const access = { latency: 1, jitter: 0, rate: 10_000, loss: 0 }
     peers.push(
       new SimulatedPeer(world, { index, device, access, lan: undefined, hasModel: true }, chance.of(`peer ${index}`)),
@@ -93,5 +97,29 @@ const together = deadline.then(() =>
   }),
 )
 
-process.stdout.write(`${JSON.stringify({ deadline: await deadline, together: await together })}\n`)
+/** Who is to take the blocks of a peer that has gone goes in its turn, before it has loaded them: a text that begins is not for ever its. */
+const successor = together.then(() =>
+  scene(
+    6,
+    async ({ scheduler, peers, ask }) => {
+      const origin = peers[0]!
+      const first = await within(scheduler, 60_000, ask(origin, 30_000))
+      const holder = (): SimulatedPeer | undefined => {
+        const stages = origin.peer!.status().placements?.[0]?.stages ?? []
+        return peers.find(({ id, isUp }) => isUp && id !== origin.id && stages.some(({ peer }) => peer === id))
+      }
+      holder()!.kill(false)
+      await scheduler.run(2_000)
+      const asked = ask(origin, 30_000)
+      await scheduler.run(5_000, () => holder() !== undefined)
+      const next = holder()
+      next?.kill(false)
+      return { first, killed: next !== undefined, text: await within(scheduler, 60_000, asked) }
+    },
+    ENDS,
+  ),
+)
+
+const ended = { deadline: await deadline, together: await together, successor: await successor }
+process.stdout.write(`${JSON.stringify(ended)}\n`)
 process.exit(0)

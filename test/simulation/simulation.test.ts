@@ -152,6 +152,12 @@ describe('scenes that were wrong once', () => {
     const { texts } = scenes['together'] as { readonly texts: readonly { readonly outcome: string }[] }
     expect(texts.map(({ outcome }) => outcome)).toEqual(['exact', 'exact', 'exact', 'exact'])
   })
+
+  it('a text that begins when peers go is not left with one that has gone in its turn', () => {
+    const { killed, text } = scenes['successor'] as { readonly killed: boolean; readonly text: { outcome: string } }
+    expect(killed).toBe(true)
+    expect(text.outcome).toBe('exact')
+  })
 })
 
 describe.runIf(isWhole)('many seeds', () => {
