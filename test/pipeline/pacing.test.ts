@@ -79,6 +79,19 @@ describe('a session that is tried again', () => {
     ).toBe(200)
   })
 
+  it('gives the hops of its first route a third of its time, and later ones ten seconds, since others may be ready', async () => {
+    const of = (deadline?: number): Pacing =>
+      new Pacing(sleepless(), new AbortController().signal, (since) => since + 600_000, deadline)
+    expect([of(60_000), of(3_000), of()].map(({ openMs }) => openMs)).toEqual([20_000, 10_000, 300_000])
+    const pacing = of(600_000)
+    const opens = [pacing.openMs]
+    for (const attempt of [1, 2, 3, 4]) {
+      await pacing.wait(attempt, pacing.until, LOST)
+      opens.push(pacing.openMs)
+    }
+    expect(opens).toEqual([200_000, 10_000, 30_000, 90_000, 270_000])
+  })
+
   it('waits for room as long as somebody may be waited for, counted from the first attempt that came to nothing', async () => {
     const made = await attempts(
       () => FULL,

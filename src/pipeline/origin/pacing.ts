@@ -19,6 +19,8 @@ const MOST_LOST = 16
 
 /** A hop that has to fetch and pack its blocks first takes this long at most. */
 const OPEN_MS = 300_000
+/** Of the time that the answer has: then others are asked, while whoever loads goes on with that. */
+const SHARE_OF_TIME = 1 / 3
 /**
  * In the middle of a text others are asked before: one of them may have the blocks, and whoever fetches them goes on with that
  * meanwhile. The first four together are longer than one of the first route.
@@ -34,6 +36,7 @@ export class Pacing {
   readonly #clock: Clock
   readonly #signal: AbortSignal
   readonly #waitsUntil: (since: number) => number
+  readonly #firstMs: number
   /** Attempts since a row came through that had not come before. */
   #fruitless = 0
   /** What ended them. */
@@ -43,17 +46,21 @@ export class Pacing {
   #furthest = 0
   #cameAt: number
 
-  /** @param waitsUntil until when somebody may be waited for who is missing since then; times of the clock */
-  constructor(clock: Clock, signal: AbortSignal, waitsUntil: (since: number) => number) {
+  /**
+   * @param waitsUntil until when somebody may be waited for who is missing since then; times of the clock
+   * @param deadlineMs milliseconds that the answer has
+   */
+  constructor(clock: Clock, signal: AbortSignal, waitsUntil: (since: number) => number, deadlineMs = Infinity) {
     this.#clock = clock
     this.#signal = signal
     this.#waitsUntil = waitsUntil
+    this.#firstMs = Math.min(OPEN_MS, Math.max(AGAIN_MS, deadlineMs * SHARE_OF_TIME))
     this.#cameAt = clock.now()
   }
 
-  /** Milliseconds for a hop to be opened: of the first route as long as it takes, and of another one a little at first. */
+  /** Milliseconds for a hop to be opened: of the first route a third of what the answer has, and of another one a little at first. */
   get openMs(): number {
-    return this.#fruitless === 0 ? OPEN_MS : Math.min(OPEN_MS, AGAIN_MS * OPEN_GROWTH ** (this.#fruitless - 1))
+    return this.#fruitless === 0 ? this.#firstMs : Math.min(OPEN_MS, AGAIN_MS * OPEN_GROWTH ** (this.#fruitless - 1))
   }
 
   /** Rows that have come through. */

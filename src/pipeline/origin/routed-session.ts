@@ -64,7 +64,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#trouble = new Trouble(needs.self, init.failover)
     this.#hops = new RouteHops(init.route)
     const waitsUntil = (since: number): number => this.#giving.waitsUntil(since, this.#begun)
-    this.#pacing = new Pacing(needs.clock, this.#stop.signal, waitsUntil)
+    this.#pacing = new Pacing(needs.clock, this.#stop.signal, waitsUntil, init.deadline)
     const attempt = (): number | undefined => (this.#paused ? undefined : this.attempt)
     const send = (message: Frame): Promise<void> => this.#send(this.#hops.route[0]!.peer, message)
     this.#giving = new Giving(needs, init, { request: this.#request, attempt, send })
