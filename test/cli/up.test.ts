@@ -149,6 +149,27 @@ describe('weft up', () => {
     expect((await weft(['status', '--home', home])).status).toBe(3)
   })
 
+  test('Ctrl-C ends one that is still starting, whatever its start waits for', async () => {
+    // A disk that does not answer any more.
+    const program = `
+      import files from 'node:fs/promises'
+      import { syncBuiltinESMExports } from 'node:module'
+      const { readFile } = files
+      files.readFile = (path, ...rest) => {
+        if (!String(path).endsWith('address-book.json')) return readFile(path, ...rest)
+        process.stderr.write('it waits')
+        return new Promise(() => {})
+      }
+      syncBuiltinESMExports()`
+    const args = [`--import=data:text/javascript,${encodeURIComponent(program)}`, BIN, 'up', '--home', home, ...QUIET]
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+    let told = ''
+    child.stderr.on('data', (chunk: Buffer) => (told += chunk.toString()))
+    await vi.waitFor(() => expect(told).toContain('it waits'), { timeout: 60_000 })
+    child.kill('SIGINT')
+    expect(await ended(child)).toBe(130)
+  })
+
   test('Ctrl-C ends it with status 130, its home in order', async () => {
     const { child } = await up(home)
     child.kill('SIGINT')

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Peer, PeerEvent } from '../../peer/index.ts'
+import type { Clock } from '../../util/index.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
 import { detach } from '../detach.ts'
@@ -14,8 +15,17 @@ import { printable } from '../text.ts'
 import { peerInit } from '../up-options.ts'
 import { waiting, whileWaiting } from '../waiting.ts'
 
+/** A start that is told to stop has this long to end in order: it serves nothing yet, and what it writes stands whenever it is ended. */
+const START_GRACE_MS = 1_000
 /** What is in flight when SIGTERM comes may take this long; systemd kills after 90 s. */
 const DRAIN_MS = 30_000
+
+interface StopRequests {
+  readonly promise: Promise<void>
+  readonly signal: AbortSignal
+  name(): Signal | undefined
+  status(): number
+}
 
 export const command: Command = async (context) => {
   const { io, out, home, flags } = context
@@ -26,13 +36,18 @@ export const command: Command = async (context) => {
   const init = { ...options, ...(passphrase === undefined ? {} : { passphrase }) }
 
   const asked = stopRequests(context)
+  // One that came before anybody listened for it here.
+  context.signal.throwIfAborted()
   const timed = deadlineSignal(context, 'the start of the peer')
   const signal = AbortSignal.any([timed, asked.signal])
   let peer: Peer
   try {
-    const { startPeer } = await import('../start-peer.ts')
     const wait = waiting(io, out, 'the peer to start', flags.number('timeout'))
-    peer = await whileWaiting(wait, startPeer(context, init, signal))
+    const start = import('../start-peer.ts').then(({ startPeer }) => {
+      signal.throwIfAborted()
+      return startPeer(context, init, signal)
+    })
+    peer = await whileWaiting(wait, orGivenUp(start, asked, io.clock))
   } catch (error) {
     if (asked.name() !== undefined) return asked.status()
     throw error
@@ -54,16 +69,27 @@ export const command: Command = async (context) => {
   return asked.status()
 }
 
+/** A start has steps that cannot be broken off: compiling, measuring, reading a large home on a busy machine. */
+function orGivenUp<Started>(
+  start: Promise<Started>,
+  { promise, signal }: StopRequests,
+  clock: Clock,
+): Promise<Started> {
+  const late = promise
+    .then(() => clock.sleep(START_GRACE_MS))
+    .then((): never => {
+      throw signal.reason as Error
+    })
+  // Whichever comes second has nobody who waits for it.
+  for (const either of [start, late]) either.catch(() => undefined)
+  return Promise.race([start, late])
+}
+
 /**
  * SIGTERM is how a peer is meant to end, so its status is 0; the second signal does not wait. With `--while-stdin` the
  * end of standard input is such a signal: it comes however the program on its other side has ended.
  */
-function stopRequests(context: CommandContext): {
-  promise: Promise<void>
-  signal: AbortSignal
-  name(): Signal | undefined
-  status(): number
-} {
+function stopRequests(context: CommandContext): StopRequests {
   const controller = new AbortController()
   const { promise, resolve } = Promise.withResolvers<void>()
   let first: Signal | undefined
