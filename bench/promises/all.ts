@@ -2,6 +2,7 @@ import { churn } from './churn.ts'
 import { corrupt } from './corrupt.ts'
 import { freezes, kills, leaves } from './holders.ts'
 import { loss } from './loss.ts'
+import { manyKills } from './many-kills.ts'
 import { noSpare } from './no-spare.ts'
 import { partition } from './partition.ts'
 import { restart } from './restart.ts'
@@ -26,4 +27,5 @@ export const PROMISES: readonly Promised[] = [
   soak,
   sleep,
   roam,
+  manyKills,
 ]

@@ -8,7 +8,7 @@ import { systemClock } from '../../src/util/index.ts'
 import { askOne, casesOf, newTally, percentile } from '../support/cases.ts'
 import type { Case, Tally } from '../support/cases.ts'
 import { seeded } from '../support/random.ts'
-import { createField, footprints, MODEL, settled, spread, wholeAnswers } from './field.ts'
+import { createField, footprints, MODEL, seconds, settled, spread, wholeAnswers } from './field.ts'
 import type { Field } from './field.ts'
 import { stopped } from './processes.ts'
 import type { Promised, Report } from './report.ts'
@@ -94,10 +94,27 @@ export const leaves: Promised = promise({
 
 interface Seen {
   readonly detected: number[]
+  /** What a silence is made of, milliseconds each. */
+  readonly parts: Parts[]
+  /** The longest silence after a farewell, in tokens of that answer as they came before it. */
+  readonly tokens: number[]
   /** From the fault to the first token after the longest silence since. */
   readonly pauses: number[]
   readonly left: number[]
   readonly replays: number[]
+}
+
+function newSeen(): Seen {
+  return { detected: [], parts: [], tokens: [], pauses: [], left: [], replays: [] }
+}
+
+interface Parts {
+  /** From the fault until the origin knows. */
+  readonly known: number
+  /** From then until somebody else is open and all hops have said what they have. */
+  readonly open: number
+  /** From then until the next token: what is fed again, and one step. */
+  readonly fed: number
 }
 
 function promise(held: Held): Promised {
@@ -115,7 +132,7 @@ function promise(held: Held): Promised {
         const tokens = [120, 160] as const
         const cases = await casesOf(a, { model: MODEL, random, count: 4, rows: [16, 352], tokens, more })
         const before = footprints([a])
-        const [tally, seen] = [newTally(), { detected: [], pauses: [], left: [], replays: [] } as Seen]
+        const [tally, seen] = [newTally(), newSeen()]
         const count = isShort ? FEW : REQUESTS
         for (let round = 0; round < count; round++) {
           const fault = held.faults[round % held.faults.length]!
@@ -155,23 +172,44 @@ async function oneRound({ field, a, peers, held, fault, seen, tally, random }: R
   let undo: (() => Promise<RealPeer>) | undefined
   let known: Promise<number> | undefined
   let gone: Promise<number> | undefined
-  const times: number[] = []
-  const got = await askOne(a, asked, tally, (count) => {
-    if (count >= at) times.push(clock.now())
+  const [before, times]: [number[], number[]] = [[], []]
+  let began = 0
+  let told: number | undefined
+  const onToken = (count: number): void => {
+    const all = count < at ? before : times
+    all.push(clock.now())
     if (count !== at) return
     undo = fault.inflict(field, victim, place + 2)
-    const began = clock.now()
+    began = clock.now()
     if (held.detect !== undefined) known = knownAfter(a, victim, began)
     if (held.left !== undefined) gone = goneAfter(victim, began)
+  }
+  const got = await askOne(a, asked, tally, onToken, ({ type }) => {
+    if (type === 'reroute') told ??= clock.now()
   })
-  seen.pauses.push(Math.max(...times.slice(1).map((time, index) => time - times[index]!), 0))
+  const longest = Math.max(...gaps(times), 0)
+  seen.pauses.push(longest)
+  seen.tokens.push(longest / percentile(gaps(before), 0.5))
   seen.replays.push(got.reroutes.length)
-  if (known !== undefined) seen.detected.push(await known)
+  const next = told === undefined ? undefined : times.find((time) => time >= told!)
+  if (known !== undefined) {
+    const knownMs = await known
+    seen.detected.push(knownMs)
+    // A stage may be replaced before the origin counts its peer as gone: its neighbours tell of it.
+    if (told !== undefined && next !== undefined) {
+      const parts = { known: Math.min(knownMs, told - began), fed: next - told }
+      seen.parts.push({ ...parts, open: told - began - parts.known })
+    }
+  }
   if (gone !== undefined) seen.left.push(await gone)
   if (undefined === undo) return
   peers[place] = await undo()
   await joined([a, ...peers])
   await redeploy(a, peers)
+}
+
+function gaps(times: readonly number[]): number[] {
+  return times.slice(1).map((time, index) => time - times[index]!)
 }
 
 /** Milliseconds until the origin does not take the peer for connected. */
@@ -204,10 +242,29 @@ function tell(report: Report, held: Held, seen: Seen, tally: Tally, count: numbe
   report.hold('a fault fired each time', seen.pauses.length === count)
   const pause = percentile(seen.pauses, 0.95)
   report.atMost('the longest silence after it (95th percentile), replay in it', pause / 1000, NEXT_TOKEN_MS / 1000, 's')
+  for (const share of seen.parts.length === 0 ? [] : [0.5, 0.95]) {
+    const [known, open, fed] = (['known', 'open', 'fed'] as const).map((part) =>
+      seconds(
+        percentile(
+          seen.parts.map((each) => each[part]),
+          share,
+        ),
+      ),
+    )
+    report.measure(
+      `of a silence (${share}): ${known} s until it is known, ${open} until another is open, ${fed} until the next token`,
+    )
+  }
   if (held.detect !== undefined) {
     const [ms, share] = held.detect
     report.measure(`known after ${(percentile(seen.detected, 0.5) / 1000).toFixed(2)} s (median)`)
     report.atMost('until the origin knows', percentile(seen.detected, share) / 1000, ms / 1000, 's')
+  }
+  if (held.left !== undefined) {
+    const [middle, most] = [0.5, 1].map((share) => percentile(seen.tokens, share).toFixed(1))
+    report.measure(
+      `the longest silence after the farewell, in tokens as they came before: ${middle} (median), ${most} at most`,
+    )
   }
   if (held.left !== undefined) report.atMost('until it has left', Math.max(...seen.left) / 1000, held.left / 1000, 's')
 }

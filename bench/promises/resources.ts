@@ -2,8 +2,14 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { until } from '../../test/integration/support.ts'
+import { answer, until } from '../../test/integration/support.ts'
 import type { RealPeer } from '../../test/integration/support.ts'
+import { systemClock } from '../../src/util/index.ts'
+import type { Case } from '../support/cases.ts'
+import { footprint } from '../support/footprint.ts'
+import type { Report } from './report.ts'
+
+const clock = systemClock()
 
 /** The program of a peer that writes it to a file of its home when it gets SIGUSR2. */
 export const WATCHED: string = fileURLToPath(new URL('watched-peer.ts', import.meta.url))
@@ -38,4 +44,47 @@ async function look(peer: RealPeer): Promise<Held> {
     return true
   })
   return told!
+}
+
+export interface Rest extends Held {
+  readonly rss: number
+}
+
+/** What the origin holds when nothing is under way, a while after the last answer. */
+export async function rest(a: RealPeer, cases: readonly Case[]): Promise<Rest> {
+  for (const { request } of cases) {
+    const { error } = await answer(a, request)
+    if (error !== undefined) throw error
+  }
+  await clock.sleep(6_000)
+  return { ...(await heldBy(a)), rss: footprint(a.pid).rss }
+}
+
+/** @param moreMib that may be kept beyond a tenth and 64 MiB, for the time that has passed */
+export async function noLeak(
+  report: Report,
+  a: RealPeer,
+  cases: readonly Case[],
+  before: Rest,
+  moreMib: number,
+): Promise<void> {
+  let now = await rest(a, cases)
+  const isMore = (): boolean =>
+    now.sockets > before.sockets || now.timers > before.timers + 2 || now.streams > before.streams
+  // A connection that a fault has left half open ends by itself.
+  await until(
+    'nothing is left over',
+    async () => {
+      if (isMore()) now = await rest(a, cases)
+      return !isMore()
+    },
+    90_000,
+  ).catch(() => undefined)
+  report.measure(
+    `the origin at rest, before and after: ${before.sockets} -> ${now.sockets} sockets, ${before.timers} -> ${now.timers} timers, ` +
+      `${before.streams} -> ${now.streams} channels, ${before.rss} -> ${now.rss} MiB`,
+  )
+  report.hold('no socket, timer or channel is left over', !isMore())
+  const limit = before.rss * 0.1 + 64 + moreMib
+  report.hold(`memory: ${now.rss - before.rss} MiB more, ${limit.toFixed(0)} at most`, now.rss - before.rss <= limit)
 }

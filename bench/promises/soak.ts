@@ -2,18 +2,15 @@
  * R21: for an hour (a minute in the sampled version) whatever comes, at random from a seed: kills, slow peers, a
  * network that loses packets, peers that join and leave. Afterwards everything is as it was.
  */
-import { answer, endProcess, joined, until } from '../../test/integration/support.ts'
+import { endProcess, joined } from '../../test/integration/support.ts'
 import type { RealPeer } from '../../test/integration/support.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { add, casesOf, listed, newTally, use } from '../support/cases.ts'
-import type { Case } from '../support/cases.ts'
-import { footprint } from '../support/footprint.ts'
 import { seeded } from '../support/random.ts'
 import { createField, MODEL, settled, spread, wholeAnswers } from './field.ts'
 import type { Field } from './field.ts'
-import type { Promised, Report } from './report.ts'
-import { heldBy, WATCHED } from './resources.ts'
-import type { Held } from './resources.ts'
+import type { Promised } from './report.ts'
+import { noLeak, rest, WATCHED } from './resources.ts'
 
 const clock = systemClock()
 const USERS = 4
@@ -56,53 +53,11 @@ export const soak: Promised = {
       report.measure(`${tally.failovers} stages replaced, ${tally.replayed} rows fed again`)
       report.hold('the way of a failover was taken', tally.failovers > 0)
       await settled(report, [a, ...peers.values()], new Map())
-      await noLeak(report, a, cases, held, ms)
+      await noLeak(report, a, cases, held, (SLOPE_MIB * ms) / 3_600_000)
     } finally {
       await field.stop()
     }
   },
-}
-
-interface Rest extends Held {
-  readonly rss: number
-}
-
-/** What the origin holds when nothing is under way, a while after the last answer. */
-async function rest(a: RealPeer, cases: readonly Case[]): Promise<Rest> {
-  for (const { request } of cases) {
-    const { error } = await answer(a, request)
-    if (error !== undefined) throw error
-  }
-  await clock.sleep(6_000)
-  return { ...(await heldBy(a)), rss: footprint(a.pid).rss }
-}
-
-async function noLeak(
-  report: Report,
-  a: RealPeer,
-  cases: readonly Case[],
-  before: Held & Rest,
-  ms: number,
-): Promise<void> {
-  let now = await rest(a, cases)
-  const isMore = (): boolean =>
-    now.sockets > before.sockets || now.timers > before.timers + 2 || now.streams > before.streams
-  // A connection that a fault has left half open ends by itself.
-  await until(
-    'nothing is left over',
-    async () => {
-      if (isMore()) now = await rest(a, cases)
-      return !isMore()
-    },
-    90_000,
-  ).catch(() => undefined)
-  report.measure(
-    `the origin at rest, before and after: ${before.sockets} -> ${now.sockets} sockets, ${before.timers} -> ${now.timers} timers, ` +
-      `${before.streams} -> ${now.streams} channels, ${before.rss} -> ${now.rss} MiB`,
-  )
-  report.hold('no socket, timer or channel is left over', !isMore())
-  const limit = before.rss * 0.1 + 64 + (SLOPE_MIB * ms) / 3_600_000
-  report.hold(`memory: ${now.rss - before.rss} MiB more, ${limit.toFixed(0)} at most`, now.rss - before.rss <= limit)
 }
 
 async function disturb(

@@ -1,4 +1,6 @@
 /** Requests whose answers are known, users that ask them again and again, and what came of it. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { answer, codeOf, greedy } from '../../test/integration/support.ts'
 import type { Answer, RealPeer } from '../../test/integration/support.ts'
 import { UnexpectedError } from '../../src/errors.ts'
@@ -6,6 +8,7 @@ import type { GenerateEvent, GenerateRequest } from '../../src/pipeline/index.ts
 import { systemClock } from '../../src/util/index.ts'
 
 const clock = systemClock()
+const MOST_OF_LINE = 1500
 
 export interface Case {
   readonly request: GenerateRequest
@@ -116,7 +119,7 @@ export async function askOne(
   if (got.error !== undefined) {
     add(tally.failed, codeOf(got.error))
     const silent = ((clock.now() - (last ?? started)) / 1000).toFixed(1)
-    tell(`${unforeseen(got.error)} after ${got.ids.length} tokens and ${silent} s of silence`)
+    tell(`${await unforeseen(origin, got.error)} after ${got.ids.length} tokens and ${silent} s of silence`)
     tally.ends.push(told.join(', '))
   } else if (got.ids.join() === ids) tally.exact++
   else tally.different++
@@ -124,10 +127,13 @@ export async function askOne(
   return got
 }
 
-/** The code; of what nobody foresaw, what it says too. */
-function unforeseen(error: unknown): string {
+/** The code; of what nobody foresaw, what it says too, and what the peer wrote down of it last. */
+async function unforeseen({ home }: RealPeer, error: unknown): Promise<string> {
   const code = codeOf(error)
-  return code === UnexpectedError.info.code && error instanceof Error ? `${code} (${error.message})` : code
+  if (code !== UnexpectedError.info.code || !(error instanceof Error)) return code
+  const lines = await readFile(join(home, 'logs', 'weft.log'), 'utf8').catch(() => '')
+  const last = lines.split('\n').findLast((line) => line.includes('"err":'))
+  return `${code} (${error.message}; ${last?.slice(0, MOST_OF_LINE) ?? 'its log says nothing'})`
 }
 
 /** A user: one answer after the other until then. */
