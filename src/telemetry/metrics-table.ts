@@ -53,6 +53,7 @@ export const COUNTERS = {
   fitted_rows: {
     help: 'Rows of runs whose graph was loaded for their number of sessions, since others had left slots empty.',
   },
+  gathered_rows: { help: 'Rows of steps that waited a moment for those of sessions that they ran with last.' },
   spun_rows: { help: 'Rows of runs whose threads spun, where that was measured to be faster.' },
   void_rows: {
     help: 'Rows behind guesses that were wrong: dropped where they waited, or nothing was chosen behind them.',

@@ -68,10 +68,34 @@ export class BlockMeter {
     return Math.min(MOST_RIDERS, Math.floor((RIDERS_SHARE * one) / Math.max(further, Number.EPSILON)))
   }
 
+  /**
+   * How many times as long as for one row it takes for so many of different sessions: as seen with about so many, else by what
+   * each row more took in the next larger or smaller runs; undefined: not seen often enough.
+   */
+  factor(rows: number): number | undefined {
+    if (rows <= 1) return 1
+    const size = nearest(rows)
+    const seen = BATCH_ROWS.filter((other) => this.#share(other) !== undefined)
+    const best = seen.find((other) => other >= size) ?? seen.at(-1)
+    return best === undefined ? undefined : 1 + this.#share(best)! * (rows - 1)
+  }
+
+  /** What each row more takes in runs of such a size, of the first. */
+  #share(size: (typeof BATCH_ROWS)[number]): number | undefined {
+    const window = this.#batches.get(size)!
+    return window.size < ENOUGH_BATCHES ? undefined : (window.median() ?? undefined)
+  }
+
   /** Rows of prompts that so many blocks run in about so long; undefined: no run of many was seen yet. */
   rowsWithin(ms: number, blocks: number): number | undefined {
     const row = this.#many.median()
     return row === null || blocks === 0 ? undefined : Math.floor(ms / Math.max(row * blocks, Number.EPSILON))
+  }
+
+  /** Milliseconds of one row that is alone through so many blocks, or through the head; null: not seen. */
+  alone(blocks: number): number | null {
+    const one = blocks === 0 ? this.#head.median() : this.#one.median()
+    return one === null ? null : one * Math.max(1, blocks)
   }
 
   projected(rows: number, ms: number): void {
@@ -84,9 +108,8 @@ export class BlockMeter {
       prefill: this.#prefill.median(),
       head: this.#head.median(),
       batch: BATCH_ROWS.flatMap((rows) => {
-        const window = this.#batches.get(rows)!
-        const share = window.median()
-        return share === null || window.size < ENOUGH_BATCHES ? [] : [{ rows, factor: 1 + share * (rows - 1) }]
+        const share = this.#share(rows)
+        return share === undefined ? [] : [{ rows, factor: 1 + share * (rows - 1) }]
       }),
       runs: this.#runs,
     }

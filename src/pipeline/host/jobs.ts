@@ -50,7 +50,7 @@ export interface Job {
   micros: number
   /** When it was given to the host. */
   readonly since: number
-  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun, RUN.yielded, RUN.pieces, RUN.fitted. */
+  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun, RUN.yielded, RUN.pieces, RUN.fitted, RUN.gathered. */
   ran: number
   /** Of rows that go to the head, where a token is wanted. */
   readonly guesses: readonly number[]

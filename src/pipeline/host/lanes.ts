@@ -45,12 +45,13 @@ export class Lanes {
    * of a run. None: nothing may run before `wakeIn`.
    * `taken` of each says how many of its rows.
    * @param riders one-row jobs of the batch lane that may go along with people
+   * @param most steps that one run may have
    */
-  pick(all: readonly Job[], now: number, riders = 0, rowsWithin: RowsWithin = () => undefined): Job[] {
+  pick(all: readonly Job[], now: number, riders = 0, rowsWithin: RowsWithin = () => undefined, most = Infinity): Job[] {
     const urgent = all.filter((job) => now >= urgentFrom(job))
     const isFree = now - this.#seen >= PRESENT_MS
     const waiting = urgent.length > 0 ? urgent : isFree ? all : []
-    const jobs = together(waiting, rowsWithin)
+    const jobs = together(waiting, rowsWithin, most)
     if (urgent.length > 0 && riders > 0) jobs.push(...ridersOf(all, jobs, riders))
     if (!isFree || urgent.length > 0)
       for (const job of all) if (job.session.yields && !jobs.includes(job)) job.ran |= RUN.yielded
@@ -69,8 +70,8 @@ function urgentFrom({ session, since, count }: Job): number {
 }
 
 /** Steps go whenever there is a slot; rows of prompts as many as the time of a run allows, the rest of them next time. */
-function together(waiting: readonly Job[], rowsWithin: RowsWithin): Job[] {
-  const able = firstOfEach(waiting)
+function together(waiting: readonly Job[], rowsWithin: RowsWithin, most: number): Job[] {
+  const able = limited(firstOfEach(waiting), most)
   const first = able[0]
   if (first === undefined) return []
   const steps = able.slice(0, MAX_SLOTS).filter(isStep).length
@@ -99,8 +100,14 @@ function firstOfEach(waiting: readonly Job[]): Job[] {
   return found
 }
 
+/** Without the steps beyond so many. */
+function limited(jobs: readonly Job[], most: number): Job[] {
+  let steps = 0
+  return jobs.filter((job) => !isStep(job) || steps++ < most)
+}
+
 /** A token, or one with guesses behind it; the head takes all rows at once. */
-function isStep(job: Job): boolean {
+export function isStep(job: Job): boolean {
   return job.count <= LEAST_ROWS || job.part >= job.session.segment.decoders.length
 }
 

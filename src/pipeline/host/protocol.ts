@@ -54,6 +54,8 @@ export const RUN = {
   pieces: 128,
   /** The graph of the run was loaded for its number of sessions, since others had left slots empty. */
   fitted: 256,
+  /** They waited a moment for rows of sessions that they ran with last. */
+  gathered: 512,
 } as const
 
 export interface LoadControl {

@@ -7,9 +7,10 @@ import type { Frame } from '../../net/index.ts'
 import { errorControl } from '../told.ts'
 import type { CancelTimer, Clock } from '../../util/index.ts'
 import type { ModelManifest } from '../../models/index.ts'
-import type { Beside } from './beside.ts'
+import { besideOf } from './beside.ts'
 import { BlockMeter } from './block-times.ts'
 import { guessesOf } from './choosing.ts'
+import { Company } from './company.ts'
 import { HeadSteps } from './head-steps.ts'
 import {
   answer,
@@ -26,7 +27,7 @@ import {
   withBeside,
 } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
-import type { DecoderPart, HostParts, Segment } from './parts.ts'
+import type { DecoderPart, HostParts } from './parts.ts'
 import { Lanes, rowsOfRun } from './lanes.ts'
 import { HOST, RUN } from './protocol.ts'
 import type { CloseControl, HostStats, OpenControl } from './protocol.ts'
@@ -62,12 +63,15 @@ export class StageRuntime {
   readonly #meter = new BlockMeter()
   readonly #heads: HeadSteps
   readonly #lanes = new Lanes()
+  readonly #company: Company
   #wake: CancelTimer = () => undefined
   readonly #prefixes: PrefixCache
 
   constructor(needs: StageRuntimeNeeds) {
     this.#needs = needs
     this.#prefixes = new PrefixCache(needs.kvBytes)
+    // Embedding and head are the other two.
+    this.#company = new Company(this.#meter, needs.manifest.blocks.length - 2)
     this.#heads = new HeadSteps({
       clock: needs.clock,
       manifest: needs.manifest,
@@ -102,7 +106,7 @@ export class StageRuntime {
         yields,
         caches: segment.decoders.map((part) => part.stage.newCache(0)),
         sampler: sessionSampler(control, this.#needs.grammars),
-        beside: this.#beside(control.adapter, segment),
+        beside: besideOf(this.#needs.parts, control.adapter, segment),
         expected: 0,
         waiting: 0,
         closed: false,
@@ -128,14 +132,6 @@ export class StageRuntime {
   apart(message: Frame): void {
     const session = this.#sessions.get(sessionKey(message))
     if (session !== undefined) session.prefix = undefined
-  }
-
-  /** One that cannot be loaded fails with the first rows: nobody waits for it before. The head has none. */
-  #beside(path: string | undefined, segment: Segment): Promise<Beside> | null {
-    if (path === undefined || (segment.decoders.length === 0 && segment.embedding === null)) return null
-    const loading = this.#needs.parts.adapter(path, segment)
-    loading.catch(() => undefined)
-    return loading
   }
 
   run(message: Frame): void {
@@ -241,9 +237,10 @@ export class StageRuntime {
     this.#running = true
     this.#wake()
     while (this.#waiting.length > 0) {
-      const jobs = this.#pick()
+      const patience = this.#company.patience(this.#waiting, this.#needs.clock.now())
+      const jobs = patience > 0 ? [] : this.#pick()
       if (jobs.length === 0) {
-        const wait = this.#lanes.wakeIn(this.#waiting, this.#needs.clock.now())
+        const wait = patience > 0 ? patience : this.#lanes.wakeIn(this.#waiting, this.#needs.clock.now())
         this.#wake = this.#needs.clock.after(wait, () => void this.#loop())
         break
       }
@@ -256,8 +253,11 @@ export class StageRuntime {
   }
 
   #pick(): Job[] {
+    const now = this.#needs.clock.now()
     const within = rowsOfRun(this.#meter, this.#sessions.size > 1)
-    const jobs = this.#lanes.pick(this.#waiting, this.#needs.clock.now(), this.#meter.riders, within)
+    const most = this.#company.most(this.#waiting[0]!, this.#sessions.values(), now)
+    const jobs = this.#lanes.pick(this.#waiting, now, this.#meter.riders, within, most)
+    this.#company.ran(jobs, now)
     const taken = new Set(jobs)
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
     if (jobs.length > 1) {

@@ -9,6 +9,7 @@ const COUNTERS = [
   [RUN.yielded, 'yielded_rows'],
   [RUN.pieces, 'pieced_rows'],
   [RUN.fitted, 'fitted_rows'],
+  [RUN.gathered, 'gathered_rows'],
 ] as const
 
 export function countRows({ type, flags, rows }: Frame, count: (name: string, by: number) => void): void {
