@@ -1,7 +1,7 @@
 /** Gradients that are next to nothing beside what they are made of: rounding must not be as large as they are. */
 import { expect, test } from 'vitest'
 import { differentiate } from '../../../src/training/index.ts'
-import { model, value } from '../../onnx/ir/support/build.ts'
+import { model, tensor, value } from '../../onnx/ir/support/build.ts'
 import { op } from '../../onnx/shapes/support/graphs.ts'
 import { floats, load, numbers } from './support/gradient-check.ts'
 
@@ -39,4 +39,30 @@ test.each([4, 9, 16, 30])('of a softmax whose class leads by %i', async (lead) =
       expect(Math.abs(number - expected[at]!) / largest).toBeLessThan(1e-5)
     }
   }
+})
+
+test.each([
+  ['nowhere', [0, 0], 0],
+  ['once', [0, 1], 0.25],
+  ['twice, where the first of the others is cut off', [-1, 2], 0.5],
+])('of what pads a vector %s', async (_, pads, expected) => {
+  const made = model({
+    inputs: [value('v', []), value('g', ['n'])],
+    outputs: [value('loss', [])],
+    nodes: [op('Pad', 'x pads v', 'y'), op('Mul', 'y g', 'p'), op('ReduceSum', 'p', 'loss', { keepdims: 0 })],
+    initializers: new Map([
+      ['x', tensor('x', 'float32', [100], new Float32Array(100).fill(1))],
+      ['pads', tensor('pads', 'int64', [2], BigInt64Array.from(pads, BigInt))],
+    ]),
+  })
+  const { model: trained, gradients } = differentiate(made, { loss: 'loss', wrt: ['x', 'v'] })
+  const run = await load(trained)
+  const count = 100 + pads[0]! + pads[1]!
+  const g = Array.from({ length: count }, (_each, at) =>
+    at < 99 ? 1e6 / (at + 1) : at === 99 && pads[0] === 0 ? 0.3 : 0.25,
+  )
+  const feeds = { v: floats('float32', [], [1]), g: floats('float32', [count], g) }
+  const results = await run.run(feeds, [...gradients.values()])
+  await run.release()
+  expect([...results[gradients.get('v')!]!.data]).toEqual([expected])
 })

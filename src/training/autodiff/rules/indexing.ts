@@ -116,8 +116,10 @@ const pad: GradientRule = (site) => {
   const pads = back === undefined ? site.neg(site.input(1)) : site.builder.int64s(back.map((size) => -size))
   const inside = site.op('Pad', [site.gradient, pads, undefined, axes])
   if (!site.wants(2)) return [inside]
-  const total = (value: string): string => site.op('ReduceSum', [value], { keepdims: 0 })
-  const outside = site.sub(total(site.gradient), total(inside))
+  // Not all less what is inside: that is rounding where little or nothing is outside.
+  const ones = site.filled(site.floatType(site.input(0)), 1, site.shapeTensor(site.input(0)))
+  const isOutside = site.sub(site.number(1), site.op('Pad', [ones, site.input(1), undefined, axes]))
+  const outside = site.op('ReduceSum', [site.mul(site.gradient, isOutside)], { keepdims: 0 })
   return [inside, undefined, site.reshapeLike(outside, site.input(2))]
 }
 
