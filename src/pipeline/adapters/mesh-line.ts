@@ -12,6 +12,11 @@ import type { Lost, MeshLineInit, MeshLineNeeds, OpenHead } from './line-run.ts'
 
 /** Of one step, one after the other: a mesh that loses more has other troubles. */
 const MOST_REPLAYS = 8
+/**
+ * A peer that is there and fails one step so often is replaced like one that is gone: it cannot reach its neighbour, has no memory
+ * for a host, or has one that stands still each time.
+ */
+const TOO_OFTEN = 3
 
 export class MeshLine implements AdapterLine {
   readonly #needs: MeshLineNeeds
@@ -48,6 +53,7 @@ export class MeshLine implements AdapterLine {
   }
 
   async #through(step: LineStep, back: boolean, signal?: AbortSignal): Promise<LineResult> {
+    const failures = new Map<string, number>()
     for (let attempt = 0; ; attempt++) {
       signal?.throwIfAborted()
       try {
@@ -60,7 +66,10 @@ export class MeshLine implements AdapterLine {
         signal?.throwIfAborted()
         if ((lost?.isGone !== true && !isTransient(error)) || attempt >= MOST_REPLAYS) throw error
         this.#needs.count('steps_replayed')
-        if (lost !== undefined) this.#replace(lost)
+        if (lost === undefined) continue
+        const times = (failures.get(lost.peer) ?? 0) + 1
+        failures.set(lost.peer, times)
+        this.#replace(lost, times)
       }
     }
   }
@@ -96,11 +105,12 @@ export class MeshLine implements AdapterLine {
   }
 
   /** A peer whose process alone was lost starts another, and keeps its blocks. */
-  #replace({ peer, isGone }: Lost): void {
-    if (!isGone) return
+  #replace({ peer, isGone }: Lost, times: number): void {
+    if (!isGone && (times < TOO_OFTEN || peer === this.#needs.self)) return
     this.#route = this.#route.flatMap((segment) => {
       if (segment.peer !== peer) return [segment]
       const by = this.#needs.replace(segment, new Set([peer]))
+      if (by === undefined && !isGone) return [segment]
       if (by === undefined) throw new NoRouteError(segment, 'nobody is there who could take its blocks', 0)
       this.#needs.count('failovers')
       return [...by]

@@ -87,3 +87,8 @@ export function isNeighbour({ open: { route }, place, origin }: OpenStage, from:
   const neighbour = route[type === TRAIN.forward ? place - 1 : place + 1]
   return from.peer === (neighbour ?? origin.peer)
 }
+
+/** Does this stage send anything of its session to `peer`, other than to the origin? */
+export function isSentTo({ open: { route }, place }: OpenStage, peer: string): boolean {
+  return route[place + 1] === peer || route[place - 1] === peer
+}

@@ -13,16 +13,15 @@ import type { Tensors } from '../graph/tensors.ts'
 import { PeerLostError } from '../ring/errors.ts'
 import { createLinks } from '../ring/links.ts'
 import type { Link, Links } from '../ring/links.ts'
-import { admitOrigin, refusedNow, refusedOver } from '../ring/site-gate.ts'
+import { admitOrigin, refusedNow } from '../ring/site-gate.ts'
 import type { SiteGate } from '../ring/site-gate.ts'
-import { decodeRingError } from '../ring/protocol.ts'
-import { RemoteError } from '../ring/remote-error.ts'
 import { errorControl } from '../told.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
 import type { LentTrainHost, TrainHosts } from './hosts.ts'
-import { BEFORE_FIRST, checkRange, checkRows, isNeighbour, keyOf, notBegun, rowsIn } from './open-stage.ts'
+import { BEFORE_FIRST, checkRange, checkRows, isNeighbour, isSentTo, keyOf, notBegun, rowsIn } from './open-stage.ts'
 import type { OpenStage, TrainListener, TrainOrigin } from './open-stage.ts'
+import { TrainOrigins } from './origins.ts'
 import { decodeMicro, decodeTrainBegin, decodeTrainOpen, TRAIN, TRAIN_PROTOCOL } from './protocol.ts'
 
 /** Sessions that one other peer may have open here. */
@@ -47,18 +46,19 @@ export class TrainService {
   readonly #stages = new Map<string, OpenStage>()
   /** Being opened; false once their origin has closed them again. */
   readonly #opening = new Map<string, boolean>()
-  readonly #origins = new Map<number, TrainOrigin>()
+  readonly #origins: TrainOrigins
   #nextSession = 1
 
   constructor(needs: TrainServiceNeeds) {
     this.#needs = needs
+    this.#origins = new TrainOrigins(needs.self)
     this.#links = createLinks({
       self: needs.self,
       network: needs.network,
       clock: needs.clock,
       protocol: TRAIN_PROTOCOL,
       receive: (from, part) => this.#receive(from, part),
-      fault: ({ request }, error) => this.#origins.get(request)?.listener.failed(needs.self, toWeftError(error)),
+      fault: ({ request }, error) => this.#origins.fault(request, error),
       ended: (link) => this.peerLost(link.peer),
     })
   }
@@ -70,8 +70,7 @@ export class TrainService {
 
   /** This peer is the origin of `request` from now on. Returns how to end that. */
   listen(request: number, where: Omit<TrainOrigin, 'listener'>, listener: TrainListener): () => void {
-    this.#origins.set(request, { ...where, listener })
-    return () => this.#origins.delete(request)
+    return this.#origins.listen(request, where, listener)
   }
 
   /** Frames of one message, with none of another between. @throws where the site does not let its rows go there */
@@ -86,25 +85,24 @@ export class TrainService {
     this.#links.send(peer, frame({ type: TRAIN.close, request, hop: place })).catch(() => undefined)
   }
 
-  /** Nothing more comes from this peer: its sessions here are freed, our own over it fail. */
+  /**
+   * Nothing more comes from this peer: its sessions here are freed, our own over it fail. So do those of others in which it stands beside
+   * this one: rows on their way are lost, and their origin, whose own connection may be sound, would wait for them.
+   */
   peerLost(peer: string, why = 'its connection ended'): void {
-    for (const stage of this.#stages.values()) if (stage.origin.peer === peer) this.#free(stage)
-    for (const key of this.#opening.keys()) if (key.startsWith(`${peer}/`)) this.#opening.set(key, false)
-    for (const { route, listener } of this.#origins.values()) {
-      if (route.includes(peer)) listener.failed(peer, new PeerLostError(peer, why))
+    for (const stage of this.#stages.values()) {
+      if (stage.origin.peer === peer) this.#free(stage)
+      else if (isSentTo(stage, peer)) this.#fail(stage, new PeerLostError(peer, why))
     }
+    for (const key of this.#opening.keys()) if (key.startsWith(`${peer}/`)) this.#opening.set(key, false)
+    this.#origins.peerLost(peer, why)
   }
 
   /** The site allows something else now: sessions that it does not any more end here, and our own lose such peers. */
   review(): void {
     for (const [stage, error] of refusedNow(this.#needs, this.#stages.values(), ({ open }) => open.digest))
       this.#fail(stage, error)
-    for (const { digest, route, listener } of this.#origins.values()) {
-      for (const peer of new Set(route)) {
-        const error = refusedOver(this.#needs, peer, digest)
-        if (error !== undefined) listener.failed(peer, new PeerLostError(peer, error.message))
-      }
-    }
+    this.#origins.review(this.#needs)
   }
 
   async stop(): Promise<void> {
@@ -114,7 +112,7 @@ export class TrainService {
 
   #receive(from: Link, part: Frame): void {
     if (part.type === TRAIN.close) return this.#close(from, part)
-    if (part.type === TRAIN.error) return this.#failed(from, part)
+    if (part.type === TRAIN.error) return this.#unless(this.#origins.failed(from.peer, part))
     let reader = this.#readers.get(from)
     if (reader === undefined) this.#readers.set(from, (reader = new MessageReader(MAX_TRAIN_BYTES)))
     // What it throws ends the channel: nobody can tell where the next message begins.
@@ -124,7 +122,11 @@ export class TrainService {
     if (type === TRAIN.open) void this.#open(from, message)
     else if (type === TRAIN.begin) void this.#begin(from, message)
     else if (type === TRAIN.forward || type === TRAIN.backward) void this.#rows(from, message)
-    else this.#toOrigin(from, message)
+    else this.#unless(this.#origins.told(from.peer, message))
+  }
+
+  #unless(isTaken: boolean): void {
+    if (!isTaken) this.#needs.count('frames_refused')
   }
 
   async #open(from: Link, { head, control }: Message): Promise<void> {
@@ -193,23 +195,10 @@ export class TrainService {
     const said = decodeMicro(control)
     if (said === undefined) return this.#needs.count('frames_refused')
     const { micro, origin } = said
-    const own = this.#origins.get(head.request)
-    // Behind the last stage, and before the first, stands the origin.
-    if (own !== undefined && origin === this.#needs.self) {
-      const isForward = head.type === TRAIN.forward
-      if (isForward && head.hop === own.route.length) {
-        return own.route.at(-1) === from.peer
-          ? own.listener.rows(head.step, micro, tensors)
-          : this.#needs.count('frames_refused')
-      }
-      if (!isForward && head.hop === BEFORE_FIRST) {
-        return own.route[0] === from.peer
-          ? own.listener.returned(head.step, micro, tensors)
-          : this.#needs.count('frames_refused')
-      }
-    }
+    const isTaken = this.#origins.rows(from.peer, message, micro, origin)
+    if (isTaken === true) return
     const stage = this.#stages.get(keyOf(origin, head.request, head.hop))
-    if (stage === undefined || head.step !== stage.step || !isNeighbour(stage, from, head.type)) {
+    if (isTaken === false || stage?.step !== head.step || !isNeighbour(stage, from, head.type)) {
       return this.#needs.count('frames_refused')
     }
     this.#heard(stage)
@@ -262,21 +251,13 @@ export class TrainService {
   ): Promise<void> {
     const { origin, request, step } = stage
     const head = { type, request, hop, step, control: { micro, origin: origin.peer } }
-    if (peer !== undefined) return this.send(peer, head, tensors)
+    if (peer !== undefined) {
+      // Whatever the network calls it: the origin is to know that a step over another route may do.
+      return this.send(peer, head, tensors).catch((error: unknown) => {
+        throw new PeerLostError(peer, toWeftError(error).message)
+      })
+    }
     await Promise.all(Array.from(messageFrames(head, tensors), (part) => origin.send(part)))
-  }
-
-  #toOrigin(from: Link, { head, control, tensors }: Message): void {
-    const own = this.#origins.get(head.request)
-    if (own === undefined || own.route[head.hop] !== from.peer) return this.#needs.count('frames_refused')
-    if (head.type === TRAIN.opened) own.listener.opened(head.hop, Number(control['pid']))
-    else if (head.type === TRAIN.gradients) own.listener.gradients(head.hop, head.step, tensors)
-  }
-
-  #failed(from: Link, part: Frame): void {
-    const own = this.#origins.get(part.request)
-    if (own === undefined || own.route[part.hop] !== from.peer) return this.#needs.count('frames_refused')
-    own.listener.failed(from.peer, new RemoteError(from.peer, decodeRingError(part)))
   }
 
   #close(from: Link, { request, hop }: Frame): void {
@@ -286,9 +267,13 @@ export class TrainService {
     if (stage !== undefined) this.#free(stage)
   }
 
+  /** Its origin is told too: it may be there, and only slow. */
   #heard(stage: OpenStage): void {
+    const why = `nothing came for ${SILENCE_MS / 60_000} minutes`
     stage.silence()
-    stage.silence = this.#needs.clock.after(SILENCE_MS, () => this.#free(stage))
+    stage.silence = this.#needs.clock.after(SILENCE_MS, () =>
+      this.#fail(stage, new PeerLostError(stage.origin.peer, why)),
+    )
   }
 
   #free(stage: OpenStage): void {

@@ -2,6 +2,7 @@
 import { EXIT, ForwardedError } from '../../errors.ts'
 import type { ErrorData, ErrorInfo } from '../../errors.ts'
 import { ONNX_ERRORS } from '../../onnx/index.ts'
+import { TRAIN_LINE_ERRORS } from '../adapters/errors.ts'
 import { STAGE_ERRORS } from '../errors.ts'
 import { GRAPH_ERRORS } from '../graph/errors.ts'
 import { HOST_ERRORS } from '../host/errors.ts'
@@ -16,6 +17,7 @@ const KNOWN = new Map(
     ...GRAMMAR_ERRORS,
     ...RING_ERRORS,
     ...GRAPH_ERRORS,
+    ...TRAIN_LINE_ERRORS,
     ...ONNX_ERRORS,
     StageHostError.info,
     StageHostLostError.info,

@@ -22,7 +22,7 @@ const SHAPE = { layers: 2, width: 64, hidden: 96, heads: 4, kv_heads: 2, head_di
 const FORM = formOf({ kind: 'lora', rank: 2, alpha: 4, targets: ['q', 'v'] })
 const LENGTH = 6
 const clock = systemClock()
-const within = { timeout: 20_000, interval: 10 }
+const within = { timeout: 50_000, interval: 10 }
 
 let directory: string
 let model: ModelManifest
@@ -45,7 +45,9 @@ beforeAll(async () => {
     fetch: () => Promise.resolve(),
     count: () => undefined,
   })
-})
+  // On a busy machine a host takes most of a minute to start: it is there before the first test.
+  await hosts.lend(model.digest, 1, 3)
+}, 240_000)
 afterAll(async () => {
   await hosts.stop()
   await rm(directory, { recursive: true, force: true })
