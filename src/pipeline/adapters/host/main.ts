@@ -11,12 +11,14 @@ import type { ModelManifest } from '../../../models/index.ts'
 import { createOrtEngine } from '../../../onnx/index.ts'
 import { createBlobStore } from '../../../store/index.ts'
 import { FrozenBlocks } from '../../../training/index.ts'
+import { systemClock } from '../../../util/index.ts'
 import { messageFrames, MessageReader } from '../../graph/messages.ts'
 import type { Message } from '../../graph/messages.ts'
 import { MAX_TRAIN_BYTES, TRAIN_HOST } from './protocol.ts'
 import type { LoadTraining } from './protocol.ts'
 import { TrainRuntime } from './runtime.ts'
 import type { Answer } from './runtime.ts'
+import { SIGN_MS } from './signs-of-life.ts'
 
 const PEER_SOCKET = 3
 
@@ -41,6 +43,7 @@ function main(): void {
         Promise.resolve(runtime).then((ready) => ready!.ask(message)),
       )
   })
+  signs(channel).catch(() => undefined)
   // The peer is gone: nobody is left to compute for.
   void channel.closed.then(() => process.exit(0))
   // Ctrl-C in a terminal reaches the whole process group; the peer decides when its hosts end.
@@ -52,6 +55,14 @@ async function load({ manifestPath, storeDirectory, folder, threads }: LoadTrain
   const store = await createBlobStore({ directory: storeDirectory, readOnly: true })
   const options = { threads, optimization: 'basic' as const }
   return new TrainRuntime(new FrozenBlocks({ engine: createOrtEngine(), folder, options, store, manifest }))
+}
+
+/** A run of a layer holds them up: the peer counts with that. */
+async function signs(channel: Channel): Promise<void> {
+  for (const clock = systemClock(); ;) {
+    await clock.sleep(SIGN_MS)
+    await channel.send(frame({ type: TRAIN_HOST.alive }))
+  }
 }
 
 function answer(channel: Channel, { head: { request } }: Message, made: Promise<Answer>): void {

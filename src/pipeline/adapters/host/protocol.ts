@@ -21,6 +21,8 @@ export const TRAIN_HOST = {
   done: 2,
   /** Control: ErrorData. */
   failed: 4,
+  /** Of its own accord, each half second between the runs of layers: it is not stuck. */
+  alive: 6,
 } as const
 
 export interface LoadTraining {
