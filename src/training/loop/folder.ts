@@ -1,6 +1,6 @@
 /** The folder of a run: what lies in it, and that nothing half-made stays. */
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { explainDisk, isProcessAlive, writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { HUB_FOLDER } from '../../models/index.ts'
 import { RunFolderError, RunNotFoundError } from '../errors.ts'
@@ -22,6 +22,10 @@ const WORK = 'work'
 
 /** In it: the process that works there. */
 const OWNER = 'pid'
+const WAIT = 'wait for it, or end it first'
+
+/** Folders in which this process trains: a running peer does so for any number of commands. */
+const OWN = new Set<string>()
 
 export interface RunFolder {
   readonly path: string
@@ -35,6 +39,18 @@ export interface RunFolder {
 
 /** @throws RunFolderError, RunNotFoundError, StoreUnwritableError, DiskFullError */
 export async function openRunFolder(path: string, resume: boolean): Promise<RunFolder> {
+  const own = resolve(path)
+  if (OWN.has(own)) throw new RunFolderError(path, `is being trained in by process ${process.pid}`, WAIT)
+  OWN.add(own)
+  try {
+    return await opened(path, resume, () => OWN.delete(own))
+  } catch (error) {
+    OWN.delete(own)
+    throw error
+  }
+}
+
+async function opened(path: string, resume: boolean, left: () => void): Promise<RunFolder> {
   const names = await namesIn(path)
   const isOld = names?.includes(RUN_FILES.plan) === true
   // A run that was killed before it wrote its plan has left a folder for work, and is begun anew.
@@ -64,8 +80,13 @@ export async function openRunFolder(path: string, resume: boolean): Promise<RunF
       isWritten = true
     },
     async close() {
-      await rm(work, { recursive: true, force: true })
-      if (!isWritten && (await namesIn(path))?.length === 0 && names === undefined) await rm(path, { recursive: true })
+      try {
+        await rm(work, { recursive: true, force: true })
+        if (!isWritten && (await namesIn(path))?.length === 0 && names === undefined)
+          await rm(path, { recursive: true })
+      } finally {
+        left()
+      }
     },
   }
 }
@@ -74,7 +95,7 @@ export async function openRunFolder(path: string, resume: boolean): Promise<RunF
 async function checkFree(path: string, owner: string): Promise<void> {
   const pid = Number(await readFile(owner, 'utf8').catch(() => ''))
   if (Number.isInteger(pid) && pid > 0 && pid !== process.pid && isProcessAlive(pid)) {
-    throw new RunFolderError(path, `is being trained in by process ${pid}`, 'wait for it, or end it first')
+    throw new RunFolderError(path, `is being trained in by process ${pid}`, WAIT)
   }
 }
 

@@ -115,6 +115,25 @@ describe('a run', () => {
   })
 })
 
+it('is refused in a folder in which this process trains already, and the one there is left alone', async () => {
+  const [first, ...others] = await Promise.allSettled([
+    train('twice', { epochs: 1 }),
+    train('twice', { epochs: 1 }),
+    train('twice', { epochs: 1 }, true),
+  ])
+  expect(first.status).toBe('fulfilled')
+  for (const other of others) {
+    expect(other).toMatchObject({
+      reason: { code: 'WEFT-INF-125', message: expect.stringMatching(/being trained in/) as string },
+    })
+  }
+  // The folder is free again.
+  await expect(train('twice', { epochs: 1 })).rejects.toThrow('holds a run already')
+  expect((await train('twice', { epochs: 1 }, true)).result.steps).toBe(
+    first.status === 'fulfilled' && first.value.result.steps,
+  )
+})
+
 it.each([
   ['other tasks', { task: 'binary' }, 'task'],
   ['a loss', { loss: { kind: 'cross-entropy' } }, 'loss'],
