@@ -47,7 +47,7 @@ export const CLUSTER_VERBS: readonly CommandSpec[] = [
       {
         name: 'certificates',
         value: { label: 'TIME|off', kind: 'text' },
-        help: 'create: refuse members whose certificate no admin has renewed for so long (default: 24h, and nobody is refused)',
+        help: 'create: refuse members whose certificate no admin has renewed for so long (default 30d; off: nobody is refused)',
       },
       { name: 'root-key', value: { label: 'FILE', kind: 'file' }, help: 'recover: the root key' },
       { name: 'name', value: { label: 'NAME', kind: 'text' }, help: 'create: what others see of this peer' },

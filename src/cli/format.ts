@@ -21,7 +21,7 @@ export function formatMs(ms: number | null): string {
   return formatSpan(ms)
 }
 
-/** `2h14m`, `3m05s`, `12s`. */
+/** `30d`, `1d4h`, `2h14m`, `3m05s`, `12s`. */
 export function formatSpan(ms: number): string {
   const seconds = Math.round(ms / 1000)
   if (seconds < 1) return `${Math.round(ms)} ms`
@@ -29,7 +29,8 @@ export function formatSpan(ms: number): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, '0')}s`
   if (seconds < 86_400)
     return `${Math.floor(seconds / 3600)}h${String(Math.floor((seconds % 3600) / 60)).padStart(2, '0')}m`
-  return `${Math.floor(seconds / 86_400)}d${Math.floor((seconds % 86_400) / 3600)}h`
+  const hours = Math.floor((seconds % 86_400) / 3600)
+  return `${Math.floor(seconds / 86_400)}d${hours === 0 ? '' : `${hours}h`}`
 }
 
 export function formatRate(perSecond: number): string {

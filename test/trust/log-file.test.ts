@@ -50,6 +50,8 @@ describe('the cluster of a home', () => {
       threshold: { k: 1, n: 1 },
       founder: { name: 'a', site: '' },
       root: newIdentity(),
+      // entries are counted below
+      certificates: 0,
     })
   })
   afterEach(() => rm(home, { recursive: true, force: true }))

@@ -16,6 +16,7 @@ import {
 import type { OpenedCluster, Threshold } from '../../trust/index.ts'
 import type { CommandContext } from '../context.ts'
 import { BadValueError, UsageError } from '../errors.ts'
+import { formatSpan } from '../format.ts'
 import { printable } from '../text.ts'
 import { recorded } from '../site-log.ts'
 import { parseDuration } from '../values.ts'
@@ -46,7 +47,7 @@ export async function create(context: CommandContext): Promise<void> {
   if (name === undefined) throw new UsageError('weft cluster create needs NAME', 'usage: weft cluster create NAME')
   const threshold = thresholdOf(flags.text('admins') ?? '1of1')
   const asked = flags.text('certificates')
-  const certificates = asked === undefined ? undefined : lifetimeOf(asked)
+  const certificates = asked === undefined ? CERTIFICATE_LIFETIME.founded : lifetimeOf(asked)
   const offline = flags.text('root') === 'offline'
   const file = flags.text('out')
   const pin = await readClusterPin(home)
@@ -86,6 +87,7 @@ export async function create(context: CommandContext): Promise<void> {
       root_id: kept.id,
       root_file: kept.file,
       root_key: kept.key,
+      certificates_ms: certificates,
     })
     return
   }
@@ -95,6 +97,10 @@ export async function create(context: CommandContext): Promise<void> {
   } else {
     out.note(`the root key is in ${printable(kept.file ?? '')}: it replaces lost admins, so keep a copy elsewhere`)
   }
+  if (certificates > 0)
+    out.note(
+      `members are certified for ${formatSpan(certificates)}, by admins that run; whose is over is refused (weft cluster certificates)`,
+    )
   out.note(`cluster ${printable(name)} (${cluster.id.slice(0, 16)}…): this peer is its admin. Now: weft up`)
   out.note(`then let others in:  weft invite create   (home: ${printable(join(home))})`)
 }

@@ -56,7 +56,12 @@ function certificateLines({ certificates }: Pick<ClusterStatus, 'certificates'>)
 
 function certificateWarnings({ certificates }: Pick<ClusterStatus, 'certificates'>): string[] {
   const { required, own, expired } = certificates
-  if (!required || expired === 0) return []
+  if (!required) return []
+  if (own?.late === true && !own.expired)
+    return [
+      `no admin has renewed the certificate of this peer, which ends at ${own.until}: it is refused then. Start an admin`,
+    ]
+  if (expired === 0) return []
   const others = expired - (own?.expired === true ? 1 : 0)
   const code = CertificateExpiredError.info.code
   return [

@@ -140,6 +140,8 @@ export const checkCertificates: Check = async ({ status }) => {
     return [required ? fail('certificates', `${what}: it is refused`, fix) : warn('certificates', what, fix)]
   }
   if (expired > 0) return [warn('certificates', `those of ${expired} members are over`, fix)]
+  if (required && own?.late === true)
+    return [warn('certificates', `that of this peer ends at ${own.until}, and no admin has renewed it`, fix)]
   if (lifetime_ms === 0) return [ok('certificates', 'the cluster has none')]
   const asked = required ? 'whose is over is refused' : 'nobody is refused for one: weft cluster certificates 24h'
   return [

@@ -59,7 +59,9 @@ export async function openClusterPart(
   const pin = await readClusterPin(home)
   if (pin === undefined) return null
   if (init.networkKey !== undefined) throw new ClusterNetworkError(pin.name)
-  const opened = await openClusterHome({ identity, random, wall: () => clock.wall() }, home, { maxAge: init.maxAge })
+  const opened = await openClusterHome({ identity, random, wall: () => clock.wall(), now: () => clock.now() }, home, {
+    maxAge: init.maxAge,
+  })
   return partOf(needs, opened)
 }
 

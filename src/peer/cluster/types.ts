@@ -15,7 +15,10 @@ export interface CertificateInfo {
   readonly until: string
   /** A new one is due from then on. */
   readonly renews: string
+  /** It is over, and no admin is on the line who would renew it. */
   readonly expired: boolean
+  /** Less than a third of its life is left: no admin has been up to renew it. */
+  readonly late: boolean
 }
 
 /** How it stands with certificates. */

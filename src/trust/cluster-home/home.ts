@@ -9,6 +9,7 @@ import { openInviteBook } from '../invites/index.ts'
 import type { InviteBook } from '../invites/index.ts'
 import {
   adoptingLog,
+  CERTIFICATE_LIFETIME,
   composeCertificates,
   composeGenesis,
   createCluster,
@@ -118,7 +119,7 @@ export interface FoundClusterInit {
   readonly threshold: Threshold
   readonly founder: { readonly name: string; readonly site: string }
   readonly root: Identity
-  /** Milliseconds that certificates are good for, which are asked for then; 0: none. @default the usual, and not asked for */
+  /** Milliseconds that certificates are good for, which are asked for then; 0: no entry says so. @default 30 days */
   readonly certificates?: number | undefined
 }
 
@@ -133,7 +134,7 @@ export function checkFounding({ name, founder }: Pick<FoundClusterInit, 'name' |
 export async function foundClusterHome(
   needs: ClusterNeeds,
   home: string,
-  { name, threshold, founder, root, certificates }: FoundClusterInit,
+  { name, threshold, founder, root, certificates = CERTIFICATE_LIFETIME.founded }: FoundClusterInit,
 ): Promise<OpenedCluster> {
   checkFounding({ name, founder })
   const { identity } = needs
@@ -148,7 +149,7 @@ export async function foundClusterHome(
   const store = openLogFile({ path: places.log, anchor: places.anchor }, identity)
   const opened = await openAround(needs, places, store, () => Promise.resolve({ log: foundLog(store, genesis) }))
   const { cluster } = opened
-  if (certificates !== undefined) cluster.commit(composeCertificates(needs, cluster.log.state, certificates))
+  if (certificates > 0) cluster.commit(composeCertificates(needs, cluster.log.state, certificates))
   await writePin(places, { schema: 'weft.cluster-home/1', cluster: genesis.hash, name, root: root.id })
   return opened
 }

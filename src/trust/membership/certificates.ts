@@ -4,22 +4,29 @@
  * gives what the log does not give: it makes what the log gives end, also where nobody is there who could say that it has.
  *
  * They are asked for where an entry of the log says so. The entry that let a member in is its first one, so that nobody is
- * refused for having just come.
+ * refused for having just come. Nor is anybody by the clock of one that has an admin on the line: that one has the log itself,
+ * which says more than any time could. For others, times of an admin that was met are reckoned by that one's own clock.
  */
 import { isCertificateSigned, makeCertificate, readCertificate } from './certificate.ts'
 import type { EntrySigner } from './entry.ts'
+import { createAdminWords } from './admin-words.ts'
 import { CERTIFICATE_LIFETIME } from './limits.ts'
 import type { MembershipLog } from './log.ts'
 import type { LogStore } from './log-store.ts'
 import type { Certificate, CertificateStanding, Member } from './types.ts'
 
-/** Clocks differ by so much, and by no more than a quarter of what they are to measure. */
+/** Certificates stand for so much longer, since clocks differ, and for no more than a quarter of what they are good for. */
 const SKEW_MS = 20 * 60_000
+/** The same of one that begins in the future: a clock that is behind. It ends the earlier there, measured by the right time. */
+const EARLY = 1 / 4
 /**
- * Half of its life is left when a certificate is renewed, so that a night without any admin ends nobody's. The first admin
- * in the order of ids does it; each other one waits a little, and does it if the ones before have not.
+ * Half of its life is left when a certificate is renewed, so that a night without any admin ends nobody's, and a day is over at
+ * most, so that admins leave behind them nearly all of a long one. The first admin in the order of ids does it; each other one
+ * waits a little, and does it if the ones before have not.
  */
-const RENEW_AT = { first: 30, of: 60 } as const
+const RENEW_AT = { first: 30, of: 60, most: 2 * 86_400_000 } as const
+/** Less of its life is left than is when it is renewed: no admin has been up. */
+const LATE = 1 / 3
 /** Signed at a time: each takes 0.1 ms. */
 const MAX_AT_ONCE = 256
 
@@ -48,6 +55,8 @@ export interface Certificates {
   isExpired(peer: string): boolean
   /** Members that are. */
   expired(): readonly string[]
+  /** An admin itself, over a connection of its own, says what its clock says. */
+  heardFrom(admin: string, at: number): void
   /** Writes what has come since. A disk that is full costs no more than that they are told again after a restart. */
   keep(): void
 }
@@ -58,20 +67,27 @@ interface CertificatesNeeds {
   readonly store: Pick<LogStore, 'certificates' | 'keepCertificates'>
   /** Milliseconds since 1970. */
   readonly wall: () => number
+  /** Milliseconds by a clock that nobody sets. */
+  readonly now: () => number
 }
 
-export function createCertificates({ identity, log, store, wall }: CertificatesNeeds): Certificates {
+export function createCertificates({ identity, log, store, wall, now }: CertificatesNeeds): Certificates {
   const self = identity.id
   const book = new Map<string, Certificate>()
   const waiting = new Map<string, Certificate>()
   const unkept = new Set<string>()
   const lifetime = (): number => log.state.certificates?.lifetime ?? CERTIFICATE_LIFETIME.usual
   const skew = (): number => Math.min(SKEW_MS, lifetime() / 4)
+  const words = createAdminWords({ wall, now, lifetime })
+  /** By the clock here. */
+  const fromOf = ({ body: { by, from } }: Certificate): number => words.here(by, from)
+  const isAhead = (at: number): boolean => at > wall() + lifetime() * EARLY
   const isRequired = (): boolean => (log.state.certificates?.lifetime ?? 0) > 0
   const isOut = (peer: string): boolean => log.barred.has(peer)
 
-  /** Of a lifetime that was made shorter since. */
-  const endOf = ({ body: { from, until } }: Certificate): number => Math.min(until, from + lifetime())
+  /** Of a lifetime that was made shorter since, by the clock here. */
+  const endOf = (one: Certificate): number =>
+    Math.min(words.here(one.body.by, one.body.until), fromOf(one) + lifetime())
   /** Where several decide who the admins are, nobody vouches for itself. */
   const mayVouch = (by: string, peer: string): boolean =>
     log.state.admins.has(by) && !isOut(by) && (by !== peer || !log.state.complete || log.state.threshold.k === 1)
@@ -80,22 +96,21 @@ export function createCertificates({ identity, log, store, wall }: CertificatesN
     const isOf = member?.role === body.role && member.site === body.site
     return isOf && mayVouch(body.by, body.peer) && body.until - body.from <= lifetime()
   }
-  const isNewer = ({ body }: Certificate, known: Certificate | undefined): boolean =>
-    known === undefined || body.from > known.body.from
+  const isNewer = (one: Certificate, known: Certificate | undefined): boolean =>
+    known === undefined || fromOf(one) > fromOf(known)
   const put = (one: Certificate): void => {
     book.set(one.body.peer, one)
     unkept.add(one.body.peer)
   }
   const untilOf = (member: Member): number => {
-    const now = wall() + skew()
     const known = book.get(member.peer)
-    const begun = Math.max(member.since, log.state.certificates?.since ?? 0)
-    const first = begun <= now ? begun + lifetime() : 0
-    return known !== undefined && known.body.from <= now ? Math.max(first, endOf(known)) : first
+    const begun = Math.max(words.here(member.inviter, member.since), log.state.certificates?.since ?? 0)
+    const first = isAhead(begun) ? 0 : begun + lifetime()
+    return known === undefined || isAhead(fromOf(known)) ? first : Math.max(first, endOf(known))
   }
   const isOver = (until: number): boolean => until + skew() < wall()
   const take = (one: Certificate): Heard => {
-    if (one.body.from > wall() + skew() || isOver(one.body.until)) return 'over'
+    if (isAhead(fromOf(one)) || isOver(endOf(one))) return 'over'
     if (!isNewer(one, book.get(one.body.peer))) return 'known'
     if (!holds(one)) {
       if (log.state.members.has(one.body.peer) && isNewer(one, waiting.get(one.body.peer)))
@@ -106,18 +121,24 @@ export function createCertificates({ identity, log, store, wall }: CertificatesN
     return 'news'
   }
   const dueAt = (rank: number, one: Certificate): number =>
-    endOf(one) - (lifetime() * (RENEW_AT.first - rank)) / RENEW_AT.of
+    Math.min(
+      endOf(one) - (lifetime() * (RENEW_AT.first - rank)) / RENEW_AT.of,
+      fromOf(one) + (Math.min(lifetime(), RENEW_AT.most) * (RENEW_AT.first + rank)) / RENEW_AT.of,
+    )
   const signFor = ({ peer, role, site }: Member, known: Certificate | undefined): Certificate => {
     const { cluster, epoch, head } = log.state
     // a later one than what stands, also where the clock has been set back by a little
-    const before = known === undefined || known.body.from > wall() + skew() ? 0 : known.body.from + 1
+    const before = known === undefined || isAhead(fromOf(known)) ? 0 : fromOf(known) + 1
     const from = Math.max(wall(), before)
     const body = { v: 1, cluster, peer, role, site, epoch, head, from, until: from + lifetime(), by: self } as const
     return makeCertificate(body, identity)
   }
+  /** Whoever could renew it would do so, and has the log as it is. */
+  const hasAdmin = (peer: string): boolean => mayVouch(self, peer) || words.live().some((by) => mayVouch(by, peer))
+  const isEnded = (peer: string, until: number): boolean => isOver(until) && !hasAdmin(peer)
   const isExpired = (peer: string): boolean => {
     const member = isRequired() ? log.state.members.get(peer) : undefined
-    return member !== undefined && isOver(untilOf(member))
+    return member !== undefined && isEnded(peer, untilOf(member))
   }
 
   for (const bytes of store.certificates()) {
@@ -148,8 +169,7 @@ export function createCertificates({ identity, log, store, wall }: CertificatesN
       for (const member of log.state.members.values()) {
         if (made.length >= MAX_AT_ONCE) break
         const known = book.get(member.peer)
-        const isDue =
-          known === undefined || !holds(known) || known.body.from > wall() + skew() || dueAt(rank, known) <= wall()
+        const isDue = known === undefined || !holds(known) || isAhead(fromOf(known)) || dueAt(rank, known) <= wall()
         if (!isDue || isOut(member.peer) || !mayVouch(self, member.peer)) continue
         const one = signFor(member, known)
         put(one)
@@ -175,8 +195,11 @@ export function createCertificates({ identity, log, store, wall }: CertificatesN
       const until = untilOf(member)
       const isFirst = known === undefined || endOf(known) < until
       const renews = isFirst ? wall() : dueAt(0, known)
-      return { by: isFirst ? null : known.body.by, until, renews, expired: isOver(until) }
+      const expired = isEnded(peer, until)
+      const late = expired || until - wall() < lifetime() * LATE
+      return { by: isFirst ? null : known.body.by, until, renews, expired, late }
     },
+    heardFrom: (admin, at) => words.heard(admin, at),
     isExpired,
     expired: () => [...log.state.members.keys()].filter(isExpired),
     keep() {

@@ -34,6 +34,8 @@ export interface ClusterNeeds {
   readonly random: RandomSource
   /** Milliseconds since 1970. */
   wall(): number
+  /** Milliseconds by a clock that nobody sets. @default wall */
+  now?(): number
 }
 
 export interface ClusterInit {
@@ -109,7 +111,8 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
   const id = log.state.cluster
   const keys = createGroupKeys(self, identity.privateKey.raw.subarray(0, 32))
   const listeners = new Set<(change: ClusterChange) => void>()
-  const certificates = createCertificates({ identity, log, store, wall: () => needs.wall() })
+  const wall = (): number => needs.wall()
+  const certificates = createCertificates({ identity, log, store, wall, now: () => needs.now?.() ?? wall() })
   let beat = readBeat(id, store.beat())
   keys.update(log.state)
 
@@ -284,6 +287,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
     clocksApart: () => apart,
     hearBeat(value, from) {
       const heard = readBeat(id, value)
+      if (isCurrent(heard) && from === heard.by) certificates.heardFrom(from, heard.at)
       if (!isCurrent(heard) || !compareClocks(heard, from)) return false
       if (isCurrent(beat) && beat.at >= heard.at) return false
       beat = heard

@@ -236,7 +236,7 @@ export class CertificateExpiredError extends WeftError {
     meaning:
       'The cluster asks for certificates, and no admin has renewed that of this member for as long as they are good for: whether it still is one cannot be known here, so everything is refused but asking for news.',
     remedy:
-      'It mends itself when an admin runs and can be reached, by whatever members: weft cluster show says whose certificate ends when. Check the clocks of both machines.',
+      'It mends itself when an admin runs (another one, where the member is an admin and several decide) and can be reached, by whatever members: weft cluster show says whose certificate ends when. Check the clocks of both machines. Where all admins are lost: weft cluster recover.',
     exit: EXIT.denied,
     http: 503,
     retryable: true,

@@ -3,8 +3,13 @@ export const CERTIFICATE_LIFETIME = {
   /** Shorter ones would be over before those who sign them have told everybody. */
   least: 10_000,
   most: 366 * 86_400_000,
-  /** Where the log says nothing: a night without any admin is no harm. */
+  /** Where the log says nothing: they are signed and shown, and asked of nobody. */
   usual: 86_400_000,
+  /**
+   * Of a cluster that is founded without a word about it, and asks for them: renewed each day, so that all admins may be away
+   * for four weeks.
+   */
+  founded: 30 * 86_400_000,
 } as const
 
 /** Limits of a membership log, checked before anything else of it is believed. */

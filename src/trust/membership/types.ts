@@ -216,8 +216,10 @@ export interface CertificateStanding {
   readonly until: number
   /** When a new one is due. */
   readonly renews: number
-  /** It is over, more than clocks may differ. */
+  /** It is over, more than clocks may differ, and no admin is on the line who would renew it. */
   readonly expired: boolean
+  /** Less than a third of its life is left: no admin has been up to renew it. */
+  readonly late: boolean
 }
 
 /** An admin whose clock is further from ours than is believed; negative: it is behind. */

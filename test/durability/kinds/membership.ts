@@ -80,14 +80,14 @@ const membership: Kind = {
         {
           name: 'checkpoint',
           run: once(
-            () => height() > 3,
+            () => height() > 4,
             () => cluster.commit(composeCheckpoint(needs, cluster.log.state)),
           ),
         },
         {
           name: 'rotate',
           run: once(
-            () => height() > 4,
+            () => height() > 5,
             () => cluster.commit(composeRotate(needs, cluster.log.state)),
           ),
         },

@@ -39,12 +39,19 @@ export function found(threshold: Threshold = { k: 1, n: 1 }, name = 'test'): Fou
   return { root, founder, genesis, cluster, store, time }
 }
 
-/** The same cluster as another member has it. */
-export function copyFor(of: Cluster, identity: Identity, time: { now: number }, maxAge?: number): Cluster {
+/** The same cluster as another member has it. @param now by a clock that nobody sets, unlike `time` */
+export function copyFor(
+  of: Cluster,
+  identity: Identity,
+  time: { now: number },
+  maxAge?: number,
+  now?: () => number,
+): Cluster {
   const store = memoryLogStore()
   const entries = of.log.entries(0, 1_000_000).map(decodeEntry)
   const log = adoptLog(store, of.id, entries)
-  return createCluster({ random, wall: () => time.now, identity }, { store, log, maxAge: () => maxAge })
+  const clocks = { wall: () => time.now, ...(now === undefined ? {} : { now }) }
+  return createCluster({ random, identity, ...clocks }, { store, log, maxAge: () => maxAge })
 }
 
 export function all(cluster: Cluster, from = 0): readonly Uint8Array[] {
