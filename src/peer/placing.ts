@@ -8,6 +8,7 @@ import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import type { BlockRange, GraphStages, PlacementFile, PlacementStage } from '../pipeline/index.ts'
 import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
+import { isPeerId } from '../trust/index.ts'
 import type { Clock } from '../util/index.ts'
 import { AbsentPeerError, DeployFailedError } from './errors.ts'
 import type { Library } from './library.ts'
@@ -181,11 +182,13 @@ export class Placing {
   /** @throws a coded error that names the entry that is wrong */
   check(manifest: AnyManifest, stages: readonly PlacementStage[], replicas: readonly PlacementStage[] = []): void {
     const { mesh, self, quarantine } = this.#needs
+    const known = new Set([self, ORIGIN, ...(mesh?.peers() ?? []).map((peer) => peer.id)])
+    const peers = [...stages, ...replicas].map(({ peer }) => peer)
+    // what is no id is nobody whose role could be wrong
     quarantine?.refuse(
-      [...stages, ...replicas].map(({ peer }) => peer),
+      peers.filter((peer) => known.has(peer) || isPeerId(peer)),
       manifest.model,
     )
-    const known = new Set([self, ORIGIN, ...(mesh?.peers() ?? []).map((peer) => peer.id)])
     checkPlacement(stages, manifest.blocks.length, known)
     checkReplicas(replicas, manifest.blocks.length, known)
   }

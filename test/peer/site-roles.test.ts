@@ -70,7 +70,12 @@ describe('rules by role', () => {
     expect(await may(MEMBER)).toEqual(['connect', 'relay', 'place', 'compute', 'route'])
     expect(await may(GUEST)).toEqual(['connect'])
     expect(await may(STRANGER)).toEqual(['connect'])
-    expect((await call(['policy', 'explain', 'bob', '--home', home])).stderr).toMatch(/WEFT-CLI-004/)
+    // by its name in the log, and by what is shown of its id
+    expect(await may('m')).toEqual(await may(MEMBER))
+    const short = `${MEMBER.slice(0, 4)}…${MEMBER.slice(-4)}`
+    const told = json((await call(['policy', 'explain', short, '--json', '--home', home])).stdout)
+    expect(told).toMatchObject({ peer: MEMBER, role: 'member' })
+    expect((await call(['policy', 'explain', 'bob', '--home', home])).stderr).toMatch(/WEFT-CLI-015/)
 
     running = await runPeer({ home, name: 'site', listen: null, lan: 'off', threads: 1 })
     try {

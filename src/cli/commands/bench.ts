@@ -8,6 +8,7 @@ import { ensureModel } from '../ensure-model.ts'
 import { NotHereError, PeerSilentError } from '../errors.ts'
 import { formatMs, median } from '../format.ts'
 import type { PeerAccess } from '../peer-access.ts'
+import { namedPlacement } from '../named-placement.ts'
 import { placementOption } from '../placement-file.ts'
 import { printable, table } from '../text.ts'
 import { waiting } from '../waiting.ts'
@@ -31,7 +32,8 @@ export const command: Command = async (context) => {
   const access = await openFor(context, 'never')
   const model = flags.argument(0) ?? (await someModel(context, access))
   await ensureModel(context, access, model, signal)
-  const placement = await placementOption(flags.text('placement'), model)
+  const given = await placementOption(flags.text('placement'), model)
+  const placement = await namedPlacement(access, given, signal)
   const base: GenerateRequest = {
     model,
     input: { kind: 'ids', ids: await promptIds(access, model, flags.number('prompt-tokens') ?? PROMPT_TOKENS, signal) },

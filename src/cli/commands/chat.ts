@@ -8,6 +8,7 @@ import type { Command, CommandContext } from '../context.ts'
 import { ensureModel } from '../ensure-model.ts'
 import { InterruptedError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
+import { namedPlacement } from '../named-placement.ts'
 import { placementOption } from '../placement-file.ts'
 import { noteRoute } from '../route-notes.ts'
 import { auditOf, formatOf, samplingOf, speculateOf } from '../sampling-options.ts'
@@ -19,10 +20,11 @@ import { waiting } from '../waiting.ts'
 export const command: Command = async (context) => {
   const { flags, io, out } = context
   const model = flags.required(0)
-  const placement = await placementOption(flags.text('placement'), model)
+  const given = await placementOption(flags.text('placement'), model)
   const format = await formatOf(flags)
   const access = await openFor(context, 'fallback')
   await ensureModel(context, access, model, context.signal)
+  const placement = await namedPlacement(access, given, context.signal)
   const terminal = io.stdin.isTTY === true && io.stdout.isTTY === true
   const lines = createInterface({ input: io.stdin, output: terminal ? io.stdout : undefined, terminal, prompt: '>>> ' })
   context.defer(() => lines.close())

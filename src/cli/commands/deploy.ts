@@ -4,6 +4,7 @@ import type { PlacementFile } from '../../pipeline/index.ts'
 import type { Command } from '../context.ts'
 import type { PeerAccess } from '../peer-access.ts'
 import { deadlineSignal } from '../deadline.ts'
+import { namedPlacement } from '../named-placement.ts'
 import { readPlacement } from '../placement-file.ts'
 import { createProgress } from '../progress.ts'
 import { printable } from '../text.ts'
@@ -15,9 +16,10 @@ export const command: Command = async (context) => {
   const model = flags.required(0)
   const path = flags.text('placement')
   const objective = flags.text('objective') as 'latency' | 'memory' | 'spread' | undefined
-  const named = path === undefined || path === 'auto' ? objective : await readPlacement(path, model)
+  const given = path === undefined || path === 'auto' ? objective : await readPlacement(path, model)
   const signal = deadlineSignal(context, `deploying ${model}`)
   const access = await openFor(context, 'never')
+  const named = await namedPlacement(access, given, signal)
   const isPinned = flags.flag('pin') && typeof named !== 'object'
   const placement = isPinned ? await chosenNow(access, model, named, signal) : named
   const progress = createProgress(io, out)

@@ -9,6 +9,7 @@ import type { Command, CommandContext } from '../context.ts'
 import { deadlineSignal } from '../deadline.ts'
 import { PeerNotRunningError, UsageError } from '../errors.ts'
 import { formatMs, plural, shortId } from '../format.ts'
+import { namedPlacement } from '../named-placement.ts'
 import { placementOption, placementTexts } from '../placement-file.ts'
 import { createProgress } from '../progress.ts'
 import { loadFunction } from '../rooms.ts'
@@ -89,7 +90,8 @@ async function inferAtPeers(
 ): Promise<InferredFiles> {
   const access = await openFor(context, 'never')
   const timeout = context.flags.number('timeout')
-  const stages = typeof placement === 'object' ? placement.stages : placement === 'auto' ? placement : undefined
+  const named = await namedPlacement(access, placement, signal)
+  const stages = typeof named === 'object' ? named.stages : named === 'auto' ? named : undefined
   const deadline = timeout === undefined ? {} : { deadline: timeout }
   try {
     return await access.inferFiles({ ...request, stages, ...deadline }, signal)

@@ -56,6 +56,7 @@ async function create(context: CommandContext): Promise<void> {
   const who = made.uses === 1 ? 'one peer' : `${made.uses} peers`
   out.note(`invite ${made.id}: lets in ${who} as ${made.role} until ${made.expires_at}`)
   out.note(file === undefined ? 'there:  weft join -   (and paste it)' : `there:  weft join ${printable(file)}`)
+  if (made.approve) out.note('whoever comes with it waits here:  weft peers approve PEER   (weft status says who)')
 }
 
 /** For a site that cannot reach this peer when it joins: it is a member from now on, and the file says so. */

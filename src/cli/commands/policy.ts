@@ -25,9 +25,10 @@ import {
 } from '../../trust/index.ts'
 import { readAtMost } from '../../store/index.ts'
 import type { Policy, Role } from '../../trust/index.ts'
-import { openCluster, statusOf } from '../cluster/access.ts'
+import { namedMembers, openCluster, statusOf } from '../cluster/access.ts'
 import type { Command, CommandContext } from '../context.ts'
-import { BadValueError, FileUnreadableError, NotHereError, UsageError } from '../errors.ts'
+import { FileUnreadableError, NotHereError, UsageError } from '../errors.ts'
+import { findPeer } from '../find-peer.ts'
 import { runningStatus } from '../peer-access.ts'
 import { recordEvent } from '../site-log.ts'
 import { printable, table } from '../text.ts'
@@ -161,6 +162,25 @@ async function memberRole(context: CommandContext, peer: string): Promise<Role |
   return members.find(({ id }) => id === peer)?.role
 }
 
+/** By its id; or by a name or a part of one, of a member or of whom the running peer knows. @throws PeerNotFoundError */
+async function peerNamed(
+  context: CommandContext,
+  wanted: string,
+): Promise<{ readonly id: string; readonly role: Role | undefined }> {
+  const { home, io, signal } = context
+  const isMember = (await readClusterPin(home)) !== undefined
+  if (isMember) {
+    const access = await openCluster(context)
+    const status = await statusOf(access)
+    const known = await namedMembers(access, status, signal)
+    const id = isPeerId(wanted) ? wanted : findPeer(known, wanted).id
+    return { id, role: status.members.find((member) => member.id === id)?.role }
+  }
+  if (isPeerId(wanted)) return { id: wanted, role: undefined }
+  const status = await runningStatus(io, home, signal)
+  return { id: findPeer(status === null ? [] : [status.peer, ...status.peers], wanted).id, role: undefined }
+}
+
 function takenText(running: boolean | null): string {
   if (running === null) return 'it holds when a peer of this home starts'
   if (running) return 'it is in force in the running peer'
@@ -185,14 +205,13 @@ async function explain(context: CommandContext): Promise<void> {
   const peer = flags.argument(1)
   const learns = STAGE_HOLDER_LEARNS
   if (peer !== undefined) {
-    if (!isPeerId(peer)) throw new BadValueError('PEER', peer, 'PeerId', 'weft peers --json tells them')
-    const role = await memberRole(context, peer)
-    const actions = explainPeer(policy, { peer, role }, io.clock.wall())
+    const { id, role } = await peerNamed(context, peer)
+    const actions = explainPeer(policy, { peer: id, role }, io.clock.wall())
     if (out.structured) {
       const answers = actions.map(({ action, decision }) => ({ action, ...decision }))
       out.document({
         schema: 'weft.policy-peer/1',
-        peer,
+        peer: id,
         role: role ?? null,
         actions: answers,
         stage_holder_learns: learns,

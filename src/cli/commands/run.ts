@@ -8,6 +8,7 @@ import { deadlineSignal } from '../deadline.ts'
 import { ensureModel } from '../ensure-model.ts'
 import { BadValueError, PeerSilentError } from '../errors.ts'
 import type { PeerAccess } from '../peer-access.ts'
+import { namedPlacement } from '../named-placement.ts'
 import { placementOption } from '../placement-file.ts'
 import { promptOf } from '../prompt.ts'
 import { noteRoute } from '../route-notes.ts'
@@ -34,7 +35,6 @@ export const command: Command = async (context) => {
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(stop.length === 0 ? {} : { stop }),
     ...(logprobs === undefined ? {} : { logprobs }),
-    ...(placement === undefined ? {} : { placement }),
     ...(timeout === undefined ? {} : { deadline: timeout }),
     ...auditOf(flags),
     ...speculateOf(flags),
@@ -44,7 +44,8 @@ export const command: Command = async (context) => {
   const access = await openFor(context, 'fallback')
   await ensureModel(context, access, model, signal)
   const answer = collectAnswer(model, logprobs !== undefined)
-  await stream(context, access, request, answer, signal)
+  const named = placement === undefined ? {} : { placement: await namedPlacement(access, placement, signal) }
+  await stream(context, access, { ...request, ...named }, answer, signal)
   const document = answer.document()
   if (document === undefined) throw new PeerSilentError('with a whole answer', 'it ended early')
   if (out.structured) out.document(document)

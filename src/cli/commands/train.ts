@@ -4,6 +4,7 @@ import type { ReadPlan, TrainOutcome, TrainRequest, TrainResult } from '../../tr
 import { openFor } from '../context.ts'
 import type { Command, CommandContext } from '../context.ts'
 import { ensureModel } from '../ensure-model.ts'
+import { namedPlacement } from '../named-placement.ts'
 import { placementOption, placementTexts } from '../placement-file.ts'
 import { plural } from '../format.ts'
 import { createProgress } from '../progress.ts'
@@ -65,7 +66,8 @@ async function trainedAdapter(
   const placements = await Promise.all(placementTexts(context.flags).map((each) => placementOption(each, base)))
   if (placements.length > 0 && placements[0] !== 'local') {
     const running = await openFor(context, 'never')
-    const lines = placements.flatMap((each) => (typeof each === 'object' ? [each.stages] : []))
+    const named = await Promise.all(placements.map((each) => namedPlacement(running, each, context.signal)))
+    const lines = named.flatMap((each) => (typeof each === 'object' ? [each.stages] : []))
     const asked = { ...request, plan: resolve(request.plan), ...(lines.length === 0 ? {} : { lines }) }
     const outcome = await running.train(asked, progress.sink, context.signal)
     progress.end()
