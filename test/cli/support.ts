@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { main } from '../../src/cli/index.ts'
 import type { CliIo, Signal } from '../../src/cli/index.ts'
 import { socketPath, systemClock, systemRandom } from '../../src/util/index.ts'
+import type { Clock } from '../../src/util/index.ts'
 import { buildApi } from '../api/support.ts'
 import type { FakePeer } from '../api/fake-peer.ts'
 
@@ -57,6 +58,8 @@ export interface InProcessOptions {
   /** Called when something is asked for at that terminal, with whether it is in raw mode by then. */
   readonly asked?: (raw: boolean) => void
   readonly env?: Readonly<Record<string, string>>
+  /** @default the system's */
+  readonly clock?: Clock
   /** Told what stdout has so far, at each write; sends signals. */
   readonly onOutput?: (text: string, send: (signal: Signal) => void) => void
 }
@@ -78,7 +81,7 @@ export async function call(argv: readonly string[], options: InProcessOptions = 
     stdout,
     stderr,
     env: options.env ?? {},
-    clock: systemClock(),
+    clock: options.clock ?? systemClock(),
     random: systemRandom(),
     self: [process.execPath, BIN],
     onSignal: (listener) => {

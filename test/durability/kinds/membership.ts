@@ -1,15 +1,23 @@
 /** The membership log of a home: founded, grown, shrunk, closed off by a checkpoint. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import {
   clusterPlaces,
   composeCheckpoint,
+  composeGenesis,
   composeRotate,
+  createCluster,
   foundClusterHome,
+  foundLog,
   identityOfSeed,
   leaveClusterHome,
   openClusterHome,
+  openLog,
+  openLogFile,
   readClusterPin,
+  sealEntry,
 } from '../../../src/trust/index.ts'
-import type { ClusterNeeds, Identity, OpenedCluster } from '../../../src/trust/index.ts'
+import type { ClusterNeeds, EntryBody, Identity, LogStore, OpenedCluster } from '../../../src/trust/index.ts'
 import { systemRandom } from '../../../src/util/index.ts'
 import type { Kind, Step } from '../kind.ts'
 
@@ -111,6 +119,63 @@ const membership: Kind = {
   unchecked: (path) => path === clusterPlaces('').invites,
 }
 
+/** What lies behind a checkpoint is packed with the change that makes it so, and a history that wins unpacks a part. */
+const packed: Kind = {
+  name: 'packed membership log',
+  async prepare(home) {
+    await mkdir(join(home, 'keys'), { recursive: true, mode: 0o700 })
+    const genesis = composeGenesis(needs, {
+      name: 'northwind',
+      root: identityNumber(2).id,
+      founder: { peer: needs.identity.id, name: 'a', site: '' },
+      threshold: { k: 1, n: 1 },
+    })
+    const store = openPacked(home)
+    foundLog(store, sealEntry(genesis, identityNumber(2), needs.identity))
+    store.close()
+  },
+  open(home) {
+    const store = openPacked(home)
+    const cluster = createCluster(needs, { store, log: openLog(store, store.hashAt(0)!) })
+    const to = (height: number, name: string, body: () => EntryBody): Step => ({
+      name: `${name} ${height}`,
+      run: once(
+        () => cluster.head.height >= height,
+        () => cluster.commit(body()),
+      ),
+    })
+    const rotate = (): EntryBody => composeRotate(needs, cluster.log.state)
+    const checkpoint = (): EntryBody => composeCheckpoint(needs, cluster.log.state)
+    return {
+      steps: [1, 2, 3, 4, 5, 6, 7].map((at) =>
+        at % 3 === 0 ? to(at, 'checkpoint', checkpoint) : to(at, 'rotate', rotate),
+      ),
+      state: () => shownLog(store),
+      close: () => cluster.close(),
+    }
+  },
+  read(home) {
+    const store = openPacked(home)
+    try {
+      const state = shownLog(store)
+      if (openLog(store, store.hashAt(0)!, { whole: true }).head.height !== state.height)
+        throw new Error('the log is cut off')
+      return state
+    } finally {
+      store.close()
+    }
+  },
+}
+
+/** Two entries a segment. */
+function openPacked(home: string): LogStore {
+  return openLogFile({ path: join(home, 'log.sqlite'), anchor: join(home, 'keys', 'log.anchor') }, needs.identity, 2)
+}
+
+function shownLog(store: LogStore): { readonly height: number; readonly read: number } {
+  return { height: store.size() - 1, read: store.read(0, 100).length }
+}
+
 /** A cluster that is left: its files are put aside, and the home belongs to none; then another is founded. */
 const leaving: Kind = {
   name: 'leaving a cluster',
@@ -138,4 +203,4 @@ const leaving: Kind = {
   isOpaque: true,
 }
 
-export const KINDS: readonly Kind[] = [membership, leaving]
+export const KINDS: readonly Kind[] = [membership, packed, leaving]
