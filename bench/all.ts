@@ -16,6 +16,7 @@ for (const file of readdirSync(own)
     'graph-cut.ts',
     'hop.ts',
     'import.ts',
+    'join.ts',
     'kernels.ts',
     'membership.ts',
     'net-channel.ts',

@@ -12,6 +12,8 @@ import { siteGates } from '../src/peer/site-gates.ts'
 import { Site } from '../src/peer/site.ts'
 import { createLogger, createTelemetry } from '../src/telemetry/index.ts'
 import {
+  CERTIFICATE_LIFETIME,
+  composeCertificates,
   composeGenesis,
   createCluster,
   foundLog,
@@ -73,6 +75,7 @@ async function checked(): Promise<number> {
     const store = memoryLogStore()
     const log = foundLog(store, sealEntry(genesis, rootKey, identity))
     const cluster = createCluster({ ...needs, identity }, { store, log })
+    cluster.commit(composeCertificates(needs, cluster.log.state, CERTIFICATE_LIFETIME.founded))
     for (const peer of [other, ...Array.from({ length: 99 }, () => newIdentity().id)])
       cluster.admit({ peer, name: '', role: 'member', site: '' })
     const defence = createDefence({ clock, telemetry, told: () => undefined })

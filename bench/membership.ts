@@ -28,6 +28,8 @@ import {
   openClusterHome,
   sealEntry,
   apply,
+  CERTIFICATE_LIFETIME,
+  composeCertificates,
 } from '../src/trust/index.ts'
 import type { Cluster, ClusterState, Entry, EntryBody, Identity } from '../src/trust/index.ts'
 import { systemClock, systemRandom } from '../src/util/index.ts'
@@ -70,14 +72,16 @@ function longLog(): { readonly all: Entry[]; readonly founder: Identity; readonl
     const next =
       all.length % 512 === 0
         ? composeCheckpoint(needs, state)
-        : inside.length < members
-          ? composeAdmit(
-              needs,
-              state,
-              { peer: newIdentity().id, name: 'somebody', role: 'member', site: 'somewhere' },
-              { inviter: founder.id, groupKey },
-            )
-          : revokeOf(state, inside.shift()!)
+        : all.length === 1
+          ? composeCertificates(needs, state, CERTIFICATE_LIFETIME.founded)
+          : inside.length < members
+            ? composeAdmit(
+                needs,
+                state,
+                { peer: newIdentity().id, name: 'somebody', role: 'member', site: 'somewhere' },
+                { inviter: founder.id, groupKey },
+              )
+            : revokeOf(state, inside.shift()!)
     const entry = sealEntry(next, founder)
     apply(state, entry)
     all.push(entry)
@@ -150,6 +154,8 @@ async function run(cluster: Cluster, identity: Identity): Promise<Peer> {
       cluster: {
         groupKeys: () => cluster.groupKeys(),
         head: () => cluster.head,
+        certificate: () => cluster.certificates.of(cluster.self)?.bytes,
+        certified: (peer, certificate) => spread.certified(peer, certificate),
         acquaint: (peer, head, open) => spread.acquaint(peer, head, open),
       },
       listen: ['/ip4/127.0.0.1/tcp/0'],
@@ -188,6 +194,7 @@ async function removal(): Promise<void> {
     founder,
   )
   const admin = createCluster({ ...needs, identity: founder }, { store, log: foundLog(store, genesis) })
+  admin.commit(composeCertificates(needs, admin.log.state, CERTIFICATE_LIFETIME.founded))
   const identities = Array.from({ length: peers + 2 }, () => newIdentity())
   for (const { id } of identities) admin.admit({ peer: id, name: '', role: 'member', site: '' })
   const copy = (identity: Identity): Cluster => {
