@@ -8,6 +8,9 @@
  *
  * Those that are let in at once shake hands one after another, with what is done for others in between: two hundred in a row
  * were a second in which nobody else was answered.
+ *
+ * While many are turned away it is a storm: who is in waits for no handshake of a stranger more often than once in a few tens of
+ * requests, and a newcomer waits some seconds longer.
  */
 import type { Telemetry } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -25,8 +28,17 @@ const MANY_A_SECOND = 2
 /** A newcomer tries at once, and after 1, 2, 4 and 8 seconds; there may be two at one address. */
 const FEW = 10
 const MINUTE_MS = 60_000
+/** In a storm all of these are so much less. */
+const STORM_SHARE = 1 / 4
+/** So many that were turned away of late are a storm; a second forgets `FORGOTTEN` of them. */
+const STORM = 40
+const FORGOTTEN = 10
+/** What is counted at most: a storm is over some seconds after its last. */
+const MOST_COUNTED = 2 * STORM
 /** From one handshake to the next while there are several: one costs 3 ms, so that they take less than half of a processor. */
 const TURN_MS = 8
+/** The same in a storm, of hosts that are not known: less than a tenth. */
+const STORM_TURN_MS = 32
 const KNOWN_MS = 24 * 3_600_000
 /** Hosts that are remembered, of each kind; those of the longest ago go first. */
 const MAX_HOSTS = 4_096
@@ -40,8 +52,8 @@ export interface Arrivals {
   knows(host: string): void
   /** One that arrived from this host is in: it has taken nothing. */
   letIn(host: string): void
-  /** When the next handshake may begin: now, or after those before it. */
-  turn(): Promise<void>
+  /** When the next handshake of somebody from this host may begin: now, or after those before it. */
+  turn(host: string): Promise<void>
 }
 
 export interface ArrivalsNeeds {
@@ -60,13 +72,24 @@ export function createArrivals({ clock, telemetry }: ArrivalsNeeds): Arrivals {
   const unknown = new Map<string, { from: number; count: number }>()
   const budget = (burst: number): Budget => ({ burst, left: burst, at: clock.now() })
   const [few, many] = [budget(BURST), budget(BURST)]
-  let nextTurn = -Infinity
+  const nextTurn = { known: -Infinity, unknown: -Infinity }
+  const refused = { count: 0, at: clock.now() }
+  /** Those that were turned away of late. */
+  const late = (): number => {
+    const now = clock.now()
+    refused.count = Math.max(0, refused.count - ((now - refused.at) / 1000) * FORGOTTEN)
+    refused.at = now
+    return refused.count
+  }
+  const isStorm = (): boolean => late() > STORM
   const take = (of: Budget, perSecond: number): boolean => {
     const now = clock.now()
-    of.left = Math.min(of.burst, of.left + ((now - of.at) / 1000) * perSecond)
+    const rate = isStorm() ? perSecond * STORM_SHARE : perSecond
+    of.left = Math.min(of.burst, of.left + ((now - of.at) / 1000) * rate)
     of.at = now
     if (of.left < 1) {
       telemetry?.count('arrivals_refused')
+      refused.count = Math.min(MOST_COUNTED, refused.count + 1)
       return false
     }
     of.left -= 1
@@ -100,10 +123,11 @@ export function createArrivals({ clock, telemetry }: ArrivalsNeeds): Arrivals {
       const own = knownNow(host)
       if (own !== undefined) own.left = Math.min(own.burst, own.left + 1)
     },
-    async turn() {
+    async turn(host) {
       const now = clock.now()
-      const at = Math.max(now, nextTurn)
-      nextTurn = at + TURN_MS
+      const kind = knownNow(host) === undefined ? 'unknown' : 'known'
+      const at = Math.max(now, nextTurn[kind])
+      nextTurn[kind] = at + (kind === 'unknown' && isStorm() ? STORM_TURN_MS : TURN_MS)
       if (at === now) return
       telemetry?.count('handshakes_queued')
       await clock.sleep(at - now)

@@ -20,6 +20,7 @@ import {
 } from './constants.ts'
 import type { Defence } from './defence.ts'
 import { createDoor } from './door.ts'
+import { UNKNOWN_HOST } from './doorstep.ts'
 import { ListenError, PortInUseError } from './errors.ts'
 import { weftNoise } from './noise.ts'
 import type { HandshakeNote } from './noise.ts'
@@ -95,7 +96,9 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
         return upgradedBy(tcp({ listenOpts })(components), upgrader)
       },
     ],
-    connectionEncrypters: [weftNoise({ ...init, turn: async () => init.arrivals?.turn() })],
+    connectionEncrypters: [
+      weftNoise({ ...init, turn: async (address) => init.arrivals?.turn(hostOf(`${address ?? ''}/`) ?? UNKNOWN_HOST) }),
+    ],
     streamMuxers: [
       sparedYamux({
         maxInboundStreams: MAX_STREAMS,

@@ -5,7 +5,13 @@
  */
 import { noise } from '@chainsafe/libp2p-noise'
 import type { NoiseComponents, NoiseExtensions } from '@chainsafe/libp2p-noise'
-import type { ConnectionEncrypter, MessageStream, SecuredConnection, SecureConnectionOptions } from '@libp2p/interface'
+import type {
+  ConnectionEncrypter,
+  MessageStream,
+  PrivateKey,
+  SecuredConnection,
+  SecureConnectionOptions,
+} from '@libp2p/interface'
 import { noiseCrypto } from './noise-crypto.ts'
 import type { NetworkSecrets } from './secrets.ts'
 
@@ -34,8 +40,8 @@ interface WeftNoiseInit {
   /** Fresh for each run, to tell ourselves from a copy of our identity. */
   readonly instance: Uint8Array
   note(note: HandshakeNote): void
-  /** Resolves when a handshake of somebody that came may begin. */
-  turn?(): Promise<void>
+  /** Resolves when a handshake of somebody that came from this address may begin. */
+  turn?(address: string | null): Promise<void>
 }
 
 type Encrypter = ConnectionEncrypter<NoiseExtensions>
@@ -48,7 +54,7 @@ export function weftNoise(init: WeftNoiseInit): (components: NoiseComponents) =>
     extensions: { webtransportCerthashes: [init.instance] },
   })
   return (components) => {
-    const encrypter = inner(components)
+    const encrypter = inner(withKey(components, signingOnce(components.privateKey)))
     const self = components.peerId.toString()
     const watch = async (
       direction: 'inbound' | 'outbound',
@@ -71,7 +77,7 @@ export function weftNoise(init: WeftNoiseInit): (components: NoiseComponents) =>
     return {
       protocol: encrypter.protocol,
       secureInbound: async (stream: MessageStream, options?: SecureConnectionOptions) => {
-        await init.turn?.()
+        await init.turn?.(addressOf(stream))
         return watch('inbound', stream, encrypter.secureInbound(stream, options))
       },
       secureOutbound: (stream: MessageStream, options?: SecureConnectionOptions) =>
@@ -79,6 +85,32 @@ export function weftNoise(init: WeftNoiseInit): (components: NoiseComponents) =>
       [Symbol.toStringTag]: 'weft-noise',
     } as Encrypter
   }
+}
+
+/**
+ * The key of noise is one for the life of this peer, and each handshake shows the same signature of it: made anew each time it was
+ * a fifth of what a handshake costs whoever is dialled.
+ */
+function signingOnce(key: PrivateKey): PrivateKey {
+  const made = new Map<string, ReturnType<PrivateKey['sign']>>()
+  const sign: PrivateKey['sign'] = (data, options) => {
+    const text = Buffer.from(data.subarray()).toString('latin1')
+    const known = made.get(text)
+    if (known !== undefined) return known
+    // one for each direction, were the text ever to differ
+    made.clear()
+    const signature = key.sign(data, options)
+    made.set(text, signature)
+    return signature
+  }
+  return new Proxy(key, { get: (of, name) => (name === 'sign' ? sign : Reflect.get(of, name, of)) as unknown })
+}
+
+/** libp2p's components are not all there yet when it asks for noise: each is looked up when it is used. */
+function withKey(components: NoiseComponents, privateKey: PrivateKey): NoiseComponents {
+  return new Proxy(components, {
+    get: (of, name) => (name === 'privateKey' ? privateKey : Reflect.get(of, name)) as unknown,
+  })
 }
 
 /**

@@ -20,16 +20,22 @@ const crowd = (hosts: number, times: number): string[] =>
   Array.from({ length: hosts * times }, (_, n) => `10.0.${n % hosts}.1`)
 
 describe('connections that begin', () => {
-  test('of hosts that come again and again are let in by the second, all of them together', async () => {
+  test('of hosts that come again and again are let in by the second, all of them together, and fewer in a storm', async () => {
     const clock = virtualClock()
     const arrivals = createArrivals({ clock })
     letIn(arrivals, crowd(100, 20))
-    let few = 0
-    for (let second = 0; second < 10; second++) {
-      await clock.advance(1_000)
-      few += letIn(arrivals, crowd(100, 5))
+    const inSeconds = async (seconds: number, times: number): Promise<number> => {
+      let few = 0
+      for (let second = 0; second < seconds; second++) {
+        await clock.advance(1_000)
+        few += letIn(arrivals, crowd(100, 1).slice(0, times))
+      }
+      return few
     }
-    expect(few).toBe(20)
+    expect(await inSeconds(10, 100)).toBe(5)
+    // some that come often are no storm
+    await inSeconds(20, 4)
+    expect(await inSeconds(10, 4)).toBe(20)
     // and a newcomer beside them is let in at once
     expect(letIn(arrivals, ['192.0.2.1', '192.0.2.1'])).toBe(2)
   })
@@ -55,7 +61,10 @@ describe('connections that begin', () => {
     expect(letIn(arrivals, often)).toBe(128)
     expect(counted).toEqual(Array.from({ length: 172 }, () => 'arrivals_refused'))
     await clock.advance(1_000)
-    expect(letIn(arrivals, often)).toBe(8)
+    expect(letIn(arrivals, often)).toBe(2)
+    // a storm is over some seconds after its last
+    await clock.advance(10_000)
+    expect(letIn(arrivals, often.slice(0, 80))).toBe(80)
     // whoever is let in has taken nothing; who is seen again gives nothing back, and nor does who is let in elsewhere
     for (let n = 0; n < 20; n++) {
       arrivals.knows('192.0.2.7')
@@ -74,7 +83,7 @@ describe('connections that begin', () => {
     const counted: string[] = []
     const arrivals = createArrivals({ clock, telemetry: { count: (name) => void counted.push(name) } })
     const begun: number[] = []
-    const come = (): void => void arrivals.turn().then(() => begun.push(clock.now()))
+    const come = (): void => void arrivals.turn('192.0.2.1').then(() => begun.push(clock.now()))
     const from = clock.now()
     for (let n = 0; n < 4; n++) come()
     await clock.advance(1_000)
@@ -82,6 +91,20 @@ describe('connections that begin', () => {
     await clock.advance(1_000)
     expect(begun.map((at) => at - from)).toEqual([0, 8, 16, 24, 1_000])
     expect(counted).toEqual(Array.from({ length: 3 }, () => 'handshakes_queued'))
+  })
+
+  test('in a storm leave more time between strangers, and none more before those of a known host', async () => {
+    const clock = virtualClock()
+    const arrivals = createArrivals({ clock })
+    arrivals.knows('192.0.2.7')
+    letIn(arrivals, crowd(200, 5))
+    const begun: Record<string, number[]> = { '192.0.2.7': [], '10.0.1.1': [] }
+    const from = clock.now()
+    for (let n = 0; n < 3; n++)
+      for (const [host, times] of Object.entries(begun))
+        void arrivals.turn(host).then(() => times.push(clock.now() - from))
+    await clock.advance(1_000)
+    expect(begun).toEqual({ '192.0.2.7': [0, 8, 16], '10.0.1.1': [0, 32, 64] })
   })
 
   test('by made-up hosts cost no memory', () => {
