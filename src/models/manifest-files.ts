@@ -62,7 +62,7 @@ export async function saveManifest(
   manifest: AnyManifest,
   options: { readonly force?: boolean } = {},
 ): Promise<void> {
-  await mkdir(directory, { recursive: true })
+  await mkdir(directory, { recursive: true, mode: 0o700 })
   if (options.force !== true) {
     const there = await loadManifest(directory, manifest.model).catch(() => null)
     if (there !== null && there.digest !== manifest.digest) {

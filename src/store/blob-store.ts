@@ -165,7 +165,7 @@ async function put(
   let bytes = 0
   try {
     if (source instanceof Uint8Array) await needRoom(layout.blobs, source.length)
-    const file = await createTemporary(layout.partial, 'put')
+    const file = await createTemporary(layout.partial, 'put', 0o600)
     try {
       const hasher = createChunkHasher()
       for await (const piece of pieces(source)) {
@@ -196,7 +196,7 @@ async function placeBlob(
   blob: TemporaryFile,
   hashes: Uint8Array,
 ): Promise<void> {
-  const sidecar = hashes.length > HASH_BYTES ? await createTemporary(layout.partial, 'hashes') : null
+  const sidecar = hashes.length > HASH_BYTES ? await createTemporary(layout.partial, 'hashes', 0o600) : null
   try {
     if (sidecar !== null) await writeAll(sidecar.handle, hashes, 0)
     await Promise.all([blob.handle.sync(), sidecar?.handle.sync()])

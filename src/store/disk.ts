@@ -123,6 +123,13 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
+interface AtomicOptions {
+  /** Exactly this one. @default 0600: what a home holds is its owner's */
+  readonly mode?: number
+  /** It is made for people to pass on: as their other files are. */
+  readonly exported?: boolean
+}
+
 /**
  * Replaces `path` by `bytes`, whole or not at all, durable when it returns.
  * @throws DiskFullError, StoreUnwritableError
@@ -130,12 +137,12 @@ export async function syncDirectory(directory: string): Promise<void> {
 export async function writeFileAtomic(
   path: string,
   bytes: Uint8Array | string,
-  options: { readonly mode?: number } = {},
+  options: AtomicOptions = {},
 ): Promise<void> {
   const content = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
   let file: TemporaryFile | undefined
   try {
-    file = await createTemporary(dirname(path), basename(path).slice(0, 100), options.mode)
+    file = await createTemporary(dirname(path), basename(path).slice(0, 100), options.mode ?? modeOf(options))
     // The umask takes bits from the mode of a new file; whoever names a mode wants exactly that one.
     if (options.mode !== undefined) await file.handle.chmod(options.mode)
     await writeAll(file.handle, content, 0)
@@ -145,6 +152,8 @@ export async function writeFileAtomic(
     throw await explainDisk(error, dirname(path), content.length)
   }
 }
+
+const modeOf = ({ exported = false }: AtomicOptions): number => (exported ? 0o666 : 0o600)
 
 /** A file's bytes, or one more than `most` of them: devices and pipes do not say how much they have. */
 export async function readAtMost(path: string, most: number): Promise<Buffer> {

@@ -23,7 +23,7 @@ export async function makeFolders(path: string, mode = 0o777): Promise<string | 
 }
 
 /** The same, for a folder of weft's own. @throws DiskFullError, StoreUnwritableError */
-export async function needFolders(path: string, mode?: number): Promise<void> {
+export async function needFolders(path: string, mode = 0o700): Promise<void> {
   try {
     await makeFolders(path, mode)
   } catch (error) {

@@ -9,7 +9,7 @@ const MARK = 'hold'
 /** @throws DiskFullError, StoreUnwritableError */
 export async function holdStore(layout: StoreLayout): Promise<() => Promise<void>> {
   try {
-    const mark = await createTemporary(layout.partial, MARK)
+    const mark = await createTemporary(layout.partial, MARK, 0o600)
     return () => mark.discard()
   } catch (error) {
     throw await explainDisk(error, layout.partial, 0)

@@ -37,8 +37,8 @@ const TRANSFER_DAYS = 7
 
 /** Makes the folders and removes what killed runs left: temporary files, sidecars without a blob, old transfers. */
 export async function prepareLayout(layout: StoreLayout): Promise<void> {
-  await mkdir(layout.blobs, { recursive: true })
-  await mkdir(layout.partial, { recursive: true })
+  await mkdir(layout.blobs, { recursive: true, mode: 0o700 })
+  await mkdir(layout.partial, { recursive: true, mode: 0o700 })
   await cleanFolder(layout.blobs)
   await cleanFolder(layout.partial)
   await cleanTransfers(layout.partial)
@@ -69,6 +69,6 @@ async function cleanTransfers(folder: string): Promise<void> {
 
 /** The folder that a blob goes into, durable before the blob is. */
 export async function makeFolder(layout: StoreLayout, address: BlobAddress): Promise<void> {
-  const made = await mkdir(layout.folder(address), { recursive: true })
+  const made = await mkdir(layout.folder(address), { recursive: true, mode: 0o700 })
   if (made !== undefined) await syncDirectory(layout.blobs)
 }

@@ -170,7 +170,7 @@ async function keepChunk(layout: StoreLayout, transfer: Transfer, index: number,
   if (present[index] === 1) return false
   try {
     // Opened for each chunk: a receiver that is dropped, not ended, then holds no handle.
-    const handle = await open(layout.transfer(address), constants.O_RDWR | constants.O_CREAT, 0o644)
+    const handle = await open(layout.transfer(address), constants.O_RDWR | constants.O_CREAT, 0o600)
     try {
       await writeAll(handle, bytes, index * CHUNK_BYTES)
     } finally {
@@ -194,7 +194,7 @@ async function finish(layout: StoreLayout, transfer: Transfer): Promise<void> {
   if (there?.size === transfer.bytes) return rm(layout.transfer(address), { force: true })
   try {
     await makeFolder(layout, address)
-    const handle = await open(layout.transfer(address), constants.O_RDWR | constants.O_CREAT, 0o644)
+    const handle = await open(layout.transfer(address), constants.O_RDWR | constants.O_CREAT, 0o600)
     try {
       await handle.sync()
     } finally {

@@ -56,7 +56,7 @@ async function exportResults(running: RunningJob, out: string): Promise<Exported
   const { own: _, ...results } = await resultsOf(running)
   await makeFolders(out)
   const name = 'analysis.json'
-  await writeFileAtomic(join(out, name), Buffer.from(`${JSON.stringify(results, null, 2)}\n`))
+  await writeFileAtomic(join(out, name), `${JSON.stringify(results, null, 2)}\n`, { exported: true })
   return { schema: 'weft.fed-export/1', job: running.folder.id, out, files: [name] }
 }
 
@@ -64,7 +64,7 @@ async function exportResults(running: RunningJob, out: string): Promise<Exported
 async function exportProofs({ transcripts, signed, folder, standing }: RunningJob, out: string): Promise<string[]> {
   const files: string[] = []
   const put = async (name: string, bytes: Uint8Array): Promise<void> => {
-    await writeFileAtomic(join(out, name), bytes)
+    await writeFileAtomic(join(out, name), bytes, { exported: true })
     files.push(name)
   }
   const copy = async (to: string, kept: readonly { readonly name: string; readonly path: string }[]): Promise<void> => {
@@ -106,7 +106,7 @@ async function exportModel(running: RunningJob, out: string): Promise<Exported> 
     files.push(name)
   }
   const put = async (name: string, value: object): Promise<void> => {
-    await writeFileAtomic(join(out, name), Buffer.from(`${JSON.stringify(value, null, 2)}\n`))
+    await writeFileAtomic(join(out, name), `${JSON.stringify(value, null, 2)}\n`, { exported: true })
     files.push(name)
   }
   await put('statistics.json', statisticsFile(pooled))

@@ -117,7 +117,8 @@ export async function simulateFederation(
     }
     const hash = Buffer.from(planHash(plan)).toString('hex')
     const result: SimulationResult = { schema: 'weft.fed-result/1', plan: hash, rounds, metrics: { sites } }
-    const put = (name: string, content: string | Uint8Array): Promise<void> => writeFileAtomic(join(out, name), content)
+    const put = (name: string, content: string | Uint8Array): Promise<void> =>
+      writeFileAtomic(join(out, name), content, { exported: true })
     await put('statistics.json', `${JSON.stringify(statisticsFile(state.pooled), null, 2)}\n`)
     await put('result.json', `${JSON.stringify(result, null, 2)}\n`)
     await put('curve.svg', curveSvg(plan.name, rounds))

@@ -220,7 +220,7 @@ export class LanguageTrainer implements LocalTrainer {
   /** In PEFT's layout. */
   async write(weights: Float32Array, folder: string): Promise<readonly string[]> {
     const { shape, model } = this.#base.manifest
-    await mkdir(folder, { recursive: true })
+    await mkdir(folder, { recursive: true, mode: 0o700 })
     await writeAdapter(folder, shape, model, asAdapter(this.#spec, this.#all(weights)))
     return [ADAPTER_FILES.config, ADAPTER_FILES.weights]
   }

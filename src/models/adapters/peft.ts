@@ -37,6 +37,7 @@ export async function writeAdapter(folder: string, shape: DecoderShape, base: st
   await writeFileAtomic(
     join(folder, ADAPTER_FILES.config),
     `${JSON.stringify(configOf(shape, base, adapter), null, 2)}\n`,
+    { exported: true },
   )
 }
 

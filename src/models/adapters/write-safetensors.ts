@@ -19,7 +19,7 @@ export async function writeSafetensors(
   tensors: readonly FiledTensor[],
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
-  await writeFileAtomic(path, safetensorsBytes(tensors, metadata))
+  await writeFileAtomic(path, safetensorsBytes(tensors, metadata), { exported: true })
 }
 
 export function safetensorsBytes(

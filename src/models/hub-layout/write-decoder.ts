@@ -43,8 +43,10 @@ export async function writeHubDecoder(
   })
   await makeFolders(folder)
   await writeSafetensors(join(folder, FILES.weights), filed, { format: 'pt' })
-  await writeFileAtomic(join(folder, FILES.tokenizer), `${JSON.stringify(byteTokenizer())}\n`)
-  await writeFileAtomic(join(folder, FILES.config), `${JSON.stringify(configOf(decoder), null, 2)}\n`)
+  await writeFileAtomic(join(folder, FILES.tokenizer), `${JSON.stringify(byteTokenizer())}\n`, { exported: true })
+  await writeFileAtomic(join(folder, FILES.config), `${JSON.stringify(configOf(decoder), null, 2)}\n`, {
+    exported: true,
+  })
   return [FILES.config, FILES.tokenizer, FILES.weights]
 }
 

@@ -49,7 +49,7 @@ export async function download(
   onProgress: ProgressListener,
   signal?: AbortSignal,
 ): Promise<string> {
-  await mkdir(needs.downloads, { recursive: true })
+  await mkdir(needs.downloads, { recursive: true, mode: 0o700 })
   const target = request.target ?? join(needs.downloads, `${downloadKey(request.url.href)}.model`)
   if ((await stat(target).catch(() => null)) !== null) return target
   let moved = false
@@ -138,7 +138,7 @@ async function receive(
   told: (done: number) => void,
   directory: string,
 ): Promise<number> {
-  const handle = await open(part, plan.from === 0 ? 'w' : 'r+')
+  const handle = await open(part, plan.from === 0 ? 'w' : 'r+', 0o600)
   let done = plan.from
   try {
     for await (const chunk of chunks) {

@@ -168,7 +168,7 @@ async function fetchOne(
     }
     case 'npm':
     case 'pypi': {
-      await mkdir(needs.downloads, { recursive: true })
+      await mkdir(needs.downloads, { recursive: true, mode: 0o700 })
       const folder = await mkdtemp(join(needs.downloads, `fetch-${process.pid}-`))
       try {
         const request = { ...source, source: label }

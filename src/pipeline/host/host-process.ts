@@ -7,6 +7,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { ChannelClosedError, channelToOwn } from '../../net/index.ts'
 import type { Channel, Frame } from '../../net/index.ts'
+import { makePrivate } from '../../util/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostLostError } from './host-errors.ts'
 import { endsFirst, oomKills } from './out-of-memory.ts'
@@ -52,6 +53,7 @@ export interface HostProcess {
 export type RunHostProcess = (needs: HostProcessNeeds, program: HostProgram) => HostProcess
 
 export function startHostProcess({ clock, codeCache }: HostProcessNeeds, program: HostProgram): HostProcess {
+  makePrivate(codeCache)
   const args = ['--disable-warning=ExperimentalWarning', program.path, ...(program.args ?? [])]
   const child = spawn(process.execPath, args, {
     stdio: [

@@ -76,7 +76,7 @@ async function opened(path: string, resume: boolean, left: () => void): Promise<
     work,
     isOld,
     async write(name, content) {
-      await writeFileAtomic(join(path, name), content)
+      await writeFileAtomic(join(path, name), content, { exported: true })
       isWritten = true
     },
     async close() {

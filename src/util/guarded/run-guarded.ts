@@ -7,6 +7,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import type { ErrorData } from '../../errors.ts'
 import type { Clock } from '../needs.ts'
+import { makePrivate } from '../private-folder.ts'
 import { LIFELINE_FD, MESSAGES_FD, OVER_MEMORY } from './protocol.ts'
 import type { GuardedLine } from './protocol.ts'
 
@@ -79,6 +80,7 @@ export async function runGuarded(
 }
 
 function start(init: GuardedInit): ChildProcess {
+  makePrivate(init.codeCache)
   const heap = Math.floor((init.memory * HEAP_SHARE) / 2 ** 20)
   const options = ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${heap}`]
   const child = spawn(process.execPath, [...options, init.program, String(init.memory)], {
