@@ -1,4 +1,5 @@
 /** What a peer says of itself in a greeting, and what it does when one that it does not know says that it has news. */
+import type { Clock } from '../util/index.ts'
 import { MAX_ADDRESSES } from './constants.ts'
 import type { About } from './hello.ts'
 import type { Link, LinksNeeds } from './links.ts'
@@ -6,14 +7,20 @@ import type { ClusterInit, NetworkInit } from './network-init.ts'
 import type { Channel } from './types.ts'
 
 /** To a peer that is not (yet) known in the cluster nothing is said but that there is one more run of weft. */
-export function aboutOf(init: NetworkInit, instance: Uint8Array, peer: string, addresses: readonly string[]): About {
+export function aboutOf(
+  init: NetworkInit,
+  self: { readonly instance: Uint8Array; readonly clock: Clock },
+  peer: string,
+  addresses: readonly string[],
+): About {
   const isKnown = init.cluster === undefined || init.membership.admits(peer, 'connect')
   return {
     software: init.version,
     name: isKnown ? init.name : '',
     network: isKnown ? init.networkName : '',
-    instance: Buffer.from(instance).toString('hex'),
+    instance: Buffer.from(self.instance).toString('hex'),
     epoch: isKnown ? init.membership.epoch : 0,
+    ...(isKnown && { clock: self.clock.wall() }),
     addresses: isKnown ? addresses.slice(0, MAX_ADDRESSES) : [],
     // whoever is not known here but knows this peer tells its own head, and is asked for what it knows
     ...(init.cluster === undefined || !isKnown ? {} : ofCluster(init.cluster)),

@@ -17,7 +17,7 @@ type Bytes = Uint8Array | Uint8ArrayList
  * Runs one side to its end: joined, or refused by either. While a person has to decide it waits; everything else has
  * a deadline. The stream is closed then.
  */
-export async function greet(clock: Clock, stream: Stream, init: HelloInit): Promise<void> {
+export async function greet(clock: Clock, stream: Stream, init: Omit<HelloInit, 'now'>): Promise<void> {
   let cancel = clock.after(HELLO_WAIT_MS, () => {
     stream.abort(new HelloFailedError(init.remote, `it said nothing for ${HELLO_WAIT_MS / 1000} s`))
   })
@@ -27,6 +27,7 @@ export async function greet(clock: Clock, stream: Stream, init: HelloInit): Prom
   }
   const watched: HelloInit = {
     ...init,
+    now: () => clock.now(),
     decision: () => {
       waitForPerson()
       return init.decision()

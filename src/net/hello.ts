@@ -32,6 +32,8 @@ export interface Versions {
 }
 
 const MAX_CERTIFICATE_BYTES = 2_048
+/** The last moment that a date can have. */
+const MAX_CLOCK_MS = 8.64e15
 
 const text = (limit: number): z.ZodType<string> => z.string().max(limit).transform(cleanText)
 
@@ -49,6 +51,8 @@ const aboutSchema = z.object({
   instance: z.string().regex(/^[0-9a-f]{32}$/),
   epoch: z.int().min(0),
   addresses: z.array(z.string().max(MAX_ADDRESS_LENGTH)).max(MAX_ADDRESSES),
+  /** Milliseconds since 1970, as its machine has it; for people, who would rather know that a clock is wrong. */
+  clock: z.number().min(0).max(MAX_CLOCK_MS).nullish(),
   /** In a cluster: the certificate of the one that greets. */
   certificate: z
     .instanceof(Uint8Array)
@@ -73,6 +77,8 @@ export interface HelloOutcome {
   readonly protocol: number
   /** The same on both sides and on no other connection. */
   readonly transcript: string
+  /** When it was heard, on the clock that never goes back. */
+  readonly heardAt: number
 }
 
 export interface HelloInit {
@@ -85,6 +91,8 @@ export interface HelloInit {
   readonly about: About
   /** As the listener: nothing is said of this peer to one that is turned away. */
   readonly veiled?: boolean
+  /** Milliseconds on the clock that never goes back. */
+  now(): number
   /** Our answer to who they are. */
   judge(outcome: HelloOutcome): Promise<Verdict>
   /** Asked once our answer was `pending`. */
@@ -124,7 +132,7 @@ export async function* converse(source: AsyncIterable<Frame>, init: HelloInit): 
     return
   }
   const about = parse(aboutSchema, typed(said, TYPE.about, init), init)
-  const outcome = { about, protocol, transcript: transcript.toString('hex') }
+  const outcome = { about, protocol, transcript: transcript.toString('hex'), heardAt: init.now() }
   const early = !dialler && init.veiled === true ? await init.judge(outcome) : undefined
   if (early?.verdict === 'refused') {
     yield message(TYPE.verdict, early)

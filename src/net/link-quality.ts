@@ -30,6 +30,8 @@ export interface LinkQuality {
   readonly jitter: number | null
   /** Share of the last heart-beats that were not answered in time; null until there was one. */
   readonly loss: number | null
+  /** Milliseconds by which its clock is ahead of this machine's, by what it said when it greeted; null where it said nothing. */
+  readonly ahead: number | null
 }
 
 /** Round trips of one connection: another one may go another way. */

@@ -26,7 +26,7 @@ export function isRelayed(link: Link): boolean {
 export function describeLink(
   link: Link,
   interfaces: readonly InterfaceChoice[],
-  { rtt, jitter, loss }: LinkQuality,
+  { rtt, jitter, loss, ahead }: LinkQuality,
 ): ConnectedPeer {
   const { about, protocol } = link.outcome!
   const addresses = dialAddresses(link, interfaces)
@@ -36,6 +36,7 @@ export function describeLink(
     rtt,
     jitter,
     loss,
+    ahead,
     relayed: isRelayed(link),
     version: about.software,
     name: about.name,

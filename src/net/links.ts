@@ -195,7 +195,7 @@ export class Links {
     }
   }
 
-  #conversation(link: LinkEntry): HelloInit {
+  #conversation(link: LinkEntry): Omit<HelloInit, 'now'> {
     const { admission, random } = this.#needs
     return {
       role: link.connection.direction === 'outbound' ? 'dialler' : 'listener',

@@ -297,7 +297,7 @@ class WeftNetwork implements Network {
         veiled: this.#init.cluster !== undefined,
         about: (peer) => {
           const addresses = [...(this.#discovery?.addresses() ?? []), ...this.#reach.view().circuits]
-          return aboutOf(this.#init, this.#instance, peer, addresses)
+          return aboutOf(this.#init, { instance: this.#instance, clock: this.#needs.clock }, peer, addresses)
         },
       },
     )

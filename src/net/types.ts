@@ -39,6 +39,8 @@ export interface ConnectedPeer {
   readonly jitter?: number | null
   /** Share of the last heart-beats that were not answered in time. */
   readonly loss?: number | null
+  /** Milliseconds by which its clock is ahead of this machine's. */
+  readonly ahead?: number | null
   /** Its frames go through a third peer. */
   readonly relayed?: boolean
   /** Software version that it named in the hello. */

@@ -79,7 +79,15 @@ export class Vitals {
       rtt: silent > this.#beats.patience(link.peer) ? Math.max(rtt ?? 0, silent) : rtt,
       jitter: vital?.trips.jitter ?? null,
       loss: this.#beats.loss(link.peer),
+      ahead: this.#ahead(link),
     }
+  }
+
+  /** Also where this machine's clock has been set since. */
+  #ahead({ outcome }: Link): number | null {
+    const { clock } = this.#needs
+    const said = outcome?.about.clock ?? null
+    return said === null ? null : said + (clock.now() - outcome!.heardAt) - clock.wall()
   }
 
   /** Whether the other end of a link still answers. */

@@ -61,6 +61,7 @@ export class LinkBook {
       path: peer.relayed === true ? 'relayed' : 'direct',
       jitter_ms: peer.jitter ?? null,
       loss: peer.loss ?? null,
+      clock_ahead_ms: rounded(peer.ahead ?? null),
       bandwidth:
         newest === null
           ? null

@@ -8,6 +8,8 @@ export interface LinkStatus {
   readonly jitter_ms: number | null
   /** Share of the last heart-beats that were not answered in time. */
   readonly loss: number | null
+  /** By which its clock is ahead of this machine's; null where it does not say. */
+  readonly clock_ahead_ms?: number | null
   readonly bandwidth: {
     /** Bytes a second that came from it, and that went to it. */
     readonly down: number | null

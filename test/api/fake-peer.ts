@@ -366,6 +366,7 @@ function fakeStatus(): PeerStatus {
       path: 'direct',
       jitter_ms: 0.05,
       loss: 0,
+      clock_ahead_ms: 12,
       bandwidth: { down: 1.1e8, up: null, from: 'transfer', age_s: 9 },
     },
   }

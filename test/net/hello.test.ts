@@ -37,6 +37,7 @@ function side(role: HelloInit['role'], change: Partial<HelloInit> = {}): Side {
       versions: { min: 1, max: 1 },
       proofKey: key(1),
       nonce: random.bytes(32),
+      now: () => 0,
       about: { software: '1', name: self, network: 'n', instance: 'ab'.repeat(16), epoch: 0, addresses: [] },
       judge: () => Promise.resolve({ verdict: 'welcome' }),
       decision: () => new Promise(() => undefined),

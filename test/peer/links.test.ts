@@ -51,6 +51,7 @@ describe('the book of links', () => {
       path: 'relayed',
       jitter_ms: null,
       loss: null,
+      clock_ahead_ms: null,
       bandwidth: null,
     })
   })

@@ -1,4 +1,4 @@
-/** Checks of the machine: runtime, engine, memory, disk, clock. */
+/** Checks of the machine: runtime, engine, memory, disk. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
@@ -17,8 +17,6 @@ const MEMORY_LOW = GIB / 2
 /** Weights, their pre-packed copies and the logs of one small model. */
 const DISK_LOW = 2 * GIB
 const DISK_EMPTY = GIB / 8
-/** Start of the year of this version: a clock before it is wrong. */
-const CLOCK_FLOOR = Date.UTC(2025, 0, 1)
 const ENGINE_MS = 20_000
 
 export const checkNode: Check = () => {
@@ -71,13 +69,6 @@ export const checkDisk: Check = async ({ home }) => {
   if (free < DISK_EMPTY) return [fail('disk', text, 'free some space, or move the home with --home')]
   if (free < DISK_LOW) return [warn('disk', text, 'models may not fit: free some space, or move the home with --home')]
   return [ok('disk', text)]
-}
-
-export const checkClock: Check = ({ io }) => {
-  const now = io.clock.wall()
-  const text = `clock says ${new Date(now).toISOString()}`
-  const wrong = fail('clock', text, 'set the clock, for example with timedatectl set-ntp true')
-  return Promise.resolve([now < CLOCK_FLOOR ? wrong : ok('clock', text)])
 }
 
 /** The nearest folder above that is there. */

@@ -17,6 +17,9 @@ import {
   readPolicyFile,
   standingPolicy,
 } from '../../trust/index.ts'
+import { shortId } from '../format.ts'
+import { printable } from '../text.ts'
+import { checkClock } from './clock.ts'
 import { fail, ok, warn } from './finding.ts'
 import type { Check } from './finding.ts'
 
@@ -25,6 +28,11 @@ const DAY_MS = 86_400_000
 const OLD_DAYS = 30
 /** Rules of the audit log are kept for six years where HIPAA asks for it; a disk that fills up ends that. */
 const MAX_AUDIT_BYTES = 1 << 30
+/** Of greetings between peers that speak no protocol in common. */
+const OTHER_PROTOCOL = 'WEFT-DSC-002'
+const ONE_VERSION = 'bring all peers to one version'
+/** One line each; weft peers bans has them all. */
+const MOST_BANS = 8
 
 export const checkModes: Check = async ({ home }) => {
   const keys = join(home, 'keys')
@@ -165,10 +173,27 @@ export const checkClone: Check = async ({ status }) => {
 export const checkVersions: Check = async ({ status }) => {
   if (status === null) return [ok('versions', 'no peer runs')]
   const own = status.peer.version
+  const apart = status.seen_not_joined.filter(({ code }) => code === OTHER_PROTOCOL)
+  if (apart.length > 0)
+    return apart.map(({ id, address, why }) => {
+      const who = id === null ? (address ?? 'somebody') : shortId(id)
+      return warn('versions', `${printable(who)} speaks no protocol of ours: ${printable(why)}`, ONE_VERSION)
+    })
   const others = status.peers.filter(({ state, version }) => state === 'connected' && version !== own)
   if (others.length === 0) return [ok('versions', `all connected peers run ${own}`)]
-  const names = others.map(({ name, version }) => `${name} ${version}`).join(', ')
-  return [warn('versions', `this peer runs ${own}, and ${names}`, 'bring all peers to one version')]
+  const names = others.map(({ name, version }) => `${printable(name)} ${printable(version)}`).join(', ')
+  return [warn('versions', `this peer runs ${own}, and ${names}`, ONE_VERSION)]
+}
+
+/** Who is kept out for a while, and why: an attack that goes on, or a peer of ours that is broken. */
+export const checkBans: Check = async ({ status }) => {
+  if (status === null) return [ok('bans', 'no peer runs')]
+  const bans = status.site?.bans ?? []
+  if (bans.length === 0) return [ok('bans', 'nobody is kept out')]
+  return bans.slice(0, MOST_BANS).map(({ subject, why, until }) => {
+    const what = `${printable(subject)} is kept out until ${new Date(until).toISOString()}: ${why}`
+    return warn('bans', what, 'weft peers bans; weft peers unban SUBJECT where it is one of yours')
+  })
 }
 
 /** Packages that run a script at their installation: none of ours but the runtime's own. */
@@ -197,5 +222,7 @@ export const SECURITY_CHECKS: readonly (readonly [string, Check])[] = [
   ['certificates', checkCertificates],
   ['identity', checkClone],
   ['versions', checkVersions],
+  ['clock', checkClock],
+  ['bans', checkBans],
   ['supply', checkSupply],
 ]
