@@ -12,7 +12,7 @@ export const SECURITY_HEADERS = {
 export function corsHeaders(origin: string): Record<string, string> {
   return {
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'x-weft-route, x-weft-request, retry-after',
+    'access-control-expose-headers': 'x-weft-route, x-weft-request, x-request-id, retry-after',
     vary: 'origin',
   }
 }

@@ -63,6 +63,7 @@ export async function buildServer(parts: ServerParts, place: Place): Promise<Htt
     },
   })
   addBodies(app, limits)
+  addIds(app, parts)
   if (place.kind === 'tcp') addGuards(app, parts, place.loopback)
   addAnswers(app, parts)
   addStrays(app)
@@ -124,6 +125,13 @@ function addBodies(app: FastifyInstance, limits: ApiLimits): void {
   })
 }
 
+/** First of all hooks: whoever is refused has a number to ask by as well. OpenAI's clients show it. */
+function addIds(app: FastifyInstance, { openAi }: ServerParts): void {
+  app.addHook('onRequest', async (_request, reply) => {
+    void reply.header('x-request-id', `req_${openAi.id()}`)
+  })
+}
+
 /** Runs before routing is known to have found anything, so that unknown paths are guarded alike. */
 function addGuards(app: FastifyInstance, parts: ServerParts, loopback: boolean): void {
   const init = { loopback, hosts: parts.init.hosts ?? [], cors: parts.init.cors ?? [] }
@@ -173,7 +181,8 @@ function addAnswers(app: FastifyInstance, parts: ServerParts): void {
     const status = reply.raw.statusCode
     telemetry.count('http_requests', 1, { route, status })
     const ms = Math.round(clock.now() - (began.get(request) ?? clock.now()))
-    logger.debug({ method: request.method, route, status, ms, address: request.ip }, 'answered')
+    const id = String(reply.getHeader('x-request-id'))
+    logger.debug({ id, method: request.method, route, status, ms, address: request.ip }, 'answered')
   })
   app.setErrorHandler((error, request, reply) =>
     answerError(

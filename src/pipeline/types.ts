@@ -125,6 +125,8 @@ export interface TokenLogprob {
 
 export interface GenerateStats {
   readonly prefill_tokens: number
+  /** Of these, those whose rows all stages had of an earlier text: nobody computed them. */
+  readonly cached_tokens: number
   readonly decode_tokens: number
   readonly prefill_ms: number
   readonly decode_ms: number

@@ -234,6 +234,7 @@ function step(done: number): Progress {
 function stats(tokens: number): GenerateStats {
   return {
     prefill_tokens: 3,
+    cached_tokens: 2,
     decode_tokens: tokens,
     prefill_ms: 1,
     decode_ms: 2,

@@ -125,7 +125,12 @@ describe("OpenAI's own client: chat", () => {
     const answer = await client.chat.completions.create({ model: MODEL, messages, n: 3, seed: 40 })
     expect(answer.choices.map((choice) => choice.index)).toEqual([0, 1, 2])
     expect(running.peer.requests.map((request) => request.sampling.seed)).toEqual([40, 41, 42])
-    expect(answer.usage).toMatchObject({ prompt_tokens: 3, completion_tokens: 18 })
+    // a prompt is counted once, and what was there of it before as well
+    expect(answer.usage).toMatchObject({
+      prompt_tokens: 3,
+      completion_tokens: 18,
+      prompt_tokens_details: { cached_tokens: 2 },
+    })
     const chunks = await Array.fromAsync(
       await client.chat.completions.create({ model: MODEL, messages, n: 2, stream: true }),
     )

@@ -30,6 +30,7 @@ describe('prefixes that were here before', () => {
     expect(hits(first)).toBe(0)
     // Whole runs of 16 rows.
     expect(hits(second)).toBe(288)
+    expect([first, second].map(({ end }) => end?.stats.cached_tokens)).toEqual([0, 288])
     expect(first.ids).toEqual((await alone(ask(5, 6, 7))).ids)
     expect(second.ids).toEqual((await alone(ask(8, 9))).ids)
     const before = await counter(b, 'rows')

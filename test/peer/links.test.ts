@@ -194,6 +194,7 @@ describe('a peer that claims to be fast', () => {
 describe('an answer that is watched', () => {
   const stats = (changes: Partial<GenerateStats>): GenerateStats => ({
     prefill_tokens: 3,
+    cached_tokens: 0,
     decode_tokens: 20,
     prefill_ms: 1,
     decode_ms: 2,

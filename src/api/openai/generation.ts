@@ -99,7 +99,8 @@ async function generateAll(
   shape: GenerationShape,
   meter: Meter,
 ): Promise<unknown> {
-  const state: Progress = { request: null, route: [], stats: [], promptTokens: 0, completionTokens: 0, begun: false }
+  const counted = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 }
+  const state: Progress = { request: null, route: [], stats: [], ...counted, begun: false }
   const finished: Finished[] = []
   for (const [index, request] of plan.requests.entries()) {
     const choice = createChoice(needs, exchange, plan, shape, meter, { index, request, state })
@@ -114,7 +115,7 @@ async function generateAll(
     }
     finished.push(choice.finished())
   }
-  const usage = usageOf(state.promptTokens, state.completionTokens)
+  const usage = usageOf(state)
   if (!plan.stream) return shape.whole(finished, usage, extensionOf(state))
   const writer = exchange.stream('sse')
   if (plan.includeUsage) await writer.write(sse(shape.chunkUsage(usage)))
@@ -151,6 +152,7 @@ interface Progress {
   route: readonly RouteHop[]
   stats: GenerateStats[]
   promptTokens: number
+  cachedTokens: number
   completionTokens: number
   begun: boolean
 }
@@ -209,6 +211,8 @@ function createChoice(
     // What was held back as the possible beginning of a stop string, and was none.
     if (event.text.length > sent.length && event.text.startsWith(sent))
       await addText({ text: event.text.slice(sent.length), offset: sent.length, token: null, top: [] })
+    // Further choices of a prompt find what the first has computed: OpenAI counts a prompt once.
+    if (index % plan.choicesPerPrompt === 0) state.cachedTokens += event.stats.cached_tokens
     state.completionTokens += event.ids.length
     state.stats.push(event.stats)
     result = { text: event.text, finish: event.finish, pieces }

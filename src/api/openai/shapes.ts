@@ -6,6 +6,8 @@ export interface Usage {
   readonly prompt_tokens: number
   readonly completion_tokens: number
   readonly total_tokens: number
+  /** Tokens of the prompt whose rows all stages had of an earlier text. */
+  readonly prompt_tokens_details: { readonly cached_tokens: number }
 }
 
 /** Ours, beside OpenAI's fields. */
@@ -40,11 +42,18 @@ export interface CompletionLogprobs {
   readonly text_offset: readonly number[]
 }
 
-export function usageOf(promptTokens: number, completionTokens: number): Usage {
+export interface Counted {
+  readonly promptTokens: number
+  readonly cachedTokens: number
+  readonly completionTokens: number
+}
+
+export function usageOf({ promptTokens, cachedTokens, completionTokens }: Counted): Usage {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
   }
 }
 

@@ -78,6 +78,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
     },
   })
   try {
+    const cached = Math.max(0, (session.reused?.found ?? 0) - virtual)
     yield { type: 'start', prompt_ids: promptIds, route: session.hops }
     let first: TokenArrival | undefined
     for await (const step of prefill(session, ids, rows)) {
@@ -85,7 +86,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
       else if (!('takenTo' in step)) yield routeEvent(step)
       else yield { type: 'prefill', done: step.takenTo, total: ids.length }
     }
-    timings.prefilled(ids.length, session.hops.length)
+    timings.prefilled({ tokens: ids.length, cached }, session.hops.length)
     yield* decode(needs, init, session, timings, first!, limit)
   } finally {
     session.close()

@@ -104,7 +104,7 @@ export class Giving {
   }
 
   get reused(): Reused {
-    return { sent: this.first.rows, taken: this.#held.at(-1)! }
+    return { sent: this.first.rows, taken: this.#held.at(-1)!, found: this.found }
   }
 
   /** Rows of the prompt that nobody had to compute. */

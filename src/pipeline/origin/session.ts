@@ -52,6 +52,8 @@ export interface Reused {
   readonly sent: number
   /** What the last hop has: it answers of rows from this one on. */
   readonly taken: number
+  /** What all hops have: so many rows nobody has to compute. */
+  readonly found: number
 }
 
 export interface OriginSession {

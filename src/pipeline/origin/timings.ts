@@ -2,13 +2,18 @@
 import type { Clock } from '../../util/index.ts'
 import type { GenerateStats } from '../types.ts'
 
+interface Prompt {
+  readonly tokens: number
+  readonly cached: number
+}
+
 export class Timings {
   readonly #clock: Clock
   readonly #before: Readonly<Record<string, number>>
   readonly #started: number
   #hops = 1
   #prefillEnd = 0
-  #prompt = 0
+  #prompt: Prompt = { tokens: 0, cached: 0 }
   #last = 0
   readonly #steps: number[] = []
   /** Tokens of the last step that are still to be told of. */
@@ -23,8 +28,8 @@ export class Timings {
   }
 
   /** The first token is here, over so many hops. */
-  prefilled(promptTokens: number, hops: number): void {
-    this.#prompt = promptTokens
+  prefilled(prompt: Prompt, hops: number): void {
+    this.#prompt = prompt
     this.#hops = hops
     this.#prefillEnd = this.#last = this.#clock.now()
   }
@@ -50,7 +55,8 @@ export class Timings {
     const decodeMs = this.#last - this.#prefillEnd
     const prefillMs = this.#prefillEnd - this.#started
     return {
-      prefill_tokens: this.#prompt,
+      prefill_tokens: this.#prompt.tokens,
+      cached_tokens: this.#prompt.cached,
       decode_tokens: tokens,
       prefill_ms: prefillMs,
       decode_ms: decodeMs,
