@@ -4,7 +4,8 @@ import { createApi, PortInUseError } from '../api/index.ts'
 import type { Api } from '../api/index.ts'
 import { auditedCall, BatchStore, Journal, runPeer, VERSION } from '../peer/index.ts'
 import type { HomePaths, JournalNeeds, Peer } from '../peer/index.ts'
-import { createApiKeys } from '../trust/index.ts'
+import { createApiKeys, createAtRest } from '../trust/index.ts'
+import type { AtRest } from '../trust/index.ts'
 import { systemRandom } from '../util/index.ts'
 import type { Logger } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -19,10 +20,11 @@ const CLOSE_DRAIN_MS = 1_000
 /** Resolves when the peer listens, its socket answers, and what it was asked to serve can be served. */
 export async function startPeer(_context: CommandContext, init: UpInit, signal: AbortSignal): Promise<Peer> {
   const { http, httpHosts = [], cors = [], journal: wanted = false, ...rest } = init
-  const { peer, paths, clock, telemetry, logger, site } = await runPeer(rest, signal)
+  const { peer, paths, clock, telemetry, logger, site, identity } = await runPeer(rest, signal)
   const keys = createApiKeys({ clock, random: systemRandom() }, { directory: paths.keys })
-  const journal = await openJournal({ clock, log: (line) => logger.warn({}, line) }, paths, wanted)
-  const batches = openBatches(clock, join(paths.state, 'batches.sqlite'), logger)
+  const atRest = createAtRest(identity, systemRandom())
+  const journal = await openJournal({ clock, atRest, log: (line) => logger.warn({}, line) }, paths, wanted)
+  const batches = openBatches(clock, join(paths.state, 'batches.sqlite'), logger, atRest)
   const api = createApi(
     {
       peer,
@@ -55,9 +57,9 @@ export async function startPeer(_context: CommandContext, init: UpInit, signal: 
 }
 
 /** Undefined: the file is damaged. The peer serves all else, and nothing of the file is lost. */
-function openBatches(clock: Clock, path: string, logger: Logger): BatchStore | undefined {
+function openBatches(clock: Clock, path: string, logger: Logger, atRest: AtRest): BatchStore | undefined {
   try {
-    return new BatchStore(clock, path)
+    return new BatchStore(clock, path, undefined, atRest)
   } catch (error) {
     logger.error({ err: error, path }, 'batches cannot be opened: none are taken until this file is moved away')
     return undefined

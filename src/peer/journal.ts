@@ -1,13 +1,14 @@
 /**
  * Requests of streamed answers on the disk, so that a client can come back for its answer after this peer was started
- * again: `weft up --journal`. Prompts lie there in plain text, for their owner alone, until the answer is complete and
- * its client has had time to miss nothing; never longer than a day.
+ * again: `weft up --journal`. They lie there sealed by the identity of this peer, until the answer is complete and its client
+ * has had time to miss nothing; never longer than a day.
  */
 import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from '../store/index.ts'
+import type { AtRest } from '../trust/index.ts'
 import type { CancelTimer, Clock } from '../util/index.ts'
 
 /** The route that a client comes back by has to be the one that it came by. */
@@ -51,6 +52,8 @@ const schema = z.strictObject({
 
 /** A body has 1 MiB at most; escaped twice it may be some times as long. */
 const MAX_BYTES = 8 << 20
+const sealedSchema = z.strictObject({ schema: z.literal('weft.journal/2'), sealed: z.base64().max(MAX_BYTES) })
+
 /** More than may be under way in a few lives of a process; the oldest go. */
 const MAX_ENTRIES = 2_048
 const DAY_MS = 86_400_000
@@ -59,6 +62,7 @@ const NAME = /^([\w-]{22})\.json$/
 
 export interface JournalNeeds {
   readonly clock: Clock
+  readonly atRest: AtRest
   log(line: string): void
 }
 
@@ -90,10 +94,13 @@ export class Journal implements StreamJournal {
   }
 
   async write(entry: JournalEntry): Promise<void> {
-    const text = JSON.stringify({ schema: 'weft.journal/1', ...entry })
+    const { request } = entry
+    const plain = Buffer.from(JSON.stringify({ schema: 'weft.journal/1', ...entry }))
+    const sealed = this.#needs.atRest.seal(request, plain).toString('base64')
+    const text = JSON.stringify({ schema: 'weft.journal/2', sealed })
     await this.#guard('a request was not written', async () => {
       if (Buffer.byteLength(text) > MAX_BYTES) throw new Error('it is too long')
-      await writeFileAtomic(this.#path(entry.request), text, { mode: 0o600 })
+      await writeFileAtomic(this.#path(request), text, { mode: 0o600 })
     })
   }
 
@@ -101,10 +108,17 @@ export class Journal implements StreamJournal {
     return this.#guard(`the entry ${request} is passed over`, async () => {
       const text = await this.#text(this.#path(request))
       if (text === undefined) return undefined
-      const { schema: _, ...entry } = parse(text)
+      const { schema: _, ...entry } = parse(schema, this.#opened(request, text))
       if (entry.request !== request) throw new Error('it is of another request')
       return entry
     })
+  }
+
+  /** @throws Error where it is not sealed for this place by this peer */
+  #opened(request: string, text: string): string {
+    const opened = this.#needs.atRest.open(request, Buffer.from(parse(sealedSchema, text).sealed, 'base64'))
+    if (opened === undefined) throw new Error('it was sealed by another peer, or changed since')
+    return opened.toString('utf8')
   }
 
   async remove(request: string): Promise<void> {
@@ -182,14 +196,14 @@ export class Journal implements StreamJournal {
 }
 
 /** Its own message would quote a prompt. */
-function parse(text: string): z.output<typeof schema> {
+function parse<Value>(of: z.ZodType<Value>, text: string): Value {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch {
     throw new Error('it is no JSON')
   }
-  const result = schema.safeParse(value)
+  const result = of.safeParse(value)
   if (!result.success) throw new Error(`it is no entry at ${result.error.issues[0]?.path.join('.') ?? ''}`)
   return result.data
 }

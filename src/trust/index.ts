@@ -1,4 +1,6 @@
 /** Identity and keys. */
+export { createAtRest, SEAL_BYTES } from './at-rest.ts'
+export type { AtRest } from './at-rest.ts'
 export {
   DamagedKeyFileError,
   KeyFileAccessError,

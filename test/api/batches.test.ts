@@ -1,11 +1,14 @@
 /** Files and batches over the real server, as OpenAI's clients use them, before and after a restart. */
 import { execFileSync } from 'node:child_process'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BatchStore } from '../../src/peer/index.ts'
-import { systemClock } from '../../src/util/index.ts'
+import { createAtRest, newIdentity } from '../../src/trust/index.ts'
+import type { AtRest } from '../../src/trust/index.ts'
+import { systemClock, systemRandom } from '../../src/util/index.ts'
+import { found } from '../integration/canaries.ts'
 import { MODEL } from './fake-peer.ts'
 import { failure, KEY, post, READ_KEY, request, start, until } from './support.ts'
 import type { Running, StartOptions } from './support.ts'
@@ -25,9 +28,10 @@ let store: BatchStore
 let wall: number
 
 const clock = { ...systemClock(), wall: () => wall }
+const atRest = createAtRest(newIdentity(), systemRandom())
 
-async function begin(options: StartOptions = {}): Promise<void> {
-  store = new BatchStore(clock, join(directory, 'batches.sqlite'))
+async function begin(options: StartOptions = {}, seals: AtRest | null = atRest): Promise<void> {
+  store = new BatchStore(clock, join(directory, 'batches.sqlite'), undefined, seals ?? undefined)
   running = await start({ ...options, clock, needs: { ...options.needs, batches: store } })
   await running.api.listenSocket(join(directory, 'socket'))
 }
@@ -350,6 +354,33 @@ it('old batches and files go after a month', async () => {
   store.sweep()
   expect((await fetch(`${running.url}/v1/batches/${batch.id}`)).status).toBe(404)
   expect(await get<{ data: unknown[] }>('/v1/files')).toMatchObject({ data: [] })
+})
+
+it('nothing of prompts and answers can be read on the disk without the identity of the peer', async () => {
+  const prompt = 'the marbled newt of Ostrava'
+  const ask = (): Promise<BatchAnswer> => submit(line('q', { messages: [{ role: 'user', content: prompt }] }))
+  const batch = await finished((await ask()).id)
+  const [answered] = await output(batch.output_file_id)
+  const text = (answered!.response.body as { choices: [{ message: { content: string } }] }).choices[0].message.content
+  const path = join(directory, 'batches.sqlite')
+  expect(found([await readFile(path)], { prompt, answer: text })).toEqual([])
+  const { data } = await get<{ data: { id: string; bytes: number }[] }>('/v1/files')
+  const sizeOf = (id: string): number => store.content('loopback', id)?.length ?? -1
+  expect(data.map(({ id }) => sizeOf(id))).toEqual(data.map(({ bytes }) => bytes))
+  // with another identity it is named damaged, and nothing is made up
+  await end()
+  await begin({}, createAtRest(newIdentity(), systemRandom()))
+  const refused = await fetch(`${running.url}/v1/files/${batch.input_file_id}/content`)
+  expect([refused.status, (await failure(refused)).weft.code]).toEqual([500, 'WEFT-API-047'])
+  // the control: written in clear, as it was before, all of it is found, and a store that seals reads it
+  await end()
+  await begin({}, null)
+  const plain = await finished((await ask()).id)
+  const hits = found([await readFile(path)], { prompt, answer: text })
+  expect(hits).toEqual(expect.arrayContaining(['answer: plain', 'prompt: plain']))
+  await end()
+  await begin()
+  expect((await output(plain.output_file_id))[0]!.response.status_code).toBe(200)
 })
 
 it('room on the disk is bounded, and so are batches that wait', async () => {

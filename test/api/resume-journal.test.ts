@@ -16,7 +16,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Journal } from '../../src/peer/index.ts'
 import type { JournalEntry, StreamJournal } from '../../src/peer/index.ts'
-import { systemClock } from '../../src/util/index.ts'
+import { createAtRest, newIdentity } from '../../src/trust/index.ts'
+import { systemClock, systemRandom } from '../../src/util/index.ts'
+import { found } from '../integration/canaries.ts'
 import { DIGEST, FakeError, fakeManifest, MODEL, PEER_LOST } from './fake-peer.ts'
 import { EVENTS, holdAt, numbersOf, readPart, TEXT, textOf, upTo } from './resume-support.ts'
 import type { Part } from './resume-support.ts'
@@ -26,6 +28,7 @@ import type { Running } from './support.ts'
 const CHAT = '/v1/chat/completions'
 const chat = { model: MODEL, messages: [{ role: 'user', content: 'the secret prompt' }], stream: true, temperature: 1 }
 
+const atRest = createAtRest(newIdentity(), systemRandom())
 let folder: string
 let log: string[]
 let running: Running
@@ -44,7 +47,7 @@ afterEach(async () => {
 
 /** A new process as far as it can be seen from outside: nothing is left of the old one but the folder. */
 async function startAgain(wrap: (journal: Journal) => StreamJournal = (journal) => journal): Promise<void> {
-  const journal = await Journal.open({ clock: systemClock(), log: (line) => void log.push(line) }, folder)
+  const journal = await Journal.open({ clock: systemClock(), atRest, log: (line) => void log.push(line) }, folder)
   opened.push(journal)
   running = await start({ needs: { journal: wrap(journal) } })
 }
@@ -84,6 +87,18 @@ describe('with a journal', () => {
     })
     expect(new Set(heads).size).toBe(1)
     expect(running.telemetry.counters()).toMatchObject({ journal_restored: 1, streams_resumed: 1, streams_orphaned: 0 })
+  })
+
+  test('nothing of the prompt can be read on the disk without the identity of the peer', async () => {
+    const { request } = await killed()
+    const text = readFileSync(join(folder, `${request}.json`))
+    const prompt = 'the secret prompt'
+    expect(found([text], { prompt, route: 'chat' })).toEqual([])
+    const { sealed } = JSON.parse(text.toString('utf8')) as { sealed: string }
+    const bytes = Buffer.from(sealed, 'base64')
+    expect(found([bytes], { prompt })).toEqual([])
+    // the control: with it all of it is there
+    expect(found([atRest.open(request, bytes)!], { prompt })).toContain('prompt: plain')
   })
 
   test('also a second time, after another restart in the middle of that; and by GET', async () => {
@@ -182,19 +197,32 @@ describe('a journal that somebody has damaged', () => {
   test('is passed over with a line each, and the peer serves', async () => {
     const part = await killed()
     const path = join(folder, `${part.request}.json`)
-    const good = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+    const kept = JSON.parse(readFileSync(path, 'utf8')) as { sealed: string }
+    const good = JSON.parse(atRest.open(part.request, Buffer.from(kept.sealed, 'base64'))!.toString()) as Record<
+      string,
+      unknown
+    >
+    const sealed = (entry: object, place = part.request, by = atRest): string =>
+      JSON.stringify({ ...kept, sealed: by.seal(place, Buffer.from(JSON.stringify(entry))).toString('base64') })
+    const turned = Buffer.from(kept.sealed, 'base64')
+    turned[40]! ^= 1
     await startAgain()
     const bad: (string | Uint8Array)[] = [
       '',
       '{',
       new Uint8Array(4_096).fill(255),
       '['.repeat(1_000_000),
-      JSON.stringify({ ...good, route: '../x' }),
-      JSON.stringify({ ...good, request: 'A'.repeat(22) }),
-      JSON.stringify({ ...good, given: { seed: -1 } }),
-      JSON.stringify({ ...good, more: 1 }),
-      JSON.stringify({ ...good, schema: 'weft.journal/2' }),
-      `${JSON.stringify(good)}${' '.repeat(9 << 20)}`,
+      sealed({ ...good, route: '../x' }),
+      sealed({ ...good, request: 'A'.repeat(22) }),
+      sealed({ ...good, given: { seed: -1 } }),
+      sealed({ ...good, more: 1 }),
+      sealed({ ...good, schema: 'weft.journal/2' }),
+      // in clear, as it was before it was sealed; sealed for another place; by another peer; a bit that turned
+      JSON.stringify(good),
+      sealed(good, 'A'.repeat(22)),
+      sealed(good, part.request, createAtRest(newIdentity(), systemRandom())),
+      JSON.stringify({ ...kept, sealed: turned.toString('base64') }),
+      `${JSON.stringify(kept)}${' '.repeat(9 << 20)}`,
     ]
     for (const [index, bytes] of bad.entries()) {
       writeFileSync(path, bytes)
@@ -203,14 +231,14 @@ describe('a journal that somebody has damaged', () => {
     }
     expect(log.join('\n')).not.toContain('secret')
     for (const body of ['{', '['.repeat(99), '{"stream":true}', '{"__proto__":{}}']) {
-      writeFileSync(path, JSON.stringify({ ...good, body }))
+      writeFileSync(path, sealed({ ...good, body }))
       expect(await refused(part.last)).toMatch(/^400 WEFT-API-01[02]$/)
     }
     await rm(path)
     mkdirSync(path)
     expect(await refused(part.last)).toBe('404 WEFT-API-020')
     await rm(path, { recursive: true })
-    writeFileSync(join(folder, '..', 'elsewhere'), JSON.stringify(good))
+    writeFileSync(join(folder, '..', 'elsewhere'), JSON.stringify(kept))
     symlinkSync(join(folder, '..', 'elsewhere'), path)
     expect(await refused(part.last)).toBe('404 WEFT-API-020')
     expect(running.peer.requests.length).toBe(0)

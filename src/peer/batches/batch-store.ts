@@ -1,8 +1,10 @@
 /** Batches in one SQLite file of the home: a result is there whole or not at all, whenever the process or the power ends. */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import { diskTrouble, openDurableDatabase } from '../../store/index.ts'
+import type { AtRest } from '../../trust/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { BatchDamagedError, BatchDiskError, BatchRoomError } from './errors.ts'
+import { CONTENT_BYTES, SealBrokenError, SealedColumns, TEXT_BYTES } from './sealed-columns.ts'
 import type { Batch, BatchBook, BatchChange, BatchCounts, BatchFile, BatchResult } from './types.ts'
 
 /** Bytes of inputs and results together. */
@@ -34,13 +36,19 @@ export class BatchStore implements BatchBook {
   readonly #limits: BatchStoreLimits
   readonly #path: string
   readonly #database: DatabaseSync
+  readonly #sealed: SealedColumns
 
-  /** @throws BatchDiskError, BatchDamagedError */
+  /**
+   * @param atRest seals inputs and results. @default they lie in clear
+   * @throws BatchDiskError, BatchDamagedError
+   */
   constructor(
     clock: Pick<Clock, 'wall'>,
     path: string,
     limits: BatchStoreLimits = { bytes: MAX_STORED_BYTES, unfinished: MAX_UNFINISHED },
+    atRest?: AtRest,
   ) {
+    this.#sealed = new SealedColumns(atRest)
     this.#clock = clock
     this.#limits = limits
     this.#path = path
@@ -51,12 +59,13 @@ export class BatchStore implements BatchBook {
   addFile(owner: string, { id, filename, created }: BatchFile, content: Uint8Array): void {
     if (this.#stored() + content.length > this.#limits.bytes)
       throw new BatchRoomError(`files of batches take ${this.#limits.bytes} bytes at most`, this.#limits.bytes)
-    this.#run('INSERT INTO files VALUES (?, ?, ?, ?, ?)', id, owner, filename, created, content)
+    const sealed = this.#sealed.content(id, content)
+    this.#run('INSERT INTO files VALUES (?, ?, ?, ?, ?)', id, owner, filename, created, sealed)
   }
 
   files(owner: string): readonly BatchFile[] {
     const own = this.#all<FileRow>(
-      'SELECT id, filename, created, length(content) AS bytes FROM files WHERE owner = ? ORDER BY created DESC, id',
+      `SELECT id, filename, created, ${CONTENT_BYTES} AS bytes FROM files WHERE owner = ? ORDER BY created DESC, id`,
       owner,
     ).map(fileOf)
     const results = this.batches(owner).flatMap((batch) => [this.results(batch, true), this.results(batch, false)])
@@ -69,7 +78,7 @@ export class BatchStore implements BatchBook {
 
   content(owner: string, id: string): Uint8Array | undefined {
     const [row] = this.#all<{ content: Uint8Array }>('SELECT content FROM files WHERE owner = ? AND id = ?', owner, id)
-    if (row !== undefined) return row.content
+    if (row !== undefined) return this.#told(() => this.#sealed.openContent(id, row.content))
     for (const batch of this.batches(owner))
       for (const ok of [true, false]) {
         const found = this.results(batch, ok)
@@ -131,12 +140,18 @@ export class BatchStore implements BatchBook {
   }
 
   addResult(id: string, { line, ok, text }: BatchResult): void {
-    this.#run('INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)', id, line, Number(ok), text)
+    this.#run(
+      'INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)',
+      id,
+      line,
+      Number(ok),
+      this.#sealed.text(id, line, text),
+    )
   }
 
   results(batch: Batch, ok: boolean): { readonly file: BatchFile; readonly content: () => Uint8Array } | undefined {
     const [{ count, bytes }] = this.#all<{ count: number; bytes: number }>(
-      'SELECT count(*) AS count, coalesce(sum(octet_length(text) + 1), 0) AS bytes FROM results WHERE batch = ? AND ok = ?',
+      `SELECT count(*) AS count, coalesce(sum(${TEXT_BYTES} + 1), 0) AS bytes FROM results WHERE batch = ? AND ok = ?`,
       batch.id,
       Number(ok),
     ) as [{ count: number; bytes: number }]
@@ -154,12 +169,13 @@ export class BatchStore implements BatchBook {
   }
 
   #content(batch: string, ok: boolean): Uint8Array {
-    const rows = this.#all<{ text: string }>(
-      'SELECT text FROM results WHERE batch = ? AND ok = ? ORDER BY line',
+    const rows = this.#all<{ line: number; text: string }>(
+      'SELECT line, text FROM results WHERE batch = ? AND ok = ? ORDER BY line',
       batch,
       Number(ok),
     )
-    return Buffer.from(rows.map(({ text }) => `${text}\n`).join(''))
+    const texts = this.#told(() => rows.map(({ line, text }) => this.#sealed.openText(batch, line, text)))
+    return Buffer.from(texts.map((text) => `${text}\n`).join(''))
   }
 
   sweep(): void {
@@ -201,6 +217,7 @@ export class BatchStore implements BatchBook {
     try {
       return action()
     } catch (error) {
+      if (error instanceof SealBrokenError) throw new BatchDamagedError(this.#path, error.message, error)
       const trouble = diskTrouble(this.#path, error)
       if (trouble === undefined) throw error
       if (trouble.kind === 'damaged') throw new BatchDamagedError(this.#path, trouble.why, error)
