@@ -178,14 +178,44 @@ async function run(
   feeds: Readonly<Record<string, AnyTensor>>,
   fetches: readonly string[],
 ): Promise<Readonly<Record<string, AnyTensor>>> {
-  const inputs: Record<string, OrtTensor> = {}
+  const inputs = named<OrtTensor>()
   for (const [name, tensor] of Object.entries(feeds)) inputs[name] = toOrt(tensor)
-  const results = await session.run(inputs, fetches as string[]).catch((error: unknown) => {
+  const isPlain = !Object.hasOwn(inputs, PROTOTYPE) && !fetches.includes(PROTOTYPE)
+  const running = isPlain ? session.run(inputs, fetches as string[]) : runUnchecked(session, inputs, fetches)
+  const results = await running.catch((error: unknown) => {
     throw new EngineError('run', path, error, shapes(feeds))
   })
-  const outputs: Record<string, AnyTensor> = {}
+  const outputs = named<AnyTensor>()
   for (const name of fetches) outputs[name] = fromOrt(results[name]!)
   return outputs
+}
+
+/** A name like any other in a graph. In an object that has a prototype, what is set under it becomes the prototype. */
+const PROTOTYPE = '__proto__'
+
+function named<Value>(): Record<string, Value> {
+  return Object.create(null) as Record<string, Value>
+}
+
+/**
+ * Past `session.run`, which puts what is asked for into an object with a prototype. So does what it calls with the
+ * results, where a tensor of that name is found as the prototype then.
+ */
+async function runUnchecked(
+  session: ort.InferenceSession,
+  inputs: Record<string, OrtTensor>,
+  fetches: readonly string[],
+): Promise<Record<string, OrtTensor>> {
+  const { handler } = session as unknown as {
+    readonly handler: Pick<ort.InferenceSession, 'run'>
+  }
+  const wanted = named<null>()
+  for (const name of fetches) wanted[name] = null
+  const made = await handler.run(inputs, wanted, {})
+  const results = named<OrtTensor>()
+  for (const name of fetches)
+    results[name] = (name === PROTOTYPE ? Object.getPrototypeOf(made) : made[name]) as OrtTensor
+  return results
 }
 
 /**
