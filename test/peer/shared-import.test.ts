@@ -113,7 +113,8 @@ describe('a source that several peers want', () => {
       await world.end()
       // Longer than a peer waits by itself.
       world = createWorld({ delay: () => 1_500 })
-      peers = [await world.peer(), await world.peer(), await world.peer(), await world.peer()]
+      peers = []
+      while (peers.length < 10) peers.push(await world.peer())
       world.hub.connectAll()
       for (const { mesh, id } of peers) await mesh.publishProfile(profile(id.slice(-4)))
       await world.clock.advance(20_000)
