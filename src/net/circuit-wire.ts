@@ -19,6 +19,16 @@ export const knockSchema = z.object({ to: peerId })
 export const questionSchema = z.union([knockSchema, z.object({ from: peerId, newcomer: z.boolean().nullish() })])
 export const answerSchema = z.object({ ok: z.boolean(), why: z.string().max(128).nullish() })
 
+/** This machine, no machine, many machines: nobody is seen there, and nobody is to be sent there. */
+const NOBODYS = /^(0|127|22[4-9]|2[3-5]\d)\./
+
+/** A peer's own address as others see it, behind its translator. IPv4: what needs a hole is seldom anything else. */
+export const outerSchema = z.object({
+  host: z.ipv4().refine((host) => !NOBODYS.test(host)),
+  port: z.int().min(1).max(65_535),
+})
+export type Outer = z.infer<typeof outerSchema>
+
 /** What a relay says to the far end. */
 export type CircuitArrival = Extract<z.infer<typeof questionSchema>, { from: string }>
 export type CircuitAnswer = z.infer<typeof answerSchema>
@@ -26,7 +36,7 @@ export type CircuitAnswer = z.infer<typeof answerSchema>
 export interface CircuitTalk {
   /** @throws what the stream or the schema says, or when nothing comes in time */
   hear<T>(schema: z.ZodType<T>): Promise<T>
-  say(message: z.infer<typeof questionSchema> | CircuitAnswer): Promise<void>
+  say(message: z.infer<typeof questionSchema> | CircuitAnswer | Outer): Promise<void>
   /** The stream as it is after the talk: what follows is the circuit's. */
   bytes(): Stream
 }

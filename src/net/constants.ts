@@ -178,6 +178,8 @@ export interface PathTimes {
   /** Before the first try to return to a direct way, and between the last ones. */
   readonly firstReturn: number
   readonly lastReturn: number
+  /** What the addresses of a peer get before it is met between translators. */
+  readonly punch: number
   /** A relayed connection that a direct one has replaced ends when nothing was asked over it for this long, or at last. */
   readonly quiet: number
   readonly drain: number
@@ -193,6 +195,7 @@ export const PATH_TIMES: PathTimes = {
   patience: WATCHED_WAIT_MS,
   firstReturn: 1_000,
   lastReturn: 30_000,
+  punch: 500,
   quiet: 10_000,
   drain: 5 * 60_000,
 }
@@ -202,3 +205,14 @@ export const LOOK_PER_LINK_MS = 15
 export const MOVED_WAIT_MS = 200
 /** And who does not answer in this after another connection to the same peer has. */
 export const BESIDE_WAIT_MS = 50
+
+/** In which two that know where the other is have met, or do not: a first packet that was lost goes again after a second. */
+export const PUNCH_WAIT_MS = 5_000
+export const PUNCH_TRY_MS = 2_000
+/** Ways past translators that are being made. */
+export const MAX_PUNCHES = 4
+/** How often one peer may ask for it; its own tries are further apart after the first two. */
+export const PUNCH_EVERY_MS = 1_000
+/** Translators that give each connection another port let nobody through, however often: so many times, and again much later. */
+export const PUNCHES_IN_VAIN = 3
+export const PUNCH_AGAIN_MS = 10 * 60_000

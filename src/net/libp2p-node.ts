@@ -1,8 +1,18 @@
 /** The libp2p node with weft's settings (shared/reference/libp2p.md, A5 and A10): TCP, noise, yamux, nothing that dials by itself. */
-import type { Libp2p, MultiaddrConnection, PrivateKey, Transport, Upgrader } from '@libp2p/interface'
+import type {
+  Connection,
+  DialTransportOptions,
+  Libp2p,
+  MultiaddrConnection,
+  PrivateKey,
+  Transport,
+  Upgrader,
+} from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import type { TCPSocketOptions } from '@libp2p/tcp'
+import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { onAbort } from '../util/index.ts'
 import type { Arrivals } from './arrivals.ts'
 import { hostOf, isAnyAddress, isCircuit, portOf } from './addresses.ts'
 import {
@@ -51,7 +61,16 @@ export interface RunningNode {
   readonly upgrader: Upgrader
   /** What is listened on, with the real ports. */
   readonly listening: readonly string[]
+  /** A connection that leaves from a port of this machine's, on which nothing listens. */
+  readonly from: DialFrom
 }
+
+/**
+ * @param address with the id of the peer
+ * @param isDialler false: both have dialled and met, and the other side speaks first
+ * @throws why there is no connection
+ */
+export type DialFrom = (address: string, port: number, isDialler: boolean, signal: AbortSignal) => Promise<Connection>
 
 /**
  * Starts on the addresses that were named, all of them; or on the default port, else on a free one. Null: on none.
@@ -69,7 +88,8 @@ export async function startNode(init: NodeInit, listen: readonly string[] | null
 
 async function start(init: NodeInit, listen: readonly string[]): Promise<RunningNode> {
   let upgrader: Upgrader
-  const libp2p = await create(init, listen, (found) => (upgrader = found))
+  let transport: Transport
+  const libp2p = await create(init, listen, (...found) => ([upgrader, transport] = found))
   init.prepare(libp2p)
   try {
     await libp2p.start()
@@ -78,10 +98,25 @@ async function start(init: NodeInit, listen: readonly string[]): Promise<Running
     throw explain(error as Error, listen)
   }
   const actual = libp2p.getMultiaddrs().map((one) => one.toString().replace(/\/p2p\/.*$/, ''))
-  return { libp2p, upgrader: upgrader!, listening: listen.map((one) => withRealPort(one, listen, actual)) }
+  const from: DialFrom = async (address, localPort, initiator, signal) => {
+    // libp2p gives all of these to Node's socket, which a signal destroys whenever it comes: also after the dial is over
+    const dialling = new AbortController()
+    const stop = onAbort(signal, (reason) => dialling.abort(reason))
+    try {
+      const options = { upgrader, signal: dialling.signal, initiator, localPort } as DialTransportOptions
+      return await transport.dial(multiaddr(address), options)
+    } finally {
+      stop()
+    }
+  }
+  return { libp2p, upgrader: upgrader!, listening: listen.map((one) => withRealPort(one, listen, actual)), from }
 }
 
-function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrader: Upgrader) => void): Promise<Libp2p> {
+function create(
+  init: NodeInit,
+  listen: readonly string[],
+  use: (upgrader: Upgrader, transport: Transport) => void,
+): Promise<Libp2p> {
   const door = createDoor((peer, connection) => init.keepsOut(peer, connection), init.defence, init.arrivals)
   // libp2p gives all of these to Node's server, and names a few
   const listenOpts = { blockList: door.step } as TCPSocketOptions
@@ -92,8 +127,9 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
     transports: [
       (components) => {
         const upgrader = cappedUpgrader(components.upgrader, (address) => flooded(address, init.defence))
-        useUpgrader(upgrader)
-        return upgradedBy(tcp({ listenOpts })(components), upgrader)
+        const transport = upgradedBy(tcp({ listenOpts })(components), upgrader)
+        use(upgrader, transport)
+        return transport
       },
     ],
     connectionEncrypters: [
@@ -130,9 +166,23 @@ function create(init: NodeInit, listen: readonly string[], useUpgrader: (upgrade
 /** libp2p hands its own upgrader to a transport with each call. */
 function upgradedBy(transport: Transport, upgrader: Upgrader): Transport {
   const [dial, createListener] = [transport.dial.bind(transport), transport.createListener.bind(transport)]
-  transport.dial = (address, options) => dial(address, { ...options, upgrader })
+  transport.dial = (address, options) =>
+    dial(address, { ...options, upgrader: isAnswering(options) ? answering(upgrader) : upgrader })
   transport.createListener = (options) => createListener({ ...options, upgrader })
   return transport
+}
+
+function isAnswering(options: object): boolean {
+  return 'initiator' in options && options.initiator === false
+}
+
+/** Of two that both have dialled one speaks first. Who is which the muxer reads from the socket, not from what it is told. */
+function answering(upgrader: Upgrader): Upgrader {
+  return {
+    ...upgrader,
+    upgradeOutbound: (connection, options) =>
+      upgrader.upgradeOutbound(Object.assign(connection, { direction: 'inbound' as const }), options),
+  }
 }
 
 /** Somebody has sent more than a handshake, and has not proven who it is. */

@@ -230,7 +230,7 @@ class WeftNetwork implements Network {
 
   #onJoined(link: Link): void {
     const first = this.#links.of(link.peer).filter((one) => one.state === 'joined').length === 1
-    const addresses = dialAddresses(link, this.interfaces())
+    const addresses = this.#reach.isPunched(link) ? [] : dialAddresses(link, this.interfaces())
     this.#vitals.begin(link)
     this.#refuser.book.forget(link.peer, addresses)
     this.#dialler.add('known', link.peer, addresses)
@@ -269,6 +269,7 @@ class WeftNetwork implements Network {
         ...this.#own,
         libp2p: () => this.#node.libp2p,
         upgrader: () => this.#node.upgrader,
+        from: () => this.#node.from,
         reacher: () => this.#reacher,
         dialler: () => this.#dialler,
         interfaces: () => this.interfaces(),

@@ -16,7 +16,9 @@ import type { Dialler } from './dialler.ts'
 import { dialAddresses, remoteAddress } from './link-view.ts'
 import type { Link, Links } from './links.ts'
 import type { NetworkInit } from './network-init.ts'
+import type { DialFrom } from './libp2p-node.ts'
 import { createPathKeeper } from './path-keeper.ts'
+import { createPunch, PUNCH_PROTOCOL, SEEN_PROTOCOL } from './punch.ts'
 import { createReachability, DIAL_BACK_PROTOCOL } from './reachability.ts'
 import { createRelayServer, RELAY_PROTOCOL, RELAY_PURPOSE } from './relay-server.ts'
 import type { Refuser } from './refuser.ts'
@@ -39,6 +41,7 @@ interface ReachNeeds {
   stopping(): boolean
   libp2p(): Libp2p
   upgrader(): Upgrader
+  from(): DialFrom
   reacher(): Reacher
   dialler(): Dialler
   interfaces(): readonly InterfaceChoice[]
@@ -58,6 +61,8 @@ export interface Reach {
   /** The membership has changed. */
   review(): void
   isTrial(connection: Connection): boolean
+  /** It was met at an address where nobody can dial it again. */
+  isPunched(link: Link): boolean
   view(): ReachView
   stop(): void
 }
@@ -99,10 +104,12 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
     wanted: () => reachability.state() === 'private',
     outside: (link) => reachability.outside(link),
   })
+  const times = { ...PATH_TIMES, ...init.pathTimes }
+  const punch = createPunch({ ...needs, addressOf })
   const known = (peer: string): readonly string[] => needs.dialler().addressesOf(peer)
   const paths = createPathKeeper({
     ...needs,
-    times: { ...PATH_TIMES, ...init.pathTimes },
+    times,
     answers: (link, wait) => {
       const late = new Promise<boolean>((resolve) => clock.after(wait, () => resolve(false)))
       return Promise.race([vitals.answers(link), late])
@@ -112,10 +119,13 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
       const hints = known(peer).filter(isCircuit)
       return (await circuits.reach(peer, hints, AbortSignal.timeout(DIAL_WAIT_MS))).joined
     },
-    dial: (peer) => {
+    dial: async (peer) => {
       const direct = known(peer).filter(isDirect)
       const addresses = direct.map((address) => withPeer(address, peer))
-      return needs.reacher().dialDirect(addresses, peer, AbortSignal.timeout(DIAL_WAIT_MS))
+      const dialled = needs.reacher().dialDirect(addresses, peer, AbortSignal.timeout(DIAL_WAIT_MS))
+      if (await Promise.race([dialled, clock.sleep(times.punch).then(() => false)])) return true
+      const isMet = !needs.stopping() && (await punch.through(peer, AbortSignal.timeout(DIAL_WAIT_MS)))
+      return isMet || (await dialled)
     },
     quietFor: (link) => serving.quietFor(link),
   })
@@ -144,6 +154,8 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
       serving.handleStreams(CIRCUIT_PROTOCOL, 'connect', (stream, link) => void circuits.serve(stream, link))
       if (init.cluster !== undefined)
         serving.handleStreams(KNOCK_PROTOCOL, 'knock', (stream, link) => void circuits.knocked(stream, link), 'asks')
+      serving.handleStreams(PUNCH_PROTOCOL, 'connect', (stream, link) => void punch.serve(stream, link))
+      serving.handleStreams(SEEN_PROTOCOL, 'connect', (stream, link) => void punch.seen(stream, link), 'asks')
       paths.start()
     },
     joined(link) {
@@ -159,7 +171,8 @@ export function createReach(needs: ReachNeeds, init: NetworkInit): Reach {
       paths.moved()
       reachability.forget()
     },
-    isTrial: (connection) => reachability.isTrial(connection),
+    isTrial: (connection) => reachability.isTrial(connection) || punch.isTrial(connection),
+    isPunched: (link) => punch.isPunched(link),
     view: () => ({
       reachability: reachability.state(),
       circuits: reservations.circuits().map((address) => withPeer(address, needs.self)),

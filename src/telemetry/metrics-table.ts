@@ -172,6 +172,10 @@ export const COUNTERS = {
   lanes_missed: { help: 'Channels that became an ordinary stream because no lane could be had.' },
   relayed_connections: { help: 'Connections to other peers that joined through a relay.' },
   direct_returns: { help: 'Direct connections that took over from a relayed one.' },
+  holes_punched: {
+    help: 'Direct connections between two peers that nobody can dial, which both have made at once, by what came of it.',
+    labels: { outcome: ['ok', 'failed'] },
+  },
   relay_reservations: { help: 'Places that this peer keeps as a relay for peers that cannot be dialled.' },
   relay_circuits: { help: 'Circuits that this peer has carried as a relay.' },
   relay_refused: { help: 'Places and circuits that this peer refused as a relay.' },

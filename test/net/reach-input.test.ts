@@ -2,7 +2,7 @@
 import { streamPair } from '@libp2p/utils'
 import { afterEach, describe, expect, test } from 'vitest'
 import { isCircuit, parseAddress, relayOf, withoutPeer } from '../../src/net/addresses.ts'
-import { answerSchema, CIRCUIT_PROTOCOL, questionSchema, talkOver } from '../../src/net/circuit-wire.ts'
+import { answerSchema, CIRCUIT_PROTOCOL, outerSchema, questionSchema, talkOver } from '../../src/net/circuit-wire.ts'
 import { MAX_CIRCUIT_MESSAGE } from '../../src/net/constants.ts'
 import { BadAddressError, encodeControl, frame } from '../../src/net/index.ts'
 import { newIdentity } from '../../src/trust/index.ts'
@@ -93,5 +93,27 @@ describe('the talk before a circuit', () => {
     }
     expect(await one.ping(relay.id, 10)).toBeGreaterThan(0)
     expect(relay.reach().relaying.circuits).toBe(0)
+  })
+})
+
+describe('where a peer is seen behind its translator', () => {
+  test.each([
+    ['127.0.0.1', 22],
+    ['0.0.0.0', 80],
+    ['224.0.0.251', 5353],
+    ['255.255.255.255', 9],
+    ['::1', 80],
+    ['relay.example', 80],
+    ['192.0.2.7', 0],
+    ['192.0.2.7', 65_536],
+    ['192.0.2.7', 80.5],
+    ['192.0.2.7/tcp/80', 80],
+  ])('is not %s with port %d: nobody is sent there', (host, port) => {
+    expect(outerSchema.safeParse({ host, port }).success).toBe(false)
+  })
+
+  test('is an address of the internet, or of a network at home', () => {
+    for (const host of ['192.0.2.7', '10.77.0.3', '223.255.0.1'])
+      expect(outerSchema.parse({ host, port: 40_000 })).toEqual({ host, port: 40_000 })
   })
 })
