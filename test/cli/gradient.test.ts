@@ -140,6 +140,43 @@ describe('weft vectors gradient', () => {
     expect([...((await readNpz(other.out)).get('w')!.data as Float32Array)]).toEqual([0, 0, 0])
   })
 
+  it('turns as often as the inputs make a loop that may end early, and no more than it may', async () => {
+    const body = graph({
+      name: 'body',
+      inputs: [value('i', [], 'int64'), value('c', [], 'bool'), { name: 'v', type: null }],
+      nodes: [
+        op('Add', 'v v', 'out'),
+        op('ReduceSum', 'out', 'total', { keepdims: 0 }),
+        op('Greater', 'total floor', 'more'),
+      ],
+      outputs: [value('more', [], 'bool'), { name: 'out', type: null }],
+    })
+    const turning: Model = {
+      ...linear,
+      graph: {
+        ...linear.graph,
+        nodes: [
+          op('MatMul', 'x w', 'y'),
+          node('Loop', ['most', 'yes', 'y'], ['z'], { body: { kind: 'graph', value: body } }),
+          op('ReduceSum', 'z', 'loss', { keepdims: 0 }),
+        ],
+        outputs: [{ name: 'loss', type: null }],
+        initializers: new Map([
+          ...linear.graph.initializers,
+          ['most', tensor('most', 'int64', [], BigInt64Array.of(4n))],
+          ['yes', tensor('yes', 'bool', [], Uint8Array.of(1))],
+          ['floor', tensor('floor', 'float32', [], Float32Array.of(-20))],
+        ]),
+      },
+    }
+    const small: AnyTensor = { ...x, data: (x.data as Float32Array).map((each) => each / 4) }
+    const [three, four] = [await run({ x }, 'loss', turning), await run({ x: small }, 'loss', turning)]
+    expect([three.status, four.status]).toEqual([0, 0])
+    // Sums of -8, -16 and -32: doubled three times. Of a quarter, four times.
+    expect([...((await readNpz(three.out)).get('w')!.data as Float32Array)]).toEqual([40, 56, 72])
+    expect([...((await readNpz(four.out)).get('w')!.data as Float32Array)]).toEqual([20, 28, 36])
+  })
+
   it('needs all four options', async () => {
     const { status, stderr } = await call(['vectors', 'gradient', '--in', 'model.onnx'])
     expect([status, stderr]).toEqual([2, expect.stringContaining('--inputs')])
