@@ -13,11 +13,11 @@ import { createSeeded } from '../src/data/index.ts'
 import {
   checkFedPlan,
   FIRST_STATE,
+  keyedWords,
   openTrainer,
   readFedData,
   RoundMath,
   Site,
-  wordsFrom,
 } from '../src/federated/index.ts'
 import type { FedPlan, FedState, LocalTrainer, TrainerNeeds } from '../src/federated/index.ts'
 import { createOrtEngine } from '../src/onnx/index.ts'
@@ -150,11 +150,7 @@ async function measured(name: string, one: Case, base?: TrainerNeeds['base']): P
     return openTrainer(needs, plan, read).then((trainer) => [plan, trainer])
   }
   const [plan, trainer] = await open(one.batch / one.records)
-  const site = new Site(
-    trainer,
-    new RoundMath(plan, MEMBERS),
-    wordsFrom((length) => systemRandom().bytes(length)),
-  )
+  const site = new Site(trainer, new RoundMath(plan, MEMBERS), keyedWords(systemRandom()))
   const columns = trainer.moments().map(({ column, count, mean }) => ({ column, count, mean, sd: 1 }))
   const first: FedState = { ...FIRST_STATE, pooled: { records: one.records * MEMBERS, columns } }
   const state = { ...first, ...(await site.begin(first)) }

@@ -1,8 +1,11 @@
+import { createCipheriv } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import {
+  addDiscreteGaussian,
   clipToNorm,
   discreteGaussian,
   FederatedError,
+  keyedWords,
   l2Norm,
   nextBound,
   nodePrimitives,
@@ -12,6 +15,8 @@ import {
 import type { Words } from '../../src/federated/index.ts'
 import { expBounds, isBelowExp } from '../../src/federated/privacy/below-exp.ts'
 import { rationalOf } from '../../src/federated/privacy/discrete-gaussian.ts'
+import { fillWords } from '../../src/federated/privacy/words.ts'
+import { systemRandom } from '../../src/util/index.ts'
 import { hash } from './support/round.ts'
 
 function words(seed: string): Words {
@@ -29,21 +34,30 @@ function kindOf(action: () => unknown): string | undefined {
 }
 
 describe('the discrete Gaussian', () => {
+  const one = (seed: string, sigma: number, count: number): number[] =>
+    Array.from({ length: count }, discreteGaussian(words(seed), sigma))
+  /** Many at once, drawn in blocks. */
+  const many = (seed: string, sigma: number, count: number): number[] => {
+    const values = new Float64Array(count).fill(5)
+    addDiscreteGaussian(words(seed), sigma, values)
+    return Array.from(values, (value) => value - 5)
+  }
+
   // The last two have bins of several integers.
-  test.each([0.5, 1, 2, 10, 100, 700])('has its probabilities at sigma %d', (sigma) => {
+  test.each(
+    [0.5, 1, 2, 10, 100, 700].flatMap((sigma) => [[sigma, 'one by one', one] as const, [sigma, 'many', many] as const]),
+  )('has its probabilities at sigma %d, drawn %s', (sigma, _, draw) => {
     const count = 100_000
-    const sample = discreteGaussian(words(`sigma ${sigma}`), sigma)
     const reach = Math.ceil(3 * sigma)
     const counts = new Map<number, number>()
-    for (let index = 0; index < count; index++) {
-      const value = sample()
+    for (const value of draw(`sigma ${sigma}`, sigma, count)) {
       const cell = Math.max(-reach - 1, Math.min(reach + 1, value))
       counts.set(cell, (counts.get(cell) ?? 0) + 1)
     }
     const weight = (x: number): number => Math.exp((-x * x) / (2 * sigma * sigma))
     const far = Math.ceil(20 * sigma)
-    const total = Array.from({ length: 2 * far + 1 }, (_, index) => weight(index - far)).reduce(
-      (sum, one) => sum + one,
+    const total = Array.from({ length: 2 * far + 1 }, (__, index) => weight(index - far)).reduce(
+      (sum, each) => sum + each,
       0,
     )
     let statistic = 0
@@ -62,21 +76,27 @@ describe('the discrete Gaussian', () => {
 
   test('has mean 0 and the variance of its parameter, where cells are too many to count', () => {
     const sigma = 82_897.21
-    const sample = discreteGaussian(words('wide'), sigma)
-    const values = Array.from({ length: 20_000 }, sample)
+    for (const draw of [one, many]) spread(draw('wide', sigma, 20_000), sigma)
+    // A place in its bin takes a word of its own.
+    for (const draw of [one, many]) spread(draw('wider', 2 ** 23, 20_000), 2 ** 23)
+  })
+
+  function spread(values: readonly number[], sigma: number): void {
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length
     const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length
     expect(Math.abs(mean)).toBeLessThan((4 * sigma) / Math.sqrt(values.length))
     expect(variance / sigma ** 2).toBeGreaterThan(0.96)
     expect(variance / sigma ** 2).toBeLessThan(1.04)
     expect(values.every(Number.isSafeInteger)).toBe(true)
-  })
+  }
 
   test('is the same from the same seed, and another from another', () => {
     const head = (seed: string): number[] => Array.from({ length: 64 }, discreteGaussian(words(seed), 30))
     expect(head('a')).toEqual(head('a'))
     expect(head('a')).not.toEqual(head('b'))
     expect(discreteGaussian(words('a'), 0)()).toBe(0)
+    expect(many('a', 30, 5000)).toEqual(many('a', 30, 5000))
+    expect(many('a', 0, 3)).toEqual([0, 0, 0])
   })
 
   test.each([-1, Number.NaN, 2 ** 41])('refuses sigma %d', (sigma) => {
@@ -101,7 +121,7 @@ describe('the discrete Gaussian', () => {
 
   test('draws a value of the tail bin by bin, and asks exact numbers where the curve is all but nothing', () => {
     // The last weight is the tail's; a head, then none; the number that decides is all zeros: below any curve.
-    const sample = discreteGaussian(bits([0xffffffff, 3, 1, 0, 0, 0, 0]), 1)
+    const sample = discreteGaussian(bits([0xffffffff, 1, 1, 0, 0, 0, 0]), 1)
     expect(sample()).toBe(-13)
   })
 
@@ -211,5 +231,36 @@ describe('adaptive clipping', () => {
     expect(splitNoise(4, 2.5)).toBeCloseTo(6.666666667, 9)
     expect(kindOf(() => splitNoise(1, 0.5))).toBe('range')
     expect(kindOf(() => splitNoise(0, 1))).toBe('range')
+  })
+})
+
+describe('words under a key', () => {
+  const seeded = (seed: string): Words => {
+    const stream = nodePrimitives.chacha20(hash(seed), new Uint8Array(12))
+    return keyedWords({ bytes: (length) => new Uint8Array(stream.next(length)) })
+  }
+
+  test('are AES-256 in counter mode, of another key after 4 MiB, and the same one by one and in blocks', () => {
+    const keys: Uint8Array[] = []
+    const stream = nodePrimitives.chacha20(hash('keys'), new Uint8Array(12))
+    const random = {
+      bytes: (length: number) => {
+        keys.push(new Uint8Array(stream.next(length)))
+        return keys.at(-1)!
+      },
+    }
+    const source = keyedWords(random)
+    const drawn = new Uint32Array(2 ** 20 + 7)
+    fillWords(source, drawn)
+    expect(keys.map(({ length }) => length)).toEqual([32, 32])
+    const under = (key: Uint8Array, bytes: number): Uint32Array => {
+      const cipher = createCipheriv('aes-256-ctr', key, new Uint8Array(16))
+      return new Uint32Array(new Uint8Array(cipher.update(new Uint8Array(bytes))).buffer)
+    }
+    expect(Buffer.from(drawn.buffer, 0, 2 ** 22).equals(Buffer.from(under(keys[0]!, 2 ** 22).buffer))).toBe(true)
+    expect(drawn.subarray(2 ** 20)).toEqual(under(keys[1]!, 28))
+    const again = seeded('keys')
+    expect(Array.from({ length: 50_000 }, () => again.next())).toEqual(Array.from(drawn.subarray(0, 50_000)))
+    expect(keyedWords(systemRandom()).next()).not.toBe(keyedWords(systemRandom()).next())
   })
 })

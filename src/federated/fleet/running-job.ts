@@ -13,7 +13,7 @@ import type { FedPlan } from '../plan/schema.ts'
 import { readFedData } from '../plan/read-plan.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
-import { wordsFrom } from '../privacy/words.ts'
+import { keyedWords } from '../privacy/words.ts'
 import { Coordinator } from '../rounds/coordinator.ts'
 import { COORDINATOR_TIMES } from '../rounds/coordinator-types.ts'
 import type { CoordinatorNeeds, Waiting } from '../rounds/coordinator-types.ts'
@@ -227,7 +227,7 @@ export class RunningJob {
   async #siteOf(data: SiteData): Promise<RoundSite> {
     const { base, clock, engine, threads, random } = this.#needs
     const { math } = this.view
-    const words = wordsFrom((length) => random.bytes(length))
+    const words = keyedWords(random)
     if (math instanceof AnalysisMath) return (this.analysis = await AnalysisSite.open(math, data, words))
     const work = join(this.folder.path, 'work')
     await mkdir(work, { recursive: true, mode: 0o700 })

@@ -2,7 +2,6 @@
 import { fairShare } from '../aggregation/fair.ts'
 import type { Compression } from '../compression/types.ts'
 import { clipToNorm, l2Norm } from '../privacy/clipping.ts'
-import { discreteGaussian } from '../privacy/discrete-gaussian.ts'
 import { noiseBounds } from '../privacy/distributed.ts'
 import type { DistributedNoise } from '../privacy/distributed.ts'
 import type { Words } from '../privacy/words.ts'
@@ -21,6 +20,7 @@ import { compressedUpdate } from './compressed.ts'
 import type { Trained } from './compressed.ts'
 import { picked, placed, sharedPlaces, sharedShapes } from './parameters.ts'
 import { boundedRow, momentsToWide } from './statistics.ts'
+import { noised, roundedByChance } from './whole-units.ts'
 import type { LocalResult, LocalTrainer } from './local-trainer.ts'
 
 /** What a site keeps to itself between rounds. */
@@ -61,6 +61,10 @@ export class Site implements RoundSite {
   readonly #math: RoundMath
   readonly #words: Words
   #fitted: string | undefined
+  /** Of the model that it is fitted to. */
+  #shared: Uint32Array | undefined
+  /** In place of coordinates that nobody may have: the integers stand for them. */
+  #zeros = new Float64Array()
 
   /** @param words from a secure source: its bits decide samples and noise */
   constructor(trainer: LocalTrainer, math: RoundMath, words: Words) {
@@ -169,10 +173,11 @@ export class Site implements RoundSite {
     if (key === this.#fitted || state.pooled === null) return
     await this.trainer.fit(state.pooled)
     this.#fitted = key
+    this.#shared = undefined
   }
 
   #places(): Uint32Array {
-    return sharedPlaces(this.trainer.shapes(), this.#plan.personal)
+    return (this.#shared ??= sharedPlaces(this.trainer.shapes(), this.#plan.personal))
   }
 
   #difference(from: Float32Array, to: Float32Array): Float64Array {
@@ -276,11 +281,12 @@ export class Site implements RoundSite {
     for (let place = 0; place < this.trainer.records; place++) if (this.#words.next() < threshold) places.push(place)
     const sum = await this.trainer.clippedSum(start, Uint32Array.from(places), noise.clip)
     const shared = this.#places()
-    const reals = new Float64Array(shared.length)
+    // Each vector more is as dear as the noise: of all parameters the sum becomes what leaves, in its place.
+    const reals = shared.length === sum.length ? sum : new Float64Array(shared.length)
     for (let at = 0; at < reals.length; at++) reals[at] = sum[shared[at]!]! * noise.scale
-    // In its place: of a large model each vector more is as dear as the noise.
     const integers = this.#noised(this.#rounded(reals, reals), noise)
-    return { contribution: { reals: new Float64Array(integers.length), wide: [], integers }, memory, noise }
+    if (this.#zeros.length !== integers.length) this.#zeros = new Float64Array(integers.length)
+    return { contribution: { reals: this.#zeros, wide: [], integers }, memory, noise }
   }
 
   #privateSite(update: Float64Array, noise: Noise): { readonly contribution: Contribution } {
@@ -297,23 +303,12 @@ export class Site implements RoundSite {
     return { contribution: { reals, wide: [], integers: this.#noised(rounded, noise) } }
   }
 
-  #rounded(reals: Float64Array, rounded = new Float64Array(reals.length)): Float64Array {
+  #rounded(reals: Float64Array, rounded?: Float64Array): Float64Array {
     const { f } = this.#plan.secagg as { readonly f: number }
-    const unit = 2 ** f
-    const words = this.#words
-    for (let index = 0; index < reals.length; index++) {
-      const scaled = reals[index]! * unit
-      const below = Math.floor(scaled)
-      if (!Number.isFinite(below)) throw new TrainerError(this.trainer.site, `coordinate ${index} is ${reals[index]}`)
-      // Without a branch, which would be guessed wrong every other time: a model has millions of coordinates.
-      rounded[index] = below + Number(words.next() / 2 ** 32 < scaled - below)
-    }
-    return rounded
+    return roundedByChance(this.#words, this.trainer.site, reals, f, rounded)
   }
 
-  #noised(rounded: Float64Array, { shareSigma }: Noise): Float64Array {
-    const sample = discreteGaussian(this.#words, shareSigma)
-    for (let index = 0; index < rounded.length; index++) rounded[index]! += sample()
-    return rounded
+  #noised(integers: Float64Array, { shareSigma }: Noise): Float64Array {
+    return noised(this.#words, integers, shareSigma)
   }
 }

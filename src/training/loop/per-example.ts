@@ -2,7 +2,7 @@
  * The sum of the gradients of single examples, each clipped to a norm before it is added (Abadi et al., arXiv 1607.00133):
  * what differential privacy adds its noise to. A batch a run where the layers allow it (graph/ghost.ts), else an example.
  */
-import { inferShapes } from '../../onnx/index.ts'
+import { discardOutput, inferShapes } from '../../onnx/index.ts'
 import type { Model, Tensor } from '../../onnx/index.ts'
 import { ghostGraph } from '../graph/ghost.ts'
 import { CLIP, clippedGraph, dimsOf, summed } from '../graph/step.ts'
@@ -40,10 +40,14 @@ export async function createPerExample(needs: SessionNeeds, plan: TrainPlan, for
   const atOnce = ghost === undefined ? 1 : examplesAtOnce(ghost)
   const session = await openSession(needs, 'per-example', ghost ?? clippedGraph(plan, forward))
   const names = forward.parameters
+  const emptySums = (): Tensors =>
+    Object.fromEntries(names.map((name) => [summed(name), zeros(dimsOf(forward.model, name))]))
+  // What every sum begins with: a run changes none of its inputs.
+  const nothing = emptySums()
   return {
     atOnce,
     async clippedSum(parameters, feeds, clip) {
-      let sums: Tensors = Object.fromEntries(names.map((name) => [summed(name), zeros(dimsOf(forward.model, name))]))
+      let sums = nothing
       const norms: number[] = []
       const count = Object.values(feeds)[0]?.dims[0] ?? 0
       for (let row = 0; row < count; row += atOnce) {
@@ -54,10 +58,13 @@ export async function createPerExample(needs: SessionNeeds, plan: TrainPlan, for
           ...Object.fromEntries(own),
           [CLIP]: scalarTensor(clip),
         })
+        // Those before were nobody's but ours: of many examples they would be more than all else.
+        if (sums !== nothing) for (const tensor of Object.values(sums)) discardOutput(tensor)
         sums = Object.fromEntries(names.map((name) => [summed(name), results[next(summed(name))]!]))
         for (const norm of results[GRADIENT_NORM]!.data) norms.push(Number(norm))
       }
-      return { sums: Object.fromEntries(names.map((name) => [name, sums[summed(name)]!])), norms }
+      const own = sums === nothing ? emptySums() : sums
+      return { sums: Object.fromEntries(names.map((name) => [name, own[summed(name)]!])), norms }
     },
     close: () => session.close(),
   }
