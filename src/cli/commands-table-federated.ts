@@ -50,6 +50,11 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         help: 'new: a plan that trains an adapter of this language model',
       },
       {
+        name: 'images',
+        value: { label: 'FOLDER', kind: 'file' },
+        help: 'new: a plan over images like those in this folder of folders, one a class; other inputs: docs/federated.md',
+      },
+      {
         name: 'trainer',
         value: { label: 'CMD', kind: 'text' },
         help: 'check, join: a program that trains here, as CMD IN.npz OUT.npz: global weights in, update out',
@@ -186,6 +191,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
     examples: [
       'weft fed new -o heart.json',
       'weft fed new --lora smollm2:135m -o notes.json',
+      'weft fed new --images scans -o scans.json',
       'weft fed new --robust 1 -o wary.json',
       'weft fed new --compress low-rank:4 -o small.json',
       'weft fed new --buffer 7 -o quick.json',

@@ -17,15 +17,10 @@ export interface Fingerprint {
 export async function fingerprint(path: string, signal?: AbortSignal): Promise<Fingerprint> {
   try {
     const { size, mtimeMs } = await stat(path)
-    const hash = createHash('sha256')
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-      signal?.throwIfAborted()
-      hash.update(chunk as Buffer)
-    }
-    return { path, bytes: size, modified: mtimeMs, sha256: hash.digest('hex') }
+    return { path, bytes: size, modified: mtimeMs, sha256: await fileDigest([path], signal) }
   } catch (error) {
     signal?.throwIfAborted()
-    throw new TableUnreadableError(path, error)
+    throw error instanceof TableUnreadableError ? error : new TableUnreadableError(path, error)
   }
 }
 
@@ -34,6 +29,23 @@ export async function fingerprints(paths: readonly string[], signal?: AbortSigna
   const marks: Fingerprint[] = []
   for (const path of paths) marks.push(await fingerprint(path, signal))
   return marks
+}
+
+/** SHA-256 in hexadecimal of files, one after the other. @throws TableUnreadableError */
+export async function fileDigest(paths: readonly string[], signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  for (const path of paths) {
+    try {
+      for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+        signal?.throwIfAborted()
+        hash.update(chunk as Buffer)
+      }
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw new TableUnreadableError(path, error)
+    }
+  }
+  return hash.digest('hex')
 }
 
 /** @throws DataChangedError when the file is no longer as it was */

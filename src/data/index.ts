@@ -1,6 +1,6 @@
 /** Data in files: named arrays, tables, images, sounds and texts, as rows that a model can be trained on. */
 export { ArrayUnreadableError, DATA_ERRORS } from './errors.ts'
-export { checkUnchanged, fingerprints } from './fingerprint.ts'
+export { checkUnchanged, fileDigest, fingerprints } from './fingerprint.ts'
 export type { Fingerprint } from './fingerprint.ts'
 export { imageRows, listClasses, readImages, readSounds, soundRows } from './files/class-folders.ts'
 export type { ClassFiles } from './files/class-folders.ts'

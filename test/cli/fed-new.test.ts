@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { bars, imageFolder, LABELS, SIDE } from '../federated/support/examples.ts'
 import { call } from './support.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'weft-fed-new-'))
@@ -23,4 +24,21 @@ test('weft fed new --gossip writes a plan without a common model, and says among
   expect(made.stderr).toMatch(/hidden among its group, not among all/)
   expect(made.stderr).toMatch(/mixes with 3 of 4 sites that stay/)
   expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ gossip: { group: 4 }, strategy: { name: 'fedavg' } })
+})
+
+test('weft fed new --images writes a plan over images like those in a folder, which a site with that folder can carry out', async () => {
+  const data = imageFolder(folder, 'scans', bars(1, 90))
+  const path = join(folder, 'scans-plan.json')
+  const made = await call(['fed', 'new', '--images', join(folder, 'scans'), '-o', path])
+  expect([made.status, made.stdout.trim()]).toEqual([0, path])
+  const plan = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+  expect(plan).toMatchObject({
+    input: { kind: 'image', dims: [1, SIDE, SIDE], labels: LABELS },
+    model: { kind: 'cnn' },
+  })
+  const checked = await call(['fed', 'check', path, '--data', data, '--json'])
+  expect(checked.status).toBe(0)
+  expect(JSON.parse(checked.stdout)).toMatchObject({ sites: [{ site: 'scans', records: 72, test: 18 }] })
+  expect((await call(['fed', 'new', '--images', folder, '--analysis', '-o', join(folder, 'no.json')])).status).toBe(2)
+  expect((await call(['fed', 'new', '--images', join(folder, 'scans', LABELS[0]!), '-o', path])).status).toBe(2)
 })

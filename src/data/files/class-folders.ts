@@ -20,16 +20,23 @@ export interface ClassFiles {
 const MOST_FILES = 1 << 20
 const MOST_FILE_BYTES = 2 ** 28
 
-/** @throws TableUnreadableError, TableMalformedError */
-export async function listClasses(folder: string, ending: RegExp): Promise<ClassFiles> {
+/**
+ * @param known the classes, in the order of their numbers; a folder may be missing. @default the folders that there are
+ * @throws TableUnreadableError; TableMalformedError, also when a folder is none of `known`
+ */
+export async function listClasses(folder: string, ending: RegExp, known?: readonly string[]): Promise<ClassFiles> {
   try {
     const entries = await readdir(folder, { withFileTypes: true })
-    const classes = entries
+    const there = entries
       .filter((entry) => entry.isDirectory())
       .map(({ name }) => name)
       .sort()
+    const classes = known ?? there
+    const odd = there.find((name) => !classes.includes(name))
+    if (odd !== undefined) throw new TableMalformedError(shown(join(folder, odd)), 'it is none of the declared classes')
     const files: { path: string; label: number }[] = []
     for (const [label, name] of classes.entries()) {
+      if (!there.includes(name)) continue
       const own = (await readdir(join(folder, name))).filter((file) => ending.test(file)).sort()
       files.push(...own.map((file) => ({ path: join(folder, name, file), label })))
       if (files.length > MOST_FILES)

@@ -177,8 +177,9 @@ export class BaseModelError extends WeftError {
     code: 'WEFT-FED-080',
     title: 'Base model of the plan not here',
     meaning:
-      'The plan trains an adapter of a language model, and this site holds another model of that name, part of it, or none. Nothing leaves the site.',
-    remedy: 'Bring the model in with `weft import` and compare its digest (`weft show MODEL`) with that of the plan.',
+      'The plan begins with a model that each site holds itself (a language model beside which an adapter is trained, or an ONNX file), and this site holds another one, part of it, or none. Nothing leaves the site.',
+    remedy:
+      'Bring the language model in with `weft import` and compare its digest (`weft show MODEL`) with that of the plan; of an ONNX file the data file names the path as `model`, and its SHA-256 is the digest.',
     exit: EXIT.notFound,
     http: 409,
   }

@@ -30,16 +30,17 @@ export const fedAdapterSchema = z.strictObject({
 
 export type FedBase = z.output<typeof model>
 
-export function isLanguage({ task }: Pick<FedPlan, 'task'>): boolean {
-  return task === 'language'
+/** An adapter of a language model; a decoder of bytes is a model of its own. */
+export function isLanguage({ task, model: spec }: Pick<FedPlan, 'task' | 'model'>): boolean {
+  return task === 'language' && (spec as { readonly kind?: unknown } | null)?.kind !== 'decoder'
 }
 
-/** The base model of a plan whose task is `language`, which `checkLanguage` has seen. */
+/** The base model of a plan that `isLanguage`, which `checkLanguage` has seen. */
 export function baseOf(plan: FedPlan): FedBase {
   return plan.model as FedBase
 }
 
-const NONE = ['target', 'features', 'classes', 'init'] as const
+const NONE = ['target', 'features', 'input', 'classes', 'init'] as const
 
 /** @throws FedPlanError */
 export function checkLanguage(plan: FedPlan, where: string): void {

@@ -7,8 +7,10 @@ import { shared } from './strategy.ts'
 import { rangesOf } from './bounded-statistics.ts'
 import { checkGossip } from './gossip.ts'
 import { FedPlanError } from './errors.ts'
+import { checkInput, nobodysData } from './input.ts'
 import { issueOf } from './issue.ts'
 import { checkLanguage, isLanguage } from './language.ts'
+import { checkModelFile } from './model-file.ts'
 import { checkNeighbours } from './sharing.ts'
 import { FED_DATA_FIELDS, fedDataSchema, fedPlanSchema } from './schema.ts'
 import { checkBuffer } from './buffer.ts'
@@ -17,9 +19,6 @@ import { checkCompression } from './compression.ts'
 import { checkRobust } from './robust.ts'
 import type { FedData, FedPlan } from './schema.ts'
 import { dataSpecOf, trainPlanOf } from './train-plan.ts'
-
-/** A plan is checked before any site has said where its data lies. */
-const NOBODYS = { path: 'data' }
 
 const MAX_BYTES = 4 * 2 ** 20
 
@@ -49,29 +48,13 @@ export function checkFedPlan(value: unknown, where: string): FedPlan {
   if (!result.success) throw issueOf(where, result.error.issues[0]!, Object.keys(fedPlanSchema.shape))
   const plan = result.data
   if (isLanguage(plan)) checkLanguage(plan, where)
-  else checkTable(plan, where)
-  checkPlan(JSON.parse(JSON.stringify(trainPlanOf(plan, dataSpecOf(plan, NOBODYS)))), where)
+  else checkInput(plan, where)
+  checkModelFile(plan, where)
+  // A plan is checked before any site has said where its data lies.
+  const data = dataSpecOf(plan, isLanguage(plan) ? { kind: 'text', path: 'data' } : nobodysData(plan))
+  checkPlan(JSON.parse(JSON.stringify(trainPlanOf(plan, data, 'model.onnx'))), where)
   checkTogether(plan, where)
   return plan
-}
-
-/** Models over columns of a table: what else training knows takes files or numbers that each site would have its own of. */
-const MODELS = ['linear', 'mlp']
-
-function checkTable(plan: FedPlan, where: string): void {
-  const { features = [], adapter } = plan
-  if (features.length === 0) throw new FedPlanError(where, 'features', 'are the columns of the input, one at least')
-  if (adapter !== undefined) throw new FedPlanError(where, 'adapter', 'is trained where the task is "language"')
-  const { kind } = plan.model as { readonly kind: string }
-  if (!MODELS.includes(kind)) {
-    throw new FedPlanError(
-      where,
-      'model.kind',
-      `"${kind}" is not trained over sites: it is one of ${MODELS.join(', ')}`,
-    )
-  }
-  const ids = features.findIndex((feature) => (feature as { readonly ids?: unknown }).ids === true)
-  if (ids >= 0) throw new FedPlanError(where, `features.${ids}.ids`, 'would be numbered by each site in its own way')
 }
 
 function checkTogether(plan: FedPlan, where: string): void {

@@ -6,6 +6,7 @@ import { neighboursSchema } from './neighbours.ts'
 import { ROUND_FIELDS } from './round-fields.ts'
 import { compressionSchema } from './compression.ts'
 import { fedAdapterSchema } from './language.ts'
+import { inputSchema } from './input.ts'
 
 const text = z.string().min(1).max(200)
 const count = z.int().min(1).max(1_000_000)
@@ -64,11 +65,13 @@ const local = z.strictObject({
 export const fedPlanSchema = z.strictObject({
   schema: z.literal('weft.fed-plan/1'),
   name: text,
-  task: z.enum(['binary', 'multiclass', 'regression', 'survival', 'language']),
+  task: z.enum(['binary', 'multiclass', 'regression', 'survival', 'autoencoder', 'language']),
   target: z.unknown().optional(),
   classes: z.int().min(2).optional(),
   /** Of tables. */
   features: z.array(z.unknown()).min(1).max(65_536).optional(),
+  /** Of what is no table. */
+  input: inputSchema.optional(),
   split: z.unknown().optional(),
   model: z.unknown(),
   /** What is trained beside a language model. */
@@ -108,30 +111,38 @@ export type PrivacySpec = z.output<typeof privacy>
 const column = z.union([text, z.looseObject({ name: text })])
 
 const path = z.string().min(1).max(4096)
+const paths = z.union([path, z.array(path).min(1).max(10_000)])
 const ofSite = {
   schema: z.literal('weft.fed-data/1'),
   site: text,
-  path: z.union([path, z.array(path).min(1).max(10_000)]),
   /** The name under which the ledger counts. @default the site's */
   dataset: text.optional(),
 }
+/** Where this site holds the file of a model of the kind `onnx`. */
+const holding = { ...ofSite, model: path.optional() }
 
 const table = z.strictObject({
-  ...ofSite,
+  ...holding,
   kind: z.literal('csv'),
+  path: paths,
   header: z.boolean().optional(),
   separator: z.string().min(1).max(10).optional(),
   columns: z.array(column).min(1).max(65_536).optional(),
   missing: z.array(cell).max(10_000).optional(),
 })
 /** Plain text, or the field of each line of `.jsonl`. */
-const texts = z.strictObject({ ...ofSite, kind: z.literal('text'), field: text.optional() })
+const texts = z.strictObject({ ...ofSite, kind: z.literal('text'), path: paths, field: text.optional() })
+/** Arrays of an archive by their names. */
+const arrays = z.strictObject({ ...holding, kind: z.literal('npz'), path, input: text, target: text.optional() })
+const idx = z.strictObject({ ...holding, kind: z.literal('idx'), images: path, labels: path })
+/** A folder of folders, one a class, which the plan names. */
+const images = z.strictObject({ ...holding, kind: z.literal('images'), path })
+const sounds = z.strictObject({ ...holding, kind: z.literal('wav'), path })
 
-export const fedDataSchema = z.discriminatedUnion('kind', [table, texts])
+const kinds = [table, texts, arrays, idx, images, sounds] as const
+export const fedDataSchema = z.discriminatedUnion('kind', kinds)
 
 /** Fields of a data file, for who has misspelt one. */
-export const FED_DATA_FIELDS: readonly string[] = [
-  ...new Set([...Object.keys(table.shape), ...Object.keys(texts.shape)]),
-]
+export const FED_DATA_FIELDS: readonly string[] = [...new Set(kinds.flatMap(({ shape }) => Object.keys(shape)))]
 
 export type FedData = z.output<typeof fedDataSchema>

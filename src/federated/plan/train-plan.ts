@@ -1,10 +1,14 @@
 /** The plan of training that a site carries out for the plan of a federation. */
 import type { TrainPlan } from '../../training/index.ts'
 import { baseOf, isLanguage, languageParts } from './language.ts'
+import { onnxOf } from './model-file.ts'
 import type { FedData, FedPlan } from './schema.ts'
 
-/** @param data as a plan of training has it */
-export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
+/**
+ * @param data as a plan of training has it
+ * @param held path of the file of a model of the kind `onnx`
+ */
+export function trainPlanOf(plan: FedPlan, data: object, held?: string): TrainPlan {
   const { local } = plan
   const kind = local.optimizer ?? 'sgd'
   const value = {
@@ -14,7 +18,7 @@ export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
     task: plan.task,
     data,
     split: plan.split,
-    ...(isLanguage(plan) ? languageParts(plan) : tableParts(plan)),
+    ...(isLanguage(plan) ? languageParts(plan) : ownParts(plan, held)),
     optimizer: { kind, lr: local.lr, momentum: local.momentum, weight_decay: local.weight_decay },
     epochs: local.epochs ?? 1,
     batch: local.batch ?? 'full',
@@ -24,8 +28,20 @@ export function trainPlanOf(plan: FedPlan, data: object): TrainPlan {
   return value as unknown as TrainPlan
 }
 
-function tableParts({ target, classes, features = [], model, init = 'hash' }: FedPlan): object {
-  return { target, classes, features: features.map(withoutRange), model, init }
+/** Of a model that is no adapter. */
+function ownParts(plan: FedPlan, held: string | undefined): object {
+  const { target, classes, features, input, init = 'hash' } = plan
+  const labels = input !== undefined && 'labels' in input ? input.labels?.length : undefined
+  const file = onnxOf(plan)
+  const { digest: _, ...named } = file ?? { digest: '' }
+  return {
+    target,
+    classes: classes ?? (plan.task === 'multiclass' ? labels : undefined),
+    features: features?.map(withoutRange),
+    model: file === undefined ? plan.model : { ...named, path: held },
+    // A file brings its own first values.
+    init: file === undefined ? init : undefined,
+  }
 }
 
 /** The range of a column is for its statistics under privacy, and nothing that training knows. */
@@ -40,14 +56,31 @@ const METRICS = {
   multiclass: ['accuracy'],
   regression: ['rmse'],
   survival: ['c-index'],
+  autoencoder: [],
   language: ['perplexity'],
 } as const
 
 /** The data of a site as a plan of training has it. */
-export function dataSpecOf(plan: FedPlan, data: FedData | { readonly path: string }): object {
-  const { path, field, header, separator, columns, missing } = data as Partial<Record<string, unknown>>
-  if (isLanguage(plan)) return { kind: 'text', path, length: baseOf(plan).length, field }
-  return { kind: 'csv', path, header, separator, columns, missing }
+export function dataSpecOf(plan: FedPlan, data: Partial<FedData>): object {
+  const { kind, path, field, header, separator, columns, missing, input, target, images, labels } = data as Partial<
+    Record<string, unknown>
+  >
+  const own = plan.input
+  const classes = own !== undefined && 'labels' in own ? own.labels : undefined
+  switch (kind) {
+    case 'npz':
+      return { kind, path, input, target: plan.task === 'autoencoder' ? undefined : target }
+    case 'idx':
+      return { kind, images, labels }
+    case 'images':
+      return { kind, path, classes }
+    case 'wav':
+      return own?.kind === 'sound' ? { kind, path, rate: own.rate, seconds: own.seconds, classes } : { kind, path }
+    case 'text':
+      return { kind, path, length: own?.kind === 'text' ? own.length : baseOf(plan).length, field }
+    default:
+      return { kind: 'csv', path, header, separator, columns, missing }
+  }
 }
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const

@@ -20,6 +20,17 @@ export function flatOf(shapes: readonly ParameterShape[], tensors: Tensors): Flo
   return flat
 }
 
+/** The same, of numbers that are added up further. */
+export function wideFlatOf(shapes: readonly ParameterShape[], tensors: Tensors): Float64Array {
+  const flat = new Float64Array(shapes.reduce((sum, shape) => sum + sizeOf(shape), 0))
+  let at = 0
+  for (const shape of shapes) {
+    flat.set(tensors[shape.name]!.data as Float32Array, at)
+    at += sizeOf(shape)
+  }
+  return flat
+}
+
 export function tensorsOf(shapes: readonly ParameterShape[], flat: Float32Array): Tensors {
   let at = 0
   const entries = shapes.map((shape) => {

@@ -1,7 +1,7 @@
-/** A site's own data and model: statistics of its columns, local training, and how good a model is on its test rows. */
+/** A site's own data and model, whatever training knows of both: statistics of its columns, local training, and how good a model is on its test rows. */
 import { join } from 'node:path'
 import { RunningStatistics } from '../../data/index.ts'
-import { writeModel } from '../../onnx/index.ts'
+import { discardOutput, writeModel } from '../../onnx/index.ts'
 import {
   batchRows,
   batchesOf,
@@ -29,12 +29,15 @@ import type {
   TrainPlan,
 } from '../../training/index.ts'
 import { FedPlanError, SiteRecordsError, TrainerError } from '../plan/errors.ts'
+import { checkExample, dataKindsOf } from '../plan/input.ts'
+import { onnxOf } from '../plan/model-file.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { dataSpecOf, trainPlanOf } from '../plan/train-plan.ts'
+import { heldFile } from './held-file.ts'
 import { corrected, zeroed } from './local-trainer.ts'
 import type { LocalJob, LocalResult, LocalTrainer, TrainerNeeds } from './local-trainer.ts'
-import { flatOf, tensorsOf } from './parameters.ts'
+import { flatOf, tensorsOf, wideFlatOf } from './parameters.ts'
 import type { ParameterShape } from './parameters.ts'
 import type { ColumnMoments, Pooled } from './statistics.ts'
 
@@ -50,9 +53,18 @@ interface Fitted {
   readonly evaluation: Session
 }
 
+interface Plans {
+  readonly fed: FedPlan
+  /** What this site carries out. */
+  readonly plan: TrainPlan
+  /** With which the model begins, where it is one of a file. */
+  readonly file: Awaited<ReturnType<typeof heldFile>> | undefined
+}
+
 export class SiteTrainer implements LocalTrainer {
   readonly site: string
   readonly #needs: TrainerNeeds
+  readonly #plans: Plans
   readonly #plan: TrainPlan
   readonly #fed: FedPlan
   readonly #examples: Examples
@@ -63,31 +75,36 @@ export class SiteTrainer implements LocalTrainer {
   #moments: ColumnMoments[] | undefined
   #perExample: PerExample | undefined
 
-  private constructor(needs: TrainerNeeds, fed: FedPlan, plan: TrainPlan, site: string, examples: Examples) {
+  private constructor(needs: TrainerNeeds, plans: Plans, site: string, examples: Examples) {
     this.#needs = needs
-    this.#fed = fed
-    this.#plan = plan
+    this.#plans = plans
+    this.#fed = plans.fed
+    this.#plan = plans.plan
     this.site = site
     this.#examples = examples
   }
 
-  /** @throws what reading tables throws, SiteRecordsError */
-  static async open(
-    needs: TrainerNeeds,
-    fed: FedPlan,
-    { data, folder, path }: SiteData,
-    signal?: AbortSignal,
-  ): Promise<SiteTrainer> {
-    if (data.kind !== 'csv') throw new FedPlanError(path, 'kind', `is "${data.kind}", and the plan takes a table`)
-    const value: unknown = JSON.parse(JSON.stringify(trainPlanOf(fed, dataSpecOf(fed, data))))
+  /** @throws what reading data throws, FedPlanError (it is not what the plan takes), BaseModelError, SiteRecordsError */
+  static async open(needs: TrainerNeeds, fed: FedPlan, own: SiteData, signal?: AbortSignal): Promise<SiteTrainer> {
+    const { data, folder, path } = own
+    const kinds = dataKindsOf(fed)
+    if (!kinds.includes(data.kind))
+      throw new FedPlanError(path, 'kind', `is "${data.kind}", and the plan takes ${kinds.join(' or ')}`)
+    const onnx = onnxOf(fed)
+    const file = onnx === undefined ? undefined : await heldFile(needs, onnx, own, signal)
+    const value: unknown = JSON.parse(JSON.stringify(trainPlanOf(fed, dataSpecOf(fed, data), 'model.onnx')))
     const plan = checkPlan(value, path)
     const load = { folder, scratch: needs.folder, memory: MEMORY, seed: plan.seed ?? 0, planPath: path }
     const examples = await loadExamples(plan, load, signal)
-    if (examples.parts.train.index.length === 0) {
+    try {
+      checkExample(fed, examples.input, path)
+      if (examples.parts.train.index.length === 0)
+        throw new SiteRecordsError(data.site, 'it has no record for training')
+    } catch (error) {
       await examples.close()
-      throw new SiteRecordsError(data.site, 'it has no row for training')
+      throw error
     }
-    return new SiteTrainer(needs, fed, plan, data.site, examples)
+    return new SiteTrainer(needs, { fed, plan, file }, data.site, examples)
   }
 
   /**
@@ -98,7 +115,7 @@ export class SiteTrainer implements LocalTrainer {
     const { parts } = this.#examples
     const index = Uint32Array.from(places, (place) => parts.train.index[place]!)
     const examples = { ...this.#examples, parts: { ...parts, train: { ...parts.train, index } } }
-    const part = new SiteTrainer(this.#needs, this.#fed, this.#plan, name, examples)
+    const part = new SiteTrainer(this.#needs, this.#plans, name, examples)
     part.#whole = this
     part.#moments = await momentsOf(examples)
     return part
@@ -156,7 +173,7 @@ export class SiteTrainer implements LocalTrainer {
       return known === undefined ? feature : fitFeature(this.#plan.features![index]!, known, [])
     })
     const examples = features === undefined ? this.#examples : { ...this.#examples, features }
-    const forward = buildForward(this.#plan, examples, this.#plan.seed ?? 0, true)
+    const forward = buildForward(this.#plan, examples, this.#plan.seed ?? 0, true, this.#plans.file)
     const sessions = this.#sessions()
     const stepper = await createStepper(sessions, this.#plan, forward)
     const evaluation = await openSession(sessions, 'evaluation', evaluationGraph(this.#plan, forward))
@@ -216,10 +233,13 @@ export class SiteTrainer implements LocalTrainer {
       Uint32Array.from(places, (place) => part.index[place]!),
       undefined,
     )
-    const { sums, norms } = await owner.#perExample.clippedSum(tensorsOf(shapes, weights), feeds, clip)
+    const parameters = tensorsOf(shapes, weights)
+    const { sums, norms } = await owner.#perExample.clippedSum(parameters, feeds, clip)
     const odd = norms.findIndex((norm) => !Number.isFinite(norm))
     if (odd >= 0) throw new TrainerError(this.site, `the gradient of row ${places[odd]} has no finite norm`)
-    return new Float64Array(flatOf(shapes, sums))
+    const flat = wideFlatOf(shapes, sums)
+    for (const tensor of [...Object.values(parameters), ...Object.values(sums)]) discardOutput(tensor)
+    return flat
   }
 
   async loss(weights: Float32Array, which: 'train' | 'test', signal?: AbortSignal): Promise<number | undefined> {

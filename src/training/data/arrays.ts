@@ -157,7 +157,7 @@ function sourceOf(spec: ArraySpec, key: string | undefined, needs: LoadNeeds, si
 
 async function fromFolder(spec: FolderSpec, folder: string): Promise<Source> {
   const path = resolve(folder, spec.path)
-  const found = await listClasses(path, spec.kind === 'wav' ? /\.wav$/i : /\.(?:png|jpe?g|pgm|ppm)$/i)
+  const found = await listClasses(path, spec.kind === 'wav' ? /\.wav$/i : /\.(?:png|jpe?g|pgm|ppm)$/i, spec.classes)
   const { files, classes } = found
   if (files.length === 0) throw new NoRowsError(shown(path))
   const input =

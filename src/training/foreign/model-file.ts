@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { join, resolve } from 'node:path'
 import { checkModel, constantsToInitializers, inlineFunctions, readModel, readTensor } from '../../onnx/index.ts'
 import type { LoadOptions, Model, TensorValue } from '../../onnx/index.ts'
+import { fileDigest } from '../../data/index.ts'
 import { runGuarded } from '../../util/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { modernise } from '../autodiff/modernise.ts'
@@ -39,6 +40,19 @@ export async function openModelFile(needs: ModelFileNeeds, path: string, signal?
     }
   }
   return modernise({ ...held, graph: { ...held.graph, initializers } }, {})
+}
+
+/**
+ * SHA-256 in hexadecimal of a model file; where weights lie in others, of it and then those in the order of their names, one after the other.
+ * @throws the errors of models; TableUnreadableError
+ */
+export async function modelFileDigest(path: string, signal?: AbortSignal): Promise<string> {
+  const absolute = resolve(path)
+  const { graph } = await readModel(absolute)
+  const others = [...graph.initializers.values()].flatMap(({ data }) =>
+    data.kind === 'range' && resolve(data.path) !== absolute ? [data.path] : [],
+  )
+  return fileDigest([absolute, ...[...new Set(others)].sort()], signal)
 }
 
 async function tryToLoad(needs: ModelFileNeeds, path: string, signal?: AbortSignal): Promise<void> {

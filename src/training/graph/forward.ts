@@ -10,6 +10,7 @@ import type { InitSpec, ModelInput } from '../zoo/index.ts'
 import type { Model } from '../../onnx/index.ts'
 import { emptyModel, GraphMaker } from './graph-maker.ts'
 import { OUTPUT } from './names.ts'
+import { forwardOf, isTrainedHere } from './trained.ts'
 
 export interface Forward {
   /** Takes `x`, gives `scores` and, for classes, `probability`. */
@@ -69,10 +70,13 @@ function fileForward(
   if (plan.task === 'language' || plan.task === 'ranking') {
     throw new TrainedModelError(`a model file is not trained for ${plan.task}`)
   }
-  let inputs = ''
+  // One that was made here has its preprocessing inside: it takes examples as the data has them.
+  const made = isTrainedHere(file) ? forwardOf(file) : undefined
+  let inputs = made?.inputs ?? ''
   const { maker, scores, scoresShape, parameters, finish } = fileGraph(file, spec, (added) => {
     const { type, dims } = examples.input
     added.input(FIELD.input, type, ['batch', ...dims])
+    if (made !== undefined) return FIELD.input
     inputs = prepared(added, examples).name
     return inputs
   })

@@ -31,10 +31,13 @@ const csv = z.strictObject({
 })
 const npz = z.strictObject({ kind: z.literal('npz'), path: text, input: text, target: text.optional() })
 const idx = z.strictObject({ kind: z.literal('idx'), images: text, labels: text })
-const images = z.strictObject({ kind: z.literal('images'), path: text })
+/** Names of folders, in the order of their numbers; all that there are, without it. */
+const classes = z.array(text).min(2).max(100_000).optional()
+const images = z.strictObject({ kind: z.literal('images'), path: text, classes })
 const wav = z.strictObject({
   kind: z.literal('wav'),
   path: text,
+  classes,
   rate: z.int().min(1000).max(384_000),
   seconds: z.number().positive().max(600),
 })

@@ -7,6 +7,7 @@ import { openFor } from '../../context.ts'
 import type { Command, CommandContext } from '../../context.ts'
 import { ensureModel } from '../../ensure-model.ts'
 import { UsageError } from '../../errors.ts'
+import { imagePlan } from './image-plan.ts'
 import { warningsOf } from './warnings.ts'
 
 const PLAN = {
@@ -72,6 +73,11 @@ async function languagePlan(context: CommandContext, name: string): Promise<obje
   }
 }
 
+function planOf(context: CommandContext, model?: string, images?: string): Promise<object> {
+  if (images !== undefined) return imagePlan(resolve(images))
+  return model === undefined ? Promise.resolve(PLAN) : languagePlan(context, model)
+}
+
 /** Sites of a bucket: one of four may be gone, and the other three are still summed. */
 const BUCKET = 4
 
@@ -94,9 +100,9 @@ function compressionFrom(words: string): object {
 
 export const newCommand: Command = async (context) => {
   const { flags, out } = context
-  const [isAnalysis, model] = [flags.flag('analysis'), flags.text('lora')]
-  if (isAnalysis && model !== undefined)
-    throw new UsageError('--analysis and --lora are two kinds of plans', 'give one')
+  const [isAnalysis, model, images] = [flags.flag('analysis'), flags.text('lora'), flags.text('images')]
+  const kinds = [isAnalysis && '--analysis', model && '--lora', images && '--images'].filter(Boolean)
+  if (kinds.length > 1) throw new UsageError(`${kinds.join(' and ')} are ${kinds.length} kinds of plans`, 'give one')
   const path = resolve(flags.text('out') ?? flags.argument(1) ?? (isAnalysis ? 'fed-analysis.json' : 'fed-plan.json'))
   const attackers = flags.number('robust')
   if (isAnalysis && attackers !== undefined)
@@ -115,7 +121,7 @@ export const newCommand: Command = async (context) => {
     ...(cohort === undefined ? {} : { strategy: { name: 'fedbuff', server_lr: 1 }, buffer: { cohort } }),
     ...(group === undefined ? {} : { gossip: { group } }),
   }
-  const training = { ...(model === undefined ? PLAN : await languagePlan(context, model)), ...chosen }
+  const training = { ...(await planOf(context, model, images)), ...chosen }
   const plan = isAnalysis ? ANALYSIS : attackers === undefined ? training : bearing(training, attackers)
   const isChanged = compress !== undefined || cohort !== undefined || group !== undefined
   if (isChanged) checkFedPlan(plan, path)
