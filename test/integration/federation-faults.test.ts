@@ -57,7 +57,7 @@ beforeAll(async () => {
   field = await createField(ROWS.length, ['--rtt', '4'])
   for (const at of ROWS.keys()) peers.push(await field.start(`s${at}`, at + 1))
   await joined(peers)
-}, 120_000)
+}, 600_000)
 /** What a test that failed has left is no matter of the next. */
 beforeEach(async () => {
   for (const [at, { child }] of peers.entries()) {
@@ -65,7 +65,7 @@ beforeEach(async () => {
     if (child.exitCode !== null || child.signalCode !== null) peers[at] = await field.start(`s${at}`, at + 1)
   }
   if (peers.length > 0) await joined(peers)
-}, 120_000)
+}, 600_000)
 afterAll(async () => field?.stop())
 
 const status = async ({ access }: RealPeer, job: string): Promise<JobStatus> =>
