@@ -272,11 +272,7 @@ export const MODEL_VERBS: readonly CommandSpec[] = [
     summary: 'place a model on the mesh and load its stages',
     arguments: [{ label: 'MODEL', required: true, offers: 'models' }],
     options: [
-      {
-        ...PLACEMENT,
-        value: { label: 'FILE', kind: 'file' },
-        help: 'obey this placement literally; peers by id or by name',
-      },
+      { ...PLACEMENT, value: { label: 'FILE', kind: 'file' }, help: 'obey this placement; peers by id or name' },
       {
         name: 'objective',
         value: { label: 'latency|memory|spread', kind: 'text', choices: ['latency', 'memory', 'spread'] },

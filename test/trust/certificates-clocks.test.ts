@@ -186,6 +186,8 @@ describe('a clock that is wrong', () => {
     const newcomer = admit(founded)
     const there = copyFor(cluster, member, own)
     expect(works(there, newcomer.id)).toBe(true)
+    // nothing that was said has a time that is believed here: it is not known, and not fifty years
+    expect(there.age()).toBeNull()
     expect(tell(cluster, there)).toEqual(['news', 'news', 'news'])
     expect(there.certificates.standing(newcomer.id)).toMatchObject({ until: time.now + LIFETIME })
   })
