@@ -124,7 +124,8 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
     log.barred.has(peer) ? undefined : log.state.members.get(peer)?.role
   const age = (): number | null => {
     const now = needs.wall()
-    const times = [log.state.at, isCurrent(beat) ? beat.at : 0].filter((at) => at <= now + LOG_LIMITS.skewMs)
+    const heard = isCurrent(beat) ? [beat.at] : []
+    const times = [log.state.at, ...heard].filter((at) => at <= now + LOG_LIMITS.skewMs)
     return times.length === 0 ? null : Math.max(0, now - Math.max(...times))
   }
   /** Of a head that is ours: what an admin says of others' entries does not make ours fresher. */
