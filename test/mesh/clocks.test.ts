@@ -37,14 +37,14 @@ async function clocks(
   const made = members(Object.keys(SKEWS).length)
   if (certificates > 0)
     made.cluster.commit(composeCertificates(made.cluster.needs, made.cluster.log.state, certificates))
-  const { now } = systemClock()
+  const steady = systemClock()
   const start = made.time.now
   const times = [made.time, ...Object.values(SKEWS).map((skew) => ({ now: start + skew }))]
   const first = await run(made.cluster, made.founder)
   cleanups.push(() => first.stop())
   const all = [first]
   for (const [n, identity] of made.others.entries()) {
-    const cluster = copyFor(made.cluster, identity, times[n + 1]!, maxAge, now)
+    const cluster = copyFor(made.cluster, identity, times[n + 1]!, maxAge, () => steady.now())
     const one = await run(cluster, identity, { bootstrap: all.map(({ address }) => address) })
     cleanups.push(() => one.stop())
     all.push(one)
