@@ -44,7 +44,7 @@ import { runAll } from './undo.ts'
 import { VERSION } from './version.ts'
 
 /** A peer with the parts that an API around it shares. */
-export type RunningPeer = Pick<Parts, 'paths' | 'clock' | 'telemetry' | 'logger' | 'site'> & {
+export type RunningPeer = Pick<Parts, 'paths' | 'clock' | 'telemetry' | 'logger' | 'site' | 'identity'> & {
   readonly peer: LocalPeer
 }
 

@@ -92,6 +92,11 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
       return again.cluster.head.height + 1
     },
   })
+  const refusal = (peer: string, purpose: Purpose): ReturnType<typeof cluster.refusal> => {
+    const why = cluster.refusal(peer, purpose)
+    if (why instanceof CertificateExpiredError) telemetry.count('certificate_refusals')
+    return why
+  }
   return {
     name: cluster.name,
     ownName: () => cluster.member(cluster.self)?.name || undefined,
@@ -100,12 +105,8 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
     mayHold: (peer) => peer === cluster.self || peer === ORIGIN || cluster.membership.admits(peer, 'stage'),
     admits: (peer, purpose) => cluster.membership.admits(peer, purpose),
     mayNotPlace: () =>
-      cluster.membership.admits(cluster.self, 'place') ? undefined : cluster.refusal(cluster.self, 'place'),
-    refusal(peer, purpose) {
-      const why = cluster.refusal(peer, purpose)
-      if (why instanceof CertificateExpiredError) telemetry.count('certificate_refusals')
-      return why
-    },
+      cluster.membership.admits(cluster.self, 'place') ? undefined : refusal(cluster.self, 'place'),
+    refusal,
     net: {
       groupKeys: () => cluster.groupKeys(),
       head: () => cluster.head,
