@@ -174,3 +174,24 @@ it.each([
   layerMs = ms
   expect(await rounds(layers)).toEqual([4])
 })
+
+it('a prompt runs without the steps that wait where each of these takes time of its own', async () => {
+  layerMs = (rows) => 4 * rows
+  await rounds(4)
+  sizes.length = 0
+  step(5, 20)
+  for (const request of [1, 2, 3, 4]) step(request)
+  step(5, 20)
+  await clock.advance(180)
+  expect(sizes).toEqual([1, 4, 1])
+})
+
+it('and with them where they take hardly any', async () => {
+  await rounds(4)
+  sizes.length = 0
+  step(5, 20)
+  for (const request of [1, 2, 3, 4]) step(request)
+  step(5, 20)
+  await clock.advance(180)
+  expect(sizes).toEqual([1, 5])
+})

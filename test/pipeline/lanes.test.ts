@@ -63,16 +63,16 @@ it('after a while it is as good as any, and many rows wait longer than one', () 
 it('single rows go along with people, as many as cost them little, and never without them', () => {
   const jobs = [jobOf('a', 0, true), jobOf('prompt', 0, true, 8), jobOf('b', 0, true), jobOf('one', 1, false)]
   const lanes = lanesWith(...jobs)
-  expect(names(lanes.pick(jobs, 10, 1))).toEqual(['one', 'a'])
-  expect(names(lanes.pick(jobs, 10, 8))).toEqual(['one', 'a', 'b'])
-  expect(lanes.pick(jobs.slice(0, 3), 20, 8)).toEqual([])
+  expect(names(lanes.pick(jobs, 10, { riders: 1 }))).toEqual(['one', 'a'])
+  expect(names(lanes.pick(jobs, 10, { riders: 8 }))).toEqual(['one', 'a', 'b'])
+  expect(lanes.pick(jobs.slice(0, 3), 20, { riders: 8 })).toEqual([])
 })
 
 it('the second row of a session does not go before its first', () => {
   const first = jobOf('a', 0, true, 8)
   const second = { ...jobOf('a', 0, true), session: first.session }
   const jobs = [first, second, jobOf('one', 1, false)]
-  expect(names(lanesWith(...jobs).pick(jobs, 10, 8))).toEqual(['one'])
+  expect(names(lanesWith(...jobs).pick(jobs, 10, { riders: 8 }))).toEqual(['one'])
 })
 
 it('how many may go along is measured: none before, more where a further row costs nothing', () => {
@@ -92,7 +92,7 @@ it('how many may go along is measured: none before, more where a further row cos
 })
 
 const takenOf = (all: readonly Job[], within?: number): (readonly [string, number])[] =>
-  new Lanes().pick(all, 10, 0, () => within).map(({ session, taken }) => [session.key, taken])
+  new Lanes().pick(all, 10, { rowsWithin: () => within }).map(({ session, taken }) => [session.key, taken])
 
 it('a run has no more rows of prompts than its time allows, and every step that there is a slot for', () => {
   const prompts = [promptOf('long', 128), promptOf('step', 1), promptOf('other', 128), promptOf('guesses', 5)]
@@ -126,4 +126,16 @@ it('a run has 512 rows of prompts at most, and what does not fit does not keep s
   const many = [1, 2, 3, 4, 5].map((n) => promptOf(`p${n}`, 128))
   const taken = takenOf([...many, promptOf('step', 1)], 100_000)
   expect(taken.map(([name]) => name)).toEqual(['p1', 'p2', 'p3', 'p4', 'step'])
+})
+
+it('apart, whichever was first goes first: steps without prompts, or prompts without steps', () => {
+  const pick = (all: readonly Job[]): string[] => names(new Lanes().pick(all, 10, { apart: true }))
+  const [step, prompt, other, more] = [promptOf('a', 1), promptOf('long', 64), promptOf('b', 1), promptOf('next', 64)]
+  expect(pick([step, prompt, other, more])).toEqual(['a', 'b'])
+  expect(pick([prompt, step, more, other])).toEqual(['long', 'next'])
+})
+
+it('of steps a run has as many as it may, and prompts beside them', () => {
+  const all = [promptOf('a', 1), promptOf('b', 1), promptOf('long', 64), promptOf('c', 1)]
+  expect(names(new Lanes().pick(all, 10, { most: 2 }))).toEqual(['a', 'b', 'long'])
 })

@@ -9,6 +9,7 @@ import type { BlockMeter } from './block-times.ts'
 import { blocksOf } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
 import { isStep } from './lanes.ts'
+import type { RunLimits } from './lanes.ts'
 import { RUN } from './protocol.ts'
 
 /** Of the time of a run of one row: for so long the first step that is here waits. */
@@ -20,6 +21,8 @@ const MOST_MS = 10
 const PRESENT_MS = 250
 /** A run of all has to take so many times as long as a run of a share, or nothing is gained. */
 const WORTH = 1.25
+/** As many times as long as for one row a run of the steps that wait has to take for a prompt to run without them. */
+const APART = 1.5
 
 export class Company {
   readonly #meter: Pick<BlockMeter, 'alone' | 'factor'>
@@ -69,12 +72,25 @@ export class Company {
     }
   }
 
+  /** Of the next run. @param waiting at least one; @param sessions that are open here */
+  limits(waiting: readonly Job[], sessions: Iterable<Session>, now: number): Pick<RunLimits, 'apart' | 'most'> {
+    return { most: this.#most(waiting[0]!, sessions, now), apart: this.#isApart(waiting.filter(isStep).length) }
+  }
+
+  /**
+   * Whether so many steps make a prompt in their run wait for nothing: each takes time of its own, and apart from one another all are
+   * sooner done or as soon. Where a run of several takes hardly longer than one of one, they go along.
+   */
+  #isApart(steps: number): boolean {
+    return (this.#meter.factor(steps) ?? 1) >= APART
+  }
+
   /**
    * Steps that the next run may have. Layers here say how many stages there are: as many as these fit into the model.
    * @param first of those that wait
    * @param sessions that are open here
    */
-  most(first: Job, sessions: Iterable<Session>, now: number): number {
+  #most(first: Job, sessions: Iterable<Session>, now: number): number {
     const layers = blocksOf(first)
     const stages = layers === 0 ? 1 : Math.round(this.#layers / layers)
     if (stages < 2) return Infinity

@@ -31,6 +31,18 @@ export function rowsOfRun(meter: Pick<BlockMeter, 'rowsWithin'>, isShared: boole
   return (job) => meter.rowsWithin(ms, blocksOf(job))
 }
 
+/** What a run is held to. */
+export interface RunLimits {
+  /** One-row jobs of the batch lane that may go along with people. @default 0 */
+  readonly riders?: number
+  /** @default nothing was measured */
+  readonly rowsWithin?: RowsWithin
+  /** Steps that one run may have. @default as there are slots */
+  readonly most?: number
+  /** Prompts and steps do not run together: whichever was first goes first. @default false */
+  readonly apart?: boolean
+}
+
 /** All times in milliseconds of one clock. */
 export class Lanes {
   #seen = -Infinity
@@ -44,14 +56,13 @@ export class Lanes {
    * Those that run together now: the oldest job, and those that wait for the same part, one a session, in order, within the limits
    * of a run. None: nothing may run before `wakeIn`.
    * `taken` of each says how many of its rows.
-   * @param riders one-row jobs of the batch lane that may go along with people
-   * @param most steps that one run may have
    */
-  pick(all: readonly Job[], now: number, riders = 0, rowsWithin: RowsWithin = () => undefined, most = Infinity): Job[] {
+  pick(all: readonly Job[], now: number, limits: RunLimits = {}): Job[] {
+    const { riders = 0 } = limits
     const urgent = all.filter((job) => now >= urgentFrom(job))
     const isFree = now - this.#seen >= PRESENT_MS
     const waiting = urgent.length > 0 ? urgent : isFree ? all : []
-    const jobs = together(waiting, rowsWithin, most)
+    const jobs = together(waiting, limits)
     if (urgent.length > 0 && riders > 0) jobs.push(...ridersOf(all, jobs, riders))
     if (!isFree || urgent.length > 0)
       for (const job of all) if (job.session.yields && !jobs.includes(job)) job.ran |= RUN.yielded
@@ -70,12 +81,13 @@ function urgentFrom({ session, since, count }: Job): number {
 }
 
 /** Steps go whenever there is a slot; rows of prompts as many as the time of a run allows, the rest of them next time. */
-function together(waiting: readonly Job[], rowsWithin: RowsWithin, most: number): Job[] {
-  const able = limited(firstOfEach(waiting), most)
-  const first = able[0]
+function together(waiting: readonly Job[], { rowsWithin, most = Infinity, apart }: RunLimits): Job[] {
+  const found = limited(firstOfEach(waiting), most)
+  const first = found[0]
   if (first === undefined) return []
+  const able = apart === true ? found.filter((job) => isStep(job) === isStep(first)) : found
   const steps = able.slice(0, MAX_SLOTS).filter(isStep).length
-  let left = Math.min(MAX_ROWS, Math.max(LEAST_ROWS, (rowsWithin(first) ?? MAX_ROWS) - steps))
+  let left = Math.min(MAX_ROWS, Math.max(LEAST_ROWS, (rowsWithin?.(first) ?? MAX_ROWS) - steps))
   const jobs: Job[] = []
   for (const job of able) {
     if (jobs.length === MAX_SLOTS) break

@@ -254,9 +254,9 @@ export class StageRuntime {
 
   #pick(): Job[] {
     const now = this.#needs.clock.now()
-    const within = rowsOfRun(this.#meter, this.#sessions.size > 1)
-    const most = this.#company.most(this.#waiting[0]!, this.#sessions.values(), now)
-    const jobs = this.#lanes.pick(this.#waiting, now, this.#meter.riders, within, most)
+    const rowsWithin = rowsOfRun(this.#meter, this.#sessions.size > 1)
+    const limits = this.#company.limits(this.#waiting, this.#sessions.values(), now)
+    const jobs = this.#lanes.pick(this.#waiting, now, { riders: this.#meter.riders, rowsWithin, ...limits })
     this.#company.ran(jobs, now)
     const taken = new Set(jobs)
     this.#waiting = this.#waiting.filter((job) => !taken.has(job))
