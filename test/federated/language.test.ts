@@ -127,7 +127,7 @@ describe('what a plan, its data or a site can have wrong', () => {
   })
 
   test('an adapter beside a table, and a table for a text', async () => {
-    expect(() => checkFedPlan({ ...languagePlan(held), task: 'binary' }, 'plan')).toThrow('features')
+    expect(() => checkFedPlan({ ...languagePlan(held), task: 'binary' }, 'plan')).toThrow('"adapter" is trained where')
     const path = join(folder, 'table.json')
     writeFileSync(path, JSON.stringify({ schema: 'weft.fed-data/1', site: 'a', kind: 'csv', path: 'a.csv' }))
     await expect(trainerOf({}, path)).rejects.toThrow('takes a text')

@@ -104,8 +104,7 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
     membership: cluster.membership,
     mayHold: (peer) => peer === cluster.self || peer === ORIGIN || cluster.membership.admits(peer, 'stage'),
     admits: (peer, purpose) => cluster.membership.admits(peer, purpose),
-    mayNotPlace: () =>
-      cluster.membership.admits(cluster.self, 'place') ? undefined : refusal(cluster.self, 'place'),
+    mayNotPlace: () => (cluster.membership.admits(cluster.self, 'place') ? undefined : refusal(cluster.self, 'place')),
     refusal,
     net: {
       groupKeys: () => cluster.groupKeys(),
