@@ -58,11 +58,14 @@ describe('a plan whose model', () => {
     expect(found.parameters).toBe(8)
   })
 
-  test.each(['cnn', 'gru', 'two-towers', 'decoder', 'onnx', 'base'])('is %s is refused with what there is', (kind) => {
+  test.each(['cnn', 'gru', 'two-towers', 'decoder', 'base'])('is %s is refused with what there is', (kind) => {
     const fields = { gru: { hidden: 4 }, 'two-towers': { factors: 2 }, decoder: { layers: 1, width: 8, heads: 2 } }
-    const more = { ...(fields as Record<string, object>)[kind], ...(kind === 'onnx' ? { path: 'x.onnx' } : {}) }
-    const model = { kind, ...more, ...(kind === 'base' ? { name: 'small' } : {}) }
+    const model = { kind, ...(fields as Record<string, object>)[kind], ...(kind === 'base' ? { name: 'small' } : {}) }
     expect(() => checkFedPlan(plan({ model }), 'plan')).toThrow(/"model.kind" "[a-z-]+" is not trained .* linear, mlp/)
+  })
+
+  test('is a file is refused without its hash: each site holds it by that', () => {
+    expect(() => checkFedPlan(plan({ model: { kind: 'onnx', path: 'x.onnx' } }), 'plan')).toThrow('model.digest')
   })
 
   test('has ids is refused: each site would number them in its own way', () => {
