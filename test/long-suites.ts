@@ -4,6 +4,7 @@
  */
 export const LONG_SUITES: readonly string[] = [
   'cli/adapter',
+  'cli/backup-packed',
   'cli/export',
   'cli/launcher',
   'cli/partition-memory',
@@ -23,6 +24,8 @@ export const LONG_SUITES: readonly string[] = [
   'integration/certificates',
   'integration/context-border',
   'integration/crowd',
+  'integration/doctor-security',
+  'integration/home-modes',
   'integration/netlab',
   'integration/serving',
   'integration/stage-share',
@@ -35,6 +38,7 @@ export const LONG_SUITES: readonly string[] = [
   'net/netlab',
   'net/punch',
   'net/reconnect',
+  'peer/cluster-asked',
   'peer/decoder',
   'peer/drafts',
   'peer/embed',
