@@ -1,4 +1,4 @@
-/** What a member of a cluster is told by others: a placement that came to nothing, and names in place of ids. */
+/** What a member of a cluster is told by others: one that has heard no admin, a placement that came to nothing, and names in place of ids. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -72,6 +72,23 @@ function accessTo(peer: LocalPeer): PeerAccess {
 }
 
 describe('a member', () => {
+  it('that has heard no admin for longer than it may computes for nobody, and those that ask go on without it', async () => {
+    // no admin is up
+    const bob = await start('bob')
+    await bob.importModel({ source: TINY, name: 'tiny' })
+    const dora = await start('dora', { maxAge: 1 })
+    await connected(bob, dora)
+    await connected(dora, bob)
+    const stages = [
+      { peer: bob.id, from: 0, to: 4 },
+      { peer: dora.id, from: 4, to: 8 },
+    ]
+    expect(await answer(bob, stages)).toBe(4)
+    expect(dora.status().counters).toMatchObject({ sessions_opened: 0, rows: 0 })
+    // whoever has not the blocks, and may not fetch them, is told
+    await expect(dora.deploy('tiny', { model: 'tiny', stages })).rejects.toMatchObject({ code: 'WEFT-TRU-114' })
+  }, 240_000)
+
   it('whose placement came to nothing has the one before it back, also at others', async () => {
     const admin = await start('admin', { memory: 1 })
     const bob = await start('bob')
