@@ -1,5 +1,6 @@
 /** Which part of the data a row belongs to: decided row by row, by its place, a column, or chance from a seed. */
 import { createHash } from 'node:crypto'
+import { GrowingList } from '../../util/index.ts'
 import { isSame } from './cells.ts'
 
 export type PartName = 'train' | 'validation' | 'test'
@@ -43,7 +44,7 @@ export function partOf(split: SplitSpec, row: number, key: string, seed: number)
 
 /** Rows by part, four bytes each; while they grow, up to twice as many. */
 export class PartLists {
-  readonly #lists = new Map<PartName, PlaceList>(PART_NAMES.map((name) => [name, new PlaceList()]))
+  readonly #lists = new Map(PART_NAMES.map((name) => [name, new GrowingList(Uint32Array)]))
   #count = 0
 
   /** Of the next row. */
@@ -53,28 +54,8 @@ export class PartLists {
 
   /** Rising places. */
   finish(): Readonly<Record<PartName, Uint32Array>> {
-    const lists = PART_NAMES.map((name) => [name, this.#lists.get(name)!.all()] as const)
+    const lists = PART_NAMES.map((name) => [name, this.#lists.get(name)!.all().slice()] as const)
     return Object.fromEntries(lists) as Record<PartName, Uint32Array>
-  }
-}
-
-const FIRST_PLACES = 1024
-
-class PlaceList {
-  #places = new Uint32Array(FIRST_PLACES)
-  #count = 0
-
-  add(place: number): void {
-    if (this.#count === this.#places.length) {
-      const larger = new Uint32Array(2 * this.#count)
-      larger.set(this.#places)
-      this.#places = larger
-    }
-    this.#places[this.#count++] = place
-  }
-
-  all(): Uint32Array {
-    return this.#places.slice(0, this.#count)
   }
 }
 

@@ -11,18 +11,23 @@ export function sizeOf({ dims }: ParameterShape): number {
 }
 
 export function flatOf(shapes: readonly ParameterShape[], tensors: Tensors): Float32Array {
-  const flat = new Float32Array(shapes.reduce((sum, shape) => sum + sizeOf(shape), 0))
-  let at = 0
-  for (const shape of shapes) {
-    flat.set(tensors[shape.name]!.data as Float32Array, at)
-    at += sizeOf(shape)
-  }
-  return flat
+  return filled(new Float32Array(lengthOf(shapes)), shapes, tensors)
 }
 
 /** The same, of numbers that are added up further. */
 export function wideFlatOf(shapes: readonly ParameterShape[], tensors: Tensors): Float64Array {
-  const flat = new Float64Array(shapes.reduce((sum, shape) => sum + sizeOf(shape), 0))
+  return filled(new Float64Array(lengthOf(shapes)), shapes, tensors)
+}
+
+function lengthOf(shapes: readonly ParameterShape[]): number {
+  return shapes.reduce((sum, shape) => sum + sizeOf(shape), 0)
+}
+
+function filled<Flat extends Float32Array | Float64Array>(
+  flat: Flat,
+  shapes: readonly ParameterShape[],
+  tensors: Tensors,
+): Flat {
   let at = 0
   for (const shape of shapes) {
     flat.set(tensors[shape.name]!.data as Float32Array, at)

@@ -8,7 +8,7 @@
 import type { BlockMeter } from './block-times.ts'
 import { blocksOf } from './jobs.ts'
 import type { Job, Session } from './jobs.ts'
-import { isStep } from './lanes.ts'
+import { isStep, PRESENT_MS } from './lanes.ts'
 import type { RunLimits } from './lanes.ts'
 import { RUN } from './protocol.ts'
 
@@ -17,8 +17,6 @@ const SHARE = 0.25
 /** Milliseconds: shorter waits than a timer has are none. */
 const LEAST_MS = 1
 const MOST_MS = 10
-/** A session whose last step is longer ago is not expected: a token over any link that people put up with. */
-const PRESENT_MS = 250
 /** A run of all has to take so many times as long as a run of a share, or nothing is gained. */
 const WORTH = 1.25
 /** As many times as long as for one row a run of the steps that wait has to take for a prompt to run without them. */

@@ -1,11 +1,11 @@
 /** How well scores order the examples. They hold on to the scores: an order is one of all examples. */
-import { NumberList } from './numbers.ts'
+import { GrowingList } from '../../util/index.ts'
 import type { Meter, Said } from './types.ts'
 
 /** Area under the ROC curve: the share of the pairs of both classes that are in order (Mann and Whitney 1947), ties half. */
 export class AreaUnderCurve implements Meter {
-  readonly #positive = new NumberList()
-  readonly #negative = new NumberList()
+  readonly #positive = new GrowingList(Float32Array)
+  readonly #negative = new GrowingList(Float32Array)
 
   add({ scores, targets }: Said): void {
     for (const [row, score] of scores.entries()) (targets[row] === 1 ? this.#positive : this.#negative).add(score)
@@ -28,9 +28,9 @@ export class AreaUnderCurve implements Meter {
  * count half. A pair is known when the earlier of two different times is that of an event.
  */
 export class Concordance implements Meter {
-  readonly #risks = new NumberList()
-  readonly #times = new NumberList()
-  readonly #events = new NumberList()
+  readonly #risks = new GrowingList(Float32Array)
+  readonly #times = new GrowingList(Float32Array)
+  readonly #events = new GrowingList(Float32Array)
 
   add({ scores, targets, times }: Said): void {
     for (const [row, score] of scores.entries()) {
