@@ -95,6 +95,11 @@ export interface GenerateRequest {
   readonly stop?: readonly string[]
   /** Alternatives reported for each token; undefined: none, 0: the chosen one alone. */
   readonly logprobs?: number
+  /**
+   * Tokens of the prompt are told too, before those of the answer, each but the first with what `logprobs` asks for. Then
+   * `maxTokens` may be 0. @default false
+   */
+  readonly echo?: boolean
   readonly placement?: 'auto' | 'local' | PlacementFile
   /** Milliseconds from now. */
   readonly deadline?: number
@@ -183,7 +188,10 @@ export type GenerateEvent =
       readonly text: string
       readonly logprob?: number
       readonly top?: readonly TokenLogprob[]
+      /** It is one of the prompt's. */
+      readonly echoed?: true
     }
+  /** `text` and `ids` are the answer's alone. */
   | {
       readonly type: 'end'
       readonly finish: 'stop' | 'length'

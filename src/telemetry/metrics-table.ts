@@ -42,6 +42,7 @@ export const COUNTERS = {
   draft_narrowed: {
     help: 'Times that windows in flight had lost too much of an answer, and one went at a time for a while.',
   },
+  echo_windows: { help: 'Steps over several tokens of prompts whose likelihoods were asked for.' },
   draft_sessions: { help: 'Sessions of draft models for answers of this peer.' },
   draft_sessions_freed: { help: 'Of these, those that have ended.' },
   batched_rows: { help: 'Rows that ran together with rows of another session.' },

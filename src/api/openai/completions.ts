@@ -3,7 +3,13 @@ import type { GenerateRequest, PromptInput } from '../../pipeline/index.ts'
 import { check } from '../check.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Asked, Given } from '../resume/asked.ts'
-import { checkCompletion, completionPrompts, completionSchema, DEFAULT_COMPLETION_TOKENS } from './completion-schema.ts'
+import {
+  checkCompletion,
+  completionPrompts,
+  completionSchema,
+  DEFAULT_COMPLETION_TOKENS,
+  tellsPrompt,
+} from './completion-schema.ts'
 import type { CompletionBody } from './completion-schema.ts'
 import { answerGeneration } from './generation.ts'
 import type { GenerationShape, Piece } from './generation.ts'
@@ -46,10 +52,11 @@ export async function answerCompletion(
 /** Choices are numbered as OpenAI does: all of the first prompt, then all of the second. */
 function completionRequests(fields: CompletionBody, prompts: readonly PromptInput[], seed: number): GenerateRequest[] {
   const maxTokens = fields.max_tokens ?? DEFAULT_COMPLETION_TOKENS
+  const echo = tellsPrompt(fields) ? { echo: true } : {}
   const logprobs = fields.logprobs ?? undefined
   return prompts.flatMap((input) =>
     Array.from({ length: fields.n ?? 1 }, (_, index) =>
-      requestOf(fields, { input, sampling: samplingOf(fields, seed, index), maxTokens, logprobs }),
+      requestOf(fields, { input, sampling: samplingOf(fields, seed, index), maxTokens, logprobs, ...echo }),
     ),
   )
 }
@@ -61,7 +68,7 @@ async function echoTexts(
   fields: CompletionBody,
   prompts: readonly PromptInput[],
 ): Promise<string[]> {
-  if (fields.echo !== true) return []
+  if (fields.echo !== true || tellsPrompt(fields)) return []
   const texts = await Promise.all(
     prompts.map(async (prompt) => {
       if (prompt.kind === 'ids') return needs.peer.detokenize(fields.model, prompt.ids, exchange.signal)
@@ -131,6 +138,7 @@ function completionLogprobs(pieces: readonly Piece[], withTop: boolean): Complet
 }
 
 /** The chosen token always stands among them, as OpenAI has it. */
-function topRecord(token: TokenText, top: readonly TokenText[]): Record<string, number> {
-  return Object.fromEntries([token, ...top].map((one) => [one.token, one.logprob]))
+function topRecord(token: TokenText, top: readonly TokenText[]): Record<string, number> | null {
+  if (token.logprob === null) return null
+  return Object.fromEntries([token, ...top].map((one) => [one.token, one.logprob!]))
 }

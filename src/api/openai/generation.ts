@@ -173,7 +173,8 @@ function createChoice(
 ): { take: (event: GenerateEvent) => Promise<void>; finished: () => Finished } {
   const texts = createTokenTexts(needs.peer, plan.model, exchange.signal)
   const pieces: Piece[] = []
-  let sent = ''
+  /** Of the prompt, and of the answer. */
+  let [echoed, sent] = ['', '']
   let result: Finished | null = null
 
   const start = async (event: Extract<GenerateEvent, { type: 'start' }>): Promise<void> => {
@@ -195,27 +196,29 @@ function createChoice(
   const sendAll = async (chunks: readonly unknown[]): Promise<void> => {
     for (const chunk of chunks) await send(chunk)
   }
-  const addText = async (piece: Piece): Promise<void> => {
-    sent += piece.text
+  const addText = async (piece: Piece, isEcho = false): Promise<void> => {
+    if (isEcho) echoed += piece.text
+    else sent += piece.text
     if (!plan.stream) pieces.push(piece)
     else if (piece.text !== '' || piece.token !== null) await sendAll(shape.chunkPiece(index, piece))
   }
   const token = async (event: Extract<GenerateEvent, { type: 'token' }>): Promise<void> => {
-    meter.token()
-    const { logprob } = event
-    const wanted = request.logprobs !== undefined && logprob !== undefined
-    const [own, ...top] = wanted ? await texts([{ id: event.id, logprob }, ...(event.top ?? [])]) : []
-    await addText({ text: event.text, offset: sent.length, token: own ?? null, top })
+    const { logprob, echoed: isEcho = false } = event
+    if (!isEcho) meter.token()
+    // Nothing comes before the first token of a prompt, so nothing says how likely it is.
+    const wanted = request.logprobs !== undefined && (logprob !== undefined || isEcho)
+    const [own, ...top] = wanted ? await texts([{ id: event.id, logprob: logprob ?? null }, ...(event.top ?? [])]) : []
+    await addText({ text: event.text, offset: echoed.length + sent.length, token: own ?? null, top }, isEcho)
   }
   const end = async (event: Extract<GenerateEvent, { type: 'end' }>): Promise<void> => {
     // What was held back as the possible beginning of a stop string, and was none.
     if (event.text.length > sent.length && event.text.startsWith(sent))
-      await addText({ text: event.text.slice(sent.length), offset: sent.length, token: null, top: [] })
+      await addText({ text: event.text.slice(sent.length), offset: echoed.length + sent.length, token: null, top: [] })
     // Further choices of a prompt find what the first has computed: OpenAI counts a prompt once.
     if (index % plan.choicesPerPrompt === 0) state.cachedTokens += event.stats.cached_tokens
     state.completionTokens += event.ids.length
     state.stats.push(event.stats)
-    result = { text: event.text, finish: event.finish, pieces }
+    result = { text: echoed + event.text, finish: event.finish, pieces }
     if (plan.stream) await sendAll(shape.chunkEnd(index, event.finish, extensionOf(state)))
   }
   // Comments, which every client passes over: the text goes on where it stopped.

@@ -83,7 +83,7 @@ function biasOf({ logit_bias: biases }: SharedFields): Pick<SamplingOptions, 'lo
 
 export function requestOf(
   fields: SharedFields,
-  rest: Pick<GenerateRequest, 'input' | 'sampling' | 'format'> & {
+  rest: Pick<GenerateRequest, 'echo' | 'input' | 'sampling' | 'format'> & {
     maxTokens: number | undefined
     logprobs: number | undefined
   },

@@ -36,8 +36,9 @@ export interface ChatLogprobs {
 
 export interface CompletionLogprobs {
   readonly tokens: readonly string[]
-  readonly token_logprobs: readonly number[]
-  readonly top_logprobs: readonly Readonly<Record<string, number>>[] | null
+  /** Null for the first token of a prompt. */
+  readonly token_logprobs: readonly (number | null)[]
+  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[] | null
   /** Characters (UTF-16 units) before each token. */
   readonly text_offset: readonly number[]
 }

@@ -4,12 +4,15 @@ import type { TokenLogprob } from '../../pipeline/index.ts'
 
 export interface TokenText {
   readonly token: string
-  readonly logprob: number
+  /** Null: it stands at the beginning, and nothing says how likely it is. */
+  readonly logprob: number | null
   /** Null where a token is a part of a character: its bytes are not text. */
   readonly bytes: readonly number[] | null
 }
 
-export type TokenTexts = (tokens: readonly TokenLogprob[]) => Promise<TokenText[]>
+export type TokenTexts = (
+  tokens: readonly (Pick<TokenLogprob, 'id'> & Pick<TokenText, 'logprob'>)[],
+) => Promise<TokenText[]>
 
 /** A request has at most some 20 alternatives a token; beyond this many the cache starts again. */
 const MAX_CACHED = 16_384
@@ -35,6 +38,6 @@ export function createTokenTexts(peer: Pick<Peer, 'detokenize'>, model: string, 
 }
 
 /** JSON has no infinity; OpenAI writes -9999 for what cannot be. */
-function finite(logprob: number): number {
-  return Number.isFinite(logprob) ? logprob : -9999
+function finite(logprob: number | null): number | null {
+  return logprob === null || Number.isFinite(logprob) ? logprob : -9999
 }

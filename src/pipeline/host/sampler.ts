@@ -37,6 +37,14 @@ export interface SamplerInit {
   readonly generated?: TokenIds
   /** @default any text */
   readonly format?: AnswerFormat | undefined
+  /** Tokens that are not chosen but given, whatever the logits say: of a prompt whose likelihood is wanted. @default none */
+  readonly forced?: ForcedTokens | undefined
+}
+
+export interface ForcedTokens {
+  /** Position of the first. */
+  readonly from: number
+  readonly ids: TokenIds
 }
 
 /** @param mask of the answer's format. @throws FormatUnsupportedError where there is a format and no mask */
@@ -50,19 +58,25 @@ export function createSampler(init: SamplerInit, mask?: GrammarMask): Sampler {
     generated.set(id, (generated.get(id) ?? 0) + 1)
   }
   for (const id of unpackIds(init.generated ?? [])) chosen(id)
+  const forced = unpackIds(init.forced?.ids ?? [])
+  const likely = (logits: Float32Array, id: number): Sampled => {
+    if (init.logprobs < 0) return { id }
+    const total = logSumExp(logits)
+    const top = largest(logits, init.logprobs).map((token) => ({ id: token, logprob: logits[token]! - total }))
+    return { id, logprob: logits[id]! - total, top }
+  }
   return {
     ...(mask === undefined ? {} : { ready: () => mask.ready(), close: () => mask.close() }),
     sample(logits, position) {
+      const given = init.forced && forced[position - init.forced.from]
+      if (given !== undefined) return likely(logits, given)
       const penalized = penalize(logits, sampling, seen, generated)
       const allowed = mask?.apply(penalized) ?? penalized
       const id =
         sampling.temperature === 0 ? argmax(allowed) : draw(allowed, sampling, uniform(sampling.seed, position))
       mask?.accept(id)
       chosen(id)
-      if (init.logprobs < 0) return { id }
-      const total = logSumExp(logits)
-      const top = largest(logits, init.logprobs).map((token) => ({ id: token, logprob: logits[token]! - total }))
-      return { id, logprob: logits[id]! - total, top }
+      return likely(logits, id)
     },
   }
 }

@@ -1,5 +1,6 @@
 /** Ids of a long text in a control map: one value of bytes, not one each, of which a map has 32,768 at most. */
 import * as z from 'zod'
+import type { SamplerInit } from './sampler.ts'
 
 /** int32, little-endian; ids one by one in what older peers send. */
 export type TokenIds = Uint8Array | readonly number[]
@@ -17,6 +18,13 @@ export function packIds(ids: TokenIds): Uint8Array<ArrayBuffer> {
   const bytes = Buffer.alloc(4 * ids.length)
   for (const [index, id] of ids.entries()) bytes.writeInt32LE(id, index * 4)
   return bytes
+}
+
+/** Of a sampler, as control maps carry it. */
+export function packForced({ forced }: Pick<SamplerInit, 'forced'>): {
+  readonly forced?: { readonly from: number; readonly ids: Uint8Array<ArrayBuffer> }
+} {
+  return forced === undefined ? {} : { forced: { from: forced.from, ids: packIds(forced.ids) } }
 }
 
 export function unpackIds(ids: TokenIds): readonly number[] {

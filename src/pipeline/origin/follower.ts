@@ -13,6 +13,13 @@ export interface Follow {
   readonly limit: number
   /** Nothing is sent behind one of these. */
   readonly endTokens: ReadonlySet<number>
+  /** Of the tokens, the first so many are given (SamplerInit.forced): these end nothing. @default 0 */
+  readonly forced?: number
+}
+
+/** Whether a token, the so many-th from 0, is the last of its text by what it says. */
+export function endsText({ endTokens, forced = 0 }: Follow, token: number, id: number): boolean {
+  return token >= forced && endTokens.has(id)
 }
 
 export interface Follower {
@@ -35,7 +42,7 @@ export function createFollower(
     arrived(id, unread) {
       tokens++
       held = undefined
-      if (tokens >= follow.limit || follow.endTokens.has(id)) return
+      if (tokens >= follow.limit || endsText(follow, tokens - 1, id)) return
       if (unread >= MAX_UNREAD) held = id
       else send(id, follow.start + tokens - 1)
     },

@@ -55,10 +55,13 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   // Without a wish it ends with the context that it begins in: stages keep room for all that a text may become.
   const room = (ids.length <= firstContext ? firstContext : context) - ids.length
   const limit = Math.min(request.maxTokens ?? Math.max(1, room), context - ids.length)
+  // Of a prompt whose tokens are told, all but the first are given to the head as what it is to choose.
+  const rows = request.echo === true ? virtual + 1 : ids.length
+  const forced = ids.length - rows
   const timings = new Timings(needs.clock, needs.counters())
-  const rows = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
-  const session = await openText(needs, rows, {
-    prompt: ids,
+  const chunk = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
+  const session = await openText(needs, chunk, {
+    prompt: ids.slice(0, rows),
     positions: ids.length + limit,
     ...deadlineOf(init),
     sampler: {
@@ -66,28 +69,39 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
       logprobs: request.logprobs ?? -1,
       history: request.sampling.repetitionPenalty === 1 ? [] : [...new Set(promptIds)],
       ...(request.format === undefined ? {} : { format: request.format }),
+      ...(forced === 0 ? {} : { forced: { from: rows, ids: ids.slice(rows) } }),
     },
     signal: init.signal,
     // Guesses take rows that people could have.
     speculate: request.speculate ?? (request.lane === 'batch' ? 'off' : 'auto'),
     lane: request.lane,
     follow: {
-      start: ids.length,
-      limit,
+      start: rows,
+      limit: forced + limit,
       endTokens: request.ignoreEnd === true ? new Set() : needs.tokenizer.endTokens,
+      forced,
     },
   })
   try {
     const cached = Math.max(0, (session.reused?.found ?? 0) - virtual)
     yield { type: 'start', prompt_ids: promptIds, route: session.hops }
-    let first: TokenArrival | undefined
-    for await (const step of prefill(session, ids, rows)) {
-      if ('token' in step) first = step.token
-      else if (!('takenTo' in step)) yield routeEvent(step)
-      else yield { type: 'prefill', done: step.takenTo, total: ids.length }
+    const stream = needs.tokenizer.stream()
+    if (request.echo === true)
+      yield { type: 'token', id: promptIds[0]!, text: stream.push(promptIds[0]!), echoed: true }
+    let token: TokenArrival | undefined
+    if (forced + limit > 0)
+      for await (const step of prefill(session, ids.slice(0, rows), chunk)) {
+        if ('token' in step) token = step.token
+        else if (!('takenTo' in step)) yield routeEvent(step)
+        else yield { type: 'prefill', done: step.takenTo, total: ids.length }
+      }
+    for (let left = forced; left > 0; left--) {
+      yield { ...tokenEvent(token!, stream.push(token!.id)), echoed: true }
+      if (left > 1 || limit > 0) token = yield* nextToken(session)
     }
     timings.prefilled({ tokens: ids.length, cached }, session.hops.length)
-    yield* decode(needs, init, session, timings, first!, limit)
+    const answer = { needs, init, session, timings, stream, limit }
+    yield* limit > 0 ? decode(answer, token!) : noAnswer(answer)
   } finally {
     session.close()
   }
@@ -106,17 +120,29 @@ function openText(needs: GenerateNeeds, rows: number, request: SessionRequest): 
   return openOutgrowing({ clock: needs.clock, first, rows, open: (own) => needs.open(own), outgrown }, request)
 }
 
+interface Answer {
+  readonly needs: GenerateNeeds
+  readonly init: GenerateInit
+  readonly session: OriginSession
+  readonly timings: Timings
+  readonly stream: ReturnType<Tokenizer['stream']>
+  readonly limit: number
+}
+
+/** What was asked for was the prompt alone. */
+async function* noAnswer({ needs, init, session, timings, stream }: Answer): AsyncGenerator<GenerateEvent> {
+  const rest = stream.end()
+  if (rest !== '') yield { type: 'token', id: init.promptIds.at(-1)!, text: rest, echoed: true }
+  yield* lateNews(session)
+  yield { type: 'end', finish: 'length', text: '', ids: [], stats: timings.stats(0, needs.counters()) }
+}
+
 async function* decode(
-  needs: GenerateNeeds,
-  init: GenerateInit,
-  session: OriginSession,
-  timings: Timings,
+  { needs, init, session, timings, stream, limit }: Answer,
   first: TokenArrival,
-  limit: number,
 ): AsyncGenerator<GenerateEvent> {
   const { request } = init
   const stops = createStopStrings(request.stop ?? [])
-  const stream = needs.tokenizer.stream()
   const ids: number[] = []
   let text = ''
   let token = first
@@ -133,21 +159,26 @@ async function* decode(
     else if (ids.length >= limit) finish = 'length'
     yield tokenEvent(token, shown.text)
     if (finish !== undefined) break
-    for (;;) {
-      const arrival = await session.take()
-      if ('token' in arrival) {
-        token = arrival.token
-        break
-      }
-      if (!('takenTo' in arrival)) yield routeEvent(arrival)
-    }
+    token = yield* nextToken(session)
     timings.token(token.computeMs, token.together)
   }
   const rest = finish === 'stop' && stops.stopped ? '' : stops.push(stream.end()).text + stops.end()
   if (rest !== '') yield { type: 'token', id: ids.at(-1)!, text: rest }
+  yield* lateNews(session)
+  yield { type: 'end', finish, text: text + rest, ids, stats: timings.stats(ids.length, needs.counters()) }
+}
+
+async function* nextToken(session: OriginSession): AsyncGenerator<GenerateEvent, TokenArrival> {
+  for (;;) {
+    const arrival = await session.take()
+    if ('token' in arrival) return arrival.token
+    if (!('takenTo' in arrival)) yield routeEvent(arrival)
+  }
+}
+
+async function* lateNews(session: OriginSession): AsyncGenerator<GenerateEvent> {
   for (const late of (await session.settle?.()) ?? [])
     if (!('token' in late) && !('takenTo' in late)) yield routeEvent(late)
-  yield { type: 'end', finish, text: text + rest, ids, stats: timings.stats(ids.length, needs.counters()) }
 }
 
 function routeEvent(arrival: Exclude<Arrival, { token: unknown } | { takenTo: unknown }>): GenerateEvent {
@@ -157,7 +188,7 @@ function routeEvent(arrival: Exclude<Arrival, { token: unknown } | { takenTo: un
   return { type: 'reroute', attempt, lost, route, replayed_rows: replayedRows, exact }
 }
 
-function tokenEvent(token: TokenArrival, text: string): GenerateEvent {
+function tokenEvent(token: TokenArrival, text: string): Extract<GenerateEvent, { type: 'token' }> {
   return {
     type: 'token',
     id: token.id,

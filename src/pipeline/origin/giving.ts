@@ -2,6 +2,7 @@
 import { encodeControl } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
+import { unpackIds } from '../host/token-ids.ts'
 import { GUESS_KEY_BYTES, sealGuesses } from '../ring/guesses.ts'
 import { FirstHop } from './first-hop.ts'
 import type { Known } from './opening.ts'
@@ -9,9 +10,11 @@ import { TextPrefix } from './prefix.ts'
 import type { Waiting } from './stalls.ts'
 import type { Reused, SessionInit, SessionNeeds } from './session.ts'
 import { SessionText } from './session-text.ts'
-import type { Lane } from '../types.ts'
+import type { Lane, SpeculateMode } from '../types.ts'
+import { ForcedGuesses } from './speculation/forced.ts'
+import type { Guesser, Said } from './speculation/guesser.ts'
 import { Speculation } from './speculation/speculation.ts'
-import type { Said } from './speculation/speculation.ts'
+import type { SpeculationCounter } from './speculation/speculation.ts'
 import { Tracing } from './tracing.ts'
 
 /** Every stage may let rows of the batch lane wait for those of others, each step anew. */
@@ -36,7 +39,7 @@ export class Giving {
   readonly #random: RandomSource
   readonly #giver: Giver
   readonly #prefix: TextPrefix | undefined
-  readonly #speculation: Speculation | undefined
+  readonly #speculation: Guesser | undefined
   readonly #lane: Lane
   readonly #patience: (isBegun: boolean) => number
   readonly #deadline: number
@@ -200,10 +203,28 @@ export class Giving {
 }
 
 /** Rows of audited sessions are signed as they come, so none of them may have been for nothing. */
-function speculationOf(needs: SessionNeeds, init: SessionInit, more: () => void): Speculation | undefined {
-  const { prompt, follow, speculate: mode = 'off', audit, sampler, names } = init
-  if (mode === 'off' || audit !== undefined) return undefined
+function speculationOf(needs: SessionNeeds, init: SessionInit, more: () => void): Guesser | undefined {
+  const { follow, speculate: mode = 'off', audit, sampler } = init
+  if (audit !== undefined) return undefined
+  const count = (name: SpeculationCounter, by: number): void => needs.count(name, by)
+  const { forced } = sampler
+  if (forced === undefined || (follow.forced ?? 0) === 0)
+    return mode === 'off' ? undefined : speculation(needs, init, mode, more)
+  // What is guessed behind the given tokens is guessed as if these were the prompt.
+  const ids = unpackIds(forced.ids).slice(follow.start - forced.from)
+  const prompt = [...init.prompt, ...ids]
+  const chosen = { ...follow, start: prompt.length, limit: follow.limit - ids.length, forced: 0 }
+  const after = mode === 'off' ? undefined : speculation(needs, { ...init, prompt, follow: chosen }, mode, more)
+  return new ForcedGuesses({ forced, follow, after, count })
+}
+
+function speculation(
+  needs: SessionNeeds,
+  { prompt, follow, draft: model, sampler, names }: SessionInit,
+  mode: Exclude<SpeculateMode, 'off'>,
+  more: () => void,
+): Speculation {
+  const draft = model && { model, sampler, names }
   const { clock } = needs
-  const draft = init.draft && { model: init.draft, sampler, names }
   return new Speculation({ clock, prompt, follow, mode, draft, more, count: (name, by) => needs.count(name, by) })
 }

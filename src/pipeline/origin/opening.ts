@@ -3,7 +3,7 @@ import { encodeControl } from '../../net/index.ts'
 import type { Frame } from '../../net/index.ts'
 import { RING } from '../ring/protocol.ts'
 import type { Reroute, RouteOpen } from '../ring/protocol.ts'
-import { packIds, unpackIds } from '../host/token-ids.ts'
+import { packForced, packIds, unpackIds } from '../host/token-ids.ts'
 import type { RouteSegment } from './route.ts'
 import type { SessionInit } from './session.ts'
 
@@ -26,9 +26,10 @@ export function openingOf(
   const { digest, positions, sampler } = init
   const { prefix, guessKey, left = init.deadline } = more
   const isHead = hop === route.length - 1
-  const chosen = [...unpackIds(sampler.generated ?? []), ...tokens]
+  const chosen = [...unpackIds(sampler.generated ?? []), ...tokens.slice(init.follow.forced ?? 0)]
   const [history, generated] = [sampler.history, countsTokens(sampler) ? chosen : []].map(packIds)
-  const own = { ...sampler, history: history!, generated: generated! }
+  const { forced: _, ...plain } = sampler
+  const own = { ...plain, history: history!, generated: generated!, ...packForced(sampler) }
   const audited = init.audit === undefined ? {} : { audited: true }
   return {
     digest,

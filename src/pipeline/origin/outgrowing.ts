@@ -104,13 +104,14 @@ class OutgrowingSession implements OriginSession {
     const { prompt, follow, sampler } = this.#request
     const all = [...prompt, ...this.#chosen]
     const limit = follow.limit - this.#chosen.length
+    const { forced = 0 } = follow
     this.#needs.outgrown()
     this.#inner = await this.#needs.open({
       ...this.#request,
       at,
       prompt: all,
-      sampler: { ...sampler, generated: this.#chosen },
-      follow: { ...follow, start: all.length, limit },
+      sampler: { ...sampler, generated: this.#chosen.slice(forced) },
+      follow: { ...follow, start: all.length, limit, forced: Math.max(0, forced - this.#chosen.length) },
     })
     if (this.#closed) this.#inner.close()
     for await (const arrival of prefill(this.#inner, all, this.#needs.rows))

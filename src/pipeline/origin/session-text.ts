@@ -2,10 +2,10 @@
 import type { Frame } from '../../net/index.ts'
 import { Inbox } from '../../util/index.ts'
 import type { decodeToken } from '../ring/protocol.ts'
-import { createFollower } from './follower.ts'
+import { createFollower, endsText } from './follower.ts'
 import type { Follow, Follower } from './follower.ts'
 import type { Arrival, TokenArrival } from './session.ts'
-import type { Said } from './speculation/speculation.ts'
+import type { Said } from './speculation/guesser.ts'
 import { arrivals } from './token-frames.ts'
 
 /** What follows from tokens. */
@@ -70,9 +70,8 @@ export class SessionText {
 
   /** Nothing follows an end token, or the last that is wanted. */
   #wanted(tokens: readonly TokenArrival[]): readonly TokenArrival[] {
-    const { limit, endTokens } = this.#follow
-    const end = tokens.findIndex(({ id }) => endTokens.has(id))
-    const most = Math.max(1, limit - this.tokens.length)
+    const end = tokens.findIndex(({ id }, index) => endsText(this.#follow, this.tokens.length + index, id))
+    const most = Math.max(1, this.#follow.limit - this.tokens.length)
     return tokens.slice(0, Math.min(most, end < 0 ? Infinity : end + 1))
   }
 
@@ -90,12 +89,12 @@ export class SessionText {
 
   /** What is held never was. @param rows that the first hop was given @returns rows that it should have been */
   rollBack(rows: number): number {
-    const { start, limit, endTokens } = this.#follow
+    const { start, limit } = this.#follow
     const given = this.tokens.length - (this.#held?.length ?? 0)
     this.tokens.length = given
     this.#held?.splice(0)
     const last = this.tokens.at(-1)
-    const goesOn = last !== undefined && given < limit && !endTokens.has(last)
+    const goesOn = last !== undefined && given < limit && !endsText(this.#follow, given - 1, last)
     const waiting = goesOn && rows < start + given ? last : undefined
     const next = (id: number, position: number): void => this.#steps.next(id, position)
     this.#follower = createFollower(this.#follow, next, { tokens: given, held: waiting })

@@ -93,6 +93,17 @@ export const samplerSchema = z.strictObject({
   logprobs: z.number().int().min(-1).max(64),
   history: tokenIdsSchema,
   generated: tokenIdsSchema.default([]),
+  /** The first of the tokens, from this position on, that are given and not chosen. Absent: all are chosen. */
+  forced: z
+    .strictObject({
+      from: z
+        .number()
+        .int()
+        .min(0)
+        .max(1 << 24),
+      ids: tokenIdsSchema,
+    })
+    .optional(),
   format: z
     .discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('json') }),

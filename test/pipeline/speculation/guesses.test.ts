@@ -8,6 +8,7 @@ import { createSampler } from '../../../src/pipeline/host/sampler.ts'
 import { GREEDY } from '../../../src/pipeline/index.ts'
 import { MAX_UNREAD } from '../../../src/pipeline/origin/follower.ts'
 import { SessionText } from '../../../src/pipeline/origin/session-text.ts'
+import { ForcedGuesses } from '../../../src/pipeline/origin/speculation/forced.ts'
 import { Lookup } from '../../../src/pipeline/origin/speculation/lookup.ts'
 import { Window } from '../../../src/pipeline/origin/speculation/window.ts'
 import { GUESS_KEY_BYTES, openGuesses, sealGuesses } from '../../../src/pipeline/ring/guesses.ts'
@@ -237,5 +238,59 @@ describe('at the origin', () => {
     expect(text.token(said(10, 2, [6, 7, 8]), { first: 10 })).toBe(false)
     expect(text.token(said(10, 4, []), { first: 10 })).toBe(false)
     expect(text.token(said(10, 4, [6]), { first: 9 })).toBe(false)
+  })
+})
+
+describe('tokens that are given', () => {
+  const forced = { from: 3, ids: [7, 8, 9] }
+  const logits = Float32Array.from({ length: 16 }, (_, id) => (id === 2 ? 4 : 0))
+
+  it('are what the head chooses, with their likelihood, and count for no penalty of what follows', () => {
+    const sampling = { ...GREEDY, presencePenalty: 10 }
+    const [given, plain] = [forced, undefined].map((tokens) =>
+      createSampler({ sampling, logprobs: 1, history: [], ...(tokens === undefined ? {} : { forced: tokens }) }),
+    )
+    const told = [3, 4, 5].map((position) => given!.sample(logits, position))
+    expect(told.map(({ id }) => id)).toEqual([7, 8, 9])
+    expect(told[0]!.logprob).toBeCloseTo(-Math.log(Math.exp(4) + 15), 12)
+    expect(told[0]!.top).toEqual([{ id: 2, logprob: expect.closeTo(4 - Math.log(Math.exp(4) + 15), 12) }])
+    expect(given!.sample(logits, 6)).toEqual(plain!.sample(logits, 6))
+  })
+
+  it('go in windows that are chained as soon as the head takes that, and end with what is wanted', () => {
+    const ids = Array.from({ length: 40 }, (_, index) => index)
+    const windows = (limit: number): (readonly number[])[] => {
+      const guesses = new ForcedGuesses({
+        forced: { from: 1, ids },
+        follow: { start: 1, limit },
+        after: undefined,
+        count: () => undefined,
+      })
+      guesses.came(0, [0], { busyMs: 1, chains: true })
+      const first = guesses.next(1) as readonly number[]
+      const rest: (readonly number[])[] = []
+      for (let more = guesses.further(); more !== undefined; more = guesses.further())
+        rest.push([more.behind!, ...more.ids])
+      return [first, ...rest]
+    }
+    // The row of the last token is given only where something is to follow it.
+    expect(windows(40).flat()).toEqual(ids.slice(1, 39))
+    expect(windows(41).flat()).toEqual(ids.slice(1))
+    expect(windows(40).map(({ length }) => length)).toEqual([15, 16, 7])
+  })
+
+  it('are given again from where an attempt stands', () => {
+    const guesses = new ForcedGuesses({
+      forced: { from: 1, ids: [4, 5, 6, 7] },
+      follow: { start: 1, limit: 4 },
+      after: undefined,
+      count: () => undefined,
+    })
+    guesses.came(0, [4], { busyMs: 1, chains: true })
+    expect(guesses.next(1)).toEqual([5, 6])
+    guesses.restart()
+    expect(guesses.isUnderWay(1)).toBe(false)
+    expect(guesses.next(2)).toEqual([6])
+    expect(guesses.further()).toBeUndefined()
   })
 })

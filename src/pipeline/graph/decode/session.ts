@@ -5,7 +5,7 @@
 import { stateBytes } from '../../../models/index.ts'
 import type { DecoderLayout } from '../../../models/index.ts'
 import { Inbox } from '../../../util/index.ts'
-import { packIds } from '../../host/token-ids.ts'
+import { packForced, packIds } from '../../host/token-ids.ts'
 import { createFollower } from '../../origin/follower.ts'
 import type { Arrival, OriginSession, SessionRequest } from '../../origin/session.ts'
 import { requestNumber } from '../../origin/token-frames.ts'
@@ -192,7 +192,8 @@ class Decoding implements OriginSession {
     const most = kept.reduce((sum, cache) => sum + stateBytes(cache, session.positions), 0)
     const { sampler, follow } = session
     if (part !== this.#head) return { most, head: null }
-    const own = { ...sampler, history: packIds(sampler.history), generated: [] }
+    const { forced: _, ...plain } = sampler
+    const own = { ...plain, history: packIds(sampler.history), generated: [], ...packForced(sampler) }
     return { most, head: { logits, sampler: own, first, position: follow.start } }
   }
 

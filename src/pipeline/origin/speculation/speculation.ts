@@ -9,6 +9,7 @@ import { Drafting } from './drafting.ts'
 import type { DraftingInit } from './drafting.ts'
 import { Flight } from './flight.ts'
 import type { Answered, Further, SentWindow } from './flight.ts'
+import type { Guesser, Said } from './guesser.ts'
 import { Lookup } from './lookup.ts'
 import { Pace } from './pace.ts'
 import { Window } from './window.ts'
@@ -23,6 +24,7 @@ export type SpeculationCounter =
   | 'draft_windows_ahead'
   | 'draft_windows_void'
   | 'draft_narrowed'
+  | 'echo_windows'
 
 export interface SpeculationInit {
   readonly clock: Clock
@@ -36,17 +38,9 @@ export interface SpeculationInit {
   readonly count: (name: SpeculationCounter, by: number) => void
 }
 
-/** What a head says with its tokens. */
-export interface Said {
-  /** Milliseconds for which stages computed the step, or others' rows while it waited there. */
-  readonly busyMs: number
-  /** It takes chained windows. */
-  readonly chains: boolean
-}
-
 type Begun = Omit<SentWindow, 'source' | 'guesses' | 'waited'>
 
-export class Speculation {
+export class Speculation implements Guesser {
   readonly #init: SpeculationInit
   readonly #lookup = new Lookup()
   readonly #pace = new Pace()
@@ -74,7 +68,6 @@ export class Speculation {
     for (const id of init.prompt) this.#lookup.push(id)
   }
 
-  /** Tokens have come, the first of them behind this row. */
   came(row: number, ids: readonly number[], said: Said): void {
     for (const id of ids) this.#lookup.push(id)
     this.#drafting?.came(ids)
@@ -91,22 +84,16 @@ export class Speculation {
     this.#last = now
   }
 
-  /** The stages have this row already: as the first of a window that is under way. */
   isUnderWay(row: number): boolean {
     return this.#flight.row === row
   }
 
-  /**
-   * Guesses at what follows the token that came last: its row, with them, is to be given. A promise: they are waited for, which
-   * is for nothing (undefined) where the attempt ends meanwhile.
-   */
   next(row: number): readonly number[] | Promise<readonly number[] | undefined> {
     const begun = this.#begin(row, this.#lookup.guess(1)?.match ?? 0)
     if (!begun.isBeside) return this.#begun(begun, 'lookup', this.#lookups(begun.match))
     return this.#ready(begun) ?? this.#first(begun) ?? this.#waited(begun)
   }
 
-  /** A window to be chained to those that are under way; undefined: none that pays. */
   further(): Guesses | undefined {
     const { last, ids: under } = this.#flight
     if (!this.#chains || last === undefined || this.#pace.isPlainDue) return undefined
@@ -124,7 +111,6 @@ export class Speculation {
     return { behind: behind!, ids: guesses }
   }
 
-  /** Another attempt: what was under way comes to nothing, or to tokens that nobody waited for. */
   restart(): void {
     this.#turn++
     this.#flight.clear()
@@ -133,7 +119,6 @@ export class Speculation {
     this.#depth.restart()
   }
 
-  /** The answer is over. */
   close(): void {
     this.#turn++
     this.#flight.clear()
