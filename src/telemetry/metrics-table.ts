@@ -56,6 +56,7 @@ export const COUNTERS = {
   },
   gathered_rows: { help: 'Rows of steps that waited a moment for those of sessions that they ran with last.' },
   spun_rows: { help: 'Rows of runs whose threads spun, where that was measured to be faster.' },
+  narrow_rows: { help: 'Rows of runs with fewer threads than their stage has, where that was measured to be faster.' },
   void_rows: {
     help: 'Rows behind guesses that were wrong: dropped where they waited, or nothing was chosen behind them.',
   },

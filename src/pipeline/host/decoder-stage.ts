@@ -33,6 +33,8 @@ export interface DecoderStage {
   readonly oneRow: boolean
   /** Threads of the last run spun. */
   readonly spun: boolean
+  /** The last run had fewer threads than the stage, since that was measured to be faster. */
+  readonly narrow: boolean
   /** The graph of the last run was loaded for its number of sessions, since others had left slots empty. */
   readonly fitted: boolean
   newCache(positions: number): KvCache
@@ -43,7 +45,7 @@ export interface DecoderStage {
 
 export interface DecoderStageInit {
   readonly engine: Engine
-  /** Without one it is not measured whether threads should spin, and they do not. */
+  /** Without one it is not measured how many threads a step should have and whether they spin: all, that sleep. */
   readonly clock?: Clock
   readonly options: LoadOptions
   readonly shape: DecoderShape
@@ -72,7 +74,7 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
   }
   const stacks = new AdapterStacks(shape, init.first ?? 0, layers)
   const choice = new SlotChoice()
-  let [spun, fitted] = [false, false]
+  let [spun, narrow, fitted] = [false, false, false]
   /** A size that would only save time is done without where it cannot be loaded. */
   const sized = async (jobs: number): Promise<number> => {
     const slots = choice.slots(jobs)
@@ -97,6 +99,9 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
     get spun() {
       return spun
     },
+    get narrow() {
+      return narrow
+    },
     get fitted() {
       return fitted
     },
@@ -112,7 +117,7 @@ export async function createDecoderStage(init: DecoderStageInit): Promise<Decode
       const all = { ...feeds(init, jobs, batch, slots, idle), ...own }
       const from = clock?.now() ?? 0
       const outputs = await graph.run(all, fetches(layers, jobs.length))
-      spun = graph.spun
+      ;({ spun, narrow } = graph)
       fitted = slots !== firstSize(jobs.length)
       if (stack === undefined && clock !== undefined) choice.ran(jobs.length, slots, clock.now() - from)
       return collect(init, jobs, batch, outputs)

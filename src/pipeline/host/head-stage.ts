@@ -15,7 +15,7 @@ export interface HeadStage {
 
 export interface HeadStageInit {
   readonly engine: Engine
-  /** Without one it is not measured whether threads should spin, and they do not. */
+  /** Without one it is not measured how many threads a step should have and whether they spin: all, that sleep. */
   readonly clock?: Clock
   readonly options: LoadOptions
   readonly shape: DecoderShape

@@ -5,7 +5,7 @@ import type { ModelManifest } from '../../models/index.ts'
 import type { HostAdapter } from './adapter-stacks.ts'
 import { afterPrompt } from './beside.ts'
 import type { Beside } from './beside.ts'
-import type { DecoderJob } from './decoder-stage.ts'
+import type { DecoderJob, DecoderStage } from './decoder-stage.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { DecoderPart, HeadPart, Segment } from './parts.ts'
 import type { SessionPrefix } from './prefix-cache.ts'
@@ -50,7 +50,7 @@ export interface Job {
   micros: number
   /** When it was given to the host. */
   readonly since: number
-  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun, RUN.yielded, RUN.pieces, RUN.fitted, RUN.gathered. */
+  /** What is told of how its rows ran: RUN.batched, RUN.single, RUN.spun, RUN.narrow, RUN.yielded, RUN.pieces, RUN.fitted, RUN.gathered. */
   ran: number
   /** Of rows that go to the head, where a token is wanted. */
   readonly guesses: readonly number[]
@@ -102,9 +102,15 @@ export function ran(job: Job, out: Uint8Array): boolean {
   return true
 }
 
-/** A row that was alone in a run of a part that takes it once. */
-export function markSingle(jobs: readonly Job[]): void {
-  if (jobs.length === 1 && jobs[0]!.count === 1) jobs[0]!.ran |= RUN.single
+/** How their run went. */
+export function markWay(
+  jobs: readonly Job[],
+  { oneRow, spun, narrow, fitted }: Pick<DecoderStage, 'oneRow' | 'spun' | 'narrow' | 'fitted'>,
+): void {
+  const isSingle = oneRow && jobs.length === 1 && jobs[0]!.count === 1
+  const flags =
+    (isSingle ? RUN.single : 0) | (spun ? RUN.spun : 0) | (narrow ? RUN.narrow : 0) | (fitted ? RUN.fitted : 0)
+  for (const job of jobs) job.ran |= flags
 }
 
 /** Sessions with rows left over had their turn: others come before these, and before what of theirs waits behind them. */

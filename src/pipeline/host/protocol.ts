@@ -56,6 +56,8 @@ export const RUN = {
   fitted: 256,
   /** They waited a moment for rows of sessions that they ran with last. */
   gathered: 512,
+  /** The run had fewer threads than the stage, since that was measured to be faster. */
+  narrow: 1024,
 } as const
 
 export interface LoadControl {

@@ -17,7 +17,7 @@ import {
   boundaryRows,
   decoderJobs,
   embedded,
-  markSingle,
+  markWay,
   ran,
   rowBytesOf,
   rowsOf,
@@ -284,8 +284,7 @@ export class StageRuntime {
   async #decode(part: DecoderPart, jobs: readonly Job[]): Promise<void> {
     const started = this.#needs.clock.now()
     const outputs = await part.stage.run(decoderJobs(jobs, rowBytesOf(this.#needs.manifest)))
-    if (part.stage.oneRow) markSingle(jobs)
-    for (const job of jobs) job.ran |= (part.stage.spun ? RUN.spun : 0) | (part.stage.fitted ? RUN.fitted : 0)
+    markWay(jobs, part.stage)
     const spent = this.#needs.clock.now() - started
     this.#meter.decoded(part.to - part.from, jobs.length, rowsOf(jobs), spent)
     const micros = Math.round(spent * 1000)

@@ -6,6 +6,7 @@ const COUNTERS = [
   [RUN.batched, 'batched_rows'],
   [RUN.single, 'single_rows'],
   [RUN.spun, 'spun_rows'],
+  [RUN.narrow, 'narrow_rows'],
   [RUN.yielded, 'yielded_rows'],
   [RUN.pieces, 'pieced_rows'],
   [RUN.fitted, 'fitted_rows'],

@@ -115,6 +115,7 @@ export class ToyParts implements HostParts {
       layers,
       oneRow: true,
       spun: false,
+      narrow: false,
       fitted: false,
       newCache: (positions) => new KvCache({ layers, ...KV_SHAPE }, positions),
       run: async (jobs) => {
