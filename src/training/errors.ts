@@ -160,6 +160,37 @@ export class TrainedModelError extends WeftError {
   }
 }
 
+export class GradientTaskError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-130',
+    title: 'Gradients that no peer can compute',
+    meaning:
+      'What a peer was told of a run is no model and loss of which it can make the graph by itself, or is larger than was said.',
+    remedy:
+      'Train this plan in one process, or give it a model of the zoo; docs/training.md says which plans peers share.',
+    exit: EXIT.usage,
+    http: 400,
+  }
+  constructor(why: string) {
+    super(GradientTaskError.info, 'no peer can compute gradients of this plan', { why, details: {} })
+  }
+}
+
+export class GradientBatchError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-INF-131',
+    title: 'Batch does not fit the graph',
+    meaning:
+      'Parameters or examples that a peer was sent are not of the names, types and shapes of the graph that it made.',
+    remedy: 'Update both peers to the same version of weft, and begin the run again.',
+    exit: EXIT.integrity,
+    http: 400,
+  }
+  constructor(why: string) {
+    super(GradientBatchError.info, 'what came in does not fit the graph', { why, details: {} })
+  }
+}
+
 export const LOOP_ERRORS: readonly ErrorInfo[] = [
   PlanUnreadableError.info,
   PlanFieldError.info,
@@ -170,4 +201,6 @@ export const LOOP_ERRORS: readonly ErrorInfo[] = [
   RunNotFoundError.info,
   TrainingMemoryError.info,
   TrainedModelError.info,
+  GradientTaskError.info,
+  GradientBatchError.info,
 ]

@@ -36,6 +36,17 @@ export { createStepper } from './loop/stepper.ts'
 export type { Stepper, Tensors } from './loop/stepper.ts'
 export { Gauge } from './metrics/index.ts'
 export type { Metrics } from './metrics/index.ts'
+export { GradientSession } from './parallel/gradient-session.ts'
+export type {
+  GradientJob,
+  GradientLine,
+  GradientStep,
+  OpenGradients,
+  StepGradients,
+  WeightedBatch,
+} from './parallel/line.ts'
+export { elementsOf, gradientGraphOf, gradientTaskDigest, gradientTaskText, readGradientTask } from './parallel/task.ts'
+export type { GradientTask, ParameterForm } from './parallel/task.ts'
 export { checkPlan, readPlan } from './plan/read-plan.ts'
 export type { ReadPlan } from './plan/read-plan.ts'
 export type { TrainPlan } from './plan/schema.ts'

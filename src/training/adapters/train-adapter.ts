@@ -124,7 +124,7 @@ export async function trainAdapter(
 /** @throws PlanFieldError */
 export function adapterSpec(plan: TrainPlan, path: string): AdapterSpec {
   if (plan.task !== 'language') throw new PlanFieldError(path, 'task', 'a base model is trained for "language"')
-  for (const field of ['loss', 'teacher', 'init', 'features', 'target'] as const) {
+  for (const field of ['loss', 'teacher', 'init', 'features', 'target', 'shares'] as const) {
     if (plan[field] !== undefined) throw new PlanFieldError(path, field, 'an adapter of a language model has none')
   }
   const { adapter = { kind: 'lora' } } = plan

@@ -11,7 +11,7 @@ import { loadTexts } from './texts.ts'
 import type { Examples, LoadNeeds } from './types.ts'
 
 export { addPreprocessing, fitFeature, inputCount } from './preprocess.ts'
-export type { FittedFeature } from './preprocess.ts'
+export type { FeatureForm, FittedFeature } from './preprocess.ts'
 export { FIELD } from './types.ts'
 export type { Examples, LoadNeeds, Part } from './types.ts'
 export { loadWindows } from './texts.ts'

@@ -20,6 +20,11 @@ export interface FittedFeature {
   readonly count: number
 }
 
+/** What a graph has to know of it. */
+export type FeatureForm = Pick<FittedFeature, 'kind' | 'mean' | 'sd' | 'divisor' | 'values'> & {
+  readonly names: { readonly length: number }
+}
+
 /** @param names of an `ids` feature, in the order of their numbers */
 export function fitFeature(
   spec: FeatureSpec,
@@ -41,7 +46,7 @@ export function rawValues(values: readonly (string | number)[]): readonly number
   return values.every((value) => typeof value === 'number') ? values : values.map((_, index) => index)
 }
 
-export function inputCount(features: readonly FittedFeature[]): number {
+export function inputCount(features: readonly FeatureForm[]): number {
   return features.reduce((sum, { kind, values }) => sum + (kind === 'one-hot' ? values.length : 1), 0)
 }
 
@@ -49,7 +54,7 @@ export function inputCount(features: readonly FittedFeature[]): number {
  * x [batch, columns], a missing value NaN, to [batch, inputs]: numbers are standardised, with their mean where they are
  * missing; each declared value has an input that is 1 or 0, and a missing one is 0 in all. Inputs in the order of the plan.
  */
-export function addPreprocessing(maker: GraphMaker, x: string, features: readonly FittedFeature[]): string {
+export function addPreprocessing(maker: GraphMaker, x: string, features: readonly FeatureForm[]): string {
   maker.named('preprocess')
   const parts: string[] = []
   for (let from = 0; from < features.length;) {
@@ -68,7 +73,7 @@ export function addPreprocessing(maker: GraphMaker, x: string, features: readonl
   return parts.length === 1 ? parts[0]! : maker.op('Concat', parts, { axis: 1 })
 }
 
-function scaled(maker: GraphMaker, columns: string, features: readonly FittedFeature[]): string {
+function scaled(maker: GraphMaker, columns: string, features: readonly FeatureForm[]): string {
   const row = (values: readonly number[]): string => maker.constant('float32', [1, values.length], values)
   const means = row(features.map(({ mean }) => mean))
   const filled = maker.op('Where', [maker.op('IsNaN', [columns]), means, columns])
@@ -78,7 +83,7 @@ function scaled(maker: GraphMaker, columns: string, features: readonly FittedFea
   return sizes.every((size) => size === 1) ? centred : maker.op('Div', [centred, row(sizes)])
 }
 
-function oneHot(maker: GraphMaker, column: string, { values }: FittedFeature): string {
+function oneHot(maker: GraphMaker, column: string, { values }: FeatureForm): string {
   const is = maker.op('Equal', [column, maker.constant('float32', [1, values.length], values)])
   return maker.op('Cast', [is], { to: 1 })
 }

@@ -1,16 +1,22 @@
 /** The model of a plan as a graph: preprocessing, layers, and what it says. */
 import { addPreprocessing, FIELD, inputCount } from '../data/index.ts'
-import type { Examples } from '../data/index.ts'
+import type { Examples, FeatureForm } from '../data/index.ts'
 import { TrainedModelError } from '../errors.ts'
 import { fileGraph } from '../foreign/forward.ts'
 import type { Teacher } from '../foreign/teacher.ts'
-import type { TrainPlan } from '../plan/schema.ts'
+import type { GraphPlan } from '../plan/schema.ts'
 import { buildDecoder, buildPairModel, buildZooModel, isPairModel } from '../zoo/index.ts'
 import type { InitSpec, ModelInput } from '../zoo/index.ts'
 import type { Model } from '../../onnx/index.ts'
 import { emptyModel, GraphMaker } from './graph-maker.ts'
 import { OUTPUT } from './names.ts'
 import { forwardOf, isTrainedHere } from './trained.ts'
+
+/** What a graph has to know of the examples. */
+export interface ExampleForm extends Pick<Examples, 'outputs' | 'length'> {
+  readonly input: Pick<Examples['input'], 'type' | 'dims'>
+  readonly features?: readonly FeatureForm[] | undefined
+}
 
 export interface Forward {
   /** Takes `x`, gives `scores` and, for classes, `probability`. */
@@ -33,8 +39,8 @@ export interface Forward {
  * @throws TrainedModelError
  */
 export function buildForward(
-  plan: TrainPlan,
-  examples: Examples,
+  plan: GraphPlan,
+  examples: ExampleForm,
   seed: number,
   isTrained: boolean,
   file?: Model,
@@ -49,7 +55,7 @@ export function buildForward(
     : plainForward(maker, plan, examples, init)
 }
 
-function plainForward(maker: GraphMaker, plan: TrainPlan, examples: Examples, init: InitSpec): Forward {
+function plainForward(maker: GraphMaker, plan: GraphPlan, examples: ExampleForm, init: InitSpec): Forward {
   const { type, dims } = examples.input
   maker.input(FIELD.input, type, ['batch', ...dims])
   const input = prepared(maker, examples)
@@ -62,9 +68,9 @@ function plainForward(maker: GraphMaker, plan: TrainPlan, examples: Examples, in
 }
 
 function fileForward(
-  plan: TrainPlan,
-  spec: Extract<TrainPlan['model'], { kind: 'onnx' }>,
-  examples: Examples,
+  plan: GraphPlan,
+  spec: Extract<GraphPlan['model'], { kind: 'onnx' }>,
+  examples: ExampleForm,
   file: Model,
 ): Forward {
   if (plan.task === 'language' || plan.task === 'ranking') {
@@ -96,8 +102,8 @@ function fileForward(
 /** x [batch, 2]: the numbers of two ids. */
 function pairForward(
   maker: GraphMaker,
-  plan: TrainPlan,
-  { features = [] }: Examples,
+  plan: GraphPlan,
+  { features = [] }: ExampleForm,
   init: InitSpec,
   isTrained: boolean,
 ): Forward {
@@ -122,7 +128,7 @@ function pairForward(
 }
 
 /** x int64 [batch, length] */
-function languageForward(maker: GraphMaker, plan: TrainPlan, examples: Examples, init: InitSpec): Forward {
+function languageForward(maker: GraphMaker, plan: GraphPlan, examples: ExampleForm, init: InitSpec): Forward {
   maker.input(FIELD.input, 'int64', ['batch', 'length'])
   const { outputs: vocabulary, length } = examples
   const { scores, parameters } = buildDecoder(maker, plan.model, FIELD.input, { vocabulary, length }, init)
@@ -131,7 +137,7 @@ function languageForward(maker: GraphMaker, plan: TrainPlan, examples: Examples,
 }
 
 /** float32: a table standardised, bytes of images in [0, 1]. */
-function prepared(maker: GraphMaker, { input, features }: Examples): ModelInput {
+function prepared(maker: GraphMaker, { input, features }: ExampleForm): ModelInput {
   if (features?.some(({ kind }) => kind === 'id') === true) {
     throw new TrainedModelError('features with "ids" are for matrix-factorisation and two-towers')
   }
@@ -145,7 +151,7 @@ function prepared(maker: GraphMaker, { input, features }: Examples): ModelInput 
   return { name: type === 'uint8' ? maker.op('Mul', [cast, maker.scalar(1 / 255)]) : cast, dims }
 }
 
-function addOutputs(maker: GraphMaker, { task }: TrainPlan, scores: string, outputs: number): void {
+function addOutputs(maker: GraphMaker, { task }: GraphPlan, scores: string, outputs: number): void {
   maker.named('output')
   if (task === 'multiclass') {
     maker.output(OUTPUT.scores, 'float32', ['batch', outputs], scores)

@@ -9,7 +9,7 @@ import { addLoss } from '../losses/index.ts'
 import type { LossSpec } from '../losses/index.ts'
 import { addUpdate, GRADIENT_NORM, next } from '../optimizers/index.ts'
 import type { StateTensor, Trained } from '../optimizers/index.ts'
-import type { TrainPlan } from '../plan/schema.ts'
+import type { GraphPlan, TrainPlan } from '../plan/schema.ts'
 import { normOf, squaresOf, wide } from './exact-norm.ts'
 import { OUTPUT } from './names.ts'
 import type { Forward } from './forward.ts'
@@ -50,7 +50,7 @@ export function stepGraph(plan: TrainPlan, forward: Forward, activations?: Check
 }
 
 /** Batch, parameters, sums in; loss, sums with this batch's share of the gradient out. */
-export function gradientGraph(plan: TrainPlan, forward: Forward, activations?: Checkpointing): Model {
+export function gradientGraph(plan: GraphPlan, forward: Forward, activations?: Checkpointing): Model {
   const { maker, trained } = backward(plan, forward, activations)
   maker.input(SHARE, 'float32', [])
   maker.named('sum')
@@ -98,7 +98,7 @@ export function dimsOf({ graph }: Model, parameter: string): readonly number[] {
 }
 
 function backward(
-  plan: TrainPlan,
+  plan: GraphPlan,
   forward: Forward,
   activations?: Checkpointing,
 ): { readonly maker: GraphMaker; readonly trained: Trained[] } {
@@ -117,7 +117,7 @@ function backward(
 }
 
 /** @returns the model with its loss as an output, and what that needs as inputs */
-export function withLoss(plan: TrainPlan, { model, inputs, outputs, otherScores, teacher }: Forward): Model {
+export function withLoss(plan: GraphPlan, { model, inputs, outputs, otherScores, teacher }: Forward): Model {
   const maker = new GraphMaker(model, 'loss')
   const spec = hardLossOf(plan)
   const scores = OUTPUT.scores
@@ -145,7 +145,7 @@ export function withLoss(plan: TrainPlan, { model, inputs, outputs, otherScores,
 /** `share` of the divergence from the teacher, and the rest of what the labels say. */
 function softLoss(
   maker: GraphMaker,
-  { task }: TrainPlan,
+  { task }: GraphPlan,
   spec: Extract<LossSpec, { kind: 'distillation' }>,
   target: string,
   hard: string,

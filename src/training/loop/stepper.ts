@@ -116,7 +116,7 @@ class GraphStepper implements Stepper {
   constructor(init: StepperInit) {
     this.#init = init
     const { forward, state } = init
-    this.#parameters = new Held(Object.fromEntries(forward.parameters.map((name) => [name, firstValue(forward, name)])))
+    this.#parameters = new Held(firstValues(forward))
     this.#state = new Held(Object.fromEntries(state.map(({ name, dims }) => [name, zeros(dims)])))
   }
 
@@ -182,6 +182,11 @@ class GraphStepper implements Stepper {
 
 function lossIn(results: Tensors): number {
   return Number(results[OUTPUT.loss]!.data[0])
+}
+
+/** With which a run begins. */
+export function firstValues(forward: Forward): Tensors {
+  return Object.fromEntries(forward.parameters.map((name) => [name, firstValue(forward, name)]))
 }
 
 function firstValue({ model }: Forward, name: string): Tensor {

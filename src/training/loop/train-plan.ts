@@ -17,6 +17,7 @@ import { evaluationGraph } from '../graph/step.ts'
 import { trainedModel } from '../graph/trained.ts'
 import { metricsOf } from '../metrics/index.ts'
 import type { TrainPlan } from '../plan/schema.ts'
+import { checkShares, isShared, openSharedStepper } from '../parallel/open.ts'
 import { readPlan } from '../plan/read-plan.ts'
 import { lastCheckpoint } from './checkpoint.ts'
 import { firstNotFinite } from './diagnose.ts'
@@ -29,8 +30,9 @@ import { metricsOfParts, writeResult } from './result.ts'
 import { Run } from './run.ts'
 import { runId } from './run-id.ts'
 import { openSession } from './sessions.ts'
+import type { SessionNeeds } from './sessions.ts'
 import { createStepper } from './stepper.ts'
-import type { Tensors } from './stepper.ts'
+import type { Stepper, Tensors } from './stepper.ts'
 import type { TrainNeeds, TrainOutcome, TrainProgressSink, TrainRequest, TrainResult } from './types.ts'
 
 /** @throws the errors of plans, data, graphs, the disk and the run; the signal's reason */
@@ -42,9 +44,9 @@ export async function trainPlan(
 ): Promise<TrainOutcome> {
   const read = await readPlan(request.plan)
   const { plan } = read
-  for (const field of ['adapter', 'gradients'] as const) {
-    if (plan[field] !== undefined) throw new PlanFieldError(read.path, field, 'it stands beside a model of kind base')
-  }
+  if (plan.adapter !== undefined)
+    throw new PlanFieldError(read.path, 'adapter', 'it stands beside a model of kind base')
+  checkShares(plan, read.path, needs.gradients?.count ?? 0)
   const metrics = metricsOf(plan, read.path)
   const seed = request.seed ?? plan.seed ?? 0
   const memory = memoryOf(plan)
@@ -124,7 +126,7 @@ async function runJob(job: Job, signal?: AbortSignal): Promise<TrainOutcome> {
   const options: LoadOptions = { ...job.options, threads }
   const sessions = { engine: needs.engine, folder: folder.work, options }
   const evaluationModel = evaluationGraph(plan, job.plain)
-  const stepper = await createStepper(sessions, plan, forward, activationsOf(job)).catch((error: unknown) => {
+  const stepper = await openStepper(job, sessions, signal).catch((error: unknown) => {
     throw error instanceof MemoryBudgetError ? tooSmall(job, error) : error
   })
   const evaluation = await openSession(sessions, 'evaluation', evaluationModel)
@@ -154,6 +156,13 @@ async function runJob(job: Job, signal?: AbortSignal): Promise<TrainOutcome> {
     await stepper.close()
     await evaluation.close()
   }
+}
+
+function openStepper(job: Job, sessions: SessionNeeds, signal?: AbortSignal): Promise<Stepper> {
+  const { needs, plan, forward } = job
+  const activations = activationsOf(job)
+  if (needs.gradients === undefined && !isShared(plan)) return createStepper(sessions, plan, forward, activations)
+  return openSharedStepper({ ...job, activations, sessions, gradients: needs.gradients }, signal)
 }
 
 /** The model first, the result last: who finds a result finds all. */

@@ -2,11 +2,14 @@
 import type { Engine } from '../../onnx/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { Metrics } from '../metrics/index.ts'
+import type { OpenGradients } from '../parallel/line.ts'
 import type { CurvePoint } from './progress.ts'
 
 export interface TrainNeeds {
   readonly clock: Clock
   readonly engine: Engine
+  /** Who computes gradients of a plan that is no adapter. @default this process */
+  readonly gradients?: OpenGradients | undefined
 }
 
 export interface TrainRequest {

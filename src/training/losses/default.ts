@@ -1,5 +1,5 @@
 /** Which losses a task has, and the one of a plan that names none. */
-import type { TrainPlan } from '../plan/schema.ts'
+import type { GraphPlan, TrainPlan } from '../plan/schema.ts'
 import type { LossSpec } from './types.ts'
 
 const DEFAULTS: Readonly<Record<TrainPlan['task'], LossSpec>> = {
@@ -24,11 +24,11 @@ export const LOSSES_OF: Readonly<Record<TrainPlan['task'], readonly LossSpec['ki
 }
 
 /** By the labels: what models are compared by, and the rest of a distillation. */
-export function hardLossOf(plan: TrainPlan): LossSpec {
+export function hardLossOf(plan: GraphPlan): LossSpec {
   const loss = lossOf(plan)
   return loss.kind === 'distillation' ? DEFAULTS[plan.task] : loss
 }
 
-export function lossOf(plan: TrainPlan): LossSpec {
+export function lossOf(plan: GraphPlan): LossSpec {
   return plan.loss ?? DEFAULTS[plan.task]
 }

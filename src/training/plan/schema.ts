@@ -191,7 +191,7 @@ export const planSchema = z.strictObject({
   model,
   /** Of a model of kind `base`: what is trained. */
   adapter: adapter.optional(),
-  /** As the stages of an adapter tell their gradients. */
+  /** As stages of an adapter, or peers that share the steps of any other plan, tell their gradients. */
   gradients: z.enum(['float32', 'int8']).optional(),
   init: z.union([z.enum(['zeros', 'hash']), z.strictObject({ seed })]).optional(),
   loss: loss.optional(),
@@ -203,6 +203,8 @@ export const planSchema = z.strictObject({
   shuffle: z.boolean().optional(),
   /** Batches whose gradients make one step. */
   accumulate: z.int().min(1).max(100_000).optional(),
+  /** So many parts have a step's batches, each summed up for itself. @default one a batch */
+  shares: z.int().min(1).max(100_000).optional(),
   metrics: z.array(metric).max(METRICS.length).optional(),
   early_stopping: z
     .strictObject({
@@ -218,6 +220,8 @@ export const planSchema = z.strictObject({
 })
 
 export type TrainPlan = z.output<typeof planSchema>
+/** What decides the graph of a step's gradients, and nothing of data or optimizer. */
+export type GraphPlan = Pick<TrainPlan, 'name' | 'task' | 'model' | 'init' | 'loss'>
 export type DataSpec = TrainPlan['data']
 export type ModelSpec = TrainPlan['model']
 export type FeatureSpec = NonNullable<TrainPlan['features']>[number]
