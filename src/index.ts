@@ -20,6 +20,7 @@ export type {
   Peer,
   PeerOptions,
   Tracked,
+  TrainOptions,
 } from './library.ts'
 export { VERSION } from './peer/index.ts'
 export type {
@@ -45,6 +46,8 @@ export type {
   ProgressSink,
   SeenNotJoined,
   StageStatus,
+  TrainedOver,
+  TrainOverRequest,
 } from './peer/index.ts'
 export type {
   ChatMessage,

@@ -20,6 +20,8 @@ import type {
   PeerStatus,
   PlacementStatus,
   ProgressSink,
+  TrainedOver,
+  TrainOverRequest,
 } from './peer/index.ts'
 import type { GenerateEvent, GenerateRequest, GenerateStats, RouteHop, TokenLogprob } from './pipeline/index.ts'
 import { resolveHomePath } from './util/index.ts'
@@ -30,6 +32,11 @@ export interface PeerOptions extends Partial<CreatePeerInit>, Cancellable {}
 
 export interface Tracked extends Cancellable {
   readonly onProgress?: ProgressSink
+}
+
+export interface TrainOptions extends Omit<TrainOverRequest, 'resume'>, Tracked {
+  /** Goes on with the run of the folder. @default false */
+  readonly resume?: boolean
 }
 
 /** One token; as a string it is its text, which is empty while a character is incomplete. */
@@ -85,6 +92,8 @@ export interface Peer extends AsyncDisposable {
   /** Places a model and loads its stages: by hand, or as weft finds best for the target. @default 'latency' */
   deploy(model: string, target?: DeployTarget, options?: Tracked): Promise<PlacementStatus>
   undeploy(model: string, options?: Cancellable): Promise<void>
+  /** A plan, as `weft train` takes it, into the folder `out`. Of an adapter `lines` say where layers are; of any other, `peers` who shares the steps. */
+  train(options: TrainOptions): Promise<TrainedOver>
   /** @returns how to stop listening */
   onEvent(listener: (event: PeerEvent) => void): () => void
   /** Takes nothing new, waits at most `drain` ms (default 10000) for what runs, then ends everything it started. */
@@ -162,6 +171,10 @@ class ProgramPeer implements Peer {
 
   undeploy(model: string, options: Cancellable = {}): Promise<void> {
     return this.#bare.undeploy(model, options.signal)
+  }
+
+  train({ onProgress, signal, resume = false, ...rest }: TrainOptions): Promise<TrainedOver> {
+    return this.#bare.train({ ...rest, resume }, onProgress, signal)
   }
 
   onEvent(listener: (event: PeerEvent) => void): () => void {

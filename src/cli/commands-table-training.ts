@@ -32,13 +32,23 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
         repeat: true,
         help: 'of an adapter: where the layers of its model are computed (default: in this process); auto is the placement that stands; several share the micro-batches of a step',
       },
+      {
+        name: 'peer',
+        value: { label: 'PEER', kind: 'text' },
+        repeat: true,
+        help: 'of any other plan: who computes the gradients of a step\'s batches ("accumulate"), this peer too where it is named or `origin`; several share them, with the bits of one process',
+      },
       LOCAL,
     ],
     notes: [
       'PLAN: a JSON file; docs/training.md has one for each task. The folder gets model.onnx, which weft import, split and ' +
         'infer take, curve.json, curve.svg and curve.png, checkpoints, and result.json.',
     ],
-    examples: ['weft train heart.json --out heart', 'weft train heart.json --out heart --resume'],
+    examples: [
+      'weft train heart.json --out heart',
+      'weft train heart.json --out heart --resume',
+      'weft train heart.json --out heart --peer anna --peer bert',
+    ],
   },
   {
     verb: 'adapter',

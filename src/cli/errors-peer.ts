@@ -81,11 +81,13 @@ export class PeerNotFoundError extends WeftError {
     404,
   )
 
-  constructor(peer: string, matches: readonly string[]) {
+  /** @param near the name that may have been meant */
+  constructor(peer: string, matches: readonly string[], near?: string) {
     const message = matches.length === 0 ? `no known peer is called "${peer}"` : `"${peer}" means more than one peer`
     super(PeerNotFoundError.info, message, {
       details: { peer, matches },
       ...(matches.length === 0 ? {} : { why: `it fits ${matches.join(', ')}` }),
+      ...(near === undefined ? {} : { hint: `did you mean ${near}? weft peers --wide lists names and ids.` }),
     })
   }
 }

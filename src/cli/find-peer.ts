@@ -1,4 +1,5 @@
 /** Peers are named by id, by name, or by a beginning or an end of the id that fits only one. */
+import { nearest } from '../util/index.ts'
 import { PeerNotFoundError } from './errors.ts'
 
 interface Named {
@@ -22,6 +23,10 @@ export function findPeer<T extends Named>(peers: readonly T[], wanted: string): 
     throw new PeerNotFoundError(
       wanted,
       found.map((peer) => peer.id),
+      nearest(
+        wanted,
+        peers.map(({ name }) => name),
+      ),
     )
   }
   return only

@@ -43,7 +43,8 @@ function isFile(placement: unknown): placement is PlacementFile {
   return typeof placement === 'object' && placement !== null && 'stages' in placement
 }
 
-function isId(peer: string): boolean {
+/** Of a peer, or the word for the one that is asked. */
+export function isId(peer: string): boolean {
   return peer === 'origin' || isPeerId(peer)
 }
 

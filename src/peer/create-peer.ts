@@ -303,7 +303,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     shutdown,
   })
   if (network !== null) undo.push(() => federation.stop())
-  const lost = [replacements, ring, flow, trained.service]
+  const lost = [replacements, ring, flow, ...trained.services]
   // Alone, the home may be shared with an import of another process.
   if (network !== null) await library.collect()
   if (mesh !== null && network !== null) {
@@ -311,7 +311,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     keepBackups(keeperOf(parts, network))
     const idle = (): boolean => wired.busy?.() !== true
     parts.cluster?.start(network, mesh, { emit, changed: () => placing.reconcile(), site })
-    undo.push(reviewOnChange(parts, [network, mesh, ring, flow, trained.service], () => placing.reconcile()))
+    undo.push(reviewOnChange(parts, [network, mesh, ring, flow, ...trained.services], () => placing.reconcile()))
     undo.push(await joinMesh(parts, { mesh, network, library, placing, measured, lost, profile, idle, emit }))
   }
   holdings.start()

@@ -1,29 +1,47 @@
-/** An adapter trained over peers: data, adapter and optimizer stay with this one, layers are where the placement says. */
+/**
+ * Training over peers: data, what is trained and the optimizer stay with this one. Of an adapter layers are where the placement
+ * says; of any other plan peers share the steps (train-shared.ts).
+ */
 import { languageModel } from '../models/index.ts'
 import { createOrtEngine } from '../onnx/index.ts'
 import { MeshLine, routeOf } from '../pipeline/index.ts'
-import type { MeshLineNeeds, PlacementStage, RouteSegment, TrainHosts, TrainService } from '../pipeline/index.ts'
+import type {
+  GradientService,
+  MeshLineNeeds,
+  PlacementStage,
+  RouteSegment,
+  Sharer,
+  TrainHosts,
+  TrainService,
+} from '../pipeline/index.ts'
 import type { Telemetry } from '../telemetry/index.ts'
-import { formOf, parallelLine, trainAdapter } from '../training/index.ts'
+import { formOf, parallelLine, readPlan, trainAdapter } from '../training/index.ts'
 import type { BaseModel, TrainOutcome, TrainRequest } from '../training/index.ts'
 import type { InferMeshNeeds } from './infer-mesh.ts'
 import type { Replacements } from './failover.ts'
+import { OptionError } from './errors.ts'
+import { trainShared } from './train-shared.ts'
 import type { ProgressSink } from './types.ts'
 
 export interface TrainMeshNeeds extends InferMeshNeeds {
   readonly replacements: Replacements
   readonly service: TrainService
   readonly hosts: TrainHosts
+  readonly sharing: GradientService
 }
 
 export interface TrainOverRequest extends TrainRequest {
-  /** Several: each computes its share of a step's micro-batches. @default the placement that stands, or this peer alone */
+  /** Of an adapter. Several: each computes its share of a step's micro-batches. @default the placement that stands, or this peer alone */
   readonly lines?: readonly (readonly PlacementStage[])[] | undefined
+  /** Of any other plan: who computes the gradients of a step's batches, by PeerId, or `origin`. @default this peer, as one process */
+  readonly peers?: readonly string[] | undefined
 }
 
 export interface TrainedOver extends TrainOutcome {
   /** Who computed the layers of each line, at the end. */
   readonly routes: readonly (readonly RouteSegment[])[]
+  /** Who shared the steps, of a plan that is no adapter. */
+  readonly sharers: readonly Sharer[]
   readonly counters: Readonly<Record<string, number>>
 }
 
@@ -34,6 +52,23 @@ export async function trainOverPeers(
   needs: TrainMeshNeeds,
   request: TrainOverRequest,
   progress: ProgressSink = () => undefined,
+  signal?: AbortSignal,
+): Promise<TrainedOver> {
+  const { plan } = await readPlan(request.plan)
+  const [field, kind] = plan.model.kind === 'base' ? (['peers', 'other'] as const) : (['lines', 'base'] as const)
+  if (request[field] !== undefined)
+    throw new OptionError(
+      field,
+      `is for a plan whose model is of ${kind === 'base' ? 'kind base' : 'another kind than base'}`,
+    )
+  if (plan.model.kind !== 'base') return trainShared(needs, request, progress, signal)
+  return trainAdapterOver(needs, request, progress, signal)
+}
+
+async function trainAdapterOver(
+  needs: TrainMeshNeeds,
+  request: TrainOverRequest,
+  progress: ProgressSink,
   signal?: AbortSignal,
 ): Promise<TrainedOver> {
   const lines: MeshLine[] = []
@@ -71,7 +106,7 @@ export async function trainOverPeers(
   }
   const training = { clock: needs.clock, engine: createOrtEngine(), base }
   const outcome = await trainAdapter(training, request, progress, signal)
-  return { ...outcome, routes: lines.map(({ route }) => route), counters }
+  return { ...outcome, routes: lines.map(({ route }) => route), sharers: [], counters }
 }
 
 /** Embedding and head stay here, whatever the placement says: tokens, and what should follow, are nobody else's. */

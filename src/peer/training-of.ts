@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { languageModel } from '../models/index.ts'
 import type { Network } from '../net/index.ts'
-import { TrainHosts, TrainService } from '../pipeline/index.ts'
+import { GradientHosts, GradientService, TrainHosts, TrainService } from '../pipeline/index.ts'
 import type { SiteGate } from '../pipeline/index.ts'
 import type { Library } from './library.ts'
 import type { Parts } from './parts.ts'
@@ -16,11 +16,21 @@ export interface TrainingParts {
   readonly taken: (most: number) => number
 }
 
+export interface TrainingOf {
+  readonly hosts: TrainHosts
+  readonly service: TrainService
+  /** Of shares of steps. */
+  readonly sharing: GradientService
+  /** All that hear of peers that are lost, and of another policy. */
+  readonly services: readonly [TrainService, GradientService]
+  stop(): Promise<void>
+}
+
 export function trainingOf(
-  { clock, identity, paths, profiling, telemetry, threads }: Parts,
+  { clock, identity, paths, profiling, site, telemetry, threads }: Parts,
   { gates, library, network, taken }: TrainingParts,
   undo: (() => unknown)[],
-): { readonly hosts: TrainHosts; readonly service: TrainService; stop(): Promise<void> } {
+): TrainingOf {
   const count = (counter: string, by?: number): void => telemetry.count(counter as 'training_sessions', by)
   const hosts = new TrainHosts({
     clock,
@@ -37,10 +47,30 @@ export function trainingOf(
     count,
   })
   const service = new TrainService({ ...gates, self: identity.id, network, clock, hosts, count })
+  const gradientHosts = new GradientHosts({
+    clock,
+    codeCache: join(paths.cache, 'code'),
+    threads,
+    memory: profiling.hardware(library.list()).memory_quota,
+    taken,
+    count,
+  })
+  const sharing = new GradientService({
+    ...gates,
+    self: identity.id,
+    network,
+    clock,
+    hosts: gradientHosts,
+    // Examples are data of this site, whatever becomes of them there.
+    permitData: (peer, data) => site.admit({ action: 'data', peer, data }),
+    count,
+  })
   const stop = async (): Promise<void> => {
     await service.stop()
+    await sharing.stop()
     await hosts.stop()
+    await gradientHosts.stop()
   }
   undo.push(stop)
-  return { hosts, service, stop }
+  return { hosts, service, sharing, services: [service, sharing], stop }
 }

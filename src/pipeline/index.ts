@@ -21,6 +21,7 @@ export type {
 } from './types.ts'
 import { TRAIN_LINE_ERRORS } from './adapters/errors.ts'
 import { STAGE_ERRORS } from './errors.ts'
+import { GRADIENT_ERRORS } from './gradients/errors.ts'
 import { GRAPH_ERRORS } from './graph/errors.ts'
 import { HOST_ERRORS } from './host/errors.ts'
 import { GRAMMAR_ERRORS } from './host/grammar/errors.ts'
@@ -34,6 +35,10 @@ export type { MeshLineNeeds } from './adapters/line-run.ts'
 export { MeshLine } from './adapters/mesh-line.ts'
 export { TrainService } from './adapters/service.ts'
 export type { TrainServiceNeeds } from './adapters/service.ts'
+export { GradientHosts } from './gradients/hosts.ts'
+export { MeshGradients } from './gradients/mesh-gradients.ts'
+export type { Sharer } from './gradients/mesh-gradients.ts'
+export { GradientService } from './gradients/service.ts'
 export { CancelledError, MemoryQuotaError, StageMemoryError } from './errors.ts'
 export { GraphUncheckedError } from './graph/errors.ts'
 export { splitFile } from './graph/prepare/child.ts'
@@ -106,6 +111,7 @@ export const PIPELINE_ERRORS: readonly ErrorInfo[] = [
   StageHostLostError.info,
   ...GRAPH_ERRORS,
   ...TRAIN_LINE_ERRORS,
+  ...GRADIENT_ERRORS,
   ...RING_ERRORS,
   ...ORIGIN_ERRORS,
 ]

@@ -1,5 +1,5 @@
 /** weft in a program, as interface.md section 4 promises it: real peers, all of them in this process. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -48,6 +48,33 @@ describe('a peer with two threads', () => {
       expect(one.status().counters['spun_rows']).toBe(0)
     },
   )
+})
+
+describe('training', () => {
+  test('of a plan, by this peer as the one that shares its steps, says who computed what', async () => {
+    await using peer = await alone('trainer')
+    const rows = Array.from({ length: 40 }, (_, row) => `${row % 7},${row % 3},${row % 2}`)
+    await writeFile(join(folder, 'rows.csv'), `a,b,c\n${rows.join('\n')}\n`)
+    const plan = {
+      schema: 'weft.train-plan/1',
+      task: 'binary',
+      data: { kind: 'csv', path: 'rows.csv' },
+      target: { column: 'c' },
+      model: { kind: 'linear' },
+      optimizer: { kind: 'sgd', lr: 0.1 },
+      epochs: 2,
+      batch: 10,
+      accumulate: 2,
+    }
+    const path = join(folder, 'rows.json')
+    await writeFile(path, JSON.stringify(plan))
+    const seen: number[] = []
+    const onProgress = ({ done }: { readonly done: number }): void => void seen.push(done)
+    const outcome = await peer.train({ plan: path, out: join(folder, 'rows'), peers: ['origin'], onProgress })
+    expect(outcome.sharers).toEqual([{ peer: peer.id, shares: 8, kernel: expect.stringMatching(/^ort-/), threads: 1 }])
+    expect([outcome.counters['micro_batches'], seen]).toEqual([8, [1, 2, 3, 4]])
+    expect(await codeOf(() => peer.train({ plan: path, out: join(folder, 'other'), lines: [] }))).toBe('WEFT-CFG-012')
+  })
 })
 
 describe('one peer', () => {

@@ -195,6 +195,7 @@ export const trainSchema = z
     seed: whole(0, Number.MAX_SAFE_INTEGER).optional(),
     threads: whole(1, 1_024).optional(),
     lines: z.array(placementFile.shape.stages).min(1).max(MAX_LINES).optional(),
+    peers: z.array(name).min(1).max(MAX_LINES).optional(),
   })
   .transform((fields) => defined(fields))
 

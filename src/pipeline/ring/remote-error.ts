@@ -2,6 +2,7 @@
 import { EXIT, ForwardedError } from '../../errors.ts'
 import type { ErrorData, ErrorInfo } from '../../errors.ts'
 import { ONNX_ERRORS } from '../../onnx/index.ts'
+import { AUTODIFF_ERRORS, LOOP_ERRORS } from '../../training/index.ts'
 import { TRAIN_LINE_ERRORS } from '../adapters/errors.ts'
 import { STAGE_ERRORS } from '../errors.ts'
 import { GRAPH_ERRORS } from '../graph/errors.ts'
@@ -19,6 +20,8 @@ const KNOWN = new Map(
     ...GRAPH_ERRORS,
     ...TRAIN_LINE_ERRORS,
     ...ONNX_ERRORS,
+    ...LOOP_ERRORS,
+    ...AUTODIFF_ERRORS,
     StageHostError.info,
     StageHostLostError.info,
   ].map((info) => [info.code, info]),
