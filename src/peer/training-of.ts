@@ -65,6 +65,8 @@ export function trainingOf(
     permitData: (peer, data) => site.admit({ action: 'data', peer, data }),
     count,
   })
+  telemetry.gauge('training_sessions_open', () => service.open)
+  telemetry.gauge('training_session_bytes', () => hosts.held)
   const stop = async (): Promise<void> => {
     await service.stop()
     await sharing.stop()

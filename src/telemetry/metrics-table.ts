@@ -275,6 +275,10 @@ export const GAUGES = {
   requests_waiting: { help: 'Generations waiting for a place.' },
   kv_cache_bytes: { help: 'Bytes of KV caches on this peer.' },
   stage_memory_bytes: { help: 'Resident bytes of stage hosts.' },
+  training_sessions_open: { help: 'Training sessions that are open at stages here.' },
+  training_session_bytes: {
+    help: 'Bytes that such sessions hold beside the weights: adapters, their gradients, and rows on their way.',
+  },
   store_bytes: { help: 'Bytes of this home that count for its disk quota, as they were when somebody asked before.' },
   model_blocks_covered: { help: 'Blocks of a model that ready stages cover.', labels: { model: MODELS } },
   http_in_flight: { help: 'HTTP requests that make the peer work.' },

@@ -49,6 +49,8 @@ export class TrainHosts {
   readonly #entries = new Map<string, Entry>()
   /** By model, of which there is one host. */
   readonly #memoryEnds: MemoryEnds
+  /** Of sessions, beside the weights that they share. */
+  #held = 0
 
   constructor(needs: TrainHostsNeeds) {
     this.#needs = needs
@@ -62,11 +64,7 @@ export class TrainHosts {
       throw new TrainingRefusedError(`blocks ${from} to ${to} are not of ${manifest.model}`, { from, to })
     const wanted = Array.from({ length: to - from }, (_, at) => from + at)
     const own = new Set([...(this.#entries.get(digest)?.blocks ?? []), ...wanted])
-    const others = [...this.#entries].filter(([other]) => other !== digest)
-    const theirs = others.reduce((sum, [, entry]) => sum + frozenBytes(entry.manifest, entry.blocks), 0)
-    const ours = frozenBytes(manifest, own) + theirs
-    const need = ours + this.#needs.taken(this.#needs.memory - ours)
-    if (need > this.#needs.memory) throw new MemoryQuotaError(manifest.model, need, this.#needs.memory)
+    this.#check(manifest, frozenBytes(manifest, own) + this.#frozen(digest) + this.#held)
     // Counted from here on: another that asks meanwhile finds this memory taken.
     const entry = this.#entries.get(digest) ?? this.#start(digest, manifest, path)
     for (const block of wanted) entry.blocks.add(block)
@@ -87,9 +85,36 @@ export class TrainHosts {
     }
   }
 
+  /** Bytes that sessions hold, beside the weights that they share. */
+  get held(): number {
+    return this.#held
+  }
+
+  /** Memory of a session, counted until it is given back. @throws MemoryQuotaError */
+  hold(manifest: ModelManifest, bytes: number): () => void {
+    this.#check(manifest, this.#frozen() + this.#held + bytes)
+    this.#held += bytes
+    let isHeld = true
+    return () => {
+      if (isHeld) this.#held -= bytes
+      isHeld = false
+    }
+  }
+
   async stop(): Promise<void> {
     this.#memoryEnds.stop(new CancelledError('the peer is stopping'))
     await Promise.all([...this.#entries].map(([digest, entry]) => this.#end(digest, entry)))
+  }
+
+  #check({ model }: ModelManifest, ours: number): void {
+    const need = ours + this.#needs.taken(this.#needs.memory - ours)
+    if (need > this.#needs.memory) throw new MemoryQuotaError(model, need, this.#needs.memory)
+  }
+
+  /** Weights of all models that train here, but one. */
+  #frozen(but?: string): number {
+    const others = [...this.#entries].filter(([digest]) => digest !== but)
+    return others.reduce((sum, [, { manifest, blocks }]) => sum + frozenBytes(manifest, blocks), 0)
   }
 
   #start(digest: string, manifest: ModelManifest, path: string): Entry {

@@ -3,7 +3,7 @@ import type { AdapterForm, ModelManifest } from '../../models/index.ts'
 import type { AnyTensor, Tensor } from '../../onnx/index.ts'
 import { parametersOf, unrounded } from '../../training/index.ts'
 import type { GradientForm, LineResult, LineStep } from '../../training/index.ts'
-import type { RandomSource } from '../../util/index.ts'
+import type { Clock, RandomSource } from '../../util/index.ts'
 import type { Tensors } from '../graph/tensors.ts'
 import type { RouteSegment } from '../origin/route.ts'
 import { requestNumber } from '../origin/token-frames.ts'
@@ -18,6 +18,7 @@ export interface MeshLineNeeds {
   readonly self: string
   readonly service: TrainService
   readonly hosts: TrainHosts
+  readonly clock: Clock
   readonly random: RandomSource
   /** While watched, a peer that freezes is known within 2.5 s. */
   watch(peer: string): () => void

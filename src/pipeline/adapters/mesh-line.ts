@@ -4,6 +4,7 @@
  * that a step over which a stage is lost is made again from its beginning, over another route, and gives the same.
  */
 import { WeftError } from '../../errors.ts'
+import { MemoryQuotaError } from '../errors.ts'
 import type { AdapterLine, LineResult, LineStep } from '../../training/index.ts'
 import type { RouteSegment } from '../origin/route.ts'
 import { NoRouteError } from '../ring/errors.ts'
@@ -17,6 +18,8 @@ const MOST_REPLAYS = 8
  * for a host, or has one that stands still each time.
  */
 const TOO_OFTEN = 3
+/** Doubled each time: a stage whose memory is with other sessions has it back when their micro-batches are. */
+const FULL_MS = 100
 
 export class MeshLine implements AdapterLine {
   readonly #needs: MeshLineNeeds
@@ -66,6 +69,7 @@ export class MeshLine implements AdapterLine {
         signal?.throwIfAborted()
         if ((lost?.isGone !== true && !isTransient(error)) || attempt >= MOST_REPLAYS) throw error
         this.#needs.count('steps_replayed')
+        if (isFull(error)) await this.#needs.clock.sleep(FULL_MS * 2 ** attempt, signal)
         if (lost === undefined) continue
         const times = (failures.get(lost.peer) ?? 0) + 1
         failures.set(lost.peer, times)
@@ -120,4 +124,8 @@ export class MeshLine implements AdapterLine {
 
 function isTransient(error: unknown): boolean {
   return error instanceof WeftError && error.retryable
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof WeftError && error.code === MemoryQuotaError.info.code
 }

@@ -1,10 +1,12 @@
 /** A session of an origin at a stage here, and what may come in for it. */
+import { parametersOf } from '../../training/index.ts'
 import type { CancelTimer } from '../../util/index.ts'
 import type { Tensors } from '../graph/tensors.ts'
 import type { Link } from '../ring/links.ts'
 import { TrainingRefusedError } from './errors.ts'
 import type { LentTrainHost } from './hosts.ts'
 import { TRAIN } from './protocol.ts'
+import type { SessionMemory } from './session-memory.ts'
 import type { TrainBegin, TrainOpen } from './protocol.ts'
 
 /** What an origin hears of its run. */
@@ -34,6 +36,7 @@ export interface OpenStage {
   readonly lent: LentTrainHost
   /** Of the session in the host. */
   readonly session: number
+  readonly memory: SessionMemory
   step: number
   begun: TrainBegin
   /** Micro-batches of this step whose gradients have not come back. */
@@ -76,6 +79,17 @@ export function checkRows(tensors: Tensors, name: string, { begun, lent, open }:
     throw new TrainingRefusedError(`${count} rows are not whole texts of ${open.length}, or over ${MAX_ROWS}`, {
       count,
     })
+}
+
+/** Bytes of a session's adapters and of their gradients. */
+export function adapterBytes({ open: { from, to, form }, lent }: OpenStage): number {
+  const own = parametersOf(lent.manifest.shape, form, from, to)
+  return own.reduce((sum, { dims: [rows, columns] }) => sum + 2 * 4 * rows * columns, 0)
+}
+
+/** Bytes of what goes into each layer, kept for the way back. */
+export function keptBytes({ open: { from, to }, lent }: OpenStage, rows: number): number {
+  return 4 * rows * lent.manifest.shape.width * (to - from)
 }
 
 export function rowsIn(tensors: Tensors, name: string): number {

@@ -19,10 +19,12 @@ import { errorControl } from '../told.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
 import type { LentTrainHost, TrainHosts } from './hosts.ts'
-import { BEFORE_FIRST, checkRange, checkRows, isNeighbour, isSentTo, keyOf, notBegun, rowsIn } from './open-stage.ts'
+import { adapterBytes, BEFORE_FIRST, checkRange, checkRows, isNeighbour, isSentTo } from './open-stage.ts'
+import { keptBytes, keyOf, notBegun, rowsIn } from './open-stage.ts'
 import type { OpenStage, TrainListener, TrainOrigin } from './open-stage.ts'
 import { TrainOrigins } from './origins.ts'
 import { decodeMicro, decodeTrainBegin, decodeTrainOpen, TRAIN, TRAIN_PROTOCOL } from './protocol.ts'
+import { SessionMemory } from './session-memory.ts'
 
 /** Sessions that one other peer may have open here. */
 const MAX_SESSIONS_A_PEER = 16
@@ -61,6 +63,11 @@ export class TrainService {
       fault: ({ request }, error) => this.#origins.fault(request, error),
       ended: (link) => this.peerLost(link.peer),
     })
+  }
+
+  /** Sessions that are open at stages here. */
+  get open(): number {
+    return this.#stages.size
   }
 
   /** Number of a session in a host here, for the origin's own head. */
@@ -158,6 +165,7 @@ export class TrainService {
         open,
         lent,
         session,
+        memory: new SessionMemory(this.#needs.hosts, lent.manifest),
         ...notBegun(),
       }
       this.#stages.set(key, stage)
@@ -183,6 +191,7 @@ export class TrainService {
       stage.step = head.step
       stage.underWay = 0
       stage.returned = 0
+      stage.memory.begin(adapterBytes(stage))
       await stage.lent.host.ask('begin', { session: stage.session }, tensors)
     } catch (error) {
       this.#fail(stage, error)
@@ -214,6 +223,7 @@ export class TrainService {
     checkRows(tensors, TENSOR.rows, stage, micro)
     if (begun.back && ++stage.underWay > open.route.length + UNDER_WAY_BEYOND)
       throw new TrainingRefusedError('more micro-batches are under way than any schedule needs', { micro })
+    if (begun.back) stage.memory.keep(micro, keptBytes(stage, rowsIn(tensors, TENSOR.rows)))
     const { tensors: made } = await lent.host.ask('forward', { session, micro, keep: begun.back }, tensors)
     if (stage.step !== step) return
     this.#needs.count('forward_rows', rowsIn(made, TENSOR.rows))
@@ -226,6 +236,7 @@ export class TrainService {
     stage.underWay--
     const { tensors: made } = await lent.host.ask('backward', { session, micro }, tensors)
     if (stage.step !== step) return
+    stage.memory.returned(micro)
     this.#needs.count('backward_rows', rowsIn(made, TENSOR.gradient))
     await this.#onward(
       stage,
@@ -281,6 +292,7 @@ export class TrainService {
     if (this.#stages.get(key) !== stage) return
     this.#stages.delete(key)
     stage.step = -1
+    stage.memory.free()
     stage.silence()
     this.#end(stage.lent, stage.session)
   }

@@ -21,12 +21,15 @@ const SHAPE = { layers: 3, width: 64, hidden: 96, heads: 4, kv_heads: 2, head_di
 const FORM = formOf({ kind: 'lora', rank: 2, alpha: 4, targets: ['q', 'v'] })
 const LENGTH = 6
 const SILENCE_MS = 600_000
+const MEMORY = 2 ** 30
 const NAMES = ['origin', 'a', 'b', 'c'] as const
 
 let directory: string
 let model: ModelManifest
 /** Of each peer. */
 let hosts: TrainHosts[]
+/** Bytes that other things take at each of them. */
+let others = 0
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'weft-train-'))
@@ -39,8 +42,8 @@ beforeAll(async () => {
     codeCache: join(directory, 'code'),
     storeDirectory,
     threads: 1,
-    memory: 2 ** 30,
-    taken: () => 0,
+    memory: MEMORY,
+    taken: () => others,
     model: () => Promise.resolve({ manifest: model, path }),
     fetch: () => Promise.resolve(),
     count: () => undefined,
@@ -86,6 +89,7 @@ beforeEach(() => {
     self: 'origin',
     service: services[0]!,
     hosts: hosts[0]!,
+    clock: systemClock(),
     random: systemRandom(),
     watch: () => () => undefined,
     replace: ({ from, to }: RouteSegment) => [{ peer: 'c', from, to }],
@@ -161,4 +165,16 @@ it('stages that heard nothing for ten minutes have said so: the next step opens 
   await expect.poll(() => silent.size).toBe(0)
   expect(await line.step(step())).toEqual(whole)
   expect(went()).toEqual([1, undefined])
+}, 240_000)
+
+it('stages whose memory is with others are asked again until they have it back', async () => {
+  const whole = await undisturbed()
+  others = MEMORY
+  const waiting = line.step(step())
+  try {
+    await expect.poll(() => counted.get('steps_replayed') ?? 0, { timeout: 60_000 }).toBeGreaterThan(1)
+  } finally {
+    others = 0
+  }
+  expect(await waiting).toEqual(whole)
 }, 240_000)

@@ -21,12 +21,15 @@ import { randomModel } from '../support/random-model.ts'
 const SHAPE = { layers: 2, width: 64, hidden: 96, heads: 4, kv_heads: 2, head_dim: 32, rope_dim: 32, vocabulary: 64 }
 const FORM = formOf({ kind: 'lora', rank: 2, alpha: 4, targets: ['q', 'v'] })
 const LENGTH = 6
+const MEMORY = 2 ** 30
 const clock = systemClock()
 const within = { timeout: 50_000, interval: 10 }
 
 let directory: string
 let model: ModelManifest
 let hosts: TrainHosts
+/** Bytes that others have here. */
+let others = 0
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'weft-train-'))
@@ -39,8 +42,8 @@ beforeAll(async () => {
     codeCache: join(directory, 'code'),
     storeDirectory,
     threads: 1,
-    memory: 2 ** 30,
-    taken: () => 0,
+    memory: MEMORY,
+    taken: () => others,
     model: () => Promise.resolve({ manifest: model, path }),
     fetch: () => Promise.resolve(),
     count: () => undefined,
@@ -110,6 +113,16 @@ function opening(): Record<string, unknown> {
 function rows(count: number, width = SHAPE.width): ReadonlyMap<string, Tensor> {
   const data = Float32Array.from({ length: count * width }, (_, at) => Math.sin(at))
   return new Map([['rows', { type: 'float32', dims: [count, width], data }]])
+}
+
+function gradients(): ReadonlyMap<string, Tensor> {
+  return new Map([['gradient', rows(LENGTH).get('rows')!]])
+}
+
+/** A byte of each, and a scale for 32. */
+function weights(): number {
+  const own = model.blocks.slice(1, -1).flatMap(({ tensors }) => tensors)
+  return Math.ceil((own.reduce((sum, { shape }) => sum + shape.reduce((all, size) => all * size, 1), 0) * 9) / 8)
 }
 
 function adapters(): ReadonlyMap<string, Tensor> {
@@ -209,5 +222,56 @@ describe('what no run would send', () => {
     const from = await stranger('member')
     await from.send(TRAIN.open, { ...opening(), from: 1, to: 60_000 })
     expect(await refusal(from)).toContain('are not of')
+  })
+})
+
+describe('memory that sessions hold beside the weights', () => {
+  /** Of both layers: two matrices each at q and v, and their gradients. */
+  let adapterBytes = 0
+  beforeAll(() => {
+    for (const one of adapters().values()) adapterBytes += 2 * one.data.byteLength
+  })
+  const KEPT = 4 * LENGTH * SHAPE.width * SHAPE.layers
+
+  afterEach(() => {
+    others = 0
+  })
+
+  it('is that of adapters and of micro-batches on their way, of each session, and is given back', async () => {
+    const [one, other] = [await stranger('one'), await stranger('other')]
+    for (const from of [one, other]) {
+      await from.send(TRAIN.open, opening())
+      await answerOf(from, TRAIN.opened)
+      await from.send(TRAIN.begin, { micros: 2, back: true }, adapters())
+    }
+    await one.send(TRAIN.forward, { micro: 0, origin: 'one' }, rows(LENGTH))
+    await answerOf(one, TRAIN.forward)
+    await expect.poll(() => hosts.held, within).toBe(2 * adapterBytes + KEPT)
+    expect(service.open).toBe(2)
+    await one.send(TRAIN.backward, { micro: 0, origin: 'one' }, gradients())
+    await expect.poll(() => hosts.held, within).toBe(2 * adapterBytes)
+    await one.channel.close()
+    await expect.poll(() => hosts.held, within).toBe(adapterBytes)
+    await other.send(TRAIN.begin, { micros: 2, back: true }, adapters())
+    await other.send(TRAIN.close, {})
+    await expect.poll(() => hosts.held, within).toBe(0)
+    expect(service.open).toBe(0)
+  })
+
+  it('is refused where the peer has none left, to this session alone', async () => {
+    const [one, other] = [await stranger('one'), await stranger('other')]
+    for (const from of [one, other]) {
+      await from.send(TRAIN.open, opening())
+      await answerOf(from, TRAIN.opened)
+      await from.send(TRAIN.begin, { micros: 1, back: true }, adapters())
+    }
+    await expect.poll(() => hosts.held, within).toBe(2 * adapterBytes)
+    others = MEMORY - weights() - 2 * adapterBytes - KEPT
+    await one.send(TRAIN.forward, { micro: 0, origin: 'one' }, rows(LENGTH))
+    await answerOf(one, TRAIN.forward)
+    await other.send(TRAIN.forward, { micro: 0, origin: 'other' }, rows(LENGTH))
+    expect(await refusal(other)).toContain('weft may use')
+    await one.send(TRAIN.backward, { micro: 0, origin: 'one' }, gradients())
+    await answerOf(one, TRAIN.gradients)
   })
 })
