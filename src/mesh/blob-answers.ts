@@ -11,6 +11,8 @@ export interface AnswerNeeds {
   readonly store: BlobStore
   /** The manifest of a model that this peer has. */
   readonly loadManifest: (digest: string) => Promise<AnyManifest | undefined>
+  /** Why the asking peer may not have a manifest; undefined: it may, where there is one. */
+  readonly whyNot: (digest: string) => string | undefined
   /** Blobs that others may have; not every blob in the store is for everybody. */
   readonly serves: (address: string) => boolean
   /** A chunk of this store is not what it was; the blob has become an interrupted transfer. */
@@ -18,6 +20,8 @@ export interface AnswerNeeds {
   /** Promises not to drop this blob for a while: another peer is about to. False when this one is about to as well. */
   readonly promise: (address: string) => boolean
 }
+
+export const NO_MANIFEST = 'no such manifest'
 
 export type Answer = { readonly content: Uint8Array; /** Of a blob's chunks. */ readonly last: boolean } | Refusal
 
@@ -28,8 +32,9 @@ export async function answerQuestion(
 ): Promise<Answer> {
   const { store } = needs
   if (question.kind === 'manifest') {
-    const manifest = await needs.loadManifest(question.digest)
-    return manifest === undefined ? missing('no such manifest') : whole(Buffer.from(JSON.stringify(manifest)))
+    const why = needs.whyNot(question.digest)
+    const manifest = why === undefined ? await needs.loadManifest(question.digest) : undefined
+    return manifest === undefined ? missing(why ?? NO_MANIFEST) : whole(Buffer.from(JSON.stringify(manifest)))
   }
   if (question.kind === 'have') return whole(await haveMaps(needs, question.blobs))
   if (question.kind === 'keep') return whole(await promises(needs, question.blobs))

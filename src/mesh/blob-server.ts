@@ -1,5 +1,6 @@
 /** Serves manifests and blobs to other peers: a few channels each, a bounded number in all. */
 import type { Channel, Network } from '../net/index.ts'
+import { NO_MANIFEST } from './blob-answers.ts'
 import { BLOB_PROTOCOLS, refusalFrame } from './blob-wire.ts'
 import type { BlobVersion } from './blob-wire.ts'
 import { MAX_CHANNELS, MAX_CHANNELS_PER_PEER, MAX_CHUNKS_IN_MEMORY } from './limits.ts'
@@ -8,9 +9,9 @@ import type { ServingNeeds } from './served-channel.ts'
 import type { BlobWanted } from './needs.ts'
 import { createSlots } from './slots.ts'
 
-export interface BlobServerNeeds extends Omit<ServingNeeds, 'serves'> {
+export interface BlobServerNeeds extends Omit<ServingNeeds, 'serves' | 'whyNot'> {
   readonly network: Network
-  readonly mayHave: (peer: string, wanted: BlobWanted) => boolean
+  readonly mayHave: (peer: string, wanted: BlobWanted) => boolean | string
 }
 
 export interface BlobServer {
@@ -34,9 +35,12 @@ export function createBlobServer(needs: BlobServerNeeds): BlobServer {
     const { remote } = channel
     const own: ServingNeeds = {
       ...needs,
-      serves: (address) => needs.mayHave(remote, { address }),
-      loadManifest: (digest) =>
-        needs.mayHave(remote, { manifest: digest }) ? needs.loadManifest(digest) : Promise.resolve(undefined),
+      serves: (address) => needs.mayHave(remote, { address }) === true,
+      loadManifest: (digest) => needs.loadManifest(digest),
+      whyNot: (digest) => {
+        const may = needs.mayHave(remote, { manifest: digest })
+        return typeof may === 'string' ? may : may ? undefined : NO_MANIFEST
+      },
     }
     serveChannel(own, channel, version, slots)
   }

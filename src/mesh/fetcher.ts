@@ -2,6 +2,7 @@
 import { checkAnyManifest, MAX_MANIFEST_BYTES } from '../models/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { ChunkMismatchError } from '../store/index.ts'
+import { PolicyRefusedError, refusalIn } from '../trust/index.ts'
 import { createChunkFailures } from './chunk-failures.ts'
 import { createClaims } from './claims.ts'
 import { FetchFailedError, HolderError } from './errors.ts'
@@ -18,7 +19,7 @@ export interface Fetcher {
   tensors(blobs: readonly BlobRequest[], holders: readonly string[], options: FetchOptions): Promise<void>
   /** See `Mesh`. */
   askToKeep(blobs: readonly BlobRequest[], peers: readonly string[]): Promise<ReadonlySet<string>>
-  /** From the first holder that sends the right one. @throws FetchFailedError */
+  /** From the first holder that sends the right one. @throws FetchFailedError, PolicyRefusedError: all of them do not let this peer have it */
   manifest(digest: string, holders: readonly string[], signal?: AbortSignal): Promise<AnyManifest>
 }
 
@@ -123,9 +124,18 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
       } finally {
         for (const end of ends) end()
       }
-      throw new FetchFailedError(`the manifest ${digest}`, 0, 0, reasons)
+      throw forbidden(needs.network.id, reasons) ?? new FetchFailedError(`the manifest ${digest}`, 0, 0, reasons)
     },
   }
+}
+
+/** All who have it have said that their policy does not allow it: that is no trouble that passes. */
+function forbidden(self: string, reasons: Readonly<Record<string, string>>): PolicyRefusedError | undefined {
+  const refusals = Object.entries(reasons).map(([peer, reason]) => ({ peer, refusal: refusalIn(reason) }))
+  const [first] = refusals
+  if (first?.refusal === undefined || refusals.some(({ refusal }) => refusal === undefined)) return undefined
+  const { action, rule } = first.refusal
+  return new PolicyRefusedError({ action, peer: self }, { allow: false, rule, why: 'no other peer has it' }, first)
 }
 
 /** Holder.ask ends when its holder is closed; this says when. */

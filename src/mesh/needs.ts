@@ -42,8 +42,8 @@ export interface MeshNeeds {
   readonly loadManifest: (digest: string) => Promise<AnyManifest | undefined>
   /** What this peer has measured of a model's rows, told with its manifest. @default nothing */
   readonly levels?: ((digest: string) => ModelLevels | undefined) | undefined
-  /** What another peer may fetch. @default all that is here */
-  readonly serves?: (peer: string, wanted: BlobWanted) => boolean
+  /** What another peer may fetch; a text says why it may not. @default all that is here */
+  readonly serves?: (peer: string, wanted: BlobWanted) => boolean | string
   /** Promises another peer, which is about to drop a blob, not to do so too. @default this peer drops none by itself */
   readonly promise?: (address: string) => boolean
   /** A holder has delivered for a while at so many bytes a second: that much the way from it can carry. */

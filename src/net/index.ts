@@ -1,5 +1,6 @@
 /** The libp2p node, discovery and framed channels. */
 export { isCircuit, parseAddress } from './addresses.ts'
+export { askOver } from './ask.ts'
 export { channelOverSocket, channelOverStream, channelToOwn } from './channel-carriers.ts'
 export { decodeControl, encodeControl } from './control.ts'
 export {

@@ -28,6 +28,7 @@ import { lowerParts, meshOf, networkNameOf, realNeeds, startNetwork } from './pa
 import type { CreatePeerInit, Parts, PeerNeeds } from './parts.ts'
 import { rowGate } from './outliers.ts'
 import { Pins } from './pins.ts'
+import { placeAskingOf } from './place-asking.ts'
 import { divideRange } from './plan-input.ts'
 import { Placing } from './placing.ts'
 import { PlanMeasures } from './profile-plan.ts'
@@ -176,8 +177,9 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
   const measured = new PlanMeasures({ self, clock, mesh, network, profiling, threads, manifest, profile })
   const quarantine = await Quarantine.open(paths.state, clock, (line) => logger.warn({}, line), parts.cluster ?? {})
   undo.push(() => quarantine.settled())
-  const planning = { self, mesh, stages, threads, measured, profile, quarantine: keptOut(site, quarantine) }
   const gates = siteGates(parts, self, manifest)
+  const asking = placeAskingOf(parts, { network, gate: gates, nameOf: (id) => mesh?.profiles().get(id)?.name })
+  const planning = { self, mesh, stages, threads, measured, profile, asking, quarantine: keptOut(site, quarantine) }
   const replacements = new Replacements({
     ...planning,
     clock,
@@ -206,11 +208,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     sign: (bytes) => identity.sign(bytes),
   })
   undo.push(() => ring.stop())
-  const flow = new FlowService({
-    ...gates,
-    ...serving,
-    stages: graphStages,
-  })
+  const flow = new FlowService({ ...gates, ...serving, stages: graphStages })
   undo.push(() => flow.stop())
   const trained = trainingOf(parts, { library, network, taken, gates: { ...gates, ...serving } }, undo)
   const watch = (peer: string): (() => void) =>

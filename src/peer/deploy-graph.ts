@@ -34,6 +34,7 @@ export async function deployGraph(
       ? await cutAt(needs, manifest, placement.stages, signal)
       : await chosenParts(needs, manifest, placement ?? 'latency', signal)
   const { parts, optimization } = made
+  await needs.asking?.admit(manifest, places.peers, signal)
   const peers = new Set(places.peers).size
   const task = `loading ${model} on ${peers} ${peers === 1 ? 'peer' : 'peers'}`
   const shown = (done: number): void => progress({ type: 'progress', task, done, total: parts.length, unit: 'steps' })

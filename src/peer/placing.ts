@@ -8,7 +8,7 @@ import type { AnyManifest, ModelManifest } from '../models/index.ts'
 import type { BlockRange, GraphStages, PlacementFile, PlacementStage } from '../pipeline/index.ts'
 import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement } from '../placement/index.ts'
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
-import { isPeerId } from '../trust/index.ts'
+import { isPeerId, PolicyRefusedError } from '../trust/index.ts'
 import type { Clock } from '../util/index.ts'
 import { AbsentPeerError, DeployFailedError } from './errors.ts'
 import type { Library } from './library.ts'
@@ -65,7 +65,7 @@ export class Placing {
       ...needs,
       placement: (model) => this.placement(model),
       standing: (manifest) => this.standing(manifest),
-      plan: (manifest) => this.plan(manifest, 'latency'),
+      plan: (manifest) => this.#agreed(manifest, 'latency'),
       isHere: (peer, model) => this.#isHere(peer, model),
       without: (model) => this.#without(model),
       publish: (manifest, wanted) => this.publish(manifest, wanted),
@@ -94,6 +94,11 @@ export class Placing {
     return plan
   }
 
+  #agreed(model: AnyManifest, objective: Objective, signal?: AbortSignal): Promise<Plan> {
+    const plan = (): Plan => this.plan(model, objective)
+    return this.#needs.asking?.agreed(model, plan, signal) ?? Promise.resolve().then(plan)
+  }
+
   question(model: AnyManifest, wishes: PlanWishes): PlanInput {
     return planInput(this.#needs, model, wishes)
   }
@@ -109,13 +114,14 @@ export class Placing {
     const refused = this.#needs.mayNotPlace?.()
     if (refused !== undefined) throw refused
     const byHand = typeof placement === 'object'
-    const stages = byHand ? placement.stages : this.plan(manifest, placement ?? 'latency').stages
+    const { stages } = byHand ? placement : await this.#agreed(manifest, placement ?? 'latency', signal)
     const replicas = byHand ? (placement.replicas ?? []) : []
     this.check(manifest, stages, replicas)
     const peers = byHand ? [...stages, ...replicas].map(({ peer }) => peer) : []
     const named = new NamedPeers(peers, (peer) => this.#isConnected(peer), this.#needs.clock)
     // Before anything is published: what stands goes on where this one cannot be.
     await named.arrived(signal)
+    await this.#needs.asking?.admit(manifest, peers, signal)
     const objective = byHand ? 'latency' : (placement ?? 'latency')
     const note = { origin: this.#needs.self, objective, without: this.#without(manifest.model) }
     const wanted = { kind: byHand ? ('hand' as const) : ('chosen' as const), stages, replicas, note }
@@ -137,8 +143,8 @@ export class Placing {
     try {
       await wait(published)
     } catch (error) {
-      if (error instanceof AbsentPeerError || error instanceof DeployFailedError)
-        await this.#restore(manifest, before, published)
+      const isOver = [AbsentPeerError, DeployFailedError, PolicyRefusedError].some((kind) => error instanceof kind)
+      if (isOver) await this.#restore(manifest, before, published)
       throw error
     }
     return published
@@ -217,6 +223,7 @@ export class Placing {
       peer: stage.peer === ORIGIN ? this.#needs.self : stage.peer,
     }))
     const until = clock.now() + DEPLOY_DEADLINE_MS
+    const asked = this.#needs.asking?.follow(manifest)
     const peers = new Set(wanted.map((stage) => stage.peer)).size
     const task = `loading ${manifest.model} on ${peers} ${peers === 1 ? 'peer' : 'peers'}`
     let shown = -1
@@ -232,6 +239,7 @@ export class Placing {
       const failure = failureOf({ ...this.#needs, failures: this.#takingUp.failures }, manifest.digest, waiting)
       if (failure !== undefined) throw new DeployFailedError(manifest.model, names, failure)
       named?.checkLost(waiting.map(({ peer }) => peer))
+      asked?.check(waiting.map(({ peer }) => peer))
       if (clock.now() > until) throw new DeployFailedError(manifest.model, names, 'the time for it has passed')
       await clock.sleep(50, signal)
     }

@@ -6,6 +6,7 @@ import type { AnyManifest, GraphManifest, ModelManifest } from '../models/index.
 import type { Stages } from '../pipeline/index.ts'
 import { planRange } from '../placement/index.ts'
 import type { Objective, PlanBlock, PlanInput, PlanPeer, Stage } from '../placement/index.ts'
+import type { PlaceAsking } from './place-asking.ts'
 import type { PlanMeasures } from './profile-plan.ts'
 import type { HardwareProfile } from './types.ts'
 
@@ -31,6 +32,8 @@ export interface PlanNeeds {
   readonly measured?: PlanMeasures
   /** Peers that nothing is given to. */
   readonly quarantine?: KeptOut
+  /** Asks others whether they load what this one places, and knows who has said no. @default nobody is asked */
+  readonly asking?: PlaceAsking
   profile(): HardwareProfile
 }
 
@@ -115,7 +118,7 @@ export function planPeers(needs: PlanNeeds, { digest, model }: Pick<AnyManifest,
   ]
   for (const peer of mesh?.peers() ?? []) {
     if (peer.state !== 'connected' || peer.profile === null) continue
-    if (needs.quarantine?.has(peer.id, model) === true) continue
+    if (needs.quarantine?.has(peer.id, model) === true || needs.asking?.has(peer.id, digest) === true) continue
     const { speed, memory_quota, cores } = peer.profile
     const their = mesh?.profiles().get(peer.id)
     const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)

@@ -7,6 +7,7 @@ import type { ModelManifest } from '../models/index.ts'
 import type { PlacementStage } from '../pipeline/index.ts'
 import { NoPlacementError, ORIGIN } from '../placement/index.ts'
 import type { Plan } from '../placement/index.ts'
+import { PolicyRefusedError } from '../trust/index.ts'
 import { orAbort } from '../util/index.ts'
 import type { Clock } from '../util/index.ts'
 import { DeployFailedError } from './errors.ts'
@@ -19,6 +20,9 @@ const LOOK_MS = 200
  */
 const PATIENCE_MS = 2_500
 
+/** What is over when another peer has come, or one that refuses is left out of what is planned next. */
+const PASSING = [NoPlacementError, DeployFailedError, PolicyRefusedError]
+
 export interface RouteSeekingNeeds {
   readonly self: string
   readonly clock: Clock
@@ -27,8 +31,8 @@ export interface RouteSeekingNeeds {
   standing(manifest: ModelManifest): readonly PlacementStage[] | undefined
   /** With others in the place of peers that are gone; undefined: nobody could take their blocks. */
   repair(manifest: ModelManifest, stages: readonly PlacementStage[]): readonly PlacementStage[] | undefined
-  /** @throws NoPlacementError */
-  plan(manifest: ModelManifest): Plan
+  /** Over peers that let this one place there. @throws NoPlacementError, PolicyRefusedError */
+  plan(manifest: ModelManifest): Promise<Plan>
   isHere(peer: string, model: string): boolean
   /** Peers that this one goes over for nothing of the model. */
   without(model: string): string[]
@@ -79,7 +83,7 @@ export class RouteSeeking {
   /** It has been somewhere: what keeps it from being there now is perhaps over soon. */
   #mayPass({ model, digest }: ModelManifest, error: unknown): boolean {
     const isPlaced = this.#needs.placement(model)?.digest === digest
-    return isPlaced && (error instanceof NoPlacementError || error instanceof DeployFailedError)
+    return isPlaced && PASSING.some((kind) => error instanceof kind)
   }
 
   #look(manifest: ModelManifest): Promise<Found> {
@@ -98,7 +102,7 @@ export class RouteSeeking {
       const stages = this.#needs.repair(manifest, placement.stages)
       if (stages !== undefined) return this.#repair(manifest, stages, placement)
     }
-    const plan = this.#needs.plan(manifest)
+    const plan = await this.#needs.plan(manifest)
     const isOwn = plan.stages.every(({ peer }) => peer === this.#needs.self || peer === ORIGIN)
     if (plan.verdict === 'do-not-split' && isOwn) return [{ peer: ORIGIN, from: 0, to: manifest.blocks.length }]
     await this.#needs.deploy(manifest, plan.stages)

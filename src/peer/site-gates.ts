@@ -3,6 +3,7 @@ import type { BlobWanted, MeshPlacement } from '../mesh/index.ts'
 import type { AnyManifest } from '../models/index.ts'
 import { ORIGIN } from '../placement/index.ts'
 import { PolicyRefusedError } from '../trust/index.ts'
+import type { Decision } from '../trust/index.ts'
 import type { CancelTimer } from '../util/index.ts'
 import type { ClusterPart } from './cluster/index.ts'
 import { addresses } from './library.ts'
@@ -64,6 +65,8 @@ export interface SiteGates {
   permit(peer: string, digest: string): void
   /** Why stages that another peer has placed here are not loaded; undefined: they are. */
   refuses(placement: MeshPlacement): string | undefined
+  /** What `refuses` would say, before there is a placement. */
+  mayPlace(author: string, digest: string): Decision
 }
 
 /**
@@ -76,6 +79,8 @@ export function siteGates(
   manifest: (digest: string) => AnyManifest | undefined,
 ): SiteGates {
   const nameOf = (digest: string): string => manifest(digest)?.model ?? digest
+  const mayPlace = (author: string, digest: string): Decision =>
+    site.decide({ action: 'place', peer: author, model: nameOf(digest) })
   return {
     admits: cluster?.admits,
     refusal: cluster?.refusal,
@@ -86,24 +91,26 @@ export function siteGates(
     },
     again: (origin, digest) => site.admit({ action: 'compute', peer: origin, model: nameOf(digest) }),
     permit: (peer, digest) => site.admit({ action: 'route', peer, model: nameOf(digest) }),
+    mayPlace,
     refuses({ author, digest }) {
       if (author === self) return undefined
-      const request = { action: 'place', peer: author, model: nameOf(digest) } as const
-      const decision = site.decide(request)
-      return decision.allow ? undefined : new PolicyRefusedError(request, decision).message
+      const decision = mayPlace(author, digest)
+      if (decision.allow) return undefined
+      return new PolicyRefusedError({ action: 'place', peer: author, model: nameOf(digest) }, decision).message
     },
   }
 }
 
 /**
- * Files of a model go to whoever may have one of the models that they belong to; an adapter is one of its base model.
+ * Files of a model go to whoever may have one of the models that they belong to; an adapter is one of its base model. A text
+ * says which rule does not let it.
  * @param adapted models that a sealed adapter is for
  */
 export function fileGate(
   site: Pick<Site, 'hasPolicy' | 'decide'>,
   models: () => readonly AnyManifest[],
   adapted: (address: string) => readonly string[],
-): (peer: string, wanted: BlobWanted) => boolean {
+): (peer: string, wanted: BlobWanted) => true | string {
   let known: { readonly digests: string; readonly owners: ReadonlyMap<string, readonly string[]> } | undefined
   const ownersOf = (wanted: BlobWanted): readonly string[] => {
     const all = models()
@@ -115,8 +122,14 @@ export function fileGate(
   return (peer, wanted) => {
     if (!site.hasPolicy()) return true
     const names = ownersOf(wanted)
-    if (names.length === 0) return site.decide({ action: 'fetch', peer }).allow
-    return names.some((model) => site.decide({ action: 'fetch', peer, model }).allow)
+    let refused = ''
+    for (const model of names.length === 0 ? [undefined] : names) {
+      const request = { action: 'fetch', peer, model } as const
+      const decision = site.decide(request)
+      if (decision.allow) return true
+      refused = new PolicyRefusedError(request, decision).message
+    }
+    return refused
   }
 }
 

@@ -173,6 +173,9 @@ export const COUNTERS = {
     help: 'Invites that were handed in, by what came of it.',
     labels: { outcome: ['joined', 'refused', 'again', 'waits'] },
   },
+  invites_voided: {
+    help: 'Open invites that ended because this home turned out to have been put back from an older copy.',
+  },
   dials: { help: 'Dials to other peers.', labels: { outcome: ['ok', 'failed'] } },
   lanes_opened: { help: 'Lanes (connections of their own for a channel between two peers) that were opened.' },
   lanes_missed: { help: 'Channels that became an ordinary stream because no lane could be had.' },
@@ -214,6 +217,7 @@ export const COUNTERS = {
   },
   speed_probes: { help: 'Short answers over peers that had become slow, to see whether they have recovered.' },
   moves_bytes: { help: 'Bytes of tensors that peers had to fetch for such moves.', unit: 'bytes' },
+  placements_refused: { help: 'Answers of peers whose policy does not let this one place a model there.' },
   placements_changed: { help: 'New placements taken up.' },
   stages_loaded: { help: 'Stages loaded on this peer.' },
   stages_from_cache: { help: 'Stages loaded without packing a weight.' },

@@ -53,7 +53,7 @@ test('an adapter goes to whom its base model may go, and to nobody else', async 
       (wanted) => adapters.modelsOf(wanted),
     )
     const tensor = [...addresses(manifest)][0]!
-    return [tensor, address, 'an-address-of-nothing'].map((each) => gate(peer, { address: each }))
+    return [tensor, address, 'an-address-of-nothing'].map((each) => gate(peer, { address: each }) === true)
   }
   expect(may({ models: [model] })).toEqual([true, true, false])
   expect(may({ models: ['another'] })).toEqual([false, false, false])

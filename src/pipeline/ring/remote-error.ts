@@ -3,6 +3,13 @@ import { EXIT, ForwardedError } from '../../errors.ts'
 import type { ErrorData, ErrorInfo } from '../../errors.ts'
 import { ONNX_ERRORS } from '../../onnx/index.ts'
 import { AUTODIFF_ERRORS, LOOP_ERRORS } from '../../training/index.ts'
+import {
+  CertificateExpiredError,
+  MembershipStaleError,
+  POLICY_ERRORS,
+  refusedElsewhere,
+  RoleError,
+} from '../../trust/index.ts'
 import { TRAIN_LINE_ERRORS } from '../adapters/errors.ts'
 import { STAGE_ERRORS } from '../errors.ts'
 import { GRAPH_ERRORS } from '../graph/errors.ts'
@@ -22,6 +29,10 @@ const KNOWN = new Map(
     ...ONNX_ERRORS,
     ...LOOP_ERRORS,
     ...AUTODIFF_ERRORS,
+    ...POLICY_ERRORS,
+    RoleError.info,
+    MembershipStaleError.info,
+    CertificateExpiredError.info,
     StageHostError.info,
     StageHostLostError.info,
   ].map((info) => [info.code, info]),
@@ -29,7 +40,8 @@ const KNOWN = new Map(
 
 export class RemoteError extends ForwardedError {
   constructor(peer: string, data: ErrorData) {
-    super(KNOWN.get(data.code) ?? unknownInfo(data.code), { ...data, details: { ...data.details, peer } })
+    const told = refusedElsewhere(data, { peer })
+    super(KNOWN.get(data.code) ?? unknownInfo(data.code), { ...told, details: { ...data.details, peer } })
   }
 }
 

@@ -1,7 +1,8 @@
 /** What is wrong with a policy, and what a policy refuses. */
 import { EXIT, WeftError } from '../../errors.ts'
-import type { ErrorInfo } from '../../errors.ts'
-import type { Decision, PolicyRequest } from './types.ts'
+import type { ErrorData, ErrorInfo } from '../../errors.ts'
+import { POLICY_ACTIONS } from './types.ts'
+import type { Decision, PolicyAction, PolicyRequest } from './types.ts'
 
 export interface PolicyProblem {
   readonly line: number
@@ -57,12 +58,48 @@ export class PolicyRefusedError extends WeftError {
     http: 403,
   }
 
-  constructor({ action, peer, model }: PolicyRequest, { rule, why }: Decision) {
-    super(PolicyRefusedError.info, `the policy of this site does not allow to ${action}: rule ${rule}`, {
+  /** @param site where it was refused @default here */
+  constructor({ action, peer, model }: PolicyRequest, { rule, why }: Decision, site?: RefusingSite) {
+    const whose = site === undefined ? HERE : siteOf(site)
+    super(PolicyRefusedError.info, `${whose} does not allow to ${action}: rule ${rule}`, {
       why,
-      details: { action, peer, rule, ...(model === undefined ? {} : { model }) },
+      details: {
+        action,
+        peer,
+        rule,
+        ...(model === undefined ? {} : { model }),
+        ...(site === undefined ? {} : { site: site.peer }),
+      },
     })
   }
+}
+
+/** A member whose policy refuses. */
+export interface RefusingSite {
+  readonly peer: string
+  readonly name?: string | undefined
+}
+
+const HERE = 'the policy of this site'
+
+function siteOf({ peer, name }: RefusingSite): string {
+  return name === undefined || name === '' ? `the policy of ${peer}` : `the policy of ${name} (${peer})`
+}
+
+const REFUSAL = new RegExp(`^${HERE} does not allow to ([a-z]+): rule ([^\\s]{1,160})$`)
+
+/** Of a text that another peer has given as its reason; undefined: it is none of its policy. */
+export function refusalIn(reason: string): { readonly action: PolicyAction; readonly rule: string } | undefined {
+  const [, action, rule] = REFUSAL.exec(reason) ?? []
+  const known = POLICY_ACTIONS.find((each) => each === action)
+  return known === undefined || rule === undefined ? undefined : { action: known, rule }
+}
+
+/** What another peer has said of its own policy, as it is said here. Other errors stay as they are. */
+export function refusedElsewhere(data: ErrorData, site: RefusingSite): ErrorData {
+  const { code, message } = data
+  if (code !== PolicyRefusedError.info.code || !message.startsWith(HERE)) return data
+  return { ...data, message: siteOf(site) + message.slice(HERE.length) }
 }
 
 export class PolicyMissingError extends WeftError {

@@ -10,8 +10,10 @@ export {
   PolicyMissingError,
   PolicyRefusedError,
   PolicyRequestError,
+  refusalIn,
+  refusedElsewhere,
 } from './errors.ts'
-export type { PolicyProblem } from './errors.ts'
+export type { PolicyProblem, RefusingSite } from './errors.ts'
 export { explainPeer, explainPolicy, STAGE_HOLDER_LEARNS } from './explain.ts'
 export type { PolicyExplanation } from './explain.ts'
 export { POLICY_FILE, policyStamp, readPolicyFile, writePolicyFile } from './file.ts'
