@@ -10,6 +10,7 @@ import type { Clock, RandomSource } from '../../util/index.ts'
 import type { Site } from '../site.ts'
 import type { PeerEvent } from '../types.ts'
 import { createClusterControl } from './control.ts'
+import { voidForgotten } from './put-back.ts'
 import type { ClusterControl } from './types.ts'
 import { writeInviteUse, writeMembership } from './written.ts'
 
@@ -115,7 +116,8 @@ function partOf(needs: ClusterPartNeeds, opened: OpenedCluster): ClusterPart {
     },
     control,
     start(network, mesh, { emit, changed, site }) {
-      unwritten = writeMembership(site, cluster)
+      const endings = [writeMembership(site, cluster), voidForgotten({ cluster, invites, logger, telemetry, site })]
+      unwritten = () => endings.forEach((end) => end())
       running = {
         network,
         changed: () => {

@@ -92,6 +92,8 @@ export interface InviteBook {
    * is spent then. @throws as `check`, InviteWaitsError
    */
   redeem(asked: Asked & { readonly secret: Uint8Array; readonly name: string }): Granted
+  /** Those that were made by then are good for nobody new: how many were. Milliseconds since 1970. */
+  void(until: number): number
   waiting(): readonly Waiting[]
   /** False: nobody of that id waits. */
   decide(peer: string, admit: boolean): boolean
@@ -224,6 +226,11 @@ export function openInviteBook(path: string, random: RandomSource): InviteBook {
         database.prepare('INSERT INTO uses VALUES (?, ?, ?)').run(id, peer, now)
         database.prepare('DELETE FROM waiting WHERE peer = ?').run(peer)
         return { role, site, again }
+      }),
+    void: (until) =>
+      locked(() => {
+        const { changes } = database.prepare('UPDATE invites SET left = 0 WHERE left > 0 AND created <= ?').run(until)
+        return Number(changes)
       }),
     waiting: () =>
       reading(() =>

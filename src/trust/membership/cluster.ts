@@ -48,6 +48,8 @@ export interface ClusterInit {
 export interface ClusterChange {
   readonly added: readonly Entry[]
   readonly fork: Merged['fork']
+  /** They came from others. @default false: this home has made or read them itself */
+  readonly isHeard?: boolean
 }
 
 export interface Cluster {
@@ -228,7 +230,7 @@ export function createCluster(needs: ClusterNeeds, { store, log, maxAge = () => 
     const merged = entries === undefined ? undefined : await gently(log.merge(entries, needs.wall()), closed)
     if (merged === undefined) return { added: [], fork: undefined }
     const { added, lost, fork } = merged
-    if (added.length > 0 || fork !== undefined) tell({ added, fork })
+    if (added.length > 0 || fork !== undefined) tell({ added, fork, isHeard: true })
     if (lost.length > 0) sayAgain(lost)
     return { added, fork }
   }
