@@ -201,6 +201,9 @@ export const COUNTERS = {
     help: 'Measurements of this device that were made; what was kept from before is not measured again.',
     labels: { what: ['kernel', 'blocks'] },
   },
+  routes_doubted: {
+    help: 'Silences of a running request upon which the peers of its route were asked at once whether they are there.',
+  },
   heartbeats_missed: { help: 'Heartbeats on active routes that did not come in time.' },
   heartbeats_second: {
     help: 'Heartbeats on lines that lose packets that came in time over a second connection alone.',

@@ -16,7 +16,12 @@ function watched(deadlineMs?: number): Watched {
   const told: (number | undefined)[] = []
   const rest = deadlineMs === undefined ? {} : { deadlineMs }
   const waiting = { furthest: () => state.rows, outstanding: () => state.outstanding, ...rest }
-  const stalls = new Stalls(clock, waiting, (hop) => void told.push(hop))
+  const stalls = new Stalls(
+    clock,
+    waiting,
+    (hop) => void told.push(hop),
+    () => undefined,
+  )
   const state: Watched = { clock, told, stalls, rows: 0, outstanding: 0 }
   stalls.begin()
   return state

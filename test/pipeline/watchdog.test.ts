@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { isStopped } from '../../src/pipeline/host/stopped.ts'
 import { Watchdog } from '../../src/pipeline/host/watchdog.ts'
 import { handClock } from './support/hand-clock.ts'
 
@@ -136,4 +139,77 @@ describe('the watchdog of a stage host', () => {
     clock.advance(61_000)
     expect(wedged).toHaveLength(2)
   })
+})
+
+describe('a host that is stopped', () => {
+  const stoppable = (): Watched & { isStopped: boolean } => {
+    const clock = handClock()
+    const wedged: number[] = []
+    const dog = new Watchdog(
+      clock,
+      (silent) => wedged.push(silent),
+      undefined,
+      () => state.isStopped,
+    )
+    const state = { clock, wedged, dog, isStopped: false }
+    return state
+  }
+
+  it('is reported within a second, though a row may take much longer there', () => {
+    const state = stoppable()
+    state.dog.given(1, 1)
+    state.clock.advance(400)
+    state.dog.answered(1, 1)
+    state.isStopped = true
+    state.dog.given(1, 100)
+    state.clock.advance(750)
+    expect(state.wedged).toHaveLength(1)
+  })
+
+  it('is left alone while nothing is asked of it, and when it was stopped for a moment', () => {
+    const state = stoppable()
+    state.isStopped = true
+    state.clock.advance(60_000)
+    state.isStopped = false
+    state.dog.given(1, 1)
+    for (let look = 0; look < 8; look++) {
+      state.isStopped = look % 2 === 0
+      state.clock.advance(250)
+    }
+    expect(state.wedged).toEqual([])
+  })
+
+  it('is told by the system, as is that it goes on, and nothing of who is not there', async () => {
+    const child = spawn('sleep', ['60'])
+    onTestFinished(() => void child.kill('SIGKILL'))
+    await once(child, 'spawn')
+    expect(isStopped(child.pid!)).toBe(false)
+    child.kill('SIGSTOP')
+    await expect.poll(() => isStopped(child.pid!)).toBe(process.platform === 'linux')
+    child.kill('SIGCONT')
+    await expect.poll(() => isStopped(child.pid!)).toBe(false)
+    expect(isStopped(0)).toBe(false)
+  })
+})
+
+it('a peer that stood still itself does not hold that against its host', () => {
+  const { clock, wedged } = watched()
+  const late: (() => void)[] = []
+  const dog = new Watchdog({ ...clock, after: (_, action) => (late.push(action), () => undefined) }, (silent) =>
+    wedged.push(silent),
+  )
+  dog.given(1, 1)
+  // As when all of them were stopped for a minute: the timer comes late, and the answer is in the queue behind it.
+  clock.advance(60_000)
+  late.pop()?.()
+  expect(wedged).toEqual([])
+  clock.advance(600)
+  late.pop()?.()
+  expect(wedged).toEqual([])
+  // The control: a host that says nothing while its peer looks is found.
+  for (let look = 0; look < 60; look++) {
+    clock.advance(250)
+    late.pop()?.()
+  }
+  expect(wedged).toHaveLength(1)
 })

@@ -11,6 +11,7 @@ import { makePrivate } from '../../util/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostLostError } from './host-errors.ts'
 import { endsFirst, oomKills } from './out-of-memory.ts'
+import { isStopped } from './stopped.ts'
 
 /** Between the polite end and the certain one. */
 const STOP_GRACE_MS = 1_000
@@ -46,6 +47,8 @@ export interface HostProcess {
   /** Resolves with the reason when the process has ended, whoever ended it. */
   readonly ended: Promise<StageHostLostError>
   kill(): void
+  /** Whether the system tells that it is stopped. @default where nothing tells: it is not */
+  isStopped?(): boolean
   stop(): Promise<void>
 }
 
@@ -78,6 +81,7 @@ export function startHostProcess({ clock, codeCache }: HostProcessNeeds, program
         throw await ended
       }),
     kill,
+    isStopped: () => isStopped(child.pid ?? 0),
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return
       // One that computes does not hear of it, and is killed.

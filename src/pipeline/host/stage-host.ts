@@ -35,7 +35,12 @@ export function startStageHost(needs: HostProcessNeeds, run: RunHostProcess = st
   const calls = new Calls(needs.clock, host)
   let handler: (message: Frame) => void = () => undefined
   // Its end tells the sessions; what follows is as after any other death of a host.
-  const watchdog = new Watchdog(needs.clock, () => host.kill())
+  const watchdog = new Watchdog(
+    needs.clock,
+    () => host.kill(),
+    undefined,
+    () => host.isStopped?.() === true,
+  )
   void host.ended.then(() => watchdog.stop())
   host.onFrame((message) => {
     if (calls.answer(message)) return

@@ -1,7 +1,7 @@
 /**
  * Finds a stage host that is wedged: stopped, swapping for ever, or stuck in a kernel. A host that computes cannot
  * answer a ping, so the measure is its own work: sessions and rows that it was given and has not answered, against the slowest
- * time a row that it has shown.
+ * time a row that it has shown. Where the system says that its process is stopped that is waited for no longer than a moment.
  */
 import type { CancelTimer, Clock } from '../../util/index.ts'
 
@@ -11,6 +11,10 @@ const FIRST_ROW_MS = 500
 const SLOWDOWN = 8
 const GRACE_MS = 2_000
 const LOOK_MS = 250
+/** Looks in a row at which it is stopped: what is stopped together with its peer wakes a moment later. */
+const STOPPED_LOOKS = 2
+/** A look that is later than this says that this very process stood still: what the host has said meanwhile may be in the queue. */
+const LATE_MS = 500
 /** A graph of a part of a large model is loaded in less; one that is packed anew is not loaded while it serves. */
 const LOADING_MS = 60_000
 
@@ -24,6 +28,7 @@ export class Watchdog {
   readonly #clock: Clock
   readonly #patience: Patience
   readonly #wedged: (silentMs: number) => void
+  readonly #isStopped: () => boolean
   /** Rows given and not answered, oldest first. */
   #open: { readonly session: number; readonly rows: number; readonly at: number }[] = []
   #slowest = 0
@@ -33,15 +38,21 @@ export class Watchdog {
   /** Graphs that are being loaded. */
   #loading = 0
   #timer: CancelTimer | undefined
+  /** When the next look is due; a time of the clock. */
+  #due = 0
+  #stoppedLooks = 0
 
+  /** @param isStopped whether its process is seen to be stopped, by whomever */
   constructor(
     clock: Clock,
     wedged: (silentMs: number) => void,
     patience: Patience = { firstMs: FIRST_ROW_MS, slowdown: SLOWDOWN },
+    isStopped: () => boolean = () => false,
   ) {
     this.#clock = clock
     this.#patience = patience
     this.#wedged = wedged
+    this.#isStopped = isStopped
   }
 
   /** @param rows 0: the session itself, which is to be opened */
@@ -50,7 +61,7 @@ export class Watchdog {
     if (this.#open.length === 0) this.#heard = now - this.#owed
     this.#owed = 0
     this.#open.push({ session, rows, at: now })
-    this.#timer ??= this.#clock.after(LOOK_MS, () => this.#look())
+    if (this.#timer === undefined) this.#lookLater()
   }
 
   /** What is given meanwhile waits for the graph, which says nothing of how fast a row is. */
@@ -92,15 +103,23 @@ export class Watchdog {
     this.#timer = undefined
   }
 
+  #lookLater(): void {
+    this.#due = this.#clock.now() + LOOK_MS
+    this.#timer = this.#clock.after(LOOK_MS, () => this.#look())
+  }
+
   #look(): void {
     this.#timer = undefined
     if (this.#open.length === 0) return
+    const late = this.#clock.now() - this.#due
+    if (late > LATE_MS) this.#heard = Math.min(this.#clock.now(), this.#heard + late)
     const rows = this.#open.reduce((sum, work) => sum + work.rows, 0)
     const { firstMs, slowdown } = this.#patience
     const work = GRACE_MS + slowdown * rows * (this.#slowest === 0 ? firstMs : this.#slowest)
     const allowed = this.#loading > 0 ? Math.max(work, LOADING_MS) : work
     const silent = this.#clock.now() - this.#heard
-    if (silent > allowed) this.#wedged(silent)
-    else this.#timer = this.#clock.after(LOOK_MS, () => this.#look())
+    this.#stoppedLooks = this.#isStopped() ? this.#stoppedLooks + 1 : 0
+    if (silent > allowed || (silent > LOOK_MS && this.#stoppedLooks >= STOPPED_LOOKS)) this.#wedged(silent)
+    else this.#lookLater()
   }
 }

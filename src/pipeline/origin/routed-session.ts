@@ -45,7 +45,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   readonly #stop = new AbortController()
   readonly #undo: (() => void)[] = []
   readonly #hops: RouteHops
-  readonly #watches = new Watches((peer) => this.#needs.watch(peer))
+  readonly #watches: Watches
   #answers: Answers | undefined
   readonly #checks: Checks
   readonly #pacing: Pacing
@@ -60,6 +60,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     this.#needs = needs
     this.#init = init
     this.#request = requestNumber(needs.random)
+    this.#watches = new Watches(needs)
     this.#replaced = new Replaced(needs, init)
     this.#trouble = new Trouble(needs.self, init.failover)
     this.#hops = new RouteHops(init.route)
@@ -69,9 +70,9 @@ export class RoutedSession implements OriginSession, OriginListener {
     const send = (message: Frame): Promise<void> => this.#send(this.#hops.route[0]!.peer, message)
     this.#giving = new Giving(needs, init, { request: this.#request, attempt, send })
     this.#text = this.#giving.text
-    this.#stalls = new Stalls(needs.clock, this.#giving.waiting(this.#pacing), (hop, silentMs) =>
-      this.#recover(this.#trouble.stuck(this.#hops.route, hop, silentMs)),
-    )
+    const stalled = (hop: number | undefined, silentMs: number): void =>
+      this.#recover(this.#trouble.stuck(this.#hops.route, hop, silentMs))
+    this.#stalls = new Stalls(needs.clock, this.#giving.waiting(this.#pacing), stalled, () => this.#watches.doubt())
     this.#checks = new Checks(needs, init, {
       request: this.#request,
       first: this.#giving.first,
@@ -192,11 +193,8 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   async #handOver(hop: number): Promise<void> {
     const [{ attempt }, { avoid }, { route }] = [this, this.#trouble, this.#hops]
-    const {
-      first,
-      openings: { guessKey },
-    } = this.#giving
-    const own = { request: this.#request, attempt, first, guessKey, signal: this.#stop.signal }
+    const { first, openings: known } = this.#giving
+    const own = { request: this.#request, attempt, first, guessKey: known.guessKey, signal: this.#stop.signal }
     const next = await findSuccessor(this.#needs, this.#init, { ...own, route, avoid }, hop)
     // Another attempt has begun meanwhile, or the session is over.
     const isLate = this.attempt !== attempt || this.#recovering || this.#error !== undefined

@@ -107,7 +107,14 @@ export interface SessionNeeds {
   /** Has a peer's heartbeat watched while the session lasts; returns how to end that. */
   watch(peer: string): () => void
   count(
-    name: 'failovers' | 'replayed_rows' | 'failovers_inexact' | 'hand_overs' | 'prefix_hits' | SpeculationCounter,
+    name:
+      | 'failovers'
+      | 'replayed_rows'
+      | 'failovers_inexact'
+      | 'hand_overs'
+      | 'prefix_hits'
+      | 'routes_doubted'
+      | SpeculationCounter,
     by?: number,
   ): void
 }

@@ -4,6 +4,7 @@
  * whoever had more than the one behind it is replaced.
  */
 import type { Clock } from '../../util/index.ts'
+import { Doubt } from './doubt.ts'
 
 const LOOK_MS = 500
 /** Beyond the work itself: other users' prompts are computed meanwhile. */
@@ -39,6 +40,7 @@ export class Stalls {
   readonly #clock: Clock
   readonly #waiting: Waiting
   readonly #stalled: (hop: number | undefined, silentMs: number) => void
+  readonly #doubt: Doubt
   #seen = 0
   #since = 0
   /** Milliseconds a row, the newest last. */
@@ -47,23 +49,36 @@ export class Stalls {
   #asking = false
   #had: readonly number[] | undefined
 
-  /** @param stalled hop: the one that passes nothing on; undefined: it is not known yet */
-  constructor(clock: Clock, waiting: Waiting, stalled: (hop: number | undefined, silentMs: number) => void) {
+  /**
+   * @param stalled hop: the one that passes nothing on; undefined: it is not known yet
+   * @param doubted long before: nothing has come for longer than lately
+   */
+  constructor(
+    clock: Clock,
+    waiting: Waiting,
+    stalled: (hop: number | undefined, silentMs: number) => void,
+    doubted: () => void,
+  ) {
     this.#clock = clock
     this.#waiting = waiting
     this.#stalled = stalled
+    this.#doubt = new Doubt(clock, waiting, doubted)
   }
 
   /** Returns how to end it. */
   begin(): () => void {
     this.#since = this.#clock.now()
+    const endDoubt = this.#doubt.begin()
     let cancel = (): void => undefined
     const look = (): void => {
       this.#look()
       cancel = this.#clock.after(LOOK_MS, look)
     }
     cancel = this.#clock.after(LOOK_MS, look)
-    return () => cancel()
+    return () => {
+      endDoubt()
+      cancel()
+    }
   }
 
   /** All hops have said how many rows they have. */

@@ -122,7 +122,12 @@ class ChildGraphHost implements GraphHost {
     this.#memory = memory
     this.#host = (needs.runHost ?? startHostProcess)(needs, program)
     this.#calls = new Calls(needs.clock, this.#host)
-    this.#watchdog = new Watchdog(needs.clock, () => this.#host.kill(), PATIENCE)
+    this.#watchdog = new Watchdog(
+      needs.clock,
+      () => this.#host.kill(),
+      PATIENCE,
+      () => this.#host.isStopped?.() === true,
+    )
     this.ended = this.#host.ended
     void this.ended.then(() => {
       this.#watchdog.stop()
