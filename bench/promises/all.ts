@@ -4,6 +4,7 @@ import { freezes, kills, leaves } from './holders.ts'
 import { loss } from './loss.ts'
 import { manyKills } from './many-kills.ts'
 import { noSpare } from './no-spare.ts'
+import { origin } from './origin.ts'
 import { partition } from './partition.ts'
 import { restart } from './restart.ts'
 import { roam } from './roam.ts'
@@ -28,4 +29,5 @@ export const PROMISES: readonly Promised[] = [
   sleep,
   roam,
   manyKills,
+  origin,
 ]
