@@ -12,7 +12,7 @@ import type { Case, Precision } from './support/gradient-check.ts'
 import { operatorOf } from './support/reference/index.ts'
 
 const CASES = [...ELEMENTWISE_CASES, ...SHAPE_CASES, ...SPACE_CASES, ...FUSED_CASES, ...ATTENTION_CASES]
-const SEEDS = sampled([1, 2, 3, 4, 5, 6, 7, 8], 2)
+const SEEDS = sampled([1, 2, 3, 4, 5, 6, 7, 8], 1)
 const OPEN_SEEDS = sampled(SEEDS, 1)
 
 /** What is promised of every rule. */
