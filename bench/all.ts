@@ -26,6 +26,7 @@ for (const file of readdirSync(own)
     'secagg.ts',
     'start.ts',
     'swarm.ts',
+    'train-shared.ts',
     'training.ts',
   ].includes(file)
   const { status } = spawnSync(

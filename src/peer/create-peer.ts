@@ -297,7 +297,7 @@ async function upperParts(parts: Parts, network: Network | null, undo: (() => un
     quarantine,
     site,
     inferring,
-    training: { ...inferring, ...trained, replacements },
+    training: { ...inferring, ...trained, replacements, convicted: quarantine },
     shutdown,
   })
   if (network !== null) undo.push(() => federation.stop())

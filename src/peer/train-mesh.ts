@@ -28,6 +28,8 @@ export interface TrainMeshNeeds extends InferMeshNeeds {
   readonly service: TrainService
   readonly hosts: TrainHosts
   readonly sharing: GradientService
+  /** Peers that were found to lie: no gradient of theirs is believed. @throws PeerQuarantinedError */
+  readonly convicted: { refuse(peers: readonly string[]): void }
 }
 
 export interface TrainOverRequest extends TrainRequest {

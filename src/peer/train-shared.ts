@@ -1,6 +1,6 @@
 /** A plan trained by several: data, parameters and optimizer stay with this peer, the gradients of a step are peers' work. */
-import { createOrtEngine } from '../onnx/index.ts'
-import { MeshGradients } from '../pipeline/index.ts'
+import { join } from 'node:path'
+import { hostedEngine, MeshGradients } from '../pipeline/index.ts'
 import type { Sharer } from '../pipeline/index.ts'
 import { elementsOf, gradientTaskText, trainPlan } from '../training/index.ts'
 import type { GradientJob, GradientLine, OpenGradients } from '../training/index.ts'
@@ -26,6 +26,7 @@ export async function trainShared(
   }
   let line: MeshGradients | undefined
   const peers = peersOf(request.peers ?? [], needs.self)
+  needs.convicted.refuse(peers)
   const open = async (job: GradientJob, end?: AbortSignal): Promise<GradientLine> => {
     const made = (line = new MeshGradients(
       { service: needs.sharing, clock: needs.clock, random: needs.random, watch: needs.watch, count },
@@ -37,13 +38,10 @@ export async function trainShared(
     })
     return made
   }
+  const { clock, paths } = needs
+  const engine = hostedEngine({ clock, codeCache: join(paths.cache, 'code') })
   const gradients: OpenGradients | undefined = peers.length === 0 ? undefined : { count: peers.length, open }
-  const outcome = await trainPlan(
-    { clock: needs.clock, engine: createOrtEngine(), gradients },
-    request,
-    progress,
-    signal,
-  )
+  const outcome = await trainPlan({ clock: needs.clock, engine, gradients }, request, progress, signal)
   const sharers: readonly Sharer[] = line?.sharers ?? []
   return { ...outcome, routes: [], sharers, counters }
 }

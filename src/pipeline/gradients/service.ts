@@ -37,6 +37,10 @@ const MAX_SESSIONS_A_PEER = 4
 const MAX_SESSIONS = 16
 /** A step's beginning, two batches and what is to be told of two shares are under way at most (mesh-gradients.ts). */
 const MAX_UNDER_WAY = 8
+/** Examples of one batch. */
+const MAX_BATCH_BYTES = 2 ** 28
+/** Between the tensors of a message: 64 bytes each. */
+const MAX_GAPS = 2 ** 20
 /** A session of which nothing is heard for so long is freed: its origin's close was lost. */
 const SILENCE_MS = 600_000
 
@@ -192,11 +196,12 @@ export class GradientService {
     if (held.length >= MAX_SESSIONS) throw new TrainingRefusedError(`${MAX_SESSIONS} sessions are open already`)
   }
 
-  async #asked(from: Link, { head, control, tensors }: Message): Promise<void> {
+  async #asked(from: Link, { head, control, tensors, bytes }: Message): Promise<void> {
     const session = this.#sessions.get(keyOf(from.peer, head.request))
     if (session === undefined) return this.#needs.count('frames_refused')
     this.#heard(session)
     try {
+      checkSize(session, head.type, bytes)
       if (++session.underWay > MAX_UNDER_WAY) throw new TrainingRefusedError('more is under way than any run needs')
       const { host } = session.lent
       if (head.type === GRADIENT.begin) await host.ask('begin', {}, tensors)
@@ -265,6 +270,12 @@ export class GradientService {
   #refuse(to: Link, request: number, error: unknown): void {
     to.send(frame({ type: GRADIENT.error, request, control: errorControl(error) })).catch(() => undefined)
   }
+}
+
+/** What is under way is held here: parameters as many as were said, and batches that a host could take. */
+function checkSize({ open }: OpenSession, type: number, bytes: number): void {
+  const most = type === GRADIENT.begin ? 4 * open.parameters + MAX_GAPS : MAX_BATCH_BYTES
+  if (bytes > most) throw new TrainingRefusedError(`${bytes} bytes, and ${most} are the most of such a message`)
 }
 
 function keyOf(origin: string, request: number): string {

@@ -7,6 +7,7 @@ import type { StageHostLostError } from '../../host/host-errors.ts'
 import { startHostProcess } from '../../host/host-process.ts'
 import type { HostProcess, HostProcessNeeds, RunHostProcess } from '../../host/host-process.ts'
 import { Watchdog } from '../../host/watchdog.ts'
+import type { Patience } from '../../host/watchdog.ts'
 import { TensorTableError } from '../errors.ts'
 import { GroupMemory } from '../shared/group-memory.ts'
 import { SHARED_FOLDER } from '../shared/segment.ts'
@@ -80,6 +81,8 @@ export interface GraphHostNeeds extends HostProcessNeeds {
   readonly memory?: number
   /** Folder of the shared memory; null: none, and values go over sockets. @default the system's, where it has one */
   readonly sharedFolder?: string | null | undefined
+  /** How long runs may take before it counts as wedged. @default as parts of models need it */
+  readonly patience?: Patience | undefined
   /** @default a child process */
   readonly runHost?: RunHostProcess | undefined
 }
@@ -125,7 +128,7 @@ class ChildGraphHost implements GraphHost {
     this.#watchdog = new Watchdog(
       needs.clock,
       () => this.#host.kill(),
-      PATIENCE,
+      needs.patience ?? PATIENCE,
       () => this.#host.isStopped?.() === true,
     )
     this.ended = this.#host.ended
