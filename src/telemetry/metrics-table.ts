@@ -87,6 +87,9 @@ export const COUNTERS = {
     help: 'Micro-batches of training runs of this peer that were sent to their first stage, or to who shares the steps.',
   },
   forward_rows: { help: 'Rows that went forward through stages here for training.' },
+  early_rows: {
+    help: 'Micro-batches that came to a stage here before the step that they are of, and were kept for it.',
+  },
   backward_rows: { help: 'Rows whose gradients went back through stages here.' },
   gradient_bytes: { help: 'Bytes of gradients that peers told training runs of this peer.' },
   shares_recomputed: { help: 'Shares of data-parallel steps that another line or peer computed.' },

@@ -1,6 +1,7 @@
 /** A session of an origin at a stage here, and what may come in for it. */
 import { parametersOf } from '../../training/index.ts'
 import type { CancelTimer } from '../../util/index.ts'
+import type { Message } from '../graph/messages.ts'
 import type { Tensors } from '../graph/tensors.ts'
 import type { Link } from '../ring/links.ts'
 import { TrainingRefusedError } from './errors.ts'
@@ -42,9 +43,18 @@ export interface OpenStage {
   /** Micro-batches of this step whose gradients have not come back. */
   underWay: number
   returned: number
+  /** Rows of a step that has not begun here: its `begin` comes from the origin, over a connection that may be the slower one. */
+  readonly early: EarlyRows[]
   silence: CancelTimer
 }
 
+export interface EarlyRows {
+  readonly from: Link
+  readonly message: Message
+}
+
+/** Micro-batches that are kept for their way back, beyond one a stage: the head's, and one between (line-run.ts). */
+const UNDER_WAY_BEYOND = 2
 /** Of one micro-batch: what a layer keeps of it for the way back is some thirty times as large. */
 const MAX_ROWS = 65_536
 
@@ -52,8 +62,24 @@ const MAX_ROWS = 65_536
 export const BEFORE_FIRST = 0xffff
 
 /** Before its first step. */
-export function notBegun(): Pick<OpenStage, 'step' | 'begun' | 'underWay' | 'returned' | 'silence'> {
-  return { step: -1, begun: { micros: 0, back: false }, underWay: 0, returned: 0, silence: () => undefined }
+export function notBegun(): Pick<OpenStage, 'step' | 'begun' | 'underWay' | 'returned' | 'early' | 'silence'> {
+  const begun = { micros: 0, back: false }
+  return { step: -1, begun, underWay: 0, returned: 0, early: [], silence: () => undefined }
+}
+
+/** Kept until the step begins. @returns false: they are not early. @throws TrainingRefusedError */
+export function keptEarly(stage: OpenStage, rows: EarlyRows): boolean {
+  const { head } = rows.message
+  if (head.type !== TRAIN.forward || head.step <= stage.step) return false
+  checkUnderWay(stage, stage.early.length + 1)
+  stage.early.push(rows)
+  return true
+}
+
+/** No schedule needs more micro-batches here at once. @throws TrainingRefusedError */
+export function checkUnderWay({ open }: OpenStage, count: number): void {
+  if (count > open.route.length + UNDER_WAY_BEYOND)
+    throw new TrainingRefusedError('more micro-batches are under way than any schedule needs', { count })
 }
 
 export function keyOf(origin: string, request: number, place: number): string {

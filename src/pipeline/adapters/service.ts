@@ -19,8 +19,8 @@ import { errorControl } from '../told.ts'
 import { TrainingRefusedError } from './errors.ts'
 import { MAX_TRAIN_BYTES, TENSOR } from './host/protocol.ts'
 import type { LentTrainHost, TrainHosts } from './hosts.ts'
-import { adapterBytes, BEFORE_FIRST, checkRange, checkRows, isNeighbour, isSentTo } from './open-stage.ts'
-import { keptBytes, keyOf, notBegun, rowsIn } from './open-stage.ts'
+import { adapterBytes, BEFORE_FIRST, checkRange, checkRows, checkUnderWay, isNeighbour } from './open-stage.ts'
+import { isSentTo, keptBytes, keptEarly, keyOf, notBegun, rowsIn } from './open-stage.ts'
 import type { OpenStage, TrainListener, TrainOrigin } from './open-stage.ts'
 import { TrainOrigins } from './origins.ts'
 import { decodeMicro, decodeTrainBegin, decodeTrainOpen, TRAIN, TRAIN_PROTOCOL } from './protocol.ts'
@@ -28,8 +28,6 @@ import { SessionMemory } from './session-memory.ts'
 
 /** Sessions that one other peer may have open here. */
 const MAX_SESSIONS_A_PEER = 16
-/** Micro-batches that are kept for their way back, beyond one a stage: the head's, and one between (line-run.ts). */
-const UNDER_WAY_BEYOND = 2
 /** A session of which nothing is heard for so long is freed: its origin's close was lost. */
 const SILENCE_MS = 600_000
 
@@ -192,7 +190,9 @@ export class TrainService {
       stage.underWay = 0
       stage.returned = 0
       stage.memory.begin(adapterBytes(stage))
-      await stage.lent.host.ask('begin', { session: stage.session }, tensors)
+      const begun = stage.lent.host.ask('begin', { session: stage.session }, tensors)
+      for (const early of stage.early.splice(0)) void this.#rows(early.from, early.message)
+      await begun
     } catch (error) {
       this.#fail(stage, error)
     }
@@ -207,22 +207,23 @@ export class TrainService {
     const isTaken = this.#origins.rows(from.peer, message, micro, origin)
     if (isTaken === true) return
     const stage = this.#stages.get(keyOf(origin, head.request, head.hop))
-    if (isTaken === false || stage?.step !== head.step || !isNeighbour(stage, from, head.type)) {
+    if (isTaken === false || stage === undefined || !isNeighbour(stage, from, head.type)) {
       return this.#needs.count('frames_refused')
     }
     this.#heard(stage)
     try {
+      if (keptEarly(stage, { from, message })) return this.#needs.count('early_rows')
+      if (stage.step !== head.step) return this.#needs.count('frames_refused')
       await (head.type === TRAIN.forward ? this.#forward(stage, micro, tensors) : this.#backward(stage, micro, tensors))
     } catch (error) {
-      if (stage.step === head.step) this.#fail(stage, error)
+      if (stage.step <= head.step) this.#fail(stage, error)
     }
   }
 
   async #forward(stage: OpenStage, micro: number, tensors: Tensors): Promise<void> {
     const { step, begun, session, lent, place, open } = stage
     checkRows(tensors, TENSOR.rows, stage, micro)
-    if (begun.back && ++stage.underWay > open.route.length + UNDER_WAY_BEYOND)
-      throw new TrainingRefusedError('more micro-batches are under way than any schedule needs', { micro })
+    if (begun.back) checkUnderWay(stage, ++stage.underWay)
     if (begun.back) stage.memory.keep(micro, keptBytes(stage, rowsIn(tensors, TENSOR.rows)))
     const { tensors: made } = await lent.host.ask('forward', { session, micro, keep: begun.back }, tensors)
     if (stage.step !== step) return

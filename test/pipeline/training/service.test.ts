@@ -225,6 +225,29 @@ describe('what no run would send', () => {
   })
 })
 
+describe('rows that come before the step that they are of', () => {
+  it('wait for it: the stage before may be nearer than the origin', async () => {
+    const from = await stranger('member')
+    await from.send(TRAIN.open, opening())
+    await answerOf(from, TRAIN.opened)
+    await from.send(TRAIN.forward, { micro: 0, origin: 'member' }, rows(LENGTH))
+    await expect.poll(() => counted.get('early_rows'), within).toBe(1)
+    await from.send(TRAIN.begin, { micros: 1, back: true }, adapters())
+    await answerOf(from, TRAIN.forward)
+    await from.send(TRAIN.backward, { micro: 0, origin: 'member' }, gradients())
+    await answerOf(from, TRAIN.gradients)
+    expect(counted.get('frames_refused')).toBeUndefined()
+  })
+
+  it('and are no more than a step has under way', async () => {
+    const from = await stranger('member')
+    await from.send(TRAIN.open, opening())
+    await answerOf(from, TRAIN.opened)
+    for (let micro = 0; micro < 4; micro++) await from.send(TRAIN.forward, { micro, origin: 'member' }, rows(LENGTH))
+    expect(await refusal(from)).toContain('under way')
+  })
+})
+
 describe('memory that sessions hold beside the weights', () => {
   /** Of both layers: two matrices each at q and v, and their gradients. */
   let adapterBytes = 0
