@@ -3,6 +3,7 @@ import type { Node } from '../../../onnx/index.ts'
 import type { Rewrite } from '../rewrite.ts'
 import { ATTENTION_REWRITES } from './attention.ts'
 import { CONTROL_REWRITES } from './control.ts'
+import { dilatedSame, isDilatedSame } from './convolution.ts'
 import { FUSED_REWRITES } from './fused.ts'
 import { LOSS_REWRITES } from './loss.ts'
 import { batchNormalization, NORMALIZATION_REWRITES } from './normalization.ts'
@@ -23,6 +24,7 @@ const REWRITES: ReadonlyMap<string, Rewrite> = new Map(
 export function loweringOf(node: Node): Rewrite | undefined {
   const { domain, opType } = node
   if (domain === '' && opType === 'BatchNormalization') return isTraining(node) ? batchNormalization : undefined
+  if (domain === '' && opType === 'Conv') return isDilatedSame(node) ? dilatedSame : undefined
   return REWRITES.get(`${domain}:${opType}`)
 }
 

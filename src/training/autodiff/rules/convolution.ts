@@ -1,7 +1,7 @@
 /** Convolutions of any number of dimensions, their transposes, and what is like them. */
 import type { GradientRule, GradientSite } from '../gradient-site.ts'
 import type { RuleFamily } from './registry.ts'
-import { columns, span, unpadded, windowsOf } from './windows.ts'
+import { columns, kernelOf, span, unpadded, windowsOf } from './windows.ts'
 import type { Windows } from './windows.ts'
 
 /** X [N, C, ...] with W [M, C / groups, ...] to Y [N, M, ...]. */
@@ -39,11 +39,6 @@ const convTranspose: GradientRule = (site) => {
 
 function groups(site: GradientSite): number {
   return site.int('group', 1)
-}
-
-function kernelOf(site: GradientSite, w: string): readonly number[] {
-  const kernel = site.ints('kernel_shape') ?? site.sizes(w)?.slice(2)
-  return kernel ?? site.refuse('the size of its kernel is not known before it runs')
 }
 
 /**

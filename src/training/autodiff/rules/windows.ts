@@ -11,6 +11,12 @@ export interface Windows {
   readonly after: readonly number[]
 }
 
+/** Of a convolution with weights `w`. @throws NoGradientRuleError */
+export function kernelOf(site: BuildingSite, w: string): readonly number[] {
+  const kernel = site.ints('kernel_shape') ?? site.sizes(w)?.slice(2)
+  return kernel ?? site.refuse('the size of its kernel is not known before it runs')
+}
+
 export const span = (kernel: number, dilation: number): number => (kernel - 1) * dilation + 1
 
 /**

@@ -213,6 +213,17 @@ export const SPACE_CASES: readonly RuleCase[] = [
       f32('Conv', { x: [1, 2, size(4, 7), size(4, 7)], w: [2, 2, 3, 3] }, { auto_pad: 'SAME_LOWER', strides: [2, 2] }),
   ],
   [
+    'Conv with padding of its own over places that lie apart',
+    ({ size }) => ({
+      ...f32(
+        'Conv',
+        { x: [1, 2, size(5, 7), size(5, 7)], w: [2, 2, 3, 2] },
+        { auto_pad: 'SAME_UPPER', dilations: [2, 3], strides: [1, 2] },
+      ),
+      hasKernel: false,
+    }),
+  ],
+  [
     'ConvTranspose',
     ({ size }) =>
       f32(
