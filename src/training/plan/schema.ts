@@ -8,6 +8,9 @@ const positive = z.number().positive()
 const share = z.number().min(0).max(1)
 const cell = z.union([z.string().max(1000), z.number()])
 const cells = z.array(cell).max(10_000)
+/** A name that stands in a list twice is a slip, and nobody knows for which other. */
+const TWICE = 'a name stands there twice'
+const isDistinct = (names: readonly string[]): boolean => new Set(names).size === names.length
 const activation = z.enum(['relu', 'tanh', 'gelu', 'silu', 'sigmoid'])
 
 const column = z.union([
@@ -32,7 +35,7 @@ const csv = z.strictObject({
 const npz = z.strictObject({ kind: z.literal('npz'), path: text, input: text, target: text.optional() })
 const idx = z.strictObject({ kind: z.literal('idx'), images: text, labels: text })
 /** Names of folders, in the order of their numbers; all that there are, without it. */
-const classes = z.array(text).min(2).max(100_000).optional()
+const classes = z.array(text).min(2).max(100_000).refine(isDistinct, TWICE).optional()
 const images = z.strictObject({ kind: z.literal('images'), path: text, classes })
 const wav = z.strictObject({
   kind: z.literal('wav'),
@@ -119,7 +122,7 @@ const adapter = z.discriminatedUnion('kind', [
     kind: z.literal('lora'),
     rank: z.int().min(1).max(1024).optional(),
     alpha: positive.optional(),
-    targets: z.array(z.enum(ADAPTED_PARTS)).min(1).max(ADAPTED_PARTS.length).optional(),
+    targets: z.array(z.enum(ADAPTED_PARTS)).min(1).refine(isDistinct, TWICE).optional(),
   }),
   z.strictObject({ kind: z.literal('prompt'), tokens: z.int().min(1).max(1024) }),
 ])
@@ -205,7 +208,7 @@ export const planSchema = z.strictObject({
   accumulate: z.int().min(1).max(100_000).optional(),
   /** So many parts have a step's batches, each summed up for itself. @default one a batch */
   shares: z.int().min(1).max(100_000).optional(),
-  metrics: z.array(metric).max(METRICS.length).optional(),
+  metrics: z.array(metric).refine(isDistinct, TWICE).optional(),
   early_stopping: z
     .strictObject({
       metric: metric.optional(),

@@ -14,6 +14,8 @@ test.each<[object, string, string]>([
   [{ optimizer: { kind: 'adamm', lr: 1 } }, '"optimizer.kind": there is no kind "adamm"', '"adam'],
   [{ model: { kind: 7 } }, '"model.kind": it is number, and should be string', 'one of linear'],
   [{ epochs: 'many' }, '"epochs": it is string, and should be number', ''],
+  [{ adapter: { kind: 'lora', targets: ['q', 'v', 'q'] } }, '"adapter.targets": a name stands there twice', ''],
+  [{ metrics: ['auc', 'auc'] }, '"metrics": a name stands there twice', ''],
   [{ task: 'binnary' }, '"task": it is', '"binary"?'],
 ])('a plan with %j is told where and what, and what may stand there', (changes, words, hint) => {
   const failure = (): unknown => {
