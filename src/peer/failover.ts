@@ -67,6 +67,11 @@ export class Replacements {
     return peer === this.#needs.self || state === 'connected' || state === 'draining'
   }
 
+  /** It has these blocks loaded, as one graph or as several that follow each other. */
+  isReady(manifest: ModelManifest, peer: string, from: number, to: number): boolean {
+    return rankOf(this.#held(peer), manifest, from, to) === 0
+  }
+
   kernel(peer: string): string {
     if (peer === this.#needs.self) return this.#needs.profile().kernel
     return this.#needs.mesh?.profiles().get(peer)?.hardware.kernel ?? ''

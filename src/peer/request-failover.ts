@@ -69,6 +69,7 @@ export function failoverOf(
       return at
     },
     isReachable: (peer) => replacements.isReachable(peer),
+    isReady: (peer, { from, to }) => replacements.isReady(manifest, peer, from, to),
     refused: (segment, error) => replacements.refused(manifest, segment, error),
     kernel,
     patience: (isBegun) => deadline ?? (isBegun ? PATIENCE_MS : OPENING_PATIENCE_MS),

@@ -25,7 +25,7 @@ it('is anybody before the one that leaves, whom the mesh may still take for the 
   }
   const init = { failover } as Arguments[1]
   const following = { route, avoid: new Set(['b']), signal: new AbortController().signal } as unknown as Arguments[2]
-  expect(await findSuccessor({} as Arguments[0], init, following, 1)).toBeUndefined()
+  expect(await findSuccessor({} as Arguments[0], init, following, route[1]!)).toBeUndefined()
   expect(asked).toEqual(['b', 'c'])
 })
 
@@ -108,5 +108,26 @@ describe('an answer whose stage leaves', () => {
     expect(next.heard.filter(({ type }) => type === RING.open)).toHaveLength(1)
     expect(session!.hops).toMatchObject([{ peer: 'hop' }])
     expect(counted['hand_overs']).toBeUndefined()
+  })
+
+  it('is handed over all the same when its route changes while the successor is being fed', async () => {
+    const next = await world.stranger('next')
+    takers = ['next']
+    await leaving()
+    await settled()
+    const shadows = (): number => next.heard.filter(({ type }) => type === RING.open).length
+    expect(shadows()).toBe(1)
+    // A channel has ended: the same route over new ones, and what the successor was fed for the one before is of no use.
+    await says(hop, RING.open, RING.broken, { peer: 'next', why: 'its connection ended', gone: false })
+    await says(hop, RING.reroute, RING.rerouted, { taken: 0 })
+    expect(next.heard.filter(({ type }) => type === RING.close)).toHaveLength(1)
+    expect(shadows()).toBe(2)
+    await says(next, RING.open, RING.opened, { pid: 10 })
+    // Nothing has come since the last attempt, so that the next one waits a moment.
+    await settled()
+    await clock.advance(1_000)
+    await says(next, RING.reroute, RING.rerouted, { taken: 0 })
+    expect(session!.hops).toMatchObject([{ peer: 'next', pid: 10 }])
+    expect(counted).toMatchObject({ hand_overs: 1, failovers: 1 })
   })
 })

@@ -83,13 +83,26 @@ describe('a session that is tried again', () => {
     const of = (deadline?: number): Pacing =>
       new Pacing(sleepless(), new AbortController().signal, (since) => since + 600_000, deadline)
     expect([of(60_000), of(3_000), of()].map(({ openMs }) => openMs)).toEqual([20_000, 10_000, 300_000])
-    const pacing = of(600_000)
+    const pacing = of()
     const opens = [pacing.openMs]
     for (const attempt of [1, 2, 3, 4]) {
       await pacing.wait(attempt, pacing.until, LOST)
       opens.push(pacing.openMs)
     }
-    expect(opens).toEqual([200_000, 10_000, 30_000, 90_000, 270_000])
+    expect(opens).toEqual([300_000, 10_000, 30_000, 90_000, 270_000])
+  })
+
+  it('asks five others within a minute though each takes all the time that it gets', async () => {
+    const clock = sleepless()
+    const pacing = new Pacing(clock, new AbortController().signal, () => 60_000, 60_000)
+    const opens: number[] = []
+    for (let attempt = 1; clock.at < 60_000; attempt++) {
+      await pacing.wait(attempt, pacing.until, LOST)
+      opens.push(pacing.openMs)
+      clock.at += pacing.openMs
+    }
+    expect(opens.length).toBeGreaterThanOrEqual(5)
+    expect(Math.min(...opens)).toBe(10_000)
   })
 
   it('waits for room as long as somebody may be waited for, counted from the first attempt that came to nothing', async () => {

@@ -52,6 +52,18 @@ describe('a channel between two that are well', () => {
 })
 
 describe('a peer', () => {
+  it('that takes too long to open a session is asked last, however often, until it has loaded', () => {
+    for (let time = 0; time < 3; time++) {
+      trouble.silent(ROUTE[1]!, new Set([ROUTE[1]!]))
+      trouble.settle(trouble.lost)
+    }
+    expect(trouble.avoiding()).toEqual(new Set(['b']))
+    expect(trouble.avoiding((peer) => peer === 'b')).toEqual(new Set())
+    // The control: one that was open and says nothing fails for a reason of its own, and what it has loaded is no excuse.
+    for (let time = 0; time < 2; time++) trouble.silent(ROUTE[2]!, new Set())
+    expect(trouble.avoiding(() => true)).toEqual(new Set(['c']))
+  })
+
   it('that is gone loses all its stages, one whose channel ended only if it cannot be reached', () => {
     trouble.lostPeer(ROUTE, 'b', 'ended', false)
     expect(lost()).toEqual([])

@@ -18,17 +18,19 @@ export interface Successor {
   readonly shadow: number
   /** Of its stage host. */
   readonly pid: number
-  close(): void
 }
 
-/** A successor that has caught up; undefined: nobody takes it, or not beforehand. @throws what the successor refuses with */
+/**
+ * A successor that has caught up; undefined: nobody takes it, or not beforehand, or what it was fed is of no use any more.
+ * @throws what the successor refuses with
+ */
 export async function findSuccessor(
   needs: SessionNeeds,
   init: SessionInit,
   { route, avoid, ...followed }: HandingOver,
-  place: number,
+  leaving: RouteSegment,
 ): Promise<Successor | undefined> {
-  const leaving = route[place]!
+  const place = route.indexOf(leaving)
   // A head that counts tokens would have to be told of those that came while it was fed.
   if (place === route.length - 1 && countsTokens(init.sampler)) return undefined
   // That it leaves may not have gone round the mesh yet: until then nobody is as ready for its blocks as itself.
@@ -39,5 +41,7 @@ export async function findSuccessor(
   if (segment === undefined || found?.length !== 1 || segment.peer === leaving.peer) return undefined
   const next = route.map((each) => (each === leaving ? segment : each))
   const shadow = await openShadow(needs, init, followed, next, place)
-  return { segment, shadow: shadow.request, pid: shadow.pid, close: () => shadow.close() }
+  if (!followed.signal.aborted) return { segment, shadow: shadow.request, pid: shadow.pid }
+  shadow.close()
+  return undefined
 }

@@ -36,7 +36,8 @@ export async function findRoute(needs: NextRouteNeeds, route: readonly RouteSegm
     const { version, lost } = trouble
     const found = new Map<RouteSegment, readonly RouteSegment[]>()
     for (const { segment, by: ready } of lost) {
-      const by = ready === undefined ? await failover.replace(segment, trouble.avoid, signal) : [ready]
+      const avoid = trouble.avoiding((peer) => failover.isReady?.(peer, segment) === true)
+      const by = ready === undefined ? await failover.replace(segment, avoid, signal) : [ready]
       if (by !== undefined) found.set(segment, by)
     }
     signal.throwIfAborted()

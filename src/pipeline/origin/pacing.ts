@@ -37,6 +37,8 @@ export class Pacing {
   readonly #signal: AbortSignal
   readonly #waitsUntil: (since: number) => number
   readonly #firstMs: number
+  /** Time of the clock at which the answer has no time any more. */
+  readonly #endsAt: number
   /** Attempts since a row came through that had not come before. */
   #fruitless = 0
   /** What ended them. */
@@ -56,11 +58,17 @@ export class Pacing {
     this.#waitsUntil = waitsUntil
     this.#firstMs = Math.min(OPEN_MS, Math.max(AGAIN_MS, deadlineMs * SHARE_OF_TIME))
     this.#cameAt = clock.now()
+    this.#endsAt = this.#cameAt + deadlineMs
   }
 
-  /** Milliseconds for a hop to be opened: of the first route a third of what the answer has, and of another one a little at first. */
+  /**
+   * Milliseconds for a hop to be opened: of the first route a third of what the answer has, and of another one a little at first and a
+   * third of what is left at most, so that more than one other is asked and there is time to come back to whoever has loaded meanwhile.
+   */
   get openMs(): number {
-    return this.#fruitless === 0 ? this.#firstMs : Math.min(OPEN_MS, AGAIN_MS * OPEN_GROWTH ** (this.#fruitless - 1))
+    if (this.#fruitless === 0) return this.#firstMs
+    const most = Math.max(AGAIN_MS, (this.#endsAt - this.#clock.now()) * SHARE_OF_TIME)
+    return Math.min(OPEN_MS, most, AGAIN_MS * OPEN_GROWTH ** (this.#fruitless - 1))
   }
 
   /** Rows that have come through. */

@@ -16,6 +16,7 @@ import type { RouteHop } from '../types.ts'
 import { answersOf } from './answers.ts'
 import type { Answers } from './answers.ts'
 import { Checks } from './checks.ts'
+import { Farewells } from './farewells.ts'
 import { Giving } from './giving.ts'
 import { findSuccessor } from './hand-over.ts'
 import { findRoute } from './next-route.ts'
@@ -51,6 +52,7 @@ export class RoutedSession implements OriginSession, OriginListener {
   readonly #pacing: Pacing
   readonly #giving: Giving
   readonly #stalls: Stalls
+  readonly #farewells = new Farewells(this.#stop.signal, (segment, signal) => this.#handOver(segment, signal))
   #paused = true
   #begun = false
   #recovering = false
@@ -116,6 +118,7 @@ export class RoutedSession implements OriginSession, OriginListener {
     else this.#checks.begin(this.attempt, this.#hops.route)
     this.#paused = this.#giving.catchUp(this.attempt)
     this.#begun = true
+    this.#farewells.stands(this.#hops.route)
     this.#replaced.begun(this.#text, this)
     this.#needs.count('prefix_hits', this.#giving.found)
   }
@@ -176,32 +179,29 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   broken(hop: number, peer: string, why: string, gone: boolean): void {
     if (this.#checks.refused(this.#hops.route, hop, peer, why)) return
-    this.#trouble.broken(this.#hops.route, hop, peer, why, gone)
-    this.#recover(new PeerLostError(peer, why))
+    this.#recover(this.#trouble.broken(this.#hops.route, hop, peer, why, gone))
   }
 
   lost(peer: string, why: string, gone: boolean): void {
-    this.#trouble.lostPeer(this.#hops.route, peer, why, gone)
-    this.#recover(new PeerLostError(peer, why))
+    this.#recover(this.#trouble.lostPeer(this.#hops.route, peer, why, gone))
   }
 
   leaving(hop: number): void {
+    const segment = this.#hops.route[hop]
     // What it holds it serves until then: if nobody is ready in time, it is lost like any other. Tokens that wait for a check
     // hang on rows that a successor has not sent.
-    if (!this.#checks.isHeld) void this.#handOver(hop).catch(() => undefined)
+    if (segment !== undefined && !this.#checks.isHeld) this.#farewells.said(segment)
   }
 
-  async #handOver(hop: number): Promise<void> {
-    const [{ attempt }, { avoid }, { route }] = [this, this.#trouble, this.#hops]
+  async #handOver(leaving: RouteSegment, signal: AbortSignal): Promise<void> {
     const { first, openings: known } = this.#giving
-    const own = { request: this.#request, attempt, first, guessKey: known.guessKey, signal: this.#stop.signal }
-    const next = await findSuccessor(this.#needs, this.#init, { ...own, route, avoid }, hop)
-    // Another attempt has begun meanwhile, or the session is over.
-    const isLate = this.attempt !== attempt || this.#recovering || this.#error !== undefined
-    if (isLate || next === undefined) return next?.close()
+    const own = { request: this.#request, attempt: this.attempt, first, guessKey: known.guessKey, signal }
+    const among = { route: this.#hops.route, avoid: this.#trouble.avoiding() }
+    const next = await findSuccessor(this.#needs, this.#init, { ...own, ...among }, leaving)
+    if (next === undefined) return
     this.#needs.count('hand_overs')
     this.#hops.adopt(next)
-    this.#recover(this.#trouble.leaves(this.#hops.route[hop]!, next.segment))
+    this.#recover(this.#trouble.leaves(leaving, next.segment))
   }
 
   #end(error: Error): void {
@@ -213,6 +213,7 @@ export class RoutedSession implements OriginSession, OriginListener {
 
   #recover(cause: Error): void {
     this.#paused = true
+    this.#farewells.moves()
     this.#checks.pause()
     this.#answers?.fail(cause)
     // While the first attempt is under way, whoever opens the session goes on from its failure.
@@ -249,6 +250,7 @@ export class RoutedSession implements OriginSession, OriginListener {
       await this.#resume(await this.#attempt(route, fresh), fresh)
       if (this.#trouble.version !== seen) return error
       this.#paused = this.#giving.catchUp(this.attempt)
+      this.#farewells.stands(route)
       this.#checks.begin(this.attempt, this.#hops.route)
       this.#replaced.tell(this.#text, this, this.#giving.first.rows, this.#begun)
       return error

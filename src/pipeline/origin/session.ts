@@ -93,6 +93,8 @@ export interface Failover {
   /** A peer does not serve what was given to it, and says why. */
   refused?(segment: RouteSegment, error: Error): void
   isReachable(peer: string): boolean
+  /** It has these blocks loaded. @default nobody knows */
+  isReady?(peer: string, segment: RouteSegment): boolean
   /** Id of the kernels that a peer computes with; '' while it is not known. */
   kernel(peer: string): string
   /** Milliseconds for which a session without a route waits for one. @param isBegun something of its text has been computed */

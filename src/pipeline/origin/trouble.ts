@@ -43,6 +43,8 @@ export class Trouble {
   readonly #breaks = new Map<string, number>()
   readonly #failures = new Map<string, number>()
   readonly avoid = new Set<string>()
+  /** Peers that took too long to open a session: they go on with loading meanwhile, and are as good as others when that is done. */
+  readonly #slow = new Set<string>()
   /** Stages that have computed what are no numbers. */
   #notFinite = 0
   readonly #self: string
@@ -57,6 +59,11 @@ export class Trouble {
 
   get lost(): LostSegment[] {
     return [...this.#lost.values()]
+  }
+
+  /** Peers to be asked last. @param isReady what it was to load is loaded by now */
+  avoiding(isReady: (peer: string) => boolean = () => false): ReadonlySet<string> {
+    return new Set([...this.avoid, ...[...this.#slow].filter((peer) => !isReady(peer))])
   }
 
   lose(segment: RouteSegment, why: string, by?: RouteSegment): void {
@@ -90,8 +97,10 @@ export class Trouble {
    * @param fresh segments that were to be opened: whoever takes long for that is not asked again before others
    */
   silent(segment: RouteSegment, fresh: ReadonlySet<RouteSegment>): PeerLostError {
-    if (fresh.has(segment)) this.avoid.add(segment.peer)
-    this.fail(segment, SILENT)
+    if (fresh.has(segment)) {
+      this.#slow.add(segment.peer)
+      this.lose(segment, SILENT)
+    } else this.fail(segment, SILENT)
     return new PeerLostError(segment.peer, SILENT)
   }
 
@@ -121,28 +130,34 @@ export class Trouble {
 
   /**
    * A hop cannot reach its neighbour, though the origin may reach both. When only a channel has ended, it is tried again over
-   * new ones before the neighbour is replaced.
+   * new ones before the neighbour is replaced. Returns what to recover from.
    * @param gone the neighbour is gone for the hop: it does not answer heartbeats
    */
-  broken(route: readonly RouteSegment[], hop: number, peer: string, why: string, gone: boolean): void {
+  broken(route: readonly RouteSegment[], hop: number, peer: string, why: string, gone: boolean): PeerLostError {
+    const loss = new PeerLostError(peer, why)
     const at = route[hop]
     // Both ends of a broken way tell of it: whoever is being replaced for it does not take the other along.
-    if (at === undefined || this.#lost.has(at.from)) return
+    if (at === undefined || this.#lost.has(at.from)) return loss
     const neighbour = [route[hop + 1], route[hop - 1]].find((segment) => segment?.peer === peer)
     // The origin does not replace itself.
     const segment = peer === this.#self ? at : neighbour
     const isOften = this.#breaksOften(at.peer, peer)
-    if (segment === undefined || !(gone || isOften || !this.#failover.isReachable(peer))) return
+    if (segment === undefined || !(gone || isOften || !this.#failover.isReachable(peer))) return loss
     // Who is ready for these blocks is whom the hop does not reach: it would be lost there again.
     this.avoid.add(segment.peer)
     this.lose(segment, why)
+    return loss
   }
 
-  /** @param gone nothing more comes from it; otherwise a channel to it has ended, with what it carried */
-  lostPeer(route: readonly RouteSegment[], peer: string, why: string, gone: boolean): void {
+  /**
+   * Returns what to recover from.
+   * @param gone nothing more comes from it; otherwise a channel to it has ended, with what it carried
+   */
+  lostPeer(route: readonly RouteSegment[], peer: string, why: string, gone: boolean): PeerLostError {
     if (gone || !this.#failover.isReachable(peer)) {
       for (const segment of route) if (segment.peer === peer) this.lose(segment, why)
     } else this.version++
+    return new PeerLostError(peer, why)
   }
 
   #breaksOften(from: string, to: string): boolean {
