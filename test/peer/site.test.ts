@@ -119,7 +119,7 @@ describe('a site', () => {
 
   it('computes nothing for an origin that no rule allows, and something again when one does', async () => {
     await apply(b, [CONNECT])
-    expect(await answer('split')).toMatch(/^WEFT-TRU-072 .*compute/)
+    expect(await answer('split')).toBe(`WEFT-TRU-072 the policy of ${idB} does not allow to compute: rule default`)
     await apply(b, [CONNECT, { name: 'neighbour', allow: ['compute'], peers: [idA], models: ['tin*'] }])
     expect(await answer('split')).toBe(await answer('local'))
     await apply(b, [CONNECT, { name: 'others', allow: ['compute'], peers: [idA], models: ['other:*'] }])
@@ -259,20 +259,23 @@ describe('a site', () => {
         { peer: idB!, from: 1, to: blocks - 1 },
         { peer: idA!, from: blocks - 1, to: blocks },
       ]
-      const end = new AbortController()
-      const deploying = a.deploy('other', { model: 'other', stages }, () => undefined, end.signal)
+      await expect(a.deploy('other', { model: 'other', stages })).rejects.toMatchObject({
+        code: 'WEFT-TRU-072',
+        details: { action: 'place', rule: 'default', site: idB },
+      })
       await vi.waitFor(() => {
         expect(auditOf(b)).toContainEqual(
           expect.objectContaining({ what: 'decision.place', who: `peer:${idA}`, result: 'refused' }),
         )
       }, WAIT)
       expect(b.status().stages.filter(({ peer, model }) => peer === idB && model === 'other')).toEqual([])
-      end.abort(new Error('seen'))
-      await expect(deploying).rejects.toThrow('seen')
-      await a.undeploy('other')
       await apply(a, [CONNECT])
       await b.removeModel('other', { last: true }).catch(() => undefined)
-      await expect(b.manifest('other')).rejects.toThrow()
+      // all who have it have said no: that is told as such, with whose rule it is
+      await expect(b.manifest('other')).rejects.toMatchObject({
+        code: 'WEFT-TRU-072',
+        message: `the policy of ${idA} does not allow to fetch: rule default`,
+      })
       await vi.waitFor(() => {
         expect(auditOf(a)).toContainEqual(
           expect.objectContaining({ what: 'decision.fetch', who: `peer:${idB}`, result: 'refused' }),
