@@ -27,7 +27,7 @@ const COMMON = {
   checkpoint: { every_steps: 2, keep: 1000 },
 }
 const PLANS = {
-  mlp: { ...COMMON, name: 'mlp', model: { kind: 'mlp', hidden: [32] }, epochs: 30 },
+  mlp: { ...COMMON, name: 'mlp', model: { kind: 'mlp', hidden: [32] }, epochs: 12 },
   cnn: {
     ...COMMON,
     name: 'cnn',
