@@ -66,6 +66,11 @@ export const TRAINING_VERBS: readonly CommandSpec[] = [
         help: 'of add: how it is asked for (default: the name of the folder); of merge: the new model',
       },
       { name: 'out', short: 'o', value: { label: 'FILE', kind: 'file' }, help: 'of export: the GGUF file to write' },
+      {
+        name: 'weights',
+        value: { label: 'FORMAT', kind: 'text', choices: ['auto', 'q4', 'int8', 'f16', 'f32'] },
+        help: 'of merge: how the layers with the adapter are held (default: as those of the model); f32 rounds nothing',
+      },
     ],
     notes: [
       'FOLDER has adapter_config.json and adapter_model.safetensors, as weft train and the PEFT library write them; add also takes the ' +

@@ -18,7 +18,7 @@ import {
   stageAdapterInChild,
   summaryOf,
 } from '../models/index.ts'
-import type { AdapterSummary, ChildLimits, ModelManifest } from '../models/index.ts'
+import type { AdapterSummary, ChildLimits, ModelManifest, WeightFormat } from '../models/index.ts'
 import type { SessionAdapter } from '../pipeline/index.ts'
 import { createBlobStore, writeFileAtomic } from '../store/index.ts'
 import type { BlobStore } from '../store/index.ts'
@@ -104,8 +104,18 @@ export async function exportAdapter(home: string, model: string, adapter: string
   return bytes.length
 }
 
-/** A model of the home of its own, with the adapter in its weights. @throws ModelUnknownError, AdapterUnknownError, AdapterFileError */
-export async function mergeInto(home: string, model: string, adapter: string, into: string): Promise<ModelManifest> {
+/**
+ * A model of the home of its own, with the adapter in its weights.
+ * @param weights how layers with an adapter are held. @default as those of the base, in half precision
+ * @throws ModelUnknownError, AdapterUnknownError, AdapterFileError
+ */
+export async function mergeInto(
+  home: string,
+  model: string,
+  adapter: string,
+  into: string,
+  weights?: WeightFormat,
+): Promise<ModelManifest> {
   const manifest = await manifestIn(home, model)
   const folder = (await isFolder(adapter)) ? adapter : await knownFolder(home, model, adapter)
   const read = await readAdapter(folder, manifest.shape)
@@ -118,7 +128,7 @@ export async function mergeInto(home: string, model: string, adapter: string, in
   const store = await createBlobStore({ directory })
   const release = await store.hold()
   try {
-    const merged = await mergeAdapter(store, manifest, read, into)
+    const merged = await mergeAdapter(store, manifest, read, into, weights)
     await saveManifest(partitions, merged)
     return merged
   } finally {

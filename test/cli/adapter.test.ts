@@ -10,6 +10,7 @@ import { createBlobStore } from '../../src/store/index.ts'
 import { systemClock } from '../../src/util/index.ts'
 import { writeGguf } from '../models/support/gguf-writer.ts'
 import { tinyLlama } from '../models/support/tiny-llama.ts'
+import { TINY } from '../integration/support.ts'
 import { call, json } from './support.ts'
 
 const PLAN = {
@@ -41,6 +42,7 @@ beforeAll(async () => {
   const store = await createBlobStore({ directory: at('home/store') })
   const folders = { directory: at('home/partitions'), downloads: at('home/downloads') }
   await importModel({ store, clock: systemClock(), ...folders }, { source: at('mine.gguf') })
+  await importModel({ store, clock: systemClock(), ...folders }, { source: TINY, name: 'real' })
   await writeFile(at('texts.jsonl'), `${JSON.stringify({ text: 'the sea the sea '.repeat(24) })}\n`)
   await train('low')
   await train('soft', { adapter: { kind: 'prompt', tokens: 2 } })
@@ -137,6 +139,38 @@ describe('weft eval', () => {
     await mkdir(at('begun'))
     await writeFile(at('begun/plan.json'), '{}')
     expect((await here('eval', at('begun'))).stderr).toContain('weft train --resume ends the run')
+  })
+})
+
+describe('weft adapter merge', () => {
+  /** Of the test part, in nats a token: a run that learns nothing says what the model says. */
+  async function lossOf(model: string): Promise<number> {
+    await train(`as-${model}`, { model: { kind: 'base', name: model }, optimizer: { kind: 'sgd', lr: 1e-30 } })
+    const { metrics } = json(await readFile(at(`as-${model}/result.json`), 'utf8')) as { metrics: Parts }
+    return metrics.test.loss
+  }
+  interface Parts {
+    readonly test: { readonly loss: number }
+  }
+
+  it('in float32 says what the adapter says, and in other formats what these round', async () => {
+    await train('far', { model: { kind: 'base', name: 'real' }, optimizer: { kind: 'adamw', lr: 0.01 }, epochs: 6 })
+    const told = json((await here('eval', at('far'), '--json', '--threads', '1')).stdout) as unknown as {
+      metrics: Parts['test']
+    }
+    const before = await lossOf('real')
+    const merged: Record<string, number> = {}
+    for (const weights of ['auto', 'f16', 'f32']) {
+      const names = ['--model', 'real', '--name', `far-${weights}`, '--weights', weights]
+      const made = await here('adapter', 'merge', at('far'), ...names)
+      expect(made).toMatchObject({ status: 0 })
+      merged[weights] = await lossOf(`far-${weights}`)
+    }
+    // The adapter is no small change.
+    expect(before - told.metrics.loss).toBeGreaterThan(0.5)
+    expect(Math.abs(merged['f32']! - told.metrics.loss)).toBeLessThan(1e-5)
+    expect(Math.abs(merged['f16']! - told.metrics.loss)).toBeLessThan(1e-3)
+    expect(Math.abs(merged['auto']! - told.metrics.loss)).toBeLessThan(2e-3)
   })
 })
 

@@ -23,7 +23,7 @@ export const command: Command = (context) => {
 const USAGE: Readonly<Record<string, string>> = {
   add: 'usage: weft adapter add FOLDER|FILE.gguf --model MODEL [--name NAME]',
   rm: 'usage: weft adapter rm NAME --model MODEL',
-  merge: 'usage: weft adapter merge FOLDER|NAME --model MODEL --name NEW',
+  merge: 'usage: weft adapter merge FOLDER|NAME --model MODEL --name NEW [--weights FORMAT]',
   export: 'usage: weft adapter export FOLDER|NAME --model MODEL --out FILE.gguf',
 }
 
@@ -84,9 +84,10 @@ async function remove({ home, out }: CommandContext, { model, what }: Asked): Pr
 }
 
 async function merge(context: CommandContext, { model, what }: Asked): Promise<void> {
-  const { home, out } = context
+  const { flags, home, out } = context
   const into = needed(context, 'name', 'merge')
-  const made = (await (await loadFunction('peer', 'mergeInto'))(home, model, what, into)) as ModelManifest
+  const weights = flags.text('weights')
+  const made = (await (await loadFunction('peer', 'mergeInto'))(home, model, what, into, weights)) as ModelManifest
   if (out.structured) out.document({ schema: 'weft.model-merged/1', model: made.model, digest: made.digest })
   else out.note(`${printable(made.model)} is a model like any other: weft run ${printable(made.model)}`)
 }
