@@ -37,6 +37,7 @@ export const LONG_SUITES: readonly string[] = [
   'integration/netlab',
   'integration/serving',
   'integration/stage-share',
+  'integration/train-origin-killed',
   'integration/train-together',
   'mesh/certificates',
   'mesh/relayed-enrolment',
