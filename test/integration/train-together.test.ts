@@ -1,6 +1,6 @@
 /**
  * Several people train adapters on the same served blocks at once, each from a peer of its own, while somebody is answered from
- * these blocks: each adapter has the bits that it has alone.
+ * these blocks: each adapter has the bits that it has alone, and one that is gone takes nothing from the others.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -157,4 +157,31 @@ describe.runIf(isLong)('users of the same served blocks', () => {
       expect(await counter(stage, 'training_hosts')).toBe(1)
     }
   }, 400_000)
+
+  it('one whose command is killed, and one whose peer is, leave the third its bits and the stages their memory', async () => {
+    const replayed = await counter(users[0]!, 'steps_replayed')
+    let command = 0
+    const runs = RUNS.map((_, user) => () => over(user, `left-${user}`))
+    runs[1] = () =>
+      weft(
+        ['train', at('plan-1.json'), '--out', at('left-1'), '--home', users[1]!.home, '--placement', at('placed.json')],
+        {
+          started: ({ pid }) => (command = pid!),
+        },
+      )
+    const running = await begun(runs)
+    process.kill(command, 'SIGKILL')
+    for (const stage of stages) await until('its session is freed', async () => (await open(stage)) < 3)
+    users[2]!.child.kill('SIGKILL')
+    for (const stage of stages) await until('its session is freed', async () => (await open(stage)) < 2)
+    expect(await running[1]).toMatchObject({ signal: 'SIGKILL' })
+    expect((await running[2])!.status).not.toBe(0)
+    expect(await running[0]).toMatchObject({ status: 0 })
+    expect(await trained(0, 'left-0')).toEqual(await trained(0, 'alone-0'))
+    expect(await counter(users[0]!, 'steps_replayed')).toBe(replayed)
+    for (const stage of stages) {
+      await until('all is given back', async () => (await open(stage)) === 0)
+      expect(await held(stage)).toBe(0)
+    }
+  }, 300_000)
 })
