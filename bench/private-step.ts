@@ -29,14 +29,14 @@ const TINY = fileURLToPath(new URL('../partitions/weft-tiny/weft-tiny.gguf', imp
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    steps: { type: 'string', default: '15' },
+    steps: { type: 'string', default: '40' },
     threads: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
   },
 })
 const [steps, threads] = [Number(values.steps), Number(values.threads)]
-/** Steps that are not measured: sessions are opened, and code becomes fast. */
-const WARM = 3
+/** Steps that are not measured: sessions are opened, and code becomes fast, which takes more than the first few. */
+const WARM = 20
 const MEMBERS = 4
 const WANTED = 2.5
 

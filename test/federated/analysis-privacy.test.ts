@@ -133,17 +133,18 @@ describe('noise', () => {
     const plan = analysisPlan(EVERY, { privacy: { ...PRIVACY, epsilon: 200 } })
     const noisy = (await analyse(plan, PATHS)).result
     const exact = (await analyse({ ...plan, privacy: 'off' }, PATHS)).result
-    const numbers = (value: unknown): number[] =>
-      typeof value === 'number'
-        ? [value]
-        : typeof value === 'object' && value !== null
-          ? Object.values(value).flatMap(numbers)
-          : []
+    /** Of what both have: noise may leave a curve without a median, say. */
+    const pairs = (left: unknown, right: unknown): (readonly [number, number])[] => {
+      if (typeof left === 'number' && typeof right === 'number') return [[left, right]]
+      if (typeof left !== 'object' || left === null || typeof right !== 'object' || right === null) return []
+      return Object.entries(left).flatMap(([key, value]) => pairs(value, (right as Record<string, unknown>)[key]))
+    }
     for (const index of [0, 1, 4, 6]) {
-      const [left, right] = [noisy, exact].map(({ statistics }) => numbers(statistics[index]!.groups))
       const room = 6 * noisy.statistics[index]!.noise_sd!
+      const found = pairs(noisy.statistics[index]!.groups, exact.statistics[index]!.groups)
+      expect(found.length).toBeGreaterThan(0)
       // Of curves, those at risk are sums of up to all bins.
-      for (const [at, value] of left!.entries()) expect(Math.abs(value - right![at]!)).toBeLessThan(25 * room)
+      for (const [value, right] of found) expect(Math.abs(value - right)).toBeLessThan(25 * room)
     }
     const [count] = noisy.statistics
     expect(Math.abs((count!.groups[0]!['count'] as number) - 270)).toBeLessThan(6 * count!.noise_sd!)

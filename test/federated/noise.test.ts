@@ -119,10 +119,15 @@ describe('the discrete Gaussian', () => {
     return { next: () => left.shift() ?? 0, below: () => 0 }
   }
 
-  test('draws a value of the tail bin by bin, and asks exact numbers where the curve is all but nothing', () => {
-    // The last weight is the tail's; a head, then none; the number that decides is all zeros: below any curve.
-    const sample = discreteGaussian(bits([0xffffffff, 1, 1, 0, 0, 0, 0]), 1)
-    expect(sample()).toBe(-13)
+  test('draws a value of the tail block by block, and asks exact numbers where the curve is all but nothing', () => {
+    // The last cells are the tail's, bins from 3 on; the lowest bit says on which side, and the first bits are zeros: below any curve.
+    const tail = 0xfff00001
+    expect(discreteGaussian(bits([tail, 1, 0]), 1)()).toBe(-5)
+    expect(discreteGaussian(bits([tail - 1, 1, 0]), 1)()).toBe(4)
+    const heads = Array.from({ length: 8 }, () => 1)
+    expect(discreteGaussian(bits([tail, ...heads, 0]), 1)()).toBe(-12)
+    // What is drawn first lies above the curve by less than a guess can tell, and the next is the zero of a word of zeros.
+    expect(discreteGaussian(bits([tail, ...heads, 0, 1]), 1)()).toBe(0)
   })
 
   test('decides on an edge by exact numbers, however wrong a guess would be', () => {

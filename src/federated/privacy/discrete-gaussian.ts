@@ -10,44 +10,48 @@ import type { Words } from './words.ts'
 
 /** Beyond it the largest values no longer fit 53 bits. */
 const MAX_SIGMA = 2 ** 40
-/** A guess nearer than this to an edge is no answer: far more than doubles, and the library's exp, err here. */
-const DOUBT = 2 ** -40
 const WORD_BITS = 32
-/** Of a uniform number, before it is known whether more are asked for. */
-const GUESS_BITS = 53
+/**
+ * A guess nearer than this to an edge is no answer: far more than doubles and the library's exp err here, and than what the bits of a
+ * uniform number that are drawn before a guess (`firstBits` and a word) leave open.
+ */
+const DOUBT = 2 ** -32
 
-/** Weights of all bins together: what the upper bits of a word choose from. */
-const WEIGHT_BITS = 28
-const TOTAL = 2 ** WEIGHT_BITS
-/** Of those bits, the ones by which the first bin that may be meant is looked up. */
-const GUIDE_BITS = 12
+/** The histogram's area is cut into so many equal cells: the upper bits of a word choose one. */
+const CELL_BITS = 14
+const CELLS = 2 ** CELL_BITS
 /** Bins are at most this part of sigma wide: so seldom does a value under the histogram lie above the curve. */
-const PART = 32
-/** Beyond so many sigmas the curve is below everything that a weight can say. */
-const REACH = 12
-/** A place in a bin of at most so many bits leaves enough of its word for the number that decides. */
-const MOST_PLACE_BITS = 16
+const PART = 128
+/** So many sigmas away the tail begins. */
+const REACH = 3
+/** The curve goes into weights in such parts of a cell. */
+const FINE_BITS = 16
+/** A larger place in a bin takes a word of its own: what is left beside it would decide too seldom. */
+const MOST_PLACE_BITS = 14
+/** Of a uniform number, beside bin and place; they lie beside the bin in what is looked up. */
+const MOST_FIRST_BITS = 16
 
 /**
- * Bins of `width` integers each, over the curve from 0 on; the last one is the tail, whose bin k places on has a 2^(k + 1)th of its
- * weight. A bin of weight w is as high as w / `unit`.
+ * Bins over the curve from 0 on, of `width` integers on each side of it: bin b has b width, ... and their complements, -1 - b width, ...,
+ * so that no integer is there twice. A bin of n cells is as high as n / `unit`. The last bin is the tail: blocks of `block` bins each, of
+ * which the k-th has a 2^(k + 1)th of its cells.
  */
 interface Histogram {
   readonly sigma: number
   /** Index of the last bin. */
   readonly tail: number
   readonly width: number
+  readonly block: number
+  /** In cells. */
   readonly weights: Float64Array
-  /** Sums of the weights before each. */
-  readonly before: Int32Array
-  /** Places in a bin and a sign are numbers of so many bits. */
-  readonly placeBits: number
-  /** The first bits of a uniform number: what a word has beside a place, and all of one where that is not enough. */
-  readonly firstBits: number
-  /** Of those bits, what is below it: under the curve at all of the bin. */
-  readonly certain: Uint32Array
-  readonly guide: Uint16Array
+  /** Cells as high as the curve at 0, in parts of 2^-FINE_BITS of a cell. */
   readonly unit: number
+  /** A place in a bin, and on which side, is a number of so many bits. */
+  readonly placeBits: number
+  /** The first bits of a uniform number that come with a place. */
+  readonly firstBits: number
+  /** By cell: its bin, and in the lower bits what first bits are below the curve at all of it. */
+  readonly cells: Uint32Array
 }
 
 /**
@@ -60,38 +64,39 @@ export function discreteGaussian(words: Words, sigma: number): () => number {
 }
 
 /** Numbers whose words are drawn together: they stay in the processor's cache. */
-const TOGETHER = 2048
+const TOGETHER = 4096
 
-/** Adds a sample of its own to each of these: the same law, in half the time. @throws ParameterRangeError */
+/** Adds a sample of its own to each of these: the same law, in a fraction of the time. @throws ParameterRangeError */
 export function addDiscreteGaussian(words: Words, sigma: number, values: Float64Array): void {
   const histogram = histogramFor(sigma)
   if (histogram === undefined) return
-  const { width, tail, before, certain, guide, placeBits } = histogram
+  const { width, placeBits, firstBits, cells } = histogram
   if (placeBits > MOST_PLACE_BITS) {
     for (let index = 0; index < values.length; index++) values[index]! += drawn(words, histogram)
     return
   }
-  const both = new Uint32Array(2 * TOGETHER)
+  const widthBits = placeBits - 1
+  const firsts = 2 ** firstBits - 1
+  const block = new Uint32Array(TOGETHER)
   for (let from = 0; from < values.length; from += TOGETHER) {
     const count = Math.min(TOGETHER, values.length - from)
-    fillWords(words, count === TOGETHER ? both : both.subarray(0, 2 * count))
+    fillWords(words, count === TOGETHER ? block : block.subarray(0, count))
     for (let index = 0; index < count; index++) {
-      const chosen = both[2 * index]! >>> (WORD_BITS - WEIGHT_BITS)
-      let bin = guide[chosen >>> (WEIGHT_BITS - GUIDE_BITS)]!
-      while (bin < tail && chosen >= before[bin + 1]!) bin++
-      const word = both[2 * index + 1]!
-      const place = word & (2 * width - 1)
-      const negative = Number(place >= width)
-      const isZeroAgain = bin === 0 && place === width
-      if (bin < tail && !isZeroAgain && word >>> placeBits < certain[bin]!) {
-        values[from + index]! += (1 - 2 * negative) * (bin * width + place - negative * width)
+      const word = block[index]!
+      const cell = cells[word >>> (WORD_BITS - CELL_BITS)]!
+      if (((word >>> placeBits) & firsts) < (cell & CERTAIN)) {
+        const size = ((cell >>> MOST_FIRST_BITS) << widthBits) | (word & (width - 1))
+        // The complement, without a branch that would be guessed wrong every other time.
+        values[from + index]! += size ^ -((word >>> widthBits) & 1)
       } else {
-        const value = settled(words, histogram, bin, place, word >>> placeBits)
+        const value = settled(words, histogram, word, word & (2 * width - 1))
         values[from + index]! += Number.isNaN(value) ? drawn(words, histogram) : value
       }
     }
   }
 }
+
+const CERTAIN = 2 ** MOST_FIRST_BITS - 1
 
 /** The one of the step before: sigma stays what it is from step to step. */
 let last: Histogram | undefined
@@ -104,35 +109,31 @@ function histogramFor(sigma: number): Histogram | undefined {
   return last
 }
 
-/** Two words for all but two of a hundred: which bin, and where in it and whether under the curve. */
 function drawn(words: Words, histogram: Histogram): number {
-  const { width, tail, before, guide, placeBits } = histogram
-  const isNarrow = placeBits <= MOST_PLACE_BITS
+  const { width, placeBits } = histogram
   for (;;) {
-    const chosen = words.next() >>> (WORD_BITS - WEIGHT_BITS)
-    let bin = guide[chosen >>> (WEIGHT_BITS - GUIDE_BITS)]!
-    while (bin < tail && chosen >= before[bin + 1]!) bin++
-    const word = isNarrow ? words.next() : words.below(2 * width)
-    const place = isNarrow ? word & (2 * width - 1) : word
-    const value = settled(words, histogram, bin, place, isNarrow ? word >>> placeBits : words.next())
+    const word = words.next()
+    const place = placeBits <= MOST_PLACE_BITS ? word & (2 * width - 1) : words.below(2 * width)
+    const value = settled(words, histogram, word, place)
     if (!Number.isNaN(value)) return value
   }
 }
 
 /**
- * What a bin, a place in it and the first bits of a uniform number come to; NaN: it lies above the curve, and another is drawn.
- * @param place in the bin of positive numbers, and from `width` on in that of negative ones
+ * What a word and a place come to; NaN: they lie above the curve, and others are drawn.
+ * @param place in its bin, and from `width` on in what lies on the other side of 0
  */
-function settled(words: Words, histogram: Histogram, bin: number, place: number, first: number): number {
-  const { width, tail, certain } = histogram
-  // Without a branch for what is as often this as that.
-  const negative = Number(place >= width)
-  // Zero has one sign.
-  if (bin === 0 && place === width) return Number.NaN
-  const further = bin === tail ? leadingHeads(words) : 0
-  const size = (bin + further) * width + place - negative * width
-  if (first < certain[bin]! || isUnder(words, first, size, histogram, bin, further)) return (1 - 2 * negative) * size
-  return Number.NaN
+function settled(words: Words, histogram: Histogram, word: number, place: number): number {
+  const { width, tail, block, placeBits, firstBits, cells } = histogram
+  const cell = cells[word >>> (WORD_BITS - CELL_BITS)]!
+  const bin = cell >>> MOST_FIRST_BITS
+  const first = (placeBits <= MOST_PLACE_BITS ? word >>> placeBits : word) & (2 ** firstBits - 1)
+  const blocks = bin === tail ? leadingHeads(words) : 0
+  const within = bin === tail ? words.below(block) : 0
+  const isBelow = place >= width
+  const size = (bin + blocks * block + within) * width + place - (isBelow ? width : 0)
+  const value = isBelow ? -1 - size : size
+  return first < (cell & CERTAIN) || isUnder(words, first, Math.abs(value), histogram, bin, blocks) ? value : Number.NaN
 }
 
 /** Of the curve, 1 at 0. */
@@ -145,20 +146,21 @@ function isUnder(
   words: Words,
   first: number,
   size: number,
-  { sigma, unit, weights, tail, firstBits }: Histogram,
+  { sigma, unit, weights, tail, block, firstBits }: Histogram,
   bin: number,
-  further: number,
+  blocks: number,
 ): boolean {
-  const bits = Math.min(GUESS_BITS, firstBits + WORD_BITS)
-  const drawn = first * 2 ** (bits - firstBits) + (words.next() >>> (firstBits + WORD_BITS - bits))
-  const halvings = bin === tail ? further + 1 : 0
-  const edge = ((unit * 2 ** halvings) / weights[bin]!) * curveAt(size, sigma)
-  const u = drawn / 2 ** bits
+  const bits = firstBits + WORD_BITS
+  const number = first * 2 ** WORD_BITS + words.next()
+  // A power of two, as blocks are.
+  const parts = bin === tail ? 2 ** (blocks + 1) * block : 1
+  const edge = ((unit * parts) / (weights[bin]! * 2 ** FINE_BITS)) * curveAt(size, sigma)
+  const u = number / 2 ** bits
   if (Math.abs(u - edge) > DOUBT) return u < edge
-  const times = { numerator: BigInt(unit) << BigInt(halvings), denominator: BigInt(weights[bin]!) }
+  const times = { numerator: BigInt(unit) * BigInt(parts), denominator: BigInt(weights[bin]!) << BigInt(FINE_BITS) }
   const { numerator, denominator } = rationalOf(sigma)
   const exponent = { numerator: (BigInt(size) * denominator) ** 2n, denominator: 2n * numerator ** 2n }
-  return isBelowExp(words, BigInt(drawn), BigInt(bits), { exponent, times })
+  return isBelowExp(words, BigInt(number), BigInt(bits), { exponent, times })
 }
 
 function leadingHeads(words: Words): number {
@@ -167,37 +169,45 @@ function leadingHeads(words: Words): number {
   return heads
 }
 
+/** Rounding leaves no bin below the curve, and nothing certain that is not. */
+const MARGIN = 2 ** -40
+
 function histogramOf(sigma: number): Histogram {
   const width = 2 ** Math.max(0, Math.floor(Math.log2(sigma / PART)))
   const ratio = sigma / width
-  // From there on the curve falls by half from bin to bin.
-  const bins = 1 + Math.max(2, Math.ceil(REACH * ratio), Math.ceil(ratio * ratio * Math.LN2))
-  const curve = (x: number): number => curveAt(x, sigma)
-  const heights = Float64Array.from({ length: bins }, (_, bin) => (bin === bins - 1 ? 0 : curve(bin * width)))
-  const unit = Math.floor((TOTAL - 3 * bins) / heights.reduce((sum, height) => sum + height, 0))
-  // One more than it takes, so that no rounding leaves a bin below the curve.
-  const weights = heights.map((height) => Math.ceil(unit * height) + 1)
-  weights[0]! += TOTAL - weights.reduce((sum, weight) => sum + weight, 0)
-  const before = new Int32Array(bins)
-  for (let bin = 1; bin < bins; bin++) before[bin] = before[bin - 1]! + weights[bin - 1]!
+  const tail = Math.max(1, Math.ceil(REACH * ratio))
+  // So wide that the curve falls by half and more from block to block.
+  const block = 2 ** Math.max(0, Math.ceil(Math.log2((ratio * ratio * Math.LN2 * (1 + MARGIN)) / tail)))
+  const curve = (bin: number): number => curveAt(bin * width, sigma)
+  const heights = Float64Array.from({ length: tail + 1 }, (_, bin) => curve(bin) * (bin === tail ? 2 * block : 1))
+  const { unit, weights } = fitted(heights)
   const placeBits = Math.log2(2 * width)
-  const firstBits = placeBits <= MOST_PLACE_BITS ? WORD_BITS - placeBits : WORD_BITS
-  const certain = Uint32Array.from(weights, (weight, bin) => {
-    const least = bin === bins - 1 ? 0 : (unit * curve((bin + 1) * width - 1)) / weight
-    return Math.max(0, Math.floor(least * 2 ** firstBits) - 2)
-  })
-  return { sigma, tail: bins - 1, width, placeBits, firstBits, weights, before, certain, guide: guideOf(before), unit }
+  const beside = WORD_BITS - CELL_BITS - (placeBits <= MOST_PLACE_BITS ? placeBits : 0)
+  const firstBits = Math.min(MOST_FIRST_BITS, beside)
+  const cells = new Uint32Array(CELLS)
+  let from = 0
+  for (const [bin, weight] of weights.entries()) {
+    const least = bin === tail ? 0 : (unit * curve(bin + 1)) / (weight * 2 ** FINE_BITS)
+    const certain = Math.floor(least * 2 ** firstBits * (1 - MARGIN))
+    cells.fill(bin * 2 ** MOST_FIRST_BITS + certain, from, (from += weight))
+  }
+  return { sigma, tail, width, block, weights, unit, placeBits, firstBits, cells }
 }
 
-/** For each beginning of a chosen weight, the first bin that it may lie in. */
-function guideOf(before: Int32Array): Uint16Array {
-  const guide = new Uint16Array(2 ** GUIDE_BITS)
-  let bin = 0
-  for (let start = 0; start < guide.length; start++) {
-    while (bin + 1 < before.length && before[bin + 1]! <= start * 2 ** (WEIGHT_BITS - GUIDE_BITS)) bin++
-    guide[start] = bin
+/** The most cells at 0 with which all bins are above the curve; what is left over goes to the first. */
+function fitted(heights: Float64Array): { readonly unit: number; readonly weights: Float64Array } {
+  const weightsAt = (unit: number): Float64Array =>
+    heights.map((height) => Math.max(1, Math.ceil(((unit * height) / 2 ** FINE_BITS) * (1 + MARGIN))))
+  const spare = (weights: Float64Array): number => CELLS - weights.reduce((sum, weight) => sum + weight, 0)
+  let [unit, more] = [0, CELLS * 2 ** FINE_BITS]
+  while (more - unit > 1) {
+    const middle = Math.floor((unit + more) / 2)
+    if (spare(weightsAt(middle)) >= 0) unit = middle
+    else more = middle
   }
-  return guide
+  const weights = weightsAt(unit)
+  weights[0]! += spare(weights)
+  return { unit, weights }
 }
 
 /** A double is a whole number over a power of two. */

@@ -283,8 +283,8 @@ export class Site implements RoundSite {
     const shared = this.#places()
     // Each vector more is as dear as the noise: of all parameters the sum becomes what leaves, in its place.
     const reals = shared.length === sum.length ? sum : new Float64Array(shared.length)
-    for (let at = 0; at < reals.length; at++) reals[at] = sum[shared[at]!]! * noise.scale
-    const integers = this.#noised(this.#rounded(reals, reals), noise)
+    if (reals !== sum) for (let at = 0; at < reals.length; at++) reals[at] = sum[shared[at]!]!
+    const integers = this.#noised(this.#rounded(reals, noise.scale, reals), noise)
     if (this.#zeros.length !== integers.length) this.#zeros = new Float64Array(integers.length)
     return { contribution: { reals: this.#zeros, wide: [], integers }, memory, noise }
   }
@@ -303,9 +303,9 @@ export class Site implements RoundSite {
     return { contribution: { reals, wide: [], integers: this.#noised(rounded, noise) } }
   }
 
-  #rounded(reals: Float64Array, rounded?: Float64Array): Float64Array {
+  #rounded(reals: Float64Array, scale = 1, rounded?: Float64Array): Float64Array {
     const { f } = this.#plan.secagg as { readonly f: number }
-    return roundedByChance(this.#words, this.trainer.site, reals, f, rounded)
+    return roundedByChance(this.#words, this.trainer.site, reals, scale * 2 ** f, rounded)
   }
 
   #noised(integers: Float64Array, { shareSigma }: Noise): Float64Array {

@@ -9,7 +9,7 @@ const TWO32 = 2 ** 32
 const TOGETHER = 4096
 
 /**
- * Each number up or down, so that it is right on average.
+ * Each number, times `unit`, up or down to a whole one, so that it is right on average.
  * @param rounded may be `reals`: of a large model each vector more is as dear as the noise
  * @throws TrainerError when a number is not finite
  */
@@ -17,23 +17,31 @@ export function roundedByChance(
   words: Words,
   site: string,
   reals: Float64Array,
-  f: number,
+  unit: number,
   rounded: Float64Array = new Float64Array(reals.length),
 ): Float64Array {
-  const unit = 2 ** f
   const drawn = new Uint32Array(TOGETHER)
   for (let from = 0; from < reals.length; from += TOGETHER) {
-    const end = Math.min(from + TOGETHER, reals.length)
-    fillWords(words, end - from === TOGETHER ? drawn : drawn.subarray(0, end - from))
-    for (let index = from; index < end; index++) {
-      const scaled = reals[index]! * unit
+    const count = Math.min(TOGETHER, reals.length - from)
+    fillWords(words, count === TOGETHER ? drawn : drawn.subarray(0, count))
+    // NaN as soon as one of them is not finite: a question for each would take longer than all else.
+    let nothing = 0
+    for (let index = 0; index < count; index++) {
+      const scaled = reals[from + index]! * unit
       const below = Math.floor(scaled)
-      if (!Number.isFinite(below)) throw new TrainerError(site, `coordinate ${index} is ${reals[index]}`)
+      nothing += 0 * below
       // Without a branch, which would be guessed wrong every other time: a model has millions of coordinates.
-      rounded[index] = below + Number(drawn[index - from]! / TWO32 < scaled - below)
+      rounded[from + index] = below + Number(drawn[index]! / TWO32 < scaled - below)
     }
+    if (Number.isNaN(nothing))
+      throw new TrainerError(site, `coordinate ${from + firstOdd(rounded.subarray(from))} is not finite`)
   }
   return rounded
+}
+
+/** What was not finite stays so when it is rounded. */
+function firstOdd(values: Float64Array): number {
+  return values.findIndex((value) => !Number.isFinite(value))
 }
 
 /** In their place. @param sigma of a share, in whole units */
