@@ -163,6 +163,11 @@ describe('a table', () => {
     const old = await file('d.csv', 'a,b,y\n121,2,3\n')
     const reading = readTable(request([old], { files: { paths: [old], header: true, missing: [], columns } }))
     await expect(reading).rejects.toThrow('121 is not in [0, 120] years')
+    const twice = await file('e.csv', 'a,b,a,y\n1,2,3,0\n')
+    await expect(readTable(request([twice]))).rejects.toMatchObject({
+      code: 'WEFT-DAT-011',
+      why: 'its columns 1 and 3 are both called "a"',
+    })
   })
 })
 

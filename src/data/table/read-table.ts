@@ -1,5 +1,5 @@
 /** A table of one or more files as rows of numbers: cells checked, rows parted, columns summed up, in one pass. */
-import { TENSOR_ARRAYS } from '../../onnx/index.ts'
+import { shown, TENSOR_ARRAYS } from '../../onnx/index.ts'
 import { RowPacker } from '../rows/packed-rows.ts'
 import type { RowField, Rows } from '../rows/rows.ts'
 import { isOneOf, numberOf } from './cells.ts'
@@ -196,6 +196,10 @@ function rowField({ name, type, cells, isVector }: CellField): RowField {
 function placeOf(path: string, names: readonly string[], column: string): number {
   const at = names.indexOf(column)
   if (at < 0) throw new ColumnUnknownError(path, column, names)
+  if (names.includes(column, at + 1)) {
+    const why = `its columns ${at + 1} and ${names.indexOf(column, at + 1) + 1} are both called ${shown(column)}`
+    throw new TableMalformedError(shown(path), why, { column })
+  }
   return at
 }
 

@@ -5,7 +5,7 @@ import { createSeeded, NoRowsError } from '../../data/index.ts'
 import { ADAPTER_FILES, openEmbedding, writeAdapter } from '../../models/index.ts'
 import type { Embedding, ModelManifest, Tokenizer } from '../../models/index.ts'
 import type { BlobStore } from '../../store/index.ts'
-import { absoluteData, rowsMemory } from '../data/index.ts'
+import { absoluteData, memoryOf, rowsMemory } from '../data/index.ts'
 import type { Examples } from '../data/index.ts'
 import { PlanFieldError } from '../errors.ts'
 import { lastCheckpoint } from '../loop/checkpoint.ts'
@@ -17,6 +17,7 @@ import { checkData, checkParts, restore } from '../loop/resume.ts'
 import { metricsOfParts, writeResult } from '../loop/result.ts'
 import { Run } from '../loop/run.ts'
 import { runId } from '../loop/run-id.ts'
+import { checkMemory } from '../loop/run-memory.ts'
 import type { Tensors } from '../loop/stepper.ts'
 import type { TrainNeeds, TrainOutcome, TrainProgressSink, TrainRequest, TrainResult } from '../loop/types.ts'
 import { metricsOf } from '../metrics/index.ts'
@@ -79,6 +80,7 @@ export async function trainAdapter(
     const embedding = openEmbedding(store.path(ref.address), manifest.shape, ref, 'f32')
     undo.push(() => embedding.close())
     const parameters = firstValues(spec, manifest, embedding, seed)
+    checkMemory(plan, adapterForward(parameters), memoryOf(plan))
     const run = adapterRunId(plan, parameters, seed, manifest)
     const checkpoint = folder.isOld ? await lastCheckpoint(folder.path, run) : undefined
     if (checkpoint !== undefined) checkData(checkpoint.meta, examples)

@@ -31,6 +31,7 @@ import { Run } from './run.ts'
 import { runId } from './run-id.ts'
 import { openSession } from './sessions.ts'
 import type { SessionNeeds } from './sessions.ts'
+import { checkMemory, countOf, fixedBytes } from './run-memory.ts'
 import { createStepper } from './stepper.ts'
 import type { Stepper, Tensors } from './stepper.ts'
 import type { TrainNeeds, TrainOutcome, TrainProgressSink, TrainRequest, TrainResult } from './types.ts'
@@ -188,28 +189,6 @@ function storedPlan({ plan, seed, source }: Job): TrainPlan {
   const teacher = plan.teacher && { ...plan.teacher, path: resolve(source, plan.teacher.path) }
   const moved = { ...plan, seed, model: file, ...(teacher && { teacher }), data: absoluteData(data, source) }
   return test === undefined ? moved : { ...moved, test: absoluteData(test, source) }
-}
-
-function countOf({ model, parameters }: Forward): number {
-  return parameters.reduce((sum, name) => {
-    const dims = model.graph.initializers.get(name)?.dims ?? []
-    return sum + dims.reduce((product, size) => product * size, 1)
-  }, 0)
-}
-
-/** Tensors of each optimizer for a parameter. */
-const STATE_TENSORS = { sgd: 1, adam: 2, adamw: 2, adagrad: 1, lion: 1 } as const
-
-/** Bytes of parameters before and after a step, gradients, state before and after, and a teacher: what no batch size makes smaller. */
-function fixedBytes(plan: TrainPlan, forward: Forward): number {
-  const teacher = [...(forward.teacher?.model.graph.initializers.values() ?? [])]
-  const held = teacher.reduce((sum, { data }) => sum + (data.kind === 'bytes' ? data.bytes.length : 0), 0)
-  return held + 4 * countOf(forward) * (3 + 2 * STATE_TENSORS[plan.optimizer.kind])
-}
-
-function checkMemory(plan: TrainPlan, forward: Forward, budget: number): void {
-  const needed = fixedBytes(plan, forward)
-  if (needed > budget) throw new TrainingMemoryError(needed, budget)
 }
 
 /** In the bytes that a plan names: half of them are for rows, and parameters and state come before activations. */

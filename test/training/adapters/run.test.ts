@@ -146,6 +146,13 @@ it.each([
   await expect(readFile(join(directory, name, 'plan.json'))).rejects.toMatchObject({ code: 'ENOENT' })
 })
 
+it('a budget that an adapter does not fit into is refused before a step', async () => {
+  await expect(train('small-budget', { memory: 1000 })).rejects.toMatchObject({
+    code: 'WEFT-INF-126',
+    details: { budget: 1000 },
+  })
+})
+
 it('refuses a checkpoint over another model', async () => {
   await expect(train('moved', {}, false, 2)).rejects.toThrow('enough')
   const other = async (name: string): ReturnType<AdapterNeeds['base']> => {
