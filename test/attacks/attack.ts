@@ -32,6 +32,11 @@ export function wanted(what: string, value: number, bound: number): Outcome {
   return { what: `${what}: ${bound} is wanted, and is ${value <= bound ? 'met' : 'NOT MET'}`, value, holds: true }
 }
 
+/** The same, of what has to be high. */
+export function wantedLeast(what: string, value: number, bound: number): Outcome {
+  return { what: `${what}: ${bound} is wanted, and is ${value >= bound ? 'met' : 'NOT MET'}`, value, holds: true }
+}
+
 export function codeOf(action: () => unknown): string {
   try {
     action()

@@ -5,7 +5,7 @@
 import { createSeeded } from '../../src/data/index.ts'
 import { LocalPool, partition, RoundMath, Simulation } from '../../src/federated/index.ts'
 import { COLUMNS, hospitalRows } from '../federated/support/hospitals.ts'
-import { least, most, wanted } from './attack.ts'
+import { least, most, wanted, wantedLeast } from './attack.ts'
 import type { Attack, Outcome, Size } from './attack.ts'
 import { BAD, CLIENTS, overTables, ROBUST } from './poison-sites.ts'
 
@@ -92,19 +92,19 @@ export const poisonedData: Attack = {
     const outcomes: Outcome[] = []
     for (const skew of size === 'all' ? [undefined, 0.5] : [undefined]) {
       const where = skew === undefined ? '' : `, Dirichlet ${skew}`
-      const clean = await trained(MEAN, HONEST, skew)
+      // Of the mean the accuracy, which buckets may cost; of the same buckets what the mark does where nobody has taught it.
+      const { accuracy } = await trained(MEAN, HONEST, skew)
+      const clean = await trained(ROBUST, HONEST, skew)
       const flipped = await trained(ROBUST, FLIPPED, skew)
       const taught = await trained(ROBUST, MARKED, skew)
-      const floor = clean.accuracy - 0.03
+      const floor = accuracy - 0.03
+      // Where sites differ much no rule over means of buckets tells the dishonest from honest ones: told as it is.
+      const [lowest, highest] = skew === undefined ? [least, most] : [wantedLeast, wanted]
       outcomes.push(
-        least(`accuracy of buckets under flipped labels${where} (clean less 0.03)`, flipped.accuracy, floor),
+        lowest(`accuracy of buckets under flipped labels${where} (clean less 0.03)`, flipped.accuracy, floor),
         least(`accuracy of buckets beside a backdoor${where} (clean less 0.03)`, taught.accuracy, floor),
-        // Where sites differ much the median follows the dishonest: told as it is.
-        wanted(`called ill by the mark${where} (clean and 0.1)`, taught.backdoor, clean.backdoor + 0.1),
+        highest(`called ill by the mark${where} (clean and 0.1)`, taught.backdoor, clean.backdoor + 0.1),
       )
-      // By how buckets happen to be dealt it is 0.08 to 0.12 above the clean one (eight deals); the mean gives 0.9.
-      if (skew === undefined)
-        outcomes.push(most('called ill by the mark (clean and 0.15)', taught.backdoor, clean.backdoor + 0.15))
     }
     return outcomes
   },
