@@ -9,7 +9,7 @@ import { setTimeout } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { json, weft } from '../cli/support.ts'
 import type { Outcome } from '../cli/support.ts'
-import { isLong } from '../whole.ts'
+import { isLong, isWhole } from '../whole.ts'
 import { createLab, joined, placement, TINY } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
 
@@ -110,13 +110,17 @@ describe.runIf(isLong)('an origin that is killed', () => {
   }, 300_000)
   afterAll(() => lab.stop())
 
-  it('in its first step, and it begins anew', async () => {
-    const before = await backward()
-    await killedWhen(over('first'), async () => (await backward()) > before)
-    expect(await hasCheckpoint('first')).toBe(false)
-    await startOrigin()
-    await goesOn('first')
-  }, 200_000)
+  it.runIf(isWhole)(
+    'in its first step, and it begins anew',
+    async () => {
+      const before = await backward()
+      await killedWhen(over('first'), async () => (await backward()) > before)
+      expect(await hasCheckpoint('first')).toBe(false)
+      await startOrigin()
+      await goesOn('first')
+    },
+    200_000,
+  )
 
   it('behind a checkpoint, twice in a row', async () => {
     await killedWhen(over('twice'), () => hasCheckpoint('twice'))
@@ -131,12 +135,16 @@ describe.runIf(isLong)('an origin that is killed', () => {
     expect(stderr).not.toContain('WEFT-')
   }, 300_000)
 
-  it('while it writes one: what was begun is gone, and the one before is taken', async () => {
-    const running = over('writing')
-    await killedWhen(running, async () => (await hasCheckpoint('writing')) && (await isWriting('writing')))
-    // Whole or not at all: what was being written is either a checkpoint by now or a file that nobody reads.
-    await startOrigin()
-    const { stdout } = await goesOn('writing')
-    expect(json(stdout)).toMatchObject({ schema: 'weft.train-result/1' })
-  }, 200_000)
+  it.runIf(isWhole)(
+    'while it writes one: what was begun is gone, and the one before is taken',
+    async () => {
+      const running = over('writing')
+      await killedWhen(running, async () => (await hasCheckpoint('writing')) && (await isWriting('writing')))
+      // Whole or not at all: what was being written is either a checkpoint by now or a file that nobody reads.
+      await startOrigin()
+      const { stdout } = await goesOn('writing')
+      expect(json(stdout)).toMatchObject({ schema: 'weft.train-result/1' })
+    },
+    200_000,
+  )
 })

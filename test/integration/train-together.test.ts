@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ModelManifest } from '../../src/models/index.ts'
 import { weft } from '../cli/support.ts'
 import type { Outcome } from '../cli/support.ts'
-import { isLong } from '../whole.ts'
+import { isLong, isWhole } from '../whole.ts'
 import { metricsOf, valueOf } from './scraped.ts'
 import { answer, counter, createLab, greedy, joined, placement, TINY, until } from './support.ts'
 import type { Lab, RealPeer } from './support.ts'
@@ -120,13 +120,18 @@ beforeAll(async () => {
 afterAll(() => lab.stop())
 
 describe.runIf(isLong)('users of the same served blocks', () => {
-  it('two train at once, each what it trains alone', async () => {
-    const running = await begun([() => over(0, 'two-0'), () => over(1, 'two-1')])
-    for (const run of running) expect(await run).toMatchObject({ status: 0 })
-    for (const user of [0, 1]) expect(await trained(user, `two-${user}`)).toEqual(await trained(user, `alone-${user}`))
-    // One host has the weights for both.
-    for (const stage of stages) expect(await counter(stage, 'training_hosts')).toBe(1)
-  }, 300_000)
+  it.runIf(isWhole)(
+    'two train at once, each what it trains alone',
+    async () => {
+      const running = await begun([() => over(0, 'two-0'), () => over(1, 'two-1')])
+      for (const run of running) expect(await run).toMatchObject({ status: 0 })
+      for (const user of [0, 1])
+        expect(await trained(user, `two-${user}`)).toEqual(await trained(user, `alone-${user}`))
+      // One host has the weights for both.
+      for (const stage of stages) expect(await counter(stage, 'training_hosts')).toBe(1)
+    },
+    300_000,
+  )
 
   it('three do, beside answers from the same blocks; what stages hold of them stays small, and is given back', async () => {
     const request = greedy('tiny', 40)
@@ -158,30 +163,43 @@ describe.runIf(isLong)('users of the same served blocks', () => {
     }
   }, 400_000)
 
-  it('one whose command is killed, and one whose peer is, leave the third its bits and the stages their memory', async () => {
-    const replayed = await counter(users[0]!, 'steps_replayed')
-    let command = 0
-    const runs = RUNS.map((_, user) => () => over(user, `left-${user}`))
-    runs[1] = () =>
-      weft(
-        ['train', at('plan-1.json'), '--out', at('left-1'), '--home', users[1]!.home, '--placement', at('placed.json')],
-        {
-          started: ({ pid }) => (command = pid!),
-        },
-      )
-    const running = await begun(runs)
-    process.kill(command, 'SIGKILL')
-    for (const stage of stages) await until('its session is freed', async () => (await open(stage)) < 3)
-    users[2]!.child.kill('SIGKILL')
-    for (const stage of stages) await until('its session is freed', async () => (await open(stage)) < 2)
-    expect(await running[1]).toMatchObject({ signal: 'SIGKILL' })
-    expect((await running[2])!.status).not.toBe(0)
-    expect(await running[0]).toMatchObject({ status: 0 })
-    expect(await trained(0, 'left-0')).toEqual(await trained(0, 'alone-0'))
-    expect(await counter(users[0]!, 'steps_replayed')).toBe(replayed)
-    for (const stage of stages) {
-      await until('all is given back', async () => (await open(stage)) === 0)
-      expect(await held(stage)).toBe(0)
-    }
-  }, 300_000)
+  it.runIf(isWhole)(
+    'one whose command is killed, and one whose peer is, leave the third its bits and the stages their memory',
+    async () => {
+      const replayed = await counter(users[0]!, 'steps_replayed')
+      let command = 0
+      const runs = RUNS.map((_, user) => () => over(user, `left-${user}`))
+      runs[1] = () =>
+        weft(
+          [
+            'train',
+            at('plan-1.json'),
+            '--out',
+            at('left-1'),
+            '--home',
+            users[1]!.home,
+            '--placement',
+            at('placed.json'),
+          ],
+          {
+            started: ({ pid }) => (command = pid!),
+          },
+        )
+      const running = await begun(runs)
+      process.kill(command, 'SIGKILL')
+      for (const stage of stages) await until('its session is freed', async () => (await open(stage)) < 3)
+      users[2]!.child.kill('SIGKILL')
+      for (const stage of stages) await until('its session is freed', async () => (await open(stage)) < 2)
+      expect(await running[1]).toMatchObject({ signal: 'SIGKILL' })
+      expect((await running[2])!.status).not.toBe(0)
+      expect(await running[0]).toMatchObject({ status: 0 })
+      expect(await trained(0, 'left-0')).toEqual(await trained(0, 'alone-0'))
+      expect(await counter(users[0]!, 'steps_replayed')).toBe(replayed)
+      for (const stage of stages) {
+        await until('all is given back', async () => (await open(stage)) === 0)
+        expect(await held(stage)).toBe(0)
+      }
+    },
+    300_000,
+  )
 })
