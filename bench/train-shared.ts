@@ -136,7 +136,9 @@ try {
   const lines = [
     `| CNN of ${SIZE} x ${SIZE}, ${accumulate} batches of ${rows}, ${shares} shares, ${threads} threads in all | rows/s | gradients, bytes a step |`,
     '| --- | --- | --- |',
-    ...table.map((line) => `| ${line.name} | ${line.rows_a_second.toFixed(0)} | ${line.gradient_bytes_a_step} |`),
+    ...table.map(
+      (line) => `| ${line.name} | ${line.rows_a_second.toFixed(0)} | ${line.gradient_bytes_a_step.toFixed(0)} |`,
+    ),
     '',
     `${machine.cpu}, ${machine.cores} cores, load ${machine.load?.toFixed(1)}; medians of ${found[0]!.times.length} steps`,
   ]

@@ -16,6 +16,7 @@ import { shuffled } from './shuffle.ts'
 import type { BlobRequest, FetchOptions } from './types.ts'
 
 export interface Fetcher {
+  /** @throws FetchFailedError, PolicyRefusedError */
   tensors(blobs: readonly BlobRequest[], holders: readonly string[], options: FetchOptions): Promise<void>
   /** See `Mesh`. */
   askToKeep(blobs: readonly BlobRequest[], peers: readonly string[]): Promise<ReadonlySet<string>>
@@ -85,7 +86,20 @@ export function createFetcher(needs: FetcherNeeds): Fetcher {
   }
 
   return {
-    tensors: (blobs, holders, options) => runFetch(job, blobs, askable(holders), options),
+    async tensors(blobs, holders, options) {
+      try {
+        await runFetch(job, blobs, askable(holders), options)
+      } catch (error) {
+        const { of, more, signal } = options
+        // Who may not have a blob is told that it is not there; of the manifest it is told why.
+        const last = more?.() ?? holders
+        if (error instanceof FetchFailedError && of !== undefined && last.length > 0)
+          await this.manifest(of, last, signal).catch((why: unknown) => {
+            if (why instanceof PolicyRefusedError) throw why
+          })
+        throw error
+      }
+    },
     async askToKeep(blobs, peers) {
       const promised = new Set<string>()
       const begin = clock.now()

@@ -232,6 +232,8 @@ export interface FetchOptions {
   readonly stall?: number
   /** Holders as they are known by now: asked again and again, so that newcomers are asked too. */
   readonly more?: () => readonly string[]
+  /** Digest of the model that the blobs are of: where nobody delivers them, holders are asked whether their policies are why. */
+  readonly of?: string
   readonly signal?: AbortSignal
 }
 
@@ -249,10 +251,7 @@ export interface MeshEvents {
 
 export interface Mesh {
   readonly id: string
-  /**
-   * The membership has changed: what those said who are out of it is forgotten. Not their placements: these stand until
-   * another takes their place.
-   */
+  /** The membership has changed: what those said who are out of it is forgotten, but for placements, until another takes their place. */
   review(): void
   /** Reads what was kept, serves the protocols and begins to talk to connected peers. */
   start(): Promise<void>

@@ -189,7 +189,8 @@ function reasonOf(cause: Error): string {
 function tell(addresses: readonly string[], error: Error, retry?: Retry): string {
   const reasons = [...new Set(causesOf(error).map(reasonOf))].slice(-2).join('; ')
   const where = addresses.map(plain).slice(0, 4).join(', ')
-  if (retry === undefined) return `tried ${where}: ${reasons}`
-  const times = retry.attempt === 1 ? 'once' : `${retry.attempt} times`
-  return `tried ${where} ${times}: ${reasons}; next try in ${Math.ceil(retry.next / 1000)} s`
+  const times = retry === undefined ? '' : retry.attempt === 1 ? ' once' : ` ${retry.attempt} times`
+  // Where nothing could be tried, the reasons say why.
+  const tried = where === '' ? reasons : `tried ${where}${times}: ${reasons}`
+  return retry === undefined ? tried : `${tried}; next try in ${Math.ceil(retry.next / 1000)} s`
 }

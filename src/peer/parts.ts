@@ -268,7 +268,8 @@ export async function fetchBlobs(
 ): Promise<void> {
   if (mesh === null) return
   const more = (): readonly string[] => holdersOf(mesh, manifest.digest)
-  await mesh.fetchTensors(blobs, more(), { more, onProgress, ...(signal === undefined ? {} : { signal }) })
+  const of = manifest.digest
+  await mesh.fetchTensors(blobs, more(), { more, of, onProgress, ...(signal === undefined ? {} : { signal }) })
 }
 
 /** Who is in, by the membership log; and of those, whom the site's own policy lets in. */

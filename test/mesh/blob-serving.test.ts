@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { BlobWanted } from '../../src/mesh/index.ts'
 import { encodeControl, frame } from '../../src/net/index.ts'
 import { CHUNK_BYTES } from '../../src/store/index.ts'
 import { content, fetchInto, pump, put, three } from './support/blobs.ts'
@@ -20,6 +21,29 @@ describe('serving', () => {
     world.hub.connectAll()
     const blob = await put(content(1, 10), a)
     await expect(pump(world, fetchInto(c, [blob], [a]))).rejects.toMatchObject({ code: 'WEFT-DSC-104' })
+  })
+
+  it('of a model that no policy lets it have the rule is told, where all holders say so', async () => {
+    const refusal = (rule: string): string => `the policy of this site does not allow to fetch: rule ${rule}`
+    const digest = 'a'.repeat(64)
+    const serves = (_: string, wanted: BlobWanted): boolean | string => 'manifest' in wanted && refusal('no-models')
+    const a = await world.peer({ serves })
+    const b = await world.peer({ serves: () => false })
+    const c = await world.peer()
+    world.hub.connectAll()
+    const blob = await put(content(1, 10), a, b)
+    const asked = (...peers: readonly { readonly id: string }[]): Promise<void> =>
+      c.mesh.fetchTensors(
+        [blob],
+        peers.map(({ id }) => id),
+        { of: digest },
+      )
+    await expect(pump(world, asked(a))).rejects.toMatchObject({
+      code: 'WEFT-TRU-072',
+      details: { rule: 'no-models', site: a.id },
+    })
+    // One has a reason of its own: it may pass.
+    await expect(pump(world, asked(a, b))).rejects.toMatchObject({ code: 'WEFT-DSC-104' })
   })
 
   it('ends the channel of who asks for what no weft asks for', async () => {
