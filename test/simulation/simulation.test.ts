@@ -42,7 +42,7 @@ const sum = (results: readonly Result[], of: (result: Result) => number | undefi
   results.reduce((total, result) => total + (of(result) ?? 0), 0)
 
 /** In which old frames come again, and rows are audited. */
-const SEEDS = [17] as const
+const SEEDS = [33] as const
 
 let results: Result[]
 let again: Result[]
