@@ -9,9 +9,9 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { createPeer } from '../src/peer/index.ts'
 import type { LocalPeer } from '../src/peer/index.ts'
 import { systemClock } from '../src/util/index.ts'
+import { benchPeers } from './support/bench-peers.ts'
 import { median } from './support/median.ts'
 
 const TINY = fileURLToPath(new URL('../partitions/weft-tiny/weft-tiny.gguf', import.meta.url))
@@ -32,22 +32,7 @@ const [length, accumulate, steps, rounds, threads] = (
 
 const clock = systemClock()
 const folder = await mkdtemp(join(tmpdir(), 'weft-bench-lora-'))
-const peers: LocalPeer[] = []
-
-async function peer(name: string, own: number, bootstrap: readonly string[] = []): Promise<LocalPeer> {
-  const made = await createPeer({
-    home: join(folder, name),
-    name,
-    network: `bench-${process.pid}`,
-    lan: 'off',
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap,
-    threads: own,
-    memory: 4 * 2 ** 30,
-  })
-  peers.push(made)
-  return made
-}
+const { all: peers, start: peer } = benchPeers(folder)
 
 /** Milliseconds of each step but the first. */
 async function stepTimes(

@@ -9,9 +9,9 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createSeeded, writeNpz } from '../src/data/index.ts'
 import type { AnyTensor } from '../src/onnx/index.ts'
-import { createPeer } from '../src/peer/index.ts'
 import type { LocalPeer } from '../src/peer/index.ts'
 import { systemClock } from '../src/util/index.ts'
+import { benchPeers } from './support/bench-peers.ts'
 import { median } from './support/median.ts'
 
 const { values } = parseArgs({
@@ -31,22 +31,7 @@ const [rows, accumulate, shares, steps, rounds, threads] = (
 
 const clock = systemClock()
 const folder = await mkdtemp(join(tmpdir(), 'weft-bench-shared-'))
-const peers: LocalPeer[] = []
-
-async function peer(name: string, own: number, bootstrap: readonly string[] = []): Promise<LocalPeer> {
-  const made = await createPeer({
-    home: join(folder, name),
-    name,
-    network: `bench-${process.pid}`,
-    lan: 'off',
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    bootstrap,
-    threads: own,
-    memory: 4 * 2 ** 30,
-  })
-  peers.push(made)
-  return made
-}
+const { all: peers, start: peer } = benchPeers(folder)
 
 const SIZE = 28
 

@@ -65,7 +65,8 @@ export type TrainBegin = z.infer<typeof beginSchema>
 
 const microSchema = z.object({ micro: whole.max(MAX_MICRO), origin: z.string().min(1).max(128) })
 
-function decoder<T>(schema: z.ZodType<T>): (control: Readonly<Record<string, unknown>>) => T {
+/** Of the control map of a message. What it makes @throws TrainingRefusedError */
+export function decoder<T>(schema: z.ZodType<T>): (control: Readonly<Record<string, unknown>>) => T {
   return (control) => {
     const parsed = schema.safeParse(control)
     if (parsed.success) return parsed.data

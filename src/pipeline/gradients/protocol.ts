@@ -4,7 +4,7 @@
  * the sum of their gradients when it is asked to tell it.
  */
 import * as z from 'zod'
-import { TrainingRefusedError } from '../adapters/errors.ts'
+import { decoder } from '../adapters/protocol.ts'
 
 export const GRADIENT_PROTOCOL = '/weft/gradient/1'
 
@@ -55,15 +55,6 @@ const batchSchema = z.object({ weight: z.number().min(0).max(1) })
 const tellSchema = z.object({ whole: z.boolean() })
 
 /** All @throws TrainingRefusedError */
-function decoder<T>(schema: z.ZodType<T>): (control: Readonly<Record<string, unknown>>) => T {
-  return (control) => {
-    const parsed = schema.safeParse(control)
-    if (parsed.success) return parsed.data
-    const issue = parsed.error.issues[0]!
-    throw new TrainingRefusedError(`the message is malformed: ${issue.path.join('.')}: ${issue.message}`)
-  }
-}
-
 export const decodeGradientOpen = decoder(openSchema)
 export const decodeGradientOpened = decoder(openedSchema)
 export const decodeGradientBatch = decoder(batchSchema)

@@ -17,12 +17,6 @@ export const TRAIN_HOST = {
   /** Control: session, whole. Answer: gradients of the step. */
   gradients: 13,
   close: 15,
-  /** Answers. */
-  done: 2,
-  /** Control: ErrorData. */
-  failed: 4,
-  /** Of its own accord, each half second between the runs of layers: it is not stuck. */
-  alive: 6,
 } as const
 
 export interface LoadTraining {

@@ -8,13 +8,9 @@ import type { Tensors } from '../../graph/tensors.ts'
 import type { Tensor } from '../../../onnx/index.ts'
 import { GradientRounding } from '../../../training/index.ts'
 import type { BlockSession, FrozenBlocks } from '../../../training/index.ts'
+import type { Answer } from './asked-program.ts'
 import { TENSOR, TRAIN_HOST } from './protocol.ts'
 import type { OpenTraining } from './protocol.ts'
-
-export interface Answer {
-  readonly control: Readonly<Record<string, unknown>>
-  readonly tensors: Tensors
-}
 
 interface Job {
   readonly session: number

@@ -9,12 +9,6 @@ export const GRADIENT_HOST = {
   batch: 5,
   /** Control: whole. Answer: gradients. */
   tell: 7,
-  /** Answers. */
-  done: 2,
-  /** Control: ErrorData. */
-  failed: 4,
-  /** Of its own accord, each half second between the runs of batches: it is not stuck. */
-  alive: 6,
 } as const
 
 export interface LoadGradients {

@@ -2,16 +2,12 @@
 import { createOrtEngine } from '../../../onnx/index.ts'
 import { GradientSession, gradientGraphOf, readGradientTask } from '../../../training/index.ts'
 import { TrainingRefusedError } from '../../adapters/errors.ts'
+import type { Answer } from '../../adapters/host/asked-program.ts'
 import type { Message } from '../../graph/messages.ts'
 import type { Tensors } from '../../graph/tensors.ts'
 import { LOSS, TASK } from '../protocol.ts'
 import { GRADIENT_HOST } from './protocol.ts'
 import type { LoadGradients } from './protocol.ts'
-
-export interface Answer {
-  readonly control: Readonly<Record<string, unknown>>
-  readonly tensors: Tensors
-}
 
 const NOTHING: Tensors = new Map()
 
