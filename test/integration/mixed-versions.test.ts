@@ -15,7 +15,7 @@ import { answer, createLab, greedy, joined, placement, TINY } from './support.ts
 import type { Lab, RealPeer } from './support.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-/** Some hundred changes ago, with the packages of today. It stays the same: what speaks with it speaks with what came after it. */
+/** Some hundred changes ago, with packages that are those of today. It stays the same: what speaks with it speaks with what came after it. */
 const OLDER = '0c240cb3a781105893ef7a7beffdf09c45cd99fb'
 const LENGTH = 48
 
@@ -26,14 +26,23 @@ function git(...args: readonly string[]): Buffer {
 /** Why the older one cannot be had here; undefined: it can. */
 function missing(): string | undefined {
   if (!isLong) return 'it runs with the long tests'
-  let lock: Buffer
+  let wanted: ReadonlyMap<string, string>
   try {
-    lock = git('show', `${OLDER}:package-lock.json`)
+    wanted = versionsIn(git('show', `${OLDER}:package-lock.json`))
   } catch {
     return `commit ${OLDER.slice(0, 7)} is not in this clone`
   }
-  const isSame = lock.equals(readFileSync(join(ROOT, 'package-lock.json')))
-  return isSame ? undefined : `commit ${OLDER.slice(0, 7)} needs other packages than are installed`
+  const installed = versionsIn(readFileSync(join(ROOT, 'package-lock.json')))
+  const other = [...wanted].find(([path, version]) => installed.get(path) !== version)
+  return other && `commit ${OLDER.slice(0, 7)} needs ${other.join(' ')}, and another is installed`
+}
+
+/** Of a lock file, by the folder of each package; the project itself is none. What came since does not disturb an older one. */
+function versionsIn(lock: Buffer): ReadonlyMap<string, string> {
+  const { packages } = JSON.parse(lock.toString()) as {
+    readonly packages: Readonly<Record<string, { readonly version: string }>>
+  }
+  return new Map(Object.entries(packages).flatMap(([path, { version }]) => (path === '' ? [] : [[path, version]])))
 }
 
 const why = missing()
