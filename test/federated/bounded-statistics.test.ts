@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { RunningStatistics } from '../../src/data/index.ts'
 import { checkFedPlan, noiseBounds, rdpOf, sumsOf } from '../../src/federated/index.ts'
 import type { DistributedNoise, LedgerEvent } from '../../src/federated/index.ts'
-import { boundedStatistics } from '../../src/federated/plan/cohort.ts'
+import { boundedStatistics, cohortOf } from '../../src/federated/plan/cohort.ts'
 import { boundedRow, pooledWithin } from '../../src/federated/site/statistics.ts'
 import { createFleet } from './support/fleet.ts'
 import type { Fleet } from './support/fleet.ts'
@@ -97,7 +97,7 @@ describe('statistics of columns with a range', () => {
 
   test('take from one record no more than the norm that noise is sized by, and a record can take as much', () => {
     const checked = checkFedPlan(plan({ features: FEATURES, privacy: PRIVACY }), 'plan')
-    const { scale, noise } = boundedStatistics(checked, 3)!
+    const { scale, noise } = boundedStatistics(checked, cohortOf(checked, 3))!
     const ranges = [
       { column: 'age', low: 0, high: 100 },
       { column: 'chol', low: 50, high: 550 },

@@ -14,6 +14,7 @@ import {
   shareSigmaOf,
 } from '../../src/federated/index.ts'
 import type { Charge, DistributedNoise, LedgerEvent, PrivacyLedger } from '../../src/federated/index.ts'
+import { cohortOf } from '../../src/federated/plan/cohort.ts'
 import { sampled } from '../whole.ts'
 import { plan, temporaryFolder } from './support/hospitals.ts'
 import { testSigner } from './support/ledger-host.ts'
@@ -180,7 +181,10 @@ describe('a ledger', () => {
         plan({ privacy: { unit: 'record', epsilon: 2, delta: 1e-5, clip: 1, sample_rate: 0.2, accountant } }),
         'plan',
       )
-    const [loose, tight] = [undefined, 'pld'].map((accountant) => noiseOf(planOf(accountant), 4, 30, 148)!)
+    const [loose, tight] = [undefined, 'pld'].map((accountant) => {
+      const made = planOf(accountant)
+      return noiseOf(made, cohortOf(made, 4), 30, 148)!
+    })
     expect(tight!.z / loose!.z).toBeLessThan(0.95)
     expect(tight!.z / loose!.z).toBeGreaterThan(0.7)
     expect(rdpOf([{ ...tight!.event, steps: 15 }], 1e-5)).toBeGreaterThan(2)

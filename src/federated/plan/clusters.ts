@@ -5,14 +5,11 @@ import type { FedPlan } from './schema.ts'
 
 /** @throws FedPlanError */
 export function checkClusters(plan: FedPlan, where: string): void {
-  const { clusters, secagg = 'off', privacy = 'off', strategy, transcripts } = plan
+  const { clusters, secagg = 'off', strategy } = plan
   if (clusters === undefined) return
   const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
   if (secagg === 'off') throw wrong('clusters', 'are about secure sums, and "secagg" is off')
   if (strategy.name === 'bucketed') throw wrong('clusters', 'do not go with "bucketed", which deals sites into buckets')
-  if (privacy !== 'off')
-    throw wrong('privacy', 'does not go with "clusters": noise of a cluster that is left out is not accounted for')
-  if (transcripts !== undefined) throw wrong('transcripts', 'are not kept of sums of clusters')
   const names = clusters.map(({ name }) => name)
   const sites = clusters.flatMap((one) => one.sites)
   for (const [what, list] of [
@@ -24,17 +21,22 @@ export function checkClusters(plan: FedPlan, where: string): void {
   }
 }
 
+/** Members of each cluster, in the plan's order; undefined: it has none. @param joined sites by name */
+export function clusterSizes({ clusters }: Pick<FedPlan, 'clusters'>, joined: readonly string[]): number[] | undefined {
+  return clusters?.map(({ sites }) => joined.filter((site) => sites.includes(site)).length)
+}
+
 /** @param sites by name, of those who joined. @throws FedPlanError: one is in no cluster, or a cluster has too few */
 export function checkClusterSites({ name: plan, clusters, minimum }: FedPlan, sites: readonly string[]): void {
-  if (clusters === undefined) return
+  const sizes = clusterSizes({ clusters }, sites)
+  if (clusters === undefined || sizes === undefined) return
   const wrong = (why: string): FedPlanError => new FedPlanError(plan, 'clusters', why)
   const stray = sites.find((site) => !clusters.some((one) => one.sites.includes(site)))
   if (stray !== undefined) throw wrong(`do not have the site "${stray}", which has joined`)
-  for (const { name, sites: own } of clusters) {
-    const here = sites.filter((site) => own.includes(site)).length
-    if (here < 3) throw wrong(`have "${name}", of which ${here} sites have joined, and a secure sum takes 3`)
-  }
-  const least = leastOfClusters(clusters.map((one) => sites.filter((site) => one.sites.includes(site)).length))
+  for (const [at, here] of sizes.entries())
+    if (here < 3)
+      throw wrong(`have "${clusters[at]!.name}", of which ${here} sites have joined, and a secure sum takes 3`)
+  const least = leastOfClusters(sizes)
   if (minimum?.sites !== undefined && minimum.sites > least) {
     throw new FedPlanError(
       plan,

@@ -27,6 +27,41 @@ export function roundOf(plan: FedPlan, done: number): number {
   return Math.floor(done / (sumsOf(plan) / plan.rounds)) + 1
 }
 
+/** Members whose shares of noise make up what hides a unit. */
+export interface Cohort {
+  /** Of the job. */
+  readonly members: number
+  /** Of them in whatever anybody can open, at least. */
+  readonly sure: number
+}
+
+/**
+ * @param sizes members of each cluster who have joined; those that the plan names, while that is not known
+ */
+export function cohortOf(
+  plan: FedPlan,
+  members: number,
+  sizes: readonly number[] | undefined = plan.clusters?.map(({ sites }) => sites.length),
+): Cohort {
+  const flat = thresholdOf(members)
+  if (sizes === undefined || sizes.length === 0) return { members, sure: flat }
+  // Two who collude may be whoever aggregates and a delegate: they see the sum of its cluster, and the noise in it has to do.
+  const isOneSeen = colludersOf(plan) >= 2
+  const sure = isOneSeen ? leastOfGroup(Math.min(...sizes)) : leastOfClusters(sizes)
+  return { members, sure: Math.min(flat, sure) }
+}
+
+function colludersOf({ privacy = 'off' }: FedPlan): number {
+  return privacy === 'off' ? 0 : (privacy.colluders ?? 0)
+}
+
+/** Shares of noise that hide a unit from all who collude. @throws FedPlanError: there are none */
+function sharesOf(plan: FedPlan, { sure }: Cohort): number {
+  const n = sure - colludersOf(plan)
+  if (n < 1) throw new FedPlanError(plan.name, 'privacy.colluders', 'leaves nobody whose noise counts')
+  return n
+}
+
 export interface Noise {
   readonly unit: PrivacySpec['unit']
   readonly q: number
@@ -51,15 +86,15 @@ const SAMPLE_ROOM = 7
  * @param records of all sites
  * @param clip in place of the plan's, where it adapts
  */
-export function noiseOf(plan: FedPlan, members: number, d: number, records: number, clip?: number): Noise | undefined {
+export function noiseOf(plan: FedPlan, cohort: Cohort, d: number, records: number, clip?: number): Noise | undefined {
+  const { members } = cohort
   const { privacy = 'off', secagg = 'off' } = plan
   if (privacy === 'off' || secagg === 'off') return undefined
   const bound = clip ?? privacy.clip
   const q = privacy.sample_rate ?? 1
-  const n = thresholdOf(members) - (privacy.colluders ?? 0)
-  if (n < 1) throw new FedPlanError(plan.name, 'privacy.colluders', 'leaves nobody whose noise counts')
+  const n = sharesOf(plan, cohort)
   const scale = privacy.unit === 'record' ? recordScale(plan, members, q * records, bound) : 1
-  const z = multiplierOf(plan, members, d, scale, bound)
+  const z = multiplierOf(plan, cohort, d, scale, bound)
   const adaptive = privacy.unit === 'site' ? privacy.adaptive : undefined
   const whole = adaptive === undefined ? { clip: bound, bitScale: null } : jointClip(z, bound, countNoise(adaptive))
   const shareSigma = shareSigmaOf(z, whole.clip * scale, secagg.f, n)
@@ -112,11 +147,11 @@ export function boundOf(plan: FedPlan, members: number): number {
 }
 
 /** Noise of the statistics, where the plan bounds them. */
-export function boundedStatistics(plan: FedPlan, members: number): StatisticsNoise | undefined {
+export function boundedStatistics(plan: FedPlan, cohort: Cohort): StatisticsNoise | undefined {
   const { privacy = 'off', secagg = 'off' } = plan
   if (privacy === 'off' || secagg === 'off') return undefined
-  const room = Math.floor(roomOf(plan, members) * 2 ** secagg.f)
-  return statisticsNoise(plan, room, thresholdOf(members) - (privacy.colluders ?? 0))
+  const room = Math.floor(roomOf(plan, cohort.members) * 2 ** secagg.f)
+  return statisticsNoise(plan, room, sharesOf(plan, cohort))
 }
 
 function statisticsEvent({ noise }: StatisticsNoise): LedgerEvent {
@@ -124,8 +159,8 @@ function statisticsEvent({ noise }: StatisticsNoise): LedgerEvent {
 }
 
 /** The same as rounds have it. */
-export function noiseOfStatistics(plan: FedPlan, members: number): Noise | undefined {
-  const statistics = boundedStatistics(plan, members)
+export function noiseOfStatistics(plan: FedPlan, cohort: Cohort): Noise | undefined {
+  const statistics = boundedStatistics(plan, cohort)
   if (statistics === undefined) return undefined
   const { z, noise } = statistics
   const event = statisticsEvent(statistics)
@@ -136,17 +171,17 @@ const known = new Map<string, number>()
 const MOST_KNOWN = 256
 
 /** The plan's, or the least that keeps all its sums within epsilon. @throws FedPlanError when none does */
-function multiplierOf(plan: FedPlan, members: number, d: number, scale: number, clip: number): number {
+function multiplierOf(plan: FedPlan, cohort: Cohort, d: number, scale: number, clip: number): number {
   const privacy = plan.privacy as PrivacySpec
   if (privacy.noise_multiplier !== undefined) return privacy.noise_multiplier
   const secagg = plan.secagg as Exclude<FedPlan['secagg'], 'off' | undefined>
-  const n = thresholdOf(members) - (privacy.colluders ?? 0)
+  const n = sharesOf(plan, cohort)
   // What adapts is relative: the ratio of clip and unit hardly moves z.
   const reference = privacy.adaptive === undefined ? clip : privacy.clip
-  const key = JSON.stringify([privacy, secagg, n, d, scale, reference, sumsOf(plan), members, plan.features])
+  const key = JSON.stringify([privacy, secagg, n, d, scale, reference, sumsOf(plan), cohort.members, plan.features])
   const before = known.get(key)
   if (before !== undefined) return before
-  const statistics = boundedStatistics(plan, members)
+  const statistics = boundedStatistics(plan, cohort)
   const first = statistics === undefined ? [] : [statisticsEvent(statistics)]
   const eventsAt = (z: number): LedgerEvent[] => {
     const shareSigma = shareSigmaOf(z, reference * scale, secagg.f, n)

@@ -6,9 +6,8 @@ import type { FedPlan } from './schema.ts'
 /** Bearing attackers under secure sums takes buckets, and so many of them that attackers are in the minority. */
 export function checkRobust(plan: FedPlan, where: string): void {
   const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
-  const { robust, strategy, secagg = 'off', transcripts } = plan
+  const { robust, strategy, secagg = 'off' } = plan
   if (robust === undefined) return
-  if (transcripts !== undefined) throw wrong('transcripts', 'are not kept of sums of buckets')
   if (strategy.name !== 'bucketed') throw wrong('robust', 'goes with the strategy "bucketed" alone')
   if (secagg === 'off') {
     throw wrong('robust', 'is about secure sums: with "secagg":"off" choose "median", "trimmed", "krum" or "bulyan"')

@@ -75,6 +75,8 @@ function boundClusters<G extends ReadyMember>(
   { job, standing, ready }: Question<G>,
   groups: readonly Group[],
 ): readonly string[] | undefined {
+  // With noise of their own, two sums from one model tell no more than was paid for both.
+  if (job.math.noise(standing.current.state) !== undefined) return undefined
   const delegates = groups.flatMap(({ delegate }) => delegate ?? [])
   const isSet = (peer: string, set: readonly string[]): boolean =>
     set.includes(peer) && set.every((one) => delegates.includes(one))

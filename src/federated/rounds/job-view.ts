@@ -3,6 +3,7 @@ import { AnalysisMath } from '../analysis/math.ts'
 import { JobRefusedError } from '../plan/errors.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
+import { clusterSizes } from '../plan/clusters.ts'
 import { leastOfClusters, leastOfGroup } from '../plan/cohort.ts'
 import { neighboursOf, sharingOf } from '../plan/sharing.ts'
 import type { FedPlan } from '../plan/schema.ts'
@@ -44,7 +45,7 @@ export class JobView<P extends JobPlan = JobPlan> {
     this.plan = init.plan
     this.planHash = init.planHash
     this.members = init.members
-    this.math = mathOf(init.plan, init.members.length, init.id) as MathOf<P>
+    this.math = mathOf(init.plan, init.members, init.id) as MathOf<P>
   }
 
   get peers(): readonly string[] {
@@ -131,10 +132,8 @@ export class JobView<P extends JobPlan = JobPlan> {
   get leastInSum(): number {
     const { bucket } = this.math
     const { clusters } = this
-    if (clusters !== undefined) {
-      const sizes = clusters.map(({ sites }) => this.members.filter(({ site }) => sites.includes(site)).length)
-      return Math.min(this.least, leastOfClusters(sizes))
-    }
+    const sites = this.members.map(({ site }) => site)
+    if (clusters !== undefined) return Math.min(this.least, leastOfClusters(clusterSizes({ clusters }, sites)!))
     if (this.gossip !== undefined)
       return Math.min(this.least, Math.max(leastOfGroup(this.gossip.group), minimumOf(this.plan).sites))
     return bucket === undefined ? this.least : Math.min(this.least, leastOfGroup(bucket))
@@ -203,6 +202,8 @@ export class JobView<P extends JobPlan = JobPlan> {
   }
 }
 
-function mathOf(plan: JobPlan, members: number, job: string): RoundMath | AnalysisMath {
-  return isAnalysis(plan) ? new AnalysisMath(plan, members) : new RoundMath(plan, members, job)
+function mathOf(plan: JobPlan, members: readonly JobMember[], job: string): RoundMath | AnalysisMath {
+  if (isAnalysis(plan)) return new AnalysisMath(plan, members.length)
+  const sites = members.map(({ site }) => site)
+  return new RoundMath(plan, members.length, job, clusterSizes(plan, sites))
 }

@@ -9,9 +9,9 @@ import type { Compression } from '../compression/types.ts'
 import { ParameterRangeError } from '../errors.ts'
 import { rangesOf } from '../plan/bounded-statistics.ts'
 import type { ColumnRange } from '../plan/bounded-statistics.ts'
-import { boundedStatistics, boundOf, noiseOf, noiseOfStatistics, sumsOf } from '../plan/cohort.ts'
+import { boundedStatistics, boundOf, cohortOf, noiseOf, noiseOfStatistics, sumsOf } from '../plan/cohort.ts'
 import { thresholdOf } from '../plan/threshold.ts'
-import type { Noise } from '../plan/cohort.ts'
+import type { Cohort, Noise } from '../plan/cohort.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
 import { minimumOf } from '../plan/train-plan.ts'
@@ -34,11 +34,16 @@ export class RoundMath implements SumMath {
   /** Undefined: updates are sent whole. */
   readonly compression: Compression | undefined
   readonly #strategy: Strategy
+  readonly #cohort: Cohort
 
-  /** @param job its id, for what members draw from it */
-  constructor(plan: FedPlan, members: number, job?: string) {
+  /**
+   * @param job its id, for what members draw from it
+   * @param sizes members of each cluster, where the plan has some
+   */
+  constructor(plan: FedPlan, members: number, job?: string, sizes?: readonly number[]) {
     this.plan = plan
     this.members = members
+    this.#cohort = cohortOf(plan, members, sizes)
     this.compression = compressionOf(plan, job)
     this.#strategy = createStrategy(plan.strategy.name, strategyParameters(plan))
     this.columns = (plan.features ?? []).flatMap((feature) => {
@@ -102,7 +107,7 @@ export class RoundMath implements SumMath {
   /** Ranges and noise of the statistics; undefined: they leave exactly. */
   get bounded(): { readonly ranges: readonly ColumnRange[]; readonly scale: number; sd: number } | undefined {
     const ranges = rangesOf(this.plan)
-    const found = boundedStatistics(this.plan, this.members)
+    const found = boundedStatistics(this.plan, this.#cohort)
     if (ranges === undefined || found === undefined) return undefined
     const { scale, noise } = found
     // In counts, of as many shares as there are surely.
@@ -111,9 +116,9 @@ export class RoundMath implements SumMath {
 
   /** Of a round that starts from this state; nothing where the plan has no privacy, nor for statistics that leave exactly. */
   noise(state: FedState): Noise | undefined {
-    if (state.pooled === null) return noiseOfStatistics(this.plan, this.members)
+    if (state.pooled === null) return noiseOfStatistics(this.plan, this.#cohort)
     const { global, pooled, clip } = state
-    return noiseOf(this.plan, this.members, global.length, pooled.records, clip ?? undefined)
+    return noiseOf(this.plan, this.#cohort, global.length, pooled.records, clip ?? undefined)
   }
 
   get bound(): number {

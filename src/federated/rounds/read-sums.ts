@@ -16,8 +16,6 @@ export interface ToldSums {
   readonly members: readonly string[]
   /** Where the round is made of several. */
   readonly buckets?: readonly BucketSum[]
-  /** The one that this member is in, packed. */
-  readonly own: Uint8Array
 }
 
 export interface SignedGroup {
@@ -46,19 +44,14 @@ export function readSums(
     checkPacked(packed, bits, d)
     return decodeSum(unpack(packed, bits, d), layout, { f, c })
   }
-  if (group.name === '') return { sums: read(0), members: released, own: payload }
+  if (group.name === '') return { sums: read(0), members: released }
   checkGroups(job, state, told)
   const place = told.findIndex(({ index }) => index === group.index)
   if (place < 0 || !isSame(told[place]!.members, released)) throw wrong(`${group.name} is not as this member signed it`)
   const members = told.flatMap((one) => one.members)
-  if (group.delegate !== undefined) return { sums: read(0), members, own: payload }
+  if (group.delegate !== undefined) return { sums: read(0), members }
   const buckets = told.map(({ members }, at) => ({ sums: read(at), survivors: members.length }))
-  return {
-    sums: addSums(buckets),
-    members,
-    buckets,
-    own: payload.subarray(place * size, (place + 1) * size),
-  }
+  return { sums: addSums(buckets), members, buckets }
 }
 
 /** @throws JobRefusedError */

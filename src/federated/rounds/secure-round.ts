@@ -97,11 +97,11 @@ export async function secureRound(
     times.silenceMs,
     group.delegate === self.id ? delegateOf(needs, session, peersOf) : undefined,
   )
-  const { sums, members, buckets, own } = readSums(job, state, { group, released }, header, {
+  const { sums, members, buckets } = readSums(job, state, { group, released }, header, {
     result,
     payload,
   })
-  const told = { sid, digest: nodePrimitives.sha256(own) }
+  const told = { sid, digest: nodePrimitives.sha256(payload) }
   // Members of other sums have signed other sets: what all have in common is what they were told.
   const isOne = group.name === ''
   const transcript = toldHash(isOne ? signed : undefined, members, isOne ? [] : (result.groups ?? []), payload)
@@ -119,14 +119,15 @@ function delegateOf(
   const upper = job.upper(state)
   const header = job.header(session, state, hash, upper)
   // The sum of all has to have room, not that of the clusters alone.
-  checkSum({ ...header, t: job.math.t }, job.members.length)
+  checkSum({ ...header, t: job.math.t }, job.members.length, job.noiseSd(state))
+  const isNoised = job.math.noise(state) !== undefined
   let released: readonly string[] = []
   const mayRelease = (delegates: readonly string[]): void => {
     const least = job.leastGroups(state)
     if (delegates.length < least)
       throw new ThresholdError(`${delegates.length} clusters are left, and ${least} are needed`)
     released = peersOf(delegates)
-    checkSet(needs, 'weft fed clusters/1', hash, released)
+    if (!isNoised) checkSet(needs, 'weft fed clusters/1', hash, released)
   }
   const publicKey = job.members.find(({ peer }) => peer === self.id)!.key
   return new Delegate(

@@ -6,7 +6,7 @@ import { writeNpz } from '../../data/index.ts'
 import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { FedPlanError } from '../plan/errors.ts'
 import { readFedData } from '../plan/read-plan.ts'
-import { checkClusterSites } from '../plan/clusters.ts'
+import { checkClusterSites, clusterSizes } from '../plan/clusters.ts'
 import { checkGossipSites } from '../plan/gossip.ts'
 import { checkBears } from '../plan/robust.ts'
 import type { FedPlan } from '../plan/schema.ts'
@@ -149,7 +149,9 @@ async function sitesOf(
     }
     const twice = list.find(({ site }, index) => list.findIndex((other) => other.site === site) !== index)
     if (twice !== undefined) throw new FedPlanError(twice.site, 'site', 'two data files have this name')
-    return new LocalPool(list, new RoundMath(plan, list.length, simulationJob(spec.seed)), spec.seed)
+    const names = list.map(({ site }) => site)
+    const math = new RoundMath(plan, list.length, simulationJob(spec.seed), clusterSizes(plan, names))
+    return new LocalPool(list, math, spec.seed)
   } catch (error) {
     for (const trainer of list) await trainer.close()
     throw error
