@@ -87,10 +87,7 @@ export function weftNoise(init: WeftNoiseInit): (components: NoiseComponents) =>
   }
 }
 
-/**
- * The key of noise is one for the life of this peer, and each handshake shows the same signature of it: made anew each time it was
- * a fifth of what a handshake costs whoever is dialled.
- */
+/** The key of noise is one for the life of this peer, and each handshake shows the same signature of it: it is made once. */
 function signingOnce(key: PrivateKey): PrivateKey {
   const made = new Map<string, ReturnType<PrivateKey['sign']>>()
   const sign: PrivateKey['sign'] = (data, options) => {

@@ -5,11 +5,11 @@ import { publicKeyBytes } from '../../trust/index.ts'
 import { FedPlanError, JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { JobView } from '../rounds/job-view.ts'
+import { decodeSumsTranscript, isOfSums } from '../rounds/sums-transcript.ts'
 import { decodeTranscript } from '../rounds/transcript.ts'
-import type { ReadTranscript } from '../rounds/transcript.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { auditKept, isOfAggregator } from './audit-round.ts'
-import type { AuditedRound, Finding } from './audit-round.ts'
+import type { AuditedRound, Finding, ReadRound } from './audit-round.ts'
 import { auditResults } from './audit-signed.ts'
 import type { AuditedResult, FoundResult } from './audit-signed.ts'
 import { checkOffer, checkStart, formOf } from './documents.ts'
@@ -257,9 +257,10 @@ async function collect(folder: string, depth: number, found: Found, seen: { file
   }
 }
 
-async function transcriptOf(path: string): Promise<ReadTranscript | Error> {
+async function transcriptOf(path: string): Promise<ReadRound | Error> {
   try {
-    return decodeTranscript(await bytesOf(path, MOST_BYTES))
+    const bytes = await bytesOf(path, MOST_BYTES)
+    return isOfSums(bytes) ? decodeSumsTranscript(bytes) : decodeTranscript(bytes)
   } catch (error) {
     return error as Error
   }

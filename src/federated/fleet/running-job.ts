@@ -22,7 +22,6 @@ import { MemberLoop } from '../rounds/member-loop.ts'
 import { MEMBER_TIMES } from '../rounds/member-types.ts'
 import { folderFiles, MemberState } from '../rounds/member-state.ts'
 import type { Pipe } from '../rounds/pipe.ts'
-import { encodeState } from '../rounds/state.ts'
 import { factsOf } from '../rounds/wire.ts'
 import { Site } from '../site/site.ts'
 import type { RoundSite } from '../site/site.ts'
@@ -102,7 +101,7 @@ export class RunningJob {
       weights: () => this.weights(),
       note: (event, facts) => this.#note(event, facts),
     })
-    this.coordinator = new Coordinator({ ...this.#forOthers(), keep: this.#keeper() })
+    this.coordinator = new Coordinator({ ...this.#forOthers(), ...this.transcripts?.keepers(folder.id) })
   }
 
   #forOthers(): CoordinatorNeeds {
@@ -126,14 +125,6 @@ export class RunningJob {
     const running = new RunningJob(needs, folder, view, await MemberState.open(folderFiles(folder.path)))
     if (site.data !== null && view.peers.includes(needs.self.id)) await running.#openSite(site.data)
     return running
-  }
-
-  #keeper(): CoordinatorNeeds['keep'] {
-    const { transcripts, folder } = this
-    const aggregator = this.#needs.self.id
-    if (transcripts === undefined) return undefined
-    return (session, state, kept) =>
-      transcripts.keep({ ...kept, job: folder.id, session, aggregator, before: encodeState(state) })
   }
 
   /** Why this site takes no part any more. */

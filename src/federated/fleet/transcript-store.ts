@@ -5,9 +5,13 @@ import { z } from 'zod'
 import { needFolders, writeFileAtomic } from '../../store/index.ts'
 import { verify } from '../../trust/index.ts'
 import { canonicalJson } from '../../util/index.ts'
+import type { CoordinatorNeeds } from '../rounds/coordinator-types.ts'
 import type { SumReceipt } from '../rounds/member-types.ts'
+import { encodeState } from '../rounds/state.ts'
+import type { FedState } from '../rounds/state.ts'
+import { encodeSumsTranscript } from '../rounds/sums-transcript.ts'
 import { encodeTranscript } from '../rounds/transcript.ts'
-import type { Transcript } from '../rounds/transcript.ts'
+import type { KeptBy } from '../rounds/transcript.ts'
 import { ascii } from '../secagg/bytes.ts'
 import type { Signer } from './documents.ts'
 
@@ -61,9 +65,17 @@ export class TranscriptStore {
     this.#most = most
   }
 
-  async keep(transcript: Transcript): Promise<void> {
-    const bytes = encodeTranscript(transcript, (signed) => this.#self.sign(signed))
-    await this.#write(`round-${numbered(transcript.session)}.transcript`, bytes, TRANSCRIPT_FILE)
+  /** For whoever aggregates. */
+  keepers(job: string): Required<Pick<CoordinatorNeeds, 'keep' | 'keepSums'>> {
+    const aggregator = this.#self.id
+    const sign = (signed: Uint8Array): Uint8Array => this.#self.sign(signed)
+    const by = (session: number, state: FedState): KeptBy => ({ job, session, aggregator, before: encodeState(state) })
+    const write = (session: number, bytes: Uint8Array): Promise<void> =>
+      this.#write(`round-${numbered(session)}.transcript`, bytes, TRANSCRIPT_FILE)
+    return {
+      keep: (session, state, kept) => write(session, encodeTranscript({ ...kept, ...by(session, state) }, sign)),
+      keepSums: (session, state, kept) => write(session, encodeSumsTranscript(by(session, state), kept, sign)),
+    }
   }
 
   async told(job: string, { session, aggregator, sid, digest, state }: SumReceipt): Promise<void> {

@@ -6,7 +6,7 @@ import type { Contribution } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
 import type { FedState } from './state.ts'
-import type { KeptRound } from './transcript.ts'
+import type { KeptRound, KeptSums } from './transcript.ts'
 import type { Body } from './wire.ts'
 
 export interface CoordinatorTimes {
@@ -35,6 +35,8 @@ export interface CoordinatorNeeds {
   readonly filter?: Filter | undefined
   /** Keeps the messages of a round that was summed here; durable when it resolves. @param before what it began from */
   readonly keep?: ((session: number, before: FedState, kept: KeptRound) => Promise<void>) | undefined
+  /** The same of a round of several sums. */
+  readonly keepSums?: ((session: number, before: FedState, kept: KeptSums) => Promise<void>) | undefined
 }
 
 export interface Guest {

@@ -3,11 +3,12 @@ import { RoundAbortedError } from '../plan/errors.ts'
 import type { ChosenSum } from './choose-members.ts'
 import { collectPlain } from './collect-plain.ts'
 import { Collector, collectSum } from './collector.ts'
-import type { Collected, Dropped, Joined } from './collector.ts'
+import type { Collected, CollectorNeeds, Dropped, Joined } from './collector.ts'
 import type { Complaints } from './complaints.ts'
 import type { CoordinatorNeeds, Guest } from './coordinator-types.ts'
 import { holdersOf } from '../secagg/graph.ts'
-import { keeperOf } from './keep-round.ts'
+import type { RoundHeader } from '../secagg/layout.ts'
+import { keeperOf, sumsKeeperOf } from './keep-round.ts'
 import type { Group } from './job-view.ts'
 import { factsOf, sendRefusal } from './wire.ts'
 
@@ -33,14 +34,27 @@ export async function makeSums(
     await collectPlain(job, session, all, admits)
     return all
   }
-  const one = (sum: ChosenSum<Guest>): Promise<Made> => makeOne(needs, complaints, session, sum)
   const [first] = sums
-  if (first !== undefined && first.group.name === '') {
-    const { collected } = await one(first)
+  if (first?.group.name === '') {
+    const keep = keeperOf(needs, headerOf(needs, session, first.group), first.guests.length)
+    const { collected } = await makeOne(needs, complaints, session, first, keep)
     await collected.tell({ members: collected.members }, collected.sum)
     return all
   }
-  const upper = first?.group.delegate === undefined ? undefined : upperSum(needs, complaints, session, sums)
+  return first === undefined ? all : makeSeveral(needs, complaints, session, sums)
+}
+
+/** Sums of buckets; or of clusters, and one of these. @param sums at least one */
+async function makeSeveral(
+  needs: CoordinatorNeeds,
+  complaints: Complaints,
+  session: number,
+  sums: readonly ChosenSum<Guest>[],
+): Promise<readonly Guest[]> {
+  const [{ group: some }] = sums as [ChosenSum<Guest>]
+  const count = sums.reduce((all, { guests }) => all + guests.length, 0)
+  const keeper = sumsKeeperOf(needs, headerOf(needs, session, some), count)
+  const upper = some.delegate === undefined ? undefined : upperSum(needs, complaints, session, sums, keeper?.upper)
   const sharing = upper === undefined ? undefined : await orRefuse(sums, () => upper.share())
   const isShared = ({ group }: ChosenSum<Guest>): boolean => sharing?.includes(group.delegate!) ?? true
   await refuseAll(
@@ -48,7 +62,7 @@ export async function makeSums(
     new RoundAbortedError(session, 'clusters', 'their delegate is gone'),
   )
   const made = await eachMade(needs, session, sums.filter(isShared), async (sum) => {
-    const each = await one(sum)
+    const each = await makeOne(needs, complaints, session, sum, keeper?.part(sum.group.index))
     upper?.include(sum.group.delegate!, each.collected)
     return each
   })
@@ -61,8 +75,15 @@ export async function makeSums(
     upper === undefined
       ? Buffer.concat(made.map(({ collected }) => collected.sum))
       : (await orRefuse(made, () => upper.unmask())).sum
+  const opened = made.map(({ group }) => group.index)
+  await keeper?.save(opened, sum)
   await Promise.all(made.map(({ collected }) => collected.tell(body, sum)))
   return made.flatMap(({ guests }) => guests)
+}
+
+function headerOf({ job, standing }: CoordinatorNeeds, session: number, group: Group): RoundHeader {
+  const { state, hash } = standing.current
+  return job.header(session, state, hash, group)
 }
 
 /** Those that came out. @throws RoundAbortedError: they are too few */
@@ -114,6 +135,7 @@ function upperSum(
   complaints: Complaints,
   session: number,
   sums: readonly ChosenSum<Guest>[],
+  keep: CollectorNeeds['keep'],
 ): Collector {
   const { clock, job, standing, times, log, filter } = needs
   const { state, hash } = standing.current
@@ -128,7 +150,7 @@ function upperSum(
   const { graph, quorum } = upper
   const members = upper.members.map(({ key }) => key)
   const init = { header: job.header(session, state, hash, upper), members, graph, quorum }
-  return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped }, init, delegates)
+  return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, delegates)
 }
 
 /** @throws what the action throws, such as ThresholdError: too few delegates are left; then all are told to come again */
@@ -149,6 +171,7 @@ async function makeOne(
   complaints: Complaints,
   session: number,
   { group, guests }: ChosenSum<Guest>,
+  keep: CollectorNeeds['keep'],
 ): Promise<Made> {
   const { clock, job, standing, times, log, filter } = needs
   const { state, hash } = standing.current
@@ -166,7 +189,6 @@ async function makeOne(
     joined === undefined ? [] : [peer === group.delegate ? joined : { ...joined, upper: undefined }],
   )
   const dropped = droppedIn(needs, complaints, session, group)
-  const keep = keeperOf(needs, init.header, all.length)
   const collected = await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, all)
   return { group, collected, guests }
 }

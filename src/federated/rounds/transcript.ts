@@ -24,7 +24,23 @@ export interface KeptRound {
   readonly sum: Uint8Array
 }
 
-export interface Transcript extends KeptRound {
+/** A round of several sums: of buckets, or of clusters and then of these. */
+export interface KeptSums {
+  /** By the place of their bucket or cluster, rising. */
+  readonly parts: readonly KeptPart[]
+  /** The sum of clusters. Its vectors are the sums of these, and are left out. */
+  readonly upper?: KeptRound
+  /** What members were told, packed: the sums of buckets, or the one of clusters. */
+  readonly told: Uint8Array
+}
+
+export interface KeptPart {
+  readonly index: number
+  readonly round: KeptRound
+}
+
+/** Of which round something is kept, and by whom. */
+export interface KeptBy {
   readonly job: string
   readonly session: number
   /** PeerId. */
@@ -32,6 +48,8 @@ export interface Transcript extends KeptRound {
   /** The state that the round began from, encoded. */
   readonly before: Uint8Array
 }
+
+export interface Transcript extends KeptRound, KeptBy {}
 
 const MAGIC = 'weft fed transcript/1'
 const MAX_HEAD = 64 << 20

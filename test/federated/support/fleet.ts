@@ -85,6 +85,7 @@ export interface FleetInit {
   readonly cap?: number
   /** Given the messages of each round that a member has summed. */
   readonly keep?: CoordinatorNeeds['keep']
+  readonly keepSums?: CoordinatorNeeds['keepSums']
   readonly times?: typeof TIMES
   readonly changed?: Partial<MemberNeeds>
   /** What takes part in its place. */
@@ -180,6 +181,7 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
       log: note,
       ...(filter === undefined ? {} : { filter }),
       keep: init.keep,
+      keepSums: init.keepSums,
     })
     const site = new Site(
       trainer,
