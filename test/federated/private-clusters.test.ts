@@ -2,7 +2,9 @@
 import { rmSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { checkFedPlan, FIRST_STATE, JobView } from '../../src/federated/index.ts'
-import type { FedState } from '../../src/federated/index.ts'
+import type { FedPlan, FedState } from '../../src/federated/index.ts'
+import { makeJoin, makeOffer, makeStart } from '../../src/federated/fleet/documents.ts'
+import { newIdentity } from '../../src/trust/index.ts'
 import { areOver, createFleet, PATIENT } from './support/fleet.ts'
 import type { Fleet, FleetInit, Member } from './support/fleet.ts'
 import { hospitalRows, plan, temporaryFolder } from './support/hospitals.ts'
@@ -64,6 +66,28 @@ describe('shares of noise that count', () => {
 
   test('are none where all of a cluster collude: such a plan has no noise', () => {
     expect(() => sharesIn(viewOf(planned(clustersOf(3, 3), { colluders: 3 }), 9))).toThrow('nobody whose noise counts')
+  })
+})
+
+describe('a plan whose noise nobody can add', () => {
+  const author = newIdentity()
+  const offered = (value: object): ReturnType<typeof makeOffer> & { plan: FedPlan } => {
+    const checked = checkFedPlan(value, 'plan')
+    return { ...makeOffer(author, checked, '2026-12-01T00:00:00.000Z'), plan: checked }
+  }
+
+  test('is offered to nobody where all of a cluster may collude, nor where no noise keeps within epsilon', () => {
+    expect(() => offered(planned(clustersOf(3, 3), { colluders: 3 }))).toThrow('nobody whose noise counts')
+    const { noise_multiplier: _, ...least } = PRIVACY
+    const value = planned(undefined)
+    expect(() => offered({ ...value, rounds: 100_000, privacy: { ...least, epsilon: 1e-9 } })).toThrow('no noise keeps')
+  })
+
+  test('is not started by as few as may collude', () => {
+    const offer = offered(planned(undefined, { colluders: 3 }))
+    const joins = [0, 1, 2, 3, 4].map((at) => makeJoin(newIdentity(), offer, `site-${at}`))
+    expect(() => makeStart(author, offer, joins.slice(0, 3))).toThrow('nobody whose noise counts')
+    makeStart(author, offer, joins)
   })
 })
 

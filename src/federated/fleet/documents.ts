@@ -7,11 +7,12 @@ import { JobRefusedError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
-import { checkClusterSites } from '../plan/clusters.ts'
+import { checkClusterSites, clusterSizes } from '../plan/clusters.ts'
+import { checkNoise, cohortOf } from '../plan/cohort.ts'
 import { checkBears, checkBuckets } from '../plan/robust.ts'
 import { checkCohort } from '../plan/buffer.ts'
 import { checkGossipSites } from '../plan/gossip.ts'
-import { checkMembers } from '../plan/sharing.ts'
+import { checkMembers, MOST_MEMBERS } from '../plan/sharing.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
@@ -83,8 +84,14 @@ export function makeOffer(signer: Signer, plan: JobPlan, created: string): Offer
 
 /** Whether sites can carry a plan out over a mesh, whoever says so. @throws FedPlanError */
 function checkRuns(plan: JobPlan): void {
-  if (isAnalysis(plan)) AnalysisMath.check(plan, Math.max(3, minimumOf(plan).sites))
-  else checkBuckets(plan)
+  if (isAnalysis(plan)) {
+    AnalysisMath.check(plan, Math.max(3, minimumOf(plan).sites))
+    return
+  }
+  checkBuckets(plan)
+  const named = plan.clusters?.reduce((sum, { sites }) => sum + sites.length, 0)
+  // The more there are the more noise counts: what so many cannot hide is known at the start.
+  checkNoise(plan, cohortOf(plan, named ?? MOST_MEMBERS))
 }
 
 /** The same of those who have joined. @throws FedPlanError */
@@ -97,10 +104,9 @@ function checkSites(plan: JobPlan, members: readonly Join[]): void {
   checkBears(plan, members.length)
   checkCohort(plan, members.length)
   checkGossipSites(plan, members.length)
-  checkClusterSites(
-    plan,
-    members.map(({ site }) => site),
-  )
+  const sites = members.map(({ site }) => site)
+  checkClusterSites(plan, sites)
+  checkNoise(plan, cohortOf(plan, members.length, clusterSizes(plan, sites)))
 }
 
 /** Canonical JSON; undefined: it is deeper than can be walked, or has a number that there is not. */

@@ -167,6 +167,12 @@ export function noiseOfStatistics(plan: FedPlan, cohort: Cohort): Noise | undefi
   return { unit: 'record', q: 1, z, clip: noise.clip, scale: 1, shareSigma: noise.shareSigma, event, bitScale: null }
 }
 
+/** Whether any noise keeps what a plan promises, as far as that can be said without a site's data. @throws FedPlanError */
+export function checkNoise(plan: FedPlan, cohort: Cohort): void {
+  noiseOf(plan, cohort, 1, 1)
+  noiseOfStatistics(plan, cohort)
+}
+
 const known = new Map<string, number>()
 const MOST_KNOWN = 256
 

@@ -18,7 +18,7 @@ export interface Sharing {
 /** Up to so many a graph of all is cheap, and needs no chance. */
 export const MOST_COMPLETE = 64
 /** Places in the messages of a round. */
-const MOST_MEMBERS = 4096
+export const MOST_MEMBERS = 4096
 
 /**
  * For a tenth of colluders and a tenth that is gone (reference/federated.md 4.4). With fewer members than a row says its chances are better: a
