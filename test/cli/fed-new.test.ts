@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
@@ -41,4 +41,27 @@ test('weft fed new --images writes a plan over images like those in a folder, wh
   expect(JSON.parse(checked.stdout)).toMatchObject({ sites: [{ site: 'scans', records: 72, test: 18 }] })
   expect((await call(['fed', 'new', '--images', folder, '--analysis', '-o', join(folder, 'no.json')])).status).toBe(2)
   expect((await call(['fed', 'new', '--images', join(folder, 'scans', LABELS[0]!), '-o', path])).status).toBe(2)
+})
+
+test('weft fed check says unit, epsilon, delta, q, z and T together, whose noise that is, and refuses what nobody can hide', async () => {
+  const path = join(folder, 'private.json')
+  await call(['fed', 'new', '-o', path])
+  const privacy = { unit: 'record', epsilon: 8, delta: 1e-5, clip: 1, sample_rate: 0.2 }
+  const clusters = ['north', 'south', 'west'].map((name) => ({ name, sites: [0, 1, 2].map((at) => `${name}-${at}`) }))
+  const made = JSON.parse(readFileSync(path, 'utf8')) as object
+  const checked = (changes: object): ReturnType<typeof call> => {
+    const plan = { ...made, local: { steps: 1, batch: 'full', lr: 0.5 }, clusters, ...changes }
+    writeFileSync(path, JSON.stringify(plan))
+    return call(['fed', 'check', path])
+  }
+  const said = await checked({ privacy })
+  expect(said.status).toBe(0)
+  expect(said.stderr).toMatch(
+    /one record: epsilon 8 at delta 0\.00001 .* q 0\.2, z 0\.\d+ and T 20; with 9 sites the noise of 9/,
+  )
+  expect(said.stderr).toMatch(/hidden in the sum of all 3/)
+  const few = await checked({ privacy: { ...privacy, colluders: 3 } })
+  expect([few.status, few.stderr.includes('leaves nobody whose noise counts')]).toEqual([2, true])
+  const three = await checked({ privacy: { ...privacy, colluders: 3 }, clusters: undefined })
+  expect([three.status, three.stderr.includes('takes more than 3 sites')]).toEqual([0, true])
 })

@@ -18,7 +18,10 @@ const clustersOf = (count: number, size: number): object[] =>
     sites: Array.from({ length: size }, (__, place) => `site-${size * at + place}`),
   }))
 
-const planned = (clusters: object[] | undefined, privacy: object = {}): object =>
+/** Of the sites after two clusters of three. */
+const FOUR = { name: 'four', sites: [6, 7, 8, 9].map((at) => `site-${at}`) }
+
+const planned = (clusters: readonly object[] | undefined, privacy: object = {}): object =>
   plan({
     model: { kind: 'linear' },
     rounds: 1,
@@ -48,6 +51,7 @@ describe('shares of noise that count', () => {
     ['one sum of all, of 12', undefined, 12, {}, 9],
     ['three clusters of four: three of each', clustersOf(3, 4), 12, {}, 9],
     ['four clusters of three: a whole one may be left out', clustersOf(4, 3), 12, {}, 9],
+    ['two of three and one of four: three of each', [...clustersOf(2, 3), FOUR], 10, {}, 9],
     ['five of five: four of four clusters', clustersOf(5, 5), 25, {}, 16],
     ['with one who colludes, one less', clustersOf(5, 5), 25, { colluders: 1 }, 15],
     ['two who do may open the sum of a cluster', clustersOf(5, 5), 25, { colluders: 2 }, 2],

@@ -8,11 +8,11 @@ import { planHash } from '../plan-hash.ts'
 import { checkJobPlan, isAnalysis } from '../plan/job-plan.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { checkClusterSites, clusterSizes } from '../plan/clusters.ts'
-import { checkNoise, cohortOf } from '../plan/cohort.ts'
+import { checkNoise, checkPrivacy, cohortOf } from '../plan/cohort.ts'
 import { checkBears, checkBuckets } from '../plan/robust.ts'
 import { checkCohort } from '../plan/buffer.ts'
 import { checkGossipSites } from '../plan/gossip.ts'
-import { checkMembers, MOST_MEMBERS } from '../plan/sharing.ts'
+import { checkMembers } from '../plan/sharing.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
@@ -89,9 +89,7 @@ function checkRuns(plan: JobPlan): void {
     return
   }
   checkBuckets(plan)
-  const named = plan.clusters?.reduce((sum, { sites }) => sum + sites.length, 0)
-  // The more there are the more noise counts: what so many cannot hide is known at the start.
-  checkNoise(plan, cohortOf(plan, named ?? MOST_MEMBERS))
+  checkPrivacy(plan)
 }
 
 /** The same of those who have joined. @throws FedPlanError */

@@ -8,6 +8,7 @@ import { leastByBoth, leastMultiplier } from '../privacy/least-multiplier.ts'
 import type { LedgerEvent } from '../privacy/ledger-entries.ts'
 import { statisticsNoise } from './bounded-statistics.ts'
 import type { StatisticsNoise } from './bounded-statistics.ts'
+import { MOST_MEMBERS } from './sharing.ts'
 import { thresholdOf } from './threshold.ts'
 import { leastMembers } from '../secagg/roster.ts'
 import { FedPlanError } from './errors.ts'
@@ -43,12 +44,10 @@ export function cohortOf(
   members: number,
   sizes: readonly number[] | undefined = plan.clusters?.map(({ sites }) => sites.length),
 ): Cohort {
-  const flat = thresholdOf(members)
-  if (sizes === undefined || sizes.length === 0) return { members, sure: flat }
+  if (sizes === undefined || sizes.length === 0) return { members, sure: thresholdOf(members) }
   // Two who collude may be whoever aggregates and a delegate: they see the sum of its cluster, and the noise in it has to do.
   const isOneSeen = colludersOf(plan) >= 2
-  const sure = isOneSeen ? leastOfGroup(Math.min(...sizes)) : leastOfClusters(sizes)
-  return { members, sure: Math.min(flat, sure) }
+  return { members, sure: isOneSeen ? leastOfGroup(Math.min(...sizes)) : leastOfClusters(sizes) }
 }
 
 function colludersOf({ privacy = 'off' }: FedPlan): number {
@@ -171,6 +170,12 @@ export function noiseOfStatistics(plan: FedPlan, cohort: Cohort): Noise | undefi
 export function checkNoise(plan: FedPlan, cohort: Cohort): void {
   noiseOf(plan, cohort, 1, 1)
   noiseOfStatistics(plan, cohort)
+}
+
+/** The same of a plan that nobody has joined: the more sites there are the more noise counts. @throws FedPlanError */
+export function checkPrivacy(plan: FedPlan): void {
+  const named = plan.clusters?.reduce((sum, { sites }) => sum + sites.length, 0)
+  checkNoise(plan, cohortOf(plan, named ?? MOST_MEMBERS))
 }
 
 const known = new Map<string, number>()

@@ -2,7 +2,16 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkData, checkOutside, planHash, extentOf, readJobPlan, thresholdOf } from '../../../federated/index.ts'
+import {
+  checkData,
+  checkOutside,
+  checkPrivacy,
+  extentOf,
+  isAnalysis,
+  planHash,
+  readJobPlan,
+  thresholdOf,
+} from '../../../federated/index.ts'
 import { createOrtEngine } from '../../../onnx/index.ts'
 import type { Command } from '../../context.ts'
 import { UsageError } from '../../errors.ts'
@@ -15,6 +24,7 @@ export const checkCommand: Command = async (context) => {
   const path = flags.argument(1)
   if (path === undefined) throw new UsageError('weft fed check needs PLAN', 'usage: weft fed check PLAN --data FILE')
   const plan = await readJobPlan(path)
+  if (!isAnalysis(plan)) checkPrivacy(plan)
   const { rounds, sumsOfEach } = extentOf(plan)
   const sums = rounds * sumsOfEach
   if (flags.text('trainer') !== undefined) checkOutside(plan)
@@ -34,7 +44,9 @@ export const checkCommand: Command = async (context) => {
     return
   }
   out.line(`plan ${printable(plan.name)}  ${hash}`)
-  out.line(`${sums} sums; with ${least} sites, ${thresholdOf(least)} have to stay to the end of each`)
+  const isOfClusters = !isAnalysis(plan) && plan.clusters !== undefined
+  const stay = isOfClusters ? '' : `; with ${least} sites, ${thresholdOf(least)} have to stay to the end of each`
+  out.line(`${sums} sums${stay}`)
   if (sites.length > 0) {
     const heads = [
       { head: 'SITE' },

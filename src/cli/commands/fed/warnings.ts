@@ -2,14 +2,17 @@
 import {
   analysisWarnings,
   bearableAttackers,
+  cohortOf,
   isAnalysis,
   leastOfGroup,
   leavesExactStatistics,
   membersToBear,
   mostWithVotes,
+  noiseOf,
   shared,
+  sumsOf,
 } from '../../../federated/index.ts'
-import type { CheckedData, FedPlan, JobPlan } from '../../../federated/index.ts'
+import type { CheckedData, FedPlan, JobPlan, PrivacySpec } from '../../../federated/index.ts'
 
 export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string[] {
   if (isAnalysis(plan)) return analysisWarnings(plan)
@@ -27,15 +30,49 @@ export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string
           'each number has a "range"',
       )
     }
-    said.push(
-      `privacy is of one ${privacy.unit}: epsilon ${privacy.epsilon} at delta ${privacy.delta} for all rounds together`,
-    )
+    said.push(...privacyWords(plan, privacy, sitesOf(plan, sites.length)))
   }
   if (strategy.name === 'bucketed') said.push(...bucketWords(plan, Math.max(minimum?.sites ?? 3, sites.length)))
+  if (plan.clusters !== undefined) said.push(...clusterWords(plan, plan.clusters))
   if (plan.gossip !== undefined) said.push(...gossipWords(plan.gossip.group))
   if (plan.buffer !== undefined) said.push(bufferWords(plan.buffer.cohort))
   for (const { site, test } of sites) if (test === 0) said.push(`site ${site} has no rows for testing`)
   return said
+}
+
+/** Sites that there are at least: those that a plan names, asks for, or whose data is here. */
+function sitesOf({ clusters, minimum }: FedPlan, here: number): number {
+  const named = clusters?.reduce((sum, { sites }) => sum + sites.length, 0)
+  return named ?? Math.max(minimum?.sites ?? 3, here)
+}
+
+/** Of so small a model rounding moves the noise in its fifth digit. */
+const SOME_COORDINATES = 1000
+const SOME_RECORDS = 1000
+
+/** Unit, epsilon, delta, q, z and T together. */
+function privacyWords(plan: FedPlan, privacy: PrivacySpec, sites: number): string[] {
+  const { unit, epsilon, delta, colluders = 0 } = privacy
+  const cohort = cohortOf(plan, sites)
+  if (cohort.sure <= colluders) {
+    return [`privacy takes more than ${sites} sites: with them nobody's noise counts where ${colluders} collude`]
+  }
+  const { q, z } = noiseOf(plan, cohort, SOME_COORDINATES, SOME_RECORDS)!
+  return [
+    `privacy is of one ${unit}: epsilon ${epsilon} at delta ${delta} for all rounds together, with q ${q}, z ${z.toPrecision(3)} and T ${sumsOf(plan)}; ` +
+      `with ${sites} sites the noise of ${cohort.sure - colluders} makes up z, and that of the others is on top`,
+  ]
+}
+
+/** Whom a sum of clusters hides, from whom, and with how many of them there is one. */
+function clusterWords(plan: FedPlan, clusters: NonNullable<FedPlan['clusters']>): string[] {
+  const { sure } = cohortOf({ ...plan, privacy: 'off' }, sitesOf(plan, 0))
+  return [
+    `clusters: each is summed by itself and hidden in the sum of all ${clusters.length}. One delegate of a cluster, another each time, and whoever aggregates ` +
+      'know the sum of its cluster if they work together, and of no single site',
+    `a cluster is left out where fewer than two thirds of its sites stay, or its delegate does not; a round takes ${leastOfGroup(clusters.length)} ` +
+      `of ${clusters.length} clusters, and ${sure} sites at least`,
+  ]
 }
 
 /** Among whom a model is hidden, and what there is in place of a common one. */
