@@ -5,6 +5,8 @@ export interface ApiLimits {
   readonly bodyBytes: number
   /** Bytes of a request for embeddings: a thousand texts of some KB, which clients send at once. */
   readonly embeddingBytes: number
+  /** Bytes of a request with a plan of a federation, which may name tens of thousands of columns. */
+  readonly planBytes: number
   /** Bytes of a file of requests for a batch: fifty thousand of some hundred bytes, in memory while they are read. */
   readonly batchBytes: number
   /** Bytes that are read on, and thrown away, of a body that was refused: clients send first and read then. */
@@ -61,6 +63,7 @@ export interface ApiLimits {
 export const DEFAULT_LIMITS: ApiLimits = {
   bodyBytes: 1 << 20,
   embeddingBytes: 4 << 20,
+  planBytes: 5 << 20,
   batchBytes: 32 << 20,
   discardedBytes: 256 << 20,
   discardSilenceMs: 1_000,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { needFile } from './need-file.ts'
 import { DataChangedError, TableUnreadableError } from './table/errors.ts'
 
 export interface Fingerprint {
@@ -35,6 +36,7 @@ export async function fingerprints(paths: readonly string[], signal?: AbortSigna
 export async function fileDigest(paths: readonly string[], signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256')
   for (const path of paths) {
+    await needFile(path)
     try {
       for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
         signal?.throwIfAborted()

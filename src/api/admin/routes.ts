@@ -110,8 +110,8 @@ function addInfer(app: FastifyInstance, parts: ServerParts, local: boolean): voi
 
 /** Plans and data are files of this machine, and an approval is a person's word: for whoever has the socket. */
 function addFederated(app: FastifyInstance, parts: ServerParts, local: boolean): void {
-  const { needs, exchanges } = parts
-  app.post('/api/v1/fed', ADMIN, (request, reply) => {
+  const { needs, exchanges, limits } = parts
+  app.post('/api/v1/fed', { ...ADMIN, bodyLimit: limits.planBytes }, (request, reply) => {
     if (!local) throw new SocketOnlyError()
     const call = check(federatedCallSchema, request.body)
     return exchanges.run(request, reply, ({ signal }) => needs.peer.federated(call, signal), errorLine)

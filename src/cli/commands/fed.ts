@@ -8,7 +8,7 @@ import { auditCommand } from './fed/audit.ts'
 import { checkCommand } from './fed/check.ts'
 import { rolloutCall } from './fed/rollout.ts'
 import { newCommand } from './fed/new.ts'
-import { readPlanFile } from './fed/plan-file.ts'
+import { readJobPlan } from '../../federated/index.ts'
 import { simulateCommand } from './fed/simulate.ts'
 import { show } from './fed/views.ts'
 
@@ -44,7 +44,7 @@ async function callOf({ flags }: CommandContext, action: string): Promise<Federa
   const recorded = optional('record', record === undefined ? undefined : resolve(record))
   switch (action) {
     case 'create':
-      return { op: 'create', plan: await readPlanFile(target) }
+      return { op: 'create', plan: await readJobPlan(target) }
     case 'join': {
       const [data, ...more] = flags.texts('data')
       if (data === undefined || more.length > 0) {

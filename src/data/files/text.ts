@@ -5,6 +5,7 @@ import { shown } from '../../onnx/index.ts'
 import type { Tensor } from '../../onnx/index.ts'
 import { RowPacker } from '../rows/packed-rows.ts'
 import type { Rows } from '../rows/rows.ts'
+import { needFile } from '../need-file.ts'
 import { TableMalformedError, TableUnreadableError } from '../table/errors.ts'
 
 export interface TextRequest {
@@ -45,6 +46,7 @@ export async function readTexts(request: TextRequest, signal?: AbortSignal): Pro
 }
 
 export async function* piecesOf(path: string, field: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  await needFile(path)
   const stream = createReadStream(path, { highWaterMark: 1 << 18 })
   try {
     if (!path.endsWith('.jsonl')) {

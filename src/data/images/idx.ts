@@ -10,6 +10,7 @@ import type { Tensor } from '../../onnx/index.ts'
 import { MOST_UNPACKED } from '../numpy/limits.ts'
 import { collected, sliced } from '../rows/row-source.ts'
 import type { RowSource } from '../rows/row-source.ts'
+import { needFile } from '../need-file.ts'
 import { TableMalformedError, TableUnreadableError } from '../table/errors.ts'
 
 /** By the third byte of the file. */
@@ -92,6 +93,7 @@ async function firstBytes(file: File): Promise<Buffer> {
 
 /** Unpacked, from a place on. */
 async function* bytesFrom({ path, isPacked }: File, from: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  await needFile(path)
   const file = createReadStream(path)
   const stream = isPacked ? file.pipe(createGunzip()) : file
   if (isPacked) file.on('error', (error) => stream.destroy(error))

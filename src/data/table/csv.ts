@@ -6,6 +6,7 @@ import { createReadStream } from 'node:fs'
 import { createGunzip } from 'node:zlib'
 import type { Readable } from 'node:stream'
 import { shown } from '../../onnx/index.ts'
+import { needFile } from '../need-file.ts'
 import { TableMalformedError, TableUnreadableError } from './errors.ts'
 
 export interface CsvOptions {
@@ -39,6 +40,7 @@ export async function* readCsv(
 }
 
 async function* chunksOf(path: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  await needFile(path)
   const file = createReadStream(path, { highWaterMark: 1 << 18 })
   const stream: Readable = path.endsWith('.gz') ? file.pipe(createGunzip()) : file
   if (stream !== file) file.on('error', (error) => stream.destroy(error))

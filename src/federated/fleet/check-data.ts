@@ -14,6 +14,9 @@ import { vectorLayout } from '../rounds/layout.ts'
 import { checkSize, roundBytes } from '../rounds/sizes.ts'
 import { packedBytes } from '../secagg/packing.ts'
 import { sharedShapes } from '../site/parameters.ts'
+import type { ParameterShape } from '../site/parameters.ts'
+import { FedPlanError } from '../plan/errors.ts'
+import type { FedPlan } from '../plan/schema.ts'
 import type { TrainerNeeds } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
 import type { ColumnMoments } from '../site/statistics.ts'
@@ -52,6 +55,7 @@ export async function checkData(
       await trainer.fit({ records: trainer.records, columns: columns.map((column) => ({ ...column, sd: 1 })) })
       const parameters = trainer.initial.length
       checkSize(plan, parameters)
+      checkPersonal(plan, trainer.shapes())
       const shapes = sharedShapes(trainer.shapes(), plan.personal)
       const bytes = roundBytes(plan, shapes, Math.max(3, minimumOf(plan).sites))
       return { site, dataset, records: trainer.records, test: trainer.testRecords, columns, parameters, bytes }
@@ -61,6 +65,17 @@ export async function checkData(
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** What was to stay and has no such name would leave. @throws FedPlanError */
+function checkPersonal({ name, personal = [] }: FedPlan, shapes: readonly ParameterShape[]): void {
+  const wrong = (why: string): FedPlanError => new FedPlanError(name, 'personal', why)
+  const stray = personal.find((part) => !shapes.some((shape) => shape.name.includes(part)))
+  const names = shapes.slice(0, 20).map((shape) => shape.name)
+  if (stray !== undefined)
+    throw wrong(`${JSON.stringify(stray)} is in the name of no parameter; there are ${names.join(', ')}`)
+  if (personal.length > 0 && sharedShapes(shapes, personal).length === 0)
+    throw wrong('leaves no parameter that the sites share')
 }
 
 async function checkRecords(plan: AnalysisPlan, path: string, signal?: AbortSignal): Promise<CheckedData> {

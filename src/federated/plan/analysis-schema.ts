@@ -1,6 +1,6 @@
 /** `weft.fed-analysis/1`: statistics over sites that no site tells alone. docs/federated.md has each field. */
 import { z } from 'zod'
-import { ROUND_FIELDS } from './round-fields.ts'
+import { planName, ROUND_FIELDS } from './round-fields.ts'
 
 const text = z.string().min(1).max(200)
 const number = z.number()
@@ -102,7 +102,7 @@ const privacy = z.strictObject({
 
 export const analysisSchema = z.strictObject({
   schema: z.literal('weft.fed-analysis/1'),
-  name: text,
+  name: planName,
   statistics: z.array(statistic).min(1).max(200),
   /** Records that a site has at most: a site with more is refused. @default 100000 */
   records: z.int().min(1).max(100_000_000).optional(),

@@ -20,6 +20,22 @@ export class FedPlanError extends WeftError {
   }
 }
 
+export class FedFileError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-071',
+    title: 'Plan or data file cannot be opened',
+    meaning:
+      'The file of a plan, or the one that describes the data of a site, is missing, too large, no file, or must not be read.',
+    remedy:
+      'Check its path and its permissions. `weft fed new -o FILE` writes a plan to begin with; docs/federated.md has a data file.',
+    exit: EXIT.notFound,
+    http: 404,
+  }
+  constructor(path: string, cause: Error) {
+    super(FedFileError.info, `${path} cannot be opened`, { why: cause.message, details: { path }, cause })
+  }
+}
+
 export class PlanChangedError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-FED-061',
@@ -142,14 +158,16 @@ export class JobAmbiguousError extends WeftError {
     code: 'WEFT-FED-068',
     title: 'Several jobs of that name',
     meaning:
-      'Peers answered the name of a plan with different jobs. None was joined: joining is saying yes to one plan.',
-    remedy: 'Join by the id that the author of the job tells you, or with `--hash` and the hash of its plan.',
+      'Different jobs have the name, here or at the peers that were asked. Nothing was done: joining is saying yes to one plan.',
+    remedy:
+      'Name it by its id: `weft fed status` lists those of this peer, and the author of a job knows it. `join` also takes `--hash` and the hash of its plan.',
     exit: EXIT.denied,
     http: 409,
   }
   constructor(name: string, jobs: readonly { readonly job: string; readonly plan_hash: string }[]) {
     const each = jobs.slice(0, 10).map(({ job, plan_hash: hash }) => `${job} with plan ${hash}`)
-    super(JobAmbiguousError.info, `peers have different jobs named "${name}": ${each.join('; ')}`, {
+    const listed = each.length < 2 ? '' : `: ${each.join('; ')}`
+    super(JobAmbiguousError.info, `there are different jobs named "${name}"${listed}`, {
       details: { name },
     })
   }
@@ -236,6 +254,7 @@ export class GossipGroupError extends WeftError {
 
 export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   FedPlanError.info,
+  FedFileError.info,
   PlanChangedError.info,
   JobUnknownError.info,
   JobStateError.info,

@@ -1,6 +1,7 @@
 /** Checks a plan of an analysis: what the schema cannot say. */
 import { numberOf } from '../../data/index.ts'
 import { rangeFault } from './bounded-statistics.ts'
+import { checkIdentifiers } from './identifiers.ts'
 import { issueOf } from './issue.ts'
 import { FedPlanError } from './errors.ts'
 import { analysisSchema } from './analysis-schema.ts'
@@ -17,6 +18,7 @@ export function checkAnalysisPlan(value: unknown, where: string): AnalysisPlan {
       throw new FedPlanError(where, `statistics.${index}.${field}`, why)
     }
     checkStatistic(plan, one, wrong)
+    checkIdentifiers(columnsOf(one), `statistics.${index}`, where)
     if (one.kind !== 'drift') continue
     // A site's own distances go by name.
     const name = statisticName(one)
@@ -24,6 +26,13 @@ export function checkAnalysisPlan(value: unknown, where: string): AnalysisPlan {
     drifts.add(name)
   }
   return plan
+}
+
+/** Whose values it is made of; that a column is there, and how many cells are missing, is no value. */
+function columnsOf(spec: StatisticSpec): (string | undefined)[] {
+  const one = spec as { readonly [name: string]: unknown }
+  const inner = ['event', 'target', 'by'].map((name) => one[name] as { readonly column?: string } | undefined)
+  return [one['column'], one['time'], one['score'], ...inner.map((part) => part?.column)] as (string | undefined)[]
 }
 
 /** As results have it. */

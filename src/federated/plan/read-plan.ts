@@ -2,16 +2,17 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { checkPlan } from '../../training/index.ts'
-import { parseJsonText } from '../../util/index.ts'
-import { shared } from './strategy.ts'
+import { parseJsonText, repeatedMember } from '../../util/index.ts'
+import { checkStrategyFields, shared } from './strategy.ts'
 import { rangesOf } from './bounded-statistics.ts'
 import { checkGossip } from './gossip.ts'
-import { FedPlanError } from './errors.ts'
+import { FedFileError, FedPlanError } from './errors.ts'
 import { checkInput, nobodysData } from './input.ts'
+import { checkIdentifiers } from './identifiers.ts'
 import { issueOf } from './issue.ts'
 import { checkLanguage, isLanguage } from './language.ts'
 import { checkModelFile } from './model-file.ts'
-import { checkNeighbours } from './sharing.ts'
+import { checkBits, checkNeighbours } from './sharing.ts'
 import { FED_DATA_FIELDS, fedDataSchema, fedPlanSchema } from './schema.ts'
 import { checkBuffer } from './buffer.ts'
 import { checkClusters } from './clusters.ts'
@@ -60,6 +61,7 @@ export function checkFedPlan(value: unknown, where: string): FedPlan {
 function checkTogether(plan: FedPlan, where: string): void {
   const wrong = (field: string, why: string): FedPlanError => new FedPlanError(where, field, why)
   rangesOf(plan)
+  checkRows(plan, where)
   const { local, strategy, privacy = 'off', secagg = 'off' } = plan
   if (local.steps !== undefined && local.epochs !== undefined) throw wrong('local', 'has both steps and epochs')
   const isPlain = (local.optimizer ?? 'sgd') === 'sgd' && local.momentum === undefined
@@ -67,6 +69,7 @@ function checkTogether(plan: FedPlan, where: string): void {
   if (isCorrected && !isPlain) {
     throw wrong('local.optimizer', 'has to be sgd without momentum where a term is added to the gradient')
   }
+  checkStrategyFields(plan, where)
   const sight = shared(plan, where)
   if (sight === 'each' && secagg !== 'off') {
     throw wrong(
@@ -80,6 +83,7 @@ function checkTogether(plan: FedPlan, where: string): void {
   checkBuffer(plan, where)
   checkGossip(plan, where)
   checkNeighbours(plan, where)
+  checkBits(plan, where)
   if (plan.transcripts !== undefined && secagg === 'off') {
     throw wrong('transcripts', 'needs "secagg": without it every update is seen, and nothing is signed')
   }
@@ -103,13 +107,46 @@ function checkTogether(plan: FedPlan, where: string): void {
   }
 }
 
-/** @throws FedPlanError */
+interface Rows {
+  readonly split?: { readonly every?: number; readonly test?: number }
+  readonly target?: { readonly column?: string }
+  readonly features?: readonly { readonly column?: string }[]
+}
+
+/** What `checkPlan` lets pass, since a run on one machine shows it at once. @throws FedPlanError */
+function checkRows(plan: FedPlan, where: string): void {
+  const { split, target, features = [] } = plan as Rows
+  checkIdentifiers([target?.column, ...features.map(({ column }) => column)], 'features', where)
+  if (split?.every !== undefined && split.test !== undefined && split.test >= split.every)
+    throw new FedPlanError(
+      where,
+      'split.test',
+      `is never the rest of a division by ${split.every}: no row would be for testing`,
+    )
+  if (target?.column !== undefined && features.some(({ column }) => column === target.column))
+    throw new FedPlanError(where, 'features', `have ${JSON.stringify(target.column)}, which is the target`)
+}
+
+/** @throws FedFileError, FedPlanError: no JSON, or a member twice, of which other readers may take the other one */
 export async function readJson(path: string): Promise<unknown> {
+  const text = await readText(path)
   try {
-    const { size } = await stat(path)
-    if (size > MAX_BYTES) throw new Error(`it has ${size} bytes, and ${MAX_BYTES} are the most`)
-    return parseJsonText(await readFile(path, 'utf8'))
+    const value = parseJsonText(text)
+    const twice = repeatedMember(text)
+    if (twice !== undefined) throw new Error(`it has ${JSON.stringify(twice.slice(0, 100))} twice`)
+    return value
   } catch (error) {
-    throw new FedPlanError(path, '', `cannot be read: ${(error as Error).message.slice(0, 200)}`, error)
+    throw new FedPlanError(path, '', `is no JSON: ${(error as Error).message.slice(0, 200)}`, error)
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    const facts = await stat(path)
+    if (!facts.isFile()) throw new Error('it is no file')
+    if (facts.size > MAX_BYTES) throw new Error(`it has ${facts.size} bytes, and ${MAX_BYTES} are the most`)
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw new FedFileError(path, error as Error)
   }
 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { bufferSchema } from './buffer.ts'
 import { gossipSchema } from './gossip.ts'
 import { neighboursSchema } from './neighbours.ts'
-import { ROUND_FIELDS } from './round-fields.ts'
+import { planName, ROUND_FIELDS } from './round-fields.ts'
 import { compressionSchema } from './compression.ts'
 import { fedAdapterSchema } from './language.ts'
 import { inputSchema } from './input.ts'
@@ -32,7 +32,7 @@ const privacy = z.strictObject({
   /** Norm to which a record's gradient, or a site's update, is clipped. */
   clip: positive,
   /** Chance of a record to be in a step; of a site, 1: secure sums tell who takes part. @default 1 */
-  sample_rate: share.optional(),
+  sample_rate: share.gt(0).optional(),
   /** In place of the least that keeps all rounds within epsilon. */
   noise_multiplier: positive.optional(),
   /**
@@ -64,7 +64,7 @@ const local = z.strictObject({
 
 export const fedPlanSchema = z.strictObject({
   schema: z.literal('weft.fed-plan/1'),
-  name: text,
+  name: planName,
   task: z.enum(['binary', 'multiclass', 'regression', 'survival', 'autoencoder', 'language']),
   target: z.unknown().optional(),
   classes: z.int().min(2).optional(),

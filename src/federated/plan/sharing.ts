@@ -1,10 +1,12 @@
 /** Who holds whose shares in a secure sum, how many restore a secret, and how many have to sign: all of it follows from plan and members. */
 import { COMPLETE } from '../secagg/graph.ts'
 import type { GraphChoice } from '../secagg/graph.ts'
+import { noiseRoom } from '../secagg/encoding.ts'
 import { FedPlanError } from './errors.ts'
 import type { JobPlan } from './job-plan.ts'
 import type { FedPlan } from './schema.ts'
 import type { Neighbours } from './neighbours.ts'
+import { MOST_SITES } from './round-fields.ts'
 import { thresholdOf } from './threshold.ts'
 
 export interface Sharing {
@@ -17,8 +19,7 @@ export interface Sharing {
 
 /** Up to so many a graph of all is cheap, and needs no chance. */
 export const MOST_COMPLETE = 64
-/** Places in the messages of a round. */
-export const MOST_MEMBERS = 4096
+export const MOST_MEMBERS = MOST_SITES
 
 /**
  * For a tenth of colluders and a tenth that is gone (reference/federated.md 4.4). With fewer members than a row says its chances are better: a
@@ -65,8 +66,21 @@ export function checkNeighbours(plan: FedPlan, where: string): void {
   }
 }
 
-/** @throws FedPlanError: messages have no places for so many */
-export function checkMembers({ name }: Pick<JobPlan, 'name'>, members: number): void {
-  if (members <= MOST_MEMBERS) return
-  throw new FedPlanError(name, 'minimum.sites', `cannot be ${members}: a job has ${MOST_MEMBERS} members at most`)
+/** @throws FedPlanError: messages have no places for so many, or the sum of so many does not fit its bits */
+export function checkMembers(plan: JobPlan, members: number): void {
+  if (members > MOST_MEMBERS) {
+    const why = `cannot be ${members}: a job has ${MOST_MEMBERS} members at most`
+    throw new FedPlanError(plan.name, 'minimum.sites', why)
+  }
+  // Groups, buckets and clusters are of fewer; analyses and noise are looked at by themselves.
+  if (plan.schema === 'weft.fed-plan/1' && plan.strategy.name !== 'bucketed' && !plan.clusters && !plan.gossip)
+    checkBits(plan, plan.name, members)
+}
+
+/** @param members of the smallest sum. @throws FedPlanError: not even that one fits */
+export function checkBits({ secagg = 'off' }: FedPlan, where: string, members = 3): void {
+  if (secagg === 'off' || noiseRoom(members, secagg) >= 0) return
+  const { bits, f, c } = secagg
+  const why = `${bits} do not hold the sum of ${members} sites with "f" ${f} and "c" ${c}: raise it, or lower "f" or "c"`
+  throw new FedPlanError(where, 'secagg.bits', why)
 }

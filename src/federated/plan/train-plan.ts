@@ -2,6 +2,7 @@
 import type { TrainPlan } from '../../training/index.ts'
 import { baseOf, isLanguage, languageParts } from './language.ts'
 import { onnxOf } from './model-file.ts'
+import { deadlineOf } from './round-fields.ts'
 import type { FedData, FedPlan } from './schema.ts'
 
 /**
@@ -83,14 +84,7 @@ export function dataSpecOf(plan: FedPlan, data: Partial<FedData>): object {
   }
 }
 
-const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
-const DEFAULT_DEADLINE_MS = 600_000
-
-/** Milliseconds. */
-export function deadlineOf({ deadline }: Pick<FedPlan, 'deadline'>): number {
-  const match = /^(\d+)(ms|s|m|h)$/.exec(deadline ?? '')
-  return match === null ? DEFAULT_DEADLINE_MS : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]
-}
+const UNITS = { s: 1000, m: 60_000, h: 3_600_000 } as const
 
 /** Deadlines of the plan after which a result that nobody knows is given up: 12 hours at 10 minutes. */
 const LOST_DEADLINES = 72
