@@ -50,7 +50,9 @@ export function fullHelp(paint: Paint): string[] {
   ]
 }
 
-export function commandHelp(spec: CommandSpec, paint: Paint): string[] {
+/** @param word the first argument: options and examples of others are left out */
+export function commandHelp(of: CommandSpec, paint: Paint, word?: string): string[] {
+  const spec = narrowed(of, word)
   const lines = [...wrap(`${spec.summary[0]?.toUpperCase() ?? ''}${spec.summary.slice(1)}.`), '']
   lines.push(...wrap(`usage: ${usage(spec)}${spec.options.length > 0 ? ' [OPTIONS]' : ''}`, COLUMNS))
   for (const one of spec.arguments.filter(isLongList))
@@ -62,6 +64,13 @@ export function commandHelp(spec: CommandSpec, paint: Paint): string[] {
     lines.push('', paint('bold', 'Examples'), ...spec.examples.map((example) => `  ${example}`))
   }
   return lines
+}
+
+function narrowed(spec: CommandSpec, word: string | undefined): CommandSpec {
+  if (word === undefined || !(spec.arguments[0]?.choices ?? []).includes(word)) return spec
+  const examples = spec.examples?.filter((example) => example.startsWith(`weft ${spec.verb} ${word}`)) ?? []
+  const options = spec.options.filter(({ only }) => only?.includes(word) !== false)
+  return { ...spec, options, ...(examples.length > 0 ? { examples } : {}) }
 }
 
 /** The same as data, for tools that generate documentation. */

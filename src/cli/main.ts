@@ -98,7 +98,7 @@ function report(error: unknown, out: Output): number {
 async function showHelp(io: CliIo, out: Output, line: ParsedLine, home: string): Promise<void> {
   const help = await import('./help.ts')
   if (out.structured) out.document(help.helpDocument(line.command?.spec))
-  else if (line.command !== null) out.lines(help.commandHelp(line.command.spec, out.paint))
+  else if (line.command !== null) out.lines(help.commandHelp(line.command.spec, out.paint, line.command.positional[0]))
   else if (line.help) out.lines(help.fullHelp(out.paint))
   else out.lines([...help.shortHelp(out.paint), '', await help.stateLine(io, home, out.paint)])
 }

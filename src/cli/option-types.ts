@@ -34,6 +34,8 @@ export interface OptionSpec {
   /** Absent: a switch. */
   readonly value?: ValueSpec
   readonly repeat?: boolean
+  /** Words of the first argument that it goes with; with others it would be passed over. @default all */
+  readonly only?: readonly string[]
   readonly help: string
 }
 

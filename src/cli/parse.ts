@@ -55,7 +55,10 @@ export function parseCommandLine(argv: readonly string[]): ParsedLine {
     if (values.get('version') === true) spec = commandFor('version')
     else return { command: null, help, values }
   }
-  if (!help) checkArguments(spec, positional)
+  if (!help) {
+    checkArguments(spec, positional)
+    checkOptions(spec, positional[0], values)
+  }
   return { command: { spec, positional, values }, help, values }
 }
 
@@ -150,6 +153,18 @@ function checkArguments(spec: CommandSpec, positional: readonly string[]): void 
     } else if (argument.choices !== undefined) {
       parseValue(argument.label, value, { label: argument.label, kind: 'text', choices: argument.choices })
     }
+  }
+}
+
+/** An option that does nothing here was meant to do something. @throws UsageError */
+function checkOptions(spec: CommandSpec, word: string | undefined, values: ReadonlyMap<string, OptionValue>): void {
+  for (const { name, only } of spec.options) {
+    if (only === undefined || !values.has(name) || (word !== undefined && only.includes(word))) continue
+    const of = `weft ${spec.verb} ${only.join(', ')}`
+    throw new UsageError(
+      `--${name} is an option of ${of}, and not of ${word ?? 'this'}`,
+      `weft ${spec.verb} ${word ?? ''} --help`,
+    )
   }
 }
 

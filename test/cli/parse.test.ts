@@ -266,3 +266,14 @@ describe('who may call the API', () => {
     expect(() => origin(text)).toThrow(refused as Error)
   })
 })
+
+test('an option of another action is refused, where it would be passed over', () => {
+  const said =
+    (...args: string[]): (() => unknown) =>
+    () =>
+      parseCommandLine(['fed', ...args])
+  expect(said('create', 'plan.json', '--hash', 'ab')).toThrow(
+    '--hash is an option of weft fed join, approve, and not of create',
+  )
+  expect(said('join', 'heart', '--hash', 'ab')).not.toThrow()
+})
