@@ -1,6 +1,6 @@
 /** Federations of this peer: the parts that they need, and what the API asks of them by name. */
 import { z } from 'zod'
-import { Federation, resultsOf, standingModel } from '../federated/index.ts'
+import { Federation, HOLD_STAGES, standingModel } from '../federated/index.ts'
 import type { TakingPart } from '../federated/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
@@ -60,9 +60,11 @@ export async function openFederation(
     isPresent: (peer) => network?.connected().some(({ id }) => id === peer) ?? false,
     watch: (peer) => network?.watch(peer) ?? (() => undefined),
     nameOf: (peer) =>
-      mesh()
-        ?.peers()
-        .find(({ id }) => id === peer)?.name ?? peer,
+      (peer === identity.id
+        ? parts.name
+        : mesh()
+            ?.peers()
+            .find(({ id }) => id === peer)?.name) ?? peer,
     emit: (event, facts) => emit(event, facts),
     log: (facts, text) => logger.warn(facts, text),
   })
@@ -101,7 +103,7 @@ export const federatedCallSchema = z.discriminatedUnion('op', [
     hash: z.string().max(64).optional(),
     cap: z.number().positive().optional(),
     unapproved: z.boolean().optional(),
-    hold: z.record(z.string().max(40), z.number().min(0).max(3_600_000)).optional(),
+    hold: z.partialRecord(z.enum(HOLD_STAGES), z.number().min(0).max(3_600_000)).optional(),
     record: path.optional(),
   }),
   z.strictObject({ op: z.literal('approve'), job, hash: z.string().max(64).optional() }),
@@ -138,8 +140,8 @@ export async function callFederation(
     }
     case 'join': {
       const { op: _, hold, record, trainer, hash, cap, unapproved, ...rest } = call
-      federation.testWith({ hold, record })
       const options = {
+        test: { hold, record },
         ...(trainer === undefined ? {} : { trainer }),
         ...(hash === undefined ? {} : { hash }),
         ...(cap === undefined ? {} : { cap }),
@@ -153,8 +155,7 @@ export async function callFederation(
     case 'stop':
       return federation.leave(call.job, call.why ?? `weft fed ${call.op}`)
     case 'start':
-      federation.testWith({ filter: call.filter, record: call.record })
-      return federation.start(call.job)
+      return federation.start(call.job, { filter: call.filter, record: call.record })
     case 'status':
       return call.job === undefined
         ? { schema: 'weft.fed-jobs/1', jobs: federation.jobs() }
@@ -164,7 +165,7 @@ export async function callFederation(
     case 'log':
       return { schema: 'weft.fed-log/1', job: call.job, events: await federation.events(call.job) }
     case 'results':
-      return resultsOf(federation.takenPart(call.job))
+      return federation.results(call.job)
     case 'export':
       return federation.export(call.job, call.out)
     case 'rollout':

@@ -73,8 +73,15 @@ test('leave takes a site out before the start, and says why in its log; it may c
   const left = await c.fed('leave', name, '--why', 'we have moved')
   expect([left.status, left.stderr]).toEqual([0, ''])
   expect(left.stdout).toContain(`${name}  heart  stopped, round 0 of 2`)
-  expect((await c.document('status', name))['state']).toBe('stopped')
+  expect(left.stdout).toContain('stopped here: we have moved\nweft fed join')
+  expect(await c.document('status', name)).toMatchObject({ state: 'stopped', stopped: 'we have moved', joined: [] })
   expect((await c.fed('log', name)).stdout).toMatch(/ {2}left {2}why=we have moved$/m)
+  // Its author has heard of it, and waits for a third.
+  await until(a, name, ({ joined }) => joined.length === 2)
+  expect(await a.document('status', name)).toMatchObject({
+    waits: { for: [], why: '2 of at least 3 sites have joined' },
+  })
+  expect((await a.fed('start', name)).stderr).toContain('2 of at least 3 sites have joined')
 
   // With an option for tests: whoever asks is told.
   const kept = join(folder, 'kept')
@@ -95,8 +102,9 @@ test('leave takes a site out before the start, and says why in its log; it may c
     ['round', 2],
   ])
   const lines = (await b.fed('rounds', name)).stdout.trimEnd().split('\n')
-  expect(lines).toHaveLength(3)
-  expect(lines[2]).toMatch(/^\S+Z {2}round {2}round=2 .*loss=0\.\d+/)
+  expect(lines).toHaveLength(4)
+  expect(lines[0]).toMatch(/^ {2}ROUND {2}SUM +LOSS {2}RECORDS {2}SITES {2}BYTES {2}OWN/)
+  expect(lines[3]).toMatch(/^ +2 +2 +0\.\d+ +96 +3 /)
   const log = await c.document('log', name)
   expect([log['schema'], log['job']]).toEqual(['weft.fed-log/1', name])
   const told = eventsOf(log)
@@ -123,7 +131,10 @@ test('stop ends a job at one site in mid-round, with its reason: it makes no rou
   while ((await roundsAt()) < 2) await sleep(50)
   const stopped = await b.fed('stop', name, '--why', 'enough')
   expect(stopped.status).toBe(0)
-  expect(stopped.stdout).toMatch(new RegExp(`^${name} {2}heart {2}stopped`))
+  // Where it stands here is known, and what came of it until then can be taken out.
+  expect(stopped.stdout).toMatch(new RegExp(`^${name} {2}heart {2}stopped, round [1-9]\\d* of 1000\n`))
+  const out = join(folder, 'taken')
+  expect((await b.document('export', name, '-o', out))['files']).toContain('model.onnx')
   const isMissed = ({ waits }: JobStatus, ms: number): boolean =>
     waits?.for.includes(b.site.identity.id) === true && waits.ms >= ms
   // One of the two aggregates, and the other has it from that one.

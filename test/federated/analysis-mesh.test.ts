@@ -2,7 +2,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { resultsOf } from '../../src/federated/index.ts'
 import type { FederationNeeds, JobResults } from '../../src/federated/index.ts'
 import { analyse, analysisPlan, linesOf, PATIENT_COLUMNS, patients, writePatients } from './support/analysis.ts'
 import { eachWithMesh } from './support/sites.ts'
@@ -47,7 +46,7 @@ async function begun(
 
 async function over(sites: readonly TestSite[], job: string): Promise<JobResults[]> {
   while (!sites.every(({ federation }) => federation.status(job).state === 'finished')) await sleep(20)
-  return Promise.all(sites.map(({ federation }) => resultsOf(federation.takenPart(job))))
+  return Promise.all(sites.map(({ federation }) => federation.results(job)))
 }
 
 function budgets({ federation }: TestSite): { epsilon: number; unit: string; events: { steps: number }[] }[] {
@@ -111,7 +110,7 @@ describe('an analysis over three sites', () => {
       sites.some(({ federation }) => federation.status(third).error?.code === 'WEFT-FED-040')
     while (!refused()) await sleep(20)
     for (const site of sites) expect(budgets(site)[0]!.epsilon).toBeLessThanOrEqual(3.2)
-    await expect(resultsOf(sites[0]!.federation.takenPart(third))).rejects.toMatchObject({ code: 'WEFT-FED-063' })
+    await expect(sites[0]!.federation.results(third)).rejects.toMatchObject({ code: 'WEFT-FED-063' })
   }, 60_000)
 
   test('asks the policy of a site in its own words', async () => {

@@ -87,6 +87,27 @@ describe('joining a job by the name of its plan', () => {
   })
 })
 
+describe('a name that several jobs have', () => {
+  test('names none of them, here and for who joins, and nothing of those that are here is lost', async () => {
+    const [a, b] = [await mesh.site('a'), await mesh.site('b')]
+    const first = await a.federation.create(
+      checkFedPlan(plan({ minimum: { sites: 1, records: 1 }, secagg: 'off' }), 'plan'),
+    )
+    await a.federation.joinJob({ job: 'heart', data })
+    await b.federation.joinJob({ job: 'heart', data })
+    const second = await a.federation.create(checkFedPlan(plan({ rounds: 4 }), 'plan'))
+    for (const action of [
+      () => a.federation.joinJob({ job: 'heart', data }),
+      // That it has joined one of them already says nothing of which is meant now.
+      () => b.federation.joinJob({ job: 'heart', data }),
+      () => Promise.resolve().then(() => a.federation.status('heart')),
+    ])
+      await expect(action()).rejects.toMatchObject({ code: 'WEFT-FED-068' })
+    expect(a.federation.status(first.job).joined.map(({ site }) => site)).toHaveLength(2)
+    expect(await b.federation.joinJob({ job: second.job, data })).toMatchObject({ job: second.job, approved: true })
+  })
+})
+
 describe('joining with a hash', () => {
   test('refuses a plan with another', async () => {
     const one = offerOf(3)

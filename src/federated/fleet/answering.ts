@@ -1,13 +1,16 @@
 /** What other peers ask of this one: documents about jobs, and its part as an aggregator. */
-import { JobRefusedError, JobUnknownError, RoundAbortedError } from '../plan/errors.ts'
+import { JobRefusedError, RoundAbortedError } from '../plan/errors.ts'
 import type { Coordinator } from '../rounds/coordinator.ts'
 import type { GossipHost } from '../rounds/gossip-host.ts'
 import type { Message, Pipe } from '../rounds/pipe.ts'
 import { bodyOf, sendRefusal } from '../rounds/wire.ts'
 import { documentOf } from './asking.ts'
 import { checkJoin } from './documents.ts'
+import { lookUp } from './finding.ts'
 import type { JobFolder } from './job-folder.ts'
 
+/** Characters of an id or a name. */
+const MOST_NAME = 200
 /** First message of a channel. */
 const FIRST_MS = 10_000
 
@@ -51,12 +54,11 @@ export async function answerPipe(answering: Answering, pipe: Pipe): Promise<void
   }
 }
 
-/** What another peer asks of this one. @throws JobUnknownError, JobRefusedError */
+/** What another peer asks of this one. @throws JobUnknownError, JobAmbiguousError, JobRefusedError */
 async function answerAsk({ folders, running, self, admits }: Answering, pipe: Pipe, message: Message): Promise<void> {
   const { job, what } = message.body
-  const folder = typeof job === 'string' ? named(folders, job) : undefined
   if (!admits(pipe.remote)) throw new JobRefusedError(String(job).slice(0, 40), `${pipe.remote} is no member`)
-  if (folder === undefined) throw new JobUnknownError(String(job).slice(0, 40))
+  const folder = lookUp(folders, String(job).slice(0, MOST_NAME))
   const reply = (document: unknown): Promise<void> =>
     pipe.send('document', {}, Buffer.from(JSON.stringify(document ?? null)))
   if (message.kind === 'ask' && what === 'offer') await reply(folder.offer)
@@ -67,12 +69,8 @@ async function answerAsk({ folders, running, self, admits }: Answering, pipe: Pi
     if (join.peer !== pipe.remote) throw new JobRefusedError(folder.id, 'a join is of somebody else')
     if (folder.start === undefined && !folder.joins.has(join.peer)) await folder.addJoin(join)
     await reply(folder.start)
+  } else if (message.kind === 'leave' && folder.offer.author === self) {
+    if (folder.start === undefined) await folder.removeJoin(pipe.remote)
+    await reply(null)
   } else await sendRefusal(pipe, new JobRefusedError(folder.id, `"${message.kind}" is no question`), false)
-}
-
-function named(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder | undefined {
-  const own = folders.get(job)
-  if (own !== undefined) return own
-  const all = [...folders.values()].filter(({ offer }) => offer.plan.name === job)
-  return all.length === 1 ? all[0] : undefined
 }

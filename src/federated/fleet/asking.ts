@@ -5,7 +5,7 @@ import { JobAmbiguousError, JobRefusedError } from '../plan/errors.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
 import { pipeOver } from '../rounds/pipe.ts'
 import type { Message } from '../rounds/pipe.ts'
-import { FED_PROTOCOL } from '../rounds/wire.ts'
+import { bodyOf, FED_PROTOCOL, RefusedByPeer } from '../rounds/wire.ts'
 import { checkOffer, checkStart } from './documents.ts'
 import type { Join, Offer, Start } from './documents.ts'
 
@@ -22,36 +22,45 @@ const MAX_DOCUMENT = 8 << 20
 /** Ids of jobs; what looks like one is never a name. */
 const ID = /^[0-9a-f]{16}$/
 
+interface Question {
+  readonly job: string
+  readonly hash?: string | undefined
+  /** Those of this name that are here. */
+  readonly known?: readonly Offer[]
+}
+
 /**
  * The offer of this id that some connected peer has; checked, and of no other job, whatever a peer answers. Or the one
  * with this plan name, where all that answer have the same.
- * @throws JobAmbiguousError: peers have different ones of that name
+ * @throws JobAmbiguousError: peers have different ones of that name, or one of them has several
  */
 export async function askFor(
   asking: Asking,
-  { job, hash }: { readonly job: string; readonly hash?: string | undefined },
+  { job, hash, known = [] }: Question,
   signal?: AbortSignal,
 ): Promise<Offer | undefined> {
-  const offers = await Promise.all(asking.peers().map((peer) => offerOf(asking, peer, job)))
+  const answers = await Promise.all(asking.peers().map((peer) => offerOf(asking, peer, job)))
   signal?.throwIfAborted()
-  const found = offers.filter((offer) => offer !== undefined)
+  const found = answers.filter((answer) => typeof answer === 'object')
   if (ID.test(job)) return found.find((offer) => offer.job === job)
   const named = found.filter(({ plan, plan_hash: own }) => plan.name === job && (hash ?? own) === own)
-  const different = new Map(named.map((offer) => [offer.job, offer]))
-  if (different.size > 1) throw new JobAmbiguousError(job, [...different.values()])
-  return named[0]
+  const different = new Map([...known, ...named].map((offer) => [offer.job, offer]))
+  const [one] = different.values()
+  if (different.size > 1 || (answers.includes('several') && (hash === undefined || one === undefined)))
+    throw new JobAmbiguousError(job, [...different.values()])
+  return one
 }
 
-/** Undefined: the peer has none, or what it answers is none. */
+/** Undefined: the peer has none, or what it answers is none; `several`: more than one of that name. */
 async function offerOf(
   asking: Asking,
   peer: string,
   job: string,
-): Promise<(Offer & { readonly plan: JobPlan }) | undefined> {
+): Promise<(Offer & { readonly plan: JobPlan }) | 'several' | undefined> {
   try {
     return checkOffer(await ask(asking, peer, 'ask', { what: 'offer', job }))
-  } catch {
-    return undefined
+  } catch (error) {
+    return error instanceof RefusedByPeer && error.code === JobAmbiguousError.info.code ? 'several' : undefined
   }
 }
 
@@ -81,6 +90,16 @@ export async function sendJoin(
   return undefined
 }
 
+/** Tells the author that this site has left before the start. False: it was not reached, and is told again. */
+export async function sendLeave(asking: Asking, { job, author }: Offer): Promise<boolean> {
+  try {
+    return (await ask(asking, author, 'leave', { job })) !== undefined
+  } catch (error) {
+    // One that does not know the word, or the job any more, would not know it later.
+    return error instanceof RefusedByPeer
+  }
+}
+
 /** Certified sums of a peer that takes part in a job now. */
 export async function progressOf(asking: Asking, peer: string, job: string): Promise<number | undefined> {
   const done = await ask(asking, peer, 'ask', { what: 'part', job }).catch(() => undefined)
@@ -93,6 +112,7 @@ async function ask(asking: Asking, peer: string, kind: string, body: object, doc
   try {
     await pipe.send(kind, body, document === undefined ? undefined : Buffer.from(JSON.stringify(document)))
     const message = await pipe.next(ANSWER_MS)
+    if (message.kind === 'refuse') throw new RefusedByPeer(bodyOf('refuse', message))
     return message.kind === 'document' ? documentOf(message) : undefined
   } finally {
     pipe.close()

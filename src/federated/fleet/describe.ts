@@ -3,6 +3,7 @@ import { errorData, toWeftError } from '../../errors.ts'
 import { extentOf } from '../plan/job-plan.ts'
 import type { TestHooks } from './hooks.ts'
 import type { FederationNeeds } from './needs.ts'
+import type { MemberState } from '../rounds/member-state.ts'
 import type { JobFolder } from './job-folder.ts'
 import type { RunningJob } from './running-job.ts'
 
@@ -16,7 +17,7 @@ export interface JobStatus {
   /** Whether this site has data in it, and said yes to the plan. */
   readonly site: string | null
   readonly approved: boolean
-  readonly joined: readonly { readonly peer: string; readonly site: string }[]
+  readonly joined: readonly { readonly peer: string; readonly name: string; readonly site: string }[]
   readonly members: readonly {
     readonly peer: string
     readonly name: string
@@ -29,19 +30,30 @@ export interface JobStatus {
   /** What this site does now. */
   readonly stage: string | null
   readonly aggregator: string | null
-  readonly waits: { readonly for: readonly string[]; readonly ms: number; readonly why: string } | null
+  /** `for` are PeerIds, `names` what they are called, in the same order; none: it is not known whom. */
+  readonly waits: {
+    readonly for: readonly string[]
+    readonly names: readonly string[]
+    readonly ms: number
+    readonly why: string
+  } | null
   readonly model: string | null
   readonly error: ReturnType<typeof errorData> | null
+  /** Why this site takes no part any more, by who stopped it. */
+  readonly stopped: string | null
   /** Of `hold`, `filter` and `record`, what is on at this peer: then its rounds are a test, and no real ones. */
   readonly test_interface: readonly string[]
 }
 
-export function describeJob(
-  folder: JobFolder,
-  running: RunningJob | undefined,
-  needs: FederationNeeds,
-  hooks: TestHooks,
-): JobStatus {
+interface JobHere {
+  readonly folder: JobFolder
+  readonly running: RunningJob | undefined
+  /** Of one that is stopped too. */
+  readonly standing: MemberState | undefined
+}
+
+export function describeJob(here: JobHere, needs: FederationNeeds, hooks: TestHooks): JobStatus {
+  const { folder, running } = here
   const { offer, site, start, joins } = folder
   const { plan } = offer
   const members = (start?.members ?? []).map(({ peer, site: of }) => ({
@@ -50,7 +62,7 @@ export function describeJob(
     site: of,
     connected: peer === needs.identity.id || needs.isPresent(peer),
   }))
-  const standing = running?.standing.current
+  const standing = here.standing?.current
   const waiting = running?.waiting
   const state = stateOf(folder, running)
   const error = running?.error ?? running?.held
@@ -64,7 +76,10 @@ export function describeJob(
     state,
     site: site.site,
     approved: site.approved?.plan_hash === offer.plan_hash,
-    joined: [...joins.values()].map(({ peer, site: of }) => ({ peer, site: of })),
+    // What this site has taken back stands here until its author has heard of it.
+    joined: [...joins.values()].flatMap(({ peer, site: of }) =>
+      peer === needs.identity.id && site.stopped !== null ? [] : [{ peer, name: needs.nameOf(peer), site: of }],
+    ),
     members,
     round: running?.gossip?.step ?? (standing === undefined ? 0 : Math.floor(standing.state.done / sumsOfEach)),
     rounds,
@@ -72,20 +87,36 @@ export function describeJob(
     aggregator: running?.aggregator ?? null,
     waits:
       waiting === undefined || state !== 'running'
-        ? waitsToJoin(folder, state)
-        : { for: waiting.peers, ms: Math.round(needs.clock.now() - waiting.since), why: waiting.why },
+        ? waitsToStart(folder, state, needs)
+        : {
+            for: waiting.peers,
+            names: waiting.peers.map((peer) => needs.nameOf(peer)),
+            ms: Math.round(needs.clock.now() - waiting.since),
+            why: waiting.why,
+          },
     model: standing === undefined ? null : Buffer.from(standing.hash).toString('hex'),
     error: error === undefined ? null : errorData(toWeftError(error)),
+    stopped: state === 'stopped' ? site.stopped : null,
     test_interface: hooks.on,
   }
 }
 
-function waitsToJoin({ offer, joins }: JobFolder, state: JobStatus['state']): JobStatus['waits'] {
+/** Who has joined is known to the author alone; the others wait for it. */
+function waitsToStart(
+  { offer: { author, plan }, site, joins }: JobFolder,
+  state: JobStatus['state'],
+  { clock, identity, nameOf }: FederationNeeds,
+): JobStatus['waits'] {
   if (state !== 'joined') return null
-  const least = offer.plan.minimum?.sites ?? 3
-  const why =
-    joins.size < least ? `${joins.size} of at least ${least} sites have joined` : 'its author has not started it'
-  return { for: [offer.author], ms: 0, why }
+  const least = plan.minimum?.sites ?? 3
+  const isShort = author === identity.id && joins.size < least
+  const ms = Math.max(0, clock.wall() - Date.parse(site.approved?.at ?? ''))
+  return {
+    for: isShort ? [] : [author],
+    names: isShort ? [] : [nameOf(author)],
+    ms: Number.isFinite(ms) ? ms : 0,
+    why: isShort ? `${joins.size} of at least ${least} sites have joined` : 'its author has not started it',
+  }
 }
 
 function stateOf({ site, start }: JobFolder, running: RunningJob | undefined): JobStatus['state'] {

@@ -1,33 +1,34 @@
 /** All jobs of a peer: what people ask of them, and what other peers ask. */
 import { join } from 'node:path'
-import type { Channel } from '../../net/index.ts'
 import { needFolders } from '../../store/index.ts'
-import { RoleError } from '../../trust/index.ts'
 import type { CancelTimer } from '../../util/index.ts'
-import { JobStateError, JobUnknownError, PlanChangedError } from '../plan/errors.ts'
+import { JobStateError } from '../plan/errors.ts'
 import { checkJobPlan } from '../plan/job-plan.ts'
 import { openPrivacyLedger } from '../privacy/ledger.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
-import { pipeOver, pipePair } from '../rounds/pipe.ts'
-import type { Pipe } from '../rounds/pipe.ts'
 import { FED_PROTOCOL } from '../rounds/wire.ts'
-import { answerPipe } from './answering.ts'
-import { askFor, progressOf, sendJoin } from './asking.ts'
+import { progressOf, sendJoin, sendLeave } from './asking.ts'
 import type { CheckedData } from './check-data.ts'
 import { makeJoin, makeOffer, makeStart } from './documents.ts'
 import type { Offer } from './documents.ts'
 import { hooksOf, NO_HOOKS } from './hooks.ts'
 import type { HookOptions, TestHooks } from './hooks.ts'
 import { budgetDocument, setCap } from './budget.ts'
-import { findJob, JobFolder, lookUp } from './job-folder.ts'
+import { lookUp, offerToJoin } from './finding.ts'
+import { JobFolder } from './job-folder.ts'
 import { describeJob } from './describe.ts'
 import type { JobStatus } from './describe.ts'
 import { exportJob } from './export.ts'
 import type { Exported } from './export.ts'
+import { resultsOf } from './results.ts'
+import type { JobResults } from './results.ts'
+import { folderFiles, MemberState } from '../rounds/member-state.ts'
 import type { FederationNeeds, JoinRequest } from './needs.ts'
+import { JobLinks } from './links.ts'
 import { RunningJob } from './running-job.ts'
+import type { RunningNeeds } from './running-job.ts'
 import { checkOutside } from '../site/external.ts'
-import { admittedData } from './taking-part.ts'
+import { admittedData, checkRole, enoughJoins } from './taking-part.ts'
 
 /** Between two looks for documents that others may have by now. */
 const LOOK_MS = 700
@@ -39,6 +40,9 @@ export class Federation {
   readonly #folders = new Map<string, JobFolder>()
   readonly #running = new Map<string, RunningJob>()
   readonly #starting = new Set<string>()
+  /** Where jobs stand that this site has left. */
+  readonly #left = new Map<string, MemberState>()
+  readonly #links: JobLinks
   #cancel: CancelTimer = () => undefined
   #stopped = false
   hooks: TestHooks = NO_HOOKS
@@ -46,6 +50,7 @@ export class Federation {
   private constructor(needs: FederationNeeds) {
     this.#needs = needs
     this.#root = join(needs.paths.state, 'federated')
+    this.#links = new JobLinks(needs, { folders: this.#folders, running: this.#running }, () => this.hooks)
     const { identity, clock, paths } = needs
     const signer = { sign: (bytes: Uint8Array) => identity.sign(bytes), verify: needs.verify }
     const places = { path: join(this.#root, 'ledger.db'), anchor: join(paths.keys, 'federated-ledger.anchor') }
@@ -58,7 +63,7 @@ export class Federation {
     await needFolders(opened.#root, 0o700)
     const damaged = (job: string, error: unknown): void => needs.log({ job, err: error }, 'a job cannot be read')
     for (const folder of await JobFolder.openAll(opened.#root, damaged)) opened.#folders.set(folder.id, folder)
-    needs.network?.handle(FED_PROTOCOL, 'federate', (channel) => opened.#serve(channel))
+    needs.network?.handle(FED_PROTOCOL, 'federate', (channel) => opened.#links.serve(channel))
     // Alone, beside a running peer, say, nothing goes on.
     if (needs.network === null) return opened
     await opened.#resume()
@@ -91,6 +96,7 @@ export class Federation {
     }
     if (request.trainer !== undefined) checkOutside(plan)
     const data = await admittedData(this.#needs, this.#root, folder.offer, request.data, signal)
+    this.testWith(request.test)
     const { privacy = 'off' } = plan
     if (privacy !== 'off') setCap(this.#ledger, data.dataset, privacy, request.cap)
     const at = this.#now()
@@ -122,29 +128,29 @@ export class Federation {
     const folder = this.#known(job)
     await folder.saveSite({ stopped: why })
     await folder.note(this.#now(), 'left', { why })
-    await this.#running.get(folder.id)?.stop()
+    const running = this.#running.get(folder.id)
+    await running?.stop()
     this.#running.delete(folder.id)
-    await folder.removeJoin(this.#needs.identity.id)
+    if (running !== undefined) this.#left.set(folder.id, running.standing)
+    await this.#withdraw(folder)
     return this.status(folder.id)
   }
 
   /** The author freezes the roster: those who joined. @throws JobStateError */
-  async start(job: string): Promise<JobStatus> {
+  async start(job: string, test: HookOptions = {}): Promise<JobStatus> {
     const folder = this.#known(job)
     const { identity } = this.#needs
     this.#checkRole()
     if (folder.offer.author !== identity.id)
       throw new JobStateError(folder.id, `its author ${folder.offer.author} starts it`)
     if (folder.start === undefined) {
-      const joins = [...folder.joins.values()].filter(({ peer }) => this.#needs.admits(peer))
-      const least = folder.offer.plan.minimum?.sites ?? 3
-      if (joins.length < least)
-        throw new JobStateError(folder.id, `${joins.length} sites have joined, ${least} are needed`)
+      const joins = enoughJoins(folder, this.#needs.admits)
       await folder.saveStart(makeStart(identity, folder.offer, joins))
       await folder.note(this.#now(), 'started', { members: joins.map(({ peer }) => peer) })
     } else if (folder.site.stopped !== null && folder.site.data !== null) {
       await folder.saveSite({ stopped: null })
     }
+    this.testWith(test)
     await this.#open(folder)
     return this.status(folder.id)
   }
@@ -155,7 +161,9 @@ export class Federation {
 
   status(job: string): JobStatus {
     const folder = this.#known(job)
-    return describeJob(folder, this.#running.get(folder.id), this.#needs, this.hooks)
+    const running = this.#running.get(folder.id)
+    const standing = running?.standing ?? this.#left.get(folder.id)
+    return describeJob({ folder, running, standing }, this.#needs, this.hooks)
   }
 
   events(job: string): Promise<Record<string, unknown>[]> {
@@ -172,20 +180,26 @@ export class Federation {
     return budgetDocument(this.#ledger)
   }
 
-  testWith(options: HookOptions): void {
+  testWith(options: HookOptions = {}): void {
     this.hooks = hooksOf(this.#needs, options, this.hooks)
   }
 
   async export(job: string, out: string): Promise<Exported> {
-    return exportJob(this.takenPart(job), out)
+    return this.#look(job, (part) => exportJob(part, out))
   }
 
-  /** A job that this site takes part in. @throws JobUnknownError, JobStateError */
-  takenPart(job: string): RunningJob {
-    const { id } = this.#known(job)
-    const running = this.#running.get(id)
-    if (running === undefined) throw new JobStateError(id, 'this site takes no part in it')
-    return running
+  /** @throws JobStateError: nothing was asked, or its rounds are not over */
+  async results(job: string): Promise<JobResults> {
+    return this.#look(job, resultsOf)
+  }
+
+  /** What came of a job at this site, which may have left it. @throws JobUnknownError, JobStateError */
+  async #look<T>(job: string, use: (part: RunningJob) => Promise<T>): Promise<T> {
+    const folder = this.#known(job)
+    const running = this.#running.get(folder.id)
+    if (running !== undefined) return use(running)
+    const opened = await RunningJob.look(this.#runs(folder.id), folder)
+    return use(opened).finally(() => opened.stop())
   }
 
   async stop(): Promise<void> {
@@ -195,10 +209,7 @@ export class Federation {
     this.#running.clear()
   }
 
-  /** @throws RoleError, MembershipStaleError: the membership does not admit this peer, or another, to federations */
-  #checkRole(peer = this.#needs.identity.id): void {
-    if (!this.#needs.admits(peer)) throw this.#needs.refusal?.(peer) ?? new RoleError(peer, 'federate')
-  }
+  readonly #checkRole = (peer?: string): void => checkRole(this.#needs, peer)
 
   #now(): string {
     return new Date(this.#needs.clock.wall()).toISOString()
@@ -208,11 +219,9 @@ export class Federation {
     return lookUp(this.#folders, job)
   }
 
-  async #find({ job, hash }: JoinRequest, signal?: AbortSignal): Promise<JobFolder> {
-    const known = findJob(this.#folders, job)
-    const offer = known?.offer ?? (await askFor(this.#asking(), { job, hash }, signal))
-    if (offer === undefined) throw new JobUnknownError(job)
-    if (hash !== undefined && hash !== offer.plan_hash) throw new PlanChangedError(offer.job, hash, offer.plan_hash)
+  async #find(request: JoinRequest, signal?: AbortSignal): Promise<JobFolder> {
+    const offer = await offerToJoin(this.#links.asking, this.#folders, request, signal)
+    const known = this.#folders.get(offer.job)
     if (known !== undefined) return known
     const folder = await JobFolder.create(this.#root, offer)
     this.#folders.set(folder.id, folder)
@@ -222,12 +231,27 @@ export class Federation {
   async #approved(folder: JobFolder): Promise<void> {
     const own = makeJoin(this.#needs.identity, folder.offer, folder.site.site ?? 'site')
     await folder.addJoin(own)
-    await this.#look(folder)
+    await this.#ask(folder)
+  }
+
+  /** Takes this site's word back: before the start the author has to hear of it, or it would start with this site. */
+  async #withdraw(folder: JobFolder): Promise<void> {
+    const { id } = this.#needs.identity
+    if (!folder.joins.has(id)) return
+    const isTold = folder.start !== undefined || folder.offer.author === id
+    // Of whom it does not reach it asks again, `#tick`; who joins again has it said no more.
+    if ((isTold || (await sendLeave(this.#links.asking, folder.offer))) && folder.site.stopped !== null)
+      await folder.removeJoin(id)
   }
 
   async #resume(): Promise<void> {
-    for (const folder of this.#folders.values())
-      if (folder.start !== undefined) await this.#open(folder).catch((error: unknown) => this.#cannot(folder, error))
+    for (const folder of this.#folders.values()) {
+      if (folder.start === undefined) continue
+      const left = async ({ id, path }: JobFolder): Promise<unknown> =>
+        this.#left.set(id, await MemberState.open(folderFiles(path)))
+      const going = folder.site.stopped === null ? this.#open(folder) : left(folder)
+      await going.catch((error: unknown) => this.#cannot(folder, error))
+    }
   }
 
   #cannot(folder: JobFolder, error: unknown): void {
@@ -245,70 +269,46 @@ export class Federation {
     try {
       await before?.stop()
       this.#running.delete(folder.id)
-      const { identity, emit } = this.#needs
-      const running = await RunningJob.open(
-        {
-          ...this.#needs,
-          self: identity,
-          ledger: this.#ledger,
-          connect: (peer, signal) => this.#connect(peer, folder.id, signal),
-          progress: (peer) => progressOf(this.#asking(), peer, folder.id),
-          event: (event, facts) => emit(`fed.${event}`, facts),
-          hooks: this.hooks,
-        },
-        folder,
-      )
+      const running = await RunningJob.open(this.#runs(folder.id), folder)
       this.#running.set(folder.id, running)
+      this.#left.delete(folder.id)
       running.run()
     } finally {
       this.#starting.delete(folder.id)
     }
   }
 
-  async #connect(peer: string, job: string, signal: AbortSignal): Promise<Pipe> {
-    const { identity, clock, network } = this.#needs
-    if (peer !== identity.id) {
-      if (network === null) throw new JobStateError(job, 'this peer has no network')
-      return this.#kept(pipeOver(clock, await network.open(peer, FED_PROTOCOL, signal)))
+  #runs(job: string): RunningNeeds {
+    const { identity, emit } = this.#needs
+    return {
+      ...this.#needs,
+      self: identity,
+      ledger: this.#ledger,
+      connect: (peer, signal) => this.#links.connect(peer, job, signal),
+      progress: (peer) => progressOf(this.#links.asking, peer, job),
+      event: (event, facts) => emit(`fed.${event}`, facts),
+      hooks: this.hooks,
     }
-    const [mine, theirs] = pipePair(clock, identity.id, identity.id)
-    void this.#answer(theirs)
-    return this.#kept(mine)
-  }
-
-  readonly #kept = (pipe: Pipe): Pipe => this.hooks.recorded?.(pipe) ?? pipe
-
-  #serve(channel: Channel): void {
-    void this.#answer(this.#kept(pipeOver(this.#needs.clock, channel)))
-  }
-
-  async #answer(pipe: Pipe): Promise<void> {
-    const { identity, admits } = this.#needs
-    await answerPipe({ folders: this.#folders, running: this.#running, self: identity.id, admits }, pipe)
-  }
-
-  #asking(): Parameters<typeof askFor>[0] {
-    const { clock, network, admits } = this.#needs
-    const peers = (): string[] => network?.connected().flatMap(({ id }) => (admits(id) ? [id] : [])) ?? []
-    return { clock, peers, network }
   }
 
   #tick(): void {
     if (this.#stopped) return
     this.#cancel = this.#needs.clock.after(LOOK_MS, () => {
       const waiting = [...this.#folders.values()].filter(
-        ({ id, site }) => site.approved !== null && site.stopped === null && !this.#running.has(id),
+        ({ id, site }) => site.approved !== null && !this.#running.has(id),
       )
-      void Promise.all(waiting.map((folder) => this.#look(folder).catch(() => undefined))).then(() => this.#tick())
+      const next = (folder: JobFolder): Promise<void> =>
+        folder.site.stopped === null ? this.#ask(folder) : this.#withdraw(folder)
+      void Promise.all(waiting.map((folder) => next(folder).catch(() => undefined))).then(() => this.#tick())
     })
   }
 
   /** Tells the author of this site's word, and asks whether the job has started. */
-  async #look(folder: JobFolder): Promise<void> {
+  async #ask(folder: JobFolder): Promise<void> {
     const { identity } = this.#needs
     const own = folder.joins.get(identity.id)
     if (folder.start === undefined && folder.offer.author !== identity.id && own !== undefined) {
-      const start = await sendJoin(this.#asking(), folder.offer, own)
+      const start = await sendJoin(this.#links.asking, folder.offer, own)
       if (start !== undefined) await folder.saveStart(start)
     }
     if (folder.start === undefined) return

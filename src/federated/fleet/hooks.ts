@@ -24,9 +24,12 @@ export interface TestHooks {
   readonly recorded?: ((pipe: Pipe) => Pipe) | undefined
 }
 
+/** Messages of a member that can be waited before. */
+export const HOLD_STAGES = ['advertise', 'shares', 'masked', 'consistency', 'reveal'] as const
+
 export interface HookOptions {
   /** Milliseconds to wait before a message, by its stage. */
-  readonly hold?: Readonly<Record<string, number>> | undefined
+  readonly hold?: Readonly<Partial<Record<string, number>>> | undefined
   /** A command line: each message that the aggregator would send goes to it, and what it prints is sent instead. */
   readonly filter?: string | undefined
   /** A folder that keeps each message. */

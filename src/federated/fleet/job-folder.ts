@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { WeftError } from '../../errors.ts'
 import { needFolders, readSummedJson, summedJson, writeFileAtomic } from '../../store/index.ts'
-import { JobDamagedError, JobUnknownError } from '../plan/errors.ts'
+import { JobDamagedError } from '../plan/errors.ts'
 import { checkOffer, checkStart } from './documents.ts'
 import type { Join, Offer, Start } from './documents.ts'
 import type { JobPlan } from '../plan/job-plan.ts'
@@ -163,20 +163,12 @@ async function readJson(path: string, name: string): Promise<unknown> {
   return text === undefined ? undefined : readSummedJson(text)
 }
 
-/** By id, its beginning, or the name of the plan where one job has it. */
-export function findJob(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder | undefined {
-  const all = [...folders.values()]
-  const only = (list: readonly JobFolder[]): JobFolder | undefined => (list.length === 1 ? list[0] : undefined)
-  return (
-    folders.get(job) ??
-    only(all.filter(({ id }) => job.length >= 4 && id.startsWith(job))) ??
-    only(all.filter(({ offer }) => offer.plan.name === job))
-  )
+/** By its id, or a beginning of it that no other has. */
+export function jobById(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder | undefined {
+  const begun = job.length < 4 ? [] : [...folders.values()].filter(({ id }) => id.startsWith(job))
+  return folders.get(job) ?? (begun.length === 1 ? begun[0] : undefined)
 }
 
-/** The same. @throws JobUnknownError */
-export function lookUp(folders: ReadonlyMap<string, JobFolder>, job: string): JobFolder {
-  const found = findJob(folders, job)
-  if (found === undefined) throw new JobUnknownError(job)
-  return found
+export function jobsNamed(folders: ReadonlyMap<string, JobFolder>, name: string): readonly JobFolder[] {
+  return [...folders.values()].filter(({ offer }) => offer.plan.name === name)
 }

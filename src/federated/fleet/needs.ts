@@ -4,6 +4,7 @@ import type { Engine } from '../../onnx/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
 import type { BaseProvider } from '../site/local-trainer.ts'
 import type { Signer } from './documents.ts'
+import type { HookOptions } from './hooks.ts'
 import type { TakingPart } from './taking-part.ts'
 
 export interface FederationNeeds {
@@ -44,4 +45,6 @@ export interface JoinRequest {
   readonly cap?: number
   /** Another person has to approve. @default false */
   readonly unapproved?: boolean
+  /** What an outsider's test wants; on once the job is joined. */
+  readonly test?: HookOptions
 }

@@ -113,9 +113,14 @@ export class RunningJob {
 
   /** @throws PlanChangedError, JobRefusedError, and what reading data throws */
   static async open(needs: RunningNeeds, folder: JobFolder): Promise<RunningJob> {
+    checkApproval(folder)
+    return RunningJob.look(needs, folder)
+  }
+
+  /** To see what came of it, and not to run: it may have been stopped here. @throws the same but for the plan */
+  static async look(needs: RunningNeeds, folder: JobFolder): Promise<RunningJob> {
     const { start, offer, site } = folder
     if (start === undefined) throw new JobStateError(folder.id, 'it has not started')
-    checkApproval(folder)
     const members = start.members.map((member) => {
       const key = publicKeyBytes(member.peer)
       if (key === undefined) throw new JobRefusedError(folder.id, `${member.peer} has no Ed25519 key`)

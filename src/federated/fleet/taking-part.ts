@@ -1,7 +1,10 @@
 /** What a site's own policy is asked, in the words of a plan: before it joins one, and before each of its rounds. */
 import type { CheckedData } from './check-data.ts'
 import { checkData } from './check-data.ts'
-import type { Offer } from './documents.ts'
+import type { Join, Offer } from './documents.ts'
+import type { JobFolder } from './job-folder.ts'
+import { RoleError } from '../../trust/index.ts'
+import { JobStateError } from '../plan/errors.ts'
 import type { FederationNeeds } from './needs.ts'
 import { leavesExactStatistics } from '../plan/bounded-statistics.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
@@ -41,6 +44,22 @@ export async function admittedData(
   const sites = leastMembers(plan)
   needs.permit({ when: 'join', peers: [author], plan: plan.name, data: dataset, ...termsOf(plan), sites, records })
   return data
+}
+
+/** @throws RoleError, MembershipStaleError: the membership does not admit this peer, or another, to federations */
+export function checkRole(
+  { identity, admits, refusal }: Pick<FederationNeeds, 'identity' | 'admits' | 'refusal'>,
+  peer = identity.id,
+): void {
+  if (!admits(peer)) throw refusal?.(peer) ?? new RoleError(peer, 'federate')
+}
+
+/** Who would be in the roster if the job began now. @throws JobStateError: too few */
+export function enoughJoins({ id, joins, offer }: JobFolder, admits: (peer: string) => boolean): Join[] {
+  const admitted = [...joins.values()].filter(({ peer }) => admits(peer))
+  const least = offer.plan.minimum?.sites ?? 3
+  if (admitted.length < least) throw new JobStateError(id, `${admitted.length} of at least ${least} sites have joined`)
+  return admitted
 }
 
 export function partInRound(author: string, view: JobView, data: string, records: number): TakingPart {

@@ -2,7 +2,10 @@
 import type { JobResults, JobStatus } from '../../../federated/index.ts'
 import type { FederatedCall } from '../../../peer/index.ts'
 import type { Output } from '../../output.ts'
-import { printable, table } from '../../text.ts'
+import { formatSpan, shortId } from '../../format.ts'
+import { printable, table, wrap } from '../../text.ts'
+import { eventLines, roundLines } from './life-view.ts'
+import type { Line } from './life-view.ts'
 import { showResults } from './results-view.ts'
 import { showRollout } from './rollout.ts'
 
@@ -33,8 +36,9 @@ export function show(out: Output, { op }: FederatedCall, answer: object): void {
     return
   }
   if (op === 'rounds' || op === 'log') {
-    const list = (answer as { rounds?: Line[]; events?: Line[] }).rounds ?? (answer as { events: Line[] }).events
-    out.lines(list.map(lineOf))
+    const { rounds, events = [] } = answer as { rounds?: readonly Line[]; events?: readonly Line[] }
+    out.lines(rounds === undefined ? events.flatMap(eventLines) : roundLines(rounds))
+    if (rounds?.length === 0) out.note('no round is over yet: weft fed status says where the job stands')
     return
   }
   const { jobs } = answer as { jobs?: readonly JobStatus[] }
@@ -43,18 +47,6 @@ export function show(out: Output, { op }: FederatedCall, answer: object): void {
   // Of the peer, not of a job: each says the same.
   const { test_interface: on } = (jobs ?? [answer as JobStatus])[0] ?? { test_interface: [] }
   if (on.length > 0) out.note(`TEST INTERFACE on (${on.join(', ')}): until this peer ends, its rounds are no real ones`)
-}
-
-type Line = Readonly<Record<string, unknown>>
-
-function lineOf({ at, event, ...facts }: Line): string {
-  const rest = Object.entries(facts).map(([name, value]) => `${name}=${shown(value)}`)
-  return printable([at, event, ...rest].map(String).join('  '))
-}
-
-function shown(value: unknown): string {
-  if (typeof value === 'number' && !Number.isInteger(value)) return value.toPrecision(6)
-  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 function showJobs(out: Output, jobs: readonly JobStatus[]): void {
@@ -76,21 +68,32 @@ function showJobs(out: Output, jobs: readonly JobStatus[]): void {
 function showJob(out: Output, status: JobStatus): void {
   const { job, name, state, round, rounds, plan_hash: hash, members, joined, waits, stage, aggregator, error } = status
   out.line(`${job}  ${printable(name)}  ${state}, round ${round} of ${rounds}`)
-  out.line(`plan ${hash}${status.approved ? ', approved here' : ', not approved here'}`)
-  if (stage !== null) out.line(`this site: ${stage}${aggregator === null ? '' : `, aggregator ${aggregator}`}`)
+  out.line(`plan ${hash}`)
+  const who = status.site === null ? 'this peer has no data in it' : `site ${printable(status.site)}`
+  out.line(`${who}, ${status.approved ? 'approved here' : 'not approved here'}`)
+  const aggregates = members.find(({ peer }) => peer === aggregator)
+  const by = aggregates === undefined ? '' : `, ${printable(called(aggregates))} aggregates`
+  if (stage !== null) out.line(`here: ${stage}${by}`)
   const rows =
     members.length > 0
-      ? members.map(({ site, name: peer, connected }) => [
-          printable(site),
-          printable(peer),
-          connected ? 'connected' : 'away',
-        ])
-      : joined.map(({ site, peer }) => [printable(site), peer, 'joined'])
+      ? members.map((one) => [printable(one.site), printable(called(one)), one.connected ? 'connected' : 'away'])
+      : joined.map((one) => [printable(one.site), printable(called(one)), 'joined'])
   if (rows.length > 0) out.lines(table([{ head: 'SITE' }, { head: 'PEER' }, { head: 'STATE' }], rows))
+  const say = (text: string): void => out.lines(wrap(printable(text)))
   if (waits !== null) {
-    out.line(printable(`waits for ${waits.for.join(', ')}: ${waits.why} (${Math.round(waits.ms / 1000)} s)`))
+    const whom = waits.names.map((one, at) => called({ name: one, peer: waits.for[at] ?? '' })).join(', ')
+    say(`waits${whom === '' ? '' : ` for ${whom}`}: ${waits.why} (${formatSpan(waits.ms)})`)
   }
-  if (error !== null) out.line(printable(`refused: ${error.message} (${error.code})`))
+  if (status.stopped !== null) {
+    say(`stopped here: ${status.stopped}`)
+    if (status.site !== null) say(`weft fed join ${job} --data FILE takes it up again`)
+  }
+  if (error !== null) say(`refused: ${error.message} (${error.code})`)
+}
+
+/** A peer whose name nobody has told is called by its id. */
+function called({ name, peer }: { readonly name: string; readonly peer: string }): string {
+  return name === peer ? shortId(peer) : name
 }
 
 interface Entry {
