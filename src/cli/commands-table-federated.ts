@@ -89,6 +89,11 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
         help: 'new: a plan whose rounds begin with the K sites that are ready first; what comes later counts by its age',
       },
       {
+        name: 'oldest',
+        value: { label: 'N', kind: 'whole', min: 1, max: 1_000_000 },
+        help: 'new: with --buffer: an update that is more than N rounds old does not count',
+      },
+      {
         name: 'gossip',
         value: { label: 'N', kind: 'whole', min: 3, max: 64 },
         only: ['new'],

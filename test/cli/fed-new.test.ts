@@ -15,6 +15,10 @@ test('weft fed new --buffer writes a plan of asynchronous rounds, and says with 
   expect(made.stderr).toMatch(/7 sites that are ready first.*10 sites at most/s)
   const plan = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
   expect([plan['strategy'], plan['buffer']]).toEqual([{ name: 'fedbuff', server_lr: 1 }, { cohort: 7 }])
+  const bounded = join(folder, 'bounded.json')
+  expect((await call(['fed', 'new', '--buffer', '7', '--oldest', '10', '-o', bounded])).status).toBe(0)
+  expect(JSON.parse(readFileSync(bounded, 'utf8'))).toMatchObject({ buffer: { cohort: 7, oldest: 10 } })
+  expect((await call(['fed', 'new', '--oldest', '10', '-o', join(folder, 'no-buffer.json')])).status).toBe(2)
 })
 
 test('weft fed new --gossip writes a plan without a common model, and says among whom a site is hidden', async () => {

@@ -101,7 +101,10 @@ function cohorts({ members }: Fleet): number[][] {
 const noted = ({ log }: Member): unknown[] =>
   log.flatMap(({ event, facts }) => (event === 'applied' && 'staleness' in facts ? [facts['staleness']] : []))
 
-test.each([{}, { secagg: 'off' }])(
+const refusals = ({ log }: Member): unknown[] =>
+  log.flatMap(({ event, facts: { code, age, oldest } }) => (event === 'update.refused' ? [[code, age, oldest]] : []))
+
+test.each([{}, { secagg: 'off' }, { buffer: { cohort: COHORT, oldest: BEHIND - 1 } }])(
   'rounds go on without a slow site, whose update counts by the rule of the paper when it comes: %j',
   async (changes) => {
     const { fleet, trained, release, stop } = await scene(changes)
@@ -120,7 +123,12 @@ test.each([{}, { secagg: 'off' }])(
       const of = rounds[BEHIND]!.length
       const { from: begun } = trained.findLast(({ site, from }) => site === SLOW && from <= BEHIND)!
       // In the clear it may have gone to an aggregator that was leaving; nobody can say then whether it counted, and it is made anew.
-      if (!('secagg' in changes)) expect(begun).toBe(0)
+      const isTooOld = 'buffer' in changes
+      if (!('secagg' in changes)) expect(begun).toBe(isTooOld ? BEHIND : 0)
+      expect(refusals(fleet.members[SLOW]!)).toEqual(isTooOld ? [['WEFT-FED-089', BEHIND, BEHIND - 1]] : [])
+      expect(fast.flatMap(refusals)).toEqual([])
+      const own = fleet.members[SLOW]!.log.filter(({ event, facts }) => event === 'applied' && 'own_age' in facts)
+      expect(own.at(-1)!.facts['own_age']).toBe(BEHIND - begun)
       expect(noted(fleet.members[rounds[BEHIND]!.find((site) => site !== SLOW)!]!).at(-1)).toBe((BEHIND - begun) / of)
 
       const strategy = createStrategy('fedbuff', { server_lr: 0.5 })

@@ -30,6 +30,26 @@ async function told(done: number): Promise<{ readonly lookout: Lookout; readonly
   return { lookout, standing }
 }
 
+it('a member that comes first itself goes back to itself: the others wait for it there, and no network leads to it', async () => {
+  const asked: string[] = []
+  const lookout = new Lookout({
+    clock: systemClock(),
+    self: { id: 'self' },
+    job: { peers: PEERS },
+    standing: { base: 1 },
+    progress: (peer) => {
+      asked.push(peer)
+      return Promise.resolve(undefined)
+    },
+    admits: () => true,
+    times: { probeMs: 1 },
+  })
+  let left = 0
+  const pipe = { remote: 'other', isOpen: true } as Pipe
+  await lookout.watch(['self', 'first'], pipe, () => void left++)
+  expect([left, asked]).toEqual([1, []])
+})
+
 async function followed(lookout: Lookout): Promise<(readonly [string, readonly string[]])[]> {
   const visits: [string, readonly string[]][] = []
   await lookout.follow((peer, others) => Promise.resolve(void visits.push([peer, others])))

@@ -20,6 +20,8 @@ export interface NotedRound extends RoundFacts {
   readonly session: number | null
   /** Of what this site added to the sum; null: not known here. */
   readonly bytes: number | null
+  /** Of asynchronous rounds: age of this site's own update; null: it is not in it. */
+  readonly own_age?: number | null
 }
 
 export interface RoundNotesNeeds {

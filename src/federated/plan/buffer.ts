@@ -10,6 +10,8 @@ import { thresholdOf } from './threshold.ts'
 export const bufferSchema = z.strictObject({
   /** Members whose updates make a round: K of the paper. */
   cohort: z.int().min(3).max(4096),
+  /** Rounds since the model that an update was trained from, at most: an older one does not count. */
+  oldest: z.int().min(1).max(1_000_000).optional(),
 })
 
 /** @throws FedPlanError */

@@ -252,6 +252,25 @@ export class GossipGroupError extends WeftError {
   }
 }
 
+/** Of asynchronous rounds: so many were made while it was trained that it does not count any more. */
+export class UpdateTooOldError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-FED-089',
+    title: 'Update too old',
+    meaning:
+      'Others have made more rounds since the model that an update was trained from than the plan lets it be old. It is in no sum; the site trains anew from the model that stands.',
+    remedy:
+      'Give this site less to do in a round (fewer records, or `local.steps` of the plan), or create a job whose `buffer.oldest` is larger.',
+    exit: EXIT.noResources,
+    http: 409,
+  }
+  constructor(job: string, age: number, oldest: number) {
+    super(UpdateTooOldError.info, `job ${job}: an update is ${age} rounds old, and ${oldest} are the most`, {
+      details: { job, age, oldest },
+    })
+  }
+}
+
 export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   FedPlanError.info,
   FedFileError.info,
@@ -268,4 +287,5 @@ export const FED_PLAN_ERRORS: readonly ErrorInfo[] = [
   BaseModelError.info,
   SumLostError.info,
   GossipGroupError.info,
+  UpdateTooOldError.info,
 ]

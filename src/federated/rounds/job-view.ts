@@ -74,6 +74,12 @@ export class JobView<P extends JobPlan = JobPlan> {
     return isAnalysis(plan) || pooled === null ? undefined : plan.buffer?.cohort
   }
 
+  /** Rounds since the model that an update was trained from, at most; undefined: any number. */
+  get oldest(): number | undefined {
+    const plan: JobPlan = this.plan
+    return isAnalysis(plan) ? undefined : plan.buffer?.oldest
+  }
+
   /** Secure sums that a round from this state is made of, each of members of its own. */
   groups(state: FedState, members: readonly JobMember[] = this.members): readonly Group[] {
     const { math, least, clusters } = this

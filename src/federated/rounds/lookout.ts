@@ -69,7 +69,10 @@ export class Lookout {
     if (standing.base === before) this.#doubted.set(peer, before)
   }
 
+  /** Nobody is asked over a network whether this member itself is there: where it comes first, all others wait at it. */
   #progressOf(peer: string): Promise<number | undefined> {
+    const { self, standing } = this.#needs
+    if (peer === self.id) return Promise.resolve(standing.base)
     return this.#needs.progress(peer).catch(() => undefined)
   }
 

@@ -1,12 +1,12 @@
 /** What a member does for itself: it goes to whoever aggregates, again and again, until the job is over. */
 import { JobRefusedError, SumLostError } from '../plan/errors.ts'
 import { timeInWords } from '../plan/train-plan.ts'
-import type { Prepared } from '../site/site.ts'
 import type { Waiting } from './coordinator-types.ts'
 import { Lookout } from './lookout.ts'
 import { madeOf, stateAfter } from './made-state.ts'
 import type { MemberNeeds } from './member-types.ts'
 import { helloOf } from './hello.ts'
+import { OwnUpdate } from './own-update.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { secureRound } from './secure-round.ts'
@@ -24,22 +24,13 @@ import { bodyOf, expectOf, factsOf, isLoss, isOfOthers, RefusedByPeer, sendRefus
 /** Until here nothing has begun that others wait for. */
 const EARLY: ReadonlySet<string> = new Set(['waits', 'training', 'advertised', 'sent'])
 
-/** What this site has trained. */
-interface Cached {
-  /** Of the state that it is for. */
-  readonly hash: string
-  readonly prepared: Prepared
-  /** Its vector may be in a sum: with another model it leaves no more. */
-  hasLeft: boolean
-}
-
 export class MemberLoop {
   readonly #needs: MemberNeeds
   readonly #lookout: Lookout
   readonly #abort = new AbortController()
   readonly #told: ToldWait
   readonly #skipped = new Map<string, number>()
-  #prepared: Cached | undefined
+  readonly #own: OwnUpdate
   #aggregator: string | undefined
   #isLeaving = false
   /** Since when this member waits for the result of a sum from which state. */
@@ -51,6 +42,7 @@ export class MemberLoop {
   constructor(needs: MemberNeeds) {
     this.#needs = needs
     this.#lookout = new Lookout(needs)
+    this.#own = new OwnUpdate(needs)
     this.#told = new ToldWait(needs.clock, needs.job.peers)
   }
 
@@ -125,7 +117,7 @@ export class MemberLoop {
       if (error instanceof RefusedByPeer) {
         if (!error.later) log('refused', { by: peer, ...factsOf(error) })
         // In the clear an aggregator that says so has not summed it; of a masked vector nobody can say that.
-        else if (!this.#needs.job.isSecure && this.#prepared !== undefined) this.#prepared.hasLeft = false
+        else if (!this.#needs.job.isSecure) this.#own.notSummed()
         this.#skipped.set(peer, clock.now() + (error.later ? 0 : times.skipMs))
         return false
       }
@@ -221,17 +213,18 @@ export class MemberLoop {
     const { job, standing, log, times, applied, self, site } = this.#needs
     const { state, hash } = standing.current
     this.#stage = 'training'
-    const prepared = await this.#prepare(state, hash, signal)
+    const prepared = await this.#own.for(state, hash, signal)
     // Whoever it aggregates for has brought it to another state while it trained.
     if (Buffer.compare(standing.current.hash, hash) !== 0) return
     const stage = (name: string): void => {
       this.#stage = name
-      if (this.#prepared !== undefined && name !== 'advertised') this.#prepared.hasLeft = true
+      if (name === 'sent') this.#own.sent()
     }
     // What left once with this noise never leaves again with it.
-    const charged = (): void => void (this.#prepared = undefined)
+    const charged = (): void => this.#own.clear()
+    const leaves = (): Promise<void> => this.#own.leaves()
     const outcome = job.isSecure
-      ? await secureRound({ ...this.#needs, stage, charged }, pipe, session, prepared)
+      ? await secureRound({ ...this.#needs, stage, charged, leaves }, pipe, session, prepared)
       : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution, readsSingle)
     this.#stage = 'applying'
     const { survivors, sums, told } = outcome
@@ -246,7 +239,7 @@ export class MemberLoop {
     if (Buffer.compare(standing.current.hash, hash) !== 0) return
     const isIn = outcome.members === undefined || outcome.members.includes(self.id)
     await standing.apply(next, isIn ? prepared.memory : standing.memory, session + 1)
-    this.#prepared = undefined
+    this.#own.clear()
     const own = standing.current.hash
     await keep(own)
     const result = this.#resultOf(next, own, session, outcome)
@@ -259,6 +252,7 @@ export class MemberLoop {
       await applied(state, {
         ...job.math.facts(state, sums),
         bytes: outcome.bytes ?? job.vectorBytes(state),
+        ...(prepared.age === undefined ? {} : { own_age: isIn ? prepared.age : null }),
         members: survivors,
         session,
       })
@@ -289,18 +283,5 @@ export class MemberLoop {
       transcript: told!,
       members: [...members].sort(),
     }
-  }
-
-  /** Trained once for a state, whoever aggregates; under privacy anew once its noise has left. */
-  async #prepare(state: FedState, hash: Uint8Array, signal: AbortSignal): Promise<Prepared> {
-    const { site, standing } = this.#needs
-    const key = Buffer.from(hash).toString('hex')
-    const before = this.#prepared
-    if (before?.hash === key) return before.prepared
-    // Others have made rounds while this site trained: its update is of an earlier model, and counts as such.
-    const older = before?.hasLeft === false ? before.prepared.at?.(state.done) : undefined
-    const prepared = older ?? (await site.prepare(state, standing.memory, state.done, signal))
-    this.#prepared = { hash: key, prepared, hasLeft: false }
-    return prepared
   }
 }

@@ -6,6 +6,8 @@ import { WeftError } from '../../errors.ts'
 import { readSummedBytes, readSummedJson, summedBytes, summedJson, writeFileAtomic } from '../../store/index.ts'
 import { JobDamagedError } from '../plan/errors.ts'
 import type { SiteMemory } from '../site/site.ts'
+import { stateOfLeft } from './left-update.ts'
+import { decodeMemory, encodeMemory } from './memory.ts'
 import { decodeState, encodeState, FIRST_STATE, stateHash, stepsOf } from './state.ts'
 import type { FedState } from './state.ts'
 import type { Vote } from './wire.ts'
@@ -58,6 +60,8 @@ const fileSchema = z.object({
 const FILE = 'standing.json'
 /** The state that is certified by that file, until it is about another: that of a member that ends in between. */
 const CERTIFIED = 'certified.bin'
+/** What of this site may be in a sum, where training again would not give the same. */
+const LEFT = 'left.bin'
 
 export class MemberState {
   readonly #files: StateFiles
@@ -72,6 +76,8 @@ export class MemberState {
   #isCertifiedThere = false
   /** States and memories that are newer than their files. */
   #isUnsaved = false
+  /** The state for which something has left; null: none; undefined: not looked yet. */
+  #leftFor: string | null | undefined
   /** The loop and the coordinator both write: one after the other, each what stands then. */
   #turn: Promise<void> = Promise.resolve()
 
@@ -183,6 +189,24 @@ export class MemberState {
     await this.#save()
   }
 
+  /** Durable when it resolves: only then it may leave. @param state hash of what it is for */
+  async keepLeft(state: string, bytes: Uint8Array): Promise<void> {
+    await this.#files.write(LEFT, summedBytes(bytes))
+    this.#leftFor = state
+  }
+
+  /** What has left from this state. @throws JobDamagedError */
+  async left(state: string): Promise<Uint8Array | undefined> {
+    if (this.#leftFor !== undefined && this.#leftFor !== state) return undefined
+    try {
+      const bytes = await this.#read(LEFT)
+      this.#leftFor = bytes === undefined ? null : stateOfLeft(bytes)
+      return this.#leftFor === state ? bytes : undefined
+    } catch (error) {
+      throw new JobDamagedError(LEFT, error)
+    }
+  }
+
   async #load(): Promise<void> {
     const bytes = await this.#files.read(FILE)
     if (bytes === undefined) return
@@ -260,37 +284,6 @@ export class MemberState {
     this.#written = state
     this.#isCertifiedThere = certified !== undefined
   }
-}
-
-/** As a state whose strategy holds it: arrays by name. */
-function encodeMemory({ control, own, ditto, residual, trained }: SiteMemory): Uint8Array {
-  const strategy = {
-    ...(control === undefined ? {} : { control }),
-    ...(own === undefined ? {} : { own: Float64Array.from(own) }),
-    ...(ditto === undefined ? {} : { ditto: Float64Array.from(ditto) }),
-    ...(residual === undefined ? {} : { residual }),
-    ...(trained === undefined ? {} : { trained: withHead(trained.loss, trained.update) }),
-  }
-  return encodeState({ ...FIRST_STATE, done: trained?.round ?? 0, strategy })
-}
-
-function decodeMemory(bytes: Uint8Array): SiteMemory {
-  const { done: round, strategy } = decodeState(bytes)
-  const { control, own, ditto, residual, trained } = strategy
-  return {
-    ...(control === undefined ? {} : { control }),
-    ...(own === undefined ? {} : { own: Float32Array.from(own) }),
-    ...(ditto === undefined ? {} : { ditto: Float32Array.from(ditto) }),
-    ...(residual === undefined ? {} : { residual }),
-    ...(trained === undefined ? {} : { trained: { round, loss: trained[0]!, update: trained.slice(1) } }),
-  }
-}
-
-function withHead(head: number, list: Float64Array): Float64Array {
-  const all = new Float64Array(1 + list.length)
-  all[0] = head
-  all.set(list, 1)
-  return all
 }
 
 function hex(bytes: Uint8Array): string {

@@ -23,7 +23,7 @@ export interface MemberTimes {
 export const MEMBER_TIMES: MemberTimes = { silenceMs: 10_000, retryMs: 500, skipMs: 8_000, probeMs: 2_000 }
 
 export interface MemberNeeds
-  extends Pick<LookoutNeeds, 'clock' | 'progress'>, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged'> {
+  extends Pick<LookoutNeeds, 'clock' | 'progress'>, Omit<SecureRoundNeeds, 'times' | 'stage' | 'charged' | 'leaves'> {
   /** @throws when the peer cannot be reached */
   readonly connect: (peer: string, signal: AbortSignal) => Promise<Pipe>
   /** Whether another peer is there at all, for what is said of who is missing. */
@@ -42,7 +42,13 @@ export interface MemberNeeds
   readonly noted?: (() => Promise<void>) | undefined
   readonly applied: (
     before: FedState,
-    facts: RoundFacts & { readonly members: number; session: number; readonly bytes: number },
+    facts: RoundFacts & {
+      readonly members: number
+      readonly session: number
+      readonly bytes: number
+      /** Of asynchronous rounds: age of this site's own update; null: it is not in it. */
+      readonly own_age?: number | null
+    },
   ) => Promise<void>
 }
 

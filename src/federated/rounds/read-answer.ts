@@ -1,5 +1,6 @@
 /** What a member answers to `begin`: its advertisement, or without secure sums its contribution; checked as a whole. */
 import { ParameterRangeError } from '../errors.ts'
+import { UpdateTooOldError } from '../plan/errors.ts'
 import type { Guest } from './coordinator-types.ts'
 import type { JobView } from './job-view.ts'
 import { readContribution } from './layout.ts'
@@ -9,7 +10,7 @@ import type { FedState } from './state.ts'
 import { mostFixed, realOf } from './wide.ts'
 import { bodyOf, expectOf } from './wire.ts'
 
-/** @throws the refusals of a message that is none, VectorLengthError, NotFiniteError, ParameterRangeError */
+/** @throws the refusals of a message that is none, VectorLengthError, NotFiniteError, ParameterRangeError, UpdateTooOldError */
 export async function readAnswer(guest: Guest, job: JobView, state: FedState): Promise<void> {
   if (job.isSecure) {
     const message = await expectOf(guest.pipe, ['advertise'], job.deadlineMs)
@@ -20,6 +21,7 @@ export async function readAnswer(guest: Guest, job: JobView, state: FedState): P
   const { float32 = false } = bodyOf('plain', message)
   const contribution = readContribution(message.payload, job.math.shape(state), float32 ? 'float32' : 'float64')
   checkWide(contribution, state)
+  checkAge(contribution, job, state)
   guest.contribution = contribution
 }
 
@@ -34,4 +36,12 @@ function checkWide({ wide }: Contribution, { pooled }: FedState): void {
       throw new ParameterRangeError(`number ${index} of a contribution is ${realOf(value)}, not above 0`, { index })
     }
   }
+}
+
+/** Under secure sums the site alone can look at it. */
+function checkAge({ wide }: Contribution, { id, math, oldest }: JobView, { pooled }: FedState): void {
+  if (pooled === null || !('isBuffered' in math) || !math.isBuffered) return
+  const age = realOf(wide[WIDE.extra]!)
+  if (age < 0) throw new ParameterRangeError(`a contribution is ${age} rounds old`, { index: WIDE.extra })
+  if (oldest !== undefined && age > oldest) throw new UpdateTooOldError(id, age, oldest)
 }

@@ -23,6 +23,8 @@ export interface SecureMemberNeeds {
   readonly mayRelease: (members: readonly string[]) => void
   /** Durable when it resolves; only then the signature over that set leaves. */
   readonly remember: () => Promise<void>
+  /** Durable when it resolves; only then the vector leaves. */
+  readonly leaves?: (() => Promise<void>) | undefined
   /** Durable when it returns; only then anything that depends on data leaves. */
   readonly charge: () => void
   /** Before each message of its own: a test interface holds it here. */
@@ -97,6 +99,7 @@ export async function sumWithOthers(
     const vector = client.ciphertexts(sealed)
     await needs.before?.('masked')
     needs.mayJoin(identities)
+    await needs.leaves?.()
     needs.charge()
     const trailer = await sendVector(pipe, vector)
     await pipe.send('masked', upper === undefined ? trailer : { ...trailer, upper: upper.trailer })

@@ -34,6 +34,8 @@ export interface SecureRoundNeeds {
   readonly stage: (name: string) => void
   /** Told when noise has been paid for: it must not leave a second time. */
   readonly charged: () => void
+  /** Durable when it resolves: only then the vector leaves. */
+  readonly leaves: () => Promise<void>
 }
 
 export async function secureRound(
@@ -72,6 +74,7 @@ export async function secureRound(
       },
       // Under this number nothing is signed any more, whatever becomes of the sum.
       remember: () => standing.bind(released, session + 1),
+      leaves: needs.leaves,
       charge: () => {
         const { noise } = prepared
         if (noise === undefined) return

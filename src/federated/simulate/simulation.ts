@@ -186,7 +186,8 @@ export class Simulation {
   /** Buffered updates of earlier rounds, weighed down by the square root of their age (Nguyen et al., arXiv 2106.06639). */
   #arriving(round: number, isStatistics: boolean): Contribution[] {
     if (isStatistics) return []
-    const due = this.#late.filter((one) => one.due <= round)
+    const { oldest = Number.POSITIVE_INFINITY } = this.job
+    const due = this.#late.filter((one) => one.due <= round && round - one.from <= oldest)
     this.#late = this.#late.filter((one) => one.due > round)
     const { isBuffered } = this.job.math
     return due.map(({ from, contribution }) => {

@@ -12,10 +12,10 @@ export function aged({ reals, wide }: Contribution, age: number): Contribution {
 /** @param from models that there were when it was trained */
 export function buffered(prepared: Prepared, from: number): Prepared {
   const { contribution } = prepared
-  const at = (done: number): Prepared => ({
-    ...prepared,
-    contribution: aged(contribution, Math.max(0, done - from)),
-    at,
-  })
+  const at = (done: number): Prepared => {
+    const age = Math.max(0, done - from)
+    // After a restart an older one would be trained from another model.
+    return { ...prepared, contribution: aged(contribution, age), age, ...(age > 0 ? { isRepeatable: false } : {}), at }
+  }
   return at(from)
 }

@@ -20,39 +20,11 @@ import { compressedUpdate } from './compressed.ts'
 import type { Trained } from './compressed.ts'
 import { picked, placed, sharedPlaces, sharedShapes } from './parameters.ts'
 import { boundedRow, momentsToWide } from './statistics.ts'
+import type { Prepared, RoundSite, SiteMemory } from './prepared.ts'
 import { noised, roundedByChance } from './whole-units.ts'
 import type { LocalResult, LocalTrainer } from './local-trainer.ts'
 
-/** What a site keeps to itself between rounds. */
-export interface SiteMemory {
-  /** SCAFFOLD's c_k. */
-  readonly control?: Float64Array
-  /** All parameters as this site has them, those that stay with it among them. */
-  readonly own?: Float32Array
-  /** Ditto's model. */
-  readonly ditto?: Float32Array
-  /** What sums have not carried of its updates. */
-  readonly residual?: Float64Array
-  /** Of a round that is made of two sums, between them. */
-  readonly trained?: Trained
-}
-
-export interface Prepared {
-  readonly contribution: Contribution
-  /** Holds once the sum was made with this site in it. */
-  readonly memory: SiteMemory
-  readonly noise: Noise | undefined
-  /** The same update in a later round, where it may be older. @param done models that there are by then */
-  readonly at?: (done: number) => Prepared
-}
-
-/** A site as rounds see it: what it adds, and nothing of what that is made of. */
-export interface RoundSite {
-  /** Of its own that the sum is over. */
-  readonly records: number
-  begin(state: FedState): Promise<Begun>
-  prepare(state: FedState, memory: SiteMemory, round: number, signal?: AbortSignal): Promise<Prepared>
-}
+export type { Prepared, RoundSite, SiteMemory } from './prepared.ts'
 
 export class Site implements RoundSite {
   readonly trainer: LocalTrainer
@@ -97,6 +69,11 @@ export class Site implements RoundSite {
 
   /** @throws TrainerError, and what training throws */
   async prepare(state: FedState, memory: SiteMemory, step: number, signal?: AbortSignal): Promise<Prepared> {
+    const made = await this.#made(state, memory, step, signal)
+    return this.external === undefined || state.pooled === null ? made : { ...made, isRepeatable: false }
+  }
+
+  async #made(state: FedState, memory: SiteMemory, step: number, signal?: AbortSignal): Promise<Prepared> {
     const { bounded, compression } = this.#math
     const round = Math.floor(step / (compression?.sums ?? 1))
     if (state.pooled === null && bounded !== undefined) return this.#boundedStatistics(state, memory, bounded)

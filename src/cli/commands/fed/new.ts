@@ -113,12 +113,16 @@ export const newCommand: Command = async (context) => {
   const cohort = flags.number('buffer')
   if (isAnalysis && cohort !== undefined)
     throw new UsageError('--analysis and --buffer do not go together', 'an analysis has no updates')
+  const oldest = flags.number('oldest')
+  if (oldest !== undefined && cohort === undefined)
+    throw new UsageError('--oldest goes with --buffer', 'without it every update counts in its own round')
+  const buffer = { cohort, ...(oldest === undefined ? {} : { oldest }) }
   const group = flags.number('gossip')
   if (isAnalysis && group !== undefined)
     throw new UsageError('--analysis and --gossip do not go together', 'an analysis is one sum of all')
   const chosen = {
     ...(compress === undefined ? {} : { compression: compressionFrom(compress) }),
-    ...(cohort === undefined ? {} : { strategy: { name: 'fedbuff', server_lr: 1 }, buffer: { cohort } }),
+    ...(cohort === undefined ? {} : { strategy: { name: 'fedbuff', server_lr: 1 }, buffer }),
     ...(group === undefined ? {} : { gossip: { group } }),
   }
   const training = { ...(await planOf(context, model, images)), ...chosen }
