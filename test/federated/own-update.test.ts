@@ -42,7 +42,7 @@ function siteOf(): RoundSite & { trained: number } {
 interface Scene {
   readonly site: ReturnType<typeof siteOf>
   readonly log: string[]
-  for(done: number): Promise<Contribution>
+  readonly for: (done: number) => Promise<Contribution>
   readonly own: OwnUpdate
 }
 

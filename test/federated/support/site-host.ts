@@ -1,43 +1,42 @@
 /** A process with several sites of a federation in it, each with a network of its own over TCP, its own folder and its own ledger. */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Federation } from '../../../src/federated/index.ts'
 import type { FederationNeeds } from '../../../src/federated/index.ts'
 import { decodeControl } from '../../../src/net/index.ts'
 import type { Channel, Frame, Network } from '../../../src/net/index.ts'
 import { createOrtEngine } from '../../../src/onnx/index.ts'
-import { identityOfSeed, verify } from '../../../src/trust/index.ts'
+import { verify } from '../../../src/trust/index.ts'
 import { systemClock, systemRandom } from '../../../src/util/index.ts'
 import { network } from '../../net/helpers.ts'
+import { identityAt } from './hosted.ts'
+import type { HostCall, HostInit, HostWord } from './hosted.ts'
 
 const clock = systemClock()
 
-/** What a test asks of it; the answer has the same number. */
-export type HostCall = { readonly call: number; readonly at: number } & (
-  | { readonly op: 'create'; readonly plan: object }
-  | { readonly op: 'join'; readonly job: string; readonly data: string; readonly trainer: string }
-  | { readonly op: 'start' | 'status' | 'events'; readonly job: string }
-  | { readonly op: 'export'; readonly job: string; readonly out: string }
-  | { readonly op: 'connected' | 'cpu' }
-)
-
-export type HostWord =
-  | { readonly ready: readonly { readonly at: number; readonly id: string; readonly addresses: readonly string[] }[] }
-  | { readonly held: number }
-  | { readonly call: number; readonly result?: unknown; readonly error?: string }
-
-export interface HostInit {
-  readonly folder: string
-  readonly sites: readonly number[]
-  /** Addresses of those who are there already. */
-  readonly bootstrap: readonly string[]
-  /** The kind of message before which every site here is held from its next round on, for good. */
-  readonly hold?: string | undefined
+interface Place {
+  readonly pid: number
+  readonly addresses: readonly string[]
 }
 
-/** The same for a process that is started again. */
-export function identityAt(at: number): ReturnType<typeof identityOfSeed> {
-  return identityOfSeed(new Uint8Array(32).fill(7).fill(at + 1, 0, 4))
+const pathOf = (at: number): string => join(init.folder, `at-${at}.json`)
+
+function placeOf(at: number | undefined): Place | undefined {
+  try {
+    return at === undefined ? undefined : (JSON.parse(readFileSync(pathOf(at), 'utf8')) as Place)
+  } catch {
+    return undefined
+  }
+}
+
+/** Connections are made where one is wanted: of 66 all with all would be 2,145. So who is there is known by its process. */
+function isThere(at: number | undefined): boolean {
+  const place = placeOf(at)
+  try {
+    return place !== undefined && process.kill(place.pid, 0)
+  } catch {
+    return false
+  }
 }
 
 interface Hosted {
@@ -45,8 +44,9 @@ interface Hosted {
   readonly federation: Federation
 }
 
-const init = JSON.parse(process.argv[2] ?? '{}') as HostInit
+const init = JSON.parse(process.argv[2]!) as HostInit
 const hosted = new Map<number, Hosted>()
+const places = new Map(Array.from({ length: init.members }, (_, at) => [identityAt(at).id, at]))
 const say = (word: HostWord): void => void process.send?.(word)
 
 /** Before the message of that kind nothing is sent any more. */
@@ -70,11 +70,13 @@ function held(channel: Channel, at: number): Channel {
   }
 }
 
-async function hostedAt(at: number, bootstrap: readonly string[]): Promise<Hosted> {
+async function hostedAt(at: number): Promise<Hosted> {
   const identity = identityAt(at)
   const home = join(init.folder, `m${at}`)
   mkdirSync(join(home, 'keys'), { recursive: true })
-  const net = await network({ identity, bootstrap })
+  const net = await network({ identity, bootstrap: at === init.author ? [] : (placeOf(init.author)?.addresses ?? []) })
+  net.lookUp((peer) => placeOf(places.get(peer))?.addresses ?? [])
+  writeFileSync(pathOf(at), JSON.stringify({ pid: process.pid, addresses: net.addresses() }))
   const over: FederationNeeds['network'] = {
     handle: (protocol, purpose, handler) => net.handle(protocol, purpose, handler),
     open: async (peer, protocol, signal) => held(await net.open(peer, protocol, signal), at),
@@ -91,7 +93,7 @@ async function hostedAt(at: number, bootstrap: readonly string[]): Promise<Hoste
     paths: { state: home, keys: join(home, 'keys') },
     admits: () => true,
     permit: () => undefined,
-    isPresent: (peer) => net.connected().some(({ id }) => id === peer),
+    isPresent: (peer) => isThere(places.get(peer)),
     watch: (peer) => net.watch(peer),
     nameOf: (peer) => peer,
     emit: () => undefined,
@@ -120,11 +122,10 @@ async function answered(call: HostCall): Promise<unknown> {
     case 'connected':
       return net.connected().length
     default:
-      throw new Error(`${call.op} is not asked of a site`)
+      throw new Error('this is not asked of a site')
   }
 }
 
-/** Whoever has this file alone, to know its types, starts nothing. */
 async function main(): Promise<void> {
   process.on('message', (call: HostCall) => {
     void answered(call).then(
@@ -133,14 +134,8 @@ async function main(): Promise<void> {
     )
   })
   process.on('disconnect', () => process.exit(0))
-  const ready: { at: number; id: string; addresses: readonly string[] }[] = []
-  for (const at of init.sites) {
-    const here = ready.flatMap(({ addresses }) => addresses)
-    const one = await hostedAt(at, [...init.bootstrap, ...here])
-    hosted.set(at, one)
-    ready.push({ at, id: one.net.id, addresses: one.net.addresses() })
-  }
-  say({ ready })
+  for (const at of init.sites) hosted.set(at, await hostedAt(at))
+  say({ ready: true })
 }
 
-if (process.send !== undefined && process.argv[2] !== undefined) await main()
+await main()
