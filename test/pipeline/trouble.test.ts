@@ -1,5 +1,6 @@
 /** Who is taken for lost: by the origin's own connections, by a neighbour's word, and not by anybody's. */
 import { beforeEach, describe, expect, it } from 'vitest'
+import { ChannelClosedError } from '../../src/net/index.ts'
 import { isRecoverable, Trouble } from '../../src/pipeline/origin/trouble.ts'
 import { NotFiniteError } from '../../src/pipeline/host/errors.ts'
 import { PeerLostError, RowsNotFiniteError, SessionRefusedError } from '../../src/pipeline/ring/errors.ts'
@@ -73,6 +74,13 @@ describe('a peer', () => {
     expect(lost()).toEqual(['b1', 'c2'])
     trouble.settle(trouble.lost)
     expect(lost()).toEqual([])
+  })
+
+  it('that was not reached in time is asked last, though it is still there for the mesh; one whose channel ended is not', () => {
+    trouble.unsent(ROUTE, 'b', new PeerLostError('b', 'it was not reached in 2.5 s'))
+    trouble.unsent(ROUTE, 'c', new ChannelClosedError('c'))
+    expect(lost()).toEqual(['b1', 'c2'])
+    expect(trouble.avoiding(() => true)).toEqual(new Set(['b']))
   })
 
   it('that fails twice is asked last from then on', () => {

@@ -314,7 +314,7 @@ export class RoutedSession implements OriginSession, OriginListener {
       await this.#needs.ring.send(peer, message)
     } catch (error) {
       if (message.type === RING.close || attempt !== this.attempt || !this.#hops.peers.has(peer)) return
-      this.lost(peer, error instanceof Error ? error.message : String(error), true)
+      this.#recover(this.#trouble.unsent(this.#hops.route, peer, error))
     }
   }
 }

@@ -160,6 +160,15 @@ export class Trouble {
     return new PeerLostError(peer, why)
   }
 
+  /**
+   * What was for it could not be sent. Returns the loss. One that was not reached in time counts as connected for a while yet, and
+   * nobody is as ready for its blocks as itself: it would be waited for once more. Where a channel has ended it may be back already.
+   */
+  unsent(route: readonly RouteSegment[], peer: string, error: unknown): PeerLostError {
+    if (error instanceof PeerLostError) this.avoid.add(peer)
+    return this.lostPeer(route, peer, error instanceof Error ? error.message : String(error), true)
+  }
+
   #breaksOften(from: string, to: string): boolean {
     const key = `${from} ${to}`
     const count = (this.#breaks.get(key) ?? 0) + 1
