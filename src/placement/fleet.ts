@@ -17,8 +17,10 @@ const MAX_MS = 3_600_000
 
 const name = z.string().min(1).max(MAX_NAME)
 const figure = z.number().min(0).max(MAX_FIGURE)
-const positive = z.number().gt(0).max(MAX_FIGURE)
+/** A second. Below one, times are no numbers any more, and nothing would fit where what is wrong is the figure. */
+const rate = z.number().min(1).max(MAX_FIGURE)
 const ms = z.number().min(0).max(MAX_MS)
+const blockMs = z.number().gt(0).max(MAX_MS)
 
 /** Runs of so many rows take so many times as long as one of a single row: measured, as a peer tells it. */
 const batch = z
@@ -36,7 +38,7 @@ function isBeyond(before: BatchPoint, { rows, factor }: BatchPoint): boolean {
 const linkFigures = {
   rtt_ms: ms,
   /** Bytes a second. */
-  bandwidth: positive,
+  bandwidth: rate,
   jitter_ms: ms.optional(),
   loss: z.number().min(0).max(0.9).optional(),
   relayed: z.boolean().optional(),
@@ -46,13 +48,14 @@ const peer = z.strictObject({
   name,
   device: name.optional(),
   site: name.optional(),
-  speed: figure.optional(),
+  /** 0: not known, where the time of a block is. */
+  speed: z.union([z.literal(0), rate]).optional(),
   threads: z.number().int().min(1).max(4_096).optional(),
   memory: figure.optional(),
   reserved: figure.optional(),
-  bandwidth: positive.optional(),
-  block_ms: positive.optional(),
-  prefill_ms: positive.optional(),
+  bandwidth: rate.optional(),
+  block_ms: blockMs.optional(),
+  prefill_ms: blockMs.optional(),
   batch: batch.optional(),
 })
 

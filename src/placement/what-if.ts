@@ -3,6 +3,10 @@ import { DEVICES } from './devices.ts'
 import { WhatIfError } from './errors.ts'
 import type { PlanInput, PlanLink, PlanPeer } from './types.ts'
 
+/** As of fleet files. */
+const MAX_AMOUNT = 1e18
+/** Any machine has a millionth of another's speed. */
+const LEAST_TIMES = 1e-6
 const SUFFIXES: Readonly<Record<string, number>> = { '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12 }
 const MOST_CHANGES = 64
 
@@ -41,7 +45,7 @@ function figureOf(verb: string, peer: PlanPeer, value: string | undefined, wrong
   if (verb === 'memory') return { memory: amountOf(value, wrong), reserved: 0 }
   if (verb !== 'speed') throw wrong(`there is no change "${verb}": add, remove, link, memory, speed`)
   const times = amountOf(value, wrong)
-  if (times <= 0) throw wrong('a speed of nothing is no speed')
+  if (times < LEAST_TIMES) throw wrong('a speed of nothing is no speed')
   const { blockMs, headMs, prefillMs, bandwidth } = peer
   return {
     speed: peer.speed * times,
@@ -103,6 +107,8 @@ function linkFigure(part: string, wrong: Wrong): Partial<PlanLink> {
   }
   const amount = amountOf(text, wrong)
   if (key === 'loss' && amount >= 1) throw wrong('a link that loses everything is none')
+  // Of one without a bandwidth none is known, and it would count as a wired one.
+  if (key === 'bandwidth' && amount < 1) throw wrong('a link over which nothing goes is none')
   return { [key]: amount }
 }
 
@@ -110,6 +116,6 @@ function linkFigure(part: string, wrong: Wrong): Partial<PlanLink> {
 function amountOf(text: string | undefined, wrong: Wrong): number {
   const [, digits, suffix] = /^(\d+(?:\.\d+)?)([kMGT]?)B?$/.exec(text ?? '') ?? []
   const amount = digits === undefined ? NaN : Number(digits) * SUFFIXES[suffix ?? '']!
-  if (!Number.isFinite(amount)) throw wrong(`${text ?? 'nothing'} is no amount, such as 5, 0.2, 125M or 8GB`)
+  if (!(amount <= MAX_AMOUNT)) throw wrong(`${text ?? 'nothing'} is no amount, such as 5, 0.2, 125M or 8GB`)
   return amount
 }
