@@ -18,6 +18,8 @@ export interface Link {
 export interface Links {
   /** Over this peer's own channel to the neighbour. @throws ChannelClosedError, PeerUnreachableError, PeerLostError */
   send(peer: string, message: Frame): Promise<void>
+  /** Opens this peer's own channel to a neighbour that rows will go to: with its lane that takes several round trips. */
+  prepare(peer: string): void
   stop(): Promise<void>
 }
 
@@ -84,16 +86,22 @@ export function createLinks(init: LinksInit): Links {
       return Promise.resolve()
     },
   }
+  const linkTo = (network: Network, peer: string): Promise<Link> => {
+    const known = channels.get(peer)
+    if (known !== undefined) return known
+    const link = open(network, peer)
+    channels.set(peer, link)
+    link.catch(() => channels.delete(peer))
+    return link
+  }
   return {
     async send(peer, message) {
       if (peer === init.self || init.network === null) return self.send(message)
-      let link = channels.get(peer)
-      if (link === undefined) {
-        link = open(init.network, peer)
-        channels.set(peer, link)
-        link.catch(() => channels.delete(peer))
-      }
-      await (await link).send(message)
+      await (await linkTo(init.network, peer)).send(message)
+    },
+    prepare(peer) {
+      // One that is not reached now is told of when there is something to send.
+      if (peer !== init.self && init.network !== null) linkTo(init.network, peer).catch(() => undefined)
     },
     async stop() {
       await Promise.all([...opened].map((channel) => channel.close().catch(() => undefined)))

@@ -182,9 +182,14 @@ export class RingService {
     const hop = newHop(this.#needs, from, message, open, host, local)
     hop.expire = clock.after(open.deadline + DEADLINE_MARGIN_MS, () => this.#free(hop))
     this.#hops.add(hop)
-    hop.watchNeighbours(this.#needs.self, this.#needs.network)
+    this.#neighbours(hop)
     this.#needs.count('sessions_opened')
     await host.send(openFrame(hop, open, this.#prefixes.wanted(hop), adapter))
+  }
+
+  #neighbours(hop: Hop): void {
+    hop.watchNeighbours(this.#needs.self, this.#needs.network)
+    if (hop.next !== undefined) this.#links.prepare(hop.next)
   }
 
   #attach(host: StageHost): void {
@@ -208,7 +213,7 @@ export class RingService {
       hop.reroute(from, message.attempt, message.hop, reroute.route)
       const apart = this.#prefixes.apart(hop, ...before)
       if (apart !== undefined) hop.host.send(apart).catch(() => undefined)
-      hop.watchNeighbours(this.#needs.self, this.#needs.network)
+      this.#neighbours(hop)
       this.#tell.rerouted(hop)
     } catch (error) {
       refuse(from, message, error)
