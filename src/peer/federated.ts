@@ -1,6 +1,6 @@
 /** Federations of this peer: the parts that they need, and what the API asks of them by name. */
 import { z } from 'zod'
-import { Federation, HOLD_STAGES, standingModel } from '../federated/index.ts'
+import { Federation, HOLD_STAGES, standingModel, standingRounds } from '../federated/index.ts'
 import type { TakingPart } from '../federated/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import type { Network } from '../net/index.ts'
@@ -123,10 +123,6 @@ export const federatedCallSchema = z.discriminatedUnion('op', [
 
 export type FederatedCall = z.output<typeof federatedCallSchema>
 
-function isRound({ event }: Record<string, unknown>): boolean {
-  return event === 'round' || event === 'statistics'
-}
-
 /** One document for each question. @throws the refusals of federations */
 export async function callFederation(
   { federation, rollouts }: Pick<Federated, 'federation' | 'rollouts'>,
@@ -161,7 +157,7 @@ export async function callFederation(
         ? { schema: 'weft.fed-jobs/1', jobs: federation.jobs() }
         : federation.status(call.job)
     case 'rounds':
-      return { schema: 'weft.fed-rounds/1', job: call.job, rounds: (await federation.events(call.job)).filter(isRound) }
+      return { schema: 'weft.fed-rounds/1', job: call.job, rounds: standingRounds(await federation.events(call.job)) }
     case 'log':
       return { schema: 'weft.fed-log/1', job: call.job, events: await federation.events(call.job) }
     case 'results':
