@@ -60,7 +60,6 @@ async function run(
       const { groups: buckets } = body as { groups?: Told['buckets'] }
       if (kind !== 'result' || buckets === undefined || from === to) return
       const state = decodeState(encodeState(from.standing.current.state))
-      if (state.pooled === null) return
       if (told.every((one) => one.from.done !== state.done)) told.push({ from: state, buckets, payload })
     },
   })

@@ -67,7 +67,7 @@ export function sumsAgain(job: JobView, transcript: SumsTranscript): RoundAgain 
   const from = stateHash(before)
   const parts = partsAgain(job, before, from, transcript)
   const members = parts.flatMap(({ again }) => again.members).sort()
-  if (parts.length < job.leastGroups || members.length < job.leastInRound) {
+  if (parts.length < job.leastGroups(before) || members.length < job.leastInRound) {
     throw new ThresholdError(`${parts.length} sums with ${members.length} members are fewer than the plan asks for`)
   }
   const layout = job.layout(before)
@@ -143,7 +143,7 @@ function upperAgain(
   const upper = job.upper(before)
   const header = job.header(session, before, from, upper)
   const vectors = new Map(parts.map(({ delegate, packed }) => [delegate!, packed]))
-  const terms = { ...upper, header, least: job.leastGroups, minimumRecords: 0 }
+  const terms = { ...upper, header, least: job.leastGroups(before), minimumRecords: 0 }
   const again = oneSum(job, kept, terms, vectors)
   if (again.members.join() !== [...vectors.keys()].sort().join()) {
     throw new SurvivorsError('the sum of clusters is of others than those that are in the transcript')

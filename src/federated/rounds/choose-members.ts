@@ -58,7 +58,7 @@ export function chooseSums<G extends ReadyMember>(question: Question<G>): readon
     if ('guests' in choice) chosen.push({ group, guests: choice.guests })
     else open.push(choice)
   }
-  const least = job.leastGroups
+  const least = job.leastGroups(state)
   const waitedFor = bound !== undefined ? open : open.filter(({ peers }) => mayCome(question, peers))
   if (chosen.length >= least && waitedFor.length === 0) return chosen
   const missing = waitedFor.length > 0 ? waitedFor : open
@@ -82,7 +82,7 @@ function boundClusters<G extends ReadyMember>(
     set.includes(peer) && set.every((one) => delegates.includes(one))
   const here = ready.filter(({ peer }) => delegates.includes(peer))
   const bound = here.filter(({ peer, hello }) => isSet(peer, hello.clusters ?? []))
-  if (here.length - bound.length >= job.leastGroups) return undefined
+  if (here.length - bound.length >= job.leastGroups(standing.current.state)) return undefined
   return bound[0]?.hello.clusters ?? undefined
 }
 

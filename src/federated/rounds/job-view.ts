@@ -84,7 +84,8 @@ export class JobView<P extends JobPlan = JobPlan> {
   groups(state: FedState, members: readonly JobMember[] = this.members): readonly Group[] {
     const { math, least, clusters } = this
     if (clusters !== undefined) return clusterGroups(this.id, members, stepsOf(state), clusters)
-    if (math.bucket !== undefined) return bucketGroups(this.id, members, stepsOf(state), math.bucket)
+    const size = state.pooled === null ? undefined : math.bucket
+    if (size !== undefined) return bucketGroups(this.id, members, stepsOf(state), size)
     const sharing = sharingOf(this.members.length, neighboursOf(this.plan))
     return [{ index: 0, name: '', members: this.members, ...sharing, least }]
   }
@@ -123,8 +124,9 @@ export class JobView<P extends JobPlan = JobPlan> {
   }
 
   /** How many of them have to be opened, or nothing comes of the round. */
-  get leastGroups(): number {
-    return this.clusters === undefined ? this.math.leastBuckets : leastOfGroup(this.clusters.length)
+  leastGroups(state: FedState): number {
+    if (this.clusters !== undefined) return leastOfGroup(this.clusters.length)
+    return state.pooled === null ? 1 : this.math.leastBuckets
   }
 
   /** Members of all sums of a round together, at least. */

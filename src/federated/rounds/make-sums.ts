@@ -88,7 +88,7 @@ function headerOf({ job, standing }: CoordinatorNeeds, session: number, group: G
 
 /** Those that came out. @throws RoundAbortedError: they are too few */
 async function eachMade(
-  { job, log }: CoordinatorNeeds,
+  { job, standing, log }: CoordinatorNeeds,
   session: number,
   sums: readonly ChosenSum<Guest>[],
   one: (sum: ChosenSum<Guest>) => Promise<Made>,
@@ -102,7 +102,7 @@ async function eachMade(
     }
   }
   const members = made.flatMap(({ collected }) => collected.members).length
-  const least = job.leastGroups
+  const least = job.leastGroups(standing.current.state)
   if (made.length >= least && members >= job.leastInRound) return made
   const why = `${made.length} sums with ${members} members are there, and ${least} with ${job.leastInRound} are needed`
   const error = new RoundAbortedError(session, 'sums', why)

@@ -16,7 +16,7 @@ import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { nextBound } from '../privacy/clipping.ts'
-import { pooledOf, pooledWithin, robustPooled } from '../site/statistics.ts'
+import { pooledOf, pooledWithin } from '../site/statistics.ts'
 import type { Pooled } from '../site/statistics.ts'
 import type { Contribution, Sums, VectorShape } from './layout.ts'
 import type { Begun, FedState } from './state.ts'
@@ -175,21 +175,13 @@ export class RoundMath implements SumMath {
   }
 
   /** The same where sums of buckets are seen, in their order. */
-  applyBuckets(state: FedState, all: readonly BucketSum[], begin: (state: FedState) => Begun): FedState {
-    if (state.pooled === null) {
-      const wide = all.map(({ sums }) => sums.wide)
-      const without = { ...state, pooled: robustPooled(this.columns, wide) }
-      return { ...without, ...begin(without) }
-    }
+  applyBuckets(state: FedState, all: readonly BucketSum[]): FedState {
     const means = all.map(({ sums, survivors }) => sums.reals.map((value) => value / survivors))
     const made = this.#strategy.combine!({ global: Float64Array.from(state.global), state: state.strategy, means })
     return { ...state, done: state.done + 1, global: Float32Array.from(made.global), strategy: made.state }
   }
 
   facts(state: FedState, sums: Sums): RoundFacts {
-    // Of buckets some may say anything, together nothing that rows can have.
-    const isOfBuckets = state.pooled === null && this.bucket !== undefined
-    if (isOfBuckets) return { loss: null, records: Math.round(realOf(sums.wide[0]!)) }
     if (state.pooled === null) return { loss: null, records: this.#pooled(sums).records }
     if (this.isPrivate) return { loss: null, records: null }
     const weight = realOf(sums.wide[WIDE.weight]!)

@@ -73,7 +73,7 @@ function checkGroups(
     }
   }
   const members = told.reduce((sum, one) => sum + one.members.length, 0)
-  if (told.length < job.leastGroups || members < job.leastInRound) {
+  if (told.length < job.leastGroups(state) || members < job.leastInRound) {
     throw wrong(`${told.length} sums with ${members} members are fewer than the plan asks for`)
   }
 }

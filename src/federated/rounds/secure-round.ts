@@ -126,7 +126,7 @@ function delegateOf(
   const isNoised = job.math.noise(state) !== undefined
   let released: readonly string[] = []
   const mayRelease = (delegates: readonly string[]): void => {
-    const least = job.leastGroups
+    const least = job.leastGroups(state)
     if (delegates.length < least)
       throw new ThresholdError(`${delegates.length} clusters are left, and ${least} are needed`)
     released = peersOf(delegates)

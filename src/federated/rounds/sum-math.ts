@@ -41,6 +41,6 @@ export interface SumMath {
   /** The same where each contribution is seen. */
   applyEach(state: FedState, all: readonly Contribution[]): FedState
   /** The same where sums of buckets are seen, in their order. */
-  applyBuckets(state: FedState, all: readonly BucketSum[], begin: (state: FedState) => Begun): FedState
+  applyBuckets(state: FedState, all: readonly BucketSum[]): FedState
   facts(state: FedState, sums: Sums): RoundFacts
 }

@@ -10,7 +10,7 @@ import { addContributions, addSums, decodeSum, encodeContribution, inSingle } fr
 import type { Contribution, Sums } from '../rounds/layout.ts'
 import type { BucketSum } from '../rounds/sum-math.ts'
 import { FIRST_STATE, NOTHING_BEGUN, stateHash } from '../rounds/state.ts'
-import type { Begun, FedState } from '../rounds/state.ts'
+import type { FedState } from '../rounds/state.ts'
 import { aged } from '../site/aged.ts'
 import { attacked } from './attackers.ts'
 import type { ClientPool } from './pool.ts'
@@ -119,7 +119,7 @@ export class Simulation {
     }))
     const all = entries.map(({ contribution }) => contribution)
     const sums = this.#sums(session, entries, seeded)
-    if (sums.length < this.job.leastGroups) return undefined
+    if (sums.length < this.job.leastGroups(state)) return undefined
     const facts = this.job.math.facts(state, addSums(sums))
     await this.#apply(state, all, sums)
     await this.#pool.commit(good.map(({ client }) => client))
@@ -130,15 +130,12 @@ export class Simulation {
   async #apply(state: FedState, all: readonly Contribution[], sums: readonly BucketSum[]): Promise<void> {
     const { math } = this.job
     const survivors = sums.reduce((count, one) => count + one.survivors, 0)
-    const begin = (): Begun => NOTHING_BEGUN
-    const apply = (): FedState =>
-      math.bucket === undefined
-        ? math.apply(state, addSums(sums), survivors, begin)
-        : math.applyBuckets(state, sums, begin)
+    const apply = (): FedState => math.apply(state, addSums(sums), survivors, () => NOTHING_BEGUN)
     if (state.pooled === null) {
       const { pooled } = apply()
       this.state = { ...state, pooled, ...(await this.#pool.begin({ ...state, pooled })) }
-    } else this.state = math.strategy.sees === 'each' ? math.applyEach(state, all) : apply()
+    } else if (math.strategy.sees === 'each') this.state = math.applyEach(state, all)
+    else this.state = math.bucket === undefined ? apply() : math.applyBuckets(state, sums)
   }
 
   /** The sum of all; or that of each bucket or cluster which is large enough to be opened. */

@@ -54,40 +54,6 @@ export function pooledOf(names: readonly string[], sums: readonly bigint[]): Poo
 }
 
 /**
- * Where some of the sites may lie: of each column the median over buckets of sites, of means and of deviations. Deviations are
- * those within buckets, so that what lies between the means of buckets is not in them.
- * @param buckets their sums; those that no rows can have are left out
- * @throws ParameterRangeError: half of them or more are none
- */
-export function robustPooled(names: readonly string[], buckets: readonly (readonly bigint[])[]): Pooled {
-  const all = buckets.flatMap((sums) => {
-    try {
-      return [pooledOf(names, sums)]
-    } catch (error) {
-      if (error instanceof ParameterRangeError) return []
-      throw error
-    }
-  })
-  if (2 * all.length <= buckets.length) {
-    throw new ParameterRangeError(`${all.length} of ${buckets.length} buckets have sums that rows can have`)
-  }
-  const columns = names.map((column, index): PooledColumn => {
-    const those = all.flatMap((one) => (one.columns[index]!.count > 0 ? [one.columns[index]!] : []))
-    if (those.length === 0) return { column, count: 0, mean: 0, sd: 1 }
-    const [means, deviations] = [those.map(({ mean }) => mean), those.map(({ sd }) => sd)]
-    const count = those.reduce((sum, one) => sum + one.count, 0)
-    return { column, count, mean: medianOf(means), sd: medianOf(deviations) }
-  })
-  return { records: all.reduce((sum, { records }) => sum + records, 0), columns }
-}
-
-function medianOf(values: readonly number[]): number {
-  const sorted = values.toSorted((left, right) => left - right)
-  const half = Math.floor(sorted.length / 2)
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
-}
-
-/**
  * What one record adds where each column has a range: 1, then of each column 1, u and u^2, with u the value brought into the
  * range and then within [-1, 1]; nothing of a column whose cell is missing. Norm sqrt(1 + 3 columns) at most.
  * @param values NaN: missing

@@ -105,7 +105,7 @@ function bucketWords({ robust, secagg = 'off', strategy }: FedPlan, members: num
   said.push(
     `a site is hidden among the ${group} or more of its bucket, not among all: whoever sees the sums and knows the others of ` +
       `a bucket knows it. A bucket is opened with ${leastOfGroup(group)} of ${group} sites that stay, and left out with fewer`,
-    'the statistics of the columns are sums of buckets too: the median over them is taken, so that attackers do not set the scale',
+    'the statistics of the columns are one sum of all, and bear no attacker: "scale":"none" or {"divide":N} needs none',
   )
   if (robust === undefined) {
     said.push('over a mesh the plan has to say "robust":{"attackers":N}; weft fed simulate goes without it')
