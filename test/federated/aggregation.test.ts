@@ -9,6 +9,7 @@ import {
   STRATEGIES,
 } from '../../src/federated/index.ts'
 import type { Aggregation, ClientUpdate, StrategyParameters } from '../../src/federated/index.ts'
+import { bucketMean, bucketWeight } from '../../src/federated/aggregation/bucketed.ts'
 import { hash } from './support/round.ts'
 
 const SID = Buffer.from(hash('sid')).toString('hex')
@@ -248,6 +249,54 @@ describe('buckets', () => {
     const again = run('bucketed', rule, nine, [0, 0], { v: Float64Array.of(5, 5) })
     // From a far centre it comes no nearer than tau a step.
     expect(again.state['v']![0]).toBeGreaterThan(4.7)
+  })
+
+  const inThree = (values: readonly number[]): { update: number[] }[] => {
+    const buckets = [
+      [0, 2, 7],
+      [1, 5, 6],
+      [3, 4, 8],
+    ]
+    return nine.map((_, who) => ({ update: [values[buckets.findIndex((bucket) => bucket.includes(who))]!] }))
+  }
+
+  test('leave out what is furthest from the median (mean around median), and nothing where as many are not a minority', () => {
+    const rule = { sid: published, group: 3, clip: 10, rule: 'nearest', trim: 1 }
+    expect(run('bucketed', rule, inThree([1, 2, 9])).global[0]).toBeCloseTo(1.5, 12)
+    // A median goes on to where attackers are; and of two that are as far the smaller stays.
+    expect(run('bucketed', { ...rule, rule: 'median' }, inThree([1, 2, 9])).global[0]).toBeCloseTo(2, 12)
+    expect(run('bucketed', rule, inThree([1, 2, 3])).global[0]).toBeCloseTo(1.5, 12)
+    expect(run('bucketed', { ...rule, trim: 0 }, inThree([1, 2, 9])).global[0]).toBeCloseTo(4, 12)
+    expect(refusal(() => run('bucketed', { ...rule, trim: 2 }, inThree([1, 2, 9])))).toMatchObject({ kind: 'range' })
+  })
+
+  test('are averaged over rounds by momentum, as FedAvgM has it', () => {
+    const rule = { sid: published, group: 3, clip: 10, rule: 'median', momentum: 0.9, server_lr: 0.5 }
+    const first = run('bucketed', rule, inThree([1, 2, 9]))
+    expect([first.state['m']![0], first.global[0]]).toEqual([2, 1])
+    const second = run('bucketed', rule, inThree([4, 5, 6]), [...first.global], first.state)
+    expect(second.state['m']![0]).toBeCloseTo(0.9 * 2 + 5, 12)
+    expect(second.global[0]).toBeCloseTo(1 + 0.5 * 6.8, 12)
+    // And beside the centre of centred clipping.
+    const centred = { ...rule, rule: 'centred', tau: 1, iterations: 1 }
+    expect(Object.keys(run('bucketed', centred, nine).state).sort()).toEqual(['m', 'v'])
+    expect(run('bucketed', { ...rule, momentum: 0 }, nine).state).toEqual({})
+    expect(refusal(() => run('bucketed', { ...rule, momentum: 1 }, nine))).toMatchObject({ kind: 'range' })
+  })
+
+  test('weigh members by their records, up to a number of them', () => {
+    const rule = { sid: published, group: 9, clip: 10, rule: 'median', most_records: 100 }
+    const clients = nine.map((_, who) => ({ update: [who === 0 ? 8 : 0], records: who === 0 ? 1e9 : 50 }))
+    expect(run('bucketed', rule, clients).global[0]).toBeCloseTo(8 / 5, 12)
+    expect(run('bucketed', { ...rule, most_records: 50 }, clients).global[0]).toBeCloseTo(8 / 9, 12)
+    expect(refusal(() => run('bucketed', { ...rule, most_records: 0 }, clients))).toMatchObject({ kind: 'range' })
+    expect([bucketWeight({}, 3), bucketWeight({ most_records: 12 }, 3), bucketWeight({ most_records: 2 }, 3)]).toEqual([
+      1, 0.25, 1,
+    ])
+    // Nobody ends a round by a weight that cannot be.
+    for (const weight of [0, -1, 3.1, Number.NaN])
+      expect(bucketMean(Float64Array.of(6), weight, 3)).toEqual(Float64Array.of(0))
+    expect(bucketMean(Float64Array.of(6), 3, 3)).toEqual(Float64Array.of(2))
   })
 
   test('say how many attackers they bear: g (2f + 1) members for f of them', () => {

@@ -364,6 +364,9 @@ describe('a plan that bears attackers', () => {
     [{ secagg: 'off' }, 'is about secure sums'],
     [{ strategy: { name: 'bucketed', group: 3, clip: 2, rule: 'trimmed', trim: 0 } }, 'cuts 0 means'],
     [{ strategy: { name: 'bucketed', group: 3, clip: 2, rule: 'trimmed', trim: 2 } }, 'leaves none of 3'],
+    [{ strategy: { name: 'bucketed', group: 3, clip: 2, rule: 'nearest', trim: 0 } }, 'cuts 0 means'],
+    [{ strategy: { name: 'bucketed', group: 3, clip: 2, rule: 'nearest', trim: 2 } }, 'leaves none of 3'],
+    [{ robust: { attackers: 1, statistics: 'median' } }, 'robust.statistics'],
     [{ privacy: { unit: 'record', epsilon: 1, delta: 1e-5, clip: 1 } }, 'does not go with the strategy'],
   ])('is refused where it cannot work: %j', (changes, why) => {
     expect(() => of(changes)).toThrow(why)

@@ -88,6 +88,13 @@ export function medianOf(sorted: Float64Array): number {
   return Number.isInteger(half) ? (sorted[half - 1]! + sorted[half]!) / 2 : sorted[Math.floor(half)]!
 }
 
+/** The mean of the `count` values nearest the median of sorted ones; of equally near ones the smaller comes first. */
+export function nearMedian(sorted: Float64Array, count: number): number {
+  const middle = medianOf(sorted)
+  const near = [...sorted].sort((one, other) => Math.abs(one - middle) - Math.abs(other - middle) || one - other)
+  return near.slice(0, count).reduce((sum, value) => sum + value, 0) / count
+}
+
 /** The mean without `trim` values at each end. @throws ParameterRangeError when nothing is left */
 export function trimmedMean(sorted: Float64Array, trim: number): number {
   if (2 * trim >= sorted.length)

@@ -1,6 +1,6 @@
 /** Updates that lie near many others: Krum, Multi-Krum (arXiv 1703.02757) and Bulyan (arXiv 1802.07927). */
 import { ParameterRangeError } from '../errors.ts'
-import { checkInput, mean, medianOf, moved, perCoordinate, squaredDistance } from './arithmetic.ts'
+import { checkInput, mean, moved, nearMedian, perCoordinate, squaredDistance } from './arithmetic.ts'
 import { serverRate, whole } from './parameters.ts'
 import type { Strategy, StrategyParameters } from './types.ts'
 
@@ -81,11 +81,4 @@ export function bulyan(parameters: StrategyParameters): Strategy {
       return { global: moved(input.global, rate, direction), state: {}, selected }
     },
   }
-}
-
-/** The mean of the `count` values nearest the median of sorted ones; of equally near ones the smaller comes first. */
-function nearMedian(sorted: Float64Array, count: number): number {
-  const middle = medianOf(sorted)
-  const near = [...sorted].sort((one, other) => Math.abs(one - middle) - Math.abs(other - middle) || one - other)
-  return near.slice(0, count).reduce((sum, value) => sum + value, 0) / count
 }

@@ -73,6 +73,7 @@ export class AnalysisMath implements SumMath {
 
   readonly bucket = undefined
   readonly leastBuckets = 1
+  readonly hasBucketStatistics = false
 
   get encoding(): { readonly bits: number; readonly f: number } {
     return { bits: this.plan.secagg?.bits ?? DEFAULT_BITS, f: 0 }

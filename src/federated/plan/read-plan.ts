@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { checkPlan } from '../../training/index.ts'
 import { parseJsonText, repeatedMember } from '../../util/index.ts'
 import { checkStrategyFields, shared } from './strategy.ts'
+import { checkBalance } from './balance.ts'
 import { rangesOf } from './bounded-statistics.ts'
 import { checkGossip } from './gossip.ts'
 import { FedFileError, FedPlanError } from './errors.ts'
@@ -77,6 +78,7 @@ function checkTogether(plan: FedPlan, where: string): void {
       `"${strategy.name}" must see each single update, and "secagg" hides them: choose "secagg":"off", or "bucketed"`,
     )
   }
+  checkBalance(plan, where)
   checkRobust(plan, where)
   checkClusters(plan, where)
   checkCompression(plan, where)

@@ -14,10 +14,11 @@ export function checkRobust(plan: FedPlan, where: string): void {
   }
   const { attackers } = robust
   const trim = Number(strategy['trim'] ?? 0)
-  if (strategy['rule'] === 'trimmed' && trim < attackers) {
-    throw wrong('strategy.trim', `cuts ${trim} means at each end, and ${attackers} attackers can be in one more`)
+  const isCut = strategy['rule'] === 'trimmed' || strategy['rule'] === 'nearest'
+  if (isCut && trim < attackers) {
+    throw wrong('strategy.trim', `cuts ${trim} means, and ${attackers} attackers can be in one more`)
   }
-  if (strategy['rule'] === 'trimmed' && 2 * trim >= bucketsToBear(attackers)) {
+  if (isCut && 2 * trim >= bucketsToBear(attackers)) {
     throw wrong('strategy.trim', `leaves none of ${bucketsToBear(attackers)} means, and so few buckets may be left`)
   }
 }

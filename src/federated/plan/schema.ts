@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { bufferSchema } from './buffer.ts'
 import { gossipSchema } from './gossip.ts'
 import { neighboursSchema } from './neighbours.ts'
+import { robustSchema } from './robust-field.ts'
 import { planName, ROUND_FIELDS } from './round-fields.ts'
 import { compressionSchema } from './compression.ts'
 import { fedAdapterSchema } from './language.ts'
@@ -60,6 +61,8 @@ const local = z.strictObject({
   seed: z.int().min(0).optional(),
   /** mu of FedProx: mu (w - w_global) is added to the gradient. */
   proximal: z.number().min(0).optional(),
+  /** Each class counts the same at a site, however many records it has there. @default false */
+  balance: z.boolean().optional(),
 })
 
 export const fedPlanSchema = z.strictObject({
@@ -84,7 +87,7 @@ export const fedPlanSchema = z.strictObject({
   secagg: z.union([z.literal('off'), secagg]).optional(),
   privacy: z.union([z.literal('off'), privacy]).optional(),
   /** Under the strategy "bucketed": attackers that each round has to bear, or is not made. */
-  robust: z.strictObject({ attackers: z.int().min(1).max(1000) }).optional(),
+  robust: robustSchema.optional(),
   /** Sites that are summed among themselves first: then their sums, which nobody sees either. */
   clusters: z
     .array(z.strictObject({ name: text, sites: z.array(text).min(3).max(255) }))

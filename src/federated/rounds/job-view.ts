@@ -84,7 +84,7 @@ export class JobView<P extends JobPlan = JobPlan> {
   groups(state: FedState, members: readonly JobMember[] = this.members): readonly Group[] {
     const { math, least, clusters } = this
     if (clusters !== undefined) return clusterGroups(this.id, members, stepsOf(state), clusters)
-    const size = state.pooled === null ? undefined : math.bucket
+    const size = this.#isBucketed(state) ? math.bucket : undefined
     if (size !== undefined) return bucketGroups(this.id, members, stepsOf(state), size)
     const sharing = sharingOf(this.members.length, neighboursOf(this.plan))
     return [{ index: 0, name: '', members: this.members, ...sharing, least }]
@@ -126,7 +126,7 @@ export class JobView<P extends JobPlan = JobPlan> {
   /** How many of them have to be opened, or nothing comes of the round. */
   leastGroups(state: FedState): number {
     if (this.clusters !== undefined) return leastOfGroup(this.clusters.length)
-    return state.pooled === null ? 1 : this.math.leastBuckets
+    return this.#isBucketed(state) ? this.math.leastBuckets : 1
   }
 
   /** Members of all sums of a round together, at least. */
@@ -202,6 +202,10 @@ export class JobView<P extends JobPlan = JobPlan> {
   noiseSd(state: FedState): number {
     const noise = this.math.noise(state)
     return noise === undefined ? 0 : noise.shareSigma * Math.sqrt(this.members.length)
+  }
+
+  #isBucketed({ pooled }: FedState): boolean {
+    return pooled !== null || this.math.hasBucketStatistics
   }
 
   #secagg(): { readonly bits: number; readonly f: number } {

@@ -12,7 +12,7 @@ export function stateAfter(
   begun: Begun,
 ): FedState {
   if (each !== undefined) return math.applyEach(state, each)
-  if (buckets !== undefined) return math.applyBuckets(state, buckets)
+  if (buckets !== undefined) return math.applyBuckets(state, buckets, () => begun)
   return math.apply(state, sums, survivors, () => begun)
 }
 

@@ -1,5 +1,5 @@
 /** What a round computes, whoever carries its bytes: which sums a plan needs, and how they change the model. */
-import { bucketsToBear } from '../aggregation/bucketed.ts'
+import { bucketMean, bucketsToBear } from '../aggregation/bucketed.ts'
 import { createStrategy } from '../aggregation/strategies.ts'
 import type { Sight, Strategy } from '../aggregation/types.ts'
 import { weighting } from '../aggregation/parameters.ts'
@@ -16,7 +16,7 @@ import type { FedPlan } from '../plan/schema.ts'
 import { strategyParameters } from '../plan/strategy.ts'
 import { minimumOf } from '../plan/train-plan.ts'
 import { nextBound } from '../privacy/clipping.ts'
-import { pooledOf, pooledWithin } from '../site/statistics.ts'
+import { pooledOf, pooledOfBuckets, pooledWithin } from '../site/statistics.ts'
 import type { Pooled } from '../site/statistics.ts'
 import type { Contribution, Sums, VectorShape } from './layout.ts'
 import type { Begun, FedState } from './state.ts'
@@ -174,15 +174,30 @@ export class RoundMath implements SumMath {
     return robust === undefined ? 1 : bucketsToBear(robust.attackers)
   }
 
+  get hasBucketStatistics(): boolean {
+    return this.plan.robust?.statistics === 'buckets'
+  }
+
   /** The same where sums of buckets are seen, in their order. */
-  applyBuckets(state: FedState, all: readonly BucketSum[]): FedState {
-    const means = all.map(({ sums, survivors }) => sums.reals.map((value) => value / survivors))
+  applyBuckets(state: FedState, all: readonly BucketSum[], begin: (state: FedState) => Begun): FedState {
+    if (state.pooled === null) {
+      const pooled = pooledOfBuckets(
+        this.columns,
+        all.map(({ sums }) => sums.wide),
+      )
+      const without = { ...state, pooled }
+      return { ...without, ...begin(without) }
+    }
+    const means = all.map(({ sums, survivors }) => bucketMean(sums.reals, realOf(sums.wide[WIDE.weight]!), survivors))
     const made = this.#strategy.combine!({ global: Float64Array.from(state.global), state: state.strategy, means })
     return { ...state, done: state.done + 1, global: Float32Array.from(made.global), strategy: made.state }
   }
 
   facts(state: FedState, sums: Sums): RoundFacts {
-    if (state.pooled === null) return { loss: null, records: this.#pooled(sums).records }
+    if (state.pooled === null) {
+      // Of buckets, all together are what attackers may have spoilt.
+      return { loss: null, records: this.hasBucketStatistics ? null : this.#pooled(sums).records }
+    }
     if (this.isPrivate) return { loss: null, records: null }
     const weight = realOf(sums.wide[WIDE.weight]!)
     // Each weighs 1 there, so that their weight is their number.

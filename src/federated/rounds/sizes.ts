@@ -46,12 +46,17 @@ const CARRIED: Readonly<Record<string, number>> = {
   scaffold: 1,
 }
 
+function carriedBy({ strategy }: FedPlan): number {
+  if (strategy.name !== 'bucketed') return CARRIED[strategy.name] ?? 0
+  return (strategy['rule'] === 'centred' ? 1 : 0) + (Number(strategy['momentum'] ?? 0) > 0 ? 1 : 0)
+}
+
 /** Of heads, names and statistics. */
 const HEAD_BYTES = 1 << 20
 
 /** @param parameters of the model. @throws MessageSizeError */
 export function checkSize(plan: FedPlan, parameters: number): void {
-  const state = parameters * (4 + 8 * (CARRIED[plan.strategy.name] ?? 0)) + HEAD_BYTES
+  const state = parameters * (4 + 8 * carriedBy(plan)) + HEAD_BYTES
   const sums = sumsOf(plan)
   const { secagg = 'off' } = plan
   // In the clear 8: of a round with a member that reads float64 alone.

@@ -30,6 +30,8 @@ export interface SumMath {
   readonly sees: Sight
   /** Members of a bucket; undefined: all are one sum. */
   readonly bucket: number | undefined
+  /** Whether the statistics of the columns are made of buckets too. */
+  readonly hasBucketStatistics: boolean
   /** Buckets that a round is made of, at least. */
   readonly leastBuckets: number
   isOver(state: FedState): boolean
@@ -41,6 +43,6 @@ export interface SumMath {
   /** The same where each contribution is seen. */
   applyEach(state: FedState, all: readonly Contribution[]): FedState
   /** The same where sums of buckets are seen, in their order. */
-  applyBuckets(state: FedState, all: readonly BucketSum[]): FedState
+  applyBuckets(state: FedState, all: readonly BucketSum[], begin: (state: FedState) => Begun): FedState
   facts(state: FedState, sums: Sums): RoundFacts
 }

@@ -130,12 +130,16 @@ export class Simulation {
   async #apply(state: FedState, all: readonly Contribution[], sums: readonly BucketSum[]): Promise<void> {
     const { math } = this.job
     const survivors = sums.reduce((count, one) => count + one.survivors, 0)
-    const apply = (): FedState => math.apply(state, addSums(sums), survivors, () => NOTHING_BEGUN)
+    const isBuckets = math.bucket !== undefined && (state.pooled !== null || math.hasBucketStatistics)
+    const apply = (): FedState =>
+      isBuckets
+        ? math.applyBuckets(state, sums, () => NOTHING_BEGUN)
+        : math.apply(state, addSums(sums), survivors, () => NOTHING_BEGUN)
     if (state.pooled === null) {
       const { pooled } = apply()
       this.state = { ...state, pooled, ...(await this.#pool.begin({ ...state, pooled })) }
     } else if (math.strategy.sees === 'each') this.state = math.applyEach(state, all)
-    else this.state = math.bucket === undefined ? apply() : math.applyBuckets(state, sums)
+    else this.state = apply()
   }
 
   /** The sum of all; or that of each bucket or cluster which is large enough to be opened. */

@@ -30,6 +30,7 @@ export function checkOutside(plan: JobPlan): void {
   if (strategy.name === 'scaffold') refuse('strategy.name', 'its controls are added to each gradient')
   if (strategy.name === 'fednova') refuse('strategy.name', 'nobody knows how many steps it takes')
   if ((local.proximal ?? 0) > 0) refuse('local.proximal', 'the term is added to each gradient')
+  if (local.balance === true) refuse('local.balance', "which records count how often is the program's own affair")
   if (ditto !== undefined) refuse('ditto', 'its own model is trained here')
 }
 

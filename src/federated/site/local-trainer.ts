@@ -3,6 +3,7 @@ import type { Engine } from '../../onnx/index.ts'
 import type { BaseModel, Metrics, Stepper } from '../../training/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { FedBase } from '../plan/language.ts'
+import type { Balanced } from './balance.ts'
 import type { ParameterShape } from './parameters.ts'
 import type { ColumnMoments, Pooled } from './statistics.ts'
 
@@ -42,6 +43,8 @@ export interface LocalTrainer {
   /** Rows, or windows of text, for training and for testing. */
   readonly records: number
   readonly testRecords: number
+  /** Where the plan has classes count the same. */
+  balanced?(): Promise<Balanced | undefined>
   /** What training begins with, the same at every site; of no length before `fit`. */
   readonly initial: Float32Array
   /** Of the columns whose mean and deviation all sites pool. */

@@ -1,4 +1,5 @@
 /** What a site does in a round: from the state that all agree on to what it adds to the sum, and its own memory after it. */
+import { bucketWeight } from '../aggregation/bucketed.ts'
 import { fairShare } from '../aggregation/fair.ts'
 import type { Compression } from '../compression/types.ts'
 import { clipToNorm, l2Norm } from '../privacy/clipping.ts'
@@ -243,7 +244,9 @@ export class Site implements RoundSite {
     }
     if (this.#math.bucket !== undefined) {
       const { values } = clipToNorm(update, Number(parameters['clip']))
-      return { contribution: { reals: values, wide }, memory: kept, noise: undefined }
+      const counted = bucketWeight(parameters, (await this.trainer.balanced?.())?.even ?? this.trainer.records)
+      const reals = values.map((value) => value * counted)
+      return { contribution: { reals, wide: this.#told(counted, loss) }, memory: kept, noise: undefined }
     }
     const isSeen = this.#math.strategy.sees === 'each'
     const reals = isSeen ? update : update.map((value) => value * weight)

@@ -1,4 +1,5 @@
 /** Mean and deviation of a column over all sites, out of sums: nobody tells its own. */
+import { medianOf } from '../aggregation/arithmetic.ts'
 import { ParameterRangeError } from '../errors.ts'
 import type { ColumnRange } from '../plan/bounded-statistics.ts'
 import { fixedOf, realOf, WIDE_FRACTION } from '../rounds/wide.ts'
@@ -51,6 +52,35 @@ export function pooledOf(names: readonly string[], sums: readonly bigint[]): Poo
     return { column, count: n, mean: realOf(sum) / n, sd: sd > least ? sd : 1 }
   })
   return { records, columns }
+}
+
+/**
+ * The same of the sums of buckets, some of which may be the work of attackers: of each column the median of the buckets' means, and that
+ * of their deviations. A bucket whose sums are of no rows has no say.
+ * @throws ParameterRangeError: no bucket's are
+ */
+export function pooledOfBuckets(names: readonly string[], buckets: readonly (readonly bigint[])[]): Pooled {
+  const possible = buckets.flatMap((sums) => {
+    try {
+      return [pooledOf(names, sums)]
+    } catch (error) {
+      if (error instanceof ParameterRangeError) return []
+      throw error
+    }
+  })
+  if (possible.length === 0) throw new ParameterRangeError('no bucket has sums that rows can have')
+  const middle = (values: readonly number[]): number => medianOf(Float64Array.from(values).sort())
+  const columns = names.map((column, index): PooledColumn => {
+    const known = possible.map((one) => one.columns[index]!).filter(({ count }) => count > 0)
+    if (known.length === 0) return { column, count: 0, mean: 0, sd: 1 }
+    return {
+      column,
+      count: buckets.length * middle(known.map(({ count }) => count)),
+      mean: middle(known.map(({ mean }) => mean)),
+      sd: middle(known.map(({ sd }) => sd)),
+    }
+  })
+  return { records: buckets.length * middle(possible.map(({ records }) => records)), columns }
 }
 
 /**

@@ -1,6 +1,5 @@
 /** A site's own data and model, whatever training knows of both: statistics of its columns, local training, and how good a model is on its test rows. */
 import { join } from 'node:path'
-import { RunningStatistics } from '../../data/index.ts'
 import { discardOutput, writeModel } from '../../onnx/index.ts'
 import {
   batchRows,
@@ -23,6 +22,7 @@ import type {
   Examples,
   Forward,
   Metrics,
+  Part,
   PerExample,
   Session,
   Stepper,
@@ -34,9 +34,12 @@ import { onnxOf } from '../plan/model-file.ts'
 import type { SiteData } from '../plan/read-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
 import { dataSpecOf, trainPlanOf } from '../plan/train-plan.ts'
+import { balanced } from './balance.ts'
+import type { Balanced } from './balance.ts'
 import { heldFile } from './held-file.ts'
 import { corrected, zeroed } from './local-trainer.ts'
 import type { LocalJob, LocalResult, LocalTrainer, TrainerNeeds } from './local-trainer.ts'
+import { momentsOf } from './moments.ts'
 import { flatOf, tensorsOf, wideFlatOf } from './parameters.ts'
 import type { ParameterShape } from './parameters.ts'
 import type { ColumnMoments, Pooled } from './statistics.ts'
@@ -74,6 +77,7 @@ export class SiteTrainer implements LocalTrainer {
   #whole: SiteTrainer | undefined
   #moments: ColumnMoments[] | undefined
   #perExample: PerExample | undefined
+  #balanced: Balanced | undefined
 
   private constructor(needs: TrainerNeeds, plans: Plans, site: string, examples: Examples) {
     this.#needs = needs
@@ -154,8 +158,24 @@ export class SiteTrainer implements LocalTrainer {
   /** Of the rows for training, in their order: what a skew of labels goes by. */
   async labels(): Promise<number[]> {
     const { rows, index } = this.#examples.parts.train
-    const { target } = await rows.take(index)
-    return target === undefined ? [] : Array.from(target.data as ArrayLike<number | bigint>, Number)
+    const labels: number[] = []
+    for (let from = 0; from < index.length; from += ROWS_AT_ONCE) {
+      const { target } = await rows.take(index.subarray(from, from + ROWS_AT_ONCE))
+      for (const label of (target?.data ?? []) as Iterable<number | bigint>) labels.push(Number(label))
+    }
+    return labels
+  }
+
+  /** Classes that count the same; undefined: each record does. */
+  async balanced(): Promise<Balanced | undefined> {
+    if (this.#fed.local.balance === true) this.#balanced ??= balanced(await this.labels())
+    return this.#balanced
+  }
+
+  /** The rows that training goes through, some of them again. */
+  async #trained(part: Part): Promise<Part> {
+    const index = (await this.balanced())?.places.map((place) => part.index[place]!)
+    return index === undefined ? part : { ...part, index }
   }
 
   /** With what all sites know of their columns together: from here on there is a model. */
@@ -194,7 +214,7 @@ export class SiteTrainer implements LocalTrainer {
   async train(job: LocalJob, signal?: AbortSignal): Promise<LocalResult> {
     const { stepper, examples } = this.#model()
     const plan = this.#plan
-    const part = examples.parts.train
+    const part = await this.#trained(examples.parts.train)
     const shapes = this.shapes()
     const rate = plan.optimizer.lr
     stepper.parameters = tensorsOf(shapes, job.start)
@@ -295,20 +315,4 @@ export class SiteTrainer implements LocalTrainer {
     if (this.#fitted === undefined) throw new TrainerError(this.site, 'the statistics of all sites are not there yet')
     return this.#fitted
   }
-}
-
-/** Of the raw columns of some rows. */
-async function momentsOf({ parts, features = [], input }: Examples): Promise<ColumnMoments[]> {
-  const { rows, index } = parts.train
-  const x = (await rows.take(index))[input.name]!.data as Float32Array
-  return features.flatMap(({ kind, column }, at) => {
-    if (kind !== 'standard' && kind !== 'raw') return []
-    const running = new RunningStatistics()
-    for (let row = at; row < x.length; row += features.length) {
-      const value = x[row]!
-      if (!Number.isNaN(value)) running.add(value)
-    }
-    const { count, mean, squares } = running.result()
-    return [{ column, count, mean, squares }]
-  })
 }

@@ -81,11 +81,28 @@ function planOf(context: CommandContext, model?: string, images?: string): Promi
 /** Sites of a bucket: one of four may be gone, and the other three are still summed. */
 const BUCKET = 4
 
-function bearing(plan: object, attackers: number): object {
+/** Momentum over the deals of buckets, and how many more rounds it takes. */
+const ROUNDS = 2
+const MOMENTUM = { momentum: 0.9, server_lr: 0.1 }
+
+/** What bears attackers that lie about records, too, and not about their updates alone (E3d of docs/federated.md). */
+function bearing(plan: object, path: string, attackers: number): object {
+  const { task, rounds, local } = checkFedPlan(plan, path)
+  const hasClasses = task === 'binary' || task === 'multiclass'
   return {
     ...plan,
-    strategy: { name: 'bucketed', group: BUCKET, clip: 2, rule: 'median', server_lr: 1 },
-    robust: { attackers },
+    rounds: ROUNDS * rounds,
+    local: { ...local, ...(hasClasses ? { balance: true } : {}) },
+    strategy: {
+      name: 'bucketed',
+      group: BUCKET,
+      clip: 2,
+      rule: 'nearest',
+      trim: attackers,
+      ...MOMENTUM,
+      most_records: 200,
+    },
+    robust: { attackers, statistics: 'buckets' },
     minimum: { sites: membersToBear(attackers, BUCKET), records: 64 },
   }
 }
@@ -126,7 +143,7 @@ export const newCommand: Command = async (context) => {
     ...(group === undefined ? {} : { gossip: { group } }),
   }
   const training = { ...(await planOf(context, model, images)), ...chosen }
-  const plan = isAnalysis ? ANALYSIS : attackers === undefined ? training : bearing(training, attackers)
+  const plan = isAnalysis ? ANALYSIS : attackers === undefined ? training : bearing(training, path, attackers)
   const isChanged = compress !== undefined || cohort !== undefined || group !== undefined
   if (isChanged) checkFedPlan(plan, path)
   await writeFile(path, `${JSON.stringify(plan, null, 2)}\n`, { flag: 'wx' }).catch((error: unknown) => {
