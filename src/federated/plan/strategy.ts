@@ -16,7 +16,7 @@ export function strategyParameters({ strategy, local }: FedPlan): Record<string,
 
 /** Of any strategy: a plan whose strategy was changed may keep what the one before took. */
 const PARAMETERS =
-  'name weights server_lr momentum beta1 beta2 tau lr total_clients q group clip rule sid trim iterations nu f m'.split(
+  'name weights server_lr momentum beta1 beta2 tau lr total_clients q group clip rule sid trim iterations nu f m most_records'.split(
     ' ',
   )
 

@@ -175,7 +175,8 @@ export class RoundMath implements SumMath {
   }
 
   get hasBucketStatistics(): boolean {
-    return this.plan.robust?.statistics === 'buckets'
+    const { robust } = this.plan
+    return this.bucket !== undefined && robust !== undefined && robust.statistics !== 'sum'
   }
 
   /** The same where sums of buckets are seen, in their order. */
