@@ -59,12 +59,13 @@ export async function openFederation(
     permit: planPermit(parts.site.gate, identity.id),
     isPresent: (peer) => network?.connected().some(({ id }) => id === peer) ?? false,
     watch: (peer) => network?.watch(peer) ?? (() => undefined),
-    nameOf: (peer) =>
-      (peer === identity.id
-        ? parts.name
-        : mesh()
-            ?.peers()
-            .find(({ id }) => id === peer)?.name) ?? peer,
+    // Of a peer that was not heard of since the start there is a record without a name.
+    nameOf: (peer) => {
+      const known = mesh()
+        ?.peers()
+        .find(({ id }) => id === peer)
+      return (peer === identity.id ? parts.name : known?.name) || peer
+    },
     emit: (event, facts) => emit(event, facts),
     log: (facts, text) => logger.warn(facts, text),
   })

@@ -35,3 +35,33 @@ test('a site that refused goes on with the job once its person has taken the cau
     rmSync(folder, { recursive: true, force: true })
   }
 }, 60_000)
+
+test('a site that stops in mid-job holds nobody up: the others are told, go on without it, and it may come again', async () => {
+  const folder = temporaryFolder()
+  const mesh = createTestMesh(folder)
+  try {
+    const sites: TestSite[] = []
+    for (const name of ['a', 'b', 'c', 'd']) sites.push(await mesh.site(name))
+    const [first, , , last] = sites
+    // By its deadline alone the others would wait for ten minutes, in every round.
+    const { job } = await first!.federation.create(
+      plan({ rounds: 1000, deadline: '10m', minimum: { sites: 3, records: 10 } }),
+    )
+    const data = sites.map(({ home }, index) => writeSite(home, `site-${index}`, hospitalRows(index + 1, 40)))
+    for (const [index, { federation }] of sites.entries()) await federation.joinJob({ job, data: data[index]! })
+    while (first!.federation.status(job).joined.length < 4) await sleep(20)
+    await first!.federation.start(job)
+    const round = (): number => first!.federation.status(job).round
+    while (round() < 1) await sleep(20)
+    await last!.federation.leave(job, 'enough')
+    const at = round()
+    while (round() < at + 3) await sleep(20)
+    const { id } = last!.identity
+    expect(first!.federation.status(job).members.find(({ peer }) => peer === id)).toMatchObject({ left: true })
+    await last!.federation.joinJob({ job, data: data[3]! })
+    while (first!.federation.status(job).members.some(({ left }) => left)) await sleep(20)
+  } finally {
+    await mesh.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}, 60_000)

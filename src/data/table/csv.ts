@@ -92,7 +92,8 @@ class Splitter {
       yield* this.#record(record)
     }
     this.#rest = this.#rest.slice(from)
-    if (this.#rest.length > MAX_RECORD_CHARACTERS) throw this.#wrong('has no end: is a quote open?')
+    if (this.#rest.length > MAX_RECORD_CHARACTERS)
+      throw this.#wrong(`has over ${MAX_RECORD_CHARACTERS} characters and no end: is a quote open?`)
   }
 
   *end(): Generator<CsvRecord> {

@@ -7,6 +7,7 @@ import { bodyOf, sendRefusal } from '../rounds/wire.ts'
 import { documentOf } from './asking.ts'
 import { checkJoin } from './documents.ts'
 import { lookUp } from './finding.ts'
+import type { GoneMembers } from './leaving.ts'
 import type { JobFolder } from './job-folder.ts'
 
 /** Characters of an id or a name. */
@@ -19,6 +20,7 @@ interface Running {
   /** Where the plan is a gossip. */
   readonly gossip?: { readonly host: GossipHost } | undefined
   readonly standing: { readonly base: number }
+  readonly gone: GoneMembers
 }
 
 export interface Answering {
@@ -40,6 +42,7 @@ export async function answerPipe(answering: Answering, pipe: Pipe): Promise<void
     const hello = bodyOf('hello', message)
     const running = answering.running.get(hello.job)
     if (running !== undefined) {
+      running.gone.heard(pipe.remote)
       if (hello.gossip === undefined) await running.coordinator.accept(pipe, hello)
       else if (running.gossip === undefined)
         await sendRefusal(pipe, new JobRefusedError(hello.job, 'it has one model'), false)
@@ -69,8 +72,9 @@ async function answerAsk({ folders, running, self, admits }: Answering, pipe: Pi
     if (join.peer !== pipe.remote) throw new JobRefusedError(folder.id, 'a join is of somebody else')
     if (folder.start === undefined && !folder.joins.has(join.peer)) await folder.addJoin(join)
     await reply(folder.start)
-  } else if (message.kind === 'leave' && folder.offer.author === self) {
+  } else if (message.kind === 'leave') {
     if (folder.start === undefined) await folder.removeJoin(pipe.remote)
+    else running.get(folder.id)?.gone.left(pipe.remote)
     await reply(null)
   } else await sendRefusal(pipe, new JobRefusedError(folder.id, `"${message.kind}" is no question`), false)
 }

@@ -90,10 +90,10 @@ export async function sendJoin(
   return undefined
 }
 
-/** Tells the author that this site has left before the start. False: it was not reached, and is told again. */
-export async function sendLeave(asking: Asking, { job, author }: Offer): Promise<boolean> {
+/** Tells a peer that this site takes no part any more. False: it was not reached. */
+export async function sendLeave(asking: Asking, job: string, peer: string): Promise<boolean> {
   try {
-    return (await ask(asking, author, 'leave', { job })) !== undefined
+    return (await ask(asking, peer, 'leave', { job })) !== undefined
   } catch (error) {
     // One that does not know the word, or the job any more, would not know it later.
     return error instanceof RefusedByPeer

@@ -23,6 +23,8 @@ export interface JobStatus {
     readonly name: string
     readonly site: string
     readonly connected: boolean
+    /** It has said that it takes no part any more. */
+    readonly left: boolean
   }[]
   /** Rounds that are over, of all. */
   readonly round: number
@@ -61,6 +63,7 @@ export function describeJob(here: JobHere, needs: FederationNeeds, hooks: TestHo
     name: needs.nameOf(peer),
     site: of,
     connected: peer === needs.identity.id || needs.isPresent(peer),
+    left: running?.gone.has(peer) ?? false,
   }))
   const standing = here.standing?.current
   const waiting = running?.waiting

@@ -7,7 +7,7 @@ import { checkJobPlan } from '../plan/job-plan.ts'
 import { openPrivacyLedger } from '../privacy/ledger.ts'
 import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { FED_PROTOCOL } from '../rounds/wire.ts'
-import { progressOf, sendJoin, sendLeave } from './asking.ts'
+import { progressOf, sendJoin } from './asking.ts'
 import type { CheckedData } from './check-data.ts'
 import { makeJoin, makeOffer, makeStart } from './documents.ts'
 import type { Offer } from './documents.ts'
@@ -24,6 +24,7 @@ import { resultsOf } from './results.ts'
 import type { JobResults } from './results.ts'
 import { folderFiles, MemberState } from '../rounds/member-state.ts'
 import type { FederationNeeds, JoinRequest } from './needs.ts'
+import { Leaving } from './leaving.ts'
 import { JobLinks } from './links.ts'
 import { RunningJob } from './running-job.ts'
 import type { RunningNeeds } from './running-job.ts'
@@ -43,6 +44,7 @@ export class Federation {
   /** Where jobs stand that this site has left. */
   readonly #left = new Map<string, MemberState>()
   readonly #links: JobLinks
+  readonly #leaving: Leaving
   #cancel: CancelTimer = () => undefined
   #stopped = false
   hooks: TestHooks = NO_HOOKS
@@ -52,6 +54,7 @@ export class Federation {
     this.#root = join(needs.paths.state, 'federated')
     this.#links = new JobLinks(needs, { folders: this.#folders, running: this.#running }, () => this.hooks)
     const { identity, clock, paths } = needs
+    this.#leaving = new Leaving(clock, identity.id, () => this.#links.asking)
     const signer = { sign: (bytes: Uint8Array) => identity.sign(bytes), verify: needs.verify }
     const places = { path: join(this.#root, 'ledger.db'), anchor: join(paths.keys, 'federated-ledger.anchor') }
     this.#ledger = openPrivacyLedger({ signer, wall: () => clock.wall() }, places)
@@ -132,7 +135,7 @@ export class Federation {
     await running?.stop()
     this.#running.delete(folder.id)
     if (running !== undefined) this.#left.set(folder.id, running.standing)
-    await this.#withdraw(folder)
+    await this.#leaving.tell(folder)
     return this.status(folder.id)
   }
 
@@ -156,7 +159,8 @@ export class Federation {
   }
 
   jobs(): JobStatus[] {
-    return [...this.#folders.keys()].map((id) => this.status(id))
+    const created = (id: string): number => Date.parse(this.#folders.get(id)!.offer.created)
+    return [...this.#folders.keys()].sort((one, other) => created(one) - created(other)).map((id) => this.status(id))
   }
 
   status(job: string): JobStatus {
@@ -234,16 +238,6 @@ export class Federation {
     await this.#ask(folder)
   }
 
-  /** Takes this site's word back: before the start the author has to hear of it, or it would start with this site. */
-  async #withdraw(folder: JobFolder): Promise<void> {
-    const { id } = this.#needs.identity
-    if (!folder.joins.has(id)) return
-    const isTold = folder.start !== undefined || folder.offer.author === id
-    // Of whom it does not reach it asks again, `#tick`; who joins again has it said no more.
-    if ((isTold || (await sendLeave(this.#links.asking, folder.offer))) && folder.site.stopped !== null)
-      await folder.removeJoin(id)
-  }
-
   async #resume(): Promise<void> {
     for (const folder of this.#folders.values()) {
       if (folder.start === undefined) continue
@@ -272,6 +266,7 @@ export class Federation {
       const running = await RunningJob.open(this.#runs(folder.id), folder)
       this.#running.set(folder.id, running)
       this.#left.delete(folder.id)
+      this.#leaving.forget(folder)
       running.run()
     } finally {
       this.#starting.delete(folder.id)
@@ -298,7 +293,7 @@ export class Federation {
         ({ id, site }) => site.approved !== null && !this.#running.has(id),
       )
       const next = (folder: JobFolder): Promise<void> =>
-        folder.site.stopped === null ? this.#ask(folder) : this.#withdraw(folder)
+        folder.site.stopped === null ? this.#ask(folder) : this.#leaving.tell(folder)
       void Promise.all(waiting.map((folder) => next(folder).catch(() => undefined))).then(() => this.#tick())
     })
   }

@@ -6,7 +6,7 @@ import { AnalysisSite } from '../analysis/site.ts'
 import type { Engine } from '../../onnx/index.ts'
 import { publicKeyBytes } from '../../trust/index.ts'
 import type { Clock, RandomSource } from '../../util/index.ts'
-import { JobRefusedError, JobStateError, PlanChangedError } from '../plan/errors.ts'
+import { JobRefusedError, JobStateError } from '../plan/errors.ts'
 import { planHash } from '../plan-hash.ts'
 import { extentOf } from '../plan/job-plan.ts'
 import type { FedPlan } from '../plan/schema.ts'
@@ -29,12 +29,13 @@ import type { BaseProvider, LocalTrainer } from '../site/local-trainer.ts'
 import { openTrainer } from '../site/open-trainer.ts'
 import type { Signer } from './documents.ts'
 import { JobFolder } from './job-folder.ts'
+import { GoneMembers } from './leaving.ts'
 import type { TestHooks } from './hooks.ts'
 import { RoundNotes } from './round-notes.ts'
 import { RunningGossip } from './running-gossip.ts'
 import { SignedResults } from './signed-results.ts'
 import type { SignedResult } from './signed-results.ts'
-import { partInRound } from './taking-part.ts'
+import { checkApproval, partInRound } from './taking-part.ts'
 import { TranscriptStore } from './transcript-store.ts'
 import type { TakingPart } from './taking-part.ts'
 
@@ -78,6 +79,7 @@ export class RunningJob {
   gossip: RunningGossip | undefined
   /** In place of trainer and site where the plan is an analysis. */
   analysis: AnalysisSite | undefined
+  readonly gone: GoneMembers
   #error: Error | undefined
   #held: Error | undefined
   readonly #abort = new AbortController()
@@ -88,6 +90,7 @@ export class RunningJob {
     this.folder = folder
     this.view = view
     this.standing = standing
+    this.gone = new GoneMembers(view.peers, (peer) => this.#note('member.left', { peer }))
     this.signed = new SignedResults(join(folder.path, 'signed'))
     const { transcripts } = view.plan
     if (transcripts !== undefined) {
@@ -105,8 +108,9 @@ export class RunningJob {
   }
 
   #forOthers(): CoordinatorNeeds {
-    const { clock, self, admits, isPresent, hooks } = this.#needs
+    const { clock, self, admits, hooks } = this.#needs
     const { view: job, standing } = this
+    const isPresent = (peer: string): boolean => this.#needs.isPresent(peer) && !this.gone.has(peer)
     const log = (event: string, facts: Record<string, unknown>): void => this.#note(event, facts)
     return { clock, self, job, standing, admits, isPresent, times: COORDINATOR_TIMES, log, filter: hooks.filter }
   }
@@ -301,11 +305,4 @@ export class RunningJob {
     this.#needs.event(event, { job: this.folder.id, ...facts })
     void this.folder.note(at, event, facts).catch(() => undefined)
   }
-}
-
-/** @throws PlanChangedError: what is about to be carried out is not what somebody here has said yes to */
-export function checkApproval({ offer, site, id }: JobFolder): void {
-  const found = Buffer.from(planHash(offer.plan)).toString('hex')
-  if (site.approved?.plan_hash !== found) throw new PlanChangedError(id, site.approved?.plan_hash, found)
-  if (site.stopped !== null) throw new JobStateError(id, `it was stopped here: ${site.stopped}`)
 }

@@ -4,7 +4,8 @@ import { checkData } from './check-data.ts'
 import type { Join, Offer } from './documents.ts'
 import type { JobFolder } from './job-folder.ts'
 import { RoleError } from '../../trust/index.ts'
-import { JobStateError } from '../plan/errors.ts'
+import { JobStateError, PlanChangedError } from '../plan/errors.ts'
+import { planHash } from '../plan-hash.ts'
 import type { FederationNeeds } from './needs.ts'
 import { leavesExactStatistics } from '../plan/bounded-statistics.ts'
 import { isAnalysis } from '../plan/job-plan.ts'
@@ -105,4 +106,11 @@ export function leastSites(names: readonly string[], members: number): number {
     left -= size
     return isNeeded
   }).length
+}
+
+/** @throws PlanChangedError: what is about to be carried out is not what somebody here has said yes to */
+export function checkApproval({ offer, site, id }: JobFolder): void {
+  const found = Buffer.from(planHash(offer.plan)).toString('hex')
+  if (site.approved?.plan_hash !== found) throw new PlanChangedError(id, site.approved?.plan_hash, found)
+  if (site.stopped !== null) throw new JobStateError(id, `it was stopped here: ${site.stopped}`)
 }

@@ -115,11 +115,13 @@ const column = z.union([text, z.looseObject({ name: text })])
 
 const path = z.string().min(1).max(4096)
 const paths = z.union([path, z.array(path).min(1).max(10_000)])
+/** Others print it, and logs hold it. */
+const label = text.regex(/^[^\p{Cc}\p{Cf}]+$/u, 'has a control character in it')
 const ofSite = {
   schema: z.literal('weft.fed-data/1'),
-  site: text,
+  site: label,
   /** The name under which the ledger counts. @default the site's */
-  dataset: text.optional(),
+  dataset: label.optional(),
 }
 /** Where this site holds the file of a model of the kind `onnx`. */
 const holding = { ...ofSite, model: path.optional() }

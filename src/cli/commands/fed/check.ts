@@ -63,7 +63,7 @@ export const checkCommand: Command = async (context) => {
           String(records),
           String(test),
           String(bytes),
-          dataset,
+          printable(dataset),
         ]),
       ),
     )

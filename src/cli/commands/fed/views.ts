@@ -76,7 +76,11 @@ function showJob(out: Output, status: JobStatus): void {
   if (stage !== null) out.line(`here: ${stage}${by}`)
   const rows =
     members.length > 0
-      ? members.map((one) => [printable(one.site), printable(called(one)), one.connected ? 'connected' : 'away'])
+      ? members.map((one) => [
+          printable(one.site),
+          printable(called(one)),
+          one.left ? 'has left' : one.connected ? 'connected' : 'away',
+        ])
       : joined.map((one) => [printable(one.site), printable(called(one)), 'joined'])
   if (rows.length > 0) out.lines(table([{ head: 'SITE' }, { head: 'PEER' }, { head: 'STATE' }], rows))
   const say = (text: string): void => out.lines(wrap(printable(text)))

@@ -13,6 +13,12 @@ import {
   sumsOf,
 } from '../../../federated/index.ts'
 import type { CheckedData, FedPlan, JobPlan, PrivacySpec } from '../../../federated/index.ts'
+import { plural } from '../../format.ts'
+
+/** Below which records could be made again from a gradient (docs/federated.md, E1). */
+const LEAST_RECORDS = 64
+/** Where audits still find that noise keeps members apart (E9). */
+const MOST_EPSILON = 20
 
 export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string[] {
   if (isAnalysis(plan)) return analysisWarnings(plan)
@@ -30,13 +36,23 @@ export function warningsOf(plan: JobPlan, sites: readonly CheckedData[]): string
           'each number has a "range"',
       )
     }
+    if (privacy.epsilon > MOST_EPSILON)
+      said.push(
+        `epsilon ${privacy.epsilon} promises next to nothing: the odds that somebody is in the data may change by e^${privacy.epsilon}`,
+      )
     said.push(...privacyWords(plan, privacy, sitesOf(plan, sites.length)))
   }
   if (strategy.name === 'bucketed') said.push(...bucketWords(plan, Math.max(minimum?.sites ?? 3, sites.length)))
   if (plan.clusters !== undefined) said.push(...clusterWords(plan, plan.clusters))
   if (plan.gossip !== undefined) said.push(...gossipWords(plan.gossip.group))
   if (plan.buffer !== undefined) said.push(bufferWords(plan.buffer.cohort))
-  for (const { site, test } of sites) if (test === 0) said.push(`site ${site} has no rows for testing`)
+  if (strategy.name === 'fedprox' && (plan.local.proximal ?? 0) === 0)
+    said.push('fedprox without "proximal" in "local" is fedavg: nothing holds a site to the model of all')
+  for (const { site, test, records } of sites) {
+    if (test === 0) said.push(`site ${site} has no rows for testing`)
+    if (records < LEAST_RECORDS && privacy === 'off')
+      said.push(`site ${site} has ${plural(records, 'record')}: whoever knows the rest of a sum learns much about them`)
+  }
   return said
 }
 
