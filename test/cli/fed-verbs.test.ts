@@ -135,6 +135,8 @@ test('stop ends a job at one site in mid-round, with its reason: it makes no rou
   expect(stopped.stdout).toMatch(new RegExp(`^${name} {2}heart {2}stopped, round [1-9]\\d* of 1000\n`))
   const out = join(folder, 'taken')
   expect((await b.document('export', name, '-o', out))['files']).toContain('model.onnx')
+  writeFileSync(join(out, 'signed', 'offer.json'), '{"job":"0123456789abcdef"}')
+  expect((await b.fed('export', name, '-o', out)).stderr).toContain('holds what came of another job')
   const isMissed = ({ waits }: JobStatus, ms: number): boolean =>
     waits?.for.includes(b.site.identity.id) === true && waits.ms >= ms
   // One of the two aggregates, and the other has it from that one.

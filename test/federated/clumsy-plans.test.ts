@@ -1,9 +1,16 @@
 /** Plans as people get them wrong: each is refused where it is read, by a message that names the field. */
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { checkAnalysisPlan, checkData, checkFedPlan, readFedData, readJobPlan } from '../../src/federated/index.ts'
+import {
+  checkAnalysisPlan,
+  checkData,
+  checkFedPlan,
+  readFedData,
+  readJobPlan,
+  simulateFederation,
+} from '../../src/federated/index.ts'
 import { makeStart } from '../../src/federated/fleet/documents.ts'
 import type { Join, Offer } from '../../src/federated/fleet/documents.ts'
 import { createOrtEngine } from '../../src/onnx/index.ts'
@@ -77,6 +84,37 @@ test('a start with more sites than the bits of a sum hold is refused, and nobody
   expect(() => makeStart(author, offer, members(4))).toThrow(/22 do not hold the sum of 4 sites/)
 })
 
+test.each([
+  [{ drops: new Map([[1, new Set(['site-x'])]]) }, /"drop" names "site-x", and there are site-0, site-1, site-2/],
+  [{ drops: new Map([[9, new Set(['site-1'])]]) }, /"drop" names round 9, and there are 1 to 3/],
+  [{ fraction: 0 }, /"fraction" of 0 asks nobody/],
+])('a simulation of what is not there is refused: %o', async (spec, why) => {
+  const folder = temporaryFolder()
+  const data = [0, 1, 2].map((at) => writeSite(folder, `site-${at}`, hospitalRows(at + 1, 40)))
+  const needs = { clock, engine: createOrtEngine() }
+  const run = (files: readonly string[]): Promise<unknown> =>
+    simulateFederation(needs, {
+      plan: checkFedPlan(plan(), 'plan'),
+      data: files,
+      out: join(folder, 'out'),
+      spec: { seed: 1, ...spec },
+    })
+  await expect(run(data)).rejects.toThrow(why)
+  await expect(run(data.slice(1))).rejects.toThrow(/"minimum.sites" is 3 at least, and there are 2 sites/)
+})
+
+test('a shorter simulation in the folder of a longer one leaves no round of that', async () => {
+  const folder = temporaryFolder()
+  const data = [0, 1, 2].map((at) => writeSite(folder, `site-${at}`, hospitalRows(at + 1, 40)))
+  const out = join(folder, 'out')
+  for (const rounds of [3, 1])
+    await simulateFederation(
+      { clock, engine: createOrtEngine() },
+      { plan: checkFedPlan(plan({ rounds }), 'plan'), data, out, spec: { seed: 1 } },
+    )
+  expect(readdirSync(out).filter((name) => name.startsWith('round-'))).toEqual(['round-0001.npz'])
+})
+
 describe('at a site', () => {
   const needs = { clock, engine: createOrtEngine() }
 
@@ -87,6 +125,16 @@ describe('at a site', () => {
     const folder = temporaryFolder()
     const data = writeSite(folder, 'a', hospitalRows(1, 40))
     await expect(checkData(needs, folder, checkFedPlan(plan({ personal }), 'plan'), data)).rejects.toThrow(why)
+  })
+
+  test('names of a site with control characters go to no terminal of others', async () => {
+    const folder = temporaryFolder()
+    const data = writeSite(folder, 'a', hospitalRows(1, 40))
+    const described = (await readFedData(data)).data
+    for (const change of [{ site: '\u001b[31mx' }, { dataset: 'a\nb' }]) {
+      writeFileSync(data, JSON.stringify({ ...described, ...change }))
+      await expect(readFedData(data)).rejects.toThrow(/has a control character in it/)
+    }
   })
 
   test('a pipe and a device are no files: nothing waits for them, and nothing reads them without end', async () => {

@@ -1,5 +1,5 @@
 /** What came of a job, in files: each round's model, the statistics, the result, and the model as one that weft imports. */
-import { copyFile, readdir } from 'node:fs/promises'
+import { copyFile, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomic, makeFolders } from '../../store/index.ts'
 import { JobStateError } from '../plan/errors.ts'
@@ -88,7 +88,17 @@ async function exportProofs({ transcripts, signed, folder, standing }: RunningJo
   return files
 }
 
+/** Rounds and signatures of two jobs in one folder would be taken for those of one. @throws JobStateError */
+async function checkFolder(job: string, out: string): Promise<void> {
+  for (const name of ['signed', 'transcripts']) {
+    const text = await readFile(join(out, name, 'offer.json'), 'utf8').catch(() => undefined)
+    if (text !== undefined && !text.includes(`"job":"${job}"`))
+      throw new JobStateError(job, `${out} holds what came of another job: choose another with --out`)
+  }
+}
+
 export async function exportJob(running: RunningJob, out: string): Promise<Exported> {
+  await checkFolder(running.folder.id, out)
   const made = isAnalysis(running.view.plan) ? await exportResults(running, out) : await exportModel(running, out)
   return { ...made, files: [...made.files, ...(await exportProofs(running, out))] }
 }

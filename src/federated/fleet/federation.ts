@@ -203,7 +203,11 @@ export class Federation {
     const running = this.#running.get(folder.id)
     if (running !== undefined) return use(running)
     const opened = await RunningJob.look(this.#runs(folder.id), folder)
-    return use(opened).finally(() => opened.stop())
+    try {
+      return await use(opened)
+    } finally {
+      await opened.stop()
+    }
   }
 
   async stop(): Promise<void> {

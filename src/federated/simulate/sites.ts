@@ -1,5 +1,5 @@
 /** `weft fed simulate`: a whole federation here, each data file a site, or one file under thousands of virtual clients. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeNpz } from '../../data/index.ts'
@@ -77,6 +77,7 @@ export async function simulateFederation(
       spec.clients === undefined
         ? await sitesOf(needs, request, work, signal)
         : await clientsOf(needs, request, work, signal)
+    checkSpec(plan, pool.names, spec)
     checkBears(plan, pool.names.length)
     checkClusterSites(plan, pool.names)
     checkGossipSites(plan, pool.names.length)
@@ -115,6 +116,7 @@ export async function simulateFederation(
       const own = await (gossip === undefined ? undefined : pool.trainer(client).metrics(gossip.model(client), 'test'))
       sites[name] = gossip === undefined ? await pool.metrics(state, client) : { n, ...own }
     }
+    await dropRounds(out, plan.rounds)
     const hash = Buffer.from(planHash(plan)).toString('hex')
     const result: SimulationResult = { schema: 'weft.fed-result/1', plan: hash, rounds, metrics: { sites } }
     const put = (name: string, content: string | Uint8Array): Promise<void> =>
@@ -128,6 +130,31 @@ export async function simulateFederation(
   } finally {
     await pool?.close()
     await rm(work, { recursive: true, force: true })
+  }
+}
+
+/** Models of a simulation before this one that had more rounds: together they would look like one. */
+async function dropRounds(out: string, rounds: number): Promise<void> {
+  const later = (await readdir(out)).filter((name) => Number(/^round-(\d{4,})\.npz$/.exec(name)?.[1] ?? 0) > rounds)
+  for (const name of later) await rm(join(out, name))
+}
+
+/** What would be passed over in silence: then the simulation would be of something else. @throws FedPlanError */
+function checkSpec(plan: FedPlan, names: readonly string[], { drops, fraction }: SimulationSpec): void {
+  const wrong = (field: string, why: string): FedPlanError => new FedPlanError(plan.name, field, why)
+  const isMasked = (plan.secagg ?? 'off') !== 'off'
+  const least = Math.max(plan.minimum?.sites ?? 3, isMasked ? 3 : 1)
+  if (names.length < least)
+    throw wrong(
+      'minimum.sites',
+      `is ${least} at least, and there are ${names.length} sites: give each a data file of its own`,
+    )
+  if (fraction === 0) throw wrong('fraction', 'of 0 asks nobody')
+  for (const [round, sites] of drops ?? []) {
+    if (round < 1 || round > plan.rounds) throw wrong('drop', `names round ${round}, and there are 1 to ${plan.rounds}`)
+    const stranger = [...sites].find((site) => !names.includes(site))
+    if (stranger !== undefined)
+      throw wrong('drop', `names ${JSON.stringify(stranger)}, and there are ${names.slice(0, 20).join(', ')}`)
   }
 }
 

@@ -44,7 +44,7 @@ function cell(value: unknown): string {
   if (value === undefined || value === null) return '-'
   if (typeof value === 'number' && !Number.isInteger(value)) return value.toPrecision(4)
   if (value === true) return 'yes'
-  return Array.isArray(value) ? String(value.length) : String(value as string | number | boolean)
+  return Array.isArray(value) ? String(value.length) : String(value)
 }
 
 /** An event of the life-cycle; names of peers and hashes by their beginning and end. */

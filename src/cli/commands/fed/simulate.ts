@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { ATTACKS, readFedPlan, simulateFederation } from '../../../federated/index.ts'
 import type { SimulationSpec } from '../../../federated/index.ts'
 import { createOrtEngine } from '../../../onnx/index.ts'
+import { EXIT } from '../../../errors.ts'
 import type { Command } from '../../context.ts'
 import { UsageError } from '../../errors.ts'
 import { createProgress } from '../../progress.ts'
@@ -27,9 +28,13 @@ export const simulateCommand: Command = async (context) => {
   const needs = { clock: io.clock, engine: createOrtEngine(), base: await basesFor(context, request.plan) }
   const result = await simulateFederation(needs, request, progress.sink, signal)
   progress.end()
+  // A script that looks at the status alone hears of it too.
+  const { rounds } = request.plan
+  const status = result.rounds.length < rounds ? EXIT.partial : undefined
+  if (status !== undefined) out.note(`${result.rounds.length} of ${rounds} rounds: the others had too few sites`)
   if (out.structured) {
     out.document({ ...result, out: folder })
-    return
+    return status
   }
   const last = result.rounds.at(-1)
   out.line(`${result.rounds.length} rounds, loss ${last?.loss?.toFixed(4) ?? '-'}`)
@@ -41,6 +46,7 @@ export const simulateCommand: Command = async (context) => {
   ])
   out.lines(table([{ head: 'SITE' }, ...names.map((name) => ({ head: name.toUpperCase() }))], rows))
   out.note(`${printable(folder)} holds the model of each round, statistics.json, result.json, curve.svg and curve.png`)
+  return status
 }
 
 function specOf(flags: Flags): SimulationSpec {
