@@ -28,7 +28,7 @@ const peers: RealPeer[] = []
 beforeAll(async () => {
   if (!isLong) return
   lab = await createLab()
-  for (let at = 0; at < SITES; at++) peers.push(await lab.start(`s${at}`))
+  peers.push(...(await Promise.all(Array.from({ length: SITES }, (_, at) => lab.start(`s${at}`)))))
   await joined(peers)
 }, 300_000)
 afterAll(async () => lab?.stop())
@@ -256,7 +256,7 @@ describe.runIf(isLong)('a slow site of asynchronous rounds', () => {
     const program = job.programs[job.slow]!
     for (const turn of [1, 2]) program.gate(turn)
     for (const time of [1, 2]) {
-      await until('it is training', async () => (await statusOf(job.slow, job)).stage === 'training', LIMIT_MS)
+      await until('it is training', () => program.turns === time, LIMIT_MS)
       const made = await madeIn(job)
       const back = await killed(job.slow)
       await come(job, made + 1)
@@ -358,11 +358,11 @@ async function expectedOf(job: Job, rounds: number, holds: (counted: readonly Co
     await job.replay.round(members.map((site) => ({ site, update: updateOf(site), from: from(site) })))
   }
   onceFrom(counted)
-  // Ages whose weight is no multiple of 2^-16 are rounded by chance, each by less than a unit, in every round.
+  // What is no multiple of 2^-16 is rounded by chance, each by less than a unit, and half of the mean is what a round adds.
   const wanted = job.replay.states.at(-1)!.global
   const model = await exportedModel(job, rounds)
   const off = Math.max(...model.map((value, at) => Math.abs(value - wanted[at]!)))
-  expect(off).toBeLessThan((rounds * 2) / 2 ** 16)
+  expect(off).toBeLessThan(rounds / 2 / 2 ** 16)
   expectNoFaults(job)
   await job.replay.close()
 }
