@@ -41,10 +41,10 @@ const STAGES = sampled(
     ['shares', false],
     ['consistency', true],
   ] as const,
-  2,
+  1,
 )
 /** Each kill costs a round or two, and the process takes as long as another one to come back. */
-const ROUNDS = 2 + 8 * STAGES.length
+const ROUNDS = 2 + 6 * STAGES.length
 
 const clock = systemClock()
 const all = Array.from({ length: MEMBERS }, (_, at) => at)

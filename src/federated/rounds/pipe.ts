@@ -1,4 +1,5 @@
 /** Messages both ways between a member and an aggregator: a kind, a small map, and bytes. Over a channel, or within a process. */
+import { WeftError } from '../../errors.ts'
 import { ChannelClosedError, decodeControl, encodeControl, frame } from '../../net/index.ts'
 import type { Channel, Frame } from '../../net/index.ts'
 import type { Clock } from '../../util/index.ts'
@@ -112,6 +113,11 @@ class Mailbox {
   }
 }
 
+/** What a transport says of its end in words of its own (a stream that was reset) is a loss as any other, and no refusal of this site. */
+function lossOf(remote: string, reason: unknown): Error {
+  return reason instanceof WeftError ? reason : new ChannelClosedError(remote, (reason as Error | undefined)?.message)
+}
+
 /** @param most bytes of a message, and of all that wait to be read */
 export function pipeOver(clock: Clock, channel: Channel, most = MOST_MESSAGE_BYTES): Pipe {
   const mailbox = new Mailbox(clock, most)
@@ -119,7 +125,8 @@ export function pipeOver(clock: Clock, channel: Channel, most = MOST_MESSAGE_BYT
   channel.onFrame((received) => {
     mailbox.push({ ...opened(received.control), payload: received.payload })
   })
-  void channel.closed.then((reason) => mailbox.end(reason ?? new ChannelClosedError(channel.remote)))
+  const lost = (reason: unknown): Error => lossOf(channel.remote, reason)
+  void channel.closed.then((reason) => mailbox.end(lost(reason)))
   return {
     remote: channel.remote,
     async send(kind, body = {}, payload = NO_BYTES) {
@@ -133,7 +140,9 @@ export function pipeOver(clock: Clock, channel: Channel, most = MOST_MESSAGE_BYT
         await channel.send(frameOf(kind, body, payload.subarray(at)))
       })
       turn = mine.catch(() => undefined)
-      await mine
+      await mine.catch((error: unknown) => {
+        throw lost(error)
+      })
     },
     next: (wait) => mailbox.next(wait),
     get isOpen() {
