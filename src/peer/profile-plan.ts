@@ -25,7 +25,7 @@ const MOST_LOSS = 0.99
 /** A wired LAN, for a pair that is not measured yet. */
 const UNKNOWN_RTT_MS = 1
 
-export type PeerSpeed = Pick<PlanPeer, 'blockMs' | 'headMs' | 'prefillMs' | 'bandwidth' | 'batchCurve'>
+export type PeerSpeed = Pick<PlanPeer, 'blockMs' | 'toldBlockMs' | 'headMs' | 'prefillMs' | 'bandwidth' | 'batchCurve'>
 
 export interface PlanMeasuresNeeds {
   readonly self: string
@@ -138,6 +138,7 @@ export class PlanMeasures {
       const headMs = peer === this.#needs.self ? (this.#needs.profiling.measures.own(digest)?.head ?? 0) : 0
       return {
         ...(blockMs !== null && blockMs > 0 ? { blockMs } : {}),
+        ...(claim !== null && truth !== 1 ? { toldBlockMs: claim.one } : {}),
         ...(headMs > 0 ? { headMs } : {}),
         ...(claim !== null && claim.prefill > 0 ? { prefillMs: claim.prefill * truth } : {}),
         ...(bandwidth > 0 ? { bandwidth } : {}),

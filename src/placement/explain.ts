@@ -67,13 +67,22 @@ function smallest(figures: Figures): number {
 
 /** Peers that are not believed. */
 function explainShort({ peers }: PlanInput): string[] {
-  return peers.flatMap(({ id, memory, toldMemory }) =>
-    toldMemory === undefined
-      ? []
-      : [
-          `${id} counts with ${memory} bytes, not the ${toldMemory} that it tells of: a stage of more came to nothing there`,
-        ],
-  )
+  return peers.flatMap(({ id, memory, toldMemory, blockMs, toldBlockMs }) => {
+    const why = []
+    if (toldMemory !== undefined)
+      why.push(
+        `${id} counts with ${memory} bytes, not the ${toldMemory} that it tells of: a stage of more came to nothing there`,
+      )
+    if (toldBlockMs !== undefined && blockMs !== undefined)
+      why.push(
+        `${id} counts with ${figure(blockMs)} ms a block, not the ${figure(toldBlockMs)} ms that it tells of: answers over it took so long`,
+      )
+    return why
+  })
+}
+
+function figure(ms: number): string {
+  return String(Number(ms.toPrecision(2)))
 }
 
 /** `fits` tells whether a smaller wish would be met. */

@@ -46,6 +46,8 @@ export interface PlanPeer {
   readonly toldMemory?: number
   /** Measured milliseconds of one decoder block of this model for one row, one session; goes before `speed`. */
   readonly blockMs?: number
+  /** What it tells of in its place, where answers over it took another time. @default `blockMs` */
+  readonly toldBlockMs?: number
   /** Measured milliseconds of one decoder block for one row of a prefill chunk. @default from the batch curve */
   readonly prefillMs?: number
   /** Measured milliseconds of the head for one row. @default by its arithmetic, as a decoder block */

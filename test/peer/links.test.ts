@@ -10,6 +10,7 @@ import type { PlanMeasuresNeeds } from '../../src/peer/profile-plan.ts'
 import { watchAnswer } from '../../src/peer/answer-watch.ts'
 import { SeenPeers } from '../../src/peer/profile-seen.ts'
 import type { GenerateEvent, GenerateStats } from '../../src/pipeline/index.ts'
+import { fakeManifest } from '../api/fake-peer.ts'
 import { DIGEST, profile } from '../mesh/support/make-mesh.ts'
 import { virtualClock } from '../mesh/support/virtual-clock.ts'
 import type { VirtualClock } from '../mesh/support/virtual-clock.ts'
@@ -240,7 +241,21 @@ describe('what the planner is given', () => {
     addresses: [],
   })
 
-  function measures(profiles: ReadonlyMap<string, OwnProfile & { addresses: string[] }>): PlanMeasures {
+  const DECODER = {
+    kind: 'decoder',
+    weights: 'q4',
+    tensors: [],
+    bytes: 1e6,
+    memory: 1e6,
+    flops: 1e6,
+    kv_bytes: 1,
+  } as const
+  const MODEL = { ...fakeManifest(), digest: DIGEST, blocks: Array.from({ length: 8 }, () => DECODER) }
+
+  function measures(
+    profiles: ReadonlyMap<string, OwnProfile & { addresses: string[] }>,
+    manifest: PlanMeasuresNeeds['manifest'] = () => undefined,
+  ): PlanMeasures {
     const links = new LinkBook(clock)
     links.probed('a', { down: 5e7, up: 2e7, bytes: 1, ms: 1, why: null })
     const needs = {
@@ -250,7 +265,7 @@ describe('what the planner is given', () => {
       network: { connected: () => [connected('a', { jitter: 0.5, loss: 1 }), connected('b', { relayed: true })] },
       profiling: { links, measures: { own: () => null } },
       threads: 2,
-      manifest: () => undefined,
+      manifest,
       profile: () => profile('self').hardware,
     }
     return new PlanMeasures(needs as unknown as PlanMeasuresNeeds)
@@ -292,6 +307,19 @@ describe('what the planner is given', () => {
       { from: 'a', to: 'b', rtt: 9, bandwidth: 1e6, ...quiet },
       { from: 'b', to: 'a', rtt: 9, bandwidth: 1e6, ...quiet },
     ])
+  })
+
+  it('is what answers took where a peer tells of something else, with what it tells, so that a plan can say so', () => {
+    const boast = { digest: DIGEST, block_ms: 0.001, prefill_ms: 0.001, predicted_block_ms: 1, error: 0.1 }
+    const fast = { ...profile('a').hardware, models: [{ ...boast, predicted_prefill_ms: 1 }] }
+    const all = measures(new Map([['a', told({ hardware: fast })]]), () => MODEL)
+    expect(all.speeds(DIGEST)('a')).toMatchObject({ blockMs: 0.001 })
+    expect(all.speeds(DIGEST)('a')).not.toHaveProperty('toldBlockMs')
+    const route = [{ peer: 'a', pid: 1, from: 0, to: 8 }]
+    for (let time = 0; time < 9; time++) all.answered(MODEL, route, 500)
+    const { blockMs, toldBlockMs } = all.speeds(DIGEST)('a')
+    expect(blockMs).toBeGreaterThan(1)
+    expect(toldBlockMs).toBe(0.001)
   })
 
   it('is nothing of blocks for a model that is not here, and the memory of whoever tells it', () => {

@@ -52,6 +52,16 @@ describe('the planner', () => {
     expect(counts(hardly)).toEqual({ origin: 2, a: 30 })
   })
 
+  it('says of whom it takes no word, and what it counts instead', () => {
+    const boaster = peer('b', { blockMs: 12.64, toldBlockMs: 0.00021, memory: 20 * MB, toldMemory: 1e12 })
+    expect(planPlacement(input({ peers: [peer('a'), boaster] })).why).toEqual(
+      expect.arrayContaining([
+        'b counts with 20000000 bytes, not the 1000000000000 that it tells of: a stage of more came to nothing there',
+        'b counts with 13 ms a block, not the 0.00021 ms that it tells of: answers over it took so long',
+      ]),
+    )
+  })
+
   it('minds the links: a fast peer behind a slow line is left out', () => {
     const peers = [peer('a'), peer('b', { speed: 50e9 })]
     const links = [{ from: 'b', to: 'a', rtt: 80, bandwidth: 1e6 }]
