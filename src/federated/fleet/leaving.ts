@@ -69,6 +69,13 @@ export class GoneMembers {
     return this.#gone.has(peer)
   }
 
+  /** What whoever aggregates asks of a member. */
+  among(isConnected: (peer: string) => boolean): {
+    readonly [Question in 'isPresent' | 'hasLeft']: (peer: string) => boolean
+  } {
+    return { isPresent: (peer) => isConnected(peer) && !this.has(peer), hasLeft: (peer) => this.has(peer) }
+  }
+
   left(peer: string): void {
     if (!this.#members.includes(peer) || this.#gone.has(peer)) return
     this.#gone.add(peer)

@@ -110,9 +110,9 @@ export class RunningJob {
   #forOthers(): CoordinatorNeeds {
     const { clock, self, admits, hooks } = this.#needs
     const { view: job, standing } = this
-    const isPresent = (peer: string): boolean => this.#needs.isPresent(peer) && !this.gone.has(peer)
     const log = (event: string, facts: Record<string, unknown>): void => this.#note(event, facts)
-    return { clock, self, job, standing, admits, isPresent, times: COORDINATOR_TIMES, log, filter: hooks.filter }
+    const common = { clock, self, job, standing, admits, times: COORDINATOR_TIMES, log, filter: hooks.filter }
+    return { ...common, ...this.gone.among(this.#needs.isPresent) }
   }
 
   /** @throws PlanChangedError, JobRefusedError, and what reading data throws */

@@ -23,6 +23,8 @@ export interface Question<G extends ReadyMember> {
   readonly isHere: (peer: string) => boolean
   readonly isPresent: (peer: string) => boolean
   readonly admits: (peer: string) => boolean
+  /** Whether it has said that it takes no part any more. */
+  readonly hasLeft?: ((peer: string) => boolean) | undefined
 }
 
 export interface Missing {
@@ -139,7 +141,8 @@ export function chooseAmong<G extends ReadyMember>(
     return { peers: absent, why: `${ready.length} of at least ${group.least} members are here` }
   }
   const cohort = job.cohort(question.standing.current.state)
-  if (absent.length === 0 || (cohort !== undefined && ready.length >= cohort)) return { guests: ready }
+  if (absent.every((peer) => question.hasLeft?.(peer) === true) || (cohort !== undefined && ready.length >= cohort))
+    return { guests: ready }
   const slow = absent.filter((peer) => isHere(peer) || isPresent(peer))
   if (slow.length > 0 && waited < job.deadlineMs) {
     return { peers: slow, why: 'they are connected and have not finished yet' }

@@ -30,6 +30,8 @@ export interface CoordinatorNeeds {
   readonly admits: (peer: string) => boolean
   /** Whether the peer is connected at all. */
   readonly isPresent: (peer: string) => boolean
+  /** Whether it has said that it takes no part any more: it is not waited for where the others are enough. */
+  readonly hasLeft?: ((peer: string) => boolean) | undefined
   readonly times: CoordinatorTimes
   readonly log: (event: string, facts: Record<string, unknown>) => void
   readonly filter?: Filter | undefined
