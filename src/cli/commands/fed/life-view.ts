@@ -44,7 +44,8 @@ function cell(value: unknown): string {
   if (value === undefined || value === null) return '-'
   if (typeof value === 'number' && !Number.isInteger(value)) return value.toPrecision(4)
   if (value === true) return 'yes'
-  return Array.isArray(value) ? String(value.length) : String(value)
+  if (Array.isArray(value)) return String(value.length)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 /** An event of the life-cycle; names of peers and hashes by their beginning and end. */
