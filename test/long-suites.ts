@@ -24,7 +24,6 @@ export const LONG_SUITES: readonly string[] = [
   'federated/forged-transcripts',
   'federated/gossip-sites',
   'federated/input-sites',
-  'federated/many-members',
   'federated/neighbours',
   'federated/result-for-some',
   'federated/signed-results',
