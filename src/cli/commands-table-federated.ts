@@ -91,6 +91,7 @@ export const FEDERATED_VERBS: readonly CommandSpec[] = [
       {
         name: 'oldest',
         value: { label: 'N', kind: 'whole', min: 1, max: 1_000_000 },
+        only: ['new'],
         help: 'new: with --buffer: an update that is more than N rounds old does not count',
       },
       {

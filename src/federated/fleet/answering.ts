@@ -42,11 +42,11 @@ export async function answerPipe(answering: Answering, pipe: Pipe): Promise<void
     const hello = bodyOf('hello', message)
     const running = answering.running.get(hello.job)
     if (running !== undefined) {
-      running.gone.heard(pipe.remote)
       if (hello.gossip === undefined) await running.coordinator.accept(pipe, hello)
       else if (running.gossip === undefined)
         await sendRefusal(pipe, new JobRefusedError(hello.job, 'it has one model'), false)
       else await running.gossip.host.accept(pipe, hello)
+      running.gone.heard(pipe.remote)
       return
     }
     const error = new RoundAbortedError(hello.next, 'hello', 'this peer takes no part in the job now')

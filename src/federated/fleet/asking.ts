@@ -90,6 +90,15 @@ export async function sendJoin(
   return undefined
 }
 
+/** The roster, where the author has started with this site before it was told that it left. */
+export async function startOf(asking: Asking, offer: Offer & { readonly plan: JobPlan }): Promise<Start | undefined> {
+  try {
+    return checkStart(await ask(asking, offer.author, 'ask', { what: 'start', job: offer.job }), offer)
+  } catch {
+    return undefined
+  }
+}
+
 /** Tells a peer that this site takes no part any more. False: it was not reached. */
 export async function sendLeave(asking: Asking, job: string, peer: string): Promise<boolean> {
   try {

@@ -25,7 +25,7 @@ export interface TestHooks {
 }
 
 /** Messages of a member that can be waited before. */
-export const HOLD_STAGES = ['advertise', 'shares', 'masked', 'consistency', 'reveal'] as const
+export const HOLD_STAGES = ['training', 'advertise', 'shares', 'masked', 'consistency', 'reveal'] as const
 
 export interface HookOptions {
   /** Milliseconds to wait before a message, by its stage. */

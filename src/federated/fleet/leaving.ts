@@ -3,7 +3,7 @@
  * members, who would wait for it as for any that is connected.
  */
 import type { Clock } from '../../util/index.ts'
-import { sendLeave } from './asking.ts'
+import { sendLeave, startOf } from './asking.ts'
 import type { Asking } from './asking.ts'
 import type { JobFolder } from './job-folder.ts'
 
@@ -49,8 +49,13 @@ export class Leaving {
     const { offer, joins, id } = folder
     if (!joins.has(this.#self)) return
     const isTold = offer.author === this.#self || (await sendLeave(this.#asking(), id, offer.author))
+    if (!isTold) return
+    // Begun with its word before it was told: then the others have to know.
+    const start = offer.author === this.#self ? undefined : await startOf(this.#asking(), offer)
     // It may have joined again while its author was asked.
-    if (isTold && folder.site.stopped !== null) await folder.removeJoin(this.#self)
+    if (folder.site.stopped === null) return
+    if (start?.members.some(({ peer }) => peer === this.#self) === true) await folder.saveStart(start)
+    await folder.removeJoin(this.#self)
   }
 }
 

@@ -132,7 +132,12 @@ export class RunningJob {
     })
     const view = new JobView({ id: folder.id, plan: offer.plan, planHash: planHash(offer.plan), members })
     const running = new RunningJob(needs, folder, view, await MemberState.open(folderFiles(folder.path)))
-    if (site.data !== null && view.peers.includes(needs.self.id)) await running.#openSite(site.data)
+    try {
+      if (site.data !== null && view.peers.includes(needs.self.id)) await running.#openSite(site.data)
+    } catch (error) {
+      await running.stop()
+      throw error
+    }
     return running
   }
 

@@ -174,8 +174,10 @@ export function checkNoise(plan: FedPlan, cohort: Cohort): void {
 
 /** The same of a plan that nobody has joined: the more sites there are the more noise counts. @throws FedPlanError */
 export function checkPrivacy(plan: FedPlan): void {
-  const named = plan.clusters?.reduce((sum, { sites }) => sum + sites.length, 0)
-  checkNoise(plan, cohortOf(plan, named ?? MOST_MEMBERS))
+  const members = plan.clusters?.reduce((sum, { sites }) => sum + sites.length, 0)
+  const few = Math.max(3, plan.minimum?.sites ?? 3)
+  // Room in the modulus is the most with few of them, and shares of noise are with many.
+  checkNoise(plan, members === undefined ? { members: few, sure: MOST_MEMBERS } : cohortOf(plan, members))
 }
 
 const known = new Map<string, number>()

@@ -136,7 +136,7 @@ export class GossipHost {
   }
 
   #lookAt(step: number): void {
-    const { job, self, standing, times, admits, isPresent, clock } = this.#needs
+    const { job, self, standing, times, admits, isPresent, hasLeft, clock } = this.#needs
     const group = job.gossipGroup(self.id, step)
     const here = [...this.#guests.values()].filter((guest) => guest.step === step)
     const ready = here.filter(({ joined }) => joined !== undefined)
@@ -151,7 +151,7 @@ export class GossipHost {
     const mayCome = (peer: string): boolean => peer === self.id || isPresent(peer)
     const isHere = (peer: string): boolean => here.some((guest) => guest.peer === peer)
     const choice = chooseAmong(
-      { job, standing, ready, waited, times, isHere, isPresent: mayCome, admits },
+      { job, standing, ready, waited, times, isHere, isPresent: mayCome, hasLeft, admits },
       group,
       ready,
     )

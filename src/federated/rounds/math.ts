@@ -176,7 +176,8 @@ export class RoundMath implements SumMath {
 
   get hasBucketStatistics(): boolean {
     const { robust } = this.plan
-    return this.bucket !== undefined && robust !== undefined && robust.statistics !== 'sum'
+    // A plan that says nothing of it was approved as one whose columns are one sum.
+    return this.bucket !== undefined && robust?.statistics === 'buckets'
   }
 
   /** The same where sums of buckets are seen, in their order. */
@@ -185,6 +186,7 @@ export class RoundMath implements SumMath {
       const pooled = pooledOfBuckets(
         this.columns,
         all.map(({ sums }) => sums.wide),
+        this.leastBuckets,
       )
       const without = { ...state, pooled }
       return { ...without, ...begin(without) }

@@ -57,9 +57,14 @@ export function pooledOf(names: readonly string[], sums: readonly bigint[]): Poo
 /**
  * The same of the sums of buckets, some of which may be the work of attackers: of each column the median of the buckets' means, and that
  * of their deviations. A bucket whose sums are of no rows has no say.
+ * @param least buckets with values in a column: of fewer the attackers may be half, and it is as one without any
  * @throws ParameterRangeError: no bucket's are
  */
-export function pooledOfBuckets(names: readonly string[], buckets: readonly (readonly bigint[])[]): Pooled {
+export function pooledOfBuckets(
+  names: readonly string[],
+  buckets: readonly (readonly bigint[])[],
+  least: number = 1,
+): Pooled {
   const possible = buckets.flatMap((sums) => {
     try {
       return [pooledOf(names, sums)]
@@ -72,7 +77,7 @@ export function pooledOfBuckets(names: readonly string[], buckets: readonly (rea
   const middle = (values: readonly number[]): number => medianOf(Float64Array.from(values).sort())
   const columns = names.map((column, index): PooledColumn => {
     const known = possible.map((one) => one.columns[index]!).filter(({ count }) => count > 0)
-    if (known.length === 0) return { column, count: 0, mean: 0, sd: 1 }
+    if (known.length < least) return { column, count: 0, mean: 0, sd: 1 }
     return {
       column,
       count: buckets.length * middle(known.map(({ count }) => count)),

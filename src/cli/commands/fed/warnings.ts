@@ -121,7 +121,7 @@ function bucketWords({ robust, secagg = 'off', strategy }: FedPlan, members: num
   said.push(
     `a site is hidden among the ${group} or more of its bucket, not among all: whoever sees the sums and knows the others of ` +
       `a bucket knows it. A bucket is opened with ${leastOfGroup(group)} of ${group} sites that stay, and left out with fewer`,
-    robust !== undefined && robust.statistics !== 'sum'
+    robust?.statistics === 'buckets'
       ? 'the statistics of the columns are of buckets too: who knows the others of its bucket knows what a site has of them'
       : 'the statistics of the columns are one sum of all, and bear no attacker: "robust":{"statistics":"buckets"} does, and ' +
           '"scale":"none" or {"divide":N} needs none',
