@@ -21,3 +21,17 @@ test.each(['The stream has been reset', 'The stream has been aborted'])('"%s" is
   )
   expect(isLoss(sending)).toBe(true)
 })
+
+test('a message that cannot be written is no loss: the member would begin with it again and again', async () => {
+  const [left] = channelPair('left', 'right')
+  const endless: { self?: object } = {}
+  endless.self = endless
+  const error = await pipeOver(systemClock(), left)
+    .send('advertise', endless)
+    .then(
+      () => undefined,
+      (reason: unknown) => reason,
+    )
+  expect(error).toBeInstanceOf(Error)
+  expect(isLoss(error)).toBe(false)
+})

@@ -131,18 +131,21 @@ export function pipeOver(clock: Clock, channel: Channel, most = MOST_MESSAGE_BYT
     remote: channel.remote,
     async send(kind, body = {}, payload = NO_BYTES) {
       if (payload.length > most) throw new MessageSizeError(kind, payload.length, most)
+      // What cannot be written is this site's own fault, and no loss.
+      const give = (part: Frame): Promise<void> =>
+        channel.send(part).catch((error: unknown) => {
+          throw lost(error)
+        })
       // Nothing comes between the parts of a message.
       const mine = turn.then(async () => {
         let at = 0
         for (; payload.length - at > PART_BYTES; at += PART_BYTES) {
-          await channel.send(frameOf(PART, {}, payload.subarray(at, at + PART_BYTES)))
+          await give(frameOf(PART, {}, payload.subarray(at, at + PART_BYTES)))
         }
-        await channel.send(frameOf(kind, body, payload.subarray(at)))
+        await give(frameOf(kind, body, payload.subarray(at)))
       })
       turn = mine.catch(() => undefined)
-      await mine.catch((error: unknown) => {
-        throw lost(error)
-      })
+      await mine
     },
     next: (wait) => mailbox.next(wait),
     get isOpen() {
