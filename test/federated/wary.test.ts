@@ -1,9 +1,10 @@
 /** What members can do to a plan of buckets by their records: statistics of columns by buckets, and classes that count the same. */
 import { rmSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { checkFedPlan, decodeState, encodeState, stateHash } from '../../src/federated/index.ts'
+import { checkFedPlan, decodeState, encodeState, FIRST_STATE, RoundMath, stateHash } from '../../src/federated/index.ts'
 import type { FedState } from '../../src/federated/index.ts'
 import { decodeSum } from '../../src/federated/rounds/layout.ts'
+import { NOTHING_BEGUN } from '../../src/federated/rounds/state.ts'
 import { fixedOf } from '../../src/federated/rounds/wide.ts'
 import { packedBytes, unpack } from '../../src/federated/secagg/packing.ts'
 import { balanced } from '../../src/federated/site/balance.ts'
@@ -51,6 +52,28 @@ test('statistics by buckets are medians: who lies moves them within what honest 
   expect(() => pooledOfBuckets(NAMES, [sums(-5, 0, 1)])).toThrow('no bucket has sums that rows can have')
   const empty = [[fixedOf(3), 0n, 0n, 0n]]
   expect(pooledOfBuckets(NAMES, empty).columns).toEqual([{ column: 'age', count: 0, mean: 0, sd: 1 }])
+})
+
+test('a column that an attacker says it lacks is that of the others; one that no more than the attackers have is none', () => {
+  const honest = [sums(40, 54, 9), sums(60, 55, 8), sums(50, 53, 10)]
+  const lacks = [fixedOf(50), 0n, 0n, 0n]
+  const none = [{ column: 'age', count: 0, mean: 0, sd: 1 }]
+  // Two attackers of five buckets: they lack it, are of no rows, or alone have it.
+  for (const liars of [
+    [lacks, lacks],
+    [lacks, sums(-5, 0, 1)],
+  ])
+    expect(pooledOfBuckets(NAMES, [...honest, ...liars], 3).columns[0]!.mean).toBeCloseTo(54, 6)
+  // As a round has it: of three buckets one may lie, and cannot take a column from the other two by having none.
+  const math = new RoundMath(checkFedPlan(plan({ ...WARY, features: [{ column: 'age' }] }), 'plan'), 9)
+  const buckets = [honest[0]!, honest[2]!, lacks].map((wide) => ({
+    sums: { reals: new Float64Array(), wide },
+    survivors: 3,
+  }))
+  const { pooled } = math.applyBuckets(FIRST_STATE, buckets, () => NOTHING_BEGUN)
+  expect(pooled!.columns[0]!.mean).toBeCloseTo(53.5, 6)
+  const owned = [sums(50, 1e9, 1), sums(50, 1e9, 1)]
+  expect(pooledOfBuckets(NAMES, [lacks, lacks, lacks, ...owned], 3).columns).toEqual(none)
 })
 
 interface Told {
@@ -118,6 +141,9 @@ test('classes count the same: the rarer one is gone through again and again, and
   expect([...places]).toEqual([0, 1, 1, 1, 2, 3, 4, 4, 5, 6])
   expect(even).toBeCloseTo(4 / (1 / 5 + 1 / 2), 12)
   expect(balanced([0, 1, 0, 1]).even).toBe(4)
+  // A plan of somebody else's decides nothing about this site's memory.
+  const rare = balanced([...Array.from({ length: 1000 }, () => 0), 1])
+  expect(rare.places.length).toBe(1000 + 64)
   expect(balanced([2, 2, 2])).toEqual({ places: Uint32Array.of(0, 1, 2), even: 3 })
 })
 

@@ -186,7 +186,7 @@ export class RoundMath implements SumMath {
       const pooled = pooledOfBuckets(
         this.columns,
         all.map(({ sums }) => sums.wide),
-        this.leastBuckets,
+        (this.plan.robust?.attackers ?? 0) + 1,
       )
       const without = { ...state, pooled }
       return { ...without, ...begin(without) }

@@ -57,7 +57,8 @@ export function pooledOf(names: readonly string[], sums: readonly bigint[]): Poo
 /**
  * The same of the sums of buckets, some of which may be the work of attackers: of each column the median of the buckets' means, and that
  * of their deviations. A bucket whose sums are of no rows has no say.
- * @param least buckets with values in a column: of fewer the attackers may be half, and it is as one without any
+ * @param least buckets with values in a column, one more than attackers: fewer may all be theirs, and it is as one without any.
+ *   More would let an attacker that says it has none take a column from all
  * @throws ParameterRangeError: no bucket's are
  */
 export function pooledOfBuckets(
