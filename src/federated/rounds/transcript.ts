@@ -3,11 +3,10 @@
  * again, and no more than was seen. Sealed shares are left out; a vector that came too late never gets in.
  */
 import { z } from 'zod'
-import { canonicalJson } from '../../util/index.ts'
-import { VectorLengthError } from '../errors.ts'
-import { ascii, concat, u32 } from '../secagg/bytes.ts'
 import type { Advertisement } from '../secagg/layout.ts'
 import type { Consistency, Reveal, Survivor } from '../secagg/messages.ts'
+import { openedParts, signedParts } from './signed-parts.ts'
+import type { Form } from './signed-parts.ts'
 
 export interface KeptRound {
   readonly roster: readonly Advertisement[]
@@ -51,10 +50,6 @@ export interface KeptBy {
 
 export interface Transcript extends KeptRound, KeptBy {}
 
-const MAGIC = 'weft fed transcript/1'
-const MAX_HEAD = 64 << 20
-const SIGNATURE_BYTES = 64
-
 const hexOf = (length: number): z.ZodType<Uint8Array> =>
   z
     .string()
@@ -90,11 +85,13 @@ const head = z.strictObject({
   sizes: z.strictObject({ before: whole, vector: whole, sum: whole }),
 })
 
-/** @param sign by the aggregator: who changes the bytes later cannot say that they are its own */
-export function encodeTranscript(transcript: Transcript, sign: (bytes: Uint8Array) => Uint8Array): Uint8Array {
+const FORM: Form<z.output<typeof head>> = { magic: 'weft fed transcript/1', head, mostHead: 64 << 20 }
+
+/** @param sign by the aggregator: who changes the bytes later cannot say that they are its own. Undefined: of a part */
+export function encodeTranscript(transcript: Transcript, sign?: (bytes: Uint8Array) => Uint8Array): Uint8Array {
   const { job, session, aggregator, before, roster, sharers, survivors, ballots, reveals, vectors, sum } = transcript
   const order = survivors.map((one) => vectors.get(one.position) ?? new Uint8Array())
-  const json = plainOf({
+  const plain = plainOf({
     job,
     session,
     aggregator,
@@ -108,11 +105,7 @@ export function encodeTranscript(transcript: Transcript, sign: (bytes: Uint8Arra
     })),
     sizes: { before: before.length, vector: order[0]?.length ?? 0, sum: sum.length },
   })
-  const text = ascii(canonicalJson(json))
-  const space = new Uint8Array(SIGNATURE_BYTES)
-  const bytes = concat(ascii(MAGIC), u32(text.length), text, before, ...order, sum, space)
-  bytes.set(sign(bytes.subarray(0, -SIGNATURE_BYTES)), bytes.length - SIGNATURE_BYTES)
-  return bytes
+  return signedParts(FORM, plain, [before, ...order, sum], sign)
 }
 
 /** Bytes as hexadecimal digits, all the way down. */
@@ -131,38 +124,16 @@ export interface ReadTranscript {
 
 /** @throws VectorLengthError: the bytes are no transcript */
 export function decodeTranscript(bytes: Uint8Array): ReadTranscript {
-  const from = MAGIC.length + 4
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const length = bytes.length < from ? Number.POSITIVE_INFINITY : view.getUint32(MAGIC.length)
-  const isOne = length <= MAX_HEAD && from + length <= bytes.length
-  if (!isOne || Buffer.compare(bytes.subarray(0, MAGIC.length), ascii(MAGIC)) !== 0) {
-    throw new VectorLengthError('these bytes are no transcript of a round')
-  }
-  const { sizes, reveals, survivors, ...rest } = headOf(bytes.subarray(from, from + length))
-  let at = from + length
-  const take = (size: number): Uint8Array => {
-    if (at + size > bytes.length) throw new VectorLengthError('a transcript is cut short')
-    return bytes.subarray(at, (at += size))
-  }
-  const before = take(sizes.before)
-  const vectors = new Map(survivors.map((one) => [one.position, take(sizes.vector)]))
-  const sum = take(sizes.sum)
-  const signed = bytes.subarray(0, at)
-  const signature = take(SIGNATURE_BYTES)
-  if (at !== bytes.length) throw new VectorLengthError('bytes follow a transcript')
+  const opened = openedParts(FORM, bytes)
+  const { sizes, reveals, survivors, ...rest } = opened.head
+  const before = opened.take(sizes.before)
+  const vectors = new Map(survivors.map((one) => [one.position, opened.take(sizes.vector)]))
+  const sum = opened.take(sizes.sum)
   const held = new Map(
     reveals.map(({ holder, shares }) => [
       holder,
       new Map(shares.map(({ owner, kind, share }) => [owner, { kind, share }] as const)),
     ]),
   )
-  return { transcript: { ...rest, survivors, reveals: held, before, vectors, sum }, signed, signature }
-}
-
-function headOf(bytes: Uint8Array): z.output<typeof head> {
-  try {
-    return head.parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
-  } catch (error) {
-    throw new VectorLengthError(`the head of a transcript is none: ${(error as Error).message.slice(0, 200)}`)
-  }
+  return { transcript: { ...rest, survivors, reveals: held, before, vectors, sum }, ...opened.end() }
 }
