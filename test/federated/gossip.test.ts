@@ -152,6 +152,26 @@ test('a slow site holds nobody: it mixes where the others are when it comes, and
   expect(members[SLOWEST]!.state.step).toBe(ROUNDS)
 }, 120_000)
 
+test('who has said that it left is not waited for, and who is merely gone is, in each round', async () => {
+  const ROUNDS = 4
+  const took = async (left: readonly number[]): Promise<number> => {
+    const { members, run, stop } = await gossip({
+      sites: 4,
+      train: ownNumber,
+      gone: [3],
+      left,
+      changes: { rounds: ROUNDS },
+    })
+    const ms = await run(1_000_000)
+    const here = members.slice(0, 3)
+    expect(here.map(({ notes }) => notes.filter(({ mixed }) => mixed).length)).toEqual([ROUNDS, ROUNDS, ROUNDS])
+    stop()
+    return ms
+  }
+  // Five seconds a round, of the virtual clock.
+  expect(await took([3])).toBeLessThan((await took([])) - ROUNDS * 4000)
+}, 60_000)
+
 describe('a plan of gossip', () => {
   const GOSSIP = { gossip: { group: 4 } }
   test.each([

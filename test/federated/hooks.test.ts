@@ -52,7 +52,7 @@ test('--record keeps each message, --hold waits before one, --filter sends what 
     const { job } = await call(first!, { op: 'create', plan: plan({ rounds: 1 }) })
     for (const [index, site] of sites.entries()) {
       const data = writeSite(site.home, `site-${index}`, hospitalRows(index + 1, 50))
-      const test = index === 2 ? { hold: { masked: 77 }, record: join(folder, 'kept') } : {}
+      const test = index === 2 ? { hold: { masked: 77, training: 55 }, record: join(folder, 'kept') } : {}
       await call(site, { op: 'join', job, data, ...test })
     }
     while (first!.federation.status(String(job)).joined.length < 3) await sleep(20)
@@ -70,6 +70,8 @@ test('--record keeps each message, --hold waits before one, --filter sends what 
     while (!isOver()) await sleep(50)
 
     expect(held.filter((ms) => ms === 77)).toHaveLength(2)
+    // Of two sums one is trained for.
+    expect(held.filter((ms) => ms === 55)).toHaveLength(1)
 
     const kept = linesOf<Line>(join(folder, 'kept', 'messages.jsonl'))
     const stages = (dir: string): Set<string> => new Set(kept.flatMap((line) => (line.dir === dir ? [line.stage] : [])))

@@ -87,6 +87,12 @@ describe('a plan whose noise nobody can add', () => {
     expect(() => offered({ ...value, rounds: 100_000, privacy: { ...least, epsilon: 1e-9 } })).toThrow('no noise keeps')
   })
 
+  test('is told from one that few sites can carry out, in however few bits', () => {
+    const { noise_multiplier: _, ...least } = PRIVACY
+    const value = { ...planned(undefined), privacy: { ...least, epsilon: 8 }, secagg: { bits: 14, f: 2, c: 8 } }
+    expect(() => offered(value)).not.toThrow()
+  })
+
   test('is not started by as few as may collude', () => {
     const offer = offered(planned(undefined, { colluders: 3 }))
     const joins = [0, 1, 2, 3, 4].map((at) => makeJoin(newIdentity(), offer, `site-${at}`))

@@ -44,6 +44,8 @@ export interface GossipInit {
   /** Milliseconds that it takes. */
   readonly takes?: (site: number) => number
   readonly gone?: readonly number[]
+  /** Those of them that have said so. */
+  readonly left?: readonly number[]
   /** What is sent in its place; may cut the sender off. */
   readonly rewrite?: (from: GossipMember, message: Message) => Message
 }
@@ -82,6 +84,7 @@ export async function createGossip(init: GossipInit): Promise<Gossip> {
   const members: GossipMember[] = []
   const hosts: GossipHost[] = []
   const starts: (() => Promise<void>)[] = []
+  const hasLeft = (peer: string): boolean => init.left?.some((at) => identities[at]!.id === peer) === true
   const isPresent = (peer: string): boolean => members.some(({ identity, isGone }) => identity.id === peer && !isGone)
 
   const told = (pipe: Pipe, from: GossipMember): Pipe =>
@@ -114,7 +117,7 @@ export async function createGossip(init: GossipInit): Promise<Gossip> {
     const times = { stageMs: 20_000, graceMs: 5_000, beatMs: 2_000 }
     hosts.push(
       new GossipHost(
-        { clock, self: identity, job, standing, admits: () => true, isPresent, times, log: note },
+        { clock, self: identity, job, standing, admits: () => true, isPresent, hasLeft, times, log: note },
         () => own.step,
       ),
     )
