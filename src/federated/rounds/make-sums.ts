@@ -3,13 +3,18 @@ import { RoundAbortedError } from '../plan/errors.ts'
 import type { ChosenSum } from './choose-members.ts'
 import { collectPlain } from './collect-plain.ts'
 import { Collector, collectSum } from './collector.ts'
-import type { Collected, CollectorNeeds, Dropped, Joined } from './collector.ts'
+import type { Collected, CollectorNeeds, Dropped, Joined } from './collector-types.ts'
 import type { Complaints } from './complaints.ts'
 import type { CoordinatorNeeds, Guest } from './coordinator-types.ts'
 import { holdersOf } from '../secagg/graph.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
+import type { AggregatorInit } from '../secagg/aggregator.ts'
 import { keeperOf, sumsKeeperOf } from './keep-round.ts'
+import type { HeldSum, HeldUpper } from './hand-over.ts'
+import { askForSum, openSum, placesOf } from './resume-sum.ts'
+import type { Resumable } from './resumption.ts'
 import type { Group } from './job-view.ts'
+import { Together } from './together.ts'
 import { factsOf, sendRefusal } from './wire.ts'
 
 interface Made {
@@ -27,6 +32,7 @@ export async function makeSums(
   complaints: Complaints,
   session: number,
   sums: readonly ChosenSum<Guest>[],
+  failed: (sum: Resumable) => void,
 ): Promise<readonly Guest[]> {
   const { job, admits } = needs
   const all = sums.flatMap(({ guests }) => guests)
@@ -36,12 +42,12 @@ export async function makeSums(
   }
   const [first] = sums
   if (first?.group.name === '') {
-    const keep = keeperOf(needs, headerOf(needs, session, first.group), first.guests.length)
-    const { collected } = await makeOne(needs, complaints, session, first, keep)
+    const keep = keeperOf(needs, headerOf(needs, session, first.group), sums)
+    const { collected } = await makeOne(needs, complaints, session, first, { failed, keep })
     await collected.tell({ members: collected.members }, collected.sum)
     return all
   }
-  return first === undefined ? all : makeSeveral(needs, complaints, session, sums)
+  return first === undefined ? all : makeSeveral(needs, complaints, session, sums, failed)
 }
 
 /** Sums of buckets; or of clusters, and one of these. @param sums at least one */
@@ -49,20 +55,28 @@ async function makeSeveral(
   needs: CoordinatorNeeds,
   complaints: Complaints,
   session: number,
-  sums: readonly ChosenSum<Guest>[],
+  chosen: readonly ChosenSum<Guest>[],
+  failed: (sum: Resumable) => void,
 ): Promise<readonly Guest[]> {
-  const [{ group: some }] = sums as [ChosenSum<Guest>]
-  const count = sums.reduce((all, { guests }) => all + guests.length, 0)
-  const keeper = sumsKeeperOf(needs, headerOf(needs, session, some), count)
-  const upper = some.delegate === undefined ? undefined : upperSum(needs, complaints, session, sums, keeper?.upper)
-  const sharing = upper === undefined ? undefined : await orRefuse(sums, () => upper.share())
+  const [{ group: some }] = chosen as [ChosenSum<Guest>]
+  const keeper = sumsKeeperOf(needs, headerOf(needs, session, some), chosen)
+  const held = await heldSums(needs, session, chosen, failed)
+  const sums = chosen.filter(({ group, resumed }) => resumed === undefined || held.has(group.index))
+  const isClustered = some.delegate !== undefined
+  const upper = isClustered ? upperSum(needs, complaints, session, sums, { held, keep: keeper?.upper }) : undefined
+  const sharing = upper === undefined ? undefined : await orRefuse(sums, () => sharedIn(upper, held))
   const isShared = ({ group }: ChosenSum<Guest>): boolean => sharing?.includes(group.delegate!) ?? true
   await refuseAll(
     sums.filter((sum) => !isShared(sum)),
     new RoundAbortedError(session, 'clusters', 'their delegate is gone'),
   )
-  const made = await eachMade(needs, session, sums.filter(isShared), async (sum) => {
-    const each = await makeOne(needs, complaints, session, sum, keeper?.part(sum.group.index))
+  const shared = sums.filter(isShared)
+  // From the first share on the sum of clusters can be opened by others: it is of all of them then.
+  const together = isClustered ? new Together(session, shared.length, leastOf(needs)) : undefined
+  const made = await eachMade(needs, session, shared, async (sum) => {
+    const { index } = sum.group
+    const one = { failed, keep: keeper?.part(index), held: held.get(index), upper, together }
+    const each = await makeOne(needs, complaints, session, sum, one)
     upper?.include(sum.group.delegate!, each.collected)
     return each
   })
@@ -79,6 +93,42 @@ async function makeSeveral(
   await keeper?.save(opened, sum)
   await Promise.all(made.map(({ collected }) => collected.tell(body, sum)))
   return made.flatMap(({ guests }) => guests)
+}
+
+function leastOf({ job, standing }: CoordinatorNeeds): number {
+  return job.leastGroups(standing.current.state)
+}
+
+/** Of those that another aggregator began, by the place of their group: what their holders have. */
+async function heldSums(
+  needs: CoordinatorNeeds,
+  session: number,
+  sums: readonly ChosenSum<Guest>[],
+  failed: (sum: Resumable) => void,
+): Promise<ReadonlyMap<number, HeldSum>> {
+  const held = new Map<number, HeldSum>()
+  await Promise.all(
+    sums.map(async ({ group, resumed }) => {
+      if (resumed === undefined) return
+      try {
+        held.set(group.index, await askForSum(needs.times, { group, resumed, init: initOf(needs, group) }, session))
+      } catch (error) {
+        failed(resumed)
+        needs.log('sum.closed', { session, of: group.name, ...factsOf(error) })
+      }
+    }),
+  )
+  return held
+}
+
+/** R0 and R1 of the sum of clusters, or what another aggregator knew after them. @returns PeerIds of the delegates. @throws ThresholdError */
+async function sharedIn(upper: Collector, held: ReadonlyMap<number, HeldSum>): Promise<readonly string[]> {
+  const [known] = upperOf(held)
+  return known === undefined ? upper.share() : upper.resumeShared(known)
+}
+
+function upperOf(held: ReadonlyMap<number, HeldSum>): readonly HeldUpper[] {
+  return [...held.values()].flatMap(({ upper }) => upper ?? [])
 }
 
 function headerOf({ job, standing }: CoordinatorNeeds, session: number, group: Group): RoundHeader {
@@ -135,21 +185,25 @@ function upperSum(
   complaints: Complaints,
   session: number,
   sums: readonly ChosenSum<Guest>[],
-  keep: CollectorNeeds['keep'],
+  { held, keep }: Pick<CollectorNeeds, 'keep'> & { readonly held: ReadonlyMap<number, HeldSum> },
 ): Collector {
   const { clock, job, standing, times, log, filter } = needs
   const { state, hash } = standing.current
   const upper = job.upper(state)
-  const delegates = sums.flatMap(({ group, guests }) =>
-    guests.flatMap(({ peer, pipe, joined }): Joined[] =>
-      peer === group.delegate && joined?.upper !== undefined ? [{ peer, pipe, entry: joined.upper }] : [],
-    ),
-  )
+  const [known] = upperOf(held)
+  const [round = session] = [...held.values()].map((sum) => sum.round)
+  const guests = sums.flatMap((sum) => sum.guests.filter(({ peer }) => peer === sum.group.delegate))
+  const delegates =
+    known !== undefined
+      ? placesOf(known.roster, upper, guests)
+      : guests.flatMap(({ peer, pipe, joined }): Joined[] =>
+          joined?.upper === undefined ? [] : [{ peer, pipe, entry: joined.upper }],
+        )
   const stage = (name: string): void => log('stage', { session, stage: name, of: upper.name })
   const dropped = droppedIn(needs, complaints, session, upper)
   const { graph, quorum } = upper
   const members = upper.members.map(({ key }) => key)
-  const init = { header: job.header(session, state, hash, upper), members, graph, quorum }
+  const init = { header: job.header(round, state, hash, upper), members, graph, quorum }
   return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, delegates)
 }
 
@@ -166,29 +220,94 @@ async function orRefuse<Result>(
   }
 }
 
-async function makeOne(
-  needs: CoordinatorNeeds,
-  complaints: Complaints,
-  session: number,
-  { group, guests }: ChosenSum<Guest>,
-  keep: CollectorNeeds['keep'],
-): Promise<Made> {
-  const { clock, job, standing, times, log, filter } = needs
+interface OneNeeds extends Pick<CollectorNeeds, 'keep'> {
+  readonly failed: (sum: Resumable) => void
+  /** Where another aggregator began it. */
+  readonly held?: HeldSum | undefined
+  /** The sum of clusters that it is a part of. */
+  readonly upper?: Collector | undefined
+  readonly together?: Together | undefined
+}
+
+function initOf({ job, standing }: CoordinatorNeeds, group: Group): (round: number) => AggregatorInit {
   const { state, hash } = standing.current
-  const init = {
-    header: job.header(session, state, hash, group),
+  return (round) => ({
+    header: job.header(round, state, hash, group),
     members: group.members.map(({ key }) => key),
     noise: job.noiseSd(state),
     graph: group.graph,
     quorum: group.quorum,
+  })
+}
+
+async function makeOne(
+  needs: CoordinatorNeeds,
+  complaints: Complaints,
+  session: number,
+  sum: ChosenSum<Guest>,
+  one: OneNeeds,
+): Promise<Made> {
+  const { clock, times, log, filter } = needs
+  const { group, guests } = sum
+  const which = group.name === '' ? {} : { of: group.name }
+  let isSigned = false
+  const collector: CollectorNeeds = {
+    clock,
+    stageMs: times.stageMs,
+    stage: (name) => log('stage', { session, stage: name, ...which }),
+    filter,
+    dropped: droppedIn(needs, complaints, session, group),
+    keep: one.keep,
+    successors: successorsOf(needs, sum),
+    upper: () => one.upper?.shared,
+    together: () => {
+      isSigned = true
+      return one.together?.arrive()
+    },
+  }
+  try {
+    const collected = await collect(needs, session, sum, { ...one, collector })
+    return { group, collected, guests }
+  } catch (error) {
+    if (!isSigned) one.together?.leave()
+    throw error
+  }
+}
+
+async function collect(
+  needs: CoordinatorNeeds,
+  session: number,
+  { group, guests, resumed }: ChosenSum<Guest>,
+  { collector, held, failed }: OneNeeds & { readonly collector: CollectorNeeds },
+): Promise<Collected> {
+  const init = initOf(needs, group)
+  if (resumed === undefined) {
+    // A place in the sum of clusters is the delegate's: of others it would be taken for what the delegate says.
+    const all = guests.flatMap(({ peer, joined }) =>
+      joined === undefined ? [] : [peer === group.delegate ? joined : { ...joined, upper: undefined }],
+    )
+    return collectSum(collector, init(session), all)
   }
   const which = group.name === '' ? {} : { of: group.name }
-  const stage = (name: string): void => log('stage', { session, stage: name, ...which })
-  // A place in the sum of clusters is the delegate's: of others it would be taken for what the delegate says.
-  const all = guests.flatMap(({ peer, joined }) =>
-    joined === undefined ? [] : [peer === group.delegate ? joined : { ...joined, upper: undefined }],
-  )
-  const dropped = droppedIn(needs, complaints, session, group)
-  const collected = await collectSum({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, all)
-  return { group, collected, guests }
+  needs.log('sum.resumed', { session, ...which, members: guests.map(({ peer }) => peer) })
+  try {
+    const sum = { group, resumed, init }
+    return await openSum(collector, held ?? (await askForSum(needs.times, sum, session)), sum)
+  } catch (error) {
+    failed(resumed)
+    throw error
+  }
+}
+
+/**
+ * Who may be given the sum, masks and all: those who know what to do with it, in the order in which they aggregate when this one is gone.
+ * Of a sum that another one began nobody, unless this very peer alone has it.
+ */
+function successorsOf(
+  { job, standing, self }: CoordinatorNeeds,
+  { guests, resumed }: ChosenSum<Guest>,
+): readonly string[] {
+  if (resumed !== undefined && resumed.holder.peer !== self.id) return []
+  const able = guests.flatMap(({ peer, hello }) => (hello.signed !== undefined && peer !== self.id ? [peer] : []))
+  return job.aggregators(standing.base).filter((peer) => able.includes(peer))
 }
