@@ -118,7 +118,9 @@ describe('what Node keeps compiled', () => {
     const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
     return entries.filter((entry) => entry.isFile()).map((entry) => entry.name)
   }
-  const version = (env: Readonly<Record<string, string>>) => weft(['version', '--json'], { env })
+  /** All tests keep it where their runner says: not these. */
+  const version = (env: Readonly<Record<string, string>>) =>
+    weft(['version', '--json'], { env: { NODE_COMPILE_CACHE: '', ...env } })
   const fine = { status: 0, stderr: '' }
 
   test("lies in the user's cache, for its owner alone, and serves the next start", async () => {

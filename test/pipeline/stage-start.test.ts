@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { isWhole } from '../whole.ts'
 import { makeBlock } from '../../src/models/blocks.ts'
 import { manifestDigest } from '../../src/models/index.ts'
@@ -129,7 +129,20 @@ describe('the stages of a peer', () => {
     // Whoever makes a file reads it through: where that is remembered, nobody does a second time.
     if (process.platform === 'linux') expect(counted['weights_verified']).toBeUndefined()
     await second.stop()
-    expect(await readdir(join(root, 'cache'))).toContain('code')
+  })
+
+  it('keep what Node compiles of their program beside what they loaded', async () => {
+    const { manifest, path } = await saved(await randomModel(store, { type: 'Q4_1' }))
+    vi.stubEnv('NODE_COMPILE_CACHE', undefined)
+    try {
+      const stages = stagesOf({ manifest, path })
+      await stages.prepare(manifest.digest, [[0, 3]])
+      await stages.stop()
+    } finally {
+      vi.unstubAllEnvs()
+    }
+    const kept = await readdir(join(root, 'cache', 'code'), { recursive: true })
+    expect(kept.length).toBeGreaterThan(5)
   })
 })
 

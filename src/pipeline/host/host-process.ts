@@ -7,7 +7,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { ChannelClosedError, channelToOwn } from '../../net/index.ts'
 import type { Channel, Frame } from '../../net/index.ts'
-import { makePrivate } from '../../util/index.ts'
+import { codeCacheEnv } from '../../util/index.ts'
 import type { Clock } from '../../util/index.ts'
 import { StageHostLostError } from './host-errors.ts'
 import { endsFirst, oomKills } from './out-of-memory.ts'
@@ -22,7 +22,7 @@ export interface HostProcessNeeds {
   readonly clock: Clock
   /**
    * Folder in which Node keeps the host's compiled program: in a checkout it halves the time to start and saves 25 MB
-   * of the host's memory. Of this user alone, since what lies there is run.
+   * of the host's memory. Of this user alone, since what lies there is run. NODE_COMPILE_CACHE comes first.
    */
   readonly codeCache: string
 }
@@ -56,14 +56,13 @@ export interface HostProcess {
 export type RunHostProcess = (needs: HostProcessNeeds, program: HostProgram) => HostProcess
 
 export function startHostProcess({ clock, codeCache }: HostProcessNeeds, program: HostProgram): HostProcess {
-  makePrivate(codeCache)
   const args = ['--disable-warning=ExperimentalWarning', program.path, ...(program.args ?? [])]
   const child = spawn(process.execPath, args, {
     stdio: [
       ...(['ignore', 'ignore', 'pipe', 'pipe'] as const),
       ...(program.lifeline === true ? (['pipe', ...(program.files ?? [])] as const) : []),
     ],
-    env: { ...program.env, ...process.env, NODE_COMPILE_CACHE: codeCache },
+    env: { ...program.env, ...process.env, ...codeCacheEnv(codeCache) },
   })
   if (child.pid !== undefined) endsFirst(child.pid)
   const channel = channelToOwn(child.stdio[3] as Socket, `${program.name} ${child.pid ?? '?'}`)

@@ -7,7 +7,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import type { ErrorData } from '../../errors.ts'
 import type { Clock } from '../needs.ts'
-import { makePrivate } from '../private-folder.ts'
+import { codeCacheEnv } from '../code-cache.ts'
 import { LIFELINE_FD, MESSAGES_FD, OVER_MEMORY } from './protocol.ts'
 import type { GuardedLine } from './protocol.ts'
 
@@ -80,12 +80,11 @@ export async function runGuarded(
 }
 
 function start(init: GuardedInit): ChildProcess {
-  makePrivate(init.codeCache)
   const heap = Math.floor((init.memory * HEAP_SHARE) / 2 ** 20)
   const options = ['--disable-warning=ExperimentalWarning', `--max-old-space-size=${heap}`]
   const child = spawn(process.execPath, [...options, init.program, String(init.memory)], {
     stdio: ['pipe', 'ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_COMPILE_CACHE: init.codeCache },
+    env: { ...process.env, ...codeCacheEnv(init.codeCache) },
   })
   if (child.pid !== undefined) init.onStart?.(child.pid)
   // Whatever breaks on the way to it, its end tells.
