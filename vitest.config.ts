@@ -1,20 +1,19 @@
-import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
-import { LONG_SUITES } from './test/long-suites.ts'
-import { isLong } from './test/whole.ts'
+import { COMPILED } from './test/compiled.ts'
+import { LONG_SUITES, WHOLE_SUITES } from './test/long-suites.ts'
+import { isLong, isWhole } from './test/whole.ts'
 
 /** Suites that leave nothing behind in their process: their files share it, which saves each its start and its imports. */
 const TOGETHER =
-  'api cli compress data federated library mesh models net onnx peer pipeline placement store telemetry training trust util'
+  'api cli compress data durability federated house library mesh models net onnx peer pipeline placement store telemetry training trust util'
     .split(' ')
     .map((room) => `test/${room}/**/*.test.ts`)
 
-const left = isLong ? [] : LONG_SUITES.map((name) => `test/${name}.test.ts`)
+const left = [...(isLong ? [] : LONG_SUITES), ...(isWhole ? [] : WHOLE_SUITES)].map((name) => `test/${name}.test.ts`)
 
 const limits = { testTimeout: 60_000, hookTimeout: 60_000 }
 
-// Half of what a process costs to start is compiling: all that tests start share what Node keeps of that.
-process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url))
+process.env['NODE_COMPILE_CACHE'] ??= COMPILED
 
 export default defineConfig({
   test: {

@@ -1,6 +1,6 @@
 /** What is left out of `npm test` for its length is run by `npm run test:long`, all of it. */
 import { expect, test } from 'vitest'
-import { LONG_SUITES } from '../long-suites.ts'
+import { LONG_SUITES, WHOLE_SUITES } from '../long-suites.ts'
 import { read, sourceFiles } from './repository.ts'
 
 test('npm run test:long names each suite that waits for it, and no other', () => {
@@ -16,4 +16,14 @@ test('npm run test:long names each suite that waits for it, and no other', () =>
   // Vitest takes each for a part of a path.
   expect(suites.filter((path) => !named.some((part) => path.includes(part)))).toEqual([])
   expect(named.filter((part) => !suites.some((path) => path.includes(part)))).toEqual([])
+})
+
+test('a suite that waits for a whole run is there, and has no part that runs without one', () => {
+  for (const name of WHOLE_SUITES) {
+    const text = read(`test/${name}.test.ts`)
+    expect(text).toContain("import { isWhole } from '../whole.ts'")
+    const all = [...text.matchAll(/^(?:describe|test|it)\b\S*/gm)].map(([start]) => start)
+    expect(all.length).toBeGreaterThan(0)
+    expect(all.filter((start) => !/^\w+\.(?:runIf\(isWhole\)|skipIf\()/.test(start))).toEqual([])
+  }
 })
