@@ -10,6 +10,8 @@ export interface Outcome {
 export interface Attack {
   readonly id: string
   readonly name: string
+  /** It measures times: nothing else runs beside it. @default with others */
+  readonly isAlone?: boolean
   /** Defence off: the attack succeeds. */
   control(size: Size): Promise<readonly Outcome[]>
   /** Defence on: it does not. */

@@ -33,12 +33,24 @@ function centred(bytes: Uint8Array, width: number): Float32Array[] {
   return rows.map((row) => row.map((value, at) => value - mean[at]!))
 }
 
-const product = (one: Float32Array, other: Float32Array): number =>
-  one.reduce((sum, value, at) => sum + value * other[at]!, 0)
+function product(one: Float32Array, other: Float32Array): number {
+  let sum = 0
+  for (let at = 0; at < one.length; at++) sum += one[at]! * other[at]!
+  return sum
+}
+
+interface Embedding {
+  readonly row: Float32Array
+  readonly length: number
+}
+
+function embeddingsOf(rows: readonly Float32Array[]): Embedding[] {
+  return rows.map((row) => ({ row, length: Math.sqrt(product(row, row)) + 1e-9 }))
+}
 
 /** All tokens, those first whose embedding shows most in the row: layers add to it, and take nothing away. */
-function likely(row: Float32Array, embeddings: readonly Float32Array[]): number[] {
-  const scores = embeddings.map((each) => product(row, each) / (Math.sqrt(product(each, each)) + 1e-9))
+function likely(row: Float32Array, embeddings: readonly Embedding[]): number[] {
+  const scores = embeddings.map((each) => product(row, each.row) / each.length)
   return embeddings.map((_, id) => id).sort((one, other) => scores[other]! - scores[one]!)
 }
 
@@ -47,7 +59,7 @@ async function recovered(
   model: TestModel,
   stage: DecoderStage | undefined,
   observed: Uint8Array,
-  embeddings: readonly Float32Array[],
+  embeddings: readonly Embedding[],
 ): Promise<number[]> {
   const { rowBytes, manifest } = model
   const rows = centred(observed, manifest.shape.width)
@@ -82,7 +94,7 @@ async function leastRecovered(size: Size): Promise<number> {
     const { cases } = JSON.parse(read('partitions/weft-tiny/reference.json')) as { cases: { prompt_ids: number[] }[] }
     const prompts = cases.slice(0, size === 'all' ? 3 : 1).map(({ prompt_ids: ids }) => ids)
     const vocabulary = Array.from({ length: shape.vocabulary }, (_, id) => id)
-    const embeddings = centred(model.embed(vocabulary), shape.width)
+    const embeddings = embeddingsOf(centred(model.embed(vocabulary), shape.width))
     let least = 1
     for (let cut = 1; cut <= (size === 'all' ? shape.layers : 2); cut++) {
       const stage = cut === 1 ? undefined : await model.stage(1, cut)
