@@ -14,6 +14,7 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 const DONE_ELSEWHERE = new Set(['npm ci', 'npm test'])
 const DEADLINE_MS = 300_000
 const LANES = 2
+const COMPILED = join(root, 'node_modules', '.cache', 'compiled')
 const LAST_WORDS_MS = 1_000
 
 const examples = readdirSync(join(root, 'examples'), { withFileTypes: true })
@@ -50,8 +51,15 @@ function blocksOf(text) {
 async function runBlock(page, commands) {
   const folder = mkdtempSync(join(tmpdir(), 'weft-page-'))
   let text = `\n== ${page}\n${commands.map((line) => `$ ${line}`).join('\n')}\n`
-  // Peers of this machine meet in the runtime folder: a folder of its own keeps others out.
-  const env = { ...process.env, WEFT_HOME: join(folder, 'home'), XDG_RUNTIME_DIR: folder, NO_COLOR: '1' }
+  const began = performance.now()
+  // Peers of this machine meet in the runtime folder: a folder of its own keeps others out. What Node compiles is kept for all.
+  const env = {
+    NODE_COMPILE_CACHE: COMPILED,
+    ...process.env,
+    WEFT_HOME: join(folder, 'home'),
+    XDG_RUNTIME_DIR: folder,
+    NO_COLOR: '1',
+  }
   const script = ['set -euo pipefail', ...commands].join('\n')
   const child = spawn('bash', ['-c', script], {
     cwd: root,
@@ -79,5 +87,6 @@ async function runBlock(page, commands) {
     )
   }
   rmSync(folder, { recursive: true, force: true })
+  text += `== ${page}: ${((performance.now() - began) / 1000).toFixed(0)} s\n`
   return { status, text }
 }
