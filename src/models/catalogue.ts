@@ -108,8 +108,8 @@ async function readEntry(path: string): Promise<CatalogueEntry> {
   let data: unknown
   try {
     data = parseJsonText(await readFile(path, 'utf8'))
-  } catch {
-    throw new CatalogueError(path, 'it is not JSON')
+  } catch (error) {
+    throw new CatalogueError(path, `it is not JSON: ${(error as Error).message.slice(0, 200)}`)
   }
   const parsed = entrySchema.safeParse(data)
   if (parsed.success) return parsed.data

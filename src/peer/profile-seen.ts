@@ -19,12 +19,8 @@ const MAX_ENTRIES = 4_096
 /** In the middle of an answer only what is so many times slower or faster counts, and only when it is so twice in a row. */
 const STRIKING = 2
 const IN_A_ROW = 2
-/**
- * Ways are known to so much: what an answer takes more or less within it is nobody's. Where they are by more, and by a
- * millisecond, than when somebody was judged over them, it was the line or the peer, who knows.
- */
+/** Ways are known to so much: what an answer takes more or less within it is nobody's. */
 const WAYS_OFF = 0.25
-const LEAST_MS = 1
 /** Beside the wire, from stage host to stage host. */
 const HOP_MS = 0.5
 
@@ -60,6 +56,8 @@ interface Entry {
   readonly ms: number
   readonly answers: number
   readonly at: number
+  /** That it had on this route. */
+  readonly blocks: number
   /** Over which it was seen, and milliseconds of the ways between them that were not put down to anybody. */
   readonly route: readonly string[]
   readonly transit: number
@@ -120,7 +118,7 @@ export class SeenPeers {
     this.#striking.set(key, striking)
     if (manner === 'part' && Math.abs(striking) < IN_A_ROW) return
     this.#striking.delete(key)
-    this.#set(key, { ms: Math.max(0, ms), answers: LEAST_ANSWERS, at: this.#needs.clock.now(), ...way })
+    this.#set(key, { ms: Math.max(0, ms), answers: LEAST_ANSWERS, at: this.#needs.clock.now(), blocks, ...way })
     this.#needs.changed?.()
   }
 
@@ -139,7 +137,7 @@ export class SeenPeers {
       // The first answer is all there is to go by, where nothing was claimed.
       const step = ms === null ? 1 : STEP
       const better = Math.max(0, (ms ?? guess) + (step * off * blocks) / norm)
-      this.#set(key, { ms: better, answers, at: clock.now(), ...way })
+      this.#set(key, { ms: better, answers, at: clock.now(), blocks, ...way })
     }
   }
 
@@ -147,7 +145,8 @@ export class SeenPeers {
   judge(peer: string, digest: string, claimed: number | null): number | null {
     const seen = this.#fresh(`${peer} ${digest}`)
     if (seen === undefined || seen.answers < LEAST_ANSWERS) return claimed
-    return claimed !== null && Math.abs(seen.ms - claimed) <= AGREES * claimed ? claimed : seen.ms
+    const ms = this.#besides(seen, claimed)
+    return claimed !== null && Math.abs(ms - claimed) <= AGREES * claimed ? claimed : ms
   }
 
   /** What differs from what the peer says of itself, the newest last. */
@@ -161,20 +160,27 @@ export class SeenPeers {
   }
 
   #estimate(peer: string, digest: string): number | null {
-    return this.#fresh(`${peer} ${digest}`)?.ms ?? this.#needs.claimed(peer, digest)
+    const [seen, claimed] = [this.#fresh(`${peer} ${digest}`), this.#needs.claimed(peer, digest)]
+    return seen === undefined ? claimed : this.#besides(seen, claimed)
   }
 
   #fresh(key: string): Entry | undefined {
     const entry = this.#entries.get(key)
-    const isFresh = entry !== undefined && this.#needs.clock.now() - entry.at < KEEP_MS && !this.#isOtherWay(entry)
-    return isFresh ? entry : undefined
+    return entry !== undefined && this.#needs.clock.now() - entry.at < KEEP_MS ? entry : undefined
   }
 
-  /** Answers come sooner than a line is known to have changed, and their peers were blamed for it until then. */
-  #isOtherWay({ route, transit }: Way): boolean {
+  /**
+   * What was seen, nearer to what the peer says by as much as its ways take more or less by now, and by what they may be off by:
+   * answers come sooner than a line is known to have changed, and the peer was blamed for it until then. What is beyond
+   * that is the peer's: round trips change all the time where machines are busy, and a liar would be believed again for it.
+   */
+  #besides({ ms, blocks, route, transit }: Entry, claimed: number | null): number {
+    if (claimed === null) return ms
     const now = this.#transit(route)
-    const difference = Math.abs(now - transit)
-    return difference >= LEAST_MS && difference > WAYS_OFF * Math.min(now, transit)
+    const more = now - transit
+    const excused = more + Math.sign(more) * Math.min(Math.abs(more), WAYS_OFF * now)
+    const other = Math.max(0, ms - excused / blocks)
+    return Math.min(Math.max(claimed, Math.min(ms, other)), Math.max(ms, other))
   }
 
   #set(key: string, entry: Entry): void {

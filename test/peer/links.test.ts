@@ -181,6 +181,26 @@ describe('a peer that claims to be fast', () => {
     expect(judged('honest')).toBe(1)
   })
 
+  it('is not believed again because its ways are others: they excuse what they take more, and no more', () => {
+    for (let time = 0; time < 8; time++) answer(['liar', 1, 21])
+    const before = judged('liar')
+    expect(before).toBeCloseTo(2, 1)
+    // A busy machine: round trips of 2 ms are 3, 9 and 2 again.
+    for (const [trip, least] of [
+      [3, 1.8],
+      [9, 1.4],
+      [2, 1.9],
+    ] as const) {
+      roundTrip = trip
+      expect(judged('liar')).toBeGreaterThan(least)
+      expect(seen.told()).toMatchObject([{ peer: 'liar' }])
+    }
+    expect(judged('liar')).toBe(before)
+    // All that it took more is what the way takes now: nobody knows which it was.
+    roundTrip = 2 + 20 * 2
+    expect(judged('liar')).toBe(0.1)
+  })
+
   it('is not judged by an answer of which our own part is not known', () => {
     const blind = new SeenPeers({ self: 'self', clock, own: () => null, claimed: () => 1, rtt: () => 2 })
     const route = [

@@ -67,6 +67,12 @@ describe('fleet files', () => {
     ['has a speed of almost nothing', fleet({ peers: [{ ...pi, speed: 1e-300 }] }), 'WEFT-PLN-009'],
     ['has a block of more than an hour', fleet({ peers: [{ ...pi, block_ms: 1e18 }] }), 'WEFT-PLN-009'],
     ['has a line of almost nothing', fleet({ peers: [{ ...pi, bandwidth: 1e-9 }] }), 'WEFT-PLN-009'],
+    [
+      'says the same of a peer twice, of which JSON.parse takes the last in silence',
+      fleet({}).replace('"pi5"', '"pi5","device":"server"'),
+      'WEFT-PLN-009',
+    ],
+    ['has two lists of peers', fleet({}).replace('"origin"', '"peers":[],"origin"'), 'WEFT-PLN-009'],
     ['has NaN', fleet({}).replace('"pi5"', 'NaN'), 'WEFT-PLN-009'],
     [
       'has a number beyond all numbers',

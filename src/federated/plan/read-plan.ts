@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { checkPlan } from '../../training/index.ts'
-import { parseJsonText, repeatedMember } from '../../util/index.ts'
+import { parseJsonText } from '../../util/index.ts'
 import { checkStrategyFields, shared } from './strategy.ts'
 import { checkBalance } from './balance.ts'
 import { rangesOf } from './bounded-statistics.ts'
@@ -133,10 +133,7 @@ function checkRows(plan: FedPlan, where: string): void {
 export async function readJson(path: string): Promise<unknown> {
   const text = await readText(path)
   try {
-    const value = parseJsonText(text)
-    const twice = repeatedMember(text)
-    if (twice !== undefined) throw new Error(`it has ${JSON.stringify(twice.slice(0, 100))} twice`)
-    return value
+    return parseJsonText(text)
   } catch (error) {
     throw new FedPlanError(path, '', `is no JSON: ${(error as Error).message.slice(0, 200)}`, error)
   }
