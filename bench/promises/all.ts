@@ -6,6 +6,7 @@ import { manyKills } from './many-kills.ts'
 import { noSpare } from './no-spare.ts'
 import { origin } from './origin.ts'
 import { partition } from './partition.ts'
+import { relayed } from './relayed.ts'
 import { restart } from './restart.ts'
 import { roam } from './roam.ts'
 import { slow } from './slow.ts'
@@ -26,6 +27,7 @@ export const PROMISES: readonly Promised[] = [
   churn,
   leaves,
   soak,
+  relayed,
   sleep,
   roam,
   manyKills,

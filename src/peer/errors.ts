@@ -113,6 +113,23 @@ export class AbsentPeerError extends WeftError {
   }
 }
 
+export class NameTakenThereError extends WeftError {
+  static readonly info: ErrorInfo = {
+    code: 'WEFT-PLN-022',
+    title: 'Placement on a peer with another model of this name',
+    meaning:
+      'A peer of a placement has another model under the same name, and keeps one of a name: it would never load this one.',
+    remedy:
+      'Remove the other one there (weft rm MODEL), import this one under another name (--name), or place it on another peer. What was deployed before stands.',
+    exit: EXIT.usage,
+    http: 409,
+  }
+
+  constructor(peer: string, model: string) {
+    super(NameTakenThereError.info, `${peer} has another model with the name ${model}`, { details: { peer, model } })
+  }
+}
+
 export class OfflineError extends WeftError {
   static readonly info: ErrorInfo = {
     code: 'WEFT-NET-040',
@@ -266,6 +283,7 @@ export const PEER_ERRORS: readonly ErrorInfo[] = [
   ModelInUseError.info,
   DeployFailedError.info,
   AbsentPeerError.info,
+  NameTakenThereError.info,
   OfflineError.info,
   DiskQuotaError.info,
   LastCopyError.info,

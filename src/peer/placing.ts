@@ -10,9 +10,9 @@ import { checkPlacement, checkReplicas, NoPlacementError, ORIGIN, planPlacement 
 import type { Objective, Plan, PlanInput } from '../placement/index.ts'
 import { isPeerId, PolicyRefusedError } from '../trust/index.ts'
 import type { Clock } from '../util/index.ts'
-import { AbsentPeerError, DeployFailedError } from './errors.ts'
+import { AbsentPeerError, DeployFailedError, NameTakenThereError } from './errors.ts'
 import type { Library } from './library.ts'
-import { planInput } from './plan-input.ts'
+import { isNameTaken, planInput } from './plan-input.ts'
 import type { PlanNeeds, PlanWishes } from './plan-input.ts'
 import { failureOf, TakingUp } from './take-up.ts'
 import { NamedPeers } from './named-peers.ts'
@@ -125,18 +125,18 @@ export class Placing {
     const objective = byHand ? 'latency' : (placement ?? 'latency')
     const note = { origin: this.#needs.self, objective, without: this.#without(manifest.model) }
     const wanted = { kind: byHand ? ('hand' as const) : ('chosen' as const), stages, replicas, note }
-    const published = await this.#loaded(manifest, wanted, (next) =>
-      this.#ready(manifest, next, { progress, signal, named }),
-    )
+    const ready = (next: MeshPlacement): Promise<void> => this.#ready(manifest, next, { progress, signal, named })
+    const published = await this.#loaded(manifest, wanted, ready, signal)
     const { model, epoch, author, kind, stages: standing } = this.placement(manifest.model) ?? published
     return { schema: 'weft.placement/1', model, epoch, author, kind, stages: standing }
   }
 
-  /** Publishes a placement and waits for it; where it cannot be loaded what stood before stands again. */
+  /** Publishes a placement and waits for it; where it cannot be loaded, or not in time, what stood before stands again. */
   async #loaded(
     manifest: AnyManifest,
     wanted: Omit<PlacementInit, 'digest'>,
     wait: (published: MeshPlacement) => Promise<void>,
+    signal?: AbortSignal,
   ): Promise<MeshPlacement> {
     const before = this.placement(manifest.model)
     const published = await this.publish(manifest, wanted)
@@ -144,7 +144,8 @@ export class Placing {
       await wait(published)
     } catch (error) {
       const isOver = [AbsentPeerError, DeployFailedError, PolicyRefusedError].some((kind) => error instanceof kind)
-      if (isOver) await this.#restore(manifest, before, published)
+      // Who has given up waiting for it is not left with a placement that nobody has loaded.
+      if (isOver || signal?.aborted === true) await this.#restore(manifest, before, published)
       throw error
     }
     return published
@@ -197,6 +198,8 @@ export class Placing {
     )
     checkPlacement(stages, manifest.blocks.length, known)
     checkReplicas(replicas, manifest.blocks.length, known)
+    const other = peers.find((peer) => peer !== self && isNameTaken(mesh, peer, manifest))
+    if (other !== undefined) throw new NameTakenThereError(other, manifest.model)
   }
 
   async undeploy(model: string): Promise<void> {

@@ -107,6 +107,15 @@ export function planBlocks(model: ModelManifest): PlanBlock[] {
   return blocks.map(({ kind, memory, flops, kv_bytes }) => ({ kind, memory, flops, kv_bytes, boundaryBytes }))
 }
 
+/** A peer keeps one model of a name, so it would never load another one. */
+export function isNameTaken(
+  mesh: Mesh | null,
+  peer: string,
+  { digest, model }: Pick<AnyManifest, 'digest' | 'model'>,
+): boolean {
+  return (mesh?.holdings().get(peer) ?? []).some((held) => held.model === model && held.digest !== digest)
+}
+
 /** Memory that the same model takes now would be free for its new placement. */
 export function planPeers(needs: PlanNeeds, { digest, model }: Pick<AnyManifest, 'digest' | 'model'>): PlanPeer[] {
   const { self, mesh, stages, threads } = needs
@@ -119,6 +128,7 @@ export function planPeers(needs: PlanNeeds, { digest, model }: Pick<AnyManifest,
   for (const peer of mesh?.peers() ?? []) {
     if (peer.state !== 'connected' || peer.profile === null) continue
     if (needs.quarantine?.has(peer.id, model) === true || needs.asking?.has(peer.id, digest) === true) continue
+    if (isNameTaken(mesh, peer.id, { digest, model })) continue
     const { speed, memory_quota, cores } = peer.profile
     const their = mesh?.profiles().get(peer.id)
     const others = (mesh?.holdings().get(peer.id) ?? []).filter((held) => held.digest !== digest)

@@ -9,7 +9,7 @@ import { netlabFor } from './netlab.ts'
 
 const { why } = netlabFor('promises')
 /** Minutes each: the others where the suites run whole. */
-const SAMPLED = ['R13', 'R23']
+const SAMPLED = ['R13', 'R22', 'R23']
 
 describe.runIf(isLong)(`on hosts of their own${why === undefined ? '' : ` (skipped: ${why})`}`, () => {
   for (const promised of PROMISES.filter((each) => isWhole || SAMPLED.includes(each.id)))

@@ -4,6 +4,7 @@
  */
 import { WeftError } from '../../src/errors.ts'
 import { GREEDY } from '../../src/pipeline/index.ts'
+import type { PlacementStage } from '../../src/pipeline/index.ts'
 import { setDiskClock, wipe } from './disk/memory-disk.ts'
 import { guard } from './guards.ts'
 import { RunLog } from './log.ts'
@@ -27,6 +28,8 @@ interface Scene {
   readonly scheduler: Scheduler
   readonly hub: Hub
   readonly peers: readonly SimulatedPeer[]
+  /** Virtual milliseconds at which the tokens of a text came, which is the right one. @param onToken how many came */
+  readonly times: (by: SimulatedPeer, count: number, onToken: (count: number) => void) => Promise<number[]>
   /** Milliseconds that a text took, and `exact` or the code of what it ended with. */
   readonly ask: (by: SimulatedPeer, deadline: number) => Promise<{ readonly ms: number; readonly outcome: string }>
 }
@@ -69,7 +72,20 @@ async function scene(count: number, play: (scene: Scene) => Promise<Ended>, memo
     }
     return { ms: Math.round(scheduler.now - since), outcome }
   }
-  const ended = await play({ scheduler, hub, peers, ask })
+  const times: Scene['times'] = async (by, count, onToken) => {
+    const input = { kind: 'ids', ids: PROMPT } as const
+    const request = { model: MODEL, input, sampling: GREEDY, maxTokens: count, ignoreEnd: true, deadline: 60_000 }
+    const [at, text]: [number[], number[]] = [[], []]
+    for await (const event of by.peer!.generate({ ...request, speculate: 'off' })) {
+      if (event.type !== 'token') continue
+      text.push(event.id)
+      onToken(at.push(scheduler.now))
+    }
+    const exact = new Reference(LAYERS, VOCABULARY).answer(PROMPT, count).join()
+    if (text.join() !== exact) throw new Error('another text came')
+    return at
+  }
+  const ended = await play({ scheduler, hub, peers, ask, times })
   for (const peer of peers) if (!peer.process.isDead) peer.kill(true)
   await scheduler.run(0)
   return ended
@@ -120,6 +136,37 @@ const successor = together.then(() =>
   ),
 )
 
-const ended = { deadline: await deadline, together: await together, successor: await successor }
+/** Two stages with second holders leave in mid-answer: what the steps to those take, where nobody waits for a processor. */
+const leaving = successor.then(() =>
+  scene(5, async ({ scheduler, peers, times }) => {
+    const [origin, first, second, third, fourth] = peers as [
+      SimulatedPeer,
+      SimulatedPeer,
+      SimulatedPeer,
+      SimulatedPeer,
+      SimulatedPeer,
+    ]
+    const stage = ({ id }: SimulatedPeer, from: number, to: number): PlacementStage => ({ peer: id, from, to })
+    const stages = [stage(origin, 0, 1), stage(first, 1, 3), stage(second, 3, 5), stage(origin, 5, 6)]
+    const replicas = [stage(third, 1, 3), stage(fourth, 3, 5)]
+    await within(scheduler, 60_000, origin.peer!.deploy(MODEL, { model: MODEL, stages, replicas }))
+    const text = times(origin, 60, (count) => {
+      if (count === 20) void second.leave()
+      if (count === 40) void first.leave()
+    })
+    const at = (await within(scheduler, 60_000, text)) as readonly number[]
+    const gaps = at.slice(1).map((time, index) => time - at[index]!)
+    const [usual, longest] = [gaps.toSorted((one, other) => one - other)[30]!, Math.max(...gaps)]
+    const { hand_overs: handOvers = 0, replayed_rows: fedAgain = 0 } = origin.peer!.status().counters
+    return { tokens: at.length, handOvers, fedAgain, usual, longest }
+  }),
+)
+
+const ended = {
+  deadline: await deadline,
+  together: await together,
+  successor: await successor,
+  leaving: await leaving,
+}
 process.stdout.write(`${JSON.stringify(ended)}\n`)
 process.exit(0)

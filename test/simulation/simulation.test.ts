@@ -160,6 +160,13 @@ describe('scenes that were wrong once', () => {
   })
 })
 
+it('a hand-over takes less than half a token where nobody waits for a processor: no round trip but the one to the hops', () => {
+  const { tokens, handOvers, longest, usual } = scenes['leaving'] as Readonly<Record<string, number>>
+  expect({ tokens, handOvers }).toEqual({ tokens: 60, handOvers: 2 })
+  // On the virtual clock: what a token takes, and what it took more.
+  expect(longest! - usual!).toBeLessThan(usual! / 2)
+})
+
 describe.runIf(isWhole)('many seeds', () => {
   it('hold', async () => {
     const many = await simulate('--minutes', '2', '--seeds', '100..139')
