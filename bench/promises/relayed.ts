@@ -10,7 +10,7 @@ import { systemClock } from '../../src/util/index.ts'
 import { askOne, casesOf, newTally } from '../support/cases.ts'
 import type { Case, Tally } from '../support/cases.ts'
 import { seeded } from '../support/random.ts'
-import { createField, elapsedOr, footprints, MODEL, seconds, settled, spread, wholeAnswers } from './field.ts'
+import { at, createField, elapsedOr, footprints, MODEL, seconds, settled, spread, wholeAnswers } from './field.ts'
 import type { Field } from './field.ts'
 import { foundCluster } from './members.ts'
 import type { Promised, Report } from './report.ts'
@@ -18,7 +18,7 @@ import type { Promised, Report } from './report.ts'
 const clock = systemClock()
 /** By the place of its host: who asks, who computes, who carries, who is removed. */
 const NAMES = ['a', 'b', 'r', 'x'] as const
-const [ASKS, COMPUTES, REMOVED] = [1, 2, 4] as const
+const [ASKS, COMPUTES, CARRIES, REMOVED] = [1, 2, 3, 4] as const
 const TIMES = 5
 const FEW = 2
 const RELAYED_MS = 10_000
@@ -114,7 +114,7 @@ async function removedOne(
   report.atMost('until who was removed is cut off, behind the relay too', cut / 1000, REFUSED_MS / 1000, 's')
   await endProcess(x.child)
   const refused = await counter(r, 'members_refused')
-  const again = await field.start(older, REMOVED)
+  const again = await field.start(older, REMOVED, ['--bootstrap', addressOn(CARRIES, r)])
   const turnedAway = async (): Promise<boolean> => (await counter(r, 'members_refused')) > refused
   report.hold(
     'the relay refuses who was removed and does not know it',
@@ -124,6 +124,11 @@ async function removedOne(
   report.hold('nobody has let it in, nor was it carried', await isOut())
   report.inject('a member that only the relay reaches was removed, and came again with its home of before')
   await endProcess(again.child)
+}
+
+/** By which others on its network dial it. */
+function addressOn(host: number, { addresses }: RealPeer): string {
+  return addresses.find((each) => each.includes(`/${at(host)}/`)) ?? addresses[0]!
 }
 
 async function pathTo(one: RealPeer, other: RealPeer): Promise<'direct' | 'relayed' | undefined> {
