@@ -81,7 +81,7 @@ async function goneAndBack(
   })
   report.hold('the answer was under way when the way went', cutAt < Infinity)
   const fell = (await onRelay) ?? Infinity
-  const silence = Math.max(0, ...tally.pauses.slice(-1 - cases[0]!.ids.split(',').length))
+  const silence = Math.max(0, ...tally.pauses.slice(1 - cases[0]!.ids.split(',').length))
   report.measure(`the longest silence of that answer: ${seconds(silence)} s`)
   report.atMost('until both are on the relay', fell / 1000, RELAYED_MS / 1000, 's')
   await askOne(a, cases[1]!, tally)

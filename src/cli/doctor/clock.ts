@@ -27,14 +27,21 @@ export const checkClock: Check = async ({ io, status }) => {
   if (told.length === 0) return [ok('clock', text)]
   const apart = told.filter(({ ahead }) => Math.abs(ahead) > APART_MS)
   if (apart.length === 0) return [ok('clock', `${text}, as those of ${plural(told.length, 'connected peer')}`)]
-  return told.length > 1 && 2 * apart.length > told.length ? [wrongHere(text, told, apart)] : apart.map(wrongThere)
+  const alike = agreeing(apart)
+  return told.length > 1 && 2 * alike.length > told.length ? [wrongHere(text, told, alike)] : apart.map(wrongThere)
 }
 
-/** Most say something else. */
-function wrongHere(text: string, told: readonly Told[], apart: readonly Told[]): Finding {
-  const { ahead } = apart.toSorted((left, right) => Math.abs(left.ahead) - Math.abs(right.ahead))[apart.length >> 1]!
+/** Those whose clocks say about the same: some are ahead and some behind where this one is right, and they are wrong. */
+function agreeing(apart: readonly Told[]): readonly Told[] {
+  const { ahead: middle } = apart.toSorted((left, right) => left.ahead - right.ahead)[apart.length >> 1]!
+  return apart.filter(({ ahead }) => Math.abs(ahead - middle) <= APART_MS)
+}
+
+/** Most say something else, and the same. */
+function wrongHere(text: string, told: readonly Told[], alike: readonly Told[]): Finding {
+  const { ahead } = alike.toSorted((left, right) => left.ahead - right.ahead)[alike.length >> 1]!
   const how = `${formatSpan(Math.abs(ahead))} ${ahead > 0 ? 'behind' : 'ahead of'} most of the others`
-  return fail('clock', `${text}, ${how}: ${apart.length} of ${plural(told.length, 'connected peer')} say so`, FIX)
+  return fail('clock', `${text}, ${how}: ${alike.length} of ${plural(told.length, 'connected peer')} say so`, FIX)
 }
 
 /** Of two nobody knows which. */
