@@ -100,8 +100,10 @@ async function removedOne(
   field: Field,
   [a, r, x]: readonly [RealPeer, RealPeer, RealPeer],
 ): Promise<void> {
-  for (const host of [ASKS, COMPUTES])
-    for (const pair of [[host, REMOVED] as const, [REMOVED, host] as const]) field.deafen(...pair)
+  for (const host of [ASKS, COMPUTES]) {
+    field.deafen(host, REMOVED)
+    field.deafen(REMOVED, host)
+  }
   await until('it is reached through the relay', async () => (await pathTo(a, x)) === 'relayed', BACK_MS)
   const older = `${NAMES[REMOVED - 1]}-old`
   for (const folder of STATE)
