@@ -1,18 +1,20 @@
 /**
  * Weights as the engine's kernels pack them, kept behind the weights themselves in one file: later loads map them, so
  * that they take no memory of a process's own and graphs share them. As the engine writes it, such a file gives wrong
- * results without a word where kernels want their parts aligned; here every part is laid anew at a page's start, and
- * the whole is compared bit for bit with the ordinary weights before anybody gets it.
+ * results without a word where kernels want their parts aligned; here every part is laid anew at a page's start, unless
+ * it is at one already (prepacked-whole.ts), and the whole is compared bit for bit with the ordinary weights before
+ * anybody gets it.
  */
 import { constants } from 'node:fs'
-import { copyFile, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
+import { copyFile, open, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Engine, Graph, Tensor } from './engine.ts'
 import { PrepackedDiffersError } from './errors.ts'
 import type { PrepackedForm } from './graph.ts'
 import { prepackedEntries, prepackedForms } from './prepacked-entries.ts'
 import type { ExternalEntry } from './prepacked-entries.ts'
+import { carriedOf, completeWhole, copyRange } from './prepacked-whole.ts'
+import type { Moved, PlacedTensor, SavedTensor, StoredRange } from './prepacked-whole.ts'
 import { ModelProto } from './proto.ts'
 import { WEIGHT_ALIGNMENT } from './weight-file.ts'
 
@@ -34,12 +36,22 @@ export interface PrepackJob {
   readonly target: string
   /** Names of files that are made and removed again begin with it. */
   readonly scratch: string
+  /**
+   * What `file` has beside the graph's tensors. Where it is given, the engine's own file may be taken as it is instead of `target`,
+   * with these copied behind it: then nothing is written a second time.
+   */
+  readonly others?: readonly StoredRange[]
+}
+
+export interface Prepacked {
+  /** Name of the file: `target`, or one of its own that `scratch` begins, which is the caller's from here on. */
+  readonly file: string
+  /** By the offset that a tensor had in the job's file; those that have moved, or have forms. */
+  readonly tensors: ReadonlyMap<number, PlacedTensor>
 }
 
 /** Some kernels have ways of their own for one row, and for fewer than four. */
 const TRIAL_ROWS = [1, 2, 5] as const
-/** What a processor's own cache holds. */
-const COPY_BYTES = 1 << 19
 
 interface Initializer {
   readonly name: string
@@ -58,14 +70,11 @@ interface Model {
 }
 
 /**
- * Writes `target`, proven to give the same bits as `file`, and says which forms belong to the tensor that starts at an
- * offset. `target` is not synced yet; when this throws, it is gone, or has its weights alone where it is `file`.
+ * Writes `target`, proven to give the same bits as `file`, and says where its tensors and their forms lie. It is not synced
+ * yet; when this throws, it is gone, or has its weights alone where it is `file`.
  * @throws PrepackedDiffersError, EngineError, and what the file system throws
  */
-export async function prepackWeights(
-  engine: Engine,
-  job: PrepackJob,
-): Promise<ReadonlyMap<number, readonly PrepackedForm[]>> {
+export async function prepackWeights(engine: Engine, job: PrepackJob): Promise<Prepacked> {
   const path = (name: string): string => join(job.directory, `${job.scratch}.${name}`)
   const [source, saved, packed] = [path('source'), path('saved'), path('packed')]
   // One after the other: each holds all weights as its kernels pack them.
@@ -77,24 +86,42 @@ export async function prepackWeights(
       await graph.release()
     }
   }
+  let made: Made | undefined
   let proven = false
   try {
     const model = decode(job.graph)
     await writeFile(source, pointAt(model, job.file, new Map()), { mode: 0o600 })
     const expected = await answers(source, model, saved)
-    const forms = await layOut(job, decode(await readFile(saved)), `${saved}.data`)
-    await writeFile(packed, pointAt(model, job.target, forms), { mode: 0o600 })
+    const written = decode(await readFile(saved))
+    made = (await takeOver(job, written, `${saved}.data`)) ?? (await layOut(job, written, `${saved}.data`))
+    await writeFile(packed, pointAt(model, made.file, made.placed), { mode: 0o600 })
     compare(expected, await answers(packed, model))
     proven = true
-    return byOffset(decode(job.graph), forms)
+    return { file: made.file, tensors: byOffset(decode(job.graph), made) }
   } finally {
     for (const name of [source, saved, `${saved}.data`, packed]) await rm(name, { force: true })
-    if (!proven) await undo(job)
+    if (!proven) await undo(job, made)
   }
 }
 
-async function undo({ directory, file, target, bytes }: PrepackJob): Promise<void> {
-  if (target !== file) await rm(join(directory, target), { force: true })
+/** A file that has forms, and where things lie in it. */
+interface Made {
+  readonly file: string
+  /** By name of the tensor. */
+  readonly placed: ReadonlyMap<string, Placed>
+  /** What was copied from the job's file, by its offset there. */
+  readonly carried: ReadonlyMap<number, number>
+}
+
+interface Placed {
+  /** Where it is not at its old place. */
+  readonly offset?: number
+  readonly forms: readonly PrepackedForm[]
+}
+
+async function undo({ directory, file, target, bytes }: PrepackJob, made: Made | undefined): Promise<void> {
+  if (made !== undefined && made.file !== target) await rm(join(directory, made.file), { force: true })
+  else if (target !== file) await rm(join(directory, target), { force: true })
   else await truncate(join(directory, file), bytes)
 }
 
@@ -102,8 +129,46 @@ function decode(bytes: Uint8Array): Model {
   return ModelProto.decode(bytes) as unknown as Model
 }
 
-/** Copies the weights and behind them each part that the engine has saved; the forms by tensor name. */
-async function layOut(job: PrepackJob, saved: Model, data: string): Promise<Map<string, PrepackedForm[]>> {
+/** The engine's own file, where it can be taken as it is. */
+async function takeOver(job: PrepackJob, saved: Model, data: string): Promise<Made | undefined> {
+  if (job.others === undefined) return undefined
+  const own = new Map(decode(job.graph).graph.initializer.map(({ name, externalData }) => [name, externalData]))
+  const tensors = saved.graph.initializer.flatMap(({ name, externalData }): SavedTensor[] => {
+    const before = rangeOf(own.get(name) ?? [])
+    const after = rangeOf(externalData)
+    // What the graph holds itself it keeps.
+    if (before === undefined) return []
+    return [{ name, before, after, forms: prepackedForms(externalData) }]
+  })
+  const carried = carriedOf(tensors, job.others)
+  if (carried === undefined) return undefined
+  const file = `${job.scratch}.whole`
+  try {
+    await rename(data, join(job.directory, file))
+    const moved = await completeWhole(carried, join(job.directory, job.file), join(job.directory, file))
+    const placed = tensors.map(({ name, before, after, forms }): [string, Placed] => [
+      name,
+      { offset: moved.tensors.get(before.offset) ?? after!.offset, forms: forms.map((form) => movedForm(form, moved)) },
+    ])
+    return { file, placed: new Map(placed), carried: moved.tensors }
+  } catch (error) {
+    await rm(join(job.directory, file), { force: true })
+    throw error
+  }
+}
+
+function movedForm({ key, parts }: PrepackedForm, moved: Moved): PrepackedForm {
+  return { key, parts: parts.map(({ offset, length }) => ({ offset: moved.parts.get(offset) ?? offset, length })) }
+}
+
+/** Undefined where it is not in a file. */
+function rangeOf(entries: readonly ExternalEntry[]): StoredRange | undefined {
+  const [offset, length] = ['offset', 'length'].map((key) => entries.find((entry) => entry.key === key)?.value)
+  return length === undefined ? undefined : { offset: Number(offset ?? 0), length: Number(length) }
+}
+
+/** Copies the weights and behind them each part that the engine has saved. */
+async function layOut(job: PrepackJob, saved: Model, data: string): Promise<Made> {
   const target = join(job.directory, job.target)
   if (job.target !== job.file) await copyFile(join(job.directory, job.file), target, constants.COPYFILE_FICLONE)
   const from = await open(data, 'r')
@@ -112,7 +177,7 @@ async function layOut(job: PrepackJob, saved: Model, data: string): Promise<Map<
     try {
       await to.truncate(job.bytes)
       let end = job.bytes
-      const forms = new Map<string, PrepackedForm[]>()
+      const placed = new Map<string, Placed>()
       for (const { name, externalData } of saved.graph.initializer) {
         const laid: PrepackedForm[] = []
         for (const form of prepackedForms(externalData)) {
@@ -125,9 +190,9 @@ async function layOut(job: PrepackJob, saved: Model, data: string): Promise<Map<
           }
           laid.push({ key: form.key, parts })
         }
-        if (laid.length > 0) forms.set(name, laid)
+        if (laid.length > 0) placed.set(name, { forms: laid })
       }
-      return forms
+      return { file: job.target, placed, carried: new Map() }
     } finally {
       await to.close()
     }
@@ -136,39 +201,27 @@ async function layOut(job: PrepackJob, saved: Model, data: string): Promise<Map<
   }
 }
 
-async function copyRange(from: FileHandle, offset: number, length: number, to: FileHandle, at: number): Promise<void> {
-  const buffer = new Uint8Array(Math.min(length, COPY_BYTES))
-  for (let done = 0; done < length;) {
-    const { bytesRead } = await from.read(buffer, 0, Math.min(buffer.length, length - done), offset + done)
-    if (bytesRead === 0) throw new RangeError(`the engine's file ends before ${offset + length}`)
-    for (let written = 0; written < bytesRead;) {
-      written += (await to.write(buffer, written, bytesRead - written, at + done + written)).bytesWritten
-    }
-    done += bytesRead
-  }
-}
-
 /** The same graph with its weights in another file, and with forms. Changes `model`. */
-function pointAt(model: Model, file: string, forms: ReadonlyMap<string, readonly PrepackedForm[]>): Uint8Array {
+function pointAt(model: Model, file: string, placed: ReadonlyMap<string, Placed>): Uint8Array {
   for (const initializer of model.graph.initializer) {
     if (initializer.externalData.length === 0) continue
-    initializer.externalData = [
-      ...initializer.externalData.map(({ key, value }) => ({ key, value: key === 'location' ? file : value })),
-      ...prepackedEntries(forms.get(initializer.name) ?? []),
-    ]
+    const own = placed.get(initializer.name)
+    const entries = initializer.externalData.map(({ key, value }): ExternalEntry => {
+      if (key === 'location') return { key, value: file }
+      return { key, value: key === 'offset' && own?.offset !== undefined ? String(own.offset) : value }
+    })
+    initializer.externalData = [...entries, ...prepackedEntries(own?.forms ?? [])]
   }
   return ModelProto.encode(model).finish()
 }
 
-function byOffset(
-  model: Model,
-  forms: ReadonlyMap<string, readonly PrepackedForm[]>,
-): ReadonlyMap<number, readonly PrepackedForm[]> {
-  const found = new Map<number, readonly PrepackedForm[]>()
+function byOffset(model: Model, { placed, carried }: Made): ReadonlyMap<number, PlacedTensor> {
+  const found = new Map([...carried].map(([from, offset]): [number, PlacedTensor] => [from, { offset, forms: [] }]))
   for (const { name, externalData } of model.graph.initializer) {
-    const offset = externalData.find((entry) => entry.key === 'offset')
-    const own = forms.get(name)
-    if (offset !== undefined && own !== undefined) found.set(Number(offset.value), own)
+    const before = rangeOf(externalData)
+    const own = placed.get(name)
+    if (before !== undefined && own !== undefined)
+      found.set(before.offset, { offset: own.offset ?? before.offset, forms: own.forms })
   }
   return found
 }

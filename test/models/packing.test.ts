@@ -78,7 +78,7 @@ describe('a head in slices', () => {
     const plain = await packHead(store, shape, blocks.at(-1)!, file, undefined, slice)
     await file.close(false)
     const job = { directory, file: 'head.weights', bytes: file.bytes, target: 'head.weights', scratch: 'tmp' }
-    const head = prepacks ? await prepackBlock(engine, plain, job) : plain
+    const head = prepacks ? (await prepackBlock(engine, plain, job)).packed : plain
     await writeFile(join(directory, 'head.onnx'), headGraph({ shape, boundary: 'f32', ...head }))
     const graph = await engine.load(join(directory, 'head.onnx'), { threads: 2 })
     const data = Float32Array.from({ length: ROWS_IN * shape.width }, (_, at) => Math.sin(at))

@@ -2,6 +2,8 @@
  * Blocks packed by several threads at once: the engine packs a block for its kernels in one call that nothing else runs
  * beside, so threads are what keeps a second core busy.
  */
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { ErrorData } from '../../errors.ts'
@@ -88,6 +90,7 @@ async function runThread(init: PackerInit, queue: Queue, listen: (event: PackerE
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
   const thread = new Worker(fileURLToPath(new URL(`./pack-worker.${extension}`, import.meta.url)), {
     workerData: init,
+    env: threadEnvironment(),
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
   })
   let current: number | undefined
@@ -110,4 +113,13 @@ async function runThread(init: PackerInit, queue: Queue, listen: (event: PackerE
   })
   await ended.promise
   free()
+}
+
+/**
+ * A thread takes what Node has compiled from a folder that it is told of in its environment alone, not from the one that the
+ * program has named: without it each compiles the packer and the engine's binding for itself.
+ */
+function threadEnvironment(): NodeJS.ProcessEnv {
+  const own = getCompileCacheDir()
+  return own === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: dirname(own) }
 }

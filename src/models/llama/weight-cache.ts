@@ -39,7 +39,7 @@ interface Description<T> {
    * a sound one.
    */
   readonly crc: number
-  /** Bytes of the file that are weights; pre-packed forms come after them. */
+  /** Bytes of the file up to which it has weights; after them come pre-packed forms alone. */
   readonly weights: number
   /** Kernel id that the forms are for; null without forms. */
   readonly kernel: string | null
@@ -144,8 +144,8 @@ export class WeightCache {
     const target = file === `${name}.weights` ? `${scratch}.target` : file
     const { packed, weights } = made
     try {
-      const forms = await prepackBlock(engine, packed, { directory, file, bytes: weights, target, scratch })
-      return await this.#commit(name, target, { packed: forms, weights, kernel: engine.kernelId })
+      const block = await prepackBlock(engine, packed, { directory, file, bytes: weights, target, scratch })
+      return await this.#commit(name, target, { ...block, kernel: engine.kernelId })
     } catch (error) {
       this.#needs.plain?.(name, error)
       // A full disk may have room the next time; kernels will not change their mind.
