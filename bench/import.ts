@@ -6,13 +6,13 @@
  *
  *   node bench/import.ts [--rounds 3] [--layers 16] [--threads N] [--json]
  */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { parseArgs } from 'node:util'
 import { importAnyInChild, languageModel, outlineInChild, stageFiles } from '../src/models/index.ts'
 import { createOrtEngine } from '../src/onnx/index.ts'
 import { createBlobStore } from '../src/store/index.ts'
@@ -83,39 +83,38 @@ async function bringIn(directory: string, source: string, threads: number): Prom
   await files.head()
 }
 
-/** In a home of its own, but for what Node has compiled. */
-async function byCommand(directory: string, source: string): Promise<void> {
-  const compiled = join(directory, '../compiled')
-  const env = { ...process.env, WEFT_HOME: directory, XDG_CACHE_HOME: compiled, NODE_COMPILE_CACHE: compiled }
-  await promisify(execFile)(process.execPath, [WEFT, 'import', source, '--name', 'made-up', '--quiet', '--local'], {
-    env,
-  })
-}
-
 /** What a process of its own does: its command line says it. */
 async function work(kind: Work, directory: string, source: string, threads: number): Promise<void> {
   const [started, spent] = [clock.now(), await processorTime()]
   if (kind === 'copy') await copyAndHash(source, join(directory, 'copy'))
   else if (kind === 'outline')
     await outlineInChild({ clock, codeCache: join(directory, '../code') }, { outline: source, weights: 'auto' })
-  else if (kind === 'cli') await byCommand(directory, source)
   else await bringIn(directory, source, kind === 'pack' ? threads : 0)
   const ms = clock.now() - started
   process.stdout.write(JSON.stringify({ ms, cpu: (await processorTime()) - spent }))
 }
 
+/** Fields of proc(5): time of this process, in user and kernel mode, and of those that it has waited for. */
+const [OWN, WAITED] = [
+  [11, 12],
+  [13, 14],
+] as const
+
 /** Milliseconds, of this process and those that it has waited for. */
-async function processorTime(): Promise<number> {
+async function processorTime(of: readonly number[] = [...OWN, ...WAITED]): Promise<number> {
   const stat = await readFile('/proc/self/stat', 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return [11, 12, 13, 14].reduce((sum, field) => sum + Number(fields[field]), 0) * (1000 / TICKS)
+  return of.reduce((sum, field) => sum + Number(fields[field]), 0) * (1000 / TICKS)
 }
 
 async function measure(kind: Work, root: string, source: string, threads: number): Promise<Run> {
   const directory = await mkdtemp(join(root, `${kind}-`))
   try {
+    if (kind === 'cli') return await byCommand(directory, source)
     const args = ['--disable-warning=ExperimentalWarning', SELF, '--work', kind, directory, source, String(threads)]
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    // As `bin/weft` has it: what Node has compiled is kept.
+    const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'compiled') }
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env })
     const peak = watchMemory(child.pid!)
     let text = ''
     child.stdout.setEncoding('utf8').on('data', (piece: string) => (text += piece))
@@ -125,6 +124,19 @@ async function measure(kind: Work, root: string, source: string, threads: number
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** In a home of its own, but for what Node has compiled; no process of the bench is counted. */
+async function byCommand(directory: string, source: string): Promise<Run> {
+  const compiled = join(directory, '../compiled')
+  const env = { ...process.env, WEFT_HOME: directory, XDG_CACHE_HOME: compiled, NODE_COMPILE_CACHE: compiled }
+  const args = [WEFT, 'import', source, '--name', 'made-up', '--quiet', '--local']
+  const [started, spent] = [clock.now(), await processorTime(WAITED)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'], env })
+  const peak = watchMemory(child.pid!)
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  if (code !== 0) throw new Error(`weft import ended with ${String(code)}`)
+  return { ms: clock.now() - started, cpu: (await processorTime(WAITED)) - spent, ...peak() }
 }
 
 function median(runs: readonly Run[]): Run {
@@ -158,6 +170,7 @@ async function main(): Promise<void> {
     // Compiles the programs of the children, so that every run below finds them compiled.
     await measure('outline', root, large, threads)
     await measure('cli', root, TINY, threads)
+    await measure('pack', root, TINY, threads)
     const runs: Record<Work, Run[]> = { copy: [], import: [], cli: [], pack: [], outline: [] }
     for (let round = 0; round < Number(values.rounds); round++) {
       for (const kind of Object.keys(WORK) as Work[]) {

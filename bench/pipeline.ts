@@ -2,7 +2,7 @@
  * A convolutional net over several processes against one, with one thread each, in turns within one run: micro-batches,
  * or frames. Each is held against what its work alone takes. The work of a stage is the processor time of the engine for
  * one unit, run alone; the limit is all stages once and then the slowest one for each further unit, or all work shared by
- * the cores, whichever is longer. `reached` holds the time that passed against it, which other load on the machine makes
+ * the cores, which fill and empty one after the other, whichever is longer. `reached` holds the time that passed against it, which other load on the machine makes
  * worse; `of processor time` holds what all processes together spent against it: what is reached where nothing else runs
  * and nobody waits. Cores that share caches, memory or units are slower when all are busy, so stages are also run beside
  * each other, each on inputs of its own: what `of the busy limit` lacks is waiting and transport.
@@ -101,10 +101,16 @@ interface Row {
   readonly speedup: number
 }
 
-/** The time that so much work takes on this machine, for `units` units. */
+/**
+ * The time that so much work takes on this machine, for `units` units. A stage begins when the first unit has come through
+ * those before it, and ends before the last one goes through those behind it: so long its core has nothing to do, even where
+ * there are fewer cores than stages.
+ */
 function limitOf(stages: readonly number[], units: number): number {
   const filled = sum(stages) + (units - 1) * Math.max(...stages)
-  return Math.max(filled, (units * sum(stages)) / availableParallelism())
+  const cores = Math.min(availableParallelism(), stages.length)
+  const idle = Array.from({ length: cores - 1 }, (_, at) => sum(stages.slice(0, at + 1)) + sum(stages.slice(-at - 1)))
+  return Math.max(filled, (units * sum(stages) + sum(idle)) / cores)
 }
 
 /** Milliseconds a unit. The median of the rounds counts. */

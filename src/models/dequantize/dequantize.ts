@@ -4,7 +4,7 @@
  */
 import { TensorBytesError } from '../errors.ts'
 import type { SourceType } from '../manifest.ts'
-import { bfloatsToFloats, halvesToFloats } from './half.ts'
+import { bfloatsToFloats, halfTable, halvesToFloats } from './half.ts'
 import { isFloatType, sourceBytes } from './types.ts'
 import type { FloatType } from './types.ts'
 import { BLOCK_DECODERS, decodeBlocks } from './unpack.ts'
@@ -15,6 +15,7 @@ import { BLOCK_DECODERS, decodeBlocks } from './unpack.ts'
  */
 export function dequantize(type: SourceType, bytes: Uint8Array, elements: number): Float32Array {
   if (isFloatType(type)) return floats(type, bytes, elements)
+  if (type === 'Q8_0' && bytes.length === sourceBytes(type, elements)) return bytesTimesScale(bytes, elements)
   const { quants, scales, minima } = decodeBlocks(type, bytes, elements, 0)
   const { group, zero, affine } = BLOCK_DECODERS[type]
   const out = new Float32Array(quants.length)
@@ -26,6 +27,18 @@ export function dequantize(type: SourceType, bytes: Uint8Array, elements: number
     } else {
       for (let j = 0; j < group; j++, at++) out[at] = scale * (quants[at]! - zero)
     }
+  }
+  return out
+}
+
+/** Blocks of 32 signed bytes behind their scale, without their integers on the way: whole embeddings are looked through so. */
+function bytesTimesScale(bytes: Uint8Array, elements: number): Float32Array {
+  const halves = halfTable()
+  const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+  const out = new Float32Array(elements)
+  for (let at = 0, from = 0; at < elements; from += 34) {
+    const scale = halves[bytes[from]! | (bytes[from + 1]! << 8)]!
+    for (let j = 2; j < 34; j++) out[at++] = scale * signed[from + j]!
   }
   return out
 }

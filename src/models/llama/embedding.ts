@@ -20,18 +20,27 @@ export function openEmbedding(path: string, shape: DecoderShape, ref: TensorRef,
   const [vocabulary, width] = ref.shape as [number, number]
   const rowBytes = sourceBytes(ref.type, width)
   const file = openSync(path, 'r')
-  const raw = new Uint8Array(rowBytes)
+  /** Source bytes of rows that lie one behind the other. */
+  const read = (first: number, count: number): Uint8Array => {
+    const raw = new Uint8Array(count * rowBytes)
+    for (let done = 0; done < raw.length;) {
+      const bytes = readSync(file, raw, done, raw.length - done, first * rowBytes + done)
+      if (bytes === 0)
+        throw new RangeError(`the embedding's file ends inside row ${first + Math.floor(done / rowBytes)}`)
+      done += bytes
+    }
+    return raw
+  }
   return {
     rows(ids) {
+      const wrong = ids.find((id) => id < 0 || id >= vocabulary)
+      if (wrong !== undefined) throw new RangeError(`token ${wrong} is outside the vocabulary of ${vocabulary}`)
       const out = new Float32Array(ids.length * width)
-      for (const [index, id] of ids.entries()) {
-        if (id < 0 || id >= vocabulary) throw new RangeError(`token ${id} is outside the vocabulary of ${vocabulary}`)
-        for (let done = 0; done < rowBytes;) {
-          const read = readSync(file, raw, done, rowBytes - done, id * rowBytes + done)
-          if (read === 0) throw new RangeError(`the embedding's file ends inside row ${id}`)
-          done += read
-        }
-        out.set(scaledRows(shape, ref.type, raw, width), index * width)
+      for (let at = 0; at < ids.length;) {
+        let end = at + 1
+        while (end < ids.length && ids[end] === ids[end - 1]! + 1) end++
+        out.set(scaledRows(shape, ref.type, read(ids[at]!, end - at), (end - at) * width), at * width)
+        at = end
       }
       return boundaryBytes(out, boundary)
     },

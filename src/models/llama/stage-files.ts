@@ -85,12 +85,13 @@ export function stageFiles(needs: StageFilesNeeds, manifest: ModelManifest): Sta
         if (event.type === 'packed') needs.packed?.(event.block)
         else if (event.type === 'plain') needs.plain?.(event.name, event.error)
       }
-      await packInThreads(
-        { manifest, storeDirectory, directory: needs.directory },
-        missing.toReversed(),
-        threads,
-        listen,
-      )
+      const init = { manifest, storeDirectory, directory: needs.directory }
+      const isLayer = missing.some((index) => index < manifest.blocks.length - 1)
+      await Promise.all([
+        packInThreads(init, missing.toReversed(), threads, listen),
+        // A stage of layers needs the tables too, and this thread would only wait; whoever takes them hears what went wrong.
+        isLayer ? rotary().catch(() => undefined) : undefined,
+      ])
     },
     async decoder(from, to, slots, adapted = []) {
       const layers: PackedLayer[] = []

@@ -2,8 +2,8 @@
 import type { Embedding } from '../../../models/index.ts'
 import { levelOfSingles } from '../../row-level.ts'
 
-/** Tokens of one look into the embedding. */
-const STEP = 1_024
+/** Of one look into the embedding: their rows stay in a processor's own cache, and what is thrown away stays little. */
+const LOOK_ELEMENTS = 1 << 16
 
 export interface OuterTokens {
   /** Of the row with the least level of all, and with the greatest. */
@@ -15,8 +15,9 @@ export interface OuterTokens {
 /** Looks at the row of every token: what goes into the first layer is known for all texts then. */
 export function outerTokens(embedding: Pick<Embedding, 'rows'>, vocabulary: number, width: number): OuterTokens {
   let [low, high, least, greatest] = [Infinity, -Infinity, 0, 0]
-  for (let from = 0; from < vocabulary; from += STEP) {
-    const ids = Int32Array.from({ length: Math.min(STEP, vocabulary - from) }, (_, index) => from + index)
+  const step = Math.max(1, Math.floor(LOOK_ELEMENTS / width))
+  for (let from = 0; from < vocabulary; from += step) {
+    const ids = Int32Array.from({ length: Math.min(step, vocabulary - from) }, (_, index) => from + index)
     const bits = new Uint32Array(embedding.rows(ids).buffer)
     for (let row = 0; row < ids.length; row++) {
       const level = levelOfSingles(bits.subarray(row * width, (row + 1) * width))
