@@ -6,8 +6,6 @@ import type { PlanBlock, PlanInput, PlanPeer } from './types.ts'
 
 /** When no peer has been measured, all count the same. */
 const UNKNOWN_SPEED = 1e9
-/** Rows that the origin sends round the ring at once while it reads a prompt. */
-export const CHUNK_ROWS = 128
 const PROMPT_TOKENS = 512
 
 export interface Figures {

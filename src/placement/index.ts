@@ -17,6 +17,7 @@ export {
   UnknownPeerError,
   WhatIfError,
 } from './errors.ts'
+export { chunkRows, MOST_ROWS } from './chunks.ts'
 export { soundGuessing } from './guessing.ts'
 export { checkPlacementFile, parsePlacementFile } from './file.ts'
 export { MAX_BATCH_POINTS, soundCurve } from './curve.ts'

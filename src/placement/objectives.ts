@@ -1,5 +1,5 @@
 /** What is asked for, as searches for the cheapest chain: once, or again and again under a limit. */
-import { CHUNK_ROWS } from './cost.ts'
+import { chunkRows } from './chunks.ts'
 import { stepOf } from './guessing.ts'
 import { bottleneckOf, decodeMode, prefillMode, ringMs } from './question.ts'
 import type { Mode, Question } from './question.ts'
@@ -119,7 +119,7 @@ export interface Prefill {
 
 export function prefillOf(question: Question): Prefill {
   const { figures, ends, peers, origin } = question
-  const rows = Math.min(figures.promptTokens, CHUNK_ROWS)
+  const rows = Math.min(figures.promptTokens, chunkRows(figures.promptTokens))
   const chunks = Math.ceil(figures.promptTokens / rows)
   const heads = ends.filter(({ kind }) => kind === 'head')
   const headMs = heads.reduce((sum, block) => sum + figures.blockMs(peers[origin]!, block), 0)

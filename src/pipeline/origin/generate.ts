@@ -1,5 +1,6 @@
 /** One generation: the prompt in overlapping chunks, then token by token until something ends it. */
 import type { Tokenizer } from '../../models/index.ts'
+import { MOST_ROWS } from '../../placement/index.ts'
 import type { Clock } from '../../util/index.ts'
 import type { GenerateEvent, GenerateRequest } from '../types.ts'
 import { ContextFullError, EmptyPromptError } from './errors.ts'
@@ -9,8 +10,6 @@ import type { Arrival, OriginSession, SessionRequest, TokenArrival } from './ses
 import { Timings } from './timings.ts'
 import { createStopStrings } from './stop-strings.ts'
 
-/** Rows of a prompt that travel together: enough for the kernels, few enough that stages overlap. */
-const CHUNK_ROWS = 128
 /** Of the batch lane: whoever comes meanwhile waits for one of them. */
 const YIELDING_ROWS = 32
 const DEFAULT_DEADLINE_MS = 600_000
@@ -24,7 +23,7 @@ export interface GenerateNeeds {
   readonly context: number
   /** Rows of a soft prompt, which stand before the text. @default 0 */
   readonly virtual?: number
-  /** Rows of a prompt that travel together. @default CHUNK_ROWS */
+  /** Rows of a prompt that travel together, no fewer. @default as many as suit the route */
   readonly chunkRows?: number
   /** Positions beyond which all rows of a text are computed in another way. @default the context */
   readonly firstContext?: number | undefined
@@ -59,7 +58,7 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
   const rows = request.echo === true ? virtual + 1 : ids.length
   const forced = ids.length - rows
   const timings = new Timings(needs.clock, needs.counters())
-  const chunk = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : CHUNK_ROWS)
+  const chunk = needs.chunkRows ?? (request.lane === 'batch' ? YIELDING_ROWS : MOST_ROWS)
   const session = await openText(needs, chunk, {
     prompt: ids.slice(0, rows),
     positions: ids.length + limit,
@@ -90,7 +89,10 @@ export async function* generate(needs: GenerateNeeds, init: GenerateInit): Async
       yield { type: 'token', id: promptIds[0]!, text: stream.push(promptIds[0]!), echoed: true }
     let token: TokenArrival | undefined
     if (forced + limit > 0)
-      for await (const step of prefill(session, ids.slice(0, rows), chunk)) {
+      for await (const step of prefill(session, ids.slice(0, rows), {
+        most: chunk,
+        isFixed: needs.chunkRows !== undefined,
+      })) {
         if ('token' in step) token = step.token
         else if (!('takenTo' in step)) yield routeEvent(step)
         else yield { type: 'prefill', done: step.takenTo, total: ids.length }

@@ -114,7 +114,7 @@ class OutgrowingSession implements OriginSession {
       follow: { ...follow, start: all.length, limit, forced: Math.max(0, forced - this.#chosen.length) },
     })
     if (this.#closed) this.#inner.close()
-    for await (const arrival of prefill(this.#inner, all, this.#needs.rows))
+    for await (const arrival of prefill(this.#inner, all, { most: this.#needs.rows }))
       if (!('takenTo' in arrival)) this.#news.push(arrival)
   }
 }

@@ -54,7 +54,7 @@ export const RING = {
   traced: 48,
 } as const
 
-/** Rows of one frame: a stage that computes them computes nothing for others meanwhile. A prompt's travel by 128. */
+/** Rows of one frame: a stage that computes them computes nothing for others meanwhile. A prompt's travel by 128 at most. */
 export const MAX_FRAME_ROWS = 512
 
 /** Rows of one account: hashes of 32 bytes, or the rows themselves, in one frame. */
