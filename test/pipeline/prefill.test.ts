@@ -44,7 +44,7 @@ async function sent(rows: number, hops: number, init: PrefillInit, found = 0): P
 const times = (count: number, rows: number): number[] => Array.from({ length: count }, () => rows)
 
 describe('the rows of a prompt', () => {
-  it('go in eight chunks through several stages, as large as kernels like them through one', async () => {
+  it('go in smaller chunks through several stages the shorter they are, as large as kernels like them through one', async () => {
     expect((await sent(512, 3, { most: 128 })).sizes).toEqual(times(8, 64))
     expect((await sent(512, 1, { most: 128 })).sizes).toEqual(times(4, 128))
     expect((await sent(4_096, 2, { most: 128 })).sizes).toEqual(times(32, 128))

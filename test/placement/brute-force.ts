@@ -115,8 +115,8 @@ export function bruteForce(input: PlanInput, what: 'latency' | 'first-token' | '
   }
   if (what === 'first-token') {
     const prompt = Math.min(input.prompt ?? 512, input.context)
-    // Eight chunks, of 32 to 128 rows.
-    const rows = Math.min(prompt, 128, Math.max(32, Math.ceil(prompt / 128) * 16))
+    // A run costs as much as ten rows, beside these.
+    const rows = Math.min(prompt, 128, Math.max(32, Math.round(Math.sqrt(10 * prompt) / 16) * 16))
     const chunks = Math.ceil(prompt / rows)
     const origin = input.peers.find(({ id }) => id === input.origin)!
     const head = input.blocks.find(({ kind }) => kind === 'head')
