@@ -1,10 +1,11 @@
 /** An aggregator that is gone for good after its members have signed: another one opens that very sum, and nobody sends a second vector. */
-import { rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Message } from '../../src/federated/rounds/pipe.ts'
 import { areOver, createFleet } from './support/fleet.ts'
 import type { Fleet, Member } from './support/fleet.ts'
-import { plan, temporaryFolder } from './support/hospitals.ts'
+import { hospitalRows, plan, temporaryFolder } from './support/hospitals.ts'
 import { expectSame, leftOf, PLAN, resumedBy, ROWS, thrownOut, TIMES, undisturbed } from './support/thrown-out.ts'
 
 let folder: string
@@ -31,14 +32,14 @@ describe('a site that aggregates is thrown out', () => {
   }
 
   for (const moment of ['survivors']) {
-    test(`at the first "${moment}", before a share has left: the others open it where all have signed, and begin anew where not`, async () => {
+    test(`at the first "${moment}", before a share has left: the others begin anew without it`, async () => {
       const thrown = await thrownOut(folder, [moment], { plan: plan(PLAN) })
       const left = leftOf(thrown)
       try {
         expect(left.map(({ standing }) => standing.current.state.done)).toEqual([2, 2, 2, 2])
         for (const { log } of left) {
           const last = log.filter(({ event }) => event === 'applied').at(-1)
-          expect(last?.facts['members']).toBe(moment === 'survivors' ? 4 : 5)
+          expect(last?.facts['members']).toBe(4)
         }
       } finally {
         await thrown.fleet.stop()
@@ -60,12 +61,53 @@ describe('a site that aggregates is thrown out', () => {
   }, 60_000)
 })
 
+test('a site that aggregates and dies stays a member: the others do without it all the same', async () => {
+  const init = { plan: plan(PLAN) }
+  const thrown = await thrownOut(folder, ['ballots'], init, undefined, true)
+  try {
+    expectSame(leftOf(thrown)[0]!.standing.current.state, await undisturbed(folder, init))
+    expect([...thrown.sent.values()]).toEqual(ROWS.map(() => 1))
+    expect(resumedBy(leftOf(thrown))).toBe(5)
+  } finally {
+    await thrown.fleet.stop()
+  }
+}, 60_000)
+
+test('a signature binds where shares of neighbours open a sum, since they may be fewer than two thirds; else a share does', async () => {
+  const rows = [1, 2, 3, 4, 5, 6, 7].map((seed) => hospitalRows(seed, 30, seed))
+  const bound = new Map<boolean, Set<boolean>>()
+  for (const isSparse of [true, false]) {
+    const seen = new Set<boolean>()
+    bound.set(isSparse, seen)
+    const secagg = { bits: 32, f: 16, c: 100, ...(isSparse ? { neighbours: { degree: 4, threshold: 4 } } : {}) }
+    const own = join(folder, String(isSparse))
+    mkdirSync(own)
+    const fleet: Fleet = await createFleet({
+      rows,
+      times: TIMES,
+      folder: own,
+      plan: plan({ ...PLAN, rounds: 1, secagg }),
+      onMessage: (from, _, kind) => {
+        if (kind === 'consistency') seen.add(from.standing.bound !== null)
+      },
+    })
+    try {
+      await areOver(fleet.members)
+    } finally {
+      await fleet.stop()
+    }
+  }
+  expect([...bound.get(true)!]).toEqual([true])
+  expect([...bound.get(false)!]).toEqual([false])
+}, 60_000)
+
 describe('who opens a sum that another one began', () => {
   /** The others after its aggregator went with the first ballot, where one message is changed from then on. */
   async function changed(
     kind: string,
     change: (body: Message['body']) => Message['body'],
     look: (left: readonly Member[], revealed: readonly string[]) => Promise<void>,
+    isMember = false,
   ): Promise<void> {
     let gone: Member | undefined
     const revealed: string[] = []
@@ -75,7 +117,7 @@ describe('who opens a sum that another one began', () => {
       times: TIMES,
       folder,
       plan: plan({ ...PLAN, rounds: 1 }),
-      admits: (peer) => peer !== gone?.identity.id,
+      admits: (peer) => isMember || peer !== gone?.identity.id,
       rewrite: (_, message) =>
         gone !== undefined && message.kind === kind ? { ...message, body: change(message.body) } : message,
       onMessage: (from, _, sent) => {
@@ -107,15 +149,26 @@ describe('who opens a sum that another one began', () => {
     })
   }, 60_000)
 
-  test('and has it of another roster opens nothing: it is made anew, since no share has left', async () => {
-    const other = (body: Message['body']): Message['body'] => ({
-      ...body,
-      roster: (body['roster'] as object[]).slice(1),
-    })
-    await changed('held', other, async (left) => {
-      await areOver(left)
-      const last = left[0]!.log.filter(({ event }) => event === 'applied').at(-1)
-      expect(last?.facts['members']).toBe(4)
+  test('and has another sum than was masked is given no share', async () => {
+    const other = (body: Message['body']): Message['body'] => ({ ...body, sum: new Uint8Array(32) })
+    await changed('survivors', other, async (_, revealed) => {
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      expect(revealed).toEqual([])
     })
   }, 60_000)
+
+  for (const isMember of [false, true]) {
+    test(`and has it of another roster opens nothing: it is made anew, since no share has left${isMember ? ', also while the first is only away' : ''}`, async () => {
+      const other = (body: Message['body']): Message['body'] => ({
+        ...body,
+        roster: (body['roster'] as object[]).slice(1),
+      })
+      const look = async (left: readonly Member[]): Promise<void> => {
+        await areOver(left)
+        const last = left[0]!.log.filter(({ event }) => event === 'applied').at(-1)
+        expect(last?.facts['members']).toBe(4)
+      }
+      await changed('held', other, look, isMember)
+    }, 60_000)
+  }
 })

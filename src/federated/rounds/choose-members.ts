@@ -109,7 +109,7 @@ function waitingFor<G extends ReadyMember>({ admits, isHere }: Question<G>, { me
  * same members. Undefined: of any, since fewer delegates than it takes can have signed another set.
  */
 function boundClusters<G extends ReadyMember>(
-  { job, standing, ready }: Question<G>,
+  { job, standing, ready, kept = [] }: Question<G>,
   groups: readonly Group[],
 ): readonly string[] | undefined {
   // With noise of their own, two sums from one model tell no more than was paid for both.
@@ -117,7 +117,7 @@ function boundClusters<G extends ReadyMember>(
   const delegates = groups.flatMap(({ delegate }) => delegate ?? [])
   const isSet = (peer: string, set: readonly string[]): boolean =>
     set.includes(peer) && set.every((one) => delegates.includes(one))
-  const here = ready.filter(({ peer }) => delegates.includes(peer))
+  const here = [...ready, ...kept].filter(({ peer }) => delegates.includes(peer))
   const bound = here.filter(({ peer, hello }) => isSet(peer, hello.clusters ?? []))
   if (here.length - bound.length >= job.leastGroups(standing.current.state)) return undefined
   return bound[0]?.hello.clusters ?? undefined

@@ -114,7 +114,8 @@ export class Collector {
     const { stage } = this.#needs
     stage('signatures')
     const alive = survivors.map(({ position }) => position)
-    const told = alive.map((position) => this.#out(position, 'survivors', { list: survivors }))
+    const sum = given === undefined ? {} : { sum: new Uint8Array(nodePrimitives.sha256(given.packed)) }
+    const told = alive.map((position) => this.#out(position, 'survivors', { list: survivors, ...sum }))
     // Before it has the sum its signature is missing, and nobody reveals: from then on another one can always open it.
     if (given !== undefined) await this.#handOver(alive, given)
     await this.#send(told)
@@ -133,10 +134,10 @@ export class Collector {
       this.#aggregator.reveal(position, reveal)
       this.#reveals.set(position, reveal)
     })
-    const sum = this.#aggregator.finish()
+    const opened = this.#aggregator.finish()
     const members = alive.map((position) => this.#members[position]!.peer)
     const { bits } = this.#init.header
-    const packed = pack(sum.words, bits)
+    const packed = pack(opened.words, bits)
     const [vectors, reveals, sharers] = [this.#vectors, this.#reveals, this.#sharers]
     await this.#needs.keep?.({ roster: this.#roster, sharers, survivors, ballots, reveals, vectors, sum: packed })
     const tell = (body: object, payload: Uint8Array): Promise<void> => {

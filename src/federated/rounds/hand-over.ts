@@ -19,6 +19,8 @@ export const PIECE_BYTES = 1 << 20
 /** What the aggregator told: the survivors, and where this member is to go on, the sum. */
 export interface ToldSurvivors {
   readonly list: Body<'survivors'>['list']
+  /** SHA-256 of the sum, masks and all: whoever passes it on can change nothing in it. */
+  readonly sum?: Uint8Array | undefined
   readonly masked?: GivenSum | undefined
 }
 

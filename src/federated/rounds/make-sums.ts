@@ -3,15 +3,16 @@ import { RoundAbortedError } from '../plan/errors.ts'
 import type { ChosenSum } from './choose-members.ts'
 import { collectPlain } from './collect-plain.ts'
 import { Collector, collectSum } from './collector.ts'
-import type { Collected, CollectorNeeds, Dropped, Joined } from './collector-types.ts'
+import type { Collected, CollectorNeeds } from './collector-types.ts'
 import type { Complaints } from './complaints.ts'
 import type { CoordinatorNeeds, Guest } from './coordinator-types.ts'
-import { holdersOf } from '../secagg/graph.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
-import type { AggregatorInit } from '../secagg/aggregator.ts'
 import { keeperOf, sumsKeeperOf } from './keep-round.ts'
-import type { HeldSum, HeldUpper } from './hand-over.ts'
-import { askForSum, openSum, placesOf } from './resume-sum.ts'
+import type { HeldSum } from './hand-over.ts'
+import { delegatesOf, heldSums, sharedIn } from './held-sums.ts'
+import { askForSum, openSum } from './resume-sum.ts'
+import { droppedIn, initOf } from './sum-init.ts'
+import { upperSum } from './upper-sum.ts'
 import type { Resumable } from './resumption.ts'
 import type { Group } from './job-view.ts'
 import { Together } from './together.ts'
@@ -43,7 +44,10 @@ export async function makeSums(
   const [first] = sums
   if (first?.group.name === '') {
     const keep = keeperOf(needs, headerOf(needs, session, first.group), sums)
-    const { collected } = await makeOne(needs, complaints, session, first, { failed, keep })
+    const { collected } = await makeOne(needs, complaints, session, first, { keep }).catch((error: unknown) => {
+      if (first.resumed !== undefined) failed(first.resumed)
+      throw error
+    })
     await collected.tell({ members: collected.members }, collected.sum)
     return all
   }
@@ -58,14 +62,33 @@ async function makeSeveral(
   chosen: readonly ChosenSum<Guest>[],
   failed: (sum: Resumable) => void,
 ): Promise<readonly Guest[]> {
+  const opened = new Set<number>()
+  try {
+    return await severalMade(needs, complaints, session, chosen, opened)
+  } finally {
+    // Of what was not opened something else may have to be made.
+    for (const { group, resumed } of chosen) if (resumed !== undefined && !opened.has(group.index)) failed(resumed)
+  }
+}
+
+async function severalMade(
+  needs: CoordinatorNeeds,
+  complaints: Complaints,
+  session: number,
+  chosen: readonly ChosenSum<Guest>[],
+  opened: Set<number>,
+): Promise<readonly Guest[]> {
   const [{ group: some }] = chosen as [ChosenSum<Guest>]
   const keeper = sumsKeeperOf(needs, headerOf(needs, session, some), chosen)
-  const held = await heldSums(needs, session, chosen, failed)
+  const held = await heldSums(needs, session, chosen)
   const sums = chosen.filter(({ group, resumed }) => resumed === undefined || held.has(group.index))
+  if (sums.length === 0) throw new RoundAbortedError(session, 'sums', 'none that was signed can be opened')
   const isClustered = some.delegate !== undefined
   const upper = isClustered ? upperSum(needs, complaints, session, sums, { held, keep: keeper?.upper }) : undefined
   const sharing = upper === undefined ? undefined : await orRefuse(sums, () => sharedIn(upper, held))
-  const isShared = ({ group }: ChosenSum<Guest>): boolean => sharing?.includes(group.delegate!) ?? true
+  const delegates = delegatesOf(needs, held)
+  const delegateOf = ({ index }: Group): string => delegates[index]!
+  const isShared = ({ group }: ChosenSum<Guest>): boolean => sharing?.includes(delegateOf(group)) ?? true
   await refuseAll(
     sums.filter((sum) => !isShared(sum)),
     new RoundAbortedError(session, 'clusters', 'their delegate is gone'),
@@ -75,9 +98,9 @@ async function makeSeveral(
   const together = isClustered ? new Together(session, shared.length, leastOf(needs)) : undefined
   const made = await eachMade(needs, session, shared, async (sum) => {
     const { index } = sum.group
-    const one = { failed, keep: keeper?.part(index), held: held.get(index), upper, together }
+    const one = { keep: keeper?.part(index), held: held.get(index), upper, together }
     const each = await makeOne(needs, complaints, session, sum, one)
-    upper?.include(sum.group.delegate!, each.collected)
+    upper?.include(delegateOf(sum.group), each.collected)
     return each
   })
   const members = made.flatMap(({ collected }) => collected.members)
@@ -89,46 +112,14 @@ async function makeSeveral(
     upper === undefined
       ? Buffer.concat(made.map(({ collected }) => collected.sum))
       : (await orRefuse(made, () => upper.unmask())).sum
-  const opened = made.map(({ group }) => group.index)
-  await keeper?.save(opened, sum)
+  for (const { group } of made) opened.add(group.index)
+  await keeper?.save([...opened], sum)
   await Promise.all(made.map(({ collected }) => collected.tell(body, sum)))
   return made.flatMap(({ guests }) => guests)
 }
 
 function leastOf({ job, standing }: CoordinatorNeeds): number {
   return job.leastGroups(standing.current.state)
-}
-
-/** Of those that another aggregator began, by the place of their group: what their holders have. */
-async function heldSums(
-  needs: CoordinatorNeeds,
-  session: number,
-  sums: readonly ChosenSum<Guest>[],
-  failed: (sum: Resumable) => void,
-): Promise<ReadonlyMap<number, HeldSum>> {
-  const held = new Map<number, HeldSum>()
-  await Promise.all(
-    sums.map(async ({ group, resumed }) => {
-      if (resumed === undefined) return
-      try {
-        held.set(group.index, await askForSum(needs.times, { group, resumed, init: initOf(needs, group) }, session))
-      } catch (error) {
-        failed(resumed)
-        needs.log('sum.closed', { session, of: group.name, ...factsOf(error) })
-      }
-    }),
-  )
-  return held
-}
-
-/** R0 and R1 of the sum of clusters, or what another aggregator knew after them. @returns PeerIds of the delegates. @throws ThresholdError */
-async function sharedIn(upper: Collector, held: ReadonlyMap<number, HeldSum>): Promise<readonly string[]> {
-  const [known] = upperOf(held)
-  return known === undefined ? upper.share() : upper.resumeShared(known)
-}
-
-function upperOf(held: ReadonlyMap<number, HeldSum>): readonly HeldUpper[] {
-  return [...held.values()].flatMap(({ upper }) => upper ?? [])
 }
 
 function headerOf({ job, standing }: CoordinatorNeeds, session: number, group: Group): RoundHeader {
@@ -164,49 +155,6 @@ function refuseAll(sums: readonly { readonly guests: readonly Guest[] }[], error
   return Promise.all(sums.flatMap(({ guests }) => guests.map(({ pipe }) => sendRefusal(pipe, error, true))))
 }
 
-/** Who is lost in a sum is written down; what it says of another's keys or shares is counted. */
-function droppedIn(
-  { standing, log }: CoordinatorNeeds,
-  complaints: Complaints,
-  session: number,
-  { name, members, graph, t }: Pick<Group, 'name' | 'members' | 'graph' | 't'>,
-): (facts: Dropped) => void {
-  return ({ about, ...lost }) => {
-    const of = name === '' ? {} : { of: name }
-    log('member.lost', { session, ...lost, ...of, ...(about === undefined ? {} : { about }) })
-    if (about !== undefined)
-      complaints.add(standing.current.hash, { about, by: lost.peer, most: holdersOf(graph, members.length) - t })
-  }
-}
-
-/** The sum of clusters, of which nothing but masks and shares are seen. */
-function upperSum(
-  needs: CoordinatorNeeds,
-  complaints: Complaints,
-  session: number,
-  sums: readonly ChosenSum<Guest>[],
-  { held, keep }: Pick<CollectorNeeds, 'keep'> & { readonly held: ReadonlyMap<number, HeldSum> },
-): Collector {
-  const { clock, job, standing, times, log, filter } = needs
-  const { state, hash } = standing.current
-  const upper = job.upper(state)
-  const [known] = upperOf(held)
-  const [round = session] = [...held.values()].map((sum) => sum.round)
-  const guests = sums.flatMap((sum) => sum.guests.filter(({ peer }) => peer === sum.group.delegate))
-  const delegates =
-    known !== undefined
-      ? placesOf(known.roster, upper, guests)
-      : guests.flatMap(({ peer, pipe, joined }): Joined[] =>
-          joined?.upper === undefined ? [] : [{ peer, pipe, entry: joined.upper }],
-        )
-  const stage = (name: string): void => log('stage', { session, stage: name, of: upper.name })
-  const dropped = droppedIn(needs, complaints, session, upper)
-  const { graph, quorum } = upper
-  const members = upper.members.map(({ key }) => key)
-  const init = { header: job.header(round, state, hash, upper), members, graph, quorum }
-  return new Collector({ clock, stageMs: times.stageMs, stage, filter, dropped, keep }, init, delegates)
-}
-
 /** @throws what the action throws, such as ThresholdError: too few delegates are left; then all are told to come again */
 async function orRefuse<Result>(
   sums: readonly { readonly guests: readonly Guest[] }[],
@@ -221,23 +169,11 @@ async function orRefuse<Result>(
 }
 
 interface OneNeeds extends Pick<CollectorNeeds, 'keep'> {
-  readonly failed: (sum: Resumable) => void
   /** Where another aggregator began it. */
   readonly held?: HeldSum | undefined
   /** The sum of clusters that it is a part of. */
   readonly upper?: Collector | undefined
   readonly together?: Together | undefined
-}
-
-function initOf({ job, standing }: CoordinatorNeeds, group: Group): (round: number) => AggregatorInit {
-  const { state, hash } = standing.current
-  return (round) => ({
-    header: job.header(round, state, hash, group),
-    members: group.members.map(({ key }) => key),
-    noise: job.noiseSd(state),
-    graph: group.graph,
-    quorum: group.quorum,
-  })
 }
 
 async function makeOne(
@@ -278,7 +214,7 @@ async function collect(
   needs: CoordinatorNeeds,
   session: number,
   { group, guests, resumed }: ChosenSum<Guest>,
-  { collector, held, failed }: OneNeeds & { readonly collector: CollectorNeeds },
+  { collector, held }: OneNeeds & { readonly collector: CollectorNeeds },
 ): Promise<Collected> {
   const init = initOf(needs, group)
   if (resumed === undefined) {
@@ -290,13 +226,8 @@ async function collect(
   }
   const which = group.name === '' ? {} : { of: group.name }
   needs.log('sum.resumed', { session, ...which, members: guests.map(({ peer }) => peer) })
-  try {
-    const sum = { group, resumed, init }
-    return await openSum(collector, held ?? (await askForSum(needs.times, sum, session)), sum)
-  } catch (error) {
-    failed(resumed)
-    throw error
-  }
+  const sum = { group, resumed, init }
+  return openSum(collector, held ?? (await askForSum(needs.times, sum, session)), sum)
 }
 
 /**

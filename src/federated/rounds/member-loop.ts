@@ -63,6 +63,15 @@ export class MemberLoop {
 
   /** Resolves when the job is over. @throws what this site refuses: then it takes no part any more */
   async run(): Promise<void> {
+    try {
+      await this.#run()
+    } finally {
+      this.#signed?.end()
+      this.#signed = undefined
+    }
+  }
+
+  async #run(): Promise<void> {
     const { job, standing, clock, times, permit, noted, admits, self } = this.#needs
     const { signal } = this.#abort
     while (!job.isOver(standing.current.state) || !standing.isCertified) {

@@ -11,6 +11,17 @@ export interface Resumable<G = Guest> {
   readonly holder: G
 }
 
+interface Failed {
+  readonly times: number
+  /** Until then its members may begin another. */
+  readonly until: number
+  /** Who had it then: others are asked first. */
+  readonly holders: ReadonlySet<string>
+}
+
+/** A round without those who are gone begins within so many times the grace, mostly; after each further failure twice as many. */
+const REST = 4
+
 type Signed = Pick<Guest, 'peer' | 'hello'>
 
 export interface ResumptionNeeds {
@@ -23,8 +34,8 @@ export interface ResumptionNeeds {
 
 export class Resumption {
   readonly #needs: ResumptionNeeds
-  /** When the last attempt failed, by session. */
-  readonly #failed = new Map<string, number>()
+  /** Attempts that failed, by session. */
+  readonly #failed = new Map<string, Failed>()
 
   constructor(needs: ResumptionNeeds) {
     this.#needs = needs
@@ -54,8 +65,9 @@ export class Resumption {
       if (sid === undefined || this.#isTired(sid) || !isOf(guest, group)) continue
       sessions.set(sid, [...(sessions.get(sid) ?? []), guest])
     }
-    for (const guests of sessions.values()) {
-      const holder = guests.find(({ hello }) => hello.holds === true)
+    for (const [sid, guests] of sessions) {
+      const holders = guests.filter(({ hello }) => hello.holds === true)
+      const holder = holders.find(({ peer }) => this.#failed.get(sid)?.holders.has(peer) !== true) ?? holders[0]
       if (holder === undefined || guests.length < group.quorum || this.#isWaitedFor(guests)) continue
       return { sid: holder.hello.signed!, guests, holder }
     }
@@ -71,13 +83,16 @@ export class Resumption {
   }
 
   /** It came to nothing: its members may begin another, and this one is tried again later. */
-  failed({ sid }: Pick<Resumable, 'sid'>): void {
-    this.#failed.set(hexOf(sid), this.#needs.clock.now())
+  failed({ sid, holder }: Pick<Resumable, 'sid' | 'holder'>): void {
+    const { clock, graceMs } = this.#needs
+    const before = this.#failed.get(hexOf(sid))
+    const times = (before?.times ?? 0) + 1
+    const until = clock.now() + graceMs * REST * 2 ** (times - 1)
+    this.#failed.set(hexOf(sid), { times, until, holders: new Set([...(before?.holders ?? []), holder.peer]) })
   }
 
   #isTired(sid: string): boolean {
-    const at = this.#failed.get(sid)
-    return at !== undefined && this.#needs.clock.now() - at < this.#needs.graceMs
+    return this.#needs.clock.now() < (this.#failed.get(sid)?.until ?? 0)
   }
 }
 

@@ -95,13 +95,13 @@ export async function signWithOthers(
     const trailer = await sendVector(pipe, vector)
     await pipe.send('masked', upper === undefined ? trailer : { ...trailer, upper: upper.trailer })
     stage('masked')
-    const { list, masked } = await readSurvivors(pipe, init.header, wait)
+    const { list, masked, sum } = await readSurvivors(pipe, init.header, wait)
     survivors = list.map(({ position }) => sorted[position] ?? '').sort()
     const consistency = client.survivors(list)
     await needs.remember()
     return new SignedSum(
       { before, stage, reveals: needs.reveals },
-      { client, header: init.header, sid: shares.sid, roster, list, consistency, masked, upper, wait },
+      { client, header: init.header, sid: shares.sid, roster, list, sum, consistency, masked, upper, wait },
     )
   } catch (error) {
     tellMember(error, sorted, needs)

@@ -46,6 +46,8 @@ export interface SecureRoundNeeds {
 export class SecureRound {
   readonly #needs: SecureRoundNeeds
   readonly #group: Group
+  /** All that the round began with: who is a delegate may change with the membership. */
+  readonly #groups: readonly Group[]
   readonly #header: RoundHeader
   readonly #peersOf: (identities: readonly string[]) => readonly string[]
   readonly prepared: Prepared
@@ -59,6 +61,7 @@ export class SecureRound {
     const { state, hash } = standing.current
     const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
     this.#needs = needs
+    this.#groups = job.groups(state)
     this.#group = job.groupOf(self.id, state)
     this.#header = job.header(session, state, hash, this.#group)
     this.#peersOf = (identities) => identities.map((one) => keys.get(one) ?? one)
@@ -100,6 +103,8 @@ export class SecureRound {
   async resume(pipe: Pipe, give: boolean): Promise<Outcome> {
     const { signed } = this
     checkAggregator(this.#needs, pipe.remote)
+    const masked = this.#groups.find(({ delegate }) => delegate === pipe.remote)
+    if (masked !== undefined) throw maskedBy(this.#needs, pipe.remote, masked)
     if (signed === undefined)
       throw new JobRefusedError(this.#needs.job.id, 'this member has signed no sum to be opened')
     return this.#outcome(signed, () => signed.resume(pipe, give))
@@ -142,11 +147,8 @@ export class SecureRound {
       stage,
       mayRelease: (identities) => this.#checkRelease(this.#peersOf(identities)),
       // Under this number nothing is signed any more, whatever becomes of the sum.
-      remember: () => standing.raise(round + 1),
-      reveals: async () => {
-        if (noise === undefined) claimSet(this.#needs, 'weft fed set/1', this.from, this.#released)
-        await standing.bind(this.#released, round + 1)
-      },
+      remember: () => (this.#isWhole ? standing.raise(round + 1) : this.#bind()),
+      reveals: () => this.#bind(),
       leaves,
       charge: () => {
         if (noise === undefined) return
@@ -154,6 +156,23 @@ export class SecureRound {
         ledger.charge({ data: dataset, unit: noise.unit, job: job.id, round, event: noise.event })
       },
     }
+  }
+
+  /**
+   * In a graph of all, shares of two thirds open a sum, and two sets cannot both have them. Of neighbours fewer do, and signatures
+   * of two thirds are what rules two sets out: there the signature binds.
+   */
+  get #isWhole(): boolean {
+    return this.#group.graph.kind === 'complete'
+  }
+
+  async #bind(): Promise<void> {
+    const { standing, job } = this.#needs
+    if (Buffer.compare(standing.current.hash, this.from) !== 0) {
+      throw new JobRefusedError(job.id, 'the model is another one now')
+    }
+    if (this.prepared.noise === undefined) claimSet(this.#needs, 'weft fed set/1', this.from, this.#released)
+    await standing.bind(this.#released, this.#header.round + 1)
   }
 
   #checkRelease(released: readonly string[]): void {
@@ -209,8 +228,11 @@ function delegateOf(
 /** A delegate knows the masks of its cluster's sum: it may not be sent that sum as well. */
 function checkAggregator({ job, standing }: SecureRoundNeeds, aggregator: string): void {
   const of = job.groups(standing.current.state).find(({ delegate }) => delegate === aggregator)
-  if (of !== undefined)
-    throw new JobRefusedError(job.id, `${aggregator} masks the sum of ${of.name}, and may not see it`)
+  if (of !== undefined) throw maskedBy({ job }, aggregator, of)
+}
+
+function maskedBy({ job }: Pick<SecureRoundNeeds, 'job'>, aggregator: string, { name }: Group): JobRefusedError {
+  return new JobRefusedError(job.id, `${aggregator} masks the sum of ${name}, and may not see it`)
 }
 
 /** Who was thrown out while the round was under way gets nothing more of this member. */

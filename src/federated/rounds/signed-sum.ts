@@ -40,6 +40,8 @@ export interface SignedSumInit {
   readonly sid: Uint8Array
   readonly roster: readonly Advertisement[]
   readonly list: Body<'survivors'>['list']
+  /** SHA-256 of the sum, masks and all, as its aggregator said. */
+  readonly sum?: Uint8Array | undefined
   readonly consistency: Consistency
   /** Where this member is the one to go on. */
   readonly masked?: GivenSum | undefined
@@ -96,13 +98,15 @@ export class SignedSum {
 
   /** The same with another one. @param give whether it asked for the sum first. @throws as `open`, JobRefusedError */
   async resume(pipe: Pipe, give: boolean): Promise<ToldSum> {
-    const { roster, list, header, wait } = this.#init
+    const { roster, list, sum, header, wait } = this.#init
     if (give) {
       const masked = this.#masked
       if (masked === undefined) throw new JobRefusedError('of a peer', 'a sum is asked for that is not held here')
       await sendHeld(pipe, { ...masked, roster, survivors: list, round: header.round })
     }
-    const { list: theirs, masked: given } = await readSurvivors(pipe, header, wait)
+    const { list: theirs, masked: given, sum: told } = await readSurvivors(pipe, header, wait)
+    if (sum === undefined || told === undefined || Buffer.compare(sum, told) !== 0)
+      throw new JobRefusedError('of a peer', 'another sum is to be opened than its aggregator had')
     if (!this.#isSame(theirs)) throw new JobRefusedError('of a peer', 'another set is to be opened than was signed')
     this.#masked ??= given
     await this.#sign(pipe)
@@ -112,6 +116,7 @@ export class SignedSum {
   /** Nothing more is answered. */
   abort(): void {
     this.#isEnded = true
+    for (const { share } of this.#reveal?.values() ?? []) share.fill(0)
     this.#reveal = undefined
     this.#masked = undefined
     this.#client?.abort()

@@ -103,7 +103,8 @@ export const BODIES = {
     survivors,
     upper: upper.optional(),
   }),
-  survivors: z.object({ list: survivors }),
+  /** `sum`: SHA-256 of all vectors together, masks and all, where somebody is given it. */
+  survivors: z.object({ list: survivors, sum: hash.optional() }),
   consistency: z.object({ position, signature }),
   ballots: z.object({ list: z.array(z.object({ position, signature })).max(MOST_MEMBERS) }),
   reveal: z.object({

@@ -24,6 +24,7 @@ export interface Thrown {
 }
 
 /**
+ * @param isMember who is gone stays a member
  * @param moments kind of message at which whoever aggregates the last round is thrown out, and is dead at once
  * @param isLast whether a state is the one before that round
  */
@@ -32,6 +33,7 @@ export async function thrownOut(
   moments: readonly string[],
   init: Pick<FleetInit, 'plan'> & Partial<FleetInit>,
   isLast: (state: FedState) => boolean = ({ pooled, done }) => pooled !== null && done === 1,
+  isMember = false,
 ): Promise<Thrown> {
   const out: Member[] = []
   const sent = new Map<string, number>()
@@ -40,7 +42,7 @@ export async function thrownOut(
     times: TIMES,
     ...init,
     folder,
-    admits: (peer) => !out.some(({ identity }) => identity.id === peer),
+    admits: (peer) => isMember || !out.some(({ identity }) => identity.id === peer),
     onMessage: (from, to, kind) => {
       if (!isLast(from.standing.current.state)) return
       if (kind === 'masked') sent.set(from.site, (sent.get(from.site) ?? 0) + 1)
