@@ -119,7 +119,7 @@ describe('the result of each round', () => {
       signature: Buffer.from(identity.sign(resultBytes(other))).toString('hex'),
     }))
     const [one, two] = filesOf(out, /^signed-0000000002/, 'signed')
-    for (const of of [one!, two!]) writeFileSync(of, JSON.stringify({ result: other, signatures: few }))
+    for (const path of [one!, two!]) writeFileSync(path, JSON.stringify({ result: other, signatures: few }))
     expect(await found(out)).toEqual(['result-few'])
     // Members who signed two results are named, whichever of them is shown first.
     restore()

@@ -52,7 +52,7 @@ function ofOneSession(held: ReadonlyMap<number, HeldSum>): ReadonlyMap<number, H
 
 function keyOf({ round, upper }: HeldSum): string | undefined {
   if (upper === undefined) return undefined
-  const entries = upper.roster.map(({ signature }) => signature).sort(Buffer.compare)
+  const entries = upper.roster.map(({ signature }) => signature).sort((left, right) => Buffer.compare(left, right))
   const roster = Buffer.from(nodePrimitives.sha256(...entries)).toString('hex')
   return [round, roster, ...upper.sharers.toSorted((left, right) => left - right)].join()
 }
