@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { createPeer } from '../../src/peer/index.ts'
 import type { LocalPeer } from '../../src/peer/index.ts'
+import { chunkRows } from '../../src/placement/index.ts'
 import { GREEDY } from '../../src/pipeline/index.ts'
 import type { GenerateEvent } from '../../src/pipeline/index.ts'
 import { hubModel, TOKENIZER } from '../models/support/hub-models.ts'
@@ -13,6 +14,8 @@ import { writeHubFolder } from '../models/support/hub-writer.ts'
 const MODEL = hubModel('phi3, longrope, three quarters rotated')
 /** Of its configuration. */
 const FIRST = 64
+/** Rows of a short prompt that travel together over several stages. */
+const CHUNK = chunkRows(FIRST)
 const PROMPT = Array.from({ length: FIRST - 5 }, (_, at) => 3 + ((at * 7919) % 200))
 /** Of which the first session gives so many. */
 const [TOKENS, OF_FIRST] = [16, 6]
@@ -93,16 +96,20 @@ it('has one trace, from the first row of its prompt to its last', async () => {
   const { steps, attempts, prefill, decode } = a.trace()
   expect(attempts).toBe(2)
   expect(a.traces()).toHaveLength(1)
-  // What the first session was given, the last token of which it did not need, and then all of that again.
+  // What the first session was given, the last token of which it did not need, and then all of that again; both in two chunks.
+  const chunked = (all: number): number[][] => [
+    [0, CHUNK],
+    [CHUNK, all - CHUNK],
+  ]
   const given = [
     ...Array.from({ length: OF_FIRST - 1 }, (_, at) => [PROMPT.length + at, 1]),
-    [0, PROMPT.length + OF_FIRST],
+    ...chunked(PROMPT.length + OF_FIRST),
   ]
-  expect(steps.slice(0, OF_FIRST + 1).map(({ position, rows: of }) => [position, of])).toEqual([
-    [0, PROMPT.length],
+  expect(steps.slice(0, OF_FIRST + 3).map(({ position, rows: of }) => [position, of])).toEqual([
+    ...chunked(PROMPT.length),
     ...given,
   ])
-  expect(prefill).toMatchObject({ steps: 1, rows: PROMPT.length })
+  expect(prefill).toMatchObject({ steps: 2, rows: PROMPT.length })
   expect(decode!.steps).toBe(TOKENS - 2)
   const begins = steps.map(({ begin_ms: ms }) => ms)
   expect(begins).toEqual(begins.toSorted((one, other) => one - other))
