@@ -28,7 +28,7 @@ export interface ResumptionNeeds {
   readonly clock: Pick<Clock, 'now'>
   /** Whether a peer is a member now and connected. */
   readonly isThere: (peer: string) => boolean
-  /** Milliseconds that the others of a signed sum are waited for, before a member of it begins another one; and after one that failed. */
+  /** Milliseconds that the others of a signed sum are waited for, before a member of it begins another one. */
   readonly graceMs: number
 }
 
@@ -78,7 +78,9 @@ export class Resumption {
   #isWaitedFor(guests: readonly Guest[]): boolean {
     const { clock, graceMs, isThere } = this.#needs
     const since = Math.min(...guests.map((guest) => guest.since))
-    const others = (guests[0]?.hello.bound ?? []).filter((peer) => !guests.some((guest) => guest.peer === peer))
+    // Who has revealed says of whom the sum is.
+    const bound = guests.map(({ hello }) => hello.bound ?? []).find(({ length }) => length > 0) ?? []
+    const others = bound.filter((peer) => !guests.some((guest) => guest.peer === peer))
     return others.some(isThere) && clock.now() - since < graceMs
   }
 
