@@ -233,7 +233,11 @@ describe('blocks that several threads pack', () => {
     await files('many').pack(all, join(root, 'store'), 2)
     expect(made['many']!.toSorted((one, other) => one - other)).toEqual(all.slice(1))
     for (const block of all) await files('one').block(block)
-    expect(await contents(join(root, 'many'))).toEqual(await contents(join(root, 'one')))
+    // The tables that all layers share are made meanwhile; one thread makes them for the first decoder.
+    await files('one').decoder(1, all.length - 1, 1)
+    const decoded = await contents(join(root, 'one'))
+    for (const name of Object.keys(decoded)) if (name.startsWith('decoder-')) delete decoded[name]
+    expect(await contents(join(root, 'many'))).toEqual(decoded)
     await files('many').pack(all, join(root, 'store'), 2)
     for (const block of all) await files('many').block(block)
     expect(made['many']).toHaveLength(all.length - 1)
