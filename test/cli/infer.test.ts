@@ -106,6 +106,8 @@ describe('weft infer', () => {
     const model = await write(folder, 'endless.onnx', endless())
     await writeNpz(at('one.npz'), new Map([['x', f32([1])]]))
     const outcome = await weft(['infer', model, '-i', at('one.npz'), '-o', at('never.npz'), '--home', at('home')], {
+      // All that it starts has this, and nothing else has: by it they are found.
+      env: { NODE_COMPILE_CACHE: at('home/compiled') },
       started: (child) =>
         child.stderr!.on('data', (text: string) => (/: load/.test(text) ? child.kill('SIGINT') : undefined)),
     })
@@ -118,6 +120,8 @@ describe('weft infer', () => {
     await writeNpz(at('one.npz'), new Map([['x', f32([1])]]))
     let hosts: readonly string[] = []
     const outcome = await weft(['infer', model, '-i', at('one.npz'), '-o', at('never.npz'), '--home', at('home')], {
+      // All that it starts has this, and nothing else has: by it they are found.
+      env: { NODE_COMPILE_CACHE: at('home/compiled') },
       started: (child) => {
         void vi
           .waitUntil(
