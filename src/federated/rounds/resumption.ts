@@ -36,6 +36,8 @@ export class Resumption {
   readonly #needs: ResumptionNeeds
   /** Attempts that failed, by session. */
   readonly #failed = new Map<string, Failed>()
+  /** When a member of it first came, by session: whoever goes and comes again is not waited for anew. */
+  readonly #seen = new Map<string, number>()
 
   constructor(needs: ResumptionNeeds) {
     this.#needs = needs
@@ -51,7 +53,7 @@ export class Resumption {
       here.filter((guest) => {
         const sid = sessionOf(guest)
         if (sid === undefined || this.#isTired(sid) || !isOf(guest, group)) return false
-        const isYoung = guest.stage === 'waits' && now - guest.since < this.#needs.graceMs
+        const isYoung = guest.stage === 'waits' && now - this.#seenAt(sid) < this.#needs.graceMs
         return isYoung || (isEnough && ready[at]!.includes(guest))
       }),
     )
@@ -68,20 +70,25 @@ export class Resumption {
     for (const [sid, guests] of sessions) {
       const holders = guests.filter(({ hello }) => hello.holds === true)
       const holder = holders.find(({ peer }) => this.#failed.get(sid)?.holders.has(peer) !== true) ?? holders[0]
-      if (holder === undefined || guests.length < group.quorum || this.#isWaitedFor(guests)) continue
+      if (holder === undefined || guests.length < group.quorum || this.#isWaitedFor(sid, guests)) continue
       return { sid: holder.hello.signed!, guests, holder }
     }
     return undefined
   }
 
   /** Without them it could be opened too, and they would not see what came of their own update. */
-  #isWaitedFor(guests: readonly Guest[]): boolean {
+  #isWaitedFor(sid: string, guests: readonly Guest[]): boolean {
     const { clock, graceMs, isThere } = this.#needs
-    const since = Math.min(...guests.map((guest) => guest.since))
     // Who has revealed says of whom the sum is.
     const bound = guests.map(({ hello }) => hello.bound ?? []).find(({ length }) => length > 0) ?? []
     const others = bound.filter((peer) => !guests.some((guest) => guest.peer === peer))
-    return others.some(isThere) && clock.now() - since < graceMs
+    return others.some(isThere) && clock.now() - this.#seenAt(sid) < graceMs
+  }
+
+  #seenAt(sid: string): number {
+    const at = this.#seen.get(sid) ?? this.#needs.clock.now()
+    this.#seen.set(sid, at)
+    return at
   }
 
   /** It came to nothing: its members may begin another, and this one is tried again later. */
