@@ -28,7 +28,6 @@ export const LONG_SUITES: readonly string[] = [
   'federated/gossip-sites',
   'federated/input-sites',
   'federated/neighbours',
-  'federated/resumed-moments',
   'federated/result-for-some',
   'federated/signed-results',
   'federated/transcripts',

@@ -30,8 +30,7 @@ export {
   ThresholdError,
   WeakKeyError,
 } from './secagg/errors.ts'
-export { SecureAggregator } from './secagg/aggregator.ts'
-export { addVector, sumDigest } from './secagg/packed-sums.ts'
+export { addVector, SecureAggregator, sumDigest } from './secagg/aggregator.ts'
 export type { AggregatorInit, AggregatorNeeds, SecureSum } from './secagg/aggregator.ts'
 export { auditRound } from './secagg/audit.ts'
 export type { Transcript } from './secagg/audit.ts'
@@ -139,7 +138,7 @@ export { leavesExactStatistics, rangesOf } from './plan/bounded-statistics.ts'
 export { checkPrivacy, cohortOf, noiseOf, roundOf, sumsOf } from './plan/cohort.ts'
 export { sharingOf } from './plan/sharing.ts'
 export { thresholdOf } from './plan/threshold.ts'
-export type { Filter, Outgoing } from './rounds/collector-types.ts'
+export type { Filter, Outgoing } from './rounds/collector.ts'
 export { Coordinator } from './rounds/coordinator.ts'
 export { COORDINATOR_TIMES } from './rounds/coordinator-types.ts'
 export type { CoordinatorNeeds } from './rounds/coordinator-types.ts'

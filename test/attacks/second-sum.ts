@@ -32,7 +32,7 @@ export async function leftOut(
       results.set(String((body['members'] as string[]).length), message)
       return { kind: 'wait', body: { why: '', peers: [] }, payload: new Uint8Array() }
     }
-    if (kind === 'hello') return { kind, body: { ...body, bound: null, signed: null, holds: false }, payload }
+    if (kind === 'hello') return { kind, body: { ...body, bound: null }, payload }
     if (kind === 'refuse' && String(body['message']).includes('another set of survivors')) refusals++
     // Once there is a sum of all, the last member is not let into the next.
     if (kind === 'advertise' && results.size > 0 && from === made.members[3]) return { kind, body: {}, payload }

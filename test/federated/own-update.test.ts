@@ -129,7 +129,7 @@ describe('in the clear whoever aggregates looks at the age', () => {
     const [mine, theirs] = pipePair(clock, 'a', 'b')
     const contribution = { reals: new Float64Array(), wide: [1, 0, 1, age].map(fixedOf) }
     await mine.send('plain', {}, contributionBytes(contribution, 'float64'))
-    const guest = { peer: 'a', pipe: theirs, hello: {} as never, since: 0, stage: 'begun' as const }
+    const guest = { peer: 'a', pipe: theirs, hello: {} as never, stage: 'begun' as const }
     return readAnswer(guest, job, after(5))
   }
 

@@ -32,19 +32,15 @@ async function restarted(init: Pick<FleetInit, 'plan' | 'cap'>): Promise<Survive
   const sent = new Map<string, number>()
   const ended = MOMENTS.map(() => Promise.withResolvers<void>())
   let moment = 0
-  let aggregator: Member | undefined
   const fleet: Fleet = await createFleet({
     ...init,
     folder,
     rows: ROWS,
     times: TIMES,
-    onMessage: (from: Member, to: Member, kind) => {
-      const { site, standing } = from
-      if (kind === 'roster') aggregator = from
+    onMessage: ({ site, standing }: Member, _, kind) => {
       const { state } = standing.current
       if (state.pooled === null) return
-      // What whoever aggregates sends in pieces is the sum with its masks on.
-      if (kind === 'piece' && to === aggregator) sent.set(site, (sent.get(site) ?? 0) + 1)
+      if (kind === 'piece') sent.set(site, (sent.get(site) ?? 0) + 1)
       // The second time a round later: in a round that was begun, not in the one that is made again.
       if (kind !== MOMENTS[moment] || state.done < moment) return
       for (const member of fleet.members) member.end()

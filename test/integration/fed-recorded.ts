@@ -23,8 +23,6 @@ export function saidBy(folder: string): Said {
   const [keys, signed, vectors]: [string[], string[], Set<string>] = [[], [], new Set()]
   const revealed: { sid: string; b: string[]; s: string[] }[] = []
   let sid = ''
-  /** A sum that another aggregator opens has the very same signature and shares again, and is of the session that they were for. */
-  const before = new Map<string, string>()
   for (const line of text.split('\n')) {
     const known = parsed(line)
     if (known?.dir !== 'out') continue
@@ -33,13 +31,6 @@ export function saidBy(folder: string): Said {
     if (stage === 'advertise') keys.push(String(body['c_pk']), String(body['s_pk']), String(body['commitment']))
     if (stage === 'shares') sid = String(body['sid'])
     if (stage === 'piece') vectors.add(sid)
-    const said = JSON.stringify([stage, body])
-    if (stage === 'consistency' || stage === 'reveal') {
-      const session = before.get(said)
-      sid = session ?? sid
-      if (session !== undefined) continue
-      before.set(said, sid)
-    }
     if (stage === 'consistency' && 'signature' in body) signed.push(sid)
     if (stage === 'reveal') {
       const of = (kind: 'b' | 's'): string[] => Object.keys(body[kind] ?? {})

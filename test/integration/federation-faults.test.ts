@@ -106,13 +106,7 @@ async function strike(at: number, fault: Fault): Promise<() => Promise<void>> {
 interface Struck {
   readonly at: number
   readonly round: number
-  /** Resolves when it is back. */
-  readonly back: Promise<void>
 }
-
-/** Undefined: it is gone, or not back yet. */
-const statusOf = (peer: RealPeer, job: string): Promise<JobStatus | undefined> =>
-  status(peer, job).catch(() => undefined)
 
 /** When all are at the stage in that round, one of them is struck; it comes back when the others are further, or cannot be. */
 async function disturb(job: string, [who, fault, stage]: readonly [Who, Fault, Stage], round: number): Promise<Struck> {
@@ -120,11 +114,11 @@ async function disturb(job: string, [who, fault, stage]: readonly [Who, Fault, S
   await until(
     `all are held before "${stage}" of round ${round}`,
     async () => {
-      const all = await Promise.all(peers.map((peer) => statusOf(peer, job)))
+      const all = await Promise.all(peers.map((peer) => status(peer, job)))
       const there = all.map(
-        (one) => one?.round === round && one.stage === STAGES[stage] && one.test_interface.length > 0,
+        (one) => one.round === round && one.stage === STAGES[stage] && one.test_interface.length > 0,
       )
-      const aggregators = new Set(all.flatMap((one, index) => (there[index]! ? [one?.aggregator] : [])))
+      const aggregators = new Set(all.flatMap(({ aggregator }, index) => (there[index]! ? [aggregator] : [])))
       if (there.filter(Boolean).length < peers.length - 1 || aggregators.size !== 1) return false
       const aggregator = peers.findIndex(({ id }) => aggregators.has(id))
       at = who === 'aggregator' ? aggregator : there.findIndex((isThere, index) => isThere && index !== aggregator)
@@ -133,21 +127,18 @@ async function disturb(job: string, [who, fault, stage]: readonly [Who, Fault, S
     LIMIT_MS,
   )
   const back = await strike(at, fault)
+  const others = peers.filter((_, index) => index !== at)
   await until(
     'the others go on, or wait for this one alone',
     async () => {
-      // One that starts again is another process, with another way to it.
-      const others = peers.filter((_, index) => index !== at)
-      const all = await Promise.all(others.map((peer) => statusOf(peer, job)))
-      const isFurther = all.every((one) => one !== undefined && one.round > round)
-      return isFurther || all.some((one) => one?.waits?.why.startsWith('their sum was signed') === true)
+      const all = await Promise.all(others.map((peer) => status(peer, job)))
+      const isFurther = all.every((one) => one.round > round)
+      return isFurther || all.some(({ waits }) => waits?.why.startsWith('their sum was signed') === true)
     },
     LIMIT_MS,
   )
-  // The others are in the next round by now, and do not wait for one that has to start again.
-  const returned = back()
-  returned.catch(() => undefined)
-  return { at, round, back: returned }
+  await back()
+  return { at, round }
 }
 
 interface Round {
@@ -205,7 +196,6 @@ describe.runIf(isLong && why === undefined)('who is gone at a stage of a round',
       const job = await begun(name, one, isPrivate)
       const before = peers.map(({ pid }) => pid)
       const struck = [await disturb(job, one, 1), await disturb(job, one, 2)]
-      await Promise.all(struck.map(({ back }) => back))
       const areOver = async (): Promise<boolean> =>
         (await Promise.all(peers.map((peer) => status(peer, job)))).every(({ state }) => state === 'finished')
       await until('all are finished', areOver, LIMIT_MS)

@@ -62,8 +62,7 @@ export function sumAgain(job: JobView, transcript: Transcript): RoundAgain {
 }
 
 /** The same of buckets, or of clusters and their sum. @throws the refusals of the protocol */
-export function sumsAgain(view: JobView, transcript: SumsTranscript): RoundAgain {
-  const job = ofDelegates(view, transcript)
+export function sumsAgain(job: JobView, transcript: SumsTranscript): RoundAgain {
   const before = decodeState(transcript.before)
   const from = stateHash(before)
   const parts = partsAgain(job, before, from, transcript)
@@ -95,14 +94,6 @@ export function sumsAgain(view: JobView, transcript: SumsTranscript): RoundAgain
     members,
     parts: top === undefined ? own : [...own, partOf(top.again, top.kept)],
   }
-}
-
-/** Who was thrown out by then was no delegate any more: who the delegates were is seen in their own sum. */
-function ofDelegates(job: JobView, { upper }: SumsTranscript): JobView {
-  if (upper === undefined) return job
-  const delegates = new Set(upper.roster.map(({ identity }) => hex(identity)))
-  const peers = job.members.flatMap(({ peer, key }) => (delegates.has(hex(key)) ? [peer] : []))
-  return job.ofMembership((peer) => peers.includes(peer))
 }
 
 interface GroupAgain {

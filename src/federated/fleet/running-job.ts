@@ -130,8 +130,7 @@ export class RunningJob {
       if (key === undefined) throw new JobRefusedError(folder.id, `${member.peer} has no Ed25519 key`)
       return { peer: member.peer, key, site: member.site }
     })
-    const { plan } = offer
-    const view = new JobView({ id: folder.id, plan, planHash: planHash(plan), members, admits: needs.admits })
+    const view = new JobView({ id: folder.id, plan: offer.plan, planHash: planHash(offer.plan), members })
     const running = new RunningJob(needs, folder, view, await MemberState.open(folderFiles(folder.path)))
     try {
       if (site.data !== null && view.peers.includes(needs.self.id)) await running.#openSite(site.data)

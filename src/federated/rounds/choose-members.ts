@@ -2,7 +2,6 @@
 import { timeInWords } from '../plan/train-plan.ts'
 import type { Group, JobView } from './job-view.ts'
 import type { MemberState } from './member-state.ts'
-import type { Resumable } from './resumption.ts'
 
 export interface ReadyMember {
   readonly peer: string
@@ -26,10 +25,6 @@ export interface Question<G extends ReadyMember> {
   readonly admits: (peer: string) => boolean
   /** Whether it has said that it takes no part any more. */
   readonly hasLeft?: ((peer: string) => boolean) | undefined
-  /** A sum of the group that was signed, and that those who are here can open. */
-  readonly resumable?: ((group: Group) => Resumable<G> | undefined) | undefined
-  /** Who has signed one, and begins none of its own yet. */
-  readonly kept?: readonly G[] | undefined
 }
 
 export interface Missing {
@@ -44,8 +39,6 @@ export type Choice<G> = { readonly guests: readonly G[] } | Missing
 export interface ChosenSum<G> {
   readonly group: Group
   readonly guests: readonly G[]
-  /** It was begun by another aggregator: these guests have signed it. */
-  readonly resumed?: Resumable<G> | undefined
 }
 
 /** Of the first round, in terms of the others'. */
@@ -63,17 +56,7 @@ export function chooseSums<G extends ReadyMember>(question: Question<G>): readon
   const bound = boundClusters(question, all)
   for (const group of all) {
     if (bound?.includes(group.delegate!) === false) continue
-    const resumed = question.resumable?.(group)
-    if (resumed !== undefined) {
-      chosen.push({ group, guests: resumed.guests, resumed })
-      continue
-    }
-    // What was signed of clusters is one sum: of whom nobody has signed is not in what is opened.
-    const isOpened = group.delegate !== undefined && (question.kept?.length ?? 0) > 0
-    if (isOpened && isUnsigned(question, group)) continue
-    const choice = isOpened
-      ? waitingFor(question, group)
-      : (waitingForSigned(question, group) ?? chooseMembers(question, group))
+    const choice = chooseMembers(question, group)
     if ('guests' in choice) chosen.push({ group, guests: choice.guests })
     else open.push(choice)
   }
@@ -86,30 +69,12 @@ export function chooseSums<G extends ReadyMember>(question: Question<G>): readon
   return { peers, why: `${chosen.length} sums are ready, and ${least} are needed: ${missing[0]?.why ?? ''}` }
 }
 
-/** Others have signed clusters, and of this one nobody has, or nobody came. */
-function isUnsigned<G extends ReadyMember>({ kept = [], waited, times }: Question<G>, { members }: Group): boolean {
-  if (kept.length === 0 || kept.some(({ peer }) => members.some((member) => member.peer === peer))) return false
-  return waited >= times.graceMs
-}
-
-/** The others of a sum that was signed: with them it is opened, and nobody sends another vector. */
-function waitingForSigned<G extends ReadyMember>(question: Question<G>, group: Group): Missing | undefined {
-  const { kept = [] } = question
-  if (!kept.some(({ peer }) => group.members.some((member) => member.peer === peer))) return undefined
-  return waitingFor(question, group)
-}
-
-function waitingFor<G extends ReadyMember>({ admits, isHere }: Question<G>, { members }: Group): Missing {
-  const peers = members.flatMap(({ peer }) => (admits(peer) && !isHere(peer) ? [peer] : []))
-  return { peers, why: 'a sum was signed, and is opened as soon as enough of its members are here' }
-}
-
 /**
  * The clusters, by their delegates, whose sum was signed: it is made of these very clusters again, as that of members is of the
  * same members. Undefined: of any, since fewer delegates than it takes can have signed another set.
  */
 function boundClusters<G extends ReadyMember>(
-  { job, standing, ready, kept = [] }: Question<G>,
+  { job, standing, ready }: Question<G>,
   groups: readonly Group[],
 ): readonly string[] | undefined {
   // With noise of their own, two sums from one model tell no more than was paid for both.
@@ -117,7 +82,7 @@ function boundClusters<G extends ReadyMember>(
   const delegates = groups.flatMap(({ delegate }) => delegate ?? [])
   const isSet = (peer: string, set: readonly string[]): boolean =>
     set.includes(peer) && set.every((one) => delegates.includes(one))
-  const here = [...ready, ...kept].filter(({ peer }) => delegates.includes(peer))
+  const here = ready.filter(({ peer }) => delegates.includes(peer))
   const bound = here.filter(({ peer, hello }) => isSet(peer, hello.clusters ?? []))
   if (here.length - bound.length >= job.leastGroups(standing.current.state)) return undefined
   return bound[0]?.hello.clusters ?? undefined

@@ -1,4 +1,5 @@
 /** The aggregator's part in one secure sum, over pipes to its members. Whoever says nothing, or something wrong, drops out. */
+import type { Clock } from '../../util/index.ts'
 import { WeftError } from '../../errors.ts'
 import { FederatedError } from '../errors.ts'
 import { SecureAggregator } from '../secagg/aggregator.ts'
@@ -6,15 +7,64 @@ import type { AggregatorInit } from '../secagg/aggregator.ts'
 import { compareBytes } from '../secagg/bytes.ts'
 import { SignatureError } from '../secagg/errors.ts'
 import type { Advertisement } from '../secagg/layout.ts'
-import type { MaskedSum, MaskedTrailer, Reveal, SealedShares, Survivor } from '../secagg/messages.ts'
+import type { MaskedTrailer, Reveal, SealedShares } from '../secagg/messages.ts'
 import { pack, packedBytes } from '../secagg/packing.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import { VectorLengthError } from '../errors.ts'
-import type { Collected, CollectorNeeds, Joined, Outgoing, Place, SharedSum } from './collector-types.ts'
-import { giveSum } from './hand-over.ts'
-import type { HeldSum } from './hand-over.ts'
 import type { Pipe } from './pipe.ts'
+import type { KeptRound } from './transcript.ts'
 import { bodyOf, expectOf, factsOf, RefusedByPeer, revealOf, sendRefusal } from './wire.ts'
+
+export interface Joined {
+  readonly peer: string
+  readonly pipe: Pipe
+  readonly entry: Advertisement
+  /** Of the sum of sums, where it is the one of its cluster that has a part in it. */
+  readonly upper?: Advertisement | undefined
+}
+
+export interface Dropped {
+  readonly peer: string
+  readonly stage: string
+  readonly why: string
+  readonly code?: string | undefined
+  /** Whose keys or shares it could not use, as it says. */
+  readonly about?: string | undefined
+}
+
+export interface CollectorNeeds {
+  readonly clock: Clock
+  /** Milliseconds that a member may be silent in a stage. */
+  readonly stageMs: number
+  readonly stage: (name: string) => void
+  /** A test interface: what would be sent to each goes through it. */
+  readonly filter?: Filter | undefined
+  /** Given the messages of the round before its sum is told; without it none are held. */
+  readonly keep?: ((kept: KeptRound) => Promise<void>) | undefined
+  /** Told of each that is out, when it is. */
+  readonly dropped: (facts: Dropped) => void
+}
+
+export interface Outgoing {
+  readonly to: string
+  readonly position: number
+  readonly kind: string
+  readonly body: object
+  readonly payload?: Uint8Array
+}
+/** What is sent instead. */
+export type Filter = (round: number, messages: readonly Outgoing[]) => Promise<readonly Outgoing[]>
+
+export interface Collected {
+  /** PeerIds of those whose vectors are in it. */
+  readonly members: readonly string[]
+  /** The sum, packed. */
+  readonly sum: Uint8Array
+  /** What its delegate vouches for in the sum of sums. */
+  readonly upper?: MaskedTrailer | undefined
+  /** Sends all who are still there what came of the round. */
+  tell(body: object, payload: Uint8Array): Promise<void>
+}
 
 /** Nobody is told the sum yet. @throws ThresholdError, ShareError: there is none; whoever is still there is told to come again */
 export async function collectSum(
@@ -36,22 +86,20 @@ export async function collectSum(
 export class Collector {
   readonly #needs: CollectorNeeds
   readonly #init: AggregatorInit
-  #members: Place[]
+  #members: Joined[]
   readonly #gone = new Set<number>()
   #aggregator: SecureAggregator
   #roster: readonly Advertisement[] = []
   #sealed: ReadonlyMap<number, readonly SealedShares[]> = new Map()
-  #sharers: readonly number[] = []
   #upper: MaskedTrailer | undefined
   /** Where they are kept. */
   readonly #vectors = new Map<number, Uint8Array>()
   readonly #reveals = new Map<number, Reveal>()
 
-  constructor(needs: CollectorNeeds, init: AggregatorInit, all: readonly Place[]) {
+  constructor(needs: CollectorNeeds, init: AggregatorInit, all: readonly Joined[]) {
     this.#needs = needs
     this.#init = init
     this.#members = all.toSorted((left, right) => compareBytes(left.entry.identity, right.entry.identity))
-    for (const [position, { pipe }] of this.#members.entries()) if (pipe === undefined) this.#gone.add(position)
     this.#aggregator = new SecureAggregator({ crypto: nodePrimitives }, init)
   }
 
@@ -73,7 +121,6 @@ export class Collector {
       this.#aggregator.shares(position, bodyOf('shares', message))
     })
     this.#sealed = this.#aggregator.closeShares()
-    this.#sharers = [...this.#sealed.keys()]
     await this.#send([...this.#sealed].map(([position, list]) => this.#out(position, 'ciphertexts', { sealed: list })))
     return [...this.#sealed.keys()].flatMap((at) => (this.#gone.has(at) ? [] : [this.#members[at]!.peer]))
   }
@@ -88,43 +135,16 @@ export class Collector {
 
   /** R3 and R4: one set of survivors, and what its masks are made of. @throws ThresholdError, ShareError */
   async unmask(): Promise<Collected> {
-    const survivors = this.#aggregator.closeVectors()
-    const hasSuccessor = (this.#needs.successors?.length ?? 0) > 0
-    return this.#open(survivors, hasSuccessor ? this.#aggregator.maskedSum(survivors) : undefined)
-  }
-
-  get shared(): SharedSum {
-    return { roster: this.#roster, sharers: [...this.#sharers] }
-  }
-
-  /** In place of R0 and R1, which another aggregator did. @throws what `checkRoster` throws, SurvivorsError */
-  resumeShared({ roster, sharers }: SharedSum): readonly string[] {
-    this.#roster = this.#aggregator.resumeShared(roster, sharers)
-    this.#sharers = sharers
-    return sharers.map((position) => this.#members[position]!.peer)
-  }
-
-  /** The same of a sum that another aggregator began. */
-  resume({ upper, ...sum }: HeldSum, sid: Uint8Array): Promise<Collected> {
-    this.#upper = upper?.trailer
-    return this.#open(this.#aggregator.resume(sum, sid), sum)
-  }
-
-  async #open(survivors: readonly Survivor[], given?: MaskedSum): Promise<Collected> {
     const { stage } = this.#needs
+    const survivors = this.#aggregator.closeVectors()
     stage('signatures')
     const alive = survivors.map(({ position }) => position)
-    const sum = given === undefined ? {} : { sum: new Uint8Array(nodePrimitives.sha256(given.packed)) }
-    const told = alive.map((position) => this.#out(position, 'survivors', { list: survivors, ...sum }))
-    // Before it has the sum its signature is missing, and nobody reveals: from then on another one can always open it.
-    if (given !== undefined) await this.#handOver(alive, given)
-    await this.#send(told)
+    await this.#send(alive.map((position) => this.#out(position, 'survivors', { list: survivors })))
     await this.#gather('signatures', alive, async (position, pipe) => {
       const message = await expectOf(pipe, ['consistency'], this.#needs.stageMs)
       this.#aggregator.consistency({ ...bodyOf('consistency', message), position })
     })
     const ballots = this.#aggregator.closeSignatures()
-    await this.#needs.together?.()
     stage('reveals')
     const signers = ballots.map(({ position }) => position)
     await this.#send(signers.map((position) => this.#out(position, 'ballots', { list: ballots })))
@@ -134,36 +154,17 @@ export class Collector {
       this.#aggregator.reveal(position, reveal)
       this.#reveals.set(position, reveal)
     })
-    const opened = this.#aggregator.finish()
+    const sum = this.#aggregator.finish()
     const members = alive.map((position) => this.#members[position]!.peer)
     const { bits } = this.#init.header
-    const packed = pack(opened.words, bits)
-    const [vectors, reveals, sharers] = [this.#vectors, this.#reveals, this.#sharers]
+    const packed = pack(sum.words, bits)
+    const [vectors, reveals, sharers] = [this.#vectors, this.#reveals, [...this.#sealed.keys()]]
     await this.#needs.keep?.({ roster: this.#roster, sharers, survivors, ballots, reveals, vectors, sum: packed })
     const tell = (body: object, payload: Uint8Array): Promise<void> => {
       stage('result')
       return this.#send(this.#all().map((position) => this.#out(position, 'result', body, payload)))
     }
     return { members, sum: packed, tell, upper: this.#upper }
-  }
-
-  /** To the first that takes it: who does not is gone. */
-  async #handOver(alive: readonly number[], sum: MaskedSum): Promise<void> {
-    const { clock, stageMs, successors = [] } = this.#needs
-    const trailer = this.#upper
-    const shared = trailer === undefined ? undefined : this.#needs.upper?.()
-    const upper = shared === undefined || trailer === undefined ? undefined : { ...shared, trailer }
-    for (const peer of successors) {
-      const position = alive.find((at) => this.#members[at]!.peer === peer && !this.#gone.has(at))
-      const pipe = position === undefined ? undefined : this.#members[position]!.pipe
-      if (position === undefined || pipe === undefined) continue
-      try {
-        await giveSum(clock, pipe, { ...sum, upper }, stageMs)
-        return
-      } catch (error) {
-        this.#drop(position, 'handover', error)
-      }
-    }
   }
 
   /** The roster of those whose advertisements are right; others drop out, each by its own fault. */
@@ -180,7 +181,7 @@ export class Collector {
         const member = party === undefined ? undefined : this.#members[party]
         if (member === undefined) throw error
         this.#needs.dropped({ peer: member.peer, ...factsOf(error), stage: 'advertisements' })
-        if (member.pipe !== undefined) void sendRefusal(member.pipe, error, false)
+        void sendRefusal(member.pipe, error, false)
         this.#members = this.#members.filter((other) => other !== member)
       }
     }
@@ -248,7 +249,7 @@ export class Collector {
       positions.map(async (position) => {
         if (this.#gone.has(position)) return
         try {
-          await read(position, this.#members[position]!.pipe!)
+          await read(position, this.#members[position]!.pipe)
         } catch (error) {
           this.#drop(position, stage, error)
         }
@@ -262,7 +263,6 @@ export class Collector {
     const named = error instanceof RefusedByPeer && error.party !== undefined ? this.#members[error.party] : undefined
     this.#needs.dropped({ ...factsOf(error), peer: this.#members[position]!.peer, stage, about: named?.peer })
     // What it said is wrong: it hears so, where it still listens.
-    const { pipe } = this.#members[position]!
-    if (error instanceof WeftError && pipe !== undefined) void sendRefusal(pipe, error, false)
+    if (error instanceof WeftError) void sendRefusal(this.#members[position]!.pipe, error, false)
   }
 }

@@ -1,6 +1,6 @@
 /** What a coordinator needs, whom it has, and whom it waits for. */
 import type { Clock } from '../../util/index.ts'
-import type { Filter, Joined } from './collector-types.ts'
+import type { Filter, Joined } from './collector.ts'
 import type { JobView } from './job-view.ts'
 import type { Contribution } from './layout.ts'
 import type { MemberState } from './member-state.ts'
@@ -44,8 +44,6 @@ export interface CoordinatorNeeds {
 export interface Guest {
   readonly peer: string
   readonly pipe: Pipe
-  /** When it came. */
-  readonly since: number
   hello: Body<'hello'>
   /** Has been told to begin, and has not answered; has answered. */
   stage: 'waits' | 'begun' | 'ready'

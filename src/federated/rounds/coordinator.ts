@@ -15,7 +15,6 @@ import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
 import { decodeState, encodeState, stepsOf } from './state.ts'
 import { readAnswer } from './read-answer.ts'
-import { Resumption } from './resumption.ts'
 import { mayFollow, MOST_AHEAD, takeUp } from './take-up.ts'
 import { VoteBook } from './vote-book.ts'
 import { validVotes, voteOf } from './votes.ts'
@@ -27,7 +26,6 @@ export class Coordinator {
   readonly #guests = new Map<string, Guest>()
   readonly #votes = new VoteBook()
   readonly #complaints = new Complaints()
-  readonly #resumption: Resumption
   #since = 0
   #session: number | undefined
   #running = false
@@ -37,8 +35,6 @@ export class Coordinator {
 
   constructor(needs: CoordinatorNeeds) {
     this.#needs = needs
-    const isThere = (peer: string): boolean => needs.admits(peer) && needs.isPresent(peer)
-    this.#resumption = new Resumption({ clock: needs.clock, isThere, graceMs: needs.times.graceMs })
     this.#tick()
   }
 
@@ -71,7 +67,7 @@ export class Coordinator {
     this.#votes.add(hello.state, hello.done, vote)
     if (this.#running) return sendRefusal(pipe, new RoundAbortedError(hello.next, 'hello', 'a sum is being made'), true)
     this.#guests.get(pipe.remote)?.pipe.close()
-    const guest: Guest = { peer: pipe.remote, pipe, since: this.#needs.clock.now(), hello, stage: 'waits' }
+    const guest: Guest = { peer: pipe.remote, pipe, hello, stage: 'waits' }
     this.#guests.set(pipe.remote, guest)
     pipe.onEnd(() => {
       if (this.#guests.get(guest.peer) !== guest || this.#running) return
@@ -232,7 +228,7 @@ export class Coordinator {
   }
 
   #beginOrSum(): void {
-    const { standing, job, clock, isPresent } = this.#needs
+    const { standing, clock, isPresent } = this.#needs
     const here = [...this.#guests.values()].filter(({ hello }) => equal(hello.state, standing.current.hash))
     const next = Math.max(standing.next, ...here.map(({ hello }) => hello.next))
     if (this.#session === undefined || next > this.#session) {
@@ -241,27 +237,14 @@ export class Coordinator {
         this.#again(guest, next, 'the round has another number now')
       this.#session = next
     }
-    const groups = job.isSecure ? job.groups(standing.current.state) : []
-    const least = job.isSecure ? job.leastGroups(standing.current.state) : 1
-    const kept = this.#resumption.kept(groups, here, least)
-    for (const guest of here) {
-      if (guest.stage === 'waits' && !kept.includes(guest)) void this.#begin(guest, this.#session)
-      else if (guest.stage !== 'waits' && kept.includes(guest))
-        this.#again(guest, this.#session, 'a sum that was signed is opened first')
-    }
-    const ready = here.filter((guest) => guest.stage === 'ready' && !kept.includes(guest))
+    for (const guest of here) if (guest.stage === 'waits') void this.#begin(guest, this.#session)
+    const ready = here.filter(({ stage }) => stage === 'ready')
     const choice = chooseSums({
       ...this.#needs,
       waited: clock.now() - this.#since,
       ready,
       isHere: (peer) => here.some((guest) => guest.peer === peer),
       isPresent: (peer) => isPresent(peer) && !this.#complaints.isDoubtful(standing.current.hash, peer),
-      resumable: (group) =>
-        this.#resumption.of(
-          group,
-          kept.filter(({ stage }) => stage === 'waits'),
-        ),
-      kept,
     })
     if ('why' in choice) this.#waiting = { since: this.#since, ...choice }
     else void this.#sum(choice)
@@ -297,7 +280,7 @@ export class Coordinator {
     }
     try {
       log('round.began', { session, aggregator: self.id, members: guests.map(({ peer }) => peer) })
-      const told = await makeSums(this.#needs, this.#complaints, session, sums, (sum) => this.#resumption.failed(sum))
+      const told = await makeSums(this.#needs, this.#complaints, session, sums)
       await certify(job, session, told, this.#needs.times.stageMs)
       log('round.ended', { session, ms: Math.round(clock.now() - began) })
     } catch (error) {

@@ -5,8 +5,7 @@
 import type { RandomSource } from '../../util/index.ts'
 import { SecureClient } from '../secagg/client.ts'
 import type { Advertisement } from '../secagg/layout.ts'
-import { ReplayError } from '../secagg/errors.ts'
-import type { Consistency, MaskedTrailer, Reveal } from '../secagg/messages.ts'
+import type { MaskedTrailer } from '../secagg/messages.ts'
 import { unpack } from '../secagg/packing.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { SignedRounds } from '../secagg/signed-rounds.ts'
@@ -15,7 +14,6 @@ import type { Pipe } from './pipe.ts'
 import { freshSecrets } from './secure-member.ts'
 import type { SecureMemberInit } from './secure-member.ts'
 import { bodyOf, expectOf, revealBody } from './wire.ts'
-import type { Body } from './wire.ts'
 
 export interface DelegateNeeds {
   readonly random: RandomSource
@@ -26,12 +24,6 @@ export interface DelegateNeeds {
   readonly remember: () => Promise<void>
 }
 
-interface SignedClusters {
-  readonly consistency: Consistency
-  readonly set: string
-  reveal?: Reveal
-}
-
 export class Delegate {
   readonly #client: SecureClient
   readonly #remember: DelegateNeeds['remember']
@@ -40,8 +32,6 @@ export class Delegate {
   #survivors: readonly string[] = []
   #masks: Uint32Array = new Uint32Array()
   #trailer: MaskedTrailer | undefined
-  /** What it has signed of the sum of clusters, and revealed for it. */
-  #signed: SignedClusters | undefined
 
   constructor(needs: DelegateNeeds, init: Omit<SecureMemberInit, 'update'>) {
     const { random } = needs
@@ -100,40 +90,19 @@ export class Delegate {
     }
   }
 
-  /**
-   * Once the sums of clusters are there: which they are, and what takes their masks off all of them together. To whoever opens that
-   * very sum, a second time too.
-   */
+  /** Once the sums of clusters are there: which they are, and what takes their masks off all of them together. */
   async release(pipe: Pipe, wait: number): Promise<void> {
     const { list } = bodyOf('survivors', await expectOf(pipe, ['survivors'], wait))
-    const signed = await this.#sign(list)
-    await pipe.send('consistency', signed.consistency)
-    const ballots = bodyOf('ballots', await expectOf(pipe, ['ballots'], wait)).list
-    signed.reveal ??= this.#client.consistency(ballots)
-    await pipe.send('reveal', revealBody(signed.reveal))
-  }
-
-  async #sign(list: Body<'survivors'>['list']): Promise<SignedClusters> {
-    const set = setOf(list)
-    if (this.#signed !== undefined) {
-      if (this.#signed.set === set) return this.#signed
-      throw new ReplayError('this delegate signed other clusters before')
-    }
     this.#survivors = list.map(({ position }) => this.#identities[position] ?? '').sort()
-    const consistency = this.#client.survivors(list)
+    const signed = this.#client.survivors(list)
     await this.#remember()
-    this.#signed = { consistency, set }
-    return this.#signed
+    await pipe.send('consistency', signed)
+    const ballots = bodyOf('ballots', await expectOf(pipe, ['ballots'], wait)).list
+    await pipe.send('reveal', revealBody(this.#client.consistency(ballots)))
   }
 
   abort(): void {
     this.#masks.fill(0)
-    this.#signed = undefined
     this.#client.abort()
   }
-}
-
-function setOf(list: Body<'survivors'>['list']): string {
-  const rising = list.toSorted((left, right) => left.position - right.position)
-  return rising.map(({ position, digest }) => `${position} ${Buffer.from(digest).toString('hex')}`).join('\n')
 }

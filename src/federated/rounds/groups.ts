@@ -77,24 +77,20 @@ export function gossipGroups<M extends { readonly peer: string }>(
 
 /**
  * Clusters of a plan, and the delegate of each: of one step it is one member and no other, so that no sum of clusters is
- * made twice over different ones. Whoever was thrown out is none: the next takes its place, as the delegates of the other clusters open
- * no second set of them.
+ * made twice over different ones.
  * @param done sums that the job has made
- * @param admits of the membership now
  */
 export function clusterGroups<M extends { readonly peer: string; readonly site: string }>(
   job: string,
   members: readonly M[],
   done: number,
   clusters: readonly { readonly name: string; readonly sites: readonly string[] }[],
-  admits: (peer: string) => boolean = () => true,
 ): readonly SumGroup<M>[] {
   return clusters.map(({ name, sites }, index) => {
     const own = members.filter(({ site }) => sites.includes(site))
-    const order = own
+    const [delegate] = own
       .map(({ peer }) => ({ peer, key: delegateKey(job, done, peer) }))
       .sort((left, right) => compareBytes(left.key, right.key))
-    const delegate = order.find(({ peer }) => admits(peer)) ?? order[0]
     return {
       index,
       name: `cluster ${name}`,

@@ -34,36 +34,19 @@ export type Group = SumGroup<JobMember>
 /** The mathematics of a plan. */
 export type MathOf<P extends JobPlan> = P extends FedPlan ? RoundMath : AnalysisMath
 
-export interface JobViewInit<P> {
-  readonly id: string
-  readonly plan: P
-  readonly planHash: Uint8Array
-  readonly members: readonly JobMember[]
-  /** Of the membership now. @default all of them */
-  readonly admits?: ((peer: string) => boolean) | undefined
-}
-
 export class JobView<P extends JobPlan = JobPlan> {
   readonly id: string
   readonly plan: P
   readonly planHash: Uint8Array
   readonly members: readonly JobMember[]
   readonly math: MathOf<P>
-  readonly #admits: (peer: string) => boolean
 
-  constructor(init: JobViewInit<P>) {
+  constructor(init: { readonly id: string; plan: P; planHash: Uint8Array; members: readonly JobMember[] }) {
     this.id = init.id
     this.plan = init.plan
     this.planHash = init.planHash
     this.members = init.members
-    this.#admits = init.admits ?? (() => true)
     this.math = mathOf(init.plan, init.members, init.id) as MathOf<P>
-  }
-
-  /** The same of another membership: of the one that a transcript is of, say. */
-  ofMembership(admits: (peer: string) => boolean): JobView<P> {
-    const { id, plan, planHash, members } = this
-    return new JobView({ id, plan, planHash, members, admits })
   }
 
   get peers(): readonly string[] {
@@ -100,7 +83,7 @@ export class JobView<P extends JobPlan = JobPlan> {
   /** Secure sums that a round from this state is made of, each of members of its own. */
   groups(state: FedState, members: readonly JobMember[] = this.members): readonly Group[] {
     const { math, least, clusters } = this
-    if (clusters !== undefined) return clusterGroups(this.id, members, stepsOf(state), clusters, this.#admits)
+    if (clusters !== undefined) return clusterGroups(this.id, members, stepsOf(state), clusters)
     const size = this.#isBucketed(state) ? math.bucket : undefined
     if (size !== undefined) return bucketGroups(this.id, members, stepsOf(state), size)
     const sharing = sharingOf(this.members.length, neighboursOf(this.plan))
@@ -113,7 +96,7 @@ export class JobView<P extends JobPlan = JobPlan> {
    */
   aggregators(done: number): readonly string[] {
     const { clusters, members } = this
-    const groups = clusters === undefined ? [] : clusterGroups(this.id, members, done, clusters, this.#admits)
+    const groups = clusters === undefined ? [] : clusterGroups(this.id, members, done, clusters)
     const order = candidates(this.id, done, this.peers)
     return order.filter((peer) => groups.every(({ delegate }) => delegate !== peer))
   }

@@ -1,24 +1,22 @@
 /** Whether a round's messages are kept, where the plan wants it: a transcript has a size that its disk can bear. */
 import { packedBytes } from '../secagg/packing.ts'
 import type { RoundHeader } from '../secagg/layout.ts'
-import type { ChosenSum } from './choose-members.ts'
-import type { CoordinatorNeeds, Guest } from './coordinator-types.ts'
+import type { CoordinatorNeeds } from './coordinator-types.ts'
 import type { KeptRound } from './transcript.ts'
 
 /** Of the masked vectors of one round, which are in memory until it ends. */
 const MOST_KEPT_BYTES = 1 << 30
 
-type ToKeep = Pick<ChosenSum<Guest>, 'guests' | 'resumed'>
 type Size = Pick<RoundHeader, 'round' | 'd' | 'bits'>
 
 /** Undefined: nothing is kept. What cannot be written is logged, and the round goes on. */
 export function keeperOf(
   needs: CoordinatorNeeds,
   size: Size,
-  sums: readonly ToKeep[],
+  members: number,
 ): ((kept: KeptRound) => Promise<void>) | undefined {
   const { keep, standing } = needs
-  if (keep === undefined || !isWhole(needs, size, sums) || !hasRoom(needs, size, sums)) return undefined
+  if (keep === undefined || !hasRoom(needs, size, members)) return undefined
   const { state } = standing.current
   return (kept) => keep(size.round, state, kept).catch((error: unknown) => unsaved(needs, size, error))
 }
@@ -31,10 +29,10 @@ export interface SumsKeeper {
   save(made: readonly number[], told: Uint8Array): Promise<void>
 }
 
-/** The same of a round of several sums. */
-export function sumsKeeperOf(needs: CoordinatorNeeds, size: Size, sums: readonly ToKeep[]): SumsKeeper | undefined {
+/** The same of a round of several sums. @param members of all of them */
+export function sumsKeeperOf(needs: CoordinatorNeeds, size: Size, members: number): SumsKeeper | undefined {
   const { keepSums, standing } = needs
-  if (keepSums === undefined || !isWhole(needs, size, sums) || !hasRoom(needs, size, sums)) return undefined
+  if (keepSums === undefined || !hasRoom(needs, size, members)) return undefined
   const { state } = standing.current
   const seen = new Map<number, KeptRound>()
   let upper: KeptRound | undefined
@@ -52,15 +50,7 @@ export function sumsKeeperOf(needs: CoordinatorNeeds, size: Size, sums: readonly
   }
 }
 
-/** Of a sum that another aggregator began this one has not seen the vectors. */
-function isWhole({ log }: CoordinatorNeeds, { round: session }: Size, sums: readonly ToKeep[]): boolean {
-  if (sums.every(({ resumed }) => resumed === undefined)) return true
-  log('transcript.left_out', { session, why: 'another aggregator began it' })
-  return false
-}
-
-function hasRoom({ log }: CoordinatorNeeds, { round: session, d, bits }: Size, sums: readonly ToKeep[]): boolean {
-  const members = sums.reduce((all, { guests }) => all + guests.length, 0)
+function hasRoom({ log }: CoordinatorNeeds, { round: session, d, bits }: Size, members: number): boolean {
   const bytes = members * packedBytes(d, bits)
   if (bytes <= MOST_KEPT_BYTES) return true
   log('transcript.left_out', { session, bytes, most: MOST_KEPT_BYTES })

@@ -2,20 +2,23 @@
 import { JobRefusedError, SumLostError } from '../plan/errors.ts'
 import { timeInWords } from '../plan/train-plan.ts'
 import type { Waiting } from './coordinator-types.ts'
-import { finishRound } from './finish-round.ts'
-import type { Finished } from './finish-round.ts'
 import { Lookout } from './lookout.ts'
+import { madeOf, stateAfter } from './made-state.ts'
 import type { MemberNeeds } from './member-types.ts'
 import { helloOf } from './hello.ts'
 import { OwnUpdate } from './own-update.ts'
 import { onlyWhile } from './pipe.ts'
 import type { Pipe } from './pipe.ts'
-import { SecureRound } from './secure-round.ts'
-import { decodeState, encodeState, stateHash } from './state.ts'
+import { secureRound } from './secure-round.ts'
+import { decodeState, encodeState, NOTHING_BEGUN, stateHash, stepsOf } from './state.ts'
+import type { Begun, FedState } from './state.ts'
 import { tellPlain } from './plain-member.ts'
+import type { Outcome } from './plain-member.ts'
+import { resultBytes, validSigners } from './signed-result.ts'
+import type { RoundResult } from './signed-result.ts'
 import { MOST_AHEAD, takeUp } from './take-up.ts'
 import { ToldWait } from './told-wait.ts'
-import { validVotes } from './votes.ts'
+import { validVotes, voteBytes } from './votes.ts'
 import { bodyOf, expectOf, factsOf, isLoss, isOfOthers, RefusedByPeer, sendRefusal } from './wire.ts'
 
 /** Until here nothing has begun that others wait for. */
@@ -30,7 +33,6 @@ export class MemberLoop {
   readonly #own: OwnUpdate
   #aggregator: string | undefined
   #isLeaving = false
-  #signed: SecureRound | undefined
   /** Since when this member waits for the result of a sum from which state. */
   #bound: { readonly key: string; readonly since: number } | undefined
   #stage = 'idle'
@@ -63,15 +65,6 @@ export class MemberLoop {
 
   /** Resolves when the job is over. @throws what this site refuses: then it takes no part any more */
   async run(): Promise<void> {
-    try {
-      await this.#run()
-    } finally {
-      this.#signed?.end()
-      this.#signed = undefined
-    }
-  }
-
-  async #run(): Promise<void> {
     const { job, standing, clock, times, permit, noted, admits, self } = this.#needs
     const { signal } = this.#abort
     while (!job.isOver(standing.current.state) || !standing.isCertified) {
@@ -185,28 +178,20 @@ export class MemberLoop {
   async #converse(pipe: Pipe, signal: AbortSignal): Promise<void> {
     const { job, standing, times } = this.#needs
     const { state, hash, votes } = standing.current
-    const signed = this.#signedRound?.signed
     await pipe.send('hello', {
       ...helloOf(this.#needs),
       bound: standing.bound === null ? null : [...standing.bound],
       clusters: standing.boundClusters === null ? null : [...standing.boundClusters],
       certified: standing.isCertified,
-      signed: signed?.sid ?? null,
-      holds: signed?.holds === true,
       float32: true,
     })
     this.#stage = 'waits'
     for (;;) {
-      const message = await expectOf(pipe, ['begin', 'resume', 'push', 'pull', 'back'], times.silenceMs)
-      if (message.kind === 'resume') {
-        const { session, sid, give } = bodyOf('resume', message)
-        this.#checkNumber(session)
-        return this.#resume(pipe, session, sid, give)
-      }
+      const message = await expectOf(pipe, ['begin', 'push', 'pull', 'back'], times.silenceMs)
       if (message.kind === 'begin') {
         const { session, state: theirs, float32 = false } = bodyOf('begin', message)
         if (Buffer.compare(theirs, hash) !== 0) throw new JobRefusedError(job.id, 'a round begins from another model')
-        this.#checkNumber(session)
+        if (session > standing.next + MOST_AHEAD) throw new JobRefusedError(job.id, 'a round has a number of its own')
         await standing.raise(session)
         return this.#round(pipe, session, signal, float32)
       }
@@ -223,14 +208,9 @@ export class MemberLoop {
     }
   }
 
-  #checkNumber(session: number): void {
-    const { job, standing } = this.#needs
-    if (session > standing.next + MOST_AHEAD) throw new JobRefusedError(job.id, 'a round has a number of its own')
-  }
-
   /** @param readsSingle whether the aggregator reads float32 in the clear */
   async #round(pipe: Pipe, session: number, signal: AbortSignal, readsSingle: boolean): Promise<void> {
-    const { job, standing } = this.#needs
+    const { job, standing, log, times, applied, self, site } = this.#needs
     const { state, hash } = standing.current
     this.#stage = 'training'
     const prepared = await this.#own.for(state, hash, signal)
@@ -243,51 +223,65 @@ export class MemberLoop {
     // What left once with this noise never leaves again with it.
     const charged = (): void => this.#own.clear()
     const leaves = (): Promise<void> => this.#own.leaves()
-    if (!job.isSecure) {
-      const outcome = await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution, readsSingle)
-      return this.#finish(pipe, { session, from: hash, prepared, outcome })
-    }
-    const round = new SecureRound({ ...this.#needs, stage, charged, leaves }, session, prepared)
-    try {
-      const outcome = await round.run(pipe)
-      await this.#finish(pipe, { session, from: hash, prepared, outcome })
-    } finally {
-      this.#keepSigned(round)
-    }
-  }
-
-  /** Somebody opens a sum that this member has signed, in place of an aggregator that is gone or was not heard. */
-  async #resume(pipe: Pipe, session: number, sid: Uint8Array, give: boolean): Promise<void> {
-    const { job, standing, log } = this.#needs
-    const round = this.#signedRound
-    if (round?.signed === undefined || Buffer.compare(round.signed.sid, sid) !== 0)
-      throw new JobRefusedError(job.id, 'a sum is to be opened that this member has not signed')
-    this.#stage = 'resumes'
-    await standing.raise(session)
-    log('sum.resumed', { session, aggregator: pipe.remote })
-    const { from, prepared } = round
-    const outcome = await round.resume(pipe, give)
-    await this.#finish(pipe, { session, from, prepared, outcome })
-  }
-
-  async #finish(pipe: Pipe, finished: Omit<Finished, 'stands'>): Promise<void> {
+    const outcome = job.isSecure
+      ? await secureRound({ ...this.#needs, stage, charged, leaves }, pipe, session, prepared)
+      : await tellPlain({ ...this.#needs, stage }, pipe, prepared.contribution, readsSingle)
     this.#stage = 'applying'
-    await finishRound(this.#needs, pipe, { ...finished, stands: () => this.#own.clear() })
+    const { survivors, sums, told } = outcome
+    const keep = async (made: Uint8Array | null): Promise<void> => {
+      if (told !== undefined) await this.#needs.told?.({ session, aggregator: pipe.remote, ...told, state: made })
+    }
+    await keep(null)
+    const made = (begun: Begun): FedState => madeOf(session, () => stateAfter(job, state, outcome, begun))
+    const first = made(NOTHING_BEGUN)
+    const next = state.pooled === null ? made(await site.begin(first)) : first
+    // Somebody has brought this member to another state meanwhile.
+    if (Buffer.compare(standing.current.hash, hash) !== 0) return
+    const isIn = outcome.members === undefined || outcome.members.includes(self.id)
+    await standing.apply(next, isIn ? prepared.memory : standing.memory, session + 1)
+    this.#own.clear()
+    const own = standing.current.hash
+    await keep(own)
+    const result = this.#resultOf(next, own, session, outcome)
+    const signature = self.sign(resultBytes(result))
+    await this.#needs.signed?.({ result, signatures: [{ peer: self.id, signature }] })
+    try {
+      await pipe.send('applied', { state: own, signature: self.sign(voteBytes(job.id, own)), result: signature })
+    } finally {
+      // Whoever aggregates may be gone by now: what came of the round stands all the same.
+      await applied(state, {
+        ...job.math.facts(state, sums),
+        bytes: outcome.bytes ?? job.vectorBytes(state),
+        ...(prepared.age === undefined ? {} : { own_age: isIn ? prepared.age : null }),
+        members: survivors,
+        session,
+      })
+    }
+    const certificate = bodyOf('certificate', await expectOf(pipe, ['certificate'], times.silenceMs))
+    const { state: theirs, votes, results = [] } = certificate
+    await this.#needs.signed?.({ result, signatures: validSigners(result, results, job.peers) })
+    const valid = validVotes(job.id, theirs, votes, job.peers)
+    if (Buffer.compare(theirs, own) === 0 && valid.length >= job.math.t) await standing.certify(own, valid)
+    else log('certificate.odd', { session, votes: valid.length })
   }
 
-  /** Of two that were signed from one state the later one is of more use: who is in it was there last. */
-  #keepSigned(round: SecureRound): void {
-    if (round.signed === undefined) return
-    this.#signed?.end()
-    this.#signed = round
-  }
-
-  /** The round whose sum this member has signed from its state, and can still help to open. */
-  get #signedRound(): SecureRound | undefined {
-    const { current } = this.#needs.standing
-    if (this.#signed === undefined || Buffer.compare(this.#signed.from, current.hash) === 0) return this.#signed
-    this.#signed.end()
-    this.#signed = undefined
-    return undefined
+  #resultOf(
+    state: FedState,
+    hash: Uint8Array,
+    session: number,
+    { members = [], transcript }: Pick<Outcome, 'members' | 'transcript'>,
+  ): RoundResult {
+    const { id, planHash } = this.#needs.job
+    const [plan, model, told] = [planHash, hash, transcript].map((bytes) => Buffer.from(bytes).toString('hex'))
+    return {
+      schema: 'weft.fed-signed-result/1',
+      job: id,
+      plan: plan!,
+      step: stepsOf(state),
+      session,
+      model: model!,
+      transcript: told!,
+      members: [...members].sort(),
+    }
   }
 }

@@ -3,15 +3,14 @@ import type { RandomSource } from '../../util/index.ts'
 import { FederatedError } from '../errors.ts'
 import { SecureClient } from '../secagg/client.ts'
 import type { ClientInit, RoundSecrets } from '../secagg/client.ts'
+import { survivorsBytes } from '../secagg/layout.ts'
 import type { MaskedTrailer } from '../secagg/messages.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
 import type { SignedRounds } from '../secagg/signed-rounds.ts'
 import type { Pipe } from './pipe.ts'
 import type { Delegate } from './delegate.ts'
-import { PIECE_BYTES, readSurvivors } from './hand-over.ts'
-import { SignedSum } from './signed-sum.ts'
-import type { ToldSum } from './signed-sum.ts'
-import { bodyOf, expectOf } from './wire.ts'
+import { bodyOf, expectOf, revealBody } from './wire.ts'
+import type { Body } from './wire.ts'
 
 export interface SecureMemberNeeds {
   readonly random: RandomSource
@@ -24,8 +23,6 @@ export interface SecureMemberNeeds {
   readonly mayRelease: (members: readonly string[]) => void
   /** Durable when it resolves; only then the signature over that set leaves. */
   readonly remember: () => Promise<void>
-  /** Durable when it resolves; only then a share leaves. Until then the set binds nobody: its sum cannot be opened. */
-  readonly reveals?: (() => Promise<void>) | undefined
   /** Durable when it resolves; only then the vector leaves. */
   readonly leaves?: (() => Promise<void>) | undefined
   /** Durable when it returns; only then anything that depends on data leaves. */
@@ -38,20 +35,32 @@ export interface SecureMemberNeeds {
 
 export type SecureMemberInit = Omit<ClientInit, 'secrets'>
 
+/** The masked vector leaves in pieces of a megabyte at most, however large it is. */
+const PIECE_BYTES = 1 << 20
+
+/** What came of it, as the aggregator says. */
+export interface ToldSum {
+  readonly result: Body<'result'>
+  /** Packed. */
+  readonly payload: Uint8Array
+  readonly sid: Uint8Array
+  /** SHA-256 of the set of survivors that it signed, with the digests of their vectors. */
+  readonly signed: Uint8Array
+}
+
 /**
- * Until the survivors are signed: nothing that depends on the signature has left then.
- * @param upper where this member is its cluster's delegate
+ * What the aggregator told. @param upper where this member is its cluster's delegate
  * @param wait milliseconds that the aggregator may be silent
  * @throws the refusals of the protocol, RefusedByPeer, and why the pipe ended
  */
-export async function signWithOthers(
+export async function sumWithOthers(
   needs: SecureMemberNeeds,
   pipe: Pipe,
   init: SecureMemberInit,
   wait: number,
   upper?: Delegate,
-): Promise<SignedSum> {
-  const { random, stage, before } = needs
+): Promise<ToldSum> {
+  const { random, stage } = needs
   let survivors: readonly string[] = []
   /** The roster as this member sorts it: by identity. */
   let sorted: readonly string[] = []
@@ -71,7 +80,7 @@ export async function signWithOthers(
     },
   )
   try {
-    await before?.('advertise')
+    await needs.before?.('advertise')
     await pipe.send('advertise', {
       entry: client.advertisement,
       ...(upper === undefined ? {} : { upper: upper.entry }),
@@ -83,69 +92,43 @@ export async function signWithOthers(
     sorted = identities.toSorted()
     needs.mayJoin(identities)
     const shares = client.roster(roster)
-    await before?.('shares')
+    await needs.before?.('shares')
     await pipe.send('shares', shares)
     stage('shared')
     const { sealed } = bodyOf('ciphertexts', await expectOf(pipe, ['ciphertexts'], wait))
     const vector = client.ciphertexts(sealed)
-    await before?.('masked')
+    await needs.before?.('masked')
     needs.mayJoin(identities)
     await needs.leaves?.()
     needs.charge()
     const trailer = await sendVector(pipe, vector)
     await pipe.send('masked', upper === undefined ? trailer : { ...trailer, upper: upper.trailer })
     stage('masked')
-    const { list, masked, sum } = await readSurvivors(pipe, init.header, wait)
+    const { list } = bodyOf('survivors', await expectOf(pipe, ['survivors'], wait))
     survivors = list.map(({ position }) => sorted[position] ?? '').sort()
     const consistency = client.survivors(list)
     await needs.remember()
-    return new SignedSum(
-      { before, stage, reveals: needs.reveals },
-      { client, header: init.header, sid: shares.sid, roster, list, sum, consistency, masked, upper, wait },
-    )
+    await needs.before?.('consistency')
+    await pipe.send('consistency', consistency)
+    stage('signed')
+    const ballots = bodyOf('ballots', await expectOf(pipe, ['ballots'], wait)).list
+    const reveal = client.consistency(ballots)
+    await needs.before?.('reveal')
+    await pipe.send('reveal', revealBody(reveal))
+    stage('revealed')
+    await upper?.release(pipe, wait)
+    const message = await expectOf(pipe, ['result'], wait)
+    const digests = new Map(list.map(({ position, digest }) => [position, digest]))
+    const signed = nodePrimitives.sha256(survivorsBytes(shares.sid, digests))
+    return { result: bodyOf('result', message), payload: message.payload, sid: shares.sid, signed }
   } catch (error) {
-    tellMember(error, sorted, needs)
+    const identity = error instanceof FederatedError && error.party !== undefined ? sorted[error.party] : undefined
+    if (identity !== undefined) (error as FederatedError).tell({ member: needs.peersOf([identity])[0] })
+    throw error
+  } finally {
     client.abort()
     upper?.abort()
-    throw error
   }
-}
-
-/**
- * What the aggregator told.
- * @throws as `signWithOthers`
- */
-export async function sumWithOthers(
-  needs: SecureMemberNeeds,
-  pipe: Pipe,
-  init: SecureMemberInit,
-  wait: number,
-): Promise<ToldSum> {
-  const signed = await signWithOthers(needs, pipe, init, wait)
-  try {
-    return await openSigned(needs, signed, () => signed.open(pipe))
-  } finally {
-    signed.abort()
-  }
-}
-
-/** An error that speaks of a place in the roster names its member. */
-export async function openSigned(
-  needs: Pick<SecureMemberNeeds, 'peersOf'>,
-  { identities }: Pick<SignedSum, 'identities'>,
-  open: () => Promise<ToldSum>,
-): Promise<ToldSum> {
-  try {
-    return await open()
-  } catch (error) {
-    tellMember(error, identities, needs)
-    throw error
-  }
-}
-
-function tellMember(error: unknown, sorted: readonly string[], { peersOf }: Pick<SecureMemberNeeds, 'peersOf'>): void {
-  const identity = error instanceof FederatedError && error.party !== undefined ? sorted[error.party] : undefined
-  if (identity !== undefined) (error as FederatedError).tell({ member: peersOf([identity])[0] })
 }
 
 export function freshSecrets(random: RandomSource): RoundSecrets {

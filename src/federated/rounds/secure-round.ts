@@ -5,21 +5,17 @@ import type { PrivacyLedger } from '../privacy/ledger.ts'
 import { ascii } from '../secagg/bytes.ts'
 import { checkSum } from '../secagg/encoding.ts'
 import { ReplayError, ThresholdError } from '../secagg/errors.ts'
-import type { RoundHeader } from '../secagg/layout.ts'
 import { nodePrimitives } from '../secagg/primitives.ts'
-import type { UpdateSource } from '../secagg/update.ts'
 import type { Prepared, RoundSite } from '../site/site.ts'
 import { Delegate } from './delegate.ts'
-import type { Group, JobView } from './job-view.ts'
+import type { JobView } from './job-view.ts'
 import { encodeContribution } from './layout.ts'
 import type { MemberState } from './member-state.ts'
 import type { Pipe } from './pipe.ts'
 import type { Outcome } from './plain-member.ts'
 import { readSums } from './read-sums.ts'
 import { toldHash } from './signed-result.ts'
-import { openSigned, signWithOthers } from './secure-member.ts'
-import type { SecureMemberNeeds } from './secure-member.ts'
-import type { SignedSum, ToldSum } from './signed-sum.ts'
+import { sumWithOthers } from './secure-member.ts'
 import { toldRecords } from './told-records.ts'
 
 export interface SecureRoundNeeds {
@@ -42,151 +38,77 @@ export interface SecureRoundNeeds {
   readonly leaves: () => Promise<void>
 }
 
-/** One round of a member, up to a set that it has signed; from there on with any aggregator. */
-export class SecureRound {
-  readonly #needs: SecureRoundNeeds
-  readonly #group: Group
-  /** All that the round began with: who is a delegate may change with the membership. */
-  readonly #groups: readonly Group[]
-  readonly #header: RoundHeader
-  readonly #peersOf: (identities: readonly string[]) => readonly string[]
-  readonly prepared: Prepared
-  /** Hash of the state that it began from. */
-  readonly from: Uint8Array
-  #released: readonly string[] = []
-  #signed: SignedSum | undefined
-
-  constructor(needs: SecureRoundNeeds, session: number, prepared: Prepared) {
-    const { job, standing, self } = needs
-    const { state, hash } = standing.current
-    const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
-    this.#needs = needs
-    this.#groups = job.groups(state)
-    this.#group = job.groupOf(self.id, state)
-    this.#header = job.header(session, state, hash, this.#group)
-    this.#peersOf = (identities) => identities.map((one) => keys.get(one) ?? one)
-    this.prepared = prepared
-    this.from = hash
-  }
-
-  /** The sum that it has signed, while somebody can still open it with this member's help. */
-  get signed(): SignedSum | undefined {
-    return this.#signed?.isOpen === true ? this.#signed : undefined
-  }
-
-  /** @throws the refusals of the protocol, RefusedByPeer, and why the pipe ended */
-  async run(pipe: Pipe): Promise<Outcome> {
-    const { job, standing, self, times } = this.#needs
-    checkAggregator(this.#needs, pipe.remote)
-    const group = this.#group
-    const upper = group.delegate === self.id ? delegateOf(this.#needs, this.#header.round, this.#peersOf) : undefined
-    const init = {
-      header: this.#header,
+export async function secureRound(
+  needs: SecureRoundNeeds,
+  pipe: Pipe,
+  session: number,
+  prepared: Prepared,
+): Promise<Outcome> {
+  const { job, standing, random, self, ledger, dataset, times } = needs
+  const { state, hash } = standing.current
+  const layout = job.layout(state)
+  const group = job.groupOf(self.id, state)
+  checkAggregator(needs, pipe.remote)
+  const header = job.header(session, state, hash, group)
+  let released: readonly string[] = []
+  const keys = new Map(job.members.map(({ key, peer }) => [Buffer.from(key).toString('hex'), peer]))
+  const peersOf = (identities: readonly string[]): string[] => identities.map((one) => keys.get(one) ?? one)
+  const { result, payload, sid, signed } = await sumWithOthers(
+    {
+      random,
+      peersOf,
+      mayJoin: (identities) => checkAdmitted(needs, peersOf(identities)),
+      signedRounds: ledger,
+      before: needs.before,
+      stage: needs.stage,
+      mayRelease: (identities) => {
+        released = peersOf(identities)
+        // Whoever aggregates began with enough of them; how many are left is this member's to look at.
+        if (group.delegate !== undefined && !released.includes(group.delegate)) {
+          throw new ThresholdError('without its delegate the sum of this cluster would be opened by itself')
+        }
+        if (released.length < group.least) {
+          throw new ThresholdError(`${released.length} members are left, and ${group.least} are the least of the plan`)
+        }
+        if (prepared.noise === undefined) checkSet(needs, 'weft fed set/1', hash, released)
+      },
+      // Under this number nothing is signed any more, whatever becomes of the sum.
+      remember: () => standing.bind(released, session + 1),
+      leaves: needs.leaves,
+      charge: () => {
+        const { noise } = prepared
+        if (noise === undefined) return
+        needs.charged()
+        ledger.charge({ data: dataset, unit: noise.unit, job: job.id, round: session, event: noise.event })
+      },
+    },
+    pipe,
+    {
+      header,
       members: group.members.map(({ key }) => key),
       identity: {
         publicKey: job.members.find(({ peer }) => peer === self.id)!.key,
-        sign: (bytes: Uint8Array) => self.sign(bytes),
+        sign: (bytes) => self.sign(bytes),
       },
-      records: toldRecords(this.#needs.site.records, job.minimumRecords),
+      records: toldRecords(needs.site.records, job.minimumRecords),
       minimumRecords: job.minimumRecords,
-      update: this.#update(),
-      noise: job.noiseSd(standing.current.state),
+      update: encodeContribution(prepared.contribution, layout, header, wordsOf(random)),
+      noise: job.noiseSd(state),
       graph: group.graph,
       quorum: group.quorum,
-    }
-    const signed = await signWithOthers(this.#forSum(), pipe, init, times.silenceMs, upper)
-    this.#signed = signed
-    return this.#outcome(signed, () => signed.open(pipe))
-  }
-
-  /** With another aggregator, or the same one again. @throws JobRefusedError, and as `run` */
-  async resume(pipe: Pipe, give: boolean): Promise<Outcome> {
-    const { signed } = this
-    checkAggregator(this.#needs, pipe.remote)
-    const masked = this.#groups.find(({ delegate }) => delegate === pipe.remote)
-    if (masked !== undefined) throw maskedBy(this.#needs, pipe.remote, masked)
-    if (signed === undefined)
-      throw new JobRefusedError(this.#needs.job.id, 'this member has signed no sum to be opened')
-    return this.#outcome(signed, () => signed.resume(pipe, give))
-  }
-
-  /** No help any more: what came of it is known, or will not be. */
-  end(): void {
-    this.#signed?.abort()
-  }
-
-  async #outcome(signed: SignedSum, open: () => Promise<ToldSum>): Promise<Outcome> {
-    const { job, standing } = this.#needs
-    const [group, released] = [this.#group, this.#released]
-    const { result, payload, sid, signed: digest } = await openSigned({ peersOf: this.#peersOf }, signed, open)
-    const { state } = standing.current
-    const { sums, members, buckets } = readSums(job, state, { group, released }, this.#header, { result, payload })
-    const told = { sid, digest: nodePrimitives.sha256(payload) }
-    // Members of other sums have signed other sets: what all have in common is what they were told.
-    const isOne = group.name === ''
-    const transcript = toldHash(isOne ? digest : undefined, members, isOne ? [] : (result.groups ?? []), payload)
-    return { sums, survivors: members.length, members, told, transcript, ...(buckets === undefined ? {} : { buckets }) }
-  }
-
-  #update(): UpdateSource {
-    const { job, standing, random } = this.#needs
-    const layout = job.layout(standing.current.state)
-    return encodeContribution(this.prepared.contribution, layout, this.#header, wordsOf(random))
-  }
-
-  #forSum(): SecureMemberNeeds {
-    const { random, ledger, standing, job, dataset, before, stage, leaves } = this.#needs
-    const { round } = this.#header
-    const { noise } = this.prepared
-    return {
-      random,
-      peersOf: this.#peersOf,
-      mayJoin: (identities) => checkAdmitted(this.#needs, this.#peersOf(identities)),
-      signedRounds: ledger,
-      before,
-      stage,
-      mayRelease: (identities) => this.#checkRelease(this.#peersOf(identities)),
-      // Under this number nothing is signed any more, whatever becomes of the sum.
-      remember: () => (this.#isWhole ? standing.raise(round + 1) : this.#bind()),
-      reveals: () => this.#bind(),
-      leaves,
-      charge: () => {
-        if (noise === undefined) return
-        this.#needs.charged()
-        ledger.charge({ data: dataset, unit: noise.unit, job: job.id, round, event: noise.event })
-      },
-    }
-  }
-
-  /**
-   * In a graph of all, shares of two thirds open a sum, and two sets cannot both have them. Of neighbours fewer do, and signatures
-   * of two thirds are what rules two sets out: there the signature binds.
-   */
-  get #isWhole(): boolean {
-    return this.#group.graph.kind === 'complete'
-  }
-
-  async #bind(): Promise<void> {
-    const { standing, job } = this.#needs
-    if (Buffer.compare(standing.current.hash, this.from) !== 0) {
-      throw new JobRefusedError(job.id, 'the model is another one now')
-    }
-    if (this.prepared.noise === undefined) claimSet(this.#needs, 'weft fed set/1', this.from, this.#released)
-    await standing.bind(this.#released, this.#header.round + 1)
-  }
-
-  #checkRelease(released: readonly string[]): void {
-    this.#released = released
-    const { delegate, least } = this.#group
-    // Whoever aggregates began with enough of them; how many are left is this member's to look at.
-    if (delegate !== undefined && !released.includes(delegate)) {
-      throw new ThresholdError('without its delegate the sum of this cluster would be opened by itself')
-    }
-    if (released.length < least) {
-      throw new ThresholdError(`${released.length} members are left, and ${least} are the least of the plan`)
-    }
-    if (this.prepared.noise === undefined) checkSet(this.#needs, 'weft fed set/1', this.from, released)
-  }
+    },
+    times.silenceMs,
+    group.delegate === self.id ? delegateOf(needs, session, peersOf) : undefined,
+  )
+  const { sums, members, buckets } = readSums(job, state, { group, released }, header, {
+    result,
+    payload,
+  })
+  const told = { sid, digest: nodePrimitives.sha256(payload) }
+  // Members of other sums have signed other sets: what all have in common is what they were told.
+  const isOne = group.name === ''
+  const transcript = toldHash(isOne ? signed : undefined, members, isOne ? [] : (result.groups ?? []), payload)
+  return { sums, survivors: members.length, members, told, transcript, ...(buckets === undefined ? {} : { buckets }) }
 }
 
 /** This member's part in the sum of clusters. */
@@ -208,7 +130,7 @@ function delegateOf(
     if (delegates.length < least)
       throw new ThresholdError(`${delegates.length} clusters are left, and ${least} are needed`)
     released = peersOf(delegates)
-    if (!isNoised) claimSet(needs, 'weft fed clusters/1', hash, released)
+    if (!isNoised) checkSet(needs, 'weft fed clusters/1', hash, released)
   }
   const publicKey = job.members.find(({ peer }) => peer === self.id)!.key
   return new Delegate(
@@ -228,11 +150,8 @@ function delegateOf(
 /** A delegate knows the masks of its cluster's sum: it may not be sent that sum as well. */
 function checkAggregator({ job, standing }: SecureRoundNeeds, aggregator: string): void {
   const of = job.groups(standing.current.state).find(({ delegate }) => delegate === aggregator)
-  if (of !== undefined) throw maskedBy({ job }, aggregator, of)
-}
-
-function maskedBy({ job }: Pick<SecureRoundNeeds, 'job'>, aggregator: string, { name }: Group): JobRefusedError {
-  return new JobRefusedError(job.id, `${aggregator} masks the sum of ${name}, and may not see it`)
+  if (of !== undefined)
+    throw new JobRefusedError(job.id, `${aggregator} masks the sum of ${of.name}, and may not see it`)
 }
 
 /** Who was thrown out while the round was under way gets nothing more of this member. */
@@ -242,31 +161,17 @@ function checkAdmitted({ job, admits }: SecureRoundNeeds, peers: readonly string
 }
 
 /** Two sums over different sets from one state would tell a member's update: without noise, of statistics too, there is one. */
-function claimSet(needs: SecureRoundNeeds, purpose: string, hash: Uint8Array, members: readonly string[]): void {
-  const { key, set } = claimOf(needs, purpose, hash, members)
-  if (!needs.ledger.claim(key, set)) checkSet(needs, purpose, hash, members)
-}
-
-/** Before a share has left for a set any may be signed. @throws ReplayError */
-function checkSet(needs: SecureRoundNeeds, purpose: string, hash: Uint8Array, members: readonly string[]): void {
-  const { key, set } = claimOf(needs, purpose, hash, members)
-  const claimed = needs.ledger.claimed(key)
-  if (claimed === undefined || claimed === Buffer.from(set).toString('hex')) return
-  throw new ReplayError(
-    'this member has opened another set of survivors from the same model: no second sum is made of it',
-  )
-}
-
-function claimOf(
-  { job }: SecureRoundNeeds,
+function checkSet(
+  { job, ledger }: SecureRoundNeeds,
   purpose: string,
   hash: Uint8Array,
   members: readonly string[],
-): { readonly key: Uint8Array; readonly set: Uint8Array } {
-  return {
-    key: nodePrimitives.sha256(ascii(purpose), ascii(job.id), hash),
-    set: nodePrimitives.sha256(ascii([...members].sort().join('\n'))),
-  }
+): void {
+  const key = nodePrimitives.sha256(ascii(purpose), ascii(job.id), hash)
+  const set = nodePrimitives.sha256(ascii([...members].sort().join('\n')))
+  if (ledger.claim(key, set)) return
+  if (ledger.claimed(key) === Buffer.from(set).toString('hex')) return
+  throw new ReplayError('this member signed another set of survivors from the same model: no second sum is made of it')
 }
 
 export function wordsOf(random: RandomSource): () => number {

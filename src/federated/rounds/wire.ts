@@ -36,15 +36,7 @@ const entry = z.object({
   records: whole,
   signature,
 })
-const positions = z.array(position).max(MOST_MEMBERS)
-const survivors = z.array(z.object({ position, digest: hash, signature })).max(MOST_MEMBERS)
 const sealed = z.object({ position, data: anyBytes })
-/** Of a sum of clusters: who shared keys for it, and what the delegate of the cluster vouches for. */
-const upper = z.object({
-  roster: z.array(entry).max(MOST_MEMBERS),
-  sharers: positions,
-  trailer: z.object({ digest: hash, signature }),
-})
 const vote = z.object({ peer: id, signature })
 
 export const BODIES = {
@@ -61,10 +53,6 @@ export const BODIES = {
     clusters: peers.nullish(),
     /** Whether it knows that t members stand for its state. */
     certified: z.boolean().optional(),
-    /** Session of a sum that it signed from its state, can still open, and has not learnt. Versions before this one say nothing of it. */
-    signed: hash.nullish(),
-    /** It was given that sum, masks and all. */
-    holds: z.boolean().optional(),
     /** Reads coordinates in the clear as float32. Versions before this one know float64 alone. */
     float32: z.boolean().optional(),
     /** Of a member that comes to mix its model: rounds that are behind it. `asks`: only whether that one is behind the receiver. */
@@ -81,8 +69,6 @@ export const BODIES = {
   push: z.object({ next: whole, votes: z.array(vote).max(MOST_MEMBERS) }),
   /** A state that only the receiver has and that too few stand for: it goes back to the one before. */
   back: z.object({ done: whole }),
-  /** The sum of that session is opened, whoever began it. `give`: the receiver holds it, and sends it first. */
-  resume: z.object({ session: whole, sid: hash, give: z.boolean() }),
   begin: z.object({ session: whole, state: hash, float32: z.boolean().optional() }),
   /** Without secure sums: the contribution itself (`contributionBytes`), its coordinates as float32 or, where this is not said, float64. */
   plain: z.object({ float32: z.boolean().optional() }),
@@ -93,18 +79,7 @@ export const BODIES = {
   ciphertexts: z.object({ sealed: z.array(sealed).max(MOST_MEMBERS) }),
   piece: z.object({}),
   masked: z.object({ digest: hash, signature, upper: z.object({ digest: hash, signature }).optional() }),
-  /** To one member, after all pieces of the sum with its masks on: it can go on if this aggregator is gone. */
-  handover: z.object({ sharers: positions, upper: upper.optional() }),
-  /** From it to whoever goes on, after the pieces. */
-  held: z.object({
-    round: whole,
-    roster: z.array(entry).max(MOST_MEMBERS),
-    sharers: positions,
-    survivors,
-    upper: upper.optional(),
-  }),
-  /** `sum`: SHA-256 of all vectors together, masks and all, where somebody is given it. */
-  survivors: z.object({ list: survivors, sum: hash.optional() }),
+  survivors: z.object({ list: z.array(z.object({ position, digest: hash, signature })).max(MOST_MEMBERS) }),
   consistency: z.object({ position, signature }),
   ballots: z.object({ list: z.array(z.object({ position, signature })).max(MOST_MEMBERS) }),
   reveal: z.object({

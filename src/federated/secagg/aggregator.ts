@@ -10,17 +10,9 @@ import { COMPLETE, createGraph, holdersOf } from './graph.ts'
 import type { Graph, GraphChoice } from './graph.ts'
 import { headerBytes, maskedBytes, sessionId, survivorsBytes } from './layout.ts'
 import type { Advertisement, RoundHeader } from './layout.ts'
-import type {
-  Consistency,
-  MaskedSum,
-  MaskedTrailer,
-  Reveal,
-  SealedShares,
-  SharesMessage,
-  Survivor,
-} from './messages.ts'
-import { checkPacked } from './packing.ts'
-import { addVector, packSum, sumDigest } from './packed-sums.ts'
+import { pieces } from './masking.ts'
+import type { Consistency, MaskedTrailer, Reveal, SealedShares, SharesMessage, Survivor } from './messages.ts'
+import { addPacked, checkPacked, pack, packedBytes } from './packing.ts'
 import type { Primitives } from './primitives.ts'
 import { checkRoster, leastMembers } from './roster.ts'
 import { checkReveal, restoreSecrets, unmaskSum } from './unmask.ts'
@@ -92,47 +84,14 @@ export class SecureAggregator {
 
   /** U1, for all. @throws what `checkRoster` throws */
   closeAdvertisements(): readonly Advertisement[] {
-    return this.#open(this.#advertised)
-  }
-
-  #open(entries: readonly Advertisement[]): readonly Advertisement[] {
     return this.#in('advertisements', () => {
       const { crypto } = this.#needs
       const { header, members } = this.#init
       const bytes = headerBytes(header)
-      this.#roster = checkRoster(crypto, entries, { header: bytes, members, t: header.t })
+      this.#roster = checkRoster(crypto, this.#advertised, { header: bytes, members, t: header.t })
       this.#sid = new Uint8Array((this.#needs.sessionId ?? sessionId)(crypto, bytes, this.#roster))
       this.#graph = createGraph(crypto, this.#init.graph ?? COMPLETE, this.#roster.length, this.#sid)
       this.#stage = 'shares'
-      return this.#roster
-    })
-  }
-
-  /**
-   * Goes on where another aggregator ended, from the survivors on.
-   * @param sid of the session that the members are in
-   * @throws what `checkRoster` throws; SignatureError: it is of another session; SurvivorsError, ThresholdError, PaddingError
-   */
-  resume({ roster, sharers, survivors, packed }: MaskedSum, sid: Uint8Array): readonly Survivor[] {
-    this.resumeShared(roster, sharers)
-    inStage('vectors', () => {
-      if (!equalBytes(this.#sid, sid)) throw new SignatureError('a masked sum is of another session')
-    })
-    for (const { position, ...trailer } of survivors) this.vouched(position, trailer)
-    this.include(packed)
-    return this.closeVectors()
-  }
-
-  /** The same from the vectors on. @throws what `checkRoster` throws; SurvivorsError */
-  resumeShared(roster: readonly Advertisement[], sharers: readonly number[]): readonly Advertisement[] {
-    this.#open(roster)
-    return this.#in('shares', () => {
-      for (const party of sharers) {
-        if (this.#roster[party] === undefined) throw new SurvivorsError(`${party} is not in the roster`, { party })
-        this.#sharers.add(party)
-      }
-      this.#sum = new Uint32Array(this.#init.header.d)
-      this.#stage = 'vectors'
       return this.#roster
     })
   }
@@ -227,14 +186,6 @@ export class SecureAggregator {
     })
   }
 
-  /** For whoever is to go on if this one is gone; before the masks are off. */
-  maskedSum(survivors: readonly Survivor[]): MaskedSum {
-    return this.#in('signatures', () => {
-      const packed = packSum(this.#sum, this.#init.header.bits)
-      return { roster: this.#roster, sharers: [...this.#sharers], survivors, packed }
-    })
-  }
-
   consistency({ position: party, signature }: Consistency): void {
     return this.#in('signatures', () => {
       const { crypto } = this.#needs
@@ -311,4 +262,18 @@ export class SecureAggregator {
     const what = `${stage} came while the aggregator collects ${this.#stage}`
     throw early ? new OrderError(what) : new ReplayError(what)
   }
+}
+
+/** Adds a packed vector in pieces. */
+export function addVector(packed: Uint8Array, bits: number, sum: Uint32Array): void {
+  for (const { from, to } of pieces(sum.length)) {
+    const start = (from * bits) / 8
+    addPacked(packed.subarray(start, start + packedBytes(to - from, bits)), bits, sum.subarray(from, to))
+  }
+}
+
+export function sumDigest(crypto: Primitives, words: Uint32Array, bits: number): Uint8Array {
+  const hash = crypto.hash()
+  for (const { from, to } of pieces(words.length)) hash.update(pack(words.subarray(from, to), bits))
+  return hash.digest()
 }

@@ -1,12 +1,12 @@
 /** Anybody re-computes a round from its transcript: same vectors and shares, same sum to the bit. */
 import { DigestMismatchError, EmptyInputError, inStage, ParameterRangeError } from '../errors.ts'
+import { addVector, sumDigest } from './aggregator.ts'
 import type { SecureSum } from './aggregator.ts'
 import { equalBytes } from './bytes.ts'
 import { SurvivorsError, ThresholdError } from './errors.ts'
 import { COMPLETE, createGraph } from './graph.ts'
 import type { GraphChoice } from './graph.ts'
 import type { Reveal } from './messages.ts'
-import { addVector, sumDigest } from './packed-sums.ts'
 import { checkBits, checkPacked } from './packing.ts'
 import type { Primitives } from './primitives.ts'
 import { leastMembers } from './roster.ts'

@@ -228,7 +228,6 @@ export class SecureClient {
         reveal.set(owner, lives ? { kind: 'b', share: new Uint8Array(b) } : { kind: 's', share: new Uint8Array(s) })
       }
       eraseShares(held)
-      this.#eraseSecrets()
       this.#state = { waitsFor: 'consistency', session, survivors, reveal }
       return { position: session.position, signature: identity.sign(message) }
     })
@@ -241,6 +240,7 @@ export class SecureClient {
       const { quorum = this.#init.header.t } = this.#init
       checkBallots(this.#needs.crypto, session, list, { survivors, quorum })
       this.#state = { waitsFor: 'nothing', aborted: false }
+      this.#eraseSecrets()
       return reveal
     })
   }

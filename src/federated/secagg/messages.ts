@@ -1,5 +1,4 @@
 /** Messages of `fl-secagg/1`. Positions are places in the roster. */
-import type { Advertisement } from './layout.ts'
 
 /** R1: shares for one holder, sealed. */
 export interface SealedShares {
@@ -45,17 +44,3 @@ export interface RevealedShare {
 
 /** By the position of the owner. */
 export type Reveal = ReadonlyMap<number, RevealedShare>
-
-/**
- * A sum whose vectors are all in, masks and all: what an aggregator has when it tells the survivors. Nothing in it is secret to any
- * aggregator, so whoever has it opens that very sum in the place of one that is gone, if the members reveal for it.
- */
-export interface MaskedSum {
-  readonly roster: readonly Advertisement[]
-  /** U2. */
-  readonly sharers: readonly number[]
-  /** U3. */
-  readonly survivors: readonly Survivor[]
-  /** All vectors added, packed. */
-  readonly packed: Uint8Array
-}

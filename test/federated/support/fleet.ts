@@ -114,7 +114,6 @@ export async function createFleet(init: FleetInit): Promise<Fleet> {
     plan,
     planHash: planHash(plan),
     members: identities.map(({ id }, index) => ({ peer: id, key: publicKeyBytes(id)!, site: names[index]! })),
-    admits: init.admits,
   })
   const files = init.rows.map((_, index): StateFiles => init.filesOf?.(index) ?? memoryFiles())
   const members: Member[] = []
