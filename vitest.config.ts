@@ -11,7 +11,7 @@ const TOGETHER =
 
 const left = [...(isLong ? [] : LONG_SUITES), ...(isWhole ? [] : WHOLE_SUITES)].map((name) => `test/${name}.test.ts`)
 
-/** Only to fail: files share the processors with two others, and many of them have processes of their own. */
+/** Only to fail: files share the processors with another one, and many of them have processes of their own. */
 const limits = { testTimeout: 120_000, hookTimeout: 120_000 }
 
 process.env['NODE_COMPILE_CACHE'] ??= COMPILED
